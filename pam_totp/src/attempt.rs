@@ -1,0 +1,66 @@
+//! What the daemon is told about the attempt. Everything is copied here, before the first prompt: a borrow
+//! of libpam's memory dangles once the host sets an item during a conversation.
+
+use crate::args::Args;
+use crate::host::{Host, Item, NoConversation};
+use totp_wire::login::Attempt;
+
+/// The most bytes of one item; a user name longer than 255 bytes is no user's.
+const MAX_ITEM: usize = 256;
+/// The most bytes of SSH_AUTH_INFO_0 in all, so that the message stays within its bound.
+const MAX_SSH_AUTH: usize = 6 * 1024;
+
+/// Collects it.
+pub(crate) fn collect(host: &mut impl Host, args: &Args, silent: bool) -> Result<Attempt, NoConversation> {
+    let user = bounded(host.user()?);
+    Ok(Attempt {
+        user,
+        service: host.item(Item::Service).map(bounded),
+        ruser: host.item(Item::Ruser).map(bounded),
+        rhost: host.item(Item::Rhost).map(bounded),
+        tty: host.item(Item::Tty).map(bounded),
+        ssh_auth: host.ssh_auth_info().map(|info| lines(&info)),
+        audit_session: host.audit_session(),
+        silent: silent.then_some(true),
+        first_factor: args.first_factor.then_some(true),
+        combined: args.forward_pass.then_some(true),
+        tries: Some(args.tries),
+    })
+}
+
+fn bounded(mut text: String) -> String {
+    let end = (0..=MAX_ITEM.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+    text.truncate(end);
+    text
+}
+
+/// The lines, as many as fit; of one that does not (a huge certificate) only the method's name.
+fn lines(info: &str) -> Vec<String> {
+    let mut room = MAX_SSH_AUTH;
+    let mut kept = Vec::new();
+    for line in info.lines().filter(|line| !line.is_empty()) {
+        let line = if line.len() <= room { line } else { line.split(' ').next().unwrap_or_default() };
+        let Some(left) = room.checked_sub(line.len()) else { break };
+        room = left;
+        kept.push(line.to_owned());
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_host_says_is_bounded_at_a_character() {
+        assert_eq!(bounded("é".repeat(200)).len(), 256);
+        assert_eq!(bounded("x".repeat(257)).len(), 256);
+        assert_eq!(bounded("alice".into()), "alice");
+    }
+
+    #[test]
+    fn of_a_huge_key_only_the_method_is_told() {
+        let info = format!("publickey ssh-ed25519 AAAA\npublickey x509 {}\npassword\n", "A".repeat(9000));
+        assert_eq!(lines(&info), ["publickey ssh-ed25519 AAAA", "publickey", "password"]);
+    }
+}

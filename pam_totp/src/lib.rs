@@ -1,0 +1,48 @@
+//! `pam_totp.so`: asks totpd whether the second factor was shown, and relays between it and the person.
+//!
+//! The module runs inside sshd, sudo and login as root. It holds no key and cannot verify a code. It never
+//! starts a thread or a process, reads no environment variable, writes nothing to stdout or stderr, and
+//! every error is a refusal: [`outcome`] has the table.
+//!
+//! ```text
+//! args ─▶ attempt ─▶ Begin ─▶ show messages, prompt ─▶ Answer ─▶ … ─▶ verdict ─▶ outcome
+//!  args.rs  attempt.rs        relay.rs                                  outcome.rs
+//! ```
+//!
+//! `pam-bindings` is fenced in: [`guard`] keeps panics from it, [`host`] copies every item before the first
+//! prompt, [`libpam`] holds the few calls it lacks and all of the module's `unsafe`.
+#![deny(unsafe_code)]
+#![expect(missing_docs, reason = "the six public functions come from pam_hooks!")]
+
+#[cfg(not(panic = "unwind"))]
+compile_error!("the module turns panics into refusals: build it with panic = \"unwind\"");
+
+mod args;
+mod attempt;
+mod guard;
+mod host;
+mod libpam;
+mod outcome;
+mod relay;
+
+use pam::constants::{PamFlag, PamResultCode};
+use pam::module::{PamHandle, PamHooks};
+use std::ffi::CStr;
+
+struct Totp;
+
+pam::pam_hooks!(Totp);
+
+impl PamHooks for Totp {
+    fn sm_authenticate(pamh: &mut PamHandle, args: Vec<&CStr>, flags: PamFlag) -> PamResultCode {
+        guard::run(pamh, |host| relay::authenticate(host, &args, flags & pam::constants::PAM_SILENT != 0))
+    }
+
+    // No daemon call: this runs in another process than authenticate, or without it (cron, sshd with a
+    // key). PAM_SUCCESS, since a stack in which every module ignores setcred is refused (pam_dispatch.c).
+    fn sm_setcred(_: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
+        PamResultCode::PAM_SUCCESS
+    }
+
+    // acct_mgmt, open_session, close_session and chauthtok: PAM_IGNORE, the default of the trait.
+}

@@ -1,0 +1,184 @@
+//! The conversation: what the daemon says is shown, what the person types and fits is sent back.
+
+use crate::args::Args;
+use crate::attempt;
+use crate::host::{Host, Level, Typed};
+use crate::outcome::Outcome;
+use std::ffi::CStr;
+use totp_wire::login::{Accept, Answer, Attempt, Begin, MAX_TEXT, Prompt, Step, Unfit};
+use totp_wire::shape::{fits, split_combined};
+use totp_wire::text::plain;
+use totp_wire::{Budget, CallError, Client, SecretText};
+use zeroize::Zeroizing;
+
+/// The delay after a failure, as pam_unix asks for it. libpam varies it by half.
+const FAIL_DELAY_MICROS: u32 = 2_000_000;
+/// More questions than any attempt has: a daemon that asks for ever is broken.
+const MOST_PROMPTS: u8 = 16;
+
+/// `pam_sm_authenticate`.
+pub(crate) fn authenticate(host: &mut impl Host, words: &[&CStr], silent: bool) -> Outcome {
+    let args = Args::parse(words);
+    if !args.as_ref().is_ok_and(|args| args.nodelay) {
+        host.fail_delay(FAIL_DELAY_MICROS);
+    }
+    let args = match args {
+        Ok(args) => args,
+        Err(why) => {
+            host.log(Level::Error, &format!("{why}; refusing. Mend the PAM line"));
+            return Outcome::Broken;
+        }
+    };
+    #[cfg(feature = "fault_injection")]
+    crate::guard::injected(args.panic.as_deref());
+    let Ok(attempt) = attempt::collect(host, &args, silent) else {
+        host.log(Level::Error, "the program names no user; refusing");
+        return Outcome::NoConversation;
+    };
+    let mut relay = Relay { budget: Budget::new(args.timeout), args, attempt, silent };
+    relay.run(host)
+}
+
+struct Relay {
+    args: Args,
+    attempt: Attempt,
+    budget: Budget,
+    silent: bool,
+}
+
+impl Relay {
+    fn run(&mut self, host: &mut impl Host) -> Outcome {
+        let (mut client, mut step) = match self.begin().or_else(|error| self.begin_anew(&error)) {
+            Ok(begun) => begun,
+            Err(error) => return self.failed(host, &error),
+        };
+        let mut prompts = 0;
+        loop {
+            self.show(host, &step);
+            if let Some(outcome) = Outcome::of_step(&step, prompts, self.args.tries) {
+                return self.ended(host, outcome, &step.id);
+            }
+            let Some(prompt) = step.prompt.take().filter(|_| prompts < MOST_PROMPTS) else {
+                return self.ended(host, Outcome::Failed, &step.id);
+            };
+            let mut answer = match self.ask(host, &prompt, prompts == 0) {
+                Ok(answer) => answer,
+                Err(outcome) => return self.ended(host, outcome, &step.id),
+            };
+            let mut reply = self.answer(&mut client, &mut answer);
+            // The daemon restarted while the person was typing and has seen nothing of this attempt.
+            if prompts == 0 && reply.as_ref().is_err_and(|error| *error == CallError::NotSent) {
+                reply = self.begin().and_then(|(fresh, begun)| {
+                    client = fresh;
+                    let same = begun.prompt.is_some_and(|new| new.accept == prompt.accept);
+                    if same { self.answer(&mut client, &mut answer) } else { Err(CallError::Broken) }
+                });
+            }
+            prompts += 1;
+            step = match reply {
+                Ok(step) => step,
+                Err(error) => return self.failed(host, &error),
+            };
+        }
+    }
+
+    fn begin(&mut self) -> Result<(Client, Step), CallError> {
+        let Self { args, attempt, budget, .. } = self;
+        let remaining_ms = Some(budget.millis());
+        budget.spend(|deadline| {
+            let mut client = Client::connect(&args.socket, args.trust, deadline)?;
+            let reply = client.call(&Begin { attempt: attempt.clone(), remaining_ms }, deadline)?;
+            Ok((client, reply.step))
+        })
+    }
+
+    /// Once more, when the connection ended before anything was typed.
+    fn begin_anew(&mut self, error: &CallError) -> Result<(Client, Step), CallError> {
+        match error {
+            CallError::NotSent | CallError::Closed => self.begin(),
+            other => Err(other.clone()),
+        }
+    }
+
+    fn answer(&mut self, client: &mut Client, answer: &mut Answer) -> Result<Step, CallError> {
+        answer.remaining_ms = Some(self.budget.millis());
+        self.budget.spend(|deadline| client.call(answer, deadline)).map(|reply| reply.step)
+    }
+
+    /// What the person has to say to `prompt`, or why the attempt ends.
+    fn ask(&self, host: &mut impl Host, prompt: &Prompt, first: bool) -> Result<Answer, Outcome> {
+        let for_code = prompt.accept == Accept::Code;
+        if first && for_code && (self.args.use_first_pass || self.args.try_first_pass) {
+            let earlier = host.authtok().unwrap_or_default();
+            let answer = self.answer_from(host, earlier, prompt);
+            if self.args.use_first_pass || answer.unusable.is_none() {
+                return Ok(answer);
+            }
+        }
+        let text = plain(&prompt.text, MAX_TEXT - 1);
+        match host.prompt(&text, prompt.echo) {
+            Ok(Some(typed)) => Ok(self.answer_from(host, typed, prompt)),
+            // A program that says "success" and hands over nothing has no answer to give.
+            Ok(None) | Err(_) => Err(Outcome::NoConversation),
+        }
+    }
+
+    /// The answer that `typed` makes. Under `forward_pass` the password in it is left for the next module
+    /// before anything is judged, whatever comes of it, so that the next module asks nothing and tells nothing.
+    fn answer_from(&self, host: &mut impl Host, mut typed: Typed, prompt: &Prompt) -> Answer {
+        if self.args.forward_pass && prompt.accept == Accept::Code {
+            let (password, code) = match split_combined(&typed, prompt.digits) {
+                Some((password, code)) => (password, code.as_bytes()),
+                None => (typed.as_slice(), &b""[..]),
+            };
+            if !host.set_authtok(password) {
+                host.log(Level::Error, "forward_pass: the password cannot be handed on");
+            }
+            let shape = if code.is_empty() && !typed.is_empty() { Some(Unfit::Shape) } else { None };
+            typed = Zeroizing::new(code.to_vec());
+            if shape.is_some() {
+                return Answer { unusable: shape, ..Answer::default() };
+            }
+        }
+        let text = Zeroizing::new(String::from_utf8(typed.to_vec()).unwrap_or_else(|_| "\u{fffd}".into()));
+        match fits(&text, prompt) {
+            Ok(()) => Answer { text: Some(SecretText::new(text)), ..Answer::default() },
+            Err(unfit) => Answer { unusable: Some(unfit), ..Answer::default() },
+        }
+    }
+
+    fn show(&self, host: &mut impl Host, step: &Step) {
+        if self.silent {
+            return;
+        }
+        for message in &step.messages {
+            host.show(message.style, &plain(&message.text, MAX_TEXT - 1));
+        }
+    }
+
+    fn ended(&self, host: &mut impl Host, outcome: Outcome, id: &str) -> Outcome {
+        let user = plain(&self.attempt.user, 64);
+        let id = plain(id, 32);
+        match outcome {
+            Outcome::Granted | Outcome::Exempt if self.args.debug => {
+                host.log(Level::Debug, &format!("{outcome:?} for user={user} id={id}"));
+            }
+            Outcome::Granted | Outcome::Exempt => {}
+            Outcome::Denied | Outcome::TriesUsedUp => {
+                host.log(Level::Notice, &format!("refused user={user} id={id}"));
+            }
+            other => host.log(Level::Error, &format!("{other:?} for user={user} id={id}; refusing")),
+        }
+        outcome
+    }
+
+    fn failed(&self, host: &mut impl Host, error: &CallError) -> Outcome {
+        let socket = self.args.socket.display();
+        let user = plain(&self.attempt.user, 64);
+        host.log(Level::Error, &format!("totpd at {socket}: {error}; refusing user={user}"));
+        Outcome::of_error(error)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! The relay against a scripted host and a scripted daemon. Either fails if its script is not used up.
+
+use super::*;
+use crate::host::{Item, NoConversation};
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use totp_wire::login::Style;
+
+/// What a host is expected to be asked, and what it answers.
+enum Ask {
+    Prompt(&'static str, Result<Option<&'static [u8]>, NoConversation>),
+    Show(&'static str),
+    Authtok(Option<&'static [u8]>),
+    SetAuthtok(&'static [u8]),
+}
+
+struct Script {
+    asks: VecDeque<Ask>,
+    log: Vec<String>,
+    delayed: bool,
+}
+
+fn script(asks: impl IntoIterator<Item = Ask>) -> Script {
+    Script { asks: asks.into_iter().collect(), log: vec![], delayed: false }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking() || self.asks.is_empty(), "{} asks were left", self.asks.len());
+    }
+}
+
+impl Host for Script {
+    fn fail_delay(&mut self, _: u32) {
+        self.delayed = true;
+    }
+    fn user(&mut self) -> Result<String, NoConversation> {
+        Ok("alice".into())
+    }
+    fn item(&mut self, item: Item) -> Option<String> {
+        (item == Item::Service).then(|| "sshd".into())
+    }
+    fn ssh_auth_info(&mut self) -> Option<String> {
+        Some("publickey ssh-ed25519 AAAA\n".into())
+    }
+    fn audit_session(&mut self) -> Option<u32> {
+        None
+    }
+    fn authtok(&mut self) -> Option<Typed> {
+        match self.asks.pop_front() {
+            Some(Ask::Authtok(token)) => token.map(|t| Zeroizing::new(t.to_vec())),
+            _ => panic!("the password was asked for"),
+        }
+    }
+    fn set_authtok(&mut self, password: &[u8]) -> bool {
+        match self.asks.pop_front() {
+            Some(Ask::SetAuthtok(expected)) => assert_eq!(password, expected),
+            _ => panic!("a password was set"),
+        }
+        true
+    }
+    fn prompt(&mut self, text: &str, _: bool) -> Result<Option<Typed>, NoConversation> {
+        match self.asks.pop_front() {
+            Some(Ask::Prompt(expected, answer)) => {
+                assert_eq!(text, expected);
+                answer.map(|bytes| bytes.map(|b| Zeroizing::new(b.to_vec())))
+            }
+            _ => panic!("unexpected prompt: {text}"),
+        }
+    }
+    fn show(&mut self, _: Style, text: &str) {
+        match self.asks.pop_front() {
+            Some(Ask::Show(expected)) => assert_eq!(text, expected),
+            _ => panic!("unexpected message: {text}"),
+        }
+    }
+    fn log(&mut self, _: Level, text: &str) {
+        self.log.push(text.to_owned());
+    }
+}
+
+/// A daemon that answers each message with the next of `replies` (`None` hangs up), and what it was sent.
+struct Daemon {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+    seen: std::thread::JoinHandle<Vec<String>>,
+}
+
+fn daemon(replies: Vec<Option<&'static str>>) -> Daemon {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let seen = std::thread::spawn(move || {
+        let mut seen = Vec::new();
+        let mut replies = replies.into_iter();
+        while replies.len() > 0 {
+            let mut stream = listener.accept().unwrap().0;
+            while let Some(message) = read(&mut stream) {
+                seen.push(message);
+                match replies.next() {
+                    Some(Some(reply)) => stream.write_all(format!("{reply}\0").as_bytes()).unwrap(),
+                    _ => break,
+                }
+            }
+        }
+        seen
+    });
+    Daemon { _folder: folder, path, seen }
+}
+
+fn read(stream: &mut impl Read) -> Option<String> {
+    let mut message = Vec::new();
+    let mut byte = [0];
+    loop {
+        match stream.read(&mut byte) {
+            Ok(1) if byte[0] == 0 => return String::from_utf8(message).ok(),
+            Ok(1) => message.push(byte[0]),
+            _ => return None,
+        }
+    }
+}
+
+const ASK: Option<&str> = Some(
+    r#"{"parameters":{"step":{"id":"7","messages":[],"prompt":{"text":"Code: ","echo":false,"accept":"code","max_len":64,"digits":6}}}}"#,
+);
+const GRANTED: Option<&str> = Some(
+    r#"{"parameters":{"step":{"id":"7","messages":[{"style":"info","text":"2 left"}],"verdict":"granted"}}}"#,
+);
+const EXEMPT: Option<&str> = Some(r#"{"parameters":{"step":{"id":"7","messages":[],"verdict":"exempt"}}}"#);
+const DENIED: Option<&str> = Some(r#"{"parameters":{"step":{"id":"7","messages":[],"verdict":"denied"}}}"#);
+
+fn run(daemon: Daemon, host: &mut Script, args: &str, silent: bool) -> (Outcome, Vec<String>) {
+    let me = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&daemon.path).unwrap());
+    let line = format!("socket={} server_uid={me} timeout=5 {args}", daemon.path.display());
+    let words: Vec<_> = line.split_whitespace().map(|w| std::ffi::CString::new(w).unwrap()).collect();
+    let words: Vec<&CStr> = words.iter().map(AsRef::as_ref).collect();
+    let outcome = authenticate(host, &words, silent);
+    assert!(host.delayed || args.contains("nodelay"));
+    (outcome, daemon.seen.join().unwrap())
+}
+
+fn typed(text: &'static [u8]) -> Ask {
+    Ask::Prompt("Code: ", Ok(Some(text)))
+}
+
+#[test]
+fn a_code_is_relayed_and_the_verdict_is_told() {
+    let mut host = script([typed(b"123 456"), Ask::Show("2 left")]);
+    let (outcome, seen) = run(daemon(vec![ASK, GRANTED]), &mut host, "", false);
+    assert_eq!(outcome, Outcome::Granted);
+    assert!(seen[0].contains(r#""ssh_auth":["publickey ssh-ed25519 AAAA"]"#), "{}", seen[0]);
+    assert!(seen[1].contains(r#""text":"123 456""#));
+}
+
+#[test]
+fn exempt_is_not_granted() {
+    assert_eq!(run(daemon(vec![EXEMPT]), &mut script([]), "", false).0, Outcome::Exempt);
+}
+
+#[test]
+fn silence_drops_messages_and_keeps_prompts() {
+    let mut host = script([typed(b"123456")]);
+    assert_eq!(run(daemon(vec![ASK, GRANTED]), &mut host, "", true).0, Outcome::Granted);
+}
+
+#[test]
+fn what_is_no_code_never_leaves_the_host() {
+    for (text, word) in [
+        (&b"hunter2"[..], "shape"),
+        (b"", "empty"),
+        (b"\x08\n\r\x7fINCORRECT", "host_junk"),
+        (b"\xff\xfe", "shape"),
+    ] {
+        let mut host = script([typed(text)]);
+        let (outcome, seen) = run(daemon(vec![ASK, DENIED]), &mut host, "", false);
+        assert_eq!(outcome, Outcome::Denied);
+        assert!(seen[1].contains(&format!(r#""unusable":"{word}""#)), "{}", seen[1]);
+        assert!(!seen[1].contains("text"), "{}", seen[1]);
+    }
+}
+
+#[test]
+fn a_failed_conversation_and_a_null_response_end_the_attempt() {
+    for answer in [Ok(None), Err(NoConversation)] {
+        let mut host = script([Ask::Prompt("Code: ", answer)]);
+        assert_eq!(run(daemon(vec![ASK]), &mut host, "", false).0, Outcome::NoConversation);
+    }
+}
+
+#[test]
+fn several_tries_end_in_maxtries() {
+    let mut host = script([typed(b"111111"), typed(b"222222")]);
+    assert_eq!(run(daemon(vec![ASK, ASK, DENIED]), &mut host, "tries=2", false).0, Outcome::TriesUsedUp);
+}
+
+#[test]
+fn a_daemon_that_asks_for_ever_is_left() {
+    let mut host = script((0..MOST_PROMPTS).map(|_| typed(b"123456")));
+    let replies = vec![ASK; usize::from(MOST_PROMPTS) + 1];
+    assert_eq!(run(daemon(replies), &mut host, "", false).0, Outcome::Failed);
+}
+
+#[test]
+fn a_daemon_that_restarts_before_the_answer_is_asked_anew_once() {
+    // It hangs up on Begin, and again after its prompt was shown: the same code goes to the next one.
+    let mut host = script([typed(b"123456"), Ask::Show("2 left")]);
+    let (outcome, seen) = run(daemon(vec![None, ASK, GRANTED]), &mut host, "", false);
+    assert_eq!((outcome, seen.len()), (Outcome::Granted, 3));
+}
+
+#[test]
+fn an_answer_that_was_sent_is_never_sent_again() {
+    let mut host = script([typed(b"123456")]);
+    let (outcome, seen) = run(daemon(vec![ASK, None]), &mut host, "", false);
+    assert_eq!((outcome, seen.len()), (Outcome::Failed, 2));
+}
+
+#[test]
+fn forward_pass_hands_the_password_on_before_the_verdict() {
+    let mut host = script([typed(b"hunter2123456"), Ask::SetAuthtok(b"hunter2")]);
+    let (outcome, seen) = run(daemon(vec![ASK, DENIED]), &mut host, "forward_pass", false);
+    assert_eq!(outcome, Outcome::Denied);
+    assert!(seen[0].contains(r#""combined":true"#));
+    assert!(seen[1].contains(r#""text":"123456""#) && !seen[1].contains("hunter2"));
+
+    let mut host = script([typed(b"hunter2"), Ask::SetAuthtok(b"hunter2")]);
+    let (outcome, seen) = run(daemon(vec![ASK, DENIED]), &mut host, "forward_pass", false);
+    assert_eq!(outcome, Outcome::Denied);
+    assert!(seen[1].contains(r#""unusable":"shape""#) && !seen[1].contains("hunter2"));
+}
+
+#[test]
+fn use_first_pass_never_prompts_and_try_first_pass_does() {
+    let mut host = script([Ask::Authtok(Some(b"123456")), Ask::Show("2 left")]);
+    assert_eq!(run(daemon(vec![ASK, GRANTED]), &mut host, "use_first_pass", false).0, Outcome::Granted);
+
+    for token in [None, Some(&b"hunter2"[..])] {
+        let mut host = script([Ask::Authtok(token)]);
+        let (outcome, seen) = run(daemon(vec![ASK, DENIED]), &mut host, "use_first_pass", false);
+        assert_eq!(outcome, Outcome::Denied);
+        assert!(seen[1].contains("unusable"));
+    }
+
+    let mut host = script([Ask::Authtok(Some(b"hunter2")), typed(b"123456"), Ask::Show("2 left")]);
+    assert_eq!(run(daemon(vec![ASK, GRANTED]), &mut host, "try_first_pass", false).0, Outcome::Granted);
+}
+
+#[test]
+fn the_daemons_errors_mean_what_the_table_says() {
+    let error = |name: &str| -> Option<&'static str> {
+        Some(Box::leak(format!(r#"{{"error":"org.totpd.Login.{name}","parameters":{{}}}}"#).into_boxed_str()))
+    };
+    for (name, expected) in [
+        ("StoreUnavailable", Outcome::Unavailable),
+        ("Busy", Outcome::Failed),
+        ("TimedOut", Outcome::Failed),
+        ("OutOfOrder", Outcome::Failed),
+        ("Unheard", Outcome::Failed),
+    ] {
+        assert_eq!(run(daemon(vec![error(name)]), &mut script([]), "", false).0, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_bad_argument_refuses_before_anybody_is_asked() {
+    let mut host = script([]);
+    assert_eq!(authenticate(&mut host, &[c"nullok"], false), Outcome::Broken);
+    assert!(host.delayed);
+    assert!(host.log[0].contains("nullok"));
+}

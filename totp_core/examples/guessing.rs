@@ -1,0 +1,53 @@
+//! The chance of guessing a code, by simulation of the engine's own lock: `cargo run --example guessing`.
+//!
+//! The attacker guesses from addresses nobody knows, tries whenever the lock lets him, and sees every
+//! success of the user. The user logs in from a new address each time, the kindest case for the attacker.
+#![expect(clippy::print_stdout, reason = "it prints a table")]
+
+use totp_core::lock::{Class, Guard};
+use totp_core::time::{DAY, HOUR};
+use totp_core::{Origin, Time};
+
+/// Codes that are right at any moment: previous, current and next step, of a million.
+const CHANCE: f64 = 3.0 / 1_000_000.0;
+
+fn main() {
+    println!("{:<44} {:>10} {:>10} {:>9} {:>9}", "attacker", "tries/day", "tries/year", "day", "year");
+    for (name, patience, logins) in [
+        ("strangers, user logs in from known sources", 0, 0),
+        ("strangers who wait out each escalation", DAY, 0),
+        ("strangers, 24 logins a day from new sources", 0, 24),
+    ] {
+        let (day, year) = (simulate(1, patience, logins), simulate(365, patience, logins));
+        println!(
+            "{name:<44} {day:>10} {year:>10} {:>8.4}% {:>8.3}%",
+            100.0 * chance(day),
+            100.0 * chance(year)
+        );
+    }
+}
+
+/// Judged guesses within `days`; after a lock the attacker rests for `patience` seconds.
+fn simulate(days: u64, patience: u64, logins_per_day: u64) -> u32 {
+    let mut guard = Guard::default();
+    let start = Time::from_unix(1_800_000_000);
+    let (mut guesses, mut rest_until) = (0, start);
+    for minute in 0..days * DAY / 60 {
+        let now = start.plus(minute * 60);
+        if logins_per_day > 0 && (minute * 60) % (24 * HOUR / logins_per_day) == 0 {
+            let address = std::net::Ipv4Addr::from_bits(u32::try_from(minute).unwrap_or(0));
+            guard.succeed(&Class::Others, &Origin::Remote(address.into()), now);
+        }
+        while now >= rest_until && guard.remaining(&Class::Others, now) == 0 {
+            guesses += 1;
+            if guard.fail(&Class::Others, now) {
+                rest_until = now.plus(patience);
+            }
+        }
+    }
+    guesses
+}
+
+fn chance(guesses: u32) -> f64 {
+    1.0 - (1.0 - CHANCE).powf(f64::from(guesses))
+}

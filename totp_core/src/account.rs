@@ -1,0 +1,242 @@
+//! What is stored of one user, and the life cycle of an enrollment.
+//!
+//! ```text
+//! enroll ─▶ pending ── first accepted code ─▶ active ── revoke, or a newer one confirmed ─▶ gone
+//!              └────── expires ─▶ gone (with its secret)
+//! ```
+//!
+//! An account has at most one active and one pending factor: the old one works until the new one is proved.
+
+use crate::lock::Guard;
+use crate::name::UserName;
+use crate::otp::Params;
+use crate::random::{self, Random, RandomFailed};
+use crate::recovery::{RecoveryCode, RecoverySet};
+use crate::secret::{Secret, Secrets};
+use crate::time::{DAY, Time};
+use data_encoding::BASE32_NOPAD;
+use serde::{Deserialize, Serialize};
+
+/// How long an enrollment waits for its first code unless told otherwise, in seconds.
+pub const PENDING_DEFAULT: u64 = DAY;
+/// The longest an enrollment may wait for its first code, in seconds.
+pub const PENDING_LONGEST: u64 = 30 * DAY;
+
+/// Where an enrollment is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FactorState {
+    /// Nobody has shown a code of it yet; gone at this moment.
+    Pending {
+        /// The first moment at which it is gone.
+        expires: Time,
+    },
+    /// Confirmed at this moment by a first code.
+    Active {
+        /// When that was.
+        since: Time,
+    },
+}
+
+/// One enrollment. `S` is the sealed half: [`Secrets`] in memory, ciphertext in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Factor<S = Secrets> {
+    /// `totp-` and 26 characters: names this enrollment for ever.
+    pub id: String,
+    /// What the phone was told.
+    pub params: Params,
+    /// When it was made.
+    pub created: Time,
+    /// Pending or active.
+    pub state: FactorState,
+    /// The latest time step that was used up. A step is accepted when it is later than this one.
+    pub last_step: Option<u64>,
+    /// Secret and recovery codes.
+    pub secrets: S,
+}
+
+/// Everything that is stored of one user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account<S = Secrets> {
+    /// `user-` and 26 characters: names this account for ever, whatever the login name becomes.
+    pub id: String,
+    /// The login name.
+    pub name: UserName,
+    /// The uid the name had when it was enrolled: a name that has changed its uid is somebody else.
+    pub uid: u32,
+    /// When the account was made.
+    pub created: Time,
+    /// The factor that lets in.
+    pub active: Option<Factor<S>>,
+    /// The factor that waits for its first code.
+    pub pending: Option<Factor<S>>,
+    /// Failures and locks.
+    #[serde(default)]
+    pub guard: Guard,
+}
+
+impl<S> Account<S> {
+    /// The same account with the sealed halves converted, or the first error.
+    ///
+    /// # Errors
+    /// What `convert` returns.
+    pub fn try_map<T, E>(self, mut convert: impl FnMut(&str, S) -> Result<T, E>) -> Result<Account<T>, E> {
+        let mut factor = |f: Option<Factor<S>>| -> Result<Option<Factor<T>>, E> {
+            f.map(|f| {
+                let secrets = convert(&f.id, f.secrets)?;
+                Ok(Factor {
+                    id: f.id,
+                    params: f.params,
+                    created: f.created,
+                    state: f.state,
+                    last_step: f.last_step,
+                    secrets,
+                })
+            })
+            .transpose()
+        };
+        Ok(Account {
+            active: factor(self.active)?,
+            pending: factor(self.pending)?,
+            id: self.id,
+            name: self.name,
+            uid: self.uid,
+            created: self.created,
+            guard: self.guard,
+        })
+    }
+
+    /// Drops a pending factor whose time has come; says whether there was one.
+    pub fn settle(&mut self, now: Time) -> bool {
+        let expired = self.pending_expires().is_some_and(|expires| now >= expires);
+        if expired {
+            self.pending = None;
+        }
+        expired
+    }
+
+    /// When the pending factor is gone, if there is one.
+    pub fn pending_expires(&self) -> Option<Time> {
+        match self.pending.as_ref()?.state {
+            FactorState::Pending { expires } => Some(expires),
+            FactorState::Active { .. } => None,
+        }
+    }
+}
+
+/// What a new enrollment is made with.
+#[derive(Debug)]
+pub struct NewFactor {
+    /// What the phone is told.
+    pub params: Params,
+    /// Seconds until it is gone unless confirmed.
+    pub lifetime: u64,
+}
+
+impl Account {
+    /// A new account without a factor.
+    ///
+    /// # Errors
+    /// When the random source fails.
+    pub fn new(name: UserName, uid: u32, now: Time, random: &mut impl Random) -> Result<Self, RandomFailed> {
+        let id = new_id("user", random)?;
+        Ok(Self { id, name, uid, created: now, active: None, pending: None, guard: Guard::default() })
+    }
+
+    /// Stages a factor. One that was pending before is replaced; an active one works on until the new one
+    /// has shown its first code. Returns the new recovery codes, which exist nowhere else.
+    ///
+    /// # Errors
+    /// When the random source fails; the account is unchanged then.
+    pub fn enroll(
+        &mut self,
+        new: &NewFactor,
+        now: Time,
+        random: &mut impl Random,
+    ) -> Result<Vec<RecoveryCode>, RandomFailed> {
+        let secret = Secret::generate(random)?;
+        let (recovery, codes) = RecoverySet::generate(random)?;
+        self.pending = Some(Factor {
+            id: new_id("totp", random)?,
+            params: new.params,
+            created: now,
+            state: FactorState::Pending { expires: now.plus(new.lifetime.min(PENDING_LONGEST)) },
+            last_step: None,
+            secrets: Secrets { secret, recovery },
+        });
+        Ok(codes)
+    }
+
+    /// Replaces the recovery codes of the active factor. `None` when there is none.
+    ///
+    /// # Errors
+    /// When the random source fails; the account is unchanged then.
+    pub fn renew_recovery(
+        &mut self,
+        random: &mut impl Random,
+    ) -> Result<Option<Vec<RecoveryCode>>, RandomFailed> {
+        let Some(active) = &mut self.active else { return Ok(None) };
+        let (set, codes) = RecoverySet::generate(random)?;
+        active.secrets.recovery = set;
+        Ok(Some(codes))
+    }
+
+    /// Forgets every factor and its secret; says whether there was one. Failures stay counted.
+    pub fn revoke(&mut self) -> bool {
+        self.active.take().is_some() | self.pending.take().is_some()
+    }
+}
+
+fn new_id(kind: &str, random: &mut impl Random) -> Result<String, RandomFailed> {
+    let bytes = random::bytes::<16>(random)?;
+    Ok(format!("{kind}-{}", BASE32_NOPAD.encode(&bytes).to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::testing::Counting;
+
+    fn account() -> Account {
+        Account::new(UserName::parse("alice").unwrap(), 1000, Time::default(), &mut Counting(9)).unwrap()
+    }
+
+    fn minute() -> NewFactor {
+        NewFactor { params: Params::default(), lifetime: 60 }
+    }
+
+    #[test]
+    fn a_pending_factor_is_gone_at_its_time() {
+        let mut account = account();
+        account.enroll(&minute(), Time::from_unix(100), &mut Counting(1)).unwrap();
+        assert!(!account.settle(Time::from_unix(159)));
+        assert!(account.settle(Time::from_unix(160)));
+        assert_eq!(account.pending, None);
+    }
+
+    #[test]
+    fn no_enrollment_waits_longer_than_thirty_days() {
+        let mut account = account();
+        let new = NewFactor { params: Params::default(), lifetime: u64::MAX };
+        account.enroll(&new, Time::from_unix(100), &mut Counting(1)).unwrap();
+        assert_eq!(account.pending_expires(), Some(Time::from_unix(100 + PENDING_LONGEST)));
+    }
+
+    #[test]
+    fn revoking_leaves_no_secret() {
+        let mut account = account();
+        assert!(!account.revoke());
+        account.enroll(&minute(), Time::default(), &mut Counting(1)).unwrap();
+        assert!(account.revoke());
+        assert_eq!((account.active, account.pending), (None, None));
+    }
+
+    #[test]
+    fn the_stored_form_of_an_account_without_its_secrets_reads_back() {
+        let mut account = account();
+        account.enroll(&minute(), Time::default(), &mut Counting(1)).unwrap();
+        let sealed = account.try_map(|id, _| Ok::<_, ()>(format!("sealed {id}"))).unwrap();
+        let text = serde_json::to_string(&sealed).unwrap();
+        assert_eq!(serde_json::from_str::<Account<String>>(&text).unwrap(), sealed);
+    }
+}

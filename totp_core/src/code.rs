@@ -1,0 +1,141 @@
+//! What a person typed at the prompt: a code of the phone, a recovery code, or neither.
+//!
+//! The text becomes a number of exactly N digits before anything else looks at it, so that no second
+//! spelling of a used code exists (CVE-2025-6014: a replay memory that was keyed on the raw string).
+
+use crate::recovery::RecoveryCode;
+use core::fmt;
+use zeroize::{Zeroize, Zeroizing};
+
+/// The longest input that is looked at, in bytes.
+pub const MAX_BYTES: usize = 64;
+
+/// A code of 6 to 8 digits as a number. Wiped when dropped, redacted when printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Code {
+    pub(crate) value: u32,
+    pub(crate) digits: u8,
+}
+
+impl Drop for Code {
+    fn drop(&mut self) {
+        self.value.zeroize();
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Code(…)")
+    }
+}
+
+/// Typed text whose shape is known. Shape decides which verifier runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Typed {
+    /// 6 to 8 digits.
+    Code(Code),
+    /// 16 symbols of Crockford's base32.
+    Recovery(RecoveryCode),
+}
+
+/// Why an input cannot be a code. Refused and audited, never counted as a failure: it is no guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// Nothing was typed, or the host had nothing.
+    Empty,
+    /// Text of another shape, such as a password.
+    Shape,
+    /// What sshd sends for users that it refuses anyway: `\b\n\r\177INCORRECT`.
+    HostJunk,
+}
+
+impl Typed {
+    /// Reads what was typed. Blanks around it are dropped; inside a code of the phone one space or dash is
+    /// tolerated, inside a recovery code any.
+    ///
+    /// # Errors
+    /// Why it is no code. The error holds nothing of the text.
+    pub fn parse(text: &str) -> Result<Self, Unusable> {
+        let text = text.trim_matches([' ', '\t', '\r', '\n']);
+        if text.is_empty() {
+            return Err(Unusable::Empty);
+        }
+        if text.ends_with("\u{7f}INCORRECT") {
+            return Err(Unusable::HostJunk);
+        }
+        if text.len() > MAX_BYTES || !text.is_ascii() {
+            return Err(Unusable::Shape);
+        }
+        let separators = text.bytes().filter(|b| matches!(b, b' ' | b'-')).count();
+        let mut symbols = Zeroizing::new(Vec::with_capacity(MAX_BYTES));
+        symbols.extend(text.bytes().filter(|b| !matches!(b, b' ' | b'-')));
+        let edged = text.starts_with('-') || text.ends_with('-');
+        if (6..=8).contains(&symbols.len())
+            && separators <= 1
+            && !edged
+            && symbols.iter().all(u8::is_ascii_digit)
+        {
+            let value = symbols.iter().fold(0, |n, digit| n * 10 + u32::from(digit - b'0'));
+            let digits = u8::try_from(symbols.len()).unwrap_or(0); // 6 to 8
+            return Ok(Self::Code(Code { value, digits }));
+        }
+        RecoveryCode::from_symbols(&symbols).map(Self::Recovery).ok_or(Unusable::Shape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn code(text: &str) -> Option<(u32, u8)> {
+        match Typed::parse(text) {
+            Ok(Typed::Code(code)) => Some((code.value, code.digits)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn codes_are_read_as_people_type_them() {
+        for text in ["012345", " 012345 ", "012 345", "012-345", "\t012345\r\n"] {
+            assert_eq!(code(text), Some((12345, 6)), "{text:?}");
+        }
+        assert_eq!(code("01234567"), Some((1_234_567, 8)));
+    }
+
+    #[test]
+    fn everything_else_is_unusable() {
+        for text in
+            ["12345", "123456789", "12 34 56", "-123456", "123456-", "12345a", "１２３４５６", "+12345"]
+        {
+            assert_eq!(Typed::parse(text), Err(Unusable::Shape), "{text:?}");
+        }
+        assert_eq!(Typed::parse("  \n"), Err(Unusable::Empty));
+        assert_eq!(Typed::parse("\u{8}\n\r\u{7f}INCORRECT"), Err(Unusable::HostJunk));
+    }
+
+    #[test]
+    fn recovery_codes_are_read_with_or_without_dashes() {
+        let plain = Typed::parse("0123456789abcdef").unwrap();
+        assert!(matches!(plain, Typed::Recovery(_)));
+        assert_eq!(Typed::parse("0123-4567-89AB-CDEF"), Ok(plain.clone()));
+        assert_eq!(Typed::parse(" O123 4567 89ab cdef "), Ok(plain));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_a_panic_and_errors_hold_none_of_it(text in "\\PC{0,80}") {
+            let shown = format!("{:?}", Typed::parse(&text));
+            let known = ["Ok(Code(Code(…)))", "Ok(Recovery(RecoveryCode(…)))", "Err(Empty)", "Err(Shape)", "Err(HostJunk)"];
+            prop_assert!(known.contains(&shown.as_str()), "{}", shown);
+        }
+
+        #[test]
+        fn every_spelling_of_a_code_is_one_number(value in 0u32..1_000_000, gap in 1usize..6, sep in prop::sample::select(vec![' ', '-'])) {
+            let plain = format!("{value:06}");
+            let mut spaced = plain.clone();
+            spaced.insert(gap, sep);
+            prop_assert_eq!(Typed::parse(&plain), Typed::parse(&spaced));
+        }
+    }
+}

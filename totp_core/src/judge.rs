@@ -1,0 +1,262 @@
+//! The decision: does this input prove the second factor of this account now?
+//!
+//! The comparisons are made first and always, so that a locked, unenrolled or expired account costs the
+//! same work as one whose code is right. The caller stores the account (when `changed`) together with the
+//! audit row before it answers anything.
+
+use crate::account::{Account, Factor, FactorState};
+use crate::code::{Typed, Unusable};
+use crate::lock::Class;
+use crate::otp::Params;
+use crate::secret::Secret;
+use crate::source::Origin;
+use crate::time::Time;
+use crate::window::matching_step;
+
+/// What the site decides about judging.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Steps of clock skew that are tolerated either way (RFC 6238 section 5.2 recommends one).
+    pub skew: u8,
+    /// A clock before this moment is wrong: the release is younger.
+    pub not_before: Time,
+}
+
+/// One try to prove the factor.
+#[derive(Debug)]
+pub struct Attempt {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// What was typed.
+    pub input: Input,
+}
+
+/// What was typed, or why it is no code.
+pub type Input = Result<Typed, Unusable>;
+
+/// Why an attempt was refused. For the audit only: at the prompt they all read the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A code, but not the right one.
+    Wrong,
+    /// A code that was right and is used up.
+    Replayed,
+    /// The class of this source is locked.
+    Locked,
+    /// The enrollment expired before its first code.
+    Expired,
+    /// There is no enrollment.
+    NotEnrolled,
+    /// The clock is before the release's date, or behind a step that was used already.
+    Clock,
+    /// The input is no code.
+    Unusable(Unusable),
+}
+
+impl Reason {
+    /// The word in the audit.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Wrong => "wrong",
+            Self::Replayed => "replayed",
+            Self::Locked => "locked",
+            Self::Expired => "expired",
+            Self::NotEnrolled => "not-enrolled",
+            Self::Clock => "clock",
+            Self::Unusable(Unusable::Empty) => "empty",
+            Self::Unusable(Unusable::Shape) => "not-a-code",
+            Self::Unusable(Unusable::HostJunk) => "host-junk",
+        }
+    }
+}
+
+/// How the factor was proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// By a code of the phone, which ran this many steps ahead of our clock (negative: behind).
+    Totp {
+        /// Steps ahead.
+        offset: i64,
+    },
+    /// By a recovery code.
+    Recovery {
+        /// How many are left now.
+        left: usize,
+    },
+}
+
+/// Proof that a factor was shown: made by [`judge`] alone, given away once. Whoever grants takes it by value.
+///
+/// ```compile_fail
+/// let proof = totp_core::Verified { totp_id: String::new(), how: totp_core::How::Totp { offset: 0 }, confirmed: false };
+/// ```
+/// ```compile_fail
+/// fn twice(proof: totp_core::Verified) { let (_a, _b) = (proof.clone(), proof); }
+/// ```
+#[derive(Debug)]
+#[must_use = "a proof that is dropped lets nobody in"]
+pub struct Verified {
+    totp_id: String,
+    how: How,
+    confirmed: bool,
+}
+
+impl Verified {
+    /// The enrollment that was proved.
+    pub fn totp_id(&self) -> &str {
+        &self.totp_id
+    }
+
+    /// By what.
+    pub const fn how(&self) -> How {
+        self.how
+    }
+
+    /// Whether this was the enrollment's first code, which made it active.
+    pub const fn confirmed(&self) -> bool {
+        self.confirmed
+    }
+}
+
+/// Granted or refused.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The factor was proved.
+    Granted(Verified),
+    /// It was not.
+    Refused(Reason),
+}
+
+/// What [`judge`] decided, and what the caller has to store first.
+#[derive(Debug)]
+pub struct Judgement {
+    /// The decision.
+    pub outcome: Outcome,
+    /// The class it was counted in.
+    pub class: Class,
+    /// Whether the account differs from what is stored.
+    pub changed: bool,
+    /// Whether this failure locked its class.
+    pub locks: bool,
+}
+
+/// What one factor has to say about a code.
+#[derive(Clone, Copy)]
+enum Finding {
+    /// The code of a step that is not used up.
+    Fresh(u64),
+    /// The code of a step that is.
+    Used,
+    /// Some other code.
+    Unlike,
+    /// The clock cannot be trusted to judge it.
+    Clock,
+    /// There is no such factor, or nothing to compare.
+    Absent,
+}
+
+/// Judges one attempt. Changes `account` as the outcome demands: a step used up, a recovery code spent, a
+/// failure counted, a pending factor confirmed or gone.
+pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules) -> Judgement {
+    let expired = account.settle(now);
+    let class = account.guard.class(&attempt.origin, now);
+    let active = find(account.active.as_ref(), &attempt.input, now, rules);
+    let pending = find(account.pending.as_ref(), &attempt.input, now, rules);
+    let recovery = find_recovery(account, &attempt.input);
+
+    let verdict = |outcome, changed, locks| Judgement { outcome, class: class.clone(), changed, locks };
+    let refused = |reason, changed| verdict(Outcome::Refused(reason), changed, false);
+
+    if account.active.is_none() && account.pending.is_none() {
+        judge_nobody(attempt, now, rules);
+        return refused(if expired { Reason::Expired } else { Reason::NotEnrolled }, expired);
+    }
+    let typed = match &attempt.input {
+        Ok(typed) => typed,
+        Err(unusable) => return refused(Reason::Unusable(*unusable), expired),
+    };
+    if account.guard.remaining(&class, now) > 0 {
+        return refused(Reason::Locked, true);
+    }
+    let proof = match typed {
+        Typed::Recovery(_) => recovery.and_then(|place| spend_recovery(account, place)).ok_or(Reason::Wrong),
+        Typed::Code(_) => match (active, pending) {
+            (Finding::Fresh(step), _) => use_step(account, step, now).ok_or(Reason::Wrong),
+            (_, Finding::Fresh(step)) => confirm(account, step, now).ok_or(Reason::Wrong),
+            (Finding::Used, _) => Err(Reason::Replayed),
+            (Finding::Clock | Finding::Absent, Finding::Clock | Finding::Absent) => Err(Reason::Clock),
+            _ => Err(Reason::Wrong),
+        },
+    };
+    match proof {
+        Ok(verified) => {
+            account.guard.succeed(&class, &attempt.origin, now);
+            verdict(Outcome::Granted(verified), true, false)
+        }
+        Err(Reason::Wrong) => {
+            let locks = account.guard.fail(&class, now);
+            verdict(Outcome::Refused(Reason::Wrong), true, locks)
+        }
+        // A used code is no guess, and neither is one that no clock could judge: nothing is counted.
+        Err(reason) => refused(reason, expired),
+    }
+}
+
+/// Judges an attempt for a name that has no account: the same work, and always a refusal.
+pub fn judge_nobody(attempt: &Attempt, now: Time, rules: &Rules) -> Reason {
+    if let (Ok(Typed::Code(code)), Ok(decoy)) = (&attempt.input, Secret::from_bytes(&[0; 20])) {
+        std::hint::black_box(matching_step(&decoy, Params::default(), code, now, rules.skew));
+    }
+    match attempt.input {
+        Ok(_) => Reason::NotEnrolled,
+        Err(unusable) => Reason::Unusable(unusable),
+    }
+}
+
+fn find(factor: Option<&Factor>, input: &Input, now: Time, rules: &Rules) -> Finding {
+    let (Some(factor), Ok(Typed::Code(code))) = (factor, input) else { return Finding::Absent };
+    let matched = matching_step(factor.secrets.secret(), factor.params, code, now, rules.skew);
+    let latest = factor.params.period.step_at(now).saturating_add(u64::from(rules.skew));
+    if now < rules.not_before || factor.last_step.is_some_and(|last| latest < last) {
+        return Finding::Clock;
+    }
+    match matched {
+        Some(step) if factor.last_step.is_none_or(|last| step > last) => Finding::Fresh(step),
+        Some(_) => Finding::Used,
+        None => Finding::Unlike,
+    }
+}
+
+fn find_recovery(account: &Account, input: &Input) -> Option<usize> {
+    let Ok(Typed::Recovery(code)) = input else { return None };
+    account.active.as_ref()?.secrets.recovery.find(code)
+}
+
+fn spend_recovery(account: &mut Account, place: usize) -> Option<Verified> {
+    let active = account.active.as_mut()?;
+    active.secrets.recovery.spend(place);
+    let left = active.secrets.recovery.left();
+    Some(Verified { totp_id: active.id.clone(), how: How::Recovery { left }, confirmed: false })
+}
+
+fn use_step(account: &mut Account, step: u64, now: Time) -> Option<Verified> {
+    let active = account.active.as_mut()?;
+    active.last_step = Some(step);
+    Some(Verified { totp_id: active.id.clone(), how: totp_at_step(active, step, now), confirmed: false })
+}
+
+/// The first accepted code of a pending factor makes it the active one; the old one is gone.
+fn confirm(account: &mut Account, step: u64, now: Time) -> Option<Verified> {
+    let mut factor = account.pending.take()?;
+    factor.last_step = Some(step);
+    factor.state = FactorState::Active { since: now };
+    let how = totp_at_step(&factor, step, now);
+    let totp_id = factor.id.clone();
+    account.active = Some(factor);
+    Some(Verified { totp_id, how, confirmed: true })
+}
+
+fn totp_at_step(factor: &Factor, step: u64, now: Time) -> How {
+    let current = factor.params.period.step_at(now);
+    How::Totp { offset: step.cast_signed().wrapping_sub(current.cast_signed()) }
+}

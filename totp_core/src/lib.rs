@@ -1,0 +1,38 @@
+//! Every decision of totpd's second factor, and nothing else: no I/O, no clock, no async. Time and
+//! randomness come in as arguments; what to store and what to answer go out as values.
+//!
+//! The way of a code through this crate:
+//!
+//! ```text
+//! text ── code::Typed::parse ──▶ Typed ─┐
+//! origin, now, rules ───────────────────┼─▶ judge::judge(&mut Account, …) ──▶ Granted(Verified) | Refused(Reason)
+//! the stored Account ───────────────────┘        window · recovery · lock · clock
+//! ```
+//!
+//! [`Verified`] is the only proof of a correct factor: it cannot be made, copied or cloned outside
+//! [`judge`](judge::judge).
+#![forbid(unsafe_code)]
+
+pub mod account;
+pub mod code;
+pub mod judge;
+pub mod lock;
+pub mod name;
+pub mod otp;
+pub mod otpauth;
+pub mod random;
+pub mod recovery;
+pub mod secret;
+pub mod source;
+pub mod time;
+pub mod window;
+
+pub use account::{Account, Factor, FactorState};
+pub use code::{Typed, Unusable};
+pub use judge::{Attempt, How, Input, Judgement, Outcome, Reason, Rules, Verified, judge};
+pub use name::UserName;
+pub use otp::{Algorithm, Digits, Params, Period};
+pub use random::{Random, RandomFailed};
+pub use secret::{Secret, Secrets};
+pub use source::{Origin, Source};
+pub use time::Time;

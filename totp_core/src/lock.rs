@@ -1,0 +1,370 @@
+//! Failures, counted by class of source, and the locks they lead to.
+//!
+//! ```text
+//!            10 in a row              the lock has passed
+//! counting ──────────────▶ locked 1 h ──────────────────▶ wary ── one failure ──▶ locked 2 h, 4 h … 24 h
+//!    ▲  ▲                                                  │
+//!    │  └────────────── success in this class ─────────────┤
+//!    └──── each 24 h without a failure halves the next lock ┘
+//! ```
+//!
+//! A stranger lands in the class "others" and can lock nobody's own sources; a user's success clears the
+//! class it came from only, and others together get at most 30 judged failures a day whatever succeeds.
+
+use crate::source::{Origin, Source};
+use crate::time::{DAY, HOUR, Time};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Consecutive failures that lock a class.
+pub const STRIKES: u32 = 10;
+/// Length of a class's first lock, in seconds.
+pub const FIRST_LOCK: u64 = HOUR;
+/// Length no lock exceeds, in seconds.
+pub const LONGEST_LOCK: u64 = DAY;
+/// Failures of all strangers together that are judged within [`BUDGET_WINDOW`].
+pub const OTHERS_BUDGET: usize = 30;
+/// The window of [`OTHERS_BUDGET`], in seconds.
+pub const BUDGET_WINDOW: u64 = DAY;
+/// How many sources a user is known from at most: the latest.
+pub const KNOWN_SOURCES: usize = 16;
+/// How long a source stays known after a success, in seconds.
+pub const SOURCE_MEMORY: u64 = 30 * DAY;
+
+/// Escalation at which the lock has reached [`LONGEST_LOCK`]; it grows no further.
+const TOP_LEVEL: u32 = 6;
+
+/// A lock as it is stored: start and length, so that a clock that was set back cannot make it longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    start: Time,
+    length: u64,
+}
+
+/// The failures of one class.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    /// Consecutive failures since the last success or lock.
+    #[serde(default)]
+    failures: u32,
+    /// How many locks the next one is longer by (each doubles).
+    #[serde(default)]
+    level: u32,
+    #[serde(default)]
+    last_failure: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lock: Option<Lock>,
+}
+
+impl Counter {
+    /// Seconds this class stays locked, 0 when it is not. A start in the future (the clock was set back) is
+    /// moved to now: after the last jump nobody waits longer than one lock.
+    fn remaining(&mut self, now: Time) -> u64 {
+        let Some(lock) = &mut self.lock else { return 0 };
+        lock.start = lock.start.min(now);
+        let left = lock.length.min(LONGEST_LOCK).saturating_sub(now.since(lock.start));
+        if left == 0 {
+            self.lock = None;
+        }
+        left
+    }
+
+    /// Counts a judged failure; says whether the class is locked from now on.
+    fn fail(&mut self, now: Time) -> bool {
+        let quiet_days = u32::try_from(now.since(self.last_failure) / DAY).unwrap_or(u32::MAX);
+        self.level = self.level.saturating_sub(quiet_days);
+        self.last_failure = now;
+        self.failures = self.failures.saturating_add(1);
+        if self.level == 0 && self.failures < STRIKES {
+            return false;
+        }
+        self.failures = 0;
+        self.level = (self.level + 1).min(TOP_LEVEL);
+        let length = FIRST_LOCK.saturating_mul(1 << (self.level - 1)).min(LONGEST_LOCK);
+        self.lock = Some(Lock { start: now, length });
+        true
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    source: Source,
+    seen: Time,
+    #[serde(default)]
+    counter: Counter,
+}
+
+/// Every counter of one account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    known: Vec<Known>,
+    #[serde(default)]
+    local: Counter,
+    #[serde(default)]
+    own: Counter,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    clients: BTreeMap<String, Counter>,
+    #[serde(default)]
+    others: Counter,
+    /// When the failures of strangers were judged, oldest first; at most [`OTHERS_BUDGET`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    others_judged: Vec<Time>,
+}
+
+/// The class that an attempt is counted in, resolved against one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A source this user succeeded from lately.
+    Known(Source),
+    /// Local host programs running as root.
+    Local,
+    /// The user's own processes.
+    Own,
+    /// One API client.
+    Client(String),
+    /// Everybody else.
+    Others,
+}
+
+impl Class {
+    /// The word for the audit.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Known(_) => "known",
+            Self::Local => "local",
+            Self::Own => "own",
+            Self::Client(_) => "client",
+            Self::Others => "others",
+        }
+    }
+}
+
+/// A class that is locked now, for `status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locked {
+    /// Which class.
+    pub class: Class,
+    /// When it ends, if the clock is not set.
+    pub until: Time,
+}
+
+impl Guard {
+    /// The class of an attempt from `origin`.
+    pub fn class(&self, origin: &Origin, now: Time) -> Class {
+        match origin {
+            Origin::Local => Class::Local,
+            Origin::Own => Class::Own,
+            Origin::Client(id) => Class::Client(id.clone()),
+            Origin::RemoteName => Class::Others,
+            Origin::Remote(address) => {
+                let source = Source::of(*address);
+                let known =
+                    self.known.iter().any(|k| k.source == source && now.since(k.seen) <= SOURCE_MEMORY);
+                if known { Class::Known(source) } else { Class::Others }
+            }
+        }
+    }
+
+    /// Seconds that `class` stays locked; 0 when it is not. May move a lock that the clock ran away from, so
+    /// the account has to be stored when it was locked.
+    pub fn remaining(&mut self, class: &Class, now: Time) -> u64 {
+        let budget = if *class == Class::Others { self.budget_wait(now) } else { 0 };
+        self.counter(class).map_or(0, |counter| counter.remaining(now)).max(budget)
+    }
+
+    /// Counts a judged failure of `class`; says whether it is locked from now on.
+    pub fn fail(&mut self, class: &Class, now: Time) -> bool {
+        let mut locked = false;
+        if *class == Class::Others {
+            self.others_judged.push(now);
+            locked = self.budget_wait(now) > 0;
+        }
+        if let Class::Client(id) = class {
+            self.clients.entry(id.clone()).or_default();
+        }
+        self.counter(class).is_some_and(|counter| counter.fail(now)) || locked
+    }
+
+    /// A success of `class`: its failures are forgotten, and its source is known from now on. The budget of
+    /// strangers is not given back, or they could guess on through the user's own successes.
+    pub fn succeed(&mut self, class: &Class, origin: &Origin, now: Time) {
+        if let Some(counter) = self.counter(class) {
+            *counter = Counter::default();
+        }
+        if let Origin::Remote(address) = origin {
+            let source = Source::of(*address);
+            self.known.retain(|k| k.source != source && now.since(k.seen) <= SOURCE_MEMORY);
+            self.known.push(Known { source, seen: now, counter: Counter::default() });
+            let excess = self.known.len().saturating_sub(KNOWN_SOURCES);
+            self.known.drain(..excess);
+        }
+    }
+
+    /// `totpd unlock`: every failure is forgotten, what is known of sources stays.
+    pub fn unlock(&mut self) {
+        let known = core::mem::take(&mut self.known);
+        *self = Self {
+            known: known.into_iter().map(|k| Known { counter: Counter::default(), ..k }).collect(),
+            ..Self::default()
+        };
+    }
+
+    /// Consecutive failures in all classes together.
+    pub fn failures(&self) -> u32 {
+        self.counters().map(|(_, c)| c.failures).sum()
+    }
+
+    /// The classes that are locked now.
+    pub fn locked(&self, now: Time) -> Vec<Locked> {
+        let mut view = self.clone();
+        let classes: Vec<Class> = self.counters().map(|(class, _)| class).collect();
+        classes
+            .into_iter()
+            .filter_map(|class| {
+                let left = view.remaining(&class, now);
+                (left > 0).then(|| Locked { class, until: now.plus(left) })
+            })
+            .collect()
+    }
+
+    fn counters(&self) -> impl Iterator<Item = (Class, &Counter)> {
+        let fixed = [(Class::Local, &self.local), (Class::Own, &self.own), (Class::Others, &self.others)];
+        let known = self.known.iter().map(|k| (Class::Known(k.source), &k.counter));
+        let clients = self.clients.iter().map(|(id, counter)| (Class::Client(id.clone()), counter));
+        fixed.into_iter().chain(known).chain(clients)
+    }
+
+    fn counter(&mut self, class: &Class) -> Option<&mut Counter> {
+        match class {
+            Class::Known(source) => {
+                self.known.iter_mut().find(|k| k.source == *source).map(|k| &mut k.counter)
+            }
+            Class::Local => Some(&mut self.local),
+            Class::Own => Some(&mut self.own),
+            Class::Client(id) => self.clients.get_mut(id),
+            Class::Others => Some(&mut self.others),
+        }
+    }
+
+    /// Seconds until strangers may fail again within their budget.
+    fn budget_wait(&mut self, now: Time) -> u64 {
+        for judged in &mut self.others_judged {
+            *judged = (*judged).min(now);
+        }
+        self.others_judged.retain(|judged| now.since(*judged) < BUDGET_WINDOW);
+        let excess = self.others_judged.len().saturating_sub(OTHERS_BUDGET);
+        self.others_judged.drain(..excess);
+        match self.others_judged.first() {
+            Some(oldest) if self.others_judged.len() == OTHERS_BUDGET => BUDGET_WINDOW - now.since(*oldest),
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T0: Time = Time::from_unix(1_800_000_000);
+
+    fn remote(text: &str) -> Origin {
+        Origin::Remote(text.parse().unwrap())
+    }
+
+    fn fail_until_locked(guard: &mut Guard, class: &Class, now: Time) -> u32 {
+        let mut tries = 0;
+        while guard.remaining(class, now) == 0 {
+            guard.fail(class, now);
+            tries += 1;
+        }
+        tries
+    }
+
+    #[test]
+    fn ten_failures_lock_for_an_hour_then_one_for_two_and_so_on_to_a_day() {
+        let mut guard = Guard::default();
+        let mut now = T0;
+        let expected = [(10, 1), (1, 2), (1, 4), (1, 8), (1, 16), (1, 24)];
+        for (tries, hours) in expected {
+            assert_eq!(fail_until_locked(&mut guard, &Class::Local, now), tries);
+            assert_eq!(guard.remaining(&Class::Local, now), hours * HOUR);
+            now = now.plus(hours * HOUR);
+            assert_eq!(guard.remaining(&Class::Local, now), 0);
+        }
+    }
+
+    #[test]
+    fn quiet_days_halve_the_next_lock() {
+        let mut guard = Guard::default();
+        fail_until_locked(&mut guard, &Class::Own, T0);
+        fail_until_locked(&mut guard, &Class::Own, T0.plus(HOUR)); // two hours
+        let later = T0.plus(HOUR + DAY);
+        assert_eq!(fail_until_locked(&mut guard, &Class::Own, later), 1);
+        assert_eq!(guard.remaining(&Class::Own, later), 2 * HOUR);
+        let much_later = later.plus(10 * DAY);
+        assert_eq!(fail_until_locked(&mut guard, &Class::Own, much_later), STRIKES);
+    }
+
+    #[test]
+    fn a_stranger_locks_no_class_of_the_user() {
+        let mut guard = Guard::default();
+        guard.succeed(&Class::Others, &remote("192.0.2.1"), T0);
+        let stranger = guard.class(&remote("198.51.100.9"), T0);
+        assert_eq!(stranger, Class::Others);
+        fail_until_locked(&mut guard, &stranger, T0);
+        for class in [guard.class(&remote("192.0.2.1"), T0), Class::Local, Class::Own] {
+            assert_eq!(guard.remaining(&class, T0), 0, "{class:?}");
+        }
+    }
+
+    #[test]
+    fn strangers_together_fail_thirty_times_a_day_whatever_succeeds() {
+        let mut guard = Guard::default();
+        let mut judged = 0;
+        for second in 0..DAY {
+            let now = T0.plus(second);
+            if guard.remaining(&Class::Others, now) == 0 {
+                guard.fail(&Class::Others, now);
+                judged += 1;
+                guard.succeed(&Class::Others, &remote("203.0.113.5"), now);
+            }
+        }
+        assert_eq!(judged, OTHERS_BUDGET);
+        assert!(guard.remaining(&Class::Others, T0.plus(DAY - 1)) > 0);
+        assert_eq!(guard.remaining(&Class::Others, T0.plus(DAY)), 0);
+    }
+
+    #[test]
+    fn sixteen_sources_are_known_for_thirty_days() {
+        let mut guard = Guard::default();
+        for i in 0..17 {
+            guard.succeed(&Class::Others, &remote(&format!("192.0.2.{i}")), T0.plus(i));
+        }
+        assert_eq!(guard.class(&remote("192.0.2.0"), T0), Class::Others);
+        assert_eq!(guard.class(&remote("192.0.2.16"), T0).name(), "known");
+        assert_eq!(guard.class(&remote("192.0.2.16"), T0.plus(31 * DAY)), Class::Others);
+    }
+
+    #[test]
+    fn a_clock_set_back_makes_nobody_wait_longer_than_one_lock() {
+        let mut guard = Guard::default();
+        fail_until_locked(&mut guard, &Class::Others, T0);
+        let earlier = Time::from_unix(T0.unix() - 400 * DAY);
+        assert_eq!(guard.remaining(&Class::Others, earlier), HOUR);
+        assert_eq!(guard.remaining(&Class::Others, earlier.plus(HOUR)), 0);
+    }
+
+    #[test]
+    fn unlock_forgets_failures_and_keeps_sources() {
+        let mut guard = Guard::default();
+        guard.succeed(&Class::Others, &remote("192.0.2.1"), T0);
+        fail_until_locked(&mut guard, &Class::Others, T0);
+        let known = guard.class(&remote("192.0.2.1"), T0);
+        fail_until_locked(&mut guard, &known, T0);
+        assert_eq!(guard.locked(T0).len(), 2);
+        guard.unlock();
+        assert_eq!((guard.locked(T0).len(), guard.failures()), (0, 0));
+        assert_eq!(guard.class(&remote("192.0.2.1"), T0), known);
+    }
+}

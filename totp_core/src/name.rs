@@ -1,0 +1,79 @@
+//! A login name as the operating system knows it.
+
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// The longest name that is looked at: what `LOGIN_NAME_MAX` allows on Linux, without its NUL.
+pub const MAX_BYTES: usize = 255;
+
+/// A login name: 1 to 255 bytes of UTF-8 without control characters, `:` or `/`, which no passwd entry can
+/// hold. Compared byte for byte: names that differ in case are different users.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct UserName(String);
+
+/// The text cannot be the name of a user on this system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAName;
+
+impl fmt::Display for NotAName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a user name has 1 to {MAX_BYTES} bytes and no control character, ':' or '/'")
+    }
+}
+
+impl core::error::Error for NotAName {}
+
+impl UserName {
+    /// Takes the text as it is: nothing is trimmed or folded, so no two spellings reach one record.
+    ///
+    /// # Errors
+    /// [`NotAName`] when no passwd entry could hold it.
+    pub fn parse(text: &str) -> Result<Self, NotAName> {
+        let fits = (1..=MAX_BYTES).contains(&text.len());
+        if !fits || text.chars().any(|c| c.is_control() || c == ':' || c == '/') {
+            return Err(NotAName);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for UserName {
+    type Error = NotAName;
+
+    fn try_from(text: String) -> Result<Self, NotAName> {
+        Self::parse(&text)
+    }
+}
+
+impl From<UserName> for String {
+    fn from(name: UserName) -> Self {
+        name.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_no_passwd_entry_can_hold_are_refused() {
+        for bad in ["", "a:b", "a/b", "a\nb", "a\u{7f}", &"x".repeat(256)] {
+            assert_eq!(UserName::parse(bad), Err(NotAName), "{bad:?}");
+        }
+        for good in ["alice", "DOMAIN\\bob", "carol@corp.example", "josé", &"x".repeat(255)] {
+            assert_eq!(UserName::parse(good).map(String::from).as_deref(), Ok(good));
+        }
+    }
+}

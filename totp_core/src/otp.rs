@@ -1,0 +1,233 @@
+//! HOTP (RFC 4226) and TOTP (RFC 6238): `TOTP(K, T) = HOTP(K, floor(T / X))`,
+//! `HOTP(K, C) = Truncate(HMAC(K, C)) mod 10^Digits`.
+
+use crate::secret::Secret;
+use crate::time::Time;
+use core::fmt;
+use core::str::FromStr;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+
+/// The hash behind the HMAC (RFC 6238 section 1.2). Authenticator apps agree on SHA-1 alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Algorithm {
+    /// HMAC-SHA-1, the default of RFC 4226 and of every app.
+    #[default]
+    #[serde(rename = "SHA1")]
+    Sha1,
+    /// HMAC-SHA-256.
+    #[serde(rename = "SHA256")]
+    Sha256,
+    /// HMAC-SHA-512.
+    #[serde(rename = "SHA512")]
+    Sha512,
+}
+
+/// How many decimal digits a code has: 6, 7 or 8 (RFC 4226 section 5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct Digits(u8);
+
+/// How long a code is shown: 15 to 120 seconds (RFC 6238 calls it the time step X).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub struct Period(u64);
+
+/// What an authenticator app and the verifier must agree on beside the secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Params {
+    /// The hash.
+    pub algorithm: Algorithm,
+    /// The length of a code.
+    pub digits: Digits,
+    /// The time step.
+    pub period: Period,
+}
+
+/// A parameter outside what RFC 4226, RFC 6238 or the authenticator apps support; the text says what is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfRange(&'static str);
+
+impl fmt::Display for OutOfRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl core::error::Error for OutOfRange {}
+
+impl Algorithm {
+    /// The name in an otpauth URI and in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "SHA1",
+            Self::Sha256 => "SHA256",
+            Self::Sha512 => "SHA512",
+        }
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = OutOfRange;
+
+    fn from_str(text: &str) -> Result<Self, OutOfRange> {
+        [Self::Sha1, Self::Sha256, Self::Sha512]
+            .into_iter()
+            .find(|a| a.name().eq_ignore_ascii_case(text))
+            .ok_or(OutOfRange("the algorithm is SHA1, SHA256 or SHA512"))
+    }
+}
+
+impl Digits {
+    /// The number of digits.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    const fn modulus(self) -> u32 {
+        10_u32.pow(self.0 as u32)
+    }
+}
+
+impl Default for Digits {
+    fn default() -> Self {
+        Self(6)
+    }
+}
+
+impl TryFrom<u8> for Digits {
+    type Error = OutOfRange;
+
+    fn try_from(digits: u8) -> Result<Self, OutOfRange> {
+        (6..=8).contains(&digits).then_some(Self(digits)).ok_or(OutOfRange("a code has 6, 7 or 8 digits"))
+    }
+}
+
+impl From<Digits> for u8 {
+    fn from(digits: Digits) -> Self {
+        digits.0
+    }
+}
+
+impl Period {
+    /// The period in seconds.
+    pub const fn seconds(self) -> u64 {
+        self.0
+    }
+
+    /// The time step that `now` lies in.
+    pub const fn step_at(self, now: Time) -> u64 {
+        now.unix() / self.0
+    }
+}
+
+impl Default for Period {
+    fn default() -> Self {
+        Self(30)
+    }
+}
+
+impl TryFrom<u64> for Period {
+    type Error = OutOfRange;
+
+    fn try_from(seconds: u64) -> Result<Self, OutOfRange> {
+        (15..=120)
+            .contains(&seconds)
+            .then_some(Self(seconds))
+            .ok_or(OutOfRange("the period is 15 to 120 seconds"))
+    }
+}
+
+impl From<Period> for u64 {
+    fn from(period: Period) -> Self {
+        period.0
+    }
+}
+
+/// The code of `counter`, as a number below `10^digits` (RFC 4226 section 5.3).
+pub fn hotp(secret: &Secret, counter: u64, algorithm: Algorithm, digits: Digits) -> u32 {
+    let binary = match algorithm {
+        Algorithm::Sha1 => dynamic_truncation(&hmac::<Hmac<sha1::Sha1>>(secret, counter)),
+        Algorithm::Sha256 => dynamic_truncation(&hmac::<Hmac<sha2::Sha256>>(secret, counter)),
+        Algorithm::Sha512 => dynamic_truncation(&hmac::<Hmac<sha2::Sha512>>(secret, counter)),
+    };
+    binary % digits.modulus()
+}
+
+/// The code that a phone with the right clock shows at `now`, with its leading zeros. For tests, demos and
+/// oracles: the daemon never prints one.
+pub fn totp_at(secret: &Secret, params: Params, now: Time) -> String {
+    let value = hotp(secret, params.period.step_at(now), params.algorithm, params.digits);
+    format!("{value:0width$}", width = usize::from(params.digits.get()))
+}
+
+fn hmac<M: Mac + KeyInit>(secret: &Secret, counter: u64) -> Vec<u8> {
+    // A key of any length is allowed (RFC 2104 section 2), so the error cannot happen; a MAC under an
+    // empty key is still no grant, since nobody enrolled it.
+    let mut mac =
+        M::new_from_slice(secret.as_bytes()).unwrap_or_else(|_| M::new(&hmac::digest::Key::<M>::default()));
+    mac.update(&counter.to_be_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// Four bytes at the offset named by the low nibble of the last one, without the sign bit.
+fn dynamic_truncation(mac: &[u8]) -> u32 {
+    let offset = usize::from(mac.last().copied().unwrap_or(0) & 0x0f);
+    let word = mac.get(offset..offset + 4).and_then(|w| w.try_into().ok()).unwrap_or([0; 4]);
+    u32::from_be_bytes(word) & 0x7fff_ffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(bytes: &[u8]) -> Secret {
+        Secret::from_bytes(bytes).unwrap()
+    }
+
+    #[test]
+    fn rfc_4226_appendix_d() {
+        let key = secret(b"12345678901234567890");
+        let expected =
+            [755_224, 287_082, 359_152, 969_429, 338_314, 254_676, 287_922, 162_583, 399_871, 520_489];
+        for (counter, code) in expected.into_iter().enumerate() {
+            let counter = u64::try_from(counter).unwrap();
+            assert_eq!(hotp(&key, counter, Algorithm::Sha1, Digits::default()), code, "counter {counter}");
+        }
+    }
+
+    #[test]
+    fn rfc_6238_appendix_b() {
+        let table = [
+            (59, ["94287082", "46119246", "90693936"]),
+            (1_111_111_109, ["07081804", "68084774", "25091201"]),
+            (1_111_111_111, ["14050471", "67062674", "99943326"]),
+            (1_234_567_890, ["89005924", "91819424", "93441116"]),
+            (2_000_000_000, ["69279037", "90698825", "38618901"]),
+            (20_000_000_000, ["65353130", "77737706", "47863826"]),
+        ];
+        // Erratum 2866: the seed is as long as the hash's output.
+        let seeds: [(Algorithm, usize); 3] =
+            [(Algorithm::Sha1, 20), (Algorithm::Sha256, 32), (Algorithm::Sha512, 64)];
+        for (at, codes) in table {
+            for ((algorithm, length), code) in seeds.into_iter().zip(codes) {
+                let seed: Vec<u8> = b"1234567890".iter().copied().cycle().take(length).collect();
+                let params =
+                    Params { algorithm, digits: Digits::try_from(8).unwrap(), period: Period::default() };
+                assert_eq!(totp_at(&secret(&seed), params, Time::from_unix(at)), code, "{algorithm:?} {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn parameters_outside_the_standard_are_refused() {
+        for digits in [0, 5, 9, 255] {
+            assert!(Digits::try_from(digits).is_err());
+        }
+        for seconds in [0, 14, 121, u64::MAX] {
+            assert!(Period::try_from(seconds).is_err());
+        }
+        assert!("MD5".parse::<Algorithm>().is_err());
+        assert_eq!("sha256".parse(), Ok(Algorithm::Sha256));
+    }
+}

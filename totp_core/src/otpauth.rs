@@ -1,0 +1,247 @@
+//! The `otpauth://` URI that a QR code carries, in the form that Google Authenticator's key-uri-format
+//! page describes and every app reads.
+
+use crate::otp::{Algorithm, Digits, OutOfRange, Params, Period};
+use crate::secret::{BadSecret, Secret};
+use core::fmt;
+use std::fmt::Write as _;
+use zeroize::Zeroizing;
+
+/// What the URI says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtpAuth {
+    /// Who runs the service; shown above the code. May be empty.
+    pub issuer: String,
+    /// Whose code it is.
+    pub account: String,
+    /// The shared secret.
+    pub secret: Secret,
+    /// Hash, digits and period.
+    pub params: Params,
+}
+
+/// Why a text is no otpauth URI that totpd can use. Holds nothing of the text: it may hold a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadUri {
+    /// It does not start with `otpauth://totp/`.
+    NotTotp,
+    /// It counts instead of reading the time (`otpauth://hotp/`).
+    Hotp,
+    /// A `%` escape is broken or hides no UTF-8.
+    Escape,
+    /// The label names no account, or holds a control character.
+    Label,
+    /// There is no secret, or more than one.
+    NoSecret,
+    /// The secret is no base32 of 10 to 128 bytes.
+    Secret,
+    /// A parameter stands twice.
+    Twice,
+    /// Algorithm, digits or period outside what is supported; the text says what is.
+    Param(OutOfRange),
+}
+
+impl fmt::Display for BadUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotTotp => f.write_str("an otpauth URI starts with otpauth://totp/"),
+            Self::Hotp => f.write_str("counter-based codes (otpauth://hotp/) are not supported"),
+            Self::Escape => f.write_str("a % escape in the URI is broken"),
+            Self::Label => f.write_str("the URI names no account"),
+            Self::NoSecret => f.write_str("the URI has no secret"),
+            Self::Secret => fmt::Display::fmt(&BadSecret, f),
+            Self::Twice => f.write_str("a parameter stands twice in the URI"),
+            Self::Param(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl core::error::Error for BadUri {}
+
+impl OtpAuth {
+    /// `otpauth://totp/Issuer:account?secret=…&issuer=Issuer&algorithm=…&digits=…&period=…`
+    pub fn to_uri(&self) -> Zeroizing<String> {
+        // Sized so that no reallocation leaves a copy of the secret behind.
+        let mut uri = Zeroizing::new(String::with_capacity(
+            512 + 6 * self.issuer.len() + 3 * self.account.len() + 2 * self.secret.as_bytes().len(),
+        ));
+        uri.push_str("otpauth://totp/");
+        // The label's separator cannot be escaped, so an issuer with a colon stands in its parameter only.
+        if !self.issuer.is_empty() && !self.issuer.contains(':') {
+            escape(&self.issuer, &mut uri);
+            uri.push(':');
+        }
+        escape(&self.account, &mut uri);
+        uri.push_str("?secret=");
+        uri.push_str(&self.secret.to_base32());
+        if !self.issuer.is_empty() {
+            uri.push_str("&issuer=");
+            escape(&self.issuer, &mut uri);
+        }
+        let Params { algorithm, digits, period } = self.params;
+        // Writing to a String cannot fail.
+        let _ = write!(
+            uri,
+            "&algorithm={}&digits={}&period={}",
+            algorithm.name(),
+            digits.get(),
+            period.seconds()
+        );
+        uri
+    }
+
+    /// Reads a URI. Parameters that are not ours (`image`, …) are passed over; the `issuer` parameter goes
+    /// before the one in the label.
+    ///
+    /// # Errors
+    /// [`BadUri`], without any of the text.
+    pub fn parse(uri: &str) -> Result<Self, BadUri> {
+        let after = |prefix: &str| {
+            uri.get(..prefix.len()).filter(|s| s.eq_ignore_ascii_case(prefix)).map(|s| &uri[s.len()..])
+        };
+        if after("otpauth://hotp/").is_some() {
+            return Err(BadUri::Hotp);
+        }
+        let rest = after("otpauth://totp/").ok_or(BadUri::NotTotp)?;
+        let rest = rest.split('#').next().unwrap_or(rest);
+        let (label, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let label = unescape(label)?;
+        let (prefix, account) = match label.split_once(':') {
+            Some((issuer, account)) => (issuer, account.trim_start_matches(' ')),
+            None => ("", label.as_str()),
+        };
+        let fields = Fields::read(query)?;
+        let issuer = fields.issuer.unwrap_or_else(|| prefix.to_owned());
+        if account.is_empty() || account.chars().chain(issuer.chars()).any(char::is_control) {
+            return Err(BadUri::Label);
+        }
+        Ok(Self {
+            issuer,
+            account: account.to_owned(),
+            secret: fields.secret.ok_or(BadUri::NoSecret)?,
+            params: Params {
+                algorithm: fields.algorithm.unwrap_or_default(),
+                digits: fields.digits.unwrap_or_default(),
+                period: fields.period.unwrap_or_default(),
+            },
+        })
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    secret: Option<Secret>,
+    issuer: Option<String>,
+    algorithm: Option<Algorithm>,
+    digits: Option<Digits>,
+    period: Option<Period>,
+}
+
+impl Fields {
+    fn read(query: &str) -> Result<Self, BadUri> {
+        let mut fields = Self::default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = Zeroizing::new(unescape(value)?);
+            match key.to_ascii_lowercase().as_str() {
+                "secret" => {
+                    set(&mut fields.secret, Secret::from_base32(&value).map_err(|_| BadUri::Secret)?)?;
+                }
+                "issuer" => set(&mut fields.issuer, value.to_string())?,
+                "algorithm" => set(&mut fields.algorithm, value.parse().map_err(BadUri::Param)?)?,
+                "digits" => set(&mut fields.digits, number::<u8, _>(&value)?)?,
+                "period" => set(&mut fields.period, number::<u64, _>(&value)?)?,
+                _ => {}
+            }
+        }
+        Ok(fields)
+    }
+}
+
+fn set<T>(field: &mut Option<T>, value: T) -> Result<(), BadUri> {
+    match field.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(BadUri::Twice),
+    }
+}
+
+/// A number that does not even fit its integer is as much out of range as one that does.
+fn number<N: core::str::FromStr + Default, T: TryFrom<N, Error = OutOfRange>>(
+    text: &str,
+) -> Result<T, BadUri> {
+    T::try_from(text.parse().unwrap_or_default()).map_err(BadUri::Param)
+}
+
+/// Percent-encodes all but RFC 3986's unreserved characters.
+fn escape(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+fn unescape(text: &str) -> Result<String, BadUri> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        if byte != b'%' {
+            out.push(byte);
+            continue;
+        }
+        let (hex, tail) = tail.split_at_checked(2).ok_or(BadUri::Escape)?;
+        let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+        let (Some(high), Some(low)) = (digit(hex[0]), digit(hex[1])) else { return Err(BadUri::Escape) };
+        out.push(high * 16 + low);
+        rest = tail;
+    }
+    String::from_utf8(out).map_err(|_| BadUri::Escape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+
+    #[test]
+    fn the_example_of_the_key_uri_format_page_is_read() {
+        let uri = "otpauth://totp/ACME%20Co:john.doe@email.com?secret=HXDMVJECJJWSRB3HWIZR4IFUGFTMXBOZ\
+                   &issuer=ACME%20Co&algorithm=SHA1&digits=6&period=30";
+        let read = OtpAuth::parse(uri).unwrap();
+        assert_eq!((read.issuer.as_str(), read.account.as_str()), ("ACME Co", "john.doe@email.com"));
+        assert_eq!(read.params, Params::default());
+        assert_eq!(OtpAuth::parse(&read.to_uri()), Ok(read));
+    }
+
+    #[test]
+    fn what_is_missing_takes_its_default() {
+        let read = OtpAuth::parse(&format!("otpauth://totp/alice?secret={KEY}&image=x")).unwrap();
+        assert_eq!((read.issuer.as_str(), read.params), ("", Params::default()));
+    }
+
+    #[test]
+    fn bad_uris_are_refused_by_name() {
+        let cases = [
+            ("https://example.org", BadUri::NotTotp),
+            ("otpauth://hotp/a?secret=GEZDGNBVGY3TQOJQ&counter=1", BadUri::Hotp),
+            ("otpauth://totp/a", BadUri::NoSecret),
+            ("otpauth://totp/?secret=GEZDGNBVGY3TQOJQ", BadUri::Label),
+            ("otpauth://totp/a%0Ab?secret=GEZDGNBVGY3TQOJQ", BadUri::Label),
+            ("otpauth://totp/a?secret=GEZD", BadUri::Secret),
+            ("otpauth://totp/a?secret=GEZDGNBVGY3TQOJQ&secret=GEZDGNBVGY3TQOJQ", BadUri::Twice),
+            ("otpauth://totp/a%4?secret=GEZDGNBVGY3TQOJQ", BadUri::Escape),
+            ("otpauth://totp/a%FF?secret=GEZDGNBVGY3TQOJQ", BadUri::Escape),
+        ];
+        for (uri, error) in cases {
+            assert_eq!(OtpAuth::parse(uri), Err(error), "{uri}");
+        }
+        for param in ["digits=9", "digits=x", "period=1", "algorithm=MD5", "period=99999999999999999999"] {
+            let uri = format!("otpauth://totp/a?secret={KEY}&{param}");
+            assert!(matches!(OtpAuth::parse(&uri), Err(BadUri::Param(_))), "{param}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Recovery codes: ten of `xxxx-xxxx-xxxx-xxxx`, 80 random bits each, kept as HMAC-SHA-256 under a random
+//! key of their set. 80 bits need no slow hash, and a slow hash would be a lever for an attacker.
+
+use crate::random::{self, Random, RandomFailed};
+use core::fmt;
+use data_encoding::{Encoding, Specification};
+use hmac::{Hmac, KeyInit, Mac};
+use std::sync::LazyLock;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
+
+/// How many codes a set has.
+pub const CODES: usize = 10;
+/// Characters of a code without its dashes.
+pub const SYMBOLS: usize = 16;
+/// At this many codes left, or fewer, the user is warned.
+pub const FEW: usize = 2;
+
+const CODE_BYTES: usize = 10;
+const HASH_BYTES: usize = 32;
+
+/// Crockford's base32: no `I L O U`; typed `i l o` are read as `1 1 0`.
+static CROCKFORD: LazyLock<Option<Encoding>> = LazyLock::new(|| {
+    let mut spec = Specification::new();
+    spec.symbols.push_str("0123456789ABCDEFGHJKMNPQRSTVWXYZ");
+    spec.translate.from.push_str("abcdefghjkmnpqrstvwxyziIlLoO");
+    spec.translate.to.push_str("ABCDEFGHJKMNPQRSTVWXYZ111100");
+    spec.encoding().ok()
+});
+
+/// One recovery code: wiped when dropped, redacted when printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RecoveryCode(Zeroizing<[u8; CODE_BYTES]>);
+
+impl fmt::Debug for RecoveryCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecoveryCode(…)")
+    }
+}
+
+impl RecoveryCode {
+    /// Reads 16 symbols of Crockford's base32 in any case. Dashes and blanks are the caller's to strip.
+    pub(crate) fn from_symbols(symbols: &[u8]) -> Option<Self> {
+        if symbols.len() != SYMBOLS {
+            return None;
+        }
+        let bytes = Zeroizing::new(CROCKFORD.as_ref()?.decode(symbols).ok()?);
+        Some(Self(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
+    }
+
+    /// `XXXX-XXXX-XXXX-XXXX`, for the one moment it is shown.
+    pub fn reveal(&self) -> Zeroizing<String> {
+        let mut symbols = CROCKFORD.as_ref().map(|e| e.encode(&*self.0)).unwrap_or_default();
+        let mut out = Zeroizing::new(String::with_capacity(SYMBOLS + 3));
+        for (i, symbol) in symbols.chars().enumerate() {
+            if i > 0 && i % 4 == 0 {
+                out.push('-');
+            }
+            out.push(symbol);
+        }
+        symbols.zeroize();
+        out
+    }
+}
+
+/// What is stored of a set: its key and the hashes of the codes that are unspent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RecoverySet {
+    key: Zeroizing<[u8; HASH_BYTES]>,
+    hashes: Vec<[u8; HASH_BYTES]>,
+}
+
+impl fmt::Debug for RecoverySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RecoverySet({} left)", self.hashes.len())
+    }
+}
+
+impl RecoverySet {
+    /// A fresh set and its codes, which exist nowhere else from now on.
+    ///
+    /// # Errors
+    /// When the random source fails.
+    pub fn generate(random: &mut impl Random) -> Result<(Self, Vec<RecoveryCode>), RandomFailed> {
+        let key = Zeroizing::new(random::bytes(random)?);
+        let mut codes = Vec::with_capacity(CODES);
+        for _ in 0..CODES {
+            codes.push(RecoveryCode(Zeroizing::new(random::bytes(random)?)));
+        }
+        let mut set = Self { key, hashes: Vec::with_capacity(CODES) };
+        set.hashes = codes.iter().map(|code| set.hash(code)).collect();
+        Ok((set, codes))
+    }
+
+    /// How many codes are unspent.
+    pub fn left(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// The place of `code` among the unspent ones. Every hash is compared, in constant time.
+    pub(crate) fn find(&self, code: &RecoveryCode) -> Option<usize> {
+        let typed = self.hash(code);
+        let mut found = None;
+        for (i, hash) in self.hashes.iter().enumerate() {
+            if bool::from(hash.ct_eq(&typed)) {
+                found = Some(i);
+            }
+        }
+        found
+    }
+
+    /// Forgets the code at `place`; it can never be found again.
+    pub(crate) fn spend(&mut self, place: usize) {
+        if place < self.hashes.len() {
+            self.hashes.swap_remove(place);
+        }
+    }
+
+    fn hash(&self, code: &RecoveryCode) -> [u8; HASH_BYTES] {
+        // Any key length is allowed (RFC 2104 section 2): this cannot fail.
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&*self.key)
+            .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<sha2::Sha256>>::default()));
+        mac.update(&*code.0);
+        mac.finalize().into_bytes().into()
+    }
+
+    pub(crate) fn byte_len(&self) -> usize {
+        HASH_BYTES * (1 + self.hashes.len())
+    }
+
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&*self.key);
+        self.hashes.iter().for_each(|hash| out.extend_from_slice(hash));
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (key, hashes) = bytes.split_first_chunk::<HASH_BYTES>()?;
+        let (hashes, rest) = hashes.as_chunks::<HASH_BYTES>();
+        if !rest.is_empty() || hashes.len() > CODES {
+            return None;
+        }
+        Some(Self { key: Zeroizing::new(*key), hashes: hashes.to_vec() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::testing::Counting;
+
+    #[test]
+    fn each_code_is_found_once_and_its_text_reads_back() {
+        let (mut set, codes) = RecoverySet::generate(&mut Counting(3)).unwrap();
+        assert_eq!(set.left(), CODES);
+        for code in &codes {
+            let shown = code.reveal();
+            assert_eq!(shown.len(), 19);
+            let symbols: Vec<u8> = shown.bytes().filter(|b| *b != b'-').collect();
+            let typed = RecoveryCode::from_symbols(&symbols.to_ascii_lowercase()).unwrap();
+            let place = set.find(&typed).unwrap();
+            set.spend(place);
+            assert_eq!(set.find(&typed), None);
+        }
+        assert_eq!(set.left(), 0);
+    }
+
+    #[test]
+    fn letters_that_look_like_digits_are_read_as_them() {
+        let digits = RecoveryCode::from_symbols(b"0000111100001111").unwrap();
+        assert_eq!(RecoveryCode::from_symbols(b"oOoOiIlLoOoOiIlL"), Some(digits));
+        assert_eq!(RecoveryCode::from_symbols(b"000011110000111U"), None);
+        assert_eq!(RecoveryCode::from_symbols(b"000011110000111"), None);
+    }
+
+    #[test]
+    fn a_code_of_another_set_is_not_found() {
+        let (set, _) = RecoverySet::generate(&mut Counting(3)).unwrap();
+        let (_, others) = RecoverySet::generate(&mut Counting(4)).unwrap();
+        assert!(others.iter().all(|code| set.find(code).is_none()));
+    }
+}

@@ -1,0 +1,84 @@
+//! Where an attempt comes from, as far as the lock cares.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv6Addr};
+use core::str::FromStr;
+use serde::{Deserialize, Serialize};
+
+/// Who asks. The daemon derives it from the peer's credentials and what a root peer says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A host program running as root speaks for somebody at this address.
+    Remote(IpAddr),
+    /// A host program running as root names a remote host that is no address. A name proves nothing.
+    RemoteName,
+    /// A host program running as root without a remote host: sudo, login, a console.
+    Local,
+    /// The user's own unprivileged process.
+    Own,
+    /// An application with credentials of its own.
+    Client(String),
+}
+
+/// A network source: an IPv4 address, or an IPv6 /64 (one subscriber has that many addresses to spend).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Source(IpAddr);
+
+impl Source {
+    /// The source that `address` belongs to. IPv4 in IPv6 clothes is IPv4.
+    pub fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(v6) => {
+                let network = v6.to_bits() & !u128::from(u64::MAX);
+                Self(IpAddr::V6(Ipv6Addr::from_bits(network)))
+            }
+            v4 @ IpAddr::V4(_) => Self(v4),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(v4) => v4.fmt(f),
+            IpAddr::V6(v6) => write!(f, "{v6}/64"),
+        }
+    }
+}
+
+impl FromStr for Source {
+    type Err = core::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.strip_suffix("/64").unwrap_or(text).parse().map(Self::of)
+    }
+}
+
+impl TryFrom<String> for Source {
+    type Error = core::net::AddrParseError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Source> for String {
+    fn from(source: Source) -> Self {
+        source.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_subscriber_are_one_source() {
+        let of = |text: &str| Source::of(text.parse().unwrap()).to_string();
+        assert_eq!(of("192.0.2.7"), "192.0.2.7");
+        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+        assert_eq!("2001:db8:1:2::/64".parse::<Source>().unwrap().to_string(), "2001:db8:1:2::/64");
+    }
+}

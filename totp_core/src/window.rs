@@ -1,0 +1,87 @@
+//! The window of time steps that are accepted, compared in constant time (RFC 6238 section 5.2).
+
+use crate::code::Code;
+use crate::otp::{Params, hotp};
+use crate::secret::Secret;
+use crate::time::Time;
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+/// The latest step within `skew` steps of `now` whose code is `code`.
+///
+/// Every candidate is computed and compared, whatever matched before. When two steps of the window share a
+/// code the later one is named: using it up uses up the other as well.
+pub fn matching_step(secret: &Secret, params: Params, code: &Code, now: Time, skew: u8) -> Option<u64> {
+    let current = params.period.step_at(now);
+    let first = current.saturating_sub(u64::from(skew));
+    let last = current.saturating_add(u64::from(skew));
+    let mut found = Choice::from(0);
+    let mut step = 0;
+    for candidate in first..=last {
+        let value = hotp(secret, candidate, params.algorithm, params.digits);
+        let same = value.ct_eq(&code.value) & params.digits.get().ct_eq(&code.digits);
+        step = u64::conditional_select(&step, &candidate, same);
+        found |= same;
+    }
+    bool::from(found).then_some(step)
+}
+
+/// By how many seconds the clock of the phone that shows `code` is ahead of `now` (negative: behind), looked
+/// for within `reach` steps. Only for an administrator who enrolls somebody: it accepts nothing.
+pub fn phone_offset(secret: &Secret, params: Params, code: &Code, now: Time, reach: u8) -> Option<i64> {
+    let step = matching_step(secret, params, code, now, reach)?;
+    let steps = i64::try_from(step).ok()? - i64::try_from(params.period.step_at(now)).ok()?;
+    Some(steps * i64::try_from(params.period.seconds()).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::code::Typed;
+    use crate::otp::totp_at;
+
+    fn code_at(secret: &Secret, at: u64) -> Code {
+        match Typed::parse(&totp_at(secret, Params::default(), Time::from_unix(at))) {
+            Ok(Typed::Code(code)) => code,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn one_step_either_way_and_no_further() {
+        let secret = Secret::from_bytes(b"12345678901234567890").unwrap();
+        let now = Time::from_unix(3000);
+        let step = |at| matching_step(&secret, Params::default(), &code_at(&secret, at), now, 1);
+        assert_eq!(step(2969), None);
+        assert_eq!(step(2970), Some(99));
+        assert_eq!(step(3000), Some(100));
+        assert_eq!(step(3059), Some(101));
+        assert_eq!(step(3060), None);
+    }
+
+    #[test]
+    fn a_code_of_another_length_never_matches() {
+        let secret = Secret::from_bytes(b"12345678901234567890").unwrap();
+        let mut code = code_at(&secret, 3000);
+        code.digits = 7;
+        assert_eq!(matching_step(&secret, Params::default(), &code, Time::from_unix(3000), 10), None);
+    }
+
+    #[test]
+    fn the_offset_of_a_phone_is_measured_in_its_steps() {
+        let secret = Secret::from_bytes(b"12345678901234567890").unwrap();
+        let now = Time::from_unix(30_000);
+        let offset = |at| phone_offset(&secret, Params::default(), &code_at(&secret, at), now, 20);
+        assert_eq!(offset(30_000 + 240), Some(240));
+        assert_eq!(offset(30_000 - 300), Some(-300));
+        assert_eq!(offset(30_000 + 3600), None);
+    }
+
+    #[test]
+    fn the_start_of_time_does_not_underflow() {
+        let secret = Secret::from_bytes(b"12345678901234567890").unwrap();
+        assert_eq!(
+            matching_step(&secret, Params::default(), &code_at(&secret, 0), Time::default(), 10),
+            Some(0)
+        );
+    }
+}

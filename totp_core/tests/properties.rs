@@ -1,0 +1,305 @@
+//! What holds for every sequence of inputs and clocks.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use proptest::prelude::*;
+use totp_core::account::NewFactor;
+use totp_core::lock::LONGEST_LOCK;
+use totp_core::otp::totp_at;
+use totp_core::otpauth::OtpAuth;
+use totp_core::{
+    Account, Algorithm, Attempt, Digits, Origin, Outcome, Params, Period, Random, RandomFailed, Reason,
+    Rules, Secret, Time, Typed, UserName, judge,
+};
+
+/// Deterministic bytes.
+struct Counting(u64);
+
+impl Random for Counting {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomFailed> {
+        for byte in out {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = self.0.to_be_bytes()[0];
+        }
+        Ok(())
+    }
+}
+
+const T0: u64 = 1_800_000_000;
+const RULES: Rules = Rules { skew: 1, not_before: Time::from_unix(T0 - 86_400 * 3650) };
+
+fn at(offset: u64) -> Time {
+    Time::from_unix(T0 + offset)
+}
+
+fn enrolled() -> Account {
+    let mut random = Counting(1);
+    let mut account = Account::new(UserName::parse("alice").unwrap(), 1000, at(0), &mut random).unwrap();
+    account.enroll(&NewFactor { params: Params::default(), lifetime: 3600 }, at(0), &mut random).unwrap();
+    let code = code_of(&account, at(0));
+    assert!(matches!(try_code(&mut account, Origin::Local, &code, at(0)), Outcome::Granted(_)));
+    account
+}
+
+fn code_of(account: &Account, now: Time) -> String {
+    let factor = account.active.as_ref().or(account.pending.as_ref()).unwrap();
+    totp_at(factor.secrets.secret(), factor.params, now)
+}
+
+/// A code that no step of the window shows.
+fn wrong_code(account: &Account, now: Time) -> String {
+    let right: Vec<String> =
+        (0..3).map(|i| code_of(account, Time::from_unix(now.unix() + 30 * i - 30))).collect();
+    (0..4).map(|n| format!("{n:06}")).find(|c| !right.contains(c)).unwrap()
+}
+
+fn try_code(account: &mut Account, origin: Origin, code: &str, now: Time) -> Outcome {
+    judge(account, &Attempt { origin, input: Typed::parse(code) }, now, &RULES).outcome
+}
+
+fn origins() -> impl Strategy<Value = Origin> {
+    prop_oneof![
+        Just(Origin::Local),
+        Just(Origin::Own),
+        Just(Origin::RemoteName),
+        (0u8..4).prop_map(|i| Origin::Remote(format!("192.0.2.{i}").parse().unwrap())),
+        Just(Origin::Client("app".into())),
+    ]
+}
+
+proptest! {
+    /// Whatever the clock does, a code that was accepted is never accepted again.
+    #[test]
+    fn an_accepted_code_is_never_accepted_again(
+        tries in prop::collection::vec((0u64..7200, 0u64..5, origins()), 1..60)
+    ) {
+        let mut account = enrolled();
+        let mut used = std::collections::HashSet::new();
+        for (offset, back, origin) in tries {
+            account.guard.unlock();
+            let step = (T0 + offset) / 30 + 2 - back;
+            let code = code_of(&account, Time::from_unix(step * 30));
+            if let Outcome::Granted(_) = try_code(&mut account, origin, &code, at(offset)) {
+                prop_assert!(used.insert(step), "step {step} was accepted twice");
+            }
+        }
+    }
+
+    /// Wrong input of any kind, from anywhere, never brings the end of a lock nearer.
+    #[test]
+    fn no_sequence_of_wrong_inputs_shortens_a_lock(
+        tries in prop::collection::vec((0u64..600, origins(), "[0-9]{6}|[a-z]{0,9}|[0-9A-Z]{16}"), 1..80)
+    ) {
+        let mut account = enrolled();
+        let mut now = at(60);
+        for _ in 0..10 {
+            let wrong = wrong_code(&account, now);
+            try_code(&mut account, Origin::Local, &wrong, now);
+        }
+        let end = |account: &Account, now| {
+            account.guard.locked(now).into_iter().find(|l| l.class.name() == "local").map(|l| l.until)
+        };
+        let first = end(&account, now);
+        prop_assert!(first.is_some());
+        for (seconds, origin, text) in tries {
+            now = now.plus(seconds);
+            let before = end(&account, now);
+            let text = if Typed::parse(&text).is_ok() { wrong_code(&account, now) } else { text };
+            try_code(&mut account, origin, &text, now);
+            let after = end(&account, now);
+            prop_assert!(after >= before, "{before:?} became {after:?}");
+        }
+    }
+
+    /// A stranger's failures leave every class of the user alone, whatever their number and spacing.
+    #[test]
+    fn a_strangers_failures_never_lock_the_users_own_classes(
+        tries in prop::collection::vec((0u64..100_000, 0u8..255), 1..200)
+    ) {
+        let mut account = enrolled();
+        let home = Origin::Remote("198.51.100.1".parse().unwrap());
+        let code = code_of(&account, at(30));
+        let welcomed = matches!(try_code(&mut account, home.clone(), &code, at(30)), Outcome::Granted(_));
+        prop_assert!(welcomed);
+        let mut now = at(60);
+        for (seconds, host) in tries {
+            now = now.plus(seconds % 20_000);
+            let wrong = wrong_code(&account, now);
+            let stranger = Origin::Remote(format!("203.0.113.{host}").parse().unwrap());
+            try_code(&mut account, stranger, &wrong, now);
+        }
+        let mut names: Vec<_> = account.guard.locked(now).iter().map(|l| l.class.name()).collect();
+        names.retain(|name| *name != "others");
+        prop_assert!(names.is_empty(), "{names:?}");
+        for origin in [home, Origin::Local, Origin::Own] {
+            now = now.plus(90);
+            let code = code_of(&account, now);
+            let granted = matches!(try_code(&mut account, origin, &code, now), Outcome::Granted(_));
+            prop_assert!(granted);
+        }
+    }
+
+    /// After the last jump of the clock nobody who keeps trying waits longer than one lock. (A code that
+    /// the clock would make fresh again is another matter: recovery codes work meanwhile.)
+    #[test]
+    fn after_the_last_clock_jump_nobody_waits_longer_than_one_lock(
+        jumps in prop::collection::vec((0u64..400_000_000, 1usize..14), 1..12), origin in origins()
+    ) {
+        let mut account = enrolled();
+        let mut now = at(0);
+        for (to, failures) in jumps {
+            now = at(to);
+            for _ in 0..failures {
+                let wrong = wrong_code(&account, now);
+                try_code(&mut account, origin.clone(), &wrong, now);
+            }
+        }
+        // From here the clock only runs, and the user tries every minute.
+        let class = account.guard.class(&origin, now);
+        let start = now;
+        while account.guard.remaining(&class, now) > 0 {
+            now = now.plus(60);
+            prop_assert!(now.since(start) <= LONGEST_LOCK + 60, "still locked after {} s", now.since(start));
+        }
+    }
+
+    #[test]
+    fn a_printed_uri_reads_back(
+        issuer in "\\PC{0,40}", account in "[^\\pC:]{1,40}", key in prop::collection::vec(any::<u8>(), 10..=128),
+        digits in 6u8..=8, period in 15u64..=120, algorithm in prop::sample::select(vec!["SHA1", "SHA256", "SHA512"])
+    ) {
+        let printed = OtpAuth {
+            issuer,
+            account: account.trim_start_matches(' ').to_owned() + "x",
+            secret: Secret::from_bytes(&key).unwrap(),
+            params: Params {
+                algorithm: algorithm.parse::<Algorithm>().unwrap(),
+                digits: Digits::try_from(digits).unwrap(),
+                period: Period::try_from(period).unwrap(),
+            },
+        };
+        prop_assume!(!printed.issuer.chars().chain(printed.account.chars()).any(char::is_control));
+        prop_assert_eq!(OtpAuth::parse(&printed.to_uri()), Ok(printed));
+    }
+
+    #[test]
+    fn any_text_is_refused_or_read_without_a_panic(text in "(otpauth://totp/)?\\PC{0,120}") {
+        let _ = OtpAuth::parse(&text);
+    }
+
+    /// An independent implementation agrees on every code.
+    #[test]
+    fn totp_rs_computes_the_same_codes(key in prop::collection::vec(any::<u8>(), 16..=64), time in 0u64..20_000_000_000, period in 15u64..=120) {
+        let secret = Secret::from_bytes(&key).unwrap();
+        for (ours, theirs) in [("SHA1", totp_rs::Algorithm::SHA1), ("SHA256", totp_rs::Algorithm::SHA256), ("SHA512", totp_rs::Algorithm::SHA512)] {
+            for digits in 6u8..=8 {
+                let params = Params { algorithm: ours.parse().unwrap(), digits: Digits::try_from(digits).unwrap(), period: Period::try_from(period).unwrap() };
+                let oracle = oracle(theirs, digits, period, &key, time);
+                prop_assert_eq!(totp_at(&secret, params, Time::from_unix(time)), oracle);
+            }
+        }
+    }
+}
+
+fn oracle(algorithm: totp_rs::Algorithm, digits: u8, period: u64, key: &[u8], time: u64) -> String {
+    let totp = totp_rs::Builder::new()
+        .with_algorithm(algorithm)
+        .with_digits(digits)
+        .with_step_duration(period)
+        .with_secret(key)
+        .build_noncompliant();
+    totp.generate(time).to_string()
+}
+
+#[test]
+fn a_locked_class_refuses_right_codes_and_recovery_codes() {
+    let mut account = enrolled();
+    let codes = account.renew_recovery(&mut Counting(5)).unwrap().unwrap();
+    let now = at(600);
+    for _ in 0..10 {
+        let wrong = wrong_code(&account, now);
+        try_code(&mut account, Origin::Local, &wrong, now);
+    }
+    let right = code_of(&account, now);
+    for text in [right.as_str(), &codes[0].reveal()] {
+        let outcome = try_code(&mut account, Origin::Local, text, now);
+        assert!(matches!(outcome, Outcome::Refused(Reason::Locked)), "{outcome:?}");
+    }
+    // The same codes still work from elsewhere: the refusal burned nothing.
+    for text in [right.as_str(), &codes[0].reveal()] {
+        assert!(matches!(try_code(&mut account, Origin::Own, text, now), Outcome::Granted(_)));
+    }
+}
+
+#[test]
+fn a_clock_that_went_back_refuses_codes_and_takes_recovery_codes() {
+    let mut account = enrolled();
+    let codes = account.renew_recovery(&mut Counting(5)).unwrap().unwrap();
+    let back = Time::from_unix(T0 - 3600);
+    let code = code_of(&account, back);
+    assert!(matches!(try_code(&mut account, Origin::Local, &code, back), Outcome::Refused(Reason::Clock)));
+    let before_release = Time::from_unix(RULES.not_before.unix() - 1);
+    let code = code_of(&account, before_release);
+    let outcome = try_code(&mut account, Origin::Local, &code, before_release);
+    assert!(matches!(outcome, Outcome::Refused(Reason::Clock)));
+    let outcome = try_code(&mut account, Origin::Local, &codes[0].reveal(), back);
+    assert!(matches!(outcome, Outcome::Granted(_)), "{outcome:?}");
+    assert_eq!(account.guard.failures(), 0);
+}
+
+#[test]
+fn the_old_factor_works_until_the_new_one_shows_its_first_code() {
+    let mut account = enrolled();
+    let old = account.active.clone().unwrap();
+    let new = NewFactor { params: Params::default(), lifetime: 3600 };
+    let staged = account.enroll(&new, at(60), &mut Counting(77)).unwrap();
+    // The staged factor's recovery codes do nothing.
+    let outcome = try_code(&mut account, Origin::Local, &staged[0].reveal(), at(61));
+    assert!(matches!(outcome, Outcome::Refused(Reason::Wrong)));
+    // The old code still lets in.
+    let code = totp_at(old.secrets.secret(), old.params, at(90));
+    assert!(matches!(try_code(&mut account, Origin::Local, &code, at(90)), Outcome::Granted(_)));
+    // The new one's first code makes the change.
+    let pending = account.pending.clone().unwrap();
+    let code = totp_at(pending.secrets.secret(), pending.params, at(120));
+    let Outcome::Granted(proof) = try_code(&mut account, Origin::Local, &code, at(120)) else {
+        panic!("the new factor's first code was refused")
+    };
+    assert!(proof.confirmed());
+    assert_eq!(account.active.as_ref().map(|f| f.id.as_str()), Some(proof.totp_id()));
+    let code = totp_at(old.secrets.secret(), old.params, at(180));
+    assert!(matches!(try_code(&mut account, Origin::Local, &code, at(180)), Outcome::Refused(Reason::Wrong)));
+}
+
+#[test]
+fn an_expired_enrollment_is_refused_as_such_and_its_secret_dropped() {
+    let mut account = Account::new(UserName::parse("bob").unwrap(), 1, at(0), &mut Counting(2)).unwrap();
+    let new = NewFactor { params: Params::default(), lifetime: 60 };
+    account.enroll(&new, at(0), &mut Counting(3)).unwrap();
+    let code = code_of(&account, at(60));
+    let outcome = try_code(&mut account, Origin::Local, &code, at(60));
+    assert!(matches!(outcome, Outcome::Refused(Reason::Expired)));
+    assert!(account.pending.is_none());
+    let outcome = try_code(&mut account, Origin::Local, &code, at(61));
+    assert!(matches!(outcome, Outcome::Refused(Reason::NotEnrolled)));
+}
+
+#[test]
+fn what_is_no_code_is_refused_and_not_counted() {
+    let mut account = enrolled();
+    for text in ["", "correct horse", "\u{8}\n\r\u{7f}INCORRECT", "12345"] {
+        for _ in 0..20 {
+            let outcome = try_code(&mut account, Origin::Local, text, at(60));
+            assert!(matches!(outcome, Outcome::Refused(Reason::Unusable(_))));
+        }
+    }
+    assert_eq!(account.guard.failures(), 0);
+}
+
+#[test]
+fn an_own_process_that_succeeds_makes_no_source_known() {
+    let mut account = enrolled();
+    let code = code_of(&account, at(60));
+    assert!(matches!(try_code(&mut account, Origin::Own, &code, at(60)), Outcome::Granted(_)));
+    let stranger = Origin::Remote("192.0.2.1".parse().unwrap());
+    assert_eq!(account.guard.class(&stranger, at(60)).name(), "others");
+}

@@ -1,0 +1,253 @@
+//! `org.totpd.Admin`: what administrators do. Times are Unix seconds.
+
+use crate::message::Method;
+use crate::text::SecretText;
+use serde::{Deserialize, Serialize};
+
+/// The interface's name.
+pub const INTERFACE: &str = "org.totpd.Admin";
+/// The interface's text.
+pub const DESCRIPTION: &str = include_str!("../interfaces/org.totpd.Admin.varlink");
+/// Error: the operating system knows no such user.
+pub const NO_SUCH_USER: &str = "org.totpd.Admin.NoSuchUser";
+/// Error: the user has no factor that this could be done to.
+pub const NOT_ENROLLED: &str = "org.totpd.Admin.NotEnrolled";
+/// Error: the name belongs to another uid than when it was enrolled.
+pub const UID_CHANGED: &str = "org.totpd.Admin.UidChanged";
+/// Error: the store cannot be used, or cannot take this.
+pub const STORE_UNAVAILABLE: &str = "org.totpd.Admin.StoreUnavailable";
+/// Error: too much is going on.
+pub const BUSY: &str = "org.totpd.Admin.Busy";
+
+/// Users in one page of [`List`] at most, so that a page fits a message.
+pub const PAGE: usize = 20;
+
+/// A class of sources that is locked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// `known`, `local`, `own`, `client` or `others`.
+    pub class: String,
+    /// When it ends.
+    pub until: u64,
+}
+
+/// Where a user's enrollment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// No factor.
+    None,
+    /// A factor waits for its first code.
+    Pending,
+    /// A factor lets in.
+    Active,
+}
+
+/// What there is to know about a user's factor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// The login name.
+    pub user: String,
+    /// Where the enrollment is.
+    pub state: State,
+    /// The active factor, or the pending one when there is no active one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totp_id: Option<String>,
+    /// A factor waits for its first code beside the active one.
+    pub replacement_pending: bool,
+    /// When the pending factor is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+    /// Recovery codes that are unspent.
+    pub recovery_codes_left: u64,
+    /// Failures since the last success or lock, all classes together.
+    pub failures: u64,
+    /// The classes that are locked now.
+    pub locks: Vec<Lock>,
+}
+
+/// Whether the daemon serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DaemonState {
+    /// It answers logins.
+    Serving,
+    /// It refuses every login.
+    Refusing,
+}
+
+/// Asks how the daemon is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Daemon {}
+
+/// How the daemon is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonReply {
+    /// Whether it serves.
+    pub state: DaemonState,
+    /// Why it refuses, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Its version.
+    pub version: String,
+    /// The store it serves from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_id: Option<String>,
+}
+
+/// Stages a factor. What is left out takes the default of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enroll {
+    /// The login name.
+    pub user: String,
+    /// Seconds until it is gone unless confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<u64>,
+    /// The name shown above the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// `SHA1`, `SHA256` or `SHA512`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
+    /// 6 to 8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digits: Option<u8>,
+    /// Seconds, 15 to 120.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<u64>,
+}
+
+/// What the person needs, once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrollReply {
+    /// The login name.
+    pub user: String,
+    /// Names the enrollment.
+    pub totp_id: String,
+    /// The secret in base32.
+    pub secret: SecretText,
+    /// The otpauth URI.
+    pub uri: SecretText,
+    /// The recovery codes.
+    pub recovery_codes: Vec<SecretText>,
+    /// When it is gone unless confirmed.
+    pub expires_at: u64,
+    /// An active factor goes on working until this one is confirmed.
+    pub replaces: bool,
+}
+
+/// Confirms the pending factor with its first code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirm {
+    /// The login name.
+    pub user: String,
+    /// The code.
+    pub code: SecretText,
+}
+
+/// Whether the code was right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfirmReply {
+    /// It was, and is used up.
+    pub confirmed: bool,
+    /// By how many seconds the phone's clock is ahead, when that is why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone_offset: Option<i64>,
+}
+
+/// Asks about one user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The login name.
+    pub user: String,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusReply {
+    /// What there is to know.
+    pub status: User,
+}
+
+/// Asks for a page of users.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List {
+    /// Names after this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// At most this many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+/// A page of users.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListReply {
+    /// In the order of names.
+    pub users: Vec<User>,
+    /// Where the next page starts, when there may be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Forgets every factor of the user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoke {
+    /// The login name.
+    pub user: String,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokeReply {
+    /// There was one.
+    pub revoked: bool,
+}
+
+/// Ends every lock of the user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unlock {
+    /// The login name.
+    pub user: String,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnlockReply {
+    /// There was a lock or a failure.
+    pub unlocked: bool,
+}
+
+/// Replaces the recovery codes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryCodes {
+    /// The login name.
+    pub user: String,
+}
+
+/// The new ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryCodesReply {
+    /// The recovery codes.
+    pub recovery_codes: Vec<SecretText>,
+}
+
+macro_rules! methods {
+    ($($method:ident -> $reply:ident;)*) => {$(
+        impl Method for $method {
+            const NAME: &'static str = concat!("org.totpd.Admin.", stringify!($method));
+            type Reply = $reply;
+        }
+    )*};
+}
+
+methods! {
+    Daemon -> DaemonReply;
+    Enroll -> EnrollReply;
+    Confirm -> ConfirmReply;
+    Status -> StatusReply;
+    List -> ListReply;
+    Revoke -> RevokeReply;
+    Unlock -> UnlockReply;
+    RecoveryCodes -> RecoveryCodesReply;
+}

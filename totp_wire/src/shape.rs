@@ -1,0 +1,115 @@
+//! What may leave the host: text that could be a code. A password that sshd hands the module stays there.
+//!
+//! Only the shape is looked at. Whether it is right, and what exactly it means, is the daemon's to say.
+
+use crate::login::{Accept, Prompt, Unfit};
+
+/// What sshd answers for users that it refuses anyway.
+const HOST_JUNK: &str = "\u{8}\n\r\u{7f}INCORRECT";
+/// Symbols of a recovery code without its dashes.
+const RECOVERY_SYMBOLS: usize = 16;
+/// A recovery code as it is printed: four groups of four with dashes.
+const RECOVERY_PRINTED: usize = 19;
+
+/// Says whether `typed` may be sent from `prompt`.
+///
+/// # Errors
+/// Why not; to be sent instead.
+pub fn fits(typed: &str, prompt: &Prompt) -> Result<(), Unfit> {
+    if typed == HOST_JUNK {
+        return Err(Unfit::HostJunk);
+    }
+    let text = typed.trim_matches([' ', '\t', '\r', '\n']);
+    if text.is_empty() {
+        return Err(Unfit::Empty);
+    }
+    if typed.len() > usize::from(prompt.max_len) {
+        return Err(Unfit::Shape);
+    }
+    match prompt.accept {
+        Accept::Text | Accept::Confirm => Ok(()),
+        Accept::Code if is_code(text, prompt.digits) || is_recovery_code(text) => Ok(()),
+        Accept::Code => Err(Unfit::Shape),
+    }
+}
+
+/// Splits what was typed as password and code in one line into the two. A recovery code counts only as it
+/// is printed, dashes included; otherwise the last `digits` digits are the code.
+pub fn split_combined(typed: &[u8], digits: u8) -> Option<(&[u8], &str)> {
+    let end = typed.iter().rposition(|b| !matches!(b, b'\r' | b'\n')).map_or(0, |last| last + 1);
+    let text = typed.get(..end)?;
+    let tail = |length: usize| {
+        let (password, code) = text.split_at_checked(text.len().checked_sub(length)?)?;
+        Some((password, str::from_utf8(code).ok()?))
+    };
+    if let Some((password, code)) = tail(RECOVERY_PRINTED)
+        && code.bytes().enumerate().all(|(i, b)| (b == b'-') == (i % 5 == 4))
+        && is_recovery_code(code)
+    {
+        return Some((password, code));
+    }
+    tail(usize::from(digits)).filter(|(_, code)| code.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn is_code(text: &str, digits: u8) -> bool {
+    let separators = text.bytes().filter(|b| matches!(b, b' ' | b'-')).count();
+    let numerals = text.bytes().filter(u8::is_ascii_digit).count();
+    separators <= 1 && numerals == usize::from(digits) && numerals + separators == text.len()
+}
+
+fn is_recovery_code(text: &str) -> bool {
+    let mut symbols = 0;
+    for byte in text.bytes() {
+        match byte {
+            b' ' | b'-' => {}
+            b'U' | b'u' => return false,
+            b if b.is_ascii_alphanumeric() => symbols += 1,
+            _ => return false,
+        }
+    }
+    symbols == RECOVERY_SYMBOLS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prompt(accept: Accept) -> Prompt {
+        Prompt { text: String::new(), echo: false, accept, max_len: 64, digits: 6 }
+    }
+
+    #[test]
+    fn codes_and_recovery_codes_may_leave() {
+        for typed in ["123456", " 123 456\n", "123-456", "0123-4567-89ab-cdef", "0123456789ABCDEF"] {
+            assert_eq!(fits(typed, &prompt(Accept::Code)), Ok(()), "{typed}");
+        }
+    }
+
+    #[test]
+    fn passwords_stay_where_they_are() {
+        for typed in ["correct horse", "12345", "1234567", "hunter2!", "pass-word-1234-56", "Ünïcode"] {
+            assert_eq!(fits(typed, &prompt(Accept::Code)), Err(Unfit::Shape), "{typed}");
+        }
+        assert_eq!(fits("", &prompt(Accept::Code)), Err(Unfit::Empty));
+        assert_eq!(fits("\u{8}\n\r\u{7f}INCORRECT", &prompt(Accept::Code)), Err(Unfit::HostJunk));
+        assert_eq!(fits(&"1".repeat(65), &prompt(Accept::Text)), Err(Unfit::Shape));
+    }
+
+    #[test]
+    fn the_last_digits_of_a_combined_line_are_the_code() {
+        assert_eq!(split_combined(b"hunter2123456", 6), Some((&b"hunter2"[..], "123456")));
+        assert_eq!(split_combined(b"123456", 6), Some((&b""[..], "123456")));
+        assert_eq!(split_combined(b"pw12345678", 8), Some((&b"pw"[..], "12345678")));
+        assert_eq!(split_combined(b"p\xe4ssw\xf6rd654321\n", 6), Some((&b"p\xe4ssw\xf6rd"[..], "654321")));
+        assert_eq!(split_combined(b"hunter2", 6), None);
+        assert_eq!(split_combined("é12345".as_bytes(), 6), None);
+        assert_eq!(split_combined(b"", 6), None);
+    }
+
+    #[test]
+    fn a_recovery_code_at_the_end_of_a_combined_line_is_taken_as_printed() {
+        let printed = b"my-pw 0123-4567-89AB-CD23";
+        assert_eq!(split_combined(printed, 6), Some((&b"my-pw "[..], "0123-4567-89AB-CD23")));
+        assert_eq!(split_combined(b"0123456789ABCDEF", 6), None);
+    }
+}

@@ -1,0 +1,55 @@
+//! Whom the client accepts as the server. A code is sent to nobody else.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// The rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// A listener of uid 0; or of the owner of the socket's folder, when nobody but root and that owner can
+    /// put a socket there: the folder and all its ancestors are writable by these two alone.
+    RootOrFolderOwner,
+    /// A listener of this uid (`server_uid=` of the PAM line).
+    Uid(u32),
+}
+
+impl Trust {
+    /// Whether a listener of `uid` at `socket` is believed. Any error is a no.
+    pub fn accepts(self, uid: u32, socket: &Path) -> bool {
+        match self {
+            Self::Uid(expected) => uid == expected,
+            Self::RootOrFolderOwner => uid == 0 || owns_the_way(uid, socket),
+        }
+    }
+}
+
+fn owns_the_way(uid: u32, socket: &Path) -> bool {
+    let Some(folder) = socket.parent().and_then(|folder| folder.canonicalize().ok()) else { return false };
+    let metadata = |path: &Path| std::fs::symlink_metadata(path).ok();
+    metadata(&folder).is_some_and(|m| m.uid() == uid)
+        && folder.ancestors().all(|path| {
+            metadata(path).is_some_and(|m| m.is_dir() && [0, uid].contains(&m.uid()) && m.mode() & 0o022 == 0)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_of_root_or_of_the_named_uid_is_believed() {
+        let nowhere = Path::new("/nowhere/login.sock");
+        assert!(Trust::RootOrFolderOwner.accepts(0, nowhere));
+        assert!(!Trust::RootOrFolderOwner.accepts(1000, nowhere));
+        assert!(Trust::Uid(1000).accepts(1000, nowhere));
+        assert!(!Trust::Uid(1000).accepts(0, nowhere));
+    }
+
+    #[test]
+    fn a_squatter_in_a_folder_that_others_may_write_is_not() {
+        // /tmp is root's and everybody's: a socket there proves nothing about who put it.
+        assert!(!owns_the_way(0, Path::new("/tmp/login.sock")));
+        assert!(owns_the_way(0, Path::new("/usr/login.sock")));
+        assert!(!owns_the_way(65534, Path::new("/usr/login.sock")));
+    }
+}

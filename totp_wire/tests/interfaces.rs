@@ -1,0 +1,197 @@
+//! The interface files, read by a Varlink parser that is not ours, say what the Rust types say.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use totp_wire::{Method, admin, login, service, text::SecretText};
+use varlink_parser::{IDL, VEnum, VStruct, VStructOrEnum, VType, VTypeExt};
+
+fn parse(text: &'static str) -> IDL<'static> {
+    IDL::try_from(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Every field of the interface stands in the value and the other way round, and is of its type.
+fn check_struct(idl: &IDL<'_>, at: &str, fields: &VStruct<'_>, value: &Value) {
+    let object = value.as_object().unwrap_or_else(|| panic!("{at}: {value} is no object"));
+    for field in &fields.elts {
+        let at = format!("{at}.{}", field.name);
+        let value = object.get(field.name).unwrap_or_else(|| panic!("{at} is missing in the Rust type"));
+        check(idl, &at, &field.vtype, value);
+    }
+    for name in object.keys() {
+        let known = fields.elts.iter().any(|f| f.name == name);
+        assert!(known, "{at}.{name} is missing in the interface");
+    }
+}
+
+fn check(idl: &IDL<'_>, at: &str, expected: &VTypeExt<'_>, value: &Value) {
+    match expected {
+        VTypeExt::Option(inner) => check(idl, at, inner, value),
+        VTypeExt::Array(inner) => {
+            let items = value.as_array().unwrap_or_else(|| panic!("{at}: {value} is no list"));
+            assert!(!items.is_empty(), "{at}: the sample shows no item");
+            for item in items {
+                check(idl, at, inner, item);
+            }
+        }
+        VTypeExt::Dict(_) => panic!("{at}: no map is used"),
+        VTypeExt::Plain(plain) => check_plain(idl, at, plain, value),
+    }
+}
+
+fn check_plain(idl: &IDL<'_>, at: &str, expected: &VType<'_>, value: &Value) {
+    match expected {
+        VType::Bool => assert!(value.is_boolean(), "{at}: {value}"),
+        VType::Int => assert!(value.is_i64() || value.is_u64(), "{at}: {value}"),
+        VType::String => assert!(value.is_string(), "{at}: {value}"),
+        VType::Float | VType::Object => panic!("{at}: neither is used"),
+        VType::Struct(fields) => check_struct(idl, at, fields, value),
+        VType::Enum(words) => check_word(at, words, value),
+        VType::Typename(name) => match &idl.typedefs[name].elt {
+            VStructOrEnum::VStruct(fields) => check_struct(idl, at, fields, value),
+            VStructOrEnum::VEnum(words) => check_word(at, words, value),
+        },
+    }
+}
+
+fn check_word(at: &str, words: &VEnum<'_>, value: &Value) {
+    assert!(words.elts.contains(&value.as_str().unwrap_or_default()), "{at}: {value} is no word of it");
+}
+
+fn check_method<M: Method>(idl: &IDL<'_>, calls: &[M], replies: &[M::Reply]) {
+    let name = M::NAME.strip_prefix(&format!("{}.", idl.name)).unwrap();
+    let method = idl.methods.get(name).unwrap_or_else(|| panic!("{name} is missing in the interface"));
+    for call in calls {
+        check_struct(idl, &format!("{name}(in)"), &method.input, &serde_json::to_value(call).unwrap());
+    }
+    for reply in replies {
+        check_struct(idl, &format!("{name}(out)"), &method.output, &serde_json::to_value(reply).unwrap());
+    }
+}
+
+/// Every word of an interface's enum is a variant of the Rust type, and the other way round.
+fn words<T: Serialize>(variants: &[T]) -> Vec<String> {
+    variants.iter().map(|v| serde_json::to_value(v).unwrap().as_str().unwrap().to_owned()).collect()
+}
+
+fn secret() -> SecretText {
+    SecretText::from("x".to_owned())
+}
+
+#[test]
+fn the_login_interface_is_what_the_types_say() {
+    use login::{Accept, Answer, Attempt, Begin, Message, Prompt, Step, StepReply, Style, Unfit, Verdict};
+    let idl = parse(login::DESCRIPTION);
+    let step = |style, accept, verdict| StepReply {
+        step: Step {
+            id: "1".into(),
+            messages: vec![Message { style, text: "x".into() }],
+            prompt: Some(Prompt { text: "x".into(), echo: false, accept, max_len: 64, digits: 6 }),
+            verdict: Some(verdict),
+        },
+    };
+    let replies = [
+        step(Style::Info, Accept::Code, Verdict::Granted),
+        step(Style::Error, Accept::Text, Verdict::Exempt),
+        step(Style::Info, Accept::Confirm, Verdict::Denied),
+    ];
+    let attempt = Attempt {
+        user: "alice".into(),
+        service: Some("sshd".into()),
+        ruser: Some("root".into()),
+        rhost: Some("192.0.2.1".into()),
+        tty: Some("ssh".into()),
+        ssh_auth: Some(vec!["publickey".into()]),
+        audit_session: Some(1),
+        silent: Some(false),
+        first_factor: Some(true),
+        combined: Some(false),
+        tries: Some(1),
+    };
+    check_method(&idl, &[Begin { attempt, remaining_ms: Some(1) }], &replies);
+    let answers = [Unfit::Empty, Unfit::Shape, Unfit::HostJunk].map(|unusable| Answer {
+        text: Some(secret()),
+        unusable: Some(unusable),
+        remaining_ms: Some(1),
+    });
+    check_method(&idl, &answers, &replies);
+    assert_eq!(idl.methods.len(), 2);
+    assert_eq!(words(&[Accept::Code, Accept::Text, Accept::Confirm]).len(), 3);
+    for error in [login::BUSY, login::TIMED_OUT, login::STORE_UNAVAILABLE, login::OUT_OF_ORDER] {
+        assert!(idl.errors.contains_key(error.rsplit('.').next().unwrap()), "{error}");
+    }
+    assert_eq!(idl.errors.len(), 4);
+}
+
+#[test]
+fn the_admin_interface_is_what_the_types_say() {
+    use admin::*;
+    let idl = parse(DESCRIPTION);
+    let user = |state| User {
+        user: "alice".into(),
+        state,
+        totp_id: Some("totp-1".into()),
+        replacement_pending: false,
+        expires_at: Some(1),
+        recovery_codes_left: 10,
+        failures: 0,
+        locks: vec![Lock { class: "others".into(), until: 1 }],
+    };
+    let name = || "alice".to_owned();
+    let daemon =
+        |state| DaemonReply { state, why: Some("x".into()), version: "1".into(), store_id: Some("x".into()) };
+    check_method(&idl, &[Daemon {}], &[daemon(DaemonState::Serving), daemon(DaemonState::Refusing)]);
+    let enroll = Enroll {
+        user: name(),
+        lifetime: Some(1),
+        issuer: Some("x".into()),
+        algorithm: Some("SHA1".into()),
+        digits: Some(6),
+        period: Some(30),
+    };
+    let enrolled = EnrollReply {
+        user: name(),
+        totp_id: "x".into(),
+        secret: secret(),
+        uri: secret(),
+        recovery_codes: vec![secret()],
+        expires_at: 1,
+        replaces: true,
+    };
+    check_method(&idl, &[enroll], &[enrolled]);
+    let confirmed = ConfirmReply { confirmed: false, phone_offset: Some(-30) };
+    check_method(&idl, &[Confirm { user: name(), code: secret() }], &[confirmed]);
+    let statuses = [State::None, State::Pending, State::Active].map(|s| StatusReply { status: user(s) });
+    check_method(&idl, &[Status { user: name() }], &statuses);
+    let page = ListReply { users: vec![user(State::Active)], next: Some(name()) };
+    check_method(&idl, &[List { after: Some(name()), limit: Some(1) }], &[page]);
+    check_method(&idl, &[Revoke { user: name() }], &[RevokeReply { revoked: true }]);
+    check_method(&idl, &[Unlock { user: name() }], &[UnlockReply { unlocked: true }]);
+    let codes = RecoveryCodesReply { recovery_codes: vec![secret()] };
+    check_method(&idl, &[RecoveryCodes { user: name() }], &[codes]);
+    assert_eq!(idl.methods.len(), 8);
+    for error in [NO_SUCH_USER, NOT_ENROLLED, UID_CHANGED, STORE_UNAVAILABLE, BUSY] {
+        assert!(idl.errors.contains_key(error.rsplit('.').next().unwrap()), "{error}");
+    }
+    assert_eq!(idl.errors.len(), 5);
+}
+
+#[test]
+fn the_service_interface_is_what_the_types_say() {
+    use service::{Description, GetInfo, GetInterfaceDescription, Info};
+    let idl = parse(service::DESCRIPTION);
+    let info: Info = serde_json::from_value(json!({
+        "vendor": "x", "product": "x", "version": "x", "url": "x", "interfaces": ["x"]
+    }))
+    .unwrap();
+    check_method(&idl, &[GetInfo {}], &[info]);
+    let call = GetInterfaceDescription { interface: "x".into() };
+    check_method(&idl, &[call], &[Description { description: "x".into() }]);
+}
+
+#[test]
+fn a_reply_of_a_newer_daemon_and_a_call_of_an_older_module_are_read() {
+    let step = json!({"step": {"id": "1", "messages": [], "verdict": "denied", "hint": {"new": true}}});
+    assert!(serde_json::from_value::<login::StepReply>(step).is_ok());
+    assert!(serde_json::from_value::<login::Begin>(json!({"attempt": {"user": "alice"}})).is_ok());
+}
