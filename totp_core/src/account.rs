@@ -76,24 +76,20 @@ pub struct Account<S = Secrets> {
 }
 
 impl<S> Account<S> {
-    /// The same account with the sealed halves converted, or the first error.
+    /// The same account with the sealed halves converted, or the first error. The conversion sees the open
+    /// half of each factor.
     ///
     /// # Errors
     /// What `convert` returns.
-    pub fn try_map<T, E>(self, mut convert: impl FnMut(&str, S) -> Result<T, E>) -> Result<Account<T>, E> {
+    pub fn try_map<T, E>(
+        self,
+        mut convert: impl FnMut(&Factor<()>, S) -> Result<T, E>,
+    ) -> Result<Account<T>, E> {
         let mut factor = |f: Option<Factor<S>>| -> Result<Option<Factor<T>>, E> {
-            f.map(|f| {
-                let secrets = convert(&f.id, f.secrets)?;
-                Ok(Factor {
-                    id: f.id,
-                    params: f.params,
-                    created: f.created,
-                    state: f.state,
-                    last_step: f.last_step,
-                    secrets,
-                })
-            })
-            .transpose()
+            let Some(Factor { id, params, created, state, last_step, secrets }) = f else { return Ok(None) };
+            let open = Factor { id, params, created, state, last_step, secrets: () };
+            let secrets = convert(&open, secrets)?;
+            Ok(Some(Factor { id: open.id, params, created, state, last_step, secrets }))
         };
         Ok(Account {
             active: factor(self.active)?,
@@ -235,7 +231,7 @@ mod tests {
     fn the_stored_form_of_an_account_without_its_secrets_reads_back() {
         let mut account = account();
         account.enroll(&minute(), Time::default(), &mut Counting(1)).unwrap();
-        let sealed = account.try_map(|id, _| Ok::<_, ()>(format!("sealed {id}"))).unwrap();
+        let sealed = account.try_map(|f, _| Ok::<_, ()>(format!("sealed {}", f.id))).unwrap();
         let text = serde_json::to_string(&sealed).unwrap();
         assert_eq!(serde_json::from_str::<Account<String>>(&text).unwrap(), sealed);
     }

@@ -156,7 +156,7 @@ impl Guard {
             Origin::Local => Class::Local,
             Origin::Own => Class::Own,
             Origin::Client(id) => Class::Client(id.clone()),
-            Origin::RemoteName => Class::Others,
+            Origin::Unproven => Class::Others,
             Origin::Remote(address) => {
                 let source = Source::of(*address);
                 let known =

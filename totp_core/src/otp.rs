@@ -7,6 +7,7 @@ use core::fmt;
 use core::str::FromStr;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 /// The hash behind the HMAC (RFC 6238 section 1.2). Authenticator apps agree on SHA-1 alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,13 +162,14 @@ pub fn totp_at(secret: &Secret, params: Params, now: Time) -> String {
     format!("{value:0width$}", width = usize::from(params.digits.get()))
 }
 
-fn hmac<M: Mac + KeyInit>(secret: &Secret, counter: u64) -> Vec<u8> {
+fn hmac<M: Mac + KeyInit>(secret: &Secret, counter: u64) -> Zeroizing<Vec<u8>> {
     // A key of any length is allowed (RFC 2104 section 2), so the error cannot happen; a MAC under an
     // empty key is still no grant, since nobody enrolled it.
     let mut mac =
         M::new_from_slice(secret.as_bytes()).unwrap_or_else(|_| M::new(&hmac::digest::Key::<M>::default()));
     mac.update(&counter.to_be_bytes());
-    mac.finalize().into_bytes().to_vec()
+    // It is the code in another form.
+    Zeroizing::new(mac.finalize().into_bytes().to_vec())
 }
 
 /// Four bytes at the offset named by the low nibble of the last one, without the sign bit.

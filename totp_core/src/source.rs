@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 pub enum Origin {
     /// A host program running as root speaks for somebody at this address.
     Remote(IpAddr),
-    /// A host program running as root names a remote host that is no address. A name proves nothing.
-    RemoteName,
+    /// A host program running as root speaks for somebody whose source proves nothing: a remote host that is
+    /// a name, or another local user who wants to become this one.
+    Unproven,
     /// A host program running as root without a remote host: sudo, login, a console.
     Local,
     /// The user's own unprivileged process.

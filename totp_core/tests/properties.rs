@@ -60,7 +60,7 @@ fn origins() -> impl Strategy<Value = Origin> {
     prop_oneof![
         Just(Origin::Local),
         Just(Origin::Own),
-        Just(Origin::RemoteName),
+        Just(Origin::Unproven),
         (0u8..4).prop_map(|i| Origin::Remote(format!("192.0.2.{i}").parse().unwrap())),
         Just(Origin::Client("app".into())),
     ]

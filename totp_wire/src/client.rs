@@ -145,7 +145,7 @@ impl Client {
     }
 
     fn receive(&mut self, deadline: Instant) -> Result<Zeroizing<Vec<u8>>, CallError> {
-        let mut chunk = [0; 4096];
+        let mut chunk = [0; 1024];
         loop {
             if let Some(message) = self.framer.next_message().map_err(|_| CallError::Broken)? {
                 return Ok(message);
@@ -154,8 +154,9 @@ impl Client {
             match recv(self.socket.as_raw_fd(), &mut chunk, MsgFlags::MSG_DONTWAIT) {
                 Ok(0) | Err(Errno::ECONNRESET) => return Err(CallError::Closed),
                 Ok(count) => {
-                    self.framer.push(chunk.get(..count).unwrap_or_default());
-                    chunk.zeroize();
+                    let read = chunk.get_mut(..count).unwrap_or_default();
+                    self.framer.push(read);
+                    read.zeroize();
                 }
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
                 Err(errno) => return Err(CallError::Socket(errno)),

@@ -58,6 +58,11 @@ impl Framer {
         Ok(Some(message))
     }
 
+    /// Bytes that have arrived and are no message yet.
+    pub fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Whether no byte of a next message has arrived.
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()

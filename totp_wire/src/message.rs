@@ -105,11 +105,27 @@ pub fn error_bytes<P: Serialize>(
 }
 
 fn bytes(envelope: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
-    // Room for the largest message, so that writing never moves (and copies) what may be secret.
-    let mut out = Zeroizing::new(Vec::with_capacity(crate::frame::MAX_MESSAGE));
+    // Measured first and written once, so that growing leaves no copy of what may be secret behind.
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, envelope)?;
+    let mut out = Zeroizing::new(Vec::with_capacity(length.0 + 1));
     serde_json::to_writer(&mut *out, envelope)?;
     out.push(0);
     Ok(out)
+}
+
+/// Counts what would be written.
+struct Length(usize);
+
+impl std::io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A reply as it arrives.

@@ -28,7 +28,7 @@ pub fn fits(typed: &str, prompt: &Prompt) -> Result<(), Unfit> {
     }
     match prompt.accept {
         Accept::Text | Accept::Confirm => Ok(()),
-        Accept::Code if is_code(text, prompt.digits) || is_recovery_code(text) => Ok(()),
+        Accept::Code if is_code(text) || is_recovery_code(text) => Ok(()),
         Accept::Code => Err(Unfit::Shape),
     }
 }
@@ -51,10 +51,11 @@ pub fn split_combined(typed: &[u8], digits: u8) -> Option<(&[u8], &str)> {
     tail(usize::from(digits)).filter(|(_, code)| code.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn is_code(text: &str, digits: u8) -> bool {
+/// 6 to 8 digits, whatever the prompt says: the code of a replacement may have another length.
+fn is_code(text: &str) -> bool {
     let separators = text.bytes().filter(|b| matches!(b, b' ' | b'-')).count();
     let numerals = text.bytes().filter(u8::is_ascii_digit).count();
-    separators <= 1 && numerals == usize::from(digits) && numerals + separators == text.len()
+    separators <= 1 && (6..=8).contains(&numerals) && numerals + separators == text.len()
 }
 
 fn is_recovery_code(text: &str) -> bool {
@@ -80,14 +81,16 @@ mod tests {
 
     #[test]
     fn codes_and_recovery_codes_may_leave() {
-        for typed in ["123456", " 123 456\n", "123-456", "0123-4567-89ab-cdef", "0123456789ABCDEF"] {
+        for typed in
+            ["123456", "12345678", " 123 456\n", "123-456", "0123-4567-89ab-cdef", "0123456789ABCDEF"]
+        {
             assert_eq!(fits(typed, &prompt(Accept::Code)), Ok(()), "{typed}");
         }
     }
 
     #[test]
     fn passwords_stay_where_they_are() {
-        for typed in ["correct horse", "12345", "1234567", "hunter2!", "pass-word-1234-56", "Ünïcode"] {
+        for typed in ["correct horse", "12345", "123456789", "hunter2!", "pass-word-1234-56", "Ünïcode"] {
             assert_eq!(fits(typed, &prompt(Accept::Code)), Err(Unfit::Shape), "{typed}");
         }
         assert_eq!(fits("", &prompt(Accept::Code)), Err(Unfit::Empty));

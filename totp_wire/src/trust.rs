@@ -1,7 +1,7 @@
 //! Whom the client accepts as the server. A code is sent to nobody else.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Component, Path};
 
 /// The rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +24,21 @@ impl Trust {
 }
 
 fn owns_the_way(uid: u32, socket: &Path) -> bool {
-    let Some(folder) = socket.parent().and_then(|folder| folder.canonicalize().ok()) else { return false };
+    let Some(named) = socket.parent() else { return false };
+    let Ok(folder) = named.canonicalize() else { return false };
     let metadata = |path: &Path| std::fs::symlink_metadata(path).ok();
-    metadata(&folder).is_some_and(|m| m.uid() == uid)
-        && folder.ancestors().all(|path| {
-            metadata(path).is_some_and(|m| m.is_dir() && [0, uid].contains(&m.uid()) && m.mode() & 0o022 == 0)
+    let is_theirs = |path: &Path| {
+        metadata(path).is_some_and(|m| {
+            let closed = m.is_symlink() || (m.is_dir() && m.mode() & 0o022 == 0);
+            closed && [0, uid].contains(&m.uid())
         })
+    };
+    // The way as it is named as well as the way as it is: a link in a folder that others may write leads
+    // wherever they like.
+    let plain = named.is_absolute() && named.components().all(|c| c != Component::ParentDir);
+    plain
+        && metadata(&folder).is_some_and(|m| m.uid() == uid)
+        && folder.ancestors().chain(named.ancestors()).all(is_theirs)
 }
 
 #[cfg(test)]
@@ -51,5 +60,7 @@ mod tests {
         assert!(!owns_the_way(0, Path::new("/tmp/login.sock")));
         assert!(owns_the_way(0, Path::new("/usr/login.sock")));
         assert!(!owns_the_way(65534, Path::new("/usr/login.sock")));
+        assert!(!owns_the_way(0, Path::new("/usr/../usr/login.sock")));
+        assert!(!owns_the_way(0, Path::new("usr/login.sock")));
     }
 }
