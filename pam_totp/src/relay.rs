@@ -140,9 +140,10 @@ impl Relay {
                 return Answer { unusable: shape, ..Answer::default() };
             }
         }
-        let text = Zeroizing::new(String::from_utf8(typed.to_vec()).unwrap_or_else(|_| "\u{fffd}".into()));
-        match fits(&text, prompt) {
-            Ok(()) => Answer { text: Some(SecretText::new(text)), ..Answer::default() },
+        // Checked before it is copied: what is no text is a password, and is left where it is wiped.
+        let fitting = str::from_utf8(&typed).map_err(|_| Unfit::Shape);
+        match fitting.and_then(|text| fits(text, prompt).map(|()| text.to_owned())) {
+            Ok(text) => Answer { text: Some(SecretText::from(text)), ..Answer::default() },
             Err(unfit) => Answer { unusable: Some(unfit), ..Answer::default() },
         }
     }
