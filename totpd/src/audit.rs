@@ -1,0 +1,132 @@
+//! One event for each decision: a row of the history in the transaction of what it decided, and a line of
+//! the log. It names user, source, outcome and reason, and never a code, a secret or a password.
+
+use crate::clock::rfc3339;
+use crate::store::EventRow;
+use serde::Serialize;
+use totp_core::{How, Time};
+use totp_wire::text::plain;
+
+/// Longest text of one field, in bytes.
+const MAX_FIELD: usize = 256;
+
+/// What happened. Fields that do not apply are left out of the JSON.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Event {
+    /// `login`, `enroll`, `confirm`, `revoke`, `unlock`, `recovery-codes`, `expire`.
+    pub event: &'static str,
+    /// RFC 3339, UTC.
+    pub time: String,
+    /// Names the attempt; the module logs it too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Whom it is about.
+    pub user: String,
+    /// `granted`, `refused`, `undelivered` or `done`.
+    pub outcome: &'static str,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// `totp` or `recovery`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<&'static str>,
+    /// The enrollment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub totp_id: Option<String>,
+    /// The class of sources it was counted in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<&'static str>,
+    /// This failure locked the class.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub locks: bool,
+    /// This code confirmed the enrollment.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub confirmed: bool,
+    /// Steps that the phone's clock was ahead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_offset: Option<i64>,
+    /// Recovery codes left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_codes_left: Option<usize>,
+    /// Where it came from.
+    #[serde(flatten)]
+    pub from: From,
+}
+
+/// Where something came from: what the peer is, and what it says, as far as it is believed.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct From {
+    /// The PAM service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Who asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ruser: Option<String>,
+    /// From which host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rhost: Option<String>,
+    /// On which terminal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tty: Option<String>,
+    /// The methods that succeeded in SSH before, without their keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh_methods: Option<String>,
+    /// The uid of the process on the socket.
+    pub peer_uid: u32,
+    /// Its pid, which proves nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_pid: Option<i32>,
+}
+
+impl Event {
+    /// An event about `user` at `time`.
+    pub fn new(event: &'static str, user: &str, time: Time, from: From) -> Self {
+        Self { event, user: plain(user, MAX_FIELD), time: rfc3339(time), from, ..Self::default() }
+    }
+
+    /// What a proof tells.
+    #[must_use]
+    pub fn with_how(mut self, how: How) -> Self {
+        match how {
+            How::Totp { offset } => {
+                self.method = Some("totp");
+                self.step_offset = Some(offset);
+            }
+            How::Recovery { left } => {
+                self.method = Some("recovery");
+                self.recovery_codes_left = Some(left);
+            }
+        }
+        self
+    }
+
+    /// The row of the history.
+    pub fn row(&self, at: Time) -> EventRow {
+        EventRow { at, user: Some(self.user.clone()), json: self.json() }
+    }
+
+    /// Writes the line of the log. Called after the transaction that holds its row.
+    pub fn log(&self) {
+        tracing::info!(
+            target: crate::logging::AUDIT,
+            user = self.user,
+            outcome = self.outcome,
+            reason = self.reason,
+            service = self.from.service,
+            rhost = self.from.rhost,
+            id = self.id,
+            "{}",
+            self.json()
+        );
+    }
+
+    fn json(&self) -> String {
+        // Text and numbers only: this cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Text of a peer, bounded and without control characters.
+pub fn field(text: &str) -> String {
+    plain(text, MAX_FIELD)
+}

@@ -1,0 +1,138 @@
+//! The command line as it is typed.
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The second factor for Linux logins.
+#[derive(Debug, Parser)]
+#[command(name = "totpd", version, propagate_version = true)]
+pub struct Args {
+    /// The configuration [default: /etc/totpd/totpd.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "json")]
+    pub quiet: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make key and store on a new host (and the configuration, if there is none)
+    Init {
+        /// The system user that the daemon runs as; owns key and store
+        #[arg(long, value_name = "USER")]
+        owner: Option<String>,
+    },
+    /// Run the daemon
+    Serve,
+    /// Enroll a user: show secret, QR code and recovery codes once
+    Enroll(Enroll),
+    /// Confirm an enrollment with its first code, read from the terminal or standard input
+    Confirm {
+        /// The login name
+        user: String,
+    },
+    /// Verify a code, read from the terminal or standard input; it is used up
+    Verify {
+        /// The login name [default: oneself]
+        user: Option<String>,
+    },
+    /// Show a user's enrollment, or without a name how the daemon is
+    Status {
+        /// The login name
+        user: Option<String>,
+    },
+    /// List the users who have a factor
+    List,
+    /// Forget a user's factors
+    Revoke {
+        /// The login name
+        user: String,
+    },
+    /// End a user's locks and forget the failures
+    Unlock {
+        /// The login name
+        user: String,
+    },
+    /// Replace a user's recovery codes and show the new ones once
+    RecoveryCodes {
+        /// The login name
+        user: String,
+    },
+    /// Look at the configuration
+    Config {
+        /// What to do with it
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Find mistakes in it
+    Check,
+}
+
+/// An enrollment to make.
+#[derive(Debug, clap::Args)]
+pub struct Enroll {
+    /// The login name
+    pub user: String,
+    /// How long it waits for its first code: 1s to 30d [default: of the configuration, 24h]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub expires: Option<Duration>,
+    /// The name shown above the code [default: of the configuration, the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub issuer: Option<String>,
+    /// SHA1, SHA256 or SHA512; apps agree on SHA1 alone
+    #[arg(long)]
+    pub algorithm: Option<String>,
+    /// Digits of a code: 6, 7 or 8
+    #[arg(long)]
+    pub digits: Option<u8>,
+    /// Seconds a code is shown: 15 to 120
+    #[arg(long)]
+    pub period: Option<u64>,
+    /// How the QR code is shown: utf8, ascii, png:FILE, svg:FILE or none
+    #[arg(long, value_name = "FORM", default_value = "utf8")]
+    pub qr: QrForm,
+}
+
+/// How a QR code is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QrForm {
+    /// Half blocks.
+    Utf8,
+    /// Two characters a module.
+    Ascii,
+    /// A picture in this file.
+    Png(PathBuf),
+    /// A drawing in this file.
+    Svg(PathBuf),
+    /// Not at all.
+    None,
+}
+
+impl std::str::FromStr for QrForm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "utf8" => Ok(Self::Utf8),
+            None if text == "ascii" => Ok(Self::Ascii),
+            None if text == "none" => Ok(Self::None),
+            Some(("png", file)) if !file.is_empty() => Ok(Self::Png(file.into())),
+            Some(("svg", file)) if !file.is_empty() => Ok(Self::Svg(file.into())),
+            _ => Err("it is utf8, ascii, png:FILE, svg:FILE or none".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Speaking to the daemon, and saying in words what its errors mean.
+
+use super::out::{Exit, Failed, failed};
+use crate::config::Config;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use totp_wire::{CallError, Client, Method, Trust, admin, login, service};
+
+/// How long a command waits for the daemon.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// When this command's patience ends.
+pub(super) fn deadline() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+/// Calls a method of the admin socket.
+pub(super) fn admin_call<M: Method>(config: &Config, call: &M) -> Result<M::Reply, Failed> {
+    let deadline = deadline();
+    let path = &config.admin_socket;
+    let reply = connect(path, deadline).and_then(|mut client| client.call(call, deadline));
+    reply.map_err(|error| explain(path, &error))
+}
+
+/// Connects to a listener that is root, the owner of the socket's folder, or oneself.
+pub(super) fn connect(path: &Path, deadline: Instant) -> Result<Client, CallError> {
+    let me = nix::unistd::geteuid().as_raw();
+    Client::connect(path, Trust::RootOrFolderOwner, deadline).or_else(|error| match error {
+        CallError::WrongServer(uid) if uid == me => Client::connect(path, Trust::Uid(me), deadline),
+        other => Err(other),
+    })
+}
+
+/// The sentence for a failed call.
+pub(super) fn explain(path: &Path, error: &CallError) -> Failed {
+    let at = path.display();
+    match error {
+        CallError::Unreachable(errno) => failed(
+            Exit::Unreachable,
+            format!(
+                "no totpd answers at {at} ({errno}). Is it running? `systemctl status totpd`, or see its log"
+            ),
+        ),
+        CallError::Error { name, parameters } => explain_error(name, parameters),
+        CallError::WrongServer(uid) => failed(
+            Exit::Unreachable,
+            format!(
+                "the listener at {at} runs as uid {uid}, which is neither root nor the owner of its folder"
+            ),
+        ),
+        other => failed(Exit::Unreachable, format!("totpd at {at}: {other}")),
+    }
+}
+
+fn explain_error(name: &str, parameters: &str) -> Failed {
+    let parameters: serde_json::Value = serde_json::from_str(parameters).unwrap_or_default();
+    let text = |key: &str| parameters.get(key).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
+    let number = |key: &str| parameters.get(key).and_then(serde_json::Value::as_u64).unwrap_or_default();
+    let user = text("user");
+    match name {
+        service::PERMISSION_DENIED => {
+            failed(Exit::Refused, "only root and members of admin_group may do this about others")
+        }
+        service::INVALID_PARAMETER => failed(Exit::Usage, text("parameter")),
+        admin::NO_SUCH_USER => failed(Exit::Refused, format!("there is no user {user} on this system")),
+        admin::NOT_ENROLLED => failed(
+            Exit::Refused,
+            format!(
+                "{user} has no factor that this could be done to; `totpd status {user}` shows what there is"
+            ),
+        ),
+        admin::UID_CHANGED => failed(
+            Exit::Refused,
+            format!(
+                "{user} was enrolled as uid {} and is uid {} now: somebody else? `totpd revoke {user}` forgets \
+                 the old factor",
+                number("enrolled"),
+                number("now")
+            ),
+        ),
+        admin::STORE_UNAVAILABLE => failed(Exit::Refused, text("why")),
+        login::STORE_UNAVAILABLE => failed(
+            Exit::Refused,
+            "the store cannot be used and everybody is refused; `totpd status` says why",
+        ),
+        admin::BUSY | login::BUSY | login::TIMED_OUT => {
+            failed(Exit::Refused, "totpd is busy; nothing was changed. Try again")
+        }
+        other => failed(Exit::Refused, format!("totpd answered {other}")),
+    }
+}

@@ -1,0 +1,121 @@
+//! `totpd enroll` and `totpd recovery-codes`: what is shown once.
+
+use super::args::{Enroll, QrForm};
+use super::daemon::admin_call;
+use super::out::{Exit, Failed, Out, color, failed};
+use super::{Context, qr, verify};
+use crate::clock::rfc3339;
+use serde_json::json;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use totp_core::Time;
+use totp_wire::{SecretText, admin};
+
+/// Tries at the first code before the person is left to `totpd confirm`.
+const FIRST_CODE_TRIES: u8 = 5;
+
+/// `totpd enroll USER`
+pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), Failed> {
+    let (config, out) = (context.config()?, context.out);
+    let call = admin::Enroll {
+        user: args.user,
+        lifetime: args.expires.map(|time| time.as_secs()),
+        issuer: args.issuer,
+        algorithm: args.algorithm,
+        digits: args.digits,
+        period: args.period,
+    };
+    let enrolled = admin_call(&config, &call)?;
+    let uri = enrolled.uri.reveal();
+    let picture = |error: qrcode::types::QrError| failed(Exit::Refused, format!("no QR code: {error}"));
+    let expires_at = rfc3339(Time::from_unix(enrolled.expires_at));
+    if out.json {
+        let codes: Vec<&str> = enrolled.recovery_codes.iter().map(SecretText::reveal).collect();
+        out.json(&json!({
+            "user": enrolled.user,
+            "totp_id": enrolled.totp_id,
+            "secret": enrolled.secret.reveal(),
+            "uri": uri,
+            "qr_code": qr::png_data_uri(uri).map_err(picture)?,
+            "recovery_codes": codes,
+            "expires_at": expires_at,
+            "replaces": enrolled.replaces,
+        }))?;
+    }
+    let user = &enrolled.user;
+    out.line(format!("{user}: scan this with an authenticator app.\n"))?;
+    match &args.qr {
+        QrForm::Utf8 => out.line(qr::utf8(uri, color()).map_err(picture)?)?,
+        QrForm::Ascii => out.line(qr::ascii(uri, color()).map_err(picture)?)?,
+        QrForm::Png(file) => write_secret(out, file, &qr::png(uri).map_err(picture)?)?,
+        QrForm::Svg(file) => write_secret(out, file, qr::svg(uri).map_err(picture)?.as_bytes())?,
+        QrForm::None => {}
+    }
+    out.line(format!("Or type this key:  {}", grouped(enrolled.secret.reveal())))?;
+    out.line(format!("Or open this link: {uri}\n"))?;
+    show_recovery_codes(out, &enrolled.recovery_codes)?;
+    out.line(format!("\nThe enrollment waits for its first code until {expires_at}."))?;
+    if enrolled.replaces {
+        out.line("The factor in use goes on working until then.")?;
+    }
+    if out.interactive() {
+        return verify::first_code(context, user, FIRST_CODE_TRIES);
+    }
+    out.line(format!("It is confirmed by `totpd confirm {user}`, or by the first login with a code of it."))
+}
+
+/// `totpd recovery-codes USER`
+pub(super) fn recovery_codes(context: &Context, user: &str) -> Result<(), Failed> {
+    let call = admin::RecoveryCodes { user: user.to_owned() };
+    let codes = admin_call(&context.config()?, &call)?.recovery_codes;
+    let texts: Vec<&str> = codes.iter().map(SecretText::reveal).collect();
+    context.out.json(&json!({ "user": user, "recovery_codes": texts }))?;
+    show_recovery_codes(context.out, &codes)
+}
+
+fn show_recovery_codes(out: Out, codes: &[SecretText]) -> Result<(), Failed> {
+    out.line("Recovery codes, for the day without a phone. Each works once; they are never shown again:")?;
+    for pair in codes.chunks(2) {
+        let pair: Vec<&str> = pair.iter().map(SecretText::reveal).collect();
+        out.line(format!("    {}", pair.join("    ")))?;
+    }
+    Ok(())
+}
+
+/// The key in groups of four, as people read it out.
+fn grouped(secret: &str) -> String {
+    let mut out = String::with_capacity(secret.len() * 5 / 4);
+    for (i, symbol) in secret.chars().enumerate() {
+        if i > 0 && i % 4 == 0 {
+            out.push(' ');
+        }
+        out.push(symbol);
+    }
+    out
+}
+
+/// A file that holds the secret: for nobody else, and never through a link or over another file.
+fn write_secret(out: Out, path: &Path, content: &[u8]) -> Result<(), Failed> {
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(content));
+    written.map_err(|error| {
+        failed(
+            Exit::Refused,
+            format!("{}: {error}. The enrollment stands; show it anew with another", path.display()),
+        )
+    })?;
+    out.line(format!("The QR code is in {}: it holds the secret, delete it after use.\n", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_key_is_shown_in_groups_of_four() {
+        assert_eq!(super::grouped("ABCDEFGHIJ"), "ABCD EFGH IJ");
+    }
+}

@@ -1,0 +1,102 @@
+//! The command line: one function a command, each printing text or one JSON document.
+
+pub mod args;
+mod daemon;
+mod enroll;
+mod out;
+pub mod qr;
+mod users;
+mod verify;
+
+use crate::config::{Config, DEFAULT_PATH};
+use crate::{init, serve};
+use args::{Args, Command, ConfigCommand};
+use clap::Parser;
+use out::{Exit, Failed, Out, end, failed};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What a command runs with.
+struct Context {
+    config_path: PathBuf,
+    /// The path was named on the command line.
+    named: bool,
+    out: Out,
+}
+
+impl Context {
+    /// The configuration; the defaults where there is none to read and none was named.
+    fn config(&self) -> Result<Config, Failed> {
+        let readable = std::fs::File::open(&self.config_path).is_ok();
+        if !self.named && !readable {
+            return Ok(Config::defaults(self.config_path.parent().unwrap_or(Path::new("/"))));
+        }
+        Config::load(&self.config_path).or_else(|error| {
+            // A daemon that refuses a broken file goes on under the old one: it can still be asked.
+            let text = std::fs::read_to_string(&self.config_path).unwrap_or_default();
+            let (login_socket, admin_socket) =
+                Config::sockets_of_broken(&text).ok_or_else(|| failed(Exit::Usage, &error))?;
+            out::warn(&format!("{error} (only its sockets are used)"));
+            let defaults = Config::defaults(self.config_path.parent().unwrap_or(Path::new("/")));
+            Ok(Config { login_socket, admin_socket, ..defaults })
+        })
+    }
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let out = Out { json: args.json, quiet: args.quiet };
+    let named = args.config.is_some();
+    let config_path = args.config.unwrap_or_else(|| DEFAULT_PATH.into());
+    // A path that is relative to here means the same wherever it is printed or joined.
+    let config_path = std::path::absolute(&config_path).unwrap_or(config_path);
+    let context = Context { config_path, named, out };
+    match run(&context, args.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => end(&failed),
+    }
+}
+
+fn run(context: &Context, command: Command) -> Result<(), Failed> {
+    match command {
+        Command::Init { owner } => run_init(context, owner.as_deref()),
+        Command::Serve => serve::run(&context.config_path).map_err(|error| failed(Exit::Refused, error)),
+        Command::Enroll(enroll) => enroll::enroll(context, enroll),
+        Command::Confirm { user } => verify::confirm(context, &user),
+        Command::Verify { user } => verify::verify(context, user),
+        Command::Status { user: Some(user) } => users::status(context, &user),
+        Command::Status { user: None } => users::daemon_status(context),
+        Command::List => users::list(context),
+        Command::Revoke { user } => users::revoke(context, &user),
+        Command::Unlock { user } => users::unlock(context, &user),
+        Command::RecoveryCodes { user } => enroll::recovery_codes(context, &user),
+        Command::Config { command: ConfigCommand::Check } => {
+            let path = context.config_path.display().to_string();
+            Config::load(&context.config_path).map_err(|error| failed(Exit::Refused, error))?;
+            context.out.line(format!("{path}: good"))?;
+            context.out.json(&json!({ "config": path, "good": true }))
+        }
+    }
+}
+
+fn run_init(context: &Context, owner: Option<&str>) -> Result<(), Failed> {
+    let made = init::init(&context.config_path, owner).map_err(|error| failed(Exit::Refused, error))?;
+    let (config, out) = (&made.config, context.out);
+    if made.wrote_config {
+        out.line(format!("wrote {} with every default", context.config_path.display()))?;
+    }
+    out.line(format!("made store {} in {}", made.store_id, config.state_dir.display()))?;
+    let key = config.key_file.display();
+    out.line(format!("made its key {key}. Back it up now, apart from the store: without it every"))?;
+    out.line(
+        "enrollment is lost. Then start the daemon: `totpd serve`, or `systemctl enable --now totpd.socket`",
+    )?;
+    out.json(&json!({
+        "store_id": made.store_id,
+        "state_dir": config.state_dir,
+        "key_file": config.key_file,
+        "config": context.config_path,
+    }))
+}

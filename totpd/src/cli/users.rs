@@ -1,0 +1,119 @@
+//! `totpd status`, `list`, `revoke` and `unlock`.
+
+use super::Context;
+use super::daemon::admin_call;
+use super::out::{Exit, Failed, failed};
+use crate::clock::rfc3339;
+use serde_json::{Value, json};
+use totp_core::Time;
+use totp_wire::admin::{self, DaemonState, State, User};
+
+/// `totpd status USER`
+pub(super) fn status(context: &Context, user: &str) -> Result<(), Failed> {
+    let call = admin::Status { user: user.to_owned() };
+    let status = admin_call(&context.config()?, &call)?.status;
+    context.out.json(&document(&status))?;
+    context.out.line(format!("{}: {}", status.user, sentence(&status)))?;
+    for lock in &status.locks {
+        let until = rfc3339(Time::from_unix(lock.until));
+        let user = &status.user;
+        context
+            .out
+            .line(format!("  locked for {} until {until}; `totpd unlock {user}` ends it", lock.class))?;
+    }
+    Ok(())
+}
+
+/// `totpd status`
+pub(super) fn daemon_status(context: &Context) -> Result<(), Failed> {
+    let reply = admin_call(&context.config()?, &admin::Daemon {})?;
+    let serving = reply.state == DaemonState::Serving;
+    context.out.json(&json!({
+        "state": reply.state, "why": reply.why, "version": reply.version, "store_id": reply.store_id,
+    }))?;
+    if !serving {
+        let why = reply.why.unwrap_or_default();
+        return Err(failed(Exit::Refused, format!("the daemon refuses every login: {why}")));
+    }
+    let store = reply.store_id.unwrap_or_default();
+    context.out.line(format!("totpd {} serves store {store}", reply.version))
+}
+
+/// `totpd list`
+pub(super) fn list(context: &Context) -> Result<(), Failed> {
+    let config = context.config()?;
+    let mut after = None;
+    let mut documents = Vec::new();
+    loop {
+        let page = admin_call(&config, &admin::List { after, limit: None })?;
+        for user in &page.users {
+            context.out.line(format!("{}: {}", user.user, sentence(user)))?;
+            documents.push(document(user));
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    context.out.json(&json!({ "users": documents }))
+}
+
+/// `totpd revoke USER`
+pub(super) fn revoke(context: &Context, user: &str) -> Result<(), Failed> {
+    let call = admin::Revoke { user: user.to_owned() };
+    let revoked = admin_call(&context.config()?, &call)?.revoked;
+    context.out.json(&json!({ "user": user, "revoked": revoked }))?;
+    if !revoked {
+        return Err(failed(Exit::Refused, format!("{user} has no factor")));
+    }
+    context.out.line(format!("{user}: every factor and recovery code is forgotten"))
+}
+
+/// `totpd unlock USER`
+pub(super) fn unlock(context: &Context, user: &str) -> Result<(), Failed> {
+    let call = admin::Unlock { user: user.to_owned() };
+    let unlocked = admin_call(&context.config()?, &call)?.unlocked;
+    context.out.json(&json!({ "user": user, "unlocked": unlocked }))?;
+    context.out.line(if unlocked {
+        format!("{user}: unlocked, failures forgotten")
+    } else {
+        format!("{user}: was not locked")
+    })
+}
+
+fn document(user: &User) -> Value {
+    let time = |t: Option<u64>| t.map(|t| rfc3339(Time::from_unix(t)));
+    let locks: Vec<Value> = user
+        .locks
+        .iter()
+        .map(|lock| json!({ "class": lock.class, "until": time(Some(lock.until)) }))
+        .collect();
+    json!({
+        "user": user.user,
+        "state": user.state,
+        "totp_id": user.totp_id,
+        "replacement_pending": user.replacement_pending,
+        "expires_at": time(user.expires_at),
+        "recovery_codes_left": user.recovery_codes_left,
+        "failures": user.failures,
+        "locked": !user.locks.is_empty(),
+        "locked_until": time(user.locks.iter().map(|lock| lock.until).max()),
+        "locks": locks,
+    })
+}
+
+fn sentence(user: &User) -> String {
+    let expires = user.expires_at.map(|t| rfc3339(Time::from_unix(t))).unwrap_or_default();
+    let mut text = match user.state {
+        State::None => "not enrolled".to_owned(),
+        State::Pending => format!("waits for its first code until {expires}"),
+        State::Active => format!("active, {} recovery codes left", user.recovery_codes_left),
+    };
+    if user.replacement_pending {
+        text.push_str(&format!(", a replacement waits for its first code until {expires}"));
+    }
+    if user.failures > 0 {
+        text.push_str(&format!(", {} failures", user.failures));
+    }
+    text
+}

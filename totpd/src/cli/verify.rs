@@ -1,0 +1,119 @@
+//! `totpd verify` and `totpd confirm`: codes come from the terminal or standard input, never from argv.
+
+use super::Context;
+use super::daemon::{admin_call, connect, deadline, explain};
+use super::out::{Exit, Failed, failed};
+use serde_json::json;
+use std::io::{IsTerminal, Read, Write};
+use totp_wire::login::{Answer, Attempt, Begin, Step, Verdict};
+use totp_wire::{SecretText, admin};
+use zeroize::Zeroizing;
+
+/// The most bytes of a code that are read.
+const MOST: u64 = 128;
+
+/// `totpd verify [USER]`
+pub(super) fn verify(context: &Context, user: Option<String>) -> Result<(), Failed> {
+    let config = context.config()?;
+    let user = user.map_or_else(own_name, Ok)?;
+    let path = &config.login_socket;
+    let code = ask("Code: ")?;
+    let attempt = Attempt { user: user.clone(), service: Some("totpd".to_owned()), ..Attempt::default() };
+    let until = deadline();
+    let remaining_ms = Some(20_000);
+    let answered = connect(path, until).and_then(|mut client| {
+        client.call(&Begin { attempt, remaining_ms }, until)?;
+        client.call(&Answer { text: Some(code), unusable: None, remaining_ms }, until)
+    });
+    let step = answered.map_err(|error| explain(path, &error))?.step;
+    let verified = step.verdict == Some(Verdict::Granted);
+    context.out.json(&json!({ "user": user, "verified": verified, "messages": texts(&step) }))?;
+    for text in texts(&step) {
+        context.out.line(text)?;
+    }
+    if !verified {
+        return Err(failed(Exit::Refused, "refused"));
+    }
+    context.out.line(format!("{user}: accepted"))
+}
+
+/// `totpd confirm USER`
+pub(super) fn confirm(context: &Context, user: &str) -> Result<(), Failed> {
+    let code = ask("First code: ")?;
+    let reply = confirm_with(context, user, code)?;
+    context.out.json(&json!({
+        "user": user, "confirmed": reply.confirmed, "phone_offset_seconds": reply.phone_offset,
+    }))?;
+    if !reply.confirmed {
+        return Err(failed(Exit::Refused, why_refused(&reply)));
+    }
+    context.out.line(format!("{user}: confirmed"))
+}
+
+/// Asks for the first code right after enrolling, until it is right or left for later.
+pub(super) fn first_code(context: &Context, user: &str, tries: u8) -> Result<(), Failed> {
+    let out = context.out;
+    for _ in 0..tries {
+        let code = ask("First code (empty to confirm later): ")?;
+        if code.reveal().is_empty() {
+            break;
+        }
+        let reply = confirm_with(context, user, code)?;
+        if reply.confirmed {
+            return out.line(format!("{user}: confirmed"));
+        }
+        out.line(why_refused(&reply))?;
+    }
+    out.line(format!("Not confirmed yet: `totpd confirm {user}` does it, or the first login with a code."))
+}
+
+fn confirm_with(context: &Context, user: &str, code: SecretText) -> Result<admin::ConfirmReply, Failed> {
+    admin_call(&context.config()?, &admin::Confirm { user: user.to_owned(), code })
+}
+
+fn why_refused(reply: &admin::ConfirmReply) -> String {
+    match reply.phone_offset {
+        Some(offset) => {
+            let (size, side) = (offset.unsigned_abs(), if offset > 0 { "ahead of" } else { "behind" });
+            format!(
+                "refused: the phone's clock is about {} {side} this host's. Set it to automatic time, or \
+                 check this host's",
+                humantime::format_duration(std::time::Duration::from_secs(size))
+            )
+        }
+        None => "refused: that is not the code of this enrollment now".to_owned(),
+    }
+}
+
+fn texts(step: &Step) -> Vec<&str> {
+    step.messages.iter().map(|message| message.text.as_str()).collect()
+}
+
+/// One line, from the terminal with a question, or from standard input without.
+fn ask(question: &str) -> Result<SecretText, Failed> {
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        let mut stderr = std::io::stderr().lock();
+        write!(stderr, "{question}")?;
+        stderr.flush()?;
+    }
+    let mut line = Zeroizing::new(Vec::with_capacity(usize::try_from(MOST).unwrap_or(0)));
+    let mut byte = [0];
+    let mut input = stdin.lock().take(MOST);
+    loop {
+        match input.read(&mut byte) {
+            Ok(0) => break,
+            Ok(_) if byte[0] == b'\n' => break,
+            Ok(_) => line.push(byte[0]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(Exit::Refused, format!("no code could be read: {error}"))),
+        }
+    }
+    let text = str::from_utf8(&line).map_err(|_| failed(Exit::Refused, "what was typed is no text"))?;
+    Ok(SecretText::new(Zeroizing::new(text.trim().to_owned())))
+}
+
+fn own_name() -> Result<String, Failed> {
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
+    user.map(|user| user.name).ok_or_else(|| failed(Exit::Usage, "your uid has no name; give one"))
+}

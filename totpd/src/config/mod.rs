@@ -1,0 +1,187 @@
+//! `totpd.toml`: read strictly, then checked. What comes out can be used without looking again.
+
+mod raw;
+
+use std::path::{Path, PathBuf};
+use totp_core::account::{PENDING_DEFAULT, PENDING_LONGEST};
+use totp_core::{Digits, Params, Period};
+
+/// Where the configuration is unless `--config` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/totpd/totpd.toml";
+
+/// The checked configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where logins ask.
+    pub login_socket: PathBuf,
+    /// Where administrators ask.
+    pub admin_socket: PathBuf,
+    /// The folder of the store.
+    pub state_dir: PathBuf,
+    /// The key that seals the store.
+    pub key_file: PathBuf,
+    /// The id of the store, so that an empty folder is not taken for it.
+    pub store_id_file: PathBuf,
+    /// Whose members may administer, besides root.
+    pub admin_group: Option<String>,
+    /// What new enrollments are like.
+    pub totp: Totp,
+    /// The question at the prompt.
+    pub prompt: String,
+    /// Rows of the history that are kept.
+    pub keep_events: u64,
+    /// Uids that may speak for others, for the services named.
+    pub trusted_peers: Vec<TrustedPeer>,
+}
+
+/// What new enrollments are like, and how codes are judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Totp {
+    /// Shown above the code; `%h` is the host's name.
+    pub issuer: String,
+    /// Hash, digits, period.
+    pub params: Params,
+    /// Steps of clock skew tolerated either way.
+    pub skew: u8,
+    /// Seconds until an unconfirmed enrollment is gone.
+    pub pending: u64,
+}
+
+/// A service account that may ask for others, such as a mail server's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedPeer {
+    /// Its uid.
+    pub uid: u32,
+    /// The PAM services it may claim.
+    pub services: Vec<String>,
+}
+
+/// Why a configuration cannot be used: one sentence with its place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {what}")]
+pub struct ConfigError {
+    /// `FILE`, or `FILE:LINE:COLUMN`.
+    pub place: String,
+    /// What is wrong and what would be right.
+    pub what: String,
+}
+
+impl Config {
+    /// The built-in defaults for a configuration in `folder`.
+    pub fn defaults(folder: &Path) -> Self {
+        Self {
+            login_socket: "/run/totpd/login.sock".into(),
+            admin_socket: "/run/totpd/admin.sock".into(),
+            state_dir: "/var/lib/totpd".into(),
+            key_file: folder.join("totpd.key"),
+            store_id_file: folder.join("store.id"),
+            admin_group: None,
+            totp: Totp { issuer: "%h".into(), params: Params::default(), skew: 1, pending: PENDING_DEFAULT },
+            prompt: "Verification code: ".into(),
+            keep_events: 100_000,
+            trusted_peers: Vec::new(),
+        }
+    }
+
+    /// Reads and checks the file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with line and column where there is one.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let at = |what: String| ConfigError { place: path.display().to_string(), what };
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            at(match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "no such file. Name one with --config, or run `totpd init`, which writes one".to_owned()
+                }
+                _ => format!("cannot be read ({error})"),
+            })
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks `text` as if it stood in the file at `path`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let raw: raw::Raw = toml::from_str(text).map_err(|error| {
+            // Never the rendered error: it quotes the line.
+            let offset = error.span().map_or(0, |span| span.start);
+            ConfigError { place: place(path, text, offset), what: error.message().to_owned() }
+        })?;
+        let at = |what: String| ConfigError { place: path.display().to_string(), what };
+        raw.check(Self::defaults(folder)).map_err(at)
+    }
+
+    /// The sockets that a broken configuration still names, so that the daemon can refuse on them.
+    pub fn sockets_of_broken(text: &str) -> Option<(PathBuf, PathBuf)> {
+        let table: toml::Table = text.parse().ok()?;
+        let defaults = Self::defaults(Path::new("/"));
+        let path = |key: &str, default: PathBuf| match table.get(key) {
+            None => Some(default),
+            Some(value) => value.as_str().map(PathBuf::from).filter(|p| p.is_absolute()),
+        };
+        Some((path("login_socket", defaults.login_socket)?, path("admin_socket", defaults.admin_socket)?))
+    }
+
+    /// The issuer of new enrollments, with `%h` replaced.
+    pub fn issuer(&self) -> String {
+        if !self.totp.issuer.contains("%h") {
+            return self.totp.issuer.clone();
+        }
+        let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        self.totp.issuer.replace("%h", host.as_deref().unwrap_or("localhost")).replace(':', "-")
+    }
+}
+
+fn place(path: &Path, text: &str, offset: usize) -> String {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("{}:{line}:{column}", path.display())
+}
+
+/// Digits, period and algorithm as they may come from a file, the command line or the wire.
+///
+/// # Errors
+/// The sentence that says what is allowed.
+pub fn params(
+    algorithm: Option<&str>,
+    digits: Option<u8>,
+    period: Option<u64>,
+    defaults: Params,
+) -> Result<Params, String> {
+    Ok(Params {
+        algorithm: algorithm.map_or(Ok(defaults.algorithm), str::parse).map_err(|e| e.to_string())?,
+        digits: digits.map_or(Ok(defaults.digits), Digits::try_from).map_err(|e| e.to_string())?,
+        period: period.map_or(Ok(defaults.period), Period::try_from).map_err(|e| e.to_string())?,
+    })
+}
+
+/// Seconds that an enrollment may wait: 1 s to 30 days.
+///
+/// # Errors
+/// The sentence that says so.
+pub fn lifetime(seconds: u64) -> Result<u64, String> {
+    if (1..=PENDING_LONGEST).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("an enrollment may wait 1s to 30d for its first code".to_owned())
+    }
+}
+
+/// An issuer that apps can show: no colon (it would end there), no control character, at most 64 bytes.
+///
+/// # Errors
+/// The sentence that says so.
+pub fn checked_issuer(issuer: &str) -> Result<String, String> {
+    if issuer.is_empty() || issuer.len() > 64 || issuer.chars().any(|c| c == ':' || c.is_control()) {
+        return Err("an issuer has 1 to 64 bytes and neither ':' nor control characters".to_owned());
+    }
+    Ok(issuer.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

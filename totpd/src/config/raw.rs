@@ -1,0 +1,129 @@
+//! The file as it is written: every key optional, every unknown key an error.
+
+use super::{Config, TrustedPeer, checked_issuer, lifetime, params};
+use serde::Deserialize;
+use std::path::PathBuf;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    login_socket: Option<PathBuf>,
+    admin_socket: Option<PathBuf>,
+    state_dir: Option<PathBuf>,
+    key_file: Option<PathBuf>,
+    admin_group: Option<String>,
+    #[serde(default)]
+    totp: RawTotp,
+    #[serde(default)]
+    login: RawLogin,
+    #[serde(default)]
+    history: RawHistory,
+    #[serde(default)]
+    trusted_peer: Vec<RawPeer>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTotp {
+    issuer: Option<String>,
+    algorithm: Option<String>,
+    digits: Option<u8>,
+    period: Option<u64>,
+    skew: Option<u8>,
+    pending: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLogin {
+    prompt: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawHistory {
+    keep: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPeer {
+    uid: u32,
+    services: Vec<String>,
+}
+
+impl Raw {
+    /// Puts what is written over the defaults; the error is a sentence that names the key.
+    pub(super) fn check(self, mut config: Config) -> Result<Config, String> {
+        absolute("login_socket", self.login_socket, &mut config.login_socket)?;
+        absolute("admin_socket", self.admin_socket, &mut config.admin_socket)?;
+        absolute("state_dir", self.state_dir, &mut config.state_dir)?;
+        absolute("key_file", self.key_file, &mut config.key_file)?;
+        if config.login_socket == config.admin_socket {
+            return Err("login_socket and admin_socket are the same; they serve different interfaces".into());
+        }
+        if self.admin_group.as_deref() == Some("") {
+            return Err("admin_group is empty; leave the key out when there is no such group".into());
+        }
+        config.admin_group = self.admin_group;
+        self.totp.check(&mut config)?;
+        if let Some(prompt) = self.login.prompt {
+            if prompt.is_empty() || prompt.len() > 100 || prompt.chars().any(char::is_control) {
+                return Err("login.prompt has 1 to 100 bytes and no control characters".into());
+            }
+            config.prompt = prompt;
+        }
+        if let Some(keep) = self.history.keep {
+            if !(1_000..=100_000_000).contains(&keep) {
+                return Err("history.keep is 1000 to 100000000 events".into());
+            }
+            config.keep_events = keep;
+        }
+        config.trusted_peers = self.trusted_peer.into_iter().map(RawPeer::check).collect::<Result<_, _>>()?;
+        Ok(config)
+    }
+}
+
+impl RawTotp {
+    fn check(self, config: &mut Config) -> Result<(), String> {
+        let in_table = |key: &str, what: String| format!("totp.{key}: {what}");
+        let totp = &mut config.totp;
+        if let Some(issuer) = self.issuer {
+            totp.issuer = checked_issuer(&issuer).map_err(|e| in_table("issuer", e))?;
+        }
+        totp.params = params(self.algorithm.as_deref(), self.digits, self.period, totp.params)
+            .map_err(|e| format!("totp: {e}"))?;
+        if let Some(skew) = self.skew {
+            totp.skew = Some(skew).filter(|s| *s <= 10).ok_or("totp.skew is 0 to 10 steps")?;
+        }
+        if let Some(pending) = self.pending {
+            let time = humantime::parse_duration(&pending)
+                .map_err(|_| in_table("pending", "write a time such as \"24h\" or \"30m\"".into()))?;
+            totp.pending = lifetime(time.as_secs()).map_err(|e| in_table("pending", e))?;
+        }
+        Ok(())
+    }
+}
+
+impl RawPeer {
+    fn check(self) -> Result<TrustedPeer, String> {
+        if self.uid == 0 {
+            return Err("trusted_peer.uid: root needs no entry".into());
+        }
+        // An empty list never means "any".
+        if self.services.is_empty() || self.services.iter().any(String::is_empty) {
+            return Err("trusted_peer.services names the PAM services this uid may claim".into());
+        }
+        Ok(TrustedPeer { uid: self.uid, services: self.services })
+    }
+}
+
+fn absolute(key: &str, value: Option<PathBuf>, target: &mut PathBuf) -> Result<(), String> {
+    if let Some(path) = value {
+        if !path.is_absolute() {
+            return Err(format!("{key} must be an absolute path"));
+        }
+        *target = path;
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! The decisions of `totp_core`, made durable: load, decide, commit, and decide again on a lost race.
+
+mod admin;
+mod login;
+mod sweep;
+
+pub use admin::{AdminError, Enrolled};
+pub use login::{Asker, Decided, Prepared};
+
+use crate::clock;
+use crate::config::Config;
+use crate::seal::{SealError, Sealer};
+use crate::store::{CommitError, ReadError, Store, Stored};
+use crate::turns::Turns;
+use crate::users::{Stuck, Users};
+use std::sync::Arc;
+use totp_core::{Account, Rules, UserName};
+
+/// Rounds of a race with other daemons over one record before it counts as busy.
+const MOST_RACES: usize = 16;
+
+/// Everything that answering takes.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    sealer: Arc<Sealer>,
+    users: Arc<Users>,
+    turns: Arc<Turns>,
+    config: Arc<Config>,
+    rules: Rules,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Engine({})", self.sealer.store_id())
+    }
+}
+
+/// Why there is no decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Too much is going on, or a directory hangs, or the disk is full.
+    Busy,
+    /// The time ran out, or the client hung up, before anything was judged.
+    TimedOut,
+    /// The store refuses everything.
+    Unavailable(String),
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Self::Unavailable(error.0)
+    }
+}
+
+impl From<Stuck> for Failure {
+    fn from(_: Stuck) -> Self {
+        Self::Busy
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Dropped => Self::TimedOut,
+            // A full disk is something that an attempt might provoke: never "unavailable".
+            CommitError::Conflict | CommitError::Full(_) => Self::Busy,
+            CommitError::Unavailable(why) => Self::Unavailable(why),
+        }
+    }
+}
+
+fn rules(config: &Config) -> Rules {
+    Rules { skew: config.totp.skew, not_before: clock::RELEASED }
+}
+
+impl Engine {
+    /// With an open store.
+    pub fn new(store: Arc<dyn Store>, sealer: Sealer, users: Arc<Users>, config: Arc<Config>) -> Self {
+        Self { store, sealer: Arc::new(sealer), users, turns: Arc::default(), rules: rules(&config), config }
+    }
+
+    /// The same store under another configuration.
+    #[must_use]
+    pub fn reconfigured(&self, config: Arc<Config>) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            sealer: Arc::clone(&self.sealer),
+            users: Arc::clone(&self.users),
+            turns: Arc::clone(&self.turns),
+            rules: rules(&config),
+            config,
+        }
+    }
+
+    /// The configuration it works under.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The id of the store.
+    pub fn store_id(&self) -> &str {
+        self.sealer.store_id()
+    }
+
+    /// Why the store refuses everything, once it does.
+    pub fn poisoned(&self) -> Option<String> {
+        self.store.poisoned()
+    }
+
+    async fn load(&self, name: &UserName) -> Result<Option<Stored>, ReadError> {
+        if let Some(why) = self.store.poisoned() {
+            return Err(ReadError(why));
+        }
+        self.store.load(name).await
+    }
+
+    /// The record with its secrets open, or `None` (and a line in the log) when it is damaged.
+    fn open(&self, stored: Stored) -> Option<(Account, u64)> {
+        let (name, version) = (stored.account.name.clone(), stored.version);
+        let opened = if stored.damaged { Err(SealError::Damaged) } else { self.sealer.open(stored.account) };
+        match opened {
+            Ok(account) => Some((account, version)),
+            Err(error) => {
+                tracing::error!(
+                    "the record of {name} cannot be used: {error}. Restore it, or enroll {name} anew after \
+                     `totpd revoke {name}`"
+                );
+                None
+            }
+        }
+    }
+}

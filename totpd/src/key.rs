@@ -1,0 +1,164 @@
+//! The key file: one key, its id, and the id of the store that it seals.
+
+use crate::entropy::Kernel;
+use data_encoding::BASE32_NOPAD;
+use serde::{Deserialize, Serialize};
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use totp_core::random;
+use totp_wire::SecretText;
+use zeroize::Zeroizing;
+
+/// Bytes of a key of XChaCha20-Poly1305.
+pub const KEY_BYTES: usize = 32;
+
+/// The key that seals a store. Wiped when dropped, redacted when printed.
+pub struct StoreKey {
+    /// Names the key in each record it sealed.
+    pub id: String,
+    /// The store it belongs to.
+    pub store_id: String,
+    key: Zeroizing<[u8; KEY_BYTES]>,
+}
+
+impl std::fmt::Debug for StoreKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StoreKey({} of {})", self.id, self.store_id)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    id: String,
+    store: String,
+    key: SecretText,
+}
+
+/// Why a key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// There is none.
+    #[error(
+        "the key {0} is missing. Put it back from its backup, or name it with key_file; without it nobody's \
+         factor can be verified. If this host was never set up, run `totpd init`"
+    )]
+    Missing(String),
+    /// It cannot be read.
+    #[error("the key {0} cannot be read: {1}")]
+    Unreadable(String, std::io::Error),
+    /// Somebody else can read it.
+    #[error("the key {0} can be read by others (mode {1:o}). Run chmod 0400 on it, and think who read it")]
+    Exposed(String, u32),
+    /// It is damaged.
+    #[error(
+        "the key {0} is damaged: it has not the form that `totpd init` writes. Put it back from its backup"
+    )]
+    Damaged(String),
+    /// It could not be made.
+    #[error("the key {0} cannot be written: {1}")]
+    Unwritable(String, std::io::Error),
+    /// The kernel has no randomness.
+    #[error(transparent)]
+    Random(#[from] totp_core::RandomFailed),
+}
+
+impl StoreKey {
+    /// A fresh key for a fresh store; both get their ids here.
+    ///
+    /// # Errors
+    /// When the kernel's random source fails.
+    pub fn generate() -> Result<Self, KeyError> {
+        let id = |bytes: [u8; 10]| BASE32_NOPAD.encode(&bytes).to_ascii_lowercase();
+        Ok(Self {
+            id: id(random::bytes(&mut Kernel)?),
+            store_id: id(random::bytes(&mut Kernel)?),
+            key: Zeroizing::new(random::bytes(&mut Kernel)?),
+        })
+    }
+
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// [`KeyError`]; never anything of the key.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let name = || path.display().to_string();
+        let mut file = std::fs::File::open(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => KeyError::Missing(name()),
+            _ => KeyError::Unreadable(name(), error),
+        })?;
+        let metadata = file.metadata().map_err(|e| KeyError::Unreadable(name(), e))?;
+        // Group read is allowed: systemd hands credentials over as 0440.
+        if metadata.mode() & 0o037 != 0 {
+            return Err(KeyError::Exposed(name(), metadata.mode() & 0o777));
+        }
+        let mut text = Zeroizing::new(String::with_capacity(4096));
+        Read::by_ref(&mut file)
+            .take(4096)
+            .read_to_string(&mut text)
+            .map_err(|e| KeyError::Unreadable(name(), e))?;
+        let file: File = toml::from_str(&text).map_err(|_| KeyError::Damaged(name()))?;
+        let bytes = BASE32_NOPAD.decode(file.key.reveal().as_bytes()).map(Zeroizing::new);
+        let key = bytes.ok().and_then(|b| <[u8; KEY_BYTES]>::try_from(b.as_slice()).ok());
+        let key = Zeroizing::new(key.ok_or_else(|| KeyError::Damaged(name()))?);
+        if file.id.is_empty() || file.store.is_empty() {
+            return Err(KeyError::Damaged(name()));
+        }
+        Ok(Self { id: file.id, store_id: file.store, key })
+    }
+
+    /// Writes the file, 0400, and never over another.
+    ///
+    /// # Errors
+    /// [`KeyError::Unwritable`].
+    pub fn create(&self, path: &Path) -> Result<(), KeyError> {
+        let mut text = Zeroizing::new(String::with_capacity(512));
+        text.push_str("# Seals every secret in totpd's store. Back it up apart from the store.\n");
+        text.push_str(&format!("id = \"{}\"\nstore = \"{}\"\nkey = \"", self.id, self.store_id));
+        text.push_str(&Zeroizing::new(BASE32_NOPAD.encode(&*self.key)));
+        text.push_str("\"\n");
+        let write = || -> std::io::Result<()> {
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options.write(true).create_new(true).mode(0o400).open(path)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        };
+        write().map_err(|e| KeyError::Unwritable(path.display().to_string(), e))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; KEY_BYTES] {
+        &self.key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_survives_its_file_and_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let key = StoreKey::generate().unwrap();
+        key.create(&path).unwrap();
+        let read = StoreKey::load(&path).unwrap();
+        assert_eq!((read.id, read.store_id, &*read.key), (key.id.clone(), key.store_id.clone(), &*key.key));
+        assert!(matches!(key.create(&path), Err(KeyError::Unwritable(..))));
+    }
+
+    #[test]
+    fn a_missing_exposed_or_damaged_key_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        assert!(matches!(StoreKey::load(&path), Err(KeyError::Missing(_))));
+        std::fs::write(&path, "id = \"x\"\nstore = \"y\"\nkey = \"hunter2\"\n").unwrap();
+        let mode = |m| std::os::unix::fs::PermissionsExt::from_mode(m);
+        std::fs::set_permissions(&path, mode(0o644)).unwrap();
+        assert!(matches!(StoreKey::load(&path), Err(KeyError::Exposed(_, 0o644))));
+        std::fs::set_permissions(&path, mode(0o400)).unwrap();
+        let error = StoreKey::load(&path).unwrap_err();
+        assert!(matches!(error, KeyError::Damaged(_)));
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,27 @@
+//! The daemon and the command line of totpd.
+//!
+//! ```text
+//! sockets ─▶ serve::connection ─▶ serve::login  ─┐              ┌─▶ totp_core::judge (decides)
+//!               peers, limits     serve::admin  ─┴─▶ engine ────┼─▶ store (durable, then…)
+//!                                                               └─▶ audit (one event), and the reply
+//! ```
+//!
+//! `cli` speaks to a running daemon over the same sockets; `init` makes the key and the store.
+#![forbid(unsafe_code)]
+
+pub mod audit;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod engine;
+pub mod entropy;
+pub mod init;
+pub mod key;
+pub mod logging;
+pub mod seal;
+pub mod serve;
+pub mod store;
+pub mod turns;
+pub mod users;
+
+pub use cli::main;

@@ -1,0 +1,219 @@
+//! Sealing: secret and recovery set of an enrollment as one XChaCha20-Poly1305 blob
+//! (draft-irtf-cfrg-xchacha). The associated data binds it to the store, the user with name and uid, and all
+//! of the enrollment that stands in the open, so that rows cannot be swapped or edited.
+
+use crate::entropy::Kernel;
+use crate::key::StoreKey;
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
+use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
+use totp_core::{Account, Factor, FactorState, Random, Secrets};
+use zeroize::Zeroizing;
+
+/// Version of the blob's form.
+const FORMAT: u8 = 1;
+const NONCE_BYTES: usize = 24;
+
+/// A sealed half of an enrollment, as it stands in a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// Version of the form.
+    v: u8,
+    /// The id of the key.
+    key: String,
+    /// `nonce ‖ ciphertext ‖ tag` in base64.
+    data: String,
+}
+
+/// The record of an account as it is stored.
+pub type SealedAccount = Account<Sealed>;
+
+/// Why a blob cannot be opened. Says nothing about its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// Sealed with a key that is not here.
+    #[error("a record is sealed with another key")]
+    OtherKey,
+    /// Of a newer form, damaged, or moved from another row.
+    #[error("a record is damaged or belongs to another row")]
+    Damaged,
+    /// No nonce could be drawn.
+    #[error("the system's random source failed")]
+    Random,
+}
+
+/// Seals and opens records of one store.
+pub struct Sealer {
+    cipher: XChaCha20Poly1305,
+    key_id: String,
+    store_id: String,
+}
+
+impl std::fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sealer({})", self.key_id)
+    }
+}
+
+impl Sealer {
+    /// With the store's key.
+    pub fn new(key: &StoreKey) -> Self {
+        Self {
+            cipher: XChaCha20Poly1305::new(&Key::from(*key.bytes())),
+            key_id: key.id.clone(),
+            store_id: key.store_id.clone(),
+        }
+    }
+
+    /// The id of the store.
+    pub fn store_id(&self) -> &str {
+        &self.store_id
+    }
+
+    /// Seals the secrets of an account.
+    ///
+    /// # Errors
+    /// [`SealError::Random`].
+    pub fn seal(&self, account: Account) -> Result<SealedAccount, SealError> {
+        let row = self.row(&account);
+        account.try_map(|factor, secrets| self.seal_bytes(&secrets.to_bytes(), &bound_to(&row, factor)))
+    }
+
+    /// Opens the secrets of an account.
+    ///
+    /// # Errors
+    /// [`SealError::OtherKey`] or [`SealError::Damaged`].
+    pub fn open(&self, account: SealedAccount) -> Result<Account, SealError> {
+        let row = self.row(&account);
+        account.try_map(|factor, sealed| {
+            let bytes = self.open_bytes(&sealed, &bound_to(&row, factor))?;
+            Secrets::from_bytes(&bytes).ok_or(SealError::Damaged)
+        })
+    }
+
+    /// Seals a value that is checked at start, to know that key and store belong together.
+    ///
+    /// # Errors
+    /// [`SealError::Random`].
+    pub fn seal_check(&self) -> Result<String, SealError> {
+        let sealed = self.seal_bytes(b"totpd", &self.store_id)?;
+        serde_json::to_string(&sealed).map_err(|_| SealError::Damaged)
+    }
+
+    /// Whether `check` was sealed with this key for this store.
+    pub fn opens_check(&self, check: &str) -> bool {
+        let sealed: Option<Sealed> = serde_json::from_str(check).ok();
+        sealed.is_some_and(|s| self.open_bytes(&s, &self.store_id).is_ok_and(|bytes| *bytes == b"totpd"))
+    }
+
+    fn seal_bytes(&self, bytes: &[u8], bound: &str) -> Result<Sealed, SealError> {
+        let mut nonce = [0; NONCE_BYTES];
+        Kernel.fill(&mut nonce).map_err(|_| SealError::Random)?;
+        let payload = Payload { msg: bytes, aad: bound.as_bytes() };
+        let ciphertext =
+            self.cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| SealError::Damaged)?;
+        let data = BASE64.encode(&[&nonce[..], &ciphertext].concat());
+        Ok(Sealed { v: FORMAT, key: self.key_id.clone(), data })
+    }
+
+    fn open_bytes(&self, sealed: &Sealed, bound: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        if sealed.v != FORMAT {
+            return Err(SealError::Damaged);
+        }
+        if sealed.key != self.key_id {
+            return Err(SealError::OtherKey);
+        }
+        let data = BASE64.decode(sealed.data.as_bytes()).map_err(|_| SealError::Damaged)?;
+        let (nonce, ciphertext) = data.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Damaged)?;
+        let payload = Payload { msg: ciphertext, aad: bound.as_bytes() };
+        let opened = self.cipher.decrypt(&XNonce::from(*nonce), payload);
+        opened.map(Zeroizing::new).map_err(|_| SealError::Damaged)
+    }
+
+    /// The row that a blob belongs to. None of the parts holds a line break, so they cannot run together.
+    fn row<S>(&self, account: &Account<S>) -> String {
+        format!("totpd-seal-{FORMAT}\n{}\n{}\n{}\n{}", self.store_id, account.id, account.name, account.uid)
+    }
+}
+
+/// The row, and everything of the factor that stands in the open: a used step cannot be made fresh again, nor
+/// a pending factor active, by somebody who can write the store and has no key.
+fn bound_to(row: &str, factor: &Factor<()>) -> String {
+    let Factor { id, params, created, state, last_step, .. } = factor;
+    let (algorithm, digits, period) = (params.algorithm.name(), params.digits.get(), params.period.seconds());
+    let state = match state {
+        FactorState::Pending { expires } => format!("pending {}", expires.unix()),
+        FactorState::Active { since } => format!("active {}", since.unix()),
+    };
+    let last_step = last_step.map_or_else(String::new, |step| step.to_string());
+    format!("{row}\n{id}\n{algorithm} {digits} {period}\n{}\n{state}\n{last_step}", created.unix())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use totp_core::account::NewFactor;
+    use totp_core::{Params, Time, UserName};
+
+    fn account(name: &str) -> Account {
+        let name = UserName::parse(name).unwrap();
+        let mut account = Account::new(name, 1, Time::default(), &mut Kernel).unwrap();
+        let new = NewFactor { params: Params::default(), lifetime: 60 };
+        account.enroll(&new, Time::default(), &mut Kernel).unwrap();
+        account
+    }
+
+    #[test]
+    fn what_is_sealed_opens_for_the_same_row_only() {
+        let sealer = Sealer::new(&StoreKey::generate().unwrap());
+        let (alice, bob) = (account("alice"), account("bob"));
+        let sealed = sealer.seal(alice.clone()).unwrap();
+        assert_eq!(sealer.open(sealed.clone()), Ok(alice));
+        // Alice's blob in Bob's row, in another enrollment, and under another key.
+        let mut moved = sealer.seal(bob).unwrap();
+        moved.pending.as_mut().unwrap().secrets = sealed.pending.as_ref().unwrap().secrets.clone();
+        assert_eq!(sealer.open(moved), Err(SealError::Damaged));
+        // Anything that stands in the open, edited.
+        let edits: [fn(&mut SealedAccount); 6] = [
+            |a| a.pending.as_mut().unwrap().id.push('x'),
+            |a| a.pending.as_mut().unwrap().last_step = Some(1),
+            |a| a.pending.as_mut().unwrap().state = FactorState::Active { since: Time::default() },
+            |a| a.uid = 0,
+            |a| a.name = UserName::parse("root").unwrap(),
+            |a| a.id.push('x'),
+        ];
+        for edit in edits {
+            let mut edited = sealed.clone();
+            edit(&mut edited);
+            assert_eq!(sealer.open(edited), Err(SealError::Damaged));
+        }
+        let other = Sealer::new(&StoreKey::generate().unwrap());
+        assert_eq!(other.open(sealed), Err(SealError::OtherKey));
+    }
+
+    #[test]
+    fn any_changed_byte_is_noticed_and_no_two_seals_are_alike() {
+        let sealer = Sealer::new(&StoreKey::generate().unwrap());
+        let account = account("alice");
+        let sealed = sealer.seal(account.clone()).unwrap();
+        assert_ne!(sealed, sealer.seal(account).unwrap());
+        let bytes = BASE64.decode(sealed.pending.as_ref().unwrap().secrets.data.as_bytes()).unwrap();
+        for i in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[i] ^= 1;
+            let mut record = sealed.clone();
+            record.pending.as_mut().unwrap().secrets.data = BASE64.encode(&damaged);
+            assert_eq!(sealer.open(record), Err(SealError::Damaged));
+        }
+    }
+
+    #[test]
+    fn the_check_value_knows_its_key() {
+        let key = StoreKey::generate().unwrap();
+        let check = Sealer::new(&key).seal_check().unwrap();
+        assert!(Sealer::new(&key).opens_check(&check));
+        assert!(!Sealer::new(&StoreKey::generate().unwrap()).opens_check(&check));
+        assert!(!Sealer::new(&key).opens_check("nonsense"));
+    }
+}

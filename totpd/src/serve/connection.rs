@@ -1,0 +1,233 @@
+//! One connection: messages in, replies out, each bounded in size and time.
+
+use super::limits::Place;
+use super::login::Conversation;
+use super::peers::{self, Peer};
+use super::{Phase, Shared, admin};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use totp_wire::frame::{Framer, MESSAGE_TIME};
+use totp_wire::message::{self, Call};
+use totp_wire::{Method, login, service};
+use zeroize::{Zeroize, Zeroizing};
+
+/// How long a connection may be silent before its first call.
+const FIRST_CALL: Duration = Duration::from_secs(10);
+/// How long a conversation may wait for a person.
+const PATIENCE: Duration = Duration::from_mins(10);
+/// How long a peer may take to read a reply.
+const WRITE_TIME: Duration = Duration::from_secs(5);
+/// After an accept without descriptors, before the next.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// Which socket it came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `org.totpd.Login`
+    Login,
+    /// `org.totpd.Admin`
+    Admin,
+}
+
+impl Kind {
+    const fn interface(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Login => (login::INTERFACE, login::DESCRIPTION),
+            Self::Admin => (totp_wire::admin::INTERFACE, totp_wire::admin::DESCRIPTION),
+        }
+    }
+}
+
+/// The connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Closed;
+
+/// A reply ready to be sent.
+pub(super) type Bytes = Zeroizing<Vec<u8>>;
+
+/// The peer, its bytes, and its place.
+pub(super) struct Connection {
+    pub(super) stream: UnixStream,
+    pub(super) framer: Framer,
+    pub(super) peer: Peer,
+    pub(super) place: Place,
+    pub(super) shared: Arc<Shared>,
+    stopped: watch::Receiver<bool>,
+}
+
+/// Takes an accepted connection on, or backs off when there are no descriptors for it.
+pub(super) async fn start(
+    connections: &mut JoinSet<()>,
+    accepted: std::io::Result<(UnixStream, tokio::net::unix::SocketAddr)>,
+    kind: Kind,
+    shared: &Arc<Shared>,
+    stopped: &watch::Receiver<bool>,
+) {
+    let stream = match accepted {
+        Ok((stream, _)) => stream,
+        Err(error) => {
+            tracing::warn!("a connection cannot be accepted: {error}");
+            tokio::time::sleep(BACK_OFF).await;
+            return;
+        }
+    };
+    let Ok(credentials) = stream.peer_cred() else { return };
+    let peer = Peer { uid: credentials.uid(), pid: credentials.pid() };
+    let phase = shared.phase();
+    let config = match &phase {
+        Phase::Serving(engine) => Some(engine.config()),
+        Phase::Refusing(_) => None,
+    };
+    let uid = (!peers::speaks_for_others(peer.uid, config)).then_some(peer.uid);
+    let Ok(place) = shared.limits.enter(uid) else {
+        let busy = message::error_bytes(login::BUSY, &serde_json::json!({})).unwrap_or_default();
+        let _ = stream.try_write(&busy);
+        return;
+    };
+    let connection = Connection {
+        stream,
+        framer: Framer::default(),
+        peer,
+        place,
+        shared: Arc::clone(shared),
+        stopped: stopped.clone(),
+    };
+    connections.spawn(async move {
+        // Whatever ends it, the peer sees a closed connection.
+        let _ = connection.serve(kind).await;
+    });
+}
+
+impl Connection {
+    async fn serve(mut self, kind: Kind) -> Result<(), Closed> {
+        let mut conversation = Conversation::default();
+        let mut patience = FIRST_CALL;
+        loop {
+            let message = self.next(patience).await?;
+            patience = PATIENCE;
+            self.place.waits(false);
+            let Ok(call) = message::read::<Call<'_>>(&message) else {
+                tracing::debug!("an unreadable message of uid {}", self.peer.uid);
+                return Err(Closed);
+            };
+            // A reply that nobody wants, several, or another protocol: not offered.
+            if call.oneway || call.more || call.upgrade {
+                return Err(Closed);
+            }
+            let (interface, method) = call.method.rsplit_once('.').unwrap_or_default();
+            let parameters = call.parameters.map_or("{}", serde_json::value::RawValue::get).as_bytes();
+            let reply = match (interface, kind) {
+                (service::INTERFACE, _) => about(kind, method, parameters),
+                (login::INTERFACE, Kind::Login) => conversation.call(&mut self, method, parameters).await?,
+                (totp_wire::admin::INTERFACE, Kind::Admin) => admin::call(&self, method, parameters).await,
+                _ => failed(service::INTERFACE_NOT_FOUND, "interface", interface),
+            };
+            self.write(&reply).await?;
+            conversation.delivered();
+            if conversation.over() {
+                return Ok(());
+            }
+            self.place.waits(true);
+        }
+    }
+
+    /// The next message: `patience` for its first byte, [`MESSAGE_TIME`] for the rest.
+    async fn next(&mut self, patience: Duration) -> Result<Zeroizing<Vec<u8>>, Closed> {
+        let mut chunk = Zeroizing::new([0; 1024]);
+        let mut limit = patience;
+        let mut until = tokio::time::Instant::now() + limit;
+        loop {
+            if let Some(message) = self.framer.next_message().map_err(|_| Closed)? {
+                return Ok(message);
+            }
+            if limit != MESSAGE_TIME && !self.framer.is_empty() {
+                limit = MESSAGE_TIME;
+                until = tokio::time::Instant::now() + limit;
+            }
+            let count = tokio::select! {
+                read = self.stream.read(&mut *chunk) => read.map_err(|_| Closed)?,
+                () = tokio::time::sleep_until(until) => return Err(Closed),
+                () = self.place.closed() => return Err(Closed),
+                _ = self.stopped.wait_for(|stopped| *stopped) => return Err(Closed),
+            };
+            if count == 0 {
+                return Err(Closed);
+            }
+            self.framer.push(&chunk[..count]);
+            chunk[..count].zeroize();
+        }
+    }
+
+    pub(super) async fn write(&mut self, reply: &[u8]) -> Result<(), Closed> {
+        let written = tokio::time::timeout(WRITE_TIME, self.stream.write_all(reply)).await;
+        written.map_err(|_| Closed)?.map_err(|_| Closed)
+    }
+
+    /// Ends when the peer has hung up. What it sends meanwhile is kept for later.
+    pub(super) async fn hung_up(&mut self) {
+        let mut chunk = Zeroizing::new([0; 1024]);
+        loop {
+            match self.stream.read(&mut *chunk).await {
+                Ok(0) | Err(_) => return,
+                Ok(count) => {
+                    self.framer.push(&chunk[..count]);
+                    chunk[..count].zeroize();
+                    // It talks on without listening; the next read will find it too long.
+                    if self.framer.len() > totp_wire::frame::MAX_MESSAGE {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn about(kind: Kind, method: &str, parameters: &[u8]) -> Bytes {
+    let (name, description) = kind.interface();
+    match method {
+        "GetInfo" => done(&service::Info {
+            vendor: "totpd".to_owned(),
+            product: "totpd".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            url: env!("CARGO_PKG_REPOSITORY").to_owned(),
+            interfaces: vec![service::INTERFACE.to_owned(), name.to_owned()],
+        }),
+        "GetInterfaceDescription" => match read::<service::GetInterfaceDescription>(parameters) {
+            Err(reply) => reply,
+            Ok(call) if call.interface == name => describe(description),
+            Ok(call) if call.interface == service::INTERFACE => describe(service::DESCRIPTION),
+            Ok(call) => failed(service::INTERFACE_NOT_FOUND, "interface", &call.interface),
+        },
+        _ => failed(service::METHOD_NOT_FOUND, "method", method),
+    }
+}
+
+fn describe(text: &str) -> Bytes {
+    done(&service::Description { description: text.to_owned() })
+}
+
+/// The parameters of a call, or the reply that says they are wrong (without quoting them).
+pub(super) fn read<M: Method>(parameters: &[u8]) -> Result<M, Bytes> {
+    message::read(parameters).map_err(|_| failed(service::INVALID_PARAMETER, "parameter", "parameters"))
+}
+
+/// A successful reply.
+pub(super) fn done(reply: &impl Serialize) -> Bytes {
+    message::reply_bytes(reply).unwrap_or_default()
+}
+
+/// An error with one parameter.
+pub(super) fn failed(error: &str, key: &str, value: &str) -> Bytes {
+    let value = totp_wire::text::plain(value, 256);
+    message::error_bytes(error, &serde_json::json!({ key: value })).unwrap_or_default()
+}
+
+/// An error without parameters.
+pub(super) fn failed_plainly(error: &str) -> Bytes {
+    message::error_bytes(error, &serde_json::json!({})).unwrap_or_default()
+}

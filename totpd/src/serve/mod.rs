@@ -1,0 +1,273 @@
+//! `totpd serve`: sockets in, answers out, and a daemon that refuses rather than ends.
+//!
+//! A bad configuration or store does not end it: it stays up, refuses every login, says why in the log and
+//! in `totpd status`, and recovers on reload or by itself once what was missing is there. One exception: a
+//! store that failed while writing has to be reopened by a fresh process, so under a supervisor that handed
+//! the sockets over the daemon ends, and is started again.
+
+mod admin;
+mod connection;
+mod limits;
+mod login;
+mod peers;
+mod reply;
+mod sockets;
+mod throttle;
+
+use crate::config::{Config, ConfigError};
+use crate::engine::Engine;
+use crate::key::StoreKey;
+use crate::logging;
+use crate::seal::Sealer;
+use crate::store::sqlite::Sqlite;
+use crate::users::Users;
+use connection::Kind;
+use limits::Limits;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use sd_notify::NotifyState;
+use sockets::Sockets;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use throttle::Throttle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How often a refusing daemon looks again whether it can serve.
+const RETRY: Duration = Duration::from_secs(5);
+/// How often expired enrollments are swept out.
+const SWEEP: Duration = Duration::from_mins(1);
+/// How long what is in flight may take after a stop.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+/// Descriptors beside those of conversations.
+const OTHER_DESCRIPTORS: u64 = 128;
+
+/// What every connection shares.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    phase: RwLock<Phase>,
+    users: Arc<Users>,
+    limits: Limits,
+    throttle: Throttle,
+}
+
+/// Whether the daemon serves.
+#[derive(Clone, Debug)]
+pub(crate) enum Phase {
+    /// It does.
+    Serving(Arc<Engine>),
+    /// It refuses everybody; the text says why and what to do.
+    Refusing(String),
+}
+
+impl Shared {
+    /// How it is now. A store that failed while writing is as good as none.
+    pub(crate) fn phase(&self) -> Phase {
+        let phase = self.phase.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match &phase {
+            Phase::Serving(engine) => engine.poisoned().map_or(phase, Phase::Refusing),
+            Phase::Refusing(_) => phase,
+        }
+    }
+
+    fn set(&self, phase: Phase) {
+        *self.phase.write().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+}
+
+/// Why the daemon cannot even refuse.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration names no sockets.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The sockets cannot be had.
+    #[error("{0}")]
+    Socket(String),
+    /// The runtime cannot be had.
+    #[error("cannot start: {0}")]
+    Runtime(#[from] std::io::Error),
+    /// The store failed; a fresh process has to reopen it.
+    #[error("the store failed while writing; ending so that a fresh process reopens it")]
+    Poisoned,
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// [`ServeError`]: what a supervisor or an administrator has to see to.
+pub fn run(config_path: &Path) -> Result<(), ServeError> {
+    logging::start();
+    let descriptors = harden();
+    let loaded = Config::load(config_path);
+    let sockets = match &loaded {
+        Ok(config) => Sockets::take(&config.login_socket, &config.admin_socket)?,
+        Err(error) => {
+            tracing::error!("{error}");
+            let named = std::fs::read_to_string(config_path).ok();
+            let named = named.as_deref().and_then(Config::sockets_of_broken);
+            Sockets::take_for_broken(named).ok_or_else(|| error.clone())??
+        }
+    };
+    // One thread for everything that waits: nothing on it blocks (the store and NSS have threads of their
+    // own), and a login wakes half as many threads as with two workers (docs/benchmarks.md).
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().max_blocking_threads(32).enable_all().build()?;
+    let result = runtime.block_on(serve(config_path.to_owned(), loaded, sockets, descriptors));
+    // A directory look-up that hangs must not keep the process from its end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+async fn serve(
+    path: PathBuf,
+    loaded: Result<Config, ConfigError>,
+    sockets: Sockets,
+    descriptors: u64,
+) -> Result<(), ServeError> {
+    let users = Arc::new(Users::default());
+    let phase = phase_of(loaded, &users);
+    let shared = Arc::new(Shared {
+        phase: RwLock::new(phase),
+        users,
+        limits: Limits::new(descriptors),
+        throttle: Throttle::default(),
+    });
+    let (stop, stopped) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let (login, admin) = (sockets.login.into_tokio()?, sockets.admin.into_tokio()?);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut retry = tokio::time::interval(RETRY);
+    let mut sweep = tokio::time::interval(SWEEP);
+    announce(&shared);
+    let result = loop {
+        tokio::select! {
+            stream = login.accept() => {
+                connection::start(&mut connections, stream, Kind::Login, &shared, &stopped).await;
+            }
+            stream = admin.accept() => {
+                connection::start(&mut connections, stream, Kind::Admin, &shared, &stopped).await;
+            }
+            _ = connections.join_next(), if !connections.is_empty() => {}
+            () = ended(&mut terminate, &mut interrupt) => break Ok(()),
+            _ = hangup.recv() => reload(&path, &shared),
+            _ = retry.tick() => {
+                let poisoned = check(&path, &shared);
+                if poisoned && sockets.adopted {
+                    break Err(ServeError::Poisoned);
+                }
+            }
+            _ = sweep.tick() => {
+                if let Phase::Serving(engine) = shared.phase() {
+                    tokio::spawn(async move { engine.sweep().await });
+                }
+            }
+        }
+    };
+    tracing::info!("stopping: finishing what is in flight");
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    drop((login, admin, sockets.files));
+    let _ = stop.send(true);
+    let finish = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(LAST_WORDS, finish).await;
+    result
+}
+
+async fn ended(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Opens what the configuration names.
+fn phase_of(loaded: Result<Config, ConfigError>, users: &Arc<Users>) -> Phase {
+    let open = |config: Config| -> Result<Engine, String> {
+        let key = StoreKey::load(&config.key_file).map_err(|e| e.to_string())?;
+        crate::init::check_store_id(&config, &key)?;
+        let sealer = Sealer::new(&key);
+        let store =
+            Sqlite::open(&config.state_dir, &sealer, config.keep_events).map_err(|e| e.to_string())?;
+        Ok(Engine::new(Arc::new(store), sealer, Arc::clone(users), Arc::new(config)))
+    };
+    match loaded.map_err(|error| error.to_string()).and_then(open) {
+        Ok(engine) => Phase::Serving(Arc::new(engine)),
+        Err(why) => Phase::Refusing(why),
+    }
+}
+
+/// SIGHUP. The old configuration stays in force when the new one is wrong.
+fn reload(path: &Path, shared: &Shared) {
+    let loaded = Config::load(path);
+    match (shared.phase(), loaded) {
+        (Phase::Serving(_), Err(error)) => {
+            tracing::error!("not reloaded, the old configuration stays in force: {error}");
+        }
+        (Phase::Serving(engine), Ok(config)) => {
+            let old = engine.config();
+            let fixed = |c: &Config| {
+                (c.login_socket.clone(), c.admin_socket.clone(), c.state_dir.clone(), c.key_file.clone())
+            };
+            if fixed(old) != fixed(&config) {
+                tracing::warn!("sockets, state_dir and key_file change with a restart only");
+            }
+            shared.set(Phase::Serving(Arc::new(engine.reconfigured(Arc::new(config)))));
+            tracing::info!("reloaded {}", path.display());
+        }
+        (Phase::Refusing(_), loaded) => retry(loaded, shared),
+    }
+}
+
+/// Looks whether a refusing daemon can serve now. Says whether the store failed for good.
+fn check(path: &Path, shared: &Shared) -> bool {
+    let held = shared.phase.read().unwrap_or_else(PoisonError::into_inner).clone();
+    match held {
+        Phase::Serving(engine) => engine.poisoned().is_some(),
+        Phase::Refusing(_) => {
+            retry(Config::load(path), shared);
+            false
+        }
+    }
+}
+
+fn retry(loaded: Result<Config, ConfigError>, shared: &Shared) {
+    let held = shared.phase.read().unwrap_or_else(PoisonError::into_inner).clone();
+    // A store that failed while writing is not opened again by this process.
+    let Phase::Refusing(old) = held else { return };
+    let phase = phase_of(loaded, &shared.users);
+    let changed = !matches!(&phase, Phase::Refusing(why) if *why == old);
+    shared.set(phase);
+    if changed {
+        announce(shared);
+    }
+}
+
+fn announce(shared: &Shared) {
+    match shared.phase() {
+        Phase::Serving(engine) => {
+            let text = format!("serving store {}", engine.store_id());
+            tracing::info!("{text}");
+            let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&text)]);
+        }
+        Phase::Refusing(why) => {
+            tracing::error!("refusing every login: {why}");
+            // Ready all the same: the sockets answer, and a restart would mend nothing.
+            let text = format!("refusing every login: {why}");
+            let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&text)]);
+        }
+    }
+}
+
+/// No core dump holds a secret, nobody but root looks into the process, and files are made for nobody else.
+/// Returns how many descriptors conversations may use.
+fn harden() -> u64 {
+    let _ = nix::sys::prctl::set_dumpable(false);
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    hard.saturating_sub(OTHER_DESCRIPTORS)
+}

@@ -1,0 +1,169 @@
+//! Who speaks, and what of it is believed (invariant 6).
+
+use crate::audit::{self, From};
+use crate::config::Config;
+use crate::engine::Asker;
+use crate::users::{Stuck, Users};
+use std::net::IpAddr;
+use totp_core::{Origin, UserName};
+use totp_wire::login::Attempt;
+
+/// The process on the other end, by its credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// Its uid when it connected. This alone decides.
+    pub(crate) uid: u32,
+    /// Its pid, for the audit: a pid proves nothing.
+    pub(crate) pid: Option<i32>,
+}
+
+/// Why an attempt is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotTaken {
+    /// The peer may not ask for this user or service.
+    Denied,
+    /// A directory does not answer.
+    Stuck,
+}
+
+impl std::convert::From<Stuck> for NotTaken {
+    fn from(_: Stuck) -> Self {
+        Self::Stuck
+    }
+}
+
+impl Peer {
+    /// Where something comes from that this peer does for itself.
+    pub(crate) fn from(self) -> From {
+        From { peer_uid: self.uid, peer_pid: self.pid, ..From::default() }
+    }
+}
+
+/// Whether `uid` may speak for others at all, so that it is not counted as one unprivileged user.
+pub(crate) fn speaks_for_others(uid: u32, config: Option<&Config>) -> bool {
+    uid == 0 || config.is_some_and(|c| c.trusted_peers.iter().any(|peer| peer.uid == uid))
+}
+
+/// What is believed of an attempt.
+///
+/// Root is believed; a trusted peer for the services the configuration lets it claim; anybody else asks for
+/// their own uid only, and nothing they say about where they come from counts.
+pub(crate) async fn believed(
+    peer: Peer,
+    attempt: &Attempt,
+    id: String,
+    config: &Config,
+    users: &Users,
+) -> Result<Asker, NotTaken> {
+    if peer.uid == 0 {
+        return Ok(told(peer, attempt, id));
+    }
+    if let Some(trusted) = config.trusted_peers.iter().find(|p| p.uid == peer.uid) {
+        let service = attempt.service.as_deref().unwrap_or_default();
+        if trusted.services.iter().any(|s| s == service) {
+            return Ok(told(peer, attempt, id));
+        }
+    }
+    let name = UserName::parse(&attempt.user).map_err(|_| NotTaken::Denied)?;
+    if !users.is_name_of(&name, peer.uid).await? {
+        return Err(NotTaken::Denied);
+    }
+    let from = From { ruser: Some(name.to_string()), ..peer.from() };
+    Ok(Asker { user: name.to_string(), origin: Origin::Own, from, id })
+}
+
+fn told(peer: Peer, attempt: &Attempt, id: String) -> Asker {
+    let kept = |text: &Option<String>| text.as_deref().filter(|t| !t.is_empty()).map(audit::field);
+    let methods = attempt.ssh_auth.as_ref().map(|lines| {
+        let methods: Vec<&str> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
+        audit::field(&methods.join(","))
+    });
+    let from = From {
+        service: kept(&attempt.service),
+        ruser: kept(&attempt.ruser),
+        rhost: kept(&attempt.rhost),
+        tty: kept(&attempt.tty),
+        ssh_methods: methods,
+        ..peer.from()
+    };
+    // Under su the one who asks is not the one whose code is asked for: a stranger, who must neither lock the
+    // user's own sudo nor profit from its successes.
+    let another = from.ruser.as_deref().is_some_and(|ruser| ruser != attempt.user && ruser != "root");
+    let origin = match attempt.rhost.as_deref() {
+        None | Some("") if another => Origin::Unproven,
+        None | Some("") => Origin::Local,
+        Some(rhost) => address(rhost).map_or(Origin::Unproven, Origin::Remote),
+    };
+    Asker { user: attempt.user.clone(), origin, from, id }
+}
+
+/// An address as PAM_RHOST has it: perhaps with a scope (`fe80::1%eth0`).
+fn address(rhost: &str) -> Option<IpAddr> {
+    rhost.split('%').next().and_then(|address| address.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn attempt(user: &str) -> Attempt {
+        Attempt {
+            user: user.into(),
+            service: Some("sshd".into()),
+            ruser: Some("mallory".into()),
+            rhost: Some("192.0.2.1".into()),
+            tty: Some("ssh".into()),
+            ssh_auth: Some(vec!["publickey ssh-ed25519 AAAA".into()]),
+            ..Attempt::default()
+        }
+    }
+
+    async fn believe(uid: u32, attempt: &Attempt) -> Result<Asker, NotTaken> {
+        let config = Config::parse(
+            "[[trusted_peer]]\nuid = 116\nservices = [\"dovecot\"]",
+            Path::new("/etc/totpd/totpd.toml"),
+        )
+        .unwrap();
+        let peer = Peer { uid, pid: None };
+        believed(peer, attempt, "1".into(), &config, &Users::default()).await
+    }
+
+    #[tokio::test]
+    async fn root_is_believed() {
+        let asker = believe(0, &attempt("anybody")).await.unwrap();
+        assert_eq!(asker.origin, Origin::Remote("192.0.2.1".parse().unwrap()));
+        assert_eq!(asker.from.ssh_methods.as_deref(), Some("publickey"));
+        for ruser in [None, Some("anybody".into()), Some("root".into())] {
+            let local = Attempt { rhost: None, ruser, ..attempt("anybody") };
+            assert_eq!(believe(0, &local).await.unwrap().origin, Origin::Local);
+        }
+        let su = Attempt { rhost: None, ..attempt("anybody") };
+        assert_eq!(believe(0, &su).await.unwrap().origin, Origin::Unproven);
+        let named = Attempt { rhost: Some("home.example".into()), ..attempt("anybody") };
+        assert_eq!(believe(0, &named).await.unwrap().origin, Origin::Unproven);
+    }
+
+    #[tokio::test]
+    async fn a_user_speaks_for_himself_and_what_he_claims_is_dropped() {
+        let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap().uid.as_raw();
+        let asker = believe(nobody, &attempt("nobody")).await.unwrap();
+        assert_eq!(asker.origin, Origin::Own);
+        assert_eq!(asker.from.ruser.as_deref(), Some("nobody"));
+        let from = &asker.from;
+        assert!(from.service.is_none() && from.rhost.is_none() && from.tty.is_none());
+        assert!(from.ssh_methods.is_none());
+        for other in ["root", "no-such-user", "", "no\nbody"] {
+            assert_eq!(believe(nobody, &attempt(other)).await.map(drop), Err(NotTaken::Denied), "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_trusted_peer_is_believed_for_its_services_alone() {
+        let dovecot = Attempt { service: Some("dovecot".into()), ..attempt("anybody") };
+        assert!(believe(116, &dovecot).await.is_ok());
+        assert_eq!(believe(116, &attempt("anybody")).await.map(drop), Err(NotTaken::Denied));
+        let none = Attempt { service: None, ..attempt("anybody") };
+        assert_eq!(believe(116, &none).await.map(drop), Err(NotTaken::Denied));
+    }
+}

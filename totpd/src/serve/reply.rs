@@ -1,0 +1,72 @@
+//! The steps a login is answered with. [`granted`] is the one function that lets somebody in.
+
+use crate::store::Committed;
+use totp_core::recovery::FEW;
+use totp_core::{How, Verified};
+use totp_wire::login::{Accept, Message, Prompt, Step, Style, Verdict};
+use totp_wire::text::plain;
+
+/// The most that may be typed at a code's prompt: a recovery code with room for blanks.
+const CODE_LENGTH: u16 = 64;
+/// The most with a password in the same line.
+const COMBINED_LENGTH: u16 = 512;
+
+/// The question for a code.
+pub(crate) fn ask(id: &str, text: &str, digits: u8, combined: bool, again: bool) -> Step {
+    let text = if combined { format!("Password and {}", decapitalized(text)) } else { text.to_owned() };
+    let messages = if again { vec![error("That code was not accepted.")] } else { Vec::new() };
+    Step {
+        id: id.to_owned(),
+        messages,
+        prompt: Some(Prompt {
+            text: plain(&text, 256),
+            echo: false,
+            accept: Accept::Code,
+            max_len: if combined { COMBINED_LENGTH } else { CODE_LENGTH },
+            digits,
+        }),
+        verdict: None,
+    }
+}
+
+/// Lets in: takes the proof of the factor, and the proof that its use is on stable storage.
+#[expect(clippy::needless_pass_by_value, reason = "a proof is given away once")]
+pub(crate) fn granted(id: &str, verified: Verified, _durable: Committed) -> Step {
+    let mut messages = Vec::new();
+    if verified.confirmed() {
+        messages.push(info("Your authenticator app is confirmed."));
+    }
+    match verified.how() {
+        How::Recovery { left } if left > FEW => {
+            messages.push(info(&format!("That recovery code is used up; {left} are left.")));
+        }
+        How::Recovery { left } => {
+            let text = format!("That recovery code is used up; only {left} left. Ask for new ones now.");
+            messages.push(error(&text));
+        }
+        How::Totp { .. } => {}
+    }
+    end(id, messages, Verdict::Granted)
+}
+
+/// Refuses. The same for every reason.
+pub(crate) fn denied(id: &str) -> Step {
+    end(id, Vec::new(), Verdict::Denied)
+}
+
+fn end(id: &str, messages: Vec<Message>, verdict: Verdict) -> Step {
+    Step { id: id.to_owned(), messages, prompt: None, verdict: Some(verdict) }
+}
+
+fn info(text: &str) -> Message {
+    Message { style: Style::Info, text: text.to_owned() }
+}
+
+fn error(text: &str) -> Message {
+    Message { style: Style::Error, text: text.to_owned() }
+}
+
+fn decapitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}

@@ -1,0 +1,247 @@
+//! Making a database, and opening one: never amnesia. `create` alone makes files; opening refuses anything
+//! that is missing, empty, damaged, newer, or another store's.
+
+use crate::seal::Sealer;
+use refinery::embed_migrations;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+embed_migrations!("src/store/sqlite/migrations");
+
+/// "totp" in ASCII: `PRAGMA application_id` of our files.
+const APPLICATION_ID: i32 = 0x746f_7470;
+/// `meta.state` of a file that holds everything, with or without a log.
+const COMPLETE: &str = "complete";
+/// `meta.state` of a file that is worth nothing without its log.
+const IN_USE: &str = "in-use";
+/// Bytes of the log, and of free pages in the file, that exist before the disk is full.
+const WORKING_SIZE: i64 = 4 * 1024 * 1024;
+
+/// Why a store cannot be opened or made; the text says what to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Nothing is there.
+    #[error(
+        "{0} holds no store (totpd.db). Is the state folder mounted? Nobody is let in without it. If this \
+         host was never set up, run `totpd init`"
+    )]
+    Missing(String),
+    /// The file is there and empty.
+    #[error("{0} is empty. Put the store back from its backup; totpd never starts over by itself")]
+    Empty(String),
+    /// Its log is gone.
+    #[error(
+        "{0} was in use when it was last written, and its log ({0}-wal) is missing: without it used codes \
+         would be fresh again. Put the whole state folder back as it was, or a backup from an orderly stop"
+    )]
+    LogMissing(String),
+    /// It is no database of ours, or a damaged one.
+    #[error("{0} is damaged or no store of totpd ({1}). It was left as it is; put it back from its backup")]
+    Damaged(String, String),
+    /// Store, key and configuration are not of one kind.
+    #[error(
+        "{0} is store {1}, but the key belongs to store {2}. Is another state folder mounted, or an old key \
+         in place?"
+    )]
+    OtherStore(String, String, String),
+    /// The key has the store's id and does not open it.
+    #[error("the key does not open {0}: it was sealed with another key")]
+    OtherKey(String),
+    /// A newer release wrote it.
+    #[error("{0} was written by a newer totpd (schema {1}, this one knows {2}). Install that release again")]
+    Newer(String, i64, i64),
+    /// There is a store already.
+    #[error("{0} exists already; `totpd init` never overwrites a store")]
+    Exists(String),
+    /// The file system said no.
+    #[error("{0}: {1}")]
+    Io(String, std::io::Error),
+    /// SQLite said no.
+    #[error("{0}: {1}")]
+    Sqlite(String, String),
+    /// No thread could be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// The database in a state folder.
+pub fn database_file(state_dir: &Path) -> PathBuf {
+    state_dir.join("totpd.db")
+}
+
+/// SQLite's own words, without any of the data.
+pub(super) fn describe(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqliteFailure(code, _) => code.to_string(),
+        rusqlite::Error::InvalidQuery => "a record cannot be read".to_owned(),
+        _ => "the database answered nonsense".to_owned(),
+    }
+}
+
+/// Makes an empty store in `state_dir`.
+///
+/// # Errors
+/// [`OpenError::Exists`], or what the file system said.
+pub fn create(state_dir: &Path, sealer: &Sealer) -> Result<(), OpenError> {
+    let file = database_file(state_dir);
+    let name = file.display().to_string();
+    let failed = |error: rusqlite::Error| OpenError::Sqlite(name.clone(), describe(&error));
+    std::fs::File::create_new(&file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => OpenError::Exists(name.clone()),
+        _ => OpenError::Io(name.clone(), error),
+    })?;
+    let mut db = connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    db.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+    migrate(&mut db, &name)?;
+    let check = sealer.seal_check().map_err(|e| OpenError::Sqlite(name.clone(), e.to_string()))?;
+    for (key, value) in [("store_id", sealer.store_id()), ("key_check", &check)] {
+        db.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", params![key, value]).map_err(failed)?;
+    }
+    close(&db).map_err(failed)
+}
+
+/// Marks the file as complete without its log, and makes it so.
+pub(super) fn close(db: &Connection) -> rusqlite::Result<()> {
+    mark(db, COMPLETE)?;
+    checkpoint(db)
+}
+
+fn mark(db: &Connection, state: &str) -> rusqlite::Result<()> {
+    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('state', ?1)", [state])?;
+    Ok(())
+}
+
+/// Whether the file's header is that of a database of ours. Read without SQLite, which would already change
+/// somebody else's.
+fn is_ours(file: &Path) -> bool {
+    let mut header = [0; 100];
+    let read = std::fs::File::open(file).and_then(|mut f| std::io::Read::read_exact(&mut f, &mut header));
+    let (magic, rest) = header.split_at(16);
+    read.is_ok() && magic == b"SQLite format 3\0" && rest.get(52..56) == Some(&APPLICATION_ID.to_be_bytes())
+}
+
+/// The connection of the writer, after every check.
+pub(super) fn writer(state_dir: &Path, sealer: &Sealer) -> Result<Connection, OpenError> {
+    let file = database_file(state_dir);
+    let name = file.display().to_string();
+    let metadata = std::fs::metadata(&file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => OpenError::Missing(state_dir.display().to_string()),
+        _ => OpenError::Io(name.clone(), error),
+    })?;
+    if metadata.len() == 0 {
+        return Err(OpenError::Empty(name));
+    }
+    let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            OpenError::Damaged(name.clone(), describe(&error))
+        }
+        _ => OpenError::Sqlite(name.clone(), describe(&error)),
+    };
+    if !is_ours(&file) {
+        return Err(OpenError::Damaged(name, "not written by totpd".to_owned()));
+    }
+    let had_log = state_dir.join("totpd.db-wal").exists();
+    let mut db = connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    migrate(&mut db, &name)?;
+    let meta = |key: &str| db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0));
+    let store_id: String = meta("store_id").map_err(failed)?;
+    if store_id != sealer.store_id() {
+        return Err(OpenError::OtherStore(name, store_id, sealer.store_id().to_owned()));
+    }
+    let check: String = meta("key_check").map_err(failed)?;
+    if !sealer.opens_check(&check) {
+        return Err(OpenError::OtherKey(name));
+    }
+    let state: String = meta("state").map_err(failed)?;
+    if state != COMPLETE && !had_log {
+        // The empty log that opening has just made would let the next start pass.
+        drop(db);
+        let _ = std::fs::remove_file(state_dir.join("totpd.db-wal"));
+        return Err(OpenError::LogMissing(name));
+    }
+    // From here on the log belongs to the file: that is written where a lost log cannot take it along.
+    let marked = mark(&db, IN_USE).and_then(|()| checkpoint(&db));
+    match marked {
+        Err(error) if error.sqlite_error_code() != Some(ErrorCode::DiskFull) => Err(failed(error)),
+        _ => Ok(db),
+    }
+}
+
+/// A connection that only reads.
+pub(super) fn reader(state_dir: &Path) -> Result<Connection, OpenError> {
+    let file = database_file(state_dir);
+    let failed = |error: rusqlite::Error| OpenError::Sqlite(file.display().to_string(), describe(&error));
+    let db = connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    db.pragma_update(None, "query_only", true).map_err(failed)?;
+    Ok(db)
+}
+
+/// The pragmas of every connection. NO_CKPT_ON_CLOSE keeps the log at its working size over a restart, so
+/// that a daemon can start on a full disk.
+fn connect(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(Duration::from_secs(5))?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    db.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    for (pragma, value) in [
+        ("synchronous", "FULL"),
+        ("secure_delete", "ON"),
+        ("trusted_schema", "OFF"),
+        ("cell_size_check", "ON"),
+        ("foreign_keys", "ON"),
+        ("temp_store", "MEMORY"),
+        ("wal_autocheckpoint", "0"),
+        ("cache_size", "-512"),
+    ] {
+        db.pragma_update(None, pragma, value)?;
+    }
+    Ok(db)
+}
+
+fn migrate(db: &mut Connection, name: &str) -> Result<(), OpenError> {
+    let runner = migrations::runner();
+    let known = runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0);
+    let failed = |error: refinery::Error| OpenError::Sqlite(name.to_owned(), error.to_string());
+    let any: i64 = db
+        .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'refinery_schema_history'", [], |r| {
+            r.get(0)
+        })
+        .map_err(|e| OpenError::Sqlite(name.to_owned(), describe(&e)))?;
+    let applied = match any {
+        0 => 0,
+        _ => runner.get_last_applied_migration(db).map_err(failed)?.map_or(0, |m| m.version()),
+    };
+    let (known, applied) = (i64::from(known), i64::from(applied));
+    if applied > known {
+        return Err(OpenError::Newer(name.to_owned(), applied, known));
+    }
+    if applied < known {
+        runner.run(db).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Makes room ahead: the log gets its working size, and the file free pages, while there is a disk to take
+/// them from. Zeros are written, stored, and given back to the file's own free list.
+pub(super) fn reserve(db: &Connection, state_dir: &Path) -> rusqlite::Result<()> {
+    let pragma = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let free = pragma("freelist_count")? * pragma("page_size")?;
+    let log = std::fs::metadata(state_dir.join("totpd.db-wal"))
+        .map_or(0, |m| i64::try_from(m.len()).unwrap_or(i64::MAX));
+    if free >= WORKING_SIZE / 2 && log >= WORKING_SIZE {
+        return Ok(());
+    }
+    db.execute_batch("DROP TABLE IF EXISTS ballast; CREATE TABLE ballast (zeros BLOB) STRICT;")?;
+    db.execute("INSERT INTO ballast VALUES (zeroblob(?1))", [WORKING_SIZE])?;
+    checkpoint(db)?;
+    db.execute_batch("DROP TABLE ballast;")?;
+    checkpoint(db)
+}
+
+/// Moves the log into the file as far as readers let it; the log keeps its size.
+pub(super) fn checkpoint(db: &Connection) -> rusqlite::Result<()> {
+    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}

@@ -1,0 +1,285 @@
+//! The one thread that writes. Whatever waits becomes one transaction, so that logins that come together
+//! share one sync.
+//!
+//! After an I/O error of a commit or a checkpoint nothing is believed any more: a later sync may report
+//! success for pages that never reached the disk. The store is poisoned until a fresh process reopens it.
+
+use super::open::{self, OpenError};
+use super::{Job, Poison, sql_time};
+use crate::seal::SealedAccount;
+use crate::store::{Change, CommitError, Committed, Write};
+use rusqlite::{Connection, ErrorCode, params};
+use std::path::{Path, PathBuf};
+use tokio::sync::mpsc::Receiver;
+
+/// Changes in one transaction at most.
+const BATCH: usize = 256;
+/// Frames in the log after which it is moved into the file: when nothing waits, and in any case.
+const FRAMES_IDLE: usize = 300;
+const FRAMES_MOST: usize = 800;
+/// Events that are forgotten at once when the disk is full.
+const TRIM: i64 = 512;
+/// Free bytes of the file system below which nothing new is enrolled.
+const ENROLL_ROOM: u64 = 1024 * 1024;
+
+pub(super) struct Writer {
+    db: Connection,
+    state_dir: PathBuf,
+    keep_events: u64,
+    poison: Poison,
+    /// Events written since old ones were last forgotten.
+    since_trim: i64,
+    /// Frames in the log since it was last moved.
+    frames: usize,
+}
+
+/// How a transaction ended, if not well.
+enum Failure {
+    /// No room; rolled back.
+    Full,
+    /// Another process holds the write lock for too long; rolled back.
+    Contended,
+    /// An I/O error or worse.
+    Broken(String),
+}
+
+type Done = Result<Committed, CommitError>;
+
+impl Writer {
+    pub(super) fn new(
+        db: Connection,
+        state_dir: &Path,
+        keep_events: u64,
+        poison: Poison,
+    ) -> Result<Self, OpenError> {
+        // On a full disk what there is has to do; logins go on while it does.
+        if let Err(error) = open::reserve(&db, state_dir)
+            && error.sqlite_error_code() != Some(ErrorCode::DiskFull)
+        {
+            let file = open::database_file(state_dir);
+            return Err(OpenError::Sqlite(file.display().to_string(), open::describe(&error)));
+        }
+        Ok(Self {
+            db,
+            state_dir: state_dir.to_owned(),
+            keep_events,
+            poison,
+            since_trim: 0,
+            frames: FRAMES_IDLE,
+        })
+    }
+
+    pub(super) fn run(mut self, mut queue: Receiver<Job>) {
+        while let Some(first) = queue.blocking_recv() {
+            let mut batch = vec![first];
+            while batch.len() < BATCH {
+                let Ok(job) = queue.try_recv() else { break };
+                batch.push(job);
+            }
+            self.commit_batch(batch);
+            self.housekeep(queue.is_empty());
+        }
+        // A store that is not believed any more is left as it is: the next process reads its log.
+        if self.poison.get().is_none() {
+            self.note(open::close(&self.db));
+        }
+    }
+
+    fn commit_batch(&mut self, batch: Vec<Job>) {
+        if let Some(why) = self.poison.get() {
+            for job in batch {
+                let _ = job.reply.send(Err(CommitError::Unavailable(why.clone())));
+            }
+            return;
+        }
+        let jobs: Vec<&Job> = batch.iter().collect();
+        let results = match self.transaction(&jobs) {
+            Ok(results) => results,
+            Err(Failure::Broken(why)) => self.poisoned(&why, jobs.len()),
+            Err(Failure::Contended) => jobs.iter().map(|_| Err(CommitError::Dropped)).collect(),
+            // One by one, so that an enrollment without room takes no login with it.
+            Err(Failure::Full) => jobs.iter().map(|job| self.commit_alone(job)).collect(),
+        };
+        for (job, result) in batch.into_iter().zip(results) {
+            // Whoever waited may have gone; the result stands.
+            let _ = job.reply.send(result);
+        }
+    }
+
+    fn commit_alone(&mut self, job: &Job) -> Done {
+        if let Some(why) = self.poison.get() {
+            return Err(CommitError::Unavailable(why.clone()));
+        }
+        for last_try in [false, true] {
+            match self.transaction(&[job]) {
+                Ok(results) => return results.into_iter().next().unwrap_or(Err(CommitError::Conflict)),
+                Err(Failure::Broken(why)) => {
+                    return self.poisoned(&why, 1).pop().unwrap_or(Err(CommitError::Conflict));
+                }
+                Err(Failure::Contended) => return Err(CommitError::Dropped),
+                Err(Failure::Full) if last_try || job.change.grows => break,
+                Err(Failure::Full) => self.make_room(),
+            }
+        }
+        Err(CommitError::Full(self.no_room()))
+    }
+
+    /// One transaction of all the jobs that may still begin. A conflict leaves nothing of its job.
+    fn transaction(&mut self, jobs: &[&Job]) -> Result<Vec<Done>, Failure> {
+        self.db.execute_batch("BEGIN IMMEDIATE").map_err(|e| failure(&e))?;
+        let mut results = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let result = if !job.ticket.claim() {
+                Err(CommitError::Dropped)
+            } else if job.change.grows && self.free_bytes() < ENROLL_ROOM {
+                Err(CommitError::Full(self.no_room()))
+            } else {
+                match self.apply(&job.change) {
+                    Ok(true) => Ok(Committed(())),
+                    Ok(false) => {
+                        // Nothing of it was written: until it is tried again it may still be dropped.
+                        job.ticket.release();
+                        Err(CommitError::Conflict)
+                    }
+                    Err(error) => {
+                        let failure = failure(&error);
+                        let _ = self.db.execute_batch("ROLLBACK");
+                        return Err(failure);
+                    }
+                }
+            };
+            results.push(result);
+        }
+        match self.db.execute_batch("COMMIT") {
+            Ok(()) => {
+                let written = results.iter().filter(|r| r.is_ok()).count();
+                self.since_trim += i64::try_from(written).unwrap_or(TRIM);
+                self.frames += 4 * written;
+                Ok(results)
+            }
+            Err(error) => {
+                let failure = failure(&error);
+                let _ = self.db.execute_batch("ROLLBACK");
+                Err(failure)
+            }
+        }
+    }
+
+    /// Applies one change; `false` when the record is not at the version it was read at.
+    fn apply(&self, change: &Change) -> rusqlite::Result<bool> {
+        let changed = match &change.write {
+            Write::Nothing => 1,
+            Write::Insert(account) => self
+                .db
+                .prepare_cached(
+                    "INSERT INTO account (id, name, version, pending_until, record) VALUES (?1, ?2, 1, ?3, ?4)
+                     ON CONFLICT DO NOTHING",
+                )?
+                .execute(params![account.id, account.name.as_str(), pending_until(account), record(account)?])?,
+            Write::Update(account, version) => self
+                .db
+                .prepare_cached(
+                    "UPDATE account SET name = ?2, version = version + 1, pending_until = ?3, record = ?4
+                     WHERE id = ?1 AND version = ?5",
+                )?
+                .execute(params![
+                    account.id,
+                    account.name.as_str(),
+                    pending_until(account),
+                    record(account)?,
+                    i64::try_from(*version).unwrap_or(i64::MAX)
+                ])?,
+        };
+        if changed != 1 {
+            return Ok(false);
+        }
+        let event = &change.event;
+        self.db
+            .prepare_cached("INSERT INTO history (at, name, event) VALUES (?1, ?2, ?3)")?
+            .execute(params![sql_time(event.at), event.user, event.json])?;
+        Ok(true)
+    }
+
+    fn poisoned(&self, why: &str, jobs: usize) -> Vec<Done> {
+        let why = format!(
+            "the store failed while writing ({why}) and refuses everything until totpd is restarted; look \
+             at the disk under {}",
+            self.state_dir.display()
+        );
+        tracing::error!("{why}");
+        let why = self.poison.get_or_init(|| why).clone();
+        (0..jobs).map(|_| Err(CommitError::Unavailable(why.clone()))).collect()
+    }
+
+    fn housekeep(&mut self, idle: bool) {
+        if self.poison.get().is_some() {
+            return;
+        }
+        // Forgetting in the same rhythm as writing keeps the file's size.
+        if self.since_trim >= TRIM / 4 {
+            self.since_trim = 0;
+            let keep = i64::try_from(self.keep_events).unwrap_or(i64::MAX);
+            let trimmed = self.db.execute(
+                "DELETE FROM history WHERE seq IN
+                   (SELECT seq FROM history WHERE seq <= (SELECT max(seq) FROM history) - ?1 LIMIT ?2)",
+                params![keep, TRIM],
+            );
+            self.note(trimmed.map(drop));
+        }
+        if (idle && self.frames >= FRAMES_IDLE) || self.frames >= FRAMES_MOST {
+            self.frames = 0;
+            let moved = open::checkpoint(&self.db);
+            self.note(moved);
+        }
+    }
+
+    /// An I/O error of housekeeping is one of the store; a full or busy one is not.
+    fn note(&self, done: rusqlite::Result<()>) {
+        let Err(error) = done else { return };
+        if let Failure::Broken(why) = failure(&error) {
+            self.poisoned(&why, 0);
+        }
+    }
+
+    /// The disk is full: the oldest events make room for the newest.
+    fn make_room(&self) {
+        tracing::warn!("{}", self.no_room());
+        self.note(open::checkpoint(&self.db));
+        let trimmed = self.db.execute(
+            "DELETE FROM history WHERE seq IN (SELECT seq FROM history ORDER BY seq LIMIT ?1)",
+            params![TRIM],
+        );
+        self.note(trimmed.map(drop));
+        self.note(open::checkpoint(&self.db));
+    }
+
+    fn free_bytes(&self) -> u64 {
+        nix::sys::statvfs::statvfs(&self.state_dir)
+            .map_or(u64::MAX, |fs| fs.blocks_available().saturating_mul(fs.fragment_size()))
+    }
+
+    fn no_room(&self) -> String {
+        format!(
+            "the disk under {} is full ({} KiB free). Logins go on; enrollments and old history do not. Make \
+             room there",
+            self.state_dir.display(),
+            self.free_bytes() / 1024
+        )
+    }
+}
+
+fn failure(error: &rusqlite::Error) -> Failure {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Failure::Full,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Failure::Contended,
+        _ => Failure::Broken(open::describe(error)),
+    }
+}
+
+fn pending_until(account: &SealedAccount) -> Option<i64> {
+    account.pending_expires().map(sql_time)
+}
+
+fn record(account: &SealedAccount) -> rusqlite::Result<String> {
+    serde_json::to_string(account).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}

@@ -1,0 +1,189 @@
+//! Who is who, through NSS: local files first, so that a hung directory never stops root; everything else
+//! off the async threads, with a timeout and a bound on look-ups that hang.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use totp_core::UserName;
+
+/// Look-ups that may hang at once: of what root and trusted peers ask for, and of what anybody else causes.
+/// They are apart, so that no user can stop the look-ups of others' logins.
+const AT_ONCE: usize = 16;
+const AT_ONCE_FOR_OTHERS: usize = 4;
+/// How long a look-up is waited for, its turn included.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The local file.
+const PASSWD: &str = "/etc/passwd";
+
+/// A directory did not answer in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the user directory (NSS) does not answer")]
+pub struct Stuck;
+
+/// Looks users up.
+#[derive(Debug)]
+pub struct Users {
+    trusted: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+    local: Mutex<Local>,
+}
+
+/// `/etc/passwd` as it was at its stamp.
+#[derive(Debug, Default)]
+struct Local {
+    stamp: Option<(u64, u64, i64, i64)>,
+    uids: HashMap<String, u32>,
+}
+
+impl Default for Users {
+    fn default() -> Self {
+        Self {
+            trusted: Arc::new(Semaphore::new(AT_ONCE)),
+            others: Arc::new(Semaphore::new(AT_ONCE_FOR_OTHERS)),
+            local: Mutex::default(),
+        }
+    }
+}
+
+impl Users {
+    /// The uid of a name, or `None` when nobody has it. Only for names that root, a trusted peer or an
+    /// administrator brought.
+    ///
+    /// # Errors
+    /// [`Stuck`] when the directory does not answer.
+    pub async fn uid(&self, name: &UserName) -> Result<Option<u32>, Stuck> {
+        if let Some(uid) = self.local_uid(name.as_str()) {
+            return Ok(Some(uid));
+        }
+        let name = name.clone();
+        let look = move || nix::unistd::User::from_name(name.as_str()).ok().flatten();
+        Ok(ask(&self.trusted, look).await?.map(|user| user.uid.as_raw()))
+    }
+
+    /// Whether `name` is a name of `uid`, asked by that uid: what is looked up is the uid, never a name that
+    /// somebody made up.
+    ///
+    /// # Errors
+    /// [`Stuck`] when the directory does not answer.
+    pub async fn is_name_of(&self, name: &UserName, uid: u32) -> Result<bool, Stuck> {
+        if let Some(local) = self.local_uid(name.as_str()) {
+            return Ok(local == uid);
+        }
+        let look = move || nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
+        Ok(ask(&self.others, look).await?.is_some_and(|user| user.name == name.as_str()))
+    }
+
+    /// Whether `uid` is a member of `group`, by its list or as somebody's first group.
+    ///
+    /// # Errors
+    /// [`Stuck`] when the directory does not answer.
+    pub async fn is_member(&self, uid: u32, group: &str) -> Result<bool, Stuck> {
+        let group = group.to_owned();
+        let look = move || {
+            let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
+            let group = nix::unistd::Group::from_name(&group).ok().flatten();
+            match (user, group) {
+                (Some(user), Some(group)) => user.gid == group.gid || group.mem.contains(&user.name),
+                _ => false,
+            }
+        };
+        ask(&self.others, look).await
+    }
+
+    fn local_uid(&self, name: &str) -> Option<u32> {
+        let mut local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = stamp();
+        if stamp.is_none() || local.stamp != stamp {
+            *local = Local { stamp, uids: read_passwd() };
+        }
+        local.uids.get(name).copied()
+    }
+}
+
+/// Runs a look-up on a thread of its own, when it is its turn.
+async fn ask<T: Send + 'static>(
+    permits: &Arc<Semaphore>,
+    look: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Stuck> {
+    let asked = async {
+        let permit = Arc::clone(permits).acquire_owned().await.map_err(|_| Stuck)?;
+        let task = tokio::task::spawn_blocking(move || {
+            let found = look();
+            drop(permit); // Held for as long as the look-up hangs, not for as long as somebody waits.
+            found
+        });
+        task.await.map_err(|_| Stuck)
+    };
+    tokio::time::timeout(PATIENCE, asked).await.map_err(|_| Stuck)?
+}
+
+fn stamp() -> Option<(u64, u64, i64, i64)> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata(PASSWD).ok()?;
+    Some((metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()))
+}
+
+fn read_passwd() -> HashMap<String, u32> {
+    let text = std::fs::read(PASSWD).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let mut uids = HashMap::new();
+    for line in text.lines() {
+        let mut fields = line.split(':');
+        // `+` and `-` lines are directives of nss_compat, not users.
+        if let (Some(name), Some(uid)) = (fields.next(), fields.nth(1).and_then(|uid| uid.parse().ok()))
+            && !name.is_empty()
+            && !name.starts_with(['+', '-', '#'])
+        {
+            // The first entry wins, as it does in getpwnam(3).
+            uids.entry(name.to_owned()).or_insert(uid);
+        }
+    }
+    uids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn root_is_found_locally_and_nobody_is_invented() {
+        let users = Users::default();
+        assert_eq!(users.uid(&UserName::parse("root").unwrap()).await, Ok(Some(0)));
+        assert_eq!(users.uid(&UserName::parse("no-such-user-here").unwrap()).await, Ok(None));
+        assert_eq!(users.is_name_of(&UserName::parse("root").unwrap(), 0).await, Ok(true));
+        assert_eq!(users.is_name_of(&UserName::parse("root").unwrap(), 1).await, Ok(false));
+        assert_eq!(users.is_name_of(&UserName::parse("no-such-user-here").unwrap(), 1).await, Ok(false));
+        assert_eq!(users.is_member(0, "root").await, Ok(true));
+        assert_eq!(users.is_member(0, "no-such-group-here").await, Ok(false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn look_ups_that_hang_are_bounded_and_local_users_are_still_found() {
+        let users = Users::default();
+        let _hung = Arc::clone(&users.trusted).acquire_many_owned(16).await.unwrap();
+        assert_eq!(users.uid(&UserName::parse("somebody-in-ldap").unwrap()).await, Err(Stuck));
+        assert_eq!(users.uid(&UserName::parse("root").unwrap()).await, Ok(Some(0)));
+    }
+
+    #[tokio::test]
+    async fn many_look_ups_at_once_wait_for_their_turn() {
+        let users = Arc::new(Users::default());
+        let tasks: Vec<_> = (0..100)
+            .map(|i| {
+                let users = Arc::clone(&users);
+                tokio::spawn(async move { users.uid(&UserName::parse(&format!("nobody{i}")).unwrap()).await })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), Ok(None));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_others_cause_takes_no_turn_of_a_login() {
+        let users = Users::default();
+        let _hung = Arc::clone(&users.others).acquire_many_owned(4).await.unwrap();
+        assert_eq!(users.uid(&UserName::parse("somebody-in-ldap").unwrap()).await, Ok(None));
+    }
+}
