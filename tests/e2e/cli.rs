@@ -1,0 +1,132 @@
+//! The command line as scripts and people use it.
+
+use rexpect::session::spawn_command;
+use site::Site;
+use site::phone::Phone;
+
+#[test]
+fn exit_statuses_and_documents_are_what_scripts_rely_on() {
+    let site = Site::without_daemon();
+    site.totpd(&["init", "--json"]).ok().json();
+    let unreachable = site.totpd(&["status", "alice"]);
+    assert_eq!(unreachable.code, 3);
+    assert!(unreachable.stderr.contains("no totpd answers at"), "{unreachable:?}");
+    site.start();
+    assert_eq!(site.totpd(&["frobnicate"]).code, 2);
+    assert_eq!(site.totpd(&["enroll"]).code, 2);
+    for (flag, value) in [
+        ("--digits", "9"),
+        ("--period", "5"),
+        ("--algorithm", "MD5"),
+        ("--expires", "31d"),
+        ("--issuer", "a:b"),
+    ] {
+        let refused = site.totpd(&["enroll", "alice", flag, value]);
+        assert_eq!(refused.code, 2, "{flag} {value}: {refused:?}");
+    }
+    assert_eq!(site.status("alice")["state"], "none");
+    let nobody = site.totpd(&["enroll", "no-such-user"]);
+    assert_eq!(nobody.code, 1);
+    assert!(nobody.stderr.contains("there is no user no-such-user"), "{nobody:?}");
+
+    let document = site.totpd(&["enroll", "alice", "--json", "--expires", "1h"]).ok().json();
+    for key in ["user", "totp_id", "secret", "uri", "qr_code", "recovery_codes", "expires_at"] {
+        assert!(!document[key].is_null(), "{key}");
+    }
+    assert_eq!(document["recovery_codes"].as_array().unwrap().len(), 10);
+    let status = site.status("alice");
+    assert_eq!(
+        (&status["user"], &status["state"], &status["locked"]),
+        (&"alice".into(), &"pending".into(), &false.into())
+    );
+    assert_eq!(status["expires_at"], document["expires_at"]);
+    assert_eq!(status["totp_id"], document["totp_id"]);
+
+    let phone = Phone::from(&document);
+    assert_eq!(site.totpd_with(&["confirm", "alice"], &phone.wrong_code(&site)).code, 1);
+    let confirmed = site.totpd_with(&["confirm", "alice", "--json"], &phone.code(&site)).ok().json();
+    assert_eq!(confirmed["confirmed"], true);
+    assert_eq!(site.totpd_with(&["confirm", "alice"], &phone.code(&site)).code, 1, "nothing is pending");
+    let status = site.status("alice");
+    assert_eq!((&status["state"], &status["recovery_codes_left"]), (&"active".into(), &10.into()));
+    assert!(status["expires_at"].is_null() && status["locked_until"].is_null());
+    site.next_step();
+    assert_eq!(
+        site.totpd_with(&["verify", "alice", "--json"], &phone.code(&site)).ok().json()["verified"],
+        true
+    );
+    let list = site.totpd(&["list", "--json"]).ok().json();
+    assert_eq!(list["users"][0]["user"], "alice");
+    assert_eq!(site.totpd(&["-q", "list"]).ok().stdout, "");
+    assert_eq!(site.totpd(&["revoke", "alice"]).code, 0);
+    assert_eq!(site.totpd(&["revoke", "alice"]).code, 1);
+    assert_eq!(site.totpd(&["config", "check"]).code, 0);
+}
+
+#[test]
+fn a_phone_whose_clock_is_off_is_told_so_and_never_the_right_code() {
+    let site = Site::new();
+    let phone = Phone::from(&site.totpd(&["enroll", "alice", "--json"]).ok().json());
+    let refused = site.totpd_with(&["confirm", "alice"], &phone.code_at(site.now() - 300));
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("clock is about 5m behind this host's"), "{refused:?}");
+    assert!(!refused.stderr.contains(&phone.code(&site)));
+    let refused = site.totpd_with(&["confirm", "alice"], &phone.code_at(site.now() + 600));
+    assert!(refused.stderr.contains("clock is about 10m ahead of this host's"), "{refused:?}");
+    assert_eq!(site.status("alice")["state"], "pending");
+}
+
+#[test]
+fn on_a_terminal_enroll_asks_for_the_first_code_at_once() {
+    let site = Site::new();
+    let mut command = site.totpd_command();
+    command.args(["enroll", "alice", "--qr", "none"]);
+    let mut terminal = spawn_command(command, Some(20_000)).unwrap();
+    terminal.exp_string("type this key:  ").unwrap();
+    let key = terminal.read_line().unwrap();
+    let phone = Phone { secret: key.replace(' ', ""), recovery_codes: vec![], uri: String::new() };
+    terminal.exp_string("Recovery codes").unwrap();
+    terminal.exp_string("First code (empty to confirm later): ").unwrap();
+    terminal.send_line(&phone.wrong_code(&site)).unwrap();
+    terminal.exp_string("refused").unwrap();
+    terminal.exp_string("First code").unwrap();
+    terminal.send_line(&phone.code(&site)).unwrap();
+    terminal.exp_string("alice: confirmed").unwrap();
+    terminal.exp_eof().unwrap();
+    assert_eq!(site.status("alice")["state"], "active");
+}
+
+#[test]
+fn a_replacement_leaves_the_old_factor_working_until_its_first_code() {
+    let site = Site::new();
+    let old = site.enroll("alice");
+    let shown = site.totpd(&["enroll", "alice", "--json"]).ok().json();
+    assert_eq!(shown["replaces"], true);
+    let new = Phone::from(&shown);
+    assert_eq!(site.status("alice")["replacement_pending"], true);
+    site.totpd_with(&["verify", "alice"], &old.code(&site)).ok();
+    assert_eq!(site.totpd_with(&["verify", "alice"], &new.recovery_codes[0]).code, 1);
+    // A code of the old factor confirms nothing.
+    site.next_step();
+    assert_eq!(site.totpd_with(&["confirm", "alice"], &old.code(&site)).code, 1);
+    site.totpd_with(&["confirm", "alice"], &new.code(&site)).ok();
+    site.next_step();
+    assert_eq!(site.totpd_with(&["verify", "alice"], &old.code(&site)).code, 1);
+    site.totpd_with(&["verify", "alice"], &new.code(&site)).ok();
+    site.totpd_with(&["verify", "alice"], &new.recovery_codes[0]).ok();
+}
+
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    let site = Site::new();
+    let mut shell = site.command("sh");
+    let totpd = site::setup::target().join("debug/totpd");
+    let config = site.path("etc/totpd/totpd.toml");
+    shell.arg("-c").arg(format!(
+        "{} --config {} enroll alice | true; exec 2>&1; {0} --config {1} enroll alice | head -n1",
+        totpd.display(),
+        config.display()
+    ));
+    let finished = site::run::run(shell, "");
+    assert!(!finished.stderr.contains("panic") && !finished.stdout.contains("panic"), "{finished:?}");
+}

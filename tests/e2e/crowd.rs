@@ -1,0 +1,36 @@
+//! Conversations that wait for a person are in nobody's way.
+
+use site::Site;
+use site::pamhost::{PamHost, code};
+use site::peer::{begin, from_host, local};
+
+#[test]
+fn with_500_conversations_waiting_a_local_sudo_still_gets_in() {
+    let site = Site::new();
+    site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay")));
+    let phone = site.enroll("alice");
+    let waiting: Vec<_> = (0..500)
+        .map(|i| begin(&site, from_host("alice", &format!("192.0.{}.{}", 2 + i / 250, i % 250))).unwrap())
+        .collect();
+    let sudo = PamHost::new(&site, "sudo", "alice");
+    assert_eq!(sudo.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    // Those who waited are served as well.
+    let mut waiting = waiting.into_iter();
+    site.next_step();
+    let first = waiting.next().unwrap().answer(&phone.code(&site));
+    assert_eq!(first, Ok(totp_wire::login::Verdict::Granted));
+}
+
+#[test]
+fn a_host_that_opens_too_many_loses_its_own_oldest() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let mut flood: Vec<_> =
+        (0..17).map(|_| begin(&site, from_host("alice", "198.51.100.1")).unwrap()).collect();
+    let other = begin(&site, from_host("alice", "198.51.100.2")).unwrap();
+    let sudo = begin(&site, local("alice")).unwrap();
+    let oldest = flood.remove(0);
+    assert!(oldest.answer("123456").is_err(), "the oldest of 17 was not closed");
+    assert!(other.answer("no code").is_ok() && sudo.answer(&phone.code(&site)).is_ok());
+    assert!(flood.into_iter().all(|waiting| waiting.answer("no code").is_ok()));
+}

@@ -1,0 +1,83 @@
+//! A late answer burns nothing it can still save (invariant 10).
+
+use site::Site;
+use site::peer::{begin, local};
+use site::run::wait_until;
+use std::time::Duration;
+use totp_wire::CallError;
+use totp_wire::login::{TIMED_OUT, Verdict};
+
+const STALL: i64 = 60_000_000;
+const SHORT: Duration = Duration::from_millis(500);
+
+fn events_of(site: &Site, user: &str, outcome: &str) -> usize {
+    site.events()
+        .iter()
+        .filter(|e| e["user"] == user && e["outcome"] == outcome && e["event"] == "login")
+        .count()
+}
+
+/// Answers, and returns once the commit of it hangs in its sync.
+fn answer_stalled(
+    site: &Site,
+    user: &str,
+    code: &str,
+    time: Duration,
+) -> std::thread::JoinHandle<Result<Verdict, CallError>> {
+    site.faults.sync_delay_us(STALL);
+    let syncs = site.faults.syncs();
+    let waiting = begin(site, local(user)).unwrap();
+    let code = code.to_owned();
+    let answering = std::thread::spawn(move || waiting.answer_within(&code, time));
+    wait_until("the sync has begun", || site.faults.syncs() > syncs);
+    answering
+}
+
+#[test]
+fn a_stalled_sync_burns_the_code_it_began_with_and_no_other() {
+    let site = Site::new();
+    let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
+    let (code_a, code_b) = (alice.code(&site), bob.code(&site));
+    // Alice's commit begins and stalls: her client gives up.
+    let given_up = answer_stalled(&site, "alice", &code_a, SHORT);
+    // Bob's waits behind it, and is dropped unjudged when his time is up.
+    let second = begin(&site, local("bob")).unwrap().answer_within(&code_b, SHORT);
+    match second {
+        Err(CallError::TimedOut) => {}
+        Err(CallError::Error { name, .. }) if name == TIMED_OUT => {}
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(given_up.join().unwrap(), Err(CallError::TimedOut));
+    site.faults.sync_delay_us(0);
+    wait_until("the grant nobody heard of is audited", || events_of(&site, "alice", "undelivered") == 1);
+    assert_eq!(begin(&site, local("alice")).unwrap().answer(&code_a), Ok(Verdict::Denied));
+    assert_eq!(site.last_login()["reason"], "replayed");
+    assert_eq!(begin(&site, local("bob")).unwrap().answer(&code_b), Ok(Verdict::Granted));
+}
+
+#[test]
+fn a_client_that_closes_after_sending_burns_nothing_while_nothing_has_begun() {
+    let site = Site::new();
+    let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
+    let (code_a, code_b) = (alice.code(&site), bob.code(&site));
+    let stalled = answer_stalled(&site, "alice", &code_a, Duration::from_secs(20));
+    // Gone long before its time is up: the daemon hears of it by the hang-up alone.
+    let hung_up = begin(&site, local("bob")).unwrap();
+    hung_up.send_and_leave(&code_b);
+    wait_until("the hang-up was noticed", || {
+        site.events().iter().any(|e| e["user"] == "bob" && e["reason"] == "hung-up")
+    });
+    site.faults.sync_delay_us(0);
+    assert_eq!(stalled.join().unwrap(), Ok(Verdict::Granted));
+    assert_eq!(begin(&site, local("bob")).unwrap().answer(&code_b), Ok(Verdict::Granted));
+}
+
+#[test]
+fn an_answer_without_time_left_is_not_judged() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let code = phone.code(&site);
+    let late = begin(&site, local("alice")).unwrap().answer_saying(&code, 0);
+    assert!(matches!(late, Err(CallError::Error { ref name, .. }) if name == TIMED_OUT), "{late:?}");
+    assert_eq!(begin(&site, local("alice")).unwrap().answer(&code), Ok(Verdict::Granted));
+}

@@ -1,0 +1,91 @@
+//! A full disk, and one that fails.
+
+use site::Site;
+use site::pamhost::{PamHost, code};
+use site::peer::{begin, local, login};
+use std::process::Command;
+use totp_wire::CallError;
+use totp_wire::login::{STORE_UNAVAILABLE, Verdict};
+
+fn in_site(site: &Site, program: &str, arguments: &[&str]) -> bool {
+    let mut command: Command = site.command(program);
+    command.args(arguments).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    command.status().unwrap().success()
+}
+
+#[test]
+fn on_a_full_disk_logins_go_on_and_enrollments_say_why_they_do_not() {
+    let site = Site::without_daemon();
+    let state = site.path("state");
+    std::fs::create_dir(&state).unwrap();
+    let state = state.display().to_string();
+    assert!(in_site(&site, "mount", &["-t", "tmpfs", "-o", "size=14m,mode=0700", "tmpfs", &state]));
+    site.totpd(&["init"]).ok();
+    site.start();
+    let phone = site.enroll("alice");
+    // dd fails when the disk is full: that is what it is for.
+    assert!(!in_site(&site, "dd", &["if=/dev/zero", &format!("of={state}/filler"), "bs=4k"]));
+
+    for round in 0..20 {
+        assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted), "round {round}");
+        assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Denied), "round {round}");
+        site.next_step();
+    }
+    let refused = site.totpd(&["enroll", "bob"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("is full") && refused.stderr.contains("Make room"), "{refused:?}");
+    assert_eq!(site.status("bob")["state"], "none");
+    // More events than the store has room for: the oldest make way, and logins still go on.
+    for _ in 0..12_000 {
+        assert_eq!(begin(&site, local("alice")).unwrap().answer("no code"), Ok(Verdict::Denied));
+    }
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+    assert_eq!(login(&site, "alice", &phone.recovery_codes[0]), Ok(Verdict::Granted));
+    // A restart on the full disk serves as well.
+    site.next_step();
+    site.end(nix::sys::signal::Signal::SIGTERM);
+    site.start();
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+    assert!(in_site(&site, "rm", &[&format!("{state}/filler")]));
+    site.totpd(&["enroll", "bob"]).ok();
+}
+
+#[test]
+fn after_an_io_error_everything_is_refused_until_reopened_and_nothing_is_lost() {
+    let site = Site::new();
+    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
+    let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
+    let used = alice.code(&site);
+    assert_eq!(login(&site, "alice", &used), Ok(Verdict::Granted));
+    site.next_step();
+    site.faults.sync_fails(true);
+    let refused = |user: &str, code: &str| {
+        let answered = begin(&site, local(user)).and_then(|waiting| waiting.answer(code));
+        assert!(
+            matches!(&answered, Err(CallError::Error { name, .. }) if name == STORE_UNAVAILABLE),
+            "{answered:?}"
+        );
+    };
+    refused("alice", &alice.code(&site));
+    // The disk says that it works again: it is not believed.
+    site.faults.sync_fails(false);
+    refused("bob", &bob.code(&site));
+    assert_eq!(
+        PamHost::new(&site, "x", "bob").authenticate(&format!("{}\n", bob.code(&site))),
+        code::AUTHINFO_UNAVAIL
+    );
+    let status = site.totpd(&["status"]);
+    assert_eq!(status.code, 1);
+    assert!(status.stderr.contains("until totpd is restarted"), "{status:?}");
+    site.signal(nix::sys::signal::Signal::SIGHUP);
+    refused("bob", &bob.code(&site));
+    assert_eq!(site.totpd(&["enroll", "u1"]).code, 1);
+    // A fresh process serves, remembers what was used, and has lost nobody.
+    site.end(nix::sys::signal::Signal::SIGTERM);
+    site.start();
+    assert_eq!(login(&site, "bob", &bob.code(&site)), Ok(Verdict::Granted));
+    assert_eq!(login(&site, "alice", &used), Ok(Verdict::Denied));
+    site.next_step();
+    assert_eq!(login(&site, "alice", &alice.code(&site)), Ok(Verdict::Granted));
+    assert_eq!(site.status("alice")["recovery_codes_left"], 10);
+}

@@ -1,0 +1,63 @@
+//! `kill -9` of the daemon under load: what it said stays true.
+
+use nix::sys::signal::Signal;
+use site::Site;
+use site::peer::{begin, local};
+use site::phone::Phone;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use totp_wire::login::Verdict;
+
+#[test]
+fn no_accepted_code_is_accepted_again_and_no_acknowledged_enrollment_is_gone() {
+    let site = Site::new();
+    let users = ["u1", "u2", "u3", "u4", "u5", "u6"];
+    let phones: Vec<Phone> =
+        users.iter().map(|u| Phone::from(&site.totpd(&["enroll", u, "--json"]).ok().json())).collect();
+    for round in 0..50_u64 {
+        let codes: Vec<String> = phones.iter().map(|phone| phone.code(&site)).collect();
+        let stop = AtomicBool::new(false);
+        let (accepted, enrolled) = std::thread::scope(|scope| {
+            let logins: Vec<_> = users
+                .iter()
+                .zip(&codes)
+                .map(|(user, code)| {
+                    let site = &site;
+                    scope.spawn(move || {
+                        begin(site, local(user)).and_then(|waiting| waiting.answer(code))
+                            == Ok(Verdict::Granted)
+                    })
+                })
+                .collect();
+            let enroll = scope.spawn(|| {
+                let mut last = None;
+                while !stop.load(Ordering::Relaxed) {
+                    let done = site.totpd(&["enroll", "bob", "--json"]);
+                    if done.code == 0 {
+                        last = Some(done.json()["totp_id"].as_str().unwrap().to_owned());
+                    }
+                }
+                last
+            });
+            // A different moment of the load each round.
+            std::thread::sleep(Duration::from_millis(2 * (round % 25)));
+            site.end(Signal::SIGKILL);
+            stop.store(true, Ordering::Relaxed);
+            let accepted: Vec<bool> = logins.into_iter().map(|login| login.join().unwrap()).collect();
+            (accepted, enroll.join().unwrap())
+        });
+        site.start();
+        for ((user, code), accepted) in users.iter().zip(&codes).zip(&accepted) {
+            if *accepted {
+                let again = begin(&site, local(user)).unwrap().answer(code);
+                assert_eq!(again, Ok(Verdict::Denied), "round {round}: {user}'s code was accepted twice");
+            }
+        }
+        if let Some(id) = enrolled {
+            assert_eq!(site.status("bob")["totp_id"], id.as_str(), "round {round}");
+        }
+        site.next_step();
+    }
+    let granted = site.events().iter().filter(|e| e["outcome"] == "granted").count();
+    assert!(granted > 10, "the load did nothing: {granted} logins in 50 rounds");
+}

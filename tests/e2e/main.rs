@@ -1,0 +1,18 @@
+//! End-to-end tests against the real programs. Each makes a site of its own (see `../src/lib.rs`).
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod cli;
+mod crowd;
+mod deadline;
+mod disk;
+mod kill;
+mod memory;
+mod pam_servers;
+mod pam_table;
+mod peers;
+mod qr;
+mod races;
+mod serve;
+mod sshd;
+mod sudo;
+mod varlink;

@@ -1,0 +1,188 @@
+//! Never amnesia: anything missing, empty, or of another store is a refusal with a sentence, and serving
+//! goes on once it is back.
+
+use nix::sys::signal::Signal;
+use site::Site;
+use site::peer::login;
+use site::run::wait_until;
+use totp_wire::login::Verdict;
+
+/// Refused with a sentence that has these words; nothing is made.
+fn refuses(site: &Site, what: &str, words: &[&str]) {
+    site.start();
+    let status = site.totpd(&["status"]);
+    assert_eq!(status.code, 1, "{what}: {status:?}");
+    for word in words {
+        assert!(status.stderr.contains(word), "{what}: {status:?}");
+    }
+    assert!(login(site, "alice", "123456").is_err(), "{what}");
+    assert_eq!(site.totpd(&["enroll", "alice"]).code, 1, "{what}");
+}
+
+#[test]
+fn what_is_missing_or_foreign_refuses_and_what_is_put_back_serves() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    site.end(Signal::SIGTERM);
+    let (state, key, id) =
+        (site.path("state"), site.path("etc/totpd/totpd.key"), site.path("etc/totpd/store.id"));
+    let away = site.path("away");
+
+    // The state folder is not mounted: empty, then not there at all.
+    std::fs::rename(&state, &away).unwrap();
+    std::fs::create_dir(&state).unwrap();
+    refuses(&site, "empty state folder", &["holds no store", "mounted?"]);
+    assert_eq!(std::fs::read_dir(&state).unwrap().count(), 0, "something was made");
+    std::fs::remove_dir(&state).unwrap();
+    // Put back while the daemon refuses: it recovers on reload.
+    std::fs::rename(&away, &state).unwrap();
+    site.signal(Signal::SIGHUP);
+    wait_until("it serves again", || site.totpd(&["status"]).code == 0);
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+    site.end(Signal::SIGTERM);
+
+    for (what, file, words) in [
+        ("no database", state.join("totpd.db"), ["holds no store", "totpd init"]),
+        ("no key", key.clone(), ["is missing", "backup"]),
+        ("no id", id.clone(), ["is missing", "records which store"]),
+    ] {
+        std::fs::rename(&file, &away).unwrap();
+        refuses(&site, what, &words);
+        site.end(Signal::SIGTERM);
+        std::fs::rename(&away, &file).unwrap();
+    }
+
+    for (what, content, words) in [
+        ("an empty database", Vec::new(), ["is empty", "backup"]),
+        ("a damaged database", b"not a database at all".repeat(300), ["is damaged", "left as it is"]),
+    ] {
+        let file = state.join("totpd.db");
+        std::fs::rename(&file, &away).unwrap();
+        std::fs::write(&file, &content).unwrap();
+        refuses(&site, what, &words);
+        site.end(Signal::SIGTERM);
+        assert_eq!(std::fs::read(&file).unwrap(), content, "{what}: it was overwritten");
+        std::fs::rename(&away, &file).unwrap();
+    }
+
+    let right = std::fs::read_to_string(&id).unwrap();
+    std::fs::write(&id, "another\n").unwrap();
+    refuses(&site, "another id", &["names store another", "belongs to store"]);
+    site.end(Signal::SIGTERM);
+    std::fs::write(&id, right).unwrap();
+
+    // Nothing of this changed anything.
+    site.start();
+    site.next_step();
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+}
+
+#[test]
+fn a_store_in_use_without_its_log_is_refused() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let code = phone.code(&site);
+    assert_eq!(login(&site, "alice", &code), Ok(Verdict::Granted));
+    site.end(Signal::SIGKILL);
+    let (log, away) = (site.path("state/totpd.db-wal"), site.path("away"));
+    std::fs::rename(&log, &away).unwrap();
+    for _ in 0..2 {
+        refuses(&site, "no log", &["its log", "is missing", "used codes"]);
+        site.end(Signal::SIGKILL);
+    }
+    std::fs::rename(&away, &log).unwrap();
+    let _ = std::fs::remove_file(site.path("state/totpd.db-shm"));
+    site.start();
+    assert_eq!(login(&site, "alice", &code), Ok(Verdict::Denied), "a used code was fresh again");
+    // After an orderly stop the file is complete without it.
+    site.end(Signal::SIGTERM);
+    std::fs::remove_file(&log).unwrap();
+    let _ = std::fs::remove_file(site.path("state/totpd.db-shm"));
+    site.start();
+    assert_eq!(login(&site, "alice", &code), Ok(Verdict::Denied));
+}
+
+#[test]
+fn a_damaged_record_is_its_users_trouble_alone_and_can_be_revoked() {
+    let site = Site::new();
+    let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
+    site.end(Signal::SIGTERM);
+    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
+                  db.execute(\"UPDATE account SET record = '{}' WHERE name = 'alice'\"); db.commit(); db.close()";
+    let mut edit = site.command("/usr/bin/python3");
+    edit.args(["-c", script]).arg(site.path("state/totpd.db"));
+    assert!(edit.status().unwrap().success());
+    site.start();
+    assert_eq!(login(&site, "alice", &alice.code(&site)), Ok(Verdict::Denied));
+    assert_eq!(site.last_login()["reason"], "damaged");
+    assert_eq!(login(&site, "bob", &bob.code(&site)), Ok(Verdict::Granted));
+    assert!(site.totpd(&["list"]).ok().stdout.contains("bob"));
+    let refused = site.totpd(&["enroll", "alice"]);
+    assert!(refused.stderr.contains("totpd revoke alice"), "{refused:?}");
+    site.totpd(&["revoke", "alice"]).ok();
+    let fresh = site.enroll("alice");
+    assert_eq!(login(&site, "alice", &fresh.code(&site)), Ok(Verdict::Granted));
+}
+
+#[test]
+fn a_store_that_somebody_else_holds_is_busy_and_not_given_up() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None); \
+                  db.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.read(); db.execute('ROLLBACK')";
+    let mut hold = site.command("/usr/bin/python3");
+    hold.args(["-c", script]).arg(site.path("state/totpd.db"));
+    let mut hold = site::Running::start(hold);
+    let mut word = [0; 4];
+    std::io::Read::read_exact(hold.0.stdout.as_mut().unwrap(), &mut word).unwrap();
+    let busy = login(&site, "alice", &phone.code(&site));
+    assert!(
+        matches!(&busy, Err(totp_wire::CallError::Error { name, .. }) if name == totp_wire::login::TIMED_OUT),
+        "{busy:?}"
+    );
+    hold.finish().ok();
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+}
+
+#[test]
+fn a_store_of_another_host_is_refused() {
+    let (here, there) = (Site::new(), Site::new());
+    here.enroll("alice");
+    here.end(Signal::SIGTERM);
+    there.end(Signal::SIGTERM);
+    std::fs::remove_dir_all(here.path("state")).unwrap();
+    std::fs::rename(there.path("state"), here.path("state")).unwrap();
+    refuses(&here, "another host's store", &["but the key belongs to store"]);
+}
+
+#[test]
+fn init_on_a_bare_machine_makes_folders_that_the_daemons_user_can_pass() {
+    let site = Site::without_daemon();
+    let config = site.path("new/etc/totpd.toml").display().to_string();
+    let mut init = site.command(site::setup::target().join("debug/totpd"));
+    init.args(["--config", &config, "init", "--owner", "nobody"]);
+    let state = site.path("new/var/a/totpd");
+    std::fs::create_dir_all(site.path("new/etc")).unwrap();
+    site.write("new/etc/totpd.toml", &format!("state_dir = \"{}\"\n", state.display()));
+    assert!(init.status().unwrap().success());
+    let mode = |path: &str| {
+        std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(site.path(path)).unwrap()) & 0o777
+    };
+    assert_eq!((mode("new/var"), mode("new/var/a"), mode("new/var/a/totpd")), (0o755, 0o755, 0o700));
+}
+
+#[test]
+fn init_makes_things_once_and_never_over_others() {
+    let site = Site::new();
+    let again = site.totpd(&["init"]);
+    assert_eq!(again.code, 1);
+    assert!(
+        again.stderr.contains("exists already") && again.stderr.contains("never overwrites"),
+        "{again:?}"
+    );
+    assert_eq!(site.totpd(&["status"]).code, 0);
+    let mode = |path: &str| {
+        std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(site.path(path)).unwrap()) & 0o777
+    };
+    assert_eq!((mode("state"), mode("state/totpd.db"), mode("etc/totpd/totpd.key")), (0o700, 0o600, 0o400));
+}

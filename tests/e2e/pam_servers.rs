@@ -1,0 +1,190 @@
+//! The module against listeners that are not the daemon, or behave like none: never through, always in time.
+
+use site::Site;
+use site::pamhost::{PamHost, code};
+use site::run::{Running, wait_until};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const ASK: &str = r#"{"parameters":{"step":{"id":"1","messages":[],"prompt":{"text":"Code: ","echo":false,"accept":"code","max_len":64,"digits":6}}}}"#;
+const GRANTED: &str = r#"{"parameters":{"step":{"id":"1","messages":[],"verdict":"granted"}}}"#;
+const EXEMPT: &str = r#"{"parameters":{"step":{"id":"1","messages":[],"verdict":"exempt"}}}"#;
+
+/// A root listener at the site's socket that treats each connection as told.
+fn listen(site: &Site, behave: impl Fn(UnixStream) + Send + 'static) {
+    let path = site.path("run/login.sock");
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).unwrap();
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            behave(stream);
+        }
+    });
+}
+
+fn answer(mut stream: &UnixStream, bytes: &[u8]) {
+    let _ = stream.read(&mut [0; 4096]);
+    let _ = stream.write_all(bytes);
+    let _ = stream.write_all(b"\0");
+}
+
+fn authenticate(site: &Site) -> i32 {
+    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay timeout=1")));
+    let start = Instant::now();
+    let answer = PamHost::new(site, "x", "alice").authenticate("123456\n");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    answer
+}
+
+#[test]
+fn exempt_is_ignored_and_only_exempt() {
+    let site = Site::without_daemon();
+    listen(&site, |stream| answer(&stream, EXEMPT.as_bytes()));
+    // Ignored by the only module there is: libpam refuses.
+    assert_eq!(authenticate(&site), code::PERM_DENIED);
+    let line = site.pam_line("nodelay timeout=1");
+    site.service(
+        "x",
+        &format!("auth [ignore=ignore success=die default=die] {line}\nauth required pam_permit.so\n"),
+    );
+    assert_eq!(PamHost::new(&site, "x", "alice").authenticate(""), code::SUCCESS);
+}
+
+#[test]
+fn every_kind_of_broken_server_is_a_refusal_in_time() {
+    let site = Site::without_daemon();
+    let nest = format!("{{\"parameters\":{}", "{\"a\":".repeat(2000));
+    let both = ASK.replace("\"digits\":6}}", "\"digits\":6},\"verdict\":\"granted\"}");
+    for (what, bytes) in [
+        ("garbage", &b"\xff\xfe\x00\x01"[..]),
+        ("an empty message", b""),
+        ("a nest of braces", nest.as_bytes()),
+        ("a number", b"0"),
+        ("an empty object", b"{}"),
+        ("success without a step", b"{\"parameters\":{\"verdict\":\"granted\"}}"),
+        (
+            "a verdict that is none",
+            b"{\"parameters\":{\"step\":{\"id\":\"1\",\"messages\":[],\"verdict\":\"yes\"}}}",
+        ),
+        ("neither prompt nor verdict", b"{\"parameters\":{\"step\":{\"id\":\"1\",\"messages\":[]}}}"),
+        ("prompt and verdict", both.as_bytes()),
+        ("busy", b"{\"error\":\"org.totpd.Login.Busy\",\"parameters\":{}}"),
+    ] {
+        let bytes = bytes.to_vec();
+        listen(&site, move |stream| answer(&stream, &bytes));
+        assert_eq!(authenticate(&site), code::SYSTEM_ERR, "{what}");
+    }
+}
+
+#[test]
+fn half_a_message_nothing_drips_and_floods_are_refused_in_time() {
+    let site = Site::without_daemon();
+    listen(&site, |mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(&GRANTED.as_bytes()[..40]);
+        let _ = stream.read(&mut [0; 4096]);
+    });
+    assert_eq!(authenticate(&site), code::SYSTEM_ERR, "half a message");
+    listen(&site, |mut stream| while stream.read(&mut [0; 4096]).is_ok_and(|n| n > 0) {});
+    assert_eq!(authenticate(&site), code::SYSTEM_ERR, "nothing");
+    listen(&site, |mut stream| {
+        while stream.write_all(b" ").is_ok() {
+            std::thread::sleep(Duration::from_millis(200)); // the fault under test
+        }
+    });
+    assert_eq!(authenticate(&site), code::SYSTEM_ERR, "one byte at a time");
+    listen(&site, |mut stream| {
+        for _ in 0..320 {
+            if stream.write_all(&vec![b'x'; 65536]).is_err() {
+                return;
+            }
+        }
+    });
+    assert_eq!(authenticate(&site), code::SYSTEM_ERR, "20 MiB");
+    listen(&site, drop);
+    assert_eq!(authenticate(&site), code::SYSTEM_ERR, "hung up");
+}
+
+#[test]
+fn a_full_backlog_is_given_up_in_time() {
+    let site = Site::new();
+    site.enroll("alice");
+    site.signal(nix::sys::signal::Signal::SIGSTOP);
+    let mut waiting = Vec::new();
+    let full = loop {
+        let socket = nix::sys::socket::socket(
+            nix::sys::socket::AddressFamily::Unix,
+            nix::sys::socket::SockType::Stream,
+            nix::sys::socket::SockFlag::SOCK_NONBLOCK,
+            None,
+        )
+        .unwrap();
+        let address = nix::sys::socket::UnixAddr::new(&site.path("run/login.sock")).unwrap();
+        match nix::sys::socket::connect(std::os::fd::AsRawFd::as_raw_fd(&socket), &address) {
+            Ok(()) => waiting.push(socket),
+            Err(errno) => break errno,
+        }
+    };
+    assert_eq!(full, nix::errno::Errno::EAGAIN);
+    assert_eq!(authenticate(&site), code::SYSTEM_ERR);
+    drop(waiting);
+    site.signal(nix::sys::signal::Signal::SIGCONT);
+    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
+    assert_eq!(PamHost::new(&site, "x", "alice").authenticate("no code\n"), code::AUTH_ERR);
+}
+
+/// A listener run by nobody that grants everything it is asked.
+fn impostor(site: &Site, socket: &str) -> Running {
+    let script = format!(
+        "import socket\ns = socket.socket(socket.AF_UNIX)\ns.bind({socket:?})\ns.listen(9)\nprint('up', flush=True)\n\
+         while True:\n c, _ = s.accept()\n try:\n  c.recv(9999)\n  c.sendall(b'{GRANTED}\\0')\n  c.recv(9999)\n except OSError: pass\n"
+    );
+    let mut command: Command = site.command_as("nobody", "/usr/bin/python3");
+    command.args(["-c", &script]);
+    let running = Running::start(command);
+    wait_until("the impostor listens", || UnixStream::connect(socket).is_ok());
+    running
+}
+
+#[test]
+fn a_listener_under_the_wrong_uid_is_sent_nothing() {
+    let site = Site::without_daemon();
+    let folder = |name: &str, mode: u32, uid: u32| {
+        let path = site.path(name);
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        nix::unistd::chown(&path, Some(uid.into()), None).unwrap();
+        path.join("login.sock").display().to_string()
+    };
+    let try_at = |socket: &str, arguments: &str| {
+        let module = site::setup::module();
+        site.service(
+            "x",
+            &format!("auth required {} socket={socket} nodelay timeout=1 {arguments}\n", module.display()),
+        );
+        PamHost::new(&site, "x", "alice").authenticate("123456\n")
+    };
+    // A squatter in a folder that anybody may write, like /tmp.
+    let open = folder("open", 0o1777, 0);
+    let _squatter = impostor(&site, &open);
+    assert_eq!(try_at(&open, ""), code::SYSTEM_ERR);
+    assert!(site.syslog().iter().any(|line| line.contains("runs as uid 65534")), "{:?}", site.syslog());
+    // The owner of a folder that he lets others write into.
+    let shared = folder("shared", 0o777, 65534);
+    let _other = impostor(&site, &shared);
+    assert_eq!(try_at(&shared, ""), code::SYSTEM_ERR);
+    // The owner of a folder that is his alone, and a uid that the line names: these are believed.
+    let owned = folder("owned", 0o755, 65534);
+    let _owner = impostor(&site, &owned);
+    assert_eq!(try_at(&owned, ""), code::SUCCESS);
+    // A link in a folder that others may write leads to the impostor's own: what is named counts as well.
+    let link = site.path("shared/link");
+    std::os::unix::fs::symlink(site.path("owned"), &link).unwrap();
+    std::os::unix::fs::lchown(&link, Some(65534), None).unwrap();
+    assert_eq!(try_at(&link.join("login.sock").display().to_string(), ""), code::SYSTEM_ERR);
+    assert_eq!(try_at(&open, "server_uid=65534"), code::SUCCESS);
+    assert_eq!(try_at(&owned, "server_uid=0"), code::SYSTEM_ERR);
+}

@@ -1,0 +1,180 @@
+//! Each row of the module's table, through libpam.
+
+use site::Site;
+use site::pamhost::{PamHost, code, result};
+use site::setup::{PASSWORD, panicking_module};
+use std::os::unix::net::UnixListener;
+
+fn service(site: &Site, arguments: &str) {
+    let line = site.pam_line(&format!("nodelay {arguments}"));
+    site.service("x", &format!("auth required {line}\naccount required {line}\nsession required {line}\npassword required {line}\n"));
+}
+
+#[test]
+fn granted_denied_and_unusable_input() {
+    let site = Site::new();
+    service(&site, "");
+    let phone = site.enroll("alice");
+    let alice = PamHost::new(&site, "x", "alice");
+    assert_eq!(alice.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    assert_eq!(alice.authenticate(&format!("{}\n", phone.code(&site))), code::AUTH_ERR);
+    for (typed, reason) in [
+        ("000000", "wrong"),
+        ("", "empty"),
+        ("correct horse battery staple", "not-a-code"),
+        ("\u{8}\r\u{7f}INCORRECT", "not-a-code"),
+    ] {
+        assert_eq!(alice.authenticate(&format!("{typed}\n")), code::AUTH_ERR, "{typed:?}");
+        assert_eq!(site.last_login()["reason"], reason);
+    }
+    assert_eq!(site.status("alice")["failures"], 1);
+    for nobody in ["bob", "no-such-user", "\u{1b}[31mred", &"x".repeat(400)] {
+        assert_eq!(PamHost::new(&site, "x", nobody).authenticate("123456\n"), code::AUTH_ERR, "{nobody:?}");
+    }
+    assert!(!site.log().contains('\u{1b}'), "a control character reached the log");
+}
+
+#[test]
+fn tries_used_up_are_maxtries_and_the_last_one_still_lets_in() {
+    let site = Site::new();
+    service(&site, "tries=2");
+    let phone = site.enroll("alice");
+    let alice = PamHost::new(&site, "x", "alice");
+    assert_eq!(alice.authenticate("111111\n222222\n333333\n"), code::MAXTRIES);
+    let finished = alice.run(&["authenticate"], &format!("111111\n{}\n", phone.code(&site)));
+    assert_eq!(result(&finished, "authenticate"), code::SUCCESS);
+    assert!(finished.stdout.contains("error: That code was not accepted."));
+}
+
+#[test]
+fn a_bad_argument_refuses_and_says_which() {
+    let site = Site::new();
+    service(&site, "nullok");
+    site.enroll("alice");
+    assert_eq!(PamHost::new(&site, "x", "alice").authenticate("123456\n"), code::SERVICE_ERR);
+    assert!(site.syslog().iter().any(|line| line.contains("\"nullok\" is unknown")), "{:?}", site.syslog());
+}
+
+#[test]
+fn a_failed_conversation_is_conv_err() {
+    let site = Site::new();
+    service(&site, "");
+    site.enroll("alice");
+    for mode in ["null", "noarray", "error", "again"] {
+        let host = PamHost::new(&site, "x", "alice").option(&["-m", mode]);
+        assert_eq!(host.authenticate(""), code::CONV_ERR, "{mode}");
+    }
+    assert_eq!(site.status("alice")["failures"], 0);
+}
+
+#[test]
+fn setcred_succeeds_without_authenticate_and_without_a_daemon() {
+    let site = Site::without_daemon();
+    service(&site, "");
+    let finished = PamHost::new(&site, "x", "alice")
+        .run(&["setcred", "acct_mgmt", "open_session", "close_session", "chauthtok"], "");
+    assert_eq!(result(&finished, "setcred"), code::SUCCESS);
+    // Each of these is ignored; a stack in which everything is ignored is refused by libpam itself.
+    for operation in ["acct_mgmt", "open_session", "close_session", "chauthtok"] {
+        assert_eq!(result(&finished, operation), code::PERM_DENIED, "{operation}: {finished:?}");
+    }
+}
+
+#[test]
+fn nobody_there_is_authinfo_unavail() {
+    let site = Site::without_daemon();
+    service(&site, "");
+    let alice = PamHost::new(&site, "x", "alice");
+    assert_eq!(alice.authenticate("123456\n"), code::AUTHINFO_UNAVAIL, "no socket");
+    drop(UnixListener::bind(site.path("run/login.sock")).unwrap());
+    assert_eq!(alice.authenticate("123456\n"), code::AUTHINFO_UNAVAIL, "connection refused");
+    // A daemon without a store refuses everybody.
+    site.start();
+    assert_eq!(alice.authenticate("123456\n"), code::AUTHINFO_UNAVAIL, "no store");
+    assert_eq!(site.last_login()["reason"], "store-unavailable");
+}
+
+#[test]
+fn a_panic_refuses_and_the_host_lives() {
+    let site = Site::new();
+    site.enroll("alice");
+    for kind in ["plain", "bomb"] {
+        let module = panicking_module();
+        assert!(module.exists(), "{} is built by `make test`", module.display());
+        let socket = site.path("run/login.sock");
+        site.service(
+            "x",
+            &format!("auth required {} socket={} panic={kind}\n", module.display(), socket.display()),
+        );
+        let finished = PamHost::new(&site, "x", "alice").run(&["authenticate"], "123456\n");
+        assert_eq!(
+            (finished.code, result(&finished, "authenticate")),
+            (0, code::SERVICE_ERR),
+            "{finished:?}"
+        );
+        assert_eq!(finished.stderr, "", "a panic reached the host's stderr");
+    }
+    assert!(site.syslog().iter().any(|line| line.contains("internal error (panic)")));
+}
+
+#[test]
+fn silence_drops_messages_and_keeps_the_prompt() {
+    let site = Site::new();
+    service(&site, "");
+    let phone = site.enroll("alice");
+    let alice = PamHost::new(&site, "x", "alice").option(&["-s"]);
+    let finished = alice.run(&["authenticate"], &format!("{}\n", phone.recovery_codes[0]));
+    assert_eq!(finished.stdout, "prompt: Verification code: \nauthenticate=0\n");
+    let finished =
+        PamHost::new(&site, "x", "alice").run(&["authenticate"], &format!("{}\n", phone.recovery_codes[1]));
+    assert!(finished.stdout.contains("info: That recovery code is used up; 8 are left."), "{finished:?}");
+}
+
+#[test]
+fn forward_pass_takes_password_and_code_from_one_line() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    site.service(
+        "x",
+        &format!(
+            "auth required {}\nauth required pam_unix.so use_first_pass nodelay\n",
+            site.pam_line("nodelay forward_pass")
+        ),
+    );
+    let alice = PamHost::new(&site, "x", "alice");
+    let finished = alice.run(&["authenticate"], &format!("{PASSWORD}{}\n", phone.code(&site)));
+    assert_eq!(result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
+    assert!(finished.stdout.contains("prompt: Password and verification code: "));
+    site.next_step();
+    // A wrong password with a right code, the other way round, and neither: one prompt, one answer each.
+    for (password, typed) in
+        [("wrong", phone.code(&site)), (PASSWORD, "000000".into()), (PASSWORD, String::new())]
+    {
+        let finished = alice.run(&["authenticate"], &format!("{password}{typed}\nnever asked\n"));
+        assert_eq!(result(&finished, "authenticate"), code::AUTH_ERR, "{finished:?}");
+        assert_eq!(finished.stdout.matches("prompt").count(), 1, "{finished:?}");
+    }
+    let recovery = format!("{PASSWORD}{}\n", phone.recovery_codes[0]);
+    assert_eq!(alice.authenticate(&recovery), code::SUCCESS);
+    assert!(!site.log().contains(PASSWORD), "the password left the host");
+}
+
+#[test]
+fn first_pass_options_use_what_the_module_before_left() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let stack = |option: &str| {
+        let line = site.pam_line(&format!("nodelay {option}"));
+        site.service("x", &format!("auth optional pam_unix.so nodelay\nauth required {line}\n"));
+    };
+    let alice = PamHost::new(&site, "x", "alice");
+    stack("use_first_pass");
+    assert_eq!(alice.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    let finished = alice.run(&["authenticate"], &format!("{PASSWORD}\nnever asked\n"));
+    assert_eq!(result(&finished, "authenticate"), code::AUTH_ERR, "{finished:?}");
+    assert_eq!(finished.stdout.matches("prompt").count(), 1);
+    site.next_step();
+    stack("try_first_pass");
+    let finished = alice.run(&["authenticate"], &format!("{PASSWORD}\n{}\n", phone.code(&site)));
+    assert_eq!(result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
+}

@@ -1,0 +1,166 @@
+//! Who may ask what: users themselves, and nobody else but root.
+
+use site::Site;
+use site::pamhost::{PamHost, code};
+use site::run::run;
+use std::process::Command;
+
+fn as_alice(site: &Site, arguments: &[&str], input: &str) -> site::Finished {
+    let mut command: Command = site.command_as("alice", site::setup::target().join("debug/totpd"));
+    command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).args(arguments);
+    run(command, input)
+}
+
+#[test]
+fn a_user_verifies_himself_and_nobody_else() {
+    let site = Site::new();
+    let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
+    let own = as_alice(&site, &["verify"], &alice.code(&site)).ok();
+    assert_eq!(own.stdout, "alice: accepted\n");
+    assert_eq!(site.last_login()["class"], "own");
+    let other = as_alice(&site, &["verify", "bob"], &bob.code(&site));
+    assert_eq!(other.code, 1, "{other:?}");
+    assert_eq!(site.last_login()["reason"], "not-yours");
+    assert_eq!(as_alice(&site, &["verify", "root"], "123456").code, 1);
+    // Bob's code was not used up by it.
+    site.totpd_with(&["verify", "bob"], &bob.code(&site)).ok();
+}
+
+#[test]
+fn what_a_user_claims_about_where_he_comes_from_is_dropped() {
+    let site = Site::new();
+    let alice = site.enroll("alice");
+    site.service("sshd", &format!("auth required {}\n", site.pam_line("nodelay")));
+    // And without root: pam_start_confdir(3) takes any folder of services.
+    let services = site.path("etc/pam.d").display().to_string();
+    let liar = PamHost::new(&site, "sshd", "alice")
+        .option(&["-c", &services])
+        .option(&["-r", "192.0.2.77", "-R", "root", "-t", "ssh"])
+        .run_as("alice");
+    assert_eq!(liar.authenticate(&format!("{}\n", alice.code(&site))), code::SUCCESS);
+    let event = site.last_login();
+    assert_eq!(
+        (&event["class"], &event["ruser"], &event["peer_uid"]),
+        (&"own".into(), &"alice".into(), &5001.into())
+    );
+    for claimed in ["rhost", "service", "tty"] {
+        assert!(event[claimed].is_null(), "{event}");
+    }
+    // And it made no source known: the same address is still a stranger's.
+    site.next_step();
+    let stranger = PamHost::new(&site, "sshd", "alice").option(&["-r", "192.0.2.77"]);
+    assert_eq!(stranger.authenticate(&format!("{}\n", alice.code(&site))), code::SUCCESS);
+    assert_eq!(site.last_login()["class"], "others");
+}
+
+#[test]
+fn a_user_may_not_administer_nor_read_what_is_kept() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    for arguments in [
+        &["enroll", "alice"][..],
+        &["confirm", "alice"],
+        &["status", "alice"],
+        &["list"],
+        &["revoke", "alice"],
+        &["unlock", "alice"],
+        &["recovery-codes", "alice"],
+        &["status"],
+    ] {
+        let refused = as_alice(&site, arguments, "123456\n");
+        assert_eq!(refused.code, 1, "{arguments:?}: {refused:?}");
+        assert!(refused.stderr.contains("only root"), "{refused:?}");
+    }
+    for path in ["state/totpd.db", "state/totpd.db-wal", "state/totpd.db-shm", "etc/totpd/totpd.key"] {
+        let mut cat: Command = site.command_as("alice", "cat");
+        cat.arg(site.path(path));
+        assert_ne!(run(cat, "").code, 0, "{path} can be read");
+    }
+    // Nor by a debugger or /proc, since the daemon is not dumpable.
+    let mut cat: Command = site.command_as("alice", "cat");
+    cat.arg(format!("/proc/{}/environ", site.daemon_pid()));
+    assert_ne!(run(cat, "").code, 0);
+    site.totpd_with(&["verify", "alice"], &phone.code(&site)).ok();
+}
+
+#[test]
+fn a_user_cannot_flood_the_history_with_his_own_attempts() {
+    let site = Site::new();
+    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
+    let alice = PamHost::new(&site, "x", "alice").run_as("alice");
+    let answers: Vec<i32> = (0..80).map(|_| alice.authenticate("no code\n")).collect();
+    assert_eq!(answers[0], code::AUTH_ERR);
+    assert_eq!(answers[79], code::SYSTEM_ERR);
+    assert!(site.events().len() < 75, "{}", site.events().len());
+    // Root's programs are not slowed by it.
+    assert_eq!(PamHost::new(&site, "x", "alice").authenticate("no code\n"), code::AUTH_ERR);
+}
+
+#[test]
+fn one_who_wants_to_become_another_by_su_cannot_lock_her_sudo() {
+    let site = Site::new();
+    site.service("su", &format!("auth required {}\n", site.pam_line("nodelay")));
+    let phone = site.enroll("alice");
+    let su = PamHost::new(&site, "su", "alice").option(&["-R", "bob"]);
+    for _ in 0..12 {
+        assert_eq!(su.authenticate(&format!("{}\n", phone.wrong_code(&site))), code::AUTH_ERR);
+    }
+    assert_eq!(site.last_login()["reason"], "locked");
+    assert_eq!(site.last_login()["class"], "others");
+    let sudo = PamHost::new(&site, "su", "alice").option(&["-R", "alice"]);
+    assert_eq!(sudo.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+}
+
+#[test]
+fn members_of_the_admin_group_administer() {
+    let site = Site::new();
+    site.enroll("alice");
+    let config = format!("{}admin_group = \"alice\"\n", site.config());
+    site.write("etc/totpd/totpd.toml", &config);
+    site.signal(nix::sys::signal::Signal::SIGHUP);
+    site::run::wait_until("the group may", || as_alice(&site, &["status", "alice"], "").code == 0);
+    let enrolled = as_alice(&site, &["enroll", "bob", "--json"], "").ok();
+    assert_eq!(enrolled.json()["user"], "bob");
+    assert_eq!(site.events().last().unwrap()["peer_uid"], 5001);
+}
+
+#[test]
+fn nothing_secret_reaches_any_log() {
+    let site = Site::new();
+    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay debug")));
+    let phone = site.enroll("alice");
+    let (code, recovery) = (phone.code(&site), &phone.recovery_codes[0]);
+    for typed in [code.as_str(), "987654", recovery, "hunter2 hunter2"] {
+        PamHost::new(&site, "x", "alice").authenticate(&format!("{typed}\n"));
+    }
+    let logs = site.log() + &site.syslog().join("\n");
+    let database = std::fs::read(site.path("state/totpd.db")).unwrap();
+    let wal = std::fs::read(site.path("state/totpd.db-wal")).unwrap();
+    let stored = String::from_utf8_lossy(&database).into_owned() + &String::from_utf8_lossy(&wal);
+    for secret in [code.as_str(), "987654", recovery, "hunter2", &phone.secret, &recovery.replace('-', "")] {
+        assert!(!logs.contains(secret), "{secret} is in a log");
+        // A number of six digits may stand in the file by chance (a time, a pid).
+        assert!(secret.len() == 6 || !stored.contains(secret), "{secret} is in the store");
+    }
+}
+
+#[test]
+fn a_name_that_changed_its_uid_is_refused() {
+    let site = Site::new();
+    let phone = site.enroll("u8");
+    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
+    site.write("etc/passwd", &passwd.replace("u8:x:5018:", "u8:x:6018:"));
+    let refused = site.totpd_with(&["verify", "u8"], &phone.code(&site));
+    assert_eq!(refused.code, 1);
+    assert_eq!(site.last_login()["reason"], "uid-changed");
+    let refused = site.totpd(&["enroll", "u8"]);
+    assert!(refused.stderr.contains("totpd revoke u8"), "{refused:?}");
+    site.totpd(&["revoke", "u8"]).ok();
+    let fresh = site.enroll("u8");
+    site.totpd_with(&["verify", "u8"], &fresh.code(&site)).ok();
+    // And a name that is gone.
+    site.write("etc/passwd", &passwd.replace("u8:x:", "gone:x:"));
+    site.next_step();
+    assert_eq!(site.totpd_with(&["verify", "u8"], &fresh.code(&site)).code, 1);
+    assert_eq!(site.last_login()["reason"], "unknown-user");
+}

@@ -1,0 +1,185 @@
+//! The daemon's own life: sockets handed over, reload, stop, and a configuration that is wrong.
+
+use nix::sys::signal::Signal;
+use site::Site;
+use site::pamhost::{PamHost, code};
+use site::peer::{begin, local, login};
+use site::run::wait_until;
+use std::os::unix::fs::PermissionsExt;
+use totp_wire::login::Verdict;
+
+/// Hands two sockets to the daemon the way systemd does.
+fn start_with_adopted_sockets(site: &Site) {
+    start_with_adopted_sockets_as(site, 0);
+}
+
+/// The same: made by root, handed to a daemon of this uid.
+fn start_with_adopted_sockets_as(site: &Site, uid: u32) {
+    let script = r"
+import os, socket, sys
+for fd, path in ((3, sys.argv[1]), (4, sys.argv[2])):
+    if os.path.exists(path): os.unlink(path)
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(path)
+    os.chmod(path, 0o666)
+    s.listen(16)
+    os.dup2(s.fileno(), fd + 10)
+os.dup2(13, 3)
+os.dup2(14, 4)
+os.environ['LISTEN_FDS'] = '2'
+os.environ['LISTEN_PID'] = str(os.getpid())
+os.setgid(int(sys.argv[3]))
+os.setuid(int(sys.argv[3]))
+os.execv(sys.argv[4], sys.argv[4:])
+";
+    let mut command = site.command("/usr/bin/python3");
+    command.args(["-c", script]).arg(site.path("run/login.sock")).arg(site.path("run/admin.sock"));
+    command.arg(uid.to_string()).arg(site::setup::target().join("debug/totpd"));
+    command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).arg("serve");
+    command.env("LD_PRELOAD", site::setup::native("faults.so")).env("TOTPD_FAULTS", &site.faults.path);
+    site.start_as(command);
+}
+
+#[test]
+fn sockets_that_are_handed_over_are_adopted_and_left_in_place() {
+    let site = Site::without_daemon();
+    site.totpd(&["init"]).ok();
+    start_with_adopted_sockets(&site);
+    let phone = site.enroll("alice");
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+    assert_eq!(site.end(Signal::SIGTERM), Some(0));
+    assert!(site.path("run/login.sock").exists(), "the supervisor's socket was removed");
+}
+
+#[test]
+fn a_daemon_of_its_own_uid_is_believed_whoever_owns_the_sockets_folder() {
+    let site = Site::without_daemon();
+    site.totpd(&["init", "--owner", "nobody"]).ok();
+    let faults = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(&site.faults.path, faults).unwrap();
+    let nobody = Some(nix::unistd::Uid::from_raw(65534));
+    // As systemd leaves the folder without tmpfiles.d: root's. Then as it should be.
+    for owner in [None, nobody] {
+        if owner.is_some() {
+            nix::unistd::chown(&site.path("run"), owner, None).unwrap();
+        }
+        start_with_adopted_sockets_as(&site, 65534);
+        let phone = site.enroll("alice");
+        site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
+        let alice = PamHost::new(&site, "x", "alice");
+        assert_eq!(alice.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS, "{owner:?}");
+        assert!(site.log().contains("systemd-tmpfiles --create"));
+        site.totpd(&["revoke", "alice"]).ok();
+        assert_eq!(site.end(Signal::SIGTERM), Some(0));
+    }
+}
+
+#[test]
+fn a_stopping_daemon_leaves_its_successors_sockets_alone() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let code = phone.code(&site);
+    let waiting = begin(&site, local("alice")).unwrap();
+    site.faults.sync_delay_us(1_000_000);
+    let syncs = site.faults.syncs();
+    let answering = std::thread::spawn(move || waiting.answer(&code));
+    wait_until("the commit has begun", || site.faults.syncs() > syncs);
+    site.signal(Signal::SIGTERM);
+    wait_until("the sockets are gone", || !site.path("run/login.sock").exists());
+    let mut old = site.take_daemon();
+    let started = std::time::Instant::now();
+    site.start();
+    assert_eq!(answering.join().unwrap(), Ok(Verdict::Granted));
+    site.faults.sync_delay_us(0);
+    assert!(old.wait().unwrap().success(), "{:?}", started.elapsed());
+    assert_eq!(site.totpd(&["status"]).code, 0, "the successor's socket was removed");
+}
+
+#[test]
+fn under_a_supervisor_a_failed_store_ends_the_daemon_so_that_a_fresh_one_reopens_it() {
+    let site = Site::without_daemon();
+    site.totpd(&["init"]).ok();
+    start_with_adopted_sockets(&site);
+    let phone = site.enroll("alice");
+    let pid = site.daemon_pid();
+    site.faults.sync_fails(true);
+    assert!(login(&site, "alice", &phone.code(&site)).is_err());
+    // It ends by itself; until it is reaped it is a zombie, so its state is looked at.
+    wait_until("the daemon ended", || {
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
+    });
+    site.faults.sync_fails(false);
+    start_with_adopted_sockets(&site);
+    assert_eq!(login(&site, "alice", &phone.recovery_codes[0]), Ok(Verdict::Granted));
+}
+
+#[test]
+fn an_orderly_stop_finishes_what_is_in_flight() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let code = phone.code(&site);
+    let waiting = begin(&site, local("alice")).unwrap();
+    let idle = begin(&site, local("alice")).unwrap();
+    site.faults.sync_delay_us(1_000_000);
+    let syncs = site.faults.syncs();
+    let answering = std::thread::spawn(move || waiting.answer(&code));
+    wait_until("the commit has begun", || site.faults.syncs() > syncs);
+    site.signal(Signal::SIGTERM);
+    assert_eq!(answering.join().unwrap(), Ok(Verdict::Granted));
+    site.faults.sync_delay_us(0);
+    assert!(idle.answer("123456").is_err());
+    assert_eq!(site.end(Signal::SIGTERM), Some(0));
+    assert!(!site.path("run/login.sock").exists());
+}
+
+#[test]
+fn a_wrong_configuration_refuses_at_start_and_changes_nothing_at_reload() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let good = site.config();
+    site.write("etc/totpd/totpd.toml", &format!("{good}surprise = 1\n"));
+    site.signal(Signal::SIGHUP);
+    wait_until("the reload is refused", || site.log().contains("the old configuration stays in force"));
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+    // The daemon can still be asked through the sockets that the broken file names.
+    let asked = site.totpd(&["status"]).ok();
+    assert!(
+        asked.stderr.contains("only its sockets are used") && asked.stdout.contains("serves store"),
+        "{asked:?}"
+    );
+    let check = site.totpd(&["config", "check"]);
+    assert_eq!(check.code, 1);
+    assert!(check.stderr.contains("totpd.toml:4:1: unknown field `surprise`"), "{check:?}");
+    site.end(Signal::SIGTERM);
+
+    // At start it refuses on the sockets that the file still names, and serves once the file is mended.
+    let mut command = site.totpd_command();
+    command.arg("serve");
+    site.start_as(command);
+    wait_until("it refuses", || site.log().contains("refusing every login"));
+    assert!(login(&site, "alice", "123456").is_err());
+    site.write("etc/totpd/totpd.toml", &format!("{good}[login]\nprompt = \"Code, please: \"\n"));
+    site.signal(Signal::SIGHUP);
+    wait_until("it serves", || site.totpd(&["status"]).code == 0);
+    assert_eq!(begin(&site, local("alice")).unwrap().step.prompt.unwrap().text, "Code, please: ");
+}
+
+#[test]
+fn a_second_daemon_does_not_take_the_sockets_away() {
+    let site = Site::new();
+    let second = site.totpd(&["serve"]);
+    assert_eq!(second.code, 1);
+    assert!(second.stderr.contains("another totpd answers there already"), "{second:?}");
+    assert_eq!(site.totpd(&["status"]).code, 0);
+}
+
+#[test]
+fn expired_enrollments_are_swept_out_with_their_secret() {
+    let site = Site::new();
+    site.totpd(&["enroll", "bob", "--expires", "1s"]).ok();
+    site.advance(2);
+    assert_eq!(site.status("bob")["state"], "none");
+    site.end(Signal::SIGTERM);
+    site.start();
+    wait_until("it is swept", || site.events().iter().any(|e| e["event"] == "expire" && e["user"] == "bob"));
+}

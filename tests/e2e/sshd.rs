@@ -1,0 +1,97 @@
+//! A real OpenSSH server and client: key first, then the code.
+
+use site::Site;
+use site::phone::Phone;
+use site::ssh::Sshd;
+
+#[test]
+fn a_phones_code_lets_in_once_and_everything_else_is_refused() {
+    let site = Site::new();
+    let sshd = Sshd::start(&site);
+    let phone = site.enroll("alice");
+
+    let code = phone.code(&site);
+    assert!(sshd.lets_in("alice", &[&code]));
+    assert_eq!(sshd.prompts(), ["(alice@127.0.0.1) Verification code: "]);
+    assert!(!sshd.lets_in("alice", &[&code]), "a code was accepted twice");
+    assert_eq!(site.last_login()["reason"], "replayed");
+    assert!(!sshd.lets_in("alice", &[&phone.wrong_code(&site)]));
+    assert_eq!(site.last_login()["reason"], "wrong");
+    assert_eq!(site.last_login()["rhost"], "127.0.0.1");
+    assert_eq!(site.last_login()["ssh_methods"], "publickey");
+
+    // The next step's code is within the window, and is used up for its own time too.
+    let next = phone.code_at(site.now() + 30);
+    assert!(sshd.lets_in("alice", &[&next]));
+    site.next_step();
+    assert_eq!(phone.code(&site), next);
+    assert!(!sshd.lets_in("alice", &[&next]));
+}
+
+#[test]
+fn a_recovery_code_lets_in_once_and_says_how_many_are_left() {
+    let site = Site::new();
+    let sshd = Sshd::start(&site);
+    let phone = site.enroll("alice");
+    let code = phone.recovery_codes[3].to_lowercase();
+    assert!(sshd.lets_in("alice", &[&code]));
+    assert_eq!(site.last_login()["recovery_codes_left"], 9);
+    assert!(!sshd.lets_in("alice", &[&code]), "a recovery code was accepted twice");
+    assert_eq!(site.status("alice")["recovery_codes_left"], 9);
+    // A set that was replaced is worth nothing.
+    site.totpd(&["recovery-codes", "alice"]).ok();
+    assert!(!sshd.lets_in("alice", &[&phone.recovery_codes[5]]));
+    assert_eq!(site.status("alice")["recovery_codes_left"], 10);
+}
+
+#[test]
+fn unenrolled_expired_and_revoked_users_are_refused() {
+    let site = Site::new();
+    let sshd = Sshd::start(&site);
+    assert!(!sshd.lets_in("bob", &["123456"]));
+    assert_eq!(site.last_login()["reason"], "not-enrolled");
+
+    let pending = Phone::from(&site.totpd(&["enroll", "bob", "--expires", "90s", "--json"]).ok().json());
+    site.advance(91);
+    assert_eq!(site.status("bob")["state"], "none");
+    assert!(!sshd.lets_in("bob", &[&pending.code(&site)]));
+    assert!(["expired", "not-enrolled"].contains(&site.last_login()["reason"].as_str().unwrap()));
+
+    // A first code at the login itself confirms.
+    let phone = Phone::from(&site.totpd(&["enroll", "bob", "--json"]).ok().json());
+    assert!(sshd.lets_in("bob", &[&phone.code(&site)]));
+    assert_eq!(site.status("bob")["state"], "active");
+    site.next_step();
+    site.totpd(&["revoke", "bob"]).ok();
+    for answer in [&phone.code(&site), &phone.recovery_codes[0]] {
+        assert!(!sshd.lets_in("bob", &[answer]));
+    }
+    assert_eq!(site.status("bob")["state"], "none");
+}
+
+#[test]
+fn three_wrong_codes_then_the_right_one_in_one_connection() {
+    let site = Site::new();
+    let sshd = Sshd::start(&site);
+    let phone = site.enroll("alice");
+    let (wrong, right) = (phone.wrong_code(&site), phone.code(&site));
+    assert!(sshd.lets_in("alice", &[&wrong, &wrong, "not a code", &right, "never asked"]));
+    assert_eq!(sshd.prompts().len(), 4);
+    assert_eq!(site.status("alice")["failures"], 0);
+}
+
+#[test]
+fn what_sshd_is_told_of_unknown_and_known_users_is_the_same() {
+    let site = Site::new();
+    let sshd = Sshd::start(&site);
+    let phone = site.enroll("alice");
+    let refusals: Vec<_> = [("alice", phone.wrong_code(&site)), ("bob", "123456".to_owned())]
+        .iter()
+        .map(|(user, code)| {
+            let finished = sshd.login(user, &[code]);
+            let prompts: Vec<_> = sshd.prompts().iter().map(|p| p.replace(user, "USER")).collect();
+            (finished.code, finished.stdout, finished.stderr.replace(user, "USER"), prompts)
+        })
+        .collect();
+    assert_eq!(refusals[0], refusals[1]);
+}

@@ -1,0 +1,105 @@
+//! A real sudo under a pty: password first, then the code.
+
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
+use rexpect::session::{PtySession, spawn_command};
+use site::Site;
+use site::setup::PASSWORD;
+use std::time::Instant;
+
+/// How a sudo ended: its exit status and what it printed after the last prompt.
+fn end(mut sudo: PtySession) -> (i32, String) {
+    let output = sudo.exp_eof().unwrap();
+    match sudo.process_mut().wait().unwrap() {
+        WaitStatus::Exited(_, code) => (code, output),
+        other => panic!("{other:?}: {output}"),
+    }
+}
+
+fn service(site: &Site) {
+    site.service(
+        "sudo",
+        &format!(
+            "auth required pam_unix.so nodelay\nauth required {}\naccount required pam_permit.so\nsession required pam_permit.so\n",
+            site.pam_line("nodelay timeout=2")
+        ),
+    );
+}
+
+fn sudo(site: &Site) -> PtySession {
+    let mut command = site.command_as("alice", "/usr/bin/sudo");
+    command.args(["-k", "id", "-u"]);
+    let mut session = spawn_command(command, Some(20_000)).unwrap();
+    session.exp_string("password for alice: ").unwrap();
+    session
+}
+
+/// One sudo with password and code.
+fn with_code(site: &Site, code: &str) -> bool {
+    let mut session = sudo(site);
+    session.send_line(PASSWORD).unwrap();
+    session.exp_string("Verification code: ").unwrap();
+    session.send_line(code).unwrap();
+    // A refusal asks for the password again; the end of the input ends it.
+    let (_, found) = session.exp_regex("(\r\n0\r\n|Sorry, try again)").unwrap();
+    let granted = found.trim() == "0";
+    if granted {
+        assert_eq!(end(session).0, 0);
+    }
+    granted
+}
+
+#[test]
+fn a_code_lets_in_once_and_wrong_and_recovery_codes_are_told_apart() {
+    let site = Site::new();
+    service(&site);
+    let phone = site.enroll("alice");
+    let code = phone.code(&site);
+    assert!(with_code(&site, &code));
+    assert_eq!(site.last_login()["class"], "local");
+    assert!(!with_code(&site, &code), "a code was accepted twice");
+    assert!(!with_code(&site, &phone.wrong_code(&site)));
+    assert!(with_code(&site, &phone.recovery_codes[0]));
+    assert!(!with_code(&site, &phone.recovery_codes[0]), "a recovery code was accepted twice");
+}
+
+#[test]
+fn a_wrong_password_with_a_right_code_is_refused() {
+    let site = Site::new();
+    service(&site);
+    let phone = site.enroll("alice");
+    let mut session = sudo(&site);
+    session.send_line("wrong").unwrap();
+    // `required`: the code is asked for all the same, so the prompt tells nothing about the password.
+    session.exp_string("Verification code: ").unwrap();
+    session.send_line(&phone.code(&site)).unwrap();
+    session.exp_string("Sorry, try again").unwrap();
+}
+
+#[test]
+fn with_the_daemon_stopped_it_refuses_within_the_deadline() {
+    let site = Site::new();
+    service(&site);
+    site.enroll("alice");
+    // Alive but stopped: connects, and never answers.
+    site.signal(Signal::SIGSTOP);
+    let start = Instant::now();
+    let mut session = sudo(&site);
+    session.send_line(PASSWORD).unwrap();
+    let (code, output) = end(session);
+    site.signal(Signal::SIGCONT);
+    assert_eq!(code, 1, "{output}");
+    assert!(start.elapsed().as_secs() < 8, "{:?}", start.elapsed());
+    // Ended: nobody listens. sudo may ask for the password again; it never gets through.
+    site.end(Signal::SIGTERM);
+    let mut session = sudo(&site);
+    for _ in 0..3 {
+        session.send_line(PASSWORD).unwrap();
+        let (before, found) = session.exp_regex("(password for alice: |[0-9] incorrect)").unwrap();
+        assert!(!before.contains("\r\n0\r\n"), "{before}{found}");
+        if found.contains("incorrect") {
+            break;
+        }
+    }
+    assert_eq!(end(session).0, 1);
+}

@@ -1,0 +1,86 @@
+/* A PAM host: pamhost [-c CONFDIR] [-r RHOST] [-R RUSER] [-t TTY] [-s] [-m MODE] SERVICE USER OP...
+ * Answers come from stdin, a line each. MODE: lines (default), null (success without a response), error,
+ * again, noarray. Prints what it is shown and asked, and for each OP its return code: "authenticate=7".
+ * -s sets PAM_SILENT. */
+#include <security/pam_appl.h>
+#include <security/_pam_types.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *mode = "lines";
+
+static int converse(int count, const struct pam_message **messages, struct pam_response **out, void *data) {
+    (void)data;
+    struct pam_response *responses = calloc(count, sizeof *responses);
+    for (int i = 0; i < count; i++) {
+        int style = messages[i]->msg_style;
+        int asks = style == PAM_PROMPT_ECHO_OFF || style == PAM_PROMPT_ECHO_ON;
+        printf("%s: %s\n", asks ? "prompt" : style == PAM_ERROR_MSG ? "error" : "info", messages[i]->msg);
+        fflush(stdout);
+        if (!asks) continue;
+        if (!strcmp(mode, "error") || !strcmp(mode, "again")) {
+            free(responses);
+            return !strcmp(mode, "again") ? PAM_CONV_AGAIN : PAM_CONV_ERR;
+        }
+        if (!strcmp(mode, "noarray")) {
+            free(responses);
+            *out = NULL;
+            return PAM_SUCCESS;
+        }
+        char *line = NULL;
+        size_t size = 0;
+        ssize_t length = !strcmp(mode, "null") ? -1 : getline(&line, &size, stdin);
+        if (length < 0) {
+            free(line);
+            line = NULL;
+        } else if (length > 0 && line[length - 1] == '\n') {
+            line[length - 1] = 0;
+        }
+        responses[i].resp = line;
+    }
+    *out = responses;
+    return PAM_SUCCESS;
+}
+
+int main(int argc, char **argv) {
+    const char *confdir = NULL, *rhost = NULL, *ruser = NULL, *tty = NULL;
+    int flags = 0, option;
+    while ((option = getopt(argc, argv, "+c:r:R:t:sm:")) != -1) {
+        switch (option) {
+        case 'c': confdir = optarg; break;
+        case 'r': rhost = optarg; break;
+        case 'R': ruser = optarg; break;
+        case 't': tty = optarg; break;
+        case 's': flags = PAM_SILENT; break;
+        case 'm': mode = optarg; break;
+        default: return 2;
+        }
+    }
+    if (argc - optind < 3) return 2;
+    struct pam_conv conv = {converse, NULL};
+    pam_handle_t *pamh = NULL;
+    int code = confdir ? pam_start_confdir(argv[optind], argv[optind + 1], &conv, confdir, &pamh)
+                       : pam_start(argv[optind], argv[optind + 1], &conv, &pamh);
+    if (code != PAM_SUCCESS) {
+        printf("start=%d\n", code);
+        return 3;
+    }
+    if (rhost) pam_set_item(pamh, PAM_RHOST, rhost);
+    if (ruser) pam_set_item(pamh, PAM_RUSER, ruser);
+    if (tty) pam_set_item(pamh, PAM_TTY, tty);
+    for (int i = optind + 2; i < argc; i++) {
+        const char *op = argv[i];
+        if (!strcmp(op, "authenticate")) code = pam_authenticate(pamh, flags);
+        else if (!strcmp(op, "setcred")) code = pam_setcred(pamh, flags | PAM_ESTABLISH_CRED);
+        else if (!strcmp(op, "acct_mgmt")) code = pam_acct_mgmt(pamh, flags);
+        else if (!strcmp(op, "open_session")) code = pam_open_session(pamh, flags);
+        else if (!strcmp(op, "close_session")) code = pam_close_session(pamh, flags);
+        else if (!strcmp(op, "chauthtok")) code = pam_chauthtok(pamh, flags);
+        else return 2;
+        printf("%s=%d\n", op, code);
+    }
+    pam_end(pamh, code);
+    return 0;
+}

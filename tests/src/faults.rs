@@ -1,0 +1,58 @@
+//! The preload's control page: a clock that is moved, syncs that are delayed, failed and counted.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// The control file; see `native/faults.c`.
+#[derive(Debug)]
+pub struct Faults {
+    file: File,
+    /// For `TOTPD_FAULTS`.
+    pub path: PathBuf,
+}
+
+impl Faults {
+    /// A control file without faults in `folder`.
+    pub fn new(folder: &Path) -> Self {
+        let path = folder.join("faults");
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+        file.write_all_at(&[0; 32], 0).unwrap();
+        Self { file, path }
+    }
+
+    fn set(&self, word: u64, value: i64) {
+        self.file.write_all_at(&value.to_ne_bytes(), word * 8).unwrap();
+    }
+
+    fn get(&self, word: u64) -> i64 {
+        let mut bytes = [0; 8];
+        self.file.read_exact_at(&mut bytes, word * 8).unwrap();
+        i64::from_ne_bytes(bytes)
+    }
+
+    /// Moves the daemon's wall clock to `seconds` after the real one.
+    pub fn clock_offset(&self, seconds: i64) {
+        self.set(0, seconds);
+    }
+
+    /// How far it is moved.
+    pub fn offset(&self) -> i64 {
+        self.get(0)
+    }
+
+    /// Makes every sync take this long.
+    pub fn sync_delay_us(&self, micros: i64) {
+        self.set(1, micros);
+    }
+
+    /// Makes every sync fail, or work again.
+    pub fn sync_fails(&self, fails: bool) {
+        self.set(2, fails.into());
+    }
+
+    /// Syncs until now.
+    pub fn syncs(&self) -> i64 {
+        self.get(3)
+    }
+}

@@ -1,0 +1,21 @@
+//! A site of its own for each test: users, PAM services, a log, sshd and a daemon in a mount namespace.
+//! Nothing on the host is changed. Needs root (`make test` sees to it).
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on fails"
+)]
+
+pub mod faults;
+pub mod pamhost;
+pub mod peer;
+pub mod phone;
+pub mod run;
+pub mod setup;
+pub mod ssh;
+
+pub use faults::Faults;
+pub use run::{Finished, Running};
+pub use setup::Site;

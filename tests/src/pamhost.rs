@@ -1,0 +1,83 @@
+//! Calling the module through libpam, by the helper in `native/pamhost.c`.
+
+use crate::Site;
+use crate::run::{Finished, Running, run};
+use crate::setup::native;
+use std::process::Command;
+
+/// `PAM_SUCCESS` and its kin (`security/_pam_types.h`).
+pub mod code {
+    #![expect(missing_docs, reason = "the names are Linux-PAM's")]
+    pub const SUCCESS: i32 = 0;
+    pub const SERVICE_ERR: i32 = 3;
+    pub const SYSTEM_ERR: i32 = 4;
+    pub const PERM_DENIED: i32 = 6;
+    pub const AUTH_ERR: i32 = 7;
+    pub const AUTHINFO_UNAVAIL: i32 = 9;
+    pub const MAXTRIES: i32 = 11;
+    pub const CONV_ERR: i32 = 19;
+    pub const IGNORE: i32 = 25;
+    pub const MODULE_UNKNOWN: i32 = 28;
+}
+
+/// A call of libpam in a site.
+#[derive(Debug)]
+pub struct PamHost<'a> {
+    site: &'a Site,
+    options: Vec<String>,
+    service: String,
+    user: String,
+    run_as: Option<String>,
+}
+
+impl<'a> PamHost<'a> {
+    /// For `user` of `service`.
+    pub fn new(site: &'a Site, service: &str, user: &str) -> Self {
+        Self { site, options: vec![], service: service.into(), user: user.into(), run_as: None }
+    }
+
+    /// With an option of the helper.
+    #[must_use]
+    pub fn option(mut self, words: &[&str]) -> Self {
+        self.options.extend(words.iter().map(|w| (*w).to_owned()));
+        self
+    }
+
+    /// In a process of this user.
+    #[must_use]
+    pub fn run_as(mut self, user: &str) -> Self {
+        self.run_as = Some(user.into());
+        self
+    }
+
+    fn command(&self, operations: &[&str]) -> Command {
+        let helper = native("pamhost");
+        let mut command = match &self.run_as {
+            Some(user) => self.site.command_as(user, helper),
+            None => self.site.command(helper),
+        };
+        command.args(&self.options).args([&self.service, &self.user]).args(operations);
+        command
+    }
+
+    /// Starts it, to be answered later.
+    pub fn start(&self) -> Running {
+        Running::start(self.command(&["authenticate"]))
+    }
+
+    /// Runs `operations` with these answers.
+    pub fn run(&self, operations: &[&str], answers: &str) -> Finished {
+        run(self.command(operations), answers)
+    }
+
+    /// `pam_authenticate` with these answers; its return code.
+    pub fn authenticate(&self, answers: &str) -> i32 {
+        result(&self.run(&["authenticate"], answers), "authenticate")
+    }
+}
+
+/// The return code that the helper printed for an operation.
+pub fn result(finished: &Finished, operation: &str) -> i32 {
+    let line = finished.stdout.lines().find_map(|line| line.strip_prefix(&format!("{operation}=")));
+    line.and_then(|code| code.parse().ok()).unwrap_or_else(|| unreachable!("no result: {finished:?}"))
+}

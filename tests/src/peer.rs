@@ -1,0 +1,83 @@
+//! Speaking to the daemon directly, as a root peer that runs many attempts at once.
+
+use crate::Site;
+use std::time::{Duration, Instant};
+use totp_wire::login::{Answer, Attempt, Begin, Step, Verdict};
+use totp_wire::{CallError, Client, SecretText, Trust};
+
+/// An attempt that waits for its code.
+#[derive(Debug)]
+pub struct Waiting {
+    client: Client,
+    /// What it was asked.
+    pub step: Step,
+}
+
+/// Begins an attempt.
+///
+/// # Errors
+/// What the daemon answered.
+pub fn begin(site: &Site, attempt: Attempt) -> Result<Waiting, CallError> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut client = Client::connect(&site.path("run/login.sock"), Trust::RootOrFolderOwner, deadline)?;
+    let step = client.call(&Begin { attempt, remaining_ms: Some(20_000) }, deadline)?.step;
+    Ok(Waiting { client, step })
+}
+
+/// An attempt of a local root program for `user`.
+pub fn local(user: &str) -> Attempt {
+    Attempt { user: user.into(), service: Some("sudo".into()), ..Attempt::default() }
+}
+
+/// An attempt of sshd for `user` from `rhost`.
+pub fn from_host(user: &str, rhost: &str) -> Attempt {
+    Attempt { service: Some("sshd".into()), rhost: Some(rhost.into()), ..local(user) }
+}
+
+impl Waiting {
+    /// Answers; within `time`.
+    ///
+    /// # Errors
+    /// What the daemon answered, or did not.
+    pub fn answer_within(mut self, code: &str, time: Duration) -> Result<Verdict, CallError> {
+        let millis = u64::try_from(time.as_millis()).unwrap();
+        self.send(code, millis, Instant::now() + time)
+    }
+
+    /// Answers, and says that this many milliseconds are left; waits longer.
+    ///
+    /// # Errors
+    /// What the daemon answered.
+    pub fn answer_saying(mut self, code: &str, millis: u64) -> Result<Verdict, CallError> {
+        self.send(code, millis, Instant::now() + Duration::from_secs(20))
+    }
+
+    /// Sends the answer and hangs up without waiting for the reply.
+    pub fn send_and_leave(mut self, code: &str) {
+        let left = self.send(code, 20_000, Instant::now() + Duration::from_millis(100));
+        assert_eq!(left, Err(CallError::TimedOut));
+    }
+
+    fn send(&mut self, code: &str, millis: u64, deadline: Instant) -> Result<Verdict, CallError> {
+        let text = Some(SecretText::from(code.to_owned()));
+        let answer = Answer { text, unusable: None, remaining_ms: Some(millis) };
+        let step = self.client.call(&answer, deadline)?.step;
+        Ok(step.verdict.expect("one try is one verdict"))
+    }
+
+    /// Answers with patience.
+    ///
+    /// # Errors
+    /// As [`Waiting::answer_within`].
+    pub fn answer(self, code: &str) -> Result<Verdict, CallError> {
+        self.answer_within(code, Duration::from_secs(20))
+    }
+}
+
+/// A whole attempt of a local root program.
+///
+/// # Errors
+/// What the daemon answered.
+pub fn login(site: &Site, user: &str, code: &str) -> Result<Verdict, CallError> {
+    begin(site, local(user))?.answer(code)
+}
