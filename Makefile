@@ -1,0 +1,41 @@
+# `make run` shows it, `make test` proves it; both install what they need first.
+.PHONY: run test bench build install
+
+ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo env "PATH=$$PATH" "HOME=$$HOME")
+
+run:
+	@scripts/bootstrap.sh run
+	@cargo build --quiet --release -p totpd -p pam_totp
+	@scripts/run.sh
+
+# Everything CI runs, the quickest to fail first.
+test:
+	scripts/bootstrap.sh
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --quiet
+	cargo deny --log-level error check bans licenses sources
+	scripts/check-module.sh
+	scripts/check-units.sh
+	scripts/check-docs.sh
+	cargo build -p totpd -p pam_totp
+	cargo build -p pam_totp --features fault_injection --target-dir target/fault_injection
+	cargo test --workspace --doc --quiet
+	$(ROOT) cargo nextest run --workspace --no-fail-fast
+
+bench:
+	scripts/bootstrap.sh bench
+	cargo build --release -p totpd -p pam_totp
+	$(ROOT) bench/run.sh
+
+build:
+	cargo build --release -p totpd -p pam_totp
+
+# By hand, until packages exist: README.md, "Installing it on a host".
+MODULE_DIR ?= /lib/$(shell gcc -print-multiarch)/security
+install:
+	install -D -m 0755 target/release/totpd $(DESTDIR)/usr/bin/totpd
+	install -D -m 0644 target/release/libpam_totp.so $(DESTDIR)$(MODULE_DIR)/pam_totp.so
+	install -D -m 0644 -t $(DESTDIR)/usr/lib/systemd/system config/systemd/totpd.service config/systemd/totpd.socket
+	install -D -m 0644 config/sysusers.d/totpd.conf $(DESTDIR)/usr/lib/sysusers.d/totpd.conf
+	install -D -m 0644 config/tmpfiles.d/totpd.conf $(DESTDIR)/usr/lib/tmpfiles.d/totpd.conf

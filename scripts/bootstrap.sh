@@ -1,0 +1,36 @@
+#!/bin/sh
+# Installs what building and testing need and a machine with only a Rust toolchain lacks. Does nothing for
+# what is there. Debian and its kin.
+set -eu
+cd "$(dirname "$0")/.."
+
+packages="gcc libc6-dev libpam0g-dev libpam-modules make openssh-server openssh-client sudo util-linux \
+procps python3 python3-venv oathtool zbar-tools librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper \
+binutils systemd tmux"
+[ "${1:-}" = bench ] && packages="$packages libpam-google-authenticator libpam-oath"
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+missing=
+for package in $packages; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+    echo "installing:$missing"
+    as_root apt-get update -q
+    # shellcheck disable=SC2086 # a list of words
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+fi
+
+[ "${1:-}" = run ] && exit 0
+
+# A Varlink client that is not ours, for the test that speaks to the running daemon.
+if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import varlink' 2>/dev/null; then
+    python3 -m venv .venv
+    .venv/bin/pip install --quiet --disable-pip-version-check varlink==31.0.0
+fi
+
+command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
+command -v cargo-deny >/dev/null || cargo install --locked cargo-deny --version 0.20.2
+cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt

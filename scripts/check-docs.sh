@@ -1,0 +1,26 @@
+#!/bin/sh
+# Documents say what the code says.
+set -eu
+cd "$(dirname "$0")/.."
+fail() { echo "check-docs: $1" >&2; exit 1; }
+
+# The chance of guessing in ARCHITECTURE.md is what the engine's simulation prints.
+cargo run --quiet -p totp_core --example guessing > target/guessing
+while IFS= read -r line; do
+    grep -qF -- "$line" ARCHITECTURE.md || fail "ARCHITECTURE.md lacks the simulation's line: $line"
+done < target/guessing
+
+# Every test that ARCHITECTURE.md and past-failures.md name exists.
+for test in $(grep -oh '`[a-z_0-9:]*::[a-z_0-9]*`' ARCHITECTURE.md docs/past-failures.md | tr -d '`' | sort -u); do
+    name=${test##*::}
+    grep -rqE "fn $name\b" --include='*.rs' totp_core totp_wire pam_totp totpd tests || fail "there is no $test"
+done
+
+# Every argument of the module and every command is in the README.
+for word in socket= timeout= tries= server_uid= first_factor=passed use_first_pass try_first_pass forward_pass nodelay debug; do
+    grep -qF "\`$word" README.md || fail "README.md lacks the argument $word"
+done
+for command in init serve enroll confirm verify status list revoke unlock recovery-codes "config check"; do
+    grep -qF "totpd $command" README.md || fail "README.md lacks totpd $command"
+done
+echo "documents: true"
