@@ -10,7 +10,7 @@ run:
 
 # Everything CI runs, the quickest to fail first.
 test:
-	scripts/bootstrap.sh
+	scripts/bootstrap.sh test
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --quiet
@@ -29,6 +29,7 @@ bench:
 	$(ROOT) bench/run.sh
 
 build:
+	@scripts/bootstrap.sh build
 	cargo build --release -p totpd -p pam_totp
 
 # By hand, until packages exist: README.md, "Installing it on a host".

@@ -1,13 +1,19 @@
 #!/bin/sh
-# Installs what building and testing need and a machine with only a Rust toolchain lacks. Does nothing for
-# what is there. Debian and its kin.
+# Installs what a machine with only a Rust toolchain lacks: bootstrap.sh build | run | test | bench. Each asks
+# for no more than it needs (nobody gets an SSH server for a demonstration), and nothing is done for what is
+# there. Debian and its kin.
 set -eu
 cd "$(dirname "$0")/.."
 
-packages="gcc libc6-dev libpam0g-dev libpam-modules make openssh-server openssh-client sudo util-linux \
-procps python3 python3-venv oathtool zbar-tools librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper \
-binutils systemd tmux"
-[ "${1:-}" = bench ] && packages="$packages libpam-google-authenticator libpam-oath"
+packages="gcc libc6-dev libpam0g-dev make"
+case "${1:-test}" in
+    build) ;;
+    run) packages="$packages libpam-modules pamtester libpam-wrapper oathtool" ;;
+    test) packages="$packages libpam-modules openssh-server openssh-client sudo util-linux procps python3 \
+python3-venv oathtool zbar-tools librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper binutils systemd" ;;
+    bench) packages="$packages libpam-modules util-linux procps python3 oathtool libpam-google-authenticator libpam-oath" ;;
+    *) echo "bootstrap.sh: build, run, test or bench" >&2; exit 2 ;;
+esac
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
@@ -22,7 +28,7 @@ if [ -n "$missing" ]; then
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
 fi
 
-[ "${1:-}" = run ] && exit 0
+[ "${1:-test}" = test ] || exit 0
 
 # A Varlink client that is not ours, for the test that speaks to the running daemon.
 if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import varlink' 2>/dev/null; then
