@@ -45,11 +45,11 @@ impl Sqlite {
     /// # Errors
     /// [`OpenError`]: one sentence that says what to look at.
     pub fn open(state_dir: &Path, sealer: &Sealer, keep_events: u64) -> Result<Self, OpenError> {
-        let writer = open::writer(state_dir, sealer)?;
+        let (writer, mine) = open::writer(state_dir, sealer)?;
         let readers = Readers::start(state_dir)?;
         let poison = Poison::default();
         let (jobs, queue) = tokio::sync::mpsc::channel(QUEUE);
-        let writer = writer::Writer::new(writer, state_dir, keep_events, Arc::clone(&poison))?;
+        let writer = writer::Writer::new(writer, mine, state_dir, keep_events, Arc::clone(&poison))?;
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run(queue))

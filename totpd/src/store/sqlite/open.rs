@@ -1,12 +1,14 @@
 //! Making a database, and opening one: never amnesia. `create` alone makes files; opening refuses anything
 //! that is missing, empty, damaged, newer, or another store's.
 
+use crate::entropy::Kernel;
 use crate::seal::Sealer;
 use refinery::embed_migrations;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use totp_core::random;
 
 embed_migrations!("src/store/sqlite/migrations");
 
@@ -14,7 +16,7 @@ embed_migrations!("src/store/sqlite/migrations");
 const APPLICATION_ID: i32 = 0x746f_7470;
 /// `meta.state` of a file that holds everything, with or without a log.
 const COMPLETE: &str = "complete";
-/// `meta.state` of a file that is worth nothing without its log.
+/// `meta.state` of a file that is worth nothing without its log; followed by whose it is.
 const IN_USE: &str = "in-use";
 /// Bytes of the log, and of free pages in the file, that exist before the disk is full.
 const WORKING_SIZE: i64 = 4 * 1024 * 1024;
@@ -99,12 +101,13 @@ pub fn create(state_dir: &Path, sealer: &Sealer) -> Result<(), OpenError> {
     for (key, value) in [("store_id", sealer.store_id()), ("key_check", &check)] {
         db.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", params![key, value]).map_err(failed)?;
     }
-    close(&db).map_err(failed)
+    mark(&db, COMPLETE).and_then(|()| checkpoint(&db)).map_err(failed)
 }
 
-/// Marks the file as complete without its log, and makes it so.
-pub(super) fn close(db: &Connection) -> rusqlite::Result<()> {
-    mark(db, COMPLETE)?;
+/// Marks the file as complete without its log, and makes it so; unless another process has opened it since,
+/// whose log it now needs.
+pub(super) fn close(db: &Connection, mine: &str) -> rusqlite::Result<()> {
+    db.execute("UPDATE meta SET value = ?1 WHERE key = 'state' AND value = ?2", params![COMPLETE, mine])?;
     checkpoint(db)
 }
 
@@ -122,8 +125,8 @@ fn is_ours(file: &Path) -> bool {
     read.is_ok() && magic == b"SQLite format 3\0" && rest.get(52..56) == Some(&APPLICATION_ID.to_be_bytes())
 }
 
-/// The connection of the writer, after every check.
-pub(super) fn writer(state_dir: &Path, sealer: &Sealer) -> Result<Connection, OpenError> {
+/// The connection of the writer, after every check, and the mark by which it holds the file.
+pub(super) fn writer(state_dir: &Path, sealer: &Sealer) -> Result<(Connection, String), OpenError> {
     let file = database_file(state_dir);
     let name = file.display().to_string();
     let metadata = std::fs::metadata(&file).map_err(|error| match error.kind() {
@@ -162,10 +165,13 @@ pub(super) fn writer(state_dir: &Path, sealer: &Sealer) -> Result<Connection, Op
         return Err(OpenError::LogMissing(name));
     }
     // From here on the log belongs to the file: that is written where a lost log cannot take it along.
-    let marked = mark(&db, IN_USE).and_then(|()| checkpoint(&db));
+    let token: [u8; 8] =
+        random::bytes(&mut Kernel).map_err(|e| OpenError::Sqlite(name.clone(), e.to_string()))?;
+    let mine = format!("{IN_USE} {:016x}", u64::from_be_bytes(token));
+    let marked = mark(&db, &mine).and_then(|()| checkpoint(&db));
     match marked {
         Err(error) if error.sqlite_error_code() != Some(ErrorCode::DiskFull) => Err(failed(error)),
-        _ => Ok(db),
+        _ => Ok((db, mine)),
     }
 }
 

@@ -103,6 +103,20 @@ async fn history_is_kept_to_its_bound() {
 }
 
 #[test]
+fn an_older_daemon_that_closes_does_not_call_complete_what_a_newer_one_uses() {
+    let fixture = Fixture::new();
+    let state = || {
+        let db = rusqlite::Connection::open(database_file(fixture.folder.path())).unwrap();
+        db.query_row("SELECT value FROM meta WHERE key = 'state'", [], |r| r.get::<_, String>(0)).unwrap()
+    };
+    let (older, newer) = (fixture.open(), fixture.open());
+    drop(older);
+    assert!(state().starts_with("in-use "), "{}", state());
+    drop(newer);
+    assert_eq!(state(), "complete");
+}
+
+#[test]
 fn room_is_made_ahead_and_kept_over_a_restart() {
     let fixture = Fixture::new();
     let size = |file: &str| std::fs::metadata(fixture.folder.path().join(file)).unwrap().len();

@@ -24,6 +24,8 @@ const ENROLL_ROOM: u64 = 1024 * 1024;
 
 pub(super) struct Writer {
     db: Connection,
+    /// The mark by which this process holds the file.
+    mine: String,
     state_dir: PathBuf,
     keep_events: u64,
     poison: Poison,
@@ -48,6 +50,7 @@ type Done = Result<Committed, CommitError>;
 impl Writer {
     pub(super) fn new(
         db: Connection,
+        mine: String,
         state_dir: &Path,
         keep_events: u64,
         poison: Poison,
@@ -61,6 +64,7 @@ impl Writer {
         }
         Ok(Self {
             db,
+            mine,
             state_dir: state_dir.to_owned(),
             keep_events,
             poison,
@@ -81,7 +85,7 @@ impl Writer {
         }
         // A store that is not believed any more is left as it is: the next process reads its log.
         if self.poison.get().is_none() {
-            self.note(open::close(&self.db));
+            self.note(open::close(&self.db, &self.mine));
         }
     }
 
