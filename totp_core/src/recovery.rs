@@ -82,14 +82,23 @@ impl RecoverySet {
     /// # Errors
     /// When the random source fails.
     pub fn generate(random: &mut impl Random) -> Result<(Self, Vec<RecoveryCode>), RandomFailed> {
-        let key = Zeroizing::new(random::bytes(random)?);
         let mut codes = Vec::with_capacity(CODES);
         for _ in 0..CODES {
             codes.push(RecoveryCode(Zeroizing::new(random::bytes(random)?)));
         }
-        let mut set = Self { key, hashes: Vec::with_capacity(CODES) };
+        Ok((Self::of(&codes, random)?, codes))
+    }
+
+    /// A set of one code.
+    pub(crate) fn single(random: &mut impl Random) -> Result<(Self, RecoveryCode), RandomFailed> {
+        let code = RecoveryCode(Zeroizing::new(random::bytes(random)?));
+        Ok((Self::of(std::slice::from_ref(&code), random)?, code))
+    }
+
+    fn of(codes: &[RecoveryCode], random: &mut impl Random) -> Result<Self, RandomFailed> {
+        let mut set = Self { key: Zeroizing::new(random::bytes(random)?), hashes: Vec::new() };
         set.hashes = codes.iter().map(|code| set.hash(code)).collect();
-        Ok((set, codes))
+        Ok(set)
     }
 
     /// How many codes are unspent.

@@ -85,7 +85,7 @@ fn the_login_interface_is_what_the_types_say() {
     let step = |style, accept, verdict| StepReply {
         step: Step {
             id: "1".into(),
-            messages: vec![Message { style, text: "x".into() }],
+            messages: vec![Message { style, text: secret() }],
             prompt: Some(Prompt { text: "x".into(), echo: false, accept, max_len: 64, digits: 6 }),
             verdict: Some(verdict),
         },
@@ -107,6 +107,7 @@ fn the_login_interface_is_what_the_types_say() {
         first_factor: Some(true),
         combined: Some(false),
         tries: Some(1),
+        unasked: Some(true),
     };
     check_method(&idl, &[Begin { attempt, remaining_ms: Some(1) }], &replies);
     let answers = [Unfit::Empty, Unfit::Shape, Unfit::HostJunk].map(|unusable| Answer {

@@ -18,6 +18,7 @@ pub mod entropy;
 pub mod init;
 pub mod key;
 pub mod logging;
+pub mod qr;
 pub mod seal;
 pub mod serve;
 pub mod store;

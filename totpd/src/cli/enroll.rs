@@ -3,8 +3,9 @@
 use super::args::{Enroll, QrForm};
 use super::daemon::admin_call;
 use super::out::{Exit, Failed, Out, color, failed};
-use super::{Context, qr, verify};
+use super::{Context, verify};
 use crate::clock::rfc3339;
+use crate::qr;
 use serde_json::json;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -52,7 +53,7 @@ pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), Failed> {
         QrForm::Svg(file) => write_secret(out, file, qr::svg(uri).map_err(picture)?.as_bytes())?,
         QrForm::None => {}
     }
-    out.line(format!("Or type this key:  {}", grouped(enrolled.secret.reveal())))?;
+    out.line(format!("Or type this key:  {}", &*qr::grouped(enrolled.secret.reveal())))?;
     out.line(format!("Or open this link: {uri}\n"))?;
     show_recovery_codes(out, &enrolled.recovery_codes)?;
     out.line(format!("\nThe enrollment waits for its first code until {expires_at}."))?;
@@ -83,18 +84,6 @@ fn show_recovery_codes(out: Out, codes: &[SecretText]) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The key in groups of four, as people read it out.
-fn grouped(secret: &str) -> String {
-    let mut out = String::with_capacity(secret.len() * 5 / 4);
-    for (i, symbol) in secret.chars().enumerate() {
-        if i > 0 && i % 4 == 0 {
-            out.push(' ');
-        }
-        out.push(symbol);
-    }
-    out
-}
-
 /// A file that holds the secret: for nobody else, and never through a link or over another file.
 fn write_secret(out: Out, path: &Path, content: &[u8]) -> Result<(), Failed> {
     let written = std::fs::OpenOptions::new()
@@ -110,12 +99,4 @@ fn write_secret(out: Out, path: &Path, content: &[u8]) -> Result<(), Failed> {
         )
     })?;
     out.line(format!("The QR code is in {}: it holds the secret, delete it after use.\n", path.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_key_is_shown_in_groups_of_four() {
-        assert_eq!(super::grouped("ABCDEFGHIJ"), "ABCD EFGH IJ");
-    }
 }

@@ -4,7 +4,6 @@ pub mod args;
 mod daemon;
 mod enroll;
 mod out;
-pub mod qr;
 mod users;
 mod verify;
 

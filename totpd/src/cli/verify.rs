@@ -86,7 +86,7 @@ fn why_refused(reply: &admin::ConfirmReply) -> String {
 }
 
 fn texts(step: &Step) -> Vec<&str> {
-    step.messages.iter().map(|message| message.text.as_str()).collect()
+    step.messages.iter().map(|message| message.text.reveal()).collect()
 }
 
 /// One line, from the terminal with a question, or from standard input without.

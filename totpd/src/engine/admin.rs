@@ -140,7 +140,7 @@ impl Engine {
             // in a class of their own, so that an administrator's typing locks nobody's sudo.
             let old = account.active.take();
             let input = Typed::parse(code);
-            let attempt = Attempt { origin: Origin::Client("confirm".to_owned()), input };
+            let attempt = Attempt::plain(Origin::Client("confirm".to_owned()), input);
             let judgement = judge(account, &attempt, now, &self.rules);
             let mut event = Event::new("confirm", user.as_str(), now, from.clone());
             event.totp_id = Some(pending.id.clone());
