@@ -123,7 +123,7 @@ impl Engine {
         }
     }
 
-    fn asking(&self, mut asker: Asker, decision: &Decision, now: Time) -> Asking {
+    pub(super) fn asking(&self, mut asker: Asker, decision: &Decision, now: Time) -> Asking {
         let target = (decision.subject != asker.user).then(|| asker.user.clone());
         if target.is_some() {
             // The caller himself types his own code: a local root program says who he is.
@@ -166,7 +166,7 @@ impl Engine {
     }
 
     /// What enforcement would do now, and why it would refuse.
-    async fn would(
+    pub(super) async fn would(
         &self,
         asking: &Asking,
         action: Action,

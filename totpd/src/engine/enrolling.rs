@@ -1,19 +1,20 @@
 //! The steps of an enrollment inside a login, as far as they touch clock and store. Nothing is stored before
 //! the last answer.
 
+use super::admin::account_of;
 use super::admit::Asking;
+use super::change::AdminError;
 use super::login::Grant;
 use super::{Engine, Failure, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
-use crate::entropy::Kernel;
 use crate::store::{Change, CommitError, Ticket, Write};
 use std::sync::Arc;
 use totp_core::enrolling::{Enrolling, Finished, Noted};
 use totp_core::judge::Input;
 use totp_core::news::News;
 use totp_core::otpauth::OtpAuth;
-use totp_core::{Account, Reason, Time, UserName};
+use totp_core::{Reason, Time, UserName};
 
 impl Engine {
     /// What the phone is told.
@@ -102,14 +103,19 @@ impl Engine {
                     }
                 },
             };
-            let mut account = account_for(opened, &name, uid, now)?;
-            let remember = asking.remember.as_ref();
-            let verified = match finished.activate(&mut account, &asker.origin, remember, now) {
-                Ok(verified) => verified,
-                Err(reason) => {
+            let mut slot = opened;
+            let activated = match account_of(&mut slot, &name, uid, now) {
+                Ok(account) => finished.activate(account, &asker.origin, asking.remember.as_ref(), now),
+                Err(AdminError::UidChanged { .. }) => Err(Reason::Raced),
+                Err(_) => return Err(Failure::Busy),
+            };
+            let (verified, account) = match (activated, slot) {
+                (Ok(verified), Some(account)) => (verified, account),
+                (Err(reason), _) => {
                     self.refused(asking, reason, now, ticket).await?;
                     return Ok(None);
                 }
+                (Ok(_), None) => return Err(Failure::Busy),
             };
             let mut event = asking.event_at(now);
             event.outcome = "granted";
@@ -151,17 +157,5 @@ impl Engine {
         self.store.commit(change, Arc::clone(ticket)).await?;
         event.log();
         Ok(())
-    }
-}
-
-/// The account that there is, or a new one. One of another uid is somebody else's: of it only the place in the
-/// store is kept, and only when it has no factor.
-fn account_for(stored: Option<Account>, name: &UserName, uid: u32, now: Time) -> Result<Account, Failure> {
-    match stored {
-        Some(account) if account.uid == uid || account.active.is_some() || account.pending.is_some() => {
-            Ok(account)
-        }
-        Some(account) => Ok(Account::blank(account.id, name.clone(), uid, now)),
-        None => Account::new(name.clone(), uid, now, &mut Kernel).map_err(|_| Failure::Busy),
     }
 }

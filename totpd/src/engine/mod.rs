@@ -2,14 +2,21 @@
 
 mod admin;
 mod admit;
+mod change;
+mod confirm;
 mod enrolling;
+mod explain;
 mod login;
+mod look;
+mod own;
 mod sweep;
 mod told;
 
-pub use admin::{AdminError, Enrolled};
+pub use admin::Enrolled;
 pub use admit::{Admission, Asker, Asking};
+pub use change::AdminError;
 pub use login::{Decided, Grant, Prepared};
+pub use own::Shown;
 
 use crate::clock;
 use crate::config::Config;

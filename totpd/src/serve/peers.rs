@@ -69,6 +69,25 @@ pub(crate) async fn believed(
     if !users.is_name_of(&name, peer.uid).await? {
         return Err(NotTaken::Denied);
     }
+    Ok(own(peer, &name, attempt, id))
+}
+
+/// The same for an attempt that is only supposed, and whose peer's uid nobody asks for its name.
+pub(crate) fn supposed(peer: Peer, attempt: &Attempt, config: &Config) -> Asker {
+    let service = attempt.service.as_deref().unwrap_or_default();
+    let trusted = config.trusted_peers.iter().find(|p| p.uid == peer.uid);
+    let speaker = match (peer.uid, trusted) {
+        (0, _) => Speaker::Root,
+        (uid, Some(trusted)) if trusted.services.iter().any(|s| s == service) => Speaker::Trusted(uid),
+        _ => match UserName::parse(&attempt.user) {
+            Ok(name) => return own(peer, &name, attempt, String::new()),
+            Err(_) => Speaker::Root,
+        },
+    };
+    told(peer, speaker, attempt, String::new())
+}
+
+fn own(peer: Peer, name: &UserName, attempt: &Attempt, id: String) -> Asker {
     let name = name.to_string();
     let from = From { ruser: Some(name.clone()), ..peer.from() };
     let facts = Facts {
@@ -82,16 +101,7 @@ pub(crate) async fn believed(
     };
     // What it claims of its session is nothing to go by; whether it can show lines is its own affair.
     let silent = attempt.silent == Some(true);
-    Ok(Asker {
-        user: name,
-        origin: Origin::Own,
-        from,
-        id,
-        facts,
-        audit_session: None,
-        silent,
-        converses: false,
-    })
+    Asker { user: name, origin: Origin::Own, from, id, facts, audit_session: None, silent, converses: false }
 }
 
 fn told(peer: Peer, speaker: Speaker, attempt: &Attempt, id: String) -> Asker {
