@@ -5,6 +5,7 @@ mod cli;
 mod crowd;
 mod deadline;
 mod disk;
+mod flood;
 mod kill;
 mod memory;
 mod pam_servers;
