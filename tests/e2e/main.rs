@@ -5,6 +5,7 @@ mod cli;
 mod crowd;
 mod deadline;
 mod disk;
+mod fail2ban;
 mod flood;
 mod kill;
 mod memory;
