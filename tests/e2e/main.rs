@@ -5,6 +5,8 @@ mod cli;
 mod crowd;
 mod deadline;
 mod disk;
+mod fail2ban;
+mod flood;
 mod kill;
 mod memory;
 mod pam_servers;
