@@ -5,6 +5,7 @@ mod cli;
 mod crowd;
 mod deadline;
 mod disk;
+mod hosts;
 mod kill;
 mod memory;
 mod pam_servers;
