@@ -12,6 +12,7 @@ pub mod faults;
 pub mod pamhost;
 pub mod peer;
 pub mod phone;
+pub mod polkit;
 pub mod run;
 pub mod setup;
 pub mod shell;
