@@ -10,8 +10,9 @@ case "${1:-test}" in
     build) ;;
     run) packages="$packages libpam-modules pamtester libpam-wrapper oathtool" ;;
     test) packages="$packages libpam-modules openssh-server openssh-client sudo util-linux procps python3 \
-python3-venv oathtool zbar-tools librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper binutils systemd iproute2 \
-fail2ban python3-systemd systemd-journal-remote" ;;
+python3-venv oathtool zbar-tools librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper binutils systemd \
+iproute2 fail2ban python3-systemd systemd-journal-remote login dbus-daemon polkitd dbus-bin cron xvfb xdotool \
+i3lock mmdebstrap debian-archive-keyring" ;;
     bench) packages="$packages libpam-modules util-linux procps python3 oathtool libpam-google-authenticator libpam-oath" ;;
     *) echo "bootstrap.sh: build, run, test or bench" >&2; exit 2 ;;
 esac
@@ -30,6 +31,8 @@ if [ -n "$missing" ]; then
 fi
 
 [ "${1:-test}" = test ] || exit 0
+
+as_root scripts/trixie-tree.sh
 
 # A Varlink client that is not ours, for the test that speaks to the running daemon.
 if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import varlink' 2>/dev/null; then

@@ -7,6 +7,7 @@ mod deadline;
 mod disk;
 mod fail2ban;
 mod flood;
+mod hosts;
 mod kill;
 mod memory;
 mod pam_servers;

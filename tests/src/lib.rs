@@ -13,10 +13,15 @@ pub mod network;
 pub mod pamhost;
 pub mod peer;
 pub mod phone;
+pub mod polkit;
 pub mod run;
 pub mod setup;
+pub mod shell;
 pub mod ssh;
+pub mod trixie;
 
 pub use faults::Faults;
 pub use run::{Finished, Running};
 pub use setup::Site;
+pub use shell::Shell;
+pub use trixie::Trixie;

@@ -55,6 +55,11 @@ pub fn native(name: &str) -> PathBuf {
     Path::new(env!("NATIVE_DIR")).join(name)
 }
 
+/// A helper that needs no building.
+pub fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("native").join(name)
+}
+
 /// The module under test.
 pub fn module() -> PathBuf {
     target().join("debug/libpam_totp.so")
@@ -334,6 +339,8 @@ set -e
 for file in pam.d passwd shadow group sudoers; do mount --bind "$1/etc/$file" "/etc/$file"; done
 mount -t tmpfs -o mode=0755 tmpfs /run
 mkdir -p /run/sshd /run/sudo
+# su and login keep lists of who came and who failed.
+mount -t tmpfs -o mode=0755 tmpfs /var/log
 # Device nodes of its own: binding the host's /dev/null was seen to change the host's permissions.
 mount -t tmpfs -o mode=0755 tmpfs "$1/dev"
 mknod -m 666 "$1/dev/null" c 1 3

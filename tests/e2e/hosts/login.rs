@@ -1,0 +1,65 @@
+//! `login` at a console: Debian 12's from shadow, and Debian trixie's from util-linux.
+
+use super::{judges, password_and, refuses_without_a_daemon};
+use site::setup::script;
+use site::shell::{Ran, Shell};
+use site::{Site, Trixie};
+
+fn service(site: &Site, line: &str) {
+    site.service(
+        "login",
+        &format!(
+            "auth requisite pam_nologin.so\nauth required pam_unix.so nodelay\nauth required {line}\n\
+             account required pam_unix.so\nsession required pam_loginuid.so\nsession required pam_permit.so\n"
+        ),
+    );
+}
+
+/// By a line that runs a login.
+fn login(shell: &mut Shell, line: &str, code: &str) -> Ran {
+    let [password, code] = password_and(code);
+    let line = format!("{} {line}", script("console.py").display());
+    shell.run(&line, &[password, code, ("$ ", "echo in as $(id -un); exit")])
+}
+
+#[test]
+fn shadows_login_takes_a_code_once() {
+    let site = Site::new();
+    service(&site, &site.pam_line("nodelay"));
+    let phone = site.enroll("alice");
+    let mut shell = Shell::of(&site, "root");
+    judges(&site, &phone, |code| login(&mut shell, "login alice", code).let_in("in as alice"));
+    assert_eq!(site.last_login()["service"], "login");
+    assert!(site.last_login()["ruser"].is_null());
+}
+
+#[test]
+fn shadows_login_without_a_daemon_refuses_at_once() {
+    let site = Site::new();
+    service(&site, &site.pam_line("nodelay"));
+    let phone = site.enroll("alice");
+    let mut shell = Shell::of(&site, "root");
+    refuses_without_a_daemon(&site, &phone, |code| login(&mut shell, "login alice", code));
+}
+
+#[test]
+fn util_linuxs_login_takes_a_code_once() {
+    let site = Site::new();
+    let trixie = Trixie::new(&site);
+    service(&site, &trixie.pam_line("nodelay"));
+    let phone = site.enroll("alice");
+    let mut shell = Shell::of(&site, "root");
+    let line = trixie.line("login alice");
+    judges(&site, &phone, |code| login(&mut shell, &line, code).let_in("in as alice"));
+}
+
+#[test]
+fn util_linuxs_login_without_a_daemon_refuses_at_once() {
+    let site = Site::new();
+    let trixie = Trixie::new(&site);
+    service(&site, &trixie.pam_line("nodelay"));
+    let phone = site.enroll("alice");
+    let mut shell = Shell::of(&site, "root");
+    let line = trixie.line("login alice");
+    refuses_without_a_daemon(&site, &phone, |code| login(&mut shell, &line, code));
+}

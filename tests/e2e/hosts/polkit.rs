@@ -1,0 +1,50 @@
+//! polkit's agent helper, as a text agent runs it for whoever asks polkitd: polkitd, the bus, the agent (pkcheck
+//! has one) and the helper with its D-Bus step at the end are the real ones.
+//!
+//! pkexec has an agent too, but that of polkit 122 cannot work, whatever PAM says ("No session for cookie"): it
+//! registers as root and its helper reports as the user. It needs a `pkttyagent` beside it.
+
+use super::{INSIDE, judges, password_and, refuses_without_a_daemon};
+use site::Site;
+use site::polkit::Polkit;
+use site::shell::{Ran, Shell};
+
+/// What a user who restarts a service asks polkitd for.
+const ACTION: &str = "org.freedesktop.systemd1.manage-units";
+
+fn service(site: &Site) {
+    site.service(
+        "polkit-1",
+        &format!(
+            "auth required pam_unix.so nodelay\nauth required {}\n\
+             account required pam_unix.so\nsession required pam_permit.so\n",
+            site.pam_line("nodelay")
+        ),
+    );
+}
+
+fn polkit(shell: &mut Shell, code: &str) -> Ran {
+    let line = format!("pkcheck --enable-internal-agent -u -a {ACTION} -p $$ && sh -c {INSIDE}");
+    shell.run(&line, &password_and(code))
+}
+
+#[test]
+fn polkits_helper_takes_a_code_once() {
+    let site = Site::new();
+    service(&site);
+    let _polkit = Polkit::start(&site);
+    let phone = site.enroll("alice");
+    let mut shell = Shell::of(&site, "alice");
+    judges(&site, &phone, |code| polkit(&mut shell, code).let_in("in as alice"));
+    assert_eq!(site.last_login()["service"], "polkit-1");
+}
+
+#[test]
+fn polkits_helper_without_a_daemon_refuses_at_once() {
+    let site = Site::new();
+    service(&site);
+    let _polkit = Polkit::start(&site);
+    let phone = site.enroll("alice");
+    let mut shell = Shell::of(&site, "alice");
+    refuses_without_a_daemon(&site, &phone, |code| polkit(&mut shell, code));
+}

@@ -1,0 +1,68 @@
+//! polkitd and a system bus of the site's own; pkexec then asks through the real agent helper.
+
+use crate::run::wait_until;
+use crate::setup::Site;
+use std::process::{Child, Stdio};
+
+/// A running polkitd whose answer to every question is "ask the user himself".
+#[derive(Debug)]
+pub struct Polkit {
+    bus: Child,
+    polkitd: Child,
+}
+
+impl Polkit {
+    /// Starts both, and waits until polkitd answers.
+    pub fn start(site: &Site) -> Self {
+        for (file, lines) in [
+            (
+                "passwd",
+                "messagebus:x:5100:5100::/nonexistent:/usr/sbin/nologin\npolkitd:x:5101:5101::/nonexistent:/usr/sbin/nologin\n",
+            ),
+            ("group", "messagebus:x:5100:\npolkitd:x:5101:\n"),
+        ] {
+            let path = format!("etc/{file}");
+            let before = std::fs::read_to_string(site.path(&path)).unwrap();
+            site.write(&path, &(before + lines));
+        }
+        std::fs::create_dir(site.path("rules")).unwrap();
+        site.write("rules/00-ask.rules", "polkit.addRule(function() { return polkit.Result.AUTH_SELF; });\n");
+        let mut prepare = site.command("sh");
+        prepare.args(["-c", r#"mount --bind "$1/rules" /etc/polkit-1/rules.d && mkdir -p /run/dbus"#, "sh"]);
+        crate::run::run(
+            {
+                prepare.arg(&site.root);
+                prepare
+            },
+            "",
+        )
+        .ok();
+        let start = |program: &str, arguments: &[&str], log: &str| {
+            let log = std::fs::File::create(site.path(log)).unwrap();
+            let mut command = site.command(program);
+            command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+            command.spawn().unwrap()
+        };
+        let bus = start("dbus-daemon", &["--system", "--nofork", "--nopidfile"], "bus.log");
+        let answers = |name: &str| {
+            let mut call = site.command("dbus-send");
+            call.args(["--system", "--print-reply", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"]);
+            call.args(["org.freedesktop.DBus.GetNameOwner", &format!("string:{name}")]);
+            crate::run::run(call, "").code == 0
+        };
+        wait_until("the bus answers", || answers("org.freedesktop.DBus"));
+        let polkitd = start("/usr/lib/polkit-1/polkitd", &["--no-debug"], "polkitd.log");
+        let polkit = Self { bus, polkitd };
+        wait_until("polkitd has its name", || answers("org.freedesktop.PolicyKit1"));
+        polkit
+    }
+}
+
+impl Drop for Polkit {
+    fn drop(&mut self) {
+        for child in [&mut self.polkitd, &mut self.bus] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

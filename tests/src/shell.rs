@@ -1,0 +1,108 @@
+//! A person at a terminal: a shell in an audit session of its own, in which programs ask and are answered.
+
+use crate::setup::{Site, USERS};
+use rexpect::session::{PtySession, spawn_command};
+use std::process::Command;
+
+/// What the shell prints when a program has ended, with its exit status.
+const MARK: &str = r"\[ended \d+\] ";
+/// What any of the programs asks. Whoever is not answered is interrupted.
+const ASKS: &str = r"[Pp]assword[^\r\n]*: |Verification code: |login: ";
+
+/// The shell. Each has a new audit session.
+#[expect(missing_debug_implementations, reason = "a terminal has nothing to show")]
+pub struct Shell {
+    terminal: PtySession,
+}
+
+/// How one program ended in it.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its exit status; none if it was interrupted at a prompt that nobody was to answer.
+    pub status: Option<i32>,
+    /// All that it printed.
+    pub output: String,
+    /// How many of the prepared answers were asked for.
+    pub answered: usize,
+}
+
+impl Ran {
+    /// Whether it went through and printed what only the program behind the login prints.
+    pub fn let_in(&self, printed: &str) -> bool {
+        let inside = self.output.contains(printed);
+        assert_eq!(inside, self.status == Some(0), "{self:?}");
+        inside
+    }
+
+    /// How often a code was asked for.
+    pub fn codes_asked(&self) -> usize {
+        self.output.matches("Verification code: ").count()
+    }
+}
+
+impl Shell {
+    /// Of a user of the site.
+    pub fn of(site: &Site, user: &str) -> Self {
+        Self::start(site.command("sh"), user)
+    }
+
+    /// Of a user, by a command that is a shell of root.
+    pub fn start(mut root: Command, user: &str) -> Self {
+        let uid = USERS.iter().find(|(name, _)| *name == user).map_or(0, |(_, uid)| *uid).to_string();
+        // Whoever writes his login uid for the first time is given a new audit session (audit_set_loginuid).
+        root.args(["-c", r#"echo "$1" > /proc/self/loginuid; shift; exec "$@""#, "sh", &uid]);
+        root.args(["setpriv", "--reuid", &uid, "--regid", &uid, "--clear-groups", "--reset-env"]);
+        root.args(["env", r"PS1=[ended $?] ", "LC_ALL=C", "TERM=dumb", "sh", "-i"]);
+        let mut shell = Self { terminal: spawn_command(root, Some(20_000)).unwrap() };
+        shell.until(MARK);
+        shell
+    }
+
+    fn until(&mut self, pattern: &str) -> (String, String) {
+        self.terminal.exp_regex(pattern).unwrap_or_else(|error| unreachable!("{error}"))
+    }
+
+    /// Runs a line, and answers each prompt in its turn: the prompt's end, and what is typed.
+    pub fn run(&mut self, line: &str, answers: &[(&str, &str)]) -> Ran {
+        self.terminal.send_line(line).unwrap();
+        let mut ran = Ran { status: None, output: String::new(), answered: 0 };
+        let mut interrupted = false;
+        loop {
+            let next = answers.get(ran.answered).filter(|_| !interrupted);
+            let asked = next.map_or(ASKS.to_owned(), |(prompt, _)| format!("{}|{ASKS}", escaped(prompt)));
+            let (before, found) = self.until(&format!("{MARK}|{asked}"));
+            ran.output += &before;
+            if let Some(status) = found.strip_prefix("[ended ").and_then(|rest| rest.strip_suffix("] ")) {
+                ran.status = status.parse().ok().filter(|_| !interrupted);
+                return ran;
+            }
+            ran.output += &found;
+            match next {
+                Some((prompt, typed)) if found.ends_with(prompt) => {
+                    self.terminal.send_line(typed).unwrap();
+                    ran.answered += 1;
+                }
+                _ => {
+                    // login ignores an interrupt: that is the key of `native/console.py`, which it runs in.
+                    self.terminal.send_control(if found == "login: " { '\\' } else { 'c' }).unwrap();
+                    interrupted = true;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        // An interactive shell ignores the signal that a dropped session sends first.
+        let _ = self.terminal.process_mut().signal(nix::sys::signal::Signal::SIGKILL);
+        let _ = self.terminal.process_mut().wait();
+    }
+}
+
+/// The text as a regular expression that matches itself.
+fn escaped(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_alphanumeric() || c == ' ' { c.to_string() } else { format!("\\{c}") })
+        .collect()
+}
