@@ -76,6 +76,12 @@ impl<'a> PamHost<'a> {
     }
 }
 
+/// The return codes that the helper printed for an operation, in their order.
+pub fn results(finished: &Finished, operation: &str) -> Vec<i32> {
+    let prefix = format!("{operation}=");
+    finished.stdout.lines().filter_map(|line| line.strip_prefix(&prefix)?.parse().ok()).collect()
+}
+
 /// The return code that the helper printed for an operation.
 pub fn result(finished: &Finished, operation: &str) -> i32 {
     let line = finished.stdout.lines().find_map(|line| line.strip_prefix(&format!("{operation}=")));
