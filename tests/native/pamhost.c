@@ -1,9 +1,10 @@
-/* A PAM host: pamhost [-c CONFDIR] [-r RHOST] [-R RUSER] [-t TTY] [-e NAME=VALUE] [-A UID] [-s] [-m MODE]
+/* A PAM host: pamhost [-c CONFDIR] [-r RHOST] [-R RUSER] [-t TTY] [-e NAME=VALUE] [-A UID] [-w] [-s] [-m MODE]
  * SERVICE USER OP...
  * Answers come from stdin, a line each. MODE: lines (default), null (success without a response), error,
  * again, noarray. Prints what it is shown and asked, and for each OP its return code: "authenticate=7".
  * -s sets PAM_SILENT, -e the PAM environment; -A begins a new audit session for a login uid. The OP "again" ends the
- * PAM handle and begins another: a second login in the same process, and so in the same audit session. */
+ * PAM handle and begins another: a second login in the same process, and so in the same audit session; with -w it
+ * waits for a line first. */
 #include <security/pam_appl.h>
 #include <security/_pam_types.h>
 #include <stdio.h>
@@ -49,8 +50,8 @@ static int converse(int count, const struct pam_message **messages, struct pam_r
 int main(int argc, char **argv) {
     const char *confdir = NULL, *rhost = NULL, *ruser = NULL, *tty = NULL, *env[8];
     int envs = 0;
-    int flags = 0, option;
-    while ((option = getopt(argc, argv, "+c:r:R:t:e:A:sm:")) != -1) {
+    int flags = 0, waits = 0, option;
+    while ((option = getopt(argc, argv, "+c:r:R:t:e:A:wsm:")) != -1) {
         switch (option) {
         case 'c': confdir = optarg; break;
         case 'r': rhost = optarg; break;
@@ -62,6 +63,7 @@ int main(int argc, char **argv) {
             if (!login || fputs(optarg, login) < 0 || fclose(login)) return 4;
             break;
         }
+        case 'w': waits = 1; break;
         case 's': flags = PAM_SILENT; break;
         case 'm': mode = optarg; break;
         default: return 2;
@@ -95,6 +97,12 @@ int main(int argc, char **argv) {
             fflush(stdout);
         }
         pam_end(pamh, code);
+        if (waits && op < argc) {
+            char *line = NULL;
+            size_t size = 0;
+            if (getline(&line, &size, stdin) < 0) return 5;
+            free(line);
+        }
     } while (op++ < argc);
     return 0;
 }

@@ -62,7 +62,12 @@ impl<'a> PamHost<'a> {
 
     /// Starts it, to be answered later.
     pub fn start(&self) -> Running {
-        Running::start(self.command(&["authenticate"]))
+        self.start_with(&["authenticate"])
+    }
+
+    /// Starts `operations`, to be answered later.
+    pub fn start_with(&self, operations: &[&str]) -> Running {
+        Running::start(self.command(operations))
     }
 
     /// Runs `operations` with these answers.
