@@ -1,6 +1,7 @@
 //! The programs that ask for the code, each the real one. `docs/hosts.md` is what these tests show.
 
 mod cron;
+mod locker;
 mod login;
 mod polkit;
 mod su;
