@@ -25,6 +25,7 @@ pub(crate) fn collect(host: &mut impl Host, args: &Args, silent: bool) -> Result
         first_factor: args.first_factor.then_some(true),
         combined: args.forward_pass.then_some(true),
         tries: Some(args.tries),
+        unasked: args.use_first_pass.then_some(true),
     })
 }
 

@@ -16,6 +16,8 @@ pub(crate) enum Level {
     Error,
     /// A refusal.
     Notice,
+    /// Somebody was let in or by.
+    Info,
     /// Asked for by `debug`.
     Debug,
 }
@@ -138,6 +140,7 @@ impl Host for Pam<'_> {
         let priority = match level {
             Level::Error => libpam::LOG_ERR,
             Level::Notice => libpam::LOG_NOTICE,
+            Level::Info => libpam::LOG_INFO,
             Level::Debug => libpam::LOG_DEBUG,
         };
         libpam::syslog(self.0, priority, text);

@@ -14,6 +14,8 @@ const PAM_SUCCESS: c_int = 0;
 pub(crate) const LOG_ERR: c_int = 3;
 /// `LOG_NOTICE` of `syslog.h`.
 pub(crate) const LOG_NOTICE: c_int = 5;
+/// `LOG_INFO` of `syslog.h`.
+pub(crate) const LOG_INFO: c_int = 6;
 /// `LOG_DEBUG` of `syslog.h`.
 pub(crate) const LOG_DEBUG: c_int = 7;
 

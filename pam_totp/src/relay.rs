@@ -65,6 +65,13 @@ impl Relay {
                 Ok(answer) => answer,
                 Err(outcome) => return self.ended(host, outcome, &step.id),
             };
+            if self.args.debug {
+                let (accept, unusable, id) = (prompt.accept, answer.unusable, plain(&step.id, 32));
+                host.log(
+                    Level::Debug,
+                    &format!("question {prompts}: {accept:?}, unusable={unusable:?} id={id}"),
+                );
+            }
             let mut reply = self.answer(&mut client, &mut answer);
             // The daemon restarted while the person was typing and has seen nothing of this attempt.
             if prompts == 0 && reply.as_ref().is_err_and(|error| *error == CallError::NotSent) {
@@ -115,6 +122,10 @@ impl Relay {
                 return Ok(answer);
             }
         }
+        // Under use_first_pass the person is asked nothing, not a second time either.
+        if self.args.use_first_pass {
+            return Err(Outcome::Denied);
+        }
         let text = plain(&prompt.text, MAX_TEXT - 1);
         match host.prompt(&text, prompt.echo) {
             Ok(Some(typed)) => Ok(self.answer_from(host, typed, prompt)),
@@ -153,7 +164,7 @@ impl Relay {
             return;
         }
         for message in &step.messages {
-            host.show(message.style, &plain(&message.text, MAX_TEXT - 1));
+            host.show(message.style, &Zeroizing::new(plain(message.text.reveal(), MAX_TEXT - 1)));
         }
     }
 
@@ -161,10 +172,9 @@ impl Relay {
         let user = plain(&self.attempt.user, 64);
         let id = plain(id, 32);
         match outcome {
-            Outcome::Granted | Outcome::Exempt if self.args.debug => {
-                host.log(Level::Debug, &format!("{outcome:?} for user={user} id={id}"));
-            }
-            Outcome::Granted | Outcome::Exempt => {}
+            // The id is that of the daemon's audit event: the two logs can be laid side by side.
+            Outcome::Granted => host.log(Level::Info, &format!("granted user={user} id={id}")),
+            Outcome::Exempt => host.log(Level::Info, &format!("exempt user={user} id={id}")),
             Outcome::Denied | Outcome::TriesUsedUp => {
                 host.log(Level::Notice, &format!("refused user={user} id={id}"));
             }

@@ -5,6 +5,8 @@ mod cli;
 mod crowd;
 mod deadline;
 mod disk;
+mod fail2ban;
+mod flood;
 mod hosts;
 mod kill;
 mod memory;

@@ -58,14 +58,18 @@ fn a_user_may_not_administer_nor_read_what_is_kept() {
     let site = Site::new();
     let phone = site.enroll("alice");
     for arguments in [
-        &["enroll", "alice"][..],
-        &["confirm", "alice"],
-        &["status", "alice"],
+        &["enroll", "bob"][..],
+        &["enroll", "alice", "--ticket"],
+        &["confirm", "bob"],
+        &["status", "bob"],
         &["list"],
-        &["revoke", "alice"],
+        &["revoke", "bob"],
         &["unlock", "alice"],
-        &["recovery-codes", "alice"],
-        &["status"],
+        &["forget", "bob"],
+        &["recovery-codes", "bob"],
+        &["history", "bob"],
+        &["report"],
+        &["explain", "alice", "sudo"],
     ] {
         let refused = as_alice(&site, arguments, "123456\n");
         assert_eq!(refused.code, 1, "{arguments:?}: {refused:?}");

@@ -9,6 +9,7 @@
 )]
 
 pub mod faults;
+pub mod network;
 pub mod pamhost;
 pub mod peer;
 pub mod phone;

@@ -133,6 +133,19 @@ impl Site {
         command
     }
 
+    /// A command there that sees another network.
+    pub fn command_at(
+        &self,
+        place: Option<&crate::network::Namespace>,
+        program: impl AsRef<std::ffi::OsStr>,
+    ) -> Command {
+        let Some(place) = place else { return self.command(program) };
+        let mut command = Command::new("nsenter");
+        command.args(["-m", "-t", &self.namespace.id().to_string()]);
+        command.arg(format!("--net={}", place.path().display())).arg("--").arg(program);
+        command
+    }
+
     /// A command there as another user.
     pub fn command_as(&self, user: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let uid = USERS.iter().find(|(name, _)| *name == user).map_or(65534, |(_, uid)| *uid).to_string();

@@ -1,29 +1,53 @@
-//! A real OpenSSH server on a high loopback port, and real clients.
+//! A real OpenSSH server, on loopback or in a network of the test's own, and real clients.
 
+use crate::network::{Namespace, SERVER};
 use crate::run::{Finished, Running, run, wait_until};
 use crate::setup::{Site, USERS};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
 /// A running sshd.
 #[derive(Debug)]
 pub struct Sshd<'a> {
+    /// A client on the same host.
+    client: Client<'a>,
+    server: Child,
+}
+
+/// Where somebody logs in from, and by which address the server is reached from there.
+#[derive(Clone, Debug)]
+pub struct Client<'a> {
     site: &'a Site,
     port: u16,
-    server: Child,
+    /// The server's address.
+    at: String,
+    place: Option<&'a Namespace>,
+}
+
+/// How a server is set up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setup<'a> {
+    /// The `auth` lines of its PAM service; when empty, ours alone with `nodelay`.
+    pub auth: &'a str,
+    /// Lines of `sshd_config` that go before the others: the first value of an option wins.
+    pub settings: &'a str,
+    /// The network it runs in; the host's loopback otherwise.
+    pub place: Option<&'a Namespace>,
 }
 
 impl<'a> Sshd<'a> {
     /// Starts it with the recommended settings and our module in its PAM stack.
     pub fn start(site: &'a Site) -> Self {
-        site.service(
-            "sshd",
-            &format!(
-                "auth required {}\naccount required pam_permit.so\nsession required pam_permit.so\n",
-                site.pam_line("nodelay")
-            ),
-        );
+        Self::start_with(site, Setup::default())
+    }
+
+    /// Starts it with other settings.
+    pub fn start_with(site: &'a Site, setup: Setup<'a>) -> Self {
+        let ours = format!("auth required {}\n", site.pam_line("nodelay"));
+        let auth = if setup.auth.is_empty() { &ours } else { setup.auth };
+        let rest = "account required pam_permit.so\nsession required pam_permit.so\n";
+        site.service("sshd", &format!("{auth}{rest}"));
         for key in ["host", "user"] {
             let made = Command::new("ssh-keygen")
                 .args(["-q", "-t", "ed25519", "-N", "", "-f"])
@@ -34,12 +58,18 @@ impl<'a> Sshd<'a> {
         for (user, _) in USERS {
             std::fs::copy(site.path("keys/user.pub"), site.path(&format!("keys/{user}.authorized"))).unwrap();
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let root = site.root.display();
+        let (addresses, port) = match setup.place {
+            Some(_) => (&SERVER[..], 22),
+            None => {
+                (&["127.0.0.1"][..], TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port())
+            }
+        };
+        let listen: String = addresses.iter().map(|address| format!("ListenAddress {address}\n")).collect();
+        let (root, settings) = (site.root.display(), setup.settings);
         site.write(
             "sshd_config",
             &format!(
-                "Port {port}\nListenAddress 127.0.0.1\nHostKey {root}/keys/host\nPidFile none\nUsePAM yes\n\
+                "{settings}\nPort {port}\n{listen}HostKey {root}/keys/host\nPidFile none\nUsePAM yes\n\
                  AuthenticationMethods publickey,keyboard-interactive:pam\nKbdInteractiveAuthentication yes\n\
                  PasswordAuthentication no\nMaxAuthTries 6\nMaxStartups 100\nUseDNS no\n\
                  AuthorizedKeysFile {root}/keys/%u.authorized\nLogLevel VERBOSE\n"
@@ -47,7 +77,7 @@ impl<'a> Sshd<'a> {
         );
         let log = std::fs::File::create(site.path("sshd.log")).unwrap();
         let server = site
-            .command("/usr/sbin/sshd")
+            .command_at(setup.place, "/usr/sbin/sshd")
             .args(["-D", "-e", "-f"])
             .arg(site.path("sshd_config"))
             .stdin(Stdio::null())
@@ -55,16 +85,40 @@ impl<'a> Sshd<'a> {
             .stderr(log)
             .spawn()
             .unwrap();
-        wait_until("sshd listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Self { site, port, server }
+        let client = Client { site, port, at: addresses[0].into(), place: setup.place };
+        let sshd = Self { client, server };
+        wait_until("sshd listens", || sshd.log().matches("Server listening on").count() == addresses.len());
+        sshd
     }
 
-    /// A client whose askpass program is `askpass`, a script in the site.
-    fn client(&self, user: &str, askpass: &str, prompts: u8) -> Command {
+    /// A client elsewhere in the server's network, that reaches it at this address.
+    pub fn client(&self, place: &'a Namespace, at: &str) -> Client<'a> {
+        Client { at: at.into(), place: Some(place), ..self.client.clone() }
+    }
+
+    /// What sshd has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.client.site.path("sshd.log")).unwrap_or_default()
+    }
+}
+
+impl<'a> std::ops::Deref for Sshd<'a> {
+    type Target = Client<'a>;
+
+    /// Whoever names no place logs in from the host itself.
+    fn deref(&self) -> &Client<'a> {
+        &self.client
+    }
+}
+
+impl Client<'_> {
+    /// An SSH client program (`ssh`, `sftp`) whose askpass program is `askpass`, a script in the site.
+    pub fn program(&self, program: &str, askpass: &str, prompts: u8) -> Command {
         let root = self.site.root.display();
-        let mut ssh = self.site.command("ssh");
-        ssh.args(["-F", "none", "-T", "-p", &self.port.to_string(), "-i", &format!("{root}/keys/user")]);
+        let mut ssh = self.site.command_at(self.place, program);
+        ssh.args(["-F", "none", "-i", &format!("{root}/keys/user")]);
         for option in [
+            &format!("Port={}", self.port),
             "IdentitiesOnly=yes",
             "IdentityAgent=none",
             "StrictHostKeyChecking=no",
@@ -75,7 +129,22 @@ impl<'a> Sshd<'a> {
             ssh.args(["-o", option]);
         }
         ssh.env("SSH_ASKPASS", self.site.path(askpass)).env("SSH_ASKPASS_REQUIRE", "force");
-        ssh.args([&format!("{user}@127.0.0.1"), "echo in as $(id -un)"]);
+        ssh
+    }
+
+    /// `user@server`.
+    pub fn destination(&self, user: &str) -> String {
+        format!("{user}@{}", self.at)
+    }
+
+    /// The port of the server.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn ssh(&self, user: &str, askpass: &str, prompts: u8) -> Command {
+        let mut ssh = self.program("ssh", askpass, prompts);
+        ssh.args(["-T", &self.destination(user), "echo in as $(id -un)"]);
         ssh
     }
 
@@ -85,8 +154,8 @@ impl<'a> Sshd<'a> {
         std::fs::set_permissions(self.site.path(name), mode).unwrap();
     }
 
-    /// Logs in with these answers, one a prompt. What the prompts were is in `prompts` of the site.
-    pub fn login(&self, user: &str, answers: &[&str]) -> Finished {
+    /// Makes the askpass program `askpass` that gives these answers, one a prompt, and keeps the prompts.
+    pub fn will_answer(&self, answers: &[&str]) {
         self.site.write("answers", &format!("{}\n", answers.join("\n")));
         self.site.write("prompts", "");
         let root = self.site.root.display();
@@ -94,8 +163,13 @@ impl<'a> Sshd<'a> {
             "askpass",
             &format!("#!/bin/sh\necho \"$1\" >> {root}/prompts\nhead -n1 {root}/answers\nsed -i 1d {root}/answers\n"),
         );
+    }
+
+    /// Logs in with these answers, one a prompt. What the prompts were is in `prompts` of the site.
+    pub fn login(&self, user: &str, answers: &[&str]) -> Finished {
+        self.will_answer(answers);
         let prompts = u8::try_from(answers.len()).unwrap();
-        run(self.client(user, "askpass", prompts), "")
+        run(self.ssh(user, "askpass", prompts), "")
     }
 
     /// Whether these answers let `user` in.
@@ -122,7 +196,7 @@ impl<'a> Sshd<'a> {
             &format!("#!/bin/sh\necho asked >> {root}/asked\nwhile [ ! -s {root}/go ]; do sleep 0.01; done\ncat {root}/go\n"),
         );
         let clients: Vec<Running> =
-            (0..count).map(|_| Running::start(self.client(user, "askpass-together", 1))).collect();
+            (0..count).map(|_| Running::start(self.ssh(user, "askpass-together", 1))).collect();
         wait_until("all clients were asked", || {
             std::fs::read_to_string(self.site.path("asked")).unwrap().lines().count() == count
         });
@@ -146,8 +220,8 @@ impl Drop for Sshd<'_> {
         let _ = self.server.kill();
         let _ = self.server.wait();
         if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.site.path("sshd.log")).unwrap_or_default();
-            let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("--- sshd's log:\n{log}"));
+            let log = format_args!("--- sshd's log:\n{}", self.log()).to_string();
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), log.as_bytes());
         }
     }
 }

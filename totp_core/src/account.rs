@@ -9,9 +9,11 @@
 
 use crate::lock::Guard;
 use crate::name::UserName;
+use crate::news::News;
 use crate::otp::Params;
 use crate::random::{self, Random, RandomFailed};
 use crate::recovery::{RecoveryCode, RecoverySet};
+use crate::remember::Remembered;
 use crate::secret::{Secret, Secrets};
 use crate::time::{DAY, Time};
 use data_encoding::BASE32_NOPAD;
@@ -51,8 +53,20 @@ pub struct Factor<S = Secrets> {
     pub state: FactorState,
     /// The latest time step that was used up. A step is accepted when it is later than this one.
     pub last_step: Option<u64>,
+    /// Grants that let in again without a code for a while, the latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remembered: Vec<Remembered>,
     /// Secret and recovery codes.
     pub secrets: S,
+}
+
+/// Leave for a user to enroll once by himself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// The first moment at which it is worth nothing.
+    pub expires: Time,
+    /// The ticket's text, sealed by whoever has the key.
+    pub sealed: String,
 }
 
 /// Everything that is stored of one user.
@@ -73,6 +87,12 @@ pub struct Account<S = Secrets> {
     /// Failures and locks.
     #[serde(default)]
     pub guard: Guard,
+    /// What the user is told at the next login.
+    #[serde(default, skip_serializing_if = "News::is_empty")]
+    pub news: News,
+    /// Leave to enroll by oneself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<Ticket>,
 }
 
 impl<S> Account<S> {
@@ -86,10 +106,13 @@ impl<S> Account<S> {
         mut convert: impl FnMut(&Factor<()>, S) -> Result<T, E>,
     ) -> Result<Account<T>, E> {
         let mut factor = |f: Option<Factor<S>>| -> Result<Option<Factor<T>>, E> {
-            let Some(Factor { id, params, created, state, last_step, secrets }) = f else { return Ok(None) };
-            let open = Factor { id, params, created, state, last_step, secrets: () };
+            let Some(Factor { id, params, created, state, last_step, remembered, secrets }) = f else {
+                return Ok(None);
+            };
+            let open = Factor { id, params, created, state, last_step, remembered, secrets: () };
             let secrets = convert(&open, secrets)?;
-            Ok(Some(Factor { id: open.id, params, created, state, last_step, secrets }))
+            let Factor { id, remembered, .. } = open;
+            Ok(Some(Factor { id, params, created, state, last_step, remembered, secrets }))
         };
         Ok(Account {
             active: factor(self.active)?,
@@ -99,7 +122,47 @@ impl<S> Account<S> {
             uid: self.uid,
             created: self.created,
             guard: self.guard,
+            news: self.news,
+            ticket: self.ticket,
         })
+    }
+
+    /// An account about which nothing is known but its name; it has no factor.
+    pub fn blank(id: String, name: UserName, uid: u32, created: Time) -> Self {
+        Self {
+            id,
+            name,
+            uid,
+            created,
+            active: None,
+            pending: None,
+            guard: Guard::default(),
+            news: News::default(),
+            ticket: None,
+        }
+    }
+
+    /// Forgets every factor, ticket and remembered login; says whether there was anything. Failures stay
+    /// counted.
+    pub fn revoke(&mut self) -> bool {
+        let factor = self.active.take().is_some() | self.pending.take().is_some();
+        self.ticket.take().is_some() | factor
+    }
+
+    /// Forgets the remembered logins; says how many.
+    pub fn forget(&mut self) -> usize {
+        self.active.as_mut().map_or(0, |factor| std::mem::take(&mut factor.remembered).len())
+    }
+
+    /// Takes the ticket away, if there is one that `fits` and is not too old. It is gone when it fits, and
+    /// when it is too old.
+    pub fn take_ticket(&mut self, now: Time, fits: impl FnOnce(&Ticket) -> bool) -> bool {
+        let Some(ticket) = &self.ticket else { return false };
+        let (fresh, fits) = (now < ticket.expires, fits(ticket));
+        if !fresh || fits {
+            self.ticket = None;
+        }
+        fresh && fits
     }
 
     /// Drops a pending factor whose time has come; says whether there was one.
@@ -136,7 +199,7 @@ impl Account {
     /// When the random source fails.
     pub fn new(name: UserName, uid: u32, now: Time, random: &mut impl Random) -> Result<Self, RandomFailed> {
         let id = new_id("user", random)?;
-        Ok(Self { id, name, uid, created: now, active: None, pending: None, guard: Guard::default() })
+        Ok(Self::blank(id, name, uid, now))
     }
 
     /// Stages a factor. One that was pending before is replaced; an active one works on until the new one
@@ -158,6 +221,7 @@ impl Account {
             created: now,
             state: FactorState::Pending { expires: now.plus(new.lifetime.min(PENDING_LONGEST)) },
             last_step: None,
+            remembered: Vec::new(),
             secrets: Secrets { secret, recovery },
         });
         Ok(codes)
@@ -176,14 +240,9 @@ impl Account {
         active.secrets.recovery = set;
         Ok(Some(codes))
     }
-
-    /// Forgets every factor and its secret; says whether there was one. Failures stay counted.
-    pub fn revoke(&mut self) -> bool {
-        self.active.take().is_some() | self.pending.take().is_some()
-    }
 }
 
-fn new_id(kind: &str, random: &mut impl Random) -> Result<String, RandomFailed> {
+pub(crate) fn new_id(kind: &str, random: &mut impl Random) -> Result<String, RandomFailed> {
     let bytes = random::bytes::<16>(random)?;
     Ok(format!("{kind}-{}", BASE32_NOPAD.encode(&bytes).to_ascii_lowercase()))
 }
@@ -225,6 +284,21 @@ mod tests {
         account.enroll(&minute(), Time::default(), &mut Counting(1)).unwrap();
         assert!(account.revoke());
         assert_eq!((account.active, account.pending), (None, None));
+    }
+
+    #[test]
+    fn a_ticket_is_good_once_and_in_its_time() {
+        let mut account = account();
+        let ticket = || Some(Ticket { expires: Time::from_unix(100), sealed: "s".into() });
+        assert!(!account.take_ticket(Time::from_unix(1), |_| true), "there is none");
+        account.ticket = ticket();
+        assert!(!account.take_ticket(Time::from_unix(99), |_| false));
+        assert!(account.ticket.is_some(), "a wrong one does not use it up");
+        assert!(account.take_ticket(Time::from_unix(99), |t| t.sealed == "s"));
+        assert!(!account.take_ticket(Time::from_unix(99), |_| true), "used up");
+        account.ticket = ticket();
+        assert!(!account.take_ticket(Time::from_unix(100), |_| true), "too old");
+        assert_eq!(account.ticket, None);
     }
 
     #[test]

@@ -7,10 +7,13 @@
 use crate::account::{Account, Factor, FactorState};
 use crate::code::{Typed, Unusable};
 use crate::lock::Class;
+use crate::news::News;
 use crate::otp::Params;
+use crate::remember::{self, Key};
 use crate::secret::Secret;
 use crate::source::Origin;
 use crate::time::Time;
+use crate::verified::{How, Verified};
 use crate::window::matching_step;
 
 /// What the site decides about judging.
@@ -27,8 +30,21 @@ pub struct Rules {
 pub struct Attempt {
     /// Where it comes from.
     pub origin: Origin,
+    /// The same in words, for what the user is told later.
+    pub from: String,
     /// What was typed.
     pub input: Input,
+    /// A grant is remembered under this key for so many seconds.
+    pub remember: Option<(Key, u64)>,
+    /// Nobody can be told anything: news waits for another login.
+    pub silent: bool,
+}
+
+impl Attempt {
+    /// An attempt of which nothing is remembered and nobody told.
+    pub fn plain(origin: Origin, input: Input) -> Self {
+        Self { origin, from: String::new(), input, remember: None, silent: true }
+    }
 }
 
 /// What was typed, or why it is no code.
@@ -49,6 +65,12 @@ pub enum Reason {
     NotEnrolled,
     /// The clock is before the release's date, or behind a step that was used already.
     Clock,
+    /// The policy refuses, whatever is typed.
+    Denied,
+    /// The policy would have let in without a code or given a factor, and no first factor was proved.
+    NoFirstFactor,
+    /// Somebody else was enrolled under this name during the enrollment.
+    Raced,
     /// The input is no code.
     Unusable(Unusable),
 }
@@ -63,58 +85,13 @@ impl Reason {
             Self::Expired => "expired",
             Self::NotEnrolled => "not-enrolled",
             Self::Clock => "clock",
+            Self::Denied => "denied",
+            Self::NoFirstFactor => "no-first-factor",
+            Self::Raced => "raced",
             Self::Unusable(Unusable::Empty) => "empty",
             Self::Unusable(Unusable::Shape) => "not-a-code",
             Self::Unusable(Unusable::HostJunk) => "host-junk",
         }
-    }
-}
-
-/// How the factor was proved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// By a code of the phone, which ran this many steps ahead of our clock (negative: behind).
-    Totp {
-        /// Steps ahead.
-        offset: i64,
-    },
-    /// By a recovery code.
-    Recovery {
-        /// How many are left now.
-        left: usize,
-    },
-}
-
-/// Proof that a factor was shown: made by [`judge`] alone, given away once. Whoever grants takes it by value.
-///
-/// ```compile_fail
-/// let proof = totp_core::Verified { totp_id: String::new(), how: totp_core::How::Totp { offset: 0 }, confirmed: false };
-/// ```
-/// ```compile_fail
-/// fn twice(proof: totp_core::Verified) { let (_a, _b) = (proof.clone(), proof); }
-/// ```
-#[derive(Debug)]
-#[must_use = "a proof that is dropped lets nobody in"]
-pub struct Verified {
-    totp_id: String,
-    how: How,
-    confirmed: bool,
-}
-
-impl Verified {
-    /// The enrollment that was proved.
-    pub fn totp_id(&self) -> &str {
-        &self.totp_id
-    }
-
-    /// By what.
-    pub const fn how(&self) -> How {
-        self.how
-    }
-
-    /// Whether this was the enrollment's first code, which made it active.
-    pub const fn confirmed(&self) -> bool {
-        self.confirmed
     }
 }
 
@@ -138,6 +115,8 @@ pub struct Judgement {
     pub changed: bool,
     /// Whether this failure locked its class.
     pub locks: bool,
+    /// What the user is to be told now, after a grant.
+    pub news: News,
 }
 
 /// What one factor has to say about a code.
@@ -164,7 +143,13 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules)
     let pending = find(account.pending.as_ref(), &attempt.input, now, rules);
     let recovery = find_recovery(account, &attempt.input);
 
-    let verdict = |outcome, changed, locks| Judgement { outcome, class: class.clone(), changed, locks };
+    let verdict = |outcome, changed, locks| Judgement {
+        outcome,
+        class: class.clone(),
+        changed,
+        locks,
+        news: News::default(),
+    };
     let refused = |reason, changed| verdict(Outcome::Refused(reason), changed, false);
 
     if account.active.is_none() && account.pending.is_none() {
@@ -176,6 +161,7 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules)
         Err(unusable) => return refused(Reason::Unusable(*unusable), expired),
     };
     if account.guard.remaining(&class, now) > 0 {
+        account.news.refusal(now, &attempt.from);
         return refused(Reason::Locked, true);
     }
     let proof = match typed {
@@ -191,9 +177,17 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules)
     match proof {
         Ok(verified) => {
             account.guard.succeed(&class, &attempt.origin, now);
-            verdict(Outcome::Granted(verified), true, false)
+            if let Some((key, length)) = &attempt.remember {
+                remember::remember(account, &verified, key, *length, now);
+            }
+            let news = if attempt.silent { News::default() } else { std::mem::take(&mut account.news) };
+            if let How::Recovery { .. } = verified.how() {
+                account.news.recovery_used(now, &attempt.from);
+            }
+            Judgement { news, ..verdict(Outcome::Granted(verified), true, false) }
         }
         Err(Reason::Wrong) => {
+            account.news.refusal(now, &attempt.from);
             let locks = account.guard.fail(&class, now);
             verdict(Outcome::Refused(Reason::Wrong), true, locks)
         }
@@ -213,11 +207,39 @@ pub fn judge_nobody(attempt: &Attempt, now: Time, rules: &Rules) -> Reason {
     }
 }
 
+/// What judging a code would come to, as far as that can be known without one: monitoring looks at it and
+/// changes nothing. `Ok` is a code that would be asked for and could be right.
+///
+/// # Errors
+/// Why any code would be refused.
+pub fn forecast<S: Clone>(
+    account: Option<&Account<S>>,
+    origin: &Origin,
+    now: Time,
+    rules: &Rules,
+) -> Result<(), Reason> {
+    let mut account = account.cloned().ok_or(Reason::NotEnrolled)?;
+    let expired = account.settle(now);
+    let Some(factor) = account.active.as_ref().or(account.pending.as_ref()) else {
+        return Err(if expired { Reason::Expired } else { Reason::NotEnrolled });
+    };
+    if clock_is_wrong(factor, now, rules) {
+        return Err(Reason::Clock);
+    }
+    let class = account.guard.class(origin, now);
+    if account.guard.remaining(&class, now) > 0 { Err(Reason::Locked) } else { Ok(()) }
+}
+
+/// Whether the clock is before the release, or behind a step that was used already: used codes would be fresh.
+fn clock_is_wrong<S>(factor: &Factor<S>, now: Time, rules: &Rules) -> bool {
+    let latest = factor.params.period.step_at(now).saturating_add(u64::from(rules.skew));
+    now < rules.not_before || factor.last_step.is_some_and(|last| latest < last)
+}
+
 fn find(factor: Option<&Factor>, input: &Input, now: Time, rules: &Rules) -> Finding {
     let (Some(factor), Ok(Typed::Code(code))) = (factor, input) else { return Finding::Absent };
     let matched = matching_step(factor.secrets.secret(), factor.params, code, now, rules.skew);
-    let latest = factor.params.period.step_at(now).saturating_add(u64::from(rules.skew));
-    if now < rules.not_before || factor.last_step.is_some_and(|last| latest < last) {
+    if clock_is_wrong(factor, now, rules) {
         return Finding::Clock;
     }
     match matched {
@@ -236,13 +258,13 @@ fn spend_recovery(account: &mut Account, place: usize) -> Option<Verified> {
     let active = account.active.as_mut()?;
     active.secrets.recovery.spend(place);
     let left = active.secrets.recovery.left();
-    Some(Verified { totp_id: active.id.clone(), how: How::Recovery { left }, confirmed: false })
+    Some(Verified::new(&active.id, How::Recovery { left }, false))
 }
 
 fn use_step(account: &mut Account, step: u64, now: Time) -> Option<Verified> {
     let active = account.active.as_mut()?;
     active.last_step = Some(step);
-    Some(Verified { totp_id: active.id.clone(), how: totp_at_step(active, step, now), confirmed: false })
+    Some(Verified::new(&active.id, totp_at_step(active, step, now), false))
 }
 
 /// The first accepted code of a pending factor makes it the active one; the old one is gone.
@@ -251,9 +273,9 @@ fn confirm(account: &mut Account, step: u64, now: Time) -> Option<Verified> {
     factor.last_step = Some(step);
     factor.state = FactorState::Active { since: now };
     let how = totp_at_step(&factor, step, now);
-    let totp_id = factor.id.clone();
+    let verified = Verified::new(&factor.id, how, true);
     account.active = Some(factor);
-    Some(Verified { totp_id, how, confirmed: true })
+    Some(verified)
 }
 
 fn totp_at_step(factor: &Factor, step: u64, now: Time) -> How {

@@ -9,30 +9,37 @@
 //! the stored Account ───────────────────┘        window · recovery · lock · clock
 //! ```
 //!
-//! [`Verified`] is the only proof of a correct factor: it cannot be made, copied or cloned outside
-//! [`judge`](judge::judge).
+//! [`Verified`] is the only proof of a correct factor and [`policy::Pass`] the only leave to go without one:
+//! neither can be made, copied or cloned outside this crate.
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod breakglass;
 pub mod code;
+pub mod enrolling;
 pub mod judge;
 pub mod lock;
 pub mod name;
+pub mod news;
 pub mod otp;
 pub mod otpauth;
+pub mod policy;
 pub mod random;
 pub mod recovery;
+pub mod remember;
 pub mod secret;
 pub mod source;
 pub mod time;
+pub mod verified;
 pub mod window;
 
 pub use account::{Account, Factor, FactorState};
 pub use code::{Typed, Unusable};
-pub use judge::{Attempt, How, Input, Judgement, Outcome, Reason, Rules, Verified, judge};
+pub use judge::{Attempt, Input, Judgement, Outcome, Reason, Rules, judge};
 pub use name::UserName;
 pub use otp::{Algorithm, Digits, Params, Period};
 pub use random::{Random, RandomFailed};
 pub use secret::{Secret, Secrets};
 pub use source::{Origin, Source};
 pub use time::Time;
+pub use verified::{How, Verified};

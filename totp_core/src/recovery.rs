@@ -39,6 +39,14 @@ impl fmt::Debug for RecoveryCode {
 }
 
 impl RecoveryCode {
+    /// A fresh code: 80 random bits.
+    ///
+    /// # Errors
+    /// When the random source fails.
+    pub fn generate(random: &mut impl Random) -> Result<Self, RandomFailed> {
+        random::bytes(random).map(|bytes| Self(Zeroizing::new(bytes)))
+    }
+
     /// Reads 16 symbols of Crockford's base32 in any case. Dashes and blanks are the caller's to strip.
     pub(crate) fn from_symbols(symbols: &[u8]) -> Option<Self> {
         if symbols.len() != SYMBOLS {
@@ -82,14 +90,23 @@ impl RecoverySet {
     /// # Errors
     /// When the random source fails.
     pub fn generate(random: &mut impl Random) -> Result<(Self, Vec<RecoveryCode>), RandomFailed> {
-        let key = Zeroizing::new(random::bytes(random)?);
         let mut codes = Vec::with_capacity(CODES);
         for _ in 0..CODES {
-            codes.push(RecoveryCode(Zeroizing::new(random::bytes(random)?)));
+            codes.push(RecoveryCode::generate(random)?);
         }
-        let mut set = Self { key, hashes: Vec::with_capacity(CODES) };
+        Ok((Self::of(&codes, random)?, codes))
+    }
+
+    /// A set of one code.
+    pub(crate) fn single(random: &mut impl Random) -> Result<(Self, RecoveryCode), RandomFailed> {
+        let code = RecoveryCode::generate(random)?;
+        Ok((Self::of(std::slice::from_ref(&code), random)?, code))
+    }
+
+    fn of(codes: &[RecoveryCode], random: &mut impl Random) -> Result<Self, RandomFailed> {
+        let mut set = Self { key: Zeroizing::new(random::bytes(random)?), hashes: Vec::new() };
         set.hashes = codes.iter().map(|code| set.hash(code)).collect();
-        Ok((set, codes))
+        Ok(set)
     }
 
     /// How many codes are unspent.

@@ -53,7 +53,7 @@ fn wrong_code(account: &Account, now: Time) -> String {
 }
 
 fn try_code(account: &mut Account, origin: Origin, code: &str, now: Time) -> Outcome {
-    judge(account, &Attempt { origin, input: Typed::parse(code) }, now, &RULES).outcome
+    judge(account, &Attempt::plain(origin, Typed::parse(code)), now, &RULES).outcome
 }
 
 fn origins() -> impl Strategy<Value = Origin> {

@@ -57,6 +57,9 @@ pub struct Attempt {
     /// Prompts the client allows in this attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<u8>,
+    /// The person is asked nothing: the code comes from what another module asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unasked: Option<bool>,
 }
 
 /// How a message is shown.
@@ -69,13 +72,13 @@ pub enum Style {
     Error,
 }
 
-/// One line for the person.
+/// One line for the person. An enrollment shows its secret in one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// How it is shown.
     pub style: Style,
     /// The line.
-    pub text: String,
+    pub text: SecretText,
 }
 
 /// What may be sent back from a prompt.

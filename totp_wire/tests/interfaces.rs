@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use totp_wire::{Method, admin, login, service, text::SecretText};
+use totp_wire::{Method, admin, login, own, service, text::SecretText};
 use varlink_parser::{IDL, VEnum, VStruct, VStructOrEnum, VType, VTypeExt};
 
 fn parse(text: &'static str) -> IDL<'static> {
@@ -44,7 +44,8 @@ fn check_plain(idl: &IDL<'_>, at: &str, expected: &VType<'_>, value: &Value) {
         VType::Bool => assert!(value.is_boolean(), "{at}: {value}"),
         VType::Int => assert!(value.is_i64() || value.is_u64(), "{at}: {value}"),
         VType::String => assert!(value.is_string(), "{at}: {value}"),
-        VType::Float | VType::Object => panic!("{at}: neither is used"),
+        VType::Object => assert!(value.is_object(), "{at}: {value}"),
+        VType::Float => panic!("{at}: it is not used"),
         VType::Struct(fields) => check_struct(idl, at, fields, value),
         VType::Enum(words) => check_word(at, words, value),
         VType::Typename(name) => match &idl.typedefs[name].elt {
@@ -85,7 +86,7 @@ fn the_login_interface_is_what_the_types_say() {
     let step = |style, accept, verdict| StepReply {
         step: Step {
             id: "1".into(),
-            messages: vec![Message { style, text: "x".into() }],
+            messages: vec![Message { style, text: secret() }],
             prompt: Some(Prompt { text: "x".into(), echo: false, accept, max_len: 64, digits: 6 }),
             verdict: Some(verdict),
         },
@@ -107,6 +108,7 @@ fn the_login_interface_is_what_the_types_say() {
         first_factor: Some(true),
         combined: Some(false),
         tries: Some(1),
+        unasked: Some(true),
     };
     check_method(&idl, &[Begin { attempt, remaining_ms: Some(1) }], &replies);
     let answers = [Unfit::Empty, Unfit::Shape, Unfit::HostJunk].map(|unusable| Answer {
@@ -123,20 +125,74 @@ fn the_login_interface_is_what_the_types_say() {
     assert_eq!(idl.errors.len(), 4);
 }
 
-#[test]
-fn the_admin_interface_is_what_the_types_say() {
-    use admin::*;
-    let idl = parse(DESCRIPTION);
-    let user = |state| User {
+fn user(state: admin::State) -> admin::User {
+    admin::User {
         user: "alice".into(),
         state,
         totp_id: Some("totp-1".into()),
         replacement_pending: false,
         expires_at: Some(1),
         recovery_codes_left: 10,
+        remembered: 1,
         failures: 0,
-        locks: vec![Lock { class: "others".into(), until: 1 }],
-    };
+        locks: vec![admin::Lock { class: "others".into(), until: 1 }],
+    }
+}
+
+fn enrolled() -> admin::EnrollReply {
+    admin::EnrollReply {
+        user: "alice".into(),
+        totp_id: "x".into(),
+        secret: secret(),
+        uri: secret(),
+        recovery_codes: vec![secret()],
+        expires_at: 1,
+        replaces: true,
+    }
+}
+
+fn page() -> admin::HistoryReply {
+    let event = serde_json::value::RawValue::from_string("{}".into()).unwrap();
+    admin::HistoryReply { events: vec![event], next: Some(1) }
+}
+
+#[test]
+fn the_self_interface_is_what_the_types_say() {
+    use own::*;
+    let idl = parse(DESCRIPTION);
+    let statuses = [admin::State::None, admin::State::Pending, admin::State::Active];
+    check_method(&idl, &[Status {}], &statuses.map(|s| admin::StatusReply { status: user(s) }));
+    let enroll = Enroll { ticket: Some(secret()), code: Some(secret()), lifetime: Some(1) };
+    check_method(&idl, &[enroll], &[enrolled()]);
+    let confirmed = admin::ConfirmReply { confirmed: false, phone_offset: Some(-30) };
+    check_method(&idl, &[Confirm { code: secret() }], &[confirmed]);
+    let codes = admin::RecoveryCodesReply { recovery_codes: vec![secret()] };
+    check_method(&idl, &[RecoveryCodes { code: secret() }], &[codes]);
+    check_method(&idl, &[Revoke { code: secret() }], &[admin::RevokeReply { revoked: true }]);
+    check_method(&idl, &[Forget {}], &[admin::ForgetReply { forgotten: 1 }]);
+    check_method(&idl, &[History { before: Some(1), since: Some(1), limit: Some(1) }], &[page()]);
+    assert_eq!(idl.methods.len(), 7);
+    let errors = [
+        NO_NAME,
+        NOT_ENROLLED,
+        CODE_NEEDED,
+        TICKET_NEEDED,
+        REFUSED,
+        OFF,
+        UID_CHANGED,
+        STORE_UNAVAILABLE,
+        BUSY,
+    ];
+    for error in errors {
+        assert!(idl.errors.contains_key(error.rsplit('.').next().unwrap()), "{error}");
+    }
+    assert_eq!(idl.errors.len(), errors.len());
+}
+
+#[test]
+fn the_admin_interface_is_what_the_types_say() {
+    use admin::*;
+    let idl = parse(DESCRIPTION);
     let name = || "alice".to_owned();
     let daemon =
         |state| DaemonReply { state, why: Some("x".into()), version: "1".into(), store_id: Some("x".into()) };
@@ -149,16 +205,7 @@ fn the_admin_interface_is_what_the_types_say() {
         digits: Some(6),
         period: Some(30),
     };
-    let enrolled = EnrollReply {
-        user: name(),
-        totp_id: "x".into(),
-        secret: secret(),
-        uri: secret(),
-        recovery_codes: vec![secret()],
-        expires_at: 1,
-        replaces: true,
-    };
-    check_method(&idl, &[enroll], &[enrolled]);
+    check_method(&idl, &[enroll], &[enrolled()]);
     let confirmed = ConfirmReply { confirmed: false, phone_offset: Some(-30) };
     check_method(&idl, &[Confirm { user: name(), code: secret() }], &[confirmed]);
     let statuses = [State::None, State::Pending, State::Active].map(|s| StatusReply { status: user(s) });
@@ -169,7 +216,36 @@ fn the_admin_interface_is_what_the_types_say() {
     check_method(&idl, &[Unlock { user: name() }], &[UnlockReply { unlocked: true }]);
     let codes = RecoveryCodesReply { recovery_codes: vec![secret()] };
     check_method(&idl, &[RecoveryCodes { user: name() }], &[codes]);
-    assert_eq!(idl.methods.len(), 8);
+    let ticket = TicketReply { user: name(), ticket: secret(), expires_at: 1 };
+    check_method(&idl, &[Ticket { user: name(), lifetime: Some(1) }], &[ticket]);
+    check_method(&idl, &[Forget { user: name() }], &[ForgetReply { forgotten: 1 }]);
+    let history = History { user: Some(name()), before: Some(1), since: Some(1), limit: Some(1) };
+    check_method(&idl, &[history], &[self::page()]);
+    let explain = Explain {
+        user: name(),
+        service: name(),
+        ruser: Some(name()),
+        rhost: Some(name()),
+        ssh_auth: Some(vec![name()]),
+        first_factor: Some(true),
+        peer_uid: Some(0),
+        at: Some(1),
+    };
+    let explained = |fate| ExplainReply {
+        checked: vec![Checked { rule: name(), decides: true, mismatch: Some(name()) }],
+        action: name(),
+        mode: name(),
+        subject: name(),
+        first_factor: Some(name()),
+        fate,
+        reason: Some(name()),
+        would: Some(name()),
+        remember: Some(1),
+    };
+    let fates =
+        [Fate::Asked, Fate::AskedAndPassed, Fate::Exempt, Fate::Enrolled, Fate::Refused].map(explained);
+    check_method(&idl, &[explain], &fates);
+    assert_eq!(idl.methods.len(), 12);
     for error in [NO_SUCH_USER, NOT_ENROLLED, UID_CHANGED, STORE_UNAVAILABLE, BUSY] {
         assert!(idl.errors.contains_key(error.rsplit('.').next().unwrap()), "{error}");
     }

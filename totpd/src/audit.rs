@@ -4,6 +4,7 @@
 use crate::clock::rfc3339;
 use crate::store::EventRow;
 use serde::Serialize;
+use totp_core::policy::{Mode, Pass};
 use totp_core::{How, Time};
 use totp_wire::text::plain;
 
@@ -13,21 +14,40 @@ const MAX_FIELD: usize = 256;
 /// What happened. Fields that do not apply are left out of the JSON.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Event {
-    /// `login`, `enroll`, `confirm`, `revoke`, `unlock`, `recovery-codes`, `expire`.
+    /// `login`, `enroll`, `ticket`, `confirm`, `revoke`, `unlock`, `forget`, `recovery-codes`, `expire`,
+    /// `admin`, `breakglass`.
     pub event: &'static str,
     /// RFC 3339, UTC.
     pub time: String,
     /// Names the attempt; the module logs it too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Whom it is about.
+    /// Whose factor it is about.
     pub user: String,
-    /// `granted`, `refused`, `undelivered` or `done`.
+    /// The user who is logged in to, when it is another one (`subject = "ruser"`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// `granted`, `exempt`, `refused`, `offered` (an enrollment inside a login), `undelivered` or `done`.
     pub outcome: &'static str,
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
-    /// `totp` or `recovery`.
+    /// The rule that decided: its name, or `rule N`. None is the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// What let pass without enforcement: `monitor`, `monitor-ask` or `off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<&'static str>,
+    /// What enforcement would have done: `asked`, `refused`, `enrolled` or `granted`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would: Option<&'static str>,
+    /// Why it would have refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_reason: Option<&'static str>,
+    /// How a first factor was proved, where that let in: `ssh`, `pam-line` or `local-rule`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_factor: Option<&'static str>,
+    /// `totp`, `recovery`, `remembered` or `breakglass`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<&'static str>,
     /// The enrollment.
@@ -42,12 +62,18 @@ pub struct Event {
     /// This code confirmed the enrollment.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub confirmed: bool,
+    /// The factor was made inside this login.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub enrolled: bool,
     /// Steps that the phone's clock was ahead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_offset: Option<i64>,
     /// Recovery codes left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery_codes_left: Option<usize>,
+    /// Seconds since the grant that was remembered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remembered_age: Option<u64>,
     /// Where it came from.
     #[serde(flatten)]
     pub from: From,
@@ -68,14 +94,24 @@ pub struct From {
     /// On which terminal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tty: Option<String>,
-    /// The methods that succeeded in SSH before, without their keys.
+    /// The methods that succeeded in SSH before, without their keys; a key's fingerprint is below.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh_methods: Option<String>,
+    /// Of the key that succeeded, as ssh-keygen(1) prints it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh_key: Option<String>,
     /// The uid of the process on the socket.
     pub peer_uid: u32,
     /// Its pid, which proves nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer_pid: Option<i32>,
+}
+
+impl From {
+    /// The source in words, for a person.
+    pub fn in_words(&self) -> String {
+        self.rhost.clone().unwrap_or_else(|| "this host".to_owned())
+    }
 }
 
 impl Event {
@@ -96,8 +132,25 @@ impl Event {
                 self.method = Some("recovery");
                 self.recovery_codes_left = Some(left);
             }
+            How::Remembered { age } => {
+                self.method = Some("remembered");
+                self.remembered_age = Some(age);
+            }
+            How::BreakGlass => self.method = Some("breakglass"),
         }
         self
+    }
+
+    /// Somebody passes all the same; enforcement `would` have done something else. A reason that was found so
+    /// far is why.
+    pub fn passes(&mut self, pass: &Pass, would: &'static str) {
+        self.outcome = "exempt";
+        self.first_factor = Some(pass.evidence().word());
+        if pass.mode() != Mode::Enforce {
+            self.mode = Some(pass.mode().word());
+            self.would = Some(would);
+            self.would_reason = self.reason.take();
+        }
     }
 
     /// The row of the history.
@@ -120,7 +173,8 @@ impl Event {
         );
     }
 
-    fn json(&self) -> String {
+    /// The event as one line of JSON.
+    pub fn json(&self) -> String {
         // Text and numbers only: this cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }

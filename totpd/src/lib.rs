@@ -6,10 +6,11 @@
 //!                                                               └─▶ audit (one event), and the reply
 //! ```
 //!
-//! `cli` speaks to a running daemon over the same sockets; `init` makes the key and the store.
+//! `breakglass` answers logins when there is no daemon; `cli` speaks to a running daemon over the same sockets; `init` makes the key and the store.
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod breakglass;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -18,6 +19,7 @@ pub mod entropy;
 pub mod init;
 pub mod key;
 pub mod logging;
+pub mod qr;
 pub mod seal;
 pub mod serve;
 pub mod store;

@@ -8,7 +8,9 @@ use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
-use totp_core::{Account, Factor, FactorState, Random, Secrets};
+use subtle::ConstantTimeEq;
+use totp_core::account::Ticket;
+use totp_core::{Account, Factor, FactorState, Random, Secrets, Time};
 use zeroize::Zeroizing;
 
 /// Version of the blob's form.
@@ -107,6 +109,33 @@ impl Sealer {
         sealed.is_some_and(|s| self.open_bytes(&s, &self.store_id).is_ok_and(|bytes| *bytes == b"totpd"))
     }
 
+    /// Seals the text of a ticket for the account, good until `expires`.
+    ///
+    /// # Errors
+    /// [`SealError::Random`].
+    pub fn seal_ticket<S>(
+        &self,
+        account: &Account<S>,
+        text: &str,
+        expires: Time,
+    ) -> Result<Ticket, SealError> {
+        let sealed = self.seal_bytes(text.as_bytes(), &self.ticket_row(account, expires))?;
+        let sealed = serde_json::to_string(&sealed).map_err(|_| SealError::Damaged)?;
+        Ok(Ticket { expires, sealed })
+    }
+
+    /// Whether `text` is the account's ticket.
+    pub fn is_ticket<S>(&self, account: &Account<S>, ticket: &Ticket, text: &str) -> bool {
+        let sealed: Option<Sealed> = serde_json::from_str(&ticket.sealed).ok();
+        let row = self.ticket_row(account, ticket.expires);
+        let opened = sealed.and_then(|sealed| self.open_bytes(&sealed, &row).ok());
+        opened.is_some_and(|bytes| bool::from(bytes.ct_eq(text.as_bytes())))
+    }
+
+    fn ticket_row<S>(&self, account: &Account<S>, expires: Time) -> String {
+        format!("{}\nticket {}", self.row(account), expires.unix())
+    }
+
     fn seal_bytes(&self, bytes: &[u8], bound: &str) -> Result<Sealed, SealError> {
         let mut nonce = [0; NONCE_BYTES];
         Kernel.fill(&mut nonce).map_err(|_| SealError::Random)?;
@@ -140,14 +169,20 @@ impl Sealer {
 /// The row, and everything of the factor that stands in the open: a used step cannot be made fresh again, nor
 /// a pending factor active, by somebody who can write the store and has no key.
 fn bound_to(row: &str, factor: &Factor<()>) -> String {
-    let Factor { id, params, created, state, last_step, .. } = factor;
+    let Factor { id, params, created, state, last_step, remembered, .. } = factor;
     let (algorithm, digits, period) = (params.algorithm.name(), params.digits.get(), params.period.seconds());
     let state = match state {
         FactorState::Pending { expires } => format!("pending {}", expires.unix()),
         FactorState::Active { since } => format!("active {}", since.unix()),
     };
     let last_step = last_step.map_or_else(String::new, |step| step.to_string());
-    format!("{row}\n{id}\n{algorithm} {digits} {period}\n{}\n{state}\n{last_step}", created.unix())
+    let mut bound =
+        format!("{row}\n{id}\n{algorithm} {digits} {period}\n{}\n{state}\n{last_step}", created.unix());
+    // A remembered login lets in: it is nobody's to write who has no key.
+    for grant in remembered {
+        bound.push_str(&format!("\n{} {} {}", grant.key.as_str(), grant.since.unix(), grant.length));
+    }
+    bound
 }
 
 #[cfg(test)]
@@ -175,7 +210,12 @@ mod tests {
         moved.pending.as_mut().unwrap().secrets = sealed.pending.as_ref().unwrap().secrets.clone();
         assert_eq!(sealer.open(moved), Err(SealError::Damaged));
         // Anything that stands in the open, edited.
-        let edits: [fn(&mut SealedAccount); 6] = [
+        let edits: [fn(&mut SealedAccount); 7] = [
+            |a| {
+                let key = totp_core::remember::Key::ssh_key(1, "sshd", "192.0.2.1", &["SHA256:x"]).unwrap();
+                let grant = totp_core::remember::Remembered { key, since: Time::default(), length: 60 };
+                a.pending.as_mut().unwrap().remembered.push(grant);
+            },
             |a| a.pending.as_mut().unwrap().id.push('x'),
             |a| a.pending.as_mut().unwrap().last_step = Some(1),
             |a| a.pending.as_mut().unwrap().state = FactorState::Active { since: Time::default() },
@@ -206,6 +246,19 @@ mod tests {
             record.pending.as_mut().unwrap().secrets.data = BASE64.encode(&damaged);
             assert_eq!(sealer.open(record), Err(SealError::Damaged));
         }
+    }
+
+    #[test]
+    fn a_ticket_is_its_accounts_and_its_times_alone() {
+        let sealer = Sealer::new(&StoreKey::generate().unwrap());
+        let (alice, bob) = (account("alice"), account("bob"));
+        let ticket = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9)).unwrap();
+        assert!(sealer.is_ticket(&alice, &ticket, "ABCD"));
+        assert!(!sealer.is_ticket(&alice, &ticket, "ABCE") && !sealer.is_ticket(&alice, &ticket, ""));
+        assert!(!sealer.is_ticket(&bob, &ticket, "ABCD"));
+        let longer = Ticket { expires: Time::from_unix(10), ..ticket };
+        assert!(!sealer.is_ticket(&alice, &longer, "ABCD"));
+        assert!(!longer.sealed.contains("ABCD"));
     }
 
     #[test]

@@ -37,35 +37,67 @@ pub enum Command {
     Enroll(Enroll),
     /// Confirm an enrollment with its first code, read from the terminal or standard input
     Confirm {
-        /// The login name
-        user: String,
+        /// The login name [default: oneself]
+        user: Option<String>,
     },
     /// Verify a code, read from the terminal or standard input; it is used up
     Verify {
         /// The login name [default: oneself]
         user: Option<String>,
     },
-    /// Show a user's enrollment, or without a name how the daemon is
+    /// Show a user's enrollment; without a name, root sees how the daemon is and others themselves
     Status {
         /// The login name
         user: Option<String>,
     },
     /// List the users who have a factor
     List,
-    /// Forget a user's factors
+    /// Forget a user's factors; oneself needs a code for that
     Revoke {
-        /// The login name
-        user: String,
+        /// The login name [default: oneself]
+        user: Option<String>,
     },
     /// End a user's locks and forget the failures
     Unlock {
         /// The login name
         user: String,
     },
-    /// Replace a user's recovery codes and show the new ones once
+    /// End a user's remembered logins: the next one is asked for a code
+    Forget {
+        /// The login name [default: oneself]
+        user: Option<String>,
+    },
+    /// Replace recovery codes and show the new ones once; oneself needs a code for that
     RecoveryCodes {
+        /// The login name [default: oneself]
+        user: Option<String>,
+    },
+    /// Show the last uses and refusals; without a name, root sees everybody's and others their own
+    History {
+        /// The login name
+        user: Option<String>,
+        /// How many at most
+        #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+        limit: usize,
+        /// How far back, as in 7d
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        since: Option<Duration>,
+    },
+    /// Sum the history up per user and service: who was asked, who would be refused under enforcement
+    Report {
+        /// How far back
+        #[arg(long, value_name = "TIME", default_value = "30d", value_parser = humantime::parse_duration)]
+        since: Duration,
+    },
+    /// Say which rule decides about an attempt, why others do not, and what would happen
+    Explain(Explain),
+    /// Let one user in once by a random code, without daemon and store; everybody else is refused meanwhile
+    Breakglass {
         /// The login name
         user: String,
+        /// For how long at most: up to 24h
+        #[arg(long = "for", value_name = "TIME", default_value = "30m", value_parser = humantime::parse_duration)]
+        lasts: Duration,
     },
     /// Look at the configuration
     Config {
@@ -78,15 +110,18 @@ pub enum Command {
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Find mistakes in it
+    /// Find mistakes in it, and rules that never decide or change nothing
     Check,
 }
 
 /// An enrollment to make.
 #[derive(Debug, clap::Args)]
 pub struct Enroll {
-    /// The login name
-    pub user: String,
+    /// The login name [default: oneself]
+    pub user: Option<String>,
+    /// Make no factor but a ticket with which the user enrolls once by himself
+    #[arg(long, conflicts_with_all = ["issuer", "algorithm", "digits", "period", "qr"])]
+    pub ticket: bool,
     /// How long it waits for its first code: 1s to 30d [default: of the configuration, 24h]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub expires: Option<Duration>,
@@ -105,6 +140,33 @@ pub struct Enroll {
     /// How the QR code is shown: utf8, ascii, png:FILE, svg:FILE or none
     #[arg(long, value_name = "FORM", default_value = "utf8")]
     pub qr: QrForm,
+}
+
+/// An attempt that is only supposed.
+#[derive(Debug, clap::Args)]
+pub struct Explain {
+    /// Who would log in (PAM_USER)
+    pub user: String,
+    /// By which PAM service: sshd, sudo, …
+    pub service: String,
+    /// From which address (PAM_RHOST) [default: from this machine]
+    #[arg(long, value_name = "IP")]
+    pub rhost: Option<String>,
+    /// Who would ask (PAM_RUSER)
+    #[arg(long, value_name = "USER")]
+    pub ruser: Option<String>,
+    /// A method that succeeded in SSH, as SSH_AUTH_INFO_0 has it: publickey, or a whole line with its key
+    #[arg(long = "ssh-auth", value_name = "METHOD")]
+    pub ssh_auth: Vec<String>,
+    /// The PAM line says first_factor=passed
+    #[arg(long)]
+    pub first_factor: bool,
+    /// The uid of the program that asks [default: 0]
+    #[arg(long, value_name = "UID")]
+    pub peer: Option<u32>,
+    /// When (RFC 3339) [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
 }
 
 /// How a QR code is shown.

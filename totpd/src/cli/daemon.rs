@@ -4,7 +4,7 @@ use super::out::{Exit, Failed, failed};
 use crate::config::Config;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use totp_wire::{CallError, Client, Method, Trust, admin, login, service};
+use totp_wire::{CallError, Client, Method, Trust, admin, login, own, service};
 
 /// How long a command waits for the daemon.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -63,13 +63,24 @@ fn explain_error(name: &str, parameters: &str) -> Failed {
         }
         service::INVALID_PARAMETER => failed(Exit::Usage, text("parameter")),
         admin::NO_SUCH_USER => failed(Exit::Refused, format!("there is no user {user} on this system")),
+        own::NO_NAME => failed(Exit::Refused, "your uid has no name on this system"),
+        own::NOT_ENROLLED => {
+            failed(Exit::Refused, "you have no factor that this could be done to; see `totpd status`")
+        }
+        own::CODE_NEEDED => failed(Exit::Refused, "a current code or a recovery code is needed"),
+        own::TICKET_NEEDED => failed(
+            Exit::Refused,
+            "a ticket is needed: ask your administrator for one (`totpd enroll USER --ticket`)",
+        ),
+        own::REFUSED => failed(Exit::Refused, "refused; nothing was changed"),
+        own::OFF => failed(Exit::Refused, "this site lets nobody enroll by himself: ask your administrator"),
         admin::NOT_ENROLLED => failed(
             Exit::Refused,
             format!(
                 "{user} has no factor that this could be done to; `totpd status {user}` shows what there is"
             ),
         ),
-        admin::UID_CHANGED => failed(
+        admin::UID_CHANGED | own::UID_CHANGED => failed(
             Exit::Refused,
             format!(
                 "{user} was enrolled as uid {} and is uid {} now: somebody else? `totpd revoke {user}` forgets \
@@ -78,12 +89,12 @@ fn explain_error(name: &str, parameters: &str) -> Failed {
                 number("now")
             ),
         ),
-        admin::STORE_UNAVAILABLE => failed(Exit::Refused, text("why")),
+        admin::STORE_UNAVAILABLE | own::STORE_UNAVAILABLE => failed(Exit::Refused, text("why")),
         login::STORE_UNAVAILABLE => failed(
             Exit::Refused,
             "the store cannot be used and everybody is refused; `totpd status` says why",
         ),
-        admin::BUSY | login::BUSY | login::TIMED_OUT => {
+        admin::BUSY | own::BUSY | login::BUSY | login::TIMED_OUT => {
             failed(Exit::Refused, "totpd is busy; nothing was changed. Try again")
         }
         other => failed(Exit::Refused, format!("totpd answered {other}")),

@@ -1,32 +1,43 @@
 //! `totpd enroll` and `totpd recovery-codes`: what is shown once.
 
 use super::args::{Enroll, QrForm};
-use super::daemon::admin_call;
+use super::daemon::{admin_call, connect, deadline, explain};
 use super::out::{Exit, Failed, Out, color, failed};
-use super::{Context, qr, verify};
+use super::whom::{Whom, own_call};
+use super::{Context, verify};
 use crate::clock::rfc3339;
+use crate::qr;
 use serde_json::json;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use totp_core::Time;
-use totp_wire::{SecretText, admin};
+use totp_wire::{CallError, SecretText, admin, own};
 
 /// Tries at the first code before the person is left to `totpd confirm`.
 const FIRST_CODE_TRIES: u8 = 5;
 
-/// `totpd enroll USER`
+/// `totpd enroll [USER]`
 pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), Failed> {
     let (config, out) = (context.config()?, context.out);
-    let call = admin::Enroll {
-        user: args.user,
-        lifetime: args.expires.map(|time| time.as_secs()),
-        issuer: args.issuer,
-        algorithm: args.algorithm,
-        digits: args.digits,
-        period: args.period,
+    let whom = Whom::of(args.user.clone())?;
+    if args.ticket {
+        return ticket(context, &args);
+    }
+    let enrolled = match &whom {
+        Whom::Oneself(_) => enroll_oneself(context, &args)?,
+        Whom::User(user) => {
+            let call = admin::Enroll {
+                user: user.clone(),
+                lifetime: args.expires.map(|time| time.as_secs()),
+                issuer: args.issuer,
+                algorithm: args.algorithm,
+                digits: args.digits,
+                period: args.period,
+            };
+            admin_call(&config, &call)?
+        }
     };
-    let enrolled = admin_call(&config, &call)?;
     let uri = enrolled.uri.reveal();
     let picture = |error: qrcode::types::QrError| failed(Exit::Refused, format!("no QR code: {error}"));
     let expires_at = rfc3339(Time::from_unix(enrolled.expires_at));
@@ -52,7 +63,7 @@ pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), Failed> {
         QrForm::Svg(file) => write_secret(out, file, qr::svg(uri).map_err(picture)?.as_bytes())?,
         QrForm::None => {}
     }
-    out.line(format!("Or type this key:  {}", grouped(enrolled.secret.reveal())))?;
+    out.line(format!("Or type this key:  {}", &*qr::grouped(enrolled.secret.reveal())))?;
     out.line(format!("Or open this link: {uri}\n"))?;
     show_recovery_codes(out, &enrolled.recovery_codes)?;
     out.line(format!("\nThe enrollment waits for its first code until {expires_at}."))?;
@@ -60,15 +71,67 @@ pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), Failed> {
         out.line("The factor in use goes on working until then.")?;
     }
     if out.interactive() {
-        return verify::first_code(context, user, FIRST_CODE_TRIES);
+        return verify::first_code(context, &whom, FIRST_CODE_TRIES);
     }
     out.line(format!("It is confirmed by `totpd confirm {user}`, or by the first login with a code of it."))
 }
 
-/// `totpd recovery-codes USER`
-pub(super) fn recovery_codes(context: &Context, user: &str) -> Result<(), Failed> {
-    let call = admin::RecoveryCodes { user: user.to_owned() };
-    let codes = admin_call(&context.config()?, &call)?.recovery_codes;
+/// Stages a factor for oneself, and asks for what the daemon wants to see first.
+fn enroll_oneself(context: &Context, args: &Enroll) -> Result<admin::EnrollReply, Failed> {
+    let config = context.config()?;
+    if args.issuer.is_some() || args.algorithm.is_some() || args.digits.is_some() || args.period.is_some() {
+        return Err(failed(
+            Exit::Usage,
+            "issuer, algorithm, digits and period are the administrator's to choose",
+        ));
+    }
+    let lifetime = args.expires.map(|time| time.as_secs());
+    let path = &config.login_socket;
+    let call = |ticket, code| {
+        let until = deadline();
+        let call = own::Enroll { ticket, code, lifetime };
+        connect(path, until).and_then(|mut client| client.call(&call, until))
+    };
+    let needs = match call(None, None) {
+        Err(CallError::Error { name, .. }) if name == own::CODE_NEEDED => own::CODE_NEEDED,
+        Err(CallError::Error { name, .. }) if name == own::TICKET_NEEDED => own::TICKET_NEEDED,
+        other => return other.map_err(|error| explain(path, &error)),
+    };
+    let shown = if needs == own::CODE_NEEDED {
+        call(None, Some(verify::ask("Current code, or a recovery code: ")?))
+    } else {
+        call(Some(verify::ask("Ticket of your administrator: ")?), None)
+    };
+    shown.map_err(|error| explain(path, &error))
+}
+
+/// `totpd enroll USER --ticket`
+fn ticket(context: &Context, args: &Enroll) -> Result<(), Failed> {
+    let Some(user) = args.user.clone() else {
+        return Err(failed(Exit::Usage, "name the user whom the ticket is for"));
+    };
+    let lifetime = args.expires.map(|time| time.as_secs());
+    let reply = admin_call(&context.config()?, &admin::Ticket { user, lifetime })?;
+    let (ticket, expires_at) = (reply.ticket.reveal(), rfc3339(Time::from_unix(reply.expires_at)));
+    let (user, out) = (&reply.user, context.out);
+    out.json(&json!({ "user": user, "ticket": ticket, "expires_at": expires_at }))?;
+    out.line(format!("{user} may enroll once until {expires_at}, with `totpd enroll` and this ticket:"))?;
+    out.line(format!("    {ticket}"))
+}
+
+/// `totpd recovery-codes [USER]`
+pub(super) fn recovery_codes(context: &Context, user: Option<String>) -> Result<(), Failed> {
+    let config = context.config()?;
+    let whom = Whom::of(user)?;
+    let codes = match &whom {
+        Whom::Oneself(_) => {
+            let code = verify::ask("Current code, or a recovery code: ")?;
+            own_call(&config, &own::RecoveryCodes { code })?
+        }
+        Whom::User(user) => admin_call(&config, &admin::RecoveryCodes { user: user.clone() })?,
+    };
+    let user = whom.name();
+    let codes = codes.recovery_codes;
     let texts: Vec<&str> = codes.iter().map(SecretText::reveal).collect();
     context.out.json(&json!({ "user": user, "recovery_codes": texts }))?;
     show_recovery_codes(context.out, &codes)
@@ -81,18 +144,6 @@ fn show_recovery_codes(out: Out, codes: &[SecretText]) -> Result<(), Failed> {
         out.line(format!("    {}", pair.join("    ")))?;
     }
     Ok(())
-}
-
-/// The key in groups of four, as people read it out.
-fn grouped(secret: &str) -> String {
-    let mut out = String::with_capacity(secret.len() * 5 / 4);
-    for (i, symbol) in secret.chars().enumerate() {
-        if i > 0 && i % 4 == 0 {
-            out.push(' ');
-        }
-        out.push(symbol);
-    }
-    out
 }
 
 /// A file that holds the secret: for nobody else, and never through a link or over another file.
@@ -110,12 +161,4 @@ fn write_secret(out: Out, path: &Path, content: &[u8]) -> Result<(), Failed> {
         )
     })?;
     out.line(format!("The QR code is in {}: it holds the secret, delete it after use.\n", path.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_key_is_shown_in_groups_of_four() {
-        assert_eq!(super::grouped("ABCDEFGHIJ"), "ABCD EFGH IJ");
-    }
 }

@@ -1,12 +1,17 @@
 //! The command line: one function a command, each printing text or one JSON document.
 
 pub mod args;
+mod breakglass;
+mod config;
 mod daemon;
 mod enroll;
+mod explain;
+mod history;
 mod out;
-pub mod qr;
+mod report;
 mod users;
 mod verify;
+mod whom;
 
 use crate::config::{Config, DEFAULT_PATH};
 use crate::{init, serve};
@@ -64,20 +69,19 @@ fn run(context: &Context, command: Command) -> Result<(), Failed> {
         Command::Init { owner } => run_init(context, owner.as_deref()),
         Command::Serve => serve::run(&context.config_path).map_err(|error| failed(Exit::Refused, error)),
         Command::Enroll(enroll) => enroll::enroll(context, enroll),
-        Command::Confirm { user } => verify::confirm(context, &user),
+        Command::Confirm { user } => verify::confirm(context, user),
         Command::Verify { user } => verify::verify(context, user),
-        Command::Status { user: Some(user) } => users::status(context, &user),
-        Command::Status { user: None } => users::daemon_status(context),
+        Command::Status { user } => users::status(context, user),
         Command::List => users::list(context),
-        Command::Revoke { user } => users::revoke(context, &user),
+        Command::Revoke { user } => users::revoke(context, user),
         Command::Unlock { user } => users::unlock(context, &user),
-        Command::RecoveryCodes { user } => enroll::recovery_codes(context, &user),
-        Command::Config { command: ConfigCommand::Check } => {
-            let path = context.config_path.display().to_string();
-            Config::load(&context.config_path).map_err(|error| failed(Exit::Refused, error))?;
-            context.out.line(format!("{path}: good"))?;
-            context.out.json(&json!({ "config": path, "good": true }))
-        }
+        Command::Forget { user } => users::forget(context, user),
+        Command::RecoveryCodes { user } => enroll::recovery_codes(context, user),
+        Command::History { user, limit, since } => history::history(context, user, limit, since),
+        Command::Report { since } => report::report(context, since),
+        Command::Explain(explain) => explain::explain(context, explain),
+        Command::Breakglass { user, lasts } => breakglass::breakglass(context, &user, lasts),
+        Command::Config { command: ConfigCommand::Check } => config::check(context),
     }
 }
 

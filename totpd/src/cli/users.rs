@@ -1,17 +1,25 @@
-//! `totpd status`, `list`, `revoke` and `unlock`.
+//! `totpd status`, `list`, `revoke`, `forget` and `unlock`.
 
-use super::Context;
 use super::daemon::admin_call;
 use super::out::{Exit, Failed, failed};
+use super::whom::{Whom, own_call};
+use super::{Context, verify};
 use crate::clock::rfc3339;
 use serde_json::{Value, json};
 use totp_core::Time;
 use totp_wire::admin::{self, DaemonState, State, User};
+use totp_wire::own;
 
-/// `totpd status USER`
-pub(super) fn status(context: &Context, user: &str) -> Result<(), Failed> {
-    let call = admin::Status { user: user.to_owned() };
-    let status = admin_call(&context.config()?, &call)?.status;
+/// `totpd status [USER]`
+pub(super) fn status(context: &Context, user: Option<String>) -> Result<(), Failed> {
+    let config = context.config()?;
+    if user.is_none() && nix::unistd::geteuid().is_root() {
+        return daemon_status(context);
+    }
+    let status = match Whom::of(user)? {
+        Whom::Oneself(_) => own_call(&config, &own::Status {})?.status,
+        Whom::User(user) => admin_call(&config, &admin::Status { user })?.status,
+    };
     context.out.json(&document(&status))?;
     context.out.line(format!("{}: {}", status.user, sentence(&status)))?;
     for lock in &status.locks {
@@ -24,9 +32,10 @@ pub(super) fn status(context: &Context, user: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-/// `totpd status`
-pub(super) fn daemon_status(context: &Context) -> Result<(), Failed> {
-    let reply = admin_call(&context.config()?, &admin::Daemon {})?;
+/// `totpd status`, for root.
+fn daemon_status(context: &Context) -> Result<(), Failed> {
+    let config = context.config()?;
+    let reply = admin_call(&config, &admin::Daemon {})?;
     let serving = reply.state == DaemonState::Serving;
     context.out.json(&json!({
         "state": reply.state, "why": reply.why, "version": reply.version, "store_id": reply.store_id,
@@ -36,7 +45,12 @@ pub(super) fn daemon_status(context: &Context) -> Result<(), Failed> {
         return Err(failed(Exit::Refused, format!("the daemon refuses every login: {why}")));
     }
     let store = reply.store_id.unwrap_or_default();
-    context.out.line(format!("totpd {} serves store {store}", reply.version))
+    context.out.line(format!("totpd {} serves store {store}", reply.version))?;
+    if config.breakglass_marks.exists() {
+        let marks = config.breakglass_marks.display();
+        context.out.line(format!("break-glass was used on this host; read {marks}, then remove it"))?;
+    }
+    Ok(())
 }
 
 /// `totpd list`
@@ -58,15 +72,38 @@ pub(super) fn list(context: &Context) -> Result<(), Failed> {
     context.out.json(&json!({ "users": documents }))
 }
 
-/// `totpd revoke USER`
-pub(super) fn revoke(context: &Context, user: &str) -> Result<(), Failed> {
-    let call = admin::Revoke { user: user.to_owned() };
-    let revoked = admin_call(&context.config()?, &call)?.revoked;
+/// `totpd revoke [USER]`
+pub(super) fn revoke(context: &Context, user: Option<String>) -> Result<(), Failed> {
+    let config = context.config()?;
+    let whom = Whom::of(user)?;
+    let revoked = match &whom {
+        Whom::Oneself(_) => {
+            let code = verify::ask("Current code, or a recovery code: ")?;
+            own_call(&config, &own::Revoke { code })?.revoked
+        }
+        Whom::User(user) => admin_call(&config, &admin::Revoke { user: user.clone() })?.revoked,
+    };
+    let user = whom.name();
     context.out.json(&json!({ "user": user, "revoked": revoked }))?;
     if !revoked {
         return Err(failed(Exit::Refused, format!("{user} has no factor")));
     }
-    context.out.line(format!("{user}: every factor and recovery code is forgotten"))
+    context.out.line(format!("{user}: every factor, recovery code, ticket and remembered login is forgotten"))
+}
+
+/// `totpd forget [USER]`
+pub(super) fn forget(context: &Context, user: Option<String>) -> Result<(), Failed> {
+    let config = context.config()?;
+    let whom = Whom::of(user)?;
+    let forgotten = match &whom {
+        Whom::Oneself(_) => own_call(&config, &own::Forget {})?.forgotten,
+        Whom::User(user) => admin_call(&config, &admin::Forget { user: user.clone() })?.forgotten,
+    };
+    let user = whom.name();
+    context.out.json(&json!({ "user": user, "forgotten": forgotten }))?;
+    context.out.line(format!(
+        "{user}: {forgotten} remembered logins are forgotten; the next one is asked for a code"
+    ))
 }
 
 /// `totpd unlock USER`
@@ -95,6 +132,7 @@ fn document(user: &User) -> Value {
         "replacement_pending": user.replacement_pending,
         "expires_at": time(user.expires_at),
         "recovery_codes_left": user.recovery_codes_left,
+        "remembered": user.remembered,
         "failures": user.failures,
         "locked": !user.locks.is_empty(),
         "locked_until": time(user.locks.iter().map(|lock| lock.until).max()),
@@ -111,6 +149,9 @@ fn sentence(user: &User) -> String {
     };
     if user.replacement_pending {
         text.push_str(&format!(", a replacement waits for its first code until {expires}"));
+    }
+    if user.remembered > 0 {
+        text.push_str(&format!(", {} logins remembered", user.remembered));
     }
     if user.failures > 0 {
         text.push_str(&format!(", {} failures", user.failures));

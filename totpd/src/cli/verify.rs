@@ -3,10 +3,11 @@
 use super::Context;
 use super::daemon::{admin_call, connect, deadline, explain};
 use super::out::{Exit, Failed, failed};
+use super::whom::{Whom, own_call, own_name};
 use serde_json::json;
 use std::io::{IsTerminal, Read, Write};
 use totp_wire::login::{Answer, Attempt, Begin, Step, Verdict};
-use totp_wire::{SecretText, admin};
+use totp_wire::{SecretText, admin, own};
 use zeroize::Zeroizing;
 
 /// The most bytes of a code that are read.
@@ -37,10 +38,12 @@ pub(super) fn verify(context: &Context, user: Option<String>) -> Result<(), Fail
     context.out.line(format!("{user}: accepted"))
 }
 
-/// `totpd confirm USER`
-pub(super) fn confirm(context: &Context, user: &str) -> Result<(), Failed> {
+/// `totpd confirm [USER]`
+pub(super) fn confirm(context: &Context, user: Option<String>) -> Result<(), Failed> {
+    let whom = Whom::of(user)?;
     let code = ask("First code: ")?;
-    let reply = confirm_with(context, user, code)?;
+    let reply = confirm_with(context, &whom, code)?;
+    let user = whom.name();
     context.out.json(&json!({
         "user": user, "confirmed": reply.confirmed, "phone_offset_seconds": reply.phone_offset,
     }))?;
@@ -51,14 +54,15 @@ pub(super) fn confirm(context: &Context, user: &str) -> Result<(), Failed> {
 }
 
 /// Asks for the first code right after enrolling, until it is right or left for later.
-pub(super) fn first_code(context: &Context, user: &str, tries: u8) -> Result<(), Failed> {
+pub(super) fn first_code(context: &Context, whom: &Whom, tries: u8) -> Result<(), Failed> {
     let out = context.out;
+    let user = whom.name();
     for _ in 0..tries {
         let code = ask("First code (empty to confirm later): ")?;
         if code.reveal().is_empty() {
             break;
         }
-        let reply = confirm_with(context, user, code)?;
+        let reply = confirm_with(context, whom, code)?;
         if reply.confirmed {
             return out.line(format!("{user}: confirmed"));
         }
@@ -67,8 +71,12 @@ pub(super) fn first_code(context: &Context, user: &str, tries: u8) -> Result<(),
     out.line(format!("Not confirmed yet: `totpd confirm {user}` does it, or the first login with a code."))
 }
 
-fn confirm_with(context: &Context, user: &str, code: SecretText) -> Result<admin::ConfirmReply, Failed> {
-    admin_call(&context.config()?, &admin::Confirm { user: user.to_owned(), code })
+fn confirm_with(context: &Context, whom: &Whom, code: SecretText) -> Result<admin::ConfirmReply, Failed> {
+    let config = context.config()?;
+    match whom {
+        Whom::Oneself(_) => own_call(&config, &own::Confirm { code }),
+        Whom::User(user) => admin_call(&config, &admin::Confirm { user: user.clone(), code }),
+    }
 }
 
 fn why_refused(reply: &admin::ConfirmReply) -> String {
@@ -86,11 +94,11 @@ fn why_refused(reply: &admin::ConfirmReply) -> String {
 }
 
 fn texts(step: &Step) -> Vec<&str> {
-    step.messages.iter().map(|message| message.text.as_str()).collect()
+    step.messages.iter().map(|message| message.text.reveal()).collect()
 }
 
 /// One line, from the terminal with a question, or from standard input without.
-fn ask(question: &str) -> Result<SecretText, Failed> {
+pub(super) fn ask(question: &str) -> Result<SecretText, Failed> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
         let mut stderr = std::io::stderr().lock();
@@ -111,9 +119,4 @@ fn ask(question: &str) -> Result<SecretText, Failed> {
     }
     let text = str::from_utf8(&line).map_err(|_| failed(Exit::Refused, "what was typed is no text"))?;
     Ok(SecretText::new(Zeroizing::new(text.trim().to_owned())))
-}
-
-fn own_name() -> Result<String, Failed> {
-    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
-    user.map(|user| user.name).ok_or_else(|| failed(Exit::Usage, "your uid has no name; give one"))
 }

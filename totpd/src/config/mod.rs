@@ -1,9 +1,12 @@
 //! `totpd.toml`: read strictly, then checked. What comes out can be used without looking again.
 
 mod raw;
+mod rules;
 
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use totp_core::account::{PENDING_DEFAULT, PENDING_LONGEST};
+use totp_core::policy::{Finding, Policy};
 use totp_core::{Digits, Params, Period};
 
 /// Where the configuration is unless `--config` says otherwise.
@@ -22,16 +25,37 @@ pub struct Config {
     pub key_file: PathBuf,
     /// The id of the store, so that an empty folder is not taken for it.
     pub store_id_file: PathBuf,
+    /// The marks of break-glass, which needs no store.
+    pub breakglass_marks: PathBuf,
     /// Whose members may administer, besides root.
     pub admin_group: Option<String>,
     /// What new enrollments are like.
     pub totp: Totp,
     /// The question at the prompt.
     pub prompt: String,
+    /// How users come by a first factor of their own.
+    pub self_enroll: SelfEnroll,
+    /// The rules of logins.
+    pub policy: Policy,
+    /// The lines that the rules stand in.
+    pub rule_lines: Vec<usize>,
     /// Rows of the history that are kept.
     pub keep_events: u64,
     /// Uids that may speak for others, for the services named.
     pub trusted_peers: Vec<TrustedPeer>,
+}
+
+/// How a user comes by a first factor of his own. Replacing an active one always needs a code of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SelfEnroll {
+    /// With a one-time ticket of an administrator's.
+    #[default]
+    Ticket,
+    /// Just so.
+    Open,
+    /// Not at all, nor a replacement.
+    Off,
 }
 
 /// What new enrollments are like, and how codes are judged.
@@ -75,9 +99,13 @@ impl Config {
             state_dir: "/var/lib/totpd".into(),
             key_file: folder.join("totpd.key"),
             store_id_file: folder.join("store.id"),
+            breakglass_marks: crate::store::breakglass::marks_file(folder),
             admin_group: None,
             totp: Totp { issuer: "%h".into(), params: Params::default(), skew: 1, pending: PENDING_DEFAULT },
             prompt: "Verification code: ".into(),
+            self_enroll: SelfEnroll::default(),
+            policy: Policy::default(),
+            rule_lines: Vec::new(),
             keep_events: 100_000,
             trusted_peers: Vec::new(),
         }
@@ -112,7 +140,28 @@ impl Config {
             ConfigError { place: place(path, text, offset), what: error.message().to_owned() }
         })?;
         let at = |what: String| ConfigError { place: path.display().to_string(), what };
-        raw.check(Self::defaults(folder)).map_err(at)
+        raw.check(Self::defaults(folder), |offset| line_and_column(text, offset).0).map_err(at)
+    }
+
+    /// A rule as it is called in words: its number, its name, its line.
+    pub fn rule_name(&self, place: usize) -> String {
+        let name = self.policy.rules.get(place).and_then(|rule| rule.name.as_deref());
+        let name = name.map_or_else(String::new, |name| format!(" \"{name}\""));
+        let line = self.rule_lines.get(place).map_or_else(String::new, |line| format!(" (line {line})"));
+        format!("rule {}{name}{line}", place + 1)
+    }
+
+    /// A rule as the audit calls it: its name, or else its number.
+    pub fn rule_word(&self, place: Option<usize>) -> Option<String> {
+        let place = place?;
+        let name = self.policy.rules.get(place).and_then(|rule| rule.name.clone());
+        Some(name.unwrap_or_else(|| format!("rule {}", place + 1)))
+    }
+
+    /// Rules that can never decide or that change nothing, a sentence each.
+    pub fn findings(&self) -> Vec<String> {
+        let sentence = |(place, finding): (usize, Finding)| format!("{} {finding}", self.rule_name(place));
+        self.policy.findings().into_iter().map(sentence).collect()
     }
 
     /// The sockets that a broken configuration still names, so that the daemon can refuse on them.
@@ -137,10 +186,14 @@ impl Config {
 }
 
 fn place(path: &Path, text: &str, offset: usize) -> String {
+    let (line, column) = line_and_column(text, offset);
+    format!("{}:{line}:{column}", path.display())
+}
+
+fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    format!("{}:{line}:{column}", path.display())
+    (line, before.rsplit('\n').next().unwrap_or_default().chars().count() + 1)
 }
 
 /// Digits, period and algorithm as they may come from a file, the command line or the wire.

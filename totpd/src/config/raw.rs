@@ -1,6 +1,7 @@
 //! The file as it is written: every key optional, every unknown key an error.
 
-use super::{Config, TrustedPeer, checked_issuer, lifetime, params};
+use super::rules::RawRule;
+use super::{Config, SelfEnroll, TrustedPeer, checked_issuer, lifetime, params};
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -37,6 +38,9 @@ struct RawTotp {
 #[serde(deny_unknown_fields)]
 struct RawLogin {
     prompt: Option<String>,
+    self_enroll: Option<SelfEnroll>,
+    #[serde(default)]
+    rule: Vec<toml::Spanned<RawRule>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -53,8 +57,13 @@ struct RawPeer {
 }
 
 impl Raw {
-    /// Puts what is written over the defaults; the error is a sentence that names the key.
-    pub(super) fn check(self, mut config: Config) -> Result<Config, String> {
+    /// Puts what is written over the defaults; the error is a sentence that names the key. `line_of` turns a
+    /// place in the text into a line.
+    pub(super) fn check(
+        self,
+        mut config: Config,
+        line_of: impl Fn(usize) -> usize,
+    ) -> Result<Config, String> {
         absolute("login_socket", self.login_socket, &mut config.login_socket)?;
         absolute("admin_socket", self.admin_socket, &mut config.admin_socket)?;
         absolute("state_dir", self.state_dir, &mut config.state_dir)?;
@@ -72,6 +81,13 @@ impl Raw {
                 return Err("login.prompt has 1 to 100 bytes and no control characters".into());
             }
             config.prompt = prompt;
+        }
+        config.self_enroll = self.login.self_enroll.unwrap_or(config.self_enroll);
+        for rule in self.login.rule {
+            let line = line_of(rule.span().start);
+            let rule = rule.into_inner().check().map_err(|e| format!("login.rule in line {line}: {e}"))?;
+            config.policy.rules.push(rule);
+            config.rule_lines.push(line);
         }
         if let Some(keep) = self.history.keep {
             if !(1_000..=100_000_000).contains(&keep) {

@@ -16,12 +16,63 @@ fn the_shipped_file_states_the_defaults() {
 }
 
 #[test]
+fn the_rules_that_the_shipped_file_shows_are_valid() {
+    let rules: String = SHIPPED
+        .lines()
+        .skip_while(|line| *line != "# [[login.rule]]")
+        .map_while(|line| line.strip_prefix('#'))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let config = parse(&rules).unwrap();
+    assert_eq!(config.policy.rules.len(), 2);
+    assert_eq!(config.rule_name(1), "rule 2 \"rollout\" (line 11)");
+    assert_eq!(config.findings(), [""; 0]);
+}
+
+#[test]
+fn a_rule_that_means_nothing_is_refused_with_its_line_and_key() {
+    for (text, word) in [
+        ("", "action"),
+        ("action = \"allow\"", "exempt"),
+        ("action = \"exempt\"\nusers = []", "users is empty"),
+        ("action = \"exempt\"\ngroups = [\"\"]", "groups"),
+        ("action = \"exempt\"\nnetworks = [\"example.org\"]", "host names never match"),
+        ("action = \"exempt\"\nnetworks = [\"10.1.2.3/8\"]", "behind its prefix"),
+        ("action = \"exempt\"\npeers = [\"any\"]", "peers"),
+        ("action = \"exempt\"\nssh_methods = [\"none\"]", "ssh_methods"),
+        ("action = \"require\"\nmode = \"enforce\"\nenforce_from = \"2027-01-01T00:00:00Z\"", "enforce_from"),
+        ("action = \"require\"\nenforce_from = \"2027-01-01\"", "RFC 3339"),
+        ("action = \"require\"\nremember = \"31d\"", "remember"),
+        ("action = \"require\"\nremember_by = \"ssh-key\"", "remember_by"),
+        ("action = \"enroll\"\nlocal = true", "local"),
+        ("action = \"enroll\"\nsubject = \"ruser\"", "subject"),
+        ("action = \"deny\"\nname = \"\"", "name"),
+    ] {
+        let error = parse(&format!("[login]\n\n[[login.rule]]\n{text}")).unwrap_err();
+        assert!(error.contains(word), "{text}: {error}");
+    }
+    let error = parse("\n\n[[login.rule]]\naction = \"deny\"\nusers = []").unwrap_err();
+    assert!(error.contains("in line 3"), "{error}");
+}
+
+#[test]
+fn a_date_may_be_quoted_or_tomls_own() {
+    for date in ["\"2027-01-01T01:00:00+01:00\"", "2027-01-01T00:00:00Z"] {
+        let config = parse(&format!("[[login.rule]]\naction = \"require\"\nenforce_from = {date}")).unwrap();
+        let from = config.policy.rules[0].enforce_from.map(crate::clock::rfc3339);
+        assert_eq!(from.as_deref(), Some("2027-01-01T00:00:00Z"));
+        assert_eq!(config.policy.rules[0].mode, totp_core::policy::Mode::Monitor);
+    }
+}
+
+#[test]
 fn the_shipped_file_shows_every_key() {
     // serde lists what it would have taken; a key missing in the file fails here.
     for (text, table) in [
         ("x = 1", ""),
         ("[totp]\nx = 1", "totp"),
         ("[login]\nx = 1", "login"),
+        ("[[login.rule]]\nx = 1", "login.rule"),
         ("[history]\nx = 1", "history"),
         ("[[trusted_peer]]\nx = 1", "trusted_peer"),
     ] {
@@ -34,6 +85,7 @@ fn the_shipped_file_shows_every_key() {
                 format!("\n# {key} ="),
                 format!("\n[{key}]"),
                 format!("\n# [[{key}]]"),
+                format!("\n# [[{table}.{key}]]"),
             ];
             assert!(shown.iter().any(|s| SHIPPED.contains(s)), "{table}.{key} is not in config/totpd.toml");
         }

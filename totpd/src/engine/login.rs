@@ -1,25 +1,15 @@
-//! One attempt to log in, judged and made durable.
+//! One answer of one attempt, judged and made durable.
 
+use super::admit::Asking;
 use super::{Engine, Failure, MOST_RACES};
-use crate::audit::{Event, From};
+use crate::audit::Event;
 use crate::clock;
 use crate::store::{Change, CommitError, Committed, Stored, Ticket, Write};
 use std::sync::Arc;
 use totp_core::judge::{Input, judge_nobody};
-use totp_core::{Attempt, Digits, Origin, Outcome, Time, UserName, Verified, judge};
-
-/// Who asks, as far as it is believed.
-#[derive(Clone, Debug)]
-pub struct Asker {
-    /// The name as it was given; it may be nobody's.
-    pub user: String,
-    /// Where it comes from, for the lock.
-    pub origin: Origin,
-    /// Where it comes from, for the audit.
-    pub from: From,
-    /// Names the attempt.
-    pub id: String,
-}
+use totp_core::news::News;
+use totp_core::policy::Pass;
+use totp_core::{Attempt, Digits, Outcome, Reason, Time, UserName, Verified, judge};
 
 /// What a conversation remembers of the record while it waits for a person.
 #[derive(Clone, Debug)]
@@ -34,14 +24,29 @@ pub struct Prepared {
 #[derive(Debug)]
 pub enum Decided {
     /// The factor was proved, and that is on stable storage.
-    Granted(Verified, Committed, Box<Event>),
+    Granted(Grant),
+    /// It was not; the policy lets pass all the same.
+    Exempt(Pass, Committed),
     /// It was not, and that is on stable storage too.
     Refused,
 }
 
+/// A grant, and what is said with it.
+#[derive(Debug)]
+pub struct Grant {
+    /// The proof of the factor.
+    pub verified: Verified,
+    /// The proof that its use is on stable storage.
+    pub committed: Committed,
+    /// What was recorded.
+    pub event: Box<Event>,
+    /// What the user is to be told.
+    pub news: News,
+}
+
 /// A decision that is not stored yet.
 struct Decision {
-    outcome: Result<Verified, ()>,
+    outcome: Result<(Verified, News), Reason>,
     write: Write,
     event: Event,
 }
@@ -68,18 +73,25 @@ impl Engine {
     /// [`Failure::Unavailable`] from a disk that failed in the middle of the commit.
     pub async fn login(
         &self,
-        asker: &Asker,
+        asking: &mut Asking,
         prepared: Prepared,
         input: Input,
         ticket: &Arc<Ticket>,
     ) -> Result<Decided, Failure> {
+        let asker = &asking.asker;
         let name = UserName::parse(&asker.user).ok();
         let uid = match &name {
             Some(name) => self.users.uid(name).await?,
             None => None,
         };
         let _turn = self.turns.of(&asker.user).await;
-        let attempt = Attempt { origin: asker.origin.clone(), input };
+        let attempt = Attempt {
+            origin: asker.origin.clone(),
+            from: asker.from.in_words(),
+            input,
+            remember: asking.remember.clone(),
+            silent: asker.silent,
+        };
         let mut early = prepared.stored;
         for _ in 0..MOST_RACES {
             let was_early = early.is_some();
@@ -89,13 +101,16 @@ impl Engine {
                 (None, None) => None,
             };
             let now = clock::now();
-            let decision = self.decide(asker, stored, uid, &attempt, now);
+            let decision = self.decide(asking, stored, uid, &attempt, now);
             // A change names the version it was decided on, so an old record loses the race. A decision that
             // changes nothing names none, and has to be made on a fresh one.
             if was_early && matches!(decision.write, Write::Nothing) {
                 continue;
             }
-            let event = decision.event;
+            let mut event = decision.event;
+            if let (Err(_), Some(pass)) = (&decision.outcome, &asking.pass) {
+                event.passes(pass, "refused");
+            }
             let change = Change { write: decision.write, grows: false, event: event.row(now) };
             let committed = match self.store.commit(change, Arc::clone(ticket)).await {
                 Ok(committed) => committed,
@@ -103,9 +118,12 @@ impl Engine {
                 Err(error) => return Err(error.into()),
             };
             event.log();
-            return Ok(match decision.outcome {
-                Ok(verified) => Decided::Granted(verified, committed, Box::new(event)),
-                Err(()) => Decided::Refused,
+            return Ok(match (decision.outcome, asking.pass.take()) {
+                (Ok((verified, news)), _) => {
+                    Decided::Granted(Grant { verified, committed, event: Box::new(event), news })
+                }
+                (Err(_), Some(pass)) => Decided::Exempt(pass, committed),
+                (Err(_), None) => Decided::Refused,
             });
         }
         Err(Failure::Busy)
@@ -125,38 +143,46 @@ impl Engine {
 
     fn decide(
         &self,
-        asker: &Asker,
+        asking: &Asking,
         stored: Option<Stored>,
         uid: Option<u32>,
         attempt: &Attempt,
         now: Time,
     ) -> Decision {
-        let mut event = Event::new("login", &asker.user, now, asker.from.clone());
-        event.id = Some(asker.id.clone());
+        let mut event = asking.event_at(now);
         event.outcome = "refused";
-        let refused = |event: Event| Decision { outcome: Err(()), write: Write::Nothing, event };
-        let nobody = || Some(judge_nobody(attempt, now, &self.rules).word());
-
+        let refused = |mut event: Event, reason: Reason, word: &'static str| {
+            event.reason = Some(word);
+            Decision { outcome: Err(reason), write: Write::Nothing, event }
+        };
+        let nobody = || judge_nobody(attempt, now, &self.rules);
+        // Whoever has no factor would have been let in, or given one, with a first factor.
+        let without_factor = |reason: Reason| match reason {
+            Reason::NotEnrolled | Reason::Expired if asking.unproven => Reason::NoFirstFactor,
+            other => other,
+        };
+        if asking.denied {
+            nobody();
+            return refused(event, Reason::Denied, Reason::Denied.word());
+        }
         let Some(stored) = stored else {
-            event.reason = nobody();
-            return refused(event);
+            let reason = without_factor(nobody());
+            return refused(event, reason, reason.word());
         };
         if !stored.damaged && uid != Some(stored.account.uid) {
             nobody();
-            event.reason = Some(if uid.is_none() { "unknown-user" } else { "uid-changed" });
-            return refused(event);
+            let word = if uid.is_none() { "unknown-user" } else { "uid-changed" };
+            return refused(event, Reason::NotEnrolled, word);
         }
         let Some((mut account, version)) = self.open(stored) else {
-            event.reason = Some("damaged");
-            return refused(event);
+            return refused(event, Reason::NotEnrolled, "damaged");
         };
         let judgement = judge(&mut account, attempt, now, &self.rules);
         event.class = Some(judgement.class.name());
         event.locks = judgement.locks;
         let write = if judgement.changed {
             let Ok(sealed) = self.sealer.seal(account) else {
-                event.reason = Some("no-randomness");
-                return refused(event);
+                return refused(event, Reason::Wrong, "no-randomness");
             };
             Write::Update(Box::new(sealed), version)
         } else {
@@ -168,11 +194,12 @@ impl Engine {
                 event.totp_id = Some(verified.totp_id().to_owned());
                 event.confirmed = verified.confirmed();
                 let event = event.with_how(verified.how());
-                Decision { outcome: Ok(verified), write, event }
+                Decision { outcome: Ok((verified, judgement.news)), write, event }
             }
             Outcome::Refused(reason) => {
+                let reason = without_factor(reason);
                 event.reason = Some(reason.word());
-                Decision { outcome: Err(()), write, event }
+                Decision { outcome: Err(reason), write, event }
             }
         }
     }

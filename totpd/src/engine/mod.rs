@@ -1,11 +1,22 @@
 //! The decisions of `totp_core`, made durable: load, decide, commit, and decide again on a lost race.
 
 mod admin;
+mod admit;
+mod change;
+mod confirm;
+mod enrolling;
+mod explain;
 mod login;
+mod look;
+mod own;
 mod sweep;
+mod told;
 
-pub use admin::{AdminError, Enrolled};
-pub use login::{Asker, Decided, Prepared};
+pub use admin::Enrolled;
+pub use admit::{Admission, Asker, Asking};
+pub use change::AdminError;
+pub use login::{Decided, Grant, Prepared};
+pub use own::Shown;
 
 use crate::clock;
 use crate::config::Config;
@@ -27,6 +38,8 @@ pub struct Engine {
     turns: Arc<Turns>,
     config: Arc<Config>,
     rules: Rules,
+    /// Names this run of the kernel: audit sessions count anew in each.
+    boot_id: String,
 }
 
 impl std::fmt::Debug for Engine {
@@ -73,10 +86,24 @@ fn rules(config: &Config) -> Rules {
     Rules { skew: config.totp.skew, not_before: clock::RELEASED }
 }
 
+/// proc(5). Where it cannot be read no session is ever remembered.
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
 impl Engine {
     /// With an open store.
     pub fn new(store: Arc<dyn Store>, sealer: Sealer, users: Arc<Users>, config: Arc<Config>) -> Self {
-        Self { store, sealer: Arc::new(sealer), users, turns: Arc::default(), rules: rules(&config), config }
+        let rules = rules(&config);
+        Self {
+            store,
+            sealer: Arc::new(sealer),
+            users,
+            turns: Arc::default(),
+            rules,
+            config,
+            boot_id: boot_id(),
+        }
     }
 
     /// The same store under another configuration.
@@ -89,6 +116,7 @@ impl Engine {
             turns: Arc::clone(&self.turns),
             rules: rules(&config),
             config,
+            boot_id: self.boot_id.clone(),
         }
     }
 

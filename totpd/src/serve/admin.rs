@@ -2,16 +2,24 @@
 
 use super::Phase;
 use super::connection::{Bytes, Connection, done, failed, failed_plainly, read};
+use super::own::texts;
+use super::peers::{self, Peer};
 use crate::audit::Event;
 use crate::clock;
 use crate::config::{checked_issuer, lifetime, params};
-use crate::engine::{AdminError, Engine};
+use crate::engine::{AdminError, Engine, Enrolled};
+use crate::store::HistoryQuery;
+use serde_json::value::RawValue;
 use std::sync::Arc;
-use totp_core::UserName;
 use totp_core::account::NewFactor;
-use totp_core::recovery::RecoveryCode;
+use totp_core::{Origin, Time, UserName};
 use totp_wire::admin::*;
+use totp_wire::login::Attempt;
 use totp_wire::{SecretText, message, service};
+
+/// Events in one page of the history at most, and their bytes: a message has 16 KiB.
+const EVENTS: usize = 100;
+const ROOM_FOR_EVENTS: usize = 15 * 1024;
 
 /// Answers one call.
 pub(super) async fn call(connection: &Connection, method: &str, parameters: &[u8]) -> Bytes {
@@ -78,7 +86,9 @@ async fn answer(
         "Confirm" => {
             let call: Confirm = read(parameters)?;
             let user = name(&call.user)?;
-            let confirmed = engine.confirm(&user, call.code.reveal(), from).await;
+            let confirmed = engine
+                .confirm(&user, None, call.code.reveal(), Origin::Client("confirm".to_owned()), from)
+                .await;
             let confirmed = confirmed.map_err(|e| error(&e, &call.user))?;
             let (confirmed, phone_offset) =
                 confirmed.map_or_else(|offset| (false, offset), |()| (true, None));
@@ -111,8 +121,68 @@ async fn answer(
             let codes = codes.map_err(|e| error(&e, &call.user))?;
             Ok(done(&RecoveryCodesReply { recovery_codes: texts(&codes) }))
         }
+        "Ticket" => {
+            let call: Ticket = read(parameters)?;
+            let invalid = |what: String| failed(service::INVALID_PARAMETER, "parameter", &what);
+            let seconds = lifetime(call.lifetime.unwrap_or(engine.config().totp.pending)).map_err(invalid)?;
+            let user = name(&call.user)?;
+            let ticket = engine.ticket(&user, seconds, from).await.map_err(|e| error(&e, &call.user))?;
+            let (ticket, expires_at) = (SecretText::new(ticket.0), ticket.1.unix());
+            Ok(done(&TicketReply { user: call.user, ticket, expires_at }))
+        }
+        "Forget" => {
+            let call: Forget = read(parameters)?;
+            let forgotten = engine.forget(&name(&call.user)?, None, from).await;
+            let forgotten = forgotten.map_err(|e| error(&e, &call.user))?;
+            Ok(done(&ForgetReply { forgotten: u64::try_from(forgotten).unwrap_or(u64::MAX) }))
+        }
+        "History" => {
+            let History { user, before, since, limit } = read(parameters)?;
+            let page = page(engine, user, before, since, limit).await.map_err(|e| error(&e, ""))?;
+            Ok(done(&page))
+        }
+        "Explain" => explain(engine, read(parameters)?).await,
         _ => Err(failed(service::METHOD_NOT_FOUND, "method", method)),
     }
+}
+
+/// A page of the history that fits a message.
+pub(super) async fn page(
+    engine: &Engine,
+    user: Option<String>,
+    before: Option<i64>,
+    since: Option<u64>,
+    limit: Option<u64>,
+) -> Result<HistoryReply, AdminError> {
+    let limit = limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(EVENTS).clamp(1, EVENTS);
+    let query = HistoryQuery { user, before, since: since.map(Time::from_unix), limit };
+    let rows = engine.history(query).await?;
+    let full = rows.len() == limit;
+    let (mut events, mut next, mut room) = (Vec::new(), None, ROOM_FOR_EVENTS);
+    for row in rows {
+        let Some(left) = room.checked_sub(row.json.len()) else { return Ok(HistoryReply { events, next }) };
+        room = left;
+        // A row that is no JSON is nobody's event; the others are shown.
+        events.extend(RawValue::from_string(row.json));
+        next = Some(row.seq);
+    }
+    Ok(HistoryReply { events, next: next.filter(|_| full) })
+}
+
+async fn explain(engine: &Engine, call: Explain) -> Result<Bytes, Bytes> {
+    let attempt = Attempt {
+        user: call.user.clone(),
+        service: Some(call.service),
+        ruser: call.ruser,
+        rhost: call.rhost,
+        ssh_auth: call.ssh_auth,
+        first_factor: call.first_factor,
+        ..Attempt::default()
+    };
+    let peer = Peer { uid: call.peer_uid.unwrap_or(0), pid: None };
+    let asker = peers::supposed(peer, &attempt, engine.config());
+    let explained = engine.explain(asker, call.at.map(Time::from_unix)).await;
+    Ok(done(&explained.map_err(|e| error(&e, &call.user))?))
 }
 
 async fn enroll(connection: &Connection, engine: &Arc<Engine>, call: Enroll) -> Result<Bytes, Bytes> {
@@ -130,7 +200,12 @@ async fn enroll(connection: &Connection, engine: &Arc<Engine>, call: Enroll) -> 
     };
     let enrolled = engine.enroll(&user, new, issuer, connection.peer.from()).await;
     let enrolled = enrolled.map_err(|e| error(&e, &call.user))?;
-    Ok(done(&EnrollReply {
+    Ok(done(&self::enrolled(&user, enrolled)))
+}
+
+/// What is shown once.
+pub(super) fn enrolled(user: &UserName, enrolled: Enrolled) -> EnrollReply {
+    EnrollReply {
         user: user.to_string(),
         totp_id: enrolled.totp_id,
         secret: SecretText::new(enrolled.otpauth.secret.to_base32()),
@@ -138,11 +213,7 @@ async fn enroll(connection: &Connection, engine: &Arc<Engine>, call: Enroll) -> 
         recovery_codes: texts(&enrolled.recovery_codes),
         expires_at: enrolled.expires_at.unix(),
         replaces: enrolled.replaces,
-    }))
-}
-
-fn texts(codes: &[RecoveryCode]) -> Vec<SecretText> {
-    codes.iter().map(|code| SecretText::new(code.reveal())).collect()
+    }
 }
 
 fn name(user: &str) -> Result<UserName, Bytes> {
@@ -159,6 +230,11 @@ fn error(error: &AdminError, user: &str) -> Bytes {
         }
         AdminError::Invalid(what) => failed(service::INVALID_PARAMETER, "parameter", what),
         AdminError::Unavailable(why) => failed(STORE_UNAVAILABLE, "why", why),
-        AdminError::Busy => failed_plainly(BUSY),
+        // These are answers to users alone.
+        AdminError::Busy
+        | AdminError::CodeNeeded
+        | AdminError::TicketNeeded
+        | AdminError::Refused
+        | AdminError::Off => failed_plainly(BUSY),
     }
 }

@@ -3,7 +3,7 @@
 use super::limits::Place;
 use super::login::Conversation;
 use super::peers::{self, Peer};
-use super::{Phase, Shared, admin};
+use super::{Phase, Shared, admin, own};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,17 +28,21 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// Which socket it came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// `org.totpd.Login`
+    /// `org.totpd.Login` and `org.totpd.Self`
     Login,
     /// `org.totpd.Admin`
     Admin,
 }
 
 impl Kind {
-    const fn interface(self) -> (&'static str, &'static str) {
+    /// The interfaces of the socket and their texts.
+    const fn interfaces(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Login => (login::INTERFACE, login::DESCRIPTION),
-            Self::Admin => (totp_wire::admin::INTERFACE, totp_wire::admin::DESCRIPTION),
+            Self::Login => &[
+                (login::INTERFACE, login::DESCRIPTION),
+                (totp_wire::own::INTERFACE, totp_wire::own::DESCRIPTION),
+            ],
+            Self::Admin => &[(totp_wire::admin::INTERFACE, totp_wire::admin::DESCRIPTION)],
         }
     }
 }
@@ -124,6 +128,7 @@ impl Connection {
             let reply = match (interface, kind) {
                 (service::INTERFACE, _) => about(kind, method, parameters),
                 (login::INTERFACE, Kind::Login) => conversation.call(&mut self, method, parameters).await?,
+                (totp_wire::own::INTERFACE, Kind::Login) => own::call(&self, method, parameters).await,
                 (totp_wire::admin::INTERFACE, Kind::Admin) => admin::call(&self, method, parameters).await,
                 _ => failed(service::INTERFACE_NOT_FOUND, "interface", interface),
             };
@@ -188,20 +193,22 @@ impl Connection {
 }
 
 fn about(kind: Kind, method: &str, parameters: &[u8]) -> Bytes {
-    let (name, description) = kind.interface();
+    let names = || kind.interfaces().iter().map(|(name, _)| (*name).to_owned());
     match method {
         "GetInfo" => done(&service::Info {
             vendor: "totpd".to_owned(),
             product: "totpd".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             url: env!("CARGO_PKG_REPOSITORY").to_owned(),
-            interfaces: vec![service::INTERFACE.to_owned(), name.to_owned()],
+            interfaces: std::iter::once(service::INTERFACE.to_owned()).chain(names()).collect(),
         }),
         "GetInterfaceDescription" => match read::<service::GetInterfaceDescription>(parameters) {
             Err(reply) => reply,
-            Ok(call) if call.interface == name => describe(description),
             Ok(call) if call.interface == service::INTERFACE => describe(service::DESCRIPTION),
-            Ok(call) => failed(service::INTERFACE_NOT_FOUND, "interface", &call.interface),
+            Ok(call) => match kind.interfaces().iter().find(|(name, _)| *name == call.interface) {
+                Some((_, description)) => describe(description),
+                None => failed(service::INTERFACE_NOT_FOUND, "interface", &call.interface),
+            },
         },
         _ => failed(service::METHOD_NOT_FOUND, "method", method),
     }

@@ -9,8 +9,9 @@ mod admin;
 mod connection;
 mod limits;
 mod login;
+mod own;
 mod peers;
-mod reply;
+pub(crate) mod reply;
 mod sockets;
 mod throttle;
 
@@ -127,6 +128,7 @@ async fn serve(
     descriptors: u64,
 ) -> Result<(), ServeError> {
     let users = Arc::new(Users::default());
+    let login_path = loaded.as_ref().ok().map(|config| config.login_socket.clone());
     let phase = phase_of(loaded, &users);
     let shared = Arc::new(Shared {
         phase: RwLock::new(phase),
@@ -155,6 +157,9 @@ async fn serve(
             () = ended(&mut terminate, &mut interrupt) => break Ok(()),
             _ = hangup.recv() => reload(&path, &shared),
             _ = retry.tick() => {
+                if let Some(path) = &login_path {
+                    crate::breakglass::give_back_left_over(path);
+                }
                 let poisoned = check(&path, &shared);
                 if poisoned && sockets.adopted {
                     break Err(ServeError::Poisoned);
@@ -189,6 +194,7 @@ fn phase_of(loaded: Result<Config, ConfigError>, users: &Arc<Users>) -> Phase {
         let key = StoreKey::load(&config.key_file).map_err(|e| e.to_string())?;
         crate::init::check_store_id(&config, &key)?;
         let sealer = Sealer::new(&key);
+        warn_of_findings(&config);
         let store =
             Sqlite::open(&config.state_dir, &sealer, config.keep_events).map_err(|e| e.to_string())?;
         Ok(Engine::new(Arc::new(store), sealer, Arc::clone(users), Arc::new(config)))
@@ -196,6 +202,13 @@ fn phase_of(loaded: Result<Config, ConfigError>, users: &Arc<Users>) -> Phase {
     match loaded.map_err(|error| error.to_string()).and_then(open) {
         Ok(engine) => Phase::Serving(Arc::new(engine)),
         Err(why) => Phase::Refusing(why),
+    }
+}
+
+/// Rules that never decide are no reason to refuse, and no reason to be silent.
+fn warn_of_findings(config: &Config) {
+    for finding in config.findings() {
+        tracing::warn!("{finding}");
     }
 }
 
@@ -214,6 +227,7 @@ fn reload(path: &Path, shared: &Shared) {
             if fixed(old) != fixed(&config) {
                 tracing::warn!("sockets, state_dir and key_file change with a restart only");
             }
+            warn_of_findings(&config);
             shared.set(Phase::Serving(Arc::new(engine.reconfigured(Arc::new(config)))));
             tracing::info!("reloaded {}", path.display());
         }

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::engine::Asker;
 use crate::users::{Stuck, Users};
 use std::net::IpAddr;
+use totp_core::policy::{Facts, Peer as Speaker, Place, SshAuth};
 use totp_core::{Origin, UserName};
 use totp_wire::login::Attempt;
 
@@ -56,26 +57,62 @@ pub(crate) async fn believed(
     users: &Users,
 ) -> Result<Asker, NotTaken> {
     if peer.uid == 0 {
-        return Ok(told(peer, attempt, id));
+        return Ok(told(peer, Speaker::Root, attempt, id));
     }
     if let Some(trusted) = config.trusted_peers.iter().find(|p| p.uid == peer.uid) {
         let service = attempt.service.as_deref().unwrap_or_default();
         if trusted.services.iter().any(|s| s == service) {
-            return Ok(told(peer, attempt, id));
+            return Ok(told(peer, Speaker::Trusted(peer.uid), attempt, id));
         }
     }
     let name = UserName::parse(&attempt.user).map_err(|_| NotTaken::Denied)?;
     if !users.is_name_of(&name, peer.uid).await? {
         return Err(NotTaken::Denied);
     }
-    let from = From { ruser: Some(name.to_string()), ..peer.from() };
-    Ok(Asker { user: name.to_string(), origin: Origin::Own, from, id })
+    Ok(own(peer, &name, attempt, id))
 }
 
-fn told(peer: Peer, attempt: &Attempt, id: String) -> Asker {
+/// The same for an attempt that is only supposed, and whose peer's uid nobody asks for its name.
+pub(crate) fn supposed(peer: Peer, attempt: &Attempt, config: &Config) -> Asker {
+    let service = attempt.service.as_deref().unwrap_or_default();
+    let trusted = config.trusted_peers.iter().find(|p| p.uid == peer.uid);
+    let speaker = match (peer.uid, trusted) {
+        (0, _) => Speaker::Root,
+        (uid, Some(trusted)) if trusted.services.iter().any(|s| s == service) => Speaker::Trusted(uid),
+        _ => match UserName::parse(&attempt.user) {
+            Ok(name) => return own(peer, &name, attempt, String::new()),
+            Err(_) => Speaker::Root,
+        },
+    };
+    told(peer, speaker, attempt, String::new())
+}
+
+fn own(peer: Peer, name: &UserName, attempt: &Attempt, id: String) -> Asker {
+    let name = name.to_string();
+    let from = From { ruser: Some(name.clone()), ..peer.from() };
+    let facts = Facts {
+        user: name.clone(),
+        ruser: Some(name.clone()),
+        service: None,
+        place: Place::Here,
+        peer: Speaker::Own,
+        ssh: Vec::new(),
+        first_factor_passed: false,
+    };
+    // What it claims of its session is nothing to go by; whether it can show lines is its own affair.
+    let silent = attempt.silent == Some(true);
+    Asker { user: name, origin: Origin::Own, from, id, facts, audit_session: None, silent, converses: false }
+}
+
+fn told(peer: Peer, speaker: Speaker, attempt: &Attempt, id: String) -> Asker {
     let kept = |text: &Option<String>| text.as_deref().filter(|t| !t.is_empty()).map(audit::field);
-    let methods = attempt.ssh_auth.as_ref().map(|lines| {
-        let methods: Vec<&str> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
+    let place = match attempt.rhost.as_deref() {
+        None | Some("") => Place::Here,
+        Some(rhost) => address(rhost).map_or(Place::Name, Place::Address),
+    };
+    let ssh: Vec<SshAuth> = attempt.ssh_auth.iter().flatten().map(|line| SshAuth::parse(line)).collect();
+    let methods = (!ssh.is_empty()).then(|| {
+        let methods: Vec<&str> = ssh.iter().map(|auth| auth.method.as_str()).collect();
         audit::field(&methods.join(","))
     });
     let from = From {
@@ -84,17 +121,38 @@ fn told(peer: Peer, attempt: &Attempt, id: String) -> Asker {
         rhost: kept(&attempt.rhost),
         tty: kept(&attempt.tty),
         ssh_methods: methods,
+        ssh_key: ssh.iter().find_map(|auth| auth.fingerprint.clone()),
         ..peer.from()
     };
     // Under su the one who asks is not the one whose code is asked for: a stranger, who must neither lock the
     // user's own sudo nor profit from its successes.
     let another = from.ruser.as_deref().is_some_and(|ruser| ruser != attempt.user && ruser != "root");
-    let origin = match attempt.rhost.as_deref() {
-        None | Some("") if another => Origin::Unproven,
-        None | Some("") => Origin::Local,
-        Some(rhost) => address(rhost).map_or(Origin::Unproven, Origin::Remote),
+    let origin = match place {
+        Place::Here if another => Origin::Unproven,
+        Place::Here => Origin::Local,
+        Place::Address(address) => Origin::Remote(address),
+        Place::Name => Origin::Unproven,
     };
-    Asker { user: attempt.user.clone(), origin, from, id }
+    let silent = attempt.silent == Some(true);
+    Asker {
+        user: attempt.user.clone(),
+        origin,
+        // Several questions and lines between them: not in one line, nor where nothing is shown or asked.
+        converses: !silent && attempt.combined != Some(true) && attempt.unasked != Some(true),
+        silent,
+        audit_session: attempt.audit_session,
+        facts: Facts {
+            user: attempt.user.clone(),
+            ruser: attempt.ruser.clone().filter(|ruser| !ruser.is_empty()),
+            service: attempt.service.clone().filter(|service| !service.is_empty()),
+            place,
+            peer: speaker,
+            ssh,
+            first_factor_passed: attempt.first_factor == Some(true),
+        },
+        from,
+        id,
+    }
 }
 
 /// An address as PAM_RHOST has it: perhaps with a scope (`fe80::1%eth0`).
@@ -115,6 +173,8 @@ mod tests {
             rhost: Some("192.0.2.1".into()),
             tty: Some("ssh".into()),
             ssh_auth: Some(vec!["publickey ssh-ed25519 AAAA".into()]),
+            audit_session: Some(7),
+            first_factor: Some(true),
             ..Attempt::default()
         }
     }
@@ -134,6 +194,7 @@ mod tests {
         let asker = believe(0, &attempt("anybody")).await.unwrap();
         assert_eq!(asker.origin, Origin::Remote("192.0.2.1".parse().unwrap()));
         assert_eq!(asker.from.ssh_methods.as_deref(), Some("publickey"));
+        assert_eq!(asker.facts.place, Place::Address("192.0.2.1".parse().unwrap()));
         for ruser in [None, Some("anybody".into()), Some("root".into())] {
             let local = Attempt { rhost: None, ruser, ..attempt("anybody") };
             assert_eq!(believe(0, &local).await.unwrap().origin, Origin::Local);
@@ -152,7 +213,11 @@ mod tests {
         assert_eq!(asker.from.ruser.as_deref(), Some("nobody"));
         let from = &asker.from;
         assert!(from.service.is_none() && from.rhost.is_none() && from.tty.is_none());
-        assert!(from.ssh_methods.is_none());
+        assert!(from.ssh_methods.is_none() && from.ssh_key.is_none());
+        let facts = &asker.facts;
+        assert_eq!((facts.peer, facts.place), (Speaker::Own, Place::Here));
+        assert!(facts.ssh.is_empty() && facts.service.is_none() && !facts.first_factor_passed);
+        assert!(asker.audit_session.is_none() && !asker.converses);
         for other in ["root", "no-such-user", "", "no\nbody"] {
             assert_eq!(believe(nobody, &attempt(other)).await.map(drop), Err(NotTaken::Denied), "{other}");
         }

@@ -1,8 +1,11 @@
-//! The steps a login is answered with. [`granted`] is the one function that lets somebody in.
+//! The steps a login is answered with. [`granted`] is the one function that lets somebody in, and [`exempt`] the
+//! one that lets somebody by.
 
 use crate::store::Committed;
+use totp_core::policy::Pass;
 use totp_core::recovery::FEW;
 use totp_core::{How, Verified};
+use totp_wire::SecretText;
 use totp_wire::login::{Accept, Message, Prompt, Step, Style, Verdict};
 use totp_wire::text::plain;
 
@@ -10,6 +13,9 @@ use totp_wire::text::plain;
 const CODE_LENGTH: u16 = 64;
 /// The most with a password in the same line.
 const COMBINED_LENGTH: u16 = 512;
+
+/// Digits that a prompt names where they do not matter: only a combined line is split by them.
+const ANY_DIGITS: u8 = 6;
 
 /// The question for a code.
 pub(crate) fn ask(id: &str, text: &str, digits: u8, combined: bool, again: bool) -> Step {
@@ -29,24 +35,46 @@ pub(crate) fn ask(id: &str, text: &str, digits: u8, combined: bool, again: bool)
     }
 }
 
-/// Lets in: takes the proof of the factor, and the proof that its use is on stable storage.
+/// A question of an enrollment: any code may be sent back.
+pub(crate) fn question(id: &str, messages: Vec<Message>, text: &str, echo: bool) -> Step {
+    let prompt = Prompt {
+        text: text.to_owned(),
+        echo,
+        accept: Accept::Code,
+        max_len: CODE_LENGTH,
+        digits: ANY_DIGITS,
+    };
+    Step { id: id.to_owned(), messages, prompt: Some(prompt), verdict: None }
+}
+
+/// Lets in: takes the proof of the factor, and the proof that its use is on stable storage. `told` is what the
+/// user has to hear besides.
 #[expect(clippy::needless_pass_by_value, reason = "a proof is given away once")]
-pub(crate) fn granted(id: &str, verified: Verified, _durable: Committed) -> Step {
-    let mut messages = Vec::new();
+pub(crate) fn granted(id: &str, verified: Verified, _durable: Committed, told: &[String]) -> Step {
+    let mut messages: Vec<Message> = told.iter().map(error).collect();
     if verified.confirmed() {
         messages.push(info("Your authenticator app is confirmed."));
     }
     match verified.how() {
         How::Recovery { left } if left > FEW => {
-            messages.push(info(&format!("That recovery code is used up; {left} are left.")));
+            messages.push(info(format!("That recovery code is used up; {left} are left.")));
         }
         How::Recovery { left } => {
             let text = format!("That recovery code is used up; only {left} left. Ask for new ones now.");
-            messages.push(error(&text));
+            messages.push(error(text));
         }
-        How::Totp { .. } => {}
+        How::BreakGlass => {
+            messages.push(error("Break-glass: this login is recorded, and its code is used up."))
+        }
+        How::Totp { .. } | How::Remembered { .. } => {}
     }
     end(id, messages, Verdict::Granted)
+}
+
+/// Lets the stack go on without a code: takes the policy's leave, and the proof that it is recorded.
+#[expect(clippy::needless_pass_by_value, reason = "a leave is given away once")]
+pub(crate) fn exempt(id: &str, _leave: Pass, _durable: Committed) -> Step {
+    end(id, Vec::new(), Verdict::Exempt)
 }
 
 /// Refuses. The same for every reason.
@@ -58,12 +86,12 @@ fn end(id: &str, messages: Vec<Message>, verdict: Verdict) -> Step {
     Step { id: id.to_owned(), messages, prompt: None, verdict: Some(verdict) }
 }
 
-fn info(text: &str) -> Message {
-    Message { style: Style::Info, text: text.to_owned() }
+pub(crate) fn info(text: impl Into<String>) -> Message {
+    Message { style: Style::Info, text: SecretText::from(text.into()) }
 }
 
-fn error(text: &str) -> Message {
-    Message { style: Style::Error, text: text.to_owned() }
+pub(crate) fn error(text: impl Into<String>) -> Message {
+    Message { style: Style::Error, text: SecretText::from(text.into()) }
 }
 
 fn decapitalized(text: &str) -> String {

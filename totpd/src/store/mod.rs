@@ -4,6 +4,7 @@
 //! granted reply cannot be built without one. A lost race is [`CommitError::Conflict`]; the engine decides
 //! again on the fresh record.
 
+pub mod breakglass;
 pub mod sqlite;
 mod ticket;
 
@@ -34,6 +35,8 @@ pub struct Stored {
 pub enum Write {
     /// Nothing: only the audit row is written.
     Nothing,
+    /// Nothing, as long as the record with this id is still at this version.
+    Unchanged(String, u64),
     /// A record that did not exist.
     Insert(Box<SealedAccount>),
     /// A record that was read at this version.
@@ -62,7 +65,29 @@ pub struct EventRow {
     pub json: String,
 }
 
-/// Proof that a change is on stable storage. Only the store makes one.
+/// A page of the history.
+#[derive(Clone, Debug, Default)]
+pub struct HistoryQuery {
+    /// Of this user alone.
+    pub user: Option<String>,
+    /// Before this row.
+    pub before: Option<i64>,
+    /// Not before this moment.
+    pub since: Option<Time>,
+    /// Rows at most.
+    pub limit: usize,
+}
+
+/// A row of the history that was kept.
+#[derive(Clone, Debug)]
+pub struct KeptEvent {
+    /// Its place: later rows have higher ones.
+    pub seq: i64,
+    /// The event as JSON.
+    pub json: String,
+}
+
+/// Proof that a change is on stable storage. Only what stores makes one.
 #[derive(Debug)]
 pub struct Committed(());
 
@@ -98,6 +123,8 @@ pub trait Store: Send + Sync {
     fn scan(&self, after: Option<String>, limit: usize) -> Answer<'_, Result<Vec<Stored>, ReadError>>;
     /// Names of records whose pending factor was gone at `now`, some of them.
     fn expired(&self, now: Time, limit: usize) -> Answer<'_, Result<Vec<UserName>, ReadError>>;
+    /// Rows of the history, the latest first.
+    fn history(&self, query: HistoryQuery) -> Answer<'_, Result<Vec<KeptEvent>, ReadError>>;
     /// Why the store refuses everything until a fresh process reopens it, once it does.
     fn poisoned(&self) -> Option<String>;
 }

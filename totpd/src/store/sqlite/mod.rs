@@ -6,14 +6,15 @@ mod writer;
 
 pub use open::{OpenError, create, database_file};
 
-use super::{Answer, Change, CommitError, Committed, ReadError, Store, Stored, Ticket};
+use super::{
+    Answer, Change, CommitError, Committed, HistoryQuery, KeptEvent, ReadError, Store, Stored, Ticket,
+};
 use crate::seal::{SealedAccount, Sealer};
 use reader::Readers;
 use rusqlite::{Row, params};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::oneshot;
-use totp_core::lock::Guard;
 use totp_core::{Account, Time, UserName};
 
 /// Why everything is refused, once it is.
@@ -120,6 +121,31 @@ impl Store for Sqlite {
         }))
     }
 
+    fn history(&self, query: HistoryQuery) -> Answer<'_, Result<Vec<KeptEvent>, ReadError>> {
+        Box::pin(self.readers.run(move |db| {
+            let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+            let before = query.before.unwrap_or(i64::MAX);
+            let since = query.since.map_or(0, sql_time);
+            let kept = |row: &Row<'_>| Ok(KeptEvent { seq: row.get(0)?, json: row.get(1)? });
+            // Two statements, so that each has its index.
+            match query.user {
+                Some(user) => db
+                    .prepare_cached(
+                        "SELECT seq, event FROM history WHERE name = ?1 AND seq < ?2 AND at >= ?3
+                         ORDER BY seq DESC LIMIT ?4",
+                    )?
+                    .query_map(params![user, before, since, limit], kept)?
+                    .collect(),
+                None => db
+                    .prepare_cached(
+                        "SELECT seq, event FROM history WHERE seq < ?1 AND at >= ?2 ORDER BY seq DESC LIMIT ?3",
+                    )?
+                    .query_map(params![before, since, limit], kept)?
+                    .collect(),
+            }
+        }))
+    }
+
     fn poisoned(&self) -> Option<String> {
         self.poison.get().cloned()
     }
@@ -139,15 +165,7 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
     // What can still be said of it, so that one bad row is one user's trouble and can be revoked.
     let (id, name): (String, String) = (row.get(2)?, row.get(3)?);
     let name = UserName::parse(&name).map_err(|_| rusqlite::Error::InvalidQuery)?;
-    let account = Account {
-        id,
-        name,
-        uid: u32::MAX,
-        created: Time::default(),
-        active: None,
-        pending: None,
-        guard: Guard::default(),
-    };
+    let account = Account::blank(id, name, u32::MAX, Time::default());
     Ok(Stored { account, version, damaged: true })
 }
 

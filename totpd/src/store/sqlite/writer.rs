@@ -173,6 +173,13 @@ impl Writer {
     fn apply(&self, change: &Change) -> rusqlite::Result<bool> {
         let changed = match &change.write {
             Write::Nothing => 1,
+            Write::Unchanged(id, version) => self
+                .db
+                .prepare_cached("SELECT count(*) FROM account WHERE id = ?1 AND version = ?2")?
+                .query_row(params![id, i64::try_from(*version).unwrap_or(i64::MAX)], |row| {
+                    row.get::<_, i64>(0)
+                })
+                .map(|count| usize::try_from(count).unwrap_or(0))?,
             Write::Insert(account) => self
                 .db
                 .prepare_cached(

@@ -1,14 +1,27 @@
-//! The otpauth URI as a QR code: in the terminal, as PNG, as SVG.
+//! The otpauth URI as a QR code (in the terminal, as PNG, as SVG), and the key as people read it.
 
 use data_encoding::BASE64;
 use qrcode::render::{svg, unicode::Dense1x2};
 use qrcode::types::QrError;
 use qrcode::{Color, EcLevel, QrCode};
+use zeroize::Zeroizing;
 
 /// Modules of white around the code that readers need (ISO/IEC 18004).
 const QUIET: usize = 4;
 /// Pixels of a module in a PNG.
 const SCALE: usize = 8;
+
+/// A setup key in groups of four, as people read it out.
+pub fn grouped(key: &str) -> Zeroizing<String> {
+    let mut out = Zeroizing::new(String::with_capacity(key.len() * 5 / 4));
+    for (i, symbol) in key.chars().enumerate() {
+        if i > 0 && i % 4 == 0 {
+            out.push(' ');
+        }
+        out.push(symbol);
+    }
+    out
+}
 
 /// Half blocks, light on dark; with `color` black on white whatever the terminal's colours are. Error
 /// correction L keeps it small: a screen has no dirt on it.
@@ -94,4 +107,12 @@ pub fn png(text: &str) -> Result<Vec<u8>, QrError> {
 /// As [`png()`].
 pub fn png_data_uri(text: &str) -> Result<String, QrError> {
     Ok(format!("data:image/png;base64,{}", BASE64.encode(&png(text)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_key_is_shown_in_groups_of_four() {
+        assert_eq!(*super::grouped("ABCDEFGHIJ"), "ABCD EFGH IJ");
+    }
 }

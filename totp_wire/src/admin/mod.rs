@@ -1,5 +1,9 @@
 //! `org.totpd.Admin`: what administrators do. Times are Unix seconds.
 
+mod look;
+
+pub use look::{Checked, Explain, ExplainReply, Fate, History, HistoryReply};
+
 use crate::message::Method;
 use crate::text::SecretText;
 use serde::{Deserialize, Serialize};
@@ -7,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// The interface's name.
 pub const INTERFACE: &str = "org.totpd.Admin";
 /// The interface's text.
-pub const DESCRIPTION: &str = include_str!("../interfaces/org.totpd.Admin.varlink");
+pub const DESCRIPTION: &str = include_str!("../../interfaces/org.totpd.Admin.varlink");
 /// Error: the operating system knows no such user.
 pub const NO_SUCH_USER: &str = "org.totpd.Admin.NoSuchUser";
 /// Error: the user has no factor that this could be done to.
@@ -60,6 +64,8 @@ pub struct User {
     pub expires_at: Option<u64>,
     /// Recovery codes that are unspent.
     pub recovery_codes_left: u64,
+    /// Grants that are remembered.
+    pub remembered: u64,
     /// Failures since the last success or lock, all classes together.
     pub failures: u64,
     /// The classes that are locked now.
@@ -232,6 +238,41 @@ pub struct RecoveryCodesReply {
     pub recovery_codes: Vec<SecretText>,
 }
 
+/// Makes a ticket with which the user enrolls once by himself. One that was made before is worth nothing then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// The login name.
+    pub user: String,
+    /// Seconds until it is worth nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<u64>,
+}
+
+/// The ticket, shown once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketReply {
+    /// The login name.
+    pub user: String,
+    /// The ticket.
+    pub ticket: SecretText,
+    /// When it is worth nothing.
+    pub expires_at: u64,
+}
+
+/// Forgets the remembered logins of the user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forget {
+    /// The login name.
+    pub user: String,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetReply {
+    /// How many there were.
+    pub forgotten: u64,
+}
+
 macro_rules! methods {
     ($($method:ident -> $reply:ident;)*) => {$(
         impl Method for $method {
@@ -250,4 +291,8 @@ methods! {
     Revoke -> RevokeReply;
     Unlock -> UnlockReply;
     RecoveryCodes -> RecoveryCodesReply;
+    Ticket -> TicketReply;
+    Forget -> ForgetReply;
+    History -> HistoryReply;
+    Explain -> ExplainReply;
 }

@@ -1,8 +1,12 @@
 //! Who is who, through NSS: local files first, so that a hung directory never stops root; everything else
 //! off the async threads, with a timeout and a bound on look-ups that hang.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod files;
+
+use files::Files;
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use totp_core::UserName;
@@ -13,8 +17,6 @@ const AT_ONCE: usize = 16;
 const AT_ONCE_FOR_OTHERS: usize = 4;
 /// How long a look-up is waited for, its turn included.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The local file.
-const PASSWD: &str = "/etc/passwd";
 
 /// A directory did not answer in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,14 +28,7 @@ pub struct Stuck;
 pub struct Users {
     trusted: Arc<Semaphore>,
     others: Arc<Semaphore>,
-    local: Mutex<Local>,
-}
-
-/// `/etc/passwd` as it was at its stamp.
-#[derive(Debug, Default)]
-struct Local {
-    stamp: Option<(u64, u64, i64, i64)>,
-    uids: HashMap<String, u32>,
+    files: Files,
 }
 
 impl Default for Users {
@@ -41,7 +36,7 @@ impl Default for Users {
         Self {
             trusted: Arc::new(Semaphore::new(AT_ONCE)),
             others: Arc::new(Semaphore::new(AT_ONCE_FOR_OTHERS)),
-            local: Mutex::default(),
+            files: Files::default(),
         }
     }
 }
@@ -53,8 +48,8 @@ impl Users {
     /// # Errors
     /// [`Stuck`] when the directory does not answer.
     pub async fn uid(&self, name: &UserName) -> Result<Option<u32>, Stuck> {
-        if let Some(uid) = self.local_uid(name.as_str()) {
-            return Ok(Some(uid));
+        if let Some(local) = self.files.user(name.as_str()) {
+            return Ok(Some(local.uid));
         }
         let name = name.clone();
         let look = move || nix::unistd::User::from_name(name.as_str()).ok().flatten();
@@ -67,8 +62,8 @@ impl Users {
     /// # Errors
     /// [`Stuck`] when the directory does not answer.
     pub async fn is_name_of(&self, name: &UserName, uid: u32) -> Result<bool, Stuck> {
-        if let Some(local) = self.local_uid(name.as_str()) {
-            return Ok(local == uid);
+        if let Some(local) = self.files.user(name.as_str()) {
+            return Ok(local.uid == uid);
         }
         let look = move || nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
         Ok(ask(&self.others, look).await?.is_some_and(|user| user.name == name.as_str()))
@@ -91,14 +86,48 @@ impl Users {
         ask(&self.others, look).await
     }
 
-    fn local_uid(&self, name: &str) -> Option<u32> {
-        let mut local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = stamp();
-        if stamp.is_none() || local.stamp != stamp {
-            *local = Local { stamp, uids: read_passwd() };
-        }
-        local.uids.get(name).copied()
+    /// The name of `uid`, asked by that uid.
+    ///
+    /// # Errors
+    /// [`Stuck`] when the directory does not answer.
+    pub async fn name_of(&self, uid: u32) -> Result<Option<UserName>, Stuck> {
+        let look = move || nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
+        Ok(ask(&self.others, look).await?.and_then(|user| UserName::parse(&user.name).ok()))
     }
+
+    /// Which of `groups` the user is a member of. Groups are compared by their number, so that two names of
+    /// one are one. For root the local files alone are asked: a directory that hangs must not stop him, and
+    /// one that answers must not make him anybody's member.
+    ///
+    /// # Errors
+    /// [`Stuck`] when the directory does not answer.
+    pub async fn groups_among(
+        &self,
+        user: &str,
+        groups: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, Stuck> {
+        let (local, unsure): (BTreeSet<String>, BTreeSet<String>) =
+            groups.iter().cloned().partition(|group| self.files.is_in(user, group));
+        if unsure.is_empty() || self.files.user(user).is_some_and(|entry| entry.uid == 0) {
+            return Ok(local);
+        }
+        let user = user.to_owned();
+        let mut found = ask(&self.trusted, move || nss_groups(&user, unsure)).await?;
+        found.extend(local);
+        Ok(found)
+    }
+}
+
+/// getgrouplist(3) of the user, and which of `groups` is in it.
+fn nss_groups(user: &str, groups: BTreeSet<String>) -> BTreeSet<String> {
+    let (Ok(Some(entry)), Ok(name)) = (nix::unistd::User::from_name(user), CString::new(user)) else {
+        return BTreeSet::new();
+    };
+    let of_user = nix::unistd::getgrouplist(&name, entry.gid).unwrap_or_default();
+    let is_in = |group: &String| {
+        nix::unistd::Group::from_name(group).ok().flatten().is_some_and(|group| of_user.contains(&group.gid))
+    };
+    groups.into_iter().filter(is_in).collect()
 }
 
 /// Runs a look-up on a thread of its own, when it is its turn.
@@ -118,30 +147,6 @@ async fn ask<T: Send + 'static>(
     tokio::time::timeout(PATIENCE, asked).await.map_err(|_| Stuck)?
 }
 
-fn stamp() -> Option<(u64, u64, i64, i64)> {
-    use std::os::unix::fs::MetadataExt;
-    let metadata = std::fs::metadata(PASSWD).ok()?;
-    Some((metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()))
-}
-
-fn read_passwd() -> HashMap<String, u32> {
-    let text = std::fs::read(PASSWD).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let mut uids = HashMap::new();
-    for line in text.lines() {
-        let mut fields = line.split(':');
-        // `+` and `-` lines are directives of nss_compat, not users.
-        if let (Some(name), Some(uid)) = (fields.next(), fields.nth(1).and_then(|uid| uid.parse().ok()))
-            && !name.is_empty()
-            && !name.starts_with(['+', '-', '#'])
-        {
-            // The first entry wins, as it does in getpwnam(3).
-            uids.entry(name.to_owned()).or_insert(uid);
-        }
-    }
-    uids
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,12 +163,27 @@ mod tests {
         assert_eq!(users.is_member(0, "no-such-group-here").await, Ok(false));
     }
 
+    #[tokio::test]
+    async fn groups_are_found_locally_and_through_the_directory() {
+        let users = Users::default();
+        let wanted = BTreeSet::from(["root", "nogroup", "no-such-group-here"].map(str::to_owned));
+        let of = async |user: &str| {
+            users.groups_among(user, &wanted).await.unwrap().into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(of("root").await, ["root"]);
+        assert_eq!(of("nobody").await, ["nogroup"]);
+        assert_eq!(of("no-such-user-here").await, [""; 0]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn look_ups_that_hang_are_bounded_and_local_users_are_still_found() {
         let users = Users::default();
         let _hung = Arc::clone(&users.trusted).acquire_many_owned(16).await.unwrap();
         assert_eq!(users.uid(&UserName::parse("somebody-in-ldap").unwrap()).await, Err(Stuck));
         assert_eq!(users.uid(&UserName::parse("root").unwrap()).await, Ok(Some(0)));
+        let wheel = BTreeSet::from(["wheel".to_owned()]);
+        assert_eq!(users.groups_among("root", &wheel).await, Ok(BTreeSet::new()));
+        assert_eq!(users.groups_among("somebody-in-ldap", &wheel).await, Err(Stuck));
     }
 
     #[tokio::test]

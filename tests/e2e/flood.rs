@@ -1,0 +1,102 @@
+//! A lock that strangers cannot use: real addresses, in networks of the test's own.
+
+use site::Site;
+use site::network::{Network, SERVER};
+use site::pamhost::{PamHost, code};
+use site::peer::login;
+use site::phone::Phone;
+use site::ssh::{Client, Setup, Sshd};
+use totp_wire::login::Verdict;
+
+/// Wrong codes until the stranger's class is locked and twice as many for good measure, four a connection.
+fn flood(site: &Site, stranger: &Client, phone: &Phone) {
+    let wrong = phone.wrong_code(site);
+    for _ in 0..5 {
+        assert!(!stranger.lets_in("alice", &[wrong.as_str(); 4]));
+    }
+    let reasons = reasons_of(site, "others");
+    let count = |reason: &str| reasons.iter().filter(|r| *r == reason).count();
+    assert_eq!((count("wrong"), count("locked")), (10, 10), "{reasons:?}");
+}
+
+fn reasons_of(site: &Site, class: &str) -> Vec<String> {
+    let events = site.events();
+    let refused = events.iter().filter(|e| e["class"] == class && e["outcome"] == "refused");
+    refused.map(|e| e["reason"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The user and a stranger, each at an address of their own, and the server at `at` for both.
+fn siege(at: &str, own_address: &str, strange_address: &str) {
+    let site = Site::new();
+    let network = Network::new(2);
+    let sshd = Sshd::start_with(&site, Setup { place: Some(&network.server), ..Setup::default() });
+    site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay")));
+    let (own, stranger) = (sshd.client(&network.clients[0], at), sshd.client(&network.clients[1], at));
+    let phone = site.enroll("alice");
+
+    // Her own address becomes known by a success.
+    assert!(own.lets_in("alice", &[&phone.code(&site)]));
+    assert_eq!(site.last_login()["class"], "others");
+    assert_eq!(site.last_login()["rhost"], own_address);
+    site.next_step();
+
+    flood(&site, &stranger, &phone);
+    assert_eq!(site.last_login()["rhost"], strange_address);
+    assert_eq!(site.status("alice")["locked"], true);
+
+    // The stranger is refused even with a right code, and that burns nothing of hers.
+    let right = phone.code(&site);
+    assert!(!stranger.lets_in("alice", &[&right]));
+    assert_eq!(site.last_login()["reason"], "locked");
+    assert!(own.lets_in("alice", &[&right]), "a stranger locked her out of her own address");
+    assert_eq!(site.last_login()["class"], "known");
+
+    // Nor does her success open the door to him.
+    site.next_step();
+    assert!(!stranger.lets_in("alice", &[&phone.code(&site)]));
+    assert_eq!(site.last_login()["reason"], "locked");
+
+    // A local sudo, and her own processes.
+    let sudo = PamHost::new(&site, "sudo", "alice").option(&["-R", "alice"]);
+    assert_eq!(sudo.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    assert_eq!(site.last_login()["class"], "local");
+    site.next_step();
+    assert_eq!(
+        sudo.run_as("alice").authenticate(&format!("{}\n", phone.code(&site))),
+        code::SUCCESS,
+        "{:?}",
+        site.last_login()
+    );
+    assert_eq!(site.last_login()["class"], "own");
+}
+
+#[test]
+fn a_flood_over_ipv4_leaves_her_own_address_and_her_sudo_unlocked() {
+    siege(SERVER[0], "198.51.100.1", "198.51.100.2");
+}
+
+#[test]
+fn a_flood_over_ipv6_leaves_her_own_address_and_her_sudo_unlocked() {
+    siege(SERVER[1], "2001:db8:1::2", "2001:db8:2::2");
+}
+
+#[test]
+fn strangers_of_both_families_share_one_lock_and_other_users_have_their_own() {
+    let site = Site::new();
+    let network = Network::new(3);
+    let sshd = Sshd::start_with(&site, Setup { place: Some(&network.server), ..Setup::default() });
+    let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
+    flood(&site, &sshd.client(&network.clients[0], SERVER[0]), &alice);
+    // Another stranger, by the other protocol: an attacker gains nothing by having many addresses.
+    let another = sshd.client(&network.clients[1], SERVER[1]);
+    assert!(!another.lets_in("alice", &[&alice.code(&site)]));
+    assert_eq!(site.last_login()["reason"], "locked");
+    // Bob was never attacked: from an address that nobody knows, and even from the attacker's.
+    assert!(sshd.client(&network.clients[2], SERVER[0]).lets_in("bob", &[&bob.code(&site)]));
+    site.next_step();
+    assert!(sshd.client(&network.clients[0], SERVER[0]).lets_in("bob", &[&bob.code(&site)]));
+    // And once the hour has passed, alice gets in from anywhere.
+    site.advance(3600);
+    assert!(another.lets_in("alice", &[&alice.code(&site)]));
+    assert_eq!(login(&site, "alice", &alice.code(&site)), Ok(Verdict::Denied), "used up by it");
+}

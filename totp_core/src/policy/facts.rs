@@ -1,0 +1,106 @@
+//! What is known of an attempt before anything is asked, and whether a first factor succeeded.
+
+use super::rule::Rule;
+use super::ssh::SshAuth;
+use core::net::IpAddr;
+
+/// Who speaks on the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A program that runs as root.
+    Root,
+    /// A service account of the configuration's allow-list.
+    Trusted(u32),
+    /// A process of the user's own. Nothing it says opens a door.
+    Own,
+}
+
+/// From where the person comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// From this machine: no remote host was named.
+    Here,
+    /// From this address.
+    Address(IpAddr),
+    /// From a host of which only a name is known, which proves nothing.
+    Name,
+}
+
+/// One attempt.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// `PAM_USER`.
+    pub user: String,
+    /// `PAM_RUSER`, as far as it is believed.
+    pub ruser: Option<String>,
+    /// `PAM_SERVICE`.
+    pub service: Option<String>,
+    /// `PAM_RHOST`.
+    pub place: Place,
+    /// Who speaks.
+    pub peer: Peer,
+    /// What the PAM environment says of methods that succeeded in SSH; see [`Facts::ssh_methods`].
+    pub ssh: Vec<SshAuth>,
+    /// The PAM line says `first_factor=passed`.
+    pub first_factor_passed: bool,
+}
+
+/// Where the proof of a first factor comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// sshd verified a key, a password or a ticket.
+    Ssh,
+    /// The PAM line stands below a module that ends the stack when it fails.
+    PamLine,
+    /// The rule waives it for this machine's own programs.
+    Local,
+}
+
+impl Evidence {
+    /// The word in the audit.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ssh => "ssh",
+            Self::PamLine => "pam-line",
+            Self::Local => "local-rule",
+        }
+    }
+}
+
+/// Proof that a first factor succeeded (invariant 5). Made by [`Facts::first_factor`] alone.
+///
+/// ```compile_fail
+/// let proof = totp_core::policy::FirstFactor { evidence: totp_core::policy::Evidence::Ssh };
+/// ```
+#[derive(Debug)]
+pub struct FirstFactor {
+    evidence: Evidence,
+}
+
+impl FirstFactor {
+    /// Where it comes from.
+    pub const fn evidence(&self) -> Evidence {
+        self.evidence
+    }
+}
+
+impl Facts {
+    /// The methods that succeeded in SSH. Without a remote host it was not sshd that wrote them: another
+    /// program's PAM environment may come from its user.
+    pub(super) fn ssh_methods(&self) -> &[SshAuth] {
+        if self.place == Place::Here || self.peer == Peer::Own { &[] } else { &self.ssh }
+    }
+
+    /// The proof that a first factor succeeded, as far as `rule` accepts it.
+    pub(super) fn first_factor(&self, rule: &Rule) -> Option<FirstFactor> {
+        let by_ssh = self.ssh_methods().iter().any(SshAuth::is_first_factor);
+        let evidence = match self.peer {
+            Peer::Own => return None,
+            _ if by_ssh => Evidence::Ssh,
+            _ if self.first_factor_passed => Evidence::PamLine,
+            Peer::Root if rule.local && self.place == Place::Here => Evidence::Local,
+            _ => return None,
+        };
+        Some(FirstFactor { evidence })
+    }
+}

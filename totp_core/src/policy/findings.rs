@@ -1,0 +1,106 @@
+//! Rules that can never match, or that have no effect: mistakes that no parser sees.
+
+use super::rule::{Action, Mode, PeerMatch, Rule, Subject};
+use super::{Policy, ssh::SshMatch};
+use core::fmt;
+use std::collections::BTreeSet;
+
+/// What is wrong with a rule, in a sentence that goes behind its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Everything it is about is decided by this rule before it (its place, from 0).
+    Shadowed(usize),
+    /// Two of its keys exclude each other.
+    Contradiction(&'static str),
+    /// A key of it changes nothing.
+    NoEffect(&'static str),
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shadowed(by) => write!(f, "never decides: rule {} before it takes everything", by + 1),
+            Self::Contradiction(why) => write!(f, "can never match: {why}"),
+            Self::NoEffect(why) => write!(f, "has no effect: {why}"),
+        }
+    }
+}
+
+impl Policy {
+    /// What is wrong, with the place of the rule (from 0).
+    pub fn findings(&self) -> Vec<(usize, Finding)> {
+        let mut found = Vec::new();
+        for (place, rule) in self.rules.iter().enumerate() {
+            let before = self.rules.iter().take(place);
+            if let Some(by) = before.enumerate().find_map(|(by, b)| covers(b, rule).then_some(by)) {
+                found.push((place, Finding::Shadowed(by)));
+            }
+            found.extend(contradictions(rule).into_iter().map(|why| (place, Finding::Contradiction(why))));
+            found.extend(idle_keys(rule).into_iter().map(|why| (place, Finding::NoEffect(why))));
+        }
+        found
+    }
+}
+
+fn contradictions(rule: &Rule) -> Vec<&'static str> {
+    let own_only = rule.peers.as_ref().is_some_and(|peers| peers.iter().all(|p| *p == PeerMatch::Own));
+    let mut found = Vec::new();
+    if own_only && (rule.networks.is_some() || rule.ssh_methods.is_some() || rule.services.is_some()) {
+        found.push(
+            "what a user's own process (peer self) says of service, network and SSH methods is dropped",
+        );
+    }
+    found
+}
+
+fn idle_keys(rule: &Rule) -> Vec<&'static str> {
+    let own_only = rule.peers.as_ref().is_some_and(|peers| peers.iter().all(|p| *p == PeerMatch::Own));
+    let lets_pass = matches!(rule.action, Action::Exempt | Action::Enroll) || rule.mode != Mode::Enforce;
+    let mut found = Vec::new();
+    if rule.action == Action::Exempt && (rule.mode != Mode::Enforce || rule.enforce_from.is_some()) {
+        found.push("mode and enforce_from mean nothing to exempt users");
+    }
+    if own_only && (lets_pass || rule.remember.is_some()) {
+        found.push("a user's own process (peer self) is always asked: never exempt, enrolled, monitored or remembered");
+    }
+    if rule.remember.is_some()
+        && (matches!(rule.action, Action::Exempt | Action::Deny) || rule.mode == Mode::Off)
+    {
+        found.push("remember needs a rule that asks for codes");
+    }
+    if rule.local && !lets_pass && rule.remember.is_none() {
+        found.push("local waives the proof of a first factor, which this rule never needs");
+    }
+    if rule.local && (rule.networks.is_some() || rule.ssh_methods.is_some()) {
+        found.push("local is about attempts without a remote host, and networks or ssh_methods need one");
+    }
+    if rule.subject == Subject::Ruser && (rule.networks.is_some() || rule.ssh_methods.is_some()) {
+        found.push("subject = \"ruser\" counts for local programs only, and networks or ssh_methods need a remote one");
+    }
+    if *rule == (Rule { name: rule.name.clone(), ..Rule::default() }) {
+        found.push("it says what holds without it");
+    }
+    found
+}
+
+/// Whether every attempt that `later` is about is decided by `earlier`.
+fn covers(earlier: &Rule, later: &Rule) -> bool {
+    let sets = |a: &Option<BTreeSet<String>>, b: &Option<BTreeSet<String>>| match (a, b) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(a), Some(b)) => b.is_subset(a),
+    };
+    fn lists<T>(a: &Option<Vec<T>>, b: &Option<Vec<T>>, covers: impl Fn(&T, &T) -> bool) -> bool {
+        match (a, b) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(a), Some(b)) => b.iter().all(|b| a.iter().any(|a| covers(a, b))),
+        }
+    }
+    sets(&earlier.users, &later.users)
+        && sets(&earlier.groups, &later.groups)
+        && sets(&earlier.services, &later.services)
+        && lists(&earlier.networks, &later.networks, super::Network::covers)
+        && lists(&earlier.peers, &later.peers, PartialEq::eq)
+        && lists(&earlier.ssh_methods, &later.ssh_methods, SshMatch::covers)
+}

@@ -1,0 +1,165 @@
+//! What sshd says of the methods that succeeded before it asked: the lines of `SSH_AUTH_INFO_0`
+//! (sshd_config(5), ExposeAuthInfo; `auth2_update_session_info` of auth2.c): `method[/submethod] [key-type base64]`.
+
+use core::fmt;
+use core::str::FromStr;
+use data_encoding::{BASE64, BASE64_NOPAD};
+use hmac::digest::Digest;
+
+/// One method that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshAuth {
+    /// `publickey`, `password`, `keyboard-interactive`, `hostbased`, `gssapi-with-mic`, …
+    pub method: String,
+    /// The type of the key, where there is one: `ssh-ed25519`, `sk-ssh-ed25519@openssh.com`, …
+    pub key_type: Option<String>,
+    /// `SHA256:…` of the key or certificate, as ssh-keygen(1) prints it.
+    pub fingerprint: Option<String>,
+}
+
+impl SshAuth {
+    /// Reads a line. One that was cut short names its method only.
+    pub fn parse(line: &str) -> Self {
+        let mut words = line.split(' ');
+        let method = words.next().unwrap_or_default();
+        let method = method.split('/').next().unwrap_or_default().to_owned();
+        let key_type = words.next().filter(|word| !word.is_empty()).map(str::to_owned);
+        let blob = words.next().and_then(|text| BASE64.decode(text.as_bytes()).ok());
+        let fingerprint = blob
+            .filter(|blob| !blob.is_empty())
+            .map(|blob| format!("SHA256:{}", BASE64_NOPAD.encode(&sha2::Sha256::digest(&blob))));
+        // Without its key a type is only a claim.
+        let key_type = key_type.filter(|_| fingerprint.is_some());
+        Self { method, key_type, fingerprint }
+    }
+
+    /// Whether it is a first factor. `none` is no factor at all, and keyboard-interactive may have been this
+    /// very module.
+    pub fn is_first_factor(&self) -> bool {
+        matches!(
+            self.method.as_str(),
+            "publickey" | "password" | "hostbased" | "gssapi-with-mic" | "gssapi-keyex"
+        )
+    }
+}
+
+/// What a rule asks of the methods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SshMatch {
+    /// `password`, `publickey`, …: any key.
+    Method(String),
+    /// `publickey:hardware`: a key that lives in a token (`sk-…`, FIDO).
+    Hardware,
+    /// `publickey:certificate`: a key that a certificate authority signed.
+    Certificate,
+}
+
+/// The methods a rule can name.
+const METHODS: [&str; 6] =
+    ["publickey", "password", "hostbased", "gssapi-with-mic", "gssapi-keyex", "keyboard-interactive"];
+
+/// The text names no method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAMethod;
+
+impl fmt::Display for NotAMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a method is publickey:hardware, publickey:certificate, {}", METHODS.join(", "))
+    }
+}
+
+impl core::error::Error for NotAMethod {}
+
+impl SshMatch {
+    /// Whether one of `methods` is what is asked for.
+    pub fn is_among(&self, methods: &[SshAuth]) -> bool {
+        let of_type = |wanted: fn(&str) -> bool| {
+            methods.iter().any(|m| m.method == "publickey" && m.key_type.as_deref().is_some_and(wanted))
+        };
+        match self {
+            Self::Method(name) => methods.iter().any(|m| m.method == *name),
+            Self::Hardware => of_type(|t| t.starts_with("sk-")),
+            Self::Certificate => of_type(|t| t.contains("-cert-v0")),
+        }
+    }
+
+    /// Whether whatever `other` matches is matched by this too.
+    pub fn covers(&self, other: &Self) -> bool {
+        self == other
+            || matches!(self, Self::Method(name) if name == "publickey") && !matches!(other, Self::Method(_))
+    }
+}
+
+impl FromStr for SshMatch {
+    type Err = NotAMethod;
+
+    fn from_str(text: &str) -> Result<Self, NotAMethod> {
+        match text {
+            "publickey:hardware" => Ok(Self::Hardware),
+            "publickey:certificate" => Ok(Self::Certificate),
+            name if METHODS.contains(&name) => Ok(Self::Method(name.to_owned())),
+            _ => Err(NotAMethod),
+        }
+    }
+}
+
+impl fmt::Display for SshMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Method(name) => name,
+            Self::Hardware => "publickey:hardware",
+            Self::Certificate => "publickey:certificate",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A real ed25519 public key and what `ssh-keygen -l` prints of it.
+    const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIE11jLspEOG69z31y9y3F3QZrJGc9oXb9gT3bNwn9Rle";
+
+    #[test]
+    fn hardware_keys_and_certificates_are_told_by_their_type() {
+        let is =
+            |wanted: &str, line: &str| wanted.parse::<SshMatch>().unwrap().is_among(&[SshAuth::parse(line)]);
+        let plain = format!("publickey ssh-ed25519 {KEY}");
+        assert!(is("publickey", &plain));
+        assert!(!is("publickey:hardware", &plain) && !is("publickey:certificate", &plain));
+        let token = format!("publickey sk-ssh-ed25519@openssh.com {KEY}");
+        assert!(is("publickey:hardware", &token) && !is("publickey:certificate", &token));
+        let signed = format!("publickey sk-ecdsa-sha2-nistp256-cert-v01@openssh.com {KEY}");
+        assert!(is("publickey:hardware", &signed) && is("publickey:certificate", &signed));
+        assert!(is("keyboard-interactive", "keyboard-interactive/pam"));
+        assert!(is("password", "password") && !is("publickey", "password"));
+    }
+
+    #[test]
+    fn a_type_without_its_key_is_only_a_claim() {
+        for line in
+            ["publickey", "publickey sk-ssh-ed25519@openssh.com", "publickey sk-x !", "publickey sk-x "]
+        {
+            let auth = SshAuth::parse(line);
+            assert_eq!((auth.key_type, auth.fingerprint), (None, None), "{line}");
+            assert_eq!(auth.method, "publickey");
+        }
+        let auth = SshAuth::parse(&format!("publickey ssh-ed25519 {KEY}"));
+        assert!(auth.fingerprint.is_some_and(|f| f.starts_with("SHA256:") && f.len() == 50));
+    }
+
+    #[test]
+    fn keyboard_interactive_and_none_are_no_first_factor() {
+        for (line, proves) in [
+            ("publickey", true),
+            ("password", true),
+            ("gssapi-with-mic", true),
+            ("keyboard-interactive/pam", false),
+            ("none", false),
+            ("", false),
+            ("publickeys", false),
+        ] {
+            assert_eq!(SshAuth::parse(line).is_first_factor(), proves, "{line}");
+        }
+    }
+}

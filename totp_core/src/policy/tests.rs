@@ -1,0 +1,264 @@
+use super::*;
+use proptest::prelude::*;
+
+const NOW: Time = Time::from_unix(1_800_000_000);
+const BEFORE: Time = Time::from_unix(1_790_000_000);
+
+fn facts() -> Facts {
+    Facts {
+        user: "alice".into(),
+        ruser: None,
+        service: Some("sshd".into()),
+        place: Place::Address("192.0.2.7".parse().unwrap()),
+        peer: Peer::Root,
+        ssh: vec![SshAuth::parse("publickey")],
+        first_factor_passed: false,
+    }
+}
+
+fn set(words: &[&str]) -> Option<BTreeSet<String>> {
+    Some(words.iter().map(|w| (*w).to_owned()).collect())
+}
+
+fn decide(rules: Vec<Rule>, facts: &Facts) -> Decision {
+    Policy { rules }.decide(facts, &BTreeSet::from(["staff".to_owned()]), NOW, BEFORE)
+}
+
+fn exempt() -> Rule {
+    Rule { action: Action::Exempt, ..Rule::default() }
+}
+
+/// Whether somebody passes unasked or is given a factor.
+fn is_favour(ruling: &Ruling) -> bool {
+    !matches!(ruling, Ruling::Ask { .. } | Ruling::Deny)
+}
+
+#[test]
+fn without_a_rule_everybody_is_asked() {
+    let decision = decide(vec![], &facts());
+    assert!(matches!(decision.ruling, Ruling::Ask { unproven: false }));
+    assert_eq!((decision.rule, decision.subject.as_str()), (None, "alice"));
+}
+
+#[test]
+fn the_first_rule_that_matches_decides() {
+    let rules = vec![
+        Rule { users: set(&["bob"]), ..exempt() },
+        Rule { services: set(&["sudo"]), ..exempt() },
+        Rule { networks: Some(vec!["198.51.100.0/24".parse().unwrap()]), ..exempt() },
+        Rule { peers: Some(vec![PeerMatch::Own, PeerMatch::Uid(116)]), ..exempt() },
+        Rule { ssh_methods: Some(vec![SshMatch::Hardware]), ..exempt() },
+        Rule { groups: set(&["wheel"]), ..exempt() },
+        Rule { groups: set(&["wheel", "staff"]), action: Action::Deny, ..Rule::default() },
+        exempt(),
+    ];
+    let decision = decide(rules.clone(), &facts());
+    assert_eq!(decision.rule, Some(6));
+    assert!(matches!(decision.ruling, Ruling::Deny));
+    let keys: Vec<_> =
+        rules.iter().take(6).map(|r| r.mismatch(&facts(), &BTreeSet::new()).unwrap().key()).collect();
+    assert_eq!(keys, ["users", "services", "networks", "peers", "ssh_methods", "groups"]);
+}
+
+#[test]
+fn groups_are_looked_up_as_far_as_the_decision_hangs_on_them() {
+    let policy = Policy {
+        rules: vec![
+            Rule { users: set(&["bob"]), groups: set(&["unasked"]), ..exempt() },
+            Rule { groups: set(&["wheel"]), ..exempt() },
+            exempt(),
+            Rule { groups: set(&["too-late"]), ..exempt() },
+        ],
+    };
+    assert_eq!(Some(policy.groups_in_question(&facts())), set(&["wheel"]));
+}
+
+#[test]
+fn a_name_as_remote_host_is_in_no_network() {
+    let all = vec![Rule {
+        networks: Some(vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()]),
+        action: Action::Deny,
+        ..Rule::default()
+    }];
+    assert_eq!(decide(all.clone(), &facts()).rule, Some(0));
+    for place in [Place::Name, Place::Here] {
+        assert_eq!(decide(all.clone(), &Facts { place, ..facts() }).rule, None, "{place:?}");
+    }
+}
+
+#[test]
+fn nobody_passes_without_a_first_factor() {
+    let kbd_only = Facts { ssh: vec![], ..facts() };
+    let sudo = Facts { place: Place::Here, service: Some("sudo".into()), ssh: vec![], ..facts() };
+    // What sudo's PAM environment says of SSH was not written by sshd.
+    let forged = Facts { ssh: vec![SshAuth::parse("publickey")], ..sudo.clone() };
+    let own = Facts { peer: Peer::Own, first_factor_passed: true, ..facts() };
+    for unproven in [&kbd_only, &sudo, &forged, &own] {
+        for (action, mode) in favours() {
+            let decision =
+                decide(vec![Rule { action, mode, remember: Some(HOUR), ..Rule::default() }], unproven);
+            assert!(
+                matches!(decision.ruling, Ruling::Ask { unproven: true }),
+                "{action:?} {mode:?} {unproven:?}"
+            );
+            assert_eq!(decision.remember, None);
+        }
+    }
+    let passed = Facts { first_factor_passed: true, ..kbd_only };
+    for proven in [facts(), passed, Facts { peer: Peer::Trusted(116), ..facts() }] {
+        for (action, mode) in favours() {
+            let decision = decide(vec![Rule { action, mode, ..Rule::default() }], &proven);
+            assert!(is_favour(&decision.ruling), "{action:?} {mode:?} {proven:?}");
+        }
+    }
+}
+
+const HOUR: Remember = Remember { length: 3600, by: crate::remember::RememberBy::Session };
+
+fn favours() -> Vec<(Action, Mode)> {
+    let mut all = vec![(Action::Exempt, Mode::Enforce), (Action::Enroll, Mode::Enforce)];
+    for action in [Action::Require, Action::Exempt, Action::Enroll, Action::Deny] {
+        for mode in [Mode::Monitor, Mode::MonitorAsk, Mode::Off] {
+            all.push((action, mode));
+        }
+    }
+    all
+}
+
+#[test]
+fn a_local_rule_waives_the_proof_for_roots_programs_here_and_for_nobody_else() {
+    let rule = vec![Rule { local: true, ..exempt() }];
+    let here = Facts { place: Place::Here, ssh: vec![], ..facts() };
+    assert!(matches!(decide(rule.clone(), &here).ruling, Ruling::Pass(p) if p.evidence() == Evidence::Local));
+    for not in [
+        Facts { ssh: vec![], ..facts() },
+        Facts { place: Place::Name, ssh: vec![], ..facts() },
+        Facts { peer: Peer::Own, ..here.clone() },
+        Facts { peer: Peer::Trusted(116), ..here.clone() },
+    ] {
+        assert!(!is_favour(&decide(rule.clone(), &not).ruling), "{not:?}");
+    }
+}
+
+#[test]
+fn a_date_enforces_and_a_wrong_clock_does_so_too() {
+    let rule = Rule { mode: Mode::Monitor, enforce_from: Some(NOW.plus(60)), ..Rule::default() };
+    let mode = |at| rule.mode_at(at, BEFORE);
+    assert_eq!(
+        (mode(NOW), mode(NOW.plus(59)), mode(NOW.plus(60))),
+        (Mode::Monitor, Mode::Monitor, Mode::Enforce)
+    );
+    assert_eq!(mode(Time::from_unix(5)), Mode::Enforce, "a clock that was set back");
+}
+
+#[test]
+fn under_su_the_caller_may_be_the_subject_but_not_over_the_network() {
+    let rule = vec![Rule { subject: Subject::Ruser, ..Rule::default() }];
+    let su = Facts { ruser: Some("bob".into()), place: Place::Here, service: Some("su".into()), ..facts() };
+    assert_eq!(decide(rule.clone(), &su).subject, "bob");
+    for not in [
+        Facts { ruser: None, ..su.clone() },
+        Facts { ruser: Some(String::new()), ..su.clone() },
+        Facts { place: Place::Name, ..su.clone() },
+        Facts { ruser: Some("bob".into()), ..facts() },
+        Facts { peer: Peer::Own, ..su.clone() },
+    ] {
+        assert_eq!(decide(rule.clone(), &not).subject, "alice", "{not:?}");
+    }
+}
+
+#[test]
+fn rules_that_never_decide_or_change_nothing_are_found() {
+    let found = |rules: Vec<Rule>| -> Vec<String> {
+        Policy { rules }.findings().into_iter().map(|(place, f)| format!("{}: {f}", place + 1)).collect()
+    };
+    let everybody = Rule { action: Action::Deny, ..Rule::default() };
+    let block = |text: &str| Some(vec![text.parse().unwrap()]);
+    assert_eq!(
+        found(vec![
+            Rule {
+                networks: block("10.0.0.0/8"),
+                ssh_methods: Some(vec!["publickey".parse().unwrap()]),
+                ..exempt()
+            },
+            Rule { networks: block("10.2.0.0/16"), ssh_methods: Some(vec![SshMatch::Hardware]), ..exempt() },
+            Rule { networks: block("10.2.0.0/16"), ..exempt() },
+            everybody.clone(),
+            Rule { users: set(&["bob"]), ..exempt() },
+        ]),
+        [
+            "2: never decides: rule 1 before it takes everything",
+            "5: never decides: rule 4 before it takes everything"
+        ]
+    );
+    for idle in [
+        Rule::default(),
+        Rule { mode: Mode::Off, ..exempt() },
+        Rule { remember: Some(HOUR), ..exempt() },
+        Rule { remember: Some(HOUR), ..everybody.clone() },
+        Rule { local: true, ..everybody },
+        Rule { local: true, networks: block("10.0.0.0/8"), ..exempt() },
+        Rule { peers: Some(vec![PeerMatch::Own]), ..exempt() },
+        Rule { subject: Subject::Ruser, networks: block("10.0.0.0/8"), ..Rule::default() },
+        Rule { peers: Some(vec![PeerMatch::Own]), services: set(&["sshd"]), ..Rule::default() },
+    ] {
+        assert_eq!(found(vec![idle.clone()]).len(), 1, "{idle:?}: {:?}", found(vec![idle.clone()]));
+    }
+    assert_eq!(found(vec![Rule { local: true, ..exempt() }]), [""; 0]);
+}
+
+fn any_rule() -> impl Strategy<Value = Rule> {
+    let action = prop::sample::select(vec![Action::Require, Action::Exempt, Action::Enroll, Action::Deny]);
+    let mode = prop::sample::select(vec![Mode::Enforce, Mode::Monitor, Mode::MonitorAsk, Mode::Off]);
+    let names = |words: &'static [&'static str]| prop::option::of(prop::sample::subsequence(words, 1..=2));
+    (
+        action,
+        mode,
+        names(&["alice", "bob"]),
+        names(&["sshd", "sudo"]),
+        any::<bool>(),
+        prop::option::of(0_u64..20),
+    )
+        .prop_map(|(action, mode, users, services, local, from)| Rule {
+            action,
+            mode,
+            users: users.and_then(|u| set(&u)),
+            services: services.and_then(|s| set(&s)),
+            local,
+            enforce_from: from.map(|n| NOW.plus(n).plus(0)),
+            ..Rule::default()
+        })
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_rules_nobody_is_favoured_without_a_proof(
+        rules in prop::collection::vec(any_rule(), 0..6), own in any::<bool>(), at in 0_u64..20
+    ) {
+        // A remote attempt whose methods prove nothing, or a user's own process that claims everything.
+        let unproven = if own {
+            Facts { peer: Peer::Own, first_factor_passed: true, place: Place::Here, ..facts() }
+        } else {
+            Facts { ssh: vec![SshAuth::parse("keyboard-interactive/pam")], ..facts() }
+        };
+        let decision = Policy { rules }.decide(&unproven, &BTreeSet::new(), NOW.plus(at), BEFORE);
+        prop_assert!(!is_favour(&decision.ruling));
+        prop_assert_eq!(decision.remember, None);
+    }
+
+    #[test]
+    fn a_rule_that_is_called_shadowed_never_decides(
+        rules in prop::collection::vec(any_rule(), 1..6), user in prop::sample::select(vec!["alice", "bob", "carol"]),
+        service in prop::sample::select(vec!["sshd", "sudo", "su"])
+    ) {
+        let policy = Policy { rules };
+        let shadowed: Vec<usize> = policy
+            .findings()
+            .into_iter()
+            .filter_map(|(place, f)| matches!(f, Finding::Shadowed(_)).then_some(place))
+            .collect();
+        let facts = Facts { user: user.into(), service: Some(service.into()), ..facts() };
+        let decided = policy.decide(&facts, &BTreeSet::new(), NOW, BEFORE).rule;
+        prop_assert!(decided.is_none_or(|place| !shadowed.contains(&place)));
+    }
+}

@@ -1,0 +1,105 @@
+//! `org.totpd.Self`: what users do for their own uid. Times are Unix seconds.
+
+use crate::admin::{ConfirmReply, EnrollReply, HistoryReply, RecoveryCodesReply, RevokeReply, StatusReply};
+use crate::message::Method;
+use crate::text::SecretText;
+use serde::{Deserialize, Serialize};
+
+/// The interface's name.
+pub const INTERFACE: &str = "org.totpd.Self";
+/// The interface's text.
+pub const DESCRIPTION: &str = include_str!("../interfaces/org.totpd.Self.varlink");
+/// Error: the peer's uid has no name.
+pub const NO_NAME: &str = "org.totpd.Self.NoName";
+/// Error: there is no factor that this could be done to.
+pub const NOT_ENROLLED: &str = "org.totpd.Self.NotEnrolled";
+/// Error: a current code or a recovery code is needed.
+pub const CODE_NEEDED: &str = "org.totpd.Self.CodeNeeded";
+/// Error: a ticket of an administrator's is needed.
+pub const TICKET_NEEDED: &str = "org.totpd.Self.TicketNeeded";
+/// Error: the code or the ticket was refused.
+pub const REFUSED: &str = "org.totpd.Self.Refused";
+/// Error: the site lets nobody enroll by himself.
+pub const OFF: &str = "org.totpd.Self.Off";
+/// Error: the name belongs to another uid than when it was enrolled.
+pub const UID_CHANGED: &str = "org.totpd.Self.UidChanged";
+/// Error: the store cannot be used, or cannot take this.
+pub const STORE_UNAVAILABLE: &str = "org.totpd.Self.StoreUnavailable";
+/// Error: too much is going on.
+pub const BUSY: &str = "org.totpd.Self.Busy";
+
+/// Asks about oneself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {}
+
+/// Stages a factor for oneself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enroll {
+    /// A ticket of an administrator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<SecretText>,
+    /// A code of the factor in use, or a recovery code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<SecretText>,
+    /// Seconds until it is gone unless confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<u64>,
+}
+
+/// Confirms one's pending factor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirm {
+    /// Its first code.
+    pub code: SecretText,
+}
+
+/// Replaces one's recovery codes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryCodes {
+    /// A code of the factor in use, or a recovery code.
+    pub code: SecretText,
+}
+
+/// Forgets one's factors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoke {
+    /// A code of the factor in use, or a recovery code.
+    pub code: SecretText,
+}
+
+/// Forgets one's remembered logins.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forget {}
+
+/// Asks for a page of one's history, the latest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// Where the page starts: `next` of the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<i64>,
+    /// Not before this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// At most this many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+macro_rules! methods {
+    ($($method:ident -> $reply:ty;)*) => {$(
+        impl Method for $method {
+            const NAME: &'static str = concat!("org.totpd.Self.", stringify!($method));
+            type Reply = $reply;
+        }
+    )*};
+}
+
+methods! {
+    Status -> StatusReply;
+    Enroll -> EnrollReply;
+    Confirm -> ConfirmReply;
+    RecoveryCodes -> RecoveryCodesReply;
+    Revoke -> RevokeReply;
+    Forget -> crate::admin::ForgetReply;
+    History -> HistoryReply;
+}

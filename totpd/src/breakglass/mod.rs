@@ -1,0 +1,152 @@
+//! Break-glass: a responder on the login socket that needs neither store nor daemon. It knows one user, one
+//! random code and an end, refuses everybody else, and gives the socket back.
+//!
+//! ```text
+//! prepare ─▶ mark "started" ─▶ take the socket ─▶ run ── the code ─▶ mark "granted" ─▶ reply ─▶ give it back
+//!                                                  └── time, Ctrl-C ───────────────────────────▶ give it back
+//! ```
+
+mod socket;
+mod talk;
+
+pub use socket::give_back_left_over;
+
+use crate::audit::{Event, From};
+use crate::clock;
+use crate::config::Config;
+use crate::entropy::Kernel;
+use crate::store::breakglass::mark;
+use nix::syslog::{Facility, LogFlags, Severity};
+use socket::Taken;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use talk::Glass;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::LocalSet;
+use totp_core::UserName;
+use totp_core::breakglass::BreakGlass;
+use zeroize::Zeroizing;
+
+/// Conversations at once. Somebody who floods the socket delays the one login; the code stays safe.
+const MOST_CONVERSATIONS: usize = 256;
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The user is in.
+    Used,
+    /// Nobody came.
+    TimeUp,
+    /// By a signal.
+    Stopped,
+}
+
+/// Why it cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum BreakGlassError {
+    /// It could not be made loud.
+    #[error("break-glass has to be recorded in {0}, which cannot be written: {1}. Make room, or remount it")]
+    Mark(String, std::io::Error),
+    /// The socket cannot be had.
+    #[error("{0}")]
+    Socket(String),
+    /// No code could be drawn.
+    #[error("the system's random source failed")]
+    Random,
+    /// The runtime cannot be had.
+    #[error("cannot run: {0}")]
+    Runtime(std::io::Error),
+}
+
+/// A responder that has the socket.
+#[derive(Debug)]
+pub struct Responder {
+    glass: BreakGlass,
+    taken: Taken,
+    listener: std::os::unix::net::UnixListener,
+    marks: PathBuf,
+    prompt: String,
+    start: Instant,
+}
+
+impl Responder {
+    /// Records that it begins and takes the socket; the code is shown once.
+    ///
+    /// # Errors
+    /// [`BreakGlassError`]; the socket is as it was then.
+    pub fn prepare(
+        config: &Config,
+        user: UserName,
+        lasts: Duration,
+    ) -> Result<(Self, Zeroizing<String>), BreakGlassError> {
+        let (glass, code) = BreakGlass::new(user, lasts, &mut Kernel).map_err(|_| BreakGlassError::Random)?;
+        let marks = config.breakglass_marks.clone();
+        let started = event(glass.user().as_str(), "started", From::default());
+        record(&marks, &started).map_err(|e| BreakGlassError::Mark(marks.display().to_string(), e))?;
+        let (listener, taken) = Taken::take(&config.login_socket).map_err(BreakGlassError::Socket)?;
+        let prompt = config.prompt.clone();
+        Ok((Self { glass, taken, listener, marks, prompt, start: Instant::now() }, code.reveal()))
+    }
+
+    /// Answers until its end. The socket is given back whatever happens.
+    ///
+    /// # Errors
+    /// [`BreakGlassError::Runtime`].
+    pub fn run(self) -> Result<End, BreakGlassError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(BreakGlassError::Runtime)?;
+        let (user, marks) = (self.glass.user().to_string(), self.marks.clone());
+        let end = LocalSet::new().block_on(&runtime, self.answer()).map_err(BreakGlassError::Runtime)?;
+        // That it is over is said, and need not be kept: its beginning was.
+        let _ = record(&marks, &event(&user, "ended", From::default()));
+        Ok(end)
+    }
+
+    async fn answer(self) -> std::io::Result<End> {
+        let Self { glass, taken, listener, marks, prompt, start } = self;
+        let until = tokio::time::Instant::from_std(start + glass.lasts());
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::UnixListener::from_std(listener)?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let glass = Rc::new(Glass::new(glass, marks, prompt, start));
+        let mut conversations = tokio::task::JoinSet::new();
+        let end = loop {
+            tokio::select! {
+                accepted = listener.accept() => {
+                    if let Ok((stream, _)) = accepted && conversations.len() < MOST_CONVERSATIONS {
+                        conversations.spawn_local(talk::converse(Rc::clone(&glass), stream));
+                    }
+                }
+                _ = conversations.join_next(), if !conversations.is_empty() => {}
+                () = glass.used() => break End::Used,
+                () = tokio::time::sleep_until(until) => break End::TimeUp,
+                _ = terminate.recv() => break End::Stopped,
+                _ = interrupt.recv() => break End::Stopped,
+                _ = hangup.recv() => break End::Stopped,
+            }
+        };
+        drop(taken);
+        Ok(end)
+    }
+}
+
+fn event(user: &str, outcome: &'static str, from: From) -> Event {
+    Event { outcome, ..Event::new("breakglass", user, clock::now(), from) }
+}
+
+/// Loud: on stable storage, and in the log with the urgency of an alert.
+fn record(marks: &std::path::Path, event: &Event) -> std::io::Result<crate::store::Committed> {
+    shout(Severity::LOG_ALERT, event);
+    mark(marks, event)
+}
+
+/// syslog(3): journald and every syslog daemon read it, whatever else is broken.
+fn shout(severity: Severity, event: &Event) {
+    let named = nix::syslog::openlog(Some(c"totpd"), LogFlags::LOG_PID, Facility::LOG_AUTH);
+    let said = nix::syslog::syslog(nix::syslog::Priority::new(severity, Facility::LOG_AUTH), &event.json());
+    // Nobody is left to tell; the mark is what counts.
+    let _ = (named, said);
+}

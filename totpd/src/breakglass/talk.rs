@@ -1,0 +1,153 @@
+//! One conversation with the responder: `org.totpd.Login` and nothing else, for root's programs alone.
+
+use super::{event, record, shout};
+use crate::audit::{From, field};
+use crate::serve::reply;
+use nix::syslog::Severity;
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::Notify;
+use totp_core::breakglass::BreakGlass;
+use totp_core::{Typed, Unusable};
+use totp_wire::frame::{Framer, MESSAGE_TIME};
+use totp_wire::login::{self, Answer, Attempt, Begin, Step, StepReply, Unfit};
+use totp_wire::message::{self, Call};
+use totp_wire::{Method, service};
+use zeroize::Zeroizing;
+
+/// How long a conversation may wait for a person.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// What the conversations share.
+#[derive(Debug)]
+pub(super) struct Glass {
+    glass: RefCell<BreakGlass>,
+    marks: PathBuf,
+    prompt: String,
+    start: Instant,
+    next: Cell<u32>,
+    used: Notify,
+}
+
+/// The connection is over.
+struct Over;
+
+impl Glass {
+    pub(super) fn new(glass: BreakGlass, marks: PathBuf, prompt: String, start: Instant) -> Self {
+        Self { glass: RefCell::new(glass), marks, prompt, start, next: Cell::new(0), used: Notify::new() }
+    }
+
+    /// Ends when the user is in.
+    pub(super) async fn used(&self) {
+        self.used.notified().await;
+    }
+
+    /// Judges an answer: recorded before it is given.
+    fn judge(&self, id: &str, attempt: &Attempt, from: From, answer: &Answer) -> Step {
+        let input = match (&answer.text, answer.unusable) {
+            (Some(text), None) => Typed::parse(text.reveal()),
+            (_, Some(Unfit::Shape)) => Err(Unusable::Shape),
+            (_, Some(Unfit::HostJunk)) => Err(Unusable::HostJunk),
+            (None, None) | (_, Some(Unfit::Empty)) => Err(Unusable::Empty),
+        };
+        let judged = self.glass.borrow_mut().judge(&attempt.user, &input, self.start.elapsed());
+        let mut event = event(&attempt.user, "granted", from);
+        event.id = Some(id.to_owned());
+        match judged {
+            Ok(verified) => match record(&self.marks, &event) {
+                Ok(durable) => reply::granted(id, verified, durable, &[]),
+                // Nobody gets in unrecorded.
+                Err(_) => reply::denied(id),
+            },
+            Err(reason) => {
+                event.outcome = "refused";
+                event.reason = Some(reason.word());
+                shout(Severity::LOG_NOTICE, &event);
+                reply::denied(id)
+            }
+        }
+    }
+}
+
+/// Answers one peer.
+pub(super) async fn converse(glass: Rc<Glass>, mut stream: UnixStream) {
+    // Whatever ends it, the peer sees a closed connection.
+    let _ = attempt(&glass, &mut stream).await;
+    if glass.glass.borrow().is_used() {
+        glass.used.notify_one();
+    }
+}
+
+async fn attempt(glass: &Glass, stream: &mut UnixStream) -> Result<(), Over> {
+    let peer = stream.peer_cred().map_err(|_| Over)?;
+    let mut framer = Framer::default();
+    let begin: Begin = call(stream, &mut framer, MESSAGE_TIME).await?;
+    if peer.uid() != 0 {
+        return write(stream, &error(service::PERMISSION_DENIED)).await;
+    }
+    let attempt = begin.attempt;
+    let kept = |text: &Option<String>| text.as_deref().filter(|t| !t.is_empty()).map(field);
+    let from = From {
+        service: kept(&attempt.service),
+        ruser: kept(&attempt.ruser),
+        rhost: kept(&attempt.rhost),
+        tty: kept(&attempt.tty),
+        peer_uid: peer.uid(),
+        peer_pid: peer.pid(),
+        ..From::default()
+    };
+    let number = glass.next.get();
+    glass.next.set(number.wrapping_add(1));
+    let id = format!("glass{number}");
+    // Everybody is asked alike, whoever it is that gets in.
+    let step = reply::ask(&id, &glass.prompt, 6, attempt.combined == Some(true), false);
+    write(stream, &done(step)).await?;
+    let answer: Answer = call(stream, &mut framer, PATIENCE).await?;
+    let step = glass.judge(&id, &attempt, from, &answer);
+    write(stream, &done(step)).await
+}
+
+/// The next call, if it is this method.
+async fn call<M: Method>(
+    stream: &mut UnixStream,
+    framer: &mut Framer,
+    patience: Duration,
+) -> Result<M, Over> {
+    let read = async {
+        loop {
+            if let Some(message) = framer.next_message().map_err(|_| Over)? {
+                return Ok(message);
+            }
+            let mut chunk = Zeroizing::new([0; 1024]);
+            match stream.read(&mut *chunk).await {
+                Ok(count) if count > 0 => framer.push(&chunk[..count]),
+                _ => return Err(Over),
+            }
+        }
+    };
+    let message = tokio::time::timeout(patience, read).await.map_err(|_| Over)??;
+    let call: Call<'_> = message::read(&message).map_err(|_| Over)?;
+    let parameters = call.parameters.map_or("{}", serde_json::value::RawValue::get);
+    if call.method != M::NAME || call.oneway || call.more || call.upgrade {
+        let _ = write(stream, &error(login::OUT_OF_ORDER)).await;
+        return Err(Over);
+    }
+    message::read(parameters.as_bytes()).map_err(|_| Over)
+}
+
+async fn write(stream: &mut UnixStream, reply: &[u8]) -> Result<(), Over> {
+    let written = tokio::time::timeout(MESSAGE_TIME, stream.write_all(reply)).await;
+    written.map_err(|_| Over)?.map_err(|_| Over)
+}
+
+fn done(step: Step) -> Zeroizing<Vec<u8>> {
+    message::reply_bytes(&StepReply { step }).unwrap_or_default()
+}
+
+fn error(name: &str) -> Zeroizing<Vec<u8>> {
+    message::error_bytes(name, &serde_json::json!({})).unwrap_or_default()
+}

@@ -1,0 +1,44 @@
+//! `totpd breakglass USER --for TIME`.
+
+use super::Context;
+use super::out::{Exit, Failed, failed};
+use crate::breakglass::{self, End};
+use serde_json::json;
+use std::time::Duration;
+use totp_core::UserName;
+use totp_core::breakglass::LONGEST;
+
+/// The shortest that anybody can log in within.
+const SHORTEST: Duration = Duration::from_mins(1);
+
+/// `totpd breakglass`
+pub(super) fn breakglass(context: &Context, user: &str, lasts: Duration) -> Result<(), Failed> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(failed(Exit::Refused, "only root may break the glass"));
+    }
+    if !(SHORTEST..=LONGEST).contains(&lasts) {
+        return Err(failed(Exit::Usage, "--for takes 1m to 24h"));
+    }
+    let name = UserName::parse(user).map_err(|error| failed(Exit::Usage, error))?;
+    // A directory may be what is broken: a name it does not know is still served.
+    if matches!(nix::unistd::User::from_name(user), Ok(None)) {
+        super::out::warn(&format!("this host does not know {user} at the moment"));
+    }
+    let config = context.config()?;
+    let (responder, code) =
+        breakglass::Responder::prepare(&config, name, lasts).map_err(|error| failed(Exit::Refused, error))?;
+    let (out, time) = (context.out, humantime::format_duration(lasts));
+    out.json(&json!({ "user": user, "code": code.as_str(), "for_seconds": lasts.as_secs() }))?;
+    out.line(format!("{user} may log in once, within {time}, with this code at the code's prompt:"))?;
+    out.line(format!("    {}", code.as_str()))?;
+    out.line(
+        "Everybody else is refused meanwhile. It ends with that login, after that time, or with Ctrl-C.",
+    )?;
+    drop(code);
+    let end = responder.run().map_err(|error| failed(Exit::Refused, error))?;
+    match end {
+        End::Used => out.line(format!("{user} has logged in; the socket is given back")),
+        End::TimeUp => out.line("the time is up; the socket is given back"),
+        End::Stopped => out.line("stopped; the socket is given back"),
+    }
+}

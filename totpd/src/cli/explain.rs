@@ -1,0 +1,79 @@
+//! `totpd explain USER SERVICE`: which rule decides, why the others do not, and what would happen.
+
+use super::Context;
+use super::args::Explain;
+use super::daemon::admin_call;
+use super::out::{Exit, Failed, failed};
+use crate::clock;
+use serde_json::json;
+use totp_core::Time;
+use totp_wire::admin::{self, ExplainReply, Fate};
+
+/// `totpd explain`
+pub(super) fn explain(context: &Context, args: Explain) -> Result<(), Failed> {
+    let at = match &args.at {
+        None => None,
+        Some(text) => {
+            let time = clock::from_rfc3339(text);
+            let usage =
+                || failed(Exit::Usage, "--at takes an RFC 3339 time with its zone: 2027-01-31T08:00:00Z");
+            Some(time.ok_or_else(usage)?)
+        }
+    };
+    let call = admin::Explain {
+        user: args.user.clone(),
+        service: args.service.clone(),
+        ruser: args.ruser,
+        rhost: args.rhost,
+        ssh_auth: (!args.ssh_auth.is_empty()).then_some(args.ssh_auth),
+        first_factor: args.first_factor.then_some(true),
+        peer_uid: args.peer,
+        at: at.map(Time::unix),
+    };
+    let reply = admin_call(&context.config()?, &call)?;
+    context.out.json(&json!(reply))?;
+    for checked in &reply.checked {
+        let why = match (&checked.mismatch, checked.decides) {
+            (_, true) => "decides".to_owned(),
+            (Some(key), false) => format!("does not match: {key}"),
+            (None, false) => "does not match".to_owned(),
+        };
+        context.out.line(format!("{}: {why}", checked.rule))?;
+    }
+    if !reply.checked.iter().any(|checked| checked.decides) {
+        context.out.line("no rule matches, so the default decides: require")?;
+    }
+    context.out.line(outcome(&reply, &args.user))
+}
+
+/// What would happen, in words.
+fn outcome(reply: &ExplainReply, user: &str) -> String {
+    let reason = reply.reason.as_deref();
+    let mut text = match (reply.fate, reason) {
+        (Fate::Asked, Some("no-first-factor")) => {
+            "a code would be asked for: the rule lets pass only who has proved \
+             a first factor (a key or password in SSH, or first_factor=passed in the PAM line)"
+                .to_owned()
+        }
+        (Fate::Asked, _) => "a code would be asked for".to_owned(),
+        (Fate::AskedAndPassed, _) => "a code would be asked for, and any answer would pass".to_owned(),
+        (Fate::Exempt, _) => "would pass without a code".to_owned(),
+        (Fate::Enrolled, _) => "would be enrolled inside the login".to_owned(),
+        (Fate::Refused, None) => "would be refused".to_owned(),
+        (Fate::Refused, Some(reason)) => format!("would be asked for a code and refused: {reason}"),
+    };
+    if let Some(proof) = &reply.first_factor {
+        text.push_str(&format!("; first factor proved by {proof}"));
+    }
+    if reply.subject != user {
+        text.push_str(&format!("; the factor is that of {}", reply.subject));
+    }
+    if let Some(would) = &reply.would {
+        text.push_str(&format!("; mode {}, enforced it would be {would}", reply.mode));
+    }
+    if let Some(seconds) = reply.remember {
+        let length = humantime::format_duration(std::time::Duration::from_secs(seconds));
+        text.push_str(&format!("; a grant would be remembered for {length}"));
+    }
+    format!("{user}: {text}")
+}

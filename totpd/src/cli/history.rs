@@ -1,0 +1,118 @@
+//! `totpd history`: the last uses and refusals.
+
+use super::Context;
+use super::daemon::admin_call;
+use super::out::Failed;
+use super::whom::{Whom, own_call};
+use crate::clock;
+use crate::config::Config;
+use serde_json::{Value, json};
+use std::time::Duration;
+use totp_wire::{admin, own};
+
+/// The start of a stretch of time that ends now, in Unix seconds.
+pub(super) fn start_of(since: Duration) -> u64 {
+    clock::now().unix().saturating_sub(since.as_secs())
+}
+
+/// `totpd history [USER]`
+pub(super) fn history(
+    context: &Context,
+    user: Option<String>,
+    limit: usize,
+    since: Option<Duration>,
+) -> Result<(), Failed> {
+    let config = context.config()?;
+    let mut pages = if user.is_none() && nix::unistd::geteuid().is_root() {
+        Pages::new(&config, None, false)
+    } else {
+        match Whom::of(user)? {
+            Whom::User(user) => Pages::new(&config, Some(user), false),
+            Whom::Oneself(user) => Pages::new(&config, Some(user), true),
+        }
+    };
+    pages.since = since.map(start_of);
+    let mut events: Vec<Value> = Vec::new();
+    while events.len() < limit {
+        let Some(page) = pages.next(limit - events.len())? else { break };
+        for event in page {
+            context.out.line(sentence(&event))?;
+            events.push(event);
+        }
+    }
+    context.out.json(&json!({ "events": events }))
+}
+
+/// Reads the history page by page, the latest first.
+pub(super) struct Pages<'a> {
+    config: &'a Config,
+    user: Option<String>,
+    oneself: bool,
+    /// Unix seconds.
+    pub(super) since: Option<u64>,
+    before: Option<i64>,
+    ended: bool,
+}
+
+impl<'a> Pages<'a> {
+    /// Of one user or of all.
+    pub(super) const fn new(config: &'a Config, user: Option<String>, oneself: bool) -> Self {
+        Self { config, user, oneself, since: None, before: None, ended: false }
+    }
+
+    /// The next page, `None` when there is none.
+    pub(super) fn next(&mut self, limit: usize) -> Result<Option<Vec<Value>>, Failed> {
+        if self.ended {
+            return Ok(None);
+        }
+        let (before, since, limit) = (self.before, self.since, u64::try_from(limit).ok());
+        let page = if self.oneself {
+            own_call(self.config, &own::History { before, since, limit })?
+        } else {
+            let user = self.user.clone();
+            admin_call(self.config, &admin::History { user, before, since, limit })?
+        };
+        self.before = page.next;
+        self.ended = page.next.is_none();
+        Ok(Some(page.events.iter().filter_map(|event| serde_json::from_str(event.get()).ok()).collect()))
+    }
+}
+
+/// An event as a line: when, who, what came of it and why, from where.
+fn sentence(event: &Value) -> String {
+    let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();
+    let mut line = format!("{}  {:<12} {} {}", text("time"), text("user"), text("event"), text("outcome"));
+    for (key, before, after) in [
+        ("reason", ": ", ""),
+        ("would", " (would be ", ")"),
+        ("would_reason", " because of: ", ""),
+        ("method", " by ", ""),
+        ("service", ", ", ""),
+        ("rhost", " from ", ""),
+        ("ruser", ", asked by ", ""),
+        ("target", " as ", ""),
+        ("rule", ", ", ""),
+    ] {
+        if !text(key).is_empty() {
+            line.push_str(&format!("{before}{}{after}", text(key)));
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line() {
+        let event = json!({
+            "event": "login", "time": "2026-11-25T10:00:00Z", "user": "alice", "outcome": "refused",
+            "reason": "wrong", "service": "sshd", "rhost": "192.0.2.1"
+        });
+        assert_eq!(
+            sentence(&event),
+            "2026-11-25T10:00:00Z  alice        login refused: wrong, sshd from 192.0.2.1"
+        );
+    }
+}

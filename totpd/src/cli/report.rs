@@ -1,0 +1,131 @@
+//! `totpd report`: the history summed up, above all what enforcement would have done.
+
+use super::Context;
+use super::history::{Pages, start_of};
+use super::out::Failed;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// After this long a person sees how far it is.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What became of the logins of one user by one service.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Row {
+    counts: BTreeMap<String, u64>,
+    /// The latest forecast of a monitored login, which is how it stands.
+    would: Option<String>,
+}
+
+/// `totpd report`
+pub(super) fn report(context: &Context, since: Duration) -> Result<(), Failed> {
+    let config = context.config()?;
+    let mut pages = Pages::new(&config, None, false);
+    pages.since = Some(start_of(since));
+    let mut rows = BTreeMap::new();
+    let (mut seen, start) = (0_usize, Instant::now());
+    let mut shown = false;
+    while let Some(page) = pages.next(usize::MAX)? {
+        seen += page.len();
+        page.iter().for_each(|event| add(&mut rows, event));
+        if start.elapsed() > PATIENCE && std::io::stderr().is_terminal() && !context.out.quiet {
+            write!(std::io::stderr(), "\r{seen} events read")?;
+            shown = true;
+        }
+    }
+    if shown {
+        writeln!(std::io::stderr(), "\r{seen} events read.")?;
+    }
+    let summary = summary(&rows);
+    let documents: Vec<Value> = rows
+        .iter()
+        .map(|((user, service), row)| {
+            json!({ "user": user, "service": service, "outcomes": row.counts, "would": row.would })
+        })
+        .collect();
+    let sums: Vec<Value> =
+        summary.iter().map(|(what, users)| json!({ "would": what, "users": users })).collect();
+    context.out.json(&json!({ "rows": documents, "summary": sums }))?;
+    for ((user, service), row) in &rows {
+        let counts: Vec<String> = row.counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
+        context.out.line(format!("{user:<16} {service:<12} {}", counts.join(", ")))?;
+    }
+    if rows.is_empty() {
+        context.out.line("no logins in this time")?;
+    }
+    for (what, users) in &summary {
+        let (count, names) = (users.len(), users.iter().take(20).cloned().collect::<Vec<_>>().join(", "));
+        let (noun, more) = (if count == 1 { "user" } else { "users" }, if count > 20 { ", …" } else { "" });
+        context.out.line(format!("{count} {noun} would be {what}: {names}{more}"))?;
+    }
+    Ok(())
+}
+
+fn add(rows: &mut BTreeMap<(String, String), Row>, event: &Value) {
+    let text = |key: &str| event.get(key).and_then(Value::as_str);
+    if text("event") != Some("login") {
+        return;
+    }
+    let key = |name: &str, none: &str| text(name).unwrap_or(none).to_owned();
+    let row = rows.entry((key("user", ""), key("service", "-"))).or_default();
+    let would = text("would").map(|would| match text("would_reason") {
+        Some(reason) => format!("{would}: {}", reason.replace('-', " ")),
+        None => would.to_owned(),
+    });
+    let what = match (&would, text("outcome"), text("reason"), text("method")) {
+        (Some(would), ..) => format!("would be {would}"),
+        (None, Some("refused"), Some(reason), _) => format!("refused: {}", reason.replace('-', " ")),
+        (None, Some("granted"), _, Some("remembered")) => "granted: remembered".to_owned(),
+        (None, outcome, ..) => outcome.unwrap_or_default().to_owned(),
+    };
+    *row.counts.entry(what).or_default() += 1;
+    // The latest comes first.
+    if row.would.is_none() {
+        row.would = would;
+    }
+}
+
+/// Who would be refused, asked or enrolled, as it stands now.
+fn summary(rows: &BTreeMap<(String, String), Row>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut sums: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for ((user, _), row) in rows {
+        if let Some(would) = &row.would {
+            sums.entry(would.clone()).or_default().insert(user.clone());
+        }
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_forecast_of_each_user_counts_once() {
+        let mut rows = BTreeMap::new();
+        let login = |user: &str, would: &str, reason: Option<&str>| {
+            json!({ "event": "login", "user": user, "service": "sshd", "outcome": "exempt", "would": would,
+                    "would_reason": reason })
+        };
+        // The latest first: alice has enrolled meanwhile.
+        for event in [
+            login("alice", "asked", None),
+            login("alice", "refused", Some("not-enrolled")),
+            login("bob", "refused", Some("not-enrolled")),
+            login("bob", "refused", Some("not-enrolled")),
+            json!({ "event": "login", "user": "carol", "service": "sudo", "outcome": "refused", "reason": "wrong" }),
+            json!({ "event": "enroll", "user": "carol", "outcome": "done" }),
+        ] {
+            add(&mut rows, &event);
+        }
+        let sums = summary(&rows);
+        assert_eq!(sums["refused: not enrolled"], BTreeSet::from(["bob".to_owned()]));
+        assert_eq!(sums["asked"], BTreeSet::from(["alice".to_owned()]));
+        let bob = &rows[&("bob".to_owned(), "sshd".to_owned())];
+        assert_eq!(bob.counts["would be refused: not enrolled"], 2);
+        assert_eq!(rows[&("carol".to_owned(), "sudo".to_owned())].counts["refused: wrong"], 1);
+        assert_eq!(rows.len(), 3);
+    }
+}

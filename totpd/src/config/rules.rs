@@ -1,0 +1,210 @@
+//! `[[login.rule]]` as it is written, and what it means.
+
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::str::FromStr;
+use totp_core::Time;
+use totp_core::policy::{Action, Mode, PeerMatch, Rule, Subject};
+use totp_core::remember::{LONGEST, Remember, RememberBy, SHORTEST};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRule {
+    name: Option<String>,
+    users: Option<Vec<String>>,
+    groups: Option<Vec<String>>,
+    services: Option<Vec<String>>,
+    networks: Option<Vec<String>>,
+    peers: Option<Vec<RawPeerMatch>>,
+    ssh_methods: Option<Vec<String>>,
+    action: RawAction,
+    mode: Option<RawMode>,
+    enforce_from: Option<RawTime>,
+    remember: Option<String>,
+    remember_by: Option<RawRememberBy>,
+    subject: Option<RawSubject>,
+    local: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawAction {
+    Require,
+    Exempt,
+    Enroll,
+    Deny,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawMode {
+    Enforce,
+    Monitor,
+    MonitorAsk,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawRememberBy {
+    Session,
+    SshKey,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawSubject {
+    User,
+    Ruser,
+}
+
+/// Quoted or as TOML's own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum RawTime {
+    Toml(toml::value::Datetime),
+    Text(String),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum RawPeerMatch {
+    Uid(u32),
+    Word(String),
+}
+
+impl RawRule {
+    /// The rule; the error is a sentence that names the key.
+    pub(super) fn check(self) -> Result<Rule, String> {
+        let action = match self.action {
+            RawAction::Require => Action::Require,
+            RawAction::Exempt => Action::Exempt,
+            RawAction::Enroll => Action::Enroll,
+            RawAction::Deny => Action::Deny,
+        };
+        let enforce_from = self.enforce_from.map(RawTime::check).transpose()?;
+        let rule = Rule {
+            name: self.name.map(checked_name).transpose()?,
+            users: words("users", self.users)?,
+            groups: words("groups", self.groups)?,
+            services: words("services", self.services)?,
+            networks: parsed("networks", self.networks)?,
+            peers: list("peers", self.peers)?
+                .map(|p| p.into_iter().map(RawPeerMatch::check).collect())
+                .transpose()?,
+            ssh_methods: parsed("ssh_methods", self.ssh_methods)?,
+            action,
+            mode: mode(self.mode, enforce_from)?,
+            enforce_from,
+            remember: remember(self.remember.as_deref(), self.remember_by)?,
+            subject: match self.subject {
+                Some(RawSubject::Ruser) => Subject::Ruser,
+                Some(RawSubject::User) | None => Subject::User,
+            },
+            local: self.local.unwrap_or(false),
+        };
+        if rule.local && rule.action == Action::Enroll {
+            // It would show the QR code to whoever failed at the password before it.
+            return Err(
+                "local = true cannot go with action = \"enroll\": a factor is given only to who has proved \
+                        the first one. Put first_factor=passed into a PAM line below a requisite module"
+                    .into(),
+            );
+        }
+        if rule.subject == Subject::Ruser && rule.action == Action::Enroll {
+            return Err("subject = \"ruser\" cannot go with action = \"enroll\": what was proved is the first factor \
+                        of the user"
+                .into());
+        }
+        Ok(rule)
+    }
+}
+
+fn checked_name(name: String) -> Result<String, String> {
+    if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
+        return Err("name has 1 to 64 bytes and no control characters".into());
+    }
+    Ok(name)
+}
+
+/// A list that is there has members: an empty one must never mean "any", and nobody needs one that means "none".
+fn list<T>(key: &str, list: Option<Vec<T>>) -> Result<Option<Vec<T>>, String> {
+    match list {
+        Some(list) if list.is_empty() => Err(format!("{key} is empty; leave the key out to match any")),
+        list => Ok(list),
+    }
+}
+
+fn words(key: &str, given: Option<Vec<String>>) -> Result<Option<BTreeSet<String>>, String> {
+    let Some(words) = list(key, given)? else { return Ok(None) };
+    if words.iter().any(String::is_empty) {
+        return Err(format!("{key} has an empty name in it"));
+    }
+    Ok(Some(words.into_iter().collect()))
+}
+
+fn parsed<T: FromStr<Err: std::fmt::Display>>(
+    key: &str,
+    given: Option<Vec<String>>,
+) -> Result<Option<Vec<T>>, String> {
+    let Some(texts) = list(key, given)? else { return Ok(None) };
+    let parse = |text: &String| text.parse().map_err(|e| format!("{key}: \"{text}\": {e}"));
+    texts.iter().map(parse).collect::<Result<_, _>>().map(Some)
+}
+
+/// Until a date somebody who is not enforced is watched, unless the rule says otherwise.
+fn mode(mode: Option<RawMode>, enforce_from: Option<Time>) -> Result<Mode, String> {
+    match (mode, enforce_from) {
+        (None, None) => Ok(Mode::Enforce),
+        (None, Some(_)) | (Some(RawMode::Monitor), _) => Ok(Mode::Monitor),
+        (Some(RawMode::Enforce), Some(_)) => Err(
+            "mode = \"enforce\" leaves nothing to enforce_from; leave the mode out, or say monitor or off"
+                .into(),
+        ),
+        (Some(RawMode::Enforce), None) => Ok(Mode::Enforce),
+        (Some(RawMode::MonitorAsk), _) => Ok(Mode::MonitorAsk),
+        (Some(RawMode::Off), _) => Ok(Mode::Off),
+    }
+}
+
+fn remember(length: Option<&str>, by: Option<RawRememberBy>) -> Result<Option<Remember>, String> {
+    let Some(length) = length else {
+        return match by {
+            None => Ok(None),
+            Some(_) => Err("remember_by without remember: for how long?".into()),
+        };
+    };
+    let bounds = "remember is a time from \"1m\" to \"30d\"; leave it out to remember nothing";
+    let length = humantime::parse_duration(length).map_err(|_| bounds)?.as_secs();
+    if !(SHORTEST..=LONGEST).contains(&length) {
+        return Err(bounds.into());
+    }
+    let by = match by {
+        Some(RawRememberBy::SshKey) => RememberBy::SshKey,
+        Some(RawRememberBy::Session) | None => RememberBy::Session,
+    };
+    Ok(Some(Remember { length, by }))
+}
+
+impl RawTime {
+    fn check(self) -> Result<Time, String> {
+        let text = match self {
+            Self::Toml(time) => time.to_string(),
+            Self::Text(text) => text,
+        };
+        let parsed = crate::clock::from_rfc3339(&text);
+        parsed.ok_or_else(|| "enforce_from is an RFC 3339 time with its zone: 2027-01-31T08:00:00Z".into())
+    }
+}
+
+impl RawPeerMatch {
+    fn check(self) -> Result<PeerMatch, String> {
+        match self {
+            Self::Uid(0) => Ok(PeerMatch::Root),
+            Self::Uid(uid) => Ok(PeerMatch::Uid(uid)),
+            Self::Word(word) if word == "root" => Ok(PeerMatch::Root),
+            Self::Word(word) if word == "self" => Ok(PeerMatch::Own),
+            Self::Word(_) => Err("peers are \"root\", \"self\" and uids of [[trusted_peer]]".into()),
+        }
+    }
+}

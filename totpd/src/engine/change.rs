@@ -1,0 +1,127 @@
+//! Changes of a record, each in one transaction with its event: load, change, commit, and again when somebody
+//! else was faster.
+
+use super::{Engine, Failure, MOST_RACES};
+use crate::audit::Event;
+use crate::clock;
+use crate::store::{Change, CommitError, Ticket, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use totp_core::{Account, Time, UserName};
+
+/// How long a change may wait to begin.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminError {
+    /// The operating system knows no such user.
+    NoSuchUser,
+    /// There is no factor that this could be done to.
+    NotEnrolled,
+    /// The name belongs to another uid than when it was enrolled.
+    UidChanged {
+        /// The uid that was enrolled.
+        enrolled: u32,
+        /// The uid the name has now.
+        now: u32,
+    },
+    /// A value is out of its range; the text names it.
+    Invalid(String),
+    /// A code of the factor in use is needed.
+    CodeNeeded,
+    /// A ticket is needed.
+    TicketNeeded,
+    /// Code or ticket were refused, and that is recorded.
+    Refused,
+    /// The site does not let users do this.
+    Off,
+    /// The store cannot be used, or cannot take this; the text says what to do.
+    Unavailable(String),
+    /// Too much is going on.
+    Busy,
+}
+
+impl From<Failure> for AdminError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unavailable(why) => Self::Unavailable(why),
+            Failure::Busy | Failure::TimedOut => Self::Busy,
+        }
+    }
+}
+
+/// What a change answers, and its event.
+pub(super) type Changed<T> = Result<(T, Event), AdminError>;
+
+/// The system's random source failed.
+pub(super) fn no_randomness<E>(_: E) -> AdminError {
+    AdminError::Unavailable("the system's random source failed".to_owned())
+}
+
+impl Engine {
+    pub(super) async fn uid(&self, user: &UserName) -> Result<Option<u32>, AdminError> {
+        self.users.uid(user).await.map_err(|stuck| AdminError::Unavailable(stuck.to_string()))
+    }
+
+    /// Loads, changes and commits, and again when somebody else was faster.
+    pub(super) async fn change<T>(
+        &self,
+        user: &UserName,
+        grows: bool,
+        change: impl Fn(&mut Option<Account>, Time) -> Changed<T>,
+    ) -> Result<T, AdminError> {
+        let _turn = self.turns.of(user.as_str()).await;
+        for _ in 0..MOST_RACES {
+            let (mut account, version) = match self.load(user).await.map_err(Failure::from)? {
+                None => (None, None),
+                Some(stored) => {
+                    let damaged = || {
+                        AdminError::Unavailable(format!(
+                            "the record of {user} is damaged; `totpd revoke {user}` forgets it"
+                        ))
+                    };
+                    let (account, version) = self.open(stored).ok_or_else(damaged)?;
+                    (Some(account), Some(version))
+                }
+            };
+            let now = clock::now();
+            let (answer, event) = change(&mut account, now)?;
+            let failed = |e: crate::seal::SealError| AdminError::Unavailable(e.to_string());
+            let sealed = account.map(|account| self.sealer.seal(account).map(Box::new)).transpose();
+            let write = match (sealed.map_err(failed)?, version) {
+                (Some(sealed), Some(version)) => Write::Update(sealed, version),
+                (Some(sealed), None) => Write::Insert(sealed),
+                // Nothing came of it but its event.
+                (None, _) => Write::Nothing,
+            };
+            if self.store_admin(write, grows, event, now).await?.is_some() {
+                return Ok(answer);
+            }
+        }
+        Err(AdminError::Busy)
+    }
+
+    /// Commits; `None` when somebody else was faster.
+    pub(super) async fn store_admin(
+        &self,
+        write: Write,
+        grows: bool,
+        mut event: Event,
+        now: Time,
+    ) -> Result<Option<()>, AdminError> {
+        if event.outcome.is_empty() {
+            event.outcome = "done";
+        }
+        let ticket = Arc::new(Ticket::new(Instant::now() + PATIENCE));
+        match self.store.commit(Change { write, grows, event: event.row(now) }, ticket).await {
+            Ok(_) => {
+                event.log();
+                Ok(Some(()))
+            }
+            Err(CommitError::Conflict) => Ok(None),
+            Err(CommitError::Full(why) | CommitError::Unavailable(why)) => Err(AdminError::Unavailable(why)),
+            Err(CommitError::Dropped) => Err(AdminError::Busy),
+        }
+    }
+}

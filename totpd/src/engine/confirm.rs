@@ -1,0 +1,67 @@
+//! Confirming an enrollment with its first code.
+
+use super::Engine;
+use super::change::AdminError;
+use crate::audit::{Event, From};
+use totp_core::window::phone_offset;
+use totp_core::{Attempt, Origin, Outcome, Typed, UserName, judge};
+
+/// Steps within which a phone's wrong clock is looked for: an hour of half minutes.
+const OFFSET_REACH: u8 = 120;
+
+impl Engine {
+    /// Confirms the pending factor, for the user himself under `own_uid`; mistakes are counted in the class of `origin`. `Err(offset)` inside: the code was refused, and the phone's clock is
+    /// that many seconds ahead, if that is why.
+    ///
+    /// # Errors
+    /// [`AdminError`]; nothing was changed then.
+    pub async fn confirm(
+        &self,
+        user: &UserName,
+        own_uid: Option<u32>,
+        code: &str,
+        origin: Origin,
+        from: From,
+    ) -> Result<Result<(), Option<i64>>, AdminError> {
+        let uid = match own_uid {
+            Some(uid) => Some(uid),
+            None => self.uid(user).await?,
+        };
+        self.change(user, false, |slot, now| {
+            let account = slot.as_mut().ok_or(AdminError::NotEnrolled)?;
+            if let Some(uid) = uid.filter(|uid| *uid != account.uid) {
+                return Err(AdminError::UidChanged { enrolled: account.uid, now: uid });
+            }
+            account.settle(now);
+            let pending = account.pending.clone().ok_or(AdminError::NotEnrolled)?;
+            // Judged as if it were alone: a code of the old factor confirms nothing.
+            let old = account.active.take();
+            let input = Typed::parse(code);
+            let attempt = Attempt::plain(origin.clone(), input);
+            let judgement = judge(account, &attempt, now, &self.rules);
+            let mut event = Event::new("confirm", user.as_str(), now, from.clone());
+            event.totp_id = Some(pending.id.clone());
+            event.class = Some(judgement.class.name());
+            match judgement.outcome {
+                Outcome::Granted(proof) => {
+                    event.confirmed = true;
+                    Ok((Ok(()), event.with_how(proof.how())))
+                }
+                Outcome::Refused(reason) => {
+                    account.active = old;
+                    event.outcome = "refused";
+                    event.reason = Some(reason.word());
+                    let offset = match &attempt.input {
+                        Ok(Typed::Code(code)) => {
+                            let secret = pending.secrets.secret();
+                            phone_offset(secret, pending.params, code, now, OFFSET_REACH)
+                        }
+                        _ => None,
+                    };
+                    Ok((Err(offset), event))
+                }
+            }
+        })
+        .await
+    }
+}

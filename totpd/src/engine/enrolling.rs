@@ -1,0 +1,161 @@
+//! The steps of an enrollment inside a login, as far as they touch clock and store. Nothing is stored before
+//! the last answer.
+
+use super::admin::account_of;
+use super::admit::Asking;
+use super::change::AdminError;
+use super::login::Grant;
+use super::{Engine, Failure, MOST_RACES};
+use crate::audit::Event;
+use crate::clock;
+use crate::store::{Change, CommitError, Ticket, Write};
+use std::sync::Arc;
+use totp_core::enrolling::{Enrolling, Finished, Noted};
+use totp_core::judge::Input;
+use totp_core::news::News;
+use totp_core::otpauth::OtpAuth;
+use totp_core::{Reason, Time, UserName};
+
+impl Engine {
+    /// What the phone is told.
+    pub fn otpauth(&self, asking: &Asking, enrolling: &Enrolling) -> OtpAuth {
+        OtpAuth {
+            issuer: self.config.issuer(),
+            account: asking.asker.user.clone(),
+            secret: enrolling.secret().clone(),
+            params: enrolling.params(),
+        }
+    }
+
+    /// Takes the first code of the phone. `Err` inside: it was wrong, and that is recorded.
+    ///
+    /// # Errors
+    /// [`Failure`] when that cannot be recorded.
+    pub async fn first_code(
+        &self,
+        asking: &Asking,
+        enrolling: Enrolling,
+        input: &Input,
+        ticket: &Arc<Ticket>,
+    ) -> Result<Result<Noted, Enrolling>, Failure> {
+        let now = clock::now();
+        match enrolling.first_code(input, now, &self.rules) {
+            Ok(noted) => Ok(Ok(noted)),
+            Err((again, reason)) => {
+                self.refused(asking, reason, now, ticket).await?;
+                Ok(Err(again))
+            }
+        }
+    }
+
+    /// Takes one of the recovery codes. `Err` inside: it was none of them, and that is recorded.
+    ///
+    /// # Errors
+    /// [`Failure`] when that cannot be recorded.
+    pub async fn finish(
+        &self,
+        asking: &Asking,
+        noted: Noted,
+        input: &Input,
+        ticket: &Arc<Ticket>,
+    ) -> Result<Result<Finished, Noted>, Failure> {
+        let now = clock::now();
+        match noted.finish(input, now) {
+            Ok(finished) => Ok(Ok(finished)),
+            Err(again) => {
+                let reason =
+                    input.as_ref().map_or_else(|unusable| Reason::Unusable(*unusable), |_| Reason::Wrong);
+                self.refused(asking, reason, now, ticket).await?;
+                Ok(Err(again))
+            }
+        }
+    }
+
+    /// Makes the factor the account's, and lets in. `None`: somebody else has enrolled meanwhile.
+    ///
+    /// # Errors
+    /// [`Failure`]; nothing was changed then.
+    pub async fn activate(
+        &self,
+        asking: &Asking,
+        finished: &Finished,
+        ticket: &Arc<Ticket>,
+    ) -> Result<Option<Grant>, Failure> {
+        let asker = &asking.asker;
+        let name = UserName::parse(&asker.user).map_err(|_| Failure::Busy)?;
+        let uid = self.users.uid(&name).await?;
+        let _turn = self.turns.of(&asker.user).await;
+        for _ in 0..MOST_RACES {
+            let now = clock::now();
+            let Some(uid) = uid else {
+                self.refused(asking, Reason::NotEnrolled, now, ticket).await?;
+                return Ok(None);
+            };
+            let stored = self.load(&name).await?;
+            let version = stored.as_ref().map(|s| s.version);
+            let opened = match stored {
+                None => None,
+                Some(stored) => match self.open(stored) {
+                    Some((account, _)) => Some(account),
+                    None => {
+                        self.refused(asking, Reason::Raced, now, ticket).await?;
+                        return Ok(None);
+                    }
+                },
+            };
+            let mut slot = opened;
+            let activated = match account_of(&mut slot, &name, uid, now) {
+                Ok(account) => finished.activate(account, &asker.origin, asking.remember.as_ref(), now),
+                Err(AdminError::UidChanged { .. }) => Err(Reason::Raced),
+                Err(_) => return Err(Failure::Busy),
+            };
+            let (verified, account) = match (activated, slot) {
+                (Ok(verified), Some(account)) => (verified, account),
+                (Err(reason), _) => {
+                    self.refused(asking, reason, now, ticket).await?;
+                    return Ok(None);
+                }
+                (Ok(_), None) => return Err(Failure::Busy),
+            };
+            let mut event = asking.event_at(now);
+            event.outcome = "granted";
+            event.confirmed = true;
+            event.enrolled = true;
+            event.totp_id = Some(verified.totp_id().to_owned());
+            let event = event.with_how(verified.how());
+            let sealed = Box::new(self.sealer.seal(account).map_err(|_| Failure::Busy)?);
+            let write = match version {
+                Some(version) => Write::Update(sealed, version),
+                None => Write::Insert(sealed),
+            };
+            match self
+                .store
+                .commit(Change { write, grows: true, event: event.row(now) }, Arc::clone(ticket))
+                .await
+            {
+                Ok(committed) => {
+                    event.log();
+                    let news = News::default();
+                    return Ok(Some(Grant { verified, committed, event: Box::new(event), news }));
+                }
+                Err(CommitError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::Busy)
+    }
+
+    async fn refused(
+        &self,
+        asking: &Asking,
+        reason: Reason,
+        now: Time,
+        ticket: &Arc<Ticket>,
+    ) -> Result<(), Failure> {
+        let event = Event { outcome: "refused", reason: Some(reason.word()), ..asking.event_at(now) };
+        let change = Change { write: Write::Nothing, grows: false, event: event.row(now) };
+        self.store.commit(change, Arc::clone(ticket)).await?;
+        event.log();
+        Ok(())
+    }
+}

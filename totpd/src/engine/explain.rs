@@ -1,0 +1,89 @@
+//! What the policy would do with an attempt: the same decision as at a login, and nothing recorded.
+
+use super::admit::Asker;
+use super::change::AdminError;
+use super::{Engine, Failure};
+use crate::clock;
+use std::collections::BTreeSet;
+use totp_core::policy::{Action, Mode, Pass, Ruling};
+use totp_core::{Reason, Time};
+use totp_wire::admin::{Checked, ExplainReply, Fate};
+
+impl Engine {
+    /// Explains. `at` is now unless said otherwise.
+    ///
+    /// # Errors
+    /// [`AdminError`], when a directory or the store does not answer.
+    pub async fn explain(&self, asker: Asker, at: Option<Time>) -> Result<ExplainReply, AdminError> {
+        let (policy, now) = (&self.config.policy, at.unwrap_or_else(clock::now));
+        let wanted = policy.groups_in_question(&asker.facts);
+        let groups = if wanted.is_empty() {
+            wanted
+        } else {
+            self.users.groups_among(&asker.facts.user, &wanted).await.map_err(Failure::from)?
+        };
+        let decision = policy.decide(&asker.facts, &groups, now, self.rules.not_before);
+        let asking = self.asking(asker, &decision, now);
+        let rule = decision.rule.and_then(|place| policy.rules.get(place));
+        let mode = rule.map_or(Mode::Enforce, |rule| rule.mode_at(now, self.rules.not_before));
+        let (would, why) = self.would(&asking, decision.action, now).await?;
+        let passing = |pass: &Pass| Some(pass.evidence().word().to_owned());
+        let mut reply = ExplainReply {
+            checked: self.checked(&asking.asker, &groups, decision.rule),
+            action: decision.action.word().to_owned(),
+            mode: mode.word().to_owned(),
+            subject: decision.subject,
+            first_factor: None,
+            fate: Fate::Asked,
+            reason: None,
+            would: None,
+            remember: decision.remember.map(|remember| remember.length),
+        };
+        let refuses = why.filter(|_| would == "refused").map(str::to_owned);
+        match decision.ruling {
+            Ruling::Deny => {
+                reply.fate = Fate::Refused;
+                reply.reason = Some(Reason::Denied.word().to_owned());
+            }
+            Ruling::Pass(pass) => {
+                reply.fate = Fate::Exempt;
+                reply.first_factor = passing(&pass);
+                let watched = decision.action != Action::Exempt;
+                reply.would =
+                    watched.then(|| why.map_or_else(|| would.to_owned(), |why| format!("{would}: {why}")));
+            }
+            Ruling::AskAndPass(pass) => {
+                reply.fate = Fate::AskedAndPassed;
+                reply.first_factor = passing(&pass);
+            }
+            Ruling::Ask { unproven } => {
+                let lacks = matches!(why, Some("not-enrolled" | "expired")) || would == "enrolled";
+                let no_proof = unproven.then(|| Reason::NoFirstFactor.word().to_owned());
+                reply.fate = if refuses.is_some() || unproven && lacks { Fate::Refused } else { Fate::Asked };
+                reply.reason = no_proof.or(refuses);
+            }
+            Ruling::Enroll(proof) => {
+                reply.first_factor = Some(proof.evidence().word().to_owned());
+                reply.fate = match would {
+                    "enrolled" => Fate::Enrolled,
+                    "refused" => Fate::Refused,
+                    _ => Fate::Asked,
+                };
+                reply.reason = refuses;
+            }
+        }
+        Ok(reply)
+    }
+
+    /// The rules up to the one that decides, each with what does not match.
+    fn checked(&self, asker: &Asker, groups: &BTreeSet<String>, decides: Option<usize>) -> Vec<Checked> {
+        let rules = self.config.policy.rules.iter().enumerate();
+        let upto = decides.map_or(usize::MAX, |place| place + 1);
+        let looked_at = rules.take(upto).map(|(place, rule)| Checked {
+            rule: self.config.rule_name(place),
+            decides: decides == Some(place),
+            mismatch: rule.mismatch(&asker.facts, groups).map(|mismatch| mismatch.key().to_owned()),
+        });
+        looked_at.collect()
+    }
+}

@@ -1,0 +1,72 @@
+//! What there is to know: of a user, of all of them, of what happened.
+
+use super::{AdminError, Engine, Failure};
+use crate::clock;
+use crate::store::{HistoryQuery, KeptEvent, Stored};
+use totp_core::{Account, Time, UserName};
+use totp_wire::admin;
+
+impl Engine {
+    /// What there is to know about `user`.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn status(&self, user: &UserName) -> Result<admin::User, AdminError> {
+        if let Some(stored) = self.load(user).await.map_err(Failure::from)? {
+            return Ok(self.view(stored, clock::now()));
+        }
+        let uid = self.uid(user).await?.ok_or(AdminError::NoSuchUser)?;
+        let nothing = Account::blank(String::new(), user.clone(), uid, clock::now());
+        Ok(self.view(Stored { account: nothing, version: 0, damaged: false }, clock::now()))
+    }
+
+    /// A page of users who have a factor, and where the next one starts.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn list(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<admin::User>, Option<String>), AdminError> {
+        let page = self.store.scan(after, limit).await.map_err(Failure::from)?;
+        let next = page.last().filter(|_| page.len() == limit).map(|last| last.account.name.to_string());
+        let now = clock::now();
+        let users = page.into_iter().map(|stored| self.view(stored, now));
+        Ok((users.filter(|user| user.state != admin::State::None).collect(), next))
+    }
+
+    fn view(&self, stored: Stored, now: Time) -> admin::User {
+        let mut sealed = stored.account.clone();
+        sealed.settle(now);
+        let left = self.open(stored).and_then(|(a, _)| a.active.map(|f| f.secrets.recovery_left()));
+        let remembered =
+            sealed.active.as_ref().map(|f| f.remembered.iter().filter(|grant| grant.holds(now)).count());
+        let locks = sealed.guard.locked(now).into_iter();
+        admin::User {
+            user: sealed.name.to_string(),
+            state: match (&sealed.active, &sealed.pending) {
+                (Some(_), _) => admin::State::Active,
+                (None, Some(_)) => admin::State::Pending,
+                (None, None) => admin::State::None,
+            },
+            totp_id: sealed.active.as_ref().or(sealed.pending.as_ref()).map(|f| f.id.clone()),
+            replacement_pending: sealed.active.is_some() && sealed.pending.is_some(),
+            expires_at: sealed.pending_expires().map(Time::unix),
+            recovery_codes_left: left.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+            remembered: remembered.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+            failures: u64::from(sealed.guard.failures()),
+            locks: locks
+                .map(|l| admin::Lock { class: l.class.name().to_owned(), until: l.until.unix() })
+                .collect(),
+        }
+    }
+
+    /// Rows of the history, the latest first.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn history(&self, query: HistoryQuery) -> Result<Vec<KeptEvent>, AdminError> {
+        Ok(self.store.history(query).await.map_err(Failure::from)?)
+    }
+}

@@ -1,0 +1,80 @@
+//! The marks that break-glass leaves: a file of JSON lines beside the configuration. It needs no store, and
+//! it is read at every login for as long as it speaks of the last days, so that nobody overlooks it.
+
+use super::Committed;
+use crate::audit::Event;
+use serde::Deserialize;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use totp_core::Time;
+use totp_core::time::DAY;
+
+/// For how long users are told, in seconds.
+const TOLD_FOR: u64 = 7 * DAY;
+/// More than any honest file has.
+const MOST_BYTES: u64 = 1024 * 1024;
+
+/// Where the marks are, beside the configuration file.
+pub fn marks_file(config_folder: &Path) -> PathBuf {
+    config_folder.join("breakglass.log")
+}
+
+/// Writes a mark to stable storage; the folder too, so that the file is found again.
+///
+/// # Errors
+/// What the file system said: then nothing may be granted.
+pub fn mark(file: &Path, event: &Event) -> std::io::Result<Committed> {
+    let mut options = OpenOptions::new();
+    let mut marks = options.create(true).append(true).mode(0o644).open(file)?;
+    marks.write_all(format!("{}\n", event.json()).as_bytes())?;
+    marks.sync_all()?;
+    if let Some(folder) = file.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(Committed(()))
+}
+
+#[derive(Deserialize)]
+struct Mark {
+    time: String,
+    user: String,
+    outcome: String,
+}
+
+/// When break-glass last let this user in, in the days in which that is told. A file that cannot be read says
+/// nothing: it decides nothing either.
+pub fn last_use(file: &Path, user: &str, now: Time) -> Option<Time> {
+    let size = std::fs::metadata(file).ok()?.len();
+    if size > MOST_BYTES {
+        return None;
+    }
+    let text = std::fs::read_to_string(file).ok()?;
+    let marks = text.lines().filter_map(|line| serde_json::from_str::<Mark>(line).ok());
+    let uses = marks.filter(|mark| mark.user == user && mark.outcome == "granted");
+    let times = uses.filter_map(|mark| crate::clock::from_rfc3339(&mark.time));
+    times.filter(|at| now.since(*at) < TOLD_FOR).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::From;
+
+    #[test]
+    fn a_use_is_told_for_a_week() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = marks_file(folder.path());
+        let at = Time::from_unix(1_800_000_000);
+        assert_eq!(last_use(&file, "alice", at), None);
+        for (user, outcome, time) in [("alice", "granted", at), ("bob", "started", at.plus(9))] {
+            let event = Event { outcome, ..Event::new("breakglass", user, time, From::default()) };
+            mark(&file, &event).unwrap();
+        }
+        OpenOptions::new().append(true).open(&file).unwrap().write_all(b"no json\n").unwrap();
+        assert_eq!(last_use(&file, "alice", at.plus(7 * DAY - 1)), Some(at));
+        assert_eq!(last_use(&file, "alice", at.plus(7 * DAY)), None);
+        assert_eq!(last_use(&file, "bob", at.plus(10)), None, "it was never used");
+    }
+}

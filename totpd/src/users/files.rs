@@ -1,0 +1,125 @@
+//! `/etc/passwd` and `/etc/group`, read without NSS: local users are found whatever a directory does.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// A local user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) uid: u32,
+    gid: u32,
+}
+
+/// A local group.
+#[derive(Debug)]
+struct Group {
+    gid: u32,
+    members: HashSet<String>,
+}
+
+/// Both files, as they were at their stamps.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    passwd: Mutex<Cached<HashMap<String, Entry>>>,
+    group: Mutex<Cached<HashMap<String, Group>>>,
+}
+
+type Stamp = (u64, u64, i64, i64);
+
+#[derive(Debug, Default)]
+struct Cached<T> {
+    stamp: Option<Stamp>,
+    content: T,
+}
+
+impl Files {
+    /// The entry of a login name.
+    pub(super) fn user(&self, name: &str) -> Option<Entry> {
+        read(&self.passwd, "/etc/passwd", passwd_line, |users| users.get(name).copied())
+    }
+
+    /// Whether `/etc/group` alone says that the user is in the group, as his first one or by its list.
+    pub(super) fn is_in(&self, name: &str, group: &str) -> bool {
+        let first = self.user(name).map(|user| user.gid);
+        read(&self.group, "/etc/group", group_line, |groups| {
+            groups.get(group).is_some_and(|g| Some(g.gid) == first || g.members.contains(name))
+        })
+    }
+}
+
+/// What `look` finds in the file as it is now.
+fn read<T, U>(
+    cached: &Mutex<Cached<HashMap<String, T>>>,
+    path: &str,
+    line: fn(&str) -> Option<(String, T)>,
+    look: impl FnOnce(&HashMap<String, T>) -> U,
+) -> U {
+    let mut cached = cached.lock().unwrap_or_else(PoisonError::into_inner);
+    let stamp = stamp(Path::new(path));
+    if stamp.is_none() || cached.stamp != stamp {
+        let text = std::fs::read(path).unwrap_or_default();
+        let mut content = HashMap::new();
+        for (name, entry) in String::from_utf8_lossy(&text).lines().filter_map(line) {
+            // The first entry wins, as it does in getpwnam(3).
+            content.entry(name).or_insert(entry);
+        }
+        *cached = Cached { stamp, content };
+    }
+    look(&cached.content)
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()))
+}
+
+/// A name; `+` and `-` lines are directives of nss_compat.
+fn name(field: Option<&str>) -> Option<String> {
+    field.filter(|name| !name.is_empty() && !name.starts_with(['+', '-', '#'])).map(str::to_owned)
+}
+
+fn passwd_line(line: &str) -> Option<(String, Entry)> {
+    let mut fields = line.split(':');
+    let name = name(fields.next())?;
+    let uid = fields.nth(1)?.parse().ok()?;
+    let gid = fields.next()?.parse().ok()?;
+    Some((name, Entry { uid, gid }))
+}
+
+fn group_line(line: &str) -> Option<(String, Group)> {
+    let mut fields = line.split(':');
+    let name = name(fields.next())?;
+    let gid = fields.nth(1)?.parse().ok()?;
+    let members = fields.next().unwrap_or_default();
+    let members = members.split(',').map(str::trim).filter(|m| !m.is_empty()).map(str::to_owned).collect();
+    Some((name, Group { gid, members }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_both_files_are_read_and_directives_are_not() {
+        assert_eq!(
+            passwd_line("alice:x:5001:5001::/home/alice:/bin/sh"),
+            Some(("alice".into(), Entry { uid: 5001, gid: 5001 }))
+        );
+        for bad in ["", "+", "+alice::::::", "#x:x:1:1", "alice", "alice:x:many:1", ":x:0:0"] {
+            assert_eq!(passwd_line(bad), None, "{bad}");
+        }
+        let (name, group) = group_line("wheel:x:10:root, alice").unwrap();
+        assert_eq!((name.as_str(), group.gid, group.members.len()), ("wheel", 10, 2));
+        assert!(group.members.contains("alice"));
+        assert!(group_line("wheel:x:10:").unwrap().1.members.is_empty());
+    }
+
+    #[test]
+    fn root_is_in_its_first_group() {
+        let files = Files::default();
+        assert!(files.is_in("root", "root"));
+        assert!(!files.is_in("root", "no-such-group-here") && !files.is_in("no-such-user-here", "root"));
+    }
+}
