@@ -55,6 +55,15 @@ int gettimeofday(struct timeval *restrict now, void *restrict zone) {
     return 0;
 }
 
+/* Until the moved clock says so: who moves it into the next minute wakes cron. */
+unsigned sleep(unsigned seconds) {
+    time_t end = time(NULL) + seconds;
+    while (time(NULL) < end) {
+        if (usleep(10000) != 0) return end - time(NULL);
+    }
+    return 0;
+}
+
 static int sync_with(const char *name, int fd) {
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
     __atomic_fetch_add(&control->syncs, 1, __ATOMIC_SEQ_CST);

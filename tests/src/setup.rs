@@ -79,6 +79,15 @@ impl Site {
         site
     }
 
+    /// A site whose daemon serves with these lines at the end of its configuration.
+    pub fn with_rules(rules: &str) -> Self {
+        let site = Self::without_daemon();
+        site.write("etc/totpd/totpd.toml", &format!("{}{rules}", site.config()));
+        site.totpd(&["init"]).ok();
+        site.start();
+        site
+    }
+
     /// A site without store and daemon.
     pub fn without_daemon() -> Self {
         assert!(nix::unistd::geteuid().is_root(), "the end-to-end tests need root: run `make test`");

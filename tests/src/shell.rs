@@ -7,7 +7,8 @@ use std::process::Command;
 /// What the shell prints when a program has ended, with its exit status.
 const MARK: &str = r"\[ended \d+\] ";
 /// What any of the programs asks. Whoever is not answered is interrupted.
-const ASKS: &str = r"[Pp]assword[^\r\n]*: |Verification code: |login: ";
+const ASKS: &str =
+    r"[Pp]assword[^\r\n]*: |Verification code: |login: |First code from the app: |one of them to finish: ";
 
 /// The shell. Each has a new audit session.
 #[expect(missing_debug_implementations, reason = "a terminal has nothing to show")]
@@ -46,11 +47,21 @@ impl Shell {
         Self::start(site.command("sh"), user)
     }
 
+    /// Of root at a console, as getty has one: in no audit session.
+    pub fn console(site: &Site) -> Self {
+        Self::by(site.command("env"), "root")
+    }
+
     /// Of a user, by a command that is a shell of root.
     pub fn start(mut root: Command, user: &str) -> Self {
-        let uid = USERS.iter().find(|(name, _)| *name == user).map_or(0, |(_, uid)| *uid).to_string();
         // Whoever writes his login uid for the first time is given a new audit session (audit_set_loginuid).
-        root.args(["-c", r#"echo "$1" > /proc/self/loginuid; shift; exec "$@""#, "sh", &uid]);
+        root.args(["-c", r#"echo "$1" > /proc/self/loginuid; shift; exec "$@""#, "sh", &uid(user)]);
+        Self::by(root, user)
+    }
+
+    /// Of a user, by a command of root's that runs what stands behind it.
+    fn by(mut root: Command, user: &str) -> Self {
+        let uid = uid(user);
         root.args(["setpriv", "--reuid", &uid, "--regid", &uid, "--clear-groups", "--reset-env"]);
         root.args(["env", r"PS1=[ended $?] ", "LC_ALL=C", "TERM=dumb", "sh", "-i"]);
         let mut shell = Self { terminal: spawn_command(root, Some(20_000)).unwrap() };
@@ -64,32 +75,49 @@ impl Shell {
 
     /// Runs a line, and answers each prompt in its turn: the prompt's end, and what is typed.
     pub fn run(&mut self, line: &str, answers: &[(&str, &str)]) -> Ran {
+        let prompts: String = answers.iter().map(|(prompt, _)| escaped(prompt) + "|").collect();
+        let mut next = answers.iter();
+        self.converse(line, &prompts, |_, asked| {
+            next.next().filter(|(prompt, _)| asked.ends_with(prompt)).map(|(_, typed)| (*typed).to_owned())
+        })
+    }
+
+    /// Runs a line, and answers by what was printed and what is asked; no answer interrupts it.
+    pub fn answer(&mut self, line: &str, reply: impl FnMut(&str, &str) -> Option<String>) -> Ran {
+        self.converse(line, "", reply)
+    }
+
+    fn converse(
+        &mut self,
+        line: &str,
+        prompts: &str,
+        mut reply: impl FnMut(&str, &str) -> Option<String>,
+    ) -> Ran {
         self.terminal.send_line(line).unwrap();
         let mut ran = Ran { status: None, output: String::new(), answered: 0 };
         let mut interrupted = false;
         loop {
-            let next = answers.get(ran.answered).filter(|_| !interrupted);
-            let asked = next.map_or(ASKS.to_owned(), |(prompt, _)| format!("{}|{ASKS}", escaped(prompt)));
-            let (before, found) = self.until(&format!("{MARK}|{asked}"));
+            let (before, found) = self.until(&format!("{MARK}|{prompts}{ASKS}"));
             ran.output += &before;
             if let Some(status) = found.strip_prefix("[ended ").and_then(|rest| rest.strip_suffix("] ")) {
                 ran.status = status.parse().ok().filter(|_| !interrupted);
                 return ran;
             }
             ran.output += &found;
-            match next {
-                Some((prompt, typed)) if found.ends_with(prompt) => {
-                    self.terminal.send_line(typed).unwrap();
-                    ran.answered += 1;
-                }
-                _ => {
-                    // login ignores an interrupt: that is the key of `native/console.py`, which it runs in.
-                    self.terminal.send_control(if found == "login: " { '\\' } else { 'c' }).unwrap();
-                    interrupted = true;
-                }
+            if let Some(typed) = reply(&ran.output, &found).filter(|_| !interrupted) {
+                self.terminal.send_line(&typed).unwrap();
+                ran.answered += 1;
+            } else {
+                // login ignores an interrupt: that is the key of `native/console.py`, which it runs in.
+                self.terminal.send_control(if found == "login: " { '\\' } else { 'c' }).unwrap();
+                interrupted = true;
             }
         }
     }
+}
+
+fn uid(user: &str) -> String {
+    USERS.iter().find(|(name, _)| *name == user).map_or(0, |(_, uid)| *uid).to_string()
 }
 
 impl Drop for Shell {

@@ -1,6 +1,10 @@
 //! The programs that ask for the code, each the real one. `docs/hosts.md` is what these tests show.
 
+mod cron;
+mod enroll;
+mod locker;
 mod login;
+mod passes;
 mod polkit;
 mod su;
 mod sudo;

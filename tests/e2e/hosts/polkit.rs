@@ -23,7 +23,7 @@ fn service(site: &Site) {
     );
 }
 
-fn polkit(shell: &mut Shell, code: &str) -> Ran {
+pub(super) fn polkit(shell: &mut Shell, code: &str) -> Ran {
     let line = format!("pkcheck --enable-internal-agent -u -a {ACTION} -p $$ && sh -c {INSIDE}");
     shell.run(&line, &password_and(code))
 }

@@ -1,0 +1,144 @@
+//! An enrollment inside a login, where the program shows lines. Every sudo is silent (`PAM_SILENT`), Debian 12's
+//! too; trixie's is the first that can be told otherwise.
+
+use super::{INSIDE, password_and};
+use site::phone::Phone;
+use site::setup::{PASSWORD, script};
+use site::shell::{Ran, Shell};
+use site::{Site, Trixie};
+use std::os::unix::fs::PermissionsExt;
+
+const ENROLL: &str = "[[login.rule]]\naction = \"enroll\"\n";
+
+fn stack(line: &str) -> String {
+    format!(
+        "auth requisite pam_unix.so nodelay\nauth required {line} first_factor=passed\n\
+         account required pam_unix.so\nsession required pam_permit.so\n"
+    )
+}
+
+/// What stands behind a word on its line.
+fn after<'a>(output: &'a str, word: &str) -> &'a str {
+    output
+        .split(word)
+        .nth(1)
+        .and_then(|rest| rest.lines().next())
+        .unwrap_or_else(|| panic!("no {word}: {output}"))
+}
+
+/// Answers as somebody who scans what he sees and notes his recovery codes.
+fn enrolls(site: &Site, shell: &mut Shell, line: &str) -> (Ran, Phone) {
+    let mut phone = Phone { secret: String::new(), recovery_codes: vec![], uri: String::new() };
+    let ran = shell.answer(line, |output, asked| match asked {
+        "First code from the app: " => {
+            phone.secret = after(output, "Or type this key:  ").replace(' ', "");
+            after(output, "Or open this link: ").trim().clone_into(&mut phone.uri);
+            Some(phone.code(site))
+        }
+        "one of them to finish: " => {
+            let codes = output.split("they are shown only now:").nth(1).unwrap();
+            phone.recovery_codes =
+                codes.split_whitespace().filter(|w| w.len() == 19).map(str::to_owned).collect();
+            Some(phone.recovery_codes[2].clone())
+        }
+        _ if asked.contains("assword") => Some(PASSWORD.to_owned()),
+        _ => None,
+    });
+    (ran, phone)
+}
+
+/// Whoever has no factor gets one, is let in, and is asked for its code from then on.
+fn offers(site: &Site, shell: &mut Shell, user: &str, line: &str) {
+    let (ran, phone) = enrolls(site, shell, line);
+    assert!(ran.let_in("in as "), "{ran:?}");
+    assert_eq!(phone.recovery_codes.len(), 10, "{ran:?}");
+    assert!(phone.uri.starts_with("otpauth://totp/"), "{ran:?}");
+    assert_eq!(site.status(user)["state"], "active");
+    let mut with = |code: &str| {
+        shell.answer(line, |output, asked| match asked {
+            "Verification code: " => (output.matches(asked).count() == 1).then(|| code.to_owned()),
+            _ => (!output.contains("Verification code: ")).then(|| PASSWORD.to_owned()),
+        })
+    };
+    let code = phone.code(site);
+    assert!(!with(&code).let_in("in as "), "the first code was accepted twice");
+    site.next_step();
+    assert!(with(&phone.code(site)).let_in("in as "));
+    assert!(with(&phone.recovery_codes[2]).let_in("in as "), "it was shown and not spent");
+}
+
+#[test]
+fn su_enrolls_whom_one_becomes() {
+    let site = Site::with_rules(ENROLL);
+    site.service("su", &stack(&site.pam_line("nodelay")));
+    offers(&site, &mut Shell::of(&site, "alice"), "bob", &format!("su bob -c {INSIDE}"));
+}
+
+#[test]
+fn an_enrollment_that_is_not_finished_leaves_nothing() {
+    let site = Site::with_rules(ENROLL);
+    site.service("su", &stack(&site.pam_line("nodelay")));
+    let ran = Shell::of(&site, "alice").run(&format!("su bob -c {INSIDE}"), &password_and(""));
+    assert!(!ran.let_in("in as ") && ran.output.contains("First code from the app: "), "{ran:?}");
+    assert_eq!(site.status("bob")["state"], "none");
+}
+
+/// A silent program asks whoever has no factor for a code as if he had one, and refuses him.
+fn offers_nothing(site: &Site, shell: &mut Shell, line: &str) {
+    let mut codes = 0;
+    let ran = shell.answer(line, |_, asked| match asked {
+        "Verification code: " => {
+            codes += 1;
+            (codes == 1).then(|| "123456".to_owned())
+        }
+        _ => (codes == 0).then(|| PASSWORD.to_owned()),
+    });
+    assert!(!ran.let_in("in as ") && codes == 1, "{ran:?}");
+    assert_eq!(site.last_login()["reason"], "not-enrolled");
+    assert_eq!(site.status("alice")["state"], "none");
+}
+
+#[test]
+fn the_sudo_of_debian_12_is_silent_and_refuses() {
+    let site = Site::with_rules(ENROLL);
+    site.service("sudo", &stack(&site.pam_line("nodelay")));
+    offers_nothing(&site, &mut Shell::of(&site, "alice"), &format!("sudo -k sh -c {INSIDE}"));
+}
+
+#[test]
+fn sudo_rs_is_silent_and_refuses() {
+    let site = Site::with_rules(ENROLL);
+    let trixie = Trixie::new(&site);
+    site.service("sudo", &stack(&trixie.pam_line("nodelay")));
+    offers_nothing(&site, &mut trixie.shell("alice"), &format!("sudo-rs -k sh -c {INSIDE}"));
+}
+
+#[test]
+fn the_sudo_of_trixie_refuses_until_it_is_told_not_to_be_silent_and_then_enrolls() {
+    let site = Site::with_rules(ENROLL);
+    let trixie = Trixie::new(&site);
+    site.service("sudo", &stack(&trixie.pam_line("nodelay")));
+    let line = format!("sudo -k sh -c {INSIDE}");
+    offers_nothing(&site, &mut trixie.shell("alice"), &line);
+    let sudoers = std::fs::read_to_string(site.path("etc/sudoers")).unwrap() + "Defaults !pam_silent\n";
+    site.write("etc/sudoers", &sudoers);
+    offers(&site, &mut trixie.shell("alice"), "alice", &line);
+}
+
+#[test]
+fn login_enrolls_whoever_has_no_factor() {
+    let site = Site::with_rules(ENROLL);
+    site.service("login", &stack(&site.pam_line("nodelay")));
+    // The shell behind the login is one that says where it is and ends.
+    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
+    let inside = site.path("inside");
+    site.write("inside", "#!/bin/sh\necho in as $(id -un)\n");
+    std::fs::set_permissions(&inside, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let alice = format!("{}:/bin/sh", site.path("home/alice").display());
+    site.write(
+        "etc/passwd",
+        &passwd.replace(&alice, &alice.replace("/bin/sh", &inside.display().to_string())),
+    );
+    let line = format!("{} login alice", script("console.py").display());
+    offers(&site, &mut Shell::console(&site), "alice", &line);
+}

@@ -1,0 +1,100 @@
+//! A screen locker that runs as its user: i3lock on an X server without a screen.
+//!
+//! It has one field and gives what is typed there to every prompt, so password and code stand in one line
+//! (`forward_pass`).
+
+use super::judges;
+use site::Site;
+use site::run::{Running, run, wait_until};
+use site::setup::PASSWORD;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+/// An X server of the site's own.
+struct Screen<'a> {
+    site: &'a Site,
+    display: String,
+    _server: Running,
+}
+
+impl<'a> Screen<'a> {
+    fn new(site: &'a Site) -> Self {
+        // The server puts its socket into /tmp.
+        let mut mount = site.command("mount");
+        mount.args(["-t", "tmpfs", "-o", "mode=1777", "tmpfs", "/tmp"]);
+        run(mount, "").ok();
+        let mut xvfb = site.command("Xvfb");
+        xvfb.args(["-displayfd", "1", "-ac", "-nolisten", "tcp", "-screen", "0", "320x200x24"]);
+        let mut server = Running::start(xvfb);
+        let mut number = String::new();
+        BufReader::new(server.0.stdout.as_mut().unwrap()).read_line(&mut number).unwrap();
+        Self { site, display: format!(":{}", number.trim()), _server: server }
+    }
+
+    fn xdotool(&self, arguments: &[&str]) {
+        let mut xdotool = self.site.command("xdotool");
+        xdotool.env("DISPLAY", &self.display).args(arguments);
+        run(xdotool, "").ok();
+    }
+
+    /// alice's i3lock, locked.
+    fn lock(&self) -> Running {
+        let mut i3lock = self.site.command_as("alice", "env");
+        i3lock.args([&format!("DISPLAY={}", self.display), "i3lock", "--nofork", "--debug"]);
+        let mut running = Running::start(i3lock);
+        // It draws for the first time when the keyboard is its own.
+        let (tell, drawn) = std::sync::mpsc::channel();
+        let lines = BufReader::new(running.0.stderr.take().unwrap()).lines();
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).filter(|line| line.contains("redraw_screen")).for_each(|_| {
+                let _ = tell.send(());
+            });
+        });
+        drawn.recv_timeout(Duration::from_secs(20)).unwrap();
+        running
+    }
+
+    /// Types a line and waits for what comes of it: whether the locker is gone.
+    fn unlocks(&self, locker: &mut Running, typed: &str) -> bool {
+        let seen = self.site.events().len();
+        self.xdotool(&["type", "--delay", "0", typed]);
+        self.xdotool(&["key", "Return"]);
+        wait_until("the attempt is judged", || self.site.events().len() > seen);
+        let granted = self.site.last_login()["outcome"] == "granted";
+        granted && {
+            wait_until("the locker has ended", || locker.0.try_wait().unwrap().is_some());
+            locker.0.try_wait().unwrap().unwrap().success()
+        }
+    }
+}
+
+fn service(site: &Site) {
+    // unix_chkpwd, which reads the shadow file for a user's own process, is in the group shadow.
+    nix::unistd::chown(&site.path("etc/shadow"), None, Some(42.into())).unwrap();
+    std::fs::set_permissions(site.path("etc/shadow"), std::fs::Permissions::from_mode(0o640)).unwrap();
+    site.service(
+        "i3lock",
+        &format!(
+            "auth required {}\nauth required pam_unix.so use_first_pass nodelay\n",
+            site.pam_line("nodelay forward_pass")
+        ),
+    );
+}
+
+#[test]
+fn a_locker_without_privileges_takes_password_and_code_once() {
+    let site = Site::new();
+    service(&site);
+    let phone = site.enroll("alice");
+    let screen = Screen::new(&site);
+    let mut locker = screen.lock();
+    judges(&site, &phone, |code| {
+        let open = screen.unlocks(&mut locker, &format!("{PASSWORD}{code}"));
+        if open {
+            locker = screen.lock();
+        }
+        open
+    });
+    assert_eq!(site.last_login()["class"], "own");
+}

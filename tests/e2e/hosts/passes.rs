@@ -1,0 +1,170 @@
+//! Who passes without a code, in each program: exempt and remembered users, and only after a first factor.
+
+use super::{INSIDE, password_and};
+use site::polkit::Polkit;
+use site::setup::script;
+use site::shell::{Ran, Shell};
+use site::{Site, Trixie};
+
+const EXEMPT: &str = "[[login.rule]]\naction = \"exempt\"\n";
+const REMEMBER: &str = "[[login.rule]]\naction = \"require\"\nremember = \"8h\"\n";
+
+/// The password ends the stack when it is wrong, and our line says so to the daemon.
+fn proven(line: &str) -> String {
+    stack("requisite", &format!("{line} first_factor=passed"))
+}
+
+fn stack(password: &str, line: &str) -> String {
+    format!(
+        "auth {password} pam_unix.so nodelay\nauth required {line}\n\
+         account required pam_unix.so\nsession required pam_permit.so\n"
+    )
+}
+
+/// Whether a program lets in with the password alone, and asks for no code.
+fn passes(ran: &Ran) -> bool {
+    let inside = ran.let_in("in as ");
+    assert_eq!(inside, ran.codes_asked() == 0, "{ran:?}");
+    inside
+}
+
+/// The password lets in alone, because of the rule and of the PAM line's word.
+fn exempts(site: &Site, mut attempt: impl FnMut(&str) -> Ran) {
+    site.enroll("alice");
+    assert!(passes(&attempt("")));
+    let event = site.last_login();
+    assert_eq!(
+        (&event["outcome"], &event["first_factor"]),
+        (&"exempt".into(), &"pam-line".into()),
+        "{event}"
+    );
+}
+
+/// After a code the same session passes for eight hours, and no other one does.
+fn remembers(site: &Site, shell: impl Fn() -> Shell, attempt: impl Fn(&mut Shell, &str) -> Ran) {
+    let phone = site.enroll("alice");
+    let (mut one, mut other) = (shell(), shell());
+    assert!(!passes(&attempt(&mut one, &phone.wrong_code(site))), "nothing was granted yet");
+    assert!(attempt(&mut one, &phone.code(site)).let_in("in as "));
+    assert!(passes(&attempt(&mut one, "")));
+    assert_eq!(site.last_login()["method"], "remembered");
+    assert!(!passes(&attempt(&mut other, "")), "another session was let in");
+    site.advance(8 * 3600);
+    assert!(!passes(&attempt(&mut one, "")), "it was remembered for too long");
+}
+
+fn sudo(shell: &mut Shell, code: &str) -> Ran {
+    let mut answers = password_and(code);
+    answers[0].0 = "password for alice: ";
+    shell.run(&format!("/usr/bin/sudo -k sh -c {INSIDE}"), &answers)
+}
+
+fn sudo_rs(shell: &mut Shell, code: &str) -> Ran {
+    shell.run(&format!("sudo-rs -k sh -c {INSIDE}"), &password_and(code))
+}
+
+#[test]
+fn sudo_passes_exempt_users_after_their_password_alone() {
+    let site = Site::with_rules(EXEMPT);
+    site.service("sudo", &proven(&site.pam_line("nodelay")));
+    let mut shell = Shell::of(&site, "alice");
+    exempts(&site, |code| sudo(&mut shell, code));
+    let ran = shell.run(&format!("sudo -k sh -c {INSIDE}"), &[("password for alice: ", "wrong")]);
+    assert!(!ran.let_in("in as ") && ran.codes_asked() == 0, "{ran:?}");
+    // Where the line does not say that a password was right, nobody is exempt.
+    site.service("sudo", &stack("required", &site.pam_line("nodelay")));
+    assert!(!passes(&sudo(&mut shell, "")));
+}
+
+#[test]
+fn sudo_remembers_a_session_after_a_proven_password_alone() {
+    let site = Site::with_rules(REMEMBER);
+    site.service("sudo", &proven(&site.pam_line("nodelay")));
+    remembers(&site, || Shell::of(&site, "alice"), sudo);
+    site.service("sudo", &stack("required", &site.pam_line("nodelay")));
+    let (phone, mut shell) =
+        (site.totpd(&["recovery-codes", "alice", "--json"]).ok().json(), Shell::of(&site, "alice"));
+    let code = phone["recovery_codes"][0].as_str().unwrap();
+    assert!(sudo(&mut shell, code).let_in("in as "));
+    assert!(!passes(&sudo(&mut shell, "")), "remembered without proof of a first factor");
+}
+
+#[test]
+fn a_silent_sudo_passes_exempt_and_remembered_users() {
+    for (rules, exempt) in [(EXEMPT, true), (REMEMBER, false)] {
+        let site = Site::with_rules(rules);
+        let trixie = Trixie::new(&site);
+        site.service("sudo", &proven(&trixie.pam_line("nodelay")));
+        if exempt {
+            exempts(&site, |code| sudo(&mut trixie.shell("alice"), code));
+        } else {
+            remembers(&site, || trixie.shell("alice"), sudo);
+        }
+    }
+}
+
+#[test]
+fn sudo_rs_passes_exempt_and_remembered_users() {
+    for (rules, exempt) in [(EXEMPT, true), (REMEMBER, false)] {
+        let site = Site::with_rules(rules);
+        let trixie = Trixie::new(&site);
+        site.service("sudo", &proven(&trixie.pam_line("nodelay")));
+        if exempt {
+            exempts(&site, |code| sudo_rs(&mut trixie.shell("alice"), code));
+        } else {
+            remembers(&site, || trixie.shell("alice"), sudo_rs);
+        }
+    }
+}
+
+#[test]
+fn su_passes_exempt_users_and_remembers_whoever_typed_his_own_code() {
+    let su = |shell: &mut Shell, code: &str| shell.run(&format!("su u1 -c {INSIDE}"), &password_and(code));
+    let site = Site::with_rules(EXEMPT);
+    site.service("su", &proven(&site.pam_line("nodelay")));
+    exempts(&site, |code| su(&mut Shell::of(&site, "alice"), code));
+    // u1 has no factor: alice's is asked for.
+    let site = Site::with_rules(&format!("{REMEMBER}subject = \"ruser\"\n"));
+    site.service("su", &proven(&site.pam_line("nodelay")));
+    remembers(&site, || Shell::of(&site, "alice"), su);
+    let event = site.last_login();
+    assert_eq!((&event["user"], &event["target"]), (&"alice".into(), &"u1".into()), "{event}");
+}
+
+#[test]
+fn polkits_helper_passes_exempt_and_remembered_users() {
+    for (rules, exempt) in [(EXEMPT, true), (REMEMBER, false)] {
+        let site = Site::with_rules(rules);
+        let _polkit = Polkit::start(&site);
+        site.service("polkit-1", &proven(&site.pam_line("nodelay")));
+        if exempt {
+            exempts(&site, |code| super::polkit::polkit(&mut Shell::of(&site, "alice"), code));
+        } else {
+            remembers(&site, || Shell::of(&site, "alice"), super::polkit::polkit);
+        }
+    }
+}
+
+#[test]
+fn login_passes_exempt_users_and_remembers_nobody() {
+    let login = |shell: &mut Shell, code: &str| {
+        let [password, code] = password_and(code);
+        let line = format!("{} login alice", script("console.py").display());
+        shell.run(&line, &[password, code, ("$ ", "echo in as $(id -un); exit")])
+    };
+    // The answers stand in their order: without a code the shell comes second.
+    let exempt = |shell: &mut Shell| {
+        let line = format!("{} login alice", script("console.py").display());
+        shell.run(&line, &[password_and("")[0], ("$ ", "echo in as $(id -un); exit")])
+    };
+    let site = Site::with_rules(EXEMPT);
+    site.service("login", &proven(&site.pam_line("nodelay")));
+    exempts(&site, |_| exempt(&mut Shell::console(&site)));
+    // getty has no audit session when login asks.
+    let site = Site::with_rules(REMEMBER);
+    site.service("login", &proven(&site.pam_line("nodelay")));
+    let phone = site.enroll("alice");
+    let mut shell = Shell::console(&site);
+    assert!(login(&mut shell, &phone.code(&site)).let_in("in as "));
+    assert!(!passes(&login(&mut shell, "")));
+}
