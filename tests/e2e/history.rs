@@ -44,7 +44,7 @@ fn the_history_names_source_and_reason_and_comes_in_pages() {
     );
     // The id is in the module's log too.
     let id = site.last_login()["id"].as_str().unwrap().to_owned();
-    assert!(site.syslog().iter().any(|line| line.contains(&format!("granted user=alice id={id}"))));
+    site.expect_syslog(&format!("granted user=alice id={id}"));
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn a_listener_under_the_wrong_uid_is_sent_nothing() {
     let open = folder("open", 0o1777, 0);
     let _squatter = impostor(&site, &open);
     assert_eq!(try_at(&open, ""), code::SYSTEM_ERR);
-    assert!(site.syslog().iter().any(|line| line.contains("runs as uid 65534")), "{:?}", site.syslog());
+    site.expect_syslog("runs as uid 65534");
     // The owner of a folder that he lets others write into.
     let shared = folder("shared", 0o777, 65534);
     let _other = impostor(&site, &shared);

@@ -52,7 +52,7 @@ fn a_bad_argument_refuses_and_says_which() {
     service(&site, "nullok");
     site.enroll("alice");
     assert_eq!(PamHost::new(&site, "x", "alice").authenticate("123456\n"), code::SERVICE_ERR);
-    assert!(site.syslog().iter().any(|line| line.contains("\"nullok\" is unknown")), "{:?}", site.syslog());
+    site.expect_syslog("\"nullok\" is unknown");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_panic_refuses_and_the_host_lives() {
         );
         assert_eq!(finished.stderr, "", "a panic reached the host's stderr");
     }
-    assert!(site.syslog().iter().any(|line| line.contains("internal error (panic)")));
+    site.expect_syslog("internal error (panic)");
 }
 
 #[test]

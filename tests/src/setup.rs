@@ -251,6 +251,12 @@ impl Site {
         self.syslog.lock().unwrap().clone()
     }
 
+    /// Waits until a line of syslog has these words: it arrives by itself, after what wrote it.
+    pub fn expect_syslog(&self, words: &str) {
+        let said = || self.syslog().iter().any(|line| line.contains(words));
+        wait_until(&format!("syslog says \"{words}\""), said);
+    }
+
     /// Now, by the daemon's clock.
     pub fn now(&self) -> i64 {
         #[expect(clippy::disallowed_methods, reason = "the site's clock is the real one, moved")]

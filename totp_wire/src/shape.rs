@@ -4,8 +4,9 @@
 
 use crate::login::{Accept, Prompt, Unfit};
 
-/// What sshd answers for users that it refuses anyway.
-const HOST_JUNK: &str = "\u{8}\n\r\u{7f}INCORRECT";
+/// What sshd answers for users that it refuses anyway, repeated or cut to the length of what was typed
+/// (`fake_password` of auth-pam.c).
+const HOST_JUNK: &[u8] = b"\x08\n\r\x7fINCORRECT";
 /// Symbols of a recovery code without its dashes.
 const RECOVERY_SYMBOLS: usize = 16;
 /// A recovery code as it is printed: four groups of four with dashes.
@@ -16,7 +17,7 @@ const RECOVERY_PRINTED: usize = 19;
 /// # Errors
 /// Why not; to be sent instead.
 pub fn fits(typed: &str, prompt: &Prompt) -> Result<(), Unfit> {
-    if typed == HOST_JUNK {
+    if is_host_junk(typed) {
         return Err(Unfit::HostJunk);
     }
     let text = typed.trim_matches([' ', '\t', '\r', '\n']);
@@ -49,6 +50,11 @@ pub fn split_combined(typed: &[u8], digits: u8) -> Option<(&[u8], &str)> {
         return Some((password, code));
     }
     tail(usize::from(digits)).filter(|(_, code)| code.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// A backspace first: nobody types that.
+fn is_host_junk(typed: &str) -> bool {
+    !typed.is_empty() && typed.bytes().zip(HOST_JUNK.iter().cycle()).all(|(typed, junk)| typed == *junk)
 }
 
 /// 6 to 8 digits, whatever the prompt says: the code of a replacement may have another length.
@@ -94,7 +100,9 @@ mod tests {
             assert_eq!(fits(typed, &prompt(Accept::Code)), Err(Unfit::Shape), "{typed}");
         }
         assert_eq!(fits("", &prompt(Accept::Code)), Err(Unfit::Empty));
-        assert_eq!(fits("\u{8}\n\r\u{7f}INCORRECT", &prompt(Accept::Code)), Err(Unfit::HostJunk));
+        for junk in ["\u{8}\n\r\u{7f}INCORRECT", "\u{8}\n\r\u{7f}IN", "\u{8}\n\r\u{7f}INCORRECT\u{8}\n\r"] {
+            assert_eq!(fits(junk, &prompt(Accept::Code)), Err(Unfit::HostJunk));
+        }
         assert_eq!(fits(&"1".repeat(65), &prompt(Accept::Text)), Err(Unfit::Shape));
     }
 

@@ -4,7 +4,7 @@ use super::Engine;
 use super::change::AdminError;
 use crate::audit::{Event, From};
 use totp_core::window::phone_offset;
-use totp_core::{Attempt, Origin, Outcome, Typed, UserName, judge};
+use totp_core::{Attempt, Origin, Outcome, Reason, Typed, UserName, judge};
 
 /// Steps within which a phone's wrong clock is looked for: an hour of half minutes.
 const OFFSET_REACH: u8 = 120;
@@ -52,7 +52,8 @@ impl Engine {
                     event.outcome = "refused";
                     event.reason = Some(reason.word());
                     let offset = match &attempt.input {
-                        Ok(Typed::Code(code)) => {
+                        // A code that is right and used up, or that no clock could judge, tells nothing of a phone.
+                        Ok(Typed::Code(code)) if reason == Reason::Wrong => {
                             let secret = pending.secrets.secret();
                             phone_offset(secret, pending.params, code, now, OFFSET_REACH)
                         }

@@ -18,6 +18,9 @@ pub struct Prepared {
     pub digits: Digits,
     /// The record as it was then, still sealed.
     stored: Option<Stored>,
+    /// The uid of the name, when there is such a user. Looked up before the answer: how long a directory takes
+    /// to know a name must not be told by how long a refusal takes.
+    uid: Option<u32>,
 }
 
 /// What was decided, durably.
@@ -55,15 +58,15 @@ impl Engine {
     /// What can be known before the code is typed. Nobody's code has as many digits as a new enrollment's.
     ///
     /// # Errors
-    /// [`Failure::Unavailable`].
+    /// [`Failure::Unavailable`], or [`Failure::Busy`] when a directory does not answer.
     pub async fn prepare(&self, user: &str) -> Result<Prepared, Failure> {
-        let stored = match UserName::parse(user) {
-            Ok(name) => self.load(&name).await?,
-            Err(_) => None,
+        let (stored, uid) = match UserName::parse(user) {
+            Ok(name) => (self.load(&name).await?, self.users.uid(&name).await?),
+            Err(_) => (None, None),
         };
         let factor = stored.as_ref().and_then(|s| s.account.active.as_ref().or(s.account.pending.as_ref()));
         let digits = factor.map_or(self.config.totp.params.digits, |f| f.params.digits);
-        Ok(Prepared { digits, stored })
+        Ok(Prepared { digits, stored, uid })
     }
 
     /// Judges one input of one attempt. It is stored before this returns.
@@ -80,10 +83,7 @@ impl Engine {
     ) -> Result<Decided, Failure> {
         let asker = &asking.asker;
         let name = UserName::parse(&asker.user).ok();
-        let uid = match &name {
-            Some(name) => self.users.uid(name).await?,
-            None => None,
-        };
+        let uid = prepared.uid;
         let _turn = self.turns.of(&asker.user).await;
         let attempt = Attempt {
             origin: asker.origin.clone(),

@@ -25,6 +25,7 @@ use crate::entropy::Kernel;
 use data_encoding::BASE32_NOPAD;
 use offer::{Noting, Offered};
 use std::sync::Arc;
+use std::time::Duration;
 use totp_core::judge::Input;
 use totp_core::{Typed, Unusable, random};
 use totp_wire::login::{self, Answer, Begin, Step, StepReply, Unfit};
@@ -33,6 +34,10 @@ use watch::{Watched, ticket, watched};
 
 /// Prompts in one attempt at most.
 const MOST_TRIES: u8 = 3;
+
+/// How long each refusal takes: longer than a look-up and a commit (docs/benchmarks.md, "Does the time tell
+/// why").
+const REFUSAL_TIME: Duration = Duration::from_millis(25);
 
 /// Where the attempt is.
 #[derive(Debug, Default)]
@@ -183,6 +188,7 @@ impl Conversation {
             refused(connection, &user, "store-unavailable");
             return Ok(failed_plainly(login::STORE_UNAVAILABLE));
         };
+        let refusal = refusal_time(answer.remaining_ms);
         let (ticket, input) = (ticket(answer.remaining_ms), input(&answer));
         drop(answer);
         let step = match state {
@@ -326,6 +332,13 @@ async fn read_early(engine: &Arc<Engine>, user: &str, combined: bool) -> Result<
     let (reading, user) = (Arc::clone(engine), user.to_owned());
     let early = tokio::spawn(async move { reading.prepare(&user).await });
     Ok((early, engine.config().totp.params.digits.get()))
+}
+
+/// When a refusal to an answer that has just arrived is sent: whatever its cause, and however long that took to
+/// find, it takes the same time, unless the caller has less.
+fn refusal_time(remaining_ms: Option<u64>) -> tokio::time::Instant {
+    let most = remaining_ms.map_or(REFUSAL_TIME, |left| Duration::from_millis(left / 2));
+    tokio::time::Instant::now() + REFUSAL_TIME.min(most)
 }
 
 /// What was typed, or why it is no code. A client that sends neither typed nothing.
