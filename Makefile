@@ -27,6 +27,7 @@ bench:
 	scripts/bootstrap.sh bench
 	cargo build --release -p totpd -p pam_totp
 	$(ROOT) bench/run.sh
+	$(ROOT) bench/lookalike/run.sh
 
 build:
 	@scripts/bootstrap.sh build

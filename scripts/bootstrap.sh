@@ -10,8 +10,8 @@ case "${1:-test}" in
     build) ;;
     run) packages="$packages libpam-modules pamtester libpam-wrapper oathtool" ;;
     test) packages="$packages libpam-modules openssh-server openssh-client sudo util-linux procps python3 \
-python3-venv oathtool zbar-tools librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper binutils systemd \
-iproute2 fail2ban python3-systemd systemd-journal-remote login dbus-daemon polkitd dbus-bin cron xvfb xdotool \
+python3-venv python3-paramiko oathtool zbar-tools librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper \
+binutils systemd iproute2 fail2ban python3-systemd systemd-journal-remote login dbus-daemon polkitd dbus-bin cron xvfb xdotool \
 i3lock mmdebstrap debian-archive-keyring" ;;
     bench) packages="$packages libpam-modules util-linux procps python3 oathtool libpam-google-authenticator libpam-oath" ;;
     *) echo "bootstrap.sh: build, run, test or bench" >&2; exit 2 ;;

@@ -14,6 +14,7 @@ pub mod pamhost;
 pub mod peer;
 pub mod phone;
 pub mod polkit;
+pub mod qr;
 pub mod run;
 pub mod setup;
 pub mod shell;

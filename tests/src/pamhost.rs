@@ -62,7 +62,12 @@ impl<'a> PamHost<'a> {
 
     /// Starts it, to be answered later.
     pub fn start(&self) -> Running {
-        Running::start(self.command(&["authenticate"]))
+        self.start_with(&["authenticate"])
+    }
+
+    /// Starts `operations`, to be answered later.
+    pub fn start_with(&self, operations: &[&str]) -> Running {
+        Running::start(self.command(operations))
     }
 
     /// Runs `operations` with these answers.
@@ -74,6 +79,12 @@ impl<'a> PamHost<'a> {
     pub fn authenticate(&self, answers: &str) -> i32 {
         result(&self.run(&["authenticate"], answers), "authenticate")
     }
+}
+
+/// The return codes that the helper printed for an operation, in their order.
+pub fn results(finished: &Finished, operation: &str) -> Vec<i32> {
+    let prefix = format!("{operation}=");
+    finished.stdout.lines().filter_map(|line| line.strip_prefix(&prefix)?.parse().ok()).collect()
 }
 
 /// The return code that the helper printed for an operation.

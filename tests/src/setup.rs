@@ -115,6 +115,15 @@ impl Site {
         )
     }
 
+    /// Adds to the configuration, and has the running daemon take it over.
+    pub fn configure(&self, more: &str) {
+        self.write("etc/totpd/totpd.toml", &format!("{}{more}", self.config()));
+        let reloads = || self.log().matches("totpd: reloaded ").count();
+        let before = reloads();
+        self.signal(nix::sys::signal::Signal::SIGHUP);
+        wait_until("the daemon has reloaded", || reloads() > before);
+    }
+
     /// Writes a file of the site.
     pub fn write(&self, path: &str, content: &str) {
         std::fs::write(self.root.join(path), content).unwrap();

@@ -48,7 +48,7 @@ impl<'a> Sshd<'a> {
         let auth = if setup.auth.is_empty() { &ours } else { setup.auth };
         let rest = "account required pam_permit.so\nsession required pam_permit.so\n";
         site.service("sshd", &format!("{auth}{rest}"));
-        for key in ["host", "user"] {
+        for key in ["host", "user"].into_iter().filter(|key| !site.path(&format!("keys/{key}")).exists()) {
             let made = Command::new("ssh-keygen")
                 .args(["-q", "-t", "ed25519", "-N", "", "-f"])
                 .arg(site.path(&format!("keys/{key}")))

@@ -1,0 +1,209 @@
+//! Programs instead of people: password and code in one line at one prompt, and no prompt at all.
+
+use site::Site;
+use site::run::{Finished, Running, run, wait_until};
+use site::setup::PASSWORD;
+use site::ssh::{Setup, Sshd};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What `pam_totp.so forward_pass` asks.
+const PROMPT: &str = "Password and verification code: ";
+/// A refusal that asks nobody is given at once.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+/// The stack that takes both from one line.
+fn combined(site: &Site) -> String {
+    format!(
+        "auth required {}\nauth required pam_unix.so use_first_pass nodelay\n",
+        site.pam_line("nodelay forward_pass")
+    )
+}
+
+/// A server that asks for password and code alone, for clients without keys.
+fn sshd<'a>(site: &'a Site, auth: &'a str) -> Sshd<'a> {
+    let settings = "AuthenticationMethods keyboard-interactive:pam\nSubsystem sftp internal-sftp\n";
+    Sshd::start_with(site, Setup { auth, settings, place: None })
+}
+
+/// OpenSSH's sftp, which uploads a file; it is asked once and would answer another prompt with nonsense.
+fn sftp(site: &Site, sshd: &Sshd, line: &str) -> bool {
+    let target = site.path("home/alice/upload");
+    let _ = std::fs::remove_file(&target);
+    site.write("local", line);
+    sshd.will_answer(&[line, "never asked"]);
+    let mut sftp = sshd.program("sftp", "askpass", 1);
+    sftp.arg(sshd.destination("alice"));
+    let finished = run(sftp, &format!("put {} upload\n", site.path("local").display()));
+    assert_eq!(sshd.prompts(), [format!("(alice@127.0.0.1) {PROMPT}")], "{finished:?}");
+    let arrived = std::fs::read_to_string(&target).is_ok_and(|text| text == line);
+    assert_eq!(finished.code == 0, arrived, "{finished:?}");
+    arrived
+}
+
+#[test]
+fn sftp_gets_in_with_password_and_code_in_one_line() {
+    let site = Site::new();
+    let auth = combined(&site);
+    let sshd = sshd(&site, &auth);
+    let phone = site.enroll("alice");
+    let line = format!("{PASSWORD}{}", phone.code(&site));
+    assert!(sftp(&site, &sshd, &line));
+    assert!(!sftp(&site, &sshd, &line), "a code was accepted twice");
+    assert_eq!(site.last_login()["reason"], "replayed");
+    // As it was printed, dashes included.
+    assert!(sftp(&site, &sshd, &format!("{PASSWORD}{}", phone.recovery_codes[0])));
+    assert_eq!(site.last_login()["method"], "recovery");
+    assert!(!sftp(&site, &sshd, &format!("{PASSWORD}{}", phone.recovery_codes[0])));
+    assert!(!site.log().contains(PASSWORD), "the password left the host");
+}
+
+#[test]
+fn sftp_with_either_half_wrong_is_refused_and_told_nothing_of_which() {
+    let site = Site::new();
+    let auth = combined(&site);
+    let sshd = sshd(&site, &auth);
+    let phone = site.enroll("alice");
+    let (right, wrong) = (phone.code(&site), phone.wrong_code(&site));
+    let mut told = Vec::new();
+    for line in [
+        format!("{PASSWORD}{wrong}"),
+        format!("wrong{right}"),
+        format!("wrong{wrong}"),
+        PASSWORD.to_owned(),
+        right.clone(),
+        String::new(),
+    ] {
+        assert!(!sftp(&site, &sshd, &line), "{line}");
+        sshd.will_answer(&[&line, "never asked"]);
+        let mut ssh = sshd.program("ssh", "askpass", 1);
+        ssh.args([&sshd.destination("alice"), "true"]);
+        let refused = run(ssh, "");
+        assert_eq!(sshd.prompts().len(), 1);
+        told.push((refused.code, refused.stdout, refused.stderr));
+    }
+    told.dedup();
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
+/// Paramiko, which is not OpenSSH: answers whatever it is asked with the line, and says what that was.
+const PARAMIKO: &str = r#"
+import sys, paramiko
+port, user, line = int(sys.argv[1]), sys.argv[2], sys.stdin.read()
+asked = []
+def answer(title, instructions, fields):
+    asked.extend(prompt for prompt, echo in fields)
+    return [line for _ in fields]
+transport = paramiko.Transport(("127.0.0.1", port))
+transport.start_client(timeout=20)
+try:
+    transport.auth_interactive(user, answer)
+    with paramiko.SFTPClient.from_transport(transport).open("paramiko", "w") as file:
+        file.write("hello")
+    print("in", asked)
+except paramiko.AuthenticationException:
+    print("out", asked)
+transport.close()
+"#;
+
+#[test]
+fn another_sftp_client_gets_in_the_same_way() {
+    let site = Site::new();
+    let auth = combined(&site);
+    let sshd = sshd(&site, &auth);
+    let phone = site.enroll("alice");
+    site.write("client.py", PARAMIKO);
+    let client = |line: &str| {
+        // Debian's own Python has Debian's paramiko.
+        let mut python = site.command("/usr/bin/python3");
+        python.arg(site.path("client.py")).args([&sshd.port().to_string(), "alice"]);
+        run(python, line).ok().stdout
+    };
+    assert_eq!(client(&format!("wrong{}", phone.wrong_code(&site))), format!("out ['{PROMPT}']\n"));
+    assert_eq!(client(&format!("{PASSWORD}{}", phone.code(&site))), format!("in ['{PROMPT}']\n"));
+    assert_eq!(std::fs::read_to_string(site.path("home/alice/paramiko")).unwrap(), "hello");
+}
+
+/// sudo with this stack, asking once.
+fn sudoers(site: &Site, auth: &str) {
+    site.write("etc/sudoers", "Defaults !lecture, timestamp_timeout=0, passwd_tries=1\nALL ALL=(ALL) ALL\n");
+    let rest = "account required pam_permit.so\nsession required pam_permit.so\n";
+    site.service("sudo", &format!("{auth}{rest}"));
+}
+
+/// A sudo of alice without a terminal (a session of its own has none).
+fn sudo(site: &Site, arguments: &[&str]) -> Command {
+    let mut command = site.command_as("alice", "setsid");
+    command.args(["--wait", "/usr/bin/sudo"]).args(arguments);
+    command
+}
+
+/// As Ansible does it: waits for the prompt that it chose, then writes one line and no more.
+fn become_root(site: &Site, line: &str) -> Finished {
+    let prompt = "BECOME-KEY password:";
+    let shown = site.path("shown");
+    let stderr = std::fs::File::create(&shown).unwrap();
+    let mut command = sudo(site, &["-k", "-S", "-p", prompt, "id", "-u"]);
+    let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr).spawn();
+    let mut running = Running(started.unwrap());
+    let shown = || std::fs::read_to_string(&shown).unwrap();
+    wait_until("sudo asks", || !shown().is_empty());
+    assert_eq!(shown(), prompt);
+    running.say(&format!("{line}\n"));
+    let finished = running.finish();
+    assert_eq!(shown().matches("assword").count(), 1 + usize::from(finished.code == 1), "{}", shown());
+    finished
+}
+
+#[test]
+fn sudo_takes_one_line_from_a_program_that_waits_for_the_prompt() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    sudoers(&site, &combined(&site));
+    let code = phone.code(&site);
+    assert_eq!(become_root(&site, &format!("{PASSWORD}{code}")).ok().stdout, "0\n");
+    assert_eq!(become_root(&site, &format!("{PASSWORD}{code}")).code, 1, "a code was accepted twice");
+    site.next_step();
+    assert_eq!(become_root(&site, &format!("wrong{}", phone.code(&site))).code, 1);
+    assert_eq!(become_root(&site, &format!("{PASSWORD}{}", phone.wrong_code(&site))).code, 1);
+    let recovery = format!("{PASSWORD}{}", phone.recovery_codes[0]);
+    assert_eq!(become_root(&site, &recovery).ok().stdout, "0\n");
+}
+
+#[test]
+fn nobody_to_ask_is_a_refusal_at_once_that_burns_nothing() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let auth = format!("auth required {}\n", site.pam_line("nodelay"));
+    let combined = combined(&site);
+    for (stack, password) in [(&auth, ""), (&combined, PASSWORD)] {
+        let line = format!("{password}{}", phone.code(&site));
+        sudoers(&site, stack);
+        let sshd = sshd(&site, stack);
+        let mut batch = sshd.program("ssh", "askpass", 1);
+        // As a cron job has it: nothing that could answer for the person either.
+        batch.env_remove("SSH_ASKPASS").env_remove("SSH_ASKPASS_REQUIRE");
+        batch.args(["-o", "BatchMode=yes", &sshd.destination("alice"), "true"]);
+        for (what, command) in [
+            ("sudo -n", sudo(&site, &["-k", "-n", "id"])),
+            ("sudo without a terminal", sudo(&site, &["-k", "id"])),
+            ("sudo -S without input", sudo(&site, &["-k", "-S", "id"])),
+            ("ssh BatchMode=yes", batch),
+        ] {
+            let start = Instant::now();
+            let refused = run(command, "");
+            assert!(refused.code == 1 || refused.code == 255, "{what}: {refused:?}");
+            assert!(start.elapsed() < AT_ONCE, "{what} took {:?}", start.elapsed());
+            assert_eq!(refused.stdout, "", "{what}");
+        }
+        let status = site.status("alice");
+        assert_eq!((&status["failures"], &status["locked"]), (&0.into(), &false.into()));
+        assert!(!site.events().iter().any(|e| e["reason"] == "wrong"), "something was judged");
+        // The code of then is still good.
+        sshd.will_answer(&[&line]);
+        let mut ssh = sshd.program("ssh", "askpass", 1);
+        ssh.args([&sshd.destination("alice"), "true"]);
+        run(ssh, "").ok();
+        site.next_step();
+    }
+}

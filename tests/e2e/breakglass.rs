@@ -1,0 +1,124 @@
+//! Break-glass: one user, one code, one end; without store and daemon, loud, and the socket is given back.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use site::Site;
+use site::pamhost::{PamHost, code};
+use site::run::{Running, wait_until};
+use std::io::BufRead;
+
+/// A responder that has the socket, and its code.
+fn broken(site: &Site, lasts: &str) -> (Running, String) {
+    let mut command = site.totpd_command();
+    command.args(["breakglass", "alice", "--for", lasts, "--json"]);
+    let mut responder = Running::start(command);
+    let mut line = String::new();
+    std::io::BufReader::new(responder.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let code = document["code"].as_str().unwrap().to_owned();
+    let saved = site.path("run/login.sock");
+    wait_until("the socket is taken", || saved.exists());
+    (responder, code)
+}
+
+fn login(site: &Site, user: &str, typed: &str) -> i32 {
+    PamHost::new(site, "x", user).authenticate(&format!("{typed}\n"))
+}
+
+fn service(site: &Site) {
+    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
+}
+
+#[test]
+fn without_store_and_daemon_one_user_gets_in_once_and_everybody_else_is_refused() {
+    let site = Site::without_daemon();
+    service(&site);
+    let (responder, glass) = broken(&site, "30m");
+    assert_eq!(login(&site, "bob", &glass), code::AUTH_ERR);
+    assert_eq!(login(&site, "alice", "123456"), code::AUTH_ERR);
+    assert_eq!(login(&site, "alice", "AAAA-AAAA-AAAA-AAAA"), code::AUTH_ERR);
+    let finished =
+        PamHost::new(&site, "x", "alice").run(&["authenticate"], &format!("{}\n", glass.to_lowercase()));
+    assert_eq!(site::pamhost::result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
+    assert!(finished.stdout.contains("error: Break-glass: this login is recorded"), "{finished:?}");
+    assert_eq!(responder.finish().code, 0);
+    assert!(!site.path("run/login.sock").exists(), "there was none, and none is left");
+    assert_eq!(login(&site, "alice", &glass), code::AUTHINFO_UNAVAIL);
+    // Loud: an alert (auth.alert is 4 * 8 + 1), and a mark that stays.
+    assert!(
+        site.syslog()
+            .iter()
+            .any(|l| l.starts_with("<33>") && l.contains("breakglass") && l.contains("granted"))
+    );
+    let marks = std::fs::read_to_string(site.path("etc/totpd/breakglass.log")).unwrap();
+    let outcomes: Vec<&str> =
+        ["started", "granted", "ended"].into_iter().filter(|o| marks.contains(o)).collect();
+    assert_eq!(outcomes.len(), 3, "{marks}");
+    assert!(!marks.contains(&glass) && !site.syslog().join("").contains(&glass));
+}
+
+#[test]
+fn it_gives_the_socket_back_and_later_logins_are_told() {
+    let site = Site::new();
+    service(&site);
+    let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
+    let (responder, glass) = broken(&site, "30m");
+    assert_eq!(
+        login(&site, "bob", &bob.code(&site)),
+        code::AUTH_ERR,
+        "nobody else, not with a right code either"
+    );
+    assert_eq!(login(&site, "alice", &glass), code::SUCCESS);
+    responder.finish();
+    // The daemon, which knew nothing of it, is asked again; bob's code was not used up.
+    assert_eq!(login(&site, "bob", &bob.code(&site)), code::SUCCESS);
+    let finished =
+        PamHost::new(&site, "x", "alice").run(&["authenticate"], &format!("{}\n", alice.code(&site)));
+    assert!(finished.stdout.contains("error: Break-glass let somebody in as alice on "), "{finished:?}");
+    assert!(site.totpd(&["status"]).ok().stdout.contains("break-glass was used on this host"));
+}
+
+#[test]
+fn it_ends_by_a_signal_and_a_second_one_is_refused_meanwhile() {
+    let site = Site::new();
+    service(&site);
+    let bob = site.enroll("bob");
+    let (responder, glass) = broken(&site, "1h");
+    let second = site.totpd(&["breakglass", "bob"]);
+    assert!(second.code == 1 && second.stderr.contains("open already"), "{second:?}");
+    kill(Pid::from_raw(i32::try_from(responder.0.id()).unwrap()), Signal::SIGTERM).unwrap();
+    assert_eq!(responder.finish().code, 0);
+    assert_eq!(login(&site, "alice", &glass), code::AUTH_ERR);
+    assert_eq!(login(&site, "bob", &bob.code(&site)), code::SUCCESS);
+}
+
+#[test]
+fn what_a_killed_responder_left_is_mended_by_the_daemon() {
+    let site = Site::new();
+    service(&site);
+    let bob = site.enroll("bob");
+    let (responder, _) = broken(&site, "1h");
+    kill(Pid::from_raw(i32::try_from(responder.0.id()).unwrap()), Signal::SIGKILL).unwrap();
+    drop(responder);
+    assert_eq!(login(&site, "bob", "123456"), code::AUTHINFO_UNAVAIL);
+    wait_until("the daemon has given the socket back", || site.log().contains("is given back"));
+    assert_eq!(login(&site, "bob", &bob.code(&site)), code::SUCCESS);
+}
+
+#[test]
+fn nobody_but_root_breaks_the_glass_nor_gets_in_by_it() {
+    let site = Site::new();
+    service(&site);
+    let mut command = site.command_as("alice", site::setup::target().join("debug/totpd"));
+    command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).args(["breakglass", "alice"]);
+    let refused = site::run::run(command, "");
+    assert!(refused.code == 1 && refused.stderr.contains("only root"), "{refused:?}");
+    for bad in ["10s", "25h", "soon"] {
+        assert_eq!(site.totpd(&["breakglass", "alice", "--for", bad]).code, 2, "{bad}");
+    }
+    let (responder, glass) = broken(&site, "30m");
+    let own = PamHost::new(&site, "x", "alice").run_as("alice");
+    assert_ne!(own.authenticate(&format!("{glass}\n")), code::SUCCESS);
+    assert_eq!(login(&site, "alice", &glass), code::SUCCESS);
+    responder.finish();
+}

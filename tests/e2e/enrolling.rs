@@ -1,0 +1,205 @@
+//! Enrolling inside a login: what is shown, where it works, and that nothing is left of one that was not finished.
+
+use nix::sys::wait::WaitStatus;
+use rexpect::session::{PtySession, spawn_command};
+use site::Site;
+use site::pamhost::{PamHost, code, result};
+use site::phone::Phone;
+use site::run::Running;
+use site::ssh::Sshd;
+use std::process::Command;
+
+const RULE: &str = "[[login.rule]]\naction = \"enroll\"\n";
+
+/// The phone that scans what was shown, by the key that stands there too.
+fn phone(shown: &str) -> Phone {
+    let line = shown.lines().find_map(|line| line.split_once("Or type this key:  ")).unwrap().1;
+    Phone { secret: line.trim().replace(' ', ""), recovery_codes: vec![], uri: String::new() }
+}
+
+/// The recovery codes that were shown.
+fn recovery_codes(shown: &str) -> Vec<String> {
+    let is_code = |word: &&str| word.len() == 19 && word.split('-').all(|group| group.len() == 4);
+    shown.split_whitespace().filter(is_code).map(str::to_owned).collect()
+}
+
+/// An ssh client at a terminal.
+fn ssh(sshd: &Sshd<'_>, locale: &str, command: &[&str]) -> PtySession {
+    let mut ssh: Command = sshd.program("ssh", "askpass", 3);
+    ssh.env("SSH_ASKPASS_REQUIRE", "never").env("LC_ALL", locale);
+    ssh.arg(sshd.destination("bob")).args(command);
+    spawn_command(ssh, Some(20_000)).unwrap()
+}
+
+/// Text as a terminal reads it: rexpect takes each byte for a character.
+fn utf8(bytes: &str) -> String {
+    let bytes: Vec<u8> = bytes.chars().filter_map(|c| u8::try_from(u32::from(c)).ok()).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Goes through the questions; what was shown before each.
+fn enroll(site: &Site, client: &mut PtySession) -> (String, String) {
+    let first = utf8(&client.exp_string("First code from the app: ").unwrap());
+    client.send_line(&phone(&first).code(site)).unwrap();
+    let second = client.exp_string("type one of them to finish: ").unwrap();
+    client.send_line(&recovery_codes(&second)[3]).unwrap();
+    (first, second)
+}
+
+#[test]
+fn through_ssh_with_a_command_and_a_shell_in_any_locale() {
+    for (locale, command) in [("C.UTF-8", &["echo in as $(id -un)"][..]), ("C", &[])] {
+        let site = Site::new();
+        let sshd = Sshd::start(&site);
+        site.configure(RULE);
+        // Early in a step, so that the code of the first question is still the current one afterwards.
+        site.next_step();
+        let mut client = ssh(&sshd, locale, command);
+        let (first, second) = enroll(&site, &mut client);
+        assert_eq!(recovery_codes(&second).len(), 10, "{second}");
+        let key = phone(&first);
+        assert_eq!(key.secret.len(), 32, "{first}");
+        // The QR code as the terminal shows it; ssh writes its blocks as escapes where there is no UTF-8.
+        assert_eq!(first.contains('█'), locale == "C.UTF-8", "{first}");
+        assert!(
+            first.contains("otpauth://totp/") && first.contains(&format!("secret={}", key.secret)),
+            "{first}"
+        );
+        if locale == "C.UTF-8" {
+            assert!(site::qr::on_terminal(&site, &first).contains(&format!("secret={}", key.secret)));
+            client.exp_string("in as bob").unwrap();
+        } else {
+            client.send_line("echo in as $(id -un); exit").unwrap();
+            client.exp_string("in as bob").unwrap();
+        }
+        client.exp_eof().unwrap();
+        assert!(matches!(client.process_mut().wait(), Ok(WaitStatus::Exited(_, 0))));
+        let event = site.last_login();
+        assert_eq!(
+            (&event["outcome"], &event["enrolled"], &event["confirmed"]),
+            (&"granted".into(), &true.into(), &true.into())
+        );
+        assert_eq!(
+            (&site.status("bob")["state"], &site.status("bob")["recovery_codes_left"]),
+            (&"active".into(), &10.into())
+        );
+        // The code that was typed is used up, and the codes work as any others.
+        assert!(!sshd.lets_in("bob", &[&key.code(&site)]));
+        assert_eq!(site.last_login()["reason"], "replayed");
+        assert!(sshd.lets_in("bob", &[&recovery_codes(&second)[3]]));
+        site.next_step();
+        assert!(sshd.lets_in("bob", &[&key.code(&site)]));
+        assert!(!site.log().contains(&key.secret), "the secret is in the log");
+    }
+}
+
+/// A login of bob's that is offered a factor, up to its first question.
+fn begun(site: &Site) -> (Running, Phone) {
+    let mut host = PamHost::new(site, "x", "bob")
+        .option(&["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=publickey"])
+        .start();
+    let mut shown = String::new();
+    let stdout = host.0.stdout.as_mut().unwrap();
+    let mut lines = std::io::BufReader::new(stdout);
+    while !shown.contains("prompt: ") {
+        std::io::BufRead::read_line(&mut lines, &mut shown).unwrap();
+    }
+    (host, phone(&shown))
+}
+
+fn site_with_service() -> Site {
+    let site = Site::new();
+    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
+    site.configure(RULE);
+    site
+}
+
+#[test]
+fn an_enrollment_that_is_not_finished_leaves_nothing() {
+    let site = site_with_service();
+    let bob = PamHost::new(&site, "x", "bob").option(&["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=publickey"]);
+    let nothing = |phone: &Phone| {
+        assert_eq!(site.status("bob")["state"], "none");
+        // Nor does its code let in, at a service that asks.
+        site.configure("");
+        assert_eq!(bob.authenticate(&format!("{}\n", phone.code(&site))), code::AUTH_ERR);
+        site.configure(RULE);
+    };
+    // Left at the first question, and at the second.
+    let (host, phone) = begun(&site);
+    drop(host);
+    nothing(&phone);
+    let (mut host, phone) = begun(&site);
+    host.say(&format!("{}\n", phone.code(&site)));
+    drop(host);
+    nothing(&phone);
+    // Wrong codes, and a recovery code that is none of them: three tries each.
+    let (mut host, phone) = begun(&site);
+    host.say("000000\n111111\n222222\n");
+    assert_eq!(result(&host.finish(), "authenticate"), code::AUTH_ERR);
+    assert_eq!(site.last_login()["reason"], "wrong");
+    nothing(&phone);
+    let (mut host, phone) = begun(&site);
+    host.say(&format!("{}\nAAAA-AAAA-AAAA-AAAA\n{}\n\n", phone.code(&site), phone.code(&site)));
+    assert_eq!(result(&host.finish(), "authenticate"), code::AUTH_ERR);
+    nothing(&phone);
+    // The daemon ends in between.
+    let (mut host, phone) = begun(&site);
+    site.end(nix::sys::signal::Signal::SIGTERM);
+    site.start();
+    host.say(&format!("{}\nAAAA-AAAA-AAAA-AAAA\n", phone.code(&site)));
+    assert_ne!(result(&host.finish(), "authenticate"), code::SUCCESS);
+    nothing(&phone);
+}
+
+#[test]
+fn of_two_that_are_raced_the_first_one_finished_stands() {
+    let site = site_with_service();
+    let recovery = |host: &mut Running, phone: &Phone| {
+        host.say(&format!("{}\n", phone.code(&site)));
+        let mut shown = String::new();
+        let mut lines = std::io::BufReader::new(host.0.stdout.as_mut().unwrap());
+        while !shown.contains("to finish: ") {
+            std::io::BufRead::read_line(&mut lines, &mut shown).unwrap();
+        }
+        recovery_codes(&shown).swap_remove(0)
+    };
+    let ((mut one, phone), (mut two, other)) = (begun(&site), begun(&site));
+    let (of_one, of_two) = (recovery(&mut one, &phone), recovery(&mut two, &other));
+    one.say(&format!("{of_one}\n"));
+    site::run::wait_until("the first is in", || site.last_login()["outcome"] == "granted");
+    two.say(&format!("{of_two}\n"));
+    assert_eq!(result(&two.finish(), "authenticate"), code::AUTH_ERR);
+    assert_eq!(site.last_login()["reason"], "raced");
+    site.next_step();
+    let bob = PamHost::new(&site, "x", "bob");
+    assert_eq!(bob.authenticate(&format!("{}\n", other.code(&site))), code::AUTH_ERR);
+    assert_eq!(bob.authenticate(&format!("{of_two}\n")), code::AUTH_ERR);
+    assert_eq!(bob.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+}
+
+#[test]
+fn it_is_not_offered_where_lines_are_not_shown_nor_to_who_has_a_factor() {
+    let site = site_with_service();
+    let proof = &["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=publickey"][..];
+    let refused = |user: &str, options: &[&str], answers: &str| {
+        let finished =
+            PamHost::new(&site, "x", user).option(proof).option(options).run(&["authenticate"], answers);
+        assert!(!finished.stdout.contains("key"), "{finished:?}");
+        result(&finished, "authenticate")
+    };
+    assert_eq!(refused("bob", &["-s"], "123456\n"), code::AUTH_ERR);
+    assert_eq!(site.last_login()["reason"], "not-enrolled");
+    assert_eq!(refused("no-such-user", &[], "123456\n"), code::AUTH_ERR);
+    let phone = site.enroll("alice");
+    assert_eq!(refused("alice", &[], &format!("{}\n", phone.code(&site))), code::SUCCESS);
+    // What an administrator has staged is not thrown away: its code confirms it.
+    let staged = Phone::from(&site.totpd(&["enroll", "bob", "--json"]).ok().json());
+    assert_eq!(refused("bob", &[], &format!("{}\n", staged.code(&site))), code::SUCCESS);
+    // Password and code in one line, and a code that another module asked for, leave no room for questions.
+    for arguments in ["forward_pass", "use_first_pass"] {
+        site.service("x", &format!("auth required {}\n", site.pam_line(&format!("nodelay {arguments}"))));
+        assert_eq!(refused("u1", &[], "hunter2123456\nnever\nnever\n"), code::AUTH_ERR, "{arguments}");
+    }
+    assert_eq!(site.status("u1")["state"], "none");
+}

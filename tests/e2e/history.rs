@@ -1,0 +1,106 @@
+//! What administrators see afterwards, and what users are told at their next login.
+
+use site::Site;
+use site::pamhost::{PamHost, code};
+
+fn site_with_service() -> Site {
+    let site = Site::new();
+    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
+    site
+}
+
+/// What alice is told at a login with a right code.
+fn told(site: &Site, answers: &str, options: &[&str]) -> String {
+    let finished = PamHost::new(site, "x", "alice").option(options).run(&["authenticate"], answers);
+    assert_eq!(site::pamhost::result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
+    finished.stdout
+}
+
+#[test]
+fn the_history_names_source_and_reason_and_comes_in_pages() {
+    let site = site_with_service();
+    let phone = site.enroll("alice");
+    for n in 0..130 {
+        let host = PamHost::new(&site, "x", "alice").option(&["-r", &format!("192.0.2.{n}"), "-t", "ssh"]);
+        host.authenticate("no code\n");
+    }
+    told(&site, &format!("{}\n", phone.code(&site)), &[]);
+    let text = site.totpd(&["history", "alice", "-n", "3"]).ok().stdout;
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[0].contains("login granted by totp, x"), "{text}");
+    assert!(lines[1].ends_with("login refused: not-a-code, x from 192.0.2.129"), "{text}");
+    // More than fits a message: every event once, the latest first.
+    let all = site.totpd(&["history", "-n", "1000", "--json"]).ok().json();
+    let events = all["events"].as_array().unwrap();
+    let ids: std::collections::BTreeSet<_> = events.iter().filter_map(|e| e["id"].as_str()).collect();
+    assert_eq!((events.len(), ids.len()), (133, 131));
+    assert_eq!(events[132]["event"], "enroll");
+    site.advance(3600);
+    told(&site, &format!("{}\n", phone.code(&site)), &[]);
+    assert_eq!(
+        site.totpd(&["history", "--since", "30m", "--json"]).ok().json()["events"].as_array().unwrap().len(),
+        1
+    );
+    // The id is in the module's log too.
+    let id = site.last_login()["id"].as_str().unwrap().to_owned();
+    assert!(site.syslog().iter().any(|line| line.contains(&format!("granted user=alice id={id}"))));
+}
+
+#[test]
+fn the_history_is_bounded() {
+    let site = Site::new();
+    site.configure("[history]\nkeep = 1000\n");
+    site.end(nix::sys::signal::Signal::SIGTERM);
+    site.start();
+    for n in 0..1_400 {
+        let attempt = site::peer::local(&format!("nobody{n}"));
+        site::peer::begin(&site, attempt).unwrap().answer("123456").unwrap();
+    }
+    let events = site.totpd(&["history", "-n", "5000", "--json"]).ok().json();
+    let count = events["events"].as_array().unwrap().len();
+    assert!((1_000..1_300).contains(&count), "{count}");
+}
+
+#[test]
+fn a_recovery_code_and_a_burst_of_failures_are_told_at_the_next_login_unless_it_is_silent() {
+    let site = site_with_service();
+    let phone = site.enroll("alice");
+    let quiet = told(&site, &format!("{}\n", phone.code(&site)), &[]);
+    assert!(!quiet.contains("error:") && !quiet.contains("info:"), "{quiet}");
+    told(&site, &format!("{}\n", phone.recovery_codes[0]), &["-r", "192.0.2.7"]);
+    for _ in 0..6 {
+        PamHost::new(&site, "x", "alice").option(&["-r", "198.51.100.9"]).authenticate("000000\n");
+    }
+    // A silent login cannot tell, and keeps it for the next.
+    site.next_step();
+    let silent = told(&site, &format!("{}\n", phone.code(&site)), &["-s"]);
+    assert!(!silent.contains("recovery"), "{silent}");
+    site.next_step();
+    let loud = told(&site, &format!("{}\n", phone.code(&site)), &[]);
+    assert!(
+        loud.contains("A recovery code was used on ") && loud.contains(" from 192.0.2.7. Was it you?"),
+        "{loud}"
+    );
+    assert!(
+        loud.contains("6 codes were refused since your last login") && loud.contains("from 198.51.100.9."),
+        "{loud}"
+    );
+    // And once is enough.
+    site.next_step();
+    let again = told(&site, &format!("{}\n", phone.code(&site)), &[]);
+    assert!(!again.contains("recovery") && !again.contains("refused"), "{again}");
+}
+
+#[test]
+fn a_shell_over_ssh_shows_it() {
+    let site = Site::new();
+    let sshd = site::ssh::Sshd::start(&site);
+    let phone = site.enroll("alice");
+    assert!(sshd.lets_in("alice", &[&phone.recovery_codes[0]]));
+    sshd.will_answer(&[&phone.code(&site)]);
+    let mut ssh = sshd.program("ssh", "askpass", 1);
+    ssh.args(["-tt", &sshd.destination("alice")]);
+    let shown = site::run::run(ssh, "exit\n");
+    assert!(shown.stdout.contains("A recovery code was used on "), "{shown:?}");
+}

@@ -1,0 +1,146 @@
+//! Self-service: what users do for themselves, and what malware that runs as them cannot.
+
+use site::Site;
+use site::pamhost::{PamHost, code};
+use site::phone::Phone;
+use site::run::run;
+use std::process::Command;
+
+fn as_alice(site: &Site, arguments: &[&str], input: &str) -> site::Finished {
+    let mut command: Command = site.command_as("alice", site::setup::target().join("debug/totpd"));
+    command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).args(arguments);
+    run(command, input)
+}
+
+fn ticket(site: &Site) -> String {
+    let document = site.totpd(&["enroll", "alice", "--ticket", "--json"]).ok().json();
+    document["ticket"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_ticket_enrolls_once() {
+    let site = Site::new();
+    let without = as_alice(&site, &["enroll"], "");
+    assert_eq!(without.code, 1);
+    assert!(without.stderr.contains("refused"), "{without:?}");
+    let guessed = as_alice(&site, &["enroll"], "AAAA-AAAA-AAAA-AAAA\n");
+    assert_eq!((guessed.code, site.events().last().unwrap()["reason"].as_str()), (1, Some("bad-ticket")));
+    let ticket = ticket(&site);
+    // Typed as people type: in small letters, without dashes.
+    let typed = format!("{}\n", ticket.to_lowercase().replace('-', ""));
+    let phone = Phone::from(&as_alice(&site, &["enroll", "--json"], &typed).ok().json());
+    assert_eq!(as_alice(&site, &["status", "--json"], "").ok().json()["state"], "pending");
+    as_alice(&site, &["confirm"], &format!("{}\n", phone.code(&site))).ok();
+    assert_eq!(as_alice(&site, &["status"], "").ok().stdout, "alice: active, 10 recovery codes left\n");
+    assert_eq!(as_alice(&site, &["enroll"], &typed).code, 1, "used up");
+    let logs = site.log() + &String::from_utf8_lossy(&std::fs::read(site.path("state/totpd.db")).unwrap());
+    assert!(!logs.contains(&ticket) && !logs.contains(&phone.secret));
+}
+
+#[test]
+fn a_ticket_ends_with_its_time_with_a_newer_one_and_with_a_revoke() {
+    let site = Site::new();
+    let refused = |ticket: &str| as_alice(&site, &["enroll"], &format!("{ticket}\n")).code == 1;
+    let document = site.totpd(&["enroll", "alice", "--ticket", "--expires", "60s", "--json"]).ok().json();
+    site.advance(60);
+    assert!(refused(document["ticket"].as_str().unwrap()), "too old");
+    let (older, newer) = (ticket(&site), ticket(&site));
+    assert!(refused(&older), "there is a newer one");
+    site.totpd(&["revoke", "alice"]).ok();
+    assert!(refused(&newer), "revoked");
+    // It is alice's alone.
+    let ticket = ticket(&site);
+    let mut bob: Command = site.command_as("bob", site::setup::target().join("debug/totpd"));
+    bob.arg("--config").arg(site.path("etc/totpd/totpd.toml")).arg("enroll");
+    assert_eq!(run(bob, &format!("{ticket}\n")).code, 1);
+    assert!(!refused(&ticket));
+}
+
+#[test]
+fn open_needs_nothing_for_a_first_factor_and_off_allows_nothing() {
+    let site = Site::new();
+    site.configure("[login]\nself_enroll = \"open\"\n");
+    let phone = Phone::from(&as_alice(&site, &["enroll", "--json"], "").ok().json());
+    as_alice(&site, &["confirm"], &format!("{}\n", phone.code(&site))).ok();
+    assert_eq!(as_alice(&site, &["enroll"], "\n").code, 1, "a second one takes a code of the first");
+    assert_eq!(site.status("alice")["replacement_pending"], false);
+    site.configure("[login]\nself_enroll = \"off\"\n");
+    site.next_step();
+    let off = as_alice(&site, &["enroll"], &format!("{}\n", phone.code(&site)));
+    assert!(off.code == 1 && off.stderr.contains("ask your administrator"), "{off:?}");
+    // Nothing was used up by it.
+    as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).ok();
+}
+
+#[test]
+fn changing_or_removing_a_factor_takes_a_code_which_is_used_up() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    for command in ["enroll", "recovery-codes", "revoke"] {
+        for wrong in [phone.wrong_code(&site).as_str(), "AAAA-AAAA-AAAA-AAAA", "", "no code"] {
+            let refused = as_alice(&site, &[command], &format!("{wrong}\n"));
+            assert_eq!(refused.code, 1, "{command} {wrong}: {refused:?}");
+            assert!(!refused.stdout.contains("Recovery codes"), "{refused:?}");
+        }
+    }
+    assert_eq!(site.status("alice")["recovery_codes_left"], 10);
+    // A replacement by a code: the old factor works until the new one is proved.
+    let code = phone.code(&site);
+    let new = Phone::from(&as_alice(&site, &["enroll", "--json"], &format!("{code}\n")).ok().json());
+    assert_eq!(as_alice(&site, &["verify"], &format!("{code}\n")).code, 1, "the code was used up");
+    site.next_step();
+    as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).ok();
+    assert_eq!(
+        as_alice(&site, &["revoke"], &format!("{}\n", new.code(&site))).code,
+        1,
+        "it is not proved yet"
+    );
+    as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).ok();
+    site.next_step();
+    assert_eq!(
+        as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).code,
+        1,
+        "the old one is gone"
+    );
+    // Recovery codes by a recovery code, which is spent with its set.
+    let renewed =
+        as_alice(&site, &["recovery-codes", "--json"], &format!("{}\n", new.recovery_codes[0])).ok().json();
+    let fresh = renewed["recovery_codes"][0].as_str().unwrap().to_owned();
+    assert_eq!(as_alice(&site, &["verify"], &format!("{}\n", new.recovery_codes[1])).code, 1);
+    as_alice(&site, &["revoke"], &format!("{fresh}\n")).ok();
+    assert_eq!(site.status("alice")["state"], "none");
+}
+
+#[test]
+fn malware_running_as_the_user_neither_replaces_nor_reads_nor_locks_her_sudo() {
+    let site = Site::new();
+    site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay")));
+    let phone = site.enroll("alice");
+    // Every command, guessing, until even her own processes are locked.
+    for n in 0..14 {
+        for command in ["enroll", "recovery-codes", "revoke", "confirm", "verify"] {
+            let tried = as_alice(&site, &[command], &format!("{:06}\n", 100_000 + n));
+            assert_ne!(tried.code, 0, "{tried:?}");
+        }
+    }
+    let locks = site.status("alice")["locks"].clone();
+    assert!(locks.as_array().unwrap().iter().all(|lock| lock["class"] == "own"), "{locks}");
+    let status = as_alice(&site, &["status", "--json"], "");
+    assert!(!status.stdout.contains(&phone.secret), "{status:?}");
+    assert_eq!(site.status("alice")["replacement_pending"], false);
+    let sudo = PamHost::new(&site, "sudo", "alice");
+    assert_eq!(sudo.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+}
+
+#[test]
+fn users_see_their_own_history_and_nobody_elses() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let bob = site.enroll("bob");
+    as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).ok();
+    site.totpd_with(&["verify", "bob"], &format!("{}\n", bob.code(&site))).ok();
+    let own = as_alice(&site, &["history"], "").ok().stdout;
+    assert!(own.contains("login granted by totp") && !own.contains("bob"), "{own}");
+    assert_eq!(as_alice(&site, &["history", "bob"], "").code, 1);
+    assert_eq!(as_alice(&site, &["forget"], "").ok().stdout.matches("0 remembered").count(), 1);
+}

@@ -1,0 +1,246 @@
+//! The policy through libpam and sshd: who is asked, who passes, and that nobody passes for free.
+
+use site::Site;
+use site::pamhost::{PamHost, code, result};
+use site::setup::PASSWORD;
+use site::ssh::{Setup, Sshd};
+
+const KEY: &str = "SSH_AUTH_INFO_0=publickey ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE11jLspEOG69z31y9y3F3QZrJGc9oXb9gT3bNwn9Rle";
+const TOKEN: &str = "SSH_AUTH_INFO_0=publickey sk-ssh-ed25519@openssh.com AAAAC3NzaC1lZDI1NTE5AAAAIE11jLspEOG69z31y9y3F3QZrJGc9oXb9gT3bNwn9Rle";
+
+/// A service with our module alone: an ignored module makes libpam answer PAM_PERM_DENIED.
+fn alone(site: &Site, service: &str, arguments: &str) {
+    site.service(service, &format!("auth required {}\n", site.pam_line(&format!("nodelay {arguments}"))));
+}
+
+fn exempt(site: &Site, rule: &str) {
+    site.configure(&format!("[[login.rule]]\naction = \"exempt\"\n{rule}\n"));
+}
+
+#[test]
+fn rules_decide_over_user_group_service_network_and_ssh_method() {
+    let site = Site::new();
+    alone(&site, "sshd", "");
+    let sshd = |user: &str, rhost: &str, env: &str| {
+        let host = PamHost::new(&site, "sshd", user).option(&["-r", rhost, "-e", env]);
+        host.run(&["authenticate"], "000000\n")
+    };
+    let passes = |user: &str, rhost: &str, env: &str| {
+        let finished = sshd(user, rhost, env);
+        let passed = result(&finished, "authenticate") == code::PERM_DENIED;
+        assert_eq!(site.last_login()["outcome"], if passed { "exempt" } else { "refused" });
+        assert_eq!(finished.stdout.contains("prompt"), !passed);
+        passed
+    };
+    exempt(&site, "users = [\"alice\"]\nservices = [\"sshd\"]");
+    assert!(passes("alice", "192.0.2.1", KEY) && !passes("bob", "192.0.2.1", KEY));
+    assert_eq!(site.last_login()["reason"], "not-enrolled");
+    exempt(&site, "services = [\"sudo\"]");
+    assert!(!passes("alice", "192.0.2.1", KEY));
+    exempt(&site, "networks = [\"192.0.2.0/24\", \"2001:db8::/32\"]");
+    assert!(passes("alice", "192.0.2.1", KEY) && passes("alice", "2001:db8::5", KEY));
+    assert!(passes("alice", "::ffff:192.0.2.9", KEY) && !passes("alice", "198.51.100.1", KEY));
+    assert!(!passes("alice", "trusted.example.org", KEY), "a host name matched a network");
+    exempt(&site, "ssh_methods = [\"publickey:hardware\"]");
+    assert!(passes("alice", "192.0.2.1", TOKEN) && !passes("alice", "192.0.2.1", KEY));
+    let event = site.events().into_iter().rfind(|e| e["outcome"] == "exempt").unwrap();
+    assert_eq!((&event["first_factor"], &event["rule"]), (&"ssh".into(), &"rule 1".into()));
+    assert!(event["ssh_key"].as_str().unwrap().starts_with("SHA256:"));
+    let groups = std::fs::read_to_string(site.path("etc/group")).unwrap();
+    site.write("etc/group", &format!("{groups}robots:x:7000:nobody,alice\n"));
+    exempt(&site, "groups = [\"robots\", \"bob\"]");
+    assert!(passes("alice", "192.0.2.1", KEY), "a member by the group's list");
+    assert!(passes("bob", "192.0.2.1", KEY), "a member by the first group");
+    assert!(!passes("u1", "192.0.2.1", KEY) && !passes("no-such-user", "192.0.2.1", KEY));
+    // And whom a rule denies: asked like everybody, and refused with a right code, which stays good.
+    let phone = site.enroll("alice");
+    site.configure("[[login.rule]]\naction = \"deny\"\nusers = [\"alice\"]\n");
+    let denied = PamHost::new(&site, "sshd", "alice").option(&["-r", "192.0.2.1", "-e", KEY]);
+    assert_eq!(denied.authenticate(&format!("{}\n", phone.code(&site))), code::AUTH_ERR);
+    assert_eq!(site.last_login()["reason"], "denied");
+    site.configure("");
+    assert_eq!(denied.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+}
+
+#[test]
+fn a_wrong_password_gets_nobody_by_and_nobody_enrolled() {
+    let site = Site::new();
+    let line = site.pam_line("nodelay");
+    site.service("sudo", &format!("auth required pam_unix.so nodelay\nauth required {line}\n"));
+    for rule in ["action = \"exempt\"", "action = \"enroll\"", "action = \"require\"\nmode = \"monitor\""] {
+        site.configure(&format!("[[login.rule]]\n{rule}\n"));
+        for password in ["wrong", PASSWORD] {
+            // `required` goes on after a wrong password, and tells us nothing of it.
+            let finished =
+                PamHost::new(&site, "sudo", "alice").run(&["authenticate"], &format!("{password}\n123456\n"));
+            assert_eq!(result(&finished, "authenticate"), code::AUTH_ERR, "{rule}: {finished:?}");
+            assert!(!finished.stdout.contains("key"), "{rule}: a factor was shown: {finished:?}");
+            assert_eq!(site.last_login()["reason"], "no-first-factor");
+            assert_eq!(site.status("alice")["state"], "none");
+        }
+    }
+    // Below a requisite module the line may say so, and a wrong password never comes this far.
+    let line = site.pam_line("nodelay first_factor=passed");
+    site.service("sudo", &format!("auth requisite pam_unix.so nodelay\nauth required {line}\n"));
+    exempt(&site, "");
+    let sudo = PamHost::new(&site, "sudo", "alice");
+    let before = site.events().len();
+    assert_eq!(sudo.authenticate("wrong\n"), code::AUTH_ERR);
+    assert_eq!(site.events().len(), before);
+    assert_eq!(sudo.authenticate(&format!("{PASSWORD}\n")), code::SUCCESS);
+    assert_eq!(site.last_login()["first_factor"], "pam-line");
+    // Nor does the user who takes the PAM environment for proof get by: only sshd's counts, which has a remote host.
+    alone(&site, "sudo", "");
+    let forged = PamHost::new(&site, "sudo", "alice").option(&["-e", TOKEN]);
+    assert_eq!(forged.authenticate("123456\n"), code::AUTH_ERR);
+    assert_eq!(site.last_login()["reason"], "no-first-factor");
+}
+
+#[test]
+fn a_local_rule_waives_the_proof_for_this_hosts_own_programs_alone() {
+    let site = Site::new();
+    alone(&site, "sudo", "");
+    exempt(&site, "local = true");
+    assert_eq!(PamHost::new(&site, "sudo", "alice").authenticate("1\n"), code::PERM_DENIED);
+    assert_eq!(site.last_login()["first_factor"], "local-rule");
+    let remote = PamHost::new(&site, "sudo", "alice").option(&["-r", "127.0.0.1"]);
+    assert_eq!(remote.authenticate("123456\n"), code::AUTH_ERR);
+}
+
+#[test]
+fn an_exempt_or_remembered_user_without_a_key_is_asked_by_a_real_sshd() {
+    let site = Site::new();
+    let auth = format!("auth required {}\nauth required pam_permit.so\n", site.pam_line("nodelay"));
+    let settings = "AuthenticationMethods publickey,keyboard-interactive:pam keyboard-interactive:pam\n";
+    let sshd = Sshd::start_with(&site, Setup { auth: &auth, settings, place: None });
+    let phone = site.enroll("alice");
+    let without_key = |user: &str, answer: &str| {
+        sshd.will_answer(&[answer]);
+        let mut ssh = sshd.program("ssh", "askpass", 1);
+        ssh.args([
+            "-o",
+            "PreferredAuthentications=keyboard-interactive",
+            "-T",
+            &sshd.destination(user),
+            "echo in",
+        ]);
+        site::run::run(ssh, "").code == 0
+    };
+    exempt(&site, "users = [\"alice\", \"bob\"]");
+    assert!(sshd.lets_in("bob", &["no question"]) && sshd.prompts().is_empty());
+    assert!(!without_key("bob", "123456"), "exempt without a first factor");
+    assert_eq!(site.last_login()["reason"], "no-first-factor");
+    assert!(without_key("alice", &phone.code(&site)), "she has a factor, and shows it");
+    site.next_step();
+    site.configure("[[login.rule]]\naction = \"require\"\nremember = \"1h\"\nremember_by = \"ssh-key\"\n");
+    assert!(sshd.lets_in("alice", &[&phone.code(&site)]));
+    assert!(sshd.lets_in("alice", &["no question"]) && sshd.prompts().is_empty());
+    assert!(!without_key("alice", "123456"), "remembered without a first factor");
+    assert_eq!(site.last_login()["reason"], "wrong");
+}
+
+#[test]
+fn a_users_own_process_that_claims_to_be_sshd_is_asked() {
+    let site = Site::new();
+    alone(&site, "sshd", "first_factor=passed");
+    exempt(&site, "");
+    let services = site.path("etc/pam.d").display().to_string();
+    let liar = PamHost::new(&site, "sshd", "alice")
+        .option(&["-c", &services, "-r", "192.0.2.1", "-e", TOKEN])
+        .run_as("alice");
+    for rule in ["action = \"exempt\"", "action = \"enroll\"", "action = \"require\"\nmode = \"off\""] {
+        site.configure(&format!("[[login.rule]]\n{rule}\nremember = \"1h\"\n"));
+        let finished = liar.run(&["authenticate"], "123456\n");
+        assert_eq!(result(&finished, "authenticate"), code::AUTH_ERR, "{rule}: {finished:?}");
+        assert!(!finished.stdout.contains("key"), "{finished:?}");
+        assert_eq!(site.last_login()["reason"], "no-first-factor");
+    }
+    assert_eq!(site.status("alice")["state"], "none");
+}
+
+#[test]
+fn under_su_the_callers_factor_may_be_asked_for() {
+    let site = Site::new();
+    alone(&site, "su", "");
+    let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
+    let su = PamHost::new(&site, "su", "alice").option(&["-R", "bob"]);
+    site.configure("[[login.rule]]\naction = \"require\"\nservices = [\"su\"]\nsubject = \"ruser\"\n");
+    assert_eq!(su.authenticate(&format!("{}\n", alice.code(&site))), code::AUTH_ERR);
+    assert_eq!(su.authenticate(&format!("{}\n", bob.code(&site))), code::SUCCESS);
+    let event = site.last_login();
+    assert_eq!(
+        (&event["user"], &event["target"], &event["class"]),
+        (&"bob".into(), &"alice".into(), &"local".into())
+    );
+    // Over the network the client chooses that name.
+    let remote = PamHost::new(&site, "su", "alice").option(&["-R", "bob", "-r", "192.0.2.1"]);
+    assert_eq!(remote.authenticate(&format!("{}\n", alice.code(&site))), code::SUCCESS);
+}
+
+#[test]
+fn a_wrong_file_leaves_the_old_policy_in_force_and_says_so() {
+    let site = Site::new();
+    alone(&site, "sudo", "first_factor=passed");
+    exempt(&site, "users = [\"alice\"]");
+    site.write(
+        "etc/totpd/totpd.toml",
+        &format!("{}[[login.rule]]\naction = \"exempt\"\nusers = []\n", site.config()),
+    );
+    site.signal(nix::sys::signal::Signal::SIGHUP);
+    site::run::wait_until("it is said", || site.log().contains("the old configuration stays in force"));
+    assert!(site.log().contains("users is empty"), "{}", site.log());
+    let exempted =
+        |user: &str| PamHost::new(&site, "sudo", user).authenticate("123456\n") == code::PERM_DENIED;
+    assert!(exempted("alice") && !exempted("bob"));
+}
+
+#[test]
+fn explain_and_config_check_say_what_decides_and_what_never_does() {
+    let site = Site::new();
+    let rules = "[[login.rule]]\nname = \"robots\"\nusers = [\"bob\"]\nnetworks = [\"10.0.0.0/8\"]\naction = \"exempt\"\n\
+                 [[login.rule]]\nservices = [\"sshd\"]\naction = \"require\"\nenforce_from = \"2099-01-01T00:00:00Z\"\n\
+                 [[login.rule]]\nservices = [\"sshd\"]\nusers = [\"alice\"]\naction = \"deny\"\n";
+    site.configure(rules);
+    let explain = |arguments: &[&str]| site.totpd(&[&["explain"], arguments].concat()).ok().stdout;
+    let text = explain(&["alice", "sshd", "--rhost", "192.0.2.1", "--ssh-auth", "publickey"]);
+    assert!(text.contains("rule 1 \"robots\" (line 4): does not match: users"), "{text}");
+    assert!(text.contains("rule 2 (line 9): decides"), "{text}");
+    assert!(
+        text.contains(
+            "would pass without a code; first factor proved by ssh; mode monitor, enforced it would be \
+                           refused: not-enrolled"
+        ),
+        "{text}"
+    );
+    let text = explain(&["bob", "sshd", "--rhost", "10.0.0.9"]);
+    assert!(text.contains("refused: no-first-factor"), "{text}");
+    let text = explain(&["alice", "sudo"]);
+    assert!(text.contains("no rule matches, so the default decides: require"), "{text}");
+    site.enroll("alice");
+    let later = explain(&[
+        "alice",
+        "sshd",
+        "--rhost",
+        "192.0.2.1",
+        "--ssh-auth",
+        "publickey",
+        "--at",
+        "2099-01-01T00:00:00Z",
+    ]);
+    assert!(later.contains("alice: a code would be asked for"), "{later}");
+    let document = site.totpd(&["explain", "alice", "sudo", "--json"]).ok().json();
+    assert_eq!((&document["fate"], &document["mode"]), (&"asked".into(), &"enforce".into()));
+    assert_eq!(site.totpd(&["explain", "alice", "sudo", "--at", "tomorrow"]).code, 2);
+
+    let check = site.totpd(&["config", "check"]);
+    assert_eq!(check.code, 1, "{check:?}");
+    assert!(
+        check.stdout.contains("rule 3 (line 13) never decides: rule 2 before it takes everything"),
+        "{check:?}"
+    );
+    assert!(site.log().contains("never decides"), "the daemon says so too");
+    site.configure("[[login.rule]]\nusers = [\"no-such-user\"]\naction = \"deny\"\n");
+    assert!(site.totpd(&["config", "check"]).stdout.contains("does not know: no-such-user"));
+    site.configure("");
+    site.totpd(&["config", "check"]).ok();
+}

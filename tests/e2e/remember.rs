@@ -1,0 +1,119 @@
+//! Remembered logins: the same session passes without a code for a while, and no other one ever does.
+
+use site::Site;
+use site::pamhost::{PamHost, code, results};
+use site::phone::Phone;
+use site::ssh::Sshd;
+
+const RULE: &str = "[[login.rule]]\nservices = [\"sudo\"]\naction = \"require\"\nremember = \"1h\"\n";
+
+fn site_with_sudo() -> (Site, Phone) {
+    let site = Site::new();
+    site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay first_factor=passed")));
+    let phone = site.enroll("alice");
+    site.configure(RULE);
+    (site, phone)
+}
+
+/// Two logins in one process.
+fn twice(site: &Site, options: &[&str], answers: &str) -> (Vec<i32>, String) {
+    let host = PamHost::new(site, "sudo", "alice").option(options);
+    let finished = host.run(&["authenticate", "again", "authenticate"], answers);
+    (results(&finished, "authenticate"), finished.stdout)
+}
+
+#[test]
+fn the_same_session_is_not_asked_again_and_another_is() {
+    let (site, phone) = site_with_sudo();
+    let session = &["-A", "5001", "-R", "alice"][..];
+    let (codes, shown) = twice(&site, session, &format!("{}\nnever asked\n", phone.code(&site)));
+    assert_eq!(codes, [code::SUCCESS, code::SUCCESS], "{shown}");
+    assert_eq!(shown.matches("prompt").count(), 1, "{shown}");
+    let event = site.last_login();
+    assert_eq!((&event["method"], &event["outcome"]), (&"remembered".into(), &"granted".into()));
+    assert_eq!(site.status("alice")["remembered"], 1);
+    // Another session of the same user on the same host, and the same one without an audit session.
+    for other in [session, &["-R", "alice"]] {
+        let (codes, shown) = twice(&site, other, "000000\n000000\n");
+        assert_eq!(codes, [code::AUTH_ERR, code::AUTH_ERR], "{shown}");
+        assert_eq!(shown.matches("prompt").count(), 2, "{shown}");
+    }
+}
+
+#[test]
+fn an_unset_session_is_never_remembered() {
+    let (site, phone) = site_with_sudo();
+    let (codes, _) = twice(&site, &["-R", "alice"], &format!("{}\n000000\n", phone.code(&site)));
+    assert_eq!(codes, [code::SUCCESS, code::AUTH_ERR]);
+    assert_eq!(site.status("alice")["remembered"], 0);
+}
+
+/// A login in a session that stays: what `between` does happens before the second one.
+fn after(site: &Site, phone: &Phone, between: impl FnOnce()) -> (Vec<i32>, String) {
+    let mut held = PamHost::new(site, "sudo", "alice")
+        .option(&["-A", "5001", "-R", "alice", "-w"])
+        .start_with(&["authenticate", "again", "authenticate"]);
+    let granted = || site.events().iter().filter(|event| event["outcome"] == "granted").count();
+    let before = granted();
+    held.say(&format!("{}\n", phone.code(site)));
+    site::run::wait_until("the first login is in", || granted() > before);
+    between();
+    held.say("go\n000000\n");
+    let finished = held.finish();
+    (results(&finished, "authenticate"), finished.stdout)
+}
+
+#[test]
+fn forget_revoke_time_a_new_phone_and_a_shorter_rule_end_it() {
+    type End = fn(&Site);
+    let ends: [(&str, End); 6] = [
+        ("nothing", |_| {}),
+        ("forget", |site| drop(site.totpd(&["forget", "alice"]).ok())),
+        ("revoke", |site| drop(site.totpd(&["revoke", "alice"]).ok())),
+        ("time", |site| site.advance(3601)),
+        ("a new phone", |site| drop(site.enroll("alice"))),
+        ("a rule without it", |site| site.configure("")),
+    ];
+    for (name, end) in ends {
+        let (site, phone) = site_with_sudo();
+        let (codes, shown) = after(&site, &phone, || end(&site));
+        let expected = if name == "nothing" { code::SUCCESS } else { code::AUTH_ERR };
+        assert_eq!(codes, [code::SUCCESS, expected], "{name}: {shown}");
+    }
+}
+
+#[test]
+fn a_restart_of_the_daemon_forgets_nothing_and_a_clock_set_back_proves_nothing() {
+    let (site, phone) = site_with_sudo();
+    let (codes, _) = after(&site, &phone, || {
+        site.end(nix::sys::signal::Signal::SIGTERM);
+        site.start();
+    });
+    assert_eq!(codes, [code::SUCCESS, code::SUCCESS]);
+    site.next_step();
+    let (codes, _) = after(&site, &phone, || site.advance(-3600));
+    assert_eq!(codes, [code::SUCCESS, code::AUTH_ERR]);
+}
+
+#[test]
+fn sshd_remembers_by_address_and_key() {
+    let site = Site::new();
+    let sshd = Sshd::start(&site);
+    let phone = site.enroll("alice");
+    site.configure("[[login.rule]]\naction = \"require\"\nremember = \"1h\"\nremember_by = \"ssh-key\"\n");
+    assert!(sshd.lets_in("alice", &[&phone.code(&site)]));
+    assert!(sshd.lets_in("alice", &["no question"]) && sshd.prompts().is_empty());
+    // Another address or another key is asked, through libpam with what sshd would say.
+    let key = std::fs::read_to_string(site.path("keys/user.pub")).unwrap();
+    let key = format!("SSH_AUTH_INFO_0=publickey {}", key.rsplit_once(' ').unwrap().0);
+    let login = |rhost: &str, key: &str| {
+        let host = PamHost::new(&site, "sshd", "alice").option(&["-r", rhost, "-e", key]);
+        host.authenticate("000000\n")
+    };
+    assert_eq!(login("127.0.0.1", &key), code::SUCCESS);
+    assert_eq!(login("127.0.0.2", &key), code::AUTH_ERR);
+    assert_eq!(login("127.0.0.1", &key.replace("AAAA", "AAAB")), code::AUTH_ERR);
+    assert_eq!(login("127.0.0.1", "SSH_AUTH_INFO_0=publickey"), code::AUTH_ERR);
+    site.totpd(&["forget", "alice"]).ok();
+    assert_eq!(login("127.0.0.1", &key), code::AUTH_ERR);
+}

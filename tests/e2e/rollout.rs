@@ -1,0 +1,153 @@
+//! Rollout without fear: what is watched, what is asked and passes, and that nobody is locked out.
+
+use site::Site;
+use site::pamhost::{PamHost, code};
+use site::ssh::{Setup, Sshd};
+use std::path::Path;
+
+/// A stack that the project ships, with the site's module in the place of the installed one.
+fn shipped(site: &Site, name: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/pam.d").join(name);
+    let stack = std::fs::read_to_string(file).unwrap().replace("pam_totp.so", &site.pam_line("nodelay"));
+    stack.replace("pam_unix.so", "pam_unix.so nodelay")
+}
+
+const MONITOR: &str = "[[login.rule]]\nname = \"rollout\"\naction = \"require\"\nmode = \"monitor\"\n";
+
+#[test]
+fn monitoring_records_what_enforcement_would_do_and_burns_nothing() {
+    let site = Site::new();
+    site.service("sudo", &shipped(&site, "sudo-monitor"));
+    let phone = site.enroll("alice");
+    site.configure(MONITOR);
+    let sudo = |user: &str| {
+        let finished = PamHost::new(&site, "sudo", user).run(&["authenticate"], "hunter2\nnever asked\n");
+        assert_eq!(site::pamhost::result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
+        assert_eq!(finished.stdout.matches("prompt").count(), 1, "only the password is asked for");
+        let event = site.last_login();
+        assert_eq!((&event["outcome"], &event["mode"]), (&"exempt".into(), &"monitor".into()));
+        (
+            event["would"].as_str().unwrap().to_owned(),
+            event["would_reason"].as_str().unwrap_or_default().to_owned(),
+        )
+    };
+    let told = |would: &str, reason: &str| (would.to_owned(), reason.to_owned());
+    assert_eq!(sudo("alice"), told("asked", ""));
+    assert_eq!(sudo("bob"), told("refused", "not-enrolled"));
+    site.totpd(&["enroll", "u1", "--expires", "60s"]).ok();
+    assert_eq!(sudo("u1"), told("asked", ""), "its first code may come");
+    site.advance(61);
+    assert_eq!(sudo("u1").0, "refused");
+    // The lock of the class that this login is of, and no other.
+    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
+    for _ in 0..10 {
+        PamHost::new(&site, "x", "alice").authenticate(&format!("{}\n", phone.wrong_code(&site)));
+    }
+    // That service is monitored too, but has no proof: it enforced.
+    assert_eq!(site.status("alice")["locked"], true);
+    assert_eq!(sudo("alice"), told("refused", "locked"));
+    site.totpd(&["unlock", "alice"]).ok();
+    site.advance(-400 * 86_400);
+    assert_eq!(sudo("alice"), told("refused", "clock"));
+    site.advance(400 * 86_400);
+    // Nothing was used up by all that.
+    site.configure("");
+    site.next_step();
+    assert_eq!(
+        PamHost::new(&site, "x", "alice").authenticate(&format!("{}\n", phone.code(&site))),
+        code::SUCCESS
+    );
+
+    let report = site.totpd(&["report"]).ok().stdout;
+    assert!(report.contains("1 user would be refused: not enrolled: bob"), "{report}");
+    assert!(report.contains("1 user would be refused: expired: u1"), "{report}");
+    let document = site.totpd(&["report", "--json"]).ok().json();
+    assert!(
+        document["rows"].as_array().unwrap().iter().any(|r| r["user"] == "bob" && r["service"] == "sudo")
+    );
+}
+
+#[test]
+fn under_the_monitor_stacks_nobody_is_locked_out_whatever_the_daemon_does() {
+    let site = Site::new();
+    site.service("sudo", &shipped(&site, "sudo-monitor"));
+    let auth = shipped(&site, "sshd-monitor");
+    let sshd = Sshd::start_with(&site, Setup { auth: &auth, ..Setup::default() });
+    site.configure(MONITOR);
+    let everybody = |when: &str| {
+        assert!(sshd.lets_in("bob", &["no question"]), "{when}");
+        assert_eq!(PamHost::new(&site, "sudo", "bob").authenticate("hunter2\n"), code::SUCCESS, "{when}");
+        assert_eq!(PamHost::new(&site, "sudo", "bob").authenticate("wrong\n"), code::AUTH_ERR, "{when}");
+    };
+    everybody("the daemon serves");
+    site.signal(nix::sys::signal::Signal::SIGSTOP);
+    everybody("the daemon hangs");
+    site.signal(nix::sys::signal::Signal::SIGCONT);
+    site.end(nix::sys::signal::Signal::SIGTERM);
+    everybody("the daemon is stopped");
+}
+
+#[test]
+fn a_date_turns_watching_into_enforcing() {
+    let site = Site::new();
+    site.service("sudo", &shipped(&site, "sudo-rules"));
+    let phone = site.enroll("alice");
+    let date = site.now() + 3600;
+    let date = site::run::run(
+        {
+            let mut c = std::process::Command::new("date");
+            c.args(["-u", "-d", &format!("@{date}"), "+%Y-%m-%dT%H:%M:%SZ"]);
+            c
+        },
+        "",
+    )
+    .stdout;
+    site.configure(&format!("[[login.rule]]\naction = \"require\"\nenforce_from = \"{}\"\n", date.trim()));
+    let sudo = |user: &str, code: &str| {
+        PamHost::new(&site, "sudo", user).authenticate(&format!("hunter2\n{code}\n"))
+    };
+    assert_eq!((sudo("alice", ""), sudo("bob", "")), (code::SUCCESS, code::SUCCESS));
+    site.advance(3600);
+    assert_eq!(sudo("bob", "123456"), code::AUTH_ERR);
+    assert_eq!(sudo("alice", "000000"), code::AUTH_ERR);
+    assert_eq!(sudo("alice", &phone.code(&site)), code::SUCCESS);
+}
+
+#[test]
+fn who_is_asked_under_monitor_ask_passes_whatever_is_typed() {
+    let site = Site::new();
+    site.service("sudo", &shipped(&site, "sudo-rules"));
+    let phone = site.enroll("alice");
+    site.configure("[[login.rule]]\naction = \"require\"\nmode = \"monitor-ask\"\n");
+    let sudo = |user: &str, code: &str| {
+        let finished =
+            PamHost::new(&site, "sudo", user).run(&["authenticate"], &format!("hunter2\n{code}\nnever\n"));
+        assert_eq!(finished.stdout.matches("prompt: Verification code").count(), 1, "{finished:?}");
+        assert_eq!(site::pamhost::result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
+        let event = site.last_login();
+        (
+            event["outcome"].as_str().unwrap().to_owned(),
+            event["would_reason"].as_str().unwrap_or_default().to_owned(),
+        )
+    };
+    let told = |outcome: &str, reason: &str| (outcome.to_owned(), reason.to_owned());
+    assert_eq!(sudo("alice", &phone.wrong_code(&site)), told("exempt", "wrong"));
+    assert_eq!(sudo("alice", &phone.code(&site)), told("granted", ""));
+    assert_eq!(sudo("alice", &phone.code(&site)), told("exempt", "replayed"));
+    assert_eq!(sudo("bob", ""), told("exempt", "empty"));
+    assert_eq!(sudo("bob", "123456"), told("exempt", "not-enrolled"));
+}
+
+#[test]
+fn off_passes_with_proof_and_is_recorded() {
+    let site = Site::new();
+    site.service("sudo", &shipped(&site, "sudo-rules"));
+    site.configure("[[login.rule]]\naction = \"deny\"\nmode = \"off\"\n");
+    assert_eq!(PamHost::new(&site, "sudo", "bob").authenticate("hunter2\n"), code::SUCCESS);
+    assert_eq!(
+        (&site.last_login()["outcome"], &site.last_login()["mode"]),
+        (&"exempt".into(), &"off".into())
+    );
+    site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay")));
+    assert_eq!(PamHost::new(&site, "sudo", "bob").authenticate("123456\n"), code::AUTH_ERR);
+}
