@@ -2,8 +2,8 @@
 """console.py PROGRAM...: a terminal that survives being hung up, as a console does.
 
 util-linux's login hangs its terminal up (vhangup(2)) and opens it anew. Whoever holds the other end of a pty
-reads an error in between, and most programs take that for the end. Ctrl-\\ ends the program, which else sleeps
-five seconds when nobody types a name.
+reads an error in between, and most programs take that for the end. Ctrl-C ends the program, which would
+ignore it.
 """
 import os
 import pty
@@ -32,7 +32,7 @@ try:
                 # Hung up; the loop ends when the program does.
                 select.select([], [], [], 0.01)
                 continue
-            if fd == 0 and b"\x1c" in data:
+            if fd == 0 and b"\x03" in data:
                 os.kill(pid, signal.SIGKILL)
             os.write(1 if fd == master else master, data)
 finally:

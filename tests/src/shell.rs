@@ -108,8 +108,7 @@ impl Shell {
                 self.terminal.send_line(&typed).unwrap();
                 ran.answered += 1;
             } else {
-                // login ignores an interrupt: that is the key of `native/console.py`, which it runs in.
-                self.terminal.send_control(if found == "login: " { '\\' } else { 'c' }).unwrap();
+                self.terminal.send_control('c').unwrap();
                 interrupted = true;
             }
         }

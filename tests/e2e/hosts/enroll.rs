@@ -3,6 +3,7 @@
 
 use super::{INSIDE, password_and};
 use site::phone::Phone;
+use site::polkit::Polkit;
 use site::setup::{PASSWORD, script};
 use site::shell::{Ran, Shell};
 use site::{Site, Trixie};
@@ -141,4 +142,12 @@ fn login_enrolls_whoever_has_no_factor() {
     );
     let line = format!("{} login alice", script("console.py").display());
     offers(&site, &mut Shell::console(&site), "alice", &line);
+}
+
+#[test]
+fn polkits_helper_enrolls_whoever_has_no_factor() {
+    let site = Site::with_rules(ENROLL);
+    site.service("polkit-1", &stack(&site.pam_line("nodelay")));
+    let _polkit = Polkit::start(&site);
+    offers(&site, &mut Shell::of(&site, "alice"), "alice", &super::polkit::line());
 }

@@ -55,14 +55,18 @@ impl<'a> Screen<'a> {
         running
     }
 
+    fn types(&self, line: &str) {
+        self.xdotool(&["type", "--delay", "0", line]);
+        self.xdotool(&["key", "Return"]);
+    }
+
     /// Types a line and waits for what comes of it: whether the locker is gone.
     fn unlocks(&self, locker: &mut Running, typed: &str) -> bool {
         let seen = self.site.events().len();
-        self.xdotool(&["type", "--delay", "0", typed]);
-        self.xdotool(&["key", "Return"]);
+        self.types(typed);
         wait_until("the attempt is judged", || self.site.events().len() > seen);
-        let granted = self.site.last_login()["outcome"] == "granted";
-        granted && {
+        let refused = self.site.last_login()["outcome"] == "refused";
+        !refused && {
             wait_until("the locker has ended", || locker.0.try_wait().unwrap().is_some());
             locker.0.try_wait().unwrap().unwrap().success()
         }
@@ -97,4 +101,35 @@ fn a_locker_without_privileges_takes_password_and_code_once() {
         open
     });
     assert_eq!(site.last_login()["class"], "own");
+}
+
+#[test]
+fn a_users_own_process_is_neither_exempt_nor_remembered() {
+    for rule in ["action = \"exempt\"", "action = \"require\"\nremember = \"8h\""] {
+        let site = Site::with_rules(&format!("[[login.rule]]\n{rule}\nlocal = true\n"));
+        service(&site);
+        let phone = site.enroll("alice");
+        let screen = Screen::new(&site);
+        let mut locker = screen.lock();
+        assert!(!screen.unlocks(&mut locker, PASSWORD), "{rule}");
+        assert!(screen.unlocks(&mut locker, &format!("{PASSWORD}{}", phone.code(&site))));
+        locker = screen.lock();
+        assert!(!screen.unlocks(&mut locker, PASSWORD), "{rule}");
+    }
+}
+
+#[test]
+fn a_locker_without_a_daemon_stays_locked() {
+    let site = Site::new();
+    service(&site);
+    let phone = site.enroll("alice");
+    let screen = Screen::new(&site);
+    let mut locker = screen.lock();
+    site.end(nix::sys::signal::Signal::SIGTERM);
+    let refusals = || site.syslog().iter().filter(|line| line.contains("nobody listens")).count();
+    screen.types(&format!("{PASSWORD}{}", phone.code(&site)));
+    wait_until("the module refuses", || refusals() == 1);
+    site.start();
+    assert!(locker.0.try_wait().unwrap().is_none(), "it is gone");
+    assert!(screen.unlocks(&mut locker, &format!("{PASSWORD}{}", phone.code(&site))));
 }

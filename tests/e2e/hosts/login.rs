@@ -1,7 +1,7 @@
 //! `login` at a console: Debian 12's from shadow, and Debian trixie's from util-linux.
 
 use super::{judges, password_and, refuses_without_a_daemon};
-use site::setup::script;
+use site::setup::{PASSWORD, script};
 use site::shell::{Ran, Shell};
 use site::{Site, Trixie};
 
@@ -39,7 +39,8 @@ fn shadows_login_without_a_daemon_refuses_at_once() {
     service(&site, &site.pam_line("nodelay"));
     let phone = site.enroll("alice");
     let mut shell = Shell::of(&site, "root");
-    refuses_without_a_daemon(&site, &phone, |code| login(&mut shell, "login alice", code));
+    let ran = refuses_without_a_daemon(&site, &phone, |code| login(&mut shell, "login alice", code));
+    assert!(ran.status.is_none(), "it did not ask again: {ran:?}");
 }
 
 #[test]
@@ -61,5 +62,31 @@ fn util_linuxs_login_without_a_daemon_refuses_at_once() {
     let phone = site.enroll("alice");
     let mut shell = Shell::of(&site, "root");
     let line = trixie.line("login alice");
-    refuses_without_a_daemon(&site, &phone, |code| login(&mut shell, &line, code));
+    let ran = refuses_without_a_daemon(&site, &phone, |code| login(&mut shell, &line, code));
+    assert!(ran.status.is_none(), "it did not ask again: {ran:?}");
+}
+
+#[test]
+fn logins_ask_for_the_name_again_after_a_refusal_and_end_when_the_tries_are_used_up() {
+    let site = Site::new();
+    let trixie = Trixie::new(&site);
+    let phone = site.enroll("alice");
+    let wrong = phone.wrong_code(&site);
+    // `tries=2` refuses with PAM_MAXTRIES.
+    for (arguments, ends) in [("nodelay", false), ("nodelay tries=2", true)] {
+        for (line, module) in [
+            ("login alice".to_owned(), site.pam_line(arguments)),
+            (trixie.line("login alice"), trixie.pam_line(arguments)),
+        ] {
+            service(&site, &module);
+            let line = format!("{} {line}", script("console.py").display());
+            let ran = Shell::of(&site, "root").answer(&line, |_, asked| match asked {
+                "login: " => None,
+                "Verification code: " => Some(wrong.clone()),
+                _ => Some(PASSWORD.to_owned()),
+            });
+            assert_eq!(ran.output.contains("login: "), !ends, "{line}: {ran:?}");
+            assert!(!ran.output.contains("in as "), "{ran:?}");
+        }
+    }
 }

@@ -36,8 +36,9 @@ fn judges(site: &Site, phone: &Phone, mut lets_in: impl FnMut(&str) -> bool) {
     assert!(!lets_in(&phone.recovery_codes[0]), "a recovery code was accepted twice");
 }
 
-/// With the daemon ended nobody gets in, soon, and nobody is asked for a code that nobody would judge.
-fn refuses_without_a_daemon(site: &Site, phone: &Phone, mut attempt: impl FnMut(&str) -> Ran) {
+/// With the daemon ended nobody gets in, soon, and nobody is asked for a code that nobody would judge. How the
+/// refused one ended.
+fn refuses_without_a_daemon(site: &Site, phone: &Phone, mut attempt: impl FnMut(&str) -> Ran) -> Ran {
     site.end(nix::sys::signal::Signal::SIGTERM);
     let start = Instant::now();
     let ran = attempt(&phone.code(site));
@@ -46,4 +47,5 @@ fn refuses_without_a_daemon(site: &Site, phone: &Phone, mut attempt: impl FnMut(
     assert_eq!(ran.codes_asked(), 0, "{ran:?}");
     site.start();
     assert!(attempt(&phone.code(site)).let_in("in as "), "the daemon is back, and the code was not used");
+    ran
 }

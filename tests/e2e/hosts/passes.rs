@@ -74,6 +74,12 @@ fn sudo_passes_exempt_users_after_their_password_alone() {
     // Where the line does not say that a password was right, nobody is exempt.
     site.service("sudo", &stack("required", &site.pam_line("nodelay")));
     assert!(!passes(&sudo(&mut shell, "")));
+    // Unless the rule waives it for root's programs on this machine; the password is asked for all the same.
+    site.configure(&format!("{EXEMPT}local = true\n"));
+    assert!(passes(&sudo(&mut shell, "")));
+    assert_eq!(site.last_login()["first_factor"], "local-rule");
+    let ran = shell.run(&format!("sudo -k sh -c {INSIDE}"), &[("password for alice: ", "wrong")]);
+    assert!(!ran.let_in("in as "), "{ran:?}");
 }
 
 #[test]
@@ -127,8 +133,12 @@ fn su_passes_exempt_users_and_remembers_whoever_typed_his_own_code() {
     let site = Site::with_rules(&format!("{REMEMBER}subject = \"ruser\"\n"));
     site.service("su", &proven(&site.pam_line("nodelay")));
     remembers(&site, || Shell::of(&site, "alice"), su);
+    // It is the caller who is remembered, whomever he becomes next.
+    let (phone, mut shell) = (site.enroll("bob"), Shell::of(&site, "bob"));
+    assert!(su(&mut shell, &phone.code(&site)).let_in("in as u1"));
+    assert!(shell.run(&format!("su u2 -c {INSIDE}"), &password_and("")).let_in("in as u2"));
     let event = site.last_login();
-    assert_eq!((&event["user"], &event["target"]), (&"alice".into(), &"u1".into()), "{event}");
+    assert_eq!((&event["user"], &event["target"]), (&"bob".into(), &"u2".into()), "{event}");
 }
 
 #[test]
@@ -147,24 +157,29 @@ fn polkits_helper_passes_exempt_and_remembered_users() {
 
 #[test]
 fn login_passes_exempt_users_and_remembers_nobody() {
-    let login = |shell: &mut Shell, code: &str| {
-        let [password, code] = password_and(code);
-        let line = format!("{} login alice", script("console.py").display());
-        shell.run(&line, &[password, code, ("$ ", "echo in as $(id -un); exit")])
-    };
-    // The answers stand in their order: without a code the shell comes second.
-    let exempt = |shell: &mut Shell| {
-        let line = format!("{} login alice", script("console.py").display());
-        shell.run(&line, &[password_and("")[0], ("$ ", "echo in as $(id -un); exit")])
-    };
     let site = Site::with_rules(EXEMPT);
-    site.service("login", &proven(&site.pam_line("nodelay")));
-    exempts(&site, |_| exempt(&mut Shell::console(&site)));
-    // getty has no audit session when login asks.
-    let site = Site::with_rules(REMEMBER);
-    site.service("login", &proven(&site.pam_line("nodelay")));
+    let trixie = Trixie::new(&site);
+    let run = |line: &str, code: &str| {
+        let [password, asked] = password_and(code);
+        let inside = ("$ ", "echo in as $(id -un); exit");
+        let line = format!("{} {line}", script("console.py").display());
+        // The answers stand in their order: without a code the shell comes second.
+        let answers = if code.is_empty() { vec![password, inside] } else { vec![password, asked, inside] };
+        Shell::console(&site).run(&line, &answers)
+    };
     let phone = site.enroll("alice");
-    let mut shell = Shell::console(&site);
-    assert!(login(&mut shell, &phone.code(&site)).let_in("in as "));
-    assert!(!passes(&login(&mut shell, "")));
+    for (line, module) in [
+        ("login alice".to_owned(), site.pam_line("nodelay")),
+        (trixie.line("login alice"), trixie.pam_line("nodelay")),
+    ] {
+        site.service("login", &proven(&module));
+        site.configure(EXEMPT);
+        assert!(passes(&run(&line, "")));
+        assert_eq!(site.last_login()["outcome"], "exempt");
+        // getty has no audit session when login asks.
+        site.configure(REMEMBER);
+        assert!(run(&line, &phone.code(&site)).let_in("in as "));
+        assert!(!passes(&run(&line, "")));
+        site.next_step();
+    }
 }

@@ -23,9 +23,13 @@ fn service(site: &Site) {
     );
 }
 
+/// Asks polkitd, which asks the agent, which runs the helper.
+pub(super) fn line() -> String {
+    format!("pkcheck --enable-internal-agent -u -a {ACTION} -p $$ && sh -c {INSIDE}")
+}
+
 pub(super) fn polkit(shell: &mut Shell, code: &str) -> Ran {
-    let line = format!("pkcheck --enable-internal-agent -u -a {ACTION} -p $$ && sh -c {INSIDE}");
-    shell.run(&line, &password_and(code))
+    shell.run(&line(), &password_and(code))
 }
 
 #[test]
@@ -36,7 +40,8 @@ fn polkits_helper_takes_a_code_once() {
     let phone = site.enroll("alice");
     let mut shell = Shell::of(&site, "alice");
     judges(&site, &phone, |code| polkit(&mut shell, code).let_in("in as alice"));
-    assert_eq!(site.last_login()["service"], "polkit-1");
+    let event = site.last_login();
+    assert_eq!((&event["service"], &event["ruser"]), (&"polkit-1".into(), &"alice".into()), "{event}");
 }
 
 #[test]
@@ -46,5 +51,6 @@ fn polkits_helper_without_a_daemon_refuses_at_once() {
     let _polkit = Polkit::start(&site);
     let phone = site.enroll("alice");
     let mut shell = Shell::of(&site, "alice");
-    refuses_without_a_daemon(&site, &phone, |code| polkit(&mut shell, code));
+    let ran = refuses_without_a_daemon(&site, &phone, |code| polkit(&mut shell, code));
+    assert!(ran.status.is_some(), "it asked again: {ran:?}");
 }
