@@ -5,9 +5,9 @@ Called by run.sh with the scratch folder, the totpd command, and the helper's co
 import base64, hashlib, hmac, itertools, json, random, statistics, struct, subprocess, sys, time
 
 SCRATCH, TOTPD, ATTEMPT = sys.argv[1], sys.argv[2].split("|"), sys.argv[3].split("|")
-ROUNDS = 5
+ROUNDS = 10
 EACH = 50  # users of a cause
-TRIES = 4  # of each user in a round, of each kind: eight failures, and ten would lock
+TRIES = 2  # of each user in a round, of each kind: a round has to end while its used codes are in the window
 CAUSES = ["unknown", "unenrolled", "locked", "wrong", "replayed"]
 KINDS = ["pam", "socket"]
 TARGET = 55

@@ -45,13 +45,13 @@ pub struct Key(String);
 impl Key {
     /// A session of this machine. `None` when it has no audit session, which never matches.
     pub fn session(session: &Session<'_>) -> Option<Self> {
-        let Session { uid, ruser, service, source, boot_id, audit_session } = session;
+        let Session { uid, user, ruser, service, source, boot_id, audit_session } = session;
         let audit_session = audit_session.filter(|s| *s != UNSET_SESSION && *s != 0)?;
         if boot_id.is_empty() {
             return None;
         }
         let (uid, audit_session) = (uid.to_string(), audit_session.to_string());
-        Some(Self::of(&["session", &uid, ruser, service, source, boot_id, &audit_session]))
+        Some(Self::of(&["session", &uid, user, ruser, service, source, boot_id, &audit_session]))
     }
 
     /// A user with this key from this address. `None` without a key.
@@ -84,8 +84,10 @@ impl Key {
 /// The parts of [`Key::session`].
 #[derive(Clone, Copy, Debug)]
 pub struct Session<'a> {
-    /// The uid of the user.
+    /// The uid of the one whose factor it is.
     pub uid: u32,
+    /// The user who is logged in to: another one under `subject = "ruser"` (CVE-2025-64517).
+    pub user: &'a str,
     /// Who asks.
     pub ruser: &'a str,
     /// The PAM service.
@@ -141,6 +143,7 @@ mod tests {
 
     const SESSION: Session<'_> = Session {
         uid: 1000,
+        user: "alice",
         ruser: "alice",
         service: "sudo",
         source: "",
@@ -154,6 +157,7 @@ mod tests {
         assert_eq!(Key::session(&SESSION), Some(key.clone()));
         for other in [
             Session { uid: 1001, ..SESSION },
+            Session { user: "root", ..SESSION },
             Session { ruser: "bob", ..SESSION },
             Session { service: "su", ..SESSION },
             Session { source: "192.0.2.1", ..SESSION },

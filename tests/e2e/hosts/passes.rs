@@ -124,7 +124,7 @@ fn sudo_rs_passes_exempt_and_remembered_users() {
 }
 
 #[test]
-fn su_passes_exempt_users_and_remembers_whoever_typed_his_own_code() {
+fn su_passes_exempt_users_and_remembers_who_became_whom() {
     let su = |shell: &mut Shell, code: &str| shell.run(&format!("su u1 -c {INSIDE}"), &password_and(code));
     let site = Site::with_rules(EXEMPT);
     site.service("su", &proven(&site.pam_line("nodelay")));
@@ -133,12 +133,14 @@ fn su_passes_exempt_users_and_remembers_whoever_typed_his_own_code() {
     let site = Site::with_rules(&format!("{REMEMBER}subject = \"ruser\"\n"));
     site.service("su", &proven(&site.pam_line("nodelay")));
     remembers(&site, || Shell::of(&site, "alice"), su);
-    // It is the caller who is remembered, whomever he becomes next.
+    // Whoever becomes another one next is asked again: what was granted was this user.
     let (phone, mut shell) = (site.enroll("bob"), Shell::of(&site, "bob"));
     assert!(su(&mut shell, &phone.code(&site)).let_in("in as u1"));
-    assert!(shell.run(&format!("su u2 -c {INSIDE}"), &password_and("")).let_in("in as u2"));
+    let other = shell.run(&format!("su u2 -c {INSIDE}"), &password_and(&phone.wrong_code(&site)));
+    assert!(!other.let_in("in as u2") && other.codes_asked() == 1, "{other:?}");
     let event = site.last_login();
     assert_eq!((&event["user"], &event["target"]), (&"bob".into(), &"u2".into()), "{event}");
+    assert!(su(&mut shell, "").let_in("in as u1"));
 }
 
 #[test]

@@ -222,6 +222,7 @@ impl Engine {
         Ok(match rule.by {
             RememberBy::Session => Key::session(&Session {
                 uid,
+                user: &asker.facts.user,
                 ruser: asker.facts.ruser.as_deref().unwrap_or_default(),
                 service,
                 source: asker.from.rhost.as_deref().unwrap_or_default(),

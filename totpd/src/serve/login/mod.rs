@@ -202,8 +202,12 @@ impl Conversation {
                 match self.attend(connection, &engine, &user, watched).await? {
                     Ok(Decided::Granted(grant)) => self.granted(&engine, &asking.asker.id, grant),
                     Ok(Decided::Exempt(pass, durable)) => reply::exempt(&asking.asker.id, pass, durable),
-                    Ok(Decided::Refused) if tries_left <= 1 => reply::denied(&asking.asker.id),
+                    Ok(Decided::Refused) if tries_left <= 1 => {
+                        tokio::time::sleep_until(refusal).await;
+                        reply::denied(&asking.asker.id)
+                    }
                     Ok(Decided::Refused) => {
+                        tokio::time::sleep_until(refusal).await;
                         match self.ask(&engine, asking, tries_left - 1, combined, true).await {
                             Ok(step) => step,
                             Err(failure) => return Ok(failed_with(connection, &user, &failure)),
