@@ -23,14 +23,14 @@ use crate::window::matching_step;
 /// The factor is made; nobody has shown a code of it.
 #[derive(Debug)]
 pub struct Enrolling {
-    factor: Factor,
+    factor: Box<Factor>,
     codes: Vec<RecoveryCode>,
 }
 
 /// Its first code was right; the recovery codes are shown, and one of them is to be typed.
 #[derive(Debug)]
 pub struct Noted {
-    factor: Factor,
+    factor: Box<Factor>,
     codes: Vec<RecoveryCode>,
     step: u64,
     offset: i64,
@@ -39,7 +39,7 @@ pub struct Noted {
 /// Every answer was right.
 #[derive(Debug)]
 pub struct Finished {
-    factor: Factor,
+    factor: Box<Factor>,
     offset: i64,
 }
 
@@ -65,7 +65,7 @@ impl Enrolling {
             remembered: Vec::new(),
             secrets: Secrets { secret, recovery },
         };
-        Ok(Self { factor, codes })
+        Ok(Self { factor: Box::new(factor), codes })
     }
 
     /// What the phone is told.
@@ -115,9 +115,10 @@ impl Noted {
         if !known {
             return Err(self);
         }
-        let state = FactorState::Active { since: now };
-        let factor = Factor { last_step: Some(self.step), state, ..self.factor };
-        Ok(Finished { factor, offset: self.offset })
+        let Self { mut factor, step, offset, .. } = self;
+        factor.last_step = Some(step);
+        factor.state = FactorState::Active { since: now };
+        Ok(Finished { factor, offset })
     }
 }
 
@@ -137,7 +138,7 @@ impl Finished {
         if account.active.is_some() || account.pending.is_some() {
             return Err(Reason::Raced);
         }
-        account.active = Some(self.factor.clone());
+        account.active = Some(Factor::clone(&self.factor));
         let class = account.guard.class(origin, now);
         account.guard.succeed(&class, origin, now);
         let verified = Verified::new(&self.factor.id, How::Totp { offset: self.offset }, true);

@@ -85,22 +85,22 @@ fn idle_keys(rule: &Rule) -> Vec<&'static str> {
 
 /// Whether every attempt that `later` is about is decided by `earlier`.
 fn covers(earlier: &Rule, later: &Rule) -> bool {
-    let sets = |a: &Option<BTreeSet<String>>, b: &Option<BTreeSet<String>>| match (a, b) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(a), Some(b)) => b.is_subset(a),
-    };
-    fn lists<T>(a: &Option<Vec<T>>, b: &Option<Vec<T>>, covers: impl Fn(&T, &T) -> bool) -> bool {
-        match (a, b) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(a), Some(b)) => b.iter().all(|b| a.iter().any(|a| covers(a, b))),
-        }
-    }
-    sets(&earlier.users, &later.users)
-        && sets(&earlier.groups, &later.groups)
-        && sets(&earlier.services, &later.services)
-        && lists(&earlier.networks, &later.networks, super::Network::covers)
-        && lists(&earlier.peers, &later.peers, PartialEq::eq)
-        && lists(&earlier.ssh_methods, &later.ssh_methods, SshMatch::covers)
+    within(earlier.users.as_ref(), later.users.as_ref())
+        && within(earlier.groups.as_ref(), later.groups.as_ref())
+        && within(earlier.services.as_ref(), later.services.as_ref())
+        && covered(earlier.networks.as_deref(), later.networks.as_deref(), super::Network::covers)
+        && covered(earlier.peers.as_deref(), later.peers.as_deref(), PartialEq::eq)
+        && covered(earlier.ssh_methods.as_deref(), later.ssh_methods.as_deref(), SshMatch::covers)
+}
+
+/// Whether a set lets everything through that the later one does. One that is not there lets everything through.
+fn within(earlier: Option<&BTreeSet<String>>, later: Option<&BTreeSet<String>>) -> bool {
+    earlier.is_none_or(|earlier| later.is_some_and(|later| later.is_subset(earlier)))
+}
+
+/// The same for lists whose members may cover one another.
+fn covered<T>(earlier: Option<&[T]>, later: Option<&[T]>, covers: impl Fn(&T, &T) -> bool) -> bool {
+    earlier.is_none_or(|earlier| {
+        later.is_some_and(|later| later.iter().all(|b| earlier.iter().any(|a| covers(a, b))))
+    })
 }
