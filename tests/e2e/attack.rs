@@ -574,3 +574,208 @@ fn an_answer_to_a_question_is_never_judged_against_an_enrollment_that_was_not_sh
     std::io::Read::read_to_string(&mut lines, &mut rest).unwrap();
     assert!(!rest.contains("That is not the code that the app shows") || rest.contains("Or type this key"), "{rest}");
 }
+
+#[test]
+fn on_a_full_disk_exempt_monitored_and_remembered_logins_go_on_and_enrolling_refuses() {
+    let site = Site::without_daemon();
+    let state = site.path("state");
+    std::fs::create_dir(&state).unwrap();
+    let state = state.display().to_string();
+    let mut mount = site.command("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=14m,mode=0700", "tmpfs", &state]);
+    run(mount, "").ok();
+    site.totpd(&["init"]).ok();
+    site.start();
+    service(&site);
+    site.service("y", &format!("auth required {}\n", site.pam_line("nodelay first_factor=passed")));
+    let phone = site.enroll("alice");
+    let mut dd = site.command("dd");
+    dd.args(["if=/dev/zero", &format!("of={state}/filler"), "bs=4k"]);
+    assert_ne!(run(dd, "").code, 0);
+    site.configure(
+        "[[login.rule]]\nusers = [\"u1\"]\naction = \"exempt\"\n\
+         [[login.rule]]\nusers = [\"u2\"]\naction = \"require\"\nmode = \"monitor\"\n\
+         [[login.rule]]\nusers = [\"alice\"]\naction = \"require\"\nremember = \"8h\"\n\
+         [[login.rule]]\naction = \"enroll\"\n",
+    );
+    let mut codes = Vec::new();
+    for _ in 0..40 {
+        codes.push(PamHost::new(&site, "y", "u1").authenticate(""));
+        codes.push(PamHost::new(&site, "y", "u2").authenticate(""));
+        codes.push(
+            PamHost::new(&site, "y", "alice")
+                .option(&["-A", "5001", "-R", "alice"])
+                .authenticate(&format!("{}\n", phone.code(&site))),
+        );
+        site.next_step();
+    }
+    assert!(codes.iter().all(|c| [code::IGNORE, code::SUCCESS, code::PERM_DENIED].contains(c)), "{codes:?}");
+    assert_eq!(site.status("alice")["remembered"], 32);
+    let mut host = PamHost::new(&site, "x", "bob").option(PROOF).start();
+    let mut lines = std::io::BufReader::new(host.0.stdout.take().unwrap());
+    let mut shown = String::new();
+    while !shown.contains("prompt: ") {
+        assert!(lines.read_line(&mut shown).unwrap() > 0, "{shown}");
+    }
+    let key = shown.lines().find_map(|line| line.split_once("Or type this key:  ")).unwrap().1;
+    let phone = Phone { secret: key.trim().replace(' ', ""), recovery_codes: vec![], uri: String::new() };
+    host.say(&format!("{}\n", phone.code(&site)));
+    shown.clear();
+    while !shown.contains("to finish: ") {
+        assert!(lines.read_line(&mut shown).unwrap() > 0, "{shown}");
+    }
+    let word = shown.split_whitespace().find(|w| w.len() == 19 && w.matches('-').count() == 3).unwrap();
+    host.say(&format!("{word}\n"));
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut lines, &mut rest).unwrap();
+    assert!(rest.contains("authenticate=4"), "{rest}");
+    assert_eq!(site.status("bob")["state"], "none");
+}
+
+#[test]
+fn config_check_tells_of_a_service_in_capitals_which_libpam_never_says() {
+    let site = Site::new();
+    // libpam folds a service's name to small letters, so this never matches.
+    site.configure("[[login.rule]]\nservices = [\"SSHD\"]\naction = \"deny\"\n");
+    assert_eq!(site.totpd(&["config", "check"]).code, 1);
+}
+
+#[test]
+fn a_reload_by_the_unit_is_not_stopped_by_a_mere_finding() {
+    let unit = std::fs::read_to_string(site::setup::target().join("../config/systemd/totpd.service")).unwrap();
+    let site = Site::new();
+    // A fleet's common file: this host has no such user.
+    site.configure("[[login.rule]]\nusers = [\"elsewhere\"]\naction = \"deny\"\n");
+    // The first ExecReload= line; systemd runs the next one only when it succeeds (systemd.service(5)).
+    assert!(unit.contains("ExecReload=/usr/bin/totpd config check\nExecReload=/bin/kill -HUP"));
+    assert_eq!(site.totpd(&["config", "check"]).code, 0);
+}
+
+#[test]
+fn a_locked_guesser_at_self_confirm_learns_nothing_of_codes_to_come() {
+    let site = Site::new();
+    service(&site);
+    // The administrator has staged a factor; alice has scanned it and not logged in yet. Malware runs as her.
+    let phone = Phone::from(&site.totpd(&["enroll", "alice", "--json"]).ok().json());
+    for n in 0..12 {
+        as_alice(&site, &["confirm"], &format!("{:06}\n", 900_000 + n));
+    }
+    assert_eq!(site.status("alice")["locks"][0]["class"], "own");
+    // A guess that happens to be the code of 20 minutes later: of a million codes 120 are of the next hour.
+    let guess = phone.code_at(site.now() + 1200);
+    let told = as_alice(&site, &["confirm", "--json"], &format!("{guess}\n"));
+    let event = site.events().last().unwrap().clone();
+    site.advance(1200);
+    let later = PamHost::new(&site, "x", "alice").option(PROOF).authenticate(&format!("{guess}\n"));
+    assert!(
+        !told.stdout.contains("1200") && !told.stderr.contains("20 min"),
+        "locked ({}), and still told when its guess will be right: {told:?}; then it lets in: {later}",
+        event["reason"]
+    );
+}
+
+/// A directory that knows that alice is an administrator, until the file `down` is there: then it is unavailable.
+fn directory_with_groups(site: &Site) {
+    let source = r#"
+#include <nss.h>
+#include <grp.h>
+#include <errno.h>
+#include <string.h>
+#include <stdlib.h>
+#include <unistd.h>
+static int down(void) { return access(DOWN, F_OK) == 0; }
+enum nss_status _nss_dir_initgroups_dyn(const char *u, gid_t g, long *s, long *z, gid_t **gs, long m, int *e) {
+    if (down()) { *e = ECONNREFUSED; return NSS_STATUS_UNAVAIL; }
+    if (strcmp(u, "alice") != 0) return NSS_STATUS_NOTFOUND;
+    if (*s == *z) { *z *= 2; *gs = realloc(*gs, *z * sizeof(gid_t)); }
+    (*gs)[(*s)++] = 7777;
+    return NSS_STATUS_SUCCESS;
+}
+static char *nobody[] = { NULL };
+enum nss_status _nss_dir_getgrnam_r(const char *n, struct group *g, char *b, size_t l, int *e) {
+    if (down()) { *e = ECONNREFUSED; return NSS_STATUS_UNAVAIL; }
+    if (strcmp(n, "admins") != 0) return NSS_STATUS_NOTFOUND;
+    g->gr_name = "admins"; g->gr_passwd = "x"; g->gr_gid = 7777; g->gr_mem = nobody;
+    return NSS_STATUS_SUCCESS;
+}
+"#;
+    site.write("dir.c", source);
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-shared", "-fPIC"]).arg(format!("-DDOWN=\"{}\"", site.path("down").display())).arg("-o");
+    gcc.arg(site.path("libnss_dir.so.2")).arg(site.path("dir.c"));
+    assert!(gcc.status().unwrap().success());
+    site.write("etc/nsswitch.conf", "passwd: files\ngroup: files dir\nshadow: files\n");
+    let mut mount = site.command("mount");
+    mount.arg("--bind").arg(site.path("etc/nsswitch.conf")).arg("/etc/nsswitch.conf");
+    run(mount, "").ok();
+    let mut daemon = site.totpd_command();
+    daemon.env("LD_LIBRARY_PATH", &site.root).arg("serve");
+    site.start_as(daemon);
+}
+
+#[test]
+fn a_directory_that_is_down_makes_no_administrator_an_ordinary_user() {
+    let site = Site::without_daemon();
+    site.totpd(&["init"]).ok();
+    directory_with_groups(&site);
+    service(&site);
+    site.enroll("alice");
+    // The rollout as one does it: administrators first, everybody else is watched.
+    site.configure(
+        "[[login.rule]]\ngroups = [\"admins\"]\naction = \"require\"\n\
+         [[login.rule]]\naction = \"require\"\nmode = \"monitor\"\n",
+    );
+    let thief = || PamHost::new(&site, "x", "alice").option(PROOF).run(&["authenticate"], "000000\n");
+    assert_eq!(result(&thief(), "authenticate"), code::AUTH_ERR, "the directory answers");
+    site.write("down", "");
+    thief();
+    assert_ne!(site.last_login()["outcome"], "exempt", "{}", site.last_login());
+}
+
+#[test]
+fn an_enrollment_that_was_offered_ends_when_the_rule_that_offered_it_is_gone() {
+    let site = Site::new();
+    service(&site);
+    site.configure("[[login.rule]]\naction = \"enroll\"\n");
+    let mut thief = PamHost::new(&site, "x", "bob").option(PROOF).start();
+    let mut lines = std::io::BufReader::new(thief.0.stdout.take().unwrap());
+    let mut shown = String::new();
+    while !shown.contains("prompt: ") {
+        assert!(lines.read_line(&mut shown).unwrap() > 0, "{shown}");
+    }
+    // The administrator has noticed the stolen key.
+    site.configure("[[login.rule]]\nusers = [\"bob\"]\naction = \"deny\"\n");
+    let key = shown.lines().find_map(|line| line.split_once("Or type this key:  ")).unwrap().1;
+    let phone = Phone { secret: key.trim().replace(' ', ""), recovery_codes: vec![], uri: String::new() };
+    thief.say(&format!("{}\n", phone.code(&site)));
+    shown.clear();
+    while !shown.contains("to finish: ") {
+        if lines.read_line(&mut shown).unwrap() == 0 {
+            return;
+        }
+    }
+    let word = shown.split_whitespace().find(|w| w.len() == 19 && w.matches('-').count() == 3).unwrap();
+    thief.say(&format!("{word}\n"));
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut lines, &mut rest).unwrap();
+    assert!(!rest.contains("authenticate=0"), "{rest} {}", site.status("bob")["state"]);
+}
+
+#[test]
+fn a_login_that_was_to_pass_anyway_is_judged_by_the_rule_in_force_when_it_is_answered() {
+    let site = Site::new();
+    service(&site);
+    site.configure("[[login.rule]]\naction = \"require\"\nmode = \"monitor-ask\"\n");
+    let mut thief = PamHost::new(&site, "x", "bob").option(PROOF).start();
+    let mut lines = std::io::BufReader::new(thief.0.stdout.take().unwrap());
+    let mut shown = String::new();
+    while !shown.contains("prompt: ") {
+        assert!(lines.read_line(&mut shown).unwrap() > 0, "{shown}");
+    }
+    site.configure("[[login.rule]]\nusers = [\"bob\"]\naction = \"deny\"\n");
+    thief.say("123456\n");
+    drop(thief.0.stdin.take());
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut lines, &mut rest).unwrap();
+    assert_ne!(site.last_login()["outcome"], "exempt", "{rest}");
+}
