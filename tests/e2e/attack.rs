@@ -779,3 +779,27 @@ fn a_login_that_was_to_pass_anyway_is_judged_by_the_rule_in_force_when_it_is_ans
     std::io::Read::read_to_string(&mut lines, &mut rest).unwrap();
     assert_ne!(site.last_login()["outcome"], "exempt", "{rest}");
 }
+
+#[test]
+fn break_glass_works_where_the_pam_line_names_the_daemons_uid() {
+    let site = Site::without_daemon();
+    // As for a daemon of a user of its own: server_uid= is the documented way to say so.
+    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay server_uid=5002")));
+    let (responder, glass) = broken(&site, ":");
+    let outcome = login(&site, "alice", &glass);
+    drop(responder);
+    assert_eq!(outcome, code::SUCCESS);
+}
+
+#[test]
+fn a_remembered_login_by_one_key_is_not_recalled_by_a_host_key_that_many_share() {
+    let site = Site::new();
+    site.service("sshd", &format!("auth required {}\n", site.pam_line("nodelay")));
+    let phone = site.enroll("alice");
+    site.configure("[[login.rule]]\naction = \"require\"\nremember = \"1h\"\nremember_by = \"ssh-key\"\n");
+    let hostbased = &["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=hostbased ssh-ed25519 QUFBQQ=="][..];
+    let first = PamHost::new(&site, "sshd", "alice").option(hostbased);
+    assert_eq!(first.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    let second = PamHost::new(&site, "sshd", "alice").option(hostbased);
+    assert_eq!(second.authenticate("000000\n"), code::AUTH_ERR);
+}
