@@ -262,3 +262,24 @@ proptest! {
         prop_assert!(decided.is_none_or(|place| !shadowed.contains(&place)));
     }
 }
+
+#[test]
+fn remember_is_of_use_after_the_date_of_a_rule_that_is_off_until_then() {
+    let remember = Some(crate::remember::Remember { length: 3600, by: crate::remember::RememberBy::Session });
+    let rule = Rule { mode: Mode::Off, enforce_from: Some(NOW), remember, ..Rule::default() };
+    assert_eq!(Policy { rules: vec![rule] }.findings(), []);
+}
+
+#[test]
+fn a_block_of_mapped_addresses_is_not_widened() {
+    for text in ["::ffff:10.0.0.0/8", "::ffff:0:0/0"] {
+        assert!(text.parse::<Network>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_host_key_of_hostbased_is_no_key_of_the_users() {
+    // sshd names the client host's key behind hostbased: whoever has an account there shares it.
+    let line = SshAuth::parse("hostbased ssh-ed25519 QUFBQQ==");
+    assert_eq!(line.fingerprint, None);
+}

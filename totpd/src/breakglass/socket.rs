@@ -150,4 +150,43 @@ mod tests {
         give_back_left_over(&path);
         assert!(answers(&path, &daemon));
     }
+
+    #[test]
+    fn a_take_that_failed_does_not_stop_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("login.sock");
+        let daemon = UnixListener::bind(&path).unwrap();
+        // As when /run is full: the new socket cannot be bound.
+        std::fs::create_dir(beside(&path, "new")).unwrap();
+        assert!(Taken::take(&path).is_err());
+        std::fs::remove_dir(beside(&path, "new")).unwrap();
+        give_back_left_over(&path);
+        let (responder, taken) = Taken::take(&path).unwrap();
+        assert!(answers(&path, &responder));
+        drop(taken);
+        assert!(answers(&path, &daemon));
+    }
+
+    #[test]
+    fn roots_lock_is_made_through_no_link_of_the_folders_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("login.sock");
+        let nologin = folder.path().join("etc-nologin");
+        std::os::unix::fs::symlink(&nologin, beside(&path, "lock")).unwrap();
+        let _ = Taken::take(&path);
+        assert!(!nologin.exists(), "root made a file where the daemon's user wanted one");
+    }
+
+    #[test]
+    fn a_pipe_in_the_locks_place_stops_no_break_glass() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("login.sock");
+        nix::unistd::mkfifo(&beside(&path, "lock"), Mode::from_bits_truncate(0o644)).unwrap();
+        let (done, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let _ = Taken::take(&path);
+            let _ = done.send(());
+        });
+        assert!(ended.recv_timeout(std::time::Duration::from_secs(2)).is_ok(), "it hangs");
+    }
 }

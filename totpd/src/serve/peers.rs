@@ -231,4 +231,25 @@ mod tests {
         let none = Attempt { service: None, ..attempt("anybody") };
         assert_eq!(believe(116, &none).await.map(drop), Err(NotTaken::Denied));
     }
+
+    #[tokio::test]
+    async fn an_audit_session_counts_from_root_alone() {
+        let dovecot = Attempt { service: Some("dovecot".into()), ..attempt("anybody") };
+        assert_eq!(believe(116, &dovecot).await.unwrap().audit_session, None);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_begins_like_an_address_is_a_name() {
+        for name in ["10.0.0.1%evil.example", "::1%", "2001:db8::1%evil.example"] {
+            let named = Attempt { rhost: Some(name.into()), ..attempt("anybody") };
+            assert_eq!(believe(0, &named).await.unwrap().facts.place, Place::Name, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_supposed_user_peer_is_never_explained_as_root() {
+        let config = Config::parse("", Path::new("/etc/totpd/totpd.toml")).unwrap();
+        let asker = supposed(Peer { uid: 1000, pid: None }, &attempt("no/name"), &config);
+        assert_ne!(asker.facts.peer, Speaker::Root);
+    }
 }
