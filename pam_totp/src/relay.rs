@@ -77,7 +77,9 @@ impl Relay {
             if prompts == 0 && reply.as_ref().is_err_and(|error| *error == CallError::NotSent) {
                 reply = self.begin().and_then(|(fresh, begun)| {
                     client = fresh;
-                    let same = begun.prompt.is_some_and(|new| new.accept == prompt.accept);
+                    // The answer is one to the question that was shown: to no other, and to none with lines that
+                    // nobody has seen.
+                    let same = begun.messages.is_empty() && begun.prompt.is_some_and(|new| new == prompt);
                     if same { self.answer(&mut client, &mut answer) } else { Err(CallError::Broken) }
                 });
             }

@@ -215,6 +215,8 @@ impl Account {
     ) -> Result<Vec<RecoveryCode>, RandomFailed> {
         let secret = Secret::generate(random)?;
         let (recovery, codes) = RecoverySet::generate(random)?;
+        // What was given leave for is done: no ticket lies about that could replace it.
+        self.ticket = None;
         self.pending = Some(Factor {
             id: new_id("totp", random)?,
             params: new.params,

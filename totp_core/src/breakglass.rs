@@ -48,12 +48,12 @@ impl BreakGlass {
         self.code.left() == 0
     }
 
-    /// Judges an attempt, `elapsed` after the start by a clock that nobody sets. 80 random bits need no count
-    /// of failures.
+    /// Looks at an attempt, `elapsed` after the start by a clock that nobody sets. 80 random bits need no count
+    /// of failures. Nothing is spent yet: who cannot record a use has not had it.
     ///
     /// # Errors
     /// Why it is refused.
-    pub fn judge(&mut self, user: &str, input: &Input, elapsed: Duration) -> Result<Verified, Reason> {
+    pub fn examine(&self, user: &str, input: &Input, elapsed: Duration) -> Result<Match, Reason> {
         let found = match input {
             Ok(Typed::Recovery(code)) => self.code.find(code),
             Ok(Typed::Code(_)) => None,
@@ -65,11 +65,22 @@ impl BreakGlass {
         if elapsed >= self.lasts {
             return Err(Reason::Expired);
         }
-        let place = found.ok_or(Reason::Wrong)?;
+        found.map(Match).ok_or(Reason::Wrong)
+    }
+
+    /// Spends the code.
+    #[expect(clippy::needless_pass_by_value, reason = "a match is spent once")]
+    pub fn spend(&mut self, found: Match) -> Verified {
+        let Match(place) = found;
         self.code.spend(place);
-        Ok(Verified::new("", How::BreakGlass, false))
+        Verified::new("", How::BreakGlass, false)
     }
 }
+
+/// The code was right.
+#[derive(Debug)]
+#[must_use = "a match that is dropped lets nobody in"]
+pub struct Match(usize);
 
 #[cfg(test)]
 mod tests {
@@ -82,14 +93,15 @@ mod tests {
         let alice = UserName::parse("alice").unwrap();
         let (mut glass, code) = BreakGlass::new(alice, hour, &mut Counting(5)).unwrap();
         let right = || Typed::parse(&code.reveal());
-        assert_eq!(glass.judge("bob", &right(), start).map(drop), Err(Reason::NotEnrolled));
-        assert_eq!(glass.judge("alice", &Typed::parse("123456"), start).map(drop), Err(Reason::Wrong));
-        assert_eq!(glass.judge("alice", &right(), hour).map(drop), Err(Reason::Expired));
+        assert_eq!(glass.examine("bob", &right(), start).map(drop), Err(Reason::NotEnrolled));
+        assert_eq!(glass.examine("alice", &Typed::parse("123456"), start).map(drop), Err(Reason::Wrong));
+        assert_eq!(glass.examine("alice", &right(), hour).map(drop), Err(Reason::Expired));
         assert!(!glass.is_used());
-        let proof = glass.judge("alice", &right(), hour.saturating_sub(Duration::from_secs(1))).unwrap();
+        let found = glass.examine("alice", &right(), hour.saturating_sub(Duration::from_secs(1))).unwrap();
+        let proof = glass.spend(found);
         assert_eq!(proof.how(), How::BreakGlass);
         assert!(glass.is_used());
-        assert_eq!(glass.judge("alice", &right(), start).map(drop), Err(Reason::Wrong));
+        assert_eq!(glass.examine("alice", &right(), start).map(drop), Err(Reason::Wrong));
     }
 
     #[test]

@@ -139,6 +139,7 @@ impl Finished {
             return Err(Reason::Raced);
         }
         account.active = Some(Factor::clone(&self.factor));
+        account.ticket = None;
         let class = account.guard.class(origin, now);
         account.guard.succeed(&class, origin, now);
         let verified = Verified::new(&self.factor.id, How::Totp { offset: self.offset }, true);

@@ -46,7 +46,7 @@ fn code_of(account: &Account, now: Time) -> String {
 }
 
 fn attempt(account: &mut Account, origin: Origin, code: &str, now: Time) -> Outcome {
-    judge(account, &Attempt { origin, input: Typed::parse(code) }, now, &RULES).outcome
+    judge(account, &Attempt::plain(origin, Typed::parse(code)), now, &RULES).outcome
 }
 
 fn granted(outcome: &Outcome) -> bool {

@@ -45,6 +45,9 @@ impl Policy {
 fn contradictions(rule: &Rule) -> Vec<&'static str> {
     let own_only = rule.peers.as_ref().is_some_and(|peers| peers.iter().all(|p| *p == PeerMatch::Own));
     let mut found = Vec::new();
+    if rule.services.iter().flatten().any(|service| service.chars().any(char::is_uppercase)) {
+        found.push("libpam says the names of services in small letters");
+    }
     if own_only && (rule.networks.is_some() || rule.ssh_methods.is_some() || rule.services.is_some()) {
         found.push(
             "what a user's own process (peer self) says of service, network and SSH methods is dropped",
@@ -63,9 +66,8 @@ fn idle_keys(rule: &Rule) -> Vec<&'static str> {
     if own_only && (lets_pass || rule.remember.is_some()) {
         found.push("a user's own process (peer self) is always asked: never exempt, enrolled, monitored or remembered");
     }
-    if rule.remember.is_some()
-        && (matches!(rule.action, Action::Exempt | Action::Deny) || rule.mode == Mode::Off)
-    {
+    let never_asks = matches!(rule.mode, Mode::Off | Mode::Monitor) && rule.enforce_from.is_none();
+    if rule.remember.is_some() && (matches!(rule.action, Action::Exempt | Action::Deny) || never_asks) {
         found.push("remember needs a rule that asks for codes");
     }
     if rule.local && !lets_pass && rule.remember.is_none() {

@@ -115,7 +115,7 @@ impl Policy {
         let remember = rule.remember.filter(|_| proof.is_some());
         Decision {
             rule: found,
-            ruling: ruling(rule, proof, rule.mode_at(now, not_before)),
+            ruling: ruling(rule, proof, rule.mode_at(now, not_before), facts.peer == Peer::Root),
             action: rule.action,
             subject: subject(rule, facts),
             remember,
@@ -123,7 +123,7 @@ impl Policy {
     }
 }
 
-fn ruling(rule: &Rule, proof: Option<FirstFactor>, mode: Mode) -> Ruling {
+fn ruling(rule: &Rule, proof: Option<FirstFactor>, mode: Mode, by_root: bool) -> Ruling {
     match (rule.action, mode, proof) {
         (Action::Require, Mode::Enforce, _) => Ruling::Ask { unproven: false },
         (Action::Deny, Mode::Enforce, _) => Ruling::Deny,
@@ -132,6 +132,8 @@ fn ruling(rule: &Rule, proof: Option<FirstFactor>, mode: Mode) -> Ruling {
         (Action::Exempt, mode, Some(proof)) => {
             Ruling::Pass(Pass { proof, mode: if mode == Mode::Off { mode } else { Mode::Enforce } })
         }
+        // A factor is made on root's word alone: a service account of the allow-list could make anybody's.
+        (Action::Enroll, Mode::Enforce, Some(_)) if !by_root => Ruling::Ask { unproven: true },
         (Action::Enroll, Mode::Enforce, Some(proof)) => Ruling::Enroll(proof),
         (_, Mode::MonitorAsk, Some(proof)) => Ruling::AskAndPass(Pass { proof, mode }),
         (_, mode, Some(proof)) => Ruling::Pass(Pass { proof, mode }),

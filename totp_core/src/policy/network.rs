@@ -67,8 +67,12 @@ impl FromStr for Network {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
-        let address: IpAddr = address.parse().map_err(|_| NotANetwork::Shape)?;
-        let address = address.to_canonical();
+        let written: IpAddr = address.parse().map_err(|_| NotANetwork::Shape)?;
+        let address = written.to_canonical();
+        // How many bits of an IPv4 address in IPv6 clothes are meant cannot be told.
+        if address != written && bits.is_some() {
+            return Err(NotANetwork::Shape);
+        }
         let bits = match bits {
             None => width(address),
             Some(bits) if bits.bytes().all(|b| b.is_ascii_digit()) => {

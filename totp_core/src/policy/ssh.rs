@@ -24,7 +24,11 @@ impl SshAuth {
         let method = words.next().unwrap_or_default();
         let method = method.split('/').next().unwrap_or_default().to_owned();
         let key_type = words.next().filter(|word| !word.is_empty()).map(str::to_owned);
-        let blob = words.next().and_then(|text| BASE64.decode(text.as_bytes()).ok());
+        // Behind hostbased stands the key of the client's host, which everybody there shares.
+        let blob = words
+            .next()
+            .filter(|_| method == "publickey")
+            .and_then(|text| BASE64.decode(text.as_bytes()).ok());
         let fingerprint = blob
             .filter(|blob| !blob.is_empty())
             .map(|blob| format!("SHA256:{}", BASE64_NOPAD.encode(&sha2::Sha256::digest(&blob))));

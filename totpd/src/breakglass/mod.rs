@@ -28,7 +28,7 @@ use totp_core::UserName;
 use totp_core::breakglass::BreakGlass;
 use zeroize::Zeroizing;
 
-/// Conversations at once. Somebody who floods the socket delays the one login; the code stays safe.
+/// Conversations of root's programs at once; nobody else has any.
 const MOST_CONVERSATIONS: usize = 256;
 
 /// How it ended.
@@ -84,7 +84,9 @@ impl Responder {
         let marks = config.breakglass_marks.clone();
         let started = event(glass.user().as_str(), "started", From::default());
         record(&marks, &started).map_err(|e| BreakGlassError::Mark(marks.display().to_string(), e))?;
-        let (listener, taken) = Taken::take(&config.login_socket).map_err(BreakGlassError::Socket)?;
+        // Beside the marks, where only root writes.
+        let lock = marks.with_extension("lock");
+        let (listener, taken) = Taken::take(&config.login_socket, &lock).map_err(BreakGlassError::Socket)?;
         let prompt = config.prompt.clone();
         Ok((Self { glass, taken, listener, marks, prompt, start: Instant::now() }, code.reveal()))
     }
@@ -116,7 +118,9 @@ impl Responder {
         let end = loop {
             tokio::select! {
                 accepted = listener.accept() => {
-                    if let Ok((stream, _)) = accepted && conversations.len() < MOST_CONVERSATIONS {
+                    if let Some(stream) = accepted.ok().and_then(|(stream, _)| talk::of_root(stream))
+                        && conversations.len() < MOST_CONVERSATIONS
+                    {
                         conversations.spawn_local(talk::converse(Rc::clone(&glass), stream));
                     }
                 }

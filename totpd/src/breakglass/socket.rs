@@ -1,9 +1,13 @@
 //! Taking the login socket and giving it back, each by one rename: whoever listens on it goes on listening and
-//! is found again. A responder that was killed leaves its lock free, and the daemon gives the socket back.
+//! is found again. Of two sockets the one that answers is put in the path, so that what a killed responder left
+//! behind never takes the place of a living daemon.
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::sys::stat::{Mode, umask};
 use std::fs::{File, OpenOptions};
+use std::io::{Error, ErrorKind};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -17,71 +21,94 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// Listens in the place of whoever did.
-    pub(super) fn take(path: &Path) -> Result<(UnixListener, Self), String> {
-        let failed = |what: &str, error: std::io::Error| format!("{}: {what}: {error}", path.display());
+    /// Listens in the place of whoever did. `lock` is a file in a folder that only root writes: in the socket's
+    /// folder the daemon's user could put what he likes in its place.
+    pub(super) fn take(path: &Path, lock: &Path) -> Result<(UnixListener, Self), String> {
+        let failed = |what: &str, error: Error| format!("{}: {what}: {error}", path.display());
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
+        let lock = options.open(lock).map_err(|e| failed("its lock cannot be made", e))?;
+        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
+            .map_err(|_| format!("{}: break-glass is open already", path.display()))?;
         if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
             let old = umask(Mode::from_bits_truncate(0o022));
             let made = std::fs::create_dir_all(folder);
             umask(old);
             made.map_err(|e| failed("its folder cannot be made", e))?;
         }
-        let mut options = OpenOptions::new();
-        let lock = options.create(true).truncate(false).write(true).mode(0o644).open(beside(path, "lock"));
-        let lock = lock.map_err(|e| failed("its lock cannot be made", e))?;
-        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
-            .map_err(|_| format!("{}: break-glass is open already", path.display()))?;
-        put_back(path);
+        give_back_left_over(path);
         let (saved, new) = (beside(path, "saved"), beside(path, "new"));
-        match std::fs::hard_link(path, &saved) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(failed("it cannot be put aside", error));
-            }
-            // Where there was none, none is given back.
-            _ => {}
+        for old in [&saved, &new] {
+            remove(old).map_err(|e| failed("an old socket beside it cannot be removed", e))?;
         }
-        let _ = std::fs::remove_file(&new);
         // 0666 from its first moment: modules of unprivileged programs are answered too, with a refusal.
         let old = umask(Mode::from_bits_truncate(0o111));
         let bound = UnixListener::bind(&new);
         umask(old);
         let listener = bound.map_err(|e| failed("cannot be bound", e))?;
-        let taken = Self { path: path.to_owned(), ours: identity(&new), _lock: lock };
-        std::fs::rename(&new, path).map_err(|e| failed("cannot be taken", e))?;
-        Ok((listener, taken))
+        let placed = put_aside(path, &saved).and_then(|()| std::fs::rename(&new, path));
+        if let Err(error) = placed {
+            let _ = (remove(&new), remove(&saved));
+            return Err(failed("cannot be taken", error));
+        }
+        let ours = identity(path);
+        Ok((listener, Self { path: path.to_owned(), ours, _lock: lock }))
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        // Unless somebody has put his own there.
-        if self.ours.is_some() && identity(&self.path) == self.ours {
-            let _ = std::fs::remove_file(beside(&self.path, "new"));
-            if !put_back(&self.path) {
-                let _ = std::fs::remove_file(&self.path);
-            }
-        } else {
-            let _ = std::fs::remove_file(beside(&self.path, "saved"));
-        }
+        let saved = beside(&self.path, "saved");
+        // Unless somebody has put his own there meanwhile.
+        let still_ours = self.ours.is_some() && identity(&self.path) == self.ours;
+        let _ = match (still_ours, identity(&saved)) {
+            (true, Some(_)) => std::fs::rename(&saved, &self.path),
+            (true, None) => remove(&self.path),
+            (false, _) => remove(&saved),
+        };
     }
 }
 
-/// Gives the socket back that a responder left behind when it was killed. Does nothing while one lives.
-pub fn give_back_left_over(path: &Path) {
-    if !beside(path, "saved").exists() {
-        return;
+/// Gives the socket back that a responder left behind when it was killed: when nobody answers in its place, and
+/// somebody does on what was put aside. Says whether it did.
+pub fn give_back_left_over(path: &Path) -> bool {
+    let saved = beside(path, "saved");
+    if identity(&saved).is_none() || is_answered(path) {
+        return false;
     }
-    let Ok(lock) = File::open(beside(path, "lock")) else { return };
-    if let Ok(_lock) = Flock::lock(lock, FlockArg::LockSharedNonblock)
-        && put_back(path)
-    {
-        tracing::warn!("break-glass was killed; {} is given back", path.display());
+    if is_answered(&saved) {
+        return std::fs::rename(&saved, path).is_ok();
+    }
+    let _ = remove(&saved);
+    false
+}
+
+/// A second name for the socket that is there. Where there is none, none is given back.
+fn put_aside(path: &Path, saved: &Path) -> std::io::Result<()> {
+    match std::fs::hard_link(path, saved) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
-/// Puts what was saved back; says whether there was anything.
-fn put_back(path: &Path) -> bool {
-    std::fs::rename(beside(path, "saved"), path).is_ok()
+fn remove(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether somebody listens there. Never waits: a full backlog is somebody.
+fn is_answered(path: &Path) -> bool {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let (Ok(socket), Ok(address)) =
+        (socket(AddressFamily::Unix, SockType::Stream, flags, None), UnixAddr::new(path))
+    else {
+        return true;
+    };
+    let absent = [nix::errno::Errno::ECONNREFUSED, nix::errno::Errno::ENOENT];
+    !connect(socket.as_raw_fd(), &address).is_err_and(|errno| absent.contains(&errno))
 }
 
 /// `login.sock.breakglass-…`
@@ -101,92 +128,122 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
+    struct Scratch {
+        folder: tempfile::TempDir,
+    }
+
+    impl Scratch {
+        fn new() -> Self {
+            Self { folder: tempfile::tempdir().unwrap() }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.folder.path().join("login.sock")
+        }
+
+        fn lock(&self) -> PathBuf {
+            self.folder.path().join("lock")
+        }
+
+        fn take(&self) -> Result<(UnixListener, Taken), String> {
+            Taken::take(&self.path(), &self.lock())
+        }
+    }
+
     /// Who answers at the path: the byte that the listener sends.
     fn answers(path: &Path, listener: &UnixListener) -> bool {
         listener.set_nonblocking(true).unwrap();
+        // What looked whether anybody answers has hung up, and waits in the queue.
+        while listener.accept().is_ok() {}
         let Ok(mut client) = UnixStream::connect(path) else { return false };
         let Ok((mut server, _)) = listener.accept() else { return false };
         server.write_all(b"x").unwrap();
         client.read_exact(&mut [0]).is_ok()
     }
 
+    /// As if the responder had been killed: neither its destructor ran, nor does anybody hold its lock.
+    fn kill(responder: UnixListener, taken: Taken) {
+        let Taken { _lock: lock, .. } = &taken;
+        let lock = Flock::lock(lock.try_clone().unwrap(), FlockArg::LockExclusiveNonblock).unwrap();
+        Flock::unlock(lock).unwrap();
+        std::mem::forget(taken);
+        drop(responder);
+    }
+
     #[test]
     fn whoever_listened_is_found_again_afterwards() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("login.sock");
-        let daemon = UnixListener::bind(&path).unwrap();
-        let (responder, taken) = Taken::take(&path).unwrap();
-        assert!(answers(&path, &responder) && !answers(&path, &daemon));
-        assert!(Taken::take(&path).unwrap_err().contains("open already"));
+        let scratch = Scratch::new();
+        let daemon = UnixListener::bind(scratch.path()).unwrap();
+        let (responder, taken) = scratch.take().unwrap();
+        assert!(answers(&scratch.path(), &responder) && !answers(&scratch.path(), &daemon));
+        assert!(scratch.take().unwrap_err().contains("open already"));
         drop((responder, taken));
-        assert!(answers(&path, &daemon));
-        assert!(!beside(&path, "saved").exists() && !beside(&path, "new").exists());
+        assert!(answers(&scratch.path(), &daemon));
+        assert_eq!(std::fs::read_dir(scratch.folder.path()).unwrap().count(), 2, "the socket and the lock");
     }
 
     #[test]
     fn where_nobody_listened_nothing_is_left() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("run/login.sock");
-        let (responder, taken) = Taken::take(&path).unwrap();
-        assert!(answers(&path, &responder));
+        let scratch = Scratch::new();
+        let (responder, taken) = scratch.take().unwrap();
+        assert!(answers(&scratch.path(), &responder));
         drop(taken);
-        assert!(!path.exists());
+        assert!(!scratch.path().exists());
     }
 
     #[test]
     fn what_a_killed_responder_left_is_given_back_and_a_living_one_keeps_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("login.sock");
-        let daemon = UnixListener::bind(&path).unwrap();
-        let (responder, taken) = Taken::take(&path).unwrap();
-        give_back_left_over(&path);
-        assert!(answers(&path, &responder));
-        // Killed: neither its destructor ran, nor does anybody hold its lock.
-        let Taken { _lock: lock, .. } = &taken;
-        Flock::unlock(Flock::lock(lock.try_clone().unwrap(), FlockArg::LockExclusiveNonblock).unwrap())
-            .unwrap();
-        std::mem::forget(taken);
-        drop(responder);
-        give_back_left_over(&path);
-        assert!(answers(&path, &daemon));
+        let scratch = Scratch::new();
+        let daemon = UnixListener::bind(scratch.path()).unwrap();
+        let (responder, taken) = scratch.take().unwrap();
+        assert!(!give_back_left_over(&scratch.path()));
+        assert!(answers(&scratch.path(), &responder));
+        kill(responder, taken);
+        assert!(give_back_left_over(&scratch.path()));
+        assert!(answers(&scratch.path(), &daemon));
+    }
+
+    #[test]
+    fn what_was_left_never_takes_the_place_of_a_daemon_that_lives() {
+        let scratch = Scratch::new();
+        let daemon = UnixListener::bind(scratch.path()).unwrap();
+        let (responder, taken) = scratch.take().unwrap();
+        kill(responder, taken);
+        drop(daemon);
+        assert!(!give_back_left_over(&scratch.path()), "nobody is there to be given anything");
+        std::fs::remove_file(scratch.path()).unwrap();
+        let fresh = UnixListener::bind(scratch.path()).unwrap();
+        assert!(!give_back_left_over(&scratch.path()));
+        let (responder, taken) = scratch.take().unwrap();
+        drop((responder, taken));
+        assert!(answers(&scratch.path(), &fresh));
     }
 
     #[test]
     fn a_take_that_failed_does_not_stop_the_next_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("login.sock");
-        let daemon = UnixListener::bind(&path).unwrap();
-        // As when /run is full: the new socket cannot be bound.
-        std::fs::create_dir(beside(&path, "new")).unwrap();
-        assert!(Taken::take(&path).is_err());
-        std::fs::remove_dir(beside(&path, "new")).unwrap();
-        give_back_left_over(&path);
-        let (responder, taken) = Taken::take(&path).unwrap();
-        assert!(answers(&path, &responder));
-        drop(taken);
-        assert!(answers(&path, &daemon));
+        let scratch = Scratch::new();
+        let daemon = UnixListener::bind(scratch.path()).unwrap();
+        // As when the file system is full: the new socket cannot be bound.
+        let new = beside(&scratch.path(), "new");
+        std::fs::create_dir(&new).unwrap();
+        assert!(scratch.take().is_err());
+        assert!(answers(&scratch.path(), &daemon));
+        std::fs::remove_dir(&new).unwrap();
+        let (responder, taken) = scratch.take().unwrap();
+        assert!(answers(&scratch.path(), &responder));
+        drop((responder, taken));
+        assert!(answers(&scratch.path(), &daemon));
     }
 
     #[test]
-    fn roots_lock_is_made_through_no_link_of_the_folders_owner() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("login.sock");
-        let nologin = folder.path().join("etc-nologin");
-        std::os::unix::fs::symlink(&nologin, beside(&path, "lock")).unwrap();
-        let _ = Taken::take(&path);
-        assert!(!nologin.exists(), "root made a file where the daemon's user wanted one");
-    }
-
-    #[test]
-    fn a_pipe_in_the_locks_place_stops_no_break_glass() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("login.sock");
-        nix::unistd::mkfifo(&beside(&path, "lock"), Mode::from_bits_truncate(0o644)).unwrap();
-        let (done, ended) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let _ = Taken::take(&path);
-            let _ = done.send(());
-        });
-        assert!(ended.recv_timeout(std::time::Duration::from_secs(2)).is_ok(), "it hangs");
+    fn the_lock_is_made_through_no_link_and_no_pipe_stops_it() {
+        let scratch = Scratch::new();
+        let elsewhere = scratch.folder.path().join("nologin");
+        std::os::unix::fs::symlink(&elsewhere, scratch.lock()).unwrap();
+        assert!(scratch.take().is_err());
+        assert!(!elsewhere.exists(), "a file was made where a link led");
+        std::fs::remove_file(scratch.lock()).unwrap();
+        nix::unistd::mkfifo(&scratch.lock(), Mode::from_bits_truncate(0o644)).unwrap();
+        assert!(scratch.take().is_err());
     }
 }

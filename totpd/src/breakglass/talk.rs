@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 /// What the conversations share.
 #[derive(Debug)]
 pub(super) struct Glass {
-    glass: RefCell<BreakGlass>,
+    responder: RefCell<BreakGlass>,
     marks: PathBuf,
     prompt: String,
     start: Instant,
@@ -38,7 +38,7 @@ struct Over;
 
 impl Glass {
     pub(super) fn new(glass: BreakGlass, marks: PathBuf, prompt: String, start: Instant) -> Self {
-        Self { glass: RefCell::new(glass), marks, prompt, start, next: Cell::new(0), used: Notify::new() }
+        Self { responder: RefCell::new(glass), marks, prompt, start, next: Cell::new(0), used: Notify::new() }
     }
 
     /// Ends when the user is in.
@@ -46,49 +46,54 @@ impl Glass {
         self.used.notified().await;
     }
 
-    /// Judges an answer: recorded before it is given.
-    fn judge(&self, id: &str, attempt: &Attempt, from: From, answer: &Answer) -> Step {
+    /// Judges an answer: recorded before it is given, and spent only when it is recorded. Says whether it lets in.
+    fn judge(&self, id: &str, attempt: &Attempt, from: From, answer: &Answer) -> (Step, bool) {
         let input = match (&answer.text, answer.unusable) {
             (Some(text), None) => Typed::parse(text.reveal()),
             (_, Some(Unfit::Shape)) => Err(Unusable::Shape),
             (_, Some(Unfit::HostJunk)) => Err(Unusable::HostJunk),
             (None, None) | (_, Some(Unfit::Empty)) => Err(Unusable::Empty),
         };
-        let judged = self.glass.borrow_mut().judge(&attempt.user, &input, self.start.elapsed());
+        let mut glass = self.responder.borrow_mut();
         let mut event = event(&attempt.user, "granted", from);
         event.id = Some(id.to_owned());
-        match judged {
-            Ok(verified) => match record(&self.marks, &event) {
-                Ok(durable) => reply::granted(id, verified, durable, &[]),
-                // Nobody gets in unrecorded.
-                Err(_) => reply::denied(id),
+        let reason = match glass.examine(&attempt.user, &input, self.start.elapsed()) {
+            Ok(found) => match record(&self.marks, &event) {
+                Ok(durable) => return (reply::granted(id, glass.spend(found), durable, &[]), true),
+                // Nobody gets in unrecorded; the code is still good.
+                Err(_) => "not-recorded",
             },
-            Err(reason) => {
-                event.outcome = "refused";
-                event.reason = Some(reason.word());
-                shout(Severity::LOG_NOTICE, &event);
-                reply::denied(id)
-            }
-        }
+            Err(reason) => reason.word(),
+        };
+        event.outcome = "refused";
+        event.reason = Some(reason);
+        shout(Severity::LOG_NOTICE, &event);
+        (reply::denied(id), false)
     }
+}
+
+/// The connection, if it is one of root's programs. Nobody else takes a place.
+pub(super) fn of_root(stream: UnixStream) -> Option<UnixStream> {
+    if stream.peer_cred().is_ok_and(|peer| peer.uid() == 0) {
+        return Some(stream);
+    }
+    let _ = stream.try_write(&error(service::PERMISSION_DENIED));
+    None
 }
 
 /// Answers one peer.
 pub(super) async fn converse(glass: Rc<Glass>, mut stream: UnixStream) {
     // Whatever ends it, the peer sees a closed connection.
-    let _ = attempt(&glass, &mut stream).await;
-    if glass.glass.borrow().is_used() {
+    if let Ok(true) = attempt(&glass, &mut stream).await {
         glass.used.notify_one();
     }
 }
 
-async fn attempt(glass: &Glass, stream: &mut UnixStream) -> Result<(), Over> {
+/// One attempt; whether somebody was let in.
+async fn attempt(glass: &Glass, stream: &mut UnixStream) -> Result<bool, Over> {
     let peer = stream.peer_cred().map_err(|_| Over)?;
     let mut framer = Framer::default();
     let begin: Begin = call(stream, &mut framer, MESSAGE_TIME).await?;
-    if peer.uid() != 0 {
-        return write(stream, &error(service::PERMISSION_DENIED)).await;
-    }
     let attempt = begin.attempt;
     let kept = |text: &Option<String>| text.as_deref().filter(|t| !t.is_empty()).map(field);
     let from = From {
@@ -107,8 +112,10 @@ async fn attempt(glass: &Glass, stream: &mut UnixStream) -> Result<(), Over> {
     let step = reply::ask(&id, &glass.prompt, 6, attempt.combined == Some(true), false);
     write(stream, &done(step)).await?;
     let answer: Answer = call(stream, &mut framer, PATIENCE).await?;
-    let step = glass.judge(&id, &attempt, from, &answer);
-    write(stream, &done(step)).await
+    let (step, granted) = glass.judge(&id, &attempt, from, &answer);
+    let written = write(stream, &done(step)).await;
+    // Once it is spent there is nothing left to wait for, whether or not the reply arrived.
+    if granted { Ok(true) } else { written.map(|()| false) }
 }
 
 /// The next call, if it is this method.

@@ -111,7 +111,11 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Find mistakes in it, and rules that never decide or change nothing
-    Check,
+    Check {
+        /// Fail for such rules, too
+        #[arg(long)]
+        strict: bool,
+    },
 }
 
 /// An enrollment to make.

@@ -20,9 +20,9 @@ pub(super) fn breakglass(context: &Context, user: &str, lasts: Duration) -> Resu
         return Err(failed(Exit::Usage, "--for takes 1m to 24h"));
     }
     let name = UserName::parse(user).map_err(|error| failed(Exit::Usage, error))?;
-    // A directory may be what is broken: a name it does not know is still served.
-    if matches!(nix::unistd::User::from_name(user), Ok(None)) {
-        super::out::warn(&format!("this host does not know {user} at the moment"));
+    // A directory may be what hangs: it is not asked.
+    if !crate::users::is_local(user) {
+        super::out::warn(&format!("{user} is not in /etc/passwd; mind the spelling"));
     }
     let config = context.config()?;
     let (responder, code) =

@@ -6,8 +6,9 @@ use crate::config::Config;
 use serde_json::json;
 use totp_core::policy::{PeerMatch, Rule};
 
-/// `totpd config check`
-pub(super) fn check(context: &Context) -> Result<(), Failed> {
+/// `totpd config check [--strict]`. A file that can be used is no failure: the unit's reload checks it first, and
+/// must not be kept from a change by a remark.
+pub(super) fn check(context: &Context, strict: bool) -> Result<(), Failed> {
     let path = context.config_path.display().to_string();
     let config = Config::load(&context.config_path).map_err(|error| failed(Exit::Refused, error))?;
     let mut findings = config.findings();
@@ -22,7 +23,13 @@ pub(super) fn check(context: &Context) -> Result<(), Failed> {
     for finding in &findings {
         context.out.line(format!("{path}: {finding}"))?;
     }
-    Err(failed(Exit::Refused, "the configuration can be used, and says something else than it seems to"))
+    if strict {
+        return Err(failed(
+            Exit::Refused,
+            "the configuration can be used, and says something else than it seems to",
+        ));
+    }
+    Ok(())
 }
 
 /// Users, groups and peers that there are not: a rule about them alone never matches.

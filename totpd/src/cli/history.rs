@@ -8,6 +8,7 @@ use crate::clock;
 use crate::config::Config;
 use serde_json::{Value, json};
 use std::time::Duration;
+use totp_wire::text::plain;
 use totp_wire::{admin, own};
 
 /// The start of a stretch of time that ends now, in Unix seconds.
@@ -80,7 +81,8 @@ impl<'a> Pages<'a> {
 
 /// An event as a line: when, who, what came of it and why, from where.
 fn sentence(event: &Value) -> String {
-    let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();
+    // Whoever can write the store without its key must not move an administrator's terminal.
+    let text = |key: &str| plain(event.get(key).and_then(Value::as_str).unwrap_or_default(), 256);
     let mut line = format!("{}  {:<12} {} {}", text("time"), text("user"), text("event"), text("outcome"));
     for (key, before, after) in [
         ("reason", ": ", ""),

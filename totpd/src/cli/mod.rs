@@ -81,7 +81,7 @@ fn run(context: &Context, command: Command) -> Result<(), Failed> {
         Command::Report { since } => report::report(context, since),
         Command::Explain(explain) => explain::explain(context, explain),
         Command::Breakglass { user, lasts } => breakglass::breakglass(context, &user, lasts),
-        Command::Config { command: ConfigCommand::Check } => config::check(context),
+        Command::Config { command: ConfigCommand::Check { strict } } => config::check(context, strict),
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
+use totp_wire::text::plain;
 
 /// After this long a person sees how far it is.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -29,7 +30,9 @@ pub(super) fn report(context: &Context, since: Duration) -> Result<(), Failed> {
     let mut shown = false;
     while let Some(page) = pages.next(usize::MAX)? {
         seen += page.len();
-        page.iter().for_each(|event| add(&mut rows, event));
+        for event in &page {
+            add(&mut rows, event);
+        }
         if start.elapsed() > PATIENCE && std::io::stderr().is_terminal() && !context.out.quiet {
             write!(std::io::stderr(), "\r{seen} events read")?;
             shown = true;
@@ -64,7 +67,10 @@ pub(super) fn report(context: &Context, since: Duration) -> Result<(), Failed> {
 }
 
 fn add(rows: &mut BTreeMap<(String, String), Row>, event: &Value) {
-    let text = |key: &str| event.get(key).and_then(Value::as_str);
+    // Cleaned, since whoever can write the store without its key must not move an administrator's terminal.
+    let fields = ["event", "user", "service", "would", "would_reason", "outcome", "reason", "method"]
+        .map(|key| (key, event.get(key).and_then(Value::as_str).map(|text| plain(text, 256))));
+    let text = |key: &str| fields.iter().find(|(k, _)| *k == key).and_then(|(_, text)| text.as_deref());
     if text("event") != Some("login") {
         return;
     }

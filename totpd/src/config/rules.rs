@@ -155,13 +155,12 @@ fn parsed<T: FromStr<Err: std::fmt::Display>>(
 /// Until a date somebody who is not enforced is watched, unless the rule says otherwise.
 fn mode(mode: Option<RawMode>, enforce_from: Option<Time>) -> Result<Mode, String> {
     match (mode, enforce_from) {
-        (None, None) => Ok(Mode::Enforce),
+        (None | Some(RawMode::Enforce), None) => Ok(Mode::Enforce),
         (None, Some(_)) | (Some(RawMode::Monitor), _) => Ok(Mode::Monitor),
         (Some(RawMode::Enforce), Some(_)) => Err(
             "mode = \"enforce\" leaves nothing to enforce_from; leave the mode out, or say monitor or off"
                 .into(),
         ),
-        (Some(RawMode::Enforce), None) => Ok(Mode::Enforce),
         (Some(RawMode::MonitorAsk), _) => Ok(Mode::MonitorAsk),
         (Some(RawMode::Off), _) => Ok(Mode::Off),
     }

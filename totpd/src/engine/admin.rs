@@ -1,6 +1,6 @@
 //! What administrators do, each in one transaction with its event.
 
-use super::change::{AdminError, no_randomness};
+use super::change::{AdminError, no_randomness, patience};
 use super::{Engine, Failure, MOST_RACES};
 use crate::audit::{Event, From};
 use crate::clock;
@@ -40,7 +40,7 @@ impl Engine {
         from: From,
     ) -> Result<Enrolled, AdminError> {
         let uid = self.uid(user).await?.ok_or(AdminError::NoSuchUser)?;
-        self.change(user, true, |slot, now| {
+        self.change(user, true, &patience(), |slot, now| {
             let (enrolled, totp_id) = stage(account_of(slot, user, uid, now)?, &new, &issuer, now)?;
             let mut event = Event::new("enroll", user.as_str(), now, from.clone());
             event.totp_id = Some(totp_id);
@@ -62,7 +62,7 @@ impl Engine {
         let uid = self.uid(user).await?.ok_or(AdminError::NoSuchUser)?;
         let text = RecoveryCode::generate(&mut Kernel).map_err(no_randomness)?.reveal();
         let expires = self
-            .change(user, true, |slot, now| {
+            .change(user, true, &patience(), |slot, now| {
                 let account = account_of(slot, user, uid, now)?;
                 let expires = now.plus(lifetime);
                 account.ticket =
@@ -78,7 +78,7 @@ impl Engine {
     /// # Errors
     /// [`AdminError`]; nothing was changed then.
     pub async fn recovery_codes(&self, user: &UserName, from: From) -> Result<Vec<RecoveryCode>, AdminError> {
-        self.change(user, true, |slot, now| {
+        self.change(user, true, &patience(), |slot, now| {
             let account = slot.as_mut().ok_or(AdminError::NotEnrolled)?;
             Ok((renew(account)?, Event::new("recovery-codes", user.as_str(), now, from.clone())))
         })
@@ -90,7 +90,7 @@ impl Engine {
     /// # Errors
     /// [`AdminError`]; nothing was changed then.
     pub async fn forget(&self, user: &UserName, uid: Option<u32>, from: From) -> Result<usize, AdminError> {
-        self.change(user, false, |slot, now| {
+        self.change(user, false, &patience(), |slot, now| {
             let account = slot.as_mut().filter(|a| uid.is_none_or(|uid| a.uid == uid));
             let forgotten = account.ok_or(AdminError::NotEnrolled)?.forget();
             Ok((forgotten, Event::new("forget", user.as_str(), now, from.clone())))
@@ -122,7 +122,7 @@ impl Engine {
             let mut event = Event::new("revoke", user.as_str(), now, from.clone());
             event.totp_id = totp_id;
             let write = Write::Update(Box::new(account), stored.version);
-            if self.store_admin(write, false, event, now).await?.is_some() {
+            if self.store_admin(write, false, event, now, &patience()).await?.is_some() {
                 return Ok(true);
             }
         }
@@ -134,7 +134,7 @@ impl Engine {
     /// # Errors
     /// [`AdminError`]; nothing was changed then.
     pub async fn unlock(&self, user: &UserName, from: From) -> Result<bool, AdminError> {
-        self.change(user, false, |slot, now| {
+        self.change(user, false, &patience(), |slot, now| {
             let account = slot.as_mut().ok_or(AdminError::NotEnrolled)?;
             let any = account.guard.failures() > 0 || !account.guard.locked(now).is_empty();
             account.guard.unlock();

@@ -10,15 +10,18 @@
 use super::{Engine, Failure, MOST_RACES};
 use crate::audit::{Event, From};
 use crate::clock;
+use crate::config::Config;
 use crate::entropy::Kernel;
 use crate::store::{Change, CommitError, Committed, Ticket, Write};
+use crate::users::Found;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use totp_core::enrolling::Enrolling;
 use totp_core::judge::forecast;
 use totp_core::news::News;
 use totp_core::policy::{Action, Decision, Facts, FirstFactor, Mode, Pass, Place, Ruling};
 use totp_core::remember::{Key, Remember, RememberBy, Session, recall};
-use totp_core::{Origin, Reason, Time, UserName};
+use totp_core::{Origin, Reason, Time};
 
 use super::login::Grant;
 
@@ -58,6 +61,8 @@ pub struct Asking {
     pub(super) remember: Option<(Key, u64)>,
     /// What every event of this attempt has in common.
     event: Event,
+    /// Under which configuration this was decided.
+    config: Arc<Config>,
 }
 
 impl Asking {
@@ -91,16 +96,11 @@ impl Engine {
     /// # Errors
     /// [`Failure`]: nothing was decided.
     pub async fn admit(&self, asker: Asker, ticket: &Arc<Ticket>) -> Result<Admission, Failure> {
-        let policy = &self.config.policy;
-        let in_question = policy.groups_in_question(&asker.facts);
-        let groups = if in_question.is_empty() {
-            in_question
-        } else {
-            self.users.groups_among(&asker.facts.user, &in_question).await?
-        };
-        let now = clock::now();
-        let decision = policy.decide(&asker.facts, &groups, now, self.rules.not_before);
+        let (asker, decision, _, now) = self.rule(asker, None).await?;
         let mut asking = self.asking(asker, &decision, now);
+        if asking.event.target.is_some() {
+            self.as_the_system_calls(&mut asking.asker).await?;
+        }
         match decision.ruling {
             Ruling::Pass(pass) => self.pass(&asking, pass, decision.action, ticket).await,
             Ruling::Deny => {
@@ -123,6 +123,68 @@ impl Engine {
         }
     }
 
+    /// What the policy says of an attempt, at a moment or now, and the groups that it looked at. Without rules
+    /// nothing hangs on the name, and no directory is asked before the question.
+    pub(super) async fn rule(
+        &self,
+        mut asker: Asker,
+        at: Option<Time>,
+    ) -> Result<(Asker, Decision, BTreeSet<String>, Time), Failure> {
+        let policy = &self.config.policy;
+        if !policy.rules.is_empty() {
+            self.as_the_system_calls(&mut asker).await?;
+            asker.facts.user.clone_from(&asker.user);
+        }
+        let mut groups = policy.groups_in_question(&asker.facts);
+        if !groups.is_empty() {
+            groups = self.users.groups_among(&asker.facts.user, &groups).await?;
+        }
+        let now = at.unwrap_or_else(clock::now);
+        let decision = policy.decide(&asker.facts, &groups, now, self.rules.not_before);
+        Ok((asker, decision, groups, now))
+    }
+
+    /// Rules are about users, not about spellings that a directory also takes for them.
+    async fn as_the_system_calls(&self, asker: &mut Asker) -> Result<(), Failure> {
+        if let Some(found) = self.find(&asker.user).await? {
+            asker.user = found.name.to_string();
+        }
+        Ok(())
+    }
+
+    /// What was decided at the beginning holds for as long as the configuration does: an answer that comes after
+    /// a reload is judged by what is in force then.
+    pub(super) async fn decide_anew(&self, asking: &mut Asking) -> Result<Option<FirstFactor>, Failure> {
+        if Arc::ptr_eq(&asking.config, &self.config) {
+            return Ok(None);
+        }
+        let mut asker = asking.asker.clone();
+        asker.user.clone_from(&asker.facts.user);
+        let (_, decision, _, now) = self.rule(asker, None).await?;
+        if decision.subject != asking.asker.user {
+            // Another one's factor is asked for now: that question was never put.
+            asking.denied = true;
+        }
+        asking.event = Event { rule: self.config.rule_word(decision.rule), ..asking.event_at(now) };
+        asking.remember = asking.remember.take().filter(|_| decision.remember.is_some());
+        asking.config = Arc::clone(&self.config);
+        asking.pass = None;
+        match decision.ruling {
+            Ruling::Deny => asking.denied = true,
+            Ruling::AskAndPass(pass) => asking.pass = Some(pass),
+            Ruling::Ask { unproven } => asking.unproven = unproven,
+            Ruling::Enroll(proof) => return Ok(Some(proof)),
+            Ruling::Pass(_) => {}
+        }
+        Ok(None)
+    }
+
+    /// Whether a factor is still to be made inside this login.
+    pub(super) async fn still_enrolls(&self, asking: &mut Asking) -> Result<bool, Failure> {
+        let unchanged = Arc::ptr_eq(&asking.config, &self.config);
+        Ok(unchanged || self.decide_anew(asking).await?.is_some())
+    }
+
     pub(super) fn asking(&self, mut asker: Asker, decision: &Decision, now: Time) -> Asking {
         let target = (decision.subject != asker.user).then(|| asker.user.clone());
         if target.is_some() {
@@ -134,14 +196,8 @@ impl Engine {
         event.target = target.as_deref().map(crate::audit::field);
         event.id = Some(asker.id.clone());
         event.rule = self.config.rule_word(decision.rule);
-        Asking { asker, unproven: false, denied: false, pass: None, remember: None, event }
-    }
-
-    async fn uid_of(&self, user: &str) -> Result<Option<u32>, Failure> {
-        match UserName::parse(user) {
-            Ok(name) => Ok(self.users.uid(&name).await?),
-            Err(_) => Ok(None),
-        }
+        let config = Arc::clone(&self.config);
+        Asking { asker, unproven: false, denied: false, pass: None, remember: None, event, config }
     }
 
     /// Lets pass; under `monitor` with a word on what enforcement would have done.
@@ -176,11 +232,10 @@ impl Engine {
             return Ok(("refused", Some(Reason::Denied.word())));
         }
         let asker = &asking.asker;
-        let Some(uid) = self.uid_of(&asker.user).await? else { return Ok(("refused", Some("unknown-user"))) };
-        let stored = match UserName::parse(&asker.user) {
-            Ok(name) => self.load(&name).await?,
-            Err(_) => None,
+        let Some(Found { name, uid }) = self.find(&asker.user).await? else {
+            return Ok(("refused", Some("unknown-user")));
         };
+        let stored = self.load(&name).await?;
         if stored.as_ref().is_some_and(|s| s.damaged) {
             return Ok(("refused", Some("damaged")));
         }
@@ -217,7 +272,7 @@ impl Engine {
 
     /// By what a grant of this attempt is recognised later.
     async fn key(&self, asker: &Asker, rule: &Remember) -> Result<Option<Key>, Failure> {
-        let Some(uid) = self.uid_of(&asker.user).await? else { return Ok(None) };
+        let Some(Found { uid, .. }) = self.find(&asker.user).await? else { return Ok(None) };
         let service = asker.facts.service.as_deref().unwrap_or_default();
         Ok(match rule.by {
             RememberBy::Session => Key::session(&Session {
@@ -246,11 +301,10 @@ impl Engine {
         key: &Key,
         ticket: &Arc<Ticket>,
     ) -> Result<Option<Grant>, Failure> {
-        let Ok(name) = UserName::parse(&asking.asker.user) else { return Ok(None) };
-        let uid = self.users.uid(&name).await?;
+        let Some(Found { name, uid }) = self.find(&asking.asker.user).await? else { return Ok(None) };
         for _ in 0..MOST_RACES {
             let Some(stored) = self.load(&name).await? else { return Ok(None) };
-            if stored.damaged || uid != Some(stored.account.uid) {
+            if stored.damaged || uid != stored.account.uid {
                 return Ok(None);
             }
             // Opened, since only then it is known that nobody without the key wrote it.
@@ -282,6 +336,16 @@ impl Engine {
         Err(Failure::Busy)
     }
 
+    /// Whether the user has a factor, under this name or another one of the same uid.
+    pub(super) async fn has_factor(&self, found: &Found, now: Time) -> Result<bool, Failure> {
+        let mut records = self.store.of_uid(found.uid).await?;
+        records.extend(self.load(&found.name).await?);
+        Ok(records.into_iter().any(|mut stored| {
+            stored.account.settle(now);
+            stored.damaged || stored.account.active.is_some() || stored.account.pending.is_some()
+        }))
+    }
+
     /// A factor for who has none, knows his first one, and can be shown lines. That it was offered is recorded.
     async fn offer(
         &self,
@@ -290,14 +354,12 @@ impl Engine {
         ticket: &Arc<Ticket>,
     ) -> Result<Option<Enrolling>, Failure> {
         let asker = &asking.asker;
-        let (Ok(name), true) = (UserName::parse(&asker.user), asker.converses) else { return Ok(None) };
         let now = clock::now();
-        let stored = self.load(&name).await?;
-        let has_factor = stored.is_some_and(|mut stored| {
-            stored.account.settle(now);
-            stored.damaged || stored.account.active.is_some() || stored.account.pending.is_some()
-        });
-        if has_factor || now < self.rules.not_before || self.users.uid(&name).await?.is_none() {
+        let found = self.find(&asker.user).await?;
+        let Some(found) = found.filter(|_| asker.converses && now >= self.rules.not_before) else {
+            return Ok(None);
+        };
+        if self.has_factor(&found, now).await? {
             return Ok(None);
         }
         let Ok(enrolling) = Enrolling::new(proof, self.config.totp.params, now, &mut Kernel) else {

@@ -51,6 +51,11 @@ impl From<Failure> for AdminError {
     }
 }
 
+/// The ticket of a change that nobody waits for as a login is waited for.
+pub fn patience() -> Arc<Ticket> {
+    Arc::new(Ticket::new(Instant::now() + PATIENCE))
+}
+
 /// What a change answers, and its event.
 pub(super) type Changed<T> = Result<(T, Event), AdminError>;
 
@@ -61,7 +66,14 @@ pub(super) fn no_randomness<E>(_: E) -> AdminError {
 
 impl Engine {
     pub(super) async fn uid(&self, user: &UserName) -> Result<Option<u32>, AdminError> {
-        self.users.uid(user).await.map_err(|stuck| AdminError::Unavailable(stuck.to_string()))
+        let found = self.users.find(user).await.map_err(|stuck| AdminError::Unavailable(stuck.to_string()));
+        Ok(found?.map(|found| found.uid))
+    }
+
+    /// The name that the system calls a user by, or the one that was given when it knows none or does not answer:
+    /// a record can be looked at and revoked all the same.
+    pub async fn name_of(&self, user: UserName) -> UserName {
+        self.users.find(&user).await.ok().flatten().map_or(user, |found| found.name)
     }
 
     /// Loads, changes and commits, and again when somebody else was faster.
@@ -69,6 +81,7 @@ impl Engine {
         &self,
         user: &UserName,
         grows: bool,
+        ticket: &Arc<Ticket>,
         change: impl Fn(&mut Option<Account>, Time) -> Changed<T>,
     ) -> Result<T, AdminError> {
         let _turn = self.turns.of(user.as_str()).await;
@@ -95,7 +108,7 @@ impl Engine {
                 // Nothing came of it but its event.
                 (None, _) => Write::Nothing,
             };
-            if self.store_admin(write, grows, event, now).await?.is_some() {
+            if self.store_admin(write, grows, event, now, ticket).await?.is_some() {
                 return Ok(answer);
             }
         }
@@ -109,12 +122,12 @@ impl Engine {
         grows: bool,
         mut event: Event,
         now: Time,
+        ticket: &Arc<Ticket>,
     ) -> Result<Option<()>, AdminError> {
         if event.outcome.is_empty() {
             event.outcome = "done";
         }
-        let ticket = Arc::new(Ticket::new(Instant::now() + PATIENCE));
-        match self.store.commit(Change { write, grows, event: event.row(now) }, ticket).await {
+        match self.store.commit(Change { write, grows, event: event.row(now) }, Arc::clone(ticket)).await {
             Ok(_) => {
                 event.log();
                 Ok(Some(()))

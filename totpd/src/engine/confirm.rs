@@ -3,6 +3,8 @@
 use super::Engine;
 use super::change::AdminError;
 use crate::audit::{Event, From};
+use crate::store::Ticket;
+use std::sync::Arc;
 use totp_core::window::phone_offset;
 use totp_core::{Attempt, Origin, Outcome, Reason, Typed, UserName, judge};
 
@@ -22,12 +24,13 @@ impl Engine {
         code: &str,
         origin: Origin,
         from: From,
+        ticket: &Arc<Ticket>,
     ) -> Result<Result<(), Option<i64>>, AdminError> {
         let uid = match own_uid {
             Some(uid) => Some(uid),
             None => self.uid(user).await?,
         };
-        self.change(user, false, |slot, now| {
+        self.change(user, false, ticket, |slot, now| {
             let account = slot.as_mut().ok_or(AdminError::NotEnrolled)?;
             if let Some(uid) = uid.filter(|uid| *uid != account.uid) {
                 return Err(AdminError::UidChanged { enrolled: account.uid, now: uid });
@@ -59,6 +62,8 @@ impl Engine {
                         }
                         _ => None,
                     };
+                    // Whoever is not an administrator learns of no code to come.
+                    let offset = offset.filter(|offset| own_uid.is_none() || *offset < 0);
                     Ok((Err(offset), event))
                 }
             }

@@ -9,12 +9,13 @@ use super::{Engine, Failure, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
 use crate::store::{Change, CommitError, Ticket, Write};
+use crate::users::Found;
 use std::sync::Arc;
 use totp_core::enrolling::{Enrolling, Finished, Noted};
 use totp_core::judge::Input;
 use totp_core::news::News;
 use totp_core::otpauth::OtpAuth;
-use totp_core::{Reason, Time, UserName};
+use totp_core::{Reason, Time};
 
 impl Engine {
     /// What the phone is told.
@@ -77,33 +78,35 @@ impl Engine {
     /// [`Failure`]; nothing was changed then.
     pub async fn activate(
         &self,
-        asking: &Asking,
+        asking: &mut Asking,
         finished: &Finished,
         ticket: &Arc<Ticket>,
     ) -> Result<Option<Grant>, Failure> {
+        if !self.still_enrolls(asking).await? {
+            self.refused(asking, Reason::Denied, clock::now(), ticket).await?;
+            return Ok(None);
+        }
+        let asking = &*asking;
         let asker = &asking.asker;
-        let name = UserName::parse(&asker.user).map_err(|_| Failure::Busy)?;
-        let uid = self.users.uid(&name).await?;
-        let _turn = self.turns.of(&asker.user).await;
+        let Some(found) = self.find(&asker.user).await? else {
+            self.refused(asking, Reason::NotEnrolled, clock::now(), ticket).await?;
+            return Ok(None);
+        };
+        let _turn = self.turns.of(found.name.as_str()).await;
         for _ in 0..MOST_RACES {
             let now = clock::now();
-            let Some(uid) = uid else {
-                self.refused(asking, Reason::NotEnrolled, now, ticket).await?;
+            if self.has_factor(&found, now).await? {
+                self.refused(asking, Reason::Raced, now, ticket).await?;
                 return Ok(None);
-            };
+            }
+            let Found { name, uid } = found.clone();
             let stored = self.load(&name).await?;
             let version = stored.as_ref().map(|s| s.version);
-            let opened = match stored {
-                None => None,
-                Some(stored) => match self.open(stored) {
-                    Some((account, _)) => Some(account),
-                    None => {
-                        self.refused(asking, Reason::Raced, now, ticket).await?;
-                        return Ok(None);
-                    }
-                },
-            };
-            let mut slot = opened;
+            let mut slot = stored.and_then(|stored| self.open(stored)).map(|(account, _)| account);
+            if slot.is_none() && version.is_some() {
+                self.refused(asking, Reason::Raced, now, ticket).await?;
+                return Ok(None);
+            }
             let activated = match account_of(&mut slot, &name, uid, now) {
                 Ok(account) => finished.activate(account, &asker.origin, asking.remember.as_ref(), now),
                 Err(AdminError::UidChanged { .. }) => Err(Reason::Raced),

@@ -1,9 +1,8 @@
 //! What the policy would do with an attempt: the same decision as at a login, and nothing recorded.
 
+use super::Engine;
 use super::admit::Asker;
 use super::change::AdminError;
-use super::{Engine, Failure};
-use crate::clock;
 use std::collections::BTreeSet;
 use totp_core::policy::{Action, Mode, Pass, Ruling};
 use totp_core::{Reason, Time};
@@ -15,14 +14,8 @@ impl Engine {
     /// # Errors
     /// [`AdminError`], when a directory or the store does not answer.
     pub async fn explain(&self, asker: Asker, at: Option<Time>) -> Result<ExplainReply, AdminError> {
-        let (policy, now) = (&self.config.policy, at.unwrap_or_else(clock::now));
-        let wanted = policy.groups_in_question(&asker.facts);
-        let groups = if wanted.is_empty() {
-            wanted
-        } else {
-            self.users.groups_among(&asker.facts.user, &wanted).await.map_err(Failure::from)?
-        };
-        let decision = policy.decide(&asker.facts, &groups, now, self.rules.not_before);
+        let policy = &self.config.policy;
+        let (asker, decision, groups, now) = self.rule(asker, at).await?;
         let asking = self.asking(asker, &decision, now);
         let rule = decision.rule.and_then(|place| policy.rules.get(place));
         let mode = rule.map_or(Mode::Enforce, |rule| rule.mode_at(now, self.rules.not_before));

@@ -18,8 +18,10 @@ pub struct Prepared {
     pub digits: Digits,
     /// The record as it was then, still sealed.
     stored: Option<Stored>,
-    /// The uid of the name, when there is such a user. Looked up before the answer: how long a directory takes
-    /// to know a name must not be told by how long a refusal takes.
+    /// The name as the system has it, or as it was given when there is no such user.
+    name: Option<UserName>,
+    /// Its uid, when there is such a user. Looked up before the answer: how long a directory takes to know a
+    /// name must not be told by how long a refusal takes.
     uid: Option<u32>,
 }
 
@@ -60,13 +62,16 @@ impl Engine {
     /// # Errors
     /// [`Failure::Unavailable`], or [`Failure::Busy`] when a directory does not answer.
     pub async fn prepare(&self, user: &str) -> Result<Prepared, Failure> {
-        let (stored, uid) = match UserName::parse(user) {
-            Ok(name) => (self.load(&name).await?, self.users.uid(&name).await?),
-            Err(_) => (None, None),
+        let found = self.find(user).await?;
+        let uid = found.as_ref().map(|found| found.uid);
+        let name = found.map(|found| found.name).or_else(|| UserName::parse(user).ok());
+        let stored = match &name {
+            Some(name) => self.load(name).await?,
+            None => None,
         };
         let factor = stored.as_ref().and_then(|s| s.account.active.as_ref().or(s.account.pending.as_ref()));
         let digits = factor.map_or(self.config.totp.params.digits, |f| f.params.digits);
-        Ok(Prepared { digits, stored, uid })
+        Ok(Prepared { digits, stored, name, uid })
     }
 
     /// Judges one input of one attempt. It is stored before this returns.
@@ -81,10 +86,10 @@ impl Engine {
         input: Input,
         ticket: &Arc<Ticket>,
     ) -> Result<Decided, Failure> {
+        self.decide_anew(asking).await?;
         let asker = &asking.asker;
-        let name = UserName::parse(&asker.user).ok();
-        let uid = prepared.uid;
-        let _turn = self.turns.of(&asker.user).await;
+        let Prepared { name, uid, .. } = prepared;
+        let _turn = self.turns.of(name.as_ref().map_or(asker.user.as_str(), UserName::as_str)).await;
         let attempt = Attempt {
             origin: asker.origin.clone(),
             from: asker.from.in_words(),
@@ -101,7 +106,10 @@ impl Engine {
                 (None, None) => None,
             };
             let now = clock::now();
-            let decision = self.decide(asking, stored, uid, &attempt, now);
+            let mut decision = self.decide(asking, stored, uid, &attempt, now);
+            if let Some(name) = &name {
+                decision.event.user = crate::audit::field(name.as_str());
+            }
             // A change names the version it was decided on, so an old record loses the race. A decision that
             // changes nothing names none, and has to be made on a fresh one.
             if was_early && matches!(decision.write, Write::Nothing) {

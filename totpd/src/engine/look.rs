@@ -62,6 +62,15 @@ impl Engine {
         }
     }
 
+    /// The uid that a record of this name was made for, if there is one.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn enrolled_uid(&self, user: &UserName) -> Result<Option<u32>, AdminError> {
+        let stored = self.load(user).await.map_err(Failure::from)?;
+        Ok(stored.filter(|stored| !stored.damaged).map(|stored| stored.account.uid))
+    }
+
     /// Rows of the history, the latest first.
     ///
     /// # Errors

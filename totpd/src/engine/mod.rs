@@ -14,7 +14,7 @@ mod told;
 
 pub use admin::Enrolled;
 pub use admit::{Admission, Asker, Asking};
-pub use change::AdminError;
+pub use change::{AdminError, patience};
 pub use login::{Decided, Grant, Prepared};
 pub use own::Shown;
 
@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::seal::{SealError, Sealer};
 use crate::store::{CommitError, ReadError, Store, Stored};
 use crate::turns::Turns;
-use crate::users::{Stuck, Users};
+use crate::users::{Found, Stuck, Users};
 use std::sync::Arc;
 use totp_core::{Account, Rules, UserName};
 
@@ -133,6 +133,14 @@ impl Engine {
     /// Why the store refuses everything, once it does.
     pub fn poisoned(&self) -> Option<String> {
         self.store.poisoned()
+    }
+
+    /// The user of a name, as the system calls him; `None` when there is none.
+    async fn find(&self, user: &str) -> Result<Option<Found>, Failure> {
+        match UserName::parse(user) {
+            Ok(name) => Ok(self.users.find(&name).await?),
+            Err(_) => Ok(None),
+        }
     }
 
     async fn load(&self, name: &UserName) -> Result<Option<Stored>, ReadError> {

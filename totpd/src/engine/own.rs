@@ -6,6 +6,8 @@ use super::admin::{Enrolled, account_of, renew, stage};
 use super::change::{AdminError, Changed};
 use crate::audit::{Event, From};
 use crate::config::SelfEnroll;
+use crate::store;
+use std::sync::Arc;
 use totp_core::account::NewFactor;
 use totp_core::recovery::RecoveryCode;
 use totp_core::{Account, Attempt, Origin, Outcome, Time, Typed, UserName, judge};
@@ -31,30 +33,32 @@ impl Engine {
         shown: Shown<'_>,
         new: NewFactor,
         from: From,
+        ticket: &Arc<store::Ticket>,
     ) -> Result<Enrolled, AdminError> {
         if self.config.self_enroll == SelfEnroll::Off {
             return Err(AdminError::Off);
         }
         let issuer = self.config.issuer();
-        let staged = self.change(user, true, |slot, now| {
+        let staged = self.change(user, true, ticket, |slot, now| {
             let event = Event::new("enroll", user.as_str(), now, from.clone());
             let has_active =
                 slot.as_ref().is_some_and(|account| account.uid == uid && account.active.is_some());
             let mut event = match (shown.ticket, shown.code) {
-                (Some(ticket), _) => match self.redeem(slot, uid, ticket, event, now) {
+                // A ticket is for who has none; what is in use is replaced by a code of it.
+                (_, None) if has_active => return Err(AdminError::CodeNeeded),
+                (Some(ticket), _) if !has_active => match self.redeem(slot, uid, ticket, event, now) {
                     Ok(event) => event,
-                    Err(event) => return Ok((Err(AdminError::Refused), event)),
+                    Err(event) => return Ok((Err(AdminError::Refused), *event)),
                 },
-                (None, Some(code)) if has_active => {
+                (_, Some(code)) if has_active => {
                     let account = slot.as_mut().ok_or(AdminError::NotEnrolled)?;
                     match self.prove(account, code, event, now) {
                         Ok(event) => event,
-                        Err(event) => return Ok((Err(AdminError::Refused), event)),
+                        Err(event) => return Ok((Err(AdminError::Refused), *event)),
                     }
                 }
-                (None, _) if has_active => return Err(AdminError::CodeNeeded),
-                (None, _) if self.config.self_enroll == SelfEnroll::Open => event,
-                (None, _) => return Err(AdminError::TicketNeeded),
+                _ if self.config.self_enroll == SelfEnroll::Open => event,
+                _ => return Err(AdminError::TicketNeeded),
             };
             let (enrolled, totp_id) = stage(account_of(slot, user, uid, now)?, &new, &issuer, now)?;
             event.totp_id = Some(totp_id);
@@ -73,8 +77,9 @@ impl Engine {
         uid: u32,
         code: &str,
         from: From,
+        ticket: &Arc<store::Ticket>,
     ) -> Result<Vec<RecoveryCode>, AdminError> {
-        self.change(user, true, |slot, now| {
+        self.change(user, true, ticket, |slot, now| {
             let event = Event::new("recovery-codes", user.as_str(), now, from.clone());
             self.proved(slot, uid, code, event, now, renew)
         })
@@ -91,8 +96,9 @@ impl Engine {
         uid: u32,
         code: &str,
         from: From,
+        ticket: &Arc<store::Ticket>,
     ) -> Result<bool, AdminError> {
-        self.change(user, false, |slot, now| {
+        self.change(user, false, ticket, |slot, now| {
             let event = Event::new("revoke", user.as_str(), now, from.clone());
             self.proved(slot, uid, code, event, now, |account| Ok(account.revoke()))
         })
@@ -118,12 +124,18 @@ impl Engine {
         }
         match self.prove(account, code, event, now) {
             Ok(event) => Ok((Ok(then(account)?), event)),
-            Err(event) => Ok((Err(AdminError::Refused), event)),
+            Err(event) => Ok((Err(AdminError::Refused), *event)),
         }
     }
 
     /// Judges `code` as a login of the user's own process would be. A pending factor proves nothing here.
-    fn prove(&self, account: &mut Account, code: &str, mut event: Event, now: Time) -> Result<Event, Event> {
+    fn prove(
+        &self,
+        account: &mut Account,
+        code: &str,
+        mut event: Event,
+        now: Time,
+    ) -> Result<Event, Box<Event>> {
         let pending = account.pending.take();
         let attempt =
             Attempt { from: event.from.in_words(), ..Attempt::plain(Origin::Own, Typed::parse(code)) };
@@ -136,7 +148,7 @@ impl Engine {
             Outcome::Refused(reason) => {
                 event.outcome = "refused";
                 event.reason = Some(reason.word());
-                Err(event)
+                Err(Box::new(event))
             }
         }
     }
@@ -149,12 +161,14 @@ impl Engine {
         text: &str,
         mut event: Event,
         now: Time,
-    ) -> Result<Event, Event> {
+    ) -> Result<Event, Box<Event>> {
         // Typed as a recovery code is, and like one in any case and with or without dashes.
         let text = match Typed::parse(text) {
             Ok(Typed::Recovery(ticket)) => Some(ticket.reveal()),
             _ => None,
         };
+        // Under a clock before the release one that was too old would be fresh again.
+        let text = text.filter(|_| now >= self.rules.not_before);
         let taken = slot.as_mut().zip(text).is_some_and(|(account, text)| {
             let row =
                 Account::<()>::blank(account.id.clone(), account.name.clone(), account.uid, account.created);
@@ -167,6 +181,6 @@ impl Engine {
         }
         event.outcome = "refused";
         event.reason = Some("bad-ticket");
-        Err(event)
+        Err(Box::new(event))
     }
 }

@@ -7,7 +7,7 @@ use super::peers::{self, Peer};
 use crate::audit::Event;
 use crate::clock;
 use crate::config::{checked_issuer, lifetime, params};
-use crate::engine::{AdminError, Engine, Enrolled};
+use crate::engine::{AdminError, Engine, Enrolled, patience};
 use crate::store::HistoryQuery;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -85,9 +85,16 @@ async fn answer(
         "Enroll" => enroll(connection, engine, read(parameters)?).await,
         "Confirm" => {
             let call: Confirm = read(parameters)?;
-            let user = name(&call.user)?;
+            let user = name(engine, &call.user).await?;
             let confirmed = engine
-                .confirm(&user, None, call.code.reveal(), Origin::Client("confirm".to_owned()), from)
+                .confirm(
+                    &user,
+                    None,
+                    call.code.reveal(),
+                    Origin::Client("confirm".to_owned()),
+                    from,
+                    &patience(),
+                )
                 .await;
             let confirmed = confirmed.map_err(|e| error(&e, &call.user))?;
             let (confirmed, phone_offset) =
@@ -96,7 +103,8 @@ async fn answer(
         }
         "Status" => {
             let call: Status = read(parameters)?;
-            let status = engine.status(&name(&call.user)?).await.map_err(|e| error(&e, &call.user))?;
+            let status =
+                engine.status(&name(engine, &call.user).await?).await.map_err(|e| error(&e, &call.user))?;
             Ok(done(&StatusReply { status }))
         }
         "List" => {
@@ -107,17 +115,17 @@ async fn answer(
         }
         "Revoke" => {
             let call: Revoke = read(parameters)?;
-            let revoked = engine.revoke(&name(&call.user)?, from).await;
+            let revoked = engine.revoke(&name(engine, &call.user).await?, from).await;
             Ok(done(&RevokeReply { revoked: revoked.map_err(|e| error(&e, &call.user))? }))
         }
         "Unlock" => {
             let call: Unlock = read(parameters)?;
-            let unlocked = engine.unlock(&name(&call.user)?, from).await;
+            let unlocked = engine.unlock(&name(engine, &call.user).await?, from).await;
             Ok(done(&UnlockReply { unlocked: unlocked.map_err(|e| error(&e, &call.user))? }))
         }
         "RecoveryCodes" => {
             let call: RecoveryCodes = read(parameters)?;
-            let codes = engine.recovery_codes(&name(&call.user)?, from).await;
+            let codes = engine.recovery_codes(&name(engine, &call.user).await?, from).await;
             let codes = codes.map_err(|e| error(&e, &call.user))?;
             Ok(done(&RecoveryCodesReply { recovery_codes: texts(&codes) }))
         }
@@ -125,14 +133,14 @@ async fn answer(
             let call: Ticket = read(parameters)?;
             let invalid = |what: String| failed(service::INVALID_PARAMETER, "parameter", &what);
             let seconds = lifetime(call.lifetime.unwrap_or(engine.config().totp.pending)).map_err(invalid)?;
-            let user = name(&call.user)?;
+            let user = name(engine, &call.user).await?;
             let ticket = engine.ticket(&user, seconds, from).await.map_err(|e| error(&e, &call.user))?;
             let (ticket, expires_at) = (SecretText::new(ticket.0), ticket.1.unix());
             Ok(done(&TicketReply { user: call.user, ticket, expires_at }))
         }
         "Forget" => {
             let call: Forget = read(parameters)?;
-            let forgotten = engine.forget(&name(&call.user)?, None, from).await;
+            let forgotten = engine.forget(&name(engine, &call.user).await?, None, from).await;
             let forgotten = forgotten.map_err(|e| error(&e, &call.user))?;
             Ok(done(&ForgetReply { forgotten: u64::try_from(forgotten).unwrap_or(u64::MAX) }))
         }
@@ -181,6 +189,7 @@ async fn explain(engine: &Engine, call: Explain) -> Result<Bytes, Bytes> {
     };
     let peer = Peer { uid: call.peer_uid.unwrap_or(0), pid: None };
     let asker = peers::supposed(peer, &attempt, engine.config());
+    let asker = asker.ok_or_else(|| failed(NO_SUCH_USER, "user", &call.user))?;
     let explained = engine.explain(asker, call.at.map(Time::from_unix)).await;
     Ok(done(&explained.map_err(|e| error(&e, &call.user))?))
 }
@@ -188,7 +197,7 @@ async fn explain(engine: &Engine, call: Explain) -> Result<Bytes, Bytes> {
 async fn enroll(connection: &Connection, engine: &Arc<Engine>, call: Enroll) -> Result<Bytes, Bytes> {
     let config = engine.config();
     let invalid = |what: String| failed(service::INVALID_PARAMETER, "parameter", &what);
-    let user = name(&call.user)?;
+    let user = name(engine, &call.user).await?;
     let new = NewFactor {
         params: params(call.algorithm.as_deref(), call.digits, call.period, config.totp.params)
             .map_err(invalid)?,
@@ -216,8 +225,10 @@ pub(super) fn enrolled(user: &UserName, enrolled: Enrolled) -> EnrollReply {
     }
 }
 
-fn name(user: &str) -> Result<UserName, Bytes> {
-    UserName::parse(user).map_err(|_| failed(NO_SUCH_USER, "user", user))
+/// The user as the system calls him.
+async fn name(engine: &Engine, user: &str) -> Result<UserName, Bytes> {
+    let name = UserName::parse(user).map_err(|_| failed(NO_SUCH_USER, "user", user))?;
+    Ok(engine.name_of(name).await)
 }
 
 fn error(error: &AdminError, user: &str) -> Bytes {

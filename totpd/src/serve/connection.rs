@@ -128,7 +128,7 @@ impl Connection {
             let reply = match (interface, kind) {
                 (service::INTERFACE, _) => about(kind, method, parameters),
                 (login::INTERFACE, Kind::Login) => conversation.call(&mut self, method, parameters).await?,
-                (totp_wire::own::INTERFACE, Kind::Login) => own::call(&self, method, parameters).await,
+                (totp_wire::own::INTERFACE, Kind::Login) => own::call(&mut self, method, parameters).await?,
                 (totp_wire::admin::INTERFACE, Kind::Admin) => admin::call(&self, method, parameters).await,
                 _ => failed(service::INTERFACE_NOT_FOUND, "interface", interface),
             };

@@ -6,6 +6,7 @@
 //! the sockets over the daemon ends, and is started again.
 
 mod admin;
+mod attend;
 mod connection;
 mod limits;
 mod login;
@@ -128,7 +129,7 @@ async fn serve(
     descriptors: u64,
 ) -> Result<(), ServeError> {
     let users = Arc::new(Users::default());
-    let login_path = loaded.as_ref().ok().map(|config| config.login_socket.clone());
+    let login_path = sockets.login.path();
     let phase = phase_of(loaded, &users);
     let shared = Arc::new(Shared {
         phase: RwLock::new(phase),
@@ -157,8 +158,10 @@ async fn serve(
             () = ended(&mut terminate, &mut interrupt) => break Ok(()),
             _ = hangup.recv() => reload(&path, &shared),
             _ = retry.tick() => {
-                if let Some(path) = &login_path {
-                    crate::breakglass::give_back_left_over(path);
+                if let Some(path) = &login_path
+                    && crate::breakglass::give_back_left_over(path)
+                {
+                    tracing::warn!("break-glass was killed; {} is given back", path.display());
                 }
                 let poisoned = check(&path, &shared);
                 if poisoned && sockets.adopted {

@@ -1,10 +1,14 @@
 //! `org.totpd.Self`: users about their own uid. Each call is bounded like an attempt to log in.
 
 use super::admin::{enrolled, page};
-use super::connection::{Bytes, Connection, done, failed, failed_plainly, read};
+use super::attend::{Watched, watched};
+use super::connection::{Bytes, Closed, Connection, done, failed, failed_plainly, read};
 use super::{Phase, peers};
+use crate::audit::{Event, From};
+use crate::clock;
 use crate::config::lifetime;
-use crate::engine::{AdminError, Engine, Shown};
+use crate::engine::{AdminError, Engine, Failure, Shown, patience};
+use crate::store::Ticket;
 use std::sync::Arc;
 use totp_core::account::NewFactor;
 use totp_core::recovery::RecoveryCode;
@@ -13,88 +17,179 @@ use totp_wire::admin::{ConfirmReply, ForgetReply, RecoveryCodesReply, RevokeRepl
 use totp_wire::own::*;
 use totp_wire::{SecretText, message, service};
 
-/// Answers one call.
-pub(super) async fn call(connection: &Connection, method: &str, parameters: &[u8]) -> Bytes {
+/// Answers one call. What has not begun to commit when the user has hung up is dropped.
+pub(super) async fn call(
+    connection: &mut Connection,
+    method: &str,
+    parameters: &[u8],
+) -> Result<Bytes, Closed> {
     let engine = match connection.shared.phase() {
         Phase::Serving(engine) => engine,
         // What is wrong with the host is its administrators' to know.
         Phase::Refusing(_) => {
-            return failed(STORE_UNAVAILABLE, "why", "the daemon refuses everybody at the moment");
+            return Ok(failed(STORE_UNAVAILABLE, "why", "the daemon refuses everybody at the moment"));
         }
     };
     let uid = connection.peer.uid;
     if !peers::speaks_for_others(uid, Some(engine.config())) && !connection.shared.throttle.allows(uid) {
-        return failed_plainly(BUSY);
+        return Ok(failed_plainly(BUSY));
     }
     let user = match connection.shared.users.name_of(uid).await {
         Ok(Some(user)) => user,
-        Ok(None) => return failed_plainly(NO_NAME),
-        Err(_) => return failed_plainly(BUSY),
+        Ok(None) => return Ok(failed_plainly(NO_NAME)),
+        Err(_) => return Ok(failed_plainly(BUSY)),
     };
-    match answer(connection, &engine, &user, method, parameters).await {
-        Ok(reply) | Err(reply) => reply,
+    let (ticket, from) = (patience(), connection.peer.from());
+    let own = Own { engine: &engine, user: &user, uid, from: &from, ticket: &ticket };
+    let work = own.answer(method, parameters);
+    let Watched { result, gone } = watched(connection, &ticket, work).await?;
+    if gone {
+        if let Ok((_, Some(what))) = result {
+            let mut event = Event::new(what, user.as_str(), clock::now(), from);
+            event.outcome = "undelivered";
+            engine.undelivered(&event).await;
+        }
+        return Err(Closed);
+    }
+    Ok(match result {
+        Ok((reply, _)) | Err(NotDone::Reply(reply)) => reply,
+        Err(NotDone::Error(error)) => {
+            own.log_refusal(method, &error);
+            explained(&error, &user)
+        }
+    })
+}
+
+/// The user, and how a call is done for him.
+struct Own<'a> {
+    engine: &'a Engine,
+    user: &'a UserName,
+    uid: u32,
+    from: &'a From,
+    ticket: &'a Arc<Ticket>,
+}
+
+/// Why a call was not done.
+enum NotDone {
+    /// It cannot be read, or there is no such one.
+    Reply(Bytes),
+    /// The engine says no.
+    Error(AdminError),
+}
+
+impl std::convert::From<AdminError> for NotDone {
+    fn from(error: AdminError) -> Self {
+        Self::Error(error)
     }
 }
 
-async fn answer(
-    connection: &Connection,
-    engine: &Arc<Engine>,
-    user: &UserName,
-    method: &str,
-    parameters: &[u8],
-) -> Result<Bytes, Bytes> {
-    let (uid, from) = (connection.peer.uid, connection.peer.from());
-    let failed_as = |e: AdminError| error(&e, user);
-    match method {
-        "Status" => {
-            let Status {} = read(parameters)?;
-            let status = engine.status(user).await.map_err(failed_as)?;
-            Ok(done(&StatusReply { status }))
+impl std::convert::From<Failure> for NotDone {
+    fn from(failure: Failure) -> Self {
+        Self::Error(failure.into())
+    }
+}
+
+impl std::convert::From<Bytes> for NotDone {
+    fn from(reply: Bytes) -> Self {
+        Self::Reply(reply)
+    }
+}
+
+impl Own<'_> {
+    /// The reply, and the event that it belongs to if something was changed.
+    async fn answer(
+        &self,
+        method: &str,
+        parameters: &[u8],
+    ) -> Result<(Bytes, Option<&'static str>), NotDone> {
+        let Self { engine, user, uid, ticket, .. } = *self;
+        let from = self.from.clone();
+        Ok(match method {
+            "Status" => {
+                let Status {} = read(parameters)?;
+                self.is_still_oneself().await?;
+                (done(&StatusReply { status: engine.status(user).await? }), None)
+            }
+            "Enroll" => {
+                let call: Enroll = read(parameters)?;
+                let config = engine.config();
+                let invalid = |what: String| failed(service::INVALID_PARAMETER, "parameter", &what);
+                let new = NewFactor {
+                    params: config.totp.params,
+                    lifetime: lifetime(call.lifetime.unwrap_or(config.totp.pending)).map_err(invalid)?,
+                };
+                let shown = Shown {
+                    code: call.code.as_ref().map(SecretText::reveal),
+                    ticket: call.ticket.as_ref().map(SecretText::reveal),
+                };
+                let staged = engine.enroll_self(user, uid, shown, new, from, ticket).await?;
+                (done(&enrolled(user, staged)), Some("enroll"))
+            }
+            "Confirm" => {
+                let call: Confirm = read(parameters)?;
+                let code = call.code.reveal();
+                let confirmed = engine.confirm(user, Some(uid), code, Origin::Own, from, ticket).await?;
+                let (confirmed, phone_offset) =
+                    confirmed.map_or_else(|offset| (false, offset), |()| (true, None));
+                (done(&ConfirmReply { confirmed, phone_offset }), Some("confirm"))
+            }
+            "RecoveryCodes" => {
+                let call: RecoveryCodes = read(parameters)?;
+                let codes = engine.recovery_codes_self(user, uid, call.code.reveal(), from, ticket).await?;
+                (done(&RecoveryCodesReply { recovery_codes: texts(&codes) }), Some("recovery-codes"))
+            }
+            "Revoke" => {
+                let call: Revoke = read(parameters)?;
+                let revoked = engine.revoke_self(user, uid, call.code.reveal(), from, ticket).await?;
+                (done(&RevokeReply { revoked }), Some("revoke"))
+            }
+            "Forget" => {
+                let Forget {} = read(parameters)?;
+                let forgotten = engine.forget(user, Some(uid), from).await?;
+                (
+                    done(&ForgetReply { forgotten: u64::try_from(forgotten).unwrap_or(u64::MAX) }),
+                    Some("forget"),
+                )
+            }
+            "History" => {
+                let History { before, since, limit } = read(parameters)?;
+                self.is_still_oneself().await?;
+                (done(&page(engine, Some(user.to_string()), before, since, limit).await?), None)
+            }
+            _ => return Err(failed(service::METHOD_NOT_FOUND, "method", method).into()),
+        })
+    }
+
+    /// What is kept under this name is the user's own, and not of somebody who had the name before.
+    async fn is_still_oneself(&self) -> Result<(), AdminError> {
+        match self.engine.enrolled_uid(self.user).await? {
+            Some(enrolled) if enrolled != self.uid => Err(AdminError::UidChanged { enrolled, now: self.uid }),
+            _ => Ok(()),
         }
-        "Enroll" => {
-            let call: Enroll = read(parameters)?;
-            let config = engine.config();
-            let invalid = |what: String| failed(service::INVALID_PARAMETER, "parameter", &what);
-            let new = NewFactor {
-                params: config.totp.params,
-                lifetime: lifetime(call.lifetime.unwrap_or(config.totp.pending)).map_err(invalid)?,
-            };
-            let shown = Shown {
-                code: call.code.as_ref().map(SecretText::reveal),
-                ticket: call.ticket.as_ref().map(SecretText::reveal),
-            };
-            let staged = engine.enroll_self(user, uid, shown, new, from).await.map_err(failed_as)?;
-            Ok(done(&enrolled(user, staged)))
-        }
-        "Confirm" => {
-            let call: Confirm = read(parameters)?;
-            let confirmed = engine.confirm(user, Some(uid), call.code.reveal(), Origin::Own, from).await;
-            let confirmed = confirmed.map_err(failed_as)?;
-            let (confirmed, phone_offset) =
-                confirmed.map_or_else(|offset| (false, offset), |()| (true, None));
-            Ok(done(&ConfirmReply { confirmed, phone_offset }))
-        }
-        "RecoveryCodes" => {
-            let call: RecoveryCodes = read(parameters)?;
-            let codes = engine.recovery_codes_self(user, uid, call.code.reveal(), from).await;
-            Ok(done(&RecoveryCodesReply { recovery_codes: texts(&codes.map_err(failed_as)?) }))
-        }
-        "Revoke" => {
-            let call: Revoke = read(parameters)?;
-            let revoked = engine.revoke_self(user, uid, call.code.reveal(), from).await;
-            Ok(done(&RevokeReply { revoked: revoked.map_err(failed_as)? }))
-        }
-        "Forget" => {
-            let Forget {} = read(parameters)?;
-            let forgotten = engine.forget(user, Some(uid), from).await.map_err(failed_as)?;
-            Ok(done(&ForgetReply { forgotten: u64::try_from(forgotten).unwrap_or(u64::MAX) }))
-        }
-        "History" => {
-            let History { before, since, limit } = read(parameters)?;
-            let page = page(engine, Some(user.to_string()), before, since, limit).await;
-            Ok(done(&page.map_err(failed_as)?))
-        }
-        _ => Err(failed(service::METHOD_NOT_FOUND, "method", method)),
+    }
+
+    /// A refusal of which nothing is stored is said in the log.
+    fn log_refusal(&self, method: &str, error: &AdminError) {
+        let reason = match error {
+            AdminError::CodeNeeded => "code-needed",
+            AdminError::TicketNeeded => "ticket-needed",
+            AdminError::Off => "off",
+            AdminError::UidChanged { .. } => "uid-changed",
+            AdminError::NotEnrolled => "not-enrolled",
+            _ => return,
+        };
+        let event = match method {
+            "Enroll" => "enroll",
+            "Confirm" => "confirm",
+            "RecoveryCodes" => "recovery-codes",
+            "Revoke" => "revoke",
+            "Forget" => "forget",
+            _ => return,
+        };
+        let mut event = Event::new(event, self.user.as_str(), clock::now(), self.from.clone());
+        event.outcome = "refused";
+        event.reason = Some(reason);
+        event.log();
     }
 }
 
@@ -103,7 +198,7 @@ pub(super) fn texts(codes: &[RecoveryCode]) -> Vec<SecretText> {
     codes.iter().map(|code| SecretText::new(code.reveal())).collect()
 }
 
-fn error(error: &AdminError, user: &UserName) -> Bytes {
+fn explained(error: &AdminError, user: &UserName) -> Bytes {
     let user = user.as_str();
     match error {
         AdminError::NoSuchUser => failed_plainly(NO_NAME),

@@ -72,19 +72,17 @@ pub(crate) async fn believed(
     Ok(own(peer, &name, attempt, id))
 }
 
-/// The same for an attempt that is only supposed, and whose peer's uid nobody asks for its name.
-pub(crate) fn supposed(peer: Peer, attempt: &Attempt, config: &Config) -> Asker {
+/// The same for an attempt that is only supposed, and whose peer's uid nobody asks for its name. `None` when that
+/// peer could not ask for such a user.
+pub(crate) fn supposed(peer: Peer, attempt: &Attempt, config: &Config) -> Option<Asker> {
     let service = attempt.service.as_deref().unwrap_or_default();
     let trusted = config.trusted_peers.iter().find(|p| p.uid == peer.uid);
     let speaker = match (peer.uid, trusted) {
         (0, _) => Speaker::Root,
         (uid, Some(trusted)) if trusted.services.iter().any(|s| s == service) => Speaker::Trusted(uid),
-        _ => match UserName::parse(&attempt.user) {
-            Ok(name) => return own(peer, &name, attempt, String::new()),
-            Err(_) => Speaker::Root,
-        },
+        _ => return Some(own(peer, &UserName::parse(&attempt.user).ok()?, attempt, String::new())),
     };
-    told(peer, speaker, attempt, String::new())
+    Some(told(peer, speaker, attempt, String::new()))
 }
 
 fn own(peer: Peer, name: &UserName, attempt: &Attempt, id: String) -> Asker {
@@ -140,7 +138,7 @@ fn told(peer: Peer, speaker: Speaker, attempt: &Attempt, id: String) -> Asker {
         // Several questions and lines between them: not in one line, nor where nothing is shown or asked.
         converses: !silent && attempt.combined != Some(true) && attempt.unasked != Some(true),
         silent,
-        audit_session: attempt.audit_session,
+        audit_session: attempt.audit_session.filter(|_| speaker == Speaker::Root),
         facts: Facts {
             user: attempt.user.clone(),
             ruser: attempt.ruser.clone().filter(|ruser| !ruser.is_empty()),
@@ -155,9 +153,15 @@ fn told(peer: Peer, speaker: Speaker, attempt: &Attempt, id: String) -> Asker {
     }
 }
 
-/// An address as PAM_RHOST has it: perhaps with a scope (`fe80::1%eth0`).
+/// An address as PAM_RHOST has it: a link-local one perhaps with its scope (`fe80::1%eth0`).
 fn address(rhost: &str) -> Option<IpAddr> {
-    rhost.split('%').next().and_then(|address| address.parse().ok())
+    match rhost.split_once('%') {
+        None => rhost.parse().ok(),
+        Some((address, scope)) if !scope.is_empty() => {
+            address.parse().ok().filter(std::net::Ipv6Addr::is_unicast_link_local).map(IpAddr::V6)
+        }
+        Some(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -249,7 +253,8 @@ mod tests {
     #[tokio::test]
     async fn a_supposed_user_peer_is_never_explained_as_root() {
         let config = Config::parse("", Path::new("/etc/totpd/totpd.toml")).unwrap();
-        let asker = supposed(Peer { uid: 1000, pid: None }, &attempt("no/name"), &config);
-        assert_ne!(asker.facts.peer, Speaker::Root);
+        let supposed = |user: &str| supposed(Peer { uid: 1000, pid: None }, &attempt(user), &config);
+        assert!(supposed("no/name").is_none());
+        assert_eq!(supposed("alice").map(|asker| asker.facts.peer), Some(Speaker::Own));
     }
 }

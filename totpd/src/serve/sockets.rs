@@ -49,6 +49,11 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 impl Listener {
+    /// The path it is bound to.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        self.0.local_addr().ok()?.as_pathname().map(Path::to_owned)
+    }
+
     pub(super) fn into_tokio(self) -> std::io::Result<tokio::net::UnixListener> {
         self.0.set_nonblocking(true)?;
         tokio::net::UnixListener::from_std(self.0)

@@ -6,7 +6,7 @@ use crate::audit::Event;
 use serde::Deserialize;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use totp_core::Time;
 use totp_core::time::DAY;
@@ -28,6 +28,8 @@ pub fn marks_file(config_folder: &Path) -> PathBuf {
 pub fn mark(file: &Path, event: &Event) -> std::io::Result<Committed> {
     let mut options = OpenOptions::new();
     let mut marks = options.create(true).append(true).mode(0o644).open(file)?;
+    // For the daemon's user to read, whatever root's umask is.
+    marks.set_permissions(std::fs::Permissions::from_mode(0o644))?;
     marks.write_all(format!("{}\n", event.json()).as_bytes())?;
     marks.sync_all()?;
     if let Some(folder) = file.parent() {

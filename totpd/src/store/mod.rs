@@ -123,6 +123,8 @@ pub trait Store: Send + Sync {
     fn scan(&self, after: Option<String>, limit: usize) -> Answer<'_, Result<Vec<Stored>, ReadError>>;
     /// Names of records whose pending factor was gone at `now`, some of them.
     fn expired(&self, now: Time, limit: usize) -> Answer<'_, Result<Vec<UserName>, ReadError>>;
+    /// The records of a uid, under whatever names.
+    fn of_uid(&self, uid: u32) -> Answer<'_, Result<Vec<Stored>, ReadError>>;
     /// Rows of the history, the latest first.
     fn history(&self, query: HistoryQuery) -> Answer<'_, Result<Vec<KeptEvent>, ReadError>>;
     /// Why the store refuses everything until a fresh process reopens it, once it does.

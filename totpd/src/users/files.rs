@@ -39,6 +39,11 @@ impl Files {
         read(&self.passwd, "/etc/passwd", passwd_line, |users| users.get(name).copied())
     }
 
+    /// Whether `/etc/group` has the group.
+    pub(super) fn has_group(&self, group: &str) -> bool {
+        read(&self.group, "/etc/group", group_line, |groups| groups.contains_key(group))
+    }
+
     /// Whether `/etc/group` alone says that the user is in the group, as his first one or by its list.
     pub(super) fn is_in(&self, name: &str, group: &str) -> bool {
         let first = self.user(name).map(|user| user.gid);
@@ -58,7 +63,10 @@ fn read<T, U>(
     let mut cached = cached.lock().unwrap_or_else(PoisonError::into_inner);
     let stamp = stamp(Path::new(path));
     if stamp.is_none() || cached.stamp != stamp {
-        let text = std::fs::read(path).unwrap_or_default();
+        let read = std::fs::read(path);
+        // What could not be read is looked at again, and not taken for empty until the file changes.
+        let stamp = stamp.filter(|_| read.is_ok());
+        let text = read.unwrap_or_default();
         let mut content = HashMap::new();
         for (name, entry) in String::from_utf8_lossy(&text).lines().filter_map(line) {
             // The first entry wins, as it does in getpwnam(3).

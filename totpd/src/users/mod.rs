@@ -4,6 +4,7 @@
 mod files;
 
 use files::Files;
+use nix::errno::Errno;
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::sync::Arc;
@@ -20,8 +21,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A directory did not answer in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the user directory (NSS) does not answer")]
+#[error("the user directory (NSS) does not answer, or answers with an error")]
 pub struct Stuck;
+
+/// A user, as the system calls him.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The name.
+    pub name: UserName,
+    /// The uid.
+    pub uid: u32,
+}
 
 /// Looks users up.
 #[derive(Debug)]
@@ -42,18 +52,21 @@ impl Default for Users {
 }
 
 impl Users {
-    /// The uid of a name, or `None` when nobody has it. Only for names that root, a trusted peer or an
-    /// administrator brought.
+    /// The user of a name, or `None` when nobody has it. A directory may know a name by other spellings: what is
+    /// returned is the one that it calls the user by. Only for names that root, a trusted peer or an administrator
+    /// brought.
     ///
     /// # Errors
     /// [`Stuck`] when the directory does not answer.
-    pub async fn uid(&self, name: &UserName) -> Result<Option<u32>, Stuck> {
+    pub async fn find(&self, name: &UserName) -> Result<Option<Found>, Stuck> {
         if let Some(local) = self.files.user(name.as_str()) {
-            return Ok(Some(local.uid));
+            return Ok(Some(Found { name: name.clone(), uid: local.uid }));
         }
         let name = name.clone();
-        let look = move || nix::unistd::User::from_name(name.as_str()).ok().flatten();
-        Ok(ask(&self.trusted, look).await?.map(|user| user.uid.as_raw()))
+        let look = move || found(nix::unistd::User::from_name(name.as_str()));
+        let user = ask(&self.trusted, look).await??;
+        Ok(user
+            .and_then(|user| Some(Found { name: UserName::parse(&user.name).ok()?, uid: user.uid.as_raw() })))
     }
 
     /// Whether `name` is a name of `uid`, asked by that uid: what is looked up is the uid, never a name that
@@ -65,8 +78,8 @@ impl Users {
         if let Some(local) = self.files.user(name.as_str()) {
             return Ok(local.uid == uid);
         }
-        let look = move || nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
-        Ok(ask(&self.others, look).await?.is_some_and(|user| user.name == name.as_str()))
+        let look = move || found(nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)));
+        Ok(ask(&self.others, look).await??.is_some_and(|user| user.name == name.as_str()))
     }
 
     /// Whether `uid` is a member of `group`, by its list or as somebody's first group.
@@ -91,13 +104,13 @@ impl Users {
     /// # Errors
     /// [`Stuck`] when the directory does not answer.
     pub async fn name_of(&self, uid: u32) -> Result<Option<UserName>, Stuck> {
-        let look = move || nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
-        Ok(ask(&self.others, look).await?.and_then(|user| UserName::parse(&user.name).ok()))
+        let look = move || found(nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)));
+        Ok(ask(&self.others, look).await??.and_then(|user| UserName::parse(&user.name).ok()))
     }
 
     /// Which of `groups` the user is a member of. Groups are compared by their number, so that two names of
-    /// one are one. For root the local files alone are asked: a directory that hangs must not stop him, and
-    /// one that answers must not make him anybody's member.
+    /// one are one. Of a local user in a local group the files decide, and for root they do so always: a directory
+    /// that hangs must not stop either, and one that answers must not make root anybody's member.
     ///
     /// # Errors
     /// [`Stuck`] when the directory does not answer.
@@ -108,26 +121,50 @@ impl Users {
     ) -> Result<BTreeSet<String>, Stuck> {
         let (local, unsure): (BTreeSet<String>, BTreeSet<String>) =
             groups.iter().cloned().partition(|group| self.files.is_in(user, group));
-        if unsure.is_empty() || self.files.user(user).is_some_and(|entry| entry.uid == 0) {
+        let unsure: BTreeSet<String> = match self.files.user(user) {
+            Some(entry) if entry.uid == 0 => BTreeSet::new(),
+            Some(_) => unsure.into_iter().filter(|group| !self.files.has_group(group)).collect(),
+            None => unsure,
+        };
+        if unsure.is_empty() {
             return Ok(local);
         }
         let user = user.to_owned();
-        let mut found = ask(&self.trusted, move || nss_groups(&user, unsure)).await?;
+        let mut found = ask(&self.trusted, move || nss_groups(&user, unsure)).await??;
         found.extend(local);
         Ok(found)
     }
 }
 
-/// getgrouplist(3) of the user, and which of `groups` is in it.
-fn nss_groups(user: &str, groups: BTreeSet<String>) -> BTreeSet<String> {
-    let (Ok(Some(entry)), Ok(name)) = (nix::unistd::User::from_name(user), CString::new(user)) else {
-        return BTreeSet::new();
-    };
-    let of_user = nix::unistd::getgrouplist(&name, entry.gid).unwrap_or_default();
-    let is_in = |group: &String| {
-        nix::unistd::Group::from_name(group).ok().flatten().is_some_and(|group| of_user.contains(&group.gid))
-    };
-    groups.into_iter().filter(is_in).collect()
+/// What a directory said of a user. An error is no "no", except those that say so (getpwnam(3)).
+fn found(answer: nix::Result<Option<nix::unistd::User>>) -> Result<Option<nix::unistd::User>, Stuck> {
+    match answer {
+        Ok(user) => Ok(user),
+        Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
+        Err(_) => Err(Stuck),
+    }
+}
+
+/// Which of `groups` the user is in, by getgrouplist(3) and by their lists. Any error is no answer: whoever is
+/// taken for nobody's member meets the rules of others.
+fn nss_groups(user: &str, groups: BTreeSet<String>) -> Result<BTreeSet<String>, Stuck> {
+    let entry = nix::unistd::User::from_name(user).map_err(|_| Stuck)?;
+    let (Some(entry), Ok(name)) = (entry, CString::new(user)) else { return Ok(BTreeSet::new()) };
+    let of_user = nix::unistd::getgrouplist(&name, entry.gid).map_err(|_| Stuck)?;
+    let mut found = BTreeSet::new();
+    for group in groups {
+        let known = nix::unistd::Group::from_name(&group).map_err(|_| Stuck)?;
+        // A source that failed drops out of getgrouplist(3) silently; the group's own list may still have him.
+        if known.is_some_and(|known| of_user.contains(&known.gid) || known.mem.iter().any(|m| m == user)) {
+            found.insert(group);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether the local file has the name: asked where no directory may be.
+pub fn is_local(name: &str) -> bool {
+    Files::default().user(name).is_some()
 }
 
 /// Runs a look-up on a thread of its own, when it is its turn.
@@ -151,11 +188,15 @@ async fn ask<T: Send + 'static>(
 mod tests {
     use super::*;
 
+    async fn uid(users: &Users, name: &str) -> Result<Option<u32>, Stuck> {
+        Ok(users.find(&UserName::parse(name).unwrap()).await?.map(|found| found.uid))
+    }
+
     #[tokio::test]
     async fn root_is_found_locally_and_nobody_is_invented() {
         let users = Users::default();
-        assert_eq!(users.uid(&UserName::parse("root").unwrap()).await, Ok(Some(0)));
-        assert_eq!(users.uid(&UserName::parse("no-such-user-here").unwrap()).await, Ok(None));
+        assert_eq!(uid(&users, "root").await, Ok(Some(0)));
+        assert_eq!(uid(&users, "no-such-user-here").await, Ok(None));
         assert_eq!(users.is_name_of(&UserName::parse("root").unwrap(), 0).await, Ok(true));
         assert_eq!(users.is_name_of(&UserName::parse("root").unwrap(), 1).await, Ok(false));
         assert_eq!(users.is_name_of(&UserName::parse("no-such-user-here").unwrap(), 1).await, Ok(false));
@@ -179,8 +220,8 @@ mod tests {
     async fn look_ups_that_hang_are_bounded_and_local_users_are_still_found() {
         let users = Users::default();
         let _hung = Arc::clone(&users.trusted).acquire_many_owned(16).await.unwrap();
-        assert_eq!(users.uid(&UserName::parse("somebody-in-ldap").unwrap()).await, Err(Stuck));
-        assert_eq!(users.uid(&UserName::parse("root").unwrap()).await, Ok(Some(0)));
+        assert_eq!(uid(&users, "somebody-in-ldap").await, Err(Stuck));
+        assert_eq!(uid(&users, "root").await, Ok(Some(0)));
         let wheel = BTreeSet::from(["wheel".to_owned()]);
         assert_eq!(users.groups_among("root", &wheel).await, Ok(BTreeSet::new()));
         assert_eq!(users.groups_among("somebody-in-ldap", &wheel).await, Err(Stuck));
@@ -192,7 +233,7 @@ mod tests {
         let tasks: Vec<_> = (0..100)
             .map(|i| {
                 let users = Arc::clone(&users);
-                tokio::spawn(async move { users.uid(&UserName::parse(&format!("nobody{i}")).unwrap()).await })
+                tokio::spawn(async move { uid(&users, &format!("nobody{i}")).await })
             })
             .collect();
         for task in tasks {
@@ -204,6 +245,6 @@ mod tests {
     async fn what_others_cause_takes_no_turn_of_a_login() {
         let users = Users::default();
         let _hung = Arc::clone(&users.others).acquire_many_owned(4).await.unwrap();
-        assert_eq!(users.uid(&UserName::parse("somebody-in-ldap").unwrap()).await, Ok(None));
+        assert_eq!(uid(&users, "somebody-in-ldap").await, Ok(None));
     }
 }

@@ -13,8 +13,8 @@
 //! Anything else is out of order, and the end.
 
 mod offer;
-mod watch;
 
+use super::attend::{Watched, ticket, watched};
 use super::connection::{Bytes, Closed, Connection, done, failed, failed_plainly, read};
 use super::peers::{self, NotTaken};
 use super::{Phase, reply};
@@ -30,7 +30,6 @@ use totp_core::judge::Input;
 use totp_core::{Typed, Unusable, random};
 use totp_wire::login::{self, Answer, Begin, Step, StepReply, Unfit};
 use totp_wire::service;
-use watch::{Watched, ticket, watched};
 
 /// Prompts in one attempt at most.
 const MOST_TRIES: u8 = 3;
@@ -276,7 +275,7 @@ impl Conversation {
         connection: &Connection,
         engine: &Engine,
         user: &str,
-        watched: Result<Watched<T>, Closed>,
+        watched: Result<Watched<T, Failure>, Closed>,
     ) -> Result<Result<T, Bytes>, Closed> {
         let Ok(Watched { result, gone }) = watched else {
             refused(connection, user, "hung-up");

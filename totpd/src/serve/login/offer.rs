@@ -8,10 +8,12 @@ use crate::store::Ticket;
 use std::sync::Arc;
 use totp_core::enrolling::{Enrolling, Noted};
 use totp_core::judge::Input;
-use totp_wire::login::Step;
+use totp_wire::login::{MAX_TEXT, Step};
 
 /// Answers to each question.
 const TRIES: u8 = 3;
+/// The most bytes of a picture, so that it fits a message of 16 KiB with all the rest.
+const MOST_PICTURE: usize = 12 * 1024;
 
 /// The factor is shown; its first code is asked for.
 #[derive(Debug)]
@@ -95,9 +97,9 @@ impl Noting {
         input: &Input,
         ticket: &Arc<Ticket>,
     ) -> Result<Finish, Failure> {
-        let Self { asking, noted, tries_left } = self;
+        let Self { mut asking, noted, tries_left } = self;
         Ok(match engine.finish(&asking, noted, input, ticket).await? {
-            Ok(finished) => match engine.activate(&asking, &finished, ticket).await? {
+            Ok(finished) => match engine.activate(&mut asking, &finished, ticket).await? {
                 Some(grant) => Finish::Granted(Box::new(grant)),
                 None => Finish::Denied,
             },
@@ -120,11 +122,15 @@ pub(super) fn first_step(engine: &Engine, asking: &Asking, enrolling: &Enrolling
     let otpauth = engine.otpauth(asking, enrolling);
     let (uri, key) = (otpauth.to_uri(), otpauth.secret.to_base32());
     let mut lines = vec![info("This account needs a second factor. Scan this with an authenticator app:")];
-    // Text that is too long for any QR code still has its key.
-    let picture = qr::utf8(&uri, false).unwrap_or_default();
+    // Names that are too long for a picture in a message, or for a line of PAM, still have their key.
+    let picture =
+        qr::utf8(&uri, false).ok().filter(|picture| picture.len() <= MOST_PICTURE).unwrap_or_default();
     lines.extend(picture.lines().map(info));
     lines.push(info(format!("Or type this key:  {}", *qr::grouped(&key))));
-    lines.push(info(format!("Or open this link: {}", &*uri)));
+    let link = format!("Or open this link: {}", &*uri);
+    if link.len() < MAX_TEXT {
+        lines.push(info(link));
+    }
     reply::question(&asking.asker.id, lines, FIRST_CODE, false)
 }
 

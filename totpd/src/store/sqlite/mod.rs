@@ -121,6 +121,15 @@ impl Store for Sqlite {
         }))
     }
 
+    fn of_uid(&self, uid: u32) -> Answer<'_, Result<Vec<Stored>, ReadError>> {
+        Box::pin(self.readers.run(move |db| {
+            let mut statement =
+                db.prepare_cached("SELECT record, version, id, name FROM account WHERE uid = ?1")?;
+            let rows = statement.query_map(params![uid], stored)?;
+            rows.collect()
+        }))
+    }
+
     fn history(&self, query: HistoryQuery) -> Answer<'_, Result<Vec<KeptEvent>, ReadError>> {
         Box::pin(self.readers.run(move |db| {
             let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);

@@ -183,14 +183,20 @@ impl Writer {
             Write::Insert(account) => self
                 .db
                 .prepare_cached(
-                    "INSERT INTO account (id, name, version, pending_until, record) VALUES (?1, ?2, 1, ?3, ?4)
-                     ON CONFLICT DO NOTHING",
+                    "INSERT INTO account (id, name, version, pending_until, record, uid)
+                     VALUES (?1, ?2, 1, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
                 )?
-                .execute(params![account.id, account.name.as_str(), pending_until(account), record(account)?])?,
+                .execute(params![
+                    account.id,
+                    account.name.as_str(),
+                    pending_until(account),
+                    record(account)?,
+                    account.uid
+                ])?,
             Write::Update(account, version) => self
                 .db
                 .prepare_cached(
-                    "UPDATE account SET name = ?2, version = version + 1, pending_until = ?3, record = ?4
+                    "UPDATE account SET name = ?2, version = version + 1, pending_until = ?3, record = ?4, uid = ?6
                      WHERE id = ?1 AND version = ?5",
                 )?
                 .execute(params![
@@ -198,7 +204,8 @@ impl Writer {
                     account.name.as_str(),
                     pending_until(account),
                     record(account)?,
-                    i64::try_from(*version).unwrap_or(i64::MAX)
+                    i64::try_from(*version).unwrap_or(i64::MAX),
+                    account.uid
                 ])?,
         };
         if changed != 1 {

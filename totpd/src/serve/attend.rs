@@ -1,8 +1,8 @@
 //! Work on an answer, while watching the clock and the peer: what has not begun to commit when the time is up
 //! or the peer is gone is dropped unjudged. Once it has begun its result stands.
 
+use super::connection::{Closed, Connection};
 use crate::engine::Failure;
-use crate::serve::connection::{Closed, Connection};
 use crate::store::Ticket;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,17 +19,17 @@ pub(super) fn ticket(remaining_ms: Option<u64>) -> Arc<Ticket> {
 }
 
 /// What came of it, and whether the peer has hung up meanwhile.
-pub(super) struct Watched<T> {
-    pub(super) result: Result<T, Failure>,
+pub(super) struct Watched<T, E> {
+    pub(super) result: Result<T, E>,
     pub(super) gone: bool,
 }
 
 /// Runs `work`, which commits under `ticket`. [`Closed`]: the peer hung up before anything had begun.
-pub(super) async fn watched<T>(
+pub(super) async fn watched<T, E: From<Failure>>(
     connection: &mut Connection,
     ticket: &Ticket,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<Watched<T>, Closed> {
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<Watched<T, E>, Closed> {
     // Not a task of its own: dropping it, once its ticket is dropped, takes it back whole.
     tokio::pin!(work);
     let (mut gone, mut late) = (false, false);
@@ -45,7 +45,7 @@ pub(super) async fn watched<T>(
             () = tokio::time::sleep_until(ticket.deadline().into()), if !late => {
                 late = true;
                 if ticket.drop_it() {
-                    return Ok(Watched { result: Err(Failure::TimedOut), gone });
+                    return Ok(Watched { result: Err(Failure::TimedOut.into()), gone });
                 }
             }
         }

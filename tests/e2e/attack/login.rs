@@ -1,0 +1,262 @@
+//! Logins: races with reloads and restarts, long names, full disks, and other hosts' keys.
+
+use super::{PROOF, service};
+use nix::sys::signal::Signal;
+use site::Site;
+use site::pamhost::{PamHost, code, result, results};
+use site::phone::Phone;
+use site::run::run;
+use std::io::BufRead;
+
+#[test]
+fn an_enrollment_in_a_login_works_for_the_longest_name() {
+    let site = Site::new();
+    service(&site);
+    let user = "ж".repeat(120);
+    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
+    site.write("etc/passwd", &format!("{passwd}{user}:x:5099:5099::/home/alice:/bin/sh\n"));
+    site.configure(&format!(
+        "[totp]\nissuer = \"{}\"\n[[login.rule]]\naction = \"enroll\"\n",
+        "ж".repeat(32)
+    ));
+    let finished =
+        PamHost::new(&site, "x", &user).option(PROOF).run(&["authenticate"], "000000\n000000\n000000\n");
+    assert_eq!(result(&finished, "authenticate"), code::AUTH_ERR, "{finished:?}");
+    assert!(finished.stdout.contains("Or type this key"), "{finished:?}");
+}
+
+#[test]
+fn the_link_that_is_shown_is_whole() {
+    let site = Site::new();
+    service(&site);
+    site.configure(&format!(
+        "[totp]\nissuer = \"{}\"\ndigits = 8\n[[login.rule]]\naction = \"enroll\"\n",
+        "ж".repeat(32)
+    ));
+    let finished =
+        PamHost::new(&site, "x", "bob").option(PROOF).run(&["authenticate"], "000000\n000000\n000000\n");
+    let link = finished.stdout.lines().find(|line| line.contains("otpauth://")).unwrap().to_owned();
+    assert!(link.contains("digits=8") && link.contains("period=30"), "{link}");
+}
+
+#[test]
+fn a_remembered_su_to_one_user_is_none_to_another() {
+    let site = Site::new();
+    site.service("su", &format!("auth required {}\n", site.pam_line("nodelay first_factor=passed")));
+    let phone = site.enroll("alice");
+    site.configure("[[login.rule]]\naction = \"require\"\nsubject = \"ruser\"\nremember = \"1h\"\n");
+    // One process, one audit session: su to bob, and then (by a shell that it starts) to root.
+    let helper = site::setup::native("pamhost");
+    let script = format!(
+        "echo 5001 > /proc/self/loginuid; {0} -R alice su bob authenticate; {0} -R alice su root authenticate",
+        helper.display()
+    );
+    let mut shell = site.command("sh");
+    shell.args(["-c", &script]);
+    let finished = run(shell, &format!("{}\n000000\n", phone.code(&site)));
+    let codes = results(&finished, "authenticate");
+    assert_eq!(codes[0], code::SUCCESS, "{finished:?}");
+    // It was asked, and nobody answered.
+    assert_ne!(codes[1], code::SUCCESS, "{finished:?}");
+    assert_eq!(finished.stdout.matches("prompt").count(), 2, "{finished:?}");
+}
+
+#[test]
+fn a_link_that_is_too_long_for_a_line_of_pam_is_left_out_and_the_key_stays() {
+    let site = Site::new();
+    service(&site);
+    let user = "firstname.lastname@department.corp.example";
+    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
+    site.write("etc/passwd", &format!("{passwd}{user}:x:5099:5099::/home/alice:/bin/sh\n"));
+    site.configure(&format!(
+        "[totp]\nissuer = \"{}\"\ndigits = 8\n[[login.rule]]\naction = \"enroll\"\n",
+        "ж".repeat(32)
+    ));
+    let finished =
+        PamHost::new(&site, "x", user).option(PROOF).run(&["authenticate"], "000000\n000000\n000000\n");
+    assert!(!finished.stdout.contains("otpauth://"), "{finished:?}");
+    assert!(finished.stdout.contains("Or type this key"), "{finished:?}");
+}
+
+#[test]
+fn the_longest_issuer_and_which_name_still_fit_a_message() {
+    let site = Site::new();
+    service(&site);
+    site.configure(&format!(
+        "[totp]\nissuer = \"{}\"\n[[login.rule]]\naction = \"enroll\"\n",
+        "ж".repeat(32)
+    ));
+    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
+    let mut codes = Vec::new();
+    for (length, letter) in [(60, "a"), (120, "a"), (180, "a"), (255, "a"), (30, "ж"), (60, "ж"), (90, "ж")]
+    {
+        let user = letter.repeat(length);
+        site.write("etc/passwd", &format!("{passwd}{user}:x:5099:5099::/home/alice:/bin/sh\n"));
+        let host = PamHost::new(&site, "x", &user).option(PROOF);
+        codes.push((length, letter, host.authenticate("000000\n000000\n000000\n")));
+    }
+    assert!(codes.iter().all(|(.., c)| *c == code::AUTH_ERR), "{codes:?}");
+}
+
+#[test]
+fn an_answer_to_a_question_is_never_judged_against_an_enrollment_that_was_not_shown() {
+    let site = Site::new();
+    service(&site);
+    // Asked under one configuration; the daemon restarts under another while bob types.
+    let mut host = PamHost::new(&site, "x", "bob").option(PROOF).start();
+    let mut lines = std::io::BufReader::new(host.0.stdout.take().unwrap());
+    let mut shown = String::new();
+    while !shown.contains("prompt: ") {
+        assert!(lines.read_line(&mut shown).unwrap() > 0, "{shown}");
+    }
+    site.end(Signal::SIGTERM);
+    site.write("etc/totpd/totpd.toml", &format!("{}[[login.rule]]\naction = \"enroll\"\n", site.config()));
+    site.start();
+    host.say("123456\n123456\n123456\n123456\n");
+    drop(host.0.stdin.take());
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut lines, &mut rest).unwrap();
+    assert!(
+        !rest.contains("That is not the code that the app shows") || rest.contains("Or type this key"),
+        "{rest}"
+    );
+}
+
+#[test]
+fn on_a_full_disk_exempt_monitored_and_remembered_logins_go_on_and_enrolling_refuses() {
+    let site = Site::without_daemon();
+    let state = site.path("state");
+    std::fs::create_dir(&state).unwrap();
+    let state = state.display().to_string();
+    let mut mount = site.command("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=14m,mode=0700", "tmpfs", &state]);
+    run(mount, "").ok();
+    site.totpd(&["init"]).ok();
+    site.start();
+    service(&site);
+    site.service("y", &format!("auth required {}\n", site.pam_line("nodelay first_factor=passed")));
+    let phone = site.enroll("alice");
+    let mut dd = site.command("dd");
+    dd.args(["if=/dev/zero", &format!("of={state}/filler"), "bs=4k"]);
+    assert_ne!(run(dd, "").code, 0);
+    site.configure(
+        "[[login.rule]]\nusers = [\"u1\"]\naction = \"exempt\"\n\
+         [[login.rule]]\nusers = [\"u2\"]\naction = \"require\"\nmode = \"monitor\"\n\
+         [[login.rule]]\nusers = [\"alice\"]\naction = \"require\"\nremember = \"8h\"\n\
+         [[login.rule]]\naction = \"enroll\"\n",
+    );
+    let mut codes = Vec::new();
+    for _ in 0..40 {
+        codes.push(PamHost::new(&site, "y", "u1").authenticate(""));
+        codes.push(PamHost::new(&site, "y", "u2").authenticate(""));
+        codes.push(
+            PamHost::new(&site, "y", "alice")
+                .option(&["-A", "5001", "-R", "alice"])
+                .authenticate(&format!("{}\n", phone.code(&site))),
+        );
+        site.next_step();
+    }
+    assert!(codes.iter().all(|c| [code::IGNORE, code::SUCCESS, code::PERM_DENIED].contains(c)), "{codes:?}");
+    assert_eq!(site.status("alice")["remembered"], 32);
+    let mut host = PamHost::new(&site, "x", "bob").option(PROOF).start();
+    let mut lines = std::io::BufReader::new(host.0.stdout.take().unwrap());
+    let mut shown = String::new();
+    while !shown.contains("prompt: ") {
+        assert!(lines.read_line(&mut shown).unwrap() > 0, "{shown}");
+    }
+    let key = shown.lines().find_map(|line| line.split_once("Or type this key:  ")).unwrap().1;
+    let phone = Phone { secret: key.trim().replace(' ', ""), recovery_codes: vec![], uri: String::new() };
+    host.say(&format!("{}\n", phone.code(&site)));
+    shown.clear();
+    while !shown.contains("to finish: ") {
+        assert!(lines.read_line(&mut shown).unwrap() > 0, "{shown}");
+    }
+    let word = shown.split_whitespace().find(|w| w.len() == 19 && w.matches('-').count() == 3).unwrap();
+    host.say(&format!("{word}\n"));
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut lines, &mut rest).unwrap();
+    assert!(rest.contains("authenticate=4"), "{rest}");
+    assert_eq!(site.status("bob")["state"], "none");
+}
+
+#[test]
+fn config_check_tells_of_a_service_in_capitals_which_libpam_never_says() {
+    let site = Site::new();
+    // libpam folds a service's name to small letters, so this never matches.
+    site.configure("[[login.rule]]\nservices = [\"SSHD\"]\naction = \"deny\"\n");
+    let check = site.totpd(&["config", "check", "--strict"]);
+    assert!(check.code == 1 && check.stdout.contains("small letters"), "{check:?}");
+}
+
+#[test]
+fn a_reload_by_the_unit_is_not_stopped_by_a_mere_finding() {
+    let unit =
+        std::fs::read_to_string(site::setup::target().join("../config/systemd/totpd.service")).unwrap();
+    let site = Site::new();
+    // A fleet's common file: this host has no such user.
+    site.configure("[[login.rule]]\nusers = [\"elsewhere\"]\naction = \"deny\"\n");
+    // The first ExecReload= line; systemd runs the next one only when it succeeds (systemd.service(5)).
+    assert!(unit.contains("ExecReload=/usr/bin/totpd config check\nExecReload=/bin/kill -HUP"));
+    assert_eq!(site.totpd(&["config", "check"]).code, 0);
+}
+
+#[test]
+fn an_enrollment_that_was_offered_ends_when_the_rule_that_offered_it_is_gone() {
+    let site = Site::new();
+    service(&site);
+    site.configure("[[login.rule]]\naction = \"enroll\"\n");
+    let mut thief = PamHost::new(&site, "x", "bob").option(PROOF).start();
+    let mut lines = std::io::BufReader::new(thief.0.stdout.take().unwrap());
+    let mut shown = String::new();
+    while !shown.contains("prompt: ") {
+        assert!(lines.read_line(&mut shown).unwrap() > 0, "{shown}");
+    }
+    // The administrator has noticed the stolen key.
+    site.configure("[[login.rule]]\nusers = [\"bob\"]\naction = \"deny\"\n");
+    let key = shown.lines().find_map(|line| line.split_once("Or type this key:  ")).unwrap().1;
+    let phone = Phone { secret: key.trim().replace(' ', ""), recovery_codes: vec![], uri: String::new() };
+    thief.say(&format!("{}\n", phone.code(&site)));
+    shown.clear();
+    while !shown.contains("to finish: ") {
+        if lines.read_line(&mut shown).unwrap() == 0 {
+            return;
+        }
+    }
+    let word = shown.split_whitespace().find(|w| w.len() == 19 && w.matches('-').count() == 3).unwrap();
+    thief.say(&format!("{word}\n"));
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut lines, &mut rest).unwrap();
+    assert!(!rest.contains("authenticate=0"), "{rest} {}", site.status("bob")["state"]);
+}
+
+#[test]
+fn a_login_that_was_to_pass_anyway_is_judged_by_the_rule_in_force_when_it_is_answered() {
+    let site = Site::new();
+    service(&site);
+    site.configure("[[login.rule]]\naction = \"require\"\nmode = \"monitor-ask\"\n");
+    let mut thief = PamHost::new(&site, "x", "bob").option(PROOF).start();
+    let mut lines = std::io::BufReader::new(thief.0.stdout.take().unwrap());
+    let mut shown = String::new();
+    while !shown.contains("prompt: ") {
+        assert!(lines.read_line(&mut shown).unwrap() > 0, "{shown}");
+    }
+    site.configure("[[login.rule]]\nusers = [\"bob\"]\naction = \"deny\"\n");
+    thief.say("123456\n");
+    drop(thief.0.stdin.take());
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut lines, &mut rest).unwrap();
+    assert_ne!(site.last_login()["outcome"], "exempt", "{rest}");
+}
+
+#[test]
+fn a_remembered_login_by_one_key_is_not_recalled_by_a_host_key_that_many_share() {
+    let site = Site::new();
+    site.service("sshd", &format!("auth required {}\n", site.pam_line("nodelay")));
+    let phone = site.enroll("alice");
+    site.configure("[[login.rule]]\naction = \"require\"\nremember = \"1h\"\nremember_by = \"ssh-key\"\n");
+    let hostbased = &["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=hostbased ssh-ed25519 QUFBQQ=="][..];
+    let first = PamHost::new(&site, "sshd", "alice").option(hostbased);
+    assert_eq!(first.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    let second = PamHost::new(&site, "sshd", "alice").option(hostbased);
+    assert_eq!(second.authenticate("000000\n"), code::AUTH_ERR);
+}

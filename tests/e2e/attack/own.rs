@@ -1,0 +1,139 @@
+//! Self-service and what users read.
+
+use super::{PROOF, as_alice, login, service};
+use site::Site;
+use site::pamhost::{PamHost, code};
+use site::phone::Phone;
+use site::run::run;
+use std::process::Command;
+
+#[test]
+fn a_left_over_ticket_replaces_no_factor_in_use() {
+    let site = Site::new();
+    let ticket = site.totpd(&["enroll", "alice", "--ticket", "--json"]).ok().json();
+    let ticket = ticket["ticket"].as_str().unwrap().to_owned();
+    // Enrolled by the administrator meanwhile; the ticket stays in alice's mail, where malware reads it.
+    let phone = site.enroll("alice");
+    let path = site.path("run/login.sock");
+    let script = "import socket,sys,json\n\
+                  s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n\
+                  s.sendall(json.dumps({'method':'org.totpd.Self.Enroll','parameters':{'ticket':sys.argv[2]}}).encode()+b'\\0')\n\
+                  print(s.recv(20000).rstrip(b'\\0').decode())";
+    let mut malware = site.command_as("alice", "python3");
+    malware.args(["-c", script]).arg(&path).arg(&ticket);
+    let reply: serde_json::Value = serde_json::from_str(run(malware, "").ok().stdout.trim()).unwrap();
+    let Some(secret) = reply["parameters"]["secret"].as_str() else { return };
+    let own = Phone { secret: secret.to_owned(), recovery_codes: vec![], uri: String::new() };
+    as_alice(&site, &["confirm"], &format!("{}\n", own.code(&site))).ok();
+    site.next_step();
+    service(&site);
+    panic!(
+        "malware with the old ticket replaced the factor: its code logs in with {}, alice's own with {}",
+        login(&site, "alice", &own.code(&site)),
+        login(&site, "alice", &phone.code(&site))
+    );
+}
+
+#[test]
+fn a_new_owner_of_a_name_sees_nothing_of_the_old_one() {
+    let site = Site::new();
+    service(&site);
+    let phone = site.enroll("alice");
+    assert_eq!(
+        PamHost::new(&site, "x", "alice").option(PROOF).authenticate(&format!("{}\n", phone.code(&site))),
+        code::SUCCESS
+    );
+    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
+    site.write("etc/passwd", &passwd.replace("alice:x:5001:5001", "alice:x:5098:5098"));
+    let mut command = site.command("setpriv");
+    command.args(["--reuid", "5098", "--regid", "5098", "--clear-groups", "--reset-env"]);
+    command.arg(site::setup::target().join("debug/totpd")).arg("--config");
+    command.arg(site.path("etc/totpd/totpd.toml")).arg("history");
+    let seen = run(command, "");
+    assert!(!seen.stdout.contains("192.0.2.1"), "{seen:?}");
+}
+
+#[test]
+fn what_is_written_into_the_history_without_a_key_moves_no_terminal() {
+    let site = Site::new();
+    site.enroll("alice");
+    let row = "{\"event\":\"login\",\"time\":\"2026-11-25T00:00:00Z\",\"user\":\"alice\",\"outcome\":\"granted\",\
+               \"rhost\":\"\\u001b]0;pwned\\u0007\\u001b[2J\"}";
+    let script = "import sqlite3,sys\nd=sqlite3.connect(sys.argv[1])\n\
+                  d.execute('UPDATE history SET event=? WHERE seq=(SELECT max(seq) FROM history)',(sys.argv[2],))\nd.commit()";
+    let mut writer = Command::new("python3");
+    writer.args(["-c", script]).arg(site.path("state/totpd.db")).arg(row);
+    run(writer, "").ok();
+    let shown = site.totpd(&["history", "alice"]).ok().stdout;
+    assert!(shown.contains("pwned") && !shown.contains('\u{1b}'), "{shown:?}");
+}
+
+#[test]
+fn a_refused_call_of_self_service_leaves_an_event_whatever_refused_it() {
+    let site = Site::new();
+    site.enroll("alice");
+    let path = site.path("run/login.sock");
+    let script = "import socket,sys,json\n\
+                  s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n\
+                  s.sendall(b'{\"method\":\"org.totpd.Self.Enroll\",\"parameters\":{}}\\0')\n\
+                  print(s.recv(20000).rstrip(b'\\0').decode())";
+    let before = site.events().len();
+    let mut malware = site.command_as("alice", "python3");
+    malware.args(["-c", script]).arg(&path);
+    assert!(run(malware, "").ok().stdout.contains("CodeNeeded"));
+    assert_eq!(site.events().len(), before + 1);
+}
+
+#[test]
+fn new_recovery_codes_that_nobody_received_do_not_silently_replace_the_old_ones() {
+    let site = Site::new();
+    service(&site);
+    let phone = site.enroll("alice");
+    let script = "import socket,sys,json\n\
+                  s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n\
+                  s.sendall(json.dumps({'method':'org.totpd.Self.RecoveryCodes','parameters':{'code':sys.argv[2]}}).encode()+b'\\0')\n\
+                  s.close()";
+    let mut client = site.command_as("alice", "python3");
+    client.args(["-c", script]).arg(site.path("run/login.sock")).arg(phone.code(&site));
+    run(client, "").ok();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let works = login(&site, "alice", &phone.recovery_codes[0]);
+    let said = site.events().iter().any(|event| event["outcome"] == "undelivered");
+    assert!(
+        works == code::SUCCESS || said,
+        "the old codes are gone ({works}), and nothing says that the new ones were never seen"
+    );
+}
+
+#[test]
+fn a_ticket_that_was_too_old_is_not_fresh_again_under_a_clock_before_the_release() {
+    let site = Site::new();
+    let document = site.totpd(&["enroll", "alice", "--ticket", "--expires", "60s", "--json"]).ok().json();
+    let ticket = document["ticket"].as_str().unwrap().to_owned();
+    site.advance(120);
+    site.advance(-60 * 24 * 3600);
+    assert_eq!(as_alice(&site, &["enroll"], &format!("{ticket}\n")).code, 1);
+}
+
+#[test]
+fn a_locked_guesser_at_self_confirm_learns_nothing_of_codes_to_come() {
+    let site = Site::new();
+    service(&site);
+    // The administrator has staged a factor; alice has scanned it and not logged in yet. Malware runs as her.
+    let phone = Phone::from(&site.totpd(&["enroll", "alice", "--json"]).ok().json());
+    for n in 0..12 {
+        as_alice(&site, &["confirm"], &format!("{:06}\n", 900_000 + n));
+    }
+    assert_eq!(site.status("alice")["locks"][0]["class"], "own");
+    // A guess that happens to be the code of 20 minutes later: of a million codes 120 are of the next hour.
+    let guess = phone.code_at(site.now() + 1200);
+    let told = as_alice(&site, &["confirm", "--json"], &format!("{guess}\n"));
+    let event = site.events().last().unwrap().clone();
+    site.advance(1200);
+    let later = PamHost::new(&site, "x", "alice").option(PROOF).authenticate(&format!("{guess}\n"));
+    assert!(
+        !told.stdout.contains("1200") && !told.stderr.contains("20 min"),
+        "locked ({}), and still told when its guess will be right: {told:?}; then it lets in: {later}",
+        event["reason"]
+    );
+}
