@@ -36,9 +36,7 @@ fn on_a_full_disk_logins_go_on_and_enrollments_say_why_they_do_not() {
     assert!(refused.stderr.contains("is full") && refused.stderr.contains("Make room"), "{refused:?}");
     assert_eq!(site.status("bob")["state"], "none");
     // More events than the store has room for: the oldest make way, and logins still go on.
-    for _ in 0..12_000 {
-        assert_eq!(begin(&site, local("alice")).unwrap().answer("no code"), Ok(Verdict::Denied));
-    }
+    site::peer::refusals(&site, 12_000, |_| local("alice"), "no code");
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
     assert_eq!(login(&site, "alice", &phone.recovery_codes[0]), Ok(Verdict::Granted));
     // A restart on the full disk serves as well.

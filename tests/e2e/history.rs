@@ -53,10 +53,7 @@ fn the_history_is_bounded() {
     site.configure("[history]\nkeep = 1000\n");
     site.end(nix::sys::signal::Signal::SIGTERM);
     site.start();
-    for n in 0..1_400 {
-        let attempt = site::peer::local(&format!("nobody{n}"));
-        site::peer::begin(&site, attempt).unwrap().answer("123456").unwrap();
-    }
+    site::peer::refusals(&site, 1_400, |n| site::peer::local(&format!("nobody{n}")), "123456");
     let events = site.totpd(&["history", "-n", "5000", "--json"]).ok().json();
     let count = events["events"].as_array().unwrap().len();
     assert!((1_000..1_300).contains(&count), "{count}");

@@ -74,6 +74,22 @@ impl Waiting {
     }
 }
 
+/// So many attempts, a crowd at a time, each refused: a refusal takes its time, and they share it.
+pub fn refusals(site: &Site, count: usize, attempt: impl Fn(usize) -> Attempt + Sync, answer: &str) {
+    const CROWD: usize = 64;
+    std::thread::scope(|scope| {
+        for first in 0..CROWD {
+            let attempt = &attempt;
+            scope.spawn(move || {
+                for number in (first..count).step_by(CROWD) {
+                    let verdict = begin(site, attempt(number)).unwrap().answer(answer);
+                    assert_eq!(verdict, Ok(Verdict::Denied));
+                }
+            });
+        }
+    });
+}
+
 /// A whole attempt of a local root program.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use super::{PROOF, as_alice, login, service};
 use site::Site;
 use site::pamhost::{PamHost, code};
 use site::phone::Phone;
-use site::run::run;
+use site::run::{run, wait_until};
 use std::process::Command;
 
 #[test]
@@ -96,7 +96,11 @@ fn new_recovery_codes_that_nobody_received_do_not_silently_replace_the_old_ones(
     let mut client = site.command_as("alice", "python3");
     client.args(["-c", script]).arg(site.path("run/login.sock")).arg(phone.code(&site));
     run(client, "").ok();
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    let ends = ["hung-up", "undelivered"];
+    let ended = |event: &serde_json::Value| {
+        ends.iter().any(|end| event["reason"] == *end || event["outcome"] == *end)
+    };
+    wait_until("it is said", || site.events().iter().any(ended));
     let works = login(&site, "alice", &phone.recovery_codes[0]);
     let said = site.events().iter().any(|event| event["outcome"] == "undelivered");
     assert!(

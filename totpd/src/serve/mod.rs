@@ -156,13 +156,12 @@ async fn serve(
             }
             _ = connections.join_next(), if !connections.is_empty() => {}
             () = ended(&mut terminate, &mut interrupt) => break Ok(()),
-            _ = hangup.recv() => reload(&path, &shared),
+            _ = hangup.recv() => {
+                give_back(login_path.as_deref());
+                reload(&path, &shared);
+            }
             _ = retry.tick() => {
-                if let Some(path) = &login_path
-                    && crate::breakglass::give_back_left_over(path)
-                {
-                    tracing::warn!("break-glass was killed; {} is given back", path.display());
-                }
+                give_back(login_path.as_deref());
                 let poisoned = check(&path, &shared);
                 if poisoned && sockets.adopted {
                     break Err(ServeError::Poisoned);
@@ -182,6 +181,15 @@ async fn serve(
     let finish = async { while connections.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(LAST_WORDS, finish).await;
     result
+}
+
+/// Takes the login socket back from a break-glass that was killed.
+fn give_back(path: Option<&Path>) {
+    if let Some(path) = path
+        && crate::breakglass::give_back_left_over(path)
+    {
+        tracing::warn!("break-glass was killed; {} is given back", path.display());
+    }
 }
 
 async fn ended(terminate: &mut Signal, interrupt: &mut Signal) {

@@ -42,7 +42,10 @@ pub(super) async fn call(
     let (ticket, from) = (patience(), connection.peer.from());
     let own = Own { engine: &engine, user: &user, uid, from: &from, ticket: &ticket };
     let work = own.answer(method, parameters);
-    let Watched { result, gone } = watched(connection, &ticket, work).await?;
+    let Ok(Watched { result, gone }) = watched(connection, &ticket, work).await else {
+        own.log_refusal(method, "hung-up");
+        return Err(Closed);
+    };
     if gone {
         if let Ok((_, Some(what))) = result {
             let mut event = Event::new(what, user.as_str(), clock::now(), from);
@@ -54,7 +57,9 @@ pub(super) async fn call(
     Ok(match result {
         Ok((reply, _)) | Err(NotDone::Reply(reply)) => reply,
         Err(NotDone::Error(error)) => {
-            own.log_refusal(method, &error);
+            if let Some(reason) = unrecorded(&error) {
+                own.log_refusal(method, reason);
+            }
             explained(&error, &user)
         }
     })
@@ -169,15 +174,7 @@ impl Own<'_> {
     }
 
     /// A refusal of which nothing is stored is said in the log.
-    fn log_refusal(&self, method: &str, error: &AdminError) {
-        let reason = match error {
-            AdminError::CodeNeeded => "code-needed",
-            AdminError::TicketNeeded => "ticket-needed",
-            AdminError::Off => "off",
-            AdminError::UidChanged { .. } => "uid-changed",
-            AdminError::NotEnrolled => "not-enrolled",
-            _ => return,
-        };
+    fn log_refusal(&self, method: &str, reason: &'static str) {
         let event = match method {
             "Enroll" => "enroll",
             "Confirm" => "confirm",
@@ -190,6 +187,18 @@ impl Own<'_> {
         event.outcome = "refused";
         event.reason = Some(reason);
         event.log();
+    }
+}
+
+/// The reason of a refusal that the engine did not record.
+const fn unrecorded(error: &AdminError) -> Option<&'static str> {
+    match error {
+        AdminError::CodeNeeded => Some("code-needed"),
+        AdminError::TicketNeeded => Some("ticket-needed"),
+        AdminError::Off => Some("off"),
+        AdminError::UidChanged { .. } => Some("uid-changed"),
+        AdminError::NotEnrolled => Some("not-enrolled"),
+        _ => None,
     }
 }
 
