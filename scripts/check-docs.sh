@@ -20,7 +20,19 @@ done
 for word in socket= timeout= tries= server_uid= first_factor=passed use_first_pass try_first_pass forward_pass nodelay debug; do
     grep -qF "\`$word" README.md || fail "README.md lacks the argument $word"
 done
-for command in init serve enroll confirm verify status list revoke unlock recovery-codes "config check"; do
+for command in init serve enroll confirm verify status list revoke unlock forget recovery-codes history report explain \
+    breakglass "config check"; do
     grep -qF "totpd $command" README.md || fail "README.md lacks totpd $command"
+done
+# Every key of a rule is explained.
+sed -n 's/^# \([a-z_]*\) = .*/\1/p' config/totpd.toml | sort -u | while read -r key; do
+    case "$key" in key_file|admin_group|uid) continue ;; esac
+    grep -q "\`$key" docs/policy.md || fail "docs/policy.md lacks $key"
+done
+# Every file that a document of ours links to is there.
+for document in *.md docs/*.md; do
+    grep -oE '\]\([^)#:]+' "$document" | sed 's/^](//' | while read -r link; do
+        [ -e "$(dirname "$document")/$link" ] || fail "$document links to $link, which is not there"
+    done
 done
 echo "documents: true"

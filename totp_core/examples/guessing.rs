@@ -1,7 +1,8 @@
 //! The chance of guessing a code, by simulation of the engine's own lock: `cargo run --example guessing`.
 //!
-//! The attacker guesses from addresses nobody knows, tries whenever the lock lets him, and sees every
-//! success of the user. The user logs in from a new address each time, the kindest case for the attacker.
+//! The attacker tries whenever the lock lets him, and sees every success of the user: from addresses nobody
+//! knows, while the user logs in from a new one each time (the kindest case for him), or from behind the very
+//! address that the user logs in from.
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 
 use totp_core::lock::{Class, Guard};
@@ -13,12 +14,14 @@ const CHANCE: f64 = 3.0 / 1_000_000.0;
 
 fn main() {
     println!("{:<44} {:>10} {:>10} {:>9} {:>9}", "attacker", "tries/day", "tries/year", "day", "year");
-    for (name, patience, logins) in [
-        ("strangers, user logs in from known sources", 0, 0),
-        ("strangers who wait out each escalation", DAY, 0),
-        ("strangers, 24 logins a day from new sources", 0, 24),
+    for (name, at, patience, logins) in [
+        ("strangers, user logs in from known sources", Place::Elsewhere, 0, 0),
+        ("strangers who wait out each escalation", Place::Elsewhere, DAY, 0),
+        ("strangers, 24 logins a day from new sources", Place::Elsewhere, 0, 24),
+        ("behind the user's address, no login", Place::Beside, 0, 0),
+        ("behind the user's address, 24 logins a day", Place::Beside, 0, 24),
     ] {
-        let (day, year) = (simulate(1, patience, logins), simulate(365, patience, logins));
+        let (day, year) = (simulate(1, at, patience, logins), simulate(365, at, patience, logins));
         println!(
             "{name:<44} {day:>10} {year:>10} {:>8.4}% {:>8.3}%",
             100.0 * chance(day),
@@ -27,20 +30,35 @@ fn main() {
     }
 }
 
+/// Where the attacker is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Where the user never was.
+    Elsewhere,
+    /// Behind the user's own address.
+    Beside,
+}
+
 /// Judged guesses within `days`; after a lock the attacker rests for `patience` seconds.
-fn simulate(days: u64, patience: u64, logins_per_day: u64) -> u32 {
+fn simulate(days: u64, at: Place, patience: u64, logins_per_day: u64) -> u32 {
     let mut guard = Guard::default();
     let start = Time::from_unix(1_800_000_000);
+    let home = Origin::Remote(std::net::Ipv4Addr::new(192, 0, 2, 1).into());
+    guard.succeed(&Class::Others, &home, start);
     let (mut guesses, mut rest_until) = (0, start);
     for minute in 0..days * DAY / 60 {
         let now = start.plus(minute * 60);
+        let class = if at == Place::Beside { guard.class(&home, now) } else { Class::Others };
         if logins_per_day > 0 && (minute * 60) % (24 * HOUR / logins_per_day) == 0 {
-            let address = std::net::Ipv4Addr::from_bits(u32::try_from(minute).unwrap_or(0));
-            guard.succeed(&Class::Others, &Origin::Remote(address.into()), now);
+            let fresh = std::net::Ipv4Addr::from_bits(u32::try_from(minute).unwrap_or(0));
+            let origin = if at == Place::Beside { home.clone() } else { Origin::Remote(fresh.into()) };
+            if at == Place::Elsewhere || guard.remaining(&class, now) == 0 {
+                guard.succeed(&class, &origin, now);
+            }
         }
-        while now >= rest_until && guard.remaining(&Class::Others, now) == 0 {
+        while now >= rest_until && guard.remaining(&class, now) == 0 {
             guesses += 1;
-            if guard.fail(&Class::Others, now) {
+            if guard.fail(&class, now) {
                 rest_until = now.plus(patience);
             }
         }

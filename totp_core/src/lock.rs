@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A stranger lands in the class "others" and can lock nobody's own sources; a user's success clears the
-//! class it came from only, and others together get at most 30 judged failures a day whatever succeeds.
+//! class it came from only. And no class gets more than 30 judged failures a day, whatever succeeds in it: who
+//! shares the user's address must not guess on through the user's own logins.
 
 use crate::source::{Origin, Source};
 use crate::time::{DAY, HOUR, Time};
@@ -22,9 +23,9 @@ pub const STRIKES: u32 = 10;
 pub const FIRST_LOCK: u64 = HOUR;
 /// Length no lock exceeds, in seconds.
 pub const LONGEST_LOCK: u64 = DAY;
-/// Failures of all strangers together that are judged within [`BUDGET_WINDOW`].
-pub const OTHERS_BUDGET: usize = 30;
-/// The window of [`OTHERS_BUDGET`], in seconds.
+/// Failures of one class (all strangers together are one) that are judged within [`BUDGET_WINDOW`].
+pub const BUDGET: usize = 30;
+/// The window of [`BUDGET`], in seconds.
 pub const BUDGET_WINDOW: u64 = DAY;
 /// How many sources a user is known from at most: the latest.
 pub const KNOWN_SOURCES: usize = 16;
@@ -54,19 +55,42 @@ pub struct Counter {
     last_failure: Time,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lock: Option<Lock>,
+    /// When failures were judged, oldest first; at most [`BUDGET`]. No success gives them back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    judged: Vec<Time>,
 }
 
 impl Counter {
     /// Seconds this class stays locked, 0 when it is not. A start in the future (the clock was set back) is
     /// moved to now: after the last jump nobody waits longer than one lock.
     fn remaining(&mut self, now: Time) -> u64 {
-        let Some(lock) = &mut self.lock else { return 0 };
+        let budget = self.budget_wait(now);
+        let Some(lock) = &mut self.lock else { return budget };
         lock.start = lock.start.min(now);
         let left = lock.length.min(LONGEST_LOCK).saturating_sub(now.since(lock.start));
         if left == 0 {
             self.lock = None;
         }
-        left
+        left.max(budget)
+    }
+
+    /// Seconds until this class may fail again within its budget.
+    fn budget_wait(&mut self, now: Time) -> u64 {
+        for judged in &mut self.judged {
+            *judged = (*judged).min(now);
+        }
+        self.judged.retain(|judged| now.since(*judged) < BUDGET_WINDOW);
+        let excess = self.judged.len().saturating_sub(BUDGET);
+        self.judged.drain(..excess);
+        match self.judged.first() {
+            Some(oldest) if self.judged.len() == BUDGET => BUDGET_WINDOW - now.since(*oldest),
+            _ => 0,
+        }
+    }
+
+    /// A success: the failures are forgotten, the budget is not given back.
+    fn clear(&mut self) {
+        *self = Self { judged: std::mem::take(&mut self.judged), ..Self::default() };
     }
 
     /// Counts a judged failure; says whether the class is locked from now on.
@@ -74,9 +98,10 @@ impl Counter {
         let quiet_days = u32::try_from(now.since(self.last_failure) / DAY).unwrap_or(u32::MAX);
         self.level = self.level.saturating_sub(quiet_days);
         self.last_failure = now;
+        self.judged.push(now);
         self.failures = self.failures.saturating_add(1);
         if self.level == 0 && self.failures < STRIKES {
-            return false;
+            return self.budget_wait(now) > 0;
         }
         self.failures = 0;
         self.level = (self.level + 1).min(TOP_LEVEL);
@@ -107,9 +132,6 @@ pub struct Guard {
     clients: BTreeMap<String, Counter>,
     #[serde(default)]
     others: Counter,
-    /// When the failures of strangers were judged, oldest first; at most [`OTHERS_BUDGET`].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    others_judged: Vec<Time>,
 }
 
 /// The class that an attempt is counted in, resolved against one account.
@@ -169,33 +191,29 @@ impl Guard {
     /// Seconds that `class` stays locked; 0 when it is not. May move a lock that the clock ran away from, so
     /// the account has to be stored when it was locked.
     pub fn remaining(&mut self, class: &Class, now: Time) -> u64 {
-        let budget = if *class == Class::Others { self.budget_wait(now) } else { 0 };
-        self.counter(class).map_or(0, |counter| counter.remaining(now)).max(budget)
+        self.counter(class).map_or(0, |counter| counter.remaining(now))
     }
 
     /// Counts a judged failure of `class`; says whether it is locked from now on.
     pub fn fail(&mut self, class: &Class, now: Time) -> bool {
-        let mut locked = false;
-        if *class == Class::Others {
-            self.others_judged.push(now);
-            locked = self.budget_wait(now) > 0;
-        }
         if let Class::Client(id) = class {
             self.clients.entry(id.clone()).or_default();
         }
-        self.counter(class).is_some_and(|counter| counter.fail(now)) || locked
+        self.counter(class).is_some_and(|counter| counter.fail(now))
     }
 
-    /// A success of `class`: its failures are forgotten, and its source is known from now on. The budget of
-    /// strangers is not given back, or they could guess on through the user's own successes.
+    /// A success of `class`: its failures are forgotten, and its source is known from now on. The budget is not
+    /// given back, or others could guess on through the user's own successes.
     pub fn succeed(&mut self, class: &Class, origin: &Origin, now: Time) {
         if let Some(counter) = self.counter(class) {
-            *counter = Counter::default();
+            counter.clear();
         }
         if let Origin::Remote(address) = origin {
             let source = Source::of(*address);
-            self.known.retain(|k| k.source != source && now.since(k.seen) <= SOURCE_MEMORY);
-            self.known.push(Known { source, seen: now, counter: Counter::default() });
+            let known = self.known.iter().position(|k| k.source == source).map(|place| self.known.remove(place));
+            let counter = known.map_or_else(Counter::default, |known| known.counter);
+            self.known.retain(|k| now.since(k.seen) <= SOURCE_MEMORY);
+            self.known.push(Known { source, seen: now, counter });
             let excess = self.known.len().saturating_sub(KNOWN_SOURCES);
             self.known.drain(..excess);
         }
@@ -244,20 +262,6 @@ impl Guard {
             Class::Own => Some(&mut self.own),
             Class::Client(id) => self.clients.get_mut(id),
             Class::Others => Some(&mut self.others),
-        }
-    }
-
-    /// Seconds until strangers may fail again within their budget.
-    fn budget_wait(&mut self, now: Time) -> u64 {
-        for judged in &mut self.others_judged {
-            *judged = (*judged).min(now);
-        }
-        self.others_judged.retain(|judged| now.since(*judged) < BUDGET_WINDOW);
-        let excess = self.others_judged.len().saturating_sub(OTHERS_BUDGET);
-        self.others_judged.drain(..excess);
-        match self.others_judged.first() {
-            Some(oldest) if self.others_judged.len() == OTHERS_BUDGET => BUDGET_WINDOW - now.since(*oldest),
-            _ => 0,
         }
     }
 }
@@ -330,9 +334,30 @@ mod tests {
                 guard.succeed(&Class::Others, &remote("203.0.113.5"), now);
             }
         }
-        assert_eq!(judged, OTHERS_BUDGET);
+        assert_eq!(judged, BUDGET);
         assert!(guard.remaining(&Class::Others, T0.plus(DAY - 1)) > 0);
         assert_eq!(guard.remaining(&Class::Others, T0.plus(DAY)), 0);
+    }
+
+    #[test]
+    fn who_shares_the_users_address_fails_thirty_times_a_day_whatever_succeeds_there() {
+        let mut guard = Guard::default();
+        guard.succeed(&Class::Others, &remote("192.0.2.1"), T0);
+        let known = guard.class(&remote("192.0.2.1"), T0);
+        let mut judged = 0;
+        for minute in 0..DAY / 60 {
+            let now = T0.plus(minute * 60);
+            if guard.remaining(&known, now) == 0 {
+                guard.fail(&known, now);
+                judged += 1;
+            }
+            // The user logs in there every five minutes, while it is not locked.
+            if minute % 5 == 0 && guard.remaining(&known, now) == 0 {
+                guard.succeed(&known, &remote("192.0.2.1"), now);
+            }
+        }
+        assert_eq!(judged, BUDGET);
+        assert_eq!(guard.remaining(&Class::Local, T0.plus(DAY - 1)), 0, "her sudo is not theirs to lock");
     }
 
     #[test]

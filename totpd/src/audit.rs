@@ -162,9 +162,14 @@ impl Event {
     pub fn log(&self) {
         tracing::info!(
             target: crate::logging::AUDIT,
+            event = self.event,
             user = self.user,
             outcome = self.outcome,
             reason = self.reason,
+            rule = self.rule,
+            mode = self.mode,
+            would = self.would,
+            method = self.method,
             service = self.from.service,
             rhost = self.from.rhost,
             id = self.id,
@@ -183,4 +188,77 @@ impl Event {
 /// Text of a peer, bounded and without control characters.
 pub fn field(text: &str) -> String {
     plain(text, MAX_FIELD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../docs/audit.md");
+
+    #[test]
+    fn every_field_is_documented_and_every_documented_one_exists() {
+        let text = || Some("x".to_owned());
+        let full = Event {
+            id: text(),
+            target: text(),
+            reason: Some("x"),
+            rule: text(),
+            mode: Some("x"),
+            would: Some("x"),
+            would_reason: Some("x"),
+            first_factor: Some("x"),
+            method: Some("x"),
+            totp_id: text(),
+            class: Some("x"),
+            locks: true,
+            confirmed: true,
+            enrolled: true,
+            step_offset: Some(1),
+            recovery_codes_left: Some(1),
+            remembered_age: Some(1),
+            from: From {
+                service: text(),
+                ruser: text(),
+                rhost: text(),
+                tty: text(),
+                ssh_methods: text(),
+                ssh_key: text(),
+                peer_uid: 1,
+                peer_pid: Some(1),
+            },
+            ..Event::new("login", "x", Time::default(), From::default())
+        };
+        let value: serde_json::Value = serde_json::from_str(&full.json()).unwrap();
+        let table = DOCUMENT.split("## Reasons").next().unwrap_or_default();
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+        let documented: Vec<&str> =
+            rows.flat_map(|cell| cell.split('`').step_by(2)).filter(|w| *w != ", ").collect();
+        let documented: Vec<&str> = documented.into_iter().filter(|word| !word.is_empty()).collect();
+        let mut fields: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut named = documented;
+        fields.sort_unstable();
+        named.sort_unstable();
+        assert_eq!(fields, named);
+    }
+
+    #[test]
+    fn every_reason_of_the_engine_is_documented() {
+        use totp_core::{Reason, Unusable};
+        let unusable = [Unusable::Empty, Unusable::Shape, Unusable::HostJunk].map(Reason::Unusable);
+        let others = [
+            Reason::Wrong,
+            Reason::Replayed,
+            Reason::Locked,
+            Reason::Expired,
+            Reason::NotEnrolled,
+            Reason::Clock,
+            Reason::Denied,
+            Reason::NoFirstFactor,
+            Reason::Raced,
+        ];
+        for reason in unusable.into_iter().chain(others) {
+            assert!(DOCUMENT.contains(&format!("`{}`", reason.word())), "{}", reason.word());
+        }
+    }
 }
