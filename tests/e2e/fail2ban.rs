@@ -98,7 +98,7 @@ fn each_reason_counts_or_not_as_the_filter_says() {
     let phone = site.enroll("alice");
     attempt(&site, "alice", "203.0.113.1", &phone.wrong_code(&site));
     let real = site.log().lines().last().unwrap().to_owned();
-    // Some of these never have an address today, and some are for what is not built yet.
+    // Some of these never have an address, and the others come from rules that this site has not.
     let counted = [
         "wrong",
         "locked",
