@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+pub mod directory;
 pub mod faults;
 pub mod network;
 pub mod pamhost;

@@ -210,7 +210,8 @@ impl Guard {
         }
         if let Origin::Remote(address) = origin {
             let source = Source::of(*address);
-            let known = self.known.iter().position(|k| k.source == source).map(|place| self.known.remove(place));
+            let known =
+                self.known.iter().position(|k| k.source == source).map(|place| self.known.remove(place));
             let counter = known.map_or_else(Counter::default, |known| known.counter);
             self.known.retain(|k| now.since(k.seen) <= SOURCE_MEMORY);
             self.known.push(Known { source, seen: now, counter });

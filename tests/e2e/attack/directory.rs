@@ -23,18 +23,8 @@ enum nss_status _nss_fold_getpwnam_r(const char *n, struct passwd *p, char *b, s
     return NSS_STATUS_SUCCESS;
 }
 "#;
-    site.write("fold.c", source);
-    let library = site.path("libnss_fold.so.2");
-    let built =
-        Command::new("gcc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(site.path("fold.c")).status();
-    assert!(built.unwrap().success());
-    site.write("etc/nsswitch.conf", "passwd: files fold\ngroup: files\nshadow: files\n");
-    let mut mount = site.command("mount");
-    mount.arg("--bind").arg(site.path("etc/nsswitch.conf")).arg("/etc/nsswitch.conf");
-    run(mount, "").ok();
-    let mut daemon = site.totpd_command();
-    daemon.env("LD_LIBRARY_PATH", &site.root).arg("serve");
-    site.start_as(daemon);
+    site::directory::put(site, "fold", source, "passwd: files fold\ngroup: files\nshadow: files\n");
+    site::directory::start(site);
 }
 
 #[test]
@@ -107,15 +97,7 @@ enum nss_status _nss_hang_getpwnam_r(const char *n, struct passwd *p, char *b, s
 enum nss_status _nss_hang_initgroups_dyn(const char *u, gid_t g, long *s, long *z, gid_t **gs, long m, int *e) { sleep(40); return NSS_STATUS_UNAVAIL; }
 enum nss_status _nss_hang_getgrnam_r(const char *n, struct group *g, char *b, size_t l, int *e) { sleep(40); return NSS_STATUS_UNAVAIL; }
 ";
-    site.write("hang.c", source);
-    let library = site.path("libnss_hang.so.2");
-    let built =
-        Command::new("gcc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(site.path("hang.c")).status();
-    assert!(built.unwrap().success());
-    site.write("etc/nsswitch.conf", "passwd: files hang\ngroup: files hang\nshadow: files\n");
-    let mut mount = site.command("mount");
-    mount.arg("--bind").arg(site.path("etc/nsswitch.conf")).arg("/etc/nsswitch.conf");
-    run(mount, "").ok();
+    site::directory::put(site, "hang", source, "passwd: files hang\ngroup: files hang\nshadow: files\n");
 }
 
 #[test]
@@ -123,9 +105,7 @@ fn a_rule_about_a_local_group_stops_no_local_user_while_a_directory_hangs() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
     hung(&site);
-    let mut daemon = site.totpd_command();
-    daemon.env("LD_LIBRARY_PATH", &site.root).arg("serve");
-    site.start_as(daemon);
+    site::directory::start(&site);
     service(&site);
     let phone = site.enroll("alice");
     assert_eq!(login(&site, "alice", &phone.code(&site)), code::SUCCESS, "without a rule");
@@ -178,18 +158,10 @@ enum nss_status _nss_dir_getgrnam_r(const char *n, struct group *g, char *b, siz
     return NSS_STATUS_SUCCESS;
 }
 "#;
-    site.write("dir.c", source);
-    let mut gcc = Command::new("gcc");
-    gcc.args(["-shared", "-fPIC"]).arg(format!("-DDOWN=\"{}\"", site.path("down").display())).arg("-o");
-    gcc.arg(site.path("libnss_dir.so.2")).arg(site.path("dir.c"));
-    assert!(gcc.status().unwrap().success());
-    site.write("etc/nsswitch.conf", "passwd: files\ngroup: files dir\nshadow: files\n");
-    let mut mount = site.command("mount");
-    mount.arg("--bind").arg(site.path("etc/nsswitch.conf")).arg("/etc/nsswitch.conf");
-    run(mount, "").ok();
-    let mut daemon = site.totpd_command();
-    daemon.env("LD_LIBRARY_PATH", &site.root).arg("serve");
-    site.start_as(daemon);
+    let down = format!("\"{}\"", site.path("down").display());
+    let source = source.replace("DOWN", &down);
+    site::directory::put(site, "dir", &source, "passwd: files\ngroup: files dir\nshadow: files\n");
+    site::directory::start(site);
 }
 
 #[test]

@@ -7,20 +7,18 @@
 //!                                          └─ Deny ───▶ Ask               and whatever is typed is refused
 //! ```
 
-use super::{Engine, Failure, MOST_RACES};
+use super::{Engine, Failure};
 use crate::audit::{Event, From};
 use crate::clock;
 use crate::config::Config;
-use crate::entropy::Kernel;
-use crate::store::{Change, CommitError, Committed, Ticket, Write};
+use crate::store::{Committed, Ticket};
 use crate::users::Found;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use totp_core::enrolling::Enrolling;
 use totp_core::judge::forecast;
-use totp_core::news::News;
-use totp_core::policy::{Action, Decision, Facts, FirstFactor, Mode, Pass, Place, Ruling};
-use totp_core::remember::{Key, Remember, RememberBy, Session, recall};
+use totp_core::policy::{Action, Decision, Facts, FirstFactor, Mode, Pass, Ruling};
+use totp_core::remember::Key;
 use totp_core::{Origin, Reason, Time};
 
 use super::login::Grant;
@@ -215,9 +213,7 @@ impl Engine {
             (would, event.reason) = self.would(asking, action, now).await?;
         }
         event.passes(&pass, would);
-        let change = Change { write: Write::Nothing, grows: false, event: event.row(now) };
-        let committed = self.store.commit(change, Arc::clone(ticket)).await?;
-        event.log();
+        let committed = self.record(&event, now, ticket).await?;
         Ok(Admission::Exempt(pass, committed))
     }
 
@@ -250,127 +246,5 @@ impl Engine {
             }
             Err(reason) => ("refused", Some(reason.word())),
         })
-    }
-
-    /// An earlier grant lets in, or a code is asked for and its grant remembered.
-    async fn recall_or_ask(
-        &self,
-        mut asking: Asking,
-        rule: Option<Remember>,
-        ticket: &Arc<Ticket>,
-    ) -> Result<Admission, Failure> {
-        if let Some(rule) = rule
-            && let Some(key) = self.key(&asking.asker, &rule).await?
-        {
-            if let Some(grant) = self.recalled(&asking, &rule, &key, ticket).await? {
-                return Ok(Admission::Remembered(grant));
-            }
-            asking.remember = Some((key, rule.length));
-        }
-        Ok(Admission::Ask(Box::new(asking)))
-    }
-
-    /// By what a grant of this attempt is recognised later.
-    async fn key(&self, asker: &Asker, rule: &Remember) -> Result<Option<Key>, Failure> {
-        let Some(Found { uid, .. }) = self.find(&asker.user).await? else { return Ok(None) };
-        let service = asker.facts.service.as_deref().unwrap_or_default();
-        Ok(match rule.by {
-            RememberBy::Session => Key::session(&Session {
-                uid,
-                user: &asker.facts.user,
-                ruser: asker.facts.ruser.as_deref().unwrap_or_default(),
-                service,
-                source: asker.from.rhost.as_deref().unwrap_or_default(),
-                boot_id: &self.boot_id,
-                audit_session: asker.audit_session,
-            }),
-            RememberBy::SshKey => {
-                let Place::Address(address) = asker.facts.place else { return Ok(None) };
-                let keys: Vec<&str> =
-                    asker.facts.ssh.iter().filter_map(|s| s.fingerprint.as_deref()).collect();
-                Key::ssh_key(uid, service, &address.to_canonical().to_string(), &keys)
-            }
-        })
-    }
-
-    /// The grant that is remembered under `key`, recorded while the record is still the one that says so.
-    async fn recalled(
-        &self,
-        asking: &Asking,
-        rule: &Remember,
-        key: &Key,
-        ticket: &Arc<Ticket>,
-    ) -> Result<Option<Grant>, Failure> {
-        let Some(Found { name, uid }) = self.find(&asking.asker.user).await? else { return Ok(None) };
-        for _ in 0..MOST_RACES {
-            let Some(stored) = self.load(&name).await? else { return Ok(None) };
-            if stored.damaged || uid != stored.account.uid {
-                return Ok(None);
-            }
-            // Opened, since only then it is known that nobody without the key wrote it.
-            let Some((account, version)) = self.open(stored) else { return Ok(None) };
-            let now = clock::now();
-            if now < self.rules.not_before {
-                return Ok(None);
-            }
-            let Some(verified) = recall(&account, key, now, rule) else { return Ok(None) };
-            let mut event = asking.event_at(now);
-            event.outcome = "granted";
-            event.totp_id = Some(verified.totp_id().to_owned());
-            let event = event.with_how(verified.how());
-            let write = Write::Unchanged(account.id, version);
-            match self
-                .store
-                .commit(Change { write, grows: false, event: event.row(now) }, Arc::clone(ticket))
-                .await
-            {
-                Ok(committed) => {
-                    event.log();
-                    let news = News::default();
-                    return Ok(Some(Grant { verified, committed, event: Box::new(event), news }));
-                }
-                Err(CommitError::Conflict) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Failure::Busy)
-    }
-
-    /// Whether the user has a factor, under this name or another one of the same uid.
-    pub(super) async fn has_factor(&self, found: &Found, now: Time) -> Result<bool, Failure> {
-        let mut records = self.store.of_uid(found.uid).await?;
-        records.extend(self.load(&found.name).await?);
-        Ok(records.into_iter().any(|mut stored| {
-            stored.account.settle(now);
-            stored.damaged || stored.account.active.is_some() || stored.account.pending.is_some()
-        }))
-    }
-
-    /// A factor for who has none, knows his first one, and can be shown lines. That it was offered is recorded.
-    async fn offer(
-        &self,
-        asking: &Asking,
-        proof: &FirstFactor,
-        ticket: &Arc<Ticket>,
-    ) -> Result<Option<Enrolling>, Failure> {
-        let asker = &asking.asker;
-        let now = clock::now();
-        let found = self.find(&asker.user).await?;
-        let Some(found) = found.filter(|_| asker.converses && now >= self.rules.not_before) else {
-            return Ok(None);
-        };
-        if self.has_factor(&found, now).await? {
-            return Ok(None);
-        }
-        let Ok(enrolling) = Enrolling::new(proof, self.config.totp.params, now, &mut Kernel) else {
-            return Err(Failure::Busy);
-        };
-        let mut event = asking.event_at(now);
-        event.outcome = "offered";
-        event.first_factor = Some(proof.evidence().word());
-        let change = Change { write: Write::Nothing, grows: false, event: event.row(now) };
-        self.store.commit(change, Arc::clone(ticket)).await?;
-        event.log();
-        Ok(Some(enrolling))
     }
 }

@@ -8,6 +8,7 @@ use super::login::Grant;
 use super::{Engine, Failure, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
+use crate::entropy::Kernel;
 use crate::store::{Change, CommitError, Ticket, Write};
 use crate::users::Found;
 use std::sync::Arc;
@@ -15,9 +16,46 @@ use totp_core::enrolling::{Enrolling, Finished, Noted};
 use totp_core::judge::Input;
 use totp_core::news::News;
 use totp_core::otpauth::OtpAuth;
+use totp_core::policy::FirstFactor;
 use totp_core::{Reason, Time};
 
 impl Engine {
+    /// Whether the user has a factor, under this name or another one of the same uid.
+    async fn has_factor(&self, found: &Found, now: Time) -> Result<bool, Failure> {
+        let mut records = self.store.of_uid(found.uid).await?;
+        records.extend(self.load(&found.name).await?);
+        Ok(records.into_iter().any(|mut stored| {
+            stored.account.settle(now);
+            stored.damaged || stored.account.active.is_some() || stored.account.pending.is_some()
+        }))
+    }
+
+    /// A factor for who has none, knows his first one, and can be shown lines. That it was offered is recorded.
+    pub(super) async fn offer(
+        &self,
+        asking: &Asking,
+        proof: &FirstFactor,
+        ticket: &Arc<Ticket>,
+    ) -> Result<Option<Enrolling>, Failure> {
+        let asker = &asking.asker;
+        let now = clock::now();
+        let found = self.find(&asker.user).await?;
+        let Some(found) = found.filter(|_| asker.converses && now >= self.rules.not_before) else {
+            return Ok(None);
+        };
+        if self.has_factor(&found, now).await? {
+            return Ok(None);
+        }
+        let Ok(enrolling) = Enrolling::new(proof, self.config.totp.params, now, &mut Kernel) else {
+            return Err(Failure::Busy);
+        };
+        let mut event = asking.event_at(now);
+        event.outcome = "offered";
+        event.first_factor = Some(proof.evidence().word());
+        self.record(&event, now, ticket).await?;
+        Ok(Some(enrolling))
+    }
+
     /// What the phone is told.
     pub fn otpauth(&self, asking: &Asking, enrolling: &Enrolling) -> OtpAuth {
         OtpAuth {
@@ -156,9 +194,7 @@ impl Engine {
         ticket: &Arc<Ticket>,
     ) -> Result<(), Failure> {
         let event = Event { outcome: "refused", reason: Some(reason.word()), ..asking.event_at(now) };
-        let change = Change { write: Write::Nothing, grows: false, event: event.row(now) };
-        self.store.commit(change, Arc::clone(ticket)).await?;
-        event.log();
+        self.record(&event, now, ticket).await?;
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod explain;
 mod login;
 mod look;
 mod own;
+mod recall;
 mod sweep;
 mod told;
 
@@ -18,14 +19,15 @@ pub use change::{AdminError, patience};
 pub use login::{Decided, Grant, Prepared};
 pub use own::Shown;
 
+use crate::audit::Event;
 use crate::clock;
 use crate::config::Config;
 use crate::seal::{SealError, Sealer};
-use crate::store::{CommitError, ReadError, Store, Stored};
+use crate::store::{Change, CommitError, Committed, ReadError, Store, Stored, Ticket, Write};
 use crate::turns::Turns;
 use crate::users::{Found, Stuck, Users};
 use std::sync::Arc;
-use totp_core::{Account, Rules, UserName};
+use totp_core::{Account, Rules, Time, UserName};
 
 /// Rounds of a race with other daemons over one record before it counts as busy.
 const MOST_RACES: usize = 16;
@@ -148,6 +150,14 @@ impl Engine {
             return Err(ReadError(why));
         }
         self.store.load(name).await
+    }
+
+    /// Makes an event durable that changes no record, and logs it.
+    async fn record(&self, event: &Event, now: Time, ticket: &Arc<Ticket>) -> Result<Committed, CommitError> {
+        let change = Change { write: Write::Nothing, grows: false, event: event.row(now) };
+        let committed = self.store.commit(change, Arc::clone(ticket)).await?;
+        event.log();
+        Ok(committed)
     }
 
     /// The record with its secrets open, or `None` (and a line in the log) when it is damaged.
