@@ -4,9 +4,8 @@ use super::{PROOF, login, service};
 use site::Site;
 use site::pamhost::{PamHost, code, result};
 use site::phone::Phone;
-use site::run::{Running, run};
+use site::run::Running;
 use std::io::BufRead;
-use std::process::Command;
 
 /// A directory whose names have no case, as SSSD's has for Active Directory: ALICE is alice.
 fn caseless(site: &Site) {
