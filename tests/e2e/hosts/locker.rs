@@ -77,12 +77,14 @@ fn service(site: &Site) {
     // unix_chkpwd, which reads the shadow file for a user's own process, is in the group shadow.
     nix::unistd::chown(&site.path("etc/shadow"), None, Some(42.into())).unwrap();
     std::fs::set_permissions(site.path("etc/shadow"), std::fs::Permissions::from_mode(0o640)).unwrap();
+    // In the site, since the build's folder may lie in the /tmp that the screen hides.
+    let (built, copied) = (site::setup::module(), site.path("pam_totp.so"));
+    std::fs::copy(&built, &copied).unwrap();
+    let line = site.pam_line("nodelay forward_pass");
+    let line = line.replace(&built.display().to_string(), &copied.display().to_string());
     site.service(
         "i3lock",
-        &format!(
-            "auth required {}\nauth required pam_unix.so use_first_pass nodelay\n",
-            site.pam_line("nodelay forward_pass")
-        ),
+        &format!("auth required {line}\nauth required pam_unix.so use_first_pass nodelay\n"),
     );
 }
 
