@@ -95,3 +95,16 @@ fn what_sshd_is_told_of_unknown_and_known_users_is_the_same() {
         .collect();
     assert_eq!(refusals[0], refusals[1]);
 }
+
+#[test]
+fn with_the_daemon_ended_nobody_is_asked_and_nobody_gets_in() {
+    let site = Site::new();
+    let sshd = Sshd::start(&site);
+    let phone = site.enroll("alice");
+    site.end(nix::sys::signal::Signal::SIGTERM);
+    assert!(!sshd.lets_in("alice", &[&phone.code(&site)]));
+    assert_eq!(sshd.prompts(), [""; 0]);
+    site.expect_syslog("nobody listens");
+    site.start();
+    assert!(sshd.lets_in("alice", &[&phone.code(&site)]), "and no code was used up");
+}
