@@ -93,6 +93,22 @@ fn it_ends_by_a_signal_and_a_second_one_is_refused_meanwhile() {
 }
 
 #[test]
+fn a_responder_whose_socket_was_replaced_says_so_and_ends() {
+    let site = Site::new();
+    service(&site);
+    let bob = site.enroll("bob");
+    let (responder, _) = broken(&site, "1h");
+    assert!(site.totpd(&["status"]).ok().stdout.contains("break-glass is open"));
+    // As a restart of the socket's unit does.
+    site.end(Signal::SIGTERM);
+    std::fs::remove_file(site.path("run/login.sock")).unwrap();
+    site.start();
+    let ended = responder.finish();
+    assert!(ended.code == 1 && ended.stderr.contains("worth nothing any more"), "{ended:?}");
+    assert_eq!(login(&site, "bob", &bob.code(&site)), code::SUCCESS);
+}
+
+#[test]
 fn what_a_killed_responder_left_is_mended_by_the_daemon() {
     let site = Site::new();
     service(&site);
@@ -113,6 +129,8 @@ fn nobody_but_root_breaks_the_glass_nor_gets_in_by_it() {
     command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).args(["breakglass", "alice"]);
     let refused = site::run::run(command, "");
     assert!(refused.code == 1 && refused.stderr.contains("only root"), "{refused:?}");
+    let slip = site.totpd(&["breakglass", "alcie"]);
+    assert!(slip.code == 1 && slip.stderr.contains("--directory-user"), "{slip:?}");
     for bad in ["10s", "25h", "soon"] {
         assert_eq!(site.totpd(&["breakglass", "alice", "--for", bad]).code, 2, "{bad}");
     }

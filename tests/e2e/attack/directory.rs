@@ -119,7 +119,14 @@ fn break_glass_for_a_user_of_a_directory_that_hangs_is_open_at_once() {
     let site = Site::without_daemon();
     hung(&site);
     let mut command = site.totpd_command();
-    command.env("LD_LIBRARY_PATH", &site.root).args(["breakglass", "carol", "--for", "1m", "--json"]);
+    command.env("LD_LIBRARY_PATH", &site.root).args([
+        "breakglass",
+        "carol",
+        "--directory-user",
+        "--for",
+        "1m",
+        "--json",
+    ]);
     let mut responder = Running::start(command);
     let (done, ended) = std::sync::mpsc::channel();
     let stdout = responder.0.stdout.take().unwrap();

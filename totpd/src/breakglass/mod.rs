@@ -16,6 +16,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::entropy::Kernel;
 use crate::store::breakglass::mark;
+use nix::fcntl::{Flock, FlockArg};
 use nix::syslog::{Facility, LogFlags, Severity};
 use socket::Taken;
 use std::path::PathBuf;
@@ -31,6 +32,9 @@ use zeroize::Zeroizing;
 /// Conversations of root's programs at once; nobody else has any.
 const MOST_CONVERSATIONS: usize = 256;
 
+/// How often it looks whether the socket is still its own.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -40,6 +44,8 @@ pub enum End {
     TimeUp,
     /// By a signal.
     Stopped,
+    /// Somebody else put a socket in its place.
+    Displaced,
 }
 
 /// Why it cannot be.
@@ -115,6 +121,7 @@ impl Responder {
         let mut hangup = signal(SignalKind::hangup())?;
         let glass = Rc::new(Glass::new(glass, marks, prompt, start));
         let mut conversations = tokio::task::JoinSet::new();
+        let mut look = tokio::time::interval(LOOK);
         let end = loop {
             tokio::select! {
                 accepted = listener.accept() => {
@@ -125,6 +132,9 @@ impl Responder {
                     }
                 }
                 _ = conversations.join_next(), if !conversations.is_empty() => {}
+                _ = look.tick() => if !taken.is_still_ours() {
+                    break End::Displaced;
+                },
                 () = glass.used() => break End::Used,
                 () = tokio::time::sleep_until(until) => break End::TimeUp,
                 _ = terminate.recv() => break End::Stopped,
@@ -135,6 +145,12 @@ impl Responder {
         drop(taken);
         Ok(end)
     }
+}
+
+/// Whether a responder has the socket at this moment: its lock, which only root can look at, is held.
+pub fn is_open(config: &Config) -> bool {
+    let lock = std::fs::File::open(config.breakglass_marks.with_extension("lock"));
+    lock.is_ok_and(|lock| Flock::lock(lock, FlockArg::LockSharedNonblock).is_err())
 }
 
 fn event(user: &str, outcome: &'static str, from: From) -> Event {

@@ -57,12 +57,18 @@ impl Taken {
     }
 }
 
+impl Taken {
+    /// Whether programs still find us there: a restart of the socket's unit puts its own in our place.
+    pub(super) fn is_still_ours(&self) -> bool {
+        self.ours.is_some() && identity(&self.path) == self.ours
+    }
+}
+
 impl Drop for Taken {
     fn drop(&mut self) {
         let saved = beside(&self.path, "saved");
         // Unless somebody has put his own there meanwhile.
-        let still_ours = self.ours.is_some() && identity(&self.path) == self.ours;
-        let _ = match (still_ours, identity(&saved)) {
+        let _ = match (self.is_still_ours(), identity(&saved)) {
             (true, Some(_)) => std::fs::rename(&saved, &self.path),
             (true, None) => remove(&self.path),
             (false, _) => remove(&saved),

@@ -98,6 +98,9 @@ pub enum Command {
         /// For how long at most: up to 24h
         #[arg(long = "for", value_name = "TIME", default_value = "30m", value_parser = humantime::parse_duration)]
         lasts: Duration,
+        /// The user comes from a directory, and /etc/passwd does not know the name
+        #[arg(long)]
+        directory_user: bool,
     },
     /// Look at the configuration
     Config {

@@ -12,7 +12,12 @@ use totp_core::breakglass::LONGEST;
 const SHORTEST: Duration = Duration::from_mins(1);
 
 /// `totpd breakglass`
-pub(super) fn breakglass(context: &Context, user: &str, lasts: Duration) -> Result<(), Failed> {
+pub(super) fn breakglass(
+    context: &Context,
+    user: &str,
+    lasts: Duration,
+    directory_user: bool,
+) -> Result<(), Failed> {
     if !nix::unistd::geteuid().is_root() {
         return Err(failed(Exit::Refused, "only root may break the glass"));
     }
@@ -20,9 +25,10 @@ pub(super) fn breakglass(context: &Context, user: &str, lasts: Duration) -> Resu
         return Err(failed(Exit::Usage, "--for takes 1m to 24h"));
     }
     let name = UserName::parse(user).map_err(|error| failed(Exit::Usage, error))?;
-    // A directory may be what hangs: it is not asked.
-    if !crate::users::is_local(user) {
-        super::out::warn(&format!("{user} is not in /etc/passwd; mind the spelling"));
+    // A directory may be what hangs: it is not asked. A slip would refuse everybody for nothing.
+    if !directory_user && !crate::users::is_local(user) {
+        let why = format!("{user} is not in /etc/passwd; for a user of a directory add --directory-user");
+        return Err(failed(Exit::Refused, why));
     }
     let config = context.config()?;
     let (responder, code) =
@@ -40,5 +46,9 @@ pub(super) fn breakglass(context: &Context, user: &str, lasts: Duration) -> Resu
         End::Used => out.line(format!("{user} has logged in; the socket is given back")),
         End::TimeUp => out.line("the time is up; the socket is given back"),
         End::Stopped => out.line("stopped; the socket is given back"),
+        End::Displaced => Err(failed(
+            Exit::Refused,
+            "somebody else has taken the socket (was totpd.socket restarted?): the code is worth nothing any more",
+        )),
     }
 }

@@ -72,7 +72,10 @@ fn explain_error(name: &str, parameters: &str) -> Failed {
             Exit::Refused,
             "a ticket is needed: ask your administrator for one (`totpd enroll USER --ticket`)",
         ),
-        own::REFUSED => failed(Exit::Refused, "refused; nothing was changed"),
+        own::REFUSED => failed(
+            Exit::Refused,
+            "refused; nothing was changed. `totpd history` says why; a ticket comes from your administrator",
+        ),
         own::OFF => failed(Exit::Refused, "this site lets nobody enroll by himself: ask your administrator"),
         admin::NOT_ENROLLED => failed(
             Exit::Refused,

@@ -110,6 +110,12 @@ fn ticket(context: &Context, args: &Enroll) -> Result<(), Failed> {
     let Some(user) = args.user.clone() else {
         return Err(failed(Exit::Usage, "name the user whom the ticket is for"));
     };
+    if context.out.quiet {
+        return Err(failed(
+            Exit::Usage,
+            "under -q nobody would ever see the ticket; leave it out, or take --json",
+        ));
+    }
     let lifetime = args.expires.map(|time| time.as_secs());
     let reply = admin_call(&context.config()?, &admin::Ticket { user, lifetime })?;
     let (ticket, expires_at) = (reply.ticket.reveal(), rfc3339(Time::from_unix(reply.expires_at)));

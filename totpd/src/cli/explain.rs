@@ -20,6 +20,10 @@ pub(super) fn explain(context: &Context, args: Explain) -> Result<(), Failed> {
             Some(time.ok_or_else(usage)?)
         }
     };
+    if args.rhost.is_none() && !args.ssh_auth.is_empty() {
+        let why = "--ssh-auth needs --rhost: without a remote host it was not sshd that verified anything";
+        return Err(failed(Exit::Usage, why));
+    }
     let call = admin::Explain {
         user: args.user.clone(),
         service: args.service.clone(),
@@ -59,6 +63,10 @@ fn outcome(reply: &ExplainReply, user: &str) -> String {
         (Fate::AskedAndPassed, _) => "a code would be asked for, and any answer would pass".to_owned(),
         (Fate::Exempt, _) => "would pass without a code".to_owned(),
         (Fate::Enrolled, _) => "would be enrolled inside the login".to_owned(),
+        (Fate::Refused, Some("no-first-factor")) => "would be asked for a code and refused: no-first-factor. The rule \
+             lets by only who has proved a first factor: add --rhost IP --ssh-auth publickey, or --first-factor if the \
+             PAM line says first_factor=passed"
+            .to_owned(),
         (Fate::Refused, None) => "would be refused".to_owned(),
         (Fate::Refused, Some(reason)) => format!("would be asked for a code and refused: {reason}"),
     };

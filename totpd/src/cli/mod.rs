@@ -80,7 +80,9 @@ fn run(context: &Context, command: Command) -> Result<(), Failed> {
         Command::History { user, limit, since } => history::history(context, user, limit, since),
         Command::Report { since } => report::report(context, since),
         Command::Explain(explain) => explain::explain(context, explain),
-        Command::Breakglass { user, lasts } => breakglass::breakglass(context, &user, lasts),
+        Command::Breakglass { user, lasts, directory_user } => {
+            breakglass::breakglass(context, &user, lasts, directory_user)
+        }
         Command::Config { command: ConfigCommand::Check { strict } } => config::check(context, strict),
     }
 }

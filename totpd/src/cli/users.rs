@@ -46,9 +46,14 @@ fn daemon_status(context: &Context) -> Result<(), Failed> {
     }
     let store = reply.store_id.unwrap_or_default();
     context.out.line(format!("totpd {} serves store {store}", reply.version))?;
+    if crate::breakglass::is_open(&config) {
+        context.out.line("break-glass is open at this moment: everybody but its user is refused")?;
+    }
     if config.breakglass_marks.exists() {
         let marks = config.breakglass_marks.display();
-        context.out.line(format!("break-glass was used on this host; read {marks}, then remove it"))?;
+        context.out.line(format!(
+            "break-glass was used on this host: {marks} says when and for whom. Removing it ends the lines at logins"
+        ))?;
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ pub(super) fn verify(context: &Context, user: Option<String>) -> Result<(), Fail
         context.out.line(text)?;
     }
     if !verified {
-        return Err(failed(Exit::Refused, "refused"));
+        return Err(failed(Exit::Refused, format!("refused; `totpd history {user}` says why")));
     }
     context.out.line(format!("{user}: accepted"))
 }

@@ -51,7 +51,9 @@ impl Engine {
             }
             Ruling::Ask { unproven } => {
                 let lacks = matches!(why, Some("not-enrolled" | "expired")) || would == "enrolled";
-                let no_proof = unproven.then(|| Reason::NoFirstFactor.word().to_owned());
+                // Nobody's proof helps a name that is nobody's.
+                let nobody = matches!(why, Some("unknown-user" | "uid-changed" | "damaged"));
+                let no_proof = (unproven && !nobody).then(|| Reason::NoFirstFactor.word().to_owned());
                 reply.fate = if refuses.is_some() || unproven && lacks { Fate::Refused } else { Fate::Asked };
                 reply.reason = no_proof.or(refuses);
             }
