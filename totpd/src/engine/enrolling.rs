@@ -9,12 +9,11 @@ use super::{Engine, Failure, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
 use crate::entropy::Kernel;
-use crate::store::{Change, CommitError, Ticket, Write};
+use crate::store::{Change, Ticket, Write};
 use crate::users::Found;
 use std::sync::Arc;
 use totp_core::enrolling::{Enrolling, Finished, Noted};
 use totp_core::judge::Input;
-use totp_core::news::News;
 use totp_core::otpauth::OtpAuth;
 use totp_core::policy::FirstFactor;
 use totp_core::{Reason, Time};
@@ -130,7 +129,10 @@ impl Engine {
             self.refused(asking, Reason::NotEnrolled, clock::now(), ticket).await?;
             return Ok(None);
         };
+        // Of the name, and of the uid: two names of one user must not both find that he has no factor. No name
+        // holds a colon.
         let _turn = self.turns.of(found.name.as_str()).await;
+        let _turn_of_uid = self.turns.of(&format!("uid:{}", found.uid)).await;
         for _ in 0..MOST_RACES {
             let now = clock::now();
             if self.has_factor(&found, now).await? {
@@ -169,18 +171,9 @@ impl Engine {
                 Some(version) => Write::Update(sealed, version),
                 None => Write::Insert(sealed),
             };
-            match self
-                .store
-                .commit(Change { write, grows: true, event: event.row(now) }, Arc::clone(ticket))
-                .await
-            {
-                Ok(committed) => {
-                    event.log();
-                    let news = News::default();
-                    return Ok(Some(Grant { verified, committed, event: Box::new(event), news }));
-                }
-                Err(CommitError::Conflict) => {}
-                Err(error) => return Err(error.into()),
+            let change = Change { write, grows: true, event: event.row(now) };
+            if let Some(grant) = self.grant(verified, event, change, ticket).await? {
+                return Ok(Some(grant));
             }
         }
         Err(Failure::Busy)

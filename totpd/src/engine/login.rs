@@ -137,6 +137,24 @@ impl Engine {
         Err(Failure::Busy)
     }
 
+    /// Makes a grant durable that no code was judged for; `None` when the record changed meanwhile.
+    pub(super) async fn grant(
+        &self,
+        verified: Verified,
+        event: Event,
+        change: Change,
+        ticket: &Arc<Ticket>,
+    ) -> Result<Option<Grant>, Failure> {
+        match self.store.commit(change, Arc::clone(ticket)).await {
+            Ok(committed) => {
+                event.log();
+                Ok(Some(Grant { verified, committed, event: Box::new(event), news: News::default() }))
+            }
+            Err(CommitError::Conflict) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// A grant that nobody received: said in the log, and in the history if that works.
     pub async fn undelivered(&self, granted: &Event) {
         let now = clock::now();

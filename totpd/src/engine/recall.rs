@@ -4,10 +4,9 @@ use super::admit::{Admission, Asker, Asking};
 use super::login::Grant;
 use super::{Engine, Failure, MOST_RACES};
 use crate::clock;
-use crate::store::{Change, CommitError, Ticket, Write};
+use crate::store::{Change, Ticket, Write};
 use crate::users::Found;
 use std::sync::Arc;
-use totp_core::news::News;
 use totp_core::policy::Place;
 use totp_core::remember::{Key, Remember, RememberBy, Session, recall};
 
@@ -79,18 +78,9 @@ impl Engine {
             event.totp_id = Some(verified.totp_id().to_owned());
             let event = event.with_how(verified.how());
             let write = Write::Unchanged(account.id, version);
-            match self
-                .store
-                .commit(Change { write, grows: false, event: event.row(now) }, Arc::clone(ticket))
-                .await
-            {
-                Ok(committed) => {
-                    event.log();
-                    let news = News::default();
-                    return Ok(Some(Grant { verified, committed, event: Box::new(event), news }));
-                }
-                Err(CommitError::Conflict) => {}
-                Err(error) => return Err(error.into()),
+            let change = Change { write, grows: false, event: event.row(now) };
+            if let Some(grant) = self.grant(verified, event, change, ticket).await? {
+                return Ok(Some(grant));
             }
         }
         Err(Failure::Busy)
