@@ -11,8 +11,9 @@ use crate::lock::Guard;
 use crate::name::UserName;
 use crate::news::News;
 use crate::otp::Params;
+use crate::profile::Profile;
 use crate::random::{self, Random, RandomFailed};
-use crate::recovery::{RecoveryCode, RecoverySet};
+use crate::recovery::{Keeping, RecoveryCode, RecoverySet};
 use crate::remember::Remembered;
 use crate::secret::{Secret, Secrets};
 use crate::time::{DAY, Time};
@@ -74,16 +75,22 @@ pub struct Ticket {
 pub struct Account<S = Secrets> {
     /// `user-` and 26 characters: names this account for ever, whatever the login name becomes.
     pub id: String,
-    /// The login name.
-    pub name: UserName,
-    /// The uid the name had when it was enrolled: a name that has changed its uid is somebody else.
-    pub uid: u32,
+    /// The login name; a user of applications alone may have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<UserName>,
+    /// The uid the name had when it was enrolled: a name that has changed its uid is somebody else. None: the host
+    /// knew nobody of this name then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
     /// When the account was made.
     pub created: Time,
     /// The factor that lets in.
     pub active: Option<Factor<S>>,
     /// The factor that waits for its first code.
     pub pending: Option<Factor<S>>,
+    /// The last enrollment expired before its first code, and there was none since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lapsed: bool,
     /// Failures and locks.
     #[serde(default)]
     pub guard: Guard,
@@ -93,9 +100,28 @@ pub struct Account<S = Secrets> {
     /// Leave to enroll by oneself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Ticket>,
+    /// What applications know of the user.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub profile: Box<Profile>,
 }
 
 impl<S> Account<S> {
+    /// Whether the account is that of the user whom the system knows by this uid. Nobody knows an account
+    /// without one, and no account is that of a user whom the system does not know.
+    pub fn is_of(&self, uid: Option<u32>) -> bool {
+        uid.is_some() && self.uid == uid
+    }
+
+    /// What the account is called in logs: its login name, or its id.
+    pub fn label(&self) -> &str {
+        self.name.as_ref().map_or(&self.id, UserName::as_str)
+    }
+
+    /// Whether there is any factor, confirmed or not.
+    pub const fn has_factor(&self) -> bool {
+        self.active.is_some() || self.pending.is_some()
+    }
+
     /// The same account with the sealed halves converted, or the first error. The conversion sees the open
     /// half of each factor.
     ///
@@ -124,11 +150,13 @@ impl<S> Account<S> {
             guard: self.guard,
             news: self.news,
             ticket: self.ticket,
+            lapsed: self.lapsed,
+            profile: self.profile,
         })
     }
 
     /// An account about which nothing is known but its name; it has no factor.
-    pub fn blank(id: String, name: UserName, uid: u32, created: Time) -> Self {
+    pub fn blank(id: String, name: Option<UserName>, uid: Option<u32>, created: Time) -> Self {
         Self {
             id,
             name,
@@ -139,6 +167,8 @@ impl<S> Account<S> {
             guard: Guard::default(),
             news: News::default(),
             ticket: None,
+            lapsed: false,
+            profile: Box::default(),
         }
     }
 
@@ -146,6 +176,7 @@ impl<S> Account<S> {
     /// counted.
     pub fn revoke(&mut self) -> bool {
         let factor = self.active.take().is_some() | self.pending.take().is_some();
+        self.lapsed = false;
         self.ticket.take().is_some() | factor
     }
 
@@ -170,6 +201,7 @@ impl<S> Account<S> {
         let expired = self.pending_expires().is_some_and(|expires| now >= expires);
         if expired {
             self.pending = None;
+            self.lapsed = self.active.is_none();
         }
         expired
     }
@@ -183,6 +215,12 @@ impl<S> Account<S> {
     }
 }
 
+/// serde hands over the box that it looks at.
+#[expect(clippy::borrowed_box, reason = "the signature is serde's")]
+fn is_empty(profile: &Box<Profile>) -> bool {
+    profile.is_empty()
+}
+
 /// What a new enrollment is made with.
 #[derive(Debug)]
 pub struct NewFactor {
@@ -190,6 +228,8 @@ pub struct NewFactor {
     pub params: Params,
     /// Seconds until it is gone unless confirmed.
     pub lifetime: u64,
+    /// How its recovery codes are kept.
+    pub keeping: Keeping,
 }
 
 impl Account {
@@ -197,7 +237,12 @@ impl Account {
     ///
     /// # Errors
     /// When the random source fails.
-    pub fn new(name: UserName, uid: u32, now: Time, random: &mut impl Random) -> Result<Self, RandomFailed> {
+    pub fn new(
+        name: Option<UserName>,
+        uid: Option<u32>,
+        now: Time,
+        random: &mut impl Random,
+    ) -> Result<Self, RandomFailed> {
         let id = new_id("user", random)?;
         Ok(Self::blank(id, name, uid, now))
     }
@@ -214,9 +259,10 @@ impl Account {
         random: &mut impl Random,
     ) -> Result<Vec<RecoveryCode>, RandomFailed> {
         let secret = Secret::generate(random)?;
-        let (recovery, codes) = RecoverySet::generate(random)?;
+        let (recovery, codes) = RecoverySet::generate(new.keeping, random)?;
         // What was given leave for is done: no ticket lies about that could replace it.
         self.ticket = None;
+        self.lapsed = false;
         self.pending = Some(Factor {
             id: new_id("totp", random)?,
             params: new.params,
@@ -235,16 +281,21 @@ impl Account {
     /// When the random source fails; the account is unchanged then.
     pub fn renew_recovery(
         &mut self,
+        keeping: Keeping,
         random: &mut impl Random,
     ) -> Result<Option<Vec<RecoveryCode>>, RandomFailed> {
         let Some(active) = &mut self.active else { return Ok(None) };
-        let (set, codes) = RecoverySet::generate(random)?;
+        let (set, codes) = RecoverySet::generate(keeping, random)?;
         active.secrets.recovery = set;
         Ok(Some(codes))
     }
 }
 
-pub(crate) fn new_id(kind: &str, random: &mut impl Random) -> Result<String, RandomFailed> {
+/// A fresh id: `kind-` and 26 characters of base32, 128 random bits.
+///
+/// # Errors
+/// When the random source fails.
+pub fn new_id(kind: &str, random: &mut impl Random) -> Result<String, RandomFailed> {
     let bytes = random::bytes::<16>(random)?;
     Ok(format!("{kind}-{}", BASE32_NOPAD.encode(&bytes).to_ascii_lowercase()))
 }
@@ -255,11 +306,12 @@ mod tests {
     use crate::random::testing::Counting;
 
     fn account() -> Account {
-        Account::new(UserName::parse("alice").unwrap(), 1000, Time::default(), &mut Counting(9)).unwrap()
+        let name = UserName::parse("alice").ok();
+        Account::new(name, Some(1000), Time::default(), &mut Counting(9)).unwrap()
     }
 
     fn minute() -> NewFactor {
-        NewFactor { params: Params::default(), lifetime: 60 }
+        NewFactor { params: Params::default(), lifetime: 60, keeping: Keeping::Hashed }
     }
 
     #[test]
@@ -268,13 +320,15 @@ mod tests {
         account.enroll(&minute(), Time::from_unix(100), &mut Counting(1)).unwrap();
         assert!(!account.settle(Time::from_unix(159)));
         assert!(account.settle(Time::from_unix(160)));
-        assert_eq!(account.pending, None);
+        assert_eq!((account.pending.is_some(), account.lapsed), (false, true));
+        account.enroll(&minute(), Time::from_unix(160), &mut Counting(1)).unwrap();
+        assert!(!account.lapsed);
     }
 
     #[test]
     fn no_enrollment_waits_longer_than_thirty_days() {
         let mut account = account();
-        let new = NewFactor { params: Params::default(), lifetime: u64::MAX };
+        let new = NewFactor { params: Params::default(), lifetime: u64::MAX, ..minute() };
         account.enroll(&new, Time::from_unix(100), &mut Counting(1)).unwrap();
         assert_eq!(account.pending_expires(), Some(Time::from_unix(100 + PENDING_LONGEST)));
     }
@@ -286,6 +340,14 @@ mod tests {
         account.enroll(&minute(), Time::default(), &mut Counting(1)).unwrap();
         assert!(account.revoke());
         assert_eq!((account.active, account.pending), (None, None));
+    }
+
+    #[test]
+    fn an_account_without_a_uid_is_nobodys_and_nobody_has_none() {
+        let mut account = account();
+        assert!(account.is_of(Some(1000)) && !account.is_of(Some(1001)) && !account.is_of(None));
+        account.uid = None;
+        assert!(!account.is_of(None) && !account.is_of(Some(1000)));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::judge::{Input, Reason, Rules};
 use crate::otp::Params;
 use crate::policy::FirstFactor;
 use crate::random::{Random, RandomFailed};
-use crate::recovery::{RecoveryCode, RecoverySet};
+use crate::recovery::{Keeping, RecoveryCode, RecoverySet};
 use crate::remember::{self, Key};
 use crate::secret::{Secret, Secrets};
 use crate::source::Origin;
@@ -51,11 +51,12 @@ impl Enrolling {
     pub fn new(
         _proof: &FirstFactor,
         params: Params,
+        keeping: Keeping,
         now: Time,
         random: &mut impl Random,
     ) -> Result<Self, RandomFailed> {
         let secret = Secret::generate(random)?;
-        let (recovery, codes) = RecoverySet::generate(random)?;
+        let (recovery, codes) = RecoverySet::generate(keeping, random)?;
         let factor = Factor {
             id: new_id("totp", random)?,
             params,
@@ -140,6 +141,7 @@ impl Finished {
         }
         account.active = Some(Factor::clone(&self.factor));
         account.ticket = None;
+        account.lapsed = false;
         let class = account.guard.class(origin, now);
         account.guard.succeed(&class, origin, now);
         let verified = Verified::new(&self.factor.id, How::Totp { offset: self.offset }, true);

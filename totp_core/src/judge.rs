@@ -59,7 +59,7 @@ pub enum Reason {
     Replayed,
     /// The class of this source is locked.
     Locked,
-    /// The enrollment expired before its first code.
+    /// The enrollment expired before its first code, and nobody was enrolled since.
     Expired,
     /// There is no enrollment.
     NotEnrolled,
@@ -154,7 +154,7 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules)
 
     if account.active.is_none() && account.pending.is_none() {
         judge_nobody(attempt, now, rules);
-        return refused(if expired { Reason::Expired } else { Reason::NotEnrolled }, expired);
+        return refused(if account.lapsed { Reason::Expired } else { Reason::NotEnrolled }, expired);
     }
     let typed = match &attempt.input {
         Ok(typed) => typed,
@@ -219,9 +219,9 @@ pub fn forecast<S: Clone>(
     rules: &Rules,
 ) -> Result<(), Reason> {
     let mut account = account.cloned().ok_or(Reason::NotEnrolled)?;
-    let expired = account.settle(now);
+    account.settle(now);
     let Some(factor) = account.active.as_ref().or(account.pending.as_ref()) else {
-        return Err(if expired { Reason::Expired } else { Reason::NotEnrolled });
+        return Err(if account.lapsed { Reason::Expired } else { Reason::NotEnrolled });
     };
     if clock_is_wrong(factor, now, rules) {
         return Err(Reason::Clock);

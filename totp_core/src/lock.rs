@@ -167,6 +167,8 @@ impl Class {
 pub struct Locked {
     /// Which class.
     pub class: Class,
+    /// When it began.
+    pub since: Time,
     /// When it ends, if the clock is not set.
     pub until: Time,
 }
@@ -242,7 +244,8 @@ impl Guard {
             .into_iter()
             .filter_map(|class| {
                 let left = view.remaining(&class, now);
-                (left > 0).then(|| Locked { class, until: now.plus(left) })
+                let since = view.counter(&class).map_or(now, |counter| counter.last_failure.min(now));
+                (left > 0).then(|| Locked { class, since, until: now.plus(left) })
             })
             .collect()
     }

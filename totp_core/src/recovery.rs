@@ -1,5 +1,5 @@
 //! Recovery codes: ten of `xxxx-xxxx-xxxx-xxxx`, 80 random bits each, kept as HMAC-SHA-256 under a random
-//! key of their set. 80 bits need no slow hash, and a slow hash would be a lever for an attacker.
+//! key of their set (or readable, where the site decides so). 80 bits need no slow hash, and a slow hash would be a lever for an attacker.
 
 use crate::random::{self, Random, RandomFailed};
 use core::fmt;
@@ -71,30 +71,53 @@ impl RecoveryCode {
     }
 }
 
-/// What is stored of a set: its key and the hashes of the codes that are unspent.
+/// How the codes of a set are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keeping {
+    /// As hashes: nobody can show them again.
+    #[default]
+    Hashed,
+    /// Readable, in the sealed half of the record, for applications that show them again.
+    Sealed,
+}
+
+/// What is stored of a set: the codes that are unspent.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RecoverySet {
-    key: Zeroizing<[u8; HASH_BYTES]>,
-    hashes: Vec<[u8; HASH_BYTES]>,
+pub enum RecoverySet {
+    /// [`Keeping::Hashed`].
+    Hashed {
+        /// The key of the set.
+        key: Zeroizing<[u8; HASH_BYTES]>,
+        /// HMAC-SHA-256 of each code.
+        hashes: Vec<[u8; HASH_BYTES]>,
+    },
+    /// [`Keeping::Sealed`].
+    Readable(Vec<RecoveryCode>),
 }
 
 impl fmt::Debug for RecoverySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RecoverySet({} left)", self.hashes.len())
+        write!(f, "RecoverySet({} left)", self.left())
     }
 }
 
 impl RecoverySet {
-    /// A fresh set and its codes, which exist nowhere else from now on.
+    /// A fresh set and its codes, which exist nowhere else from now on unless they are kept readable.
     ///
     /// # Errors
     /// When the random source fails.
-    pub fn generate(random: &mut impl Random) -> Result<(Self, Vec<RecoveryCode>), RandomFailed> {
+    pub fn generate(
+        keeping: Keeping,
+        random: &mut impl Random,
+    ) -> Result<(Self, Vec<RecoveryCode>), RandomFailed> {
         let mut codes = Vec::with_capacity(CODES);
         for _ in 0..CODES {
             codes.push(RecoveryCode::generate(random)?);
         }
-        Ok((Self::of(&codes, random)?, codes))
+        Ok(match keeping {
+            Keeping::Hashed => (Self::of(&codes, random)?, codes),
+            Keeping::Sealed => (Self::Readable(codes.clone()), codes),
+        })
     }
 
     /// A set of one code.
@@ -104,60 +127,99 @@ impl RecoverySet {
     }
 
     fn of(codes: &[RecoveryCode], random: &mut impl Random) -> Result<Self, RandomFailed> {
-        let mut set = Self { key: Zeroizing::new(random::bytes(random)?), hashes: Vec::new() };
-        set.hashes = codes.iter().map(|code| set.hash(code)).collect();
-        Ok(set)
+        let key = Zeroizing::new(random::bytes(random)?);
+        let hashes = codes.iter().map(|code| hash(&key, code)).collect();
+        Ok(Self::Hashed { key, hashes })
     }
 
     /// How many codes are unspent.
     pub fn left(&self) -> usize {
-        self.hashes.len()
+        match self {
+            Self::Hashed { hashes, .. } => hashes.len(),
+            Self::Readable(codes) => codes.len(),
+        }
     }
 
-    /// The place of `code` among the unspent ones. Every hash is compared, in constant time.
+    /// The unspent codes, when they are kept readable.
+    pub fn readable(&self) -> Option<&[RecoveryCode]> {
+        match self {
+            Self::Hashed { .. } => None,
+            Self::Readable(codes) => Some(codes),
+        }
+    }
+
+    /// The place of `code` among the unspent ones. Every one is compared, in constant time.
     pub(crate) fn find(&self, code: &RecoveryCode) -> Option<usize> {
-        let typed = self.hash(code);
-        let mut found = None;
-        for (i, hash) in self.hashes.iter().enumerate() {
-            if bool::from(hash.ct_eq(&typed)) {
-                found = Some(i);
+        let place = |found: Option<usize>, (i, same): (usize, bool)| if same { Some(i) } else { found };
+        match self {
+            Self::Hashed { key, hashes } => {
+                let typed = hash(key, code);
+                hashes.iter().map(|hash| bool::from(hash.ct_eq(&typed))).enumerate().fold(None, place)
+            }
+            Self::Readable(codes) => {
+                codes.iter().map(|kept| bool::from(kept.0.ct_eq(&*code.0))).enumerate().fold(None, place)
             }
         }
-        found
     }
 
     /// Forgets the code at `place`; it can never be found again.
     pub(crate) fn spend(&mut self, place: usize) {
-        if place < self.hashes.len() {
-            self.hashes.swap_remove(place);
+        match self {
+            Self::Hashed { hashes, .. } if place < hashes.len() => drop(hashes.swap_remove(place)),
+            Self::Readable(codes) if place < codes.len() => drop(codes.remove(place)),
+            _ => {}
         }
     }
 
-    fn hash(&self, code: &RecoveryCode) -> [u8; HASH_BYTES] {
-        // Any key length is allowed (RFC 2104 section 2): this cannot fail.
-        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&*self.key)
-            .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<sha2::Sha256>>::default()));
-        mac.update(&*code.0);
-        mac.finalize().into_bytes().into()
+    /// Key and hashes, or the codes, one after the other.
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Hashed { key, hashes } => {
+                out.extend_from_slice(&**key);
+                for hash in hashes {
+                    out.extend_from_slice(hash);
+                }
+            }
+            Self::Readable(codes) => {
+                for code in codes {
+                    out.extend_from_slice(&*code.0);
+                }
+            }
+        }
     }
 
     pub(crate) fn byte_len(&self) -> usize {
-        HASH_BYTES * (1 + self.hashes.len())
-    }
-
-    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&*self.key);
-        self.hashes.iter().for_each(|hash| out.extend_from_slice(hash));
-    }
-
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (key, hashes) = bytes.split_first_chunk::<HASH_BYTES>()?;
-        let (hashes, rest) = hashes.as_chunks::<HASH_BYTES>();
-        if !rest.is_empty() || hashes.len() > CODES {
-            return None;
+        match self {
+            Self::Hashed { hashes, .. } => HASH_BYTES * (1 + hashes.len()),
+            Self::Readable(codes) => CODE_BYTES * codes.len(),
         }
-        Some(Self { key: Zeroizing::new(*key), hashes: hashes.to_vec() })
     }
+
+    /// Reads [`Self::append_to`] of a set that is kept so.
+    pub(crate) fn from_bytes(keeping: Keeping, bytes: &[u8]) -> Option<Self> {
+        match keeping {
+            Keeping::Hashed => {
+                let (key, rest) = bytes.split_first_chunk::<HASH_BYTES>()?;
+                let (hashes, left) = rest.as_chunks::<HASH_BYTES>();
+                let whole = left.is_empty() && hashes.len() <= CODES;
+                whole.then(|| Self::Hashed { key: Zeroizing::new(*key), hashes: hashes.to_vec() })
+            }
+            Keeping::Sealed => {
+                let (codes, left) = bytes.as_chunks::<CODE_BYTES>();
+                let whole = left.is_empty() && codes.len() <= CODES;
+                let codes = codes.iter().map(|code| RecoveryCode(Zeroizing::new(*code)));
+                whole.then(|| Self::Readable(codes.collect()))
+            }
+        }
+    }
+}
+
+fn hash(key: &[u8; HASH_BYTES], code: &RecoveryCode) -> [u8; HASH_BYTES] {
+    // Any key length is allowed (RFC 2104 section 2): this cannot fail.
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key)
+        .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<sha2::Sha256>>::default()));
+    mac.update(&*code.0);
+    mac.finalize().into_bytes().into()
 }
 
 #[cfg(test)]
@@ -167,7 +229,7 @@ mod tests {
 
     #[test]
     fn each_code_is_found_once_and_its_text_reads_back() {
-        let (mut set, codes) = RecoverySet::generate(&mut Counting(3)).unwrap();
+        let (mut set, codes) = RecoverySet::generate(Keeping::Hashed, &mut Counting(3)).unwrap();
         assert_eq!(set.left(), CODES);
         for code in &codes {
             let shown = code.reveal();
@@ -191,8 +253,8 @@ mod tests {
 
     #[test]
     fn a_code_of_another_set_is_not_found() {
-        let (set, _) = RecoverySet::generate(&mut Counting(3)).unwrap();
-        let (_, others) = RecoverySet::generate(&mut Counting(4)).unwrap();
+        let (set, _) = RecoverySet::generate(Keeping::Hashed, &mut Counting(3)).unwrap();
+        let (_, others) = RecoverySet::generate(Keeping::Hashed, &mut Counting(4)).unwrap();
         assert!(others.iter().all(|code| set.find(code).is_none()));
     }
 }

@@ -1,7 +1,7 @@
 //! The shared secret, and the sealed half of an enrollment: types that are wiped and never printed.
 
 use crate::random::{self, Random, RandomFailed};
-use crate::recovery::RecoverySet;
+use crate::recovery::{Keeping, RecoveryCode, RecoverySet};
 use core::fmt;
 use data_encoding::BASE32_NOPAD;
 use zeroize::Zeroizing;
@@ -82,8 +82,9 @@ pub struct Secrets {
     pub(crate) recovery: RecoverySet,
 }
 
-/// Version byte of [`Secrets::to_bytes`].
-const FORMAT: u8 = 1;
+/// Version bytes of [`Secrets::to_bytes`]: recovery codes as hashes, and readable.
+const HASHED: u8 = 1;
+const READABLE: u8 = 2;
 
 impl Secrets {
     /// The shared secret.
@@ -96,11 +97,17 @@ impl Secrets {
         self.recovery.left()
     }
 
-    /// `version ‖ length of secret ‖ secret ‖ key of the set (32) ‖ hashes (32 each)`, to be sealed.
+    /// The recovery codes that are unspent, when they are kept readable.
+    pub fn recovery_codes(&self) -> Option<&[RecoveryCode]> {
+        self.recovery.readable()
+    }
+
+    /// `1 ‖ length of secret ‖ secret ‖ key of the set (32) ‖ hashes (32 each)`, or
+    /// `2 ‖ length of secret ‖ secret ‖ recovery codes (10 each)`, to be sealed.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let secret = self.secret.as_bytes();
         let mut out = Zeroizing::new(Vec::with_capacity(2 + secret.len() + self.recovery.byte_len()));
-        out.push(FORMAT);
+        out.push(if self.recovery.readable().is_some() { READABLE } else { HASHED });
         out.push(u8::try_from(secret.len()).unwrap_or(0)); // at most 128 by construction
         out.extend_from_slice(secret);
         self.recovery.append_to(&mut out);
@@ -110,11 +117,14 @@ impl Secrets {
     /// Reads [`Secrets::to_bytes`]; `None` for anything else.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (&[version, length], rest) = bytes.split_first_chunk::<2>()?;
-        if version != FORMAT {
-            return None;
-        }
+        let keeping = match version {
+            HASHED => Keeping::Hashed,
+            READABLE => Keeping::Sealed,
+            _ => return None,
+        };
         let (secret, recovery) = rest.split_at_checked(usize::from(length))?;
-        Some(Self { secret: Secret::from_bytes(secret).ok()?, recovery: RecoverySet::from_bytes(recovery)? })
+        let recovery = RecoverySet::from_bytes(keeping, recovery)?;
+        Some(Self { secret: Secret::from_bytes(secret).ok()?, recovery })
     }
 }
 
@@ -142,7 +152,7 @@ mod tests {
     #[test]
     fn secrets_survive_their_byte_form_and_nothing_else_is_read() {
         let mut random = Counting(1);
-        let (recovery, _) = RecoverySet::generate(&mut random).unwrap();
+        let (recovery, _) = RecoverySet::generate(Keeping::Hashed, &mut random).unwrap();
         let secrets = Secrets { secret: Secret::generate(&mut random).unwrap(), recovery };
         let bytes = secrets.to_bytes();
         assert_eq!(Secrets::from_bytes(&bytes), Some(secrets));
@@ -153,7 +163,22 @@ mod tests {
             }
         }
         let mut other = bytes.to_vec();
-        other[0] = 2;
+        other[0] = 3;
         assert_eq!(Secrets::from_bytes(&other), None);
+    }
+
+    #[test]
+    fn readable_recovery_codes_survive_their_byte_form() {
+        let mut random = Counting(1);
+        let (recovery, codes) = RecoverySet::generate(Keeping::Sealed, &mut random).unwrap();
+        let secrets = Secrets { secret: Secret::generate(&mut random).unwrap(), recovery };
+        let mut read = Secrets::from_bytes(&secrets.to_bytes()).unwrap();
+        assert_eq!(read.recovery_codes(), Some(&codes[..]));
+        let place = read.recovery.find(&codes[3]).unwrap();
+        read.recovery.spend(place);
+        assert_eq!((read.recovery.find(&codes[3]), read.recovery_left()), (None, 9));
+        assert!(!read.recovery_codes().unwrap().contains(&codes[3]));
+        let bytes = secrets.to_bytes();
+        assert_eq!(Secrets::from_bytes(&bytes[..bytes.len() - 1]), None);
     }
 }

@@ -8,6 +8,7 @@ use totp_core::enrolling::Enrolling;
 use totp_core::judge::{Attempt, forecast};
 use totp_core::otp::totp_at;
 use totp_core::policy::{Action, Facts, FirstFactor, Peer, Place, Policy, Rule, Ruling};
+use totp_core::recovery::Keeping;
 use totp_core::remember::{Key, LONGEST, MOST, Remember, RememberBy, recall};
 use totp_core::{
     Account, How, Origin, Outcome, Params, Random, RandomFailed, Reason, Rules, Time, Typed, UserName, judge,
@@ -29,12 +30,18 @@ const T0: Time = Time::from_unix(1_800_000_000);
 const RULES: Rules = Rules { skew: 1, not_before: Time::from_unix(1_790_000_000) };
 
 fn account() -> Account {
-    Account::new(UserName::parse("alice").unwrap(), 1000, T0, &mut Counting(1)).unwrap()
+    Account::new(UserName::parse("alice").ok(), Some(1000), T0, &mut Counting(1)).unwrap()
 }
 
 fn enrolled() -> Account {
     let mut account = account();
-    account.enroll(&NewFactor { params: Params::default(), lifetime: 3600 }, T0, &mut Counting(2)).unwrap();
+    account
+        .enroll(
+            &NewFactor { params: Params::default(), lifetime: 3600, keeping: Keeping::Hashed },
+            T0,
+            &mut Counting(2),
+        )
+        .unwrap();
     let code = code_of(&account, T0);
     assert!(matches!(judged(&mut account, &code, T0, None).outcome, Outcome::Granted(_)));
     account
@@ -76,7 +83,7 @@ fn proof() -> FirstFactor {
 }
 
 fn enrolling(seed: u64) -> Enrolling {
-    Enrolling::new(&proof(), Params::default(), T0, &mut Counting(seed)).unwrap()
+    Enrolling::new(&proof(), Params::default(), Keeping::Hashed, T0, &mut Counting(seed)).unwrap()
 }
 
 fn key(address: &str) -> Key {
@@ -117,7 +124,13 @@ fn what_an_administrator_staged_is_not_overwritten_by_an_enrollment() {
     let recovery = noted.recovery_codes()[0].reveal();
     let finished = noted.finish(&Typed::parse(&recovery), T0).unwrap();
     let mut account = account();
-    account.enroll(&NewFactor { params: Params::default(), lifetime: 60 }, T0, &mut Counting(7)).unwrap();
+    account
+        .enroll(
+            &NewFactor { params: Params::default(), lifetime: 60, keeping: Keeping::Hashed },
+            T0,
+            &mut Counting(7),
+        )
+        .unwrap();
     let before = account.clone();
     assert_eq!(finished.activate(&mut account, &Origin::Local, None, T0).map(drop), Err(Reason::Raced));
     assert_eq!(account, before);
@@ -172,7 +185,13 @@ fn a_forecast_changes_nothing_and_says_what_judging_would() {
     assert_eq!(say(Some(&enrolled), Time::from_unix(T0.unix() - 3600)), Err(Reason::Clock));
     assert_eq!(say(Some(&enrolled), Time::from_unix(5)), Err(Reason::Clock));
     let mut pending = account();
-    pending.enroll(&NewFactor { params: Params::default(), lifetime: 60 }, T0, &mut Counting(9)).unwrap();
+    pending
+        .enroll(
+            &NewFactor { params: Params::default(), lifetime: 60, keeping: Keeping::Hashed },
+            T0,
+            &mut Counting(9),
+        )
+        .unwrap();
     assert_eq!((say(Some(&pending), T0), say(Some(&pending), T0.plus(60))), (Ok(()), Err(Reason::Expired)));
     let mut locked = enrolled;
     for _ in 0..10 {
@@ -193,7 +212,7 @@ fn news_is_told_once_and_a_recovery_code_at_the_login_after_it() {
     let code = code_of(&account, T0.plus(90));
     let told = judged(&mut account, &code, T0.plus(90), None).news;
     assert_eq!(told.burst().map(|(count, last)| (count, last.from.as_str())), Some((5, "192.0.2.7")));
-    let codes = account.renew_recovery(&mut Counting(11)).unwrap().unwrap();
+    let codes = account.renew_recovery(Keeping::Hashed, &mut Counting(11)).unwrap().unwrap();
     let told = judged(&mut account, &codes[0].reveal(), T0.plus(120), None).news;
     assert!(told.is_empty(), "neither twice, nor in the login itself");
     let code = code_of(&account, T0.plus(150));

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use totp_core::account::NewFactor;
 use totp_core::lock::{BUDGET, BUDGET_WINDOW};
 use totp_core::otp::totp_at;
+use totp_core::recovery::Keeping;
 use totp_core::time::{DAY, HOUR};
 use totp_core::{
     Account, Attempt, Origin, Outcome, Params, Random, RandomFailed, Reason, Rules, Time, Typed, UserName,
@@ -33,8 +34,14 @@ impl Random for Bytes {
 
 fn enrolled() -> Account {
     let now = Time::from_unix(T0 - HOUR);
-    let mut account = Account::new(UserName::parse("alice").unwrap(), 1000, now, &mut Bytes(1)).unwrap();
-    account.enroll(&NewFactor { params: Params::default(), lifetime: HOUR }, now, &mut Bytes(2)).unwrap();
+    let mut account = Account::new(UserName::parse("alice").ok(), Some(1000), now, &mut Bytes(1)).unwrap();
+    account
+        .enroll(
+            &NewFactor { params: Params::default(), lifetime: HOUR, keeping: Keeping::Hashed },
+            now,
+            &mut Bytes(2),
+        )
+        .unwrap();
     let code = code_of(&account, now);
     assert!(granted(&attempt(&mut account, Origin::Local, &code, now)));
     account

@@ -6,6 +6,7 @@ use totp_core::account::NewFactor;
 use totp_core::lock::LONGEST_LOCK;
 use totp_core::otp::totp_at;
 use totp_core::otpauth::OtpAuth;
+use totp_core::recovery::Keeping;
 use totp_core::{
     Account, Algorithm, Attempt, Digits, Origin, Outcome, Params, Period, Random, RandomFailed, Reason,
     Rules, Secret, Time, Typed, UserName, judge,
@@ -33,8 +34,14 @@ fn at(offset: u64) -> Time {
 
 fn enrolled() -> Account {
     let mut random = Counting(1);
-    let mut account = Account::new(UserName::parse("alice").unwrap(), 1000, at(0), &mut random).unwrap();
-    account.enroll(&NewFactor { params: Params::default(), lifetime: 3600 }, at(0), &mut random).unwrap();
+    let mut account = Account::new(UserName::parse("alice").ok(), Some(1000), at(0), &mut random).unwrap();
+    account
+        .enroll(
+            &NewFactor { params: Params::default(), lifetime: 3600, keeping: Keeping::Hashed },
+            at(0),
+            &mut random,
+        )
+        .unwrap();
     let code = code_of(&account, at(0));
     assert!(matches!(try_code(&mut account, Origin::Local, &code, at(0)), Outcome::Granted(_)));
     account
@@ -213,7 +220,7 @@ fn oracle(algorithm: totp_rs::Algorithm, digits: u8, period: u64, key: &[u8], ti
 #[test]
 fn a_locked_class_refuses_right_codes_and_recovery_codes() {
     let mut account = enrolled();
-    let codes = account.renew_recovery(&mut Counting(5)).unwrap().unwrap();
+    let codes = account.renew_recovery(Keeping::Hashed, &mut Counting(5)).unwrap().unwrap();
     let now = at(600);
     for _ in 0..10 {
         let wrong = wrong_code(&account, now);
@@ -233,7 +240,7 @@ fn a_locked_class_refuses_right_codes_and_recovery_codes() {
 #[test]
 fn a_clock_that_went_back_refuses_codes_and_takes_recovery_codes() {
     let mut account = enrolled();
-    let codes = account.renew_recovery(&mut Counting(5)).unwrap().unwrap();
+    let codes = account.renew_recovery(Keeping::Hashed, &mut Counting(5)).unwrap().unwrap();
     let back = Time::from_unix(T0 - 3600);
     let code = code_of(&account, back);
     assert!(matches!(try_code(&mut account, Origin::Local, &code, back), Outcome::Refused(Reason::Clock)));
@@ -250,7 +257,7 @@ fn a_clock_that_went_back_refuses_codes_and_takes_recovery_codes() {
 fn the_old_factor_works_until_the_new_one_shows_its_first_code() {
     let mut account = enrolled();
     let old = account.active.clone().unwrap();
-    let new = NewFactor { params: Params::default(), lifetime: 3600 };
+    let new = NewFactor { params: Params::default(), lifetime: 3600, keeping: Keeping::Hashed };
     let staged = account.enroll(&new, at(60), &mut Counting(77)).unwrap();
     // The staged factor's recovery codes do nothing.
     let outcome = try_code(&mut account, Origin::Local, &staged[0].reveal(), at(61));
@@ -272,14 +279,18 @@ fn the_old_factor_works_until_the_new_one_shows_its_first_code() {
 
 #[test]
 fn an_expired_enrollment_is_refused_as_such_and_its_secret_dropped() {
-    let mut account = Account::new(UserName::parse("bob").unwrap(), 1, at(0), &mut Counting(2)).unwrap();
-    let new = NewFactor { params: Params::default(), lifetime: 60 };
+    let mut account = Account::new(UserName::parse("bob").ok(), Some(1), at(0), &mut Counting(2)).unwrap();
+    let new = NewFactor { params: Params::default(), lifetime: 60, keeping: Keeping::Hashed };
     account.enroll(&new, at(0), &mut Counting(3)).unwrap();
     let code = code_of(&account, at(60));
     let outcome = try_code(&mut account, Origin::Local, &code, at(60));
     assert!(matches!(outcome, Outcome::Refused(Reason::Expired)));
     assert!(account.pending.is_none());
+    // As long as nobody is enrolled anew, whatever was swept meanwhile.
     let outcome = try_code(&mut account, Origin::Local, &code, at(61));
+    assert!(matches!(outcome, Outcome::Refused(Reason::Expired)));
+    account.revoke();
+    let outcome = try_code(&mut account, Origin::Local, &code, at(62));
     assert!(matches!(outcome, Outcome::Refused(Reason::NotEnrolled)));
 }
 

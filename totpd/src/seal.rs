@@ -132,6 +132,43 @@ impl Sealer {
         opened.is_some_and(|bytes| bool::from(bytes.ct_eq(text.as_bytes())))
     }
 
+    /// A mark under `text` that nobody without the key can make. `kind` tells apart what is marked.
+    ///
+    /// # Errors
+    /// [`SealError::Random`].
+    pub fn vouch(&self, kind: &str, text: &str) -> Result<String, SealError> {
+        let sealed = self.seal_bytes(b"", &self.vouched(kind, text))?;
+        serde_json::to_string(&sealed).map_err(|_| SealError::Damaged)
+    }
+
+    /// Whether `mark` was made under this text.
+    pub fn vouches(&self, kind: &str, text: &str, mark: &str) -> bool {
+        let sealed: Option<Sealed> = serde_json::from_str(mark).ok();
+        sealed.is_some_and(|sealed| self.open_bytes(&sealed, &self.vouched(kind, text)).is_ok())
+    }
+
+    /// Seals bytes that belong to the store and to no account, under a name.
+    ///
+    /// # Errors
+    /// [`SealError::Random`].
+    pub fn seal_named(&self, name: &str, bytes: &[u8]) -> Result<String, SealError> {
+        let sealed = self.seal_bytes(bytes, &self.vouched("named", name))?;
+        serde_json::to_string(&sealed).map_err(|_| SealError::Damaged)
+    }
+
+    /// Opens what [`Self::seal_named`] sealed.
+    ///
+    /// # Errors
+    /// [`SealError::OtherKey`] or [`SealError::Damaged`].
+    pub fn open_named(&self, name: &str, sealed: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let sealed: Sealed = serde_json::from_str(sealed).map_err(|_| SealError::Damaged)?;
+        self.open_bytes(&sealed, &self.vouched("named", name))
+    }
+
+    fn vouched(&self, kind: &str, text: &str) -> String {
+        format!("totpd-seal-{FORMAT}\n{}\n{kind}\n{text}", self.store_id)
+    }
+
     fn ticket_row<S>(&self, account: &Account<S>, expires: Time) -> String {
         format!("{}\nticket {}", self.row(account), expires.unix())
     }
@@ -162,7 +199,10 @@ impl Sealer {
 
     /// The row that a blob belongs to. None of the parts holds a line break, so they cannot run together.
     fn row<S>(&self, account: &Account<S>) -> String {
-        format!("totpd-seal-{FORMAT}\n{}\n{}\n{}\n{}", self.store_id, account.id, account.name, account.uid)
+        // A name is never empty, so that an account without one is no other's.
+        let name = account.name.as_ref().map_or("", |name| name.as_str());
+        let uid = account.uid.map_or_else(String::new, |uid| uid.to_string());
+        format!("totpd-seal-{FORMAT}\n{}\n{}\n{name}\n{uid}", self.store_id, account.id)
     }
 }
 
@@ -189,12 +229,13 @@ fn bound_to(row: &str, factor: &Factor<()>) -> String {
 mod tests {
     use super::*;
     use totp_core::account::NewFactor;
+    use totp_core::recovery::Keeping;
     use totp_core::{Params, Time, UserName};
 
     fn account(name: &str) -> Account {
-        let name = UserName::parse(name).unwrap();
-        let mut account = Account::new(name, 1, Time::default(), &mut Kernel).unwrap();
-        let new = NewFactor { params: Params::default(), lifetime: 60 };
+        let name = UserName::parse(name).ok();
+        let mut account = Account::new(name, Some(1), Time::default(), &mut Kernel).unwrap();
+        let new = NewFactor { params: Params::default(), lifetime: 60, keeping: Keeping::Hashed };
         account.enroll(&new, Time::default(), &mut Kernel).unwrap();
         account
     }
@@ -210,7 +251,7 @@ mod tests {
         moved.pending.as_mut().unwrap().secrets = sealed.pending.as_ref().unwrap().secrets.clone();
         assert_eq!(sealer.open(moved), Err(SealError::Damaged));
         // Anything that stands in the open, edited.
-        let edits: [fn(&mut SealedAccount); 7] = [
+        let edits: [fn(&mut SealedAccount); 9] = [
             |a| {
                 let key = totp_core::remember::Key::ssh_key(1, "sshd", "192.0.2.1", &["SHA256:x"]).unwrap();
                 let grant = totp_core::remember::Remembered { key, since: Time::default(), length: 60 };
@@ -219,8 +260,10 @@ mod tests {
             |a| a.pending.as_mut().unwrap().id.push('x'),
             |a| a.pending.as_mut().unwrap().last_step = Some(1),
             |a| a.pending.as_mut().unwrap().state = FactorState::Active { since: Time::default() },
-            |a| a.uid = 0,
-            |a| a.name = UserName::parse("root").unwrap(),
+            |a| a.uid = Some(0),
+            |a| a.uid = None,
+            |a| a.name = UserName::parse("root").ok(),
+            |a| a.name = None,
             |a| a.id.push('x'),
         ];
         for edit in edits {
@@ -259,6 +302,19 @@ mod tests {
         let longer = Ticket { expires: Time::from_unix(10), ..ticket };
         assert!(!sealer.is_ticket(&alice, &longer, "ABCD"));
         assert!(!longer.sealed.contains("ABCD"));
+    }
+
+    #[test]
+    fn a_mark_is_its_texts_and_its_kinds_alone() {
+        let sealer = Sealer::new(&StoreKey::generate().unwrap());
+        let mark = sealer.vouch("session", "text").unwrap();
+        assert!(sealer.vouches("session", "text", &mark));
+        assert!(!sealer.vouches("session", "texts", &mark) && !sealer.vouches("client", "text", &mark));
+        assert!(!sealer.vouches("session", "text", "") && !sealer.vouches("session", "text", "{}"));
+        assert!(!Sealer::new(&StoreKey::generate().unwrap()).vouches("session", "text", &mark));
+        let sealed = sealer.seal_named("a", b"bytes").unwrap();
+        assert_eq!(*sealer.open_named("a", &sealed).unwrap(), b"bytes");
+        assert_eq!(sealer.open_named("b", &sealed), Err(SealError::Damaged));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! `totpd.toml`: read strictly, then checked. What comes out can be used without looking again.
 
+pub mod http;
 mod raw;
 mod rules;
 
+use http::Http;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use totp_core::account::{PENDING_DEFAULT, PENDING_LONGEST};
 use totp_core::policy::{Finding, Policy};
+use totp_core::recovery::Keeping;
 use totp_core::{Digits, Params, Period};
 
 /// Where the configuration is unless `--config` says otherwise.
@@ -43,6 +46,8 @@ pub struct Config {
     pub keep_events: u64,
     /// Uids that may speak for others, for the services named.
     pub trusted_peers: Vec<TrustedPeer>,
+    /// Where applications ask, if anywhere.
+    pub http: Option<Http>,
 }
 
 /// How a user comes by a first factor of his own. Replacing an active one always needs a code of it.
@@ -69,6 +74,8 @@ pub struct Totp {
     pub skew: u8,
     /// Seconds until an unconfirmed enrollment is gone.
     pub pending: u64,
+    /// How recovery codes are kept.
+    pub keeping: Keeping,
 }
 
 /// A service account that may ask for others, such as a mail server's.
@@ -101,13 +108,20 @@ impl Config {
             store_id_file: folder.join("store.id"),
             breakglass_marks: crate::store::breakglass::marks_file(folder),
             admin_group: None,
-            totp: Totp { issuer: "%h".into(), params: Params::default(), skew: 1, pending: PENDING_DEFAULT },
+            totp: Totp {
+                issuer: "%h".into(),
+                params: Params::default(),
+                skew: 1,
+                pending: PENDING_DEFAULT,
+                keeping: Keeping::Hashed,
+            },
             prompt: "Verification code: ".into(),
             self_enroll: SelfEnroll::default(),
             policy: Policy::default(),
             rule_lines: Vec::new(),
             keep_events: 100_000,
             trusted_peers: Vec::new(),
+            http: None,
         }
     }
 

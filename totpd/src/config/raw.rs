@@ -1,9 +1,11 @@
 //! The file as it is written: every key optional, every unknown key an error.
 
+use super::http::RawHttp;
 use super::rules::RawRule;
 use super::{Config, SelfEnroll, TrustedPeer, checked_issuer, lifetime, params};
 use serde::Deserialize;
 use std::path::PathBuf;
+use totp_core::recovery::Keeping;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +23,8 @@ pub(super) struct Raw {
     history: RawHistory,
     #[serde(default)]
     trusted_peer: Vec<RawPeer>,
+    #[serde(default)]
+    http: RawHttp,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -32,6 +36,14 @@ struct RawTotp {
     period: Option<u64>,
     skew: Option<u8>,
     pending: Option<String>,
+    recovery_codes: Option<RawKeeping>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawKeeping {
+    Hashed,
+    Sealed,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -95,6 +107,7 @@ impl Raw {
             }
             config.keep_events = keep;
         }
+        config.http = self.http.check().map_err(|e| format!("http: {e}"))?;
         config.trusted_peers = self.trusted_peer.into_iter().map(RawPeer::check).collect::<Result<_, _>>()?;
         Ok(config)
     }
@@ -117,6 +130,10 @@ impl RawTotp {
                 .map_err(|_| in_table("pending", "write a time such as \"24h\" or \"30m\"".into()))?;
             totp.pending = lifetime(time.as_secs()).map_err(|e| in_table("pending", e))?;
         }
+        totp.keeping = match self.recovery_codes {
+            Some(RawKeeping::Sealed) => Keeping::Sealed,
+            Some(RawKeeping::Hashed) | None => Keeping::Hashed,
+        };
         Ok(())
     }
 }

@@ -5,10 +5,10 @@ use super::{Engine, Failure, MOST_RACES};
 use crate::audit::{Event, From};
 use crate::clock;
 use crate::entropy::Kernel;
-use crate::store::Write;
+use crate::store::{Also, Write};
 use totp_core::account::NewFactor;
 use totp_core::otpauth::OtpAuth;
-use totp_core::recovery::RecoveryCode;
+use totp_core::recovery::{Keeping, RecoveryCode};
 use totp_core::{Account, Time, UserName};
 use zeroize::Zeroizing;
 
@@ -80,7 +80,10 @@ impl Engine {
     pub async fn recovery_codes(&self, user: &UserName, from: From) -> Result<Vec<RecoveryCode>, AdminError> {
         self.change(user, true, &patience(), |slot, now| {
             let account = slot.as_mut().ok_or(AdminError::NotEnrolled)?;
-            Ok((renew(account)?, Event::new("recovery-codes", user.as_str(), now, from.clone())))
+            Ok((
+                renew(account, self.config.totp.keeping)?,
+                Event::new("recovery-codes", user.as_str(), now, from.clone()),
+            ))
         })
         .await
     }
@@ -91,14 +94,14 @@ impl Engine {
     /// [`AdminError`]; nothing was changed then.
     pub async fn forget(&self, user: &UserName, uid: Option<u32>, from: From) -> Result<usize, AdminError> {
         self.change(user, false, &patience(), |slot, now| {
-            let account = slot.as_mut().filter(|a| uid.is_none_or(|uid| a.uid == uid));
+            let account = slot.as_mut().filter(|a| uid.is_none_or(|uid| a.is_of(Some(uid))));
             let forgotten = account.ok_or(AdminError::NotEnrolled)?.forget();
             Ok((forgotten, Event::new("forget", user.as_str(), now, from.clone())))
         })
         .await
     }
 
-    /// Forgets every factor; says whether there was one.
+    /// Forgets every factor, and ends the sessions of applications; says whether there was one.
     ///
     /// # Errors
     /// [`AdminError`]; nothing was changed then.
@@ -108,7 +111,7 @@ impl Engine {
             return Ok(false);
         };
         // A record whose secrets cannot be opened can still be forgotten: this is the way out.
-        let nothing = !has_factor(&stored.account) && stored.account.ticket.is_none();
+        let nothing = !stored.account.has_factor() && stored.account.ticket.is_none();
         if nothing && !stored.damaged {
             return Ok(false);
         }
@@ -121,8 +124,10 @@ impl Engine {
             let now = clock::now();
             let mut event = Event::new("revoke", user.as_str(), now, from.clone());
             event.totp_id = totp_id;
+            // Whoever revokes a factor does not want it to go on letting in.
+            let sessions = vec![Also::EndOf(account.id.clone())];
             let write = Write::Update(Box::new(account), stored.version);
-            if self.store_admin(write, false, event, now, &patience()).await?.is_some() {
+            if self.store_admin(write, sessions, false, event, now, &patience()).await?.is_some() {
                 return Ok(true);
             }
         }
@@ -155,17 +160,20 @@ pub(super) fn account_of<'a>(
     let account = match slot.take() {
         Some(mut account) => {
             account.settle(now);
-            if account.uid == uid {
+            if account.is_of(Some(uid)) {
                 account
-            } else if has_factor(&account) {
-                let enrolled = account.uid;
+            } else if account.has_factor() {
+                let error = of_another(&account, uid);
                 *slot = Some(account);
-                return Err(AdminError::UidChanged { enrolled, now: uid });
+                return Err(error);
             } else {
-                Account::blank(account.id, user.clone(), uid, now)
+                // What applications know of somebody whom the host did not know then is kept.
+                let profile = account.uid.is_none().then(|| std::mem::take(&mut account.profile));
+                let blank = Account::blank(account.id, Some(user.clone()), Some(uid), account.created);
+                Account { profile: profile.unwrap_or_default(), ..blank }
             }
         }
-        None => Account::new(user.clone(), uid, now, &mut Kernel).map_err(no_randomness)?,
+        None => Account::new(Some(user.clone()), Some(uid), now, &mut Kernel).map_err(no_randomness)?,
     };
     Ok(slot.insert(account))
 }
@@ -183,7 +191,7 @@ pub(super) fn stage(
         totp_id: pending.id.clone(),
         otpauth: OtpAuth {
             issuer: issuer.to_owned(),
-            account: account.name.to_string(),
+            account: account.label().to_owned(),
             secret: pending.secrets.secret().clone(),
             params: pending.params,
         },
@@ -196,10 +204,17 @@ pub(super) fn stage(
 }
 
 /// New recovery codes for the active factor.
-pub(super) fn renew(account: &mut Account) -> Result<Vec<RecoveryCode>, AdminError> {
-    account.renew_recovery(&mut Kernel).map_err(no_randomness)?.ok_or(AdminError::NotEnrolled)
+pub(super) fn renew(account: &mut Account, keeping: Keeping) -> Result<Vec<RecoveryCode>, AdminError> {
+    account.renew_recovery(keeping, &mut Kernel).map_err(no_randomness)?.ok_or(AdminError::NotEnrolled)
 }
 
-fn has_factor<S>(account: &Account<S>) -> bool {
-    account.active.is_some() || account.pending.is_some()
+/// The account is not that of the user who has the uid `now`.
+pub(super) fn of_another<S>(account: &Account<S>, now: u32) -> AdminError {
+    match account.uid {
+        Some(enrolled) => AdminError::UidChanged { enrolled, now },
+        None => AdminError::Invalid(format!(
+            "{} was enrolled by an application when this host knew no such user; `totpd revoke {0}` forgets that",
+            account.label()
+        )),
+    }
 }

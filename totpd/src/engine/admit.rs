@@ -236,7 +236,7 @@ impl Engine {
             return Ok(("refused", Some("damaged")));
         }
         let account = stored.map(|s| s.account);
-        if account.as_ref().is_some_and(|a| a.uid != uid && (a.active.is_some() || a.pending.is_some())) {
+        if account.as_ref().is_some_and(|a| !a.is_of(Some(uid)) && a.has_factor()) {
             return Ok(("refused", Some("uid-changed")));
         }
         Ok(match forecast(account.as_ref(), &asker.origin, now, &self.rules) {

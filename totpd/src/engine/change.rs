@@ -4,7 +4,8 @@
 use super::{Engine, Failure, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
-use crate::store::{Change, CommitError, Ticket, Write};
+use crate::store::{Also, Change, CommitError, Key, Ticket, Unique, Write};
+use crate::turns::Turn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use totp_core::{Account, Time, UserName};
@@ -26,6 +27,8 @@ pub enum AdminError {
         /// The uid the name has now.
         now: u32,
     },
+    /// Another user has it.
+    Taken(Unique),
     /// A value is out of its range; the text names it.
     Invalid(String),
     /// A code of the factor in use is needed.
@@ -76,19 +79,43 @@ impl Engine {
         self.users.find(&user).await.ok().flatten().map_or(user, |found| found.name)
     }
 
-    /// Loads, changes and commits, and again when somebody else was faster.
+    /// The turn of a user: by name where the user has one, as logins take it.
+    pub(super) async fn turn(&self, key: &Key) -> Turn<'_> {
+        match key {
+            Key::Name(name) => self.turns.of(name.as_str()).await,
+            Key::Id(id) | Key::Totp(id) => self.turns.of(id).await,
+        }
+    }
+
+    /// Loads, changes and commits, and again when somebody else was faster. A record that `change` takes away is
+    /// forgotten.
     pub(super) async fn change<T>(
         &self,
-        user: &UserName,
+        user: impl Into<Key>,
         grows: bool,
         ticket: &Arc<Ticket>,
         change: impl Fn(&mut Option<Account>, Time) -> Changed<T>,
     ) -> Result<T, AdminError> {
-        let _turn = self.turns.of(user.as_str()).await;
+        let alone =
+            |slot: &mut Option<Account>, now| change(slot, now).map(|(t, event)| (t, event, Vec::new()));
+        self.change_with(user, grows, ticket, alone).await
+    }
+
+    /// The same, with what belongs to the record.
+    pub(super) async fn change_with<T>(
+        &self,
+        user: impl Into<Key>,
+        grows: bool,
+        ticket: &Arc<Ticket>,
+        change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<Also>), AdminError>,
+    ) -> Result<T, AdminError> {
+        let key = user.into();
+        let _turn = self.turn(&key).await;
         for _ in 0..MOST_RACES {
-            let (mut account, version) = match self.load(user).await.map_err(Failure::from)? {
+            let (mut account, version) = match self.load(key.clone()).await.map_err(Failure::from)? {
                 None => (None, None),
                 Some(stored) => {
+                    let user = stored.account.label().to_owned();
                     let damaged = || {
                         AdminError::Unavailable(format!(
                             "the record of {user} is damaged; `totpd revoke {user}` forgets it"
@@ -99,16 +126,18 @@ impl Engine {
                 }
             };
             let now = clock::now();
-            let (answer, event) = change(&mut account, now)?;
+            let id = account.as_ref().map(|account| account.id.clone());
+            let (answer, event, also) = change(&mut account, now)?;
             let failed = |e: crate::seal::SealError| AdminError::Unavailable(e.to_string());
             let sealed = account.map(|account| self.sealer.seal(account).map(Box::new)).transpose();
             let write = match (sealed.map_err(failed)?, version) {
                 (Some(sealed), Some(version)) => Write::Update(sealed, version),
                 (Some(sealed), None) => Write::Insert(sealed),
+                (None, Some(version)) => Write::Delete(id.unwrap_or_default(), version),
                 // Nothing came of it but its event.
-                (None, _) => Write::Nothing,
+                (None, None) => Write::Nothing,
             };
-            if self.store_admin(write, grows, event, now, ticket).await?.is_some() {
+            if self.store_admin(write, also, grows, event, now, ticket).await?.is_some() {
                 return Ok(answer);
             }
         }
@@ -119,6 +148,7 @@ impl Engine {
     pub(super) async fn store_admin(
         &self,
         write: Write,
+        also: Vec<Also>,
         grows: bool,
         mut event: Event,
         now: Time,
@@ -127,12 +157,15 @@ impl Engine {
         if event.outcome.is_empty() {
             event.outcome = "done";
         }
-        match self.store.commit(Change { write, grows, event: event.row(now) }, Arc::clone(ticket)).await {
+        let change = Change { write, also, grows, event: Some(event.row(now)) };
+        match self.store.commit(change, Arc::clone(ticket)).await {
             Ok(_) => {
                 event.log();
                 Ok(Some(()))
             }
-            Err(CommitError::Conflict) => Ok(None),
+            // A name that was free when it was looked up is somebody's by now: looked up again.
+            Err(CommitError::Conflict | CommitError::Taken(Unique::Name)) => Ok(None),
+            Err(CommitError::Taken(what)) => Err(AdminError::Taken(what)),
             Err(CommitError::Full(why) | CommitError::Unavailable(why)) => Err(AdminError::Unavailable(why)),
             Err(CommitError::Dropped) => Err(AdminError::Busy),
         }

@@ -1,6 +1,7 @@
 //! Confirming an enrollment with its first code.
 
 use super::Engine;
+use super::admin::of_another;
 use super::change::AdminError;
 use crate::audit::{Event, From};
 use crate::store::Ticket;
@@ -32,8 +33,8 @@ impl Engine {
         };
         self.change(user, false, ticket, |slot, now| {
             let account = slot.as_mut().ok_or(AdminError::NotEnrolled)?;
-            if let Some(uid) = uid.filter(|uid| *uid != account.uid) {
-                return Err(AdminError::UidChanged { enrolled: account.uid, now: uid });
+            if let Some(uid) = uid.filter(|uid| !account.is_of(Some(*uid))) {
+                return Err(of_another(account, uid));
             }
             account.settle(now);
             let pending = account.pending.clone().ok_or(AdminError::NotEnrolled)?;

@@ -38,6 +38,7 @@ impl Engine {
     ) -> Result<Option<Enrolling>, Failure> {
         let asker = &asking.asker;
         let now = clock::now();
+        let totp = &self.config.totp;
         let found = self.find(&asker.user).await?;
         let Some(found) = found.filter(|_| asker.converses && now >= self.rules.not_before) else {
             return Ok(None);
@@ -45,7 +46,7 @@ impl Engine {
         if self.has_factor(&found, now).await? {
             return Ok(None);
         }
-        let Ok(enrolling) = Enrolling::new(proof, self.config.totp.params, now, &mut Kernel) else {
+        let Ok(enrolling) = Enrolling::new(proof, totp.params, totp.keeping, now, &mut Kernel) else {
             return Err(Failure::Busy);
         };
         let mut event = asking.event_at(now);
@@ -149,7 +150,7 @@ impl Engine {
             }
             let activated = match account_of(&mut slot, &name, uid, now) {
                 Ok(account) => finished.activate(account, &asker.origin, asking.remember.as_ref(), now),
-                Err(AdminError::UidChanged { .. }) => Err(Reason::Raced),
+                Err(AdminError::UidChanged { .. } | AdminError::Invalid(_)) => Err(Reason::Raced),
                 Err(_) => return Err(Failure::Busy),
             };
             let (verified, account) = match (activated, slot) {
@@ -171,7 +172,7 @@ impl Engine {
                 Some(version) => Write::Update(sealed, version),
                 None => Write::Insert(sealed),
             };
-            let change = Change { write, grows: true, event: event.row(now) };
+            let change = Change { grows: true, ..Change::of(write, event.row(now)) };
             if let Some(grant) = self.grant(verified, event, change, ticket).await? {
                 return Ok(Some(grant));
             }

@@ -119,7 +119,7 @@ impl Engine {
             if let (Err(_), Some(pass)) = (&decision.outcome, &asking.pass) {
                 event.passes(pass, "refused");
             }
-            let change = Change { write: decision.write, grows: false, event: event.row(now) };
+            let change = Change::of(decision.write, event.row(now));
             let committed = match self.store.commit(change, Arc::clone(ticket)).await {
                 Ok(committed) => committed,
                 Err(CommitError::Conflict) => continue,
@@ -150,7 +150,7 @@ impl Engine {
                 event.log();
                 Ok(Some(Grant { verified, committed, event: Box::new(event), news: News::default() }))
             }
-            Err(CommitError::Conflict) => Ok(None),
+            Err(CommitError::Conflict | CommitError::Taken(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -161,7 +161,7 @@ impl Engine {
         let event = Event { outcome: "undelivered", time: clock::rfc3339(now), ..granted.clone() };
         event.log();
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        let change = Change { write: Write::Nothing, grows: false, event: event.row(now) };
+        let change = Change::of(Write::Nothing, event.row(now));
         if let Err(error) = self.store.commit(change, Arc::new(Ticket::new(deadline))).await {
             tracing::warn!("the history lacks an undelivered grant of {}: {error}", event.user);
         }
@@ -195,7 +195,7 @@ impl Engine {
             let reason = without_factor(nobody());
             return refused(event, reason, reason.word());
         };
-        if !stored.damaged && uid != Some(stored.account.uid) {
+        if !stored.damaged && !stored.account.is_of(uid) {
             nobody();
             let word = if uid.is_none() { "unknown-user" } else { "uid-changed" };
             return refused(event, Reason::NotEnrolled, word);

@@ -16,7 +16,7 @@ impl Engine {
             return Ok(self.view(stored, clock::now()));
         }
         let uid = self.uid(user).await?.ok_or(AdminError::NoSuchUser)?;
-        let nothing = Account::blank(String::new(), user.clone(), uid, clock::now());
+        let nothing = Account::blank(String::new(), Some(user.clone()), Some(uid), clock::now());
         Ok(self.view(Stored { account: nothing, version: 0, damaged: false }, clock::now()))
     }
 
@@ -30,7 +30,7 @@ impl Engine {
         limit: usize,
     ) -> Result<(Vec<admin::User>, Option<String>), AdminError> {
         let page = self.store.scan(after, limit).await.map_err(Failure::from)?;
-        let next = page.last().filter(|_| page.len() == limit).map(|last| last.account.name.to_string());
+        let next = page.last().filter(|_| page.len() == limit).map(|last| last.account.label().to_owned());
         let now = clock::now();
         let users = page.into_iter().map(|stored| self.view(stored, now));
         Ok((users.filter(|user| user.state != admin::State::None).collect(), next))
@@ -44,7 +44,7 @@ impl Engine {
             sealed.active.as_ref().map(|f| f.remembered.iter().filter(|grant| grant.holds(now)).count());
         let locks = sealed.guard.locked(now).into_iter();
         admin::User {
-            user: sealed.name.to_string(),
+            user: sealed.label().to_owned(),
             state: match (&sealed.active, &sealed.pending) {
                 (Some(_), _) => admin::State::Active,
                 (None, Some(_)) => admin::State::Pending,
@@ -68,7 +68,7 @@ impl Engine {
     /// [`AdminError`].
     pub async fn enrolled_uid(&self, user: &UserName) -> Result<Option<u32>, AdminError> {
         let stored = self.load(user).await.map_err(Failure::from)?;
-        Ok(stored.filter(|stored| !stored.damaged).map(|stored| stored.account.uid))
+        Ok(stored.filter(|stored| !stored.damaged).and_then(|stored| stored.account.uid))
     }
 
     /// Rows of the history, the latest first.

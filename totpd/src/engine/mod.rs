@@ -23,7 +23,7 @@ use crate::audit::Event;
 use crate::clock;
 use crate::config::Config;
 use crate::seal::{SealError, Sealer};
-use crate::store::{Change, CommitError, Committed, ReadError, Store, Stored, Ticket, Write};
+use crate::store::{Change, CommitError, Committed, Key, ReadError, Store, Stored, Ticket, Write};
 use crate::turns::Turns;
 use crate::users::{Found, Stuck, Users};
 use std::sync::Arc;
@@ -78,7 +78,7 @@ impl From<CommitError> for Failure {
         match error {
             CommitError::Dropped => Self::TimedOut,
             // A full disk is something that an attempt might provoke: never "unavailable".
-            CommitError::Conflict | CommitError::Full(_) => Self::Busy,
+            CommitError::Conflict | CommitError::Taken(_) | CommitError::Full(_) => Self::Busy,
             CommitError::Unavailable(why) => Self::Unavailable(why),
         }
     }
@@ -145,16 +145,16 @@ impl Engine {
         }
     }
 
-    async fn load(&self, name: &UserName) -> Result<Option<Stored>, ReadError> {
+    async fn load(&self, key: impl Into<Key>) -> Result<Option<Stored>, ReadError> {
         if let Some(why) = self.store.poisoned() {
             return Err(ReadError(why));
         }
-        self.store.load(name).await
+        self.store.load(key.into()).await
     }
 
     /// Makes an event durable that changes no record, and logs it.
     async fn record(&self, event: &Event, now: Time, ticket: &Arc<Ticket>) -> Result<Committed, CommitError> {
-        let change = Change { write: Write::Nothing, grows: false, event: event.row(now) };
+        let change = Change::of(Write::Nothing, event.row(now));
         let committed = self.store.commit(change, Arc::clone(ticket)).await?;
         event.log();
         Ok(committed)
@@ -162,7 +162,7 @@ impl Engine {
 
     /// The record with its secrets open, or `None` (and a line in the log) when it is damaged.
     fn open(&self, stored: Stored) -> Option<(Account, u64)> {
-        let (name, version) = (stored.account.name.clone(), stored.version);
+        let (name, version) = (stored.account.label().to_owned(), stored.version);
         let opened = if stored.damaged { Err(SealError::Damaged) } else { self.sealer.open(stored.account) };
         match opened {
             Ok(account) => Some((account, version)),

@@ -2,7 +2,7 @@
 //! transaction: malware that runs as the user has none.
 
 use super::Engine;
-use super::admin::{Enrolled, account_of, renew, stage};
+use super::admin::{Enrolled, account_of, of_another, renew, stage};
 use super::change::{AdminError, Changed};
 use crate::audit::{Event, From};
 use crate::config::SelfEnroll;
@@ -42,7 +42,7 @@ impl Engine {
         let staged = self.change(user, true, ticket, |slot, now| {
             let event = Event::new("enroll", user.as_str(), now, from.clone());
             let has_active =
-                slot.as_ref().is_some_and(|account| account.uid == uid && account.active.is_some());
+                slot.as_ref().is_some_and(|account| account.is_of(Some(uid)) && account.active.is_some());
             let mut event = match (shown.ticket, shown.code) {
                 // A ticket is for who has none; what is in use is replaced by a code of it.
                 (_, None) if has_active => return Err(AdminError::CodeNeeded),
@@ -81,7 +81,7 @@ impl Engine {
     ) -> Result<Vec<RecoveryCode>, AdminError> {
         self.change(user, true, ticket, |slot, now| {
             let event = Event::new("recovery-codes", user.as_str(), now, from.clone());
-            self.proved(slot, uid, code, event, now, renew)
+            self.proved(slot, uid, code, event, now, |account| renew(account, self.config.totp.keeping))
         })
         .await?
     }
@@ -98,9 +98,13 @@ impl Engine {
         from: From,
         ticket: &Arc<store::Ticket>,
     ) -> Result<bool, AdminError> {
-        self.change(user, false, ticket, |slot, now| {
+        self.change_with(user, false, ticket, |slot, now| {
             let event = Event::new("revoke", user.as_str(), now, from.clone());
-            self.proved(slot, uid, code, event, now, |account| Ok(account.revoke()))
+            let (revoked, event) =
+                self.proved(slot, uid, code, event, now, |account| Ok(account.revoke()))?;
+            // As when an administrator revokes: the sessions of applications end with the factor.
+            let ended = slot.as_ref().filter(|_| revoked.is_ok()).map(|account| account.id.clone());
+            Ok((revoked, event, ended.map(store::Also::EndOf).into_iter().collect()))
         })
         .await?
     }
@@ -116,8 +120,8 @@ impl Engine {
         then: impl Fn(&mut Account) -> Result<T, AdminError>,
     ) -> Changed<Result<T, AdminError>> {
         let account = slot.as_mut().ok_or(AdminError::NotEnrolled)?;
-        if account.uid != uid {
-            return Err(AdminError::UidChanged { enrolled: account.uid, now: uid });
+        if !account.is_of(Some(uid)) {
+            return Err(of_another(account, uid));
         }
         if account.active.is_none() {
             return Err(AdminError::NotEnrolled);
@@ -172,7 +176,7 @@ impl Engine {
         let taken = slot.as_mut().zip(text).is_some_and(|(account, text)| {
             let row =
                 Account::<()>::blank(account.id.clone(), account.name.clone(), account.uid, account.created);
-            account.uid == uid
+            account.is_of(Some(uid))
                 && account.take_ticket(now, |ticket| self.sealer.is_ticket(&row, ticket, &text))
         });
         if taken {

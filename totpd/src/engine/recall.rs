@@ -63,7 +63,7 @@ impl Engine {
         let Some(Found { name, uid }) = self.find(&asking.asker.user).await? else { return Ok(None) };
         for _ in 0..MOST_RACES {
             let Some(stored) = self.load(&name).await? else { return Ok(None) };
-            if stored.damaged || uid != stored.account.uid {
+            if stored.damaged || !stored.account.is_of(Some(uid)) {
                 return Ok(None);
             }
             // Opened, since only then it is known that nobody without the key wrote it.
@@ -78,7 +78,7 @@ impl Engine {
             event.totp_id = Some(verified.totp_id().to_owned());
             let event = event.with_how(verified.how());
             let write = Write::Unchanged(account.id, version);
-            let change = Change { write, grows: false, event: event.row(now) };
+            let change = Change::of(write, event.row(now));
             if let Some(grant) = self.grant(verified, event, change, ticket).await? {
                 return Ok(Some(grant));
             }

@@ -202,6 +202,7 @@ async fn enroll(connection: &Connection, engine: &Arc<Engine>, call: Enroll) -> 
         params: params(call.algorithm.as_deref(), call.digits, call.period, config.totp.params)
             .map_err(invalid)?,
         lifetime: lifetime(call.lifetime.unwrap_or(config.totp.pending)).map_err(invalid)?,
+        keeping: config.totp.keeping,
     };
     let issuer = match &call.issuer {
         Some(issuer) => checked_issuer(issuer).map_err(invalid)?,
@@ -242,7 +243,8 @@ fn error(error: &AdminError, user: &str) -> Bytes {
         AdminError::Invalid(what) => failed(service::INVALID_PARAMETER, "parameter", what),
         AdminError::Unavailable(why) => failed(STORE_UNAVAILABLE, "why", why),
         // These are answers to users alone.
-        AdminError::Busy
+        AdminError::Taken(_)
+        | AdminError::Busy
         | AdminError::CodeNeeded
         | AdminError::TicketNeeded
         | AdminError::Refused

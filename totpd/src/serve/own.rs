@@ -122,6 +122,7 @@ impl Own<'_> {
                 let new = NewFactor {
                     params: config.totp.params,
                     lifetime: lifetime(call.lifetime.unwrap_or(config.totp.pending)).map_err(invalid)?,
+                    keeping: config.totp.keeping,
                 };
                 let shown = Shown {
                     code: call.code.as_ref().map(SecretText::reveal),
@@ -222,6 +223,6 @@ fn explained(error: &AdminError, user: &UserName) -> Bytes {
         AdminError::Refused => failed_plainly(REFUSED),
         AdminError::Off => failed_plainly(OFF),
         AdminError::Unavailable(why) => failed(STORE_UNAVAILABLE, "why", why),
-        AdminError::Busy => failed_plainly(BUSY),
+        AdminError::Taken(_) | AdminError::Busy => failed_plainly(BUSY),
     }
 }

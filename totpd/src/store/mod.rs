@@ -4,10 +4,12 @@
 //! granted reply cannot be built without one. A lost race is [`CommitError::Conflict`]; the engine decides
 //! again on the fresh record.
 
+pub mod api;
 pub mod breakglass;
 pub mod sqlite;
 mod ticket;
 
+pub use api::{Also, ClientRow, KeyRow, SessionKey, SessionRow, StoredSession, UserFilter, UserQuery};
 pub use ticket::Ticket;
 
 use crate::seal::SealedAccount;
@@ -30,6 +32,23 @@ pub struct Stored {
     pub damaged: bool,
 }
 
+/// By what a record is found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// The login name.
+    Name(UserName),
+    /// The id of the account.
+    Id(String),
+    /// The id of one of its enrollments.
+    Totp(String),
+}
+
+impl From<&UserName> for Key {
+    fn from(name: &UserName) -> Self {
+        Self::Name(name.clone())
+    }
+}
+
 /// What becomes of a record.
 #[derive(Clone, Debug)]
 pub enum Write {
@@ -41,6 +60,8 @@ pub enum Write {
     Insert(Box<SealedAccount>),
     /// A record that was read at this version.
     Update(Box<SealedAccount>, u64),
+    /// The record with this id is forgotten, with its sessions, if it is still at this version.
+    Delete(String, u64),
 }
 
 /// One transaction.
@@ -48,10 +69,19 @@ pub enum Write {
 pub struct Change {
     /// The record.
     pub write: Write,
+    /// What belongs to it: all of it is written, or nothing.
+    pub also: Vec<Also>,
     /// Whether it asks for room: enrollments do, logins must go on without.
     pub grows: bool,
-    /// The audit row.
-    pub event: EventRow,
+    /// The audit row; none where nothing was decided.
+    pub event: Option<EventRow>,
+}
+
+impl Change {
+    /// A record that asks for no room, with its event.
+    pub const fn of(write: Write, event: EventRow) -> Self {
+        Self { write, also: Vec::new(), grows: false, event: Some(event) }
+    }
 }
 
 /// A row of the history.
@@ -97,6 +127,9 @@ pub enum CommitError {
     /// Somebody else changed the record first.
     #[error("the record changed meanwhile")]
     Conflict,
+    /// Another record has the value that must be one's own.
+    #[error("the {0} belongs to another user")]
+    Taken(Unique),
     /// The ticket was dropped, or its deadline passed, before the commit began.
     #[error("too late")]
     Dropped,
@@ -108,6 +141,27 @@ pub enum CommitError {
     Unavailable(String),
 }
 
+/// What no two records share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unique {
+    /// The login name.
+    Name,
+    /// The mail address.
+    Email,
+    /// The phone number.
+    Phone,
+}
+
+impl std::fmt::Display for Unique {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Name => "name",
+            Self::Email => "mail address",
+            Self::Phone => "phone number",
+        })
+    }
+}
+
 /// Why nothing was read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -115,18 +169,34 @@ pub struct ReadError(pub String);
 
 /// What holds the records.
 pub trait Store: Send + Sync {
-    /// The record of a login name.
-    fn load(&self, name: &UserName) -> Answer<'_, Result<Option<Stored>, ReadError>>;
+    /// The record of a user.
+    fn load(&self, key: Key) -> Answer<'_, Result<Option<Stored>, ReadError>>;
     /// Makes one change durable. The ticket is claimed when the commit begins.
     fn commit(&self, change: Change, ticket: Arc<Ticket>) -> Answer<'_, Result<Committed, CommitError>>;
-    /// Records in the order of their names, after the one given.
+    /// Records that have a name, in the order of their names, after the one given.
     fn scan(&self, after: Option<String>, limit: usize) -> Answer<'_, Result<Vec<Stored>, ReadError>>;
-    /// Names of records whose pending factor was gone at `now`, some of them.
-    fn expired(&self, now: Time, limit: usize) -> Answer<'_, Result<Vec<UserName>, ReadError>>;
+    /// Ids of records whose pending factor was gone at `now`, some of them.
+    fn expired(&self, now: Time, limit: usize) -> Answer<'_, Result<Vec<String>, ReadError>>;
     /// The records of a uid, under whatever names.
     fn of_uid(&self, uid: u32) -> Answer<'_, Result<Vec<Stored>, ReadError>>;
     /// Rows of the history, the latest first.
     fn history(&self, query: HistoryQuery) -> Answer<'_, Result<Vec<KeptEvent>, ReadError>>;
+    /// A page of users, in the order of their making.
+    fn search(&self, query: UserQuery) -> Answer<'_, Result<Vec<Stored>, ReadError>>;
+    /// How many users a search finds, counted up to a bound; `None` beyond it.
+    fn count(&self, query: UserQuery) -> Answer<'_, Result<Option<u64>, ReadError>>;
+    /// A session.
+    fn session(&self, key: SessionKey) -> Answer<'_, Result<Option<StoredSession>, ReadError>>;
+    /// The sessions of an account, the oldest first.
+    fn sessions_of(&self, account: String) -> Answer<'_, Result<Vec<StoredSession>, ReadError>>;
+    /// Whether any session was over at `now`.
+    fn any_session_over(&self, now: Time) -> Answer<'_, Result<bool, ReadError>>;
+    /// The client whose secret has this id.
+    fn client(&self, secret_id: String) -> Answer<'_, Result<Option<ClientRow>, ReadError>>;
+    /// Every secret of every client, by name.
+    fn clients(&self) -> Answer<'_, Result<Vec<ClientRow>, ReadError>>;
+    /// The keys that sign and derive tokens, the oldest first.
+    fn signing_keys(&self) -> Answer<'_, Result<Vec<KeyRow>, ReadError>>;
     /// Why the store refuses everything until a fresh process reopens it, once it does.
     fn poisoned(&self) -> Option<String>;
 }

@@ -96,7 +96,7 @@ impl Conversation {
     ) -> Result<Bytes, Closed> {
         match (method, std::mem::replace(&mut self.state, State::Over)) {
             ("Begin", State::Fresh) => match read(parameters) {
-                Ok(begin) => self.begin(connection, begin).await,
+                Ok(begin) => Box::pin(self.begin(connection, begin)).await,
                 Err(reply) => Ok(reply),
             },
             ("Answer", state @ (State::Asked(_) | State::Offered(_) | State::Noted(_))) => {

@@ -1,13 +1,16 @@
-//! SQLite, the embedded default: WAL, `synchronous=FULL`, one writer thread with group commit, two readers.
+//! SQLite, the embedded default: WAL, `synchronous=FULL`, one writer thread with group commit, and readers.
 
+mod apply;
 mod open;
 mod reader;
+mod search;
 mod writer;
 
 pub use open::{OpenError, create, database_file};
 
 use super::{
-    Answer, Change, CommitError, Committed, HistoryQuery, KeptEvent, ReadError, Store, Stored, Ticket,
+    Answer, Change, ClientRow, CommitError, Committed, HistoryQuery, KeptEvent, Key, KeyRow, ReadError,
+    SessionKey, SessionRow, Store, Stored, StoredSession, Ticket, UserQuery,
 };
 use crate::seal::{SealedAccount, Sealer};
 use reader::Readers;
@@ -85,12 +88,16 @@ impl Drop for Sqlite {
 }
 
 impl Store for Sqlite {
-    fn load(&self, name: &UserName) -> Answer<'_, Result<Option<Stored>, ReadError>> {
-        let name = name.clone();
+    fn load(&self, key: Key) -> Answer<'_, Result<Option<Stored>, ReadError>> {
         Box::pin(self.readers.run(move |db| {
-            let mut statement =
-                db.prepare_cached("SELECT record, version, id, name FROM account WHERE name = ?1")?;
-            let mut rows = statement.query(params![name.as_str()])?;
+            let (condition, value) = match &key {
+                Key::Name(name) => ("name = ?1", name.as_str()),
+                Key::Id(id) => ("id = ?1", id.as_str()),
+                Key::Totp(id) => ("active_totp = ?1 OR pending_totp = ?1", id.as_str()),
+            };
+            let sql = format!("SELECT record, version, id, name FROM account WHERE {condition}");
+            let mut statement = db.prepare_cached(&sql)?;
+            let mut rows = statement.query([value])?;
             rows.next()?.map(stored).transpose()
         }))
     }
@@ -100,7 +107,7 @@ impl Store for Sqlite {
     }
 
     fn scan(&self, after: Option<String>, limit: usize) -> Answer<'_, Result<Vec<Stored>, ReadError>> {
-        Box::pin(self.readers.run(move |db| {
+        Box::pin(self.readers.run_long(move |db| {
             let mut statement = db.prepare_cached(
                 "SELECT record, version, id, name FROM account WHERE name > ?1 ORDER BY name LIMIT ?2",
             )?;
@@ -110,14 +117,12 @@ impl Store for Sqlite {
         }))
     }
 
-    fn expired(&self, now: Time, limit: usize) -> Answer<'_, Result<Vec<UserName>, ReadError>> {
-        Box::pin(self.readers.run(move |db| {
-            let mut statement = db.prepare_cached(
-                "SELECT name FROM account WHERE pending_until <= ?1 AND name IS NOT NULL LIMIT ?2",
-            )?;
+    fn expired(&self, now: Time, limit: usize) -> Answer<'_, Result<Vec<String>, ReadError>> {
+        Box::pin(self.readers.run_long(move |db| {
+            let mut statement =
+                db.prepare_cached("SELECT id FROM account WHERE pending_until <= ?1 LIMIT ?2")?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let names = statement.query_map(params![sql_time(now), limit], |row| row.get::<_, String>(0))?;
-            Ok(names.collect::<Result<Vec<_>, _>>()?.iter().filter_map(|n| UserName::parse(n).ok()).collect())
+            statement.query_map(params![sql_time(now), limit], |row| row.get(0))?.collect()
         }))
     }
 
@@ -131,7 +136,7 @@ impl Store for Sqlite {
     }
 
     fn history(&self, query: HistoryQuery) -> Answer<'_, Result<Vec<KeptEvent>, ReadError>> {
-        Box::pin(self.readers.run(move |db| {
+        Box::pin(self.readers.run_long(move |db| {
             let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
             let before = query.before.unwrap_or(i64::MAX);
             let since = query.since.map_or(0, sql_time);
@@ -155,6 +160,73 @@ impl Store for Sqlite {
         }))
     }
 
+    fn search(&self, query: UserQuery) -> Answer<'_, Result<Vec<Stored>, ReadError>> {
+        Box::pin(self.readers.run_long(move |db| search::page(db, &query)))
+    }
+
+    fn count(&self, query: UserQuery) -> Answer<'_, Result<Option<u64>, ReadError>> {
+        Box::pin(self.readers.run_long(move |db| search::count(db, &query)))
+    }
+
+    fn session(&self, key: SessionKey) -> Answer<'_, Result<Option<StoredSession>, ReadError>> {
+        Box::pin(self.readers.run(move |db| {
+            let (condition, value) = match &key {
+                SessionKey::Id(id) => ("id = ?1", id),
+                SessionKey::Token(hash) => ("token = ?1", hash),
+            };
+            let sql =
+                format!("SELECT id, account, token, expires, record, version FROM session WHERE {condition}");
+            let mut statement = db.prepare_cached(&sql)?;
+            let mut rows = statement.query([value])?;
+            rows.next()?.map(stored_session).transpose()
+        }))
+    }
+
+    fn sessions_of(&self, account: String) -> Answer<'_, Result<Vec<StoredSession>, ReadError>> {
+        Box::pin(self.readers.run_long(move |db| {
+            let mut statement = db.prepare_cached(
+                "SELECT id, account, token, expires, record, version FROM session WHERE account = ?1
+                 ORDER BY rowid",
+            )?;
+            statement.query_map([account], stored_session)?.collect()
+        }))
+    }
+
+    fn any_session_over(&self, now: Time) -> Answer<'_, Result<bool, ReadError>> {
+        Box::pin(self.readers.run_long(move |db| {
+            let mut statement = db.prepare_cached("SELECT 1 FROM session WHERE expires <= ?1 LIMIT 1")?;
+            statement.exists([sql_time(now)])
+        }))
+    }
+
+    fn client(&self, secret_id: String) -> Answer<'_, Result<Option<ClientRow>, ReadError>> {
+        Box::pin(self.readers.run(move |db| {
+            let mut statement =
+                db.prepare_cached("SELECT secret_id, name, record FROM client WHERE secret_id = ?1")?;
+            let mut rows = statement.query([secret_id])?;
+            rows.next()?.map(client).transpose()
+        }))
+    }
+
+    fn clients(&self) -> Answer<'_, Result<Vec<ClientRow>, ReadError>> {
+        Box::pin(self.readers.run_long(move |db| {
+            let mut statement =
+                db.prepare_cached("SELECT secret_id, name, record FROM client ORDER BY name, rowid")?;
+            statement.query_map([], client)?.collect()
+        }))
+    }
+
+    fn signing_keys(&self) -> Answer<'_, Result<Vec<KeyRow>, ReadError>> {
+        Box::pin(self.readers.run(move |db| {
+            let mut statement =
+                db.prepare_cached("SELECT id, created, record FROM signing_key ORDER BY created, id")?;
+            let key = |row: &Row<'_>| {
+                Ok(KeyRow { id: row.get(0)?, created: read_time(row.get(1)?), record: row.get(2)? })
+            };
+            statement.query_map([], key)?.collect()
+        }))
+    }
+
     fn poisoned(&self) -> Option<String> {
         self.poison.get().cloned()
     }
@@ -172,10 +244,32 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
         return Ok(Stored { account, version, damaged: false });
     }
     // What can still be said of it, so that one bad row is one user's trouble and can be revoked.
-    let (id, name): (String, String) = (row.get(2)?, row.get(3)?);
-    let name = UserName::parse(&name).map_err(|_| rusqlite::Error::InvalidQuery)?;
-    let account = Account::blank(id, name, u32::MAX, Time::default());
+    let (id, name): (String, Option<String>) = (row.get(2)?, row.get(3)?);
+    let name = name.map(|name| UserName::parse(&name)).transpose();
+    let name = name.map_err(|_| rusqlite::Error::InvalidQuery)?;
+    let account = Account::blank(id, name, None, Time::default());
     Ok(Stored { account, version, damaged: true })
+}
+
+fn stored_session(row: &Row<'_>) -> rusqlite::Result<StoredSession> {
+    let (expires, version): (i64, i64) = (row.get(3)?, row.get(5)?);
+    let expires = read_time(expires);
+    let row = SessionRow {
+        id: row.get(0)?,
+        account: row.get(1)?,
+        token: row.get(2)?,
+        expires,
+        record: row.get(4)?,
+    };
+    Ok(StoredSession { row, version: u64::try_from(version).unwrap_or(0) })
+}
+
+fn client(row: &Row<'_>) -> rusqlite::Result<ClientRow> {
+    Ok(ClientRow { secret_id: row.get(0)?, name: row.get(1)?, record: row.get(2)? })
+}
+
+fn read_time(seconds: i64) -> Time {
+    Time::from_unix(u64::try_from(seconds).unwrap_or(0))
 }
 
 #[cfg(test)]

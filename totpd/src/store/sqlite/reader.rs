@@ -1,5 +1,5 @@
-//! Two threads that read. A read takes microseconds; they are threads so that a slow disk never stops the
-//! async ones.
+//! Threads that read. A read takes microseconds; they are threads so that a slow disk never stops the
+//! async ones. What may look at many rows has one of its own, so that it makes no login wait.
 
 use super::open::{self, OpenError};
 use crate::store::ReadError;
@@ -18,38 +18,58 @@ const THREADS: usize = 2;
 pub(super) struct Readers {
     threads: Vec<Sender<Query>>,
     next: AtomicUsize,
+    long: Sender<Query>,
 }
 
 impl Readers {
     pub(super) fn start(state_dir: &Path) -> Result<Self, OpenError> {
         let mut threads = Vec::with_capacity(THREADS);
         for _ in 0..THREADS {
-            let connection = open::reader(state_dir)?;
-            let (queue, queries) = channel();
-            std::thread::Builder::new()
-                .name("store-reader".into())
-                .spawn(move || serve(&connection, &queries))
-                .map_err(OpenError::Thread)?;
-            threads.push(queue);
+            threads.push(thread(state_dir)?);
         }
-        Ok(Self { threads, next: AtomicUsize::new(0) })
+        Ok(Self { threads, next: AtomicUsize::new(0), long: thread(state_dir)? })
     }
 
-    /// Runs `query` on the next thread.
+    /// Runs `query`, which looks at a row or two, on the next thread.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let (reply, answer) = oneshot::channel();
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % THREADS;
-        let query: Query = Box::new(move |db| {
-            // Whoever asked may have gone.
-            let _ = reply.send(query(db).map_err(|error| ReadError(open::describe(&error))));
-        });
-        let closed = || ReadError("the store is closed".to_owned());
-        self.threads.get(turn).ok_or_else(closed)?.send(query).map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        run_on(self.threads.get(turn), query).await
     }
+
+    /// Runs `query`, which may look at many rows, on the thread for such.
+    pub(super) async fn run_long<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        run_on(Some(&self.long), query).await
+    }
+}
+
+async fn run_on<T: Send + 'static>(
+    thread: Option<&Sender<Query>>,
+    query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+) -> Result<T, ReadError> {
+    let (reply, answer) = oneshot::channel();
+    let query: Query = Box::new(move |db| {
+        // Whoever asked may have gone.
+        let _ = reply.send(query(db).map_err(|error| ReadError(open::describe(&error))));
+    });
+    let closed = || ReadError("the store is closed".to_owned());
+    thread.ok_or_else(closed)?.send(query).map_err(|_| closed())?;
+    answer.await.map_err(|_| closed())?
+}
+
+fn thread(state_dir: &Path) -> Result<Sender<Query>, OpenError> {
+    let connection = open::reader(state_dir)?;
+    let (queue, queries) = channel();
+    std::thread::Builder::new()
+        .name("store-reader".into())
+        .spawn(move || serve(&connection, &queries))
+        .map_err(OpenError::Thread)?;
+    Ok(queue)
 }
 
 fn serve(connection: &Connection, queries: &Receiver<Query>) {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::entropy::Kernel;
 use crate::key::StoreKey;
-use crate::store::{EventRow, Write};
+use crate::store::{EventRow, Unique, Write};
 use std::time::{Duration, Instant};
 use totp_core::Account;
 
@@ -23,8 +23,9 @@ impl Fixture {
     }
 
     fn account(&self, name: &str) -> Box<SealedAccount> {
-        let name = UserName::parse(name).unwrap();
-        Box::new(self.sealer.seal(Account::new(name, 1, Time::default(), &mut Kernel).unwrap()).unwrap())
+        let name = UserName::parse(name).ok();
+        let account = Account::new(name, Some(1), Time::default(), &mut Kernel).unwrap();
+        Box::new(self.sealer.seal(account).unwrap())
     }
 }
 
@@ -33,7 +34,7 @@ fn ticket() -> Arc<Ticket> {
 }
 
 fn change(write: Write) -> Change {
-    Change { write, grows: false, event: EventRow { at: Time::default(), user: None, json: "{}".into() } }
+    Change::of(write, EventRow { at: Time::default(), user: None, json: "{}".into() })
 }
 
 fn events(fixture: &Fixture) -> i64 {
@@ -47,9 +48,9 @@ async fn a_change_against_an_old_version_is_a_conflict_and_leaves_no_event() {
     let store = fixture.open();
     let alice = fixture.account("alice");
     store.commit(change(Write::Insert(alice.clone())), ticket()).await.unwrap();
-    let again = store.commit(change(Write::Insert(alice.clone())), ticket()).await;
-    assert_eq!(again.err(), Some(CommitError::Conflict));
-    let read = store.load(&alice.name).await.unwrap().unwrap();
+    let again = store.commit(change(Write::Insert(fixture.account("alice"))), ticket()).await;
+    assert_eq!(again.err(), Some(CommitError::Taken(Unique::Name)));
+    let read = store.load(Key::Id(alice.id.clone())).await.unwrap().unwrap();
     store.commit(change(Write::Update(alice.clone(), read.version)), ticket()).await.unwrap();
     let late = store.commit(change(Write::Update(alice.clone(), read.version)), ticket()).await;
     assert_eq!(late.err(), Some(CommitError::Conflict));
@@ -66,7 +67,7 @@ async fn what_was_dropped_is_not_written() {
         let done = store.commit(change(Write::Insert(fixture.account("alice"))), ticket).await;
         assert_eq!(done.err(), Some(CommitError::Dropped));
     }
-    assert!(store.load(&UserName::parse("alice").unwrap()).await.unwrap().is_none());
+    assert!(store.load((&UserName::parse("alice").unwrap()).into()).await.unwrap().is_none());
     assert_eq!(events(&fixture), 0);
 }
 
@@ -86,7 +87,7 @@ async fn changes_that_come_together_all_arrive_and_survive_a_reopening() {
     drop(store);
     let store = fixture.open();
     let page = store.scan(Some("user100".into()), 3).await.unwrap();
-    let names: Vec<_> = page.iter().map(|s| s.account.name.as_str()).collect();
+    let names: Vec<_> = page.iter().map(|s| s.account.label()).collect();
     assert_eq!(names, ["user101", "user102", "user103"]);
 }
 

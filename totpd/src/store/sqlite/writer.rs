@@ -5,9 +5,8 @@
 //! success for pages that never reached the disk. The store is poisoned until a fresh process reopens it.
 
 use super::open::{self, OpenError};
-use super::{Job, Poison, sql_time};
-use crate::seal::SealedAccount;
-use crate::store::{Change, CommitError, Committed, Write};
+use super::{Job, Poison, apply};
+use crate::store::{CommitError, Committed};
 use rusqlite::{Connection, ErrorCode, params};
 use std::path::{Path, PathBuf};
 use tokio::sync::mpsc::Receiver;
@@ -138,12 +137,12 @@ impl Writer {
             } else if job.change.grows && self.free_bytes() < ENROLL_ROOM {
                 Err(CommitError::Full(self.no_room()))
             } else {
-                match self.apply(&job.change) {
-                    Ok(true) => Ok(Committed(())),
-                    Ok(false) => {
+                match apply::apply(&self.db, &job.change) {
+                    Ok(Ok(())) => Ok(Committed(())),
+                    Ok(Err(refused)) => {
                         // Nothing of it was written: until it is tried again it may still be dropped.
                         job.ticket.release();
-                        Err(CommitError::Conflict)
+                        Err(refused)
                     }
                     Err(error) => {
                         let failure = failure(&error);
@@ -167,55 +166,6 @@ impl Writer {
                 Err(failure)
             }
         }
-    }
-
-    /// Applies one change; `false` when the record is not at the version it was read at.
-    fn apply(&self, change: &Change) -> rusqlite::Result<bool> {
-        let changed = match &change.write {
-            Write::Nothing => 1,
-            Write::Unchanged(id, version) => self
-                .db
-                .prepare_cached("SELECT count(*) FROM account WHERE id = ?1 AND version = ?2")?
-                .query_row(params![id, i64::try_from(*version).unwrap_or(i64::MAX)], |row| {
-                    row.get::<_, i64>(0)
-                })
-                .map(|count| usize::try_from(count).unwrap_or(0))?,
-            Write::Insert(account) => self
-                .db
-                .prepare_cached(
-                    "INSERT INTO account (id, name, version, pending_until, record, uid)
-                     VALUES (?1, ?2, 1, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![
-                    account.id,
-                    account.name.as_str(),
-                    pending_until(account),
-                    record(account)?,
-                    account.uid
-                ])?,
-            Write::Update(account, version) => self
-                .db
-                .prepare_cached(
-                    "UPDATE account SET name = ?2, version = version + 1, pending_until = ?3, record = ?4, uid = ?6
-                     WHERE id = ?1 AND version = ?5",
-                )?
-                .execute(params![
-                    account.id,
-                    account.name.as_str(),
-                    pending_until(account),
-                    record(account)?,
-                    i64::try_from(*version).unwrap_or(i64::MAX),
-                    account.uid
-                ])?,
-        };
-        if changed != 1 {
-            return Ok(false);
-        }
-        let event = &change.event;
-        self.db
-            .prepare_cached("INSERT INTO history (at, name, event) VALUES (?1, ?2, ?3)")?
-            .execute(params![sql_time(event.at), event.user, event.json])?;
-        Ok(true)
     }
 
     fn poisoned(&self, why: &str, jobs: usize) -> Vec<Done> {
@@ -292,12 +242,4 @@ fn failure(error: &rusqlite::Error) -> Failure {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Failure::Contended,
         _ => Failure::Broken(open::describe(error)),
     }
-}
-
-fn pending_until(account: &SealedAccount) -> Option<i64> {
-    account.pending_expires().map(sql_time)
-}
-
-fn record(account: &SealedAccount) -> rusqlite::Result<String> {
-    serde_json::to_string(account).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

@@ -1,0 +1,155 @@
+//! `[http]`: where applications ask, and under which certificate.
+
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Requests a minute that one client may make unless told otherwise.
+const REQUESTS: u32 = 12_000;
+/// Open connections unless told otherwise, and at most.
+const CONNECTIONS: usize = 1_024;
+const MOST_CONNECTIONS: usize = 8_192;
+
+/// Where applications ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Where the daemon listens.
+    pub listen: Listen,
+    /// Requests a minute that one client may make.
+    pub requests_per_minute: u32,
+    /// Connections that may be open at once.
+    pub connections: usize,
+}
+
+/// Where the daemon listens for applications.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// A socket of this host.
+    Unix(PathBuf),
+    /// A loopback address, in the clear.
+    Plain(SocketAddr),
+    /// Any address, under TLS.
+    Tls(SocketAddr, Tls),
+}
+
+/// Certificate and key, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate and those between it and the root, in this order.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub private_key: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHttp {
+    listen: Option<String>,
+    certificate: Option<PathBuf>,
+    private_key: Option<PathBuf>,
+    requests_per_minute: Option<u32>,
+    connections: Option<usize>,
+}
+
+impl RawHttp {
+    pub(super) fn check(self) -> Result<Option<Http>, String> {
+        let requests_per_minute = self.requests_per_minute.unwrap_or(REQUESTS);
+        if requests_per_minute == 0 {
+            return Err("requests_per_minute is 1 or more".into());
+        }
+        let connections = self.connections.unwrap_or(CONNECTIONS);
+        if !(8..=MOST_CONNECTIONS).contains(&connections) {
+            return Err(format!("connections is 8 to {MOST_CONNECTIONS}"));
+        }
+        let tls = match (self.certificate, self.private_key) {
+            (None, None) => None,
+            (Some(certificate), Some(private_key)) => {
+                if !certificate.is_absolute() || !private_key.is_absolute() {
+                    return Err("certificate and private_key must be absolute paths".into());
+                }
+                Some(Tls { certificate, private_key })
+            }
+            _ => return Err("certificate and private_key go together".into()),
+        };
+        let Some(listen) = self.listen else {
+            return match tls {
+                None => Ok(None),
+                Some(_) => Err("certificate without listen: where?".into()),
+            };
+        };
+        let listen = place(&listen, tls)?;
+        Ok(Some(Http { listen, requests_per_minute, connections }))
+    }
+}
+
+fn place(listen: &str, tls: Option<Tls>) -> Result<Listen, String> {
+    if listen.starts_with('/') {
+        return match tls {
+            None => Ok(Listen::Unix(listen.into())),
+            Some(_) => Err("a Unix socket takes no certificate; leave it to the proxy in front".into()),
+        };
+    }
+    let address: SocketAddr = listen.parse().map_err(|_| {
+        format!(
+            "listen = \"{listen}\" is neither an address with its port (\"127.0.0.1:8420\", \"[::]:8420\") nor \
+             the absolute path of a Unix socket"
+        )
+    })?;
+    match tls {
+        Some(tls) => Ok(Listen::Tls(address, tls)),
+        None if address.ip().to_canonical().is_loopback() => Ok(Listen::Plain(address)),
+        None => Err(format!(
+            "listen = \"{listen}\" can be reached from the network, and codes and credentials would cross it \
+             in the clear. Name certificate and private_key, or listen on 127.0.0.1, [::1] or a Unix socket \
+             behind a proxy that speaks TLS"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Result<Option<Http>, String> {
+        toml::from_str::<RawHttp>(text).unwrap().check()
+    }
+
+    #[test]
+    fn without_listen_there_is_no_api() {
+        assert_eq!(check(""), Ok(None));
+        assert_eq!(check("requests_per_minute = 5"), Ok(None));
+    }
+
+    #[test]
+    fn in_the_clear_it_is_loopback_or_a_socket_and_nothing_else() {
+        for good in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            let listen = check(&format!("listen = \"{good}\"")).unwrap().unwrap().listen;
+            assert_eq!(listen, Listen::Plain(good.parse().unwrap()));
+        }
+        for bad in ["0.0.0.0:1", "[::]:1", "192.0.2.1:443", "[2001:db8::1]:1"] {
+            let error = check(&format!("listen = \"{bad}\"")).unwrap_err();
+            assert!(error.contains("in the clear") && error.contains("certificate"), "{error}");
+        }
+        let unix = check("listen = \"/run/totpd/http.sock\"").unwrap().unwrap().listen;
+        assert_eq!(unix, Listen::Unix("/run/totpd/http.sock".into()));
+    }
+
+    #[test]
+    fn certificates_come_with_their_keys_and_absolute() {
+        let tls = "certificate = \"/c.pem\"\nprivate_key = \"/k.pem\"\n";
+        let listen = check(&format!("{tls}listen = \"0.0.0.0:443\"")).unwrap().unwrap().listen;
+        assert!(matches!(listen, Listen::Tls(address, _) if address.port() == 443));
+        for bad in [
+            tls.to_owned(),
+            format!("{tls}listen = \"/run/x.sock\""),
+            "listen = \"127.0.0.1:1\"\ncertificate = \"/c.pem\"".to_owned(),
+            "listen = \"127.0.0.1:1\"\ncertificate = \"c.pem\"\nprivate_key = \"/k.pem\"".to_owned(),
+            "listen = \"localhost:1\"".to_owned(),
+            "listen = \"127.0.0.1\"".to_owned(),
+            "listen = \"127.0.0.1:1\"\nconnections = 1".to_owned(),
+            "listen = \"127.0.0.1:1\"\nrequests_per_minute = 0".to_owned(),
+        ] {
+            assert!(check(&bad).is_err(), "{bad}");
+        }
+    }
+}

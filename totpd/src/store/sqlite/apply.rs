@@ -1,0 +1,175 @@
+//! One change, applied inside a transaction: all of it, or nothing and why.
+
+use super::sql_time;
+use crate::seal::SealedAccount;
+use crate::store::{Also, Change, CommitError, EventRow, Unique, Write};
+use rusqlite::{Connection, ErrorCode, ToSql, params};
+use totp_core::UserName;
+
+/// Sessions that are swept out at once.
+const SWEPT: i64 = 500;
+
+/// What became of it: `Err(Conflict)` or `Err(Taken)` leave nothing of it.
+pub(super) type Applied = Result<(), CommitError>;
+
+/// Applies `change`. The outer error is one of the database, and ends the transaction.
+pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<Applied> {
+    if change.also.is_empty() {
+        return whole(db, change);
+    }
+    db.execute_batch("SAVEPOINT change")?;
+    let applied = whole(db, change)?;
+    db.execute_batch(if applied.is_ok() { "RELEASE change" } else { "ROLLBACK TO change; RELEASE change" })?;
+    Ok(applied)
+}
+
+fn whole(db: &Connection, change: &Change) -> rusqlite::Result<Applied> {
+    let written = match record_written(db, &change.write) {
+        Err(error) => return taken(error).map(Err),
+        Ok(written) => written,
+    };
+    if !written {
+        return Ok(Err(CommitError::Conflict));
+    }
+    for also in &change.also {
+        if !also_written(db, also)? {
+            return Ok(Err(CommitError::Conflict));
+        }
+    }
+    if let Some(EventRow { at, user, json }) = &change.event {
+        db.prepare_cached("INSERT INTO history (at, name, event) VALUES (?1, ?2, ?3)")?.execute(params![
+            sql_time(*at),
+            user,
+            json
+        ])?;
+    }
+    Ok(Ok(()))
+}
+
+/// Writes the record; `false` when it is not at the version it was read at.
+fn record_written(db: &Connection, write: &Write) -> rusqlite::Result<bool> {
+    let changed = match write {
+        Write::Nothing => 1,
+        Write::Unchanged(id, version) => db
+            .prepare_cached("SELECT count(*) FROM account WHERE id = ?1 AND version = ?2")?
+            .query_row(params![id, sql_int(*version)], |row| row.get::<_, i64>(0))
+            .map(|count| usize::try_from(count).unwrap_or(0))?,
+        Write::Insert(account) => with_columns(account, 0, |values| {
+            db.prepare_cached(
+                "INSERT INTO account (id, name, version, uid, created, email, phone, awaits, active_totp,
+                   pending_totp, pending_until, record)
+                 VALUES (?1, ?2, ?3 + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            )?
+            .execute(values)
+        })?,
+        Write::Update(account, version) => with_columns(account, *version, |values| {
+            db.prepare_cached(
+                "UPDATE account SET name = ?2, version = version + 1, uid = ?4, created = ?5, email = ?6,
+                   phone = ?7, awaits = ?8, active_totp = ?9, pending_totp = ?10, pending_until = ?11,
+                   record = ?12
+                 WHERE id = ?1 AND version = ?3",
+            )?
+            .execute(values)
+        })?,
+        Write::Delete(id, version) => db
+            .prepare_cached("DELETE FROM account WHERE id = ?1 AND version = ?2")?
+            .execute(params![id, sql_int(*version)])?,
+    };
+    Ok(changed == 1)
+}
+
+/// The columns of a record, in the order of the statements above.
+fn with_columns<T>(
+    account: &SealedAccount,
+    version: u64,
+    run: impl FnOnce(&[&dyn ToSql]) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let record = serde_json::to_string(account)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let profile = &account.profile;
+    run(&[
+        &account.id,
+        &account.name.as_ref().map(UserName::as_str),
+        &sql_int(version),
+        &account.uid,
+        &sql_time(account.created),
+        &profile.email.as_ref().map(|email| email.address.to_lowercase()),
+        &profile.phone.as_ref().map(|phone| phone.address.as_str()),
+        &profile.pending,
+        &account.active.as_ref().map(|factor| factor.id.as_str()),
+        &account.pending.as_ref().map(|factor| factor.id.as_str()),
+        &account.pending_expires().map(sql_time),
+        &record,
+    ])
+}
+
+/// Writes what belongs to a record; `false` when it is not as it was read.
+fn also_written(db: &Connection, also: &Also) -> rusqlite::Result<bool> {
+    let changed = match also {
+        Also::Begin(row) => {
+            // Its user may have gone while it was made.
+            let there = db
+                .prepare_cached("SELECT count(*) FROM account WHERE id = ?1")?
+                .query_row([&row.account], |found| found.get::<_, i64>(0))?;
+            if there == 0 {
+                return Ok(false);
+            }
+            db.prepare_cached(
+                "INSERT INTO session (id, account, version, token, expires, record) VALUES (?1, ?2, 1, ?3, ?4, ?5)",
+            )?
+            .execute(params![row.id, row.account, row.token, sql_time(row.expires), row.record])?
+        }
+        Also::Replace(row, version) => db
+            .prepare_cached(
+                "UPDATE session SET version = version + 1, token = ?2, expires = ?3, record = ?4
+                 WHERE id = ?1 AND version = ?5",
+            )?
+            .execute(params![row.id, row.token, sql_time(row.expires), row.record, sql_int(*version)])?,
+        Also::End(id) => db.prepare_cached("DELETE FROM session WHERE id = ?1")?.execute([id])?,
+        Also::EndOf(account) => {
+            db.prepare_cached("DELETE FROM session WHERE account = ?1")?.execute([account])?;
+            1
+        }
+        Also::Sweep(now) => {
+            db.prepare_cached(
+                "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires <= ?1 LIMIT ?2)",
+            )?
+            .execute(params![sql_time(*now), SWEPT])?;
+            1
+        }
+        Also::AddClient(row) => db
+            .prepare_cached("INSERT INTO client (secret_id, name, record) VALUES (?1, ?2, ?3)")?
+            .execute(params![row.secret_id, row.name, row.record])?,
+        Also::RevokeClient(id) => {
+            db.prepare_cached("DELETE FROM client WHERE secret_id = ?1")?.execute([id])?
+        }
+        Also::AddKey(row) => db
+            .prepare_cached("INSERT INTO signing_key (id, created, record) VALUES (?1, ?2, ?3)")?
+            .execute(params![row.id, sql_time(row.created), row.record])?,
+        Also::DropKey(id) => db.prepare_cached("DELETE FROM signing_key WHERE id = ?1")?.execute([id])?,
+    };
+    Ok(changed == 1)
+}
+
+/// Which value another record has, when that is what the error says.
+fn taken(error: rusqlite::Error) -> rusqlite::Result<CommitError> {
+    let (Some(ErrorCode::ConstraintViolation), rusqlite::Error::SqliteFailure(_, Some(text))) =
+        (error.sqlite_error_code(), &error)
+    else {
+        return Err(error);
+    };
+    // "UNIQUE constraint failed: account.email": the names of our own columns.
+    Ok(if text.ends_with("account.email") {
+        CommitError::Taken(Unique::Email)
+    } else if text.ends_with("account.phone") {
+        CommitError::Taken(Unique::Phone)
+    } else if text.ends_with("account.name") {
+        CommitError::Taken(Unique::Name)
+    } else {
+        CommitError::Conflict
+    })
+}
+
+fn sql_int(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

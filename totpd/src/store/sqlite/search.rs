@@ -1,0 +1,92 @@
+//! A search of users as SQL: filters become conditions, values become parameters.
+
+use super::{sql_time, stored};
+use crate::store::{Stored, UserFilter, UserQuery};
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+
+/// Users that are counted at most.
+const COUNTED: i64 = 10_000;
+
+/// A condition and its values.
+struct Condition {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Condition {
+    fn new(sql: &str, values: impl IntoIterator<Item = Value>) -> Self {
+        Self { sql: sql.to_owned(), values: values.into_iter().collect() }
+    }
+
+    fn one_of(column: &str, texts: &[String]) -> Self {
+        let marks = vec!["?"; texts.len()].join(", ");
+        Self::new(&format!("{column} IN ({marks})"), texts.iter().cloned().map(Value::Text))
+    }
+
+    fn like(column: &str, text: &str) -> Self {
+        Self::new(&format!("instr({column}, ?) > 0"), [Value::Text(text.to_owned())])
+    }
+
+    fn of(filter: &UserFilter, now: i64) -> Self {
+        match filter {
+            UserFilter::Id(ids) => Self::one_of("id", ids),
+            UserFilter::Name(names) => Self::one_of("name", names),
+            UserFilter::Email(emails) => {
+                Self::one_of("email", &emails.iter().map(|e| e.to_lowercase()).collect::<Vec<_>>())
+            }
+            UserFilter::EmailLike(text) => Self::like("email", &text.to_lowercase()),
+            UserFilter::Phone(phones) => Self::one_of("phone", phones),
+            UserFilter::PhoneLike(text) => Self::like("phone", text),
+            UserFilter::Pending(pending) => Self::new("awaits = ?", [Value::Integer((*pending).into())]),
+            UserFilter::Totp(ids) => {
+                let (active, pending) = (Self::one_of("active_totp", ids), Self::one_of("pending_totp", ids));
+                let sql = format!("({} OR ({} AND pending_until > ?))", active.sql, pending.sql);
+                let values = active.values.into_iter().chain(pending.values);
+                Self { sql, values: values.chain([Value::Integer(now)]).collect() }
+            }
+            UserFilter::TotpVerified(true) => Self::new("active_totp IS NOT NULL", []),
+            UserFilter::TotpVerified(false) => {
+                Self::new("(pending_totp IS NOT NULL AND pending_until > ?)", [Value::Integer(now)])
+            }
+            UserFilter::After(time) => Self::new("created > ?", [Value::Integer(sql_time(*time))]),
+            UserFilter::Before(time) => Self::new("created < ?", [Value::Integer(sql_time(*time))]),
+        }
+    }
+}
+
+/// The filters together; nothing of the cursor.
+fn filters(query: &UserQuery) -> Condition {
+    let conditions: Vec<Condition> =
+        query.filters.iter().map(|f| Condition::of(f, sql_time(query.now))).collect();
+    if conditions.is_empty() {
+        return Condition::new("1", []);
+    }
+    let word = if query.any { " OR " } else { " AND " };
+    let sql = conditions.iter().map(|c| c.sql.as_str()).collect::<Vec<_>>().join(word);
+    Condition { sql: format!("({sql})"), values: conditions.into_iter().flat_map(|c| c.values).collect() }
+}
+
+/// A page, in the order of the users' making.
+pub(super) fn page(db: &Connection, query: &UserQuery) -> rusqlite::Result<Vec<Stored>> {
+    let Condition { mut sql, mut values } = filters(query);
+    if let Some((created, id)) = &query.after {
+        sql.push_str(" AND (created, id) > (?, ?)");
+        values.extend([Value::Integer(sql_time(*created)), Value::Text(id.clone())]);
+    }
+    values.push(Value::Integer(i64::try_from(query.limit).unwrap_or(i64::MAX)));
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT record, version, id, name FROM account WHERE {sql} ORDER BY created, id LIMIT ?"
+    ))?;
+    statement.query_map(params_from_iter(values), stored)?.collect()
+}
+
+/// How many there are, or `None` when they are too many to count.
+pub(super) fn count(db: &Connection, query: &UserQuery) -> rusqlite::Result<Option<u64>> {
+    let Condition { sql, mut values } = filters(query);
+    values.push(Value::Integer(COUNTED + 1));
+    let mut statement =
+        db.prepare_cached(&format!("SELECT count(*) FROM (SELECT 1 FROM account WHERE {sql} LIMIT ?)"))?;
+    let counted: i64 = statement.query_row(params_from_iter(values), |row| row.get(0))?;
+    Ok(u64::try_from(counted).ok().filter(|_| counted <= COUNTED))
+}
