@@ -17,6 +17,13 @@ pub struct Code {
     pub(crate) digits: u8,
 }
 
+impl Code {
+    /// How many digits it has.
+    pub const fn digits(&self) -> u8 {
+        self.digits
+    }
+}
+
 impl Drop for Code {
     fn drop(&mut self) {
         self.value.zeroize();

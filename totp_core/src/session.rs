@@ -131,16 +131,8 @@ impl Session {
     ///
     /// # Errors
     /// [`ClaimsTooLarge`]; the session is unchanged then.
-    pub fn claim(&mut self, mut given: Map<String, Value>) -> Result<(), ClaimsTooLarge> {
-        given.retain(|key, _| !RESERVED.contains(&key.as_str()));
-        let mut claims = self.claims.clone();
-        merge(&mut claims, given);
-        // Text, numbers and lists of them: this cannot fail.
-        let size = serde_json::to_string(&claims).map_or(usize::MAX, |text| text.len());
-        if size > CLAIMS_BYTES {
-            return Err(ClaimsTooLarge);
-        }
-        self.claims = claims;
+    pub fn claim(&mut self, given: Map<String, Value>) -> Result<(), ClaimsTooLarge> {
+        self.claims = claims_fit(&self.claims, given)?;
         Ok(())
     }
 
@@ -199,6 +191,22 @@ impl Session {
     pub const fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
+}
+
+/// What custom claims there will be when `given` is put over `kept`.
+///
+/// # Errors
+/// [`ClaimsTooLarge`].
+pub fn claims_fit(
+    kept: &Map<String, Value>,
+    mut given: Map<String, Value>,
+) -> Result<Map<String, Value>, ClaimsTooLarge> {
+    given.retain(|key, _| !RESERVED.contains(&key.as_str()));
+    let mut claims = kept.clone();
+    merge(&mut claims, given);
+    // Text, numbers and lists of them: this cannot fail.
+    let size = serde_json::to_string(&claims).map_or(usize::MAX, |text| text.len());
+    if size > CLAIMS_BYTES { Err(ClaimsTooLarge) } else { Ok(claims) }
 }
 
 #[cfg(test)]

@@ -194,8 +194,13 @@ fn the_admin_interface_is_what_the_types_say() {
     use admin::*;
     let idl = parse(DESCRIPTION);
     let name = || "alice".to_owned();
-    let daemon =
-        |state| DaemonReply { state, why: Some("x".into()), version: "1".into(), store_id: Some("x".into()) };
+    let daemon = |state| DaemonReply {
+        state,
+        why: Some("x".into()),
+        version: "1".into(),
+        store_id: Some("x".into()),
+        http: Some("x".into()),
+    };
     check_method(&idl, &[Daemon {}], &[daemon(DaemonState::Serving), daemon(DaemonState::Refusing)]);
     let enroll = Enroll {
         user: name(),
@@ -219,6 +224,14 @@ fn the_admin_interface_is_what_the_types_say() {
     let ticket = TicketReply { user: name(), ticket: secret(), expires_at: 1 };
     check_method(&idl, &[Ticket { user: name(), lifetime: Some(1) }], &[ticket]);
     check_method(&idl, &[Forget { user: name() }], &[ForgetReply { forgotten: 1 }]);
+    let added = AddClientReply { project_id: name(), secret: secret(), secret_id: name() };
+    check_method(&idl, &[AddClient { name: name(), scope: name() }], &[added]);
+    let client =
+        ClientSecret { name: name(), scope: name(), secret_id: name(), created_at: 1, used_at: Some(1) };
+    let clients = ListClientsReply { project_id: name(), clients: vec![client], next: Some(name()) };
+    check_method(&idl, &[ListClients { after: Some(name()) }], &[clients]);
+    let revoke = RevokeClient { name: name(), secret_id: Some(name()) };
+    check_method(&idl, &[revoke], &[RevokeClientReply { revoked: 1 }]);
     let history = History { user: Some(name()), before: Some(1), since: Some(1), limit: Some(1) };
     check_method(&idl, &[history], &[self::page()]);
     let explain = Explain {
@@ -245,7 +258,7 @@ fn the_admin_interface_is_what_the_types_say() {
     let fates =
         [Fate::Asked, Fate::AskedAndPassed, Fate::Exempt, Fate::Enrolled, Fate::Refused].map(explained);
     check_method(&idl, &[explain], &fates);
-    assert_eq!(idl.methods.len(), 12);
+    assert_eq!(idl.methods.len(), 15);
     for error in [NO_SUCH_USER, NOT_ENROLLED, UID_CHANGED, STORE_UNAVAILABLE, BUSY] {
         assert!(idl.errors.contains_key(error.rsplit('.').next().unwrap()), "{error}");
     }

@@ -14,16 +14,20 @@ const MAX_FIELD: usize = 256;
 /// What happened. Fields that do not apply are left out of the JSON.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Event {
-    /// `login`, `enroll`, `ticket`, `confirm`, `revoke`, `unlock`, `forget`, `recovery-codes`, `expire`,
-    /// `admin`, `breakglass`.
+    /// `login`, `authenticate`, `session`, `enroll`, `ticket`, `confirm`, `revoke`, `unlock`, `forget`,
+    /// `recovery-codes`, `show-recovery-codes`, `expire`, `user-create`, `user-update`, `user-delete`,
+    /// `client-add`, `client-revoke`, `signing-key`, `client`, `admin`, `breakglass`.
     pub event: &'static str,
     /// RFC 3339, UTC.
     pub time: String,
-    /// Names the attempt; the module logs it too.
+    /// Names the attempt, which the module logs too, or the request of an application.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Whose factor it is about.
+    /// Whose factor it is about: the login name, or the id where there is none.
     pub user: String,
+    /// The id of the user whom an application asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
     /// The user who is logged in to, when it is another one (`subject = "ruser"`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
@@ -53,6 +57,9 @@ pub struct Event {
     /// The enrollment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub totp_id: Option<String>,
+    /// The session of an application.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
     /// The class of sources it was counted in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<&'static str>,
@@ -100,8 +107,15 @@ pub struct From {
     /// Of the key that succeeded, as ssh-keygen(1) prints it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh_key: Option<String>,
+    /// The application, by the name of its credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// The address it connected from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_address: Option<String>,
     /// The uid of the process on the socket.
-    pub peer_uid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_uid: Option<u32>,
     /// Its pid, which proves nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer_pid: Option<i32>,
@@ -110,7 +124,8 @@ pub struct From {
 impl From {
     /// The source in words, for a person.
     pub fn in_words(&self) -> String {
-        self.rhost.clone().unwrap_or_else(|| "this host".to_owned())
+        let client = || self.client.as_ref().map(|client| format!("the application {client}"));
+        self.rhost.clone().or_else(client).unwrap_or_else(|| "this host".to_owned())
     }
 }
 
@@ -170,6 +185,7 @@ impl Event {
             mode = self.mode,
             would = self.would,
             method = self.method,
+            client = self.from.client,
             service = self.from.service,
             rhost = self.from.rhost,
             id = self.id,
@@ -201,6 +217,8 @@ mod tests {
         let text = || Some("x".to_owned());
         let full = Event {
             id: text(),
+            user_id: text(),
+            session_id: text(),
             target: text(),
             reason: Some("x"),
             rule: text(),
@@ -224,7 +242,9 @@ mod tests {
                 tty: text(),
                 ssh_methods: text(),
                 ssh_key: text(),
-                peer_uid: 1,
+                client: text(),
+                peer_address: text(),
+                peer_uid: Some(1),
                 peer_pid: Some(1),
             },
             ..Event::new("login", "x", Time::default(), From::default())

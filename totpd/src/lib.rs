@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! sockets ─▶ serve::connection ─▶ serve::login  ─┐              ┌─▶ totp_core::judge (decides)
-//!               peers, limits     serve::admin  ─┴─▶ engine ────┼─▶ store (durable, then…)
-//!                                                               └─▶ audit (one event), and the reply
+//!               peers, limits     serve::admin  ─┼─▶ engine ────┼─▶ store (durable, then…)
+//! HTTP ────▶ http::connection ──▶ http::totps … ─┘              └─▶ audit (one event), and the reply
 //! ```
 //!
 //! `breakglass` answers logins when there is no daemon; `cli` speaks to a running daemon over the same sockets; `init` makes the key and the store.
@@ -16,6 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod entropy;
+mod http;
 pub mod init;
 pub mod key;
 pub mod logging;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// The target of audit events.
@@ -12,13 +13,18 @@ pub const AUDIT: &str = "totpd::audit";
 /// Starts the log of the daemon.
 pub fn start() {
     let journal = under_journald().then(tracing_journald::layer).and_then(Result::ok);
+    // Libraries say more than an administrator wants to read, and more than a log may hold.
+    let heard = Targets::new().with_default(LevelFilter::WARN).with_target("totpd", LevelFilter::INFO);
     let started = match journal {
         Some(layer) => tracing::subscriber::set_global_default(
             // TOTPD_USER=alice and so on: names that no other program's fields have.
             tracing_subscriber::registry()
+                .with(heard)
                 .with(layer.with_syslog_identifier("totpd".into()).with_field_prefix(Some("TOTPD".into()))),
         ),
-        None => tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Stderr)),
+        None => {
+            tracing::subscriber::set_global_default(tracing_subscriber::registry().with(heard).with(Stderr))
+        }
     };
     // Only a second start in one process fails, and then there is a log.
     drop(started);
@@ -38,9 +44,6 @@ struct Stderr;
 impl<S: Subscriber> Layer<S> for Stderr {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let level = *event.metadata().level();
-        if level > Level::INFO {
-            return;
-        }
         let mut message = Message::default();
         event.record(&mut message);
         let mut line = match (event.metadata().target(), level) {

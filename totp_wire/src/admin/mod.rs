@@ -1,7 +1,11 @@
 //! `org.totpd.Admin`: what administrators do. Times are Unix seconds.
 
+mod clients;
 mod look;
 
+pub use clients::{
+    AddClient, AddClientReply, ClientSecret, ListClients, ListClientsReply, RevokeClient, RevokeClientReply,
+};
 pub use look::{Checked, Explain, ExplainReply, Fate, History, HistoryReply};
 
 use crate::message::Method;
@@ -99,6 +103,9 @@ pub struct DaemonReply {
     /// The store it serves from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store_id: Option<String>,
+    /// Where the HTTP API answers, or why it does not; none when there is to be none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
 }
 
 /// Stages a factor. What is left out takes the default of the configuration.
@@ -295,4 +302,7 @@ methods! {
     Forget -> ForgetReply;
     History -> HistoryReply;
     Explain -> ExplainReply;
+    AddClient -> AddClientReply;
+    ListClients -> ListClientsReply;
+    RevokeClient -> RevokeClientReply;
 }

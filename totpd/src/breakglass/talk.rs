@@ -101,7 +101,7 @@ async fn attempt(glass: &Glass, stream: &mut UnixStream) -> Result<bool, Over> {
         ruser: kept(&attempt.ruser),
         rhost: kept(&attempt.rhost),
         tty: kept(&attempt.tty),
-        peer_uid: peer.uid(),
+        peer_uid: Some(peer.uid()),
         peer_pid: peer.pid(),
         ..From::default()
     };

@@ -102,11 +102,40 @@ pub enum Command {
         #[arg(long)]
         directory_user: bool,
     },
+    /// Credentials of applications for the HTTP API
+    Client {
+        /// What to do with them
+        #[command(subcommand)]
+        command: ClientCommand,
+    },
     /// Look at the configuration
     Config {
         /// What to do with it
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+}
+
+/// What to do with the credentials of applications.
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Make a secret for a client, and show it once. A client may have several, to replace one by another
+    Add {
+        /// The client's name: letters, digits, '.', '_' and '-'
+        name: String,
+        /// What it may do: verify codes; also enroll users; also take factors away and read recovery codes
+        #[arg(long, value_parser = ["verify", "enroll", "admin"])]
+        scope: String,
+    },
+    /// List the clients, their secrets' names, and when each was last used since the daemon started
+    List,
+    /// Take a client's secrets away: they are worth nothing at once
+    Revoke {
+        /// The client's name
+        name: String,
+        /// The secret of this name alone
+        #[arg(long = "secret", value_name = "ID")]
+        secret: Option<String>,
     },
 }
 

@@ -2,6 +2,7 @@
 
 pub mod args;
 mod breakglass;
+mod client;
 mod config;
 mod daemon;
 mod enroll;
@@ -83,6 +84,7 @@ fn run(context: &Context, command: Command) -> Result<(), Failed> {
         Command::Breakglass { user, lasts, directory_user } => {
             breakglass::breakglass(context, &user, lasts, directory_user)
         }
+        Command::Client { command } => client::client(context, command),
         Command::Config { command: ConfigCommand::Check { strict } } => config::check(context, strict),
     }
 }

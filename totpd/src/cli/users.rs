@@ -39,6 +39,7 @@ fn daemon_status(context: &Context) -> Result<(), Failed> {
     let serving = reply.state == DaemonState::Serving;
     context.out.json(&json!({
         "state": reply.state, "why": reply.why, "version": reply.version, "store_id": reply.store_id,
+        "http": reply.http,
     }))?;
     if !serving {
         let why = reply.why.unwrap_or_default();
@@ -46,6 +47,9 @@ fn daemon_status(context: &Context) -> Result<(), Failed> {
     }
     let store = reply.store_id.unwrap_or_default();
     context.out.line(format!("totpd {} serves store {store}", reply.version))?;
+    if let Some(http) = reply.http {
+        context.out.line(format!("the HTTP API {http}"))?;
+    }
     if crate::breakglass::is_open(&config) {
         context.out.line("break-glass is open at this moment: everybody but its user is refused")?;
     }

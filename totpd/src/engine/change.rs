@@ -102,13 +102,13 @@ impl Engine {
     }
 
     /// The same, with what belongs to the record.
-    pub(super) async fn change_with<T>(
+    pub(super) async fn change_with<T, E: From<AdminError> + From<Failure>>(
         &self,
         user: impl Into<Key>,
         grows: bool,
         ticket: &Arc<Ticket>,
-        change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<Also>), AdminError>,
-    ) -> Result<T, AdminError> {
+        change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<Also>), E>,
+    ) -> Result<T, E> {
         let key = user.into();
         let _turn = self.turn(&key).await;
         for _ in 0..MOST_RACES {
@@ -137,11 +137,15 @@ impl Engine {
                 // Nothing came of it but its event.
                 (None, None) => Write::Nothing,
             };
-            if self.store_admin(write, also, grows, event, now, ticket).await?.is_some() {
-                return Ok(answer);
+            match self.store_admin(write, also, grows, event, now, ticket).await {
+                Ok(Some(())) => return Ok(answer),
+                Ok(None) => {}
+                // A name that was free when it was looked up is somebody's by now: looked up again.
+                Err(AdminError::Taken(Unique::Name)) if matches!(key, Key::Name(_)) => {}
+                Err(error) => return Err(error.into()),
             }
         }
-        Err(AdminError::Busy)
+        Err(AdminError::Busy.into())
     }
 
     /// Commits; `None` when somebody else was faster.
@@ -163,8 +167,7 @@ impl Engine {
                 event.log();
                 Ok(Some(()))
             }
-            // A name that was free when it was looked up is somebody's by now: looked up again.
-            Err(CommitError::Conflict | CommitError::Taken(Unique::Name)) => Ok(None),
+            Err(CommitError::Conflict) => Ok(None),
             Err(CommitError::Taken(what)) => Err(AdminError::Taken(what)),
             Err(CommitError::Full(why) | CommitError::Unavailable(why)) => Err(AdminError::Unavailable(why)),
             Err(CommitError::Dropped) => Err(AdminError::Busy),

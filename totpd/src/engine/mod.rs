@@ -2,6 +2,7 @@
 
 mod admin;
 mod admit;
+pub mod api;
 mod change;
 mod confirm;
 mod enrolling;
@@ -39,6 +40,7 @@ pub struct Engine {
     users: Arc<Users>,
     turns: Arc<Turns>,
     config: Arc<Config>,
+    api: Arc<api::Api>,
     rules: Rules,
     /// Names this run of the kernel: audit sessions count anew in each.
     boot_id: String,
@@ -102,6 +104,7 @@ impl Engine {
             sealer: Arc::new(sealer),
             users,
             turns: Arc::default(),
+            api: Arc::default(),
             rules,
             config,
             boot_id: boot_id(),
@@ -116,6 +119,7 @@ impl Engine {
             sealer: Arc::clone(&self.sealer),
             users: Arc::clone(&self.users),
             turns: Arc::clone(&self.turns),
+            api: Arc::clone(&self.api),
             rules: rules(&config),
             config,
             boot_id: self.boot_id.clone(),

@@ -104,7 +104,7 @@ impl Engine {
                 self.proved(slot, uid, code, event, now, |account| Ok(account.revoke()))?;
             // As when an administrator revokes: the sessions of applications end with the factor.
             let ended = slot.as_ref().filter(|_| revoked.is_ok()).map(|account| account.id.clone());
-            Ok((revoked, event, ended.map(store::Also::EndOf).into_iter().collect()))
+            Ok::<_, AdminError>((revoked, event, ended.map(store::Also::EndOf).into_iter().collect()))
         })
         .await?
     }

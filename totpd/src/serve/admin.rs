@@ -7,6 +7,7 @@ use super::peers::{self, Peer};
 use crate::audit::Event;
 use crate::clock;
 use crate::config::{checked_issuer, lifetime, params};
+use crate::engine::api::{AddedClient, Client, Scope};
 use crate::engine::{AdminError, Engine, Enrolled, patience};
 use crate::store::HistoryQuery;
 use serde_json::value::RawValue;
@@ -20,6 +21,8 @@ use totp_wire::{SecretText, message, service};
 /// Events in one page of the history at most, and their bytes: a message has 16 KiB.
 const EVENTS: usize = 100;
 const ROOM_FOR_EVENTS: usize = 15 * 1024;
+/// Secrets of clients in one page.
+const CLIENTS: usize = 50;
 
 /// Answers one call.
 pub(super) async fn call(connection: &Connection, method: &str, parameters: &[u8]) -> Bytes {
@@ -35,7 +38,7 @@ pub(super) async fn call(connection: &Connection, method: &str, parameters: &[u8
         return failed_plainly(service::PERMISSION_DENIED);
     }
     if method == "Daemon" {
-        return daemon(phase);
+        return daemon(phase, connection.shared.http_state());
     }
     let engine = match phase {
         Phase::Serving(engine) => engine,
@@ -59,7 +62,7 @@ async fn authorised(connection: &Connection, phase: &Phase) -> bool {
     }
 }
 
-fn daemon(phase: Phase) -> Bytes {
+fn daemon(phase: Phase, http: Option<String>) -> Bytes {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     done(&match phase {
         Phase::Serving(engine) => DaemonReply {
@@ -67,9 +70,10 @@ fn daemon(phase: Phase) -> Bytes {
             why: None,
             version,
             store_id: Some(engine.store_id().to_owned()),
+            http,
         },
         Phase::Refusing(why) => {
-            DaemonReply { state: DaemonState::Refusing, why: Some(why), version, store_id: None }
+            DaemonReply { state: DaemonState::Refusing, why: Some(why), version, store_id: None, http }
         }
     })
 }
@@ -91,7 +95,7 @@ async fn answer(
                     &user,
                     None,
                     call.code.reveal(),
-                    Origin::Client("confirm".to_owned()),
+                    Origin::Client("(confirm)".to_owned()),
                     from,
                     &patience(),
                 )
@@ -150,8 +154,48 @@ async fn answer(
             Ok(done(&page))
         }
         "Explain" => explain(engine, read(parameters)?).await,
+        "AddClient" => {
+            let AddClient { name, scope } = read(parameters)?;
+            let invalid = |what: &str| failed(service::INVALID_PARAMETER, "parameter", what);
+            let scope = Scope::of(&scope).ok_or_else(|| invalid("a scope is verify, enroll or admin"))?;
+            let added = engine.add_client(&name, scope, from).await.map_err(|e| error(&e, &name))?;
+            let AddedClient { project_id, secret, secret_id } = added;
+            Ok(done(&AddClientReply { project_id, secret: SecretText::new(secret), secret_id }))
+        }
+        "ListClients" => {
+            let ListClients { after } = read(parameters)?;
+            let clients = engine.clients().await.map_err(|e| error(&e, ""))?;
+            Ok(done(&client_page(engine.project_id(), &clients, after.as_deref())))
+        }
+        "RevokeClient" => {
+            let RevokeClient { name, secret_id } = read(parameters)?;
+            let revoked = engine.revoke_client(&name, secret_id.as_deref(), from).await;
+            let revoked = revoked.map_err(|e| error(&e, &name))?;
+            Ok(done(&RevokeClientReply { revoked: u64::try_from(revoked).unwrap_or(u64::MAX) }))
+        }
         _ => Err(failed(service::METHOD_NOT_FOUND, "method", method)),
     }
+}
+
+/// A page of clients that fits a message.
+fn client_page(project_id: String, clients: &[Client], after: Option<&str>) -> ListClientsReply {
+    let start =
+        after.and_then(|after| clients.iter().position(|c| c.secret_id == after)).map_or(0, |at| at + 1);
+    let page: Vec<ClientSecret> = clients
+        .iter()
+        .skip(start)
+        .take(CLIENTS)
+        .map(|client| ClientSecret {
+            name: client.name.clone(),
+            scope: client.scope.word().to_owned(),
+            secret_id: client.secret_id.clone(),
+            created_at: client.created.unix(),
+            used_at: client.used.map(Time::unix),
+        })
+        .collect();
+    let more = start + page.len() < clients.len();
+    let next = page.last().filter(|_| more).map(|last| last.secret_id.clone());
+    ListClientsReply { project_id, clients: page, next }
 }
 
 /// A page of the history that fits a message.

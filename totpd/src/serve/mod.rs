@@ -16,8 +16,10 @@ pub(crate) mod reply;
 mod sockets;
 mod throttle;
 
+use crate::config::http::Http;
 use crate::config::{Config, ConfigError};
 use crate::engine::Engine;
+use crate::http;
 use crate::key::StoreKey;
 use crate::logging;
 use crate::seal::Sealer;
@@ -28,6 +30,7 @@ use limits::Limits;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use sockets::Sockets;
+pub(crate) use sockets::{Bound, bind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -42,7 +45,7 @@ const RETRY: Duration = Duration::from_secs(5);
 const SWEEP: Duration = Duration::from_mins(1);
 /// How long what is in flight may take after a stop.
 const LAST_WORDS: Duration = Duration::from_secs(10);
-/// Descriptors beside those of conversations.
+/// Descriptors beside those of conversations and of the HTTP API.
 const OTHER_DESCRIPTORS: u64 = 128;
 
 /// What every connection shares.
@@ -52,6 +55,8 @@ pub(crate) struct Shared {
     users: Arc<Users>,
     limits: Limits,
     throttle: Throttle,
+    /// Where the HTTP API answers, or why it does not.
+    http: RwLock<Option<String>>,
 }
 
 /// Whether the daemon serves.
@@ -71,6 +76,16 @@ impl Shared {
             Phase::Serving(engine) => engine.poisoned().map_or(phase, Phase::Refusing),
             Phase::Refusing(_) => phase,
         }
+    }
+
+    /// Where the HTTP API answers, or why it does not; none when there is to be none.
+    pub(crate) fn http_state(&self) -> Option<String> {
+        self.http.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says how the HTTP API is.
+    pub(crate) fn set_http(&self, state: String) {
+        *self.http.write().unwrap_or_else(PoisonError::into_inner) = Some(state);
     }
 
     fn set(&self, phase: Phase) {
@@ -125,19 +140,23 @@ pub fn run(config_path: &Path) -> Result<(), ServeError> {
 async fn serve(
     path: PathBuf,
     loaded: Result<Config, ConfigError>,
-    sockets: Sockets,
+    mut sockets: Sockets,
     descriptors: u64,
 ) -> Result<(), ServeError> {
     let users = Arc::new(Users::default());
     let login_path = sockets.login.path();
+    let api = loaded.as_ref().ok().and_then(|config| config.http.clone());
     let phase = phase_of(loaded, &users);
+    let connections = api.as_ref().map_or(0, |http| u64::try_from(http.connections).unwrap_or(u64::MAX));
     let shared = Arc::new(Shared {
         phase: RwLock::new(phase),
         users,
-        limits: Limits::new(descriptors),
+        limits: Limits::new(descriptors.saturating_sub(connections).max(descriptors / 2)),
         throttle: Throttle::default(),
+        http: RwLock::default(),
     });
     let (stop, stopped) = watch::channel(false);
+    let api = start_api(api, &shared, &mut sockets, &stopped);
     let mut connections = JoinSet::new();
     let (login, admin) = (sockets.login.into_tokio()?, sockets.admin.into_tokio()?);
     let mut terminate = signal(SignalKind::terminate())?;
@@ -180,7 +199,30 @@ async fn serve(
     let _ = stop.send(true);
     let finish = async { while connections.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(LAST_WORDS, finish).await;
+    if let Some(api) = api {
+        let _ = tokio::task::spawn_blocking(|| api.join()).await;
+    }
     result
+}
+
+/// The thread of the HTTP API, if there is to be one. That it cannot be had stops no login.
+fn start_api(
+    http: Option<Http>,
+    shared: &Arc<Shared>,
+    sockets: &mut Sockets,
+    stopped: &watch::Receiver<bool>,
+) -> Option<std::thread::JoinHandle<()>> {
+    let handed = sockets.http.take();
+    let Some(http) = http else {
+        if handed.is_some() {
+            tracing::warn!(
+                "a socket for the HTTP API was handed over, and http.listen names none: nobody answers there"
+            );
+        }
+        return None;
+    };
+    let started = http::start(Arc::clone(shared), http, handed, stopped.clone());
+    started.inspect_err(|error| tracing::error!("the HTTP API cannot be started: {error}")).ok()
 }
 
 /// Takes the login socket back from a break-glass that was killed.
@@ -237,6 +279,12 @@ fn reload(path: &Path, shared: &Shared) {
             };
             if fixed(old) != fixed(&config) {
                 tracing::warn!("sockets, state_dir and key_file change with a restart only");
+            }
+            let place = |c: &Config| c.http.as_ref().map(|h| (h.listen.clone(), h.connections));
+            if place(old) != place(&config) {
+                tracing::warn!(
+                    "http.listen, its certificate's files and http.connections change with a restart only"
+                );
             }
             warn_of_findings(&config);
             shared.set(Phase::Serving(Arc::new(engine.reconfigured(Arc::new(config)))));

@@ -36,7 +36,7 @@ impl std::convert::From<Stuck> for NotTaken {
 impl Peer {
     /// Where something comes from that this peer does for itself.
     pub(crate) fn from(self) -> From {
-        From { peer_uid: self.uid, peer_pid: self.pid, ..From::default() }
+        From { peer_uid: Some(self.uid), peer_pid: self.pid, ..From::default() }
     }
 }
 

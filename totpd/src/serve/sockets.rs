@@ -1,6 +1,8 @@
-//! The two sockets: handed over by systemd, or made here.
+//! The sockets: handed over by systemd, or made here. That of the HTTP API is made by itself (`http::listen`) unless
+//! it is handed over with the others.
 
 use super::ServeError;
+use crate::http::Handed;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{Backlog, listen};
 use nix::sys::stat::{Mode, umask};
@@ -21,15 +23,17 @@ pub(super) struct Sockets {
     pub(super) adopted: bool,
     /// The files of sockets that were made here.
     pub(super) files: Vec<Bound>,
+    /// A socket for the HTTP API that was handed over.
+    pub(super) http: Option<Handed>,
 }
 
 /// A listening socket.
 #[derive(Debug)]
-pub(super) struct Listener(UnixListener);
+pub(crate) struct Listener(UnixListener);
 
 /// The file of a socket that we bound, and the lock that says so. Dropped, it is removed, if it is still ours.
 #[derive(Debug)]
-pub(super) struct Bound {
+pub(crate) struct Bound {
     path: PathBuf,
     identity: Option<(u64, u64)>,
     _lock: Flock<File>,
@@ -54,7 +58,7 @@ impl Listener {
         self.0.local_addr().ok()?.as_pathname().map(Path::to_owned)
     }
 
-    pub(super) fn into_tokio(self) -> std::io::Result<tokio::net::UnixListener> {
+    pub(crate) fn into_tokio(self) -> std::io::Result<tokio::net::UnixListener> {
         self.0.set_nonblocking(true)?;
         tokio::net::UnixListener::from_std(self.0)
     }
@@ -67,7 +71,7 @@ impl Sockets {
             return Ok(adopted);
         }
         let ((login, first), (admin, second)) = (bind(login)?, bind(admin)?);
-        Ok(Self { login, admin, adopted: false, files: vec![first, second] })
+        Ok(Self { login, admin, adopted: false, files: vec![first, second], http: None })
     }
 
     /// The same for a configuration that is broken: adopted sockets are told apart by their names. `None`
@@ -85,12 +89,21 @@ impl Sockets {
 /// Sockets of sd_listen_fds(3), recognised by the path they are bound to.
 fn adopt(expected: Option<(&Path, &Path)>) -> Result<Option<Sockets>, ServeError> {
     let mut handed = listenfd::ListenFd::from_env();
-    let (mut login, mut admin) = (None, None);
+    let (mut login, mut admin, mut http) = (None, None, None);
     for index in 0..handed.len() {
-        let listener = handed
-            .take_unix_listener(index)
-            .map_err(|e| ServeError::Socket(format!("a socket that was handed over is of no use: {e}")))?;
-        let Some(listener) = listener else { continue };
+        let listener = match handed.take_unix_listener(index) {
+            Ok(Some(listener)) => listener,
+            Ok(None) => continue,
+            // Not of this host: the HTTP API's, which is the only one over TCP.
+            Err(error) => {
+                if let Ok(Some(listener)) = handed.take_tcp_listener(index) {
+                    http = Some(Handed::Tcp(listener));
+                    continue;
+                }
+                let what = format!("a socket that was handed over is of no use: {error}");
+                return Err(ServeError::Socket(what));
+            }
+        };
         let path = listener.local_addr().ok().and_then(|a| a.as_pathname().map(Path::to_owned));
         let named = |word: &str| {
             path.as_ref().and_then(|p| p.file_name()).is_some_and(|n| n.to_string_lossy().contains(word))
@@ -102,10 +115,10 @@ fn adopt(expected: Option<(&Path, &Path)>) -> Result<Option<Sockets>, ServeError
             login = Some(listener);
         } else if is(expected.map(|e| e.1), "admin") {
             admin = Some(listener);
+        } else if http.is_none() && named("http") {
+            http = Some(Handed::Unix(listener));
         } else {
-            tracing::warn!(
-                "a socket that was handed over is neither login_socket nor admin_socket: {path:?}"
-            );
+            tracing::warn!("a socket that was handed over is none that totpd knows: {path:?}");
         }
     }
     match (login, admin) {
@@ -115,7 +128,7 @@ fn adopt(expected: Option<(&Path, &Path)>) -> Result<Option<Sockets>, ServeError
                 take_over(listener)?;
             }
             let (login, admin) = (Listener(login), Listener(admin));
-            Ok(Some(Sockets { login, admin, adopted: true, files: Vec::new() }))
+            Ok(Some(Sockets { login, admin, adopted: true, files: Vec::new(), http }))
         }
         _ => Err(ServeError::Socket(
             "only one of login_socket and admin_socket was handed over; mend the socket units".to_owned(),
@@ -142,7 +155,8 @@ fn take_over(listener: &UnixListener) -> Result<(), ServeError> {
         .map_err(|e| ServeError::Socket(format!("cannot listen on an adopted socket: {e}")))
 }
 
-fn bind(path: &Path) -> Result<(Listener, Bound), ServeError> {
+/// Binds a socket that everybody may connect to, and takes nobody's away.
+pub(crate) fn bind(path: &Path) -> Result<(Listener, Bound), ServeError> {
     let failed = |what: String| ServeError::Socket(format!("{}: {what}", path.display()));
     if let Some(folder) = path.parent()
         && !folder.is_dir()

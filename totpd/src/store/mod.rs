@@ -44,9 +44,16 @@ pub enum Key {
 }
 
 impl From<&UserName> for Key {
+    /// A user of applications alone is called by the id, which is no name that any host gives.
     fn from(name: &UserName) -> Self {
-        Self::Name(name.clone())
+        if is_id("user", name.as_str()) { Self::Id(name.to_string()) } else { Self::Name(name.clone()) }
     }
+}
+
+/// Whether a text has the shape of our ids: `kind-` and 26 characters of base32.
+pub fn is_id(kind: &str, text: &str) -> bool {
+    let rest = text.strip_prefix(kind).and_then(|rest| rest.strip_prefix('-'));
+    rest.is_some_and(|r| r.len() == 26 && r.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7')))
 }
 
 /// What becomes of a record.

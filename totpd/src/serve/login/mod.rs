@@ -144,7 +144,7 @@ impl Conversation {
         }
         let id = asker.id.clone();
         let ticket = ticket(begin.remaining_ms);
-        let work = engine.admit(asker, &ticket);
+        let work = Box::pin(engine.admit(asker, &ticket));
         let watched = watched(connection, &ticket, work).await;
         let admission = match self.attend(connection, &engine, &attempt.user, watched).await? {
             Ok(admission) => admission,
@@ -195,7 +195,7 @@ impl Conversation {
                 let Asked { mut asking, early, tries_left, combined } = *asked;
                 let work = async {
                     let prepared = early.await.unwrap_or(Err(Failure::Busy))?;
-                    engine.login(&mut asking, prepared, input, &ticket).await
+                    Box::pin(engine.login(&mut asking, prepared, input, &ticket)).await
                 };
                 let watched = watched(connection, &ticket, work).await;
                 match self.attend(connection, &engine, &user, watched).await? {
@@ -228,7 +228,7 @@ impl Conversation {
             }
             State::Noted(noting) => {
                 let id = noting.id().to_owned();
-                let work = noting.finish(&engine, &input, &ticket);
+                let work = Box::pin(noting.finish(&engine, &input, &ticket));
                 let watched = watched(connection, &ticket, work).await;
                 match self.attend(connection, &engine, &user, watched).await? {
                     Ok(offer::Finish::Granted(grant)) => self.granted(&engine, &id, *grant),

@@ -142,7 +142,7 @@ fn a_newer_schema_another_key_and_another_program_are_refused() {
     )
     .unwrap();
     let newer = Sqlite::open(fixture.folder.path(), &fixture.sealer, 1_000);
-    assert!(matches!(newer, Err(OpenError::Newer(_, 99, 2))), "{newer:?}");
+    assert!(matches!(newer, Err(OpenError::Newer(_, 99, 3))), "{newer:?}");
     db.pragma_update(None, "application_id", 5).unwrap();
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     let foreign = Sqlite::open(fixture.folder.path(), &fixture.sealer, 1_000);

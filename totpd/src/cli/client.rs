@@ -1,0 +1,91 @@
+//! `totpd client`: credentials of applications.
+
+use super::Context;
+use super::args::ClientCommand;
+use super::daemon::admin_call;
+use super::out::{Exit, Failed, failed};
+use crate::clock::rfc3339;
+use serde_json::{Value, json};
+use totp_core::Time;
+use totp_wire::admin::{AddClient, ClientSecret, ListClients, RevokeClient};
+
+/// `totpd client add|list|revoke`
+pub(super) fn client(context: &Context, command: ClientCommand) -> Result<(), Failed> {
+    match command {
+        ClientCommand::Add { name, scope } => add(context, &name, &scope),
+        ClientCommand::List => list(context),
+        ClientCommand::Revoke { name, secret } => revoke(context, &name, secret),
+    }
+}
+
+fn add(context: &Context, name: &str, scope: &str) -> Result<(), Failed> {
+    let config = context.config()?;
+    let call = AddClient { name: name.to_owned(), scope: scope.to_owned() };
+    let added = admin_call(&config, &call)?;
+    let out = context.out;
+    out.json(&json!({
+        "name": name, "scope": scope, "project_id": added.project_id,
+        "secret": added.secret.reveal(), "secret_id": added.secret_id,
+    }))?;
+    out.line(format!("project_id: {}", added.project_id))?;
+    out.line(format!("secret:     {}", added.secret.reveal()))?;
+    out.line(format!(
+        "The secret is shown here and nowhere else. `totpd client revoke {name} --secret {}` ends it",
+        added.secret_id
+    ))?;
+    if config.http.is_none() {
+        out.line(
+            "No application can use it yet: http.listen in the configuration names no place to answer on",
+        )?;
+    }
+    Ok(())
+}
+
+fn list(context: &Context) -> Result<(), Failed> {
+    let config = context.config()?;
+    let (mut after, mut documents) = (None, Vec::new());
+    let project_id = loop {
+        let page = admin_call(&config, &ListClients { after })?;
+        for client in &page.clients {
+            context.out.line(sentence(client))?;
+            documents.push(document(client));
+        }
+        after = page.next;
+        if after.is_none() {
+            break page.project_id;
+        }
+    };
+    if documents.is_empty() {
+        context.out.line("there is no client; `totpd client add NAME --scope verify` makes one")?;
+    }
+    context.out.json(&json!({ "project_id": project_id, "clients": documents }))
+}
+
+fn revoke(context: &Context, name: &str, secret: Option<String>) -> Result<(), Failed> {
+    let call = RevokeClient { name: name.to_owned(), secret_id: secret.clone() };
+    let revoked = admin_call(&context.config()?, &call)?.revoked;
+    context.out.json(&json!({ "name": name, "revoked": revoked }))?;
+    if revoked == 0 {
+        let what = secret.map_or_else(String::new, |secret| format!(" with the secret {secret}"));
+        return Err(failed(Exit::Refused, format!("there is no client {name}{what}; `totpd client list`")));
+    }
+    context.out.line(format!("{name}: {revoked} secrets are worth nothing any more"))
+}
+
+fn time(seconds: u64) -> String {
+    rfc3339(Time::from_unix(seconds))
+}
+
+fn sentence(client: &ClientSecret) -> String {
+    let ClientSecret { name, scope, secret_id, created_at, used_at } = client;
+    let used = used_at
+        .map_or_else(|| "not used since the daemon started".to_owned(), |t| format!("last used {}", time(t)));
+    format!("{name}: {scope}, secret {secret_id} of {}, {used}", time(*created_at))
+}
+
+fn document(client: &ClientSecret) -> Value {
+    json!({
+        "name": client.name, "scope": client.scope, "secret_id": client.secret_id,
+        "created_at": time(client.created_at), "used_at": client.used_at.map(time),
+    })
+}

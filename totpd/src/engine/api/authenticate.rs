@@ -1,0 +1,178 @@
+//! A code of the phone, or a recovery code, judged for an application. What the application may get wrong is found
+//! before the code is looked at: a bad argument uses up no code.
+
+use super::sessions::{no_seal, row};
+use super::{Caller, Engine, OpenSession, Presented, Refusal};
+use crate::audit::Event;
+use crate::clock;
+use crate::engine::{Failure, MOST_RACES};
+use crate::entropy::Kernel;
+use crate::store::{Also, Change, CommitError, Key, Stored, Ticket, Write};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use totp_core::session::{Minutes, Session, claims_fit};
+use totp_core::{Account, Attempt, Origin, Outcome, Time, Typed, Verified, judge};
+
+/// What is to come of a grant.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// A session of this length, or this length for the one that is shown.
+    pub length: Option<Minutes>,
+    /// The factor is added to this session.
+    pub session: Option<Presented>,
+    /// These claims are merged into the session's.
+    pub claims: Map<String, Value>,
+}
+
+/// A factor was shown, and that is on stable storage.
+#[derive(Debug)]
+pub struct Authenticated {
+    /// The enrollment.
+    pub totp_id: String,
+    /// The user as he is now.
+    pub user: Stored,
+    /// The session, if one was wanted.
+    pub session: Option<OpenSession>,
+    /// What was recorded.
+    pub event: Box<Event>,
+}
+
+/// A session to be stored with the grant: a new one, or one that was read at this version.
+type Draft = (Session, Option<u64>);
+
+impl Engine {
+    /// Judges a code, and makes the outcome durable with the session that was wanted, if any.
+    ///
+    /// # Errors
+    /// [`Refusal::Code`] or [`Refusal::RecoveryCode`] when the code was judged and refused; anything else has judged
+    /// nothing and used up nothing.
+    pub async fn authenticate(
+        &self,
+        caller: &Caller,
+        user: &str,
+        typed: Typed,
+        wanted: &Wanted,
+        ticket: &Arc<Ticket>,
+    ) -> Result<Authenticated, Refusal> {
+        let found = self.user(user).await?.account;
+        let _turn = self.turns.of(found.label()).await;
+        // Keys are there before a code is used up for a session that nobody could sign.
+        let keys = self.keyring().await?;
+        let recovery = matches!(typed, Typed::Recovery(_));
+        let refused = if recovery { Refusal::RecoveryCode } else { Refusal::Code };
+        let attempt = Attempt {
+            from: format!("the application {}", caller.client),
+            ..Attempt::plain(Origin::Client(caller.client.clone()), Ok(typed))
+        };
+        for _ in 0..MOST_RACES {
+            let stored = self.load(Key::Id(found.id.clone())).await.map_err(Failure::from)?;
+            let (mut account, version) = self
+                .open(stored.ok_or(Refusal::UserNotFound)?)
+                .ok_or_else(|| Refusal::Unavailable("the user's record is damaged".to_owned()))?;
+            let now = clock::now();
+            fits(&account, &attempt)?;
+            let shown = self.wanted_session(&account, wanted, now).await?;
+            let mut event = caller.event("authenticate", account.label(), Some(&account.id), now);
+            event.outcome = "refused";
+            let judgement = judge(&mut account, &attempt, now, &self.rules);
+            event.class = Some(judgement.class.name());
+            event.locks = judgement.locks;
+            let (outcome, also) = match judgement.outcome {
+                Outcome::Granted(proof) => {
+                    account.profile.pending = false;
+                    let session = drafted(&account, &proof, shown, wanted, now)?;
+                    event.outcome = "granted";
+                    event.totp_id = Some(proof.totp_id().to_owned());
+                    event.confirmed = proof.confirmed();
+                    event.session_id = session.as_ref().map(|(session, _)| session.id().to_owned());
+                    event = event.with_how(proof.how());
+                    let also = match &session {
+                        None => Vec::new(),
+                        Some((session, None)) => {
+                            vec![Also::Begin(row(session, &keys, &self.sealer).map_err(no_seal)?)]
+                        }
+                        Some((session, Some(version))) => {
+                            vec![Also::Replace(row(session, &keys, &self.sealer).map_err(no_seal)?, *version)]
+                        }
+                    };
+                    (Ok((proof, session)), also)
+                }
+                Outcome::Refused(reason) => {
+                    event.reason = Some(reason.word());
+                    (Err(reason), Vec::new())
+                }
+            };
+            let sealed = self.sealer.seal(account).map_err(no_seal)?;
+            let write = if judgement.changed {
+                Write::Update(Box::new(sealed.clone()), version)
+            } else {
+                Write::Nothing
+            };
+            let change = Change { write, also, grows: false, event: Some(event.row(now)) };
+            match self.store.commit(change, Arc::clone(ticket)).await {
+                Ok(_) => event.log(),
+                Err(CommitError::Conflict) => continue,
+                Err(error) => return Err(Failure::from(error).into()),
+            }
+            let (proof, session) = outcome.map_err(refused)?;
+            let session = session.map(|(session, _)| self.spoken_for(session, &keys, now)).transpose()?;
+            let user = Stored { account: sealed, version: version + 1, damaged: false };
+            let totp_id = proof.totp_id().to_owned();
+            return Ok(Authenticated { totp_id, user, session, event: Box::new(event) });
+        }
+        Err(Refusal::Busy)
+    }
+
+    /// The session that the factor is to be added to, and whether the claims fit into what there will be.
+    async fn wanted_session(
+        &self,
+        account: &Account,
+        wanted: &Wanted,
+        now: Time,
+    ) -> Result<Option<Draft>, Refusal> {
+        let Some(shown) = &wanted.session else {
+            claims_fit(&Map::new(), wanted.claims.clone())?;
+            return Ok(None);
+        };
+        let (mut session, version) = self.shown_session(shown, now).await?;
+        if session.user() != account.id {
+            return Err(Refusal::OtherUsersSession);
+        }
+        session.claim(wanted.claims.clone())?;
+        Ok(Some((session, Some(version))))
+    }
+}
+
+/// Whether the code has as many digits as the user's phone shows.
+fn fits(account: &Account, attempt: &Attempt) -> Result<(), Refusal> {
+    let Ok(Typed::Code(code)) = &attempt.input else { return Ok(()) };
+    let mut factors = account.active.iter().chain(&account.pending);
+    let any = account.has_factor();
+    if any && !factors.any(|factor| factor.params.digits.get() == code.digits()) {
+        return Err(Refusal::InvalidCode);
+    }
+    Ok(())
+}
+
+/// The session that comes of the proof.
+fn drafted(
+    account: &Account,
+    proof: &Verified,
+    shown: Option<Draft>,
+    wanted: &Wanted,
+    now: Time,
+) -> Result<Option<Draft>, Refusal> {
+    let failed = |_| Refusal::Unavailable("the system's random source failed".to_owned());
+    match (shown, wanted.length) {
+        (Some((mut session, version)), length) => {
+            session.strengthen(proof, length, now, &mut Kernel).map_err(failed)?;
+            Ok(Some((session, version)))
+        }
+        (None, Some(length)) => {
+            let mut session = Session::begin(proof, &account.id, length, now, &mut Kernel).map_err(failed)?;
+            session.claim(wanted.claims.clone())?;
+            Ok(Some((session, None)))
+        }
+        (None, None) => Ok(None),
+    }
+}

@@ -1,0 +1,93 @@
+//! What applications ask for through the HTTP API, decided by the same engine as logins: one user, one lock, one
+//! memory of used codes, one history.
+
+mod authenticate;
+mod clients;
+mod keyring;
+mod refusal;
+mod sessions;
+mod totps;
+mod users;
+pub mod words;
+
+pub use authenticate::{Authenticated, Wanted};
+pub use clients::{AddedClient, Client, Scope};
+pub use keyring::{JWT_SECONDS, Keyring, PublicKey};
+pub use refusal::Refusal;
+pub use sessions::{OpenSession, Presented};
+pub use totps::{CreatedTotp, ShownCodes};
+pub use users::{NewUser, UserChange, UserView};
+
+use super::{Engine, Failure, patience};
+use crate::audit::{Event, From};
+pub use crate::store::is_id;
+use crate::store::{Key, Stored};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use totp_core::{Time, UserName, external_id};
+
+/// What the API keeps in memory, whatever the configuration.
+#[derive(Debug, Default)]
+pub(super) struct Api {
+    keyring: RwLock<Option<Arc<Keyring>>>,
+    /// When each secret of a client was last used, since the daemon started.
+    used: Mutex<HashMap<String, Time>>,
+}
+
+/// The application that asks, and the request it asks with.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The name of its credentials.
+    pub client: String,
+    /// What it may do.
+    pub scope: Scope,
+    /// Names the request in the answer and in the audit.
+    pub request_id: String,
+    /// Where it connected from.
+    pub peer_address: Option<String>,
+}
+
+impl Caller {
+    /// An event of this request about a user.
+    fn event(&self, word: &'static str, user: &str, user_id: Option<&str>, now: Time) -> Event {
+        let from = From {
+            client: Some(self.client.clone()),
+            peer_address: self.peer_address.clone(),
+            ..From::default()
+        };
+        let event = Event::new(word, user, now, from);
+        Event { id: Some(self.request_id.clone()), user_id: user_id.map(str::to_owned), ..event }
+    }
+}
+
+impl Engine {
+    /// The project that every client belongs to: the store.
+    pub fn project_id(&self) -> String {
+        format!("project-live-{}", self.store_id())
+    }
+
+    /// The record of a user who is named by his id or external id.
+    async fn user(&self, user: &str) -> Result<Stored, Refusal> {
+        if is_id("user", user) {
+            let stored = self.load(Key::Id(user.to_owned())).await.map_err(Failure::from)?;
+            return stored.ok_or(Refusal::UserNotFound);
+        }
+        let name = external_id::to_name(user).ok_or(Refusal::InvalidUserId)?;
+        let (name, uid) = self.resolve(name).await?;
+        let stored = self.load(&name).await.map_err(Failure::from)?.ok_or(Refusal::UserNotFound)?;
+        // A name that belongs to another uid by now is somebody else.
+        let changed = uid.is_some() && stored.account.uid.is_some() && stored.account.uid != uid;
+        if changed && !stored.damaged { Err(Refusal::UserNotFound) } else { Ok(stored) }
+    }
+
+    /// A name as the system has it, with its uid; as it was given when the system knows nobody of it.
+    async fn resolve(&self, name: UserName) -> Result<(UserName, Option<u32>), Refusal> {
+        let found = self.users.find(&name).await.map_err(Failure::from)?;
+        Ok(found.map_or((name, None), |found| (found.name, Some(found.uid))))
+    }
+
+    fn api_used(&self, secret_id: &str, now: Time) {
+        let mut used = self.api.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.insert(secret_id.to_owned(), now);
+    }
+}

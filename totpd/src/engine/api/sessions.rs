@@ -1,0 +1,242 @@
+//! Sessions of applications: found by a token or a JWT, extended, ended.
+
+use super::{Caller, Engine, JWT_SECONDS, Keyring, Refusal, is_id, words};
+use crate::audit::Event;
+use crate::clock;
+use crate::engine::{Failure, MOST_RACES, patience};
+use crate::seal::{SealError, Sealer};
+use crate::store::{Also, Change, CommitError, Key, SessionKey, SessionRow, Stored, StoredSession, Write};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use totp_core::Time;
+use totp_core::session::{Minutes, Session};
+use totp_core::time::MINUTE;
+use zeroize::Zeroizing;
+
+/// How far behind `last_accessed_at` may be: a session that is checked with every page of an application is not
+/// written with every page.
+const TOUCH: u64 = MINUTE;
+/// The claim that holds the session.
+const CLAIM: &str = "https://stytch.com/session";
+
+/// By what a session is shown.
+#[derive(Clone, Debug)]
+pub enum Presented {
+    /// `session_token`.
+    Token(Zeroizing<String>),
+    /// `session_jwt`; one that is over is good as long as its session is.
+    Jwt(Zeroizing<String>),
+    /// `session_id`, which only ends a session.
+    Id(String),
+}
+
+/// An open session and what speaks for it.
+#[derive(Debug)]
+pub struct OpenSession {
+    /// The session.
+    pub session: Session,
+    /// Its token.
+    pub token: Zeroizing<String>,
+    /// A fresh JWT of it.
+    pub jwt: Zeroizing<String>,
+}
+
+/// A session as it is stored. The mark vouches for it: a session lets in.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    session: Session,
+    mark: String,
+}
+
+/// The row of a session, and the token that finds it.
+pub(super) fn row(session: &Session, keys: &Keyring, sealer: &Sealer) -> Result<Box<SessionRow>, SealError> {
+    let text = serde_json::to_string(session).map_err(|_| SealError::Damaged)?;
+    let mark = sealer.vouch("session", &text)?;
+    let record = Record { session: session.clone(), mark };
+    Ok(Box::new(SessionRow {
+        id: session.id().to_owned(),
+        account: session.user().to_owned(),
+        token: Keyring::token_hash(&keys.token(session.id())),
+        expires: session.expires(),
+        record: serde_json::to_string(&record).map_err(|_| SealError::Damaged)?,
+    }))
+}
+
+impl Engine {
+    /// The open session that is shown, and its version. Nothing is changed.
+    pub(super) async fn shown_session(
+        &self,
+        shown: &Presented,
+        now: Time,
+    ) -> Result<(Session, u64), Refusal> {
+        let key = match shown {
+            Presented::Token(token) => SessionKey::Token(Keyring::token_hash(token)),
+            Presented::Id(id) if is_id("session", id) => SessionKey::Id(id.clone()),
+            Presented::Id(_) => return Err(Refusal::InvalidSessionId),
+            Presented::Jwt(jwt) => SessionKey::Id(self.session_of_jwt(jwt).await?),
+        };
+        let stored = self.store.session(key).await.map_err(Failure::from)?.ok_or(Refusal::SessionNotFound)?;
+        self.opened(&stored, now).map(|session| (session, stored.version)).ok_or(Refusal::SessionNotFound)
+    }
+
+    /// The session of a row, when it is open and somebody with the key wrote it.
+    fn opened(&self, stored: &StoredSession, now: Time) -> Option<Session> {
+        let Record { session, mark } = serde_json::from_str(&stored.row.record).ok()?;
+        let text = serde_json::to_string(&session).ok()?;
+        let whole = self.sealer.vouches("session", &text, &mark)
+            && session.id() == stored.row.id
+            && session.user() == stored.row.account;
+        // Under a clock before the release every session would be open again.
+        (whole && session.is_open(now) && now >= self.rules.not_before).then_some(session)
+    }
+
+    /// The id of the session in a JWT of ours, however old it is.
+    async fn session_of_jwt(&self, jwt: &str) -> Result<String, Refusal> {
+        let claims = match self.keyring().await?.open(jwt) {
+            Some(claims) => claims,
+            // Another daemon of the same store may have signed it with a key that is new.
+            None => self.keyring_anew().await?.open(jwt).ok_or(Refusal::InvalidJwt)?,
+        };
+        let ours = claims["iss"] == self.issuer_of_tokens() && claims["aud"] == json!([self.project_id()]);
+        let id = claims[CLAIM]["id"].as_str().filter(|_| ours).ok_or(Refusal::InvalidJwt)?;
+        Ok(id.to_owned())
+    }
+
+    fn issuer_of_tokens(&self) -> String {
+        format!("stytch.com/{}", self.project_id())
+    }
+
+    /// What speaks for a session.
+    pub(super) fn spoken_for(
+        &self,
+        session: Session,
+        keys: &Keyring,
+        now: Time,
+    ) -> Result<OpenSession, Refusal> {
+        let mut claims = session.claims().clone();
+        let own = json!({
+            "iss": self.issuer_of_tokens(),
+            "aud": [self.project_id()],
+            "sub": session.user(),
+            "iat": now.unix(),
+            "nbf": now.unix(),
+            "exp": now.plus(JWT_SECONDS).unix(),
+        });
+        claims.extend(own.as_object().cloned().unwrap_or_default());
+        let words = words::Session::from(&session);
+        let document = json!({
+            "id": session.id(),
+            "started_at": words.started_at,
+            "last_accessed_at": words.last_accessed_at,
+            "expires_at": words.expires_at,
+            "attributes": words.attributes,
+            "authentication_factors": words.authentication_factors,
+            "roles": words.roles,
+        });
+        claims.insert(CLAIM.to_owned(), document);
+        let jwt = keys.sign(&Value::Object(claims))?;
+        Ok(OpenSession { token: keys.token(session.id()), session, jwt })
+    }
+
+    /// Looks at a session that is shown; with a length its end is set anew, with claims they are merged in.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing was changed then.
+    pub async fn check_session(
+        &self,
+        caller: &Caller,
+        shown: &Presented,
+        length: Option<Minutes>,
+        claims: &Map<String, Value>,
+    ) -> Result<(OpenSession, Stored), Refusal> {
+        let keys = self.keyring().await?;
+        let changes = length.is_some() || !claims.is_empty();
+        for _ in 0..MOST_RACES {
+            let now = clock::now();
+            let (mut session, version) = match self.shown_session(shown, now).await {
+                Ok(found) => found,
+                Err(refusal) => {
+                    Self::no_session(caller, &refusal, now);
+                    return Err(refusal);
+                }
+            };
+            let user = self.load(Key::Id(session.user().to_owned())).await.map_err(Failure::from)?;
+            let user = user.ok_or(Refusal::SessionNotFound)?;
+            session.claim(claims.clone())?;
+            let stale = now.since(session.accessed()) >= TOUCH;
+            session.extend(length, now);
+            let mut event = caller.event("session", user.account.label(), Some(session.user()), now);
+            event.session_id = Some(session.id().to_owned());
+            event.outcome = "granted";
+            if changes || stale {
+                let row = row(&session, &keys, &self.sealer).map_err(no_seal)?;
+                // That a session was used is no decision to keep; what was changed in it is.
+                let kept = changes.then(|| event.row(now));
+                let also = vec![Also::Replace(row, version)];
+                let change = Change { write: Write::Nothing, also, grows: false, event: kept };
+                match self.store.commit(change, patience()).await {
+                    Ok(_) => {}
+                    Err(CommitError::Conflict) => continue,
+                    // A session that could be looked at is good, though its use cannot be noted.
+                    Err(CommitError::Full(_)) if !changes => {}
+                    Err(error) => return Err(Failure::from(error).into()),
+                }
+            }
+            event.log();
+            return Ok((self.spoken_for(session, &keys, now)?, user));
+        }
+        Err(Refusal::Busy)
+    }
+
+    /// The open sessions of a user.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn sessions_of(&self, user: &str) -> Result<Vec<Session>, Refusal> {
+        let id = self.user(user).await?.account.id;
+        let rows = self.store.sessions_of(id).await.map_err(Failure::from)?;
+        let now = clock::now();
+        Ok(rows.iter().filter_map(|stored| self.opened(stored, now)).collect())
+    }
+
+    /// Ends a session, with every token of it.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing was changed then.
+    pub async fn end_session(&self, caller: &Caller, shown: &Presented) -> Result<(), Refusal> {
+        let now = clock::now();
+        let (session, _) = match self.shown_session(shown, now).await {
+            Ok(found) => found,
+            Err(refusal) => {
+                Self::no_session(caller, &refusal, now);
+                return Err(refusal);
+            }
+        };
+        let user = self.load(Key::Id(session.user().to_owned())).await.map_err(Failure::from)?;
+        let label = user.as_ref().map_or(session.user(), |stored| stored.account.label());
+        let mut event = caller.event("session", label, Some(session.user()), now);
+        event.session_id = Some(session.id().to_owned());
+        event.outcome = "ended";
+        let ended = self.commit_apart(vec![Also::End(session.id().to_owned())], Some(&event), now).await;
+        match ended {
+            // Somebody else has ended it meanwhile.
+            Err(CommitError::Conflict) => Err(Refusal::SessionNotFound),
+            other => Ok(other.map_err(Failure::from)?),
+        }
+    }
+
+    fn no_session(caller: &Caller, refusal: &Refusal, now: Time) {
+        let mut event: Event = caller.event("session", "", None, now);
+        event.outcome = "refused";
+        event.reason = Some(match refusal {
+            Refusal::SessionNotFound | Refusal::InvalidSessionId => "no-session",
+            Refusal::InvalidJwt => "bad-token",
+            _ => "store-unavailable",
+        });
+        event.log();
+    }
+}
+
+pub(super) fn no_seal(_: SealError) -> Refusal {
+    Refusal::Unavailable("the system's random source failed".to_owned())
+}

@@ -1,0 +1,219 @@
+//! Users as applications see them: made, found, changed, forgotten.
+
+use super::{Caller, Engine, Refusal, Scope};
+use crate::clock;
+use crate::engine::{Failure, MOST_RACES, patience};
+use crate::entropy::Kernel;
+use crate::store::{Key, Stored, UserQuery, Write};
+use serde_json::{Map, Value};
+use totp_core::account::new_id;
+use totp_core::lock::Class;
+use totp_core::profile::{Contact, FullName, Profile, merge};
+use totp_core::{Account, Time, UserName};
+
+/// The most that a user's profile may take, in bytes of JSON.
+const PROFILE_BYTES: usize = 16 * 1024;
+
+/// A user to make.
+#[derive(Clone, Debug, Default)]
+pub struct NewUser {
+    /// The mail address.
+    pub email: Option<String>,
+    /// The phone number.
+    pub phone: Option<String>,
+    /// The login name.
+    pub name: Option<UserName>,
+    /// Pending until the first accepted code.
+    pub pending: bool,
+    /// The rest.
+    pub change: UserChange,
+}
+
+/// What may be changed of a user.
+#[derive(Clone, Debug, Default)]
+pub struct UserChange {
+    /// The person's name.
+    pub full_name: Option<FullName>,
+    /// Merged, key by key.
+    pub trusted_metadata: Map<String, Value>,
+    /// Merged, key by key.
+    pub untrusted_metadata: Map<String, Value>,
+    /// Replaces those there were.
+    pub roles: Option<Vec<String>>,
+    /// Another login name.
+    pub name: Option<UserName>,
+}
+
+/// A user as one client sees him.
+#[derive(Debug)]
+pub struct UserView {
+    /// The record, with what has expired gone.
+    pub account: Account<()>,
+    /// Since when, and until when, this client's attempts are refused.
+    pub lock: Option<(Time, Time)>,
+}
+
+impl UserChange {
+    fn apply(&self, profile: &mut Profile) -> Result<(), Refusal> {
+        if let Some(name) = &self.full_name {
+            profile.name = Some(name.clone());
+        }
+        merge(&mut profile.trusted_metadata, self.trusted_metadata.clone());
+        merge(&mut profile.untrusted_metadata, self.untrusted_metadata.clone());
+        if let Some(roles) = &self.roles {
+            profile.roles.clone_from(roles);
+        }
+        let size = serde_json::to_string(profile).map_or(usize::MAX, |text| text.len());
+        if size > PROFILE_BYTES { Err(Refusal::ProfileTooLarge) } else { Ok(()) }
+    }
+}
+
+impl Engine {
+    /// Makes a user.
+    ///
+    /// # Errors
+    /// [`Refusal::Taken`] when another one has name, address or number; nothing was changed then.
+    pub async fn create_user(&self, caller: &Caller, new: NewUser) -> Result<Stored, Refusal> {
+        let (name, uid) = match new.name {
+            Some(name) => {
+                let (name, uid) = self.resolve(name).await?;
+                (Some(name), uid)
+            }
+            None => (None, None),
+        };
+        let failed = |_| Refusal::Unavailable("the system's random source failed".to_owned());
+        let contact = |kind: &str, address: Option<String>| {
+            address.map(|address| Ok(Contact { id: new_id(kind, &mut Kernel)?, address })).transpose()
+        };
+        let mut profile = Profile {
+            email: contact("email", new.email).map_err(failed)?,
+            phone: contact("phone-number", new.phone).map_err(failed)?,
+            pending: new.pending,
+            ..Profile::default()
+        };
+        new.change.apply(&mut profile)?;
+        let id = new_id("user", &mut Kernel).map_err(failed)?;
+        self.change_with(Key::Id(id.clone()), true, &patience(), |slot, now| {
+            // The key is new: nobody has it, and only name, address and number can be another's.
+            let blank = Account::blank(id.clone(), name.clone(), uid, now);
+            let account = slot.insert(Account { profile: Box::new(profile.clone()), ..blank });
+            let event = caller.event("user-create", account.label(), Some(&id), now);
+            Ok::<_, Refusal>(((), event, Vec::new()))
+        })
+        .await?;
+        self.user(&id).await
+    }
+
+    /// A user.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn find_user(&self, user: &str) -> Result<Stored, Refusal> {
+        self.user(user).await
+    }
+
+    /// A page of users, and how many there are in all when they are few enough to be counted.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn search_users(&self, mut query: UserQuery) -> Result<(Vec<Stored>, Option<u64>), Refusal> {
+        if let Some(why) = self.store.poisoned() {
+            return Err(Refusal::Unavailable(why));
+        }
+        query.now = clock::now();
+        let users = self.store.search(query.clone()).await.map_err(Failure::from)?;
+        let total = self.store.count(query).await.map_err(Failure::from)?;
+        Ok((users, total))
+    }
+
+    /// Changes a user. Another login name than the one there was takes the scope `admin`: with it his factor lets
+    /// in somebody else.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing was changed then.
+    pub async fn update_user(
+        &self,
+        caller: &Caller,
+        user: &str,
+        change: &UserChange,
+    ) -> Result<Stored, Refusal> {
+        let id = self.user(user).await?.account.id;
+        let name = match change.name.clone() {
+            Some(name) => Some(self.resolve(name).await?),
+            None => None,
+        };
+        self.change_with(Key::Id(id.clone()), true, &patience(), |slot, now| {
+            let account = slot.as_mut().ok_or(Refusal::UserNotFound)?;
+            account.settle(now);
+            change.apply(&mut account.profile)?;
+            if let Some((name, uid)) = &name
+                && (account.name.as_ref(), account.uid) != (Some(name), *uid)
+            {
+                let bound = account.name.is_some() || account.has_factor();
+                if bound && caller.scope < Scope::Admin {
+                    return Err(Refusal::Scope);
+                }
+                rebind(account, Some(name.clone()), *uid);
+            }
+            let event = caller.event("user-update", account.label(), Some(&id), now);
+            Ok(((), event, Vec::new()))
+        })
+        .await?;
+        self.user(&id).await
+    }
+
+    /// Takes a user's login name away: his factor lets nobody log in any more.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing was changed then.
+    pub async fn unname_user(&self, caller: &Caller, user: &str) -> Result<Stored, Refusal> {
+        let id = self.user(user).await?.account.id;
+        self.change_with(Key::Id(id.clone()), false, &patience(), |slot, now| {
+            let account = slot.as_mut().ok_or(Refusal::UserNotFound)?;
+            let event = caller.event("user-update", account.label(), Some(&id), now);
+            rebind(account, None, None);
+            Ok::<_, Refusal>(((), event, Vec::new()))
+        })
+        .await?;
+        self.user(&id).await
+    }
+
+    /// Forgets a user, with factors and sessions; his id.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing was changed then.
+    pub async fn delete_user(&self, caller: &Caller, user: &str) -> Result<String, Refusal> {
+        let id = self.user(user).await?.account.id;
+        for _ in 0..MOST_RACES {
+            // Not opened: a record that is damaged can be forgotten, too.
+            let stored = self.load(Key::Id(id.clone())).await.map_err(Failure::from)?;
+            let stored = stored.ok_or(Refusal::UserNotFound)?;
+            let now = clock::now();
+            let event = caller.event("user-delete", stored.account.label(), Some(&id), now);
+            let write = Write::Delete(id.clone(), stored.version);
+            if self.store_admin(write, Vec::new(), false, event, now, &patience()).await?.is_some() {
+                return Ok(id);
+            }
+        }
+        Err(Refusal::Busy)
+    }
+
+    /// What a client sees of a user.
+    pub fn view_of(&self, caller: &Caller, stored: Stored) -> UserView {
+        let now = clock::now();
+        let class = Class::Client(caller.client.clone());
+        let locks = stored.account.guard.locked(now);
+        let lock = locks.into_iter().find(|lock| lock.class == class).map(|lock| (lock.since, lock.until));
+        let Ok(mut account) = stored.account.try_map(|_, _| Ok::<(), std::convert::Infallible>(()));
+        account.settle(now);
+        UserView { account, lock }
+    }
+}
+
+/// Gives the account another name, or none. What was remembered was remembered of the old one.
+fn rebind(account: &mut Account, name: Option<UserName>, uid: Option<u32>) {
+    account.name = name;
+    account.uid = uid;
+    account.ticket = None;
+    account.forget();
+}

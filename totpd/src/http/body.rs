@@ -1,0 +1,152 @@
+//! The body of a request: bounded in size and time, JSON, an object; and the form of every good answer.
+
+use super::error::ApiError;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use utoipa::ToSchema;
+
+/// The largest body.
+pub(crate) const MOST_BYTES: usize = 64 * 1024;
+/// How long it may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The fields of a request. What is null is absent, and what is unknown is not looked at: the SDKs send both.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        fields(&whole(request).await?).map(Self)
+    }
+}
+
+async fn whole(request: Request) -> Result<Bytes, ApiError> {
+    let too_large = || {
+        let message = format!("The body is larger than {} kB.", MOST_BYTES / 1024);
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_request", message)
+    };
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    if declared.is_some_and(|length: usize| length > MOST_BYTES) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(PATIENCE, axum::body::to_bytes(request.into_body(), MOST_BYTES)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        // The bound, or a client that hung up and reads no answer.
+        Ok(Err(_)) => Err(too_large()),
+        Err(_) => Err(ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "bad_request",
+            format!("The body did not arrive within {} seconds.", PATIENCE.as_secs()),
+        )),
+    }
+}
+
+fn fields<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let start = bytes.iter().position(|b| !b.is_ascii_whitespace());
+    let text = match start.and_then(|at| bytes.get(at..)) {
+        // Nothing at all, as for a request that needs no field.
+        None => b"{}".as_slice(),
+        Some(text) if text.starts_with(b"{") => text,
+        Some(_) => return Err(ApiError::bad_request("The body is not a JSON object.")),
+    };
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let fields = serde_path_to_error::deserialize(&mut json);
+    // Never the error's own text: it quotes what was sent, and that may be a code.
+    let fields = fields.map_err(|error| {
+        let place = error.path().to_string();
+        let inner = error.into_inner();
+        ApiError::bad_request(if inner.is_data() {
+            format!("{place} has not the type that it has to have (/openapi.json describes it).")
+        } else {
+            not_json(&inner)
+        })
+    })?;
+    json.end().map_err(|error| ApiError::bad_request(not_json(&error)))?;
+    Ok(fields)
+}
+
+fn not_json(error: &serde_json::Error) -> String {
+    format!("The body is not JSON (line {}, column {}).", error.line(), error.column())
+}
+
+/// A field that has to be there.
+pub(crate) fn required<T>(field: Option<T>, name: &str) -> Result<T, ApiError> {
+    field.ok_or_else(|| ApiError::bad_request(format!("{name} is missing.")))
+}
+
+/// A good answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Answer<T> {
+    /// The HTTP status.
+    pub(crate) status_code: u16,
+    /// Names the request, here and in the audit.
+    pub(crate) request_id: String,
+    #[serde(flatten)]
+    pub(crate) body: T,
+}
+
+impl<T: Serialize> Answer<T> {
+    pub(crate) fn new(request_id: &str, body: T) -> Self {
+        Self { status_code: 200, request_id: request_id.to_owned(), body }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status_code).unwrap_or(StatusCode::OK);
+        // Secrets and tokens are nobody's to keep on the way.
+        (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(self)).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, PartialEq, Eq, Deserialize)]
+    struct Fields {
+        a: Option<String>,
+        b: Option<i64>,
+    }
+
+    #[test]
+    fn null_is_absent_and_unknown_fields_are_not_looked_at() {
+        let read = |text: &str| fields::<Fields>(text.as_bytes()).unwrap();
+        assert_eq!(read(r#"{"a": null, "x": {"y": [1]}, "b": 5}"#), Fields { a: None, b: Some(5) });
+        assert_eq!(read(""), Fields { a: None, b: None });
+        assert_eq!(read(" \n{}\n "), Fields { a: None, b: None });
+    }
+
+    #[test]
+    fn what_is_no_object_of_these_fields_is_refused_and_not_quoted() {
+        let deep = format!("{{\"x\":{}1", "[".repeat(1_000));
+        for bad in [
+            r#"["hunter2", 5]"#,
+            r#""hunter2""#,
+            "null",
+            "5",
+            "{",
+            r#"{"a":"hunter2""#,
+            r#"{"a":"hunter2"} x"#,
+            r#"{"a":{"hunter2":1}}"#,
+            r#"{"b":"hunter2"}"#,
+            r#"{"b":5.0}"#,
+            r#"{"b":1e400}"#,
+            r#"{"a":"hunter2","a":"x"}"#,
+            "{\"a\":\"hunter2\u{0}\"}",
+            &deep,
+            "\u{feff}{}",
+        ] {
+            let error = fields::<Fields>(bad.as_bytes()).unwrap_err();
+            assert_eq!(error.status(), StatusCode::BAD_REQUEST);
+            assert!(!format!("{error:?}").contains("hunter2"), "{bad}: {error:?}");
+        }
+    }
+}

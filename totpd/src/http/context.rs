@@ -1,0 +1,141 @@
+//! Who asks: HTTP's Basic scheme (RFC 7617), the client's scope, its rate.
+
+use super::error::ApiError;
+use super::rate::Rates;
+use crate::engine::Engine;
+use crate::engine::api::{Caller, Scope};
+use crate::serve::{Phase, Shared};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use data_encoding::BASE64;
+use std::net::IpAddr;
+use std::sync::Arc;
+use totp_core::random;
+use zeroize::Zeroizing;
+
+/// The longest credentials that are looked at, in base64.
+const MOST_CREDENTIALS: usize = 1024;
+
+/// What every request shares.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) rates: Arc<Rates>,
+}
+
+/// Where a connection comes from; none over a Unix socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerAddress(pub(crate) Option<IpAddr>);
+
+/// Names a request.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(pub(crate) String);
+
+/// A request whose credentials are good.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) caller: Caller,
+}
+
+impl Context {
+    /// Whether the client may do this.
+    pub(crate) fn may(&self, scope: Scope) -> Result<(), ApiError> {
+        if self.caller.scope >= scope {
+            return Ok(());
+        }
+        let (has, needs) = (self.caller.scope.word(), scope.word());
+        let message = format!("These credentials have the scope {has}, and this takes {needs}.");
+        Err(ApiError::new(StatusCode::FORBIDDEN, "unauthorized_action", message))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Context {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        // The layer below puts it there, or answers itself.
+        parts.extensions.get::<Self>().cloned().ok_or_else(ApiError::unavailable)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(ApiError::unavailable)
+    }
+}
+
+/// The outermost layer: names the request, and gives every error its body.
+pub(crate) async fn answered(mut request: Request, next: Next) -> Response {
+    let Ok(bytes) = random::bytes::<16>(&mut crate::entropy::Kernel) else {
+        return ApiError::unavailable().answer("request-id-live-none");
+    };
+    let id = format!("request-id-live-{}", data_encoding::HEXLOWER.encode(&bytes));
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<ApiError>() {
+        Some(error) => error.answer(&id),
+        // An answer of the router's own, such as to a path that is no text.
+        None if response.status().is_client_error() || response.status().is_server_error() => {
+            ApiError::new(response.status(), "bad_request", "The request cannot be understood.").answer(&id)
+        }
+        None => response,
+    }
+}
+
+/// Lets a request through whose credentials are good, with its [`Context`].
+pub(crate) async fn authorised(State(server): State<Server>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match context(&server, &parts).await {
+        Ok(context) => {
+            parts.extensions.insert(context);
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn context(server: &Server, request: &Parts) -> Result<Context, ApiError> {
+    let request_id = request.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    let address = request.extensions.get::<PeerAddress>().and_then(|peer| peer.0);
+    let peer_address = address.map(|address| address.to_canonical().to_string());
+    let engine = match server.shared.phase() {
+        Phase::Serving(engine) => engine,
+        Phase::Refusing(_) => return Err(ApiError::unavailable()),
+    };
+    let unauthorised = || {
+        if server.rates.may_log() {
+            engine.bad_credentials(&request_id, peer_address.as_deref());
+        }
+        ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized_credentials", "Unauthorized credentials.")
+    };
+    let (project_id, secret) = credentials(&request.headers).ok_or_else(unauthorised)?;
+    let client = engine
+        .client_of(&project_id, &secret)
+        .await
+        .map_err(|failure| ApiError::from(crate::engine::api::Refusal::from(failure)))?;
+    let (client, scope) = client.ok_or_else(unauthorised)?;
+    let most = engine.config().http.as_ref().map_or(u32::MAX, |http| http.requests_per_minute);
+    if !server.rates.allows(&client, most) {
+        let message = "Too many requests have been made.";
+        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message));
+    }
+    Ok(Context { engine, caller: Caller { client, scope, request_id, peer_address } })
+}
+
+fn credentials(headers: &HeaderMap) -> Option<(String, Zeroizing<String>)> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, text) = value.split_once(' ')?;
+    let text = text.trim_start_matches(' ');
+    if !scheme.eq_ignore_ascii_case("basic") || text.len() > MOST_CREDENTIALS {
+        return None;
+    }
+    let decoded = Zeroizing::new(BASE64.decode(text.as_bytes()).ok()?);
+    let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some((user.to_owned(), Zeroizing::new(password.to_owned())))
+}

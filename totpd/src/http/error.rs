@@ -1,0 +1,187 @@
+//! Errors in the API's form: a status, a name that programs go by, a sentence for people. docs/api.md lists them.
+
+use crate::engine::api::Refusal;
+use crate::store::Unique;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use totp_core::Reason;
+use utoipa::ToSchema;
+
+/// Where the names are explained.
+const DOCUMENT: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/api.md");
+
+/// Why an application is not given what it asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    name: &'static str,
+    message: String,
+}
+
+/// The same as it is sent.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorAnswer {
+    /// The HTTP status.
+    status_code: u16,
+    /// Names the request, here and in the audit.
+    request_id: String,
+    /// The name that programs go by.
+    error_type: &'static str,
+    /// A sentence for people.
+    error_message: String,
+    /// Where it is explained.
+    error_url: String,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, name: &'static str, message: impl Into<String>) -> Self {
+        Self { status, name, message: message.into() }
+    }
+
+    /// Malformed JSON, a wrong type, a missing field.
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    }
+
+    /// A field of the right type with a value that it cannot have.
+    pub(crate) fn invalid(name: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, name, message)
+    }
+
+    pub(crate) fn unavailable() -> Self {
+        let message = "The server cannot answer at the moment, and nothing was changed. Try again later.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_unavailable", message)
+    }
+
+    /// Which status it is sent with.
+    #[cfg(test)]
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The answer to the request of this id.
+    pub(crate) fn answer(self, request_id: &str) -> Response {
+        let answer = ErrorAnswer {
+            status_code: self.status.as_u16(),
+            request_id: request_id.to_owned(),
+            error_type: self.name,
+            error_message: self.message,
+            error_url: format!("{DOCUMENT}#{}", self.name),
+        };
+        let mut response = (self.status, axum::Json(answer)).into_response();
+        let headers = response.headers_mut();
+        if self.status == StatusCode::UNAUTHORIZED && self.name == "unauthorized_credentials" {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"totpd\""));
+        }
+        if matches!(self.name, "too_many_requests" | "server_unavailable") {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// Without its body: that names the request, which the outermost layer knows.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let bad = |name, message: &str| Self::new(StatusCode::BAD_REQUEST, name, message);
+        let missing = |name, message: &str| Self::new(StatusCode::NOT_FOUND, name, message);
+        match refusal {
+            Refusal::InvalidUserId => bad("invalid_user_id", "user_id format is invalid."),
+            Refusal::UserNotFound => missing("user_not_found", "User could not be found."),
+            Refusal::InvalidTotpId => bad("invalid_totp_id", "totp_id format is invalid."),
+            Refusal::TotpNotFound => missing("totp_not_found", "TOTP could not be found."),
+            Refusal::NoTotp => missing("totps_not_found_for_user", "The user has no TOTP."),
+            Refusal::ActiveTotp => bad(
+                "active_totp_exists",
+                "Cannot create a new TOTP for the specified user since the user already has an active TOTP. \
+                 Users may only have one active TOTP at a time.",
+            ),
+            Refusal::CodesHashed => missing(
+                "recovery_codes_not_found",
+                "The recovery codes of this user are kept as hashes and cannot be shown. Those of TOTPs that are \
+                 created while the server has recovery_codes = \"sealed\" can.",
+            ),
+            Refusal::InvalidCode => bad("invalid_totp_code", "totp_code is no code of this user's TOTP."),
+            Refusal::Code(reason) => judged(reason, "unable_to_authenticate_totp", "The TOTP code is wrong."),
+            Refusal::RecoveryCode(reason) => judged(
+                reason,
+                "unable_to_authenticate_recovery_code",
+                "The recovery code is wrong, or used already.",
+            ),
+            Refusal::SessionNotFound => missing("session_not_found", "Session could not be found."),
+            Refusal::InvalidJwt => {
+                bad("unable_to_parse_session_jwt", "session_jwt is no token that this server signed.")
+            }
+            Refusal::InvalidSessionId => bad("invalid_session_id", "session_id format is invalid."),
+            Refusal::OtherUsersSession => bad("user_id_mismatch", "The session belongs to another user."),
+            Refusal::ClaimsTooLarge => {
+                bad("custom_claims_too_large", "The session's custom claims are larger than 4 kB together.")
+            }
+            Refusal::ProfileTooLarge => {
+                bad("bad_request", "Name, metadata and roles are larger than 16 kB together.")
+            }
+            Refusal::Taken(Unique::Email) => {
+                bad("duplicate_email", "A user with the specified email already exists for this project.")
+            }
+            Refusal::Taken(Unique::Phone) => bad(
+                "duplicate_phone_number",
+                "A user with the specified phone number already exists for this project.",
+            ),
+            Refusal::Taken(Unique::Name) => bad(
+                "duplicate_user_external_id",
+                "A user with the specified external_id already exists for this project.",
+            ),
+            Refusal::Scope => Self::new(
+                StatusCode::FORBIDDEN,
+                "unauthorized_action",
+                "These credentials have not the scope for this; `totpd client add` makes others.",
+            ),
+            Refusal::UidChanged => bad(
+                "invalid_external_id",
+                "The external_id belongs to another user of the host than when it was set. Set it anew, or remove \
+                 it, with users.update or users.deleteExternalId.",
+            ),
+            Refusal::Busy => Self::unavailable(),
+            Refusal::Unavailable(why) => {
+                tracing::warn!("an application was refused: {why}");
+                Self::unavailable()
+            }
+        }
+    }
+}
+
+fn judged(reason: Reason, wrong: &'static str, message: &str) -> ApiError {
+    match reason {
+        Reason::Locked => ApiError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "user_lock_limit_reached",
+            "The user has been locked out due to too many failed authentication attempts. Please try again later.",
+        ),
+        Reason::Replayed => ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "totp_code_already_authenticated",
+            "This TOTP code has already been authenticated. Please attempt with the next generated code.",
+        ),
+        Reason::Expired => ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "expired_totp",
+            "The TOTP was not authenticated in time. Create a new one.",
+        ),
+        Reason::NotEnrolled => Refusal::NoTotp.into(),
+        // Nobody's mistake but this host's; recovery codes work.
+        Reason::Clock => {
+            tracing::error!("an application was refused: the clock of this host is wrong");
+            ApiError::unavailable()
+        }
+        _ => ApiError::new(StatusCode::UNAUTHORIZED, wrong, message),
+    }
+}

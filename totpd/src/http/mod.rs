@@ -1,0 +1,158 @@
+//! The HTTP API for applications: users, TOTPs and sessions in the shape of Stytch's Consumer API (docs/api.md).
+//!
+//! ```text
+//! listen ─▶ connection (TLS, limits) ─▶ context (credentials, scope, rate) ─▶ users | totps | sessions ─▶ engine::api
+//! ```
+//!
+//! It runs on a thread of its own: whatever comes over the network, no login waits for it.
+
+mod body;
+mod busy;
+mod connection;
+mod context;
+mod error;
+mod listen;
+mod rate;
+mod router;
+mod search;
+mod sessions;
+mod tls;
+mod totps;
+mod users;
+mod view;
+
+pub(crate) use listen::Handed;
+
+use crate::config::http::{Http, Listen};
+use crate::engine::api::Refusal;
+use crate::serve::{Phase, Shared};
+use axum::Router;
+use connection::Guests;
+use context::Server;
+use listen::Listener;
+use rate::Rates;
+use std::sync::Arc;
+use std::time::Duration;
+use tls::Certificate;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How often it is tried again to listen, and looked whether the certificate changed.
+const RETRY: Duration = Duration::from_secs(5);
+/// How often the keys of tokens are looked after.
+const TEND: Duration = Duration::from_mins(10);
+/// How long what is in flight may take after a stop.
+const LAST_WORDS: Duration = Duration::from_secs(8);
+
+/// Starts the thread. It ends after `stopped` says so.
+///
+/// # Errors
+/// When no thread can be had.
+pub(crate) fn start(
+    shared: Arc<Shared>,
+    http: Http,
+    handed: Option<Handed>,
+    stopped: watch::Receiver<bool>,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().max_blocking_threads(32).enable_all().build()?;
+    std::thread::Builder::new().name("http".into()).spawn(move || {
+        runtime.block_on(run(shared, http, handed, stopped));
+        runtime.shutdown_timeout(Duration::from_secs(1));
+    })
+}
+
+async fn run(shared: Arc<Shared>, http: Http, handed: Option<Handed>, mut stopped: watch::Receiver<bool>) {
+    let server = Server { shared, rates: Arc::new(Rates::default()) };
+    let app = router::router(server.clone());
+    let tender = tokio::spawn(tend(Arc::clone(&server.shared)));
+    let mut said = String::new();
+    let mut handed = handed;
+    let ready = loop {
+        match prepare(&http, &mut handed) {
+            Ok(ready) => break Some(ready),
+            Err(why) => {
+                // Logins go on. It is said once, and again when the reason is another one.
+                if why != said {
+                    tracing::error!("the HTTP API does not answer: {why}");
+                    server.shared.set_http(format!("does not answer: {why}"));
+                    said = why;
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            _ = stopped.wait_for(|stop| *stop) => break None,
+        }
+    };
+    if let Some((listener, certificate)) = ready {
+        tracing::info!("the HTTP API answers on {}", listener.name());
+        server.shared.set_http(format!("answers on {}", listener.name()));
+        serve(&http, listener, certificate, app, &mut stopped).await;
+    }
+    tender.abort();
+}
+
+/// A listener, and the certificate it needs, if any.
+fn prepare(http: &Http, handed: &mut Option<Handed>) -> Result<(Listener, Option<Arc<Certificate>>), String> {
+    let certificate = match &http.listen {
+        Listen::Tls(_, files) => Some(Arc::new(Certificate::load(files)?)),
+        Listen::Unix(_) | Listen::Plain(_) => None,
+    };
+    Ok((Listener::open(&http.listen, handed)?, certificate))
+}
+
+async fn serve(
+    http: &Http,
+    listener: Listener,
+    certificate: Option<Arc<Certificate>>,
+    app: Router,
+    stopped: &mut watch::Receiver<bool>,
+) {
+    let stop = stopped.clone();
+    let guests = Guests::new(http.connections);
+    let mut connections = JoinSet::new();
+    let mut look = tokio::time::interval(RETRY);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => {
+                    if let Some(place) = guests.enter(address) {
+                        let (app, certificate) = (app.clone(), certificate.clone());
+                        let stopped = stop.clone();
+                        connections.spawn(async move {
+                            connection::serve(stream, address, certificate, app, stopped).await;
+                            drop(place);
+                        });
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!("the HTTP API cannot accept: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            _ = connections.join_next(), if !connections.is_empty() => {}
+            _ = look.tick() => if let Some(certificate) = &certificate { certificate.refresh() },
+            _ = stopped.wait_for(|stop| *stop) => break,
+        }
+    }
+    drop(listener);
+    let finish = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(LAST_WORDS, finish).await;
+}
+
+/// Looks after the keys of tokens: makes the first, and new ones in time.
+async fn tend(shared: Arc<Shared>) {
+    let mut said = false;
+    loop {
+        let done = match shared.phase() {
+            Phase::Serving(engine) => engine.tend_keys().await,
+            Phase::Refusing(_) => Err(Refusal::Busy),
+        };
+        if let (Err(Refusal::Unavailable(why)), false) = (&done, said) {
+            tracing::error!("the HTTP API has no keys for its tokens: {why}");
+            said = true;
+        }
+        tokio::time::sleep(if done.is_ok() { TEND } else { RETRY }).await;
+    }
+}
