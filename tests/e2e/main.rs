@@ -1,6 +1,7 @@
 //! End-to-end tests against the real programs. Each makes a site of its own (see `../src/lib.rs`).
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod api;
 mod attack;
 mod automation;
 mod breakglass;

@@ -5,9 +5,11 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::missing_panics_doc,
+    clippy::panic,
     reason = "a test that cannot go on fails"
 )]
 
+pub mod api;
 pub mod directory;
 pub mod faults;
 pub mod network;
@@ -22,6 +24,7 @@ pub mod shell;
 pub mod ssh;
 pub mod trixie;
 
+pub use api::Api;
 pub use faults::Faults;
 pub use run::{Finished, Running};
 pub use setup::Site;

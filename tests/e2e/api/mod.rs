@@ -1,0 +1,3 @@
+//! The HTTP API: one truth with logins, and what it refuses.
+
+mod truth;

@@ -1,0 +1,196 @@
+//! A user is one and the same for the API and for logins: factor, lock, memory of used codes, history.
+
+use serde_json::json;
+use site::peer::{self, login};
+use site::phone::Phone;
+use site::{Api, api};
+use std::sync::Barrier;
+use totp_wire::login::Verdict;
+
+#[test]
+fn who_enrolls_by_the_api_logs_in_and_who_enrolls_here_is_known_to_the_api() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (user, phone) = app.enrolled(&site, "alice");
+    assert_eq!(site.status("alice")["state"], "active");
+    // A code that the API has used is used for logins, and the other way round.
+    let code = phone.code(&site);
+    assert_eq!(login(&site, "alice", &code), Ok(Verdict::Granted));
+    app.authenticate("alice", &code).expect(401, "totp_code_already_authenticated");
+    site.next_step();
+    let code = phone.code(&site);
+    app.authenticate(&user, &code).ok();
+    assert_eq!(login(&site, "alice", &code), Ok(Verdict::Denied));
+    assert_eq!(site.last_login()["reason"], "replayed");
+
+    let phone = site.enroll("bob");
+    let known = app.get("/v1/users/bob").ok().json;
+    assert_eq!(known["totps"][0]["verified"], true);
+    app.authenticate("bob", &phone.code(&site)).ok();
+    // What `totpd revoke` forgets is forgotten.
+    site.totpd(&["revoke", "bob"]).ok();
+    app.authenticate("bob", &phone.code(&site)).expect(404, "totps_not_found_for_user");
+    // One history.
+    let history = site.totpd(&["history", "alice", "--json"]).ok().stdout;
+    for word in ["user-create", "authenticate", "\"login\"", &user] {
+        assert!(history.contains(word), "{word}: {history}");
+    }
+}
+
+#[test]
+fn an_applications_failures_lock_that_application_and_nobody_else() {
+    let site = api::site("");
+    let (first, second) = (Api::new(&site, "admin"), Api::new(&site, "verify"));
+    let (user, phone) = first.enrolled(&site, "alice");
+    for _ in 0..10 {
+        let refused = second.authenticate(&user, &phone.wrong_code(&site));
+        refused.expect(401, "unable_to_authenticate_totp");
+    }
+    // Right codes are refused, too, and recovery codes; and a right code is not used up by it.
+    second.authenticate(&user, &phone.code(&site)).expect(429, "user_lock_limit_reached");
+    let recovery = json!({ "user_id": user, "recovery_code": phone.recovery_codes[0] });
+    second.post("/v1/totps/recover", &recovery).expect(429, "user_lock_limit_reached");
+    let seen = |api: &Api| api.get(&format!("/v1/users/{user}")).ok().json;
+    assert_eq!(seen(&second)["is_locked"], true);
+    for field in ["lock_created_at", "lock_expires_at"] {
+        assert!(seen(&second)[field].is_string() && seen(&first)[field].is_null(), "{field}");
+    }
+    assert_eq!(seen(&first)["is_locked"], false);
+    first.authenticate(&user, &phone.code(&site)).ok();
+    site.next_step();
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+    // A new secret of the same client is no new beginning.
+    let again = Api::new(&site, "verify");
+    site.next_step();
+    again.authenticate(&user, &phone.code(&site)).expect(429, "user_lock_limit_reached");
+    // It ends by itself, and by hand.
+    site.totpd(&["unlock", "alice"]).ok();
+    again.authenticate(&user, &phone.code(&site)).ok();
+}
+
+/// All at once: those who got in.
+fn together(site: &site::Site, app: &Api, user: &str, code: &str, http: usize, logins: usize) -> usize {
+    let waiting: Vec<_> = (0..logins).map(|_| peer::begin(site, peer::local("alice")).unwrap()).collect();
+    let barrier = Barrier::new(http + logins);
+    let barrier = &barrier;
+    std::thread::scope(|scope| {
+        let mut threads: Vec<std::thread::ScopedJoinHandle<'_, bool>> = Vec::new();
+        for _ in 0..http {
+            threads.push(scope.spawn(move || {
+                barrier.wait();
+                let reply = app.authenticate(user, code);
+                if reply.status != 200 {
+                    reply.expect(401, "totp_code_already_authenticated");
+                }
+                reply.status == 200
+            }));
+        }
+        for waiting in waiting {
+            threads.push(scope.spawn(move || {
+                barrier.wait();
+                waiting.answer(code) == Ok(Verdict::Granted)
+            }));
+        }
+        threads.into_iter().map(|thread| thread.join().unwrap()).filter(|granted| *granted).count()
+    })
+}
+
+#[test]
+fn of_8_and_64_uses_of_one_code_over_http_and_pam_exactly_one_wins() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (user, phone) = app.enrolled(&site, "alice");
+    for (rounds, http, logins) in [(10, 8, 0), (10, 4, 4), (5, 64, 0), (10, 32, 32)] {
+        for round in 0..rounds {
+            let code = phone.code(&site);
+            assert_eq!(
+                together(&site, &app, &user, &code, http, logins),
+                1,
+                "{http}+{logins}, round {round}"
+            );
+            site.next_step();
+        }
+    }
+}
+
+#[test]
+fn a_recovery_code_sent_many_times_at_once_lets_one_in() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (user, phone) = app.enrolled(&site, "alice");
+    for code in &phone.recovery_codes[..4] {
+        let recovered = std::thread::scope(|scope| {
+            let send = || {
+                let body = json!({ "user_id": user, "recovery_code": code, "session_duration_minutes": 5 });
+                app.post("/v1/totps/recover", &body).status == 200
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(send)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).filter(|won| *won).count()
+        });
+        assert_eq!(recovered, 1);
+    }
+    // Refused ones have left no session behind.
+    let sessions = app.get(&format!("/v1/sessions?user_id={user}")).ok().json;
+    assert_eq!(sessions["sessions"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn a_name_that_the_host_did_not_know_lets_nobody_log_in_until_it_is_set_anew() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    // Enrolled before there is such a user here; what an application calls its users is no login's business.
+    let (user, phone) = app.enrolled(&site, "carol");
+    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
+    site.write("etc/passwd", &format!("{passwd}carol:x:5077:5077::/:/bin/sh\n"));
+    assert_eq!(login(&site, "carol", &phone.code(&site)), Ok(Verdict::Denied));
+    assert_eq!(site.last_login()["reason"], "uid-changed");
+    app.authenticate(&user, &phone.code(&site)).ok();
+    site.next_step();
+    app.put(&format!("/v1/users/{user}"), &json!({ "external_id": "carol" })).ok();
+    assert_eq!(login(&site, "carol", &phone.code(&site)), Ok(Verdict::Granted));
+    // Without the external id she is nobody here again.
+    site.next_step();
+    app.delete(&format!("/v1/users/{user}/external_id")).ok();
+    assert_eq!(login(&site, "carol", &phone.code(&site)), Ok(Verdict::Denied));
+    assert_eq!(site.last_login()["reason"], "not-enrolled");
+}
+
+#[test]
+fn names_outside_the_alphabet_of_external_ids_are_escaped() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
+    site.write("etc/passwd", &format!("{passwd}dave@corp:x:5078:5078::/:/bin/sh\n"));
+    let (user, phone) = app.enrolled(&site, "dave||40corp");
+    assert_eq!(login(&site, "dave@corp", &phone.code(&site)), Ok(Verdict::Granted));
+    let seen = app.get("/v1/users/dave%7C%7C40corp").ok().json;
+    assert_eq!((&seen["external_id"], &seen["user_id"]), (&json!("dave||40corp"), &json!(user)));
+    // Another spelling of the name is nobody's.
+    app.get("/v1/users/dave%40corp").expect(400, "invalid_user_id");
+    app.get("/v1/users/d%7C%7C61ve").expect(400, "invalid_user_id");
+    // A user called like a route.
+    app.user("search");
+    assert_eq!(app.get("/v1/users/search").ok().json["external_id"], "search");
+    app.delete("/v1/users/search").ok();
+}
+
+#[test]
+fn an_enrollment_of_the_api_that_is_not_confirmed_in_time_is_gone() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let user = app.user("alice");
+    let made = app.post("/v1/totps", &json!({ "user_id": "alice", "expiration_minutes": 5 })).ok().json;
+    let mut document = made.clone();
+    document["uri"] = json!("");
+    let phone = Phone::from(&document);
+    site.advance(301);
+    app.authenticate(&user, &phone.code(&site)).expect(401, "expired_totp");
+    assert_eq!(app.get(&format!("/v1/users/{user}")).ok().json["totps"], json!([]));
+    app.authenticate(&user, &phone.code(&site)).expect(401, "expired_totp");
+    // A second one before the first was confirmed replaces it.
+    let (_, first) = app.totp(&user);
+    let (_, second) = app.totp(&user);
+    app.authenticate(&user, &first.code(&site)).expect(401, "unable_to_authenticate_totp");
+    app.authenticate(&user, &second.code(&site)).ok();
+    app.post("/v1/totps", &json!({ "user_id": user })).expect(400, "active_totp_exists");
+}
