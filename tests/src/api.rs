@@ -90,11 +90,14 @@ impl Api {
             secret: text("secret"),
             secret_id: text("secret_id"),
         };
-        wait_until("the API answers with its keys", || {
-            let path = format!("/v1/sessions/jwks/{}", api.project_id);
-            api.connect().is_some() && api.get(&path).status == 200
-        });
+        api.wait();
         api
+    }
+
+    /// Waits until the API answers.
+    pub fn wait(&self) {
+        let path = format!("/v1/sessions/jwks/{}", self.project_id);
+        wait_until("the API answers", || self.connect().is_some() && self.get(&path).status == 200);
     }
 
     /// A connection, if it can be had.

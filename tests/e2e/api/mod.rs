@@ -1,3 +1,4 @@
 //! The HTTP API: one truth with logins, and what it refuses.
 
+mod sessions;
 mod truth;

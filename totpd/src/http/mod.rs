@@ -65,7 +65,9 @@ pub(crate) fn start(
 async fn run(shared: Arc<Shared>, http: Http, handed: Option<Handed>, mut stopped: watch::Receiver<bool>) {
     let server = Server { shared, rates: Arc::new(Rates::default()) };
     let app = router::router(server.clone());
-    let tender = tokio::spawn(tend(Arc::clone(&server.shared)));
+    // Whoever is answered at all finds keys, unless they cannot be made.
+    let tended = tend_once(&server.shared).await;
+    let tender = tokio::spawn(tend(Arc::clone(&server.shared), tended));
     let mut said = String::new();
     let mut handed = handed;
     let ready = loop {
@@ -141,18 +143,22 @@ async fn serve(
     let _ = tokio::time::timeout(LAST_WORDS, finish).await;
 }
 
+async fn tend_once(shared: &Shared) -> Result<(), Refusal> {
+    match shared.phase() {
+        Phase::Serving(engine) => engine.tend_keys().await,
+        Phase::Refusing(_) => Err(Refusal::Busy),
+    }
+}
+
 /// Looks after the keys of tokens: makes the first, and new ones in time.
-async fn tend(shared: Arc<Shared>) {
+async fn tend(shared: Arc<Shared>, mut done: Result<(), Refusal>) {
     let mut said = false;
     loop {
-        let done = match shared.phase() {
-            Phase::Serving(engine) => engine.tend_keys().await,
-            Phase::Refusing(_) => Err(Refusal::Busy),
-        };
         if let (Err(Refusal::Unavailable(why)), false) = (&done, said) {
             tracing::error!("the HTTP API has no keys for its tokens: {why}");
             said = true;
         }
         tokio::time::sleep(if done.is_ok() { TEND } else { RETRY }).await;
+        done = tend_once(&shared).await;
     }
 }

@@ -1,0 +1,174 @@
+//! Sessions and the keys of their tokens: what is kept of them, who ends them, what nobody can write who has no key.
+
+use serde_json::{Value, json};
+use site::phone::Phone;
+use site::{Api, Site, api};
+use std::process::Command;
+
+const DAY: i64 = 86_400;
+
+/// A session of the user, of so many minutes.
+fn session(site: &Site, app: &Api, user: &str, phone: &Phone, minutes: i64) -> Value {
+    let code = phone.code(site);
+    let body = json!({ "user_id": user, "totp_code": code, "session_duration_minutes": minutes });
+    let made = app.post("/v1/totps/authenticate", &body).ok().json;
+    site.next_step();
+    made
+}
+
+fn check(app: &Api, field: &str, shown: &Value) -> api::Reply {
+    app.post("/v1/sessions/authenticate", &json!({ field: shown }))
+}
+
+/// Statements on the store of a daemon that is not there.
+fn edit(site: &Site, sql: &str) {
+    let script =
+        "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\ndb.executescript(sys.argv[2])\ndb.commit()";
+    let mut command = Command::new("python3");
+    command.args(["-c", script]).arg(site.path("state/totpd.db")).arg(sql);
+    assert!(command.status().unwrap().success());
+}
+
+fn restart(site: &Site, app: &Api, between: impl FnOnce()) {
+    site.end(nix::sys::signal::Signal::SIGTERM);
+    between();
+    site.start();
+    app.wait();
+}
+
+/// Whether any file of the site's store holds this text.
+fn is_kept(site: &Site, text: &str) -> bool {
+    let files = std::fs::read_dir(site.path("state")).unwrap();
+    let bytes: Vec<Vec<u8>> = files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+    bytes.iter().any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+}
+
+#[test]
+fn nothing_of_a_token_or_a_secret_is_kept() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (user, phone) = app.enrolled(&site, "alice");
+    let made = session(&site, &app, &user, &phone, 60);
+    let text = |field: &str| made[field].as_str().unwrap().to_owned();
+    assert!(is_kept(&site, made["session"]["session_id"].as_str().unwrap()), "the store can be searched");
+    let secret = &app.secret["secret-live-".len() + 16..];
+    for hidden in [&text("session_token"), &text("session_jwt"), &app.secret, secret, &phone.secret] {
+        assert!(!is_kept(&site, hidden) && !site.log().contains(hidden), "{hidden}");
+    }
+}
+
+#[test]
+fn a_session_outlives_a_restart_and_not_its_time() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (user, phone) = app.enrolled(&site, "alice");
+    let made = session(&site, &app, &user, &phone, 60);
+    restart(&site, &app, || {});
+    let checked = check(&app, "session_token", &made["session_token"]).ok().json;
+    assert_eq!(checked["session_token"], made["session_token"]);
+    assert_eq!(checked["session"]["expires_at"], made["session"]["expires_at"]);
+    // A token that is over for whoever checks it by himself is good as long as its session is.
+    site.advance(301);
+    let renewed = check(&app, "session_jwt", &made["session_jwt"]).ok().json;
+    assert_eq!(renewed["session_token"], made["session_token"]);
+    assert_ne!(renewed["session_jwt"], made["session_jwt"]);
+    site.advance(3600);
+    check(&app, "session_token", &made["session_token"]).expect(404, "session_not_found");
+    check(&app, "session_jwt", &renewed["session_jwt"]).expect(404, "session_not_found");
+    // Neither does a clock that is set back before the release revive it.
+    site.advance(-10 * 365 * DAY);
+    check(&app, "session_token", &made["session_token"]).expect(404, "session_not_found");
+}
+
+#[test]
+fn who_revokes_a_factor_or_forgets_a_user_ends_the_sessions() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (user, phone) = app.enrolled(&site, "alice");
+    let first = session(&site, &app, &user, &phone, 60);
+    // Taking a TOTP away leaves the sessions to the application.
+    let totp = first["totp_id"].as_str().unwrap();
+    app.delete(&format!("/v1/users/totps/{totp}")).ok();
+    check(&app, "session_token", &first["session_token"]).ok();
+    let (_, phone) = app.totp(&user);
+    let second = session(&site, &app, &user, &phone, 60);
+    site.totpd(&["revoke", "alice"]).ok();
+    for made in [&first, &second] {
+        check(&app, "session_token", &made["session_token"]).expect(404, "session_not_found");
+    }
+    let (_, phone) = app.totp(&user);
+    let third = session(&site, &app, &user, &phone, 60);
+    app.delete(&format!("/v1/users/{user}")).ok();
+    check(&app, "session_jwt", &third["session_jwt"]).expect(404, "session_not_found");
+    app.get("/v1/users/alice").expect(404, "user_not_found");
+}
+
+#[test]
+fn the_keys_of_tokens_change_after_half_a_year_and_are_known_for_a_month_more() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (user, phone) = app.enrolled(&site, "alice");
+    let made = session(&site, &app, &user, &phone, 527_040);
+    let jwks = || app.get(&format!("/v1/sessions/jwks/{}", app.project_id)).ok().json["keys"].clone();
+    let first = jwks()[0]["kid"].clone();
+    restart(&site, &app, || site.advance(180 * DAY));
+    let keys = jwks();
+    assert_eq!(keys.as_array().unwrap().len(), 2);
+    assert_eq!(keys[1]["kid"], first);
+    let renewed = check(&app, "session_jwt", &made["session_jwt"]).ok().json;
+    let header = renewed["session_jwt"].as_str().unwrap().split('.').next().unwrap().to_owned();
+    let header: Value =
+        serde_json::from_slice(&data_encoding::BASE64URL_NOPAD.decode(header.as_bytes()).unwrap()).unwrap();
+    assert_eq!(header["kid"], keys[0]["kid"]);
+    restart(&site, &app, || site.advance(31 * DAY));
+    assert_eq!(jwks().as_array().unwrap().len(), 1);
+    check(&app, "session_jwt", &made["session_jwt"]).expect(400, "unable_to_parse_session_jwt");
+    // The token of the session is derived with another key, which stays.
+    check(&app, "session_token", &made["session_token"]).ok();
+}
+
+#[test]
+fn sessions_and_clients_that_somebody_without_the_key_writes_are_none() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let weak = Api::new(&site, "verify");
+    let (user, phone) = app.enrolled(&site, "alice");
+    let made = session(&site, &app, &user, &phone, 5);
+    // A longer session, another user's, a client with a larger scope or a name with another lock.
+    restart(&site, &app, || {
+        edit(&site, "UPDATE session SET record = replace(record, 'user-', 'user_'), expires = 1 << 40")
+    });
+    check(&app, "session_token", &made["session_token"]).expect(404, "session_not_found");
+    for change in ["record = replace(record, 'verify', 'admin')", "name = 'somebody'"] {
+        restart(&site, &app, || {
+            edit(&site, &format!("UPDATE client SET {change} WHERE secret_id = '{}'", weak.secret_id));
+        });
+        weak.get(&format!("/v1/users/{user}")).expect(401, "unauthorized_credentials");
+    }
+    // And they can be taken away.
+    assert_eq!(site.totpd(&["client", "revoke", "somebody"]).code, 0);
+    app.get(&format!("/v1/users/{user}")).ok();
+}
+
+#[test]
+fn secrets_are_replaced_while_both_work_and_end_at_once() {
+    let site = api::site("");
+    let (old, new) = (Api::new(&site, "enroll"), Api::new(&site, "enroll"));
+    let user = old.user("alice");
+    new.get(&format!("/v1/users/{user}")).ok();
+    let listed = site.totpd(&["client", "list", "--json"]).ok().json();
+    assert_eq!(listed["clients"].as_array().unwrap().len(), 2);
+    assert!(listed["clients"].as_array().unwrap().iter().all(|c| c["used_at"].is_string()), "{listed}");
+    site.totpd(&["client", "revoke", "app-enroll", "--secret", &old.secret_id]).ok();
+    old.get(&format!("/v1/users/{user}")).expect(401, "unauthorized_credentials");
+    new.get(&format!("/v1/users/{user}")).ok();
+    site.totpd(&["client", "revoke", "app-enroll"]).ok();
+    new.get(&format!("/v1/users/{user}")).expect(401, "unauthorized_credentials");
+    assert_eq!(site.totpd(&["client", "revoke", "app-enroll"]).code, 1);
+    for bad in ["", "a b", "x/y", &"x".repeat(65)] {
+        assert_eq!(site.totpd(&["client", "add", bad, "--scope", "verify"]).code, 2, "{bad}");
+    }
+    assert_eq!(site.totpd(&["client", "add", "x", "--scope", "root"]).code, 2);
+    // None of them was ever in the log.
+    assert!(!site.log().contains(&old.secret) && !site.log().contains(&new.secret));
+}
