@@ -38,6 +38,6 @@ MODULE_DIR ?= /lib/$(shell gcc -print-multiarch)/security
 install:
 	install -D -m 0755 target/release/totpd $(DESTDIR)/usr/bin/totpd
 	install -D -m 0644 target/release/libpam_totp.so $(DESTDIR)$(MODULE_DIR)/pam_totp.so
-	install -D -m 0644 -t $(DESTDIR)/usr/lib/systemd/system config/systemd/totpd.service config/systemd/totpd.socket
+	install -D -m 0644 -t $(DESTDIR)/usr/lib/systemd/system config/systemd/totpd.service config/systemd/totpd.socket config/systemd/totpd-http.socket
 	install -D -m 0644 config/sysusers.d/totpd.conf $(DESTDIR)/usr/lib/sysusers.d/totpd.conf
 	install -D -m 0644 config/tmpfiles.d/totpd.conf $(DESTDIR)/usr/lib/tmpfiles.d/totpd.conf

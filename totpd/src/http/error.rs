@@ -11,6 +11,57 @@ use utoipa::ToSchema;
 /// Where the names are explained.
 const DOCUMENT: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/api.md");
 
+/// Every name there is; docs/api.md explains each.
+#[cfg_attr(not(debug_assertions), expect(dead_code, reason = "checked by tests"))]
+const NAMES: [&str; 46] = [
+    "active_totp_exists",
+    "bad_request",
+    "custom_claims_too_large",
+    "duplicate_email",
+    "duplicate_phone_number",
+    "duplicate_user_external_id",
+    "expired_totp",
+    "invalid_email",
+    "invalid_expiration",
+    "invalid_external_id",
+    "invalid_phone_number",
+    "invalid_recovery_code",
+    "invalid_session_duration_minutes",
+    "invalid_session_id",
+    "invalid_totp_code",
+    "invalid_totp_id",
+    "invalid_user_id",
+    "method_not_allowed",
+    "no_session_arguments",
+    "no_session_revoke_arguments",
+    "project_not_found",
+    "recovery_code_used_as_totp_code",
+    "recovery_codes_not_found",
+    "route_not_found",
+    "server_unavailable",
+    "session_not_found",
+    "too_many_requests",
+    "too_many_session_arguments",
+    "too_many_session_revoke_arguments",
+    "totp_code_already_authenticated",
+    "totp_code_used_as_recovery_code",
+    "totp_not_found",
+    "totps_not_found_for_user",
+    "unable_to_authenticate_recovery_code",
+    "unable_to_authenticate_totp",
+    "unable_to_parse_session_jwt",
+    "unauthorized_action",
+    "unauthorized_credentials",
+    "user_id_mismatch",
+    "user_lock_limit_reached",
+    "user_not_found",
+    "user_search_filter_name_not_recognized",
+    "user_search_invalid_cursor",
+    "user_search_invalid_filter_value",
+    "user_search_invalid_limit",
+    "user_search_invalid_operator",
+];
+
 /// Why an application is not given what it asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiError {
@@ -36,6 +87,7 @@ pub(crate) struct ErrorAnswer {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, name: &'static str, message: impl Into<String>) -> Self {
+        debug_assert!(NAMES.contains(&name), "{name} is not in NAMES");
         Self { status, name, message: message.into() }
     }
 
@@ -183,5 +235,20 @@ fn judged(reason: Reason, wrong: &'static str, message: &str) -> ApiError {
             ApiError::unavailable()
         }
         _ => ApiError::new(StatusCode::UNAUTHORIZED, wrong, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_explained_where_the_errors_say_and_every_explained_one_exists() {
+        let document = include_str!("../../../docs/api.md");
+        let explained: Vec<&str> = document
+            .lines()
+            .filter_map(|line| line.strip_prefix("| <a name=\"")?.split('"').next())
+            .collect();
+        assert_eq!(explained, NAMES);
     }
 }

@@ -1,0 +1,105 @@
+//! The programs in docs/api.md, run as they stand with the unmodified SDKs over TLS.
+
+use site::{Api, Site, api};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// Every block of the document in this language, one after the other.
+fn blocks(language: &str) -> String {
+    let document = std::fs::read_to_string(root().join("docs/api.md")).unwrap();
+    let start = format!("```{language}\n");
+    let blocks: Vec<&str> =
+        document.split(&start).skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() >= 5, "{language}: {} blocks", blocks.len());
+    blocks.join("\n")
+}
+
+/// Somebody with a phone, who takes the four steps; the functions are the document's.
+const NODE: &str = r#"
+const { execFileSync } = require("child_process");
+const assert = require("assert");
+const code = (secret, when) => execFileSync("oathtool", ["--totp", "-b", "-N", when, secret]).toString().trim();
+(async () => {
+  const user = await createUser("alice@example.com", "alice");
+  const { page, recovery_codes } = await createTotp(user);
+  const secret = page.match(/type (\w+)/)[1];
+  const first = code(secret, "now -30 seconds");
+  const done = await authenticate(user, first);
+  assert.strictEqual(await whoIs(done.jwt), user);
+  assert.deepStrictEqual(await authenticate(user, first), { refused: "totp_code_already_authenticated" });
+  assert.deepStrictEqual(await authenticate("alice", "000000"), { refused: "unable_to_authenticate_totp" });
+  assert.ok((await recover(user, recovery_codes[0])).token);
+  console.log("done", (await client.sessions.authenticate({ session_token: done.token })).user.external_id);
+})();
+"#;
+
+const PYTHON: &str = r#"
+import re, subprocess
+def code(secret, when):
+    return subprocess.check_output(["oathtool", "--totp", "-b", "-N", when, secret], text=True).strip()
+user = create_user("alice@example.com", "alice")
+page, recovery_codes = create_totp(user)
+secret = re.search(r"type (\w+)", page)[1]
+first = code(secret, "now -30 seconds")
+done = authenticate(user, first)
+assert who_is(done["jwt"]) == user
+assert authenticate(user, first) == {"refused": "totp_code_already_authenticated"}
+assert authenticate("alice", "000000") == {"refused": "unable_to_authenticate_totp"}
+assert recover(user, recovery_codes[0])["token"]
+print("done", client.sessions.authenticate(session_token=done["token"]).user.external_id)
+"#;
+
+fn run_there(site: &Site, app: &Api, port: u16, mut command: Command, program: &str) {
+    let ca = site.path("keys/ca.pem");
+    command
+        .arg(program)
+        .env("TOTPD_URL", format!("https://localhost:{port}"))
+        .env("TOTPD_PROJECT_ID", &app.project_id)
+        .env("TOTPD_SECRET", &app.secret)
+        .env("NODE_PATH", root().join("tests/sdk/node/node_modules"))
+        .env("NODE_EXTRA_CA_CERTS", &ca)
+        .env("REQUESTS_CA_BUNDLE", &ca)
+        .env("SSL_CERT_FILE", &ca);
+    let ended = site::run::run(command, "").ok();
+    assert_eq!(ended.stdout, "done alice\n");
+}
+
+/// A site under TLS, and a client of the scope that the document says is enough.
+fn served() -> (Site, Api, u16) {
+    let site = Site::without_daemon();
+    let port = api::free_port();
+    api::certificate(&site);
+    site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::tls(&site, port)));
+    site.totpd(&["init"]).ok();
+    site.start();
+    let added = site.totpd(&["client", "add", "shop", "--scope", "enroll", "--json"]).ok().json();
+    let text = |key: &str| added[key].as_str().unwrap().to_owned();
+    let app = Api {
+        place: api::Place::Tcp(port),
+        project_id: text("project_id"),
+        secret: text("secret"),
+        secret_id: text("secret_id"),
+    };
+    site::run::wait_until("the API answers", || app.connect().is_some());
+    (site, app, port)
+}
+
+#[test]
+fn the_node_programs_of_the_document_do_what_it_says() {
+    let (site, app, port) = served();
+    let mut command = Command::new("node");
+    command.arg("-e");
+    run_there(&site, &app, port, command, &format!("{}{NODE}", blocks("js")));
+}
+
+#[test]
+fn the_python_programs_of_the_document_do_what_it_says() {
+    let (site, app, port) = served();
+    let mut command = Command::new(root().join(".venv/bin/python"));
+    command.arg("-c");
+    run_there(&site, &app, port, command, &format!("{}{PYTHON}", blocks("python")));
+}
