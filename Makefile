@@ -28,6 +28,8 @@ bench:
 	cargo build --release -p totpd -p pam_totp
 	$(ROOT) bench/run.sh
 	$(ROOT) bench/lookalike/run.sh
+	cargo build --release -p bench_http
+	$(ROOT) bench/http/run.sh
 
 build:
 	@scripts/bootstrap.sh build
