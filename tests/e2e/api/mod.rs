@@ -1,5 +1,6 @@
 //! The HTTP API: one truth with logins, and what it refuses.
 
 mod documents;
+mod handed;
 mod sessions;
 mod truth;

@@ -1,0 +1,71 @@
+//! A port that systemd hands over: the service itself has no network.
+
+use nix::sys::signal::Signal;
+use site::api::{self, Api, Place};
+use site::peer::login;
+use site::run::wait_until;
+use site::{Site, setup};
+use totp_wire::login::Verdict;
+
+/// Starts the daemon, without a network of its own, with its sockets and this port handed over.
+fn start(site: &Site, port: u16) {
+    let script = r"
+import os, socket, sys
+def unix(path):
+    if os.path.exists(path): os.unlink(path)
+    s = socket.socket(socket.AF_UNIX); s.bind(path); os.chmod(path, 0o666); return s
+tcp = socket.socket(socket.AF_INET)
+tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+tcp.bind(('127.0.0.1', int(sys.argv[3])))
+sockets = [tcp, unix(sys.argv[1]), unix(sys.argv[2])]
+for i, s in enumerate(sockets):
+    s.listen(16)
+    os.dup2(s.fileno(), 20 + i)
+for i in range(3): os.dup2(20 + i, 3 + i)
+os.environ['LISTEN_FDS'] = '3'
+os.environ['LISTEN_PID'] = str(os.getpid())
+os.execvp('unshare', ['unshare', '--net'] + sys.argv[4:])
+";
+    let mut command = site.command("/usr/bin/python3");
+    command.args(["-c", script]).arg(site.path("run/login.sock")).arg(site.path("run/admin.sock"));
+    command.arg(port.to_string()).arg(setup::target().join("debug/totpd"));
+    command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).arg("serve");
+    command.env("LD_PRELOAD", setup::native("faults.so")).env("TOTPD_FAULTS", &site.faults.path);
+    site.start_as(command);
+}
+
+fn listening(site: &Site, listen: &str) {
+    let http = format!("[http]\nlisten = \"{listen}\"\n");
+    site.write("etc/totpd/totpd.toml", &format!("{}{http}", site.config()));
+}
+
+#[test]
+fn a_port_that_is_handed_over_is_served_by_a_daemon_without_a_network() {
+    let site = Site::without_daemon();
+    let port = api::free_port();
+    listening(&site, &format!("127.0.0.1:{port}"));
+    site.totpd(&["init"]).ok();
+    start(&site, port);
+    let app = Api::at(&site, Place::Tcp(port), "admin");
+    let (_, phone) = app.enrolled(&site, "alice");
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+    assert!(
+        site.totpd(&["status"]).ok().stdout.contains(&format!("the HTTP API answers on 127.0.0.1:{port}"))
+    );
+    assert_eq!(site.end(Signal::SIGTERM), Some(0));
+}
+
+#[test]
+fn another_port_than_the_configuration_names_is_not_served_and_logins_go_on() {
+    let site = Site::without_daemon();
+    let port = api::free_port();
+    // What is handed over might be reached from the network, where the configuration says loopback.
+    listening(&site, "127.0.0.1:1");
+    site.totpd(&["init"]).ok();
+    start(&site, port);
+    wait_until("status says so", || {
+        site.totpd(&["status"]).ok().stdout.contains("the socket that was handed over is not the one")
+    });
+    let phone = site.enroll("alice");
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+}
