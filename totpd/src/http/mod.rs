@@ -95,6 +95,12 @@ async fn run(shared: Arc<Shared>, http: Http, handed: Option<Handed>, mut stoppe
     tender.abort();
 }
 
+/// What is wrong with the certificate that the API is to answer with, as far as whoever asks may read it.
+pub(crate) fn unusable_certificate(http: Option<&Http>) -> Option<String> {
+    let Listen::Tls(_, files) = &http?.listen else { return None };
+    Certificate::load(files).err().map(|why| format!("http: the API will not answer: {why}"))
+}
+
 /// A listener, and the certificate it needs, if any.
 fn prepare(http: &Http, handed: &mut Option<Handed>) -> Result<(Listener, Option<Arc<Certificate>>), String> {
     let certificate = match &http.listen {

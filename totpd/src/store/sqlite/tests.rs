@@ -1,7 +1,7 @@
 use super::*;
 use crate::entropy::Kernel;
 use crate::key::StoreKey;
-use crate::store::{EventRow, Unique, Write};
+use crate::store::{Also, EventRow, SessionRow, Unique, UserFilter, Write};
 use std::time::{Duration, Instant};
 use totp_core::Account;
 
@@ -147,4 +147,88 @@ fn a_newer_schema_another_key_and_another_program_are_refused() {
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     let foreign = Sqlite::open(fixture.folder.path(), &fixture.sealer, 1_000);
     assert!(matches!(foreign, Err(OpenError::Damaged(..))), "{foreign:?}");
+}
+
+fn session(account: &str, id: &str) -> SessionRow {
+    let expires = Time::from_unix(100);
+    let (id, account) = (id.to_owned(), account.to_owned());
+    SessionRow { token: format!("hash of {id}"), id, account, expires, record: "{}".into() }
+}
+
+#[tokio::test]
+async fn what_belongs_together_is_written_whole_or_not_at_all() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let alice = fixture.account("alice");
+    store.commit(change(Write::Insert(alice.clone())), ticket()).await.unwrap();
+    let with = |also, version| Change { also, ..change(Write::Update(alice.clone(), version)) };
+    // The second of two fails: the record, the first and the event are not written either.
+    let first = Also::Begin(Box::new(session(&alice.id, "s1")));
+    let bad = [
+        Also::Replace(Box::new(session(&alice.id, "s9")), 1),
+        Also::End("s9".into()),
+        Also::Begin(Box::new(session("user-nobody", "s2"))),
+    ];
+    for second in bad {
+        let done = store.commit(with(vec![first.clone(), second], 1), ticket()).await;
+        assert_eq!(done.err(), Some(CommitError::Conflict));
+    }
+    assert_eq!(store.load(Key::Id(alice.id.clone())).await.unwrap().unwrap().version, 1);
+    assert!(store.session(SessionKey::Id("s1".into())).await.unwrap().is_none());
+    assert_eq!(events(&fixture), 1);
+    // And other changes in the same transaction are untouched by it.
+    store.commit(with(vec![first], 1), ticket()).await.unwrap();
+    let found = store.session(SessionKey::Token("hash of s1".into())).await.unwrap().unwrap();
+    assert_eq!((found.row.account.as_str(), found.version), (alice.id.as_str(), 1));
+    assert!(!store.any_session_over(Time::from_unix(99)).await.unwrap());
+    assert!(store.any_session_over(Time::from_unix(100)).await.unwrap());
+    // Who forgets the user forgets the sessions.
+    store.commit(change(Write::Delete(alice.id.clone(), 2)), ticket()).await.unwrap();
+    assert!(store.sessions_of(alice.id.clone()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn users_are_found_by_what_applications_know_and_paged_in_order() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let mut ids = Vec::new();
+    for number in 0..5_u64 {
+        let name = UserName::parse(&format!("u{number}")).ok().filter(|_| number % 2 == 0);
+        let mut account = Account::new(name, None, Time::from_unix(10 + number), &mut Kernel).unwrap();
+        let address = format!("U{number}@Example.com");
+        account.profile.email = Some(totp_core::profile::Contact { id: "email-x".into(), address });
+        account.profile.pending = number == 4;
+        ids.push(account.id.clone());
+        let account = Box::new(fixture.sealer.seal(account).unwrap());
+        store.commit(change(Write::Insert(account)), ticket()).await.unwrap();
+    }
+    let found = async |any: bool, filters: Vec<UserFilter>| -> Vec<usize> {
+        let query = UserQuery { any, filters, limit: 10, ..UserQuery::default() };
+        let page = store.search(query.clone()).await.unwrap();
+        assert_eq!(store.count(query).await.unwrap(), u64::try_from(page.len()).ok());
+        page.iter().map(|s| ids.iter().position(|id| *id == s.account.id).unwrap()).collect()
+    };
+    let text = |text: &str| vec![text.to_owned()];
+    assert_eq!(found(false, vec![]).await, [0, 1, 2, 3, 4]);
+    assert_eq!(found(false, vec![UserFilter::Email(text("u1@EXAMPLE.com"))]).await, [1]);
+    assert_eq!(found(false, vec![UserFilter::EmailLike("3@ex".into())]).await, [3]);
+    assert_eq!(found(false, vec![UserFilter::EmailLike("%".into())]).await, [0_usize; 0]);
+    assert_eq!(found(false, vec![UserFilter::Name(vec!["u2".into(), "u3".into()])]).await, [2]);
+    assert_eq!(found(false, vec![UserFilter::Pending(true)]).await, [4]);
+    let range = [UserFilter::After(Time::from_unix(10)), UserFilter::Before(Time::from_unix(13))];
+    assert_eq!(found(false, range.to_vec()).await, [1, 2]);
+    let either = vec![UserFilter::Pending(true), UserFilter::Id(vec![ids[0].clone()])];
+    assert_eq!(found(true, either.clone()).await, [0, 4]);
+    assert_eq!(found(false, either).await, [0_usize; 0]);
+    assert_eq!(found(false, vec![UserFilter::TotpVerified(true)]).await, [0_usize; 0]);
+    let after = Some((Time::from_unix(12), ids[2].clone()));
+    let rest = store.search(UserQuery { after, limit: 1, ..UserQuery::default() }).await.unwrap();
+    assert_eq!(rest.iter().map(|s| &s.account.id).collect::<Vec<_>>(), [&ids[3]]);
+    // An address is one user's, in whatever case.
+    let mut other = Account::new(None, None, Time::default(), &mut Kernel).unwrap();
+    let address = "u0@example.COM".to_owned();
+    other.profile.email = Some(totp_core::profile::Contact { id: "email-y".into(), address });
+    let other = Box::new(fixture.sealer.seal(other).unwrap());
+    let taken = store.commit(change(Write::Insert(other)), ticket()).await;
+    assert_eq!(taken.err(), Some(CommitError::Taken(Unique::Email)));
 }
