@@ -102,3 +102,25 @@ fn the_node_sdk_goes_through_every_method_over_tls_and_in_the_clear() {
         node
     });
 }
+
+/// The Python SDK's blocking client, or the one that is awaited.
+fn python(client: &str) {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
+    assert!(python.exists(), "scripts/bootstrap.sh test makes it");
+    walk(|part| {
+        let mut command = Command::new(&python);
+        // -B: no compiled files beside the sources.
+        command.arg("-B").arg(folder("python").join(format!("{part}.py"))).arg(client);
+        command
+    });
+}
+
+#[test]
+fn the_python_sdk_that_blocks_goes_through_every_method_over_tls_and_in_the_clear() {
+    python("sync");
+}
+
+#[test]
+fn the_python_sdk_that_awaits_goes_through_every_method_over_tls_and_in_the_clear() {
+    python("async");
+}
