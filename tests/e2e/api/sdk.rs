@@ -23,7 +23,9 @@ impl Place {
             api::certificate(&site);
         }
         let mut place = Self { site, port, tls, project_id: String::new(), secret: String::new() };
-        place.site.write("etc/totpd/totpd.toml", &format!("{}{}", place.site.config(), place.rules("sealed")));
+        place
+            .site
+            .write("etc/totpd/totpd.toml", &format!("{}{}", place.site.config(), place.rules("sealed")));
         place.site.totpd(&["init"]).ok();
         place.site.start();
         let added = place.site.totpd(&["client", "add", "app", "--scope", "admin", "--json"]).ok().json();
@@ -123,4 +125,13 @@ fn the_python_sdk_that_blocks_goes_through_every_method_over_tls_and_in_the_clea
 #[test]
 fn the_python_sdk_that_awaits_goes_through_every_method_over_tls_and_in_the_clear() {
     python("async");
+}
+
+#[test]
+fn the_rust_sdk_goes_through_every_method_over_tls_and_in_the_clear() {
+    walk(|part| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_totpd_sdk"));
+        program.arg(part);
+        program
+    });
 }
