@@ -8,6 +8,8 @@ import stytch from "stytch";
 const { SDK_URL, SDK_PROJECT_ID, SDK_SECRET, SDK_CLOCK, SDK_FOLDER } = process.env;
 
 export const projectId = SDK_PROJECT_ID;
+/** Nobody's id. */
+export const nobody = "user-" + "a".repeat(26);
 
 /** A client of the SDK; nothing but the base URL tells it that this is not Stytch. */
 export function client(secret = SDK_SECRET) {
