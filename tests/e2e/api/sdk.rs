@@ -31,8 +31,10 @@ impl Place {
         let added = place.site.totpd(&["client", "add", "app", "--scope", "admin", "--json"]).ok().json();
         let text = |key: &str| added[key].as_str().unwrap().to_owned();
         (place.project_id, place.secret) = (text("project_id"), text("secret"));
-        let said = format!("the HTTP API answers on 127.0.0.1:{port}");
-        wait_until(&said, || place.site.log().contains(&said));
+        // The keys of a new store take half a second, and sessions cannot do without.
+        for said in [&format!("the HTTP API answers on 127.0.0.1:{port}"), "\"event\":\"signing-key\""] {
+            wait_until(said, || place.site.log().contains(said));
+        }
         place
     }
 
