@@ -1,4 +1,5 @@
 //! The HTTP API: one truth with logins, and what it refuses.
 
+mod keys;
 mod sdk;
 mod truth;
