@@ -10,9 +10,12 @@ case "${1:-test}" in
     build) ;;
     run) packages="$packages libpam-modules pamtester libpam-wrapper oathtool" ;;
     test) packages="$packages libpam-modules openssh-server openssh-client sudo util-linux procps python3 \
-python3-venv python3-paramiko oathtool zbar-tools librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper \
+python3-venv python3-paramiko oathtool zbar-tools openssl librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper \
 binutils systemd iproute2 fail2ban python3-systemd systemd-journal-remote login dbus-daemon polkitd dbus-bin cron xvfb xdotool \
-i3lock mmdebstrap debian-archive-keyring" ;;
+i3lock mmdebstrap debian-archive-keyring"
+        # Some packages of Node bring npm along, and conflict with the one of that name.
+        command -v node >/dev/null || packages="$packages nodejs"
+        command -v npm >/dev/null || packages="$packages npm" ;;
     bench) packages="$packages libpam-modules util-linux procps python3 oathtool libpam-google-authenticator libpam-oath" ;;
     *) echo "bootstrap.sh: build, run, test or bench" >&2; exit 2 ;;
 esac
@@ -45,6 +48,16 @@ as_root scripts/trixie-tree.sh
 if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import varlink' 2>/dev/null; then
     python3 -m venv .venv
     .venv/bin/pip install --quiet --disable-pip-version-check varlink==31.0.0
+fi
+
+# Stytch's own SDKs, for the tests of the HTTP API (tests/sdk); the Rust one comes with cargo. Anew when a pin changes.
+if ! cmp -s tests/sdk/python/requirements.txt .venv/requirements.txt; then
+    .venv/bin/pip install --quiet --disable-pip-version-check -r tests/sdk/python/requirements.txt
+    cp tests/sdk/python/requirements.txt .venv/requirements.txt
+fi
+if ! cmp -s tests/sdk/node/package-lock.json tests/sdk/node/node_modules/totpd-lock.json; then
+    npm ci --prefix tests/sdk/node --no-audit --no-fund --loglevel=error
+    cp tests/sdk/node/package-lock.json tests/sdk/node/node_modules/totpd-lock.json
 fi
 
 command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest

@@ -2,5 +2,7 @@
 
 mod documents;
 mod handed;
+mod keys;
+mod sdk;
 mod sessions;
 mod truth;

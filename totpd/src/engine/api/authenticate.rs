@@ -57,7 +57,11 @@ impl Engine {
         let found = self.user(user).await?.account;
         let _turn = self.turns.of(found.label()).await;
         // Keys are there before a code is used up for a session that nobody could sign.
-        let keys = self.keyring().await?;
+        // Without a session none are needed: that a store's first keys are not made yet keeps nobody out.
+        let keys = match wanted {
+            Wanted { length: None, session: None, .. } => None,
+            _ => Some(self.keyring().await?),
+        };
         let recovery = matches!(typed, Typed::Recovery(_));
         let refused = if recovery { Refusal::RecoveryCode } else { Refusal::Code };
         let attempt = Attempt {
@@ -86,13 +90,14 @@ impl Engine {
                     event.confirmed = proof.confirmed();
                     event.session_id = session.as_ref().map(|(session, _)| session.id().to_owned());
                     event = event.with_how(proof.how());
+                    let session = session.zip(keys.clone());
                     let also = match &session {
                         None => Vec::new(),
-                        Some((session, None)) => {
-                            vec![Also::Begin(row(session, &keys, &self.sealer).map_err(no_seal)?)]
+                        Some(((session, None), keys)) => {
+                            vec![Also::Begin(row(session, keys, &self.sealer).map_err(no_seal)?)]
                         }
-                        Some((session, Some(version))) => {
-                            vec![Also::Replace(row(session, &keys, &self.sealer).map_err(no_seal)?, *version)]
+                        Some(((session, Some(version)), keys)) => {
+                            vec![Also::Replace(row(session, keys, &self.sealer).map_err(no_seal)?, *version)]
                         }
                     };
                     (Ok((proof, session)), also)
@@ -115,7 +120,8 @@ impl Engine {
                 Err(error) => return Err(Failure::from(error).into()),
             }
             let (proof, session) = outcome.map_err(refused)?;
-            let session = session.map(|(session, _)| self.spoken_for(session, &keys, now)).transpose()?;
+            let session =
+                session.map(|((session, _), keys)| self.spoken_for(session, &keys, now)).transpose()?;
             let user = Stored { account: sealed, version: version + 1, damaged: false };
             let totp_id = proof.totp_id().to_owned();
             return Ok(Authenticated { totp_id, user, session, event: Box::new(event) });

@@ -193,7 +193,8 @@ impl Engine {
     pub async fn tend_keys(&self) -> Result<(), Refusal> {
         let now = clock::now();
         if now < self.rules.not_before {
-            return Ok(()); // Keys of a wrong clock would be old at once, or never.
+            // Keys of a wrong clock would be old at once, or never. Without any it is tried again soon.
+            return self.keyring().await.map(drop);
         }
         let held = self.read_keys().await?;
         let rows = self.store.signing_keys().await.map_err(Failure::from)?;

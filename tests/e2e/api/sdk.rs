@@ -1,0 +1,139 @@
+//! Stytch's own SDKs, unmodified, go through every method: only the base URL tells them that this is not Stytch. The
+//! programs are in `tests/sdk`; each runs a second time when five minutes have passed for the daemon.
+
+use site::run::{run, wait_until};
+use site::{Finished, Site, api};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A site for one walk, and how its application reaches it.
+struct Place {
+    site: Site,
+    port: u16,
+    tls: bool,
+    project_id: String,
+    secret: String,
+}
+
+impl Place {
+    fn new(tls: bool) -> Self {
+        let site = Site::without_daemon();
+        let port = api::free_port();
+        if tls {
+            api::certificate(&site);
+        }
+        let mut place = Self { site, port, tls, project_id: String::new(), secret: String::new() };
+        place
+            .site
+            .write("etc/totpd/totpd.toml", &format!("{}{}", place.site.config(), place.rules("sealed")));
+        place.site.totpd(&["init"]).ok();
+        place.site.start();
+        let added = place.site.totpd(&["client", "add", "app", "--scope", "admin", "--json"]).ok().json();
+        let text = |key: &str| added[key].as_str().unwrap().to_owned();
+        (place.project_id, place.secret) = (text("project_id"), text("secret"));
+        // The keys of a new store take half a second, and sessions cannot do without.
+        for said in [&format!("the HTTP API answers on 127.0.0.1:{port}"), "\"event\":\"signing-key\""] {
+            wait_until(said, || place.site.log().contains(said));
+        }
+        place
+    }
+
+    /// The end of the configuration.
+    fn rules(&self, recovery_codes: &str) -> String {
+        let http = if self.tls {
+            api::tls(&self.site, self.port)
+        } else {
+            format!("[http]\nlisten = \"127.0.0.1:{}\"\n", self.port)
+        };
+        format!("[totp]\nrecovery_codes = \"{recovery_codes}\"\n{http}")
+    }
+
+    /// Sets the clock back to two seconds into a time step: what a program takes fits into the rest.
+    fn fresh_step(&self) {
+        self.site.advance(-(self.site.now() - 2).rem_euclid(30));
+    }
+
+    /// Runs a program that is told where the API is, and whose certificate to trust, by its environment.
+    fn run(&self, mut program: Command) -> Finished {
+        let scheme = if self.tls { "https://localhost" } else { "http://127.0.0.1" };
+        program
+            .env("SDK_URL", format!("{scheme}:{}", self.port))
+            .env("SDK_PROJECT_ID", &self.project_id)
+            .env("SDK_SECRET", &self.secret)
+            .env("SDK_CLOCK", self.site.faults.offset().to_string())
+            .env("SDK_FOLDER", &self.site.root);
+        // Node; Python's requests; OpenSSL's own, which aiohttp, urllib and rustls go by.
+        for name in ["NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"] {
+            program.env_remove(name);
+            if self.tls {
+                program.env(name, self.site.path("keys/ca.pem"));
+            }
+        }
+        for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+            program.env_remove(name);
+        }
+        let done = run(program, "");
+        assert_eq!(done.code, 0, "over TLS: {}\n{}\n{}", self.tls, done.stdout, done.stderr);
+        done
+    }
+}
+
+/// Both programs, over TLS and in the clear.
+fn walk(program: impl Fn(&str) -> Command) {
+    for tls in [true, false] {
+        let place = Place::new(tls);
+        place.fresh_step();
+        let done = place.run(program("walk"));
+        assert!(done.stdout.contains("every method went through"), "{done:?}");
+        place.site.configure(&place.rules("hashed"));
+        place.site.advance(301);
+        let done = place.run(program("later"));
+        assert!(done.stdout.contains("and later, too"), "{done:?}");
+    }
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk").join(name)
+}
+
+#[test]
+fn the_node_sdk_goes_through_every_method_over_tls_and_in_the_clear() {
+    let folder = folder("node");
+    assert!(folder.join("node_modules/stytch").exists(), "scripts/bootstrap.sh test installs it");
+    walk(|part| {
+        let mut node = Command::new("node");
+        node.arg(folder.join(format!("{part}.mjs")));
+        node
+    });
+}
+
+/// The Python SDK's blocking client, or the one that is awaited.
+fn python(client: &str) {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
+    assert!(python.exists(), "scripts/bootstrap.sh test makes it");
+    walk(|part| {
+        let mut command = Command::new(&python);
+        // -B: no compiled files beside the sources.
+        command.arg("-B").arg(folder("python").join(format!("{part}.py"))).arg(client);
+        command
+    });
+}
+
+#[test]
+fn the_python_sdk_that_blocks_goes_through_every_method_over_tls_and_in_the_clear() {
+    python("sync");
+}
+
+#[test]
+fn the_python_sdk_that_awaits_goes_through_every_method_over_tls_and_in_the_clear() {
+    python("async");
+}
+
+#[test]
+fn the_rust_sdk_goes_through_every_method_over_tls_and_in_the_clear() {
+    walk(|part| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_totpd_sdk"));
+        program.arg(part);
+        program
+    });
+}
