@@ -1,3 +1,8 @@
 //! The HTTP API: one truth with logins, and what it refuses.
 
+mod bad;
+mod credentials;
+mod paths;
 mod truth;
+mod values;
+mod world;
