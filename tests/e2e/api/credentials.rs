@@ -3,6 +3,7 @@
 use super::world::World;
 use data_encoding::BASE64;
 use serde_json::{Value, json};
+use site::api::Reply;
 use site::{Api, Site, api};
 
 /// Every route that takes credentials, with arguments that would be good.
@@ -28,7 +29,7 @@ fn routes(world: &World, code: &str, recovery: &str) -> Vec<(&'static str, Strin
 }
 
 /// A request with this line in its head.
-fn ask(api: &Api, method: &str, path: &str, line: &str, body: &Value) -> site::api::Reply {
+fn ask(api: &Api, method: &str, path: &str, line: &str, body: &Value) -> Reply {
     let body = body.to_string();
     let length = body.len();
     let head =
@@ -163,7 +164,7 @@ fn what_a_scope_does_not_include_is_not_done() {
     world.verify.authenticate("alice", &world.alice.phone.code(&world.site)).ok();
 }
 
-fn audited(site: &Site, reply: &site::api::Reply) -> Value {
+fn audited(site: &Site, reply: &Reply) -> Value {
     let id = reply.json["request_id"].as_str().unwrap();
     let events: Vec<Value> = site.events().into_iter().filter(|event| event["id"] == id).collect();
     assert_eq!(events.len(), 1, "{id}: {events:?}");
