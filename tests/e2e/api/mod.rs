@@ -1,8 +1,18 @@
 //! The HTTP API: one truth with logins, and what it refuses.
 
+mod bad;
+mod certificate;
+mod credentials;
 mod documents;
+mod down;
 mod handed;
 mod keys;
+mod paths;
 mod sdk;
 mod sessions;
+mod size;
+mod slow;
+mod tokens;
 mod truth;
+mod values;
+mod world;

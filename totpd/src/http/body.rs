@@ -5,8 +5,10 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::marker::PhantomData;
 use std::time::Duration;
 use utoipa::ToSchema;
 
@@ -80,6 +82,30 @@ pub(crate) fn required<T>(field: Option<T>, name: &str) -> Result<T, ApiError> {
     field.ok_or_else(|| ApiError::bad_request(format!("{name} is missing.")))
 }
 
+/// An object inside of another one. For serde a list of its fields' values, in their order, would be one as well.
+#[derive(Debug, Default)]
+pub(crate) struct Nested<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Nested<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Nested<T>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Nested<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Nested)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
 /// A good answer.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Answer<T> {
@@ -108,7 +134,6 @@ impl<T: Serialize> IntoResponse for Answer<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Deserialize;
 
     #[derive(Debug, PartialEq, Eq, Deserialize)]
     struct Fields {
@@ -122,6 +147,20 @@ mod tests {
         assert_eq!(read(r#"{"a": null, "x": {"y": [1]}, "b": 5}"#), Fields { a: None, b: Some(5) });
         assert_eq!(read(""), Fields { a: None, b: None });
         assert_eq!(read(" \n{}\n "), Fields { a: None, b: None });
+    }
+
+    #[test]
+    fn a_list_of_its_fields_is_no_object() {
+        #[derive(Debug, Deserialize)]
+        struct Outer {
+            c: Option<Nested<Fields>>,
+        }
+        let read = |text: &str| fields::<Outer>(text.as_bytes()).map(|outer| outer.c.map(|c| c.0));
+        assert_eq!(read(r#"{"c": {"b": 5}}"#).unwrap(), Some(Fields { a: None, b: Some(5) }));
+        assert_eq!(read(r#"{"c": null}"#).unwrap(), None);
+        for bad in [r#"{"c": [null, 5]}"#, r#"{"c": []}"#, r#"{"c": "a"}"#, r#"{"c": {"b": "a"}}"#] {
+            assert_eq!(read(bad).unwrap_err().status(), StatusCode::BAD_REQUEST);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `/v1/users/search`: filters and a cursor.
 
-use super::body::{Answer, Body};
+use super::body::{Answer, Body, Nested};
 use super::context::Context;
 use super::error::ApiError;
 use super::view::User;
@@ -25,14 +25,16 @@ pub(crate) struct SearchUsers {
     cursor: Option<String>,
     /// 1 to 1000, else 100.
     limit: Option<i64>,
-    query: Option<Query>,
+    #[schema(value_type = Option<Query>)]
+    query: Option<Nested<Query>>,
 }
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 struct Query {
     /// `AND` or `OR`.
     operator: Option<String>,
-    operands: Option<Vec<Operand>>,
+    #[schema(value_type = Option<Vec<Operand>>)]
+    operands: Option<Vec<Nested<Operand>>>,
 }
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -72,7 +74,7 @@ pub(crate) async fn search(
             ApiError::invalid("user_search_invalid_limit", format!("limit is 1 to {LARGEST_PAGE}."))
         })?;
     let after = fields.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(read_cursor).transpose()?;
-    let query = fields.query.unwrap_or_default();
+    let Nested(query) = fields.query.unwrap_or_default();
     let any = match query.operator.as_deref() {
         None | Some("AND" | "") => false,
         Some("OR") => true,
@@ -84,7 +86,8 @@ pub(crate) async fn search(
     if operands.len() > MOST {
         return Err(ApiError::bad_request(format!("operands are {MOST} at most.")));
     }
-    let filters: Vec<Vec<UserFilter>> = operands.into_iter().map(filters).collect::<Result<_, _>>()?;
+    let filters = operands.into_iter().map(|Nested(operand)| filters(operand));
+    let filters: Vec<Vec<UserFilter>> = filters.collect::<Result<_, _>>()?;
     if any && filters.iter().any(|filters| filters.len() > 1) {
         let message = "created_at_between does not go with OR; use created_at_greater_than and _less_than.";
         return Err(ApiError::invalid("user_search_invalid_operator", message));

@@ -1,6 +1,6 @@
 //! `/v1/users`: users, and the enrollments that are taken away through them.
 
-use super::body::{Answer, Body, required};
+use super::body::{Answer, Body, Nested, required};
 use super::context::Context;
 use super::error::ApiError;
 use super::search;
@@ -55,7 +55,8 @@ struct CreateUser {
     /// The login name; `@` and whatever else is no letter, digit, `.`, `_`, `-` or `|` as `||` and two hexadecimal
     /// digits: `alice||40corp`.
     external_id: Option<String>,
-    name: Option<NameFields>,
+    #[schema(value_type = Option<NameFields>)]
+    name: Option<Nested<NameFields>>,
     create_user_as_pending: Option<bool>,
     #[schema(value_type = Option<Object>)]
     trusted_metadata: Option<Map<String, Value>>,
@@ -67,7 +68,8 @@ struct CreateUser {
 /// What is changed of a user.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 struct UpdateUser {
-    name: Option<NameFields>,
+    #[schema(value_type = Option<NameFields>)]
+    name: Option<Nested<NameFields>>,
     /// Merged key by key; null takes a key away.
     #[schema(value_type = Option<Object>)]
     trusted_metadata: Option<Map<String, Value>>,
@@ -134,13 +136,13 @@ fn login_name(external_id: &str) -> Result<UserName, ApiError> {
 }
 
 fn change(
-    name: Option<NameFields>,
+    name: Option<Nested<NameFields>>,
     trusted: Option<Map<String, Value>>,
     untrusted: Option<Map<String, Value>>,
     roles: Option<Vec<String>>,
 ) -> UserChange {
     UserChange {
-        full_name: name.map(Into::into),
+        full_name: name.map(|Nested(name)| name.into()),
         trusted_metadata: trusted.unwrap_or_default(),
         untrusted_metadata: untrusted.unwrap_or_default(),
         roles,

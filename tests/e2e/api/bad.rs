@@ -1,0 +1,247 @@
+//! Bad input, route by route: each has its error, changes nothing, and uses up no code that came with it.
+
+use super::world::World;
+use serde_json::{Value, json};
+use site::Api;
+
+/// What a field holds, so that everything else can be sent in its place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Number,
+    Flag,
+    Object,
+    List,
+}
+
+use Kind::{Flag, List, Number, Object, Text};
+
+/// A route that reads a body: method, path, a good body, and the kinds of its fields.
+type Route = (&'static str, String, Value, &'static [(&'static str, Kind)]);
+
+const SESSION_FIELDS: [(&str, Kind); 4] = [
+    ("session_duration_minutes", Number),
+    ("session_token", Text),
+    ("session_jwt", Text),
+    ("session_custom_claims", Object),
+];
+
+const fn with_session_fields(first: &'static str, second: &'static str) -> [(&'static str, Kind); 6] {
+    let [minutes, token, jwt, claims] = SESSION_FIELDS;
+    [(first, Text), (second, Text), minutes, token, jwt, claims]
+}
+
+const CODE: [(&str, Kind); 6] = with_session_fields("user_id", "totp_code");
+const RECOVERY: [(&str, Kind); 6] = with_session_fields("user_id", "recovery_code");
+
+fn routes(world: &World, code: &str, recovery: &str) -> Vec<Route> {
+    let (alice, token) = (&world.alice.id, &world.alice.token);
+    let post = |path: &str, body: Value, fields: &'static [(&'static str, Kind)]| {
+        ("POST", path.to_owned(), body, fields)
+    };
+    vec![
+        post(
+            "/v1/users",
+            json!({ "email": "new@example.org" }),
+            &[
+                ("email", Text),
+                ("phone_number", Text),
+                ("external_id", Text),
+                ("name", Object),
+                ("create_user_as_pending", Flag),
+                ("trusted_metadata", Object),
+                ("untrusted_metadata", Object),
+                ("roles", List),
+            ],
+        ),
+        (
+            "PUT",
+            format!("/v1/users/{alice}"),
+            json!({ "roles": ["changed"] }),
+            &[
+                ("name", Object),
+                ("trusted_metadata", Object),
+                ("untrusted_metadata", Object),
+                ("external_id", Text),
+                ("roles", List),
+            ],
+        ),
+        post(
+            "/v1/users/search",
+            json!({ "limit": 5 }),
+            &[("cursor", Text), ("limit", Number), ("query", Object)],
+        ),
+        post("/v1/totps", json!({ "user_id": alice }), &[("user_id", Text), ("expiration_minutes", Number)]),
+        post("/v1/totps/authenticate", json!({ "user_id": alice, "totp_code": code }), &CODE),
+        post("/v1/totps/recover", json!({ "user_id": alice, "recovery_code": recovery }), &RECOVERY),
+        post("/v1/totps/recovery_codes", json!({ "user_id": alice }), &[("user_id", Text)]),
+        post("/v1/sessions/authenticate", json!({ "session_token": token }), &SESSION_FIELDS),
+        post(
+            "/v1/sessions/revoke",
+            json!({ "session_token": token }),
+            &[("session_id", Text), ("session_token", Text), ("session_jwt", Text)],
+        ),
+    ]
+}
+
+/// The same object with another value of one field; without the field when there is none.
+fn but(body: &Value, field: &str, value: Option<Value>) -> String {
+    let mut body = body.clone();
+    match value {
+        Some(value) => body[field] = value,
+        None => drop(body.as_object_mut().unwrap().remove(field)),
+    }
+    body.to_string()
+}
+
+#[test]
+fn a_body_that_is_no_json_object_is_refused_on_every_route() {
+    let world = World::new("");
+    world.unchanged("no object", |code, recovery| {
+        for (method, path, body, _) in routes(&world, code, recovery) {
+            let good = body.to_string();
+            let cut = good.trim_end_matches('}');
+            let deep =
+                format!("{}{}", "{\"trusted_metadata\":".repeat(200), "1".to_owned() + &"}".repeat(200));
+            let lists = format!("{}{}", "[".repeat(60_000), "]".repeat(5));
+            for bad in [
+                cut.to_owned(),
+                good.replacen('"', "'", 2),
+                format!("{good}{good}"),
+                format!("{cut},}}"),
+                format!("[{good}]"),
+                format!("\u{feff}{good}"),
+                format!("{cut},\"x\":nul}}"),
+                format!("{cut},\"x\":\"\u{1}\"}}"),
+                Value::from(good.as_str()).to_string(),
+                format!("user_id={}&totp_code={code}", world.alice.id),
+                ["null", "true", "5", "\"\"", "[]", "[{}]", "{", "}", "\0"].concat(),
+                "null".to_owned(),
+                "[]".to_owned(),
+                "5".to_owned(),
+                "\"{}\"".to_owned(),
+                "{".to_owned(),
+                "<xml/>".to_owned(),
+                lists,
+            ] {
+                world.admin.send(method, &path, &bad).expect(400, "bad_request");
+            }
+            if matches!(path.as_str(), "/v1/users") || method == "PUT" {
+                world.admin.send(method, &path, &deep).expect(400, "bad_request");
+            }
+            // Bytes that are no UTF-8, in a text and outside.
+            for place in ["{\"user_id\":\"", "{\""] {
+                let bytes = [place.as_bytes(), b"\xff\xfe\":1}"].concat();
+                world
+                    .admin
+                    .raw(&request(&world.admin, method, &path, &bytes))
+                    .unwrap()
+                    .expect(400, "bad_request");
+            }
+        }
+    });
+    world.kept_quiet(&[]);
+}
+
+/// The bytes of a request.
+fn request(api: &Api, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n{}\r\n",
+        body.len(),
+        api.authorization()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+#[test]
+fn a_field_of_another_type_is_refused_wherever_it_stands() {
+    let world = World::new("");
+    let values = [
+        (Text, json!("text")),
+        (Number, json!(5)),
+        (Flag, json!(true)),
+        (Object, json!({ "first_name": "A" })),
+        (List, json!(["a"])),
+    ];
+    world.unchanged("another type", |code, recovery| {
+        for (method, path, body, fields) in routes(&world, code, recovery) {
+            for (field, kind) in fields {
+                for (_, value) in values.iter().filter(|(other, _)| other != kind) {
+                    let bad = but(&body, field, Some(value.clone()));
+                    world.admin.send(method, &path, &bad).expect(400, "bad_request");
+                }
+                // Twice the same field: whichever counts, another reader would take the other one.
+                let value = values.iter().find(|(same, _)| same == kind).unwrap().1.to_string();
+                let once = but(&body, field, None);
+                let comma = if once == "{}" { "" } else { "," };
+                let twice = format!("{{\"{field}\":{value},\"{field}\":{value}{comma}{}", &once[1..]);
+                world.admin.send(method, &path, &twice).expect(400, "bad_request");
+            }
+        }
+        // As many as an object has fields, in their order: no object, though some readers take it for one.
+        let three = json!({ "external_id": "new", "name": ["a", "b", "c"] });
+        world.admin.post("/v1/users", &three).expect(400, "bad_request");
+        world.admin.put(&format!("/v1/users/{}", world.alice.id), &three).expect(400, "bad_request");
+        for query in [json!([null, null]), json!({ "operands": [["totp_verified", true]] })] {
+            world.admin.post("/v1/users/search", &json!({ "query": query })).expect(400, "bad_request");
+        }
+        for roles in [json!([1]), json!([null]), json!([["a"]])] {
+            world
+                .admin
+                .post("/v1/users", &json!({ "external_id": "new", "roles": roles }))
+                .expect(400, "bad_request");
+        }
+        for name in [json!({ "first_name": 1 }), json!({ "last_name": ["a"] })] {
+            world
+                .admin
+                .post("/v1/users", &json!({ "external_id": "new", "name": name }))
+                .expect(400, "bad_request");
+        }
+    });
+    world.kept_quiet(&[]);
+}
+
+#[test]
+fn what_is_needed_is_missed_whether_null_or_absent_and_what_is_unknown_is_not_looked_at() {
+    let world = World::new("");
+    let missing = [
+        ("/v1/users", "email", "bad_request"),
+        ("/v1/totps", "user_id", "bad_request"),
+        ("/v1/totps/authenticate", "user_id", "bad_request"),
+        ("/v1/totps/authenticate", "totp_code", "bad_request"),
+        ("/v1/totps/recover", "user_id", "bad_request"),
+        ("/v1/totps/recover", "recovery_code", "bad_request"),
+        ("/v1/totps/recovery_codes", "user_id", "bad_request"),
+        ("/v1/sessions/authenticate", "session_token", "no_session_arguments"),
+        ("/v1/sessions/revoke", "session_token", "no_session_revoke_arguments"),
+    ];
+    world.unchanged("missing", |code, recovery| {
+        let routes = routes(&world, code, recovery);
+        for (path, field, error) in missing {
+            let (_, _, body, _) = routes.iter().find(|(_, p, ..)| p == path).unwrap();
+            for value in [None, Some(Value::Null)] {
+                world.admin.send("POST", path, &but(body, field, value)).expect(400, error);
+            }
+            for nothing in ["", "{}", " \r\n\t{ }\n"] {
+                world.admin.send("POST", path, nothing).expect(400, error);
+            }
+        }
+        world.admin.get("/v1/sessions").expect(400, "bad_request");
+        world.admin.get("/v1/sessions?user=x").expect(400, "bad_request");
+        world.admin.get("/v1/sessions?user_id=").expect(400, "invalid_user_id");
+    });
+    // Null is absent, and nobody knows the rest.
+    world.site.next_step();
+    let phone = &world.alice.phone;
+    let code = phone.code(&world.site);
+    let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+    let odd = format!(
+        "{{\"user_id\":\"{}\",\"totp_code\":\"{code}\",\"session_duration_minutes\":null,\"session_token\":null,\
+         \"session_jwt\":\"\",\"session_custom_claims\":null,\"telemetry_id\":5,\"attributes\":{{\"a\":{deep}}},\
+         \"__proto__\":[],\"\":0}}",
+        world.alice.id
+    );
+    let reply = world.admin.send("POST", "/v1/totps/authenticate", &odd).ok().json;
+    assert_eq!((&reply["session"], &reply["session_token"]), (&Value::Null, &json!("")));
+    world.kept_quiet(&[&code]);
+}

@@ -1,0 +1,163 @@
+//! Where the API may listen, and under which certificate.
+
+use site::run::{run, wait_until};
+use site::{Finished, Site, api};
+use std::process::Command;
+
+/// A site that listens on this port under the certificate of its own authority.
+fn site(port: u16) -> Site {
+    let site = Site::without_daemon();
+    api::certificate(&site);
+    site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::tls(&site, port)));
+    site.totpd(&["init"]).ok();
+    site
+}
+
+/// `curl` to the site, which trusts its authority alone.
+fn curl(site: &Site, port: u16, arguments: &[&str]) -> Finished {
+    let mut command = Command::new("curl");
+    command
+        .args(["--silent", "--max-time", "10", "--noproxy", "*", "--cacert"])
+        .arg(site.path("keys/ca.pem"));
+    command.args(arguments).arg(format!("https://localhost:{port}/openapi.json"));
+    run(command, "")
+}
+
+fn answers(site: &Site, port: u16) {
+    wait_until("the API answers over TLS", || curl(site, port, &["--fail"]).code == 0);
+}
+
+/// The certificate that a new connection is shown.
+fn shown(port: u16) -> String {
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-servername", "localhost", "-alpn", "h2,http/1.1", "-connect"]);
+    command.arg(format!("127.0.0.1:{port}"));
+    run(command, "").stdout
+}
+
+fn serial(port: u16) -> String {
+    let shown = shown(port);
+    let (_, certificate) = shown.split_once("-----BEGIN CERTIFICATE-----").unwrap_or_default();
+    certificate.split("-----END").next().unwrap_or_default().to_owned()
+}
+
+fn status(site: &Site) -> String {
+    site.totpd(&["status"]).stdout
+}
+
+#[test]
+fn what_would_cross_the_network_in_the_clear_is_no_configuration() {
+    let site = Site::without_daemon();
+    let check = |http: &str| {
+        site.write("etc/totpd/totpd.toml", &format!("{}[http]\n{http}\n", site.config()));
+        site.totpd(&["config", "check"])
+    };
+    for (http, why) in [
+        ("listen = \"0.0.0.0:1\"", "in the clear"),
+        ("listen = \"[::]:8420\"", "in the clear"),
+        ("listen = \"192.0.2.1:443\"", "certificate"),
+        ("listen = \"localhost:8420\"", "neither an address"),
+        ("listen = \"127.0.0.1\"", "neither an address"),
+        ("listen = \"http.sock\"", "neither an address"),
+        ("listen = \"127.0.0.1:1\"\ncertificate = \"/c.pem\"", "go together"),
+        ("listen = \"127.0.0.1:1\"\ncertificate = \"c.pem\"\nprivate_key = \"k.pem\"", "absolute"),
+        ("certificate = \"/c.pem\"\nprivate_key = \"/k.pem\"", "without listen"),
+        ("listen = \"127.0.0.1:1\"\nconnections = 7", "connections is 8"),
+        ("listen = \"127.0.0.1:1\"\nrequests_per_minute = 0", "requests_per_minute"),
+        ("listen = \"127.0.0.1:1\"\nlisten_on = 1", "listen_on"),
+    ] {
+        let refused = check(http);
+        assert_ne!(refused.code, 0, "{http}");
+        assert!(refused.stderr.contains(why), "{http}: {refused:?}");
+    }
+    check("listen = \"127.0.0.1:8420\"").ok();
+}
+
+#[test]
+fn without_a_certificate_that_can_be_read_logins_go_on_and_the_status_says_why_the_api_does_not() {
+    let port = api::free_port();
+    let site = site(port);
+    let key = site.path("keys/key.pem");
+    let good = std::fs::read(&key).unwrap();
+    for bad in
+        [None, Some("no PEM"), Some("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n")]
+    {
+        match bad {
+            None => std::fs::remove_file(&key).unwrap(),
+            Some(text) => std::fs::write(&key, text).unwrap(),
+        }
+        site.start();
+        wait_until("the status says why", || status(&site).contains("the HTTP API does not answer"));
+        let said = status(&site);
+        assert!(said.contains(&key.display().to_string()) && !said.contains("c2VjcmV0"), "{said}");
+        assert!(!site.log().contains("c2VjcmV0"));
+        site.totpd(&["enroll", "alice", "--json"]).ok();
+        site.end(nix::sys::signal::Signal::SIGTERM);
+    }
+    // What is mended is found without a restart.
+    site.start();
+    let phone = site.enroll("bob");
+    std::fs::write(&key, good).unwrap();
+    answers(&site, port);
+    assert!(status(&site).contains("the HTTP API answers on"), "{}", status(&site));
+    site.totpd_with(&["verify", "bob"], &phone.code(&site)).ok();
+}
+
+#[test]
+fn a_renewed_certificate_is_served_without_a_restart_and_a_broken_one_is_not() {
+    let port = api::free_port();
+    let site = site(port);
+    site.start();
+    answers(&site, port);
+    let first = serial(port);
+    assert!(first.len() > 100, "{first}");
+    // The authority has not signed another one yet: what is there is no certificate.
+    let (old, key) = (site.path("keys/cert.pem"), site.path("keys/key.pem"));
+    let (kept, kept_key) = (std::fs::read(&old).unwrap(), std::fs::read(&key).unwrap());
+    std::fs::write(&old, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+    wait_until("the broken renewal is noticed", || site.log().contains("keeps its old certificate"));
+    assert_eq!(serial(port), first);
+    curl(&site, port, &["--fail"]).ok();
+    // Half of a renewal is broken, too, and the whole of it is served.
+    std::fs::write(&old, &kept).unwrap();
+    api::certificate(&site);
+    wait_until("the renewal is served", || serial(port) != first);
+    let second = serial(port);
+    curl(&site, port, &["--fail"]).ok();
+    std::fs::write(&key, &kept_key).unwrap();
+    let kept_old = || site.log().matches("keeps its old certificate").count();
+    wait_until("the key of another certificate is noticed", || kept_old() > 1);
+    assert_eq!(serial(port), second);
+    curl(&site, port, &["--fail"]).ok();
+}
+
+#[test]
+fn http_2_is_spoken_where_the_other_end_asks_for_it() {
+    let port = api::free_port();
+    let site = site(port);
+    site.start();
+    answers(&site, port);
+    assert!(shown(port).contains("ALPN protocol: h2"), "{}", shown(port));
+    for (version, says) in [("--http2", "2"), ("--http1.1", "1.1")] {
+        let answer = curl(
+            &site,
+            port,
+            &[version, "--output", "/dev/null", "--write-out", "%{http_version} %{http_code}"],
+        );
+        assert_eq!(answer.ok().stdout, format!("{says} 200"));
+    }
+    // Older than TLS 1.2 is not spoken, and nothing in the clear.
+    assert_ne!(curl(&site, port, &["--tls-max", "1.1"]).code, 0);
+    let mut plain = Command::new("curl");
+    plain.args(["--silent", "--max-time", "10", "--noproxy", "*"]);
+    plain.arg(format!("http://localhost:{port}/openapi.json"));
+    let plain = run(plain, "");
+    assert!(plain.code != 0 && plain.stdout.is_empty(), "{plain:?}");
+    // Errors have their form in HTTP/2 as well.
+    let mut refused = Command::new("curl");
+    refused
+        .args(["--silent", "--max-time", "10", "--noproxy", "*", "--http2", "--cacert"])
+        .arg(site.path("keys/ca.pem"));
+    refused.arg(format!("https://localhost:{port}/v1/users/alice"));
+    assert_eq!(run(refused, "").ok().json()["error_type"], "unauthorized_credentials");
+}

@@ -1,0 +1,221 @@
+//! Who asks, and what for: credentials that are none are refused on every route, scopes keep to what they say.
+
+use super::world::World;
+use data_encoding::BASE64;
+use serde_json::{Value, json};
+use site::api::Reply;
+use site::{Api, Site, api};
+
+/// Every route that takes credentials, with arguments that would be good.
+fn routes(world: &World, code: &str, recovery: &str) -> Vec<(&'static str, String, Value)> {
+    let (alice, token) = (&world.alice, &world.alice.token);
+    let user = json!({ "user_id": alice.id });
+    vec![
+        ("POST", "/v1/users".to_owned(), json!({ "external_id": "new" })),
+        ("POST", "/v1/users/search".to_owned(), json!({})),
+        ("GET", format!("/v1/users/{}", alice.id), json!({})),
+        ("PUT", format!("/v1/users/{}", alice.id), json!({ "roles": ["x"] })),
+        ("DELETE", format!("/v1/users/{}", alice.id), json!({})),
+        ("DELETE", format!("/v1/users/totps/{}", alice.totp), json!({})),
+        ("DELETE", format!("/v1/users/{}/external_id", alice.id), json!({})),
+        ("POST", "/v1/totps".to_owned(), user.clone()),
+        ("POST", "/v1/totps/authenticate".to_owned(), json!({ "user_id": alice.id, "totp_code": code })),
+        ("POST", "/v1/totps/recover".to_owned(), json!({ "user_id": alice.id, "recovery_code": recovery })),
+        ("POST", "/v1/totps/recovery_codes".to_owned(), user),
+        ("GET", format!("/v1/sessions?user_id={}", alice.id), json!({})),
+        ("POST", "/v1/sessions/authenticate".to_owned(), json!({ "session_token": token })),
+        ("POST", "/v1/sessions/revoke".to_owned(), json!({ "session_token": token })),
+    ]
+}
+
+/// A request with this line in its head.
+fn ask(api: &Api, method: &str, path: &str, line: &str, body: &Value) -> Reply {
+    let body = body.to_string();
+    let length = body.len();
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n");
+    api.raw(format!("{head}{line}\r\n{body}").as_bytes()).unwrap()
+}
+
+fn basic(text: &[u8]) -> String {
+    format!("Authorization: Basic {}\r\n", BASE64.encode(text))
+}
+
+/// Lines of a head that are no credentials of the site, though near to those of `api`.
+fn wrong(api: &Api) -> Vec<String> {
+    let Api { project_id, secret, secret_id, .. } = api;
+    let good = format!("{project_id}:{secret}");
+    let encoded = BASE64.encode(good.as_bytes());
+    let named = &secret[..secret.find(secret_id.as_str()).unwrap() + secret_id.len()];
+    let tail = &secret[named.len()..];
+    let mut lines = vec![
+        String::new(),
+        "Authorization:\r\n".to_owned(),
+        "Authorization: Basic\r\n".to_owned(),
+        "Authorization: Basic \r\n".to_owned(),
+        format!("Authorization: {encoded}\r\n"),
+        format!("Authorization: Bearer {secret}\r\n"),
+        format!("Authorization: Bearer {encoded}\r\n"),
+        format!("Authorization: Digest {encoded}\r\n"),
+        format!("Authorization: Basic {good}\r\n"),
+        format!("Authorization: Basic {encoded}x\r\n"),
+        format!("Authorization: Basic {encoded}, Basic {encoded}\r\n"),
+        format!("Authorization: Basic %%%{encoded}\r\n"),
+        format!("Proxy-Authorization: Basic {encoded}\r\n"),
+        format!("X-Api-Key: {secret}\r\n"),
+        format!("Authorization: Basic {}\r\n", "A".repeat(8_000)),
+    ];
+    let turned: String = tail.chars().rev().collect();
+    for text in [
+        String::new(),
+        ":".to_owned(),
+        project_id.clone(),
+        format!("{project_id}:"),
+        format!(":{secret}"),
+        format!("{secret}:{project_id}"),
+        format!("project-live-{}:{secret}", "a".repeat(26)),
+        format!("{}:{secret}", project_id.replace("live", "test")),
+        format!("{}:{secret}", project_id.to_uppercase()),
+        format!("{project_id}:{named}"),
+        format!("{project_id}:{named}{turned}"),
+        format!("{project_id}:{named}{}", "a".repeat(tail.len())),
+        format!("{project_id}:{}", &secret[..secret.len() - 1]),
+        format!("{project_id}:{secret}a"),
+        format!("{project_id}:{secret}\0"),
+        format!("{project_id}:{secret}\n"),
+        format!("{project_id}: {secret}"),
+        format!("{project_id}::{secret}"),
+        format!("{project_id}:{}", secret.to_uppercase()),
+        format!("{project_id}:{tail}"),
+        format!("{project_id}:secret-live-"),
+        format!("{project_id}:secret-live-ääääääääääääää"),
+    ] {
+        lines.push(basic(text.as_bytes()));
+    }
+    lines.push(basic(&[good.as_bytes(), b"\xff"].concat()));
+    lines
+}
+
+#[test]
+fn without_credentials_of_the_site_every_route_answers_the_same_and_does_nothing() {
+    let world = World::new("");
+    let (mut lines, admin) = (wrong(&world.admin), &world.admin);
+    // One of two secrets, and all of a client's.
+    let revoke = |name: &str, more: &[&str]| {
+        world.site.totpd(&[&["client", "revoke", name], more].concat()).ok();
+    };
+    let (kept, gone) = (Api::new(&world.site, "verify"), Api::new(&world.site, "verify"));
+    revoke("app-verify", &["--secret", &gone.secret_id]);
+    let all = world.enroll.clone();
+    revoke("app-enroll", &[]);
+    lines.extend([gone.authorization(), all.authorization()]);
+    world.unchanged("credentials", |code, recovery| {
+        for (method, path, body) in routes(&world, code, recovery) {
+            for line in &lines {
+                let reply = ask(admin, method, &path, line, &body);
+                reply.expect(401, "unauthorized_credentials");
+                assert!(reply.head.contains("www-authenticate: Basic"), "{reply:?}");
+            }
+            // Before anything else is looked at.
+            ask(admin, method, &path, "", &json!([1])).expect(401, "unauthorized_credentials");
+        }
+        // What the scheme is written like says nothing.
+        let small = admin.authorization().replace("Basic", "basic");
+        assert_eq!(ask(admin, "GET", "/v1/users/alice", &small, &json!({})).status, 200);
+        assert_eq!(kept.get("/v1/users/alice").status, 200);
+    });
+    // The keys are there for everybody, and the description.
+    let jwks = format!("/v1/sessions/jwks/{}", admin.project_id);
+    for line in lines.iter().filter(|line| line.len() < 8_000) {
+        assert_eq!(ask(admin, "GET", &jwks, line, &json!({})).status, 200);
+    }
+    ask(admin, "GET", "/v1/sessions/jwks/project-live-x", "", &json!({})).expect(404, "project_not_found");
+    world.kept_quiet(&[&gone.secret, &all.secret, &kept.secret]);
+}
+
+#[test]
+fn what_a_scope_does_not_include_is_not_done() {
+    let world = World::new("");
+    let admins = |method: &str, path: &str| method == "DELETE" || path.ends_with("recovery_codes");
+    let enrolls = |method: &str, path: &str| {
+        method == "PUT" || ["/v1/users", "/v1/users/search", "/v1/totps"].contains(&path)
+    };
+    world.unchanged("scopes", |code, recovery| {
+        for (method, path, body) in routes(&world, code, recovery) {
+            let body = body.to_string();
+            if admins(method, &path) {
+                world.enroll.send(method, &path, &body).expect(403, "unauthorized_action");
+            }
+            if admins(method, &path) || enrolls(method, &path) {
+                world.verify.send(method, &path, &body).expect(403, "unauthorized_action");
+            }
+        }
+        // Who only enrolls binds no factor to another login name.
+        let path = format!("/v1/users/{}", world.alice.id);
+        world.enroll.put(&path, &json!({ "external_id": "u1" })).expect(403, "unauthorized_action");
+    });
+    // And what is included is done.
+    world.verify.get("/v1/users/alice").ok();
+    world.verify.post("/v1/sessions/authenticate", &json!({ "session_token": world.alice.token })).ok();
+    world.enroll.user("u2");
+    world.enroll.totp("u2");
+    world.enroll.post("/v1/users/search", &json!({})).ok();
+    world.site.next_step();
+    world.verify.authenticate("alice", &world.alice.phone.code(&world.site)).ok();
+}
+
+fn audited(site: &Site, reply: &Reply) -> Value {
+    let id = reply.json["request_id"].as_str().unwrap();
+    let events: Vec<Value> = site.events().into_iter().filter(|event| event["id"] == id).collect();
+    assert_eq!(events.len(), 1, "{id}: {events:?}");
+    events.into_iter().next().unwrap()
+}
+
+#[test]
+fn whoever_is_refused_is_in_the_audit_under_the_id_of_the_answer() {
+    let world = World::new("");
+    let (site, alice) = (&world.site, &world.alice);
+    let wrong = world.verify.authenticate(&alice.id, &alice.phone.wrong_code(site));
+    wrong.expect(401, "unable_to_authenticate_totp");
+    let event = audited(site, &wrong);
+    assert_eq!((&event["outcome"], &event["client"]), (&json!("refused"), &json!("app-verify")));
+    let code = alice.phone.code(site);
+    world.verify.authenticate(&alice.id, &code).ok();
+    let again = world.admin.authenticate(&alice.id, &code);
+    again.expect(401, "totp_code_already_authenticated");
+    assert_eq!(audited(site, &again)["reason"], "replayed");
+    let body = json!({ "user_id": alice.id, "recovery_code": "0000-0000-0000-0000" });
+    let recovery = world.admin.post("/v1/totps/recover", &body);
+    recovery.expect(401, "unable_to_authenticate_recovery_code");
+    assert_eq!(audited(site, &recovery)["outcome"], "refused");
+    let credentials = ask(&world.admin, "GET", "/v1/users/alice", "", &json!({}));
+    assert_eq!(audited(site, &credentials)["reason"], "bad-credentials");
+    let session = world.verify.post("/v1/sessions/authenticate", &json!({ "session_token": "nobody's" }));
+    assert_eq!(audited(site, &session)["reason"], "no-session");
+    let forged = world.verify.post("/v1/sessions/authenticate", &json!({ "session_jwt": "a.b.c" }));
+    assert_eq!(audited(site, &forged)["reason"], "bad-token");
+    world.kept_quiet(&[&code, "0000-0000-0000-0000"]);
+}
+
+#[test]
+fn a_client_that_asks_too_often_waits_and_nobody_else_does() {
+    let site = api::site("requests_per_minute = 5\n");
+    // No request of the harness before the first: it asks for the keys, which takes no credentials.
+    let (hasty, calm) = (Api::new(&site, "admin"), Api::new(&site, "verify"));
+    hasty.user("alice");
+    for _ in 0..4 {
+        hasty.get("/v1/users/alice").ok();
+    }
+    for _ in 0..3 {
+        let refused = hasty.get("/v1/users/alice");
+        refused.expect(429, "too_many_requests");
+        let after = refused.head.lines().find_map(|line| line.strip_prefix("retry-after: ")).unwrap();
+        assert!((1..=60).contains(&after.trim().parse::<u32>().unwrap()), "{refused:?}");
+    }
+    // What was refused for this is not done.
+    hasty.delete("/v1/users/alice").expect(429, "too_many_requests");
+    calm.get("/v1/users/alice").ok();
+    // Another secret of the same client is no other client.
+    Api::new(&site, "admin").get("/v1/users/alice").expect(429, "too_many_requests");
+    assert_eq!(site::peer::login(&site, "alice", "123456"), Ok(totp_wire::login::Verdict::Denied));
+}

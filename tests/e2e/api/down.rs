@@ -1,0 +1,168 @@
+//! A daemon that was killed, has no room, a failing disk or no store: what it said stays true, and it says no more.
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+use site::peer::login;
+use site::{Api, Site, api};
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use totp_wire::login::Verdict;
+
+fn in_site(site: &Site, program: &str, arguments: &[&str]) -> bool {
+    let mut command: Command = site.command(program);
+    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().unwrap().success()
+}
+
+/// The API answers with this to everything that touches a user.
+fn refuses(app: &Api, code: &str) {
+    let (code, user) = (json!({ "user_id": "alice", "totp_code": code }), json!({ "external_id": "new" }));
+    for reply in [
+        app.get("/v1/users/alice"),
+        app.delete("/v1/users/alice"),
+        app.post("/v1/users", &user),
+        app.post("/v1/users/search", &json!({})),
+        app.post("/v1/totps", &json!({ "user_id": "alice" })),
+        app.post("/v1/totps/authenticate", &code),
+        app.get("/v1/sessions?user_id=alice"),
+        app.post("/v1/sessions/authenticate", &json!({ "session_token": "x" })),
+        app.post("/v1/sessions/revoke", &json!({ "session_token": "x" })),
+    ] {
+        reply.expect(503, "server_unavailable");
+        assert!(reply.head.contains("retry-after: "), "{reply:?}");
+    }
+}
+
+fn is_back(app: &Api) {
+    site::run::wait_until("the API is back", || {
+        app.connect().is_some() && app.get("/v1/users/alice").status == 200
+    });
+}
+
+/// Extends a session until the daemon is gone; counts the good answers.
+fn extend(app: &Api, token: &str, answered: &AtomicUsize) {
+    let body = json!({ "session_token": token, "session_duration_minutes": 60 }).to_string();
+    let length = body.len();
+    let head = app.authorization();
+    let request = format!(
+        "POST /v1/sessions/authenticate HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{head}\r\n{body}"
+    );
+    while let Some(mut stream) = app.connect() {
+        let _ = stream.write_all(request.as_bytes());
+        if api::read(&mut *stream).is_some_and(|reply| reply.status == 200) {
+            answered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn a_session_that_was_answered_outlives_kill_9() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (alice, phone) = app.enrolled(&site, "alice");
+    for round in 0..10 {
+        let code = phone.code(&site);
+        let body = json!({ "user_id": alice, "totp_code": code, "session_duration_minutes": 5 });
+        let opened = app.post("/v1/totps/authenticate", &body).ok().json;
+        let shown = json!({ "session_token": opened["session_token"] });
+        let answered = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| extend(&app, shown["session_token"].as_str().unwrap(), &answered));
+            site::run::wait_until("the load works", || answered.load(Ordering::Relaxed) > round);
+            site.end(Signal::SIGKILL);
+        });
+        site.start();
+        is_back(&app);
+        // Longer than it was made for, as was answered; and the code that it came of is used.
+        site.advance(6 * 60);
+        app.post("/v1/sessions/authenticate", &shown).ok();
+        site.advance(-6 * 60);
+        app.authenticate(&alice, &code).expect(401, "totp_code_already_authenticated");
+        // What was ended stays ended.
+        app.post("/v1/sessions/revoke", &shown).ok();
+        site.end(Signal::SIGKILL);
+        site.start();
+        is_back(&app);
+        app.post("/v1/sessions/authenticate", &shown).expect(404, "session_not_found");
+        site.next_step();
+    }
+}
+
+#[test]
+fn on_a_full_disk_codes_are_verified_and_nobody_is_made() {
+    let site = Site::without_daemon();
+    let state = site.path("state");
+    std::fs::create_dir(&state).unwrap();
+    let state = state.display().to_string();
+    assert!(in_site(&site, "mount", &["-t", "tmpfs", "-o", "size=14m,mode=0700", "tmpfs", &state]));
+    site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::socket(&site)));
+    site.totpd(&["init"]).ok();
+    site.start();
+    let app = Api::new(&site, "admin");
+    let (alice, phone) = app.enrolled(&site, "alice");
+    // dd fails when the disk is full: that is what it is for.
+    assert!(!in_site(&site, "dd", &["if=/dev/zero", &format!("of={state}/filler"), "bs=4k"]));
+    for round in 0..10 {
+        let code = phone.code(&site);
+        app.authenticate(&alice, &code).ok();
+        app.authenticate(&alice, &code).expect(401, "totp_code_already_authenticated");
+        let made = app.post("/v1/users", &json!({ "external_id": format!("new-{round}") }));
+        made.expect(503, "server_unavailable");
+        app.post("/v1/totps", &json!({ "user_id": "alice" })).expect(400, "active_totp_exists");
+        site.next_step();
+    }
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+    app.get("/v1/users/new-0").expect(404, "user_not_found");
+    assert!(in_site(&site, "rm", &[&format!("{state}/filler")]));
+    app.user("new-0");
+}
+
+#[test]
+fn a_disk_that_failed_is_believed_no_more_and_a_code_is_not_used_up_by_it() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (alice, phone) = app.enrolled(&site, "alice");
+    let code = phone.code(&site);
+    site.faults.sync_fails(true);
+    app.authenticate(&alice, &code).expect(503, "server_unavailable");
+    site.faults.sync_fails(false);
+    refuses(&app, &code);
+    // A fresh process knows whether the disk had it: then it is used and recorded, else as good as new.
+    site.end(Signal::SIGTERM);
+    site.start();
+    is_back(&app);
+    let again = app.authenticate(&alice, &code);
+    assert!(again.status == 200 || again.error() == "totp_code_already_authenticated", "{again:?}");
+    site.next_step();
+    app.authenticate(&alice, &phone.code(&site)).ok();
+    for secret in [code.as_str(), &app.secret, &phone.secret] {
+        assert!(
+            !site.log().split(|c: char| !c.is_ascii_alphanumeric() && c != '-').any(|word| word == secret)
+        );
+    }
+}
+
+#[test]
+fn without_its_store_the_daemon_refuses_applications_as_it_refuses_logins() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (_, phone) = app.enrolled(&site, "alice");
+    site.end(Signal::SIGTERM);
+    let (state, away) = (site.path("state"), site.path("away"));
+    std::fs::rename(&state, &away).unwrap();
+    site.start();
+    site::run::wait_until("the API listens", || app.connect().is_some());
+    let code = phone.code(&site);
+    refuses(&app, &code);
+    let jwks = format!("/v1/sessions/jwks/{}", app.project_id);
+    app.get(&jwks).expect(503, "server_unavailable");
+    app.get("/v1/nowhere").expect(404, "route_not_found");
+    assert_ne!(login(&site, "alice", &code), Ok(Verdict::Granted));
+    site.end(Signal::SIGTERM);
+    let _ = std::fs::remove_dir_all(&state);
+    std::fs::rename(&away, &state).unwrap();
+    site.start();
+    is_back(&app);
+    app.authenticate("alice", &code).ok();
+}

@@ -1,0 +1,113 @@
+//! What is too large, by its own word or not: refused with an answer that arrives, and forgotten.
+
+use super::world::World;
+use serde_json::json;
+use site::api::Place;
+use site::{Api, api};
+
+const LIMIT: usize = 64 * 1024;
+
+/// A site that answers on a port of loopback.
+fn tcp() -> (site::Site, Api) {
+    let port = api::free_port();
+    let site = site::Site::without_daemon();
+    let http = format!("[http]\nlisten = \"127.0.0.1:{port}\"\n");
+    site.write("etc/totpd/totpd.toml", &format!("{}{http}", site.config()));
+    site.totpd(&["init"]).ok();
+    site.start();
+    let app = Api::at(&site, Place::Tcp(port), "admin");
+    (site, app)
+}
+
+fn head(api: &Api, path: &str, more: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}{more}\r\n", api.authorization())
+}
+
+/// In pieces of this size, without a word of how many there are.
+fn chunked(api: &Api, path: &str, body: &str, piece: usize) -> Vec<u8> {
+    let mut bytes = head(api, path, "Transfer-Encoding: chunked\r\n").into_bytes();
+    for piece in body.as_bytes().chunks(piece) {
+        bytes.extend(format!("{:x}\r\n", piece.len()).into_bytes());
+        bytes.extend(piece);
+        bytes.extend(b"\r\n");
+    }
+    bytes.extend(b"0\r\n\r\n");
+    bytes
+}
+
+/// An object of exactly so many bytes.
+fn padded(body: &str, length: usize) -> String {
+    format!("{body}{}", " ".repeat(length - body.len()))
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused_whether_it_says_so_or_not() {
+    let world = World::new("");
+    world.unchanged("size", |code, _| {
+        for path in ["/v1/users", "/v1/totps/authenticate", "/v1/sessions/authenticate"] {
+            let body =
+                json!({ "user_id": world.alice.id, "totp_code": code, "external_id": "new" }).to_string();
+            for length in [LIMIT + 1, 1_000_000] {
+                let large = padded(&body, length);
+                world.admin.send("POST", path, &large).expect(413, "bad_request");
+                for piece in [1_000, LIMIT * 2] {
+                    let reply = world.admin.raw(&chunked(&world.admin, path, &large, piece)).unwrap();
+                    reply.expect(413, "bad_request");
+                }
+            }
+            // Its word is enough.
+            let promised = head(&world.admin, path, "Content-Length: 9999999999\r\n");
+            world.admin.raw(promised.as_bytes()).unwrap().expect(413, "bad_request");
+        }
+    });
+    // What fits is read, in one piece or many.
+    let body = json!({ "limit": 1 }).to_string();
+    world.admin.send("POST", "/v1/users/search", &padded(&body, LIMIT)).ok();
+    for piece in [1, 7, 1_000] {
+        let bytes = chunked(&world.admin, "/v1/users/search", &padded(&body, LIMIT / 16), piece);
+        assert_eq!(world.admin.raw(&bytes).unwrap().status, 200);
+    }
+    world.kept_quiet(&[]);
+}
+
+#[test]
+fn over_tcp_the_refusal_of_a_large_body_arrives() {
+    let (site, app) = tcp();
+    for _ in 0..20 {
+        let large = padded("{}", 300_000);
+        app.send("POST", "/v1/users", &large).expect(413, "bad_request");
+        app.raw(&chunked(&app, "/v1/users", &large, 10_000)).unwrap().expect(413, "bad_request");
+    }
+    assert!(site.log().contains("answers on 127.0.0.1"));
+}
+
+#[test]
+fn a_head_that_is_too_large_or_no_head_is_refused_and_nothing_more() {
+    let world = World::new("");
+    world.unchanged("heads", |_, _| {
+        let get = |more: &str| {
+            format!(
+                "GET /v1/users/alice HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}{more}\r\n",
+                world.admin.authorization()
+            )
+        };
+        for (status, bytes) in [
+            (431, get(&format!("X-Long: {}\r\n", "a".repeat(300_000)))),
+            (431, get(&"X-Many: a\r\n".repeat(1_000))),
+            (414, format!("GET /v1/users/{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(70_000))),
+            (400, "\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n".to_owned()),
+            (400, "GET /v1/users/alice HTTP/9.9\r\nHost: x\r\n\r\n".to_owned()),
+            (400, "GET\r\n\r\n".to_owned()),
+            (400, "GET /v1/users/alice\u{e4} HTTP/1.1\r\nHo st: x\r\n\r\n".to_owned()),
+            (400, get("Content-Length: 5\r\nContent-Length: 6\r\n")),
+            (400, get("Content-Length: -1\r\n")),
+            (400, get("Content-Length: 1x\r\n")),
+            (400, get("Transfer-Encoding: chunked, identity\r\n")),
+        ] {
+            // What cannot be read as a request is refused before there is one: by HTTP's own answer, without a body.
+            let reply = world.admin.raw(bytes.as_bytes()).unwrap();
+            assert_eq!((reply.status, &reply.json), (status, &serde_json::Value::Null), "{reply:?}");
+        }
+    });
+    world.kept_quiet(&[]);
+}

@@ -1,0 +1,227 @@
+//! Clients that are slow, silent, many or gone: each has its time and its place, and nobody waits for them.
+
+use data_encoding::BASE64;
+use serde_json::{Value, json};
+use site::api::{Reply, Stream, read};
+use site::peer::login;
+use site::phone::Phone;
+use site::run::wait_until;
+use site::{Api, Site, api};
+use std::io::Write;
+use std::time::{Duration, Instant};
+use totp_wire::login::Verdict;
+
+/// A head with credentials, up to its end.
+fn head(app: &Api, path: &str, length: usize) -> String {
+    format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n{}\r\n", app.authorization())
+}
+
+/// Writes a byte a second, as long as the other end listens; what it answers.
+fn drip(mut stream: Box<dyn Stream>, text: &str) -> Option<Reply> {
+    for byte in text.as_bytes() {
+        if stream.write_all(&[*byte]).is_err() {
+            break;
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    read(&mut *stream)
+}
+
+/// Starts a request with these bytes.
+fn started(app: &Api, bytes: &str) -> Box<dyn Stream> {
+    let mut stream = app.connect().unwrap();
+    stream.write_all(bytes.as_bytes()).unwrap();
+    stream
+}
+
+/// Others are served for a while, over HTTP and at the prompt.
+fn served(site: &Site, app: &Api, phone: &Phone) {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(3) {
+        let asked = Instant::now();
+        app.get("/v1/users/alice").ok();
+        assert_eq!(login(site, "alice", &phone.code(site)), Ok(Verdict::Granted));
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        site.next_step();
+    }
+}
+
+#[test]
+fn a_body_that_does_not_come_is_given_up_in_its_time_and_keeps_nobody_waiting() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (_, phone) = app.enrolled(&site, "alice");
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        // One that stops, one that drips, one that never begins, and one in pieces that stops.
+        let body = head(&app, "/v1/users", 500);
+        let pieces = body.replace("Content-Length: 500", "Transfer-Encoding: chunked");
+        let mut slow = Vec::new();
+        for (sent, rest) in [
+            (format!("{body}{{\"external_id\":"), String::new()),
+            (body.clone(), " ".repeat(40)),
+            (body.clone(), String::new()),
+            (format!("{pieces}5\r\n{{    \r\n"), String::new()),
+        ] {
+            let stream = started(&app, &sent);
+            slow.push(scope.spawn(move || drip(stream, &rest)));
+        }
+        served(&site, &app, &phone);
+        for slow in slow {
+            slow.join().unwrap().expect("an answer to a body that does not come").expect(408, "bad_request");
+        }
+    });
+    let took = start.elapsed();
+    assert!((14..25).contains(&took.as_secs()), "{took:?}");
+}
+
+#[test]
+fn a_head_that_does_not_come_is_given_up_in_its_time_and_keeps_nobody_waiting() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (_, phone) = app.enrolled(&site, "alice");
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        // One that drips, one that stops, and nothing at all.
+        let long = format!("GET /v1/users/alice HTTP/1.1\r\nX-Slow: {}", "a".repeat(100));
+        let mut slow = Vec::new();
+        for (sent, rest) in [("", long.as_str()), ("GET /v1/users/al", ""), ("", "")] {
+            let (stream, rest) = (started(&app, sent), rest.to_owned());
+            slow.push(scope.spawn(move || drip(stream, &rest)));
+        }
+        served(&site, &app, &phone);
+        for slow in slow {
+            // Nothing was asked: it may be told 408, or be closed.
+            assert!(slow.join().unwrap().is_none_or(|reply| reply.status == 408));
+        }
+    });
+    let took = start.elapsed();
+    assert!((55..80).contains(&took.as_secs()), "{took:?}");
+}
+
+#[test]
+fn who_reads_no_answer_keeps_no_one_waiting() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (_, phone) = app.enrolled(&site, "alice");
+    for n in 0..50 {
+        app.user(&format!("u-{n}"));
+    }
+    // Asks for far more than fits on the way, and reads none of it.
+    let search = format!("{}{{}}", head(&app, "/v1/users/search", 2));
+    let deaf: Vec<_> = (0..8)
+        .map(|_| {
+            let mut stream = app.connect().unwrap();
+            let _ = stream.write_all(search.repeat(20).as_bytes());
+            stream
+        })
+        .collect();
+    for _ in 0..3 {
+        let asked = Instant::now();
+        app.authenticate("alice", &phone.code(&site)).ok();
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+        site.next_step();
+        assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+        site.next_step();
+    }
+    drop(deaf);
+}
+
+#[test]
+fn when_every_place_is_taken_who_comes_is_turned_away_and_logins_go_on() {
+    let site = api::site("connections = 8\n");
+    let app = Api::new(&site, "admin");
+    let (_, phone) = app.enrolled(&site, "alice");
+    let open = |stream: &mut dyn Stream| {
+        let get = format!("GET /v1/users/alice HTTP/1.1\r\nHost: x\r\n{}\r\n", app.authorization());
+        stream.write_all(get.as_bytes()).unwrap();
+        let mut first = [0; 15];
+        std::io::Read::read_exact(stream, &mut first).is_ok_and(|()| first.starts_with(b"HTTP/1.1 200"))
+    };
+    let mut guests: Vec<_> = Vec::new();
+    wait_until("all places are taken by guests who were served", || {
+        let mut stream = app.connect().unwrap();
+        if open(&mut *stream) {
+            guests.push(stream);
+        }
+        guests.len() == 8
+    });
+    for _ in 0..20 {
+        let mut late = app.connect().unwrap();
+        let _ = late.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(read(&mut *late).is_none(), "a ninth guest was served");
+    }
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+    site.totpd(&["status"]).ok();
+    guests.pop();
+    wait_until("the place that was left is free", || {
+        app.connect().is_some_and(|mut stream| open(&mut *stream))
+    });
+}
+
+fn events_of(site: &Site, user: &str, outcome: &str) -> usize {
+    let of = |e: &&Value| e["user"] == user && e["outcome"] == outcome && e["event"] == "authenticate";
+    site.events().iter().filter(of).count()
+}
+
+#[test]
+fn a_client_that_hangs_up_has_used_up_nothing_or_it_is_recorded_that_nobody_heard() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (alice, alices) = app.enrolled(&site, "alice");
+    let (bob, bobs) = app.enrolled(&site, "bob");
+    let send = |user: &str, code: &str| {
+        let body = json!({ "user_id": user, "totp_code": code, "session_duration_minutes": 60 }).to_string();
+        let mut stream = app.connect().unwrap();
+        let head = head(&app, "/v1/totps/authenticate", body.len());
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        stream
+    };
+    let (code_a, code_b) = (alices.code(&site), bobs.code(&site));
+    site.faults.sync_delay_us(60_000_000);
+    let syncs = site.faults.syncs();
+    // Alice's commit begins and stalls; Bob's waits behind it. Both hang up.
+    let first = send(&alice, &code_a);
+    wait_until("the sync has begun", || site.faults.syncs() > syncs);
+    let second = send(&bob, &code_b);
+    drop(first);
+    drop(second);
+    // The daemon has heard of both when it has closed as well: a request of ours behind them is answered.
+    app.get(&format!("/v1/sessions/jwks/{}", app.project_id)).ok();
+    site.faults.sync_delay_us(0);
+    wait_until("the grant nobody heard of is recorded", || events_of(&site, "alice", "undelivered") == 1);
+    app.authenticate(&alice, &code_a).expect(401, "totp_code_already_authenticated");
+    let again = app.authenticate(&bob, &code_b);
+    if again.status == 200 {
+        // The first was his enrollment's.
+        assert_eq!((events_of(&site, "bob", "granted"), events_of(&site, "bob", "undelivered")), (2, 0));
+    } else {
+        again.expect(401, "totp_code_already_authenticated");
+        wait_until("Bob's is recorded, too", || events_of(&site, "bob", "undelivered") == 1);
+    }
+    // Whatever became of them, nothing secret was said about it.
+    let credentials = BASE64.encode(format!("{}:{}", app.project_id, app.secret).as_bytes());
+    let log = site.log();
+    for secret in [credentials.as_str(), &app.secret, &alices.secret, &bobs.secret] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+}
+
+#[test]
+fn a_request_that_is_cut_off_uses_up_no_code() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (alice, phone) = app.enrolled(&site, "alice");
+    let code = phone.code(&site);
+    let body = json!({ "user_id": alice, "totp_code": code }).to_string();
+    for cut in [1, body.len() / 2, body.len()] {
+        let mut stream = app.connect().unwrap();
+        let head = head(&app, "/v1/totps/authenticate", body.len());
+        let whole = format!("{head}{body}");
+        stream.write_all(&whole.as_bytes()[..whole.len() - cut]).unwrap();
+        drop(stream);
+        // A second request is read after the first, and the code is as good as new.
+        app.get("/v1/users/alice").ok();
+    }
+    app.authenticate(&alice, &code).ok();
+}

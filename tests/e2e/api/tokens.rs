@@ -1,0 +1,303 @@
+//! Sessions that are shown and are none: another user's, forged, ended, over.
+
+use super::world::World;
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use serde_json::{Value, json};
+use site::run::run;
+use std::process::Command;
+
+fn part(value: &Value) -> String {
+    BASE64URL_NOPAD.encode(value.to_string().as_bytes())
+}
+
+fn read(part: &str) -> Value {
+    serde_json::from_slice(&BASE64URL_NOPAD.decode(part.as_bytes()).unwrap()).unwrap()
+}
+
+/// `openssl dgst` over a text, as the last part of a token.
+fn signed(world: &World, text: &str, how: &[&str]) -> String {
+    let output = world.site.path("keys/signature");
+    world.site.write("keys/signed", text);
+    let mut command = Command::new("openssl");
+    command.args(["dgst", "-sha256", "-binary", "-out"]).arg(&output).args(how);
+    command.arg(world.site.path("keys/signed"));
+    run(command, "").ok();
+    BASE64URL_NOPAD.encode(&std::fs::read(output).unwrap())
+}
+
+/// A key pair of the forger's; its path.
+fn own_key(world: &World) -> String {
+    let path = world.site.path("keys/own.pem").display().to_string();
+    let mut command = Command::new("openssl");
+    command.args(["genrsa", "-out", &path, "2048"]);
+    run(command, "").ok();
+    path
+}
+
+/// The public key of the site in every form that somebody may have taken for a secret.
+fn public_forms(jwk: &Value) -> Vec<Vec<u8>> {
+    let number = |field: &str| BASE64URL_NOPAD.decode(jwk[field].as_str().unwrap().as_bytes()).unwrap();
+    let (n, e) = (number("n"), number("e"));
+    // RSAPublicKey (RFC 8017, A.1.1) of 2048 bits.
+    let der =
+        [&[0x30, 0x82, 0x01, 0x0a, 0x02, 0x82, 0x01, 0x01, 0x00], &n[..], &[0x02, 0x03], &e[..]].concat();
+    let mut command = Command::new("openssl");
+    command.args(["rsa", "-RSAPublicKey_in", "-pubout"]);
+    let pkcs1 = data_encoding::BASE64.encode(&der);
+    let pkcs1 = pkcs1.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap());
+    let pkcs1 = pkcs1.collect::<Vec<_>>().join("\n");
+    let pem = format!("-----BEGIN RSA PUBLIC KEY-----\n{pkcs1}\n-----END RSA PUBLIC KEY-----\n");
+    let spki = run(command, &pem).ok().stdout;
+    vec![
+        n,
+        der,
+        pem.into_bytes(),
+        spki.trim_end().into(),
+        spki.into_bytes(),
+        jwk.to_string().into_bytes(),
+        vec![0],
+    ]
+}
+
+/// Tokens that say they are Bob's session and that the site did not sign.
+fn forgeries(world: &World) -> Vec<String> {
+    let jwks = world.admin.get(&format!("/v1/sessions/jwks/{}", world.admin.project_id)).ok().json;
+    let jwk = &jwks["keys"][0];
+    let kid = jwk["kid"].clone();
+    let parts: Vec<&str> = world.bob.jwt.split('.').collect();
+    let (header, claims, signature) = (parts[0], parts[1], parts[2]);
+    let alices: Vec<&str> = world.alice.jwt.split('.').collect();
+    let mut forged = vec![
+        format!("{header}.{claims}.{}", alices[2]),
+        format!("{}.{claims}.{}", alices[0], alices[2]),
+        format!("{header}.{claims}."),
+        format!("{header}.{claims}"),
+        format!("{header}.{claims}.{signature}="),
+        format!("{header}.{claims}.{signature}.{signature}"),
+        format!("{header}.{claims}.{}", &signature[..signature.len() - 2]),
+        format!(" {}", world.bob.jwt),
+        format!("{header}.{}.{signature}", alices[1]),
+        "..".to_owned(),
+        "x".repeat(60_000),
+        world.bob.token.clone(),
+    ];
+    for alg in ["none", "None", "NONE", "", "RS512", "PS256", "HS256", "ES256", "rs256"] {
+        let head = part(&json!({ "alg": alg, "kid": kid, "typ": "JWT" }));
+        forged.extend([format!("{head}.{claims}."), format!("{head}.{claims}.{signature}")]);
+    }
+    let head = part(&json!({ "alg": "HS256", "kid": kid, "typ": "JWT" }));
+    for secret in public_forms(jwk) {
+        let text = format!("{head}.{claims}");
+        let key = format!("hexkey:{}", HEXLOWER.encode(&secret));
+        forged.push(format!("{text}.{}", signed(world, &text, &["-mac", "HMAC", "-macopt", &key])));
+    }
+    let own = own_key(world);
+    for head in [
+        json!({ "alg": "RS256", "kid": kid, "typ": "JWT" }),
+        json!({ "alg": "RS256", "typ": "JWT" }),
+        json!({ "alg": "RS256", "kid": "jwk-other", "typ": "JWT" }),
+        json!({ "alg": "RS256", "kid": "../../dev/null", "typ": "JWT" }),
+        json!({ "alg": "RS256", "kid": kid, "jku": "https://example.org/jwks", "typ": "JWT" }),
+        json!({ "alg": "RS256", "kid": kid, "jwk": jwk, "typ": "JWT" }),
+    ] {
+        let text = format!("{}.{claims}", part(&head));
+        forged.push(format!("{text}.{}", signed(world, &text, &["-sign", &own])));
+    }
+    // The site's signature under other claims.
+    for (claim, value) in [
+        ("sub", json!(world.alice.id)),
+        ("aud", json!(["project-live-other"])),
+        ("iss", json!("stytch.com/project-live-other")),
+        ("exp", json!(99_999_999_999_u64)),
+        ("https://stytch.com/session", json!({ "id": world.alice.session })),
+    ] {
+        let mut changed = read(claims);
+        changed[claim] = value;
+        forged.push(format!("{header}.{}.{signature}", part(&changed)));
+    }
+    forged
+}
+
+#[test]
+fn forged_tokens_are_no_tokens_and_use_up_no_code() {
+    let world = World::new("");
+    let forged = forgeries(&world);
+    world.unchanged("forged", |code, recovery| {
+        for jwt in &forged {
+            for (path, body) in [
+                ("/v1/sessions/authenticate", json!({ "session_jwt": jwt })),
+                ("/v1/sessions/revoke", json!({ "session_jwt": jwt })),
+                (
+                    "/v1/totps/authenticate",
+                    json!({ "user_id": "alice", "totp_code": code, "session_jwt": jwt }),
+                ),
+                (
+                    "/v1/totps/recover",
+                    json!({ "user_id": "alice", "recovery_code": recovery, "session_jwt": jwt }),
+                ),
+            ] {
+                world.admin.post(path, &body).expect(400, "unable_to_parse_session_jwt");
+            }
+        }
+        let long = "x".repeat(60_000);
+        let halves = format!("{}{}", &world.bob.token[..22], &world.alice.token[22..]);
+        for token in [
+            "x",
+            "\0",
+            &long,
+            &halves,
+            &world.alice.jwt,
+            &world.alice.session,
+            &world.bob.token.to_lowercase(),
+        ] {
+            for (path, body) in [
+                ("/v1/sessions/authenticate", json!({ "session_token": token })),
+                ("/v1/sessions/revoke", json!({ "session_token": token })),
+                (
+                    "/v1/totps/authenticate",
+                    json!({ "user_id": "alice", "totp_code": code, "session_token": token }),
+                ),
+                (
+                    "/v1/totps/recover",
+                    json!({ "user_id": "alice", "recovery_code": recovery, "session_token": token }),
+                ),
+            ] {
+                world.admin.post(path, &body).expect(404, "session_not_found");
+            }
+        }
+    });
+    let sent: Vec<&str> = forged.iter().map(String::as_str).filter(|jwt| jwt.len() > 40).collect();
+    world.kept_quiet(&sent);
+    let recovery = json!({ "user_id": "alice", "recovery_code": world.alice.phone.recovery_codes[0] });
+    world.admin.post("/v1/totps/recover", &recovery).ok();
+}
+
+#[test]
+fn another_users_session_and_two_sessions_at_once_use_up_no_code() {
+    let world = World::new("");
+    let (alice, bob) = (&world.alice, &world.bob);
+    world.unchanged("sessions", |code, recovery| {
+        let totp = json!({ "user_id": alice.id, "totp_code": code });
+        let recover = json!({ "user_id": alice.id, "recovery_code": recovery });
+        let refused = |path: &str, body: &Value, more: Value, error: &str| {
+            let mut body = body.clone();
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            world.admin.post(path, &body).expect(400, error);
+        };
+        let both = json!({ "session_token": alice.token, "session_jwt": alice.jwt });
+        for (path, body) in [("/v1/totps/authenticate", &totp), ("/v1/totps/recover", &recover)] {
+            for length in [json!(null), json!(60)] {
+                let of = |field: &str, token: &str| {
+                    json!({ field: token, "session_duration_minutes": length, "session_custom_claims": { "a": 1 } })
+                };
+                refused(path, body, of("session_token", &bob.token), "user_id_mismatch");
+                refused(path, body, of("session_jwt", &bob.jwt), "user_id_mismatch");
+            }
+            refused(path, body, both.clone(), "too_many_session_arguments");
+            let large = json!({ "a": "x".repeat(5_000) });
+            for with in [json!({}), json!({ "session_duration_minutes": 5 }), json!({ "session_token": alice.token })] {
+                let mut more = with;
+                more["session_custom_claims"] = large.clone();
+                refused(path, body, more, "custom_claims_too_large");
+            }
+        }
+        refused("/v1/sessions/authenticate", &both, json!({}), "too_many_session_arguments");
+        let large = json!({ "session_custom_claims": { "a": "x".repeat(5_000) } });
+        refused("/v1/sessions/authenticate", &json!({ "session_token": alice.token }), large, "custom_claims_too_large");
+        for two in [
+            both,
+            json!({ "session_token": alice.token, "session_id": alice.session }),
+            json!({ "session_jwt": alice.jwt, "session_id": alice.session }),
+            json!({ "session_jwt": alice.jwt, "session_id": alice.session, "session_token": alice.token }),
+        ] {
+            refused("/v1/sessions/revoke", &two, json!({}), "too_many_session_revoke_arguments");
+        }
+        // Its id names a session, and does not show it.
+        let named = json!({ "session_id": alice.session });
+        refused("/v1/sessions/authenticate", &named, json!({}), "no_session_arguments");
+    });
+    let recovery = json!({ "user_id": "alice", "recovery_code": alice.phone.recovery_codes[0] });
+    world.admin.post("/v1/totps/recover", &recovery).ok();
+    world.kept_quiet(&[]);
+}
+
+#[test]
+fn claims_of_an_application_are_never_the_tokens_own() {
+    let world = World::new("");
+    let before = read(world.alice.jwt.split('.').nth(1).unwrap());
+    let claims = json!({
+        "iss": "stytch.com/other", "sub": world.bob.id, "aud": ["other"], "exp": 99_999_999_999_u64, "nbf": 0, "iat": 0,
+        "https://stytch.com/session": { "id": world.bob.session }, "role": "admin",
+    });
+    let body = json!({ "session_token": world.alice.token, "session_custom_claims": claims });
+    let reply = world.admin.post("/v1/sessions/authenticate", &body).ok().json;
+    let jwt = reply["session_jwt"].as_str().unwrap();
+    let after = read(jwt.split('.').nth(1).unwrap());
+    for claim in ["iss", "sub", "aud"] {
+        assert_eq!(after[claim], before[claim], "{after}");
+    }
+    assert_eq!(after["https://stytch.com/session"]["id"], json!(world.alice.session));
+    assert_eq!(after["exp"].as_u64().unwrap(), after["iat"].as_u64().unwrap() + 300);
+    assert_eq!(
+        (&after["role"], &reply["session"]["custom_claims"]),
+        (&json!("admin"), &json!({ "role": "admin" }))
+    );
+}
+
+#[test]
+fn a_session_that_is_revoked_or_over_is_nobodys_and_uses_up_no_code() {
+    let world = World::new("");
+    let (alice, bob) = (&world.alice, &world.bob);
+    world.admin.post("/v1/sessions/revoke", &json!({ "session_jwt": alice.jwt })).ok();
+    let gone = |token: &str, jwt: &str, session: &str| {
+        world.unchanged("gone", |code, recovery| {
+            for (field, shown) in [("session_token", token), ("session_jwt", jwt)] {
+                for (path, body) in [
+                    ("/v1/sessions/authenticate", json!({ field: shown, "session_duration_minutes": 60 })),
+                    ("/v1/sessions/authenticate", json!({ field: shown })),
+                    ("/v1/sessions/revoke", json!({ field: shown })),
+                    (
+                        "/v1/totps/authenticate",
+                        json!({ field: shown, "user_id": alice.id, "totp_code": code }),
+                    ),
+                    (
+                        "/v1/totps/recover",
+                        json!({ field: shown, "user_id": alice.id, "recovery_code": recovery }),
+                    ),
+                ] {
+                    world.admin.post(path, &body).expect(404, "session_not_found");
+                }
+            }
+            world
+                .admin
+                .post("/v1/sessions/revoke", &json!({ "session_id": session }))
+                .expect(404, "session_not_found");
+        });
+    };
+    gone(&alice.token, &alice.jwt, &alice.session);
+    // Bob's has an hour. Until its end a token of it that is over by itself is good, and not a second longer.
+    world.site.advance(50 * 60);
+    world.admin.post("/v1/sessions/authenticate", &json!({ "session_jwt": bob.jwt })).ok();
+    world.site.advance(11 * 60);
+    gone(&bob.token, &bob.jwt, &bob.session);
+    let sessions = world.admin.get(&format!("/v1/sessions?user_id={}", bob.id)).ok().json;
+    assert_eq!(sessions["sessions"], json!([]));
+    world.kept_quiet(&[]);
+}
+
+#[test]
+fn the_sessions_of_a_user_who_is_deleted_are_over() {
+    let world = World::new("");
+    let (bob, path) = (&world.bob, format!("/v1/users/{}", world.bob.id));
+    world.admin.delete(&path).ok();
+    for body in [json!({ "session_token": bob.token }), json!({ "session_jwt": bob.jwt })] {
+        world.admin.post("/v1/sessions/authenticate", &body).expect(404, "session_not_found");
+        world.admin.post("/v1/sessions/revoke", &body).expect(404, "session_not_found");
+    }
+    world.admin.delete(&path).expect(404, "user_not_found");
+    world.admin.delete(&format!("/v1/users/totps/{}", bob.totp)).expect(404, "totp_not_found");
+    // Whoever is called the same afterwards is somebody else.
+    assert_ne!(world.admin.user("bob"), bob.id);
+    let sessions = world.admin.get("/v1/sessions?user_id=bob").ok().json;
+    assert_eq!(sessions["sessions"], json!([]));
+}

@@ -1,0 +1,267 @@
+//! Values of the right type that cannot be: each has its error, and a code that came with it is still good.
+
+use super::world::World;
+use serde_json::{Value, json};
+
+/// The same object with one more field.
+fn with(body: &Value, field: &str, value: Value) -> Value {
+    let mut body = body.clone();
+    body[field] = value;
+    body
+}
+
+#[test]
+fn numbers_out_of_range_are_refused_and_use_up_no_code() {
+    let world = World::new("");
+    let out_of_range = |least: i64, most: i64| {
+        [json!(least - 1), json!(most + 1), json!(0), json!(-least), json!(i64::MIN), json!(i64::MAX)]
+    };
+    let no_number = [json!(5.5), json!(60.0), json!("60"), json!(1_u64 << 63), json!(u64::MAX), json!(1e300)];
+    world.unchanged("numbers", |code, recovery| {
+        let user = &world.alice.id;
+        let lengths = [
+            ("/v1/totps/authenticate", json!({ "user_id": user, "totp_code": code })),
+            ("/v1/totps/recover", json!({ "user_id": user, "recovery_code": recovery })),
+            ("/v1/sessions/authenticate", json!({ "session_token": world.alice.token })),
+        ];
+        for (path, body) in lengths {
+            for bad in out_of_range(5, 527_040) {
+                let body = with(&body, "session_duration_minutes", bad);
+                world.admin.post(path, &body).expect(400, "invalid_session_duration_minutes");
+            }
+            for bad in &no_number {
+                let body = with(&body, "session_duration_minutes", bad.clone());
+                world.admin.post(path, &body).expect(400, "bad_request");
+            }
+        }
+        let carol = json!({ "user_id": "nobody-yet" });
+        for bad in out_of_range(5, 1440) {
+            world
+                .admin
+                .post("/v1/totps", &with(&carol, "expiration_minutes", bad))
+                .expect(400, "invalid_expiration");
+        }
+        for bad in out_of_range(1, 1000) {
+            world
+                .admin
+                .post("/v1/users/search", &json!({ "limit": bad }))
+                .expect(400, "user_search_invalid_limit");
+        }
+        for bad in &no_number {
+            world
+                .admin
+                .post("/v1/totps", &with(&carol, "expiration_minutes", bad.clone()))
+                .expect(400, "bad_request");
+            world.admin.post("/v1/users/search", &json!({ "limit": bad })).expect(400, "bad_request");
+        }
+    });
+    for good in [1, 1000] {
+        world.admin.post("/v1/users/search", &json!({ "limit": good })).ok();
+    }
+    for good in [5, 527_040] {
+        world.site.next_step();
+        let code = world.alice.phone.code(&world.site);
+        let body = json!({ "user_id": "alice", "totp_code": code, "session_duration_minutes": good });
+        world.admin.post("/v1/totps/authenticate", &body).ok();
+    }
+    world.admin.user("carol");
+    for good in [5, 1440] {
+        world.admin.post("/v1/totps", &json!({ "user_id": "carol", "expiration_minutes": good })).ok();
+    }
+}
+
+#[test]
+fn codes_that_are_none_are_told_apart_from_wrong_ones() {
+    let world = World::new("");
+    world.unchanged("no codes", |code, recovery| {
+        let totp = |code: &str| json!({ "user_id": world.alice.id, "totp_code": code });
+        let recover = |code: &str| json!({ "user_id": world.alice.id, "recovery_code": code });
+        let long = "1".repeat(60_000);
+        for bad in [
+            "",
+            " ",
+            "12345",
+            "1234567",
+            "123456789",
+            "12345a",
+            "１２３４５６",
+            "١٢٣٤٥٦",
+            "-12345",
+            "0x1234",
+            &long,
+            "1234\u{0}56",
+        ] {
+            world.admin.post("/v1/totps/authenticate", &totp(bad)).expect(400, "invalid_totp_code");
+        }
+        world
+            .admin
+            .post("/v1/totps/authenticate", &totp(recovery))
+            .expect(400, "recovery_code_used_as_totp_code");
+        world.admin.post("/v1/totps/recover", &recover(code)).expect(400, "totp_code_used_as_recovery_code");
+        for bad in ["", "a1b2-c3d4-e5f6", "xxxx", "u000-0000-0000-0000", &long, &recovery[..18]] {
+            world.admin.post("/v1/totps/recover", &recover(bad)).expect(400, "invalid_recovery_code");
+        }
+        // Codes of the real service's sandbox are no codes here.
+        let sandbox =
+            json!({ "user_id": "user-test-e3795c81-f849-4167-bfda-e4a6e9c280fd", "totp_code": "000000" });
+        world.admin.post("/v1/totps/authenticate", &sandbox).expect(404, "user_not_found");
+    });
+    // It was in none of these answers used up.
+    let body = json!({ "user_id": world.alice.id, "recovery_code": world.alice.phone.recovery_codes[0] });
+    world.admin.post("/v1/totps/recover", &body).ok();
+    world.admin.post("/v1/totps/recover", &body).expect(401, "unable_to_authenticate_recovery_code");
+    world.kept_quiet(&[]);
+}
+
+#[test]
+fn searches_that_cannot_be_are_refused() {
+    let world = World::new("");
+    let query = |name: &str, value: Value| json!({ "query": { "operator": "AND", "operands": [{ "filter_name": name, "filter_value": value }] } });
+    world.unchanged("searches", |_, _| {
+        let refused = |body: Value, error: &str| {
+            world.admin.post("/v1/users/search", &body).expect(400, error);
+        };
+        for operator in ["and", "NOT", "XOR"] {
+            refused(json!({ "query": { "operator": operator } }), "user_search_invalid_operator");
+        }
+        for name in ["", "nope", "user_id ", "USER_ID", "'; DROP TABLE users; --"] {
+            refused(query(name, json!(["x"])), "user_search_filter_name_not_recognized");
+        }
+        refused(json!({ "query": { "operands": [{}] } }), "user_search_filter_name_not_recognized");
+        let many = vec!["x"; 101];
+        for name in ["user_id", "external_id", "email_address", "phone_number", "totp_id"] {
+            for bad in [json!(null), json!("x"), json!([]), json!([1]), json!([null]), json!({}), json!(many)]
+            {
+                refused(query(name, bad), "user_search_invalid_filter_value");
+            }
+        }
+        for name in ["email_address_fuzzy", "phone_number_fuzzy", "status", "totp_verified"] {
+            for bad in [json!(null), json!(""), json!(["x"]), json!(1), json!({})] {
+                refused(query(name, bad), "user_search_invalid_filter_value");
+            }
+        }
+        for name in ["created_at_greater_than", "created_at_less_than", "created_at_between"] {
+            for bad in
+                [json!(null), json!("yesterday"), json!("2026-01-01"), json!(5), json!(["x"]), json!({})]
+            {
+                refused(query(name, bad), "user_search_invalid_filter_value");
+            }
+        }
+        let range = json!({ "greater_than": "2026-01-01T00:00:00Z", "less_than": "2027-01-01T00:00:00Z" });
+        let mut either = query("created_at_between", range);
+        either["query"]["operator"] = json!("OR");
+        refused(either, "user_search_invalid_operator");
+        let operand = json!({ "filter_name": "totp_verified", "filter_value": true });
+        refused(json!({ "query": { "operands": vec![operand; 101] } }), "bad_request");
+        for shape in [
+            json!([]),
+            json!("x"),
+            json!({ "operands": {} }),
+            json!({ "operands": [1] }),
+            json!({ "operator": 1 }),
+        ] {
+            refused(json!({ "query": shape }), "bad_request");
+        }
+    });
+    // What only looks like the store's language finds nobody.
+    for (name, odd) in [
+        ("email_address_fuzzy", json!("%")),
+        ("email_address_fuzzy", json!("' OR 1=1 --")),
+        ("phone_number_fuzzy", json!("_")),
+        ("user_id", json!(["' OR 1=1 --", "%", "\u{0}"])),
+        ("external_id", json!(["ALICE\u{0}", "*"])),
+    ] {
+        let found = world.admin.post("/v1/users/search", &query(name, odd.clone())).ok().json;
+        assert_eq!(found["results"], json!([]), "{name} {odd}");
+    }
+}
+
+#[test]
+fn cursors_that_no_answer_gave_are_refused() {
+    let world = World::new("");
+    let first = world.admin.post("/v1/users/search", &json!({ "limit": 1 })).ok().json;
+    let cursor = first["results_metadata"]["next_cursor"].as_str().unwrap().to_owned();
+    let encoded = |text: &str| data_encoding::BASE64URL_NOPAD.encode(text.as_bytes());
+    let bad = [
+        cursor[1..].to_owned(),
+        format!("{cursor}="),
+        format!("{cursor}A"),
+        "x".repeat(10_000),
+        "../../etc".to_owned(),
+        "0".to_owned(),
+        encoded("5"),
+        encoded("5 "),
+        encoded("x user-aaaaaaaaaaaaaaaaaaaaaaaaaa"),
+        encoded("-5 user-aaaaaaaaaaaaaaaaaaaaaaaaaa"),
+        encoded("99999999999999999999 user-aaaaaaaaaaaaaaaaaaaaaaaaaa"),
+        encoded("5 totp-aaaaaaaaaaaaaaaaaaaaaaaaaa"),
+        encoded("5 ' OR 1=1 --"),
+    ];
+    for cursor in bad {
+        let body = json!({ "cursor": cursor });
+        world.admin.post("/v1/users/search", &body).expect(400, "user_search_invalid_cursor");
+    }
+    let latest = encoded(&format!("{} user-aaaaaaaaaaaaaaaaaaaaaaaaaa", u64::MAX));
+    let reply = world.admin.post("/v1/users/search", &json!({ "cursor": latest }));
+    assert!(reply.status == 200 || reply.error() == "user_search_invalid_cursor", "{reply:?}");
+    let second = world.admin.post("/v1/users/search", &json!({ "cursor": cursor })).ok().json;
+    assert_eq!(second["results"].as_array().unwrap().len(), 1);
+    assert_eq!(second["results_metadata"]["next_cursor"], Value::Null);
+}
+
+#[test]
+fn users_that_cannot_be_made_leave_nothing_behind() {
+    let world = World::new("");
+    world.unchanged("users", |_, _| {
+        for email in ["x", "@", "a@", "@b", "a b@example.org", "a:b@example.org", "a@example.org\n", "a@b@c"]
+        {
+            world.admin.post("/v1/users", &json!({ "email": email })).expect(400, "invalid_email");
+        }
+        for phone in ["1", "+", "+0123456789", "12025550123", "+1 202", "+12025550123456789", "+1202555012x"]
+        {
+            world
+                .admin
+                .post("/v1/users", &json!({ "phone_number": phone }))
+                .expect(400, "invalid_phone_number");
+        }
+        let (long, update) = ("a".repeat(129), format!("/v1/users/{}", world.alice.id));
+        for id in [
+            "",
+            " ",
+            "a b",
+            "a/b",
+            "alice@corp",
+            "a||",
+            "a||6",
+            "a||61",
+            "a||4x",
+            "ä",
+            "a\u{0}",
+            &long,
+            &world.bob.id,
+        ] {
+            let body = json!({ "external_id": id });
+            world.admin.post("/v1/users", &body).expect(400, "invalid_external_id");
+            world.admin.put(&update, &body).expect(400, "invalid_external_id");
+        }
+        let taken = json!({ "external_id": "bob" });
+        world.admin.post("/v1/users", &taken).expect(400, "duplicate_user_external_id");
+        world.admin.put(&update, &taken).expect(400, "duplicate_user_external_id");
+        let large = json!({ "external_id": "new", "trusted_metadata": { "a": "x".repeat(17_000) } });
+        world.admin.post("/v1/users", &large).expect(400, "bad_request");
+        world
+            .admin
+            .put(&update, &json!({ "untrusted_metadata": { "a": "x".repeat(17_000) } }))
+            .expect(400, "bad_request");
+        world.admin.put(&update, &json!({ "roles": vec!["x".repeat(100); 200] })).expect(400, "bad_request");
+    });
+    world.admin.post("/v1/users", &json!({ "email": "a@example.org", "phone_number": "+12025550123" })).ok();
+    for (body, error) in [
+        (json!({ "email": "a@example.org" }), "duplicate_email"),
+        (json!({ "email": "A@EXAMPLE.org" }), "duplicate_email"),
+        (json!({ "phone_number": "+12025550123", "external_id": "new" }), "duplicate_phone_number"),
+    ] {
+        world.admin.post("/v1/users", &body).expect(400, error);
+    }
+    world.admin.get("/v1/users/new").expect(404, "user_not_found");
+}
