@@ -136,7 +136,7 @@ fn sessions_and_clients_that_somebody_without_the_key_writes_are_none() {
     let made = session(&site, &app, &user, &phone, 5);
     // A longer session, another user's, a client with a larger scope or a name with another lock.
     restart(&site, &app, || {
-        edit(&site, "UPDATE session SET record = replace(record, 'user-', 'user_'), expires = 1 << 40")
+        edit(&site, "UPDATE session SET record = replace(record, 'user-', 'user_'), expires = 1 << 40");
     });
     check(&app, "session_token", &made["session_token"]).expect(404, "session_not_found");
     for change in ["record = replace(record, 'verify', 'admin')", "name = 'somebody'"] {
