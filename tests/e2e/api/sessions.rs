@@ -81,6 +81,50 @@ fn a_session_outlives_a_restart_and_not_its_time() {
 }
 
 #[test]
+fn whatever_numbers_an_application_claims_its_session_is_found_again() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (user, phone) = app.enrolled(&site, "alice");
+    // Of numbers, the ones that are hard to write and read again without a change.
+    let mut numbers = vec![
+        0.1 + 0.2,
+        5e-324,
+        2.225_073_858_507_201_1e-308,
+        1.797_693_134_862_315_7e308,
+        8.988_465_674_311_58e307,
+        9_007_199_254_740_993.0,
+    ];
+    numbers.extend((1..100).map(|n| 1.0e22 / f64::from(n).powi(7)));
+    let body = json!({
+        "user_id": user, "totp_code": phone.code(&site), "session_duration_minutes": 5,
+        "session_custom_claims": { "numbers": numbers, "text": "line\nbreak", "big": u64::MAX },
+    });
+    let made = app.post("/v1/totps/authenticate", &body).ok().json;
+    let checked = check(&app, "session_token", &made["session_token"]).ok().json;
+    assert_eq!(checked["session"]["custom_claims"]["text"], "line\nbreak");
+}
+
+#[test]
+fn keys_that_cannot_be_opened_are_not_made_anew_again_and_again() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (user, phone) = app.enrolled(&site, "alice");
+    site.end(nix::sys::signal::Signal::SIGTERM);
+    edit(&site, "UPDATE signing_key SET record = replace(record, '\"v\":1', '\"v\":2')");
+    site.start();
+    site::run::wait_until("the API answers", || app.connect().is_some());
+    // Whoever wants no session is judged all the same; a session is refused, and no code used up by that.
+    let code = phone.code(&site);
+    let body = json!({ "user_id": user, "totp_code": code, "session_duration_minutes": 5 });
+    for _ in 0..2 {
+        app.post("/v1/totps/authenticate", &body).expect(503, "server_unavailable");
+    }
+    app.authenticate(&user, &code).ok();
+    assert!(site.log().contains("the keys of tokens in the store are damaged"));
+    assert_eq!(site.log().matches("\"event\":\"signing-key\"").count(), 1);
+}
+
+#[test]
 fn who_revokes_a_factor_or_forgets_a_user_ends_the_sessions() {
     let site = api::site("");
     let app = Api::new(&site, "admin");

@@ -203,7 +203,10 @@ impl Engine {
             let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(random::bytes(&mut Kernel).map_err(failed)?);
             made.push(self.sealed_key(TOKEN_KEY, &*bytes, now)?);
         }
-        let (new, gone) = held.map_or((true, Vec::new()), |keyring| keyring.due(now));
+        let whole = held.is_some();
+        // Keys that are there and cannot be opened are no reason to make others every few seconds.
+        let none = !rows.iter().any(|row| row.id.starts_with(JWK));
+        let (new, gone) = held.map_or((none, Vec::new()), |keyring| keyring.due(now));
         if new {
             // Half a second of arithmetic: not on a thread that answers.
             let made_now = tokio::task::spawn_blocking(|| {
@@ -214,7 +217,8 @@ impl Engine {
             made.push(self.sealed_key(JWK, &der, now)?);
         }
         if made.is_empty() && gone.is_empty() {
-            return Ok(());
+            let damaged = "the keys of tokens in the store are damaged; put the store back from its backup";
+            return if whole { Ok(()) } else { Err(Refusal::Unavailable(damaged.to_owned())) };
         }
         let mut also: Vec<Also> = made.into_iter().map(|row| Also::AddKey(Box::new(row))).collect();
         also.extend(gone.into_iter().map(Also::DropKey));
