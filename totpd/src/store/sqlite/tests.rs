@@ -232,3 +232,40 @@ async fn users_are_found_by_what_applications_know_and_paged_in_order() {
     let taken = store.commit(change(Write::Insert(other)), ticket()).await;
     assert_eq!(taken.err(), Some(CommitError::Taken(Unique::Email)));
 }
+
+#[tokio::test]
+async fn a_store_from_before_there_were_applications_is_taken_over_whole() {
+    let fixture = Fixture::new();
+    let name = UserName::parse("alice").ok();
+    let mut account = Account::new(name, Some(1000), Time::from_unix(7), &mut Kernel).unwrap();
+    let new = totp_core::account::NewFactor {
+        params: totp_core::Params::default(),
+        lifetime: 60,
+        keeping: totp_core::recovery::Keeping::Hashed,
+    };
+    account.enroll(&new, Time::from_unix(7), &mut Kernel).unwrap();
+    let sealed = Box::new(fixture.sealer.seal(account.clone()).unwrap());
+    fixture.open().commit(change(Write::Insert(sealed)), ticket()).await.unwrap();
+    // What the third version of the schema added is taken away again.
+    let db = rusqlite::Connection::open(database_file(fixture.folder.path())).unwrap();
+    db.execute_batch(
+        "DROP TABLE session; DROP TABLE client; DROP TABLE signing_key;
+         DROP INDEX account_email; DROP INDEX account_phone; DROP INDEX account_created;
+         DROP INDEX account_active_totp; DROP INDEX account_pending_totp;
+         DELETE FROM refinery_schema_history WHERE version = 3;",
+    )
+    .unwrap();
+    for column in ["created", "email", "phone", "awaits", "active_totp", "pending_totp"] {
+        db.execute(&format!("ALTER TABLE account DROP COLUMN {column}"), []).unwrap();
+    }
+    drop(db);
+    let store = fixture.open();
+    let totp = account.pending.as_ref().unwrap().id.clone();
+    for key in [Key::Id(account.id.clone()), Key::Totp(totp)] {
+        let stored = store.load(key).await.unwrap().unwrap();
+        assert_eq!(fixture.sealer.open(stored.account), Ok(account.clone()));
+    }
+    let found = store.search(UserQuery { limit: 9, ..UserQuery::default() }).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert!(store.clients().await.unwrap().is_empty());
+}
