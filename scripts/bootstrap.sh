@@ -55,6 +55,12 @@ if ! cmp -s tests/sdk/python/requirements.txt .venv/requirements.txt; then
     .venv/bin/pip install --quiet --disable-pip-version-check -r tests/sdk/python/requirements.txt
     cp tests/sdk/python/requirements.txt .venv/requirements.txt
 fi
+# Schemathesis, which tries to break the API by its description, apart from the others: its pins are its own.
+if ! cmp -s tests/sdk/schemathesis.txt .venv-schemathesis/requirements.txt; then
+    python3 -m venv .venv-schemathesis
+    .venv-schemathesis/bin/pip install --quiet --disable-pip-version-check -r tests/sdk/schemathesis.txt
+    cp tests/sdk/schemathesis.txt .venv-schemathesis/requirements.txt
+fi
 if ! cmp -s tests/sdk/node/package-lock.json tests/sdk/node/node_modules/totpd-lock.json; then
     npm ci --prefix tests/sdk/node --no-audit --no-fund --loglevel=error
     cp tests/sdk/node/package-lock.json tests/sdk/node/node_modules/totpd-lock.json

@@ -7,6 +7,7 @@ mod documents;
 mod down;
 mod handed;
 mod keys;
+mod openapi;
 mod paths;
 mod sdk;
 mod sessions;

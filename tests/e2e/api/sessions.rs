@@ -89,7 +89,7 @@ fn whatever_numbers_an_application_claims_its_session_is_found_again() {
     let mut numbers = vec![
         0.1 + 0.2,
         5e-324,
-        2.225_073_858_507_201_1e-308,
+        2.225_073_858_507_201e-308,
         1.797_693_134_862_315_7e308,
         8.988_465_674_311_58e307,
         9_007_199_254_740_993.0,

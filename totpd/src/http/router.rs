@@ -10,7 +10,7 @@ use std::sync::Arc;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Content, OpenApi as Document, Ref, RefOr};
+use utoipa::openapi::{Content, OpenApi as Document, Ref, RefOr, Required};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -34,6 +34,9 @@ const ERRORS: [(u16, &str); 9] = [
     (500, "The server failed"),
     (503, "The server cannot answer at the moment; nothing was changed"),
 ];
+
+/// Operations that need no field, and so no body.
+const BODILESS: [&str; 2] = ["users_search", "users_update"];
 
 /// The service of every connection.
 pub(crate) fn router(server: Server) -> Router {
@@ -75,11 +78,21 @@ fn complete(document: &mut Document) {
     document.security = Some(vec![SecurityRequirement::new("credentials", Vec::<String>::new())]);
     for path in document.paths.paths.values_mut() {
         let operations = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete];
-        operations.into_iter().flatten().for_each(add_errors);
+        operations.into_iter().flatten().for_each(complete_operation);
     }
 }
 
-fn add_errors(operation: &mut Operation) {
+fn complete_operation(operation: &mut Operation) {
+    if operation.operation_id.as_deref().is_some_and(|id| BODILESS.contains(&id))
+        && let Some(RefOr::T(body)) = &mut operation.request_body
+    {
+        body.required = Some(Required::False);
+    }
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            "Done".clone_into(&mut response.description);
+        }
+    }
     for (status, description) in ERRORS {
         let schema = Ref::from_schema_name(ErrorAnswer::name());
         let response = ResponseBuilder::new()

@@ -24,6 +24,7 @@ pub(crate) struct SearchUsers {
     /// `next_cursor` of the page before.
     cursor: Option<String>,
     /// 1 to 1000, else 100.
+    #[schema(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
     #[schema(value_type = Option<Query>)]
     query: Option<Nested<Query>>,
@@ -42,8 +43,10 @@ struct Operand {
     /// `user_id`, `external_id`, `email_address`, `email_address_fuzzy`, `phone_number`, `phone_number_fuzzy`,
     /// `status`, `totp_id`, `totp_verified`, `created_at_greater_than`, `created_at_less_than` or
     /// `created_at_between`.
+    #[schema(value_type = String)]
     filter_name: Option<String>,
-    #[schema(value_type = Option<Object>)]
+    /// A list of texts, a text, true or false, a time or two: as `filter_name` takes it.
+    #[schema(value_type = Value)]
     filter_value: Option<Value>,
 }
 
@@ -62,7 +65,7 @@ struct Metadata {
 }
 
 /// Finds users.
-#[utoipa::path(post, path = "/v1/users/search", responses((status = 200, body = Answer<Found>)), request_body = SearchUsers)]
+#[utoipa::path(post, path = "/v1/users/search", operation_id = "users_search", responses((status = 200, body = Answer<Found>)), request_body = SearchUsers)]
 pub(crate) async fn search(
     context: Context,
     Body(fields): Body<SearchUsers>,
@@ -86,8 +89,8 @@ pub(crate) async fn search(
     if operands.len() > MOST {
         return Err(ApiError::bad_request(format!("operands are {MOST} at most.")));
     }
-    let filters = operands.into_iter().map(|Nested(operand)| filters(operand));
-    let filters: Vec<Vec<UserFilter>> = filters.collect::<Result<_, _>>()?;
+    let filters: Vec<Vec<UserFilter>> =
+        operands.into_iter().map(|Nested(operand)| filters(operand)).collect::<Result<_, _>>()?;
     if any && filters.iter().any(|filters| filters.len() > 1) {
         let message = "created_at_between does not go with OR; use created_at_greater_than and _less_than.";
         return Err(ApiError::invalid("user_search_invalid_operator", message));

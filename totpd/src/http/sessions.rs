@@ -50,6 +50,7 @@ struct AuthenticateSession {
     #[schema(value_type = Option<String>)]
     session_jwt: Option<Zeroizing<String>>,
     /// The session lasts this many minutes from now, 5 to 527040; without it its end stays.
+    #[schema(minimum = 5, maximum = 527_040)]
     session_duration_minutes: Option<i64>,
     /// Merged into the session's claims: null takes one away; 4 kB together.
     #[schema(value_type = Option<Object>)]
@@ -104,7 +105,7 @@ struct Jwks {
 }
 
 /// The open sessions of a user.
-#[utoipa::path(get, path = "/v1/sessions", params(("user_id" = String, Query)),
+#[utoipa::path(get, path = "/v1/sessions", operation_id = "sessions_get", params(("user_id" = String, Query)),
     responses((status = 200, body = Answer<Sessions>)))]
 async fn get(context: Context, query: Result<Query<OfUser>, QueryRejection>) -> Answered<Sessions> {
     let Query(of) = query.map_err(|_| ApiError::bad_request("The query cannot be understood."))?;
@@ -115,7 +116,7 @@ async fn get(context: Context, query: Result<Query<OfUser>, QueryRejection>) -> 
 }
 
 /// Looks at a session that is shown; with a duration its end is set anew.
-#[utoipa::path(post, path = "/v1/sessions/authenticate", request_body = AuthenticateSession,
+#[utoipa::path(post, path = "/v1/sessions/authenticate", operation_id = "sessions_authenticate", request_body = AuthenticateSession,
     responses((status = 200, body = Answer<SessionAuthenticated>)))]
 async fn authenticate(
     context: Context,
@@ -137,7 +138,7 @@ async fn authenticate(
 }
 
 /// Ends a session, with every token of it.
-#[utoipa::path(post, path = "/v1/sessions/revoke", request_body = RevokeSession,
+#[utoipa::path(post, path = "/v1/sessions/revoke", operation_id = "sessions_revoke", request_body = RevokeSession,
     responses((status = 200, body = Answer<Nothing>)))]
 async fn revoke(context: Context, Body(fields): Body<RevokeSession>) -> Answered<Nothing> {
     let many = "too_many_session_revoke_arguments";
@@ -152,7 +153,7 @@ async fn revoke(context: Context, Body(fields): Body<RevokeSession>) -> Answered
 }
 
 /// The keys that tokens are checked with, the newest first. Takes no credentials.
-#[utoipa::path(get, path = "/v1/sessions/jwks/{project_id}", params(("project_id" = String, Path)),
+#[utoipa::path(get, path = "/v1/sessions/jwks/{project_id}", operation_id = "sessions_jwks", params(("project_id" = String, Path)),
     responses((status = 200, body = Answer<Jwks>)), security(()))]
 async fn jwks(
     State(server): State<Server>,

@@ -41,9 +41,11 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 struct CreateTotp {
-    /// The user's id or external id; needed.
+    /// The user's id or external id.
+    #[schema(value_type = String)]
     user_id: Option<String>,
     /// Minutes until it is gone unless authenticated: 5 to 1440, else 1440.
+    #[schema(minimum = 5, maximum = 1440)]
     expiration_minutes: Option<i64>,
 }
 
@@ -64,12 +66,14 @@ struct TotpCreated {
 /// What a grant is to come with.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 struct AuthenticateTotp {
-    /// The user's id or external id; needed.
+    /// The user's id or external id.
+    #[schema(value_type = String)]
     user_id: Option<String>,
-    /// The code of the phone; needed.
-    #[schema(value_type = Option<String>)]
+    /// The code of the phone.
+    #[schema(value_type = String)]
     totp_code: Option<Zeroizing<String>>,
     /// A session of this many minutes, 5 to 527040; without it there is none.
+    #[schema(minimum = 5, maximum = 527_040)]
     session_duration_minutes: Option<i64>,
     /// Add the factor to this session.
     #[schema(value_type = Option<String>)]
@@ -84,12 +88,14 @@ struct AuthenticateTotp {
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 struct RecoverTotp {
-    /// The user's id or external id; needed.
+    /// The user's id or external id.
+    #[schema(value_type = String)]
     user_id: Option<String>,
-    /// A recovery code; needed. It is used up.
-    #[schema(value_type = Option<String>)]
+    /// A recovery code. It is used up.
+    #[schema(value_type = String)]
     recovery_code: Option<Zeroizing<String>>,
     /// As for `/v1/totps/authenticate`.
+    #[schema(minimum = 5, maximum = 527_040)]
     session_duration_minutes: Option<i64>,
     #[schema(value_type = Option<String>)]
     session_token: Option<Zeroizing<String>>,
@@ -115,7 +121,8 @@ struct TotpAuthenticated {
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 struct RecoveryCodes {
-    /// The user's id or external id; needed.
+    /// The user's id or external id.
+    #[schema(value_type = String)]
     user_id: Option<String>,
 }
 
@@ -136,7 +143,7 @@ struct RecoveryCodesShown {
 
 /// Stages a TOTP: secret, QR code and recovery codes are shown here and nowhere else. One that was not authenticated
 /// yet is replaced.
-#[utoipa::path(post, path = "/v1/totps", request_body = CreateTotp, responses((status = 200, body = Answer<TotpCreated>)))]
+#[utoipa::path(post, path = "/v1/totps", operation_id = "totps_create", request_body = CreateTotp, responses((status = 200, body = Answer<TotpCreated>)))]
 async fn create(context: Context, Body(fields): Body<CreateTotp>) -> Answered<TotpCreated> {
     context.may(Scope::Enroll)?;
     let user = user_id(fields.user_id)?;
@@ -168,7 +175,7 @@ async fn create(context: Context, Body(fields): Body<CreateTotp>) -> Answered<To
 }
 
 /// Verifies a code of the phone, once: of this time step, the one before or the one after.
-#[utoipa::path(post, path = "/v1/totps/authenticate", request_body = AuthenticateTotp,
+#[utoipa::path(post, path = "/v1/totps/authenticate", operation_id = "totps_authenticate", request_body = AuthenticateTotp,
     responses((status = 200, body = Answer<TotpAuthenticated>)))]
 async fn authenticate(context: Context, Body(fields): Body<AuthenticateTotp>) -> Answered<TotpAuthenticated> {
     let user = user_id(fields.user_id)?;
@@ -190,7 +197,7 @@ async fn authenticate(context: Context, Body(fields): Body<AuthenticateTotp>) ->
 }
 
 /// Verifies a recovery code, and uses it up.
-#[utoipa::path(post, path = "/v1/totps/recover", request_body = RecoverTotp,
+#[utoipa::path(post, path = "/v1/totps/recover", operation_id = "totps_recover", request_body = RecoverTotp,
     responses((status = 200, body = Answer<TotpAuthenticated>)))]
 async fn recover(context: Context, Body(fields): Body<RecoverTotp>) -> Answered<TotpAuthenticated> {
     let user = user_id(fields.user_id)?;
@@ -215,7 +222,7 @@ async fn recover(context: Context, Body(fields): Body<RecoverTotp>) -> Answered<
 }
 
 /// Shows the recovery codes that are not used, where the server keeps them readable.
-#[utoipa::path(post, path = "/v1/totps/recovery_codes", request_body = RecoveryCodes,
+#[utoipa::path(post, path = "/v1/totps/recovery_codes", operation_id = "totps_recovery_codes", request_body = RecoveryCodes,
     responses((status = 200, body = Answer<RecoveryCodesShown>)))]
 async fn recovery_codes(context: Context, Body(fields): Body<RecoveryCodes>) -> Answered<RecoveryCodesShown> {
     context.may(Scope::Admin)?;

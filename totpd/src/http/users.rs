@@ -151,7 +151,7 @@ fn change(
 }
 
 /// Makes a user.
-#[utoipa::path(post, path = "/v1/users", responses((status = 200, body = Answer<UserCreated>)), request_body = CreateUser)]
+#[utoipa::path(post, path = "/v1/users", operation_id = "users_create", responses((status = 200, body = Answer<UserCreated>)), request_body = CreateUser)]
 async fn create(context: Context, Body(fields): Body<CreateUser>) -> Answered<UserCreated> {
     context.may(Scope::Enroll)?;
     let email = fields.email.filter(|email| !email.is_empty());
@@ -178,7 +178,7 @@ async fn create(context: Context, Body(fields): Body<CreateUser>) -> Answered<Us
 }
 
 /// A user, by id or external id.
-#[utoipa::path(get, path = "/v1/users/{user_id}", params(("user_id" = String, Path)),
+#[utoipa::path(get, path = "/v1/users/{user_id}", operation_id = "users_get", params(("user_id" = String, Path)),
     responses((status = 200, body = Answer<User>)))]
 async fn get(context: Context, Path(user): Path<String>) -> Answered<User> {
     let Context { engine, caller } = &context;
@@ -187,7 +187,7 @@ async fn get(context: Context, Path(user): Path<String>) -> Answered<User> {
 }
 
 /// Changes a user.
-#[utoipa::path(put, path = "/v1/users/{user_id}", params(("user_id" = String, Path)), request_body = UpdateUser,
+#[utoipa::path(put, path = "/v1/users/{user_id}", operation_id = "users_update", params(("user_id" = String, Path)), request_body = UpdateUser,
     responses((status = 200, body = Answer<UserUpdated>)))]
 async fn update(
     context: Context,
@@ -211,7 +211,7 @@ async fn update(
 }
 
 /// Forgets a user, with TOTPs and sessions.
-#[utoipa::path(delete, path = "/v1/users/{user_id}", params(("user_id" = String, Path)),
+#[utoipa::path(delete, path = "/v1/users/{user_id}", operation_id = "users_delete", params(("user_id" = String, Path)),
     responses((status = 200, body = Answer<UserDeleted>)))]
 async fn delete(context: Context, Path(user): Path<String>) -> Answered<UserDeleted> {
     context.may(Scope::Admin)?;
@@ -221,7 +221,7 @@ async fn delete(context: Context, Path(user): Path<String>) -> Answered<UserDele
 }
 
 /// Takes a TOTP away. Sessions go on.
-#[utoipa::path(delete, path = "/v1/users/totps/{totp_id}", params(("totp_id" = String, Path)),
+#[utoipa::path(delete, path = "/v1/users/totps/{totp_id}", operation_id = "users_delete_totp", params(("totp_id" = String, Path)),
     responses((status = 200, body = Answer<UserChanged>)))]
 async fn delete_totp(context: Context, Path(totp): Path<String>) -> Answered<UserChanged> {
     context.may(Scope::Admin)?;
@@ -231,7 +231,7 @@ async fn delete_totp(context: Context, Path(totp): Path<String>) -> Answered<Use
 }
 
 /// Takes a user's external id away: the TOTP lets nobody log in any more.
-#[utoipa::path(delete, path = "/v1/users/{user_id}/external_id", params(("user_id" = String, Path)),
+#[utoipa::path(delete, path = "/v1/users/{user_id}/external_id", operation_id = "users_delete_external_id", params(("user_id" = String, Path)),
     responses((status = 200, body = Answer<UserChanged>)))]
 async fn delete_external_id(context: Context, Path(user): Path<String>) -> Answered<UserChanged> {
     context.may(Scope::Admin)?;

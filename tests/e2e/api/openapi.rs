@@ -1,0 +1,269 @@
+//! The description of the API is true: real answers are as it says, and a client that knows nothing else finds no
+//! way to break it.
+
+use serde_json::{Value, json};
+use site::api::{Place, Reply};
+use site::phone::Phone;
+use site::run::run;
+use site::{Api, Site, api};
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+/// The description, and the operations whose good answers were looked at.
+struct Described<'a> {
+    app: &'a Api,
+    document: Value,
+    /// By method and path: how often a good answer was as described.
+    good: BTreeMap<(String, String), usize>,
+}
+
+impl<'a> Described<'a> {
+    fn of(app: &'a Api) -> Self {
+        let document = app.get("/openapi.json").ok().json;
+        Self { app, document, good: BTreeMap::new() }
+    }
+
+    fn operations(&self) -> BTreeSet<(String, String)> {
+        let of = |(path, methods): (&String, &Value)| {
+            let methods: Vec<String> = methods.as_object().unwrap().keys().cloned().collect();
+            methods.into_iter().map(move |method| (method, path.clone())).collect::<Vec<_>>()
+        };
+        self.document["paths"].as_object().unwrap().iter().flat_map(of).collect()
+    }
+
+    /// Validates a value against a schema of the document.
+    fn check(&self, schema: &Value, value: &Value, what: &str) {
+        let mut schema = schema.clone();
+        assert!(schema.is_object(), "{what}: no schema");
+        // References are to places of the document.
+        schema["components"] = self.document["components"].clone();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let errors: Vec<String> = validator.iter_errors(value).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{what}: {errors:?}: {value}");
+    }
+
+    /// The description of the answer to an operation.
+    fn answer(&self, method: &str, path: &str, reply: &Reply) -> &Value {
+        let operation = &self.document["paths"][path][method];
+        assert!(operation.is_object(), "{method} {path} is not described");
+        let response = &operation["responses"][reply.status.to_string()];
+        assert!(
+            response["description"].as_str().is_some_and(|text| !text.is_empty()),
+            "{method} {path}: {reply:?}"
+        );
+        assert!(reply.head.contains("content-type: application/json"), "{reply:?}");
+        &response["content"]["application/json"]["schema"]
+    }
+
+    /// Sends a body that is as described, and takes an answer that has to be as well.
+    fn ask(&mut self, method: &str, path: &str, filled: &str, body: &Value) -> Reply {
+        let operation = &self.document["paths"][path][method];
+        if operation["requestBody"].is_object() {
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+            self.check(schema, body, &format!("the request {method} {path}"));
+        }
+        let reply = self.app.send(&method.to_uppercase(), filled, &body.to_string());
+        self.check(self.answer(method, path, &reply), &reply.json, &format!("{method} {path}"));
+        reply
+    }
+
+    /// The same, and the answer is a good one.
+    fn good(&mut self, method: &str, path: &str, filled: &str, body: &Value) -> Value {
+        let reply = self.ask(method, path, filled, body).ok();
+        *self.good.entry((method.to_owned(), path.to_owned())).or_default() += 1;
+        reply.json
+    }
+
+    /// A request that is not as described, and whose refusal is.
+    fn bad(&self, method: &str, path: &str, filled: &str, body: &Value, status: u16, error: &str) {
+        let reply = self.app.send(&method.to_uppercase(), filled, &body.to_string());
+        reply.expect(status, error);
+        self.check(self.answer(method, path, &reply), &reply.json, &format!("{method} {path}"));
+    }
+}
+
+fn phone(made: &Value) -> Phone {
+    let mut document = made.clone();
+    document["uri"] = json!("");
+    Phone::from(&document)
+}
+
+#[test]
+fn every_answer_is_as_the_description_says_and_every_operation_is_tried() {
+    let site = api::site("[totp]\nrecovery_codes = \"sealed\"\n");
+    let app = Api::new(&site, "admin");
+    let mut api = Described::of(&app);
+    let user = "/v1/users/{user_id}";
+    api.good("post", "/v1/users", "/v1/users", &json!({ "external_id": "bob" }));
+    let full = json!({
+        "email": "alice@example.org", "phone_number": "+12025550123", "external_id": "alice",
+        "name": { "first_name": "Alice", "last_name": null }, "create_user_as_pending": true,
+        "trusted_metadata": { "a": [1] }, "untrusted_metadata": {}, "roles": ["x"],
+    });
+    let alice = api.good("post", "/v1/users", "/v1/users", &full)["user_id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/users/{alice}");
+    api.good("get", user, &path, &json!({}));
+    api.good("put", user, &path, &json!({ "roles": ["y"], "trusted_metadata": { "a": null } }));
+
+    let made =
+        api.good("post", "/v1/totps", "/v1/totps", &json!({ "user_id": alice, "expiration_minutes": 5 }));
+    let phone = phone(&made);
+    let totp = json!({ "user_id": alice, "totp_code": phone.code(&site) });
+    let authenticate = "/v1/totps/authenticate";
+    let without = api.good("post", authenticate, authenticate, &totp);
+    assert_eq!(without["session"], Value::Null);
+    site.next_step();
+    let totp = json!({
+        "user_id": alice, "totp_code": phone.code(&site), "session_duration_minutes": 60,
+        "session_custom_claims": { "a": { "b": 1 } },
+    });
+    let session = api.good("post", authenticate, authenticate, &totp);
+    let recover = "/v1/totps/recover";
+    let recovery = json!({
+        "user_id": alice, "recovery_code": phone.recovery_codes[0], "session_token": session["session_token"],
+    });
+    api.good("post", recover, recover, &recovery);
+    let codes = "/v1/totps/recovery_codes";
+    api.good("post", codes, codes, &json!({ "user_id": "alice" }));
+
+    for limit in [1, 1000] {
+        let query = json!({ "operator": "AND", "operands": [
+            { "filter_name": "totp_verified", "filter_value": false },
+            { "filter_name": "status", "filter_value": "active" },
+            { "filter_name": "created_at_less_than", "filter_value": "2100-01-01T00:00:00Z" },
+        ] });
+        let search = "/v1/users/search";
+        api.good("post", search, search, &json!({ "limit": limit, "query": query }));
+        api.good("post", search, search, &json!({ "limit": limit }));
+    }
+
+    let sessions = "/v1/sessions";
+    let shown = json!({ "session_token": session["session_token"], "session_duration_minutes": 5 });
+    api.good("get", sessions, &format!("/v1/sessions?user_id={alice}"), &json!({}));
+    api.good("post", "/v1/sessions/authenticate", "/v1/sessions/authenticate", &shown);
+    let jwks = format!("/v1/sessions/jwks/{}", app.project_id);
+    api.good("get", "/v1/sessions/jwks/{project_id}", &jwks, &json!({}));
+    let shown = json!({ "session_id": session["session"]["session_id"] });
+    api.good("post", "/v1/sessions/revoke", "/v1/sessions/revoke", &shown);
+
+    // Errors of every status that can be had at will.
+    api.bad("post", authenticate, authenticate, &totp, 401, "totp_code_already_authenticated");
+    api.bad("post", authenticate, authenticate, &json!({ "user_id": alice }), 400, "bad_request");
+    api.bad(
+        "post",
+        recover,
+        recover,
+        &json!({ "user_id": "nobody", "recovery_code": phone.recovery_codes[1] }),
+        404,
+        "user_not_found",
+    );
+    api.bad("post", "/v1/totps", "/v1/totps", &json!({ "user_id": alice }), 400, "active_totp_exists");
+    api.bad("get", user, "/v1/users/nobody", &json!({}), 404, "user_not_found");
+    api.bad(
+        "put",
+        user,
+        &path,
+        &json!({ "trusted_metadata": { "a": "x".repeat(65_536) } }),
+        413,
+        "bad_request",
+    );
+    for _ in 0..10 {
+        app.authenticate(&alice, &phone.wrong_code(&site)).expect(401, "unable_to_authenticate_totp");
+    }
+    let locked = json!({ "user_id": alice, "totp_code": phone.wrong_code(&site) });
+    api.bad("post", authenticate, authenticate, &locked, 429, "user_lock_limit_reached");
+    api.good("get", user, &path, &json!({}));
+    let weak = Api::new(&site, "verify");
+    Described { app: &weak, ..Described::of(&weak) }.bad(
+        "delete",
+        user,
+        &path,
+        &json!({}),
+        403,
+        "unauthorized_action",
+    );
+
+    let totp_id = made["totp_id"].as_str().unwrap();
+    api.good("delete", "/v1/users/totps/{totp_id}", &format!("/v1/users/totps/{totp_id}"), &json!({}));
+    api.good("delete", "/v1/users/{user_id}/external_id", &format!("{path}/external_id"), &json!({}));
+    api.good("delete", user, &path, &json!({}));
+
+    let tried: BTreeSet<(String, String)> = api.good.keys().cloned().collect();
+    assert_eq!(tried, api.operations(), "an operation without a good answer in this test");
+}
+
+#[test]
+fn the_description_names_each_operation_once_and_says_what_is_needed() {
+    let site = api::site("");
+    let app = Api::new(&site, "verify");
+    let api = Described::of(&app);
+    let mut names = BTreeSet::new();
+    for (method, path) in api.operations() {
+        let operation = &api.document["paths"][&path][&method];
+        assert!(names.insert(operation["operationId"].as_str().unwrap().to_owned()), "{method} {path}");
+        assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}");
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            assert!(
+                response["description"].as_str().is_some_and(|text| !text.is_empty()),
+                "{method} {path} {status}"
+            );
+            let schema = &response["content"]["application/json"]["schema"];
+            assert!(schema.is_object(), "{method} {path} {status}");
+        }
+    }
+    assert_eq!(names.len(), 15);
+    let schema = |name: &str| &api.document["components"]["schemas"][name];
+    for (name, required) in [
+        ("CreateTotp", json!(["user_id"])),
+        ("AuthenticateTotp", json!(["user_id", "totp_code"])),
+        ("RecoverTotp", json!(["user_id", "recovery_code"])),
+        ("RecoveryCodes", json!(["user_id"])),
+        ("SearchUsers", Value::Null),
+    ] {
+        assert_eq!(schema(name)["required"], required, "{name}");
+    }
+    for (name, field, least, most) in [
+        ("CreateTotp", "expiration_minutes", 5, 1440),
+        ("AuthenticateTotp", "session_duration_minutes", 5, 527_040),
+        ("RecoverTotp", "session_duration_minutes", 5, 527_040),
+        ("AuthenticateSession", "session_duration_minutes", 5, 527_040),
+        ("SearchUsers", "limit", 1, 1000),
+    ] {
+        let field = &schema(name)["properties"][field];
+        assert_eq!((&field["minimum"], &field["maximum"]), (&json!(least), &json!(most)), "{name}");
+    }
+}
+
+/// A site whose API is reached over TCP, which Schemathesis needs.
+fn over_tcp() -> (Site, Api, u16) {
+    let port = api::free_port();
+    let site = Site::without_daemon();
+    let http = format!("[totp]\nrecovery_codes = \"sealed\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n");
+    site.write("etc/totpd/totpd.toml", &format!("{}{http}", site.config()));
+    site.totpd(&["init"]).ok();
+    site.start();
+    let app = Api::at(&site, Place::Tcp(port), "admin");
+    (site, app, port)
+}
+
+#[test]
+fn schemathesis_finds_no_server_error() {
+    let (site, app, port) = over_tcp();
+    let here = site::setup::target().join("..");
+    let mut command = Command::new(here.join(".venv-schemathesis/bin/schemathesis"));
+    // What it remembers of a run is written where it runs.
+    command.current_dir(&site.root).env("NO_COLOR", "1").env("NO_PROXY", "127.0.0.1");
+    command.arg("--config-file").arg(here.join("tests/sdk/schemathesis.toml"));
+    command.args(["run", &format!("http://127.0.0.1:{port}/openapi.json")]);
+    command.args(["--auth", &format!("{}:{}", app.project_id, app.secret)]);
+    command.args(["--max-examples", "30", "--seed", "1", "--continue-on-failure", "--request-timeout", "10"]);
+    let found = run(command, "");
+    // What it sends to reproduce a failure is in its output, credentials left out.
+    assert_eq!(found.code, 0, "{}\n{}", found.stdout, found.stderr);
+    assert!(found.stdout.contains("Tested: 15"), "{}", found.stdout);
+    // None of it has hurt the daemon, and none of the credentials were logged.
+    site.totpd(&["status"]).ok();
+    app.user("afterwards");
+    let log = site.log();
+    assert!(!log.contains("panicked") && !log.contains(&app.secret), "{log}");
+}
