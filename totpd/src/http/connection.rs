@@ -3,6 +3,7 @@
 use super::context::PeerAddress;
 use super::listen::Stream;
 use super::tls::Certificate;
+use super::unreadable::Explaining;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -101,7 +102,7 @@ where
 {
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(4 * HEAD_BYTES);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+    let connection = builder.serve_connection(TokioIo::new(Explaining::new(stream)), TowerToHyperService::new(app));
     tokio::pin!(connection);
     tokio::select! {
         // An error is one of the other end's, which hears no answer.

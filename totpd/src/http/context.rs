@@ -70,12 +70,17 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestId {
     }
 }
 
+/// A name for a request; none when the kernel has no random bytes.
+pub(super) fn new_request_id() -> Option<String> {
+    let bytes = random::bytes::<16>(&mut crate::entropy::Kernel).ok()?;
+    Some(format!("request-id-live-{}", data_encoding::HEXLOWER.encode(&bytes)))
+}
+
 /// The outermost layer: names the request, and gives every error its body.
 pub(crate) async fn answered(mut request: Request, next: Next) -> Response {
-    let Ok(bytes) = random::bytes::<16>(&mut crate::entropy::Kernel) else {
+    let Some(id) = new_request_id() else {
         return ApiError::unavailable().answer("request-id-live-none");
     };
-    let id = format!("request-id-live-{}", data_encoding::HEXLOWER.encode(&bytes));
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).await;
     match response.extensions_mut().remove::<ApiError>() {

@@ -112,17 +112,23 @@ impl ApiError {
         self.status
     }
 
-    /// The answer to the request of this id.
-    pub(crate) fn answer(self, request_id: &str) -> Response {
+    /// The body of the answer to the request of this id.
+    pub(super) fn body(&self, request_id: &str) -> String {
         let answer = ErrorAnswer {
             status_code: self.status.as_u16(),
             request_id: request_id.to_owned(),
             error_type: self.name,
-            error_message: self.message,
+            error_message: self.message.clone(),
             error_url: format!("{DOCUMENT}#{}", self.name),
         };
-        let mut response = (self.status, axum::Json(answer)).into_response();
+        serde_json::to_string(&answer).unwrap_or_default()
+    }
+
+    /// The answer to the request of this id.
+    pub(crate) fn answer(self, request_id: &str) -> Response {
+        let mut response = (self.status, self.body(request_id)).into_response();
         let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if self.status == StatusCode::UNAUTHORIZED && self.name == "unauthorized_credentials" {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"totpd\""));
         }

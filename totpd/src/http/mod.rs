@@ -18,6 +18,7 @@ mod search;
 mod sessions;
 mod tls;
 mod totps;
+mod unreadable;
 mod users;
 mod view;
 
