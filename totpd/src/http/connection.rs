@@ -102,7 +102,8 @@ where
 {
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(4 * HEAD_BYTES);
-    let connection = builder.serve_connection(TokioIo::new(Explaining::new(stream)), TowerToHyperService::new(app));
+    let connection =
+        builder.serve_connection(TokioIo::new(Explaining::new(stream)), TowerToHyperService::new(app));
     tokio::pin!(connection);
     tokio::select! {
         // An error is one of the other end's, which hears no answer.
