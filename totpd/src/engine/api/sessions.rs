@@ -90,13 +90,7 @@ impl Engine {
             // Another daemon of the same store may have signed it with a key that is new.
             None => self.keyring_anew().await?.open(jwt).ok_or(Refusal::InvalidJwt)?,
         };
-        let ours = claims["iss"] == self.issuer_of_tokens() && claims["aud"] == json!([self.project_id()]);
-        let id = claims[CLAIM]["id"].as_str().filter(|_| ours).ok_or(Refusal::InvalidJwt)?;
-        Ok(id.to_owned())
-    }
-
-    fn issuer_of_tokens(&self) -> String {
-        format!("stytch.com/{}", self.project_id())
+        session_in(&claims, &self.project_id()).map(str::to_owned).ok_or(Refusal::InvalidJwt)
     }
 
     /// What speaks for a session.
@@ -108,7 +102,7 @@ impl Engine {
     ) -> Result<OpenSession, Refusal> {
         let mut claims = session.claims().clone();
         let own = json!({
-            "iss": self.issuer_of_tokens(),
+            "iss": issuer(&self.project_id()),
             "aud": [self.project_id()],
             "sub": session.user(),
             "iat": now.unix(),
@@ -230,6 +224,48 @@ impl Engine {
     }
 }
 
+fn issuer(project_id: &str) -> String {
+    format!("stytch.com/{project_id}")
+}
+
+/// The session that these claims are of, when they are claims of this project.
+fn session_in<'a>(claims: &'a Value, project_id: &str) -> Option<&'a str> {
+    let ours = claims["iss"] == issuer(project_id) && claims["aud"] == json!([project_id]);
+    claims[CLAIM]["id"].as_str().filter(|_| ours)
+}
+
 pub(super) fn no_seal(_: SealError) -> Refusal {
     Refusal::Unavailable("the system's random source failed".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_of_another_project_are_no_sessions_however_they_are_signed() {
+        let claims = |iss: &str, aud: Value| json!({ "iss": iss, "aud": aud, CLAIM: { "id": "session-a" } });
+        let of = |claims: &Value| session_in(claims, "project-a").map(str::to_owned);
+        let right = claims("stytch.com/project-a", json!(["project-a"]));
+        assert_eq!(of(&right).as_deref(), Some("session-a"));
+        for (iss, aud) in [
+            ("stytch.com/project-b", json!(["project-a"])),
+            ("project-a", json!(["project-a"])),
+            ("stytch.com/project-a", json!(["project-b"])),
+            ("stytch.com/project-a", json!(["project-b", "project-a"])),
+            ("stytch.com/project-a", json!("project-b")),
+            ("stytch.com/project-a", json!([])),
+            ("stytch.com/project-a", Value::Null),
+        ] {
+            assert_eq!(of(&claims(iss, aud.clone())), None, "{iss} {aud}");
+        }
+        for id in [json!(null), json!(7), json!({})] {
+            let mut other = right.clone();
+            other[CLAIM]["id"] = id;
+            assert_eq!(of(&other), None);
+        }
+        for claims in [json!(null), json!([]), json!("text"), json!({})] {
+            assert_eq!(of(&claims), None);
+        }
+    }
 }
