@@ -186,3 +186,59 @@ fn init_makes_things_once_and_never_over_others() {
     };
     assert_eq!((mode("state"), mode("state/totpd.db"), mode("etc/totpd/totpd.key")), (0o700, 0o600, 0o400));
 }
+
+#[test]
+fn a_store_that_is_moved_away_under_a_running_daemon_is_written_no_more_and_keeps_what_it_has() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let (state, away, log) = (site.path("state"), site.path("away"), site.path("state/totpd.db-wal"));
+    // The whole folder, a copy of it in its place; or the log alone.
+    for log_alone in [false, true] {
+        let code = phone.code(&site);
+        assert_eq!(login(&site, "alice", &code), Ok(Verdict::Granted));
+        if log_alone {
+            std::fs::rename(&log, &away).unwrap();
+        } else {
+            std::fs::rename(&state, &away).unwrap();
+            let copied = std::process::Command::new("cp").arg("-a").args([&away, &state]).status();
+            assert!(copied.unwrap().success());
+        }
+        wait_until("it notices", || site.totpd(&["status"]).code == 1);
+        assert!(site.totpd(&["status"]).stderr.contains("was moved away or replaced"), "log: {log_alone}");
+        assert!(login(&site, "alice", &phone.recovery_codes[0]).is_err());
+        assert_eq!(site.end(Signal::SIGTERM), Some(0));
+        // What was moved is whole, with or without its log.
+        if log_alone {
+            std::fs::remove_file(&away).unwrap();
+        } else {
+            std::fs::remove_dir_all(&state).unwrap();
+            let _ = std::fs::remove_file(away.join("totpd.db-wal"));
+            std::fs::rename(&away, &state).unwrap();
+        }
+        let _ = std::fs::remove_file(site.path("state/totpd.db-shm"));
+        site.start();
+        assert_eq!(login(&site, "alice", &code), Ok(Verdict::Denied), "a used code was fresh again");
+        site.next_step();
+        assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+        site.next_step();
+    }
+}
+
+#[test]
+fn a_store_that_is_replaced_is_served_after_the_supervisors_restart() {
+    let site = Site::without_daemon();
+    site.totpd(&["init"]).ok();
+    crate::serve::start_with_adopted_sockets(&site);
+    let phone = site.enroll("alice");
+    let pid = site.daemon_pid();
+    let (state, away) = (site.path("state"), site.path("away"));
+    std::fs::rename(&state, &away).unwrap();
+    wait_until("the daemon ended", || {
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
+    });
+    crate::serve::start_with_adopted_sockets(&site);
+    assert!(site.totpd(&["status"]).stderr.contains("mounted?"));
+    std::fs::rename(&away, &state).unwrap();
+    wait_until("it serves what was put back", || site.totpd(&["status"]).code == 0);
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+}

@@ -9,12 +9,12 @@ use std::os::unix::fs::PermissionsExt;
 use totp_wire::login::Verdict;
 
 /// Hands two sockets to the daemon the way systemd does.
-fn start_with_adopted_sockets(site: &Site) {
+pub(crate) fn start_with_adopted_sockets(site: &Site) {
     start_with_adopted_sockets_as(site, 0);
 }
 
 /// The same: made by root, handed to a daemon of this uid.
-fn start_with_adopted_sockets_as(site: &Site, uid: u32) {
+pub(crate) fn start_with_adopted_sockets_as(site: &Site, uid: u32) {
     let script = r"
 import os, socket, sys
 for fd, path in ((3, sys.argv[1]), (4, sys.argv[2])):

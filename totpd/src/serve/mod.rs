@@ -2,8 +2,8 @@
 //!
 //! A bad configuration or store does not end it: it stays up, refuses every login, says why in the log and
 //! in `totpd status`, and recovers on reload or by itself once what was missing is there. One exception: a
-//! store that failed while writing has to be reopened by a fresh process, so under a supervisor that handed
-//! the sockets over the daemon ends, and is started again.
+//! store that failed while writing or was moved away has to be reopened by a fresh process, so under a
+//! supervisor that handed the sockets over the daemon ends, and is started again.
 
 mod admin;
 mod attend;
@@ -95,8 +95,8 @@ pub enum ServeError {
     /// The runtime cannot be had.
     #[error("cannot start: {0}")]
     Runtime(#[from] std::io::Error),
-    /// The store failed; a fresh process has to reopen it.
-    #[error("the store failed while writing; ending so that a fresh process reopens it")]
+    /// The store failed or was moved; a fresh process has to reopen it.
+    #[error("the store failed or was moved away; ending so that a fresh process opens what is there")]
     Poisoned,
 }
 

@@ -73,11 +73,15 @@ pub(super) fn reload(path: &Path, shared: &Shared) {
     }
 }
 
-/// Looks whether a refusing daemon can serve now. Says whether the store failed for good.
+/// Looks whether a refusing daemon can serve now, and a serving one its store. Says whether that failed for good.
 pub(super) fn check(path: &Path, shared: &Shared) -> bool {
     let held = shared.phase.read().unwrap_or_else(PoisonError::into_inner).clone();
     match held {
-        Phase::Serving(engine) => engine.poisoned().is_some(),
+        Phase::Serving(engine) => {
+            let poisoned = engine.poisoned().is_some();
+            tokio::spawn(async move { engine.look().await });
+            poisoned
+        }
         Phase::Refusing(_) => {
             retry(Config::load(path), shared);
             false

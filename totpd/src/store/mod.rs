@@ -206,4 +206,6 @@ pub trait Store: Send + Sync {
     fn signing_keys(&self) -> Answer<'_, Result<Vec<KeyRow>, ReadError>>;
     /// Why the store refuses everything until a fresh process reopens it, once it does.
     fn poisoned(&self) -> Option<String>;
+    /// Looks whether the files are where they were when the store was opened; it is poisoned otherwise.
+    fn look(&self) -> Answer<'_, Result<(), ReadError>>;
 }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod open;
+mod place;
 mod reader;
 mod search;
 mod writer;
@@ -13,6 +14,7 @@ use super::{
     SessionKey, SessionRow, Store, Stored, StoredSession, Ticket, UserQuery,
 };
 use crate::seal::{SealedAccount, Sealer};
+use place::Place;
 use reader::Readers;
 use rusqlite::{Row, params};
 use std::path::Path;
@@ -21,7 +23,15 @@ use tokio::sync::oneshot;
 use totp_core::{Account, Time, UserName};
 
 /// Why everything is refused, once it is.
-type Poison = Arc<OnceLock<String>>;
+type Poison = Arc<OnceLock<Poisoned>>;
+
+/// A store that refuses everything until a fresh process reopens it.
+#[derive(Debug)]
+struct Poisoned {
+    why: String,
+    /// Whether what was written to the open files stands.
+    whole: bool,
+}
 
 /// An open database.
 #[derive(Debug)]
@@ -30,6 +40,7 @@ pub struct Sqlite {
     writer: Option<std::thread::JoinHandle<()>>,
     readers: Readers,
     poison: Poison,
+    place: Place,
 }
 
 /// A change on its way to the writer.
@@ -58,7 +69,7 @@ impl Sqlite {
             .name("store-writer".into())
             .spawn(move || writer.run(queue))
             .map_err(OpenError::Thread)?;
-        Ok(Self { jobs: Some(jobs), writer: Some(thread), readers, poison })
+        Ok(Self { jobs: Some(jobs), writer: Some(thread), readers, poison, place: Place::of(state_dir) })
     }
 
     async fn commit_now(&self, change: Change, ticket: Arc<Ticket>) -> Result<Committed, CommitError> {
@@ -228,7 +239,26 @@ impl Store for Sqlite {
     }
 
     fn poisoned(&self) -> Option<String> {
-        self.poison.get().cloned()
+        self.poison.get().map(|poisoned| poisoned.why.clone())
+    }
+
+    fn look(&self) -> Answer<'_, Result<(), ReadError>> {
+        let (place, poison) = (self.place.clone(), Arc::clone(&self.poison));
+        // On a thread that may wait for a disk.
+        Box::pin(self.readers.run_long(move |_| {
+            if poison.get().is_none()
+                && let Some(file) = place.gone()
+            {
+                let why = format!(
+                    "{} was moved away or replaced under the running totpd, which refuses everything until it is \
+                     restarted: it serves what is there then",
+                    file.display()
+                );
+                tracing::error!("{why}");
+                let _ = poison.set(Poisoned { why, whole: true });
+            }
+            Ok(())
+        }))
     }
 }
 

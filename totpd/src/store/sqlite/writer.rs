@@ -5,7 +5,7 @@
 //! success for pages that never reached the disk. The store is poisoned until a fresh process reopens it.
 
 use super::open::{self, OpenError};
-use super::{Job, Poison, apply};
+use super::{Job, Poison, Poisoned, apply};
 use crate::store::{CommitError, Committed};
 use rusqlite::{Connection, ErrorCode, params};
 use std::path::{Path, PathBuf};
@@ -82,16 +82,17 @@ impl Writer {
             self.commit_batch(batch);
             self.housekeep(queue.is_empty());
         }
-        // A store that is not believed any more is left as it is: the next process reads its log.
-        if self.poison.get().is_none() {
+        // A store that is not believed any more is left as it is: the next process reads its log. One that was moved
+        // away is completed where it is: that needs no log, even if it has lost it.
+        if self.poison.get().is_none_or(|poisoned| poisoned.whole) {
             self.note(open::close(&self.db, &self.mine));
         }
     }
 
     fn commit_batch(&mut self, batch: Vec<Job>) {
-        if let Some(why) = self.poison.get() {
+        if let Some(poisoned) = self.poison.get() {
             for job in batch {
-                let _ = job.reply.send(Err(CommitError::Unavailable(why.clone())));
+                let _ = job.reply.send(Err(CommitError::Unavailable(poisoned.why.clone())));
             }
             return;
         }
@@ -110,8 +111,8 @@ impl Writer {
     }
 
     fn commit_alone(&mut self, job: &Job) -> Done {
-        if let Some(why) = self.poison.get() {
-            return Err(CommitError::Unavailable(why.clone()));
+        if let Some(poisoned) = self.poison.get() {
+            return Err(CommitError::Unavailable(poisoned.why.clone()));
         }
         for last_try in [false, true] {
             match self.transaction(&[job]) {
@@ -175,7 +176,7 @@ impl Writer {
             self.state_dir.display()
         );
         tracing::error!("{why}");
-        let why = self.poison.get_or_init(|| why).clone();
+        let why = self.poison.get_or_init(|| Poisoned { why, whole: false }).why.clone();
         (0..jobs).map(|_| Err(CommitError::Unavailable(why.clone()))).collect()
     }
 
