@@ -36,8 +36,10 @@ build:
 	cargo build --release -p totpd -p pam_totp
 
 # By hand, until packages exist: README.md, "Installing it on a host".
-MODULE_DIR ?= /lib/$(shell gcc -print-multiarch)/security
+# Where the modules of the system lie: those of this architecture first.
+MODULE_DIR ?= $(patsubst %/,%,$(dir $(firstword $(wildcard /lib/$(shell uname -m)-linux-gnu*/security/pam_unix.so /usr/lib64/security/pam_unix.so /lib64/security/pam_unix.so /usr/lib/security/pam_unix.so /lib/security/pam_unix.so /lib/*/security/pam_unix.so))))
 install:
+	@[ -n "$(MODULE_DIR)" ] || { echo "no folder with pam_unix.so was found: name that of your PAM modules with MODULE_DIR=" >&2; exit 1; }
 	install -D -m 0755 target/release/totpd $(DESTDIR)/usr/bin/totpd
 	install -D -m 0644 target/release/libpam_totp.so $(DESTDIR)$(MODULE_DIR)/pam_totp.so
 	install -D -m 0644 -t $(DESTDIR)/usr/lib/systemd/system config/systemd/totpd.service config/systemd/totpd.socket config/systemd/totpd-http.socket

@@ -58,6 +58,18 @@ fn exit_statuses_and_documents_are_what_scripts_rely_on() {
     let list = site.totpd(&["list", "--json"]).ok().json();
     assert_eq!(list["users"][0]["user"], "alice");
     assert_eq!(site.totpd(&["-q", "list"]).ok().stdout, "");
+    // What is shown once is not made where nobody would see it.
+    for hidden in [
+        &["-q", "enroll", "bob"][..],
+        &["-q", "enroll", "bob", "--ticket"],
+        &["-q", "recovery-codes", "alice"],
+        &["-q", "client", "add", "shop", "--scope", "verify"],
+    ] {
+        let refused = site.totpd(hidden);
+        assert!(refused.code == 2 && refused.stderr.contains("--json"), "{refused:?}");
+    }
+    assert_eq!(site.status("bob")["state"], "none");
+    assert_eq!(site.totpd(&["client", "list", "--json"]).ok().json()["clients"], serde_json::json!([]));
     assert_eq!(site.totpd(&["revoke", "alice"]).code, 0);
     assert_eq!(site.totpd(&["revoke", "alice"]).code, 1);
     assert_eq!(site.totpd(&["config", "check"]).code, 0);

@@ -79,9 +79,13 @@ fn without_a_certificate_that_can_be_read_logins_go_on_and_the_status_says_why_t
     let site = site(port);
     let key = site.path("keys/key.pem");
     let good = std::fs::read(&key).unwrap();
-    for bad in
-        [None, Some("no PEM"), Some("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n")]
-    {
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nc2VjcmV0\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    for (bad, word) in [
+        (None, "No such file"),
+        (Some("no PEM"), "there is none in it"),
+        (Some("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"), "do not fit"),
+        (Some(encrypted), "is encrypted; `openssl pkey"),
+    ] {
         match bad {
             None => std::fs::remove_file(&key).unwrap(),
             Some(text) => std::fs::write(&key, text).unwrap(),
@@ -89,6 +93,7 @@ fn without_a_certificate_that_can_be_read_logins_go_on_and_the_status_says_why_t
         site.start();
         wait_until("the status says why", || status(&site).contains("the HTTP API does not answer"));
         let said = status(&site);
+        assert!(said.contains(word), "{word}: {said}");
         assert!(said.contains(&key.display().to_string()) && !said.contains("c2VjcmV0"), "{said}");
         assert!(!site.log().contains("c2VjcmV0"));
         site.totpd(&["enroll", "alice", "--json"]).ok();
@@ -118,12 +123,14 @@ fn a_renewed_certificate_is_served_without_a_restart_and_a_broken_one_is_not() {
     wait_until("the broken renewal is noticed", || site.log().contains("keeps its old certificate"));
     assert_eq!(serial(port), first);
     curl(&site, port, &["--fail"]).ok();
+    wait_until("the status says so", || status(&site).contains("with its old certificate: "));
     // Half of a renewal is broken, too, and the whole of it is served.
     std::fs::write(&old, &kept).unwrap();
     api::certificate(&site);
     wait_until("the renewal is served", || serial(port) != first);
     let second = serial(port);
     curl(&site, port, &["--fail"]).ok();
+    wait_until("the status says so", || !status(&site).contains("old certificate"));
     std::fs::write(&key, &kept_key).unwrap();
     let kept_old = || site.log().matches("keeps its old certificate").count();
     wait_until("the key of another certificate is noticed", || kept_old() > 1);

@@ -55,6 +55,45 @@ fn a_port_that_is_handed_over_is_served_by_a_daemon_without_a_network() {
     assert_eq!(site.end(Signal::SIGTERM), Some(0));
 }
 
+/// Whoever connects is not kept waiting for an answer that does not come.
+fn turned_away(port: u16) {
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    let mut byte = [0];
+    let read = std::io::Read::read(&mut stream, &mut byte);
+    let reset = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionReset;
+    assert!(matches!(&read, Ok(0)) || read.as_ref().is_err_and(reset), "{read:?}");
+}
+
+#[test]
+fn with_a_mistake_in_its_table_or_without_it_the_api_turns_away_and_logins_go_on() {
+    for (http, why) in [
+        ("[http]\nlisten = \"0.0.0.0:1\"\n", "in the clear"),
+        ("[http]\nlistn = \"127.0.0.1:1\"\n", "unknown field `listn`"),
+        ("http = 7\n", "this is a table"),
+        ("", "http.listen names no place"),
+    ] {
+        let site = Site::without_daemon();
+        site.write("etc/totpd/totpd.toml", &format!("{}{http}", site.config()));
+        site.totpd(&["init"]).ok();
+        let port = api::free_port();
+        start(&site, port);
+        assert!(site.totpd(&["status"]).ok().stdout.contains("the HTTP API "), "from the first moment on");
+        wait_until("status says why", || site.totpd(&["status"]).ok().stdout.contains(why));
+        turned_away(port);
+        let phone = site.enroll("alice");
+        assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+        // What a start does without is asked of a reload and of whoever checks.
+        assert_eq!(site.totpd(&["config", "check"]).code, i32::from(!http.is_empty()), "{http}");
+        if !http.is_empty() {
+            site.signal(Signal::SIGHUP);
+            wait_until("the reload is refused", || {
+                site.log().contains("the old configuration stays in force")
+            });
+        }
+    }
+}
+
 #[test]
 fn another_port_than_the_configuration_names_is_not_served_and_logins_go_on() {
     let site = Site::without_daemon();
@@ -63,9 +102,11 @@ fn another_port_than_the_configuration_names_is_not_served_and_logins_go_on() {
     listening(&site, "127.0.0.1:1");
     site.totpd(&["init"]).ok();
     start(&site, port);
-    wait_until("status says so", || {
-        site.totpd(&["status"]).ok().stdout.contains("the socket that was handed over is not the one")
-    });
+    let why = format!("http.listen names 127.0.0.1:1, and totpd-http.socket listens on 127.0.0.1:{port}");
+    wait_until("status says so", || site.totpd(&["status"]).ok().stdout.contains(&why));
+    turned_away(port);
+    // Whoever is turned away changes nothing of the reason, however often it is tried again.
+    assert!(site.totpd(&["status"]).ok().stdout.contains(&why));
     let phone = site.enroll("alice");
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
 }

@@ -19,6 +19,7 @@ pub(super) fn client(context: &Context, command: ClientCommand) -> Result<(), Fa
 }
 
 fn add(context: &Context, name: &str, scope: &str) -> Result<(), Failed> {
+    context.out.will_show("the secret")?;
     let config = context.config()?;
     let call = AddClient { name: name.to_owned(), scope: scope.to_owned() };
     let added = admin_call(&config, &call)?;
@@ -33,7 +34,7 @@ fn add(context: &Context, name: &str, scope: &str) -> Result<(), Failed> {
         "The secret is shown here and nowhere else. `totpd client revoke {name} --secret {}` ends it",
         added.secret_id
     ))?;
-    if config.http.is_none() {
+    if config.http == Ok(None) {
         out.line(
             "No application can use it yet: http.listen in the configuration names no place to answer on",
         )?;

@@ -10,13 +10,15 @@ use totp_core::policy::{PeerMatch, Rule};
 /// must not be kept from a change by a remark.
 pub(super) fn check(context: &Context, strict: bool) -> Result<(), Failed> {
     let path = context.config_path.display().to_string();
-    let config = Config::load(&context.config_path).map_err(|error| failed(Exit::Refused, error))?;
+    let config = Config::load(&context.config_path)
+        .and_then(|config| config.whole(&context.config_path))
+        .map_err(|error| failed(Exit::Refused, error))?;
     let mut findings = config.findings();
     for (place, rule) in config.policy.rules.iter().enumerate() {
         let name = config.rule_name(place);
         findings.extend(unknown_names(&config, rule).into_iter().map(|what| format!("{name} {what}")));
     }
-    findings.extend(crate::http::unusable_certificate(config.http.as_ref()));
+    findings.extend(crate::http::unusable_certificate(config.http.as_ref().ok().and_then(Option::as_ref)));
     context.out.json(&json!({ "config": path, "good": findings.is_empty(), "findings": findings }))?;
     if findings.is_empty() {
         return context.out.line(format!("{path}: good"));

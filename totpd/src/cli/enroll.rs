@@ -20,6 +20,7 @@ const FIRST_CODE_TRIES: u8 = 5;
 /// `totpd enroll [USER]`
 pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), Failed> {
     let (config, out) = (context.config()?, context.out);
+    out.will_show("what is shown once")?;
     let whom = Whom::of(args.user.clone())?;
     if args.ticket {
         return ticket(context, &args);
@@ -110,12 +111,6 @@ fn ticket(context: &Context, args: &Enroll) -> Result<(), Failed> {
     let Some(user) = args.user.clone() else {
         return Err(failed(Exit::Usage, "name the user whom the ticket is for"));
     };
-    if context.out.quiet {
-        return Err(failed(
-            Exit::Usage,
-            "under -q nobody would ever see the ticket; leave it out, or take --json",
-        ));
-    }
     let lifetime = args.expires.map(|time| time.as_secs());
     let reply = admin_call(&context.config()?, &admin::Ticket { user, lifetime })?;
     let (ticket, expires_at) = (reply.ticket.reveal(), rfc3339(Time::from_unix(reply.expires_at)));
@@ -127,6 +122,7 @@ fn ticket(context: &Context, args: &Enroll) -> Result<(), Failed> {
 
 /// `totpd recovery-codes [USER]`
 pub(super) fn recovery_codes(context: &Context, user: Option<String>) -> Result<(), Failed> {
+    context.out.will_show("the codes")?;
     let config = context.config()?;
     let whom = Whom::of(user)?;
     let codes = match &whom {

@@ -84,6 +84,18 @@ impl Out {
         Ok(writeln!(std::io::stdout().lock(), "{document}")?)
     }
 
+    /// Before something is made that is shown once: not under `-q`, where nobody would ever see it.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`].
+    pub(super) fn will_show(self, what: &str) -> Result<(), Failed> {
+        if self.quiet {
+            let why = format!("under -q nobody would ever see {what}; leave it out, or take --json");
+            return Err(failed(Exit::Usage, why));
+        }
+        Ok(())
+    }
+
     /// Whether a person sits at both ends.
     pub(super) fn interactive(self) -> bool {
         !self.json && !self.quiet && std::io::stdout().is_terminal() && std::io::stdin().is_terminal()

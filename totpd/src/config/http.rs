@@ -32,6 +32,15 @@ pub enum Listen {
     Tls(SocketAddr, Tls),
 }
 
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Plain(address) | Self::Tls(address, _) => write!(f, "{address}"),
+        }
+    }
+}
+
 /// Certificate and key, as PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
@@ -43,7 +52,7 @@ pub struct Tls {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawHttp {
+struct RawHttp {
     listen: Option<String>,
     certificate: Option<PathBuf>,
     private_key: Option<PathBuf>,
@@ -51,8 +60,17 @@ pub(super) struct RawHttp {
     connections: Option<usize>,
 }
 
+/// What stands under `[http]`.
+pub(super) fn check(http: toml::Value) -> Result<Option<Http>, String> {
+    if !http.is_table() {
+        return Err("this is a table, [http]".into());
+    }
+    let raw: RawHttp = http.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    raw.check()
+}
+
 impl RawHttp {
-    pub(super) fn check(self) -> Result<Option<Http>, String> {
+    fn check(self) -> Result<Option<Http>, String> {
         let requests_per_minute = self.requests_per_minute.unwrap_or(REQUESTS);
         if requests_per_minute == 0 {
             return Err("requests_per_minute is 1 or more".into());
@@ -111,7 +129,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str) -> Result<Option<Http>, String> {
-        toml::from_str::<RawHttp>(text).unwrap().check()
+        super::check(toml::from_str(text).unwrap())
     }
 
     #[test]
@@ -145,6 +163,8 @@ mod tests {
             "listen = \"127.0.0.1:1\"\ncertificate = \"/c.pem\"".to_owned(),
             "listen = \"127.0.0.1:1\"\ncertificate = \"c.pem\"\nprivate_key = \"/k.pem\"".to_owned(),
             "listen = \"localhost:1\"".to_owned(),
+            "listn = \"127.0.0.1:1\"".to_owned(),
+            "listen = 8420".to_owned(),
             "listen = \"127.0.0.1\"".to_owned(),
             "listen = \"127.0.0.1:1\"\nconnections = 1".to_owned(),
             "listen = \"127.0.0.1:1\"\nrequests_per_minute = 0".to_owned(),

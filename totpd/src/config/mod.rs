@@ -46,8 +46,9 @@ pub struct Config {
     pub keep_events: u64,
     /// Uids that may speak for others, for the services named.
     pub trusted_peers: Vec<TrustedPeer>,
-    /// Where applications ask, if anywhere.
-    pub http: Option<Http>,
+    /// Where applications ask, if anywhere; or what is wrong with `[http]`, which costs applications their answers
+    /// and nobody a login.
+    pub http: Result<Option<Http>, String>,
 }
 
 /// How a user comes by a first factor of his own. Replacing an active one always needs a code of it.
@@ -121,7 +122,7 @@ impl Config {
             rule_lines: Vec::new(),
             keep_events: 100_000,
             trusted_peers: Vec::new(),
-            http: None,
+            http: Ok(None),
         }
     }
 
@@ -140,6 +141,17 @@ impl Config {
             })
         })?;
         Self::parse(&text, path)
+    }
+
+    /// The same configuration, when everything in it is right: what a start can do without is asked of a reload.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn whole(self, path: &Path) -> Result<Self, ConfigError> {
+        match &self.http {
+            Ok(_) => Ok(self),
+            Err(what) => Err(ConfigError { place: path.display().to_string(), what: what.clone() }),
+        }
     }
 
     /// Checks `text` as if it stood in the file at `path`.

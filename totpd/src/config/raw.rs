@@ -1,6 +1,6 @@
 //! The file as it is written: every key optional, every unknown key an error.
 
-use super::http::RawHttp;
+use super::http;
 use super::rules::RawRule;
 use super::{Config, SelfEnroll, TrustedPeer, checked_issuer, lifetime, params};
 use serde::Deserialize;
@@ -24,7 +24,7 @@ pub(super) struct Raw {
     #[serde(default)]
     trusted_peer: Vec<RawPeer>,
     #[serde(default)]
-    http: RawHttp,
+    http: Option<toml::Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -107,7 +107,7 @@ impl Raw {
             }
             config.keep_events = keep;
         }
-        config.http = self.http.check().map_err(|e| format!("http: {e}"))?;
+        config.http = self.http.map_or(Ok(None), http::check).map_err(|e| format!("http: {e}"));
         config.trusted_peers = self.trusted_peer.into_iter().map(RawPeer::check).collect::<Result<_, _>>()?;
         Ok(config)
     }

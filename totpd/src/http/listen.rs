@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -33,12 +34,52 @@ pub(super) enum Stream {
 }
 
 impl Listener {
-    /// Takes what was handed over, or binds.
-    pub(super) fn open(listen: &Listen, handed: &mut Option<Handed>) -> Result<Self, String> {
-        match (listen, handed.take()) {
-            (Listen::Unix(path), None) => bind_unix(path),
-            (Listen::Plain(address) | Listen::Tls(address, _), None) => bind_tcp(*address),
-            (_, Some(socket)) => adopt(listen, socket),
+    /// What was handed over.
+    pub(super) fn adopt(socket: Handed) -> std::io::Result<Self> {
+        match socket {
+            Handed::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                Ok(Self::Unix(UnixListener::from_std(socket)?, None))
+            }
+            Handed::Tcp(socket) => {
+                socket.set_nonblocking(true)?;
+                Ok(Self::Tcp(TcpListener::from_std(socket)?))
+            }
+        }
+    }
+
+    /// Takes what was handed over, if it is what the configuration says: in the clear nothing but this host is
+    /// served. Binds where nothing was.
+    pub(super) fn open(listen: &Listen, handed: &mut Option<Self>) -> Result<Self, String> {
+        let fits = |socket: &Self| match (listen, socket) {
+            (Listen::Unix(path), Self::Unix(socket, _)) => {
+                socket.local_addr().is_ok_and(|a| a.as_pathname() == Some(path))
+            }
+            (Listen::Plain(address) | Listen::Tls(address, _), Self::Tcp(socket)) => {
+                socket.local_addr().is_ok_and(|a| a == *address)
+            }
+            _ => false,
+        };
+        match (handed.take_if(|socket| fits(socket)), &handed) {
+            (Some(socket), _) => Ok(socket),
+            (None, Some(other)) => Err(format!(
+                "http.listen names {listen}, and totpd-http.socket listens on {}. Mend one of them, and say \
+                 `systemctl stop totpd-http.socket` and `systemctl restart totpd`",
+                other.name()
+            )),
+            (None, None) => match listen {
+                Listen::Unix(path) => bind_unix(path),
+                Listen::Plain(address) | Listen::Tls(address, _) => bind_tcp(*address),
+            },
+        }
+    }
+
+    /// Closes every connection at once, so that nobody waits for an answer that does not come.
+    pub(super) async fn turn_away(&self) {
+        loop {
+            if self.accept().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
     }
 
@@ -79,7 +120,9 @@ fn bind_tcp(address: SocketAddr) -> Result<Listener, String> {
             std::io::ErrorKind::PermissionDenied => ". Ports under 1024 are root's: let systemd hand it over",
             // The unit of totpd has no network.
             _ if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) => {
-                ". totpd.service is kept from the network: let totpd-http.socket hand the port over"
+                ". totpd.service is kept from the network, and totpd-http.socket has handed no port over: say `systemctl \
+                 enable totpd-http.socket` and `systemctl restart totpd`; if that is done, `systemctl status \
+                 totpd-http.socket` says why it does not listen"
             }
             _ => "",
         };
@@ -88,34 +131,6 @@ fn bind_tcp(address: SocketAddr) -> Result<Listener, String> {
     let listener = std::net::TcpListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     TcpListener::from_std(listener).map(Listener::Tcp).map_err(failed)
-}
-
-/// What is handed over has to be what the configuration says: in the clear nothing but this host is served.
-fn adopt(listen: &Listen, socket: Handed) -> Result<Listener, String> {
-    let other = || {
-        "the socket that was handed over is not the one that http.listen names; mend totpd-http.socket or \
-         the configuration, and restart both"
-            .to_owned()
-    };
-    match (listen, socket) {
-        (Listen::Unix(path), Handed::Unix(socket)) => {
-            let bound = socket.local_addr().ok().and_then(|a| a.as_pathname().map(PathBuf::from));
-            if bound.as_deref() != Some(path) {
-                return Err(other());
-            }
-            socket.set_nonblocking(true).map_err(|e| e.to_string())?;
-            let listener = UnixListener::from_std(socket).map_err(|e| e.to_string())?;
-            Ok(Listener::Unix(listener, None))
-        }
-        (Listen::Plain(address) | Listen::Tls(address, _), Handed::Tcp(socket)) => {
-            if socket.local_addr().ok() != Some(*address) {
-                return Err(other());
-            }
-            socket.set_nonblocking(true).map_err(|e| e.to_string())?;
-            TcpListener::from_std(socket).map(Listener::Tcp).map_err(|e| e.to_string())
-        }
-        _ => Err(other()),
-    }
 }
 
 impl AsyncRead for Stream {

@@ -32,6 +32,7 @@ use connection::Guests;
 use context::Server;
 use listen::Listener;
 use rate::Rates;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 use tls::Certificate;
@@ -45,13 +46,14 @@ const TEND: Duration = Duration::from_mins(10);
 /// How long what is in flight may take after a stop.
 const LAST_WORDS: Duration = Duration::from_secs(8);
 
-/// Starts the thread. It ends after `stopped` says so.
+/// Starts the thread; with an error, or without a configuration, it only turns away whoever comes to a socket that was
+/// handed over. It ends after `stopped` says so.
 ///
 /// # Errors
 /// When no thread can be had.
 pub(crate) fn start(
     shared: Arc<Shared>,
-    http: Http,
+    http: Result<Option<Http>, String>,
     handed: Option<Handed>,
     stopped: watch::Receiver<bool>,
 ) -> std::io::Result<std::thread::JoinHandle<()>> {
@@ -63,16 +65,24 @@ pub(crate) fn start(
     })
 }
 
-async fn run(shared: Arc<Shared>, http: Http, handed: Option<Handed>, mut stopped: watch::Receiver<bool>) {
+async fn run(
+    shared: Arc<Shared>,
+    http: Result<Option<Http>, String>,
+    handed: Option<Handed>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let server = Server { shared, rates: Arc::new(Rates::default()) };
     let app = router::router(server.clone());
     // Whoever is answered at all finds keys, unless they cannot be made.
     let tended = tend_once(&server.shared).await;
     let tender = tokio::spawn(tend(Arc::clone(&server.shared), tended));
     let mut said = String::new();
-    let mut handed = handed;
+    let mut handed = handed.and_then(|socket| {
+        let adopted = Listener::adopt(socket);
+        adopted.inspect_err(|error| tracing::error!("the socket of the HTTP API is of no use: {error}")).ok()
+    });
     let ready = loop {
-        match prepare(&http, &mut handed) {
+        match prepare(http.as_ref(), &mut handed) {
             Ok(ready) => break Some(ready),
             Err(why) => {
                 // Logins go on. It is said once, and again when the reason is another one.
@@ -85,13 +95,14 @@ async fn run(shared: Arc<Shared>, http: Http, handed: Option<Handed>, mut stoppe
         }
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}
+            () = async { if let Some(socket) = &handed { socket.turn_away().await } else { pending().await } } => {}
             _ = stopped.wait_for(|stop| *stop) => break None,
         }
     };
-    if let Some((listener, certificate)) = ready {
+    if let Some((listener, certificate, most)) = ready {
         tracing::info!("the HTTP API answers on {}", listener.name());
         server.shared.set_http(format!("answers on {}", listener.name()));
-        serve(&http, listener, certificate, app, &mut stopped).await;
+        serve(&server.shared, most, listener, certificate, app, &mut stopped).await;
     }
     tender.abort();
 }
@@ -102,24 +113,33 @@ pub(crate) fn unusable_certificate(http: Option<&Http>) -> Option<String> {
     Certificate::load(files).err().map(|why| format!("http: the API will not answer: {why}"))
 }
 
-/// A listener, and the certificate it needs, if any.
-fn prepare(http: &Http, handed: &mut Option<Handed>) -> Result<(Listener, Option<Arc<Certificate>>), String> {
+/// A listener, the certificate it needs, if any, and how many connections there may be.
+fn prepare(
+    http: Result<&Option<Http>, &String>,
+    handed: &mut Option<Listener>,
+) -> Result<(Listener, Option<Arc<Certificate>>, usize), String> {
+    let Some(http) = http.map_err(String::clone)? else {
+        return Err(
+            "http.listen names no place, and totpd-http.socket listens: disable and stop it".to_owned()
+        );
+    };
     let certificate = match &http.listen {
         Listen::Tls(_, files) => Some(Arc::new(Certificate::load(files)?)),
         Listen::Unix(_) | Listen::Plain(_) => None,
     };
-    Ok((Listener::open(&http.listen, handed)?, certificate))
+    Ok((Listener::open(&http.listen, handed)?, certificate, http.connections))
 }
 
 async fn serve(
-    http: &Http,
+    shared: &Shared,
+    most: usize,
     listener: Listener,
     certificate: Option<Arc<Certificate>>,
     app: Router,
     stopped: &mut watch::Receiver<bool>,
 ) {
     let stop = stopped.clone();
-    let guests = Guests::new(http.connections);
+    let guests = Guests::new(most);
     let mut connections = JoinSet::new();
     let mut look = tokio::time::interval(RETRY);
     loop {
@@ -141,7 +161,9 @@ async fn serve(
                 }
             },
             _ = connections.join_next(), if !connections.is_empty() => {}
-            _ = look.tick() => if let Some(certificate) = &certificate { certificate.refresh() },
+            _ = look.tick() => if let Some(state) = certificate.as_ref().and_then(|c| c.refresh()) {
+                shared.set_http(format!("answers on {}{state}", listener.name()));
+            },
             _ = stopped.wait_for(|stop| *stop) => break,
         }
     }

@@ -135,9 +135,10 @@ async fn serve(
 ) -> Result<(), ServeError> {
     let users = Arc::new(Users::default());
     let login_path = sockets.login.path();
-    let api = loaded.as_ref().ok().and_then(|config| config.http.clone());
+    let api = loaded.as_ref().map_or(Ok(None), |config| config.http.clone());
     let phase = phase_of(loaded, &users);
-    let connections = api.as_ref().map_or(0, |http| u64::try_from(http.connections).unwrap_or(u64::MAX));
+    let connections = api.as_ref().ok().and_then(Option::as_ref).map_or(0, |http| http.connections);
+    let connections = u64::try_from(connections).unwrap_or(u64::MAX);
     let shared = Arc::new(Shared {
         phase: RwLock::new(phase),
         users,
@@ -195,22 +196,19 @@ async fn serve(
     result
 }
 
-/// The thread of the HTTP API, if there is to be one. That it cannot be had stops no login.
+/// The thread of the HTTP API, if there is to be one: also where there is only somebody to turn away. That it cannot
+/// be had stops no login.
 fn start_api(
-    http: Option<Http>,
+    http: Result<Option<Http>, String>,
     shared: &Arc<Shared>,
     sockets: &mut Sockets,
     stopped: &watch::Receiver<bool>,
 ) -> Option<std::thread::JoinHandle<()>> {
     let handed = sockets.http.take();
-    let Some(http) = http else {
-        if handed.is_some() {
-            tracing::warn!(
-                "a socket for the HTTP API was handed over, and http.listen names none: nobody answers there"
-            );
-        }
+    if http == Ok(None) && handed.is_none() {
         return None;
-    };
+    }
+    shared.set_http("is starting".to_owned());
     let started = http::start(Arc::clone(shared), http, handed, stopped.clone());
     started.inspect_err(|error| tracing::error!("the HTTP API cannot be started: {error}")).ok()
 }

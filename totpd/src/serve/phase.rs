@@ -47,7 +47,7 @@ fn warn_of_findings(config: &Config) {
 /// SIGHUP. The old configuration stays in force when the new one is wrong.
 pub(super) fn reload(path: &Path, shared: &Shared) {
     let loaded = Config::load(path);
-    match (shared.phase(), loaded) {
+    match (shared.phase(), loaded.clone().and_then(|config| config.whole(path))) {
         (Phase::Serving(_), Err(error)) => {
             tracing::error!("not reloaded, the old configuration stays in force: {error}");
         }
@@ -59,7 +59,8 @@ pub(super) fn reload(path: &Path, shared: &Shared) {
             if fixed(old) != fixed(&config) {
                 tracing::warn!("sockets, state_dir and key_file change with a restart only");
             }
-            let place = |c: &Config| c.http.as_ref().map(|h| (h.listen.clone(), h.connections));
+            let place =
+                |c: &Config| c.http.as_ref().ok().cloned().flatten().map(|h| (h.listen, h.connections));
             if place(old) != place(&config) {
                 tracing::warn!(
                     "http.listen, its certificate's files and http.connections change with a restart only"
@@ -69,7 +70,7 @@ pub(super) fn reload(path: &Path, shared: &Shared) {
             shared.set(Phase::Serving(Arc::new(engine.reconfigured(Arc::new(config)))));
             tracing::info!("reloaded {}", path.display());
         }
-        (Phase::Refusing(_), loaded) => retry(loaded, shared),
+        (Phase::Refusing(_), _) => retry(loaded, shared),
     }
 }
 

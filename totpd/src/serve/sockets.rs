@@ -97,7 +97,10 @@ fn adopt(expected: Option<(&Path, &Path)>) -> Result<Option<Sockets>, ServeError
             // Not of this host: the HTTP API's, which is the only one over TCP.
             Err(error) => {
                 if let Ok(Some(listener)) = handed.take_tcp_listener(index) {
-                    http = Some(Handed::Tcp(listener));
+                    if http.is_some() {
+                        tracing::warn!("totpd-http.socket hands over more than one socket; one is served");
+                    }
+                    http.get_or_insert(Handed::Tcp(listener));
                     continue;
                 }
                 let what = format!("a socket that was handed over is of no use: {error}");
@@ -115,7 +118,8 @@ fn adopt(expected: Option<(&Path, &Path)>) -> Result<Option<Sockets>, ServeError
             login = Some(listener);
         } else if is(expected.map(|e| e.1), "admin") {
             admin = Some(listener);
-        } else if http.is_none() && named("http") {
+        } else if http.is_none() {
+            // `http::listen` looks whether it is the one that the configuration names.
             http = Some(Handed::Unix(listener));
         } else {
             tracing::warn!("a socket that was handed over is none that totpd knows: {path:?}");
