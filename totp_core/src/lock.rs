@@ -150,6 +150,14 @@ pub enum Class {
 }
 
 impl Class {
+    /// The application, if it is one's.
+    pub fn client(&self) -> Option<&str> {
+        match self {
+            Self::Client(name) => Some(name),
+            _ => None,
+        }
+    }
+
     /// The word for the audit.
     pub const fn name(&self) -> &'static str {
         match self {

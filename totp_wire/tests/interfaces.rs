@@ -135,7 +135,7 @@ fn user(state: admin::State) -> admin::User {
         recovery_codes_left: 10,
         remembered: 1,
         failures: 0,
-        locks: vec![admin::Lock { class: "others".into(), until: 1 }],
+        locks: vec![admin::Lock { class: "client".into(), client: Some("shop".into()), until: 1 }],
     }
 }
 

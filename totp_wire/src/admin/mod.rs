@@ -35,6 +35,9 @@ pub const PAGE: usize = 20;
 pub struct Lock {
     /// `known`, `local`, `own`, `client` or `others`.
     pub class: String,
+    /// The application whose class it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
     /// When it ends.
     pub until: u64,
 }

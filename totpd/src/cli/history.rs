@@ -90,7 +90,9 @@ fn sentence(event: &Value) -> String {
         ("would_reason", " because of: ", ""),
         ("method", " by ", ""),
         ("service", ", ", ""),
+        ("client", ", application ", ""),
         ("rhost", " from ", ""),
+        ("peer_address", " at ", ""),
         ("ruser", ", asked by ", ""),
         ("target", " as ", ""),
         ("rule", ", ", ""),
@@ -115,6 +117,14 @@ mod tests {
         assert_eq!(
             sentence(&event),
             "2026-11-25T10:00:00Z  alice        login refused: wrong, sshd from 192.0.2.1"
+        );
+        let event = json!({
+            "event": "authenticate", "time": "2026-11-25T10:00:00Z", "user": "alice", "outcome": "granted",
+            "method": "totp", "client": "shop", "peer_address": "192.0.2.7"
+        });
+        assert_eq!(
+            sentence(&event),
+            "2026-11-25T10:00:00Z  alice        authenticate granted by totp, application shop at 192.0.2.7"
         );
     }
 }

@@ -25,9 +25,11 @@ pub(super) fn status(context: &Context, user: Option<String>) -> Result<(), Fail
     for lock in &status.locks {
         let until = rfc3339(Time::from_unix(lock.until));
         let user = &status.user;
+        let client = lock.client.as_deref().map_or_else(String::new, |client| format!(" {client}"));
+        let class = &lock.class;
         context
             .out
-            .line(format!("  locked for {} until {until}; `totpd unlock {user}` ends it", lock.class))?;
+            .line(format!("  locked for {class}{client} until {until}; `totpd unlock {user}` ends it"))?;
     }
     Ok(())
 }
@@ -132,7 +134,7 @@ fn document(user: &User) -> Value {
     let locks: Vec<Value> = user
         .locks
         .iter()
-        .map(|lock| json!({ "class": lock.class, "until": time(Some(lock.until)) }))
+        .map(|lock| json!({ "class": lock.class, "client": lock.client, "until": time(Some(lock.until)) }))
         .collect();
     json!({
         "user": user.user,

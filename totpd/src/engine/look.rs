@@ -57,7 +57,11 @@ impl Engine {
             remembered: remembered.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
             failures: u64::from(sealed.guard.failures()),
             locks: locks
-                .map(|l| admin::Lock { class: l.class.name().to_owned(), until: l.until.unix() })
+                .map(|l| admin::Lock {
+                    class: l.class.name().to_owned(),
+                    client: l.class.client().map(str::to_owned),
+                    until: l.until.unix(),
+                })
                 .collect(),
         }
     }
