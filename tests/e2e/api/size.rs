@@ -4,6 +4,7 @@ use super::world::World;
 use serde_json::json;
 use site::api::Place;
 use site::{Api, api};
+use std::io::{Read as _, Write as _};
 
 const LIMIT: usize = 64 * 1024;
 
@@ -111,4 +112,22 @@ fn a_head_that_is_too_large_or_no_head_is_refused_and_nothing_more() {
         }
     });
     world.kept_quiet(&[]);
+}
+
+#[test]
+fn behind_a_request_that_is_one_what_is_none_is_refused_after_its_answer() {
+    let (_site, app) = tcp();
+    for before in [1, 20] {
+        let mut stream = app.connect().unwrap();
+        let good = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(before);
+        stream.write_all(format!("{good}NONSENSE\r\n\r\n{good}").as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert_eq!(text.matches("HTTP/1.1 200 OK").count(), before);
+        let (answers, refusal) = text.split_once("HTTP/1.1 400 Bad Request\r\n").unwrap();
+        assert!(answers.trim_end().ends_with('}'), "an answer was cut short");
+        let (head, body) = refusal.split_once("\r\n\r\n").unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert!(head.contains("connection: close") && body["error_type"] == "bad_request", "{refusal}");
+    }
 }
