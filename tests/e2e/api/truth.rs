@@ -68,6 +68,31 @@ fn an_applications_failures_lock_that_application_and_nobody_else() {
     again.authenticate(&user, &phone.code(&site)).ok();
 }
 
+#[test]
+fn no_change_of_a_user_is_a_new_beginning_for_who_guesses() {
+    let site = api::site("");
+    let (admin, guesser) = (Api::new(&site, "admin"), Api::new(&site, "verify"));
+    let (user, phone) = admin.enrolled(&site, "alice");
+    for _ in 0..10 {
+        guesser.authenticate(&user, &phone.wrong_code(&site)).expect(401, "unable_to_authenticate_totp");
+    }
+    let totp = admin.get(&format!("/v1/users/{user}")).ok().json["totps"][0]["totp_id"].clone();
+    let locked = |phone: &Phone| {
+        site.next_step();
+        guesser.authenticate(&user, &phone.code(&site)).expect(429, "user_lock_limit_reached");
+    };
+    locked(&phone);
+    admin.put(&format!("/v1/users/{user}"), &json!({ "external_id": "bob" })).ok();
+    locked(&phone);
+    admin.delete(&format!("/v1/users/{user}/external_id")).ok();
+    locked(&phone);
+    admin.delete(&format!("/v1/users/totps/{}", totp.as_str().unwrap())).ok();
+    let (_, other) = admin.totp(&user);
+    locked(&other);
+    admin.authenticate(&user, &other.code(&site)).ok();
+    locked(&other);
+}
+
 /// All at once: those who got in.
 fn together(site: &site::Site, app: &Api, user: &str, code: &str, http: usize, logins: usize) -> usize {
     let waiting: Vec<_> = (0..logins).map(|_| peer::begin(site, peer::local("alice")).unwrap()).collect();
