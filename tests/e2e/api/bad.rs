@@ -234,7 +234,7 @@ fn what_is_needed_is_missed_whether_null_or_absent_and_what_is_unknown_is_not_lo
     world.site.next_step();
     let phone = &world.alice.phone;
     let code = phone.code(&world.site);
-    let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+    let deep = format!("{}{}", "[".repeat(30), "]".repeat(30));
     let odd = format!(
         "{{\"user_id\":\"{}\",\"totp_code\":\"{code}\",\"session_duration_minutes\":null,\"session_token\":null,\
          \"session_jwt\":\"\",\"session_custom_claims\":null,\"telemetry_id\":5,\"attributes\":{{\"a\":{deep}}},\
@@ -244,4 +244,37 @@ fn what_is_needed_is_missed_whether_null_or_absent_and_what_is_unknown_is_not_lo
     let reply = world.admin.send("POST", "/v1/totps/authenticate", &odd).ok().json;
     assert_eq!((&reply["session"], &reply["session_token"]), (&Value::Null, &json!("")));
     world.kept_quiet(&[&code]);
+}
+
+#[test]
+fn what_is_nested_too_deep_is_refused_and_damages_no_record() {
+    let world = World::new("");
+    let deep = |field: &str, depth: usize| {
+        format!("\"{field}\":{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth))
+    };
+    let user = format!("/v1/users/{}", world.alice.id);
+    world.unchanged("nesting", |_, _| {
+        for depth in [31, 60, 100, 124, 125, 126, 127, 128, 30_000] {
+            for field in ["trusted_metadata", "untrusted_metadata"] {
+                let body = format!("{{{}}}", deep(field, depth));
+                world.admin.send("PUT", &user, &body).expect(400, "bad_request");
+                let new = format!("{{\"email\":\"deep@example.com\",{}}}", deep(field, depth));
+                world.admin.send("POST", "/v1/users", &new).expect(400, "bad_request");
+            }
+            let claims = deep("session_custom_claims", depth);
+            let body = format!("{{\"session_token\":\"{}\",{claims}}}", world.alice.token);
+            world.admin.send("POST", "/v1/sessions/authenticate", &body).expect(400, "bad_request");
+        }
+    });
+    // What fits is kept and read again; brackets in a text are none.
+    let body = format!(
+        "{{{},\"untrusted_metadata\":{{\"b\":\"{}\\\"\"}}}}",
+        deep("trusted_metadata", 30),
+        "[".repeat(99)
+    );
+    world.admin.send("PUT", &user, &body).ok();
+    world.site.next_step();
+    let code = world.alice.phone.code(&world.site);
+    world.admin.authenticate("alice", &code).ok();
+    assert!(world.admin.get(&user).ok().json["untrusted_metadata"]["b"].as_str().unwrap().ends_with("[\""));
 }

@@ -14,6 +14,9 @@ use utoipa::ToSchema;
 
 /// The largest body.
 pub(crate) const MOST_BYTES: usize = 64 * 1024;
+/// The deepest nesting. What is stored stands deeper in its record than in a request, and has to be read again: serde_json
+/// reads 127 levels.
+const MOST_LEVELS: usize = 32;
 /// How long it may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -57,6 +60,9 @@ fn fields<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         Some(text) if text.starts_with(b"{") => text,
         Some(_) => return Err(ApiError::bad_request("The body is not a JSON object.")),
     };
+    if levels(text) > MOST_LEVELS {
+        return Err(ApiError::bad_request(format!("The body is nested deeper than {MOST_LEVELS} levels.")));
+    }
     let mut json = serde_json::Deserializer::from_slice(text);
     let fields = serde_path_to_error::deserialize(&mut json);
     // Never the error's own text: it quotes what was sent, and that may be a code.
@@ -71,6 +77,25 @@ fn fields<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     })?;
     json.end().map_err(|error| ApiError::bad_request(not_json(&error)))?;
     Ok(fields)
+}
+
+/// How deep objects and lists stand in each other.
+fn levels(json: &[u8]) -> usize {
+    let (mut level, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => {
+                level += 1;
+                deepest = deepest.max(level);
+            }
+            b']' | b'}' if !in_text => level = level.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 fn not_json(error: &serde_json::Error) -> String {

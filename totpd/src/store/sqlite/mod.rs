@@ -220,7 +220,7 @@ impl Store for Sqlite {
     }
 
     fn clients(&self) -> Answer<'_, Result<Vec<ClientRow>, ReadError>> {
-        Box::pin(self.readers.run_long(move |db| {
+        Box::pin(self.readers.run(move |db| {
             let mut statement =
                 db.prepare_cached("SELECT secret_id, name, record FROM client ORDER BY name, rowid")?;
             statement.query_map([], client)?.collect()
