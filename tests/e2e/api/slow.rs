@@ -225,3 +225,38 @@ fn a_request_that_is_cut_off_uses_up_no_code() {
     }
     app.authenticate(&alice, &code).ok();
 }
+
+#[test]
+fn names_that_an_application_makes_up_take_no_look_up_of_a_login() {
+    let site = Site::without_daemon();
+    site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::socket(&site)));
+    site.totpd(&["init"]).ok();
+    // A directory that takes its time over whom it does not know.
+    let source = r#"
+#include <nss.h>
+#include <pwd.h>
+#include <string.h>
+#include <unistd.h>
+enum nss_status _nss_slow_getpwnam_r(const char *n, struct passwd *p, char *b, size_t l, int *e) {
+    if (strcmp(n, "carol") != 0) { sleep(1); return NSS_STATUS_NOTFOUND; }
+    strcpy(b, "carol");
+    p->pw_name = b; p->pw_passwd = "x"; p->pw_uid = 7001; p->pw_gid = 7001;
+    p->pw_gecos = ""; p->pw_dir = "/"; p->pw_shell = "/bin/sh";
+    return NSS_STATUS_SUCCESS;
+}
+"#;
+    site::directory::put(&site, "slow", source, "passwd: files slow\ngroup: files\nshadow: files\n");
+    site::directory::start(&site);
+    let app = Api::new(&site, "verify");
+    let phone = site.enroll("carol");
+    let (answered, first) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        for n in 0..80 {
+            let (app, answered) = (&app, answered.clone());
+            scope.spawn(move || answered.send(app.get(&format!("/v1/users/nobody{n}")).status).unwrap());
+        }
+        // With the first answer they are all under way.
+        first.recv().unwrap();
+        assert_eq!(login(&site, "carol", &phone.code(&site)), Ok(Verdict::Granted));
+    });
+}

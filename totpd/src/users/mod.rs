@@ -13,9 +13,10 @@ use tokio::sync::Semaphore;
 use totp_core::UserName;
 
 /// Look-ups that may hang at once: of what root and trusted peers ask for, and of what anybody else causes.
-/// They are apart, so that no user can stop the look-ups of others' logins.
+/// They are apart, so that no user and no application can stop the look-ups of others' logins.
 const AT_ONCE: usize = 16;
 const AT_ONCE_FOR_OTHERS: usize = 4;
+const AT_ONCE_FOR_APPLICATIONS: usize = 4;
 /// How long a look-up is waited for, its turn included.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -38,6 +39,7 @@ pub struct Found {
 pub struct Users {
     trusted: Arc<Semaphore>,
     others: Arc<Semaphore>,
+    applications: Arc<Semaphore>,
     files: Files,
 }
 
@@ -46,6 +48,7 @@ impl Default for Users {
         Self {
             trusted: Arc::new(Semaphore::new(AT_ONCE)),
             others: Arc::new(Semaphore::new(AT_ONCE_FOR_OTHERS)),
+            applications: Arc::new(Semaphore::new(AT_ONCE_FOR_APPLICATIONS)),
             files: Files::default(),
         }
     }
@@ -59,12 +62,24 @@ impl Users {
     /// # Errors
     /// [`Stuck`] when the directory does not answer.
     pub async fn find(&self, name: &UserName) -> Result<Option<Found>, Stuck> {
+        self.find_in_turn(&self.trusted, name).await
+    }
+
+    /// The same for a name that an application brought, which may have made it up.
+    ///
+    /// # Errors
+    /// [`Stuck`] when the directory does not answer.
+    pub async fn find_for_application(&self, name: &UserName) -> Result<Option<Found>, Stuck> {
+        self.find_in_turn(&self.applications, name).await
+    }
+
+    async fn find_in_turn(&self, turns: &Arc<Semaphore>, name: &UserName) -> Result<Option<Found>, Stuck> {
         if let Some(local) = self.files.user(name.as_str()) {
             return Ok(Some(Found { name: name.clone(), uid: local.uid }));
         }
         let name = name.clone();
         let look = move || found(nix::unistd::User::from_name(name.as_str()));
-        let user = ask(&self.trusted, look).await??;
+        let user = ask(turns, look).await??;
         Ok(user
             .and_then(|user| Some(Found { name: UserName::parse(&user.name).ok()?, uid: user.uid.as_raw() })))
     }

@@ -82,7 +82,7 @@ impl Engine {
 
     /// A name as the system has it, with its uid; as it was given when the system knows nobody of it.
     async fn resolve(&self, name: UserName) -> Result<(UserName, Option<u32>), Refusal> {
-        let found = self.users.find(&name).await.map_err(Failure::from)?;
+        let found = self.users.find_for_application(&name).await.map_err(Failure::from)?;
         Ok(found.map_or((name, None), |found| (found.name, Some(found.uid))))
     }
 
