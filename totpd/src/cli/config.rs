@@ -18,7 +18,7 @@ pub(super) fn check(context: &Context, strict: bool) -> Result<(), Failed> {
         let name = config.rule_name(place);
         findings.extend(unknown_names(&config, rule).into_iter().map(|what| format!("{name} {what}")));
     }
-    findings.extend(crate::http::unusable_certificate(config.http.as_ref().ok().and_then(Option::as_ref)));
+    findings.extend(crate::http::unusable_certificate(config.api()));
     context.out.json(&json!({ "config": path, "good": findings.is_empty(), "findings": findings }))?;
     if findings.is_empty() {
         return context.out.line(format!("{path}: good"));

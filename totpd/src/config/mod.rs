@@ -154,6 +154,11 @@ impl Config {
         }
     }
 
+    /// Where applications ask, if `[http]` is right and names a place.
+    pub fn api(&self) -> Option<&Http> {
+        self.http.as_ref().ok()?.as_ref()
+    }
+
     /// Checks `text` as if it stood in the file at `path`.
     ///
     /// # Errors

@@ -125,13 +125,7 @@ async fn context(server: &Server, request: &Parts) -> Result<Context, ApiError> 
         .await
         .map_err(|failure| ApiError::from(crate::engine::api::Refusal::from(failure)))?;
     let (client, scope) = client.ok_or_else(unauthorised)?;
-    let most = engine
-        .config()
-        .http
-        .as_ref()
-        .ok()
-        .and_then(Option::as_ref)
-        .map_or(u32::MAX, |http| http.requests_per_minute);
+    let most = engine.config().api().map_or(u32::MAX, |http| http.requests_per_minute);
     if !server.rates.allows(&client, most) {
         let message = "Too many requests have been made.";
         return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message));

@@ -59,8 +59,7 @@ pub(super) fn reload(path: &Path, shared: &Shared) {
             if fixed(old) != fixed(&config) {
                 tracing::warn!("sockets, state_dir and key_file change with a restart only");
             }
-            let place =
-                |c: &Config| c.http.as_ref().ok().cloned().flatten().map(|h| (h.listen, h.connections));
+            let place = |c: &Config| c.api().map(|h| (h.listen.clone(), h.connections));
             if place(old) != place(&config) {
                 tracing::warn!(
                     "http.listen, its certificate's files and http.connections change with a restart only"
