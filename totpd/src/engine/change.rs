@@ -111,6 +111,17 @@ impl Engine {
     ) -> Result<T, E> {
         let key = user.into();
         let _turn = self.turn(&key).await;
+        self.change_in_turn(key, grows, ticket, change).await
+    }
+
+    /// The same for whoever has the user's turn.
+    pub(super) async fn change_in_turn<T, E: From<AdminError> + From<Failure>>(
+        &self,
+        key: Key,
+        grows: bool,
+        ticket: &Arc<Ticket>,
+        change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<Also>), E>,
+    ) -> Result<T, E> {
         for _ in 0..MOST_RACES {
             let (mut account, version) = match self.load(key.clone()).await.map_err(Failure::from)? {
                 None => (None, None),

@@ -1,6 +1,7 @@
 //! A code of the phone, or a recovery code, judged for an application. What the application may get wrong is found
 //! before the code is looked at: a bad argument uses up no code.
 
+use super::repeats::Refused;
 use super::sessions::{no_seal, row};
 use super::{Caller, Engine, OpenSession, Presented, Refusal};
 use crate::audit::Event;
@@ -11,7 +12,7 @@ use crate::store::{Also, Change, CommitError, Key, Stored, Ticket, Write};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use totp_core::session::{Minutes, Session, claims_fit};
-use totp_core::{Account, Attempt, Origin, Outcome, Time, Typed, Verified, judge};
+use totp_core::{Account, Attempt, Origin, Outcome, Reason, Time, Typed, Verified, judge};
 
 /// What is to come of a grant.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +56,7 @@ impl Engine {
         ticket: &Arc<Ticket>,
     ) -> Result<Authenticated, Refusal> {
         let found = self.user(user).await?.account;
-        let _turn = self.turns.of(found.label()).await;
+        let _turn = self.turns.of_application(found.label(), &caller.client).await;
         // Keys are there before a code is used up for a session that nobody could sign.
         // Without a session none are needed: that a store's first keys are not made yet keeps nobody out.
         let keys = match wanted {
@@ -104,7 +105,13 @@ impl Engine {
                 }
                 Outcome::Refused(reason) => {
                     event.reason = Some(reason.word());
-                    (Err(reason), Vec::new())
+                    let counts = judgement.changed && reason != Reason::Locked;
+                    let kind = (!counts).then(|| Refused::new(&account.id, &caller.client, reason));
+                    if kind.as_ref().is_some_and(|kind| self.api.repeats.is_one(kind)) {
+                        event.log();
+                        return Err(refused(reason));
+                    }
+                    (Err((reason, kind)), Vec::new())
                 }
             };
             let sealed = self.sealer.seal(account).map_err(no_seal)?;
@@ -119,7 +126,10 @@ impl Engine {
                 Err(CommitError::Conflict) => continue,
                 Err(error) => return Err(Failure::from(error).into()),
             }
-            let (proof, session) = outcome.map_err(refused)?;
+            let (proof, session) = outcome.map_err(|(reason, kind)| {
+                self.api.repeats.note(kind);
+                refused(reason)
+            })?;
             let session =
                 session.map(|((session, _), keys)| self.spoken_for(session, &keys, now)).transpose()?;
             let user = Stored { account: sealed, version: version + 1, damaged: false };

@@ -5,6 +5,7 @@ mod authenticate;
 mod clients;
 mod keyring;
 mod refusal;
+mod repeats;
 mod sessions;
 mod totps;
 mod users;
@@ -21,10 +22,10 @@ pub use users::{NewUser, UserChange, UserView};
 use super::{Engine, Failure, patience};
 use crate::audit::{Event, From};
 pub use crate::store::is_id;
-use crate::store::{Key, Stored};
+use crate::store::{Also, Key, Stored};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use totp_core::{Time, UserName, external_id};
+use totp_core::{Account, Time, UserName, external_id};
 
 /// What the API keeps in memory, whatever the configuration.
 #[derive(Debug, Default)]
@@ -32,6 +33,7 @@ pub(super) struct Api {
     keyring: RwLock<Option<Arc<Keyring>>>,
     /// When each secret of a client was last used, since the daemon started.
     used: Mutex<HashMap<String, Time>>,
+    repeats: repeats::Repeats,
 }
 
 /// The application that asks, and the request it asks with.
@@ -78,6 +80,18 @@ impl Engine {
         // A name that belongs to another uid by now is somebody else.
         let changed = uid.is_some() && stored.account.uid.is_some() && stored.account.uid != uid;
         if changed && !stored.damaged { Err(Refusal::UserNotFound) } else { Ok(stored) }
+    }
+
+    /// Changes the record of a user in the application's turn with him.
+    async fn change_of<T>(
+        &self,
+        caller: &Caller,
+        user: &Account<impl Sized>,
+        grows: bool,
+        change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<Also>), Refusal>,
+    ) -> Result<T, Refusal> {
+        let _turn = self.turns.of_application(user.label(), &caller.client).await;
+        self.change_in_turn(Key::Id(user.id.clone()), grows, &patience(), change).await
     }
 
     /// A name as the system has it, with its uid; as it was given when the system knows nobody of it.

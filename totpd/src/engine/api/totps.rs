@@ -2,8 +2,8 @@
 
 use super::{Caller, Engine, Refusal, is_id};
 use crate::clock;
+use crate::engine::Failure;
 use crate::engine::admin::{Enrolled, stage};
-use crate::engine::{Failure, patience};
 use crate::store::{Key, Stored};
 use totp_core::account::NewFactor;
 use totp_core::recovery::RecoveryCode;
@@ -47,13 +47,14 @@ impl Engine {
         let issuer = self.config.issuer();
         for _ in 0..2 {
             let stored = self.load(Key::Id(id.clone())).await.map_err(Failure::from)?;
-            let name = stored.ok_or(Refusal::UserNotFound)?.account.name;
+            let found = stored.ok_or(Refusal::UserNotFound)?.account;
+            let name = found.name.clone();
             let uid = match name.clone() {
                 Some(name) => self.resolve(name).await?.1,
                 None => None,
             };
             let staged = self
-                .change_with(Key::Id(id.clone()), true, &patience(), |slot, now| {
+                .change_of(caller, &found, true, |slot, now| {
                     let account = slot.as_mut().ok_or(Refusal::UserNotFound)?;
                     if account.name != name {
                         return Err(Refusal::Busy);
@@ -90,8 +91,8 @@ impl Engine {
             return Err(Refusal::InvalidTotpId);
         }
         let stored = self.load(Key::Totp(totp_id.to_owned())).await.map_err(Failure::from)?;
-        let id = stored.ok_or(Refusal::TotpNotFound)?.account.id;
-        self.change_with(Key::Id(id.clone()), false, &patience(), |slot, now| {
+        let found = stored.ok_or(Refusal::TotpNotFound)?.account;
+        self.change_of(caller, &found, false, |slot, now| {
             let account = slot.as_mut().ok_or(Refusal::TotpNotFound)?;
             account.settle(now);
             let mine = |factor: &totp_core::Factor| factor.id == totp_id;
@@ -107,7 +108,7 @@ impl Engine {
             Ok(((), event, Vec::new()))
         })
         .await?;
-        let user = self.load(Key::Id(id)).await.map_err(Failure::from)?;
+        let user = self.load(Key::Id(found.id)).await.map_err(Failure::from)?;
         user.ok_or(Refusal::TotpNotFound)
     }
 

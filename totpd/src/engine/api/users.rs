@@ -137,12 +137,13 @@ impl Engine {
         user: &str,
         change: &UserChange,
     ) -> Result<Stored, Refusal> {
-        let id = self.user(user).await?.account.id;
+        let found = self.user(user).await?.account;
+        let id = found.id.clone();
         let name = match change.name.clone() {
             Some(name) => Some(self.resolve(name).await?),
             None => None,
         };
-        self.change_with(Key::Id(id.clone()), true, &patience(), |slot, now| {
+        self.change_of(caller, &found, true, |slot, now| {
             let account = slot.as_mut().ok_or(Refusal::UserNotFound)?;
             account.settle(now);
             change.apply(&mut account.profile)?;
@@ -167,12 +168,13 @@ impl Engine {
     /// # Errors
     /// [`Refusal`]; nothing was changed then.
     pub async fn unname_user(&self, caller: &Caller, user: &str) -> Result<Stored, Refusal> {
-        let id = self.user(user).await?.account.id;
-        self.change_with(Key::Id(id.clone()), false, &patience(), |slot, now| {
+        let found = self.user(user).await?.account;
+        let id = found.id.clone();
+        self.change_of(caller, &found, false, |slot, now| {
             let account = slot.as_mut().ok_or(Refusal::UserNotFound)?;
             let event = caller.event("user-update", account.label(), Some(&id), now);
             rebind(account, None, None);
-            Ok::<_, Refusal>(((), event, Vec::new()))
+            Ok(((), event, Vec::new()))
         })
         .await?;
         self.user(&id).await
@@ -183,7 +185,9 @@ impl Engine {
     /// # Errors
     /// [`Refusal`]; nothing was changed then.
     pub async fn delete_user(&self, caller: &Caller, user: &str) -> Result<String, Refusal> {
-        let id = self.user(user).await?.account.id;
+        let found = self.user(user).await?.account;
+        let id = found.id.clone();
+        let _turn = self.turns.of_application(found.label(), &caller.client).await;
         for _ in 0..MOST_RACES {
             // Not opened: a record that is damaged can be forgotten, too.
             let stored = self.load(Key::Id(id.clone())).await.map_err(Failure::from)?;
