@@ -12,6 +12,7 @@ mod paths;
 mod sdk;
 mod sessions;
 mod size;
+mod share;
 mod slow;
 mod tokens;
 mod truth;
