@@ -1,7 +1,8 @@
 //! Who asks: HTTP's Basic scheme (RFC 7617), the client's scope, its rate.
 
 use super::error::ApiError;
-use super::rate::Rates;
+use super::guests::Place;
+use super::shares::{Shares, Turn, holding};
 use crate::engine::Engine;
 use crate::engine::api::{Caller, Scope};
 use crate::serve::{Phase, Shared};
@@ -11,7 +12,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
-use std::net::IpAddr;
 use std::sync::Arc;
 use totp_core::random;
 use zeroize::Zeroizing;
@@ -23,12 +23,8 @@ const MOST_CREDENTIALS: usize = 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) rates: Arc<Rates>,
+    pub(crate) shares: Arc<Shares>,
 }
-
-/// Where a connection comes from; none over a Unix socket.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PeerAddress(pub(crate) Option<IpAddr>);
 
 /// Names a request.
 #[derive(Clone, Debug)]
@@ -96,25 +92,44 @@ pub(crate) async fn answered(mut request: Request, next: Next) -> Response {
 /// Lets a request through whose credentials are good, with its [`Context`].
 pub(crate) async fn authorised(State(server): State<Server>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match context(&server, &parts).await {
-        Ok(context) => {
+    let place = parts.extensions.remove::<Arc<Place>>();
+    match context(&server, &parts, place.as_deref()).await {
+        Ok((context, turn)) => {
+            let visit = place.map(|place| place.visit(&context.caller.client));
             parts.extensions.insert(context);
-            next.run(Request::from_parts(parts, body)).await
+            holding(next.run(Request::from_parts(parts, body)).await, (turn, visit)).await
         }
+        Err(error) => {
+            if let Some(place) = place.filter(|_| error.is_unauthorised()) {
+                place.is_strange();
+            }
+            error.into_response()
+        }
+    }
+}
+
+/// Waits until the client may have a large answer, for the routes that have some.
+pub(crate) async fn large(State(server): State<Server>, request: Request, next: Next) -> Response {
+    let client = request.extensions().get::<Context>().map(|context| context.caller.client.clone());
+    match server.shares.large(&client.unwrap_or_default()).await {
+        Ok(turn) => holding(next.run(request).await, turn).await,
         Err(error) => error.into_response(),
     }
 }
 
-async fn context(server: &Server, request: &Parts) -> Result<Context, ApiError> {
+async fn context(
+    server: &Server,
+    request: &Parts,
+    place: Option<&Place>,
+) -> Result<(Context, Turn), ApiError> {
     let request_id = request.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-    let address = request.extensions.get::<PeerAddress>().and_then(|peer| peer.0);
-    let peer_address = address.map(|address| address.to_canonical().to_string());
+    let peer_address = place.and_then(Place::address).map(|address| address.to_canonical().to_string());
     let engine = match server.shared.phase() {
         Phase::Serving(engine) => engine,
         Phase::Refusing(_) => return Err(ApiError::unavailable()),
     };
     let unauthorised = || {
-        if server.rates.may_log() {
+        if server.shares.may_log() {
             engine.bad_credentials(&request_id, peer_address.as_deref());
         }
         ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized_credentials", "Unauthorized credentials.")
@@ -126,11 +141,8 @@ async fn context(server: &Server, request: &Parts) -> Result<Context, ApiError> 
         .map_err(|failure| ApiError::from(crate::engine::api::Refusal::from(failure)))?;
     let (client, scope) = client.ok_or_else(unauthorised)?;
     let most = engine.config().api().map_or(u32::MAX, |http| http.requests_per_minute);
-    if !server.rates.allows(&client, most) {
-        let message = "Too many requests have been made.";
-        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message));
-    }
-    Ok(Context { engine, caller: Caller { client, scope, request_id, peer_address } })
+    let turn = server.shares.allow(&client, most)?;
+    Ok((Context { engine, caller: Caller { client, scope, request_id, peer_address } }, turn))
 }
 
 fn credentials(headers: &HeaderMap) -> Option<(String, Zeroizing<String>)> {

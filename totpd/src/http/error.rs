@@ -106,6 +106,11 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_unavailable", message)
     }
 
+    /// Whether the credentials of the request were refused.
+    pub(super) fn is_unauthorised(&self) -> bool {
+        self.name == "unauthorized_credentials"
+    }
+
     /// Which status it is sent with.
     #[cfg(test)]
     pub(crate) const fn status(&self) -> StatusCode {
@@ -129,7 +134,7 @@ impl ApiError {
         let mut response = (self.status, self.body(request_id)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if self.status == StatusCode::UNAUTHORIZED && self.name == "unauthorized_credentials" {
+        if self.is_unauthorised() {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"totpd\""));
         }
         if matches!(self.name, "too_many_requests" | "server_unavailable") {

@@ -11,11 +11,13 @@ mod busy;
 mod connection;
 mod context;
 mod error;
+mod guests;
 mod listen;
-mod rate;
+mod patience;
 mod router;
 mod search;
 mod sessions;
+mod shares;
 mod tls;
 mod totps;
 mod unreadable;
@@ -28,10 +30,9 @@ use crate::config::http::{Http, Listen};
 use crate::engine::api::Refusal;
 use crate::serve::{Phase, Shared};
 use axum::Router;
-use connection::Guests;
 use context::Server;
+use guests::Guests;
 use listen::Listener;
-use rate::Rates;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +72,7 @@ async fn run(
     handed: Option<Handed>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let server = Server { shared, rates: Arc::new(Rates::default()) };
+    let server = Server { shared, shares: Arc::default() };
     let app = router::router(server.clone());
     // Whoever is answered at all finds keys, unless they cannot be made.
     let tended = tend_once(&server.shared).await;
@@ -149,10 +150,7 @@ async fn serve(
                     if let Some(place) = guests.enter(address) {
                         let (app, certificate) = (app.clone(), certificate.clone());
                         let stopped = stop.clone();
-                        connections.spawn(async move {
-                            connection::serve(stream, address, certificate, app, stopped).await;
-                            drop(place);
-                        });
+                        connections.spawn(connection::serve(stream, place, certificate, app, stopped));
                     }
                 }
                 Err(error) => {

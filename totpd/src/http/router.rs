@@ -1,12 +1,12 @@
 //! Every route, its layers, and the document that describes them, which is made from the routes.
 
-use super::context::{Server, answered, authorised};
+use super::context::{self, Server};
 use super::error::{ApiError, ErrorAnswer};
-use super::{sessions, totps, users};
+use super::{search, sessions, totps, users};
+use axum::body::Bytes;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use axum::{Router, middleware};
-use std::sync::Arc;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -42,27 +42,36 @@ const BODILESS: [&str; 2] = ["users_search", "users_update"];
 pub(crate) fn router(server: Server) -> Router {
     let (_, mut document) = described().split_for_parts();
     complete(&mut document);
-    // Text and numbers: this cannot fail.
-    let text: Arc<str> = document.to_json().unwrap_or_default().into();
-    let closed = OpenApiRouter::new().merge(users::routes()).merge(totps::routes()).merge(sessions::routes());
-    let (closed, _) = closed.split_for_parts();
-    let closed: Router<Server> = closed.layer(middleware::from_fn_with_state(server.clone(), authorised));
+    // Text and numbers: this cannot fail. Shared: however many ask for it, it is there once.
+    let text = Bytes::from(document.to_json().unwrap_or_default());
+    let large = large_routes().layer(middleware::from_fn_with_state(server.clone(), context::large));
+    let closed = closed_routes().merge(large);
+    let closed = closed.layer(middleware::from_fn_with_state(server.clone(), context::authorised));
     let json = [(header::CONTENT_TYPE, "application/json")];
     Router::new()
-        .merge(closed)
+        .merge(closed.split_for_parts().0)
         .merge(sessions::open_routes().split_for_parts().0)
-        .route("/openapi.json", axum::routing::get(move || async move { (json, text.to_string()) }))
+        .route("/openapi.json", axum::routing::get(move || async move { (json, text) }))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .with_state(server)
-        .layer(middleware::from_fn(answered))
+        .layer(middleware::from_fn(context::answered))
+}
+
+/// The routes that take credentials.
+fn closed_routes() -> OpenApiRouter<Server> {
+    OpenApiRouter::new().merge(users::routes()).merge(totps::routes()).merge(sessions::routes())
+}
+
+/// Those of them whose answers may be large.
+fn large_routes() -> OpenApiRouter<Server> {
+    OpenApiRouter::new().merge(search::routes()).merge(sessions::large_routes())
 }
 
 fn described() -> OpenApiRouter<Server> {
     OpenApiRouter::with_openapi(Described::openapi())
-        .merge(users::routes())
-        .merge(totps::routes())
-        .merge(sessions::routes())
+        .merge(closed_routes())
+        .merge(large_routes())
         .merge(sessions::open_routes())
 }
 

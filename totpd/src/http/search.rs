@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use totp_core::{Time, UserName, external_id};
 use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 const PAGE: i64 = 100;
 const LARGEST_PAGE: i64 = 1000;
@@ -64,12 +66,14 @@ struct Metadata {
     next_cursor: Option<String>,
 }
 
+/// The route, whose answers may be large.
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
+    OpenApiRouter::new().routes(routes!(search))
+}
+
 /// Finds users.
 #[utoipa::path(post, path = "/v1/users/search", operation_id = "users_search", responses((status = 200, body = Answer<Found>)), request_body = SearchUsers)]
-pub(crate) async fn search(
-    context: Context,
-    Body(fields): Body<SearchUsers>,
-) -> Result<Answer<Found>, ApiError> {
+async fn search(context: Context, Body(fields): Body<SearchUsers>) -> Result<Answer<Found>, ApiError> {
     context.may(Scope::Enroll)?;
     let limit = fields.limit.unwrap_or(PAGE);
     let limit =

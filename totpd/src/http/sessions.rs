@@ -23,7 +23,12 @@ type Answered<T> = Result<Answer<T>, ApiError>;
 
 /// The routes that take credentials.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
-    OpenApiRouter::new().routes(routes!(get)).routes(routes!(authenticate)).routes(routes!(revoke))
+    OpenApiRouter::new().routes(routes!(authenticate)).routes(routes!(revoke))
+}
+
+/// The route that takes credentials and whose answers may be large.
+pub(crate) fn large_routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
+    OpenApiRouter::new().routes(routes!(get))
 }
 
 /// The route that takes none: programs that check tokens have none.

@@ -3,6 +3,7 @@
 
 use super::error::ApiError;
 use axum::http::StatusCode;
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -27,6 +28,16 @@ pub(super) struct Explaining<S> {
 impl<S> Explaining<S> {
     pub(super) const fn new(stream: S) -> Self {
         Self { stream, instead: Vec::new(), lingering: None, read_on: 0 }
+    }
+}
+
+impl<S> Explaining<S> {
+    /// Takes the answer that begins at `start` of `last`, and what stands before it, to write it with its body.
+    fn explain(&mut self, before: &[IoSlice<'_>], last: &[u8], start: usize, status: StatusCode) {
+        self.instead = before.iter().flat_map(|buf| buf.iter().copied()).collect();
+        self.instead.extend(&last[..start]);
+        self.instead.extend(explained(&last[start..], status));
+        self.lingering = Some(Box::pin(tokio::time::sleep(LINGER)));
     }
 }
 
@@ -103,10 +114,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Explaining<S> {
         let this = self.get_mut();
         ready!(this.poll_instead(cx))?;
         let Some((start, status)) = bare(buf) else { return Pin::new(&mut this.stream).poll_write(cx, buf) };
-        this.instead = buf[..start].to_vec();
-        this.instead.extend(explained(&buf[start..], status));
-        this.lingering = Some(Box::pin(tokio::time::sleep(LINGER)));
+        this.explain(&[], buf, start, status);
         Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_instead(cx))?;
+        // Nothing is written behind such an answer.
+        let Some(((last, before), (start, status))) =
+            bufs.split_last().and_then(|bufs| Some((bufs, bare(bufs.0)?)))
+        else {
+            return Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        };
+        this.explain(before, last, start, status);
+        Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {

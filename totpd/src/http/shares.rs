@@ -1,0 +1,153 @@
+//! How much one client may ask for: so many requests in each minute, counted from its first; so many at once; and few
+//! large answers at once. A request is over when its answer has left.
+
+use super::error::ApiError;
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::response::Response;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+const WINDOW: Duration = Duration::from_mins(1);
+/// Refused credentials that are logged in a minute; more is noise.
+const LOGGED: u32 = 60;
+/// Requests of one client at once.
+const AT_ONCE: usize = 256;
+/// Those of them whose answers may be large.
+const LARGE: usize = 4;
+/// How long a request for a large answer waits for those before it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What each client has asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Shares {
+    /// As many as clients were ever named.
+    clients: Mutex<HashMap<String, Share>>,
+}
+
+#[derive(Debug)]
+struct Share {
+    /// When its minute began.
+    since: Option<Instant>,
+    requests: u32,
+    at_once: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        let (at_once, large) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(LARGE)));
+        Self { since: None, requests: 0, at_once, large }
+    }
+}
+
+/// One request among those at once.
+pub(crate) type Turn = OwnedSemaphorePermit;
+
+impl Shares {
+    /// One more of `most` requests a minute, unless there are too many.
+    pub(crate) fn allow(&self, client: &str, most: u32) -> Result<Turn, ApiError> {
+        let turn = if self.allows_at(client, most, Instant::now()) {
+            self.of(client, |share| Arc::clone(&share.at_once)).try_acquire_owned().ok()
+        } else {
+            None
+        };
+        turn.ok_or_else(too_many)
+    }
+
+    /// Waits until the client may have one more large answer.
+    pub(crate) async fn large(&self, client: &str) -> Result<Turn, ApiError> {
+        let turn = self.of(client, |share| Arc::clone(&share.large)).acquire_owned();
+        let turn = tokio::time::timeout(PATIENCE, turn).await;
+        turn.ok().and_then(Result::ok).ok_or_else(too_many)
+    }
+
+    /// Whether one more refusal of credentials is worth a line.
+    pub(crate) fn may_log(&self) -> bool {
+        // No client's name is empty.
+        self.allows_at("", LOGGED, Instant::now())
+    }
+
+    fn allows_at(&self, client: &str, most: u32, now: Instant) -> bool {
+        self.of(client, |share| {
+            if share.since.is_none_or(|since| now.saturating_duration_since(since) >= WINDOW) {
+                (share.since, share.requests) = (Some(now), 0);
+            }
+            share.requests = share.requests.saturating_add(1);
+            share.requests <= most
+        })
+    }
+
+    fn of<T>(&self, client: &str, look: impl FnOnce(&mut Share) -> T) -> T {
+        // Nothing panics while it is held.
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        look(clients.entry(client.to_owned()).or_default())
+    }
+}
+
+fn too_many() -> ApiError {
+    let message = "Too many requests have been made, or are being made at once.";
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
+}
+
+/// Bytes of an answer, and what is held until they are gone.
+struct Held<T> {
+    bytes: Bytes,
+    #[expect(dead_code, reason = "held for its end")]
+    what: T,
+}
+
+impl<T> AsRef<[u8]> for Held<T> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The same answer, which holds `what` until its bytes have left.
+pub(crate) async fn holding<T: Send + Sync + 'static>(answer: Response, what: T) -> Response {
+    let (parts, body) = answer.into_parts();
+    // Answers are whole in memory: there is nothing to wait for, and nothing that fails.
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    Response::from_parts(parts, Body::from(Bytes::from_owner(Held { bytes, what })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_client_has_its_own_minute() {
+        let (shares, start) = (Shares::default(), Instant::now());
+        assert_eq!((0..10).filter(|_| shares.allows_at("a", 3, start)).count(), 3);
+        assert!(shares.allows_at("b", 3, start));
+        assert!(!shares.allows_at("a", 3, start + Duration::from_millis(59_999)));
+        assert_eq!((0..10).filter(|_| shares.allows_at("a", 3, start + WINDOW)).count(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_holds_its_place_until_its_bytes_are_gone() {
+        let shares = Shares::default();
+        let mut answers = Vec::new();
+        for _ in 0..AT_ONCE {
+            let turn = shares.allow("a", u32::MAX).unwrap();
+            answers.push(holding(Response::new(Body::from("{}")), turn).await);
+        }
+        assert_eq!(shares.allow("a", u32::MAX).unwrap_err(), too_many());
+        assert!(shares.allow("b", u32::MAX).is_ok());
+        let bytes = axum::body::to_bytes(answers.pop().unwrap().into_body(), 9).await.unwrap();
+        assert!(shares.allow("a", u32::MAX).is_err());
+        drop(bytes);
+        assert!(shares.allow("a", u32::MAX).is_ok());
+        answers.clear();
+
+        let mut large = Vec::new();
+        for _ in 0..LARGE {
+            large.push(shares.large("a").await.unwrap());
+        }
+        assert_eq!(shares.large("a").await.unwrap_err(), too_many());
+        large.pop();
+        assert!(shares.large("a").await.is_ok());
+    }
+}
