@@ -1,5 +1,6 @@
 //! The body of a request: bounded in size and time, JSON, an object; and the form of every good answer.
 
+use super::context::Context;
 use super::error::ApiError;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -27,7 +28,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        fields(&whole(request).await?).map(Self)
+        let context = request.extensions().get::<Context>().cloned();
+        let bytes = whole(request).await?;
+        // Credentials that were revoked while it came are no good.
+        context.ok_or_else(ApiError::unavailable)?.is_current().await?;
+        fields(&bytes).map(Self)
     }
 }
 

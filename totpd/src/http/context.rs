@@ -4,7 +4,7 @@ use super::error::ApiError;
 use super::guests::Place;
 use super::shares::{Shares, Turn, holding};
 use crate::engine::Engine;
-use crate::engine::api::{Caller, Scope};
+use crate::engine::api::{Caller, Known, Refusal, Scope};
 use crate::serve::{Phase, Shared};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -35,6 +35,7 @@ pub(crate) struct RequestId(pub(crate) String);
 pub(crate) struct Context {
     pub(crate) engine: Arc<Engine>,
     pub(crate) caller: Caller,
+    secret_id: String,
 }
 
 impl Context {
@@ -47,6 +48,19 @@ impl Context {
         let message = format!("These credentials have the scope {has}, and this takes {needs}.");
         Err(ApiError::new(StatusCode::FORBIDDEN, "unauthorized_action", message))
     }
+}
+
+impl Context {
+    /// Whether the credentials are good still: a body may take its time.
+    pub(crate) async fn is_current(&self) -> Result<(), ApiError> {
+        let current = self.engine.has_secret(&self.caller.client, &self.secret_id).await;
+        let current = current.map_err(|failure| ApiError::from(Refusal::from(failure)))?;
+        if current { Ok(()) } else { Err(unauthorised()) }
+    }
+}
+
+fn unauthorised() -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized_credentials", "Unauthorized credentials.")
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Context {
@@ -128,21 +142,22 @@ async fn context(
         Phase::Serving(engine) => engine,
         Phase::Refusing(_) => return Err(ApiError::unavailable()),
     };
-    let unauthorised = || {
+    let refused = || {
         if server.shares.may_log() {
             engine.bad_credentials(&request_id, peer_address.as_deref());
         }
-        ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized_credentials", "Unauthorized credentials.")
+        unauthorised()
     };
-    let (project_id, secret) = credentials(&request.headers).ok_or_else(unauthorised)?;
+    let (project_id, secret) = credentials(&request.headers).ok_or_else(refused)?;
     let client = engine
         .client_of(&project_id, &secret)
         .await
-        .map_err(|failure| ApiError::from(crate::engine::api::Refusal::from(failure)))?;
-    let (client, scope) = client.ok_or_else(unauthorised)?;
+        .map_err(|failure| ApiError::from(Refusal::from(failure)))?;
+    let Known { name: client, secret_id, scope } = client.ok_or_else(refused)?;
     let most = engine.config().api().map_or(u32::MAX, |http| http.requests_per_minute);
     let turn = server.shares.allow(&client, most)?;
-    Ok((Context { engine, caller: Caller { client, scope, request_id, peer_address } }, turn))
+    let caller = Caller { client, scope, request_id, peer_address };
+    Ok((Context { engine, caller, secret_id }, turn))
 }
 
 fn credentials(headers: &HeaderMap) -> Option<(String, Zeroizing<String>)> {

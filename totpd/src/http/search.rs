@@ -100,15 +100,11 @@ async fn search(context: Context, Body(fields): Body<SearchUsers>) -> Result<Ans
         return Err(ApiError::invalid("user_search_invalid_operator", message));
     }
     let filters = filters.into_iter().flatten().collect();
-    let Context { engine, caller } = &context;
-    // One more than asked for tells whether there is another page.
-    let query = UserQuery { any, filters, after, limit: limit + 1, now: Time::default() };
-    let (mut users, total) = engine.search_users(query).await?;
-    let more = users.len() > limit;
-    users.truncate(limit);
-    let next_cursor =
-        users.last().filter(|_| more).map(|last| cursor(last.account.created, &last.account.id));
-    let results = users.into_iter().map(|stored| User::of(engine, caller, stored)).collect();
+    let Context { engine, caller, .. } = &context;
+    let query = UserQuery { any, filters, after, limit, now: Time::default() };
+    let (page, total) = engine.search_users(query).await?;
+    let next_cursor = page.next.map(|(created, id)| cursor(created, &id));
+    let results = page.users.into_iter().map(|stored| User::of(engine, caller, stored)).collect();
     let total = total.and_then(|total| i64::try_from(total).ok()).unwrap_or(-1);
     let body = Found { results, results_metadata: Metadata { total, next_cursor } };
     Ok(Answer::new(&caller.request_id, body))

@@ -115,7 +115,7 @@ struct Jwks {
 async fn get(context: Context, query: Result<Query<OfUser>, QueryRejection>) -> Answered<Sessions> {
     let Query(of) = query.map_err(|_| ApiError::bad_request("The query cannot be understood."))?;
     let user = user_id(of.user_id)?;
-    let Context { engine, caller } = &context;
+    let Context { engine, caller, .. } = &context;
     let sessions = engine.sessions_of(&user).await?;
     Ok(Answer::new(&caller.request_id, Sessions { sessions: sessions.iter().map(Into::into).collect() }))
 }
@@ -133,7 +133,7 @@ async fn authenticate(
         ApiError::invalid("no_session_arguments", "session_token or session_jwt is needed.")
     })?;
     let claims = fields.session_custom_claims.unwrap_or_default();
-    let Context { engine, caller } = &context;
+    let Context { engine, caller, .. } = &context;
     let (OpenSession { session, token, jwt }, user) =
         engine.check_session(caller, &shown, length, &claims).await?;
     let user = User::of(engine, caller, user);
@@ -152,7 +152,7 @@ async fn revoke(context: Context, Body(fields): Body<RevokeSession>) -> Answered
         let message = "session_id, session_token or session_jwt is needed.";
         ApiError::invalid("no_session_revoke_arguments", message)
     })?;
-    let Context { engine, caller } = &context;
+    let Context { engine, caller, .. } = &context;
     engine.end_session(caller, &shown).await?;
     Ok(Answer::new(&caller.request_id, Nothing {}))
 }

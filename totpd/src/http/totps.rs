@@ -153,7 +153,7 @@ async fn create(context: Context, Body(fields): Body<CreateTotp>) -> Answered<To
         let message = format!("expiration_minutes is {WAITS_AT_LEAST} to {WAITS}.");
         ApiError::invalid("invalid_expiration", message)
     })?;
-    let Context { engine, caller } = &context;
+    let Context { engine, caller, .. } = &context;
     let made = engine.create_totp(caller, &user, lifetime * MINUTE).await?;
     let uri = made.enrolled.otpauth.to_uri();
     let qr_code = qr::png_data_uri(&uri).map_err(|_| ApiError::unavailable())?;
@@ -227,7 +227,7 @@ async fn recover(context: Context, Body(fields): Body<RecoverTotp>) -> Answered<
 async fn recovery_codes(context: Context, Body(fields): Body<RecoveryCodes>) -> Answered<RecoveryCodesShown> {
     context.may(Scope::Admin)?;
     let user = user_id(fields.user_id)?;
-    let Context { engine, caller } = &context;
+    let Context { engine, caller, .. } = &context;
     let (user_id, shown) = engine.show_recovery_codes(caller, &user).await?;
     let totps = shown.into_iter().map(|of| CodesOfTotp {
         totp_id: of.totp_id,
@@ -277,7 +277,7 @@ async fn judged(context: Context, user: String, typed: Typed, wanted: Wanted) ->
     let ticket = Arc::new(Ticket::new(Instant::now() + PATIENCE));
     let gone = Arc::new(AtomicBool::new(false));
     let waiting = Waiting { ticket: Arc::clone(&ticket), gone: Arc::clone(&gone) };
-    let Context { engine, caller } = context.clone();
+    let Context { engine, caller, .. } = context.clone();
     let work = tokio::spawn(async move {
         let done = engine.authenticate(&caller, &user, typed, &wanted, &ticket).await;
         if let Ok(Authenticated { event, .. }) = &done
@@ -290,7 +290,7 @@ async fn judged(context: Context, user: String, typed: Typed, wanted: Wanted) ->
     let done = work.await.map_err(|_| ApiError::unavailable())?;
     drop(waiting);
     let Authenticated { totp_id, user, session, .. } = done?;
-    let Context { engine, caller } = &context;
+    let Context { engine, caller, .. } = &context;
     let user = User::of(engine, caller, user);
     let (session_token, session_jwt, session) = match session {
         None => (Zeroizing::default(), Zeroizing::default(), None),

@@ -167,7 +167,7 @@ async fn create(context: Context, Body(fields): Body<CreateUser>) -> Answered<Us
     }
     let pending = fields.create_user_as_pending.unwrap_or(false);
     let change = change(fields.name, fields.trusted_metadata, fields.untrusted_metadata, fields.roles);
-    let Context { engine, caller } = &context;
+    let Context { engine, caller, .. } = &context;
     let made = engine.create_user(caller, NewUser { email, phone, name, pending, change }).await?;
     let user = User::of(engine, caller, made);
     let (email_id, phone_id) = user.contact_ids();
@@ -179,7 +179,7 @@ async fn create(context: Context, Body(fields): Body<CreateUser>) -> Answered<Us
 #[utoipa::path(get, path = "/v1/users/{user_id}", operation_id = "users_get", params(("user_id" = String, Path)),
     responses((status = 200, body = Answer<User>)))]
 async fn get(context: Context, Path(user): Path<String>) -> Answered<User> {
-    let Context { engine, caller } = &context;
+    let Context { engine, caller, .. } = &context;
     let user = User::of(engine, caller, engine.find_user(&user).await?);
     Ok(Answer::new(&caller.request_id, user))
 }
@@ -195,7 +195,7 @@ async fn update(
     context.may(Scope::Enroll)?;
     let name = fields.external_id.as_deref().map(login_name).transpose()?;
     let change = change(fields.name, fields.trusted_metadata, fields.untrusted_metadata, fields.roles);
-    let Context { engine, caller } = &context;
+    let Context { engine, caller, .. } = &context;
     let stored = engine.update_user(caller, &user, &UserChange { name, ..change }).await?;
     let user = User::of(engine, caller, stored);
     let body = UserUpdated {
@@ -213,7 +213,7 @@ async fn update(
     responses((status = 200, body = Answer<UserDeleted>)))]
 async fn delete(context: Context, Path(user): Path<String>) -> Answered<UserDeleted> {
     context.may(Scope::Admin)?;
-    let Context { engine, caller } = &context;
+    let Context { engine, caller, .. } = &context;
     let user_id = engine.delete_user(caller, &user).await?;
     Ok(Answer::new(&caller.request_id, UserDeleted { user_id }))
 }
@@ -223,7 +223,7 @@ async fn delete(context: Context, Path(user): Path<String>) -> Answered<UserDele
     responses((status = 200, body = Answer<UserChanged>)))]
 async fn delete_totp(context: Context, Path(totp): Path<String>) -> Answered<UserChanged> {
     context.may(Scope::Admin)?;
-    let Context { engine, caller } = &context;
+    let Context { engine, caller, .. } = &context;
     let user = User::of(engine, caller, engine.delete_totp(caller, &totp).await?);
     Ok(Answer::new(&caller.request_id, UserChanged { user_id: user.user_id.clone(), user }))
 }
@@ -233,7 +233,7 @@ async fn delete_totp(context: Context, Path(totp): Path<String>) -> Answered<Use
     responses((status = 200, body = Answer<UserChanged>)))]
 async fn delete_external_id(context: Context, Path(user): Path<String>) -> Answered<UserChanged> {
     context.may(Scope::Admin)?;
-    let Context { engine, caller } = &context;
+    let Context { engine, caller, .. } = &context;
     let user = User::of(engine, caller, engine.unname_user(caller, &user).await?);
     Ok(Answer::new(&caller.request_id, UserChanged { user_id: user.user_id.clone(), user }))
 }

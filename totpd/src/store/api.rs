@@ -1,6 +1,7 @@
 //! What the store keeps for applications beside the users' records: sessions, clients, keys. Rows are text that
 //! whoever has the store's key vouches for; the store looks at none of it.
 
+use super::Stored;
 use totp_core::Time;
 
 /// What is written together with a record, or for itself.
@@ -108,7 +109,16 @@ pub enum UserFilter {
     Before(Time),
 }
 
-/// A page of a search.
+/// Users that a search found.
+#[derive(Clone, Debug, Default)]
+pub struct UserPage {
+    /// As many as were asked for, or as fit into a page's size.
+    pub users: Vec<Stored>,
+    /// After whom the next page begins, if there is one.
+    pub next: Option<(Time, String)>,
+}
+
+/// A search.
 #[derive(Clone, Debug, Default)]
 pub struct UserQuery {
     /// Whether one filter that fits is enough; all of them otherwise. Without filters everybody is found.

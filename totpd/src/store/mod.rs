@@ -9,7 +9,9 @@ pub mod breakglass;
 pub mod sqlite;
 mod ticket;
 
-pub use api::{Also, ClientRow, KeyRow, SessionKey, SessionRow, StoredSession, UserFilter, UserQuery};
+pub use api::{
+    Also, ClientRow, KeyRow, SessionKey, SessionRow, StoredSession, UserFilter, UserPage, UserQuery,
+};
 pub use ticket::Ticket;
 
 use crate::seal::SealedAccount;
@@ -189,12 +191,12 @@ pub trait Store: Send + Sync {
     /// Rows of the history, the latest first.
     fn history(&self, query: HistoryQuery) -> Answer<'_, Result<Vec<KeptEvent>, ReadError>>;
     /// A page of users, in the order of their making.
-    fn search(&self, query: UserQuery) -> Answer<'_, Result<Vec<Stored>, ReadError>>;
+    fn search(&self, query: UserQuery) -> Answer<'_, Result<UserPage, ReadError>>;
     /// How many users a search finds, counted up to a bound; `None` beyond it.
     fn count(&self, query: UserQuery) -> Answer<'_, Result<Option<u64>, ReadError>>;
     /// A session.
     fn session(&self, key: SessionKey) -> Answer<'_, Result<Option<StoredSession>, ReadError>>;
-    /// The sessions of an account, the oldest first.
+    /// The latest sessions of an account, as many as fit into an answer; the oldest of them first.
     fn sessions_of(&self, account: String) -> Answer<'_, Result<Vec<StoredSession>, ReadError>>;
     /// Whether any session was over at `now`.
     fn any_session_over(&self, now: Time) -> Answer<'_, Result<bool, ReadError>>;

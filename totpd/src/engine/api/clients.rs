@@ -85,6 +85,17 @@ pub struct Client {
     pub used: Option<Time>,
 }
 
+/// Whose credentials a request has.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The client's name.
+    pub name: String,
+    /// Names the secret.
+    pub secret_id: String,
+    /// What it may do with this secret.
+    pub scope: Scope,
+}
+
 /// What is shown once.
 #[derive(Debug)]
 pub struct AddedClient {
@@ -184,11 +195,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Failure`] when that cannot be known.
-    pub async fn client_of(
-        &self,
-        project_id: &str,
-        secret: &str,
-    ) -> Result<Option<(String, Scope)>, Failure> {
+    pub async fn client_of(&self, project_id: &str, secret: &str) -> Result<Option<Known>, Failure> {
         if let Some(why) = self.store.poisoned() {
             return Err(Failure::Unavailable(why));
         }
@@ -203,7 +210,20 @@ impl Engine {
         if let Some((row, _)) = &client {
             self.api_used(&row.secret_id, clock::now());
         }
-        Ok(client.map(|(row, record)| (row.name, record.scope)))
+        Ok(client.map(|(ClientRow { secret_id, name, .. }, record)| Known {
+            name,
+            secret_id,
+            scope: record.scope,
+        }))
+    }
+
+    /// Whether the client has this secret still.
+    ///
+    /// # Errors
+    /// [`Failure`] when that cannot be known.
+    pub async fn has_secret(&self, client: &str, secret_id: &str) -> Result<bool, Failure> {
+        let row = self.store.client(secret_id.to_owned()).await?;
+        Ok(row.is_some_and(|row| row.name == client && self.read(&row).is_some()))
     }
 
     /// A row that somebody with the store's key wrote.

@@ -12,7 +12,7 @@ mod users;
 pub mod words;
 
 pub use authenticate::{Authenticated, Wanted};
-pub use clients::{AddedClient, Client, Scope};
+pub use clients::{AddedClient, Client, Known, Scope};
 pub use keyring::{JWT_SECONDS, Keyring, PublicKey};
 pub use refusal::Refusal;
 pub use sessions::{OpenSession, Presented};

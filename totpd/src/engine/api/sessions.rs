@@ -56,7 +56,7 @@ pub(super) fn row(session: &Session, keys: &Keyring, sealer: &Sealer) -> Result<
 }
 
 impl Engine {
-    /// The open session that is shown, and its version. Nothing is changed.
+    /// The open session that is shown, and its version. Nothing is changed, but that one that is over ends.
     pub(super) async fn shown_session(
         &self,
         shown: &Presented,
@@ -68,19 +68,32 @@ impl Engine {
             Presented::Id(_) => return Err(Refusal::InvalidSessionId),
             Presented::Jwt(jwt) => SessionKey::Id(self.session_of_jwt(jwt).await?),
         };
+        // Under a clock before the release every session would be open again.
+        if now < self.rules.not_before {
+            return Err(Refusal::SessionNotFound);
+        }
         let stored = self.store.session(key).await.map_err(Failure::from)?.ok_or(Refusal::SessionNotFound)?;
-        self.opened(&stored, now).map(|session| (session, stored.version)).ok_or(Refusal::SessionNotFound)
+        match self.whole(&stored) {
+            Some(session) if session.is_open(now) => Ok((session, stored.version)),
+            whole => {
+                // Once it was found over it stays so, wherever the clock is set. If that cannot be written it is
+                // refused all the same.
+                if whole.is_some() {
+                    let _ = self.commit_apart(vec![Also::End(stored.row.id)], None, now).await;
+                }
+                Err(Refusal::SessionNotFound)
+            }
+        }
     }
 
-    /// The session of a row, when it is open and somebody with the key wrote it.
-    fn opened(&self, stored: &StoredSession, now: Time) -> Option<Session> {
+    /// The session of a row, when somebody with the key wrote it.
+    fn whole(&self, stored: &StoredSession) -> Option<Session> {
         let (mark, text) = stored.row.record.split_once('\n')?;
         let session: Session = serde_json::from_str(text).ok()?;
         let whole = self.sealer.vouches("session", text, mark)
             && session.id() == stored.row.id
             && session.user() == stored.row.account;
-        // Under a clock before the release every session would be open again.
-        (whole && session.is_open(now) && now >= self.rules.not_before).then_some(session)
+        whole.then_some(session)
     }
 
     /// The id of the session in a JWT of ours, however old it is.
@@ -107,7 +120,7 @@ impl Engine {
             "sub": session.user(),
             "iat": now.unix(),
             "nbf": now.unix(),
-            "exp": now.plus(JWT_SECONDS).unix(),
+            "exp": now.plus(JWT_SECONDS).min(session.expires()).unix(),
         });
         claims.extend(own.as_object().cloned().unwrap_or_default());
         let words = words::Session::from(&session);
@@ -183,7 +196,8 @@ impl Engine {
         let id = self.user(user).await?.account.id;
         let rows = self.store.sessions_of(id).await.map_err(Failure::from)?;
         let now = clock::now();
-        Ok(rows.iter().filter_map(|stored| self.opened(stored, now)).collect())
+        let open = |session: &Session| session.is_open(now) && now >= self.rules.not_before;
+        Ok(rows.iter().filter_map(|stored| self.whole(stored)).filter(open).collect())
     }
 
     /// Ends a session, with every token of it.

@@ -4,7 +4,7 @@ use super::{Caller, Engine, Refusal, Scope};
 use crate::clock;
 use crate::engine::{Failure, MOST_RACES, patience};
 use crate::entropy::Kernel;
-use crate::store::{Key, Stored, UserQuery, Write};
+use crate::store::{Key, Stored, UserPage, UserQuery, Write};
 use serde_json::{Map, Value};
 use totp_core::account::new_id;
 use totp_core::lock::Class;
@@ -63,8 +63,18 @@ impl UserChange {
         if let Some(roles) = &self.roles {
             profile.roles.clone_from(roles);
         }
-        let size = serde_json::to_string(profile).map_or(usize::MAX, |text| text.len());
-        if size > PROFILE_BYTES { Err(Refusal::ProfileTooLarge) } else { Ok(()) }
+        let text = serde_json::to_string(profile).unwrap_or_default();
+        if text.len() > PROFILE_BYTES {
+            return Err(Refusal::ProfileTooLarge);
+        }
+        // Whatever made it: what could not be read again would cost the user his factor.
+        let again: Option<Profile> = serde_json::from_str(&text).ok();
+        let whole = again.is_some_and(|again| again == *profile);
+        if whole {
+            Ok(())
+        } else {
+            Err(Refusal::Unavailable("a profile would not be read as it was written".to_owned()))
+        }
     }
 }
 
@@ -116,14 +126,14 @@ impl Engine {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn search_users(&self, mut query: UserQuery) -> Result<(Vec<Stored>, Option<u64>), Refusal> {
+    pub async fn search_users(&self, mut query: UserQuery) -> Result<(UserPage, Option<u64>), Refusal> {
         if let Some(why) = self.store.poisoned() {
             return Err(Refusal::Unavailable(why));
         }
         query.now = clock::now();
-        let users = self.store.search(query.clone()).await.map_err(Failure::from)?;
+        let page = self.store.search(query.clone()).await.map_err(Failure::from)?;
         let total = self.store.count(query).await.map_err(Failure::from)?;
-        Ok((users, total))
+        Ok((page, total))
     }
 
     /// Changes a user. Another login name than the one there was takes the scope `admin`: with it his factor lets

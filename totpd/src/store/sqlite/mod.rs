@@ -11,7 +11,7 @@ pub use open::{OpenError, create, database_file};
 
 use super::{
     Answer, Change, ClientRow, CommitError, Committed, HistoryQuery, KeptEvent, Key, KeyRow, ReadError,
-    SessionKey, SessionRow, Store, Stored, StoredSession, Ticket, UserQuery,
+    SessionKey, SessionRow, Store, Stored, StoredSession, Ticket, UserPage, UserQuery,
 };
 use crate::seal::{SealedAccount, Sealer};
 use place::Place;
@@ -53,6 +53,9 @@ struct Job {
 
 /// Changes that may wait for the writer; more is refused as busy.
 const QUEUE: usize = 4096;
+/// The records that one answer holds, in bytes of what is stored, and sessions.
+const PAGE_BYTES: usize = 1024 * 1024;
+const MOST_SESSIONS: u32 = 1_000;
 
 impl Sqlite {
     /// Opens the database in `state_dir`, which [`create`] made. Creates nothing.
@@ -171,7 +174,7 @@ impl Store for Sqlite {
         }))
     }
 
-    fn search(&self, query: UserQuery) -> Answer<'_, Result<Vec<Stored>, ReadError>> {
+    fn search(&self, query: UserQuery) -> Answer<'_, Result<UserPage, ReadError>> {
         Box::pin(self.readers.run_long(move |db| search::page(db, &query)))
     }
 
@@ -197,9 +200,19 @@ impl Store for Sqlite {
         Box::pin(self.readers.run_long(move |db| {
             let mut statement = db.prepare_cached(
                 "SELECT id, account, token, expires, record, version FROM session WHERE account = ?1
-                 ORDER BY rowid",
+                 ORDER BY rowid DESC LIMIT ?2",
             )?;
-            statement.query_map([account], stored_session)?.collect()
+            let (mut sessions, mut bytes) = (Vec::new(), 0);
+            for session in statement.query_map(params![account, MOST_SESSIONS], stored_session)? {
+                let session = session?;
+                bytes += session.row.record.len();
+                if bytes > PAGE_BYTES {
+                    break;
+                }
+                sessions.push(session);
+            }
+            sessions.reverse();
+            Ok(sessions)
         }))
     }
 
@@ -245,7 +258,7 @@ impl Store for Sqlite {
     fn look(&self) -> Answer<'_, Result<(), ReadError>> {
         let (place, poison) = (self.place.clone(), Arc::clone(&self.poison));
         // On a thread that may wait for a disk.
-        Box::pin(self.readers.run_long(move |_| {
+        Box::pin(self.readers.run(move |_| {
             if poison.get().is_none()
                 && let Some(file) = place.gone()
             {

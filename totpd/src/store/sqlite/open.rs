@@ -76,6 +76,9 @@ pub fn database_file(state_dir: &Path) -> PathBuf {
 /// SQLite's own words, without any of the data.
 pub(super) fn describe(error: &rusqlite::Error) -> String {
     match error {
+        rusqlite::Error::SqliteFailure(code, _) if code.code == ErrorCode::OperationInterrupted => {
+            "it took too long".to_owned()
+        }
         rusqlite::Error::SqliteFailure(code, _) => code.to_string(),
         rusqlite::Error::InvalidQuery => "a record cannot be read".to_owned(),
         _ => "the database answered nonsense".to_owned(),

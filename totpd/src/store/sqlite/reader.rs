@@ -7,11 +7,15 @@ use rusqlite::Connection;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 type Query = Box<dyn FnOnce(&Connection) + Send>;
 
 const THREADS: usize = 2;
+/// How long a look at many rows may take, and after how many of SQLite's steps the clock is looked at.
+const LONGEST: Duration = Duration::from_secs(10);
+const STEPS: i32 = 10_000;
 
 /// The readers, used in turn.
 #[derive(Debug)]
@@ -25,9 +29,9 @@ impl Readers {
     pub(super) fn start(state_dir: &Path) -> Result<Self, OpenError> {
         let mut threads = Vec::with_capacity(THREADS);
         for _ in 0..THREADS {
-            threads.push(thread(state_dir)?);
+            threads.push(thread(state_dir, serve)?);
         }
-        Ok(Self { threads, next: AtomicUsize::new(0), long: thread(state_dir)? })
+        Ok(Self { threads, next: AtomicUsize::new(0), long: thread(state_dir, serve_long)? })
     }
 
     /// Runs `query`, which looks at a row or two, on the next thread.
@@ -54,26 +58,40 @@ async fn run_on<T: Send + 'static>(
 ) -> Result<T, ReadError> {
     let (reply, answer) = oneshot::channel();
     let query: Query = Box::new(move |db| {
-        // Whoever asked may have gone.
-        let _ = reply.send(query(db).map_err(|error| ReadError(open::describe(&error))));
+        // Whoever asked may have gone, before or after it was looked for.
+        if !reply.is_closed() {
+            let _ = reply.send(query(db).map_err(|error| ReadError(open::describe(&error))));
+        }
     });
     let closed = || ReadError("the store is closed".to_owned());
     thread.ok_or_else(closed)?.send(query).map_err(|_| closed())?;
     answer.await.map_err(|_| closed())?
 }
 
-fn thread(state_dir: &Path) -> Result<Sender<Query>, OpenError> {
+fn thread(state_dir: &Path, serve: fn(Connection, &Receiver<Query>)) -> Result<Sender<Query>, OpenError> {
     let connection = open::reader(state_dir)?;
     let (queue, queries) = channel();
     std::thread::Builder::new()
         .name("store-reader".into())
-        .spawn(move || serve(&connection, &queries))
+        .spawn(move || serve(connection, &queries))
         .map_err(OpenError::Thread)?;
     Ok(queue)
 }
 
-fn serve(connection: &Connection, queries: &Receiver<Query>) {
+#[expect(clippy::needless_pass_by_value, reason = "the thread's own")]
+fn serve(connection: Connection, queries: &Receiver<Query>) {
     while let Ok(query) = queries.recv() {
-        query(connection);
+        query(&connection);
+    }
+}
+
+/// The same, and no query takes longer than it may.
+fn serve_long(mut connection: Connection, queries: &Receiver<Query>) {
+    while let Ok(query) = queries.recv() {
+        let end = Instant::now() + LONGEST;
+        if let Err(error) = connection.progress_handler(STEPS, Some(move || Instant::now() > end)) {
+            tracing::warn!("a look at many rows has no bound: {}", open::describe(&error));
+        }
+        query(&connection);
     }
 }

@@ -1,7 +1,7 @@
 //! A search of users as SQL: filters become conditions, values become parameters.
 
-use super::{sql_time, stored};
-use crate::store::{Stored, UserFilter, UserQuery};
+use super::{PAGE_BYTES, read_time, sql_time, stored};
+use crate::store::{UserFilter, UserPage, UserQuery};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
@@ -68,17 +68,30 @@ fn filters(query: &UserQuery) -> Condition {
 }
 
 /// A page, in the order of the users' making.
-pub(super) fn page(db: &Connection, query: &UserQuery) -> rusqlite::Result<Vec<Stored>> {
+pub(super) fn page(db: &Connection, query: &UserQuery) -> rusqlite::Result<UserPage> {
     let Condition { mut sql, mut values } = filters(query);
     if let Some((created, id)) = &query.after {
         sql.push_str(" AND (created, id) > (?, ?)");
         values.extend([Value::Integer(sql_time(*created)), Value::Text(id.clone())]);
     }
-    values.push(Value::Integer(i64::try_from(query.limit).unwrap_or(i64::MAX)));
+    // One more than asked for tells whether there is another page.
+    values.push(Value::Integer(i64::try_from(query.limit).unwrap_or(i64::MAX).saturating_add(1)));
     let mut statement = db.prepare_cached(&format!(
-        "SELECT record, version, id, name FROM account WHERE {sql} ORDER BY created, id LIMIT ?"
+        "SELECT record, version, id, name, created FROM account WHERE {sql} ORDER BY created, id LIMIT ?"
     ))?;
-    statement.query_map(params_from_iter(values), stored)?.collect()
+    let mut rows = statement.query(params_from_iter(values))?;
+    let (mut page, mut last, mut bytes) = (UserPage::default(), None, 0);
+    while let Some(row) = rows.next()? {
+        bytes += row.get_ref(0)?.as_bytes().map_or(0, <[u8]>::len);
+        if page.users.len() >= query.limit || (bytes > PAGE_BYTES && last.is_some()) {
+            page.next = last;
+            break;
+        }
+        // The columns that order them, which a damaged record has as well.
+        last = Some((read_time(row.get(4)?), row.get(2)?));
+        page.users.push(stored(row)?);
+    }
+    Ok(page)
 }
 
 /// How many there are, or `None` when they are too many to count.

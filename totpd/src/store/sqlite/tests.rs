@@ -2,6 +2,7 @@ use super::*;
 use crate::entropy::Kernel;
 use crate::key::StoreKey;
 use crate::store::{Also, EventRow, SessionRow, Unique, UserFilter, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use totp_core::Account;
 
@@ -204,7 +205,7 @@ async fn users_are_found_by_what_applications_know_and_paged_in_order() {
     }
     let found = async |any: bool, filters: Vec<UserFilter>| -> Vec<usize> {
         let query = UserQuery { any, filters, limit: 10, ..UserQuery::default() };
-        let page = store.search(query.clone()).await.unwrap();
+        let page = store.search(query.clone()).await.unwrap().users;
         assert_eq!(store.count(query).await.unwrap(), u64::try_from(page.len()).ok());
         page.iter().map(|s| ids.iter().position(|id| *id == s.account.id).unwrap()).collect()
     };
@@ -223,7 +224,8 @@ async fn users_are_found_by_what_applications_know_and_paged_in_order() {
     assert_eq!(found(false, vec![UserFilter::TotpVerified(true)]).await, [0_usize; 0]);
     let after = Some((Time::from_unix(12), ids[2].clone()));
     let rest = store.search(UserQuery { after, limit: 1, ..UserQuery::default() }).await.unwrap();
-    assert_eq!(rest.iter().map(|s| &s.account.id).collect::<Vec<_>>(), [&ids[3]]);
+    assert_eq!(rest.users.iter().map(|s| &s.account.id).collect::<Vec<_>>(), [&ids[3]]);
+    assert_eq!(rest.next, Some((Time::from_unix(13), ids[3].clone())));
     // An address is one user's, in whatever case.
     let mut other = Account::new(None, None, Time::default(), &mut Kernel).unwrap();
     let address = "u0@example.COM".to_owned();
@@ -266,6 +268,70 @@ async fn a_store_from_before_there_were_applications_is_taken_over_whole() {
         assert_eq!(fixture.sealer.open(stored.account), Ok(account.clone()));
     }
     let found = store.search(UserQuery { limit: 9, ..UserQuery::default() }).await.unwrap();
-    assert_eq!(found.len(), 1);
+    assert_eq!(found.users.len(), 1);
     assert!(store.clients().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn pages_are_bounded_in_bytes_and_go_on_over_records_that_are_damaged() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let count = 100;
+    for number in 0..count {
+        let mut account = Account::new(None, None, Time::from_unix(10 + number / 7), &mut Kernel).unwrap();
+        account.profile.trusted_metadata.insert("large".into(), "x".repeat(30_000).into());
+        let account = Box::new(fixture.sealer.seal(account).unwrap());
+        store.commit(change(Write::Insert(account)), ticket()).await.unwrap();
+    }
+    let db = rusqlite::Connection::open(database_file(fixture.folder.path())).unwrap();
+    db.execute("UPDATE account SET record = '{' WHERE created < 15", []).unwrap();
+    let (mut after, mut pages, mut ids) = (None, Vec::new(), Vec::new());
+    loop {
+        let query = UserQuery { after, limit: 60, ..UserQuery::default() };
+        let page = store.search(query).await.unwrap();
+        pages.push(page.users.len());
+        ids.extend(page.users.into_iter().map(|user| user.account.id));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    // The first 35 take two bytes each; of the others 34 fill a page.
+    assert_eq!(pages, [60, 34, 6]);
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 100, "each was found once");
+    // One that is larger than a page is a page.
+    let page = PAGE_BYTES.to_string();
+    db.execute("UPDATE account SET record = printf('%.*c', ?1, '-')", [page]).unwrap();
+    let page = store.search(UserQuery { limit: 60, ..UserQuery::default() }).await.unwrap();
+    assert_eq!((page.users.len(), page.next.is_some()), (1, true));
+}
+
+#[tokio::test]
+async fn a_look_at_many_rows_ends_when_nobody_waits_for_it_or_after_its_time() {
+    let fixture = Fixture::new();
+    let readers = Readers::start(fixture.folder.path()).unwrap();
+    let ran = Arc::new(AtomicUsize::new(0));
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    let start = Instant::now();
+    let long = readers.run_long(move |db| db.query_row(endless, [], |row| row.get::<_, i64>(0)));
+    let abandoned = || {
+        let ran = Arc::clone(&ran);
+        readers.run_long(move |_| {
+            ran.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        })
+    };
+    let leave = async {
+        for _ in 0..100 {
+            assert!(tokio::time::timeout(Duration::ZERO, abandoned()).await.is_err());
+        }
+    };
+    let (long, ()) = tokio::join!(long, leave);
+    assert_eq!(long, Err(ReadError("it took too long".to_owned())));
+    let took = start.elapsed().as_secs();
+    assert!((9..20).contains(&took), "{took} s");
+    abandoned().await.unwrap();
+    assert_eq!(ran.load(Ordering::SeqCst), 1, "only the one that was waited for");
 }
