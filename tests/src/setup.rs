@@ -210,6 +210,13 @@ impl Site {
         wait_until("the daemon answers", || self.totpd(&["status"]).code != 3);
     }
 
+    /// Memory of the daemon that is resident, in KiB (proc_pid_status(5)).
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.daemon_pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// The daemon's pid (nsenter without a fork becomes the program).
     pub fn daemon_pid(&self) -> nix::unistd::Pid {
         let id = self.daemon.lock().unwrap().as_ref().expect("the daemon runs").id();

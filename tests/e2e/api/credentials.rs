@@ -5,6 +5,7 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 use site::api::Reply;
 use site::{Api, Site, api};
+use std::io::Write as _;
 
 /// Every route that takes credentials, with arguments that would be good.
 fn routes(world: &World, code: &str, recovery: &str) -> Vec<(&'static str, String, Value)> {
@@ -195,6 +196,39 @@ fn whoever_is_refused_is_in_the_audit_under_the_id_of_the_answer() {
     let forged = world.verify.post("/v1/sessions/authenticate", &json!({ "session_jwt": "a.b.c" }));
     assert_eq!(audited(site, &forged)["reason"], "bad-token");
     world.kept_quiet(&[&code, "0000-0000-0000-0000"]);
+}
+
+#[test]
+fn credentials_that_are_revoked_while_a_body_comes_are_good_for_nothing() {
+    let site = api::site("");
+    let (app, admin) = (Api::new(&site, "enroll"), Api::new(&site, "admin"));
+    let (alice, phone) = admin.enrolled(&site, "alice");
+    let code = phone.code(&site);
+    let asked = |path: &str, body: Value| {
+        let body = body.to_string();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n{}\r\n",
+            body.len(),
+            app.authorization()
+        );
+        let mut stream = app.connect().unwrap();
+        let (last, first) = body.as_bytes().split_last().unwrap();
+        stream.write_all(&[head.as_bytes(), first].concat()).unwrap();
+        (stream, *last)
+    };
+    let mut begun = [
+        asked("/v1/totps/authenticate", json!({ "user_id": alice, "totp_code": code })),
+        asked("/v1/users", json!({ "external_id": "late" })),
+    ];
+    // They have been let in when others after them are answered and their use is known.
+    app.get("/v1/users/alice").ok();
+    site.totpd(&["client", "revoke", "app-enroll"]).ok();
+    for (stream, last) in &mut begun {
+        stream.write_all(&[*last]).unwrap();
+        api::read(&mut **stream).unwrap().expect(401, "unauthorized_credentials");
+    }
+    admin.get("/v1/users/late").expect(404, "user_not_found");
+    admin.authenticate(&alice, &code).ok();
 }
 
 #[test]

@@ -75,9 +75,29 @@ fn a_session_outlives_a_restart_and_not_its_time() {
     site.advance(3600);
     check(&app, "session_token", &made["session_token"]).expect(404, "session_not_found");
     check(&app, "session_jwt", &renewed["session_jwt"]).expect(404, "session_not_found");
-    // Neither does a clock that is set back before the release revive it.
+    // Neither does a clock that is set back revive it, nor one before the release.
+    site.advance(-3600);
+    check(&app, "session_token", &made["session_token"]).expect(404, "session_not_found");
     site.advance(-10 * 365 * DAY);
     check(&app, "session_token", &made["session_token"]).expect(404, "session_not_found");
+}
+
+#[test]
+fn no_token_says_that_it_outlives_its_session() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (user, phone) = app.enrolled(&site, "alice");
+    let made = session(&site, &app, &user, &phone, 7);
+    let claims = |answer: &Value| -> Value {
+        let jwt = answer["session_jwt"].as_str().unwrap();
+        let part = jwt.split('.').nth(1).unwrap();
+        serde_json::from_slice(&data_encoding::BASE64URL_NOPAD.decode(part.as_bytes()).unwrap()).unwrap()
+    };
+    let first = claims(&made);
+    assert_eq!(first["exp"].as_i64().unwrap() - first["iat"].as_i64().unwrap(), 300);
+    site.advance(240);
+    let last = claims(&check(&app, "session_token", &made["session_token"]).ok().json);
+    assert_eq!(last["exp"].as_i64().unwrap() - first["iat"].as_i64().unwrap(), 7 * 60);
 }
 
 #[test]
@@ -101,7 +121,15 @@ fn whatever_numbers_an_application_claims_its_session_is_found_again() {
     });
     let made = app.post("/v1/totps/authenticate", &body).ok().json;
     let checked = check(&app, "session_token", &made["session_token"]).ok().json;
-    assert_eq!(checked["session"]["custom_claims"]["text"], "line\nbreak");
+    let claims = &checked["session"]["custom_claims"];
+    assert_eq!((&claims["text"], &claims["numbers"]), (&json!("line\nbreak"), &json!(numbers)));
+    // Neither do they move in metadata, however often the record is read and written.
+    let path = format!("/v1/users/{user}");
+    app.put(&path, &json!({ "trusted_metadata": { "numbers": numbers } })).ok();
+    for n in 0..5 {
+        app.put(&path, &json!({ "untrusted_metadata": { "n": n } })).ok();
+    }
+    assert_eq!(app.get(&path).ok().json["trusted_metadata"]["numbers"], json!(numbers));
 }
 
 #[test]

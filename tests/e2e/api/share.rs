@@ -4,6 +4,7 @@ use serde_json::json;
 use site::peer::login;
 use site::run::wait_until;
 use site::{Api, api};
+use std::io::Write as _;
 use totp_wire::login::Verdict;
 
 #[test]
@@ -68,4 +69,56 @@ fn what_says_nothing_new_is_logged_and_written_once_a_minute() {
     assert_eq!(rows(), judged + 3);
     assert!(site.faults.syncs() - syncs <= 6, "{} syncs", site.faults.syncs() - syncs);
     assert_eq!(site.events().len(), logged + 10 + 40 + 1 + 40, "each is in the log");
+}
+
+#[test]
+fn large_answers_that_nobody_reads_take_little_memory_and_nobodys_turn() {
+    let site = api::site("");
+    let (app, other) = (Api::new(&site, "admin"), Api::new(&site, "enroll"));
+    let metadata = json!({ "large": "x".repeat(15_000) });
+    let users: Vec<String> = (0..150)
+        .map(|n| {
+            let new = json!({ "external_id": format!("u-{n}"), "trusted_metadata": metadata });
+            app.post("/v1/users", &new).ok().json["user_id"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    // Pages end where they are large enough, and together they are everybody.
+    let (mut cursor, mut found, mut pages) = (json!(null), Vec::new(), 0);
+    loop {
+        let page = app.post("/v1/users/search", &json!({ "limit": 1000, "cursor": cursor })).ok().json;
+        let results = page["results"].as_array().unwrap();
+        found.extend(results.iter().map(|user| user["user_id"].as_str().unwrap().to_owned()));
+        pages += 1;
+        cursor = page["results_metadata"]["next_cursor"].clone();
+        if cursor.is_null() {
+            break;
+        }
+    }
+    assert_eq!((pages, found.len()), (3, users.len()));
+    assert!(users.iter().all(|user| found.contains(user)));
+
+    let before = site.resident_kib();
+    let search = "{\"limit\":1000}";
+    let bytes = format!(
+        "POST /v1/users/search HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n{}\r\n{search}",
+        search.len(),
+        app.authorization()
+    );
+    let deaf: Vec<_> = (0..60)
+        .map(|_| {
+            let mut stream = app.connect().unwrap();
+            stream.write_all(bytes.repeat(2).as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    // Another application's search is answered, and the one's other requests.
+    for _ in 0..5 {
+        assert_eq!(
+            other.post("/v1/users/search", &json!({ "limit": 3 })).ok().json["results"][2]["user_id"],
+            found[2]
+        );
+        app.get(&format!("/v1/users/{}", users[0])).ok();
+    }
+    let grown = site.resident_kib() - before;
+    assert!(grown < 40 * 1024, "{grown} KiB for {} answers", deaf.len());
 }

@@ -155,7 +155,7 @@ fn strangers_keep_no_place_from_anybody_and_who_reads_nothing_keeps_none_at_all(
         let answers = String::from_utf8_lossy(&all).matches("HTTP/1.1 200").count();
         assert!(answers < 100, "{answers} answers were waited for");
     }
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
 }
 
 #[test]
