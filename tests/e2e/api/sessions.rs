@@ -237,6 +237,11 @@ fn secrets_are_replaced_while_both_work_and_end_at_once() {
     site.totpd(&["client", "revoke", "app-enroll"]).ok();
     new.get(&format!("/v1/users/{user}")).expect(401, "unauthorized_credentials");
     assert_eq!(site.totpd(&["client", "revoke", "app-enroll"]).code, 1);
+    // A second secret says what the first may do.
+    let first = site.totpd(&["client", "add", "shop", "--scope", "admin"]).ok().stdout;
+    assert!(!first.contains("other secrets"), "{first}");
+    let second = site.totpd(&["client", "add", "shop", "--scope", "verify"]).ok().stdout;
+    assert!(second.contains("shop has other secrets") && second.contains("shop: admin, secret "), "{second}");
     for bad in ["", "a b", "x/y", &"x".repeat(65)] {
         assert_eq!(site.totpd(&["client", "add", bad, "--scope", "verify"]).code, 2, "{bad}");
     }

@@ -5,6 +5,7 @@ use super::args::ClientCommand;
 use super::daemon::admin_call;
 use super::out::{Exit, Failed, failed};
 use crate::clock::rfc3339;
+use crate::config::Config;
 use serde_json::{Value, json};
 use totp_core::Time;
 use totp_wire::admin::{AddClient, ClientSecret, ListClients, RevokeClient};
@@ -34,6 +35,13 @@ fn add(context: &Context, name: &str, scope: &str) -> Result<(), Failed> {
         "The secret is shown here and nowhere else. `totpd client revoke {name} --secret {}` ends it",
         added.secret_id
     ))?;
+    // The secret is there, whatever else cannot be told.
+    let (_, all) = every(&config).unwrap_or_default();
+    let others: Vec<_> = all.iter().filter(|c| c.name == name && c.secret_id != added.secret_id).collect();
+    if !others.is_empty() {
+        out.line(format!("{name} has other secrets, which go on working:"))?;
+        others.into_iter().try_for_each(|other| out.line(format!("  {}", sentence(other))))?;
+    }
     if config.http == Ok(None) {
         out.line(
             "No application can use it yet: http.listen in the configuration names no place to answer on",
@@ -43,23 +51,26 @@ fn add(context: &Context, name: &str, scope: &str) -> Result<(), Failed> {
 }
 
 fn list(context: &Context) -> Result<(), Failed> {
-    let config = context.config()?;
-    let (mut after, mut documents) = (None, Vec::new());
-    let project_id = loop {
-        let page = admin_call(&config, &ListClients { after })?;
-        for client in &page.clients {
-            context.out.line(sentence(client))?;
-            documents.push(document(client));
-        }
-        after = page.next;
-        if after.is_none() {
-            break page.project_id;
-        }
-    };
-    if documents.is_empty() {
+    let (project_id, clients) = every(&context.config()?)?;
+    clients.iter().try_for_each(|client| context.out.line(sentence(client)))?;
+    if clients.is_empty() {
         context.out.line("there is no client; `totpd client add NAME --scope verify` makes one")?;
     }
-    context.out.json(&json!({ "project_id": project_id, "clients": documents }))
+    let clients: Vec<Value> = clients.iter().map(document).collect();
+    context.out.json(&json!({ "project_id": project_id, "clients": clients }))
+}
+
+/// The project, and every secret of every client.
+fn every(config: &Config) -> Result<(String, Vec<ClientSecret>), Failed> {
+    let (mut after, mut clients) = (None, Vec::new());
+    loop {
+        let page = admin_call(config, &ListClients { after })?;
+        clients.extend(page.clients);
+        after = page.next;
+        if after.is_none() {
+            return Ok((page.project_id, clients));
+        }
+    }
 }
 
 fn revoke(context: &Context, name: &str, secret: Option<String>) -> Result<(), Failed> {

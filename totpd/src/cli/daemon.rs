@@ -59,7 +59,7 @@ fn explain_error(name: &str, parameters: &str) -> Failed {
     let user = text("user");
     match name {
         service::PERMISSION_DENIED => {
-            failed(Exit::Refused, "only root and members of admin_group may do this about others")
+            failed(Exit::Refused, "only root and members of admin_group may do this")
         }
         service::INVALID_PARAMETER => failed(Exit::Usage, text("parameter")),
         admin::NO_SUCH_USER => failed(Exit::Refused, format!("there is no user {user} on this system")),
