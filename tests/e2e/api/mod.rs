@@ -6,6 +6,7 @@ mod credentials;
 mod documents;
 mod down;
 mod handed;
+mod http2;
 mod keys;
 mod openapi;
 mod paths;

@@ -83,6 +83,32 @@ fn a_session_outlives_a_restart_and_not_its_time() {
 }
 
 #[test]
+fn who_looks_at_a_session_while_it_is_extended_does_not_end_it() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (user, phone) = app.enrolled(&site, "alice");
+    let made = session(&site, &app, &user, &phone, 5);
+    let token = &made["session_token"];
+    site.advance(260);
+    let syncs = site.faults.syncs();
+    site.faults.sync_delay_us(60_000_000);
+    std::thread::scope(|scope| {
+        let body = json!({ "session_token": token, "session_duration_minutes": 60 });
+        let app = &app;
+        let extends = scope.spawn(move || app.post("/v1/sessions/authenticate", &body));
+        site::run::wait_until("the sync of the extension has begun", || site.faults.syncs() > syncs);
+        // Until it is stored the session is over.
+        site.advance(60);
+        let looks = scope.spawn(|| check(app, "session_token", token));
+        app.get(&format!("/v1/sessions/jwks/{}", app.project_id)).ok();
+        site.faults.sync_delay_us(0);
+        extends.join().unwrap().ok();
+        looks.join().unwrap().ok();
+    });
+    check(&app, "session_token", token).ok();
+}
+
+#[test]
 fn no_token_says_that_it_outlives_its_session() {
     let site = api::site("");
     let app = Api::new(&site, "admin");

@@ -5,6 +5,8 @@ use site::peer::login;
 use site::run::wait_until;
 use site::{Api, api};
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use totp_wire::login::Verdict;
 
 #[test]
@@ -121,4 +123,40 @@ fn large_answers_that_nobody_reads_take_little_memory_and_nobodys_turn() {
     }
     let grown = site.resident_kib() - before;
     assert!(grown < 40 * 1024, "{grown} KiB for {} answers", deaf.len());
+}
+
+#[test]
+fn however_fast_strangers_come_no_more_of_them_have_a_socket_than_there_are_places() {
+    let site = api::site("connections = 64\n");
+    let app = Api::new(&site, "admin");
+    let (_, phone) = app.enrolled(&site, "alice");
+    let files = format!("/proc/{}/fd", site.daemon_pid());
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut strangers = std::collections::VecDeque::new();
+                while !over.load(Ordering::SeqCst) {
+                    strangers.extend(app.connect());
+                    if strangers.len() > 300 {
+                        strangers.pop_front();
+                    }
+                }
+            });
+        }
+        let (start, mut most, mut logins) = (Instant::now(), 0, 0);
+        while start.elapsed() < Duration::from_secs(4) {
+            most = most.max(std::fs::read_dir(&files).unwrap().count());
+            if logins < start.elapsed().as_secs() {
+                assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+                site.next_step();
+                logins += 1;
+            }
+        }
+        over.store(true, Ordering::SeqCst);
+        assert!(logins > 2);
+        // Places, those that give way, and the daemon's own.
+        assert!(most < 64 + 64 + 64, "{most} files");
+    });
+    app.get("/v1/users/alice").ok();
 }

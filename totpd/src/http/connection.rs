@@ -24,6 +24,8 @@ const ALIVE: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_mins(5);
 /// Requests at once on one HTTP/2 connection.
 const STREAMS: u32 = 64;
+/// Bytes of bodies that an HTTP/2 connection may send before they are read: one body of the largest, and two in all.
+const WINDOW: u32 = 64 * 1024;
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 16 * 1024;
 
@@ -91,6 +93,8 @@ where
         .keep_alive_interval(ALIVE)
         .keep_alive_timeout(ALIVE)
         .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(2 * WINDOW)
         .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
     let busy = super::busy::Busy::default();
     let service = TowerToHyperService::new(busy.watching(app));

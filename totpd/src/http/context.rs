@@ -2,10 +2,11 @@
 
 use super::error::ApiError;
 use super::guests::Place;
-use super::shares::{Shares, Turn, holding};
+use super::shares::{Large, Shares, Turn, Underway, holding};
 use crate::engine::Engine;
 use crate::engine::api::{Caller, Known, Refusal, Scope};
 use crate::serve::{Phase, Shared};
+use axum::Extension;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -35,7 +36,7 @@ pub(crate) struct RequestId(pub(crate) String);
 pub(crate) struct Context {
     pub(crate) engine: Arc<Engine>,
     pub(crate) caller: Caller,
-    secret_id: String,
+    shares: Arc<Shares>,
 }
 
 impl Context {
@@ -48,19 +49,18 @@ impl Context {
         let message = format!("These credentials have the scope {has}, and this takes {needs}.");
         Err(ApiError::new(StatusCode::FORBIDDEN, "unauthorized_action", message))
     }
-}
 
-impl Context {
-    /// Whether the credentials are good still: a body may take its time.
-    pub(crate) async fn is_current(&self) -> Result<(), ApiError> {
-        let current = self.engine.has_secret(&self.caller.client, &self.secret_id).await;
-        let current = current.map_err(|failure| ApiError::from(Refusal::from(failure)))?;
-        if current { Ok(()) } else { Err(unauthorised()) }
+    /// Waits until the client may have one more large answer, which the turn goes with.
+    pub(crate) async fn large(&self) -> Result<Extension<Large>, ApiError> {
+        let turn = self.shares.large(&self.caller.client).await?;
+        self.is_current().await?;
+        Ok(Extension(turn))
     }
-}
 
-fn unauthorised() -> ApiError {
-    ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized_credentials", "Unauthorized credentials.")
+    /// Whether the credentials are good still, after a wait.
+    pub(crate) async fn is_current(&self) -> Result<(), ApiError> {
+        Ok(self.engine.is_current(&self.caller).await?)
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Context {
@@ -86,19 +86,24 @@ pub(super) fn new_request_id() -> Option<String> {
     Some(format!("request-id-live-{}", data_encoding::HEXLOWER.encode(&bytes)))
 }
 
-/// The outermost layer: names the request, and gives every error its body.
+/// The outermost layer: names the request, gives every error its body, and holds what is held until the answer has left.
 pub(crate) async fn answered(mut request: Request, next: Next) -> Response {
     let Some(id) = new_request_id() else {
         return ApiError::unavailable().answer("request-id-live-none");
     };
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).await;
-    match response.extensions_mut().remove::<ApiError>() {
+    let underway = response.extensions_mut().remove::<Underway>();
+    let response = match response.extensions_mut().remove::<ApiError>() {
         Some(error) => error.answer(&id),
         // An answer of the router's own, such as to a path that is no text.
         None if response.status().is_client_error() || response.status().is_server_error() => {
             ApiError::new(response.status(), "bad_request", "The request cannot be understood.").answer(&id)
         }
+        None => response,
+    };
+    match underway {
+        Some(underway) => holding(response, underway).await,
         None => response,
     }
 }
@@ -111,7 +116,9 @@ pub(crate) async fn authorised(State(server): State<Server>, request: Request, n
         Ok((context, turn)) => {
             let visit = place.map(|place| place.visit(&context.caller.client));
             parts.extensions.insert(context);
-            holding(next.run(Request::from_parts(parts, body)).await, (turn, visit)).await
+            let mut response = next.run(Request::from_parts(parts, body)).await;
+            response.extensions_mut().insert(Underway::new(turn, visit));
+            response
         }
         Err(error) => {
             if let Some(place) = place.filter(|_| error.is_unauthorised()) {
@@ -122,22 +129,14 @@ pub(crate) async fn authorised(State(server): State<Server>, request: Request, n
     }
 }
 
-/// Waits until the client may have a large answer, for the routes that have some.
-pub(crate) async fn large(State(server): State<Server>, request: Request, next: Next) -> Response {
-    let client = request.extensions().get::<Context>().map(|context| context.caller.client.clone());
-    match server.shares.large(&client.unwrap_or_default()).await {
-        Ok(turn) => holding(next.run(request).await, turn).await,
-        Err(error) => error.into_response(),
-    }
-}
-
 async fn context(
     server: &Server,
     request: &Parts,
     place: Option<&Place>,
 ) -> Result<(Context, Turn), ApiError> {
     let request_id = request.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-    let peer_address = place.and_then(Place::address).map(|address| address.to_canonical().to_string());
+    let peer_address =
+        place.and_then(|place| place.from().address()).map(|address| address.to_canonical().to_string());
     let engine = match server.shared.phase() {
         Phase::Serving(engine) => engine,
         Phase::Refusing(_) => return Err(ApiError::unavailable()),
@@ -146,18 +145,18 @@ async fn context(
         if server.shares.may_log() {
             engine.bad_credentials(&request_id, peer_address.as_deref());
         }
-        unauthorised()
+        ApiError::from(Refusal::Revoked)
     };
     let (project_id, secret) = credentials(&request.headers).ok_or_else(refused)?;
     let client = engine
         .client_of(&project_id, &secret)
         .await
         .map_err(|failure| ApiError::from(Refusal::from(failure)))?;
-    let Known { name: client, secret_id, scope } = client.ok_or_else(refused)?;
+    let Known { name: client, secret, scope } = client.ok_or_else(refused)?;
     let most = engine.config().api().map_or(u32::MAX, |http| http.requests_per_minute);
     let turn = server.shares.allow(&client, most)?;
-    let caller = Caller { client, scope, request_id, peer_address };
-    Ok((Context { engine, caller, secret_id }, turn))
+    let caller = Caller { client, secret, scope, request_id, peer_address };
+    Ok((Context { engine, caller, shares: Arc::clone(&server.shares) }, turn))
 }
 
 fn credentials(headers: &HeaderMap) -> Option<(String, Zeroizing<String>)> {

@@ -12,7 +12,6 @@ use utoipa::ToSchema;
 const DOCUMENT: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/api.md");
 
 /// Every name there is; docs/api.md explains each.
-#[cfg_attr(not(debug_assertions), expect(dead_code, reason = "checked by tests"))]
 const NAMES: [&str; 46] = [
     "active_totp_exists",
     "bad_request",
@@ -203,6 +202,9 @@ impl From<Refusal> for ApiError {
                 "duplicate_user_external_id",
                 "A user with the specified external_id already exists for this project.",
             ),
+            Refusal::Revoked => {
+                Self::new(StatusCode::UNAUTHORIZED, "unauthorized_credentials", "Unauthorized credentials.")
+            }
             Refusal::Scope => Self::new(
                 StatusCode::FORBIDDEN,
                 "unauthorized_action",

@@ -1,8 +1,9 @@
 //! Where connections come from: a socket of this host, or TCP; made here or handed over by systemd.
 
+use super::guests::From;
 use crate::config::http::Listen;
 use std::io::IoSlice;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -95,15 +96,19 @@ impl Listener {
         }
     }
 
-    /// The next connection, and the address it comes from.
-    pub(super) async fn accept(&self) -> std::io::Result<(Stream, Option<IpAddr>)> {
+    /// The next connection, and where it comes from.
+    pub(super) async fn accept(&self) -> std::io::Result<(Stream, From)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok((Stream::Tcp(stream), Some(address.ip().to_canonical())))
+                Ok((Stream::Tcp(stream), From::Address(address.ip().to_canonical())))
             }
-            Self::Unix(listener, _) => Ok((Stream::Unix(listener.accept().await?.0), None)),
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                let from = From::Uid(stream.peer_cred()?.uid());
+                Ok((Stream::Unix(stream), from))
+            }
         }
     }
 }

@@ -40,10 +40,12 @@ use tls::Certificate;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// How often it is tried again to listen, and looked whether the certificate changed.
+/// How often it is tried again to listen, and looked whether the certificate changed and who does not read.
 const RETRY: Duration = Duration::from_secs(5);
 /// How often the keys of tokens are looked after.
 const TEND: Duration = Duration::from_mins(10);
+/// Connections beyond those that have a place.
+const LEAVING: usize = 64;
 /// How long what is in flight may take after a stop.
 const LAST_WORDS: Duration = Duration::from_secs(8);
 
@@ -144,10 +146,12 @@ async fn serve(
     let mut connections = JoinSet::new();
     let mut look = tokio::time::interval(RETRY);
     loop {
+        // Who has given way has its socket until its task has ended: no more are accepted than end.
+        while connections.try_join_next().is_some() {}
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => {
-                    if let Some(place) = guests.enter(address) {
+            accepted = listener.accept(), if connections.len() < most + LEAVING => match accepted {
+                Ok((stream, from)) => {
+                    if let Some(place) = guests.enter(from) {
                         let (app, certificate) = (app.clone(), certificate.clone());
                         let stopped = stop.clone();
                         connections.spawn(connection::serve(stream, place, certificate, app, stopped));
@@ -159,9 +163,12 @@ async fn serve(
                 }
             },
             _ = connections.join_next(), if !connections.is_empty() => {}
-            _ = look.tick() => if let Some(state) = certificate.as_ref().and_then(|c| c.refresh()) {
-                shared.set_http(format!("answers on {}{state}", listener.name()));
-            },
+            _ = look.tick() => {
+                guests.sweep();
+                if let Some(state) = certificate.as_ref().and_then(|c| c.refresh()) {
+                    shared.set_http(format!("answers on {}{state}", listener.name()));
+                }
+            }
             _ = stopped.wait_for(|stop| *stop) => break,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::context::{self, Server};
 use super::error::{ApiError, ErrorAnswer};
-use super::{search, sessions, totps, users};
+use super::{sessions, totps, users};
 use axum::body::Bytes;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::IntoResponse;
@@ -44,9 +44,7 @@ pub(crate) fn router(server: Server) -> Router {
     complete(&mut document);
     // Text and numbers: this cannot fail. Shared: however many ask for it, it is there once.
     let text = Bytes::from(document.to_json().unwrap_or_default());
-    let large = large_routes().layer(middleware::from_fn_with_state(server.clone(), context::large));
-    let closed = closed_routes().merge(large);
-    let closed = closed.layer(middleware::from_fn_with_state(server.clone(), context::authorised));
+    let closed = closed_routes().layer(middleware::from_fn_with_state(server.clone(), context::authorised));
     let json = [(header::CONTENT_TYPE, "application/json")];
     Router::new()
         .merge(closed.split_for_parts().0)
@@ -63,16 +61,8 @@ fn closed_routes() -> OpenApiRouter<Server> {
     OpenApiRouter::new().merge(users::routes()).merge(totps::routes()).merge(sessions::routes())
 }
 
-/// Those of them whose answers may be large.
-fn large_routes() -> OpenApiRouter<Server> {
-    OpenApiRouter::new().merge(search::routes()).merge(sessions::large_routes())
-}
-
 fn described() -> OpenApiRouter<Server> {
-    OpenApiRouter::with_openapi(Described::openapi())
-        .merge(closed_routes())
-        .merge(large_routes())
-        .merge(sessions::open_routes())
+    OpenApiRouter::with_openapi(Described::openapi()).merge(closed_routes()).merge(sessions::open_routes())
 }
 
 /// What the routes do not say: the credentials, and the errors that any of them may answer with.

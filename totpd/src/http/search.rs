@@ -3,17 +3,17 @@
 use super::body::{Answer, Body, Nested};
 use super::context::Context;
 use super::error::ApiError;
+use super::shares::Large;
 use super::view::User;
 use crate::clock::from_rfc3339;
 use crate::engine::api::{Scope, is_id};
 use crate::store::{UserFilter, UserQuery};
+use axum::Extension;
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use totp_core::{Time, UserName, external_id};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 const PAGE: i64 = 100;
 const LARGEST_PAGE: i64 = 1000;
@@ -66,14 +66,12 @@ struct Metadata {
     next_cursor: Option<String>,
 }
 
-/// The route, whose answers may be large.
-pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
-    OpenApiRouter::new().routes(routes!(search))
-}
-
 /// Finds users.
 #[utoipa::path(post, path = "/v1/users/search", operation_id = "users_search", responses((status = 200, body = Answer<Found>)), request_body = SearchUsers)]
-async fn search(context: Context, Body(fields): Body<SearchUsers>) -> Result<Answer<Found>, ApiError> {
+pub(crate) async fn search(
+    context: Context,
+    Body(fields): Body<SearchUsers>,
+) -> Result<(Extension<Large>, Answer<Found>), ApiError> {
     context.may(Scope::Enroll)?;
     let limit = fields.limit.unwrap_or(PAGE);
     let limit =
@@ -100,14 +98,15 @@ async fn search(context: Context, Body(fields): Body<SearchUsers>) -> Result<Ans
         return Err(ApiError::invalid("user_search_invalid_operator", message));
     }
     let filters = filters.into_iter().flatten().collect();
+    let large = context.large().await?;
     let Context { engine, caller, .. } = &context;
     let query = UserQuery { any, filters, after, limit, now: Time::default() };
-    let (page, total) = engine.search_users(query).await?;
+    let page = engine.search_users(query).await?;
+    let total = page.total.and_then(|total| i64::try_from(total).ok()).unwrap_or(-1);
     let next_cursor = page.next.map(|(created, id)| cursor(created, &id));
     let results = page.users.into_iter().map(|stored| User::of(engine, caller, stored)).collect();
-    let total = total.and_then(|total| i64::try_from(total).ok()).unwrap_or(-1);
     let body = Found { results, results_metadata: Metadata { total, next_cursor } };
-    Ok(Answer::new(&caller.request_id, body))
+    Ok((large, Answer::new(&caller.request_id, body)))
 }
 
 fn cursor(created: Time, id: &str) -> String {

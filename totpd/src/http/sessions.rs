@@ -3,12 +3,14 @@
 use super::body::{Answer, Body};
 use super::context::{Context, RequestId, Server};
 use super::error::ApiError;
+use super::shares::Large;
 use super::totps::length;
 use super::users::user_id;
 use super::view::User;
 use crate::engine::api::words::Session;
 use crate::engine::api::{OpenSession, Presented};
 use crate::serve::Phase;
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -23,12 +25,7 @@ type Answered<T> = Result<Answer<T>, ApiError>;
 
 /// The routes that take credentials.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
-    OpenApiRouter::new().routes(routes!(authenticate)).routes(routes!(revoke))
-}
-
-/// The route that takes credentials and whose answers may be large.
-pub(crate) fn large_routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
-    OpenApiRouter::new().routes(routes!(get))
+    OpenApiRouter::new().routes(routes!(get)).routes(routes!(authenticate)).routes(routes!(revoke))
 }
 
 /// The route that takes none: programs that check tokens have none.
@@ -112,12 +109,16 @@ struct Jwks {
 /// The open sessions of a user.
 #[utoipa::path(get, path = "/v1/sessions", operation_id = "sessions_get", params(("user_id" = String, Query)),
     responses((status = 200, body = Answer<Sessions>)))]
-async fn get(context: Context, query: Result<Query<OfUser>, QueryRejection>) -> Answered<Sessions> {
+async fn get(
+    context: Context,
+    query: Result<Query<OfUser>, QueryRejection>,
+) -> Result<(Extension<Large>, Answer<Sessions>), ApiError> {
     let Query(of) = query.map_err(|_| ApiError::bad_request("The query cannot be understood."))?;
     let user = user_id(of.user_id)?;
+    let large = context.large().await?;
     let Context { engine, caller, .. } = &context;
-    let sessions = engine.sessions_of(&user).await?;
-    Ok(Answer::new(&caller.request_id, Sessions { sessions: sessions.iter().map(Into::into).collect() }))
+    let sessions = engine.sessions_of(&user).await?.iter().map(Into::into).collect();
+    Ok((large, Answer::new(&caller.request_id, Sessions { sessions })))
 }
 
 /// Looks at a session that is shown; with a duration its end is set anew.

@@ -2,6 +2,7 @@
 //! large answers at once. A request is over when its answer has left.
 
 use super::error::ApiError;
+use super::guests::Visit;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -58,10 +59,10 @@ impl Shares {
     }
 
     /// Waits until the client may have one more large answer.
-    pub(crate) async fn large(&self, client: &str) -> Result<Turn, ApiError> {
+    pub(crate) async fn large(&self, client: &str) -> Result<Large, ApiError> {
         let turn = self.of(client, |share| Arc::clone(&share.large)).acquire_owned();
         let turn = tokio::time::timeout(PATIENCE, turn).await;
-        turn.ok().and_then(Result::ok).ok_or_else(too_many)
+        turn.ok().and_then(Result::ok).map(|turn| Large(Arc::new(turn))).ok_or_else(too_many)
     }
 
     /// Whether one more refusal of credentials is worth a line.
@@ -92,25 +93,44 @@ fn too_many() -> ApiError {
     ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
 }
 
-/// Bytes of an answer, and what is held until they are gone.
-struct Held<T> {
-    bytes: Bytes,
+/// What a request holds until its answer has left; it goes with the answer, as an extension.
+#[derive(Clone, Debug)]
+pub(crate) struct Underway {
     #[expect(dead_code, reason = "held for its end")]
-    what: T,
+    turn: Arc<Turn>,
+    visit: Option<Arc<Visit>>,
 }
 
-impl<T> AsRef<[u8]> for Held<T> {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
+/// The turn of a large answer; it goes the same way.
+#[derive(Clone, Debug)]
+pub(crate) struct Large(#[expect(dead_code, reason = "held for its end")] Arc<Turn>);
+
+impl Underway {
+    pub(crate) fn new(turn: Turn, visit: Option<Visit>) -> Self {
+        Self { turn: Arc::new(turn), visit: visit.map(Arc::new) }
     }
 }
 
-/// The same answer, which holds `what` until its bytes have left.
-pub(crate) async fn holding<T: Send + Sync + 'static>(answer: Response, what: T) -> Response {
+/// Bytes of an answer, and what is held until they are gone.
+#[expect(dead_code, reason = "held for its end")]
+struct Held(Bytes, Underway, Option<Large>);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The answer as it leaves: it holds what came with it until its bytes are gone.
+pub(crate) async fn holding(mut answer: Response, underway: Underway) -> Response {
+    let large = answer.extensions_mut().remove::<Large>();
     let (parts, body) = answer.into_parts();
     // Answers are whole in memory: there is nothing to wait for, and nothing that fails.
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-    Response::from_parts(parts, Body::from(Bytes::from_owner(Held { bytes, what })))
+    if let Some(visit) = &underway.visit {
+        visit.answered(bytes.len());
+    }
+    Response::from_parts(parts, Body::from(Bytes::from_owner(Held(bytes, underway, large))))
 }
 
 #[cfg(test)]
@@ -132,7 +152,7 @@ mod tests {
         let mut answers = Vec::new();
         for _ in 0..AT_ONCE {
             let turn = shares.allow("a", u32::MAX).unwrap();
-            answers.push(holding(Response::new(Body::from("{}")), turn).await);
+            answers.push(holding(Response::new(Body::from("{}")), Underway::new(turn, None)).await);
         }
         assert_eq!(shares.allow("a", u32::MAX).unwrap_err(), too_many());
         assert!(shares.allow("b", u32::MAX).is_ok());
@@ -144,7 +164,9 @@ mod tests {
 
         let mut large = Vec::new();
         for _ in 0..LARGE {
-            large.push(shares.large("a").await.unwrap());
+            let mut answer = Response::new(Body::from("{}"));
+            answer.extensions_mut().insert(shares.large("a").await.unwrap());
+            large.push(holding(answer, Underway::new(shares.allow("a", u32::MAX).unwrap(), None)).await);
         }
         assert_eq!(shares.large("a").await.unwrap_err(), too_many());
         large.pop();

@@ -3,6 +3,7 @@
 use super::body::{Answer, Body, Nested, required};
 use super::context::Context;
 use super::error::ApiError;
+use super::search;
 use super::view::User;
 use crate::engine::api::{NewUser, Scope, UserChange};
 use axum::extract::Path;
@@ -21,6 +22,7 @@ type Answered<T> = Result<Answer<T>, ApiError>;
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::new()
         .routes(routes!(create))
+        .routes(routes!(search::search))
         .routes(routes!(get, update, delete))
         .routes(routes!(delete_totp))
         .routes(routes!(delete_external_id))

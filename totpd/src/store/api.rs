@@ -13,6 +13,8 @@ pub enum Also {
     Replace(Box<SessionRow>, u64),
     /// The session with this id is over; it has to be there.
     End(String),
+    /// The session with this id ends, if it is still at this version.
+    EndAt(String, u64),
     /// Every session of the account with this id is over.
     EndOf(String),
     /// Sessions whose time had come are forgotten, some of them.
@@ -116,6 +118,8 @@ pub struct UserPage {
     pub users: Vec<Stored>,
     /// After whom the next page begins, if there is one.
     pub next: Option<(Time, String)>,
+    /// How many there are in all; none when they are too many to count.
+    pub total: Option<u64>,
 }
 
 /// A search.

@@ -192,8 +192,6 @@ pub trait Store: Send + Sync {
     fn history(&self, query: HistoryQuery) -> Answer<'_, Result<Vec<KeptEvent>, ReadError>>;
     /// A page of users, in the order of their making.
     fn search(&self, query: UserQuery) -> Answer<'_, Result<UserPage, ReadError>>;
-    /// How many users a search finds, counted up to a bound; `None` beyond it.
-    fn count(&self, query: UserQuery) -> Answer<'_, Result<Option<u64>, ReadError>>;
     /// A session.
     fn session(&self, key: SessionKey) -> Answer<'_, Result<Option<StoredSession>, ReadError>>;
     /// The latest sessions of an account, as many as fit into an answer; the oldest of them first.

@@ -56,7 +56,7 @@ impl Engine {
         ticket: &Arc<Ticket>,
     ) -> Result<Authenticated, Refusal> {
         let found = self.user(user).await?.account;
-        let _turn = self.turns.of_application(found.label(), &caller.client).await;
+        let _turn = self.turn_of(caller, found.label()).await?;
         // Keys are there before a code is used up for a session that nobody could sign.
         // Without a session none are needed: that a store's first keys are not made yet keeps nobody out.
         let keys = match wanted {

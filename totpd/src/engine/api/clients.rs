@@ -4,7 +4,7 @@
 //! counts by name: a new secret is no new beginning.
 
 use super::super::change::{AdminError, no_randomness};
-use super::{Engine, patience};
+use super::{Caller, Engine, Refusal, patience};
 use crate::audit::{Event, From};
 use crate::clock;
 use crate::engine::Failure;
@@ -14,6 +14,7 @@ use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use subtle::ConstantTimeEq;
 use totp_core::{Time, random};
 use zeroize::Zeroizing;
@@ -90,10 +91,17 @@ pub struct Client {
 pub struct Known {
     /// The client's name.
     pub name: String,
-    /// Names the secret.
-    pub secret_id: String,
+    /// The secret.
+    pub secret: Looked,
     /// What it may do with this secret.
     pub scope: Scope,
+}
+
+/// A secret, and when it was looked at: after how many revocations.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    id: String,
+    revocations: u64,
 }
 
 /// What is shown once.
@@ -172,6 +180,7 @@ impl Engine {
         let count = gone.len();
         if count > 0 {
             self.change_clients(gone, "client-revoke", name, from, clock::now()).await?;
+            self.api.revocations.fetch_add(1, Ordering::SeqCst);
         }
         Ok(count)
     }
@@ -199,6 +208,8 @@ impl Engine {
         if let Some(why) = self.store.poisoned() {
             return Err(Failure::Unavailable(why));
         }
+        // Before the look: one that comes in between is looked at again.
+        let revocations = self.api.revocations.load(Ordering::SeqCst);
         let id = secret.strip_prefix(PREFIX).and_then(|rest| rest.get(..ID)).unwrap_or_default();
         let row = self.store.client(id.to_owned()).await?;
         let record = row.as_ref().and_then(|row| self.read(row));
@@ -210,20 +221,24 @@ impl Engine {
         if let Some((row, _)) = &client {
             self.api_used(&row.secret_id, clock::now());
         }
-        Ok(client.map(|(ClientRow { secret_id, name, .. }, record)| Known {
-            name,
-            secret_id,
-            scope: record.scope,
+        Ok(client.map(|(row, record)| {
+            let secret = Looked { id: row.secret_id, revocations };
+            Known { name: row.name, secret, scope: record.scope }
         }))
     }
 
-    /// Whether the client has this secret still.
+    /// Whether the caller's secret is good still, after a wait. It is looked at anew when there was a revocation.
     ///
     /// # Errors
-    /// [`Failure`] when that cannot be known.
-    pub async fn has_secret(&self, client: &str, secret_id: &str) -> Result<bool, Failure> {
-        let row = self.store.client(secret_id.to_owned()).await?;
-        Ok(row.is_some_and(|row| row.name == client && self.read(&row).is_some()))
+    /// [`Refusal::Revoked`] when it is not, or why that cannot be known.
+    pub async fn is_current(&self, caller: &Caller) -> Result<(), Refusal> {
+        let Looked { id, revocations } = &caller.secret;
+        if self.api.revocations.load(Ordering::SeqCst) == *revocations {
+            return Ok(());
+        }
+        let row = self.store.client(id.clone()).await.map_err(Failure::from)?;
+        let good = row.is_some_and(|row| row.name == caller.client && self.read(&row).is_some());
+        if good { Ok(()) } else { Err(Refusal::Revoked) }
     }
 
     /// A row that somebody with the store's key wrote.

@@ -12,7 +12,7 @@ mod users;
 pub mod words;
 
 pub use authenticate::{Authenticated, Wanted};
-pub use clients::{AddedClient, Client, Known, Scope};
+pub use clients::{AddedClient, Client, Known, Looked, Scope};
 pub use keyring::{JWT_SECONDS, Keyring, PublicKey};
 pub use refusal::Refusal;
 pub use sessions::{OpenSession, Presented};
@@ -23,7 +23,9 @@ use super::{Engine, Failure, patience};
 use crate::audit::{Event, From};
 pub use crate::store::is_id;
 use crate::store::{Also, Key, Stored};
+use crate::turns::ApplicationTurn;
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use totp_core::{Account, Time, UserName, external_id};
 
@@ -34,6 +36,8 @@ pub(super) struct Api {
     /// When each secret of a client was last used, since the daemon started.
     used: Mutex<HashMap<String, Time>>,
     repeats: repeats::Repeats,
+    /// How often secrets of clients were revoked.
+    revocations: AtomicU64,
 }
 
 /// The application that asks, and the request it asks with.
@@ -41,6 +45,8 @@ pub(super) struct Api {
 pub struct Caller {
     /// The name of its credentials.
     pub client: String,
+    /// The secret of its credentials.
+    pub secret: Looked,
     /// What it may do.
     pub scope: Scope,
     /// Names the request in the answer and in the audit.
@@ -82,6 +88,12 @@ impl Engine {
         if changed && !stored.damaged { Err(Refusal::UserNotFound) } else { Ok(stored) }
     }
 
+    /// The turn of the caller with a user, if its credentials are good still when it comes.
+    async fn turn_of(&self, caller: &Caller, user: &str) -> Result<ApplicationTurn<'_>, Refusal> {
+        let turn = self.turns.of_application(user, &caller.client).await;
+        self.is_current(caller).await.map(|()| turn)
+    }
+
     /// Changes the record of a user in the application's turn with him.
     async fn change_of<T>(
         &self,
@@ -90,7 +102,7 @@ impl Engine {
         grows: bool,
         change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<Also>), Refusal>,
     ) -> Result<T, Refusal> {
-        let _turn = self.turns.of_application(user.label(), &caller.client).await;
+        let _turn = self.turn_of(caller, user.label()).await?;
         self.change_in_turn(Key::Id(user.id.clone()), grows, &patience(), change).await
     }
 

@@ -42,6 +42,8 @@ pub enum Refusal {
     ClaimsTooLarge,
     /// Another user has it.
     Taken(Unique),
+    /// The client's secret is worth nothing, or not any more.
+    Revoked,
     /// The client may not do this.
     Scope,
     /// The external id belongs to another user of the host than when it was bound.

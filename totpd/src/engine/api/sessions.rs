@@ -72,18 +72,21 @@ impl Engine {
         if now < self.rules.not_before {
             return Err(Refusal::SessionNotFound);
         }
-        let stored = self.store.session(key).await.map_err(Failure::from)?.ok_or(Refusal::SessionNotFound)?;
-        match self.whole(&stored) {
-            Some(session) if session.is_open(now) => Ok((session, stored.version)),
-            whole => {
-                // Once it was found over it stays so, wherever the clock is set. If that cannot be written it is
-                // refused all the same.
-                if whole.is_some() {
-                    let _ = self.commit_apart(vec![Also::End(stored.row.id)], None, now).await;
-                }
-                Err(Refusal::SessionNotFound)
+        for _ in 0..MOST_RACES {
+            let stored = self.store.session(key.clone()).await.map_err(Failure::from)?;
+            let stored = stored.ok_or(Refusal::SessionNotFound)?;
+            let session = self.whole(&stored).ok_or(Refusal::SessionNotFound)?;
+            if session.is_open(now) {
+                return Ok((session, stored.version));
+            }
+            // Once it was found over it stays so, wherever the clock is set; unless it was extended meanwhile. If that
+            // cannot be written it is refused all the same.
+            let end = vec![Also::EndAt(stored.row.id, stored.version)];
+            if self.commit_apart(end, None, now).await != Err(CommitError::Conflict) {
+                return Err(Refusal::SessionNotFound);
             }
         }
+        Err(Refusal::Busy)
     }
 
     /// The session of a row, when somebody with the key wrote it.

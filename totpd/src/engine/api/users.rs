@@ -126,14 +126,12 @@ impl Engine {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn search_users(&self, mut query: UserQuery) -> Result<(UserPage, Option<u64>), Refusal> {
+    pub async fn search_users(&self, mut query: UserQuery) -> Result<UserPage, Refusal> {
         if let Some(why) = self.store.poisoned() {
             return Err(Refusal::Unavailable(why));
         }
         query.now = clock::now();
-        let page = self.store.search(query.clone()).await.map_err(Failure::from)?;
-        let total = self.store.count(query).await.map_err(Failure::from)?;
-        Ok((page, total))
+        Ok(self.store.search(query).await.map_err(Failure::from)?)
     }
 
     /// Changes a user. Another login name than the one there was takes the scope `admin`: with it his factor lets
@@ -197,7 +195,7 @@ impl Engine {
     pub async fn delete_user(&self, caller: &Caller, user: &str) -> Result<String, Refusal> {
         let found = self.user(user).await?.account;
         let id = found.id.clone();
-        let _turn = self.turns.of_application(found.label(), &caller.client).await;
+        let _turn = self.turn_of(caller, found.label()).await?;
         for _ in 0..MOST_RACES {
             // Not opened: a record that is damaged can be forgotten, too.
             let stored = self.load(Key::Id(id.clone())).await.map_err(Failure::from)?;

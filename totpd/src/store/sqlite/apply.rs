@@ -126,6 +126,9 @@ fn also_written(db: &Connection, also: &Also) -> rusqlite::Result<bool> {
             )?
             .execute(params![row.id, row.token, sql_time(row.expires), row.record, sql_int(*version)])?,
         Also::End(id) => db.prepare_cached("DELETE FROM session WHERE id = ?1")?.execute([id])?,
+        Also::EndAt(id, version) => db
+            .prepare_cached("DELETE FROM session WHERE id = ?1 AND version = ?2")?
+            .execute(params![id, sql_int(*version)])?,
         Also::EndOf(account) => {
             db.prepare_cached("DELETE FROM session WHERE account = ?1")?.execute([account])?;
             1

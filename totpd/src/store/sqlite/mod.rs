@@ -175,11 +175,7 @@ impl Store for Sqlite {
     }
 
     fn search(&self, query: UserQuery) -> Answer<'_, Result<UserPage, ReadError>> {
-        Box::pin(self.readers.run_long(move |db| search::page(db, &query)))
-    }
-
-    fn count(&self, query: UserQuery) -> Answer<'_, Result<Option<u64>, ReadError>> {
-        Box::pin(self.readers.run_long(move |db| search::count(db, &query)))
+        Box::pin(self.readers.run_search(move |db| search::found(db, &query)))
     }
 
     fn session(&self, key: SessionKey) -> Answer<'_, Result<Option<StoredSession>, ReadError>> {
@@ -197,7 +193,7 @@ impl Store for Sqlite {
     }
 
     fn sessions_of(&self, account: String) -> Answer<'_, Result<Vec<StoredSession>, ReadError>> {
-        Box::pin(self.readers.run_long(move |db| {
+        Box::pin(self.readers.run(move |db| {
             let mut statement = db.prepare_cached(
                 "SELECT id, account, token, expires, record, version FROM session WHERE account = ?1
                  ORDER BY rowid DESC LIMIT ?2",

@@ -67,8 +67,12 @@ fn filters(query: &UserQuery) -> Condition {
     Condition { sql: format!("({sql})"), values: conditions.into_iter().flat_map(|c| c.values).collect() }
 }
 
-/// A page, in the order of the users' making.
-pub(super) fn page(db: &Connection, query: &UserQuery) -> rusqlite::Result<UserPage> {
+/// A page, in the order of the users' making, and how many there are.
+pub(super) fn found(db: &Connection, query: &UserQuery) -> rusqlite::Result<UserPage> {
+    Ok(UserPage { total: count(db, query)?, ..page(db, query)? })
+}
+
+fn page(db: &Connection, query: &UserQuery) -> rusqlite::Result<UserPage> {
     let Condition { mut sql, mut values } = filters(query);
     if let Some((created, id)) = &query.after {
         sql.push_str(" AND (created, id) > (?, ?)");
@@ -95,7 +99,7 @@ pub(super) fn page(db: &Connection, query: &UserQuery) -> rusqlite::Result<UserP
 }
 
 /// How many there are, or `None` when they are too many to count.
-pub(super) fn count(db: &Connection, query: &UserQuery) -> rusqlite::Result<Option<u64>> {
+fn count(db: &Connection, query: &UserQuery) -> rusqlite::Result<Option<u64>> {
     let Condition { sql, mut values } = filters(query);
     values.push(Value::Integer(COUNTED + 1));
     let mut statement =

@@ -1,0 +1,138 @@
+//! HTTP/2, spoken by hand (RFC 9113, RFC 7541): what no well-behaved client says.
+
+use data_encoding::BASE64;
+use site::api::Place;
+use site::run::wait_until;
+use site::{Api, Site, api};
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// SETTINGS of a client to whom nothing of a body may be sent.
+fn no_window() -> Vec<u8> {
+    // SETTINGS_INITIAL_WINDOW_SIZE
+    frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])
+}
+
+/// A field whose name has this index in the static table, with its value as it is.
+fn literal(index: u8, value: &str) -> Vec<u8> {
+    let name = if index < 15 { vec![index] } else { vec![15, index - 15] };
+    // An integer of seven bits, and the rest of it.
+    let length = match u8::try_from(value.len()).unwrap() {
+        short @ 0..127 => vec![short],
+        long => vec![127, long - 127],
+    };
+    [name, length, value.as_bytes().to_vec()].concat()
+}
+
+/// A request on a stream. Fewer than 128 bytes more than 127 fit into a value here.
+fn request(api: &Api, stream: u32, path: &str, body: &str) -> Vec<u8> {
+    let credentials = BASE64.encode(format!("{}:{}", api.project_id, api.secret).as_bytes());
+    let method = if body.is_empty() { 0x82 } else { 0x83 };
+    let fields = [
+        vec![method, 0x87],
+        literal(4, path),
+        literal(1, "localhost"),
+        literal(23, &format!("Basic {credentials}")),
+    ];
+    let end = if body.is_empty() { END_STREAM } else { 0 };
+    let mut bytes = frame(HEADERS, END_HEADERS | end, stream, &fields.concat());
+    if !body.is_empty() {
+        bytes.extend(frame(DATA, END_STREAM, stream, body.as_bytes()));
+    }
+    bytes
+}
+
+/// A connection that says this and then listens.
+fn connected(port: u16, bytes: &[u8]) -> Child {
+    let mut client = Command::new("openssl")
+        .args(["s_client", "-quiet", "-alpn", "h2", "-servername", "localhost", "-connect"])
+        .arg(format!("127.0.0.1:{port}"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    client.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+    client
+}
+
+/// A site under TLS, and its port.
+fn tls() -> (Site, u16) {
+    let port = api::free_port();
+    let site = Site::without_daemon();
+    api::certificate(&site);
+    site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::tls(&site, port)));
+    site.totpd(&["init"]).ok();
+    site.start();
+    (site, port)
+}
+
+/// A client of the site.
+fn client(site: &Site, scope: &str) -> Api {
+    let added = site.totpd(&["client", "add", scope, "--scope", scope, "--json"]).ok().json();
+    let text = |key: &str| added[key].as_str().unwrap().to_owned();
+    Api {
+        place: Place::Tcp(0),
+        project_id: text("project_id"),
+        secret: text("secret"),
+        secret_id: text("secret_id"),
+    }
+}
+
+/// The status of a request by a client that behaves.
+fn status(site: &Site, api: &Api, port: u16, path: &str, body: &str) -> String {
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--http2", "--max-time", "60", "--noproxy", "*", "--output", "/dev/null"]);
+    command.args(["--write-out", "%{http_version} %{http_code}", "--cacert"]).arg(site.path("keys/ca.pem"));
+    command.arg("--user").arg(format!("{}:{}", api.project_id, api.secret));
+    if !body.is_empty() {
+        command.args(["--data", body]);
+    }
+    command.arg(format!("https://localhost:{port}{path}"));
+    site::run::run(command, "").stdout
+}
+
+#[test]
+fn who_leaves_no_room_for_an_answer_is_closed_in_time_and_gives_everything_back() {
+    let (site, port) = tls();
+    let (deaf, other) = (client(&site, "enroll"), client(&site, "verify"));
+    wait_until("the API answers", || status(&site, &other, port, "/openapi.json", "") == "2 200");
+    assert_eq!(status(&site, &deaf, port, "/v1/users", "{\"external_id\":\"alice\"}"), "2 200");
+    let start = Instant::now();
+    let search = |stream| request(&deaf, stream, "/v1/users/search", "{}");
+    let ask =
+        [PREFACE, &no_window(), &search(1), &search(3), &request(&deaf, 5, "/v1/users/alice", "")].concat();
+    let mut held: Vec<Child> = (0..2).map(|_| connected(port, &ask)).collect();
+    // Four large answers are under way; nobody else notices.
+    wait_until("the client has as many large answers as it may", || {
+        status(&site, &deaf, port, "/v1/users/search", "{\"limit\":1}") == "2 429"
+    });
+    assert_eq!(status(&site, &other, port, "/v1/sessions?user_id=alice", ""), "2 200");
+    assert_eq!(status(&site, &deaf, port, "/v1/users/alice", ""), "2 200");
+    // Closed by the other end, before it could have missed the answers to its pings.
+    for client in &mut held {
+        let mut all = Vec::new();
+        client.stdout.as_mut().unwrap().read_to_end(&mut all).unwrap();
+        assert!(all.len() > 9, "the heads of the answers came");
+        client.kill().unwrap();
+        client.wait().unwrap();
+    }
+    let took = start.elapsed();
+    assert!((Duration::from_secs(30)..Duration::from_secs(58)).contains(&took), "{took:?}");
+    for _ in 0..8 {
+        assert_eq!(status(&site, &deaf, port, "/v1/users/search", "{}"), "2 200");
+    }
+}
