@@ -142,8 +142,9 @@ impl Finished {
         account.active = Some(Factor::clone(&self.factor));
         account.ticket = None;
         account.lapsed = false;
-        let class = account.guard.class(origin, now);
-        account.guard.succeed(&class, origin, now);
+        let origin = origin.resolved(account.uid);
+        let class = account.guard.class(&origin, now);
+        account.guard.succeed(&class, &origin, now);
         let verified = Verified::new(&self.factor.id, How::Totp { offset: self.offset }, true);
         if let Some((key, length)) = remember {
             remember::remember(account, &verified, key, *length, now);

@@ -138,7 +138,8 @@ enum Finding {
 /// failure counted, a pending factor confirmed or gone.
 pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules) -> Judgement {
     let expired = account.settle(now);
-    let class = account.guard.class(&attempt.origin, now);
+    let origin = attempt.origin.resolved(account.uid);
+    let class = account.guard.class(&origin, now);
     let active = find(account.active.as_ref(), &attempt.input, now, rules);
     let pending = find(account.pending.as_ref(), &attempt.input, now, rules);
     let recovery = find_recovery(account, &attempt.input);
@@ -176,7 +177,7 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules)
     };
     match proof {
         Ok(verified) => {
-            account.guard.succeed(&class, &attempt.origin, now);
+            account.guard.succeed(&class, &origin, now);
             if let Some((key, length)) = &attempt.remember {
                 remember::remember(account, &verified, key, *length, now);
             }
@@ -226,7 +227,7 @@ pub fn forecast<S: Clone>(
     if clock_is_wrong(factor, now, rules) {
         return Err(Reason::Clock);
     }
-    let class = account.guard.class(origin, now);
+    let class = account.guard.class(&origin.resolved(account.uid), now);
     if account.guard.remaining(&class, now) > 0 { Err(Reason::Locked) } else { Ok(()) }
 }
 

@@ -11,6 +11,10 @@
 //! A stranger lands in the class "others" and can lock nobody's own sources; a user's success clears the
 //! class it came from only. And no class gets more than 30 judged failures a day, whatever succeeds in it: who
 //! shares the user's address must not guess on through the user's own logins.
+//!
+//! Other local users, who run su or polkit's helper against this user, are a pool of their own: 30 judged
+//! failures a day together, of which one uid has 10 at most, so that none of them uses up what the
+//! others, the network or the user have.
 
 use crate::source::{Origin, Source};
 use crate::time::{DAY, HOUR, Time};
@@ -25,6 +29,8 @@ pub const FIRST_LOCK: u64 = HOUR;
 pub const LONGEST_LOCK: u64 = DAY;
 /// Failures of one class (all strangers together are one) that are judged within [`BUDGET_WINDOW`].
 pub const BUDGET: usize = 30;
+/// Failures of one other local user, by uid, that are judged within [`BUDGET_WINDOW`].
+pub const STRANGER_BUDGET: usize = 10;
 /// The window of [`BUDGET`], in seconds.
 pub const BUDGET_WINDOW: u64 = DAY;
 /// How many sources a user is known from at most: the latest.
@@ -56,6 +62,7 @@ pub struct Counter {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lock: Option<Lock>,
     /// When failures were judged, oldest first; at most [`BUDGET`]. No success gives them back.
+    // A counter of one local stranger is full with STRANGER_BUDGET of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     judged: Vec<Time>,
 }
@@ -64,7 +71,12 @@ impl Counter {
     /// Seconds this class stays locked, 0 when it is not. A start in the future (the clock was set back) is
     /// moved to now: after the last jump nobody waits longer than one lock.
     fn remaining(&mut self, now: Time) -> u64 {
-        let budget = self.budget_wait(now);
+        self.remaining_of(BUDGET, now)
+    }
+
+    /// The same for a class with another budget.
+    fn remaining_of(&mut self, budget: usize, now: Time) -> u64 {
+        let budget = self.wait_of(budget, now);
         let Some(lock) = &mut self.lock else { return budget };
         lock.start = lock.start.min(now);
         let left = lock.length.min(LONGEST_LOCK).saturating_sub(now.since(lock.start));
@@ -76,16 +88,25 @@ impl Counter {
 
     /// Seconds until this class may fail again within its budget.
     fn budget_wait(&mut self, now: Time) -> u64 {
+        self.wait_of(BUDGET, now)
+    }
+
+    fn wait_of(&mut self, budget: usize, now: Time) -> u64 {
         for judged in &mut self.judged {
             *judged = (*judged).min(now);
         }
         self.judged.retain(|judged| now.since(*judged) < BUDGET_WINDOW);
-        let excess = self.judged.len().saturating_sub(BUDGET);
+        let excess = self.judged.len().saturating_sub(budget);
         self.judged.drain(..excess);
         match self.judged.first() {
-            Some(oldest) if self.judged.len() == BUDGET => BUDGET_WINDOW - now.since(*oldest),
+            Some(oldest) if self.judged.len() == budget => BUDGET_WINDOW - now.since(*oldest),
             _ => 0,
         }
+    }
+
+    /// Whether nothing is left of it: it may be forgotten.
+    fn is_spent(&self, now: Time) -> bool {
+        self.clone().remaining_of(STRANGER_BUDGET, now) == 0 && now.since(self.last_failure) >= BUDGET_WINDOW
     }
 
     /// A success: the failures are forgotten, the budget is not given back.
@@ -132,6 +153,13 @@ pub struct Guard {
     clients: BTreeMap<String, Counter>,
     #[serde(default)]
     others: Counter,
+    #[serde(default)]
+    console: Counter,
+    /// Other local users, by uid, and the budget that they share.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    strangers: BTreeMap<u32, Counter>,
+    #[serde(default)]
+    strangers_together: Counter,
 }
 
 /// The class that an attempt is counted in, resolved against one account.
@@ -139,12 +167,16 @@ pub struct Guard {
 pub enum Class {
     /// A source this user succeeded from lately.
     Known(Source),
-    /// Local host programs running as root.
+    /// The user's own sudo and other setuid programs.
     Local,
     /// The user's own processes.
     Own,
     /// One API client.
     Client(String),
+    /// The services at the machine's own console.
+    Console,
+    /// Another local user, by uid: by su, polkit's helper and their like.
+    LocalStranger(u32),
     /// Everybody else.
     Others,
 }
@@ -165,6 +197,8 @@ impl Class {
             Self::Local => "local",
             Self::Own => "own",
             Self::Client(_) => "client",
+            Self::Console => "console",
+            Self::LocalStranger(_) => "local-stranger",
             Self::Others => "others",
         }
     }
@@ -188,6 +222,9 @@ impl Guard {
             Origin::Local => Class::Local,
             Origin::Own => Class::Own,
             Origin::Client(id) => Class::Client(id.clone()),
+            Origin::Console => Class::Console,
+            // One of whom nobody knows yet that they are the user is somebody else.
+            Origin::LocalStranger(uid) | Origin::Caller(uid) => Class::LocalStranger(*uid),
             Origin::Unproven => Class::Others,
             Origin::Remote(address) => {
                 let source = Source::of(*address);
@@ -201,6 +238,10 @@ impl Guard {
     /// Seconds that `class` stays locked; 0 when it is not. May move a lock that the clock ran away from, so
     /// the account has to be stored when it was locked.
     pub fn remaining(&mut self, class: &Class, now: Time) -> u64 {
+        if let Class::LocalStranger(uid) = class {
+            let own = self.strangers.get_mut(uid).map_or(0, |c| c.remaining_of(STRANGER_BUDGET, now));
+            return own.max(self.strangers_together.budget_wait(now));
+        }
         self.counter(class).map_or(0, |counter| counter.remaining(now))
     }
 
@@ -208,6 +249,12 @@ impl Guard {
     pub fn fail(&mut self, class: &Class, now: Time) -> bool {
         if let Class::Client(id) = class {
             self.clients.entry(id.clone()).or_default();
+        }
+        if let Class::LocalStranger(uid) = class {
+            self.strangers.retain(|_, counter| !counter.is_spent(now));
+            self.strangers_together.judged.push(now);
+            let counter = self.strangers.entry(*uid).or_default();
+            return counter.fail(now) || self.remaining(class, now) > 0;
         }
         self.counter(class).is_some_and(|counter| counter.fail(now))
     }
@@ -259,10 +306,16 @@ impl Guard {
     }
 
     fn counters(&self) -> impl Iterator<Item = (Class, &Counter)> {
-        let fixed = [(Class::Local, &self.local), (Class::Own, &self.own), (Class::Others, &self.others)];
+        let fixed = [
+            (Class::Local, &self.local),
+            (Class::Own, &self.own),
+            (Class::Console, &self.console),
+            (Class::Others, &self.others),
+        ];
         let known = self.known.iter().map(|k| (Class::Known(k.source), &k.counter));
         let clients = self.clients.iter().map(|(id, counter)| (Class::Client(id.clone()), counter));
-        fixed.into_iter().chain(known).chain(clients)
+        let strangers = self.strangers.iter().map(|(uid, counter)| (Class::LocalStranger(*uid), counter));
+        fixed.into_iter().chain(known).chain(clients).chain(strangers)
     }
 
     fn counter(&mut self, class: &Class) -> Option<&mut Counter> {
@@ -273,6 +326,8 @@ impl Guard {
             Class::Local => Some(&mut self.local),
             Class::Own => Some(&mut self.own),
             Class::Client(id) => self.clients.get_mut(id),
+            Class::Console => Some(&mut self.console),
+            Class::LocalStranger(uid) => self.strangers.get_mut(uid),
             Class::Others => Some(&mut self.others),
         }
     }
@@ -349,6 +404,34 @@ mod tests {
         assert_eq!(judged, BUDGET);
         assert!(guard.remaining(&Class::Others, T0.plus(DAY - 1)) > 0);
         assert_eq!(guard.remaining(&Class::Others, T0.plus(DAY)), 0);
+    }
+
+    #[test]
+    fn another_local_user_locks_neither_the_user_nor_others() {
+        let mut guard = Guard::default();
+        let (eve, mallory) = (Class::LocalStranger(7102), Class::LocalStranger(7103));
+        assert_eq!(fail_until_locked(&mut guard, &eve, T0), STRIKES);
+        for free in [&mallory, &Class::Local, &Class::Own, &Class::Console, &Class::Others] {
+            assert_eq!(guard.remaining(free, T0), 0, "{free:?}");
+        }
+        assert_eq!(guard.locked(T0).len(), 1);
+        // The lock passes after an hour; the day's budget of one uid does not.
+        assert!(guard.remaining(&eve, T0.plus(DAY - 1)) > 0);
+        assert_eq!(guard.remaining(&eve, T0.plus(DAY)), 0);
+    }
+
+    #[test]
+    fn local_users_together_fail_thirty_times_a_day() {
+        let mut guard = Guard::default();
+        let mut judged = 0;
+        for uid in 0..1_000 {
+            judged += fail_until_locked(&mut guard, &Class::LocalStranger(uid), T0.plus(u64::from(uid)));
+        }
+        assert_eq!(judged, 30);
+        assert!(guard.strangers.len() <= 4, "who was never judged takes no memory");
+        let later = T0.plus(3 * DAY);
+        guard.fail(&Class::LocalStranger(5000), later);
+        assert_eq!(guard.strangers.len(), 1, "who is forgiven is forgotten");
     }
 
     #[test]

@@ -5,20 +5,41 @@ use core::net::{IpAddr, Ipv6Addr};
 use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 
-/// Who asks. The daemon derives it from the peer's credentials and what a root peer says.
+/// Who asks. The daemon derives it from the peer's credentials and from what a root peer says of
+/// the real uid, the service and the remote host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A host program running as root speaks for somebody at this address.
     Remote(IpAddr),
-    /// A host program running as root speaks for somebody whose source proves nothing: a remote host that is
-    /// a name, or another local user who wants to become this one.
+    /// A host program running as root speaks for somebody whose source proves nothing: a remote host
+    /// that is a name, or a service that names neither caller nor remote host.
     Unproven,
-    /// A host program running as root without a remote host: sudo, login, a console.
+    /// A setuid program that this uid started. Whether that is the user themselves is known once
+    /// there is an account: [`Origin::resolved`].
+    Caller(u32),
+    /// The user's own setuid program, such as their sudo.
     Local,
+    /// A setuid program that another local user, of this uid, started.
+    LocalStranger(u32),
+    /// A service at the machine's own console: login, a display manager.
+    Console,
     /// The user's own unprivileged process.
     Own,
     /// An application with credentials of its own.
     Client(String),
+}
+
+impl Origin {
+    /// Tells a caller who is the user, by the uid that the account is of, from one who is somebody
+    /// else. A user without a uid is nobody's own.
+    #[must_use]
+    pub fn resolved(&self, own: Option<u32>) -> Self {
+        match self {
+            Self::Caller(uid) if Some(*uid) == own => Self::Local,
+            Self::Caller(uid) => Self::LocalStranger(*uid),
+            other => other.clone(),
+        }
+    }
 }
 
 /// A network source: an IPv4 address, or an IPv6 /64 (one subscriber has that many addresses to spend).
