@@ -13,7 +13,7 @@ pub(crate) const DEFAULT_SOCKET: &str = "/run/totpd/login.sock";
 #[derive(Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a word of the PAM line")]
 pub(crate) struct Args {
-    /// `socket=PATH`
+    /// `socket=PATH`, the one for everybody; root's own lies beside it.
     pub(crate) socket: PathBuf,
     /// `timeout=SECONDS` of daemon time in all, 1 to 60; waiting for the person is not counted.
     pub(crate) timeout: Duration,

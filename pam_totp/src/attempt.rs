@@ -13,6 +13,7 @@ const MAX_SSH_AUTH: usize = 6 * 1024;
 /// Collects it.
 pub(crate) fn collect(host: &mut impl Host, args: &Args, silent: bool) -> Result<Attempt, NoConversation> {
     let user = bounded(host.user()?);
+    let process = host.process();
     Ok(Attempt {
         user,
         service: host.item(Item::Service).map(bounded),
@@ -20,7 +21,9 @@ pub(crate) fn collect(host: &mut impl Host, args: &Args, silent: bool) -> Result
         rhost: host.item(Item::Rhost).map(bounded),
         tty: host.item(Item::Tty).map(bounded),
         ssh_auth: host.ssh_auth_info().map(|info| lines(&info)),
-        audit_session: host.audit_session(),
+        real_uid: Some(process.real_uid),
+        login_uid: process.login_uid,
+        audit_session: process.audit_session,
         silent: silent.then_some(true),
         first_factor: args.first_factor.then_some(true),
         combined: args.forward_pass.then_some(true),

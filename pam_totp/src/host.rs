@@ -7,6 +7,7 @@ use pam::conv::Conv;
 use pam::items::{AuthTok, RHost, RUser, Service, Tty};
 use pam::module::PamHandle;
 use totp_wire::login::Style;
+use totp_wire::process;
 use zeroize::Zeroizing;
 
 /// How urgent a line of the log is.
@@ -42,6 +43,17 @@ pub(crate) type Typed = Zeroizing<Vec<u8>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoConversation;
 
+/// What the kernel says of this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Process {
+    /// The real uid.
+    pub(crate) real_uid: u32,
+    /// The audit login uid, where it is set.
+    pub(crate) login_uid: Option<u32>,
+    /// The audit session, where it is set.
+    pub(crate) audit_session: Option<u32>,
+}
+
 /// The program that called us.
 pub(crate) trait Host {
     /// Asks for this delay after a failure, in microseconds.
@@ -52,8 +64,8 @@ pub(crate) trait Host {
     fn item(&mut self, item: Item) -> Option<String>;
     /// A copy of `SSH_AUTH_INFO_0`.
     fn ssh_auth_info(&mut self) -> Option<String>;
-    /// The audit session of this process.
-    fn audit_session(&mut self) -> Option<u32>;
+    /// Who this process is.
+    fn process(&mut self) -> Process;
     /// A copy of `PAM_AUTHTOK`.
     fn authtok(&mut self) -> Option<Typed>;
     /// Leaves a password for the next module; says whether that worked.
@@ -104,8 +116,12 @@ impl Host for Pam<'_> {
         libpam::getenv(self.0, c"SSH_AUTH_INFO_0").and_then(|value| text(&value))
     }
 
-    fn audit_session(&mut self) -> Option<u32> {
-        std::fs::read_to_string("/proc/self/sessionid").ok()?.trim().parse().ok()
+    fn process(&mut self) -> Process {
+        Process {
+            real_uid: process::real_uid(),
+            login_uid: process::login_uid(),
+            audit_session: process::audit_session(),
+        }
     }
 
     fn authtok(&mut self) -> Option<Typed> {

@@ -16,9 +16,10 @@ pub(crate) enum Outcome {
     Denied,
     /// It refused all the tries that this call had.
     TriesUsedUp,
-    /// Nobody listens, or the store cannot be used. Nothing that an attempt can provoke.
+    /// There is no socket, or the store cannot be used. Nothing that an attempt can provoke.
     Unavailable,
-    /// Busy, too slow, the wrong listener, or an answer that makes no sense.
+    /// Nobody listens on the socket (a daemon that was killed, which an attacker may have brought
+    /// about), busy, too slow, the wrong listener, or an answer that makes no sense.
     Failed,
     /// A bad argument, an internal error, a panic.
     Broken,
@@ -43,7 +44,7 @@ impl Outcome {
     /// The end that a failed call means.
     pub(crate) fn of_error(error: &CallError) -> Self {
         match error {
-            CallError::Unreachable(_) => Self::Unavailable,
+            CallError::NoSocket => Self::Unavailable,
             CallError::Error { name, .. } if name == login::STORE_UNAVAILABLE => Self::Unavailable,
             _ => Self::Failed,
         }

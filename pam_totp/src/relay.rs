@@ -5,7 +5,9 @@ use crate::attempt;
 use crate::host::{Host, Level, Typed};
 use crate::outcome::Outcome;
 use std::ffi::CStr;
+use std::path::PathBuf;
 use totp_wire::login::{Accept, Answer, Attempt, Begin, MAX_TEXT, Prompt, Step, Unfit};
+use totp_wire::process::sockets;
 use totp_wire::shape::{fits, split_combined};
 use totp_wire::text::plain;
 use totp_wire::{Budget, CallError, Client, SecretText};
@@ -95,7 +97,9 @@ impl Relay {
         let Self { args, attempt, budget, .. } = self;
         let remaining_ms = Some(budget.millis());
         budget.spend(|deadline| {
-            let mut client = Client::connect(&args.socket, args.trust, deadline)?;
+            let sockets = sockets(&args.socket);
+            let paths = sockets.iter().map(PathBuf::as_path);
+            let mut client = Client::connect_first(paths, args.trust, deadline)?;
             let reply = client.call(&Begin { attempt: attempt.clone(), remaining_ms }, deadline)?;
             Ok((client, reply.step))
         })

@@ -43,15 +43,16 @@ pub enum RememberBy {
 pub struct Key(String);
 
 impl Key {
-    /// A session of this machine. `None` when it has no audit session, which never matches.
+    /// A session of this machine. `None` without a caller or an audit session: neither ever matches.
     pub fn session(session: &Session<'_>) -> Option<Self> {
-        let Session { uid, user, ruser, service, source, boot_id, audit_session } = session;
+        let Session { uid, user, caller, service, boot_id, audit_session } = session;
+        let caller = (*caller)?.to_string();
         let audit_session = audit_session.filter(|s| *s != UNSET_SESSION && *s != 0)?;
         if boot_id.is_empty() {
             return None;
         }
         let (uid, audit_session) = (uid.to_string(), audit_session.to_string());
-        Some(Self::of(&["session", &uid, user, ruser, service, source, boot_id, &audit_session]))
+        Some(Self::of(&["session", &uid, user, &caller, service, boot_id, &audit_session]))
     }
 
     /// A user with this key from this address. `None` without a key.
@@ -88,12 +89,10 @@ pub struct Session<'a> {
     pub uid: u32,
     /// The user who is logged in to: another one under `subject = "ruser"` (CVE-2025-64517).
     pub user: &'a str,
-    /// Who asks.
-    pub ruser: &'a str,
+    /// The real uid of who started the program that asks.
+    pub caller: Option<u32>,
     /// The PAM service.
     pub service: &'a str,
-    /// The remote host, or nothing.
-    pub source: &'a str,
     /// `/proc/sys/kernel/random/boot_id`
     pub boot_id: &'a str,
     /// `/proc/self/sessionid` of a root peer.
@@ -144,9 +143,8 @@ mod tests {
     const SESSION: Session<'_> = Session {
         uid: 1000,
         user: "alice",
-        ruser: "alice",
+        caller: Some(1000),
         service: "sudo",
-        source: "",
         boot_id: "b",
         audit_session: Some(7),
     };
@@ -158,13 +156,12 @@ mod tests {
         for other in [
             Session { uid: 1001, ..SESSION },
             Session { user: "root", ..SESSION },
-            Session { ruser: "bob", ..SESSION },
+            Session { caller: Some(1001), ..SESSION },
             Session { service: "su", ..SESSION },
-            Session { source: "192.0.2.1", ..SESSION },
             Session { boot_id: "c", ..SESSION },
             Session { audit_session: Some(8), ..SESSION },
             // Parts do not run into each other.
-            Session { ruser: "alices", service: "udo", ..SESSION },
+            Session { user: "alic", service: "esudo", ..SESSION },
         ] {
             assert_ne!(Key::session(&other), Some(key.clone()), "{other:?}");
         }
@@ -176,6 +173,7 @@ mod tests {
             assert_eq!(Key::session(&Session { audit_session, ..SESSION }), None);
         }
         assert_eq!(Key::session(&Session { boot_id: "", ..SESSION }), None);
+        assert_eq!(Key::session(&Session { caller: None, ..SESSION }), None);
         assert_eq!(Key::ssh_key(1000, "sshd", "192.0.2.1", &[]), None);
         assert!(Key::ssh_key(1000, "sshd", "192.0.2.1", &["SHA256:x"]).is_some());
     }

@@ -69,6 +69,7 @@ fn proof() -> FirstFactor {
     let policy = Policy { rules: vec![Rule { action: Action::Enroll, ..Rule::default() }] };
     let facts = Facts {
         user: "alice".into(),
+        caller: None,
         ruser: None,
         service: Some("su".into()),
         place: Place::Here,

@@ -25,8 +25,12 @@ const CONNECT_TIME: Duration = Duration::from_secs(2);
 /// Why a call brought no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallError {
-    /// There is no socket, or nobody listens on it.
-    Unreachable(Errno),
+    /// There is no socket.
+    NoSocket,
+    /// The socket is there and nobody listens on it: a daemon that was killed leaves it so.
+    ConnectionRefused,
+    /// This process may not connect: the socket is for others.
+    PermissionDenied,
     /// The socket is there and cannot be used.
     Socket(Errno),
     /// The listener's uid is not one that the caller accepts.
@@ -51,7 +55,9 @@ pub enum CallError {
 impl core::fmt::Display for CallError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Unreachable(errno) => write!(f, "nobody listens ({errno})"),
+            Self::NoSocket => f.write_str("there is no socket"),
+            Self::ConnectionRefused => f.write_str("nobody listens (connection refused)"),
+            Self::PermissionDenied => f.write_str("this process may not connect"),
             Self::Socket(errno) => write!(f, "the socket cannot be used ({errno})"),
             Self::WrongServer(uid) => write!(f, "the listener runs as uid {uid}, which is not accepted"),
             Self::TimedOut => f.write_str("no answer in time"),
@@ -75,8 +81,8 @@ impl Client {
     /// Connects to the socket at `path` and checks who listens there.
     ///
     /// # Errors
-    /// [`CallError::Unreachable`], [`CallError::Socket`], [`CallError::TimedOut`] (a full backlog), or
-    /// [`CallError::WrongServer`].
+    /// [`CallError::NoSocket`], [`CallError::ConnectionRefused`], [`CallError::PermissionDenied`],
+    /// [`CallError::Socket`], [`CallError::TimedOut`] (a full backlog), or [`CallError::WrongServer`].
     pub fn connect(path: &Path, trust: Trust, deadline: Instant) -> Result<Self, CallError> {
         let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
             .map_err(CallError::Socket)?;
@@ -92,9 +98,9 @@ impl Client {
                 Ok(()) => break,
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return Err(CallError::TimedOut),
-                Err(errno @ (Errno::ENOENT | Errno::ECONNREFUSED)) => {
-                    return Err(CallError::Unreachable(errno));
-                }
+                Err(Errno::ENOENT) => return Err(CallError::NoSocket),
+                Err(Errno::ECONNREFUSED) => return Err(CallError::ConnectionRefused),
+                Err(Errno::EACCES) => return Err(CallError::PermissionDenied),
                 Err(errno) => return Err(CallError::Socket(errno)),
             }
         }
@@ -103,6 +109,26 @@ impl Client {
             return Err(CallError::WrongServer(peer.uid()));
         }
         Ok(Self { socket, framer: Framer::default() })
+    }
+
+    /// Connects to the first of `paths` that is there for this process. Root's own socket is missing
+    /// under an older daemon, and closed to the root of a user namespace; both go on to the next one.
+    ///
+    /// # Errors
+    /// As [`Client::connect`], of the last path that was tried.
+    pub fn connect_first<'a>(
+        paths: impl IntoIterator<Item = &'a Path>,
+        trust: Trust,
+        deadline: Instant,
+    ) -> Result<Self, CallError> {
+        let mut missing = CallError::NoSocket;
+        for path in paths {
+            match Self::connect(path, trust, deadline) {
+                Err(error @ (CallError::NoSocket | CallError::PermissionDenied)) => missing = error,
+                connected => return connected,
+            }
+        }
+        Err(missing)
     }
 
     /// Calls a method and waits for its reply until `deadline`.
@@ -139,7 +165,7 @@ impl Client {
     }
 
     /// Whether the server has hung up: it restarted while the person was typing, say.
-    fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
         matches!(recv(self.socket.as_raw_fd(), &mut [0], peek), Ok(0) | Err(Errno::ECONNRESET))
     }

@@ -17,6 +17,7 @@ pub mod frame;
 pub mod login;
 pub mod message;
 pub mod own;
+pub mod process;
 pub mod service;
 pub mod shape;
 pub mod text;

@@ -42,6 +42,12 @@ pub struct Attempt {
     /// The lines of `SSH_AUTH_INFO_0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssh_auth: Option<Vec<String>>,
+    /// The real uid of the client: who started it, where it is setuid. 0 for daemons and for root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub real_uid: Option<u32>,
+    /// The client's audit login uid (`/proc/self/loginuid`), where it is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login_uid: Option<u32>,
     /// The client's audit session (`/proc/self/sessionid`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_session: Option<u32>,

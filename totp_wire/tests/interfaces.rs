@@ -103,6 +103,8 @@ fn the_login_interface_is_what_the_types_say() {
         rhost: Some("192.0.2.1".into()),
         tty: Some("ssh".into()),
         ssh_auth: Some(vec!["publickey".into()]),
+        real_uid: Some(1),
+        login_uid: Some(1),
         audit_session: Some(1),
         silent: Some(false),
         first_factor: Some(true),

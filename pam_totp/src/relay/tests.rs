@@ -1,7 +1,7 @@
 //! The relay against a scripted host and a scripted daemon. Either fails if its script is not used up.
 
 use super::*;
-use crate::host::{Item, NoConversation};
+use crate::host::{Item, NoConversation, Process};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
@@ -45,8 +45,8 @@ impl Host for Script {
     fn ssh_auth_info(&mut self) -> Option<String> {
         Some("publickey ssh-ed25519 AAAA\n".into())
     }
-    fn audit_session(&mut self) -> Option<u32> {
-        None
+    fn process(&mut self) -> Process {
+        Process { real_uid: 5001, login_uid: Some(5002), audit_session: Some(7) }
     }
     fn authtok(&mut self) -> Option<Typed> {
         match self.asks.pop_front() {

@@ -31,7 +31,10 @@ pub enum Place {
 pub struct Facts {
     /// `PAM_USER`.
     pub user: String,
-    /// `PAM_RUSER`, as far as it is believed.
+    /// The real uid of the program that asks, as the module of a root peer says it. `None` where that
+    /// is 0: a daemon, or root, of whom nobody knows for whom they ask.
+    pub caller: Option<u32>,
+    /// The login name of the caller. Never `PAM_RUSER`: polkit's helper puts its argument there.
     pub ruser: Option<String>,
     /// `PAM_SERVICE`.
     pub service: Option<String>,
@@ -52,7 +55,7 @@ pub enum Evidence {
     Ssh,
     /// The PAM line stands below a module that ends the stack when it fails.
     PamLine,
-    /// The rule waives it for this machine's own programs.
+    /// The rule waives it for setuid programs that a user of this machine started.
     Local,
 }
 
@@ -98,7 +101,7 @@ impl Facts {
             Peer::Own => return None,
             _ if by_ssh => Evidence::Ssh,
             _ if self.first_factor_passed => Evidence::PamLine,
-            Peer::Root if rule.local && self.place == Place::Here => Evidence::Local,
+            Peer::Root if rule.local && self.place == Place::Here && self.caller.is_some() => Evidence::Local,
             _ => return None,
         };
         Some(FirstFactor { evidence })

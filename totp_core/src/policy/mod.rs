@@ -140,13 +140,19 @@ fn ruling(rule: &Rule, proof: Option<FirstFactor>, mode: Mode, by_root: bool) ->
     }
 }
 
-/// `PAM_RUSER` counts as a local program says it: over the network the client chooses it.
+/// Whose factor is asked for. The caller is who started a setuid program on this machine; over the
+/// network, and from a daemon, there is none.
 fn subject(rule: &Rule, facts: &Facts) -> String {
-    match (rule.subject, &facts.ruser, facts.place, facts.peer) {
-        (Subject::Ruser, Some(ruser), Place::Here, Peer::Root | Peer::Trusted(_)) if !ruser.is_empty() => {
-            ruser.clone()
-        }
+    match (rule.subject, facts.caller, &facts.ruser, facts.place, facts.peer) {
+        (Subject::Ruser, Some(_), Some(ruser), Place::Here, Peer::Root) if !ruser.is_empty() => ruser.clone(),
         _ => facts.user.clone(),
+    }
+}
+
+impl Policy {
+    /// Whether a rule asks for the factor of the caller, so that their name has to be known.
+    pub fn names_callers(&self) -> bool {
+        self.rules.iter().any(|rule| rule.subject == Subject::Ruser)
     }
 }
 

@@ -64,7 +64,7 @@ pub enum Subject {
     /// That of `PAM_USER`.
     #[default]
     User,
-    /// That of `PAM_RUSER`: under su, of the one who types.
+    /// That of the caller, by the real uid: under su, of the one who types.
     Ruser,
 }
 
@@ -107,7 +107,7 @@ pub struct Rule {
     pub enforce_from: Option<Time>,
     pub remember: Option<Remember>,
     pub subject: Subject,
-    /// Waives the proof of a first factor for root's programs on this machine.
+    /// Waives the proof of a first factor for setuid programs that a user of this machine started.
     pub local: bool,
 }
 

@@ -7,6 +7,7 @@ const BEFORE: Time = Time::from_unix(1_790_000_000);
 fn facts() -> Facts {
     Facts {
         user: "alice".into(),
+        caller: None,
         ruser: None,
         service: Some("sshd".into()),
         place: Place::Address("192.0.2.7".parse().unwrap()),
@@ -129,12 +130,14 @@ fn favours() -> Vec<(Action, Mode)> {
 }
 
 #[test]
-fn a_local_rule_waives_the_proof_for_roots_programs_here_and_for_nobody_else() {
+fn a_local_rule_waives_the_proof_for_setuid_programs_alone() {
     let rule = vec![Rule { local: true, ..exempt() }];
-    let here = Facts { place: Place::Here, ssh: vec![], ..facts() };
+    let here = Facts { caller: Some(5001), place: Place::Here, ssh: vec![], ..facts() };
     assert!(matches!(decide(rule.clone(), &here).ruling, Ruling::Pass(p) if p.evidence() == Evidence::Local));
     for not in [
         Facts { ssh: vec![], ..facts() },
+        // xrdp, cockpit, a console: whoever that is, nobody has proved anything.
+        Facts { caller: None, ..here.clone() },
         Facts { place: Place::Name, ssh: vec![], ..facts() },
         Facts { peer: Peer::Own, ..here.clone() },
         Facts { peer: Peer::Trusted(116), ..here.clone() },
@@ -157,10 +160,17 @@ fn a_date_enforces_and_a_wrong_clock_does_so_too() {
 #[test]
 fn under_su_the_caller_may_be_the_subject_but_not_over_the_network() {
     let rule = vec![Rule { subject: Subject::Ruser, ..Rule::default() }];
-    let su = Facts { ruser: Some("bob".into()), place: Place::Here, service: Some("su".into()), ..facts() };
+    let su = Facts {
+        caller: Some(5002),
+        ruser: Some("bob".into()),
+        place: Place::Here,
+        service: Some("su".into()),
+        ..facts()
+    };
     assert_eq!(decide(rule.clone(), &su).subject, "bob");
     for not in [
         Facts { ruser: None, ..su.clone() },
+        Facts { caller: None, ..su.clone() },
         Facts { ruser: Some(String::new()), ..su.clone() },
         Facts { place: Place::Name, ..su.clone() },
         Facts { ruser: Some("bob".into()), ..facts() },
