@@ -42,6 +42,6 @@ install:
 	@[ -n "$(MODULE_DIR)" ] || { echo "no folder with pam_unix.so was found: name that of your PAM modules with MODULE_DIR=" >&2; exit 1; }
 	install -D -m 0755 target/release/totpd $(DESTDIR)/usr/bin/totpd
 	install -D -m 0644 target/release/libpam_totp.so $(DESTDIR)$(MODULE_DIR)/pam_totp.so
-	install -D -m 0644 -t $(DESTDIR)/usr/lib/systemd/system config/systemd/totpd.service config/systemd/totpd.socket config/systemd/totpd-http.socket
+	install -D -m 0644 -t $(DESTDIR)/usr/lib/systemd/system config/systemd/totpd.service config/systemd/totpd.socket config/systemd/totpd-root.socket config/systemd/totpd-admin.socket config/systemd/totpd-http.socket
 	install -D -m 0644 config/sysusers.d/totpd.conf $(DESTDIR)/usr/lib/sysusers.d/totpd.conf
 	install -D -m 0644 config/tmpfiles.d/totpd.conf $(DESTDIR)/usr/lib/tmpfiles.d/totpd.conf

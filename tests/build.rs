@@ -9,6 +9,7 @@ fn main() {
     for (source, target, flags) in [
         ("native/faults.c", "faults.so", &["-shared", "-fPIC"][..]),
         ("native/pamhost.c", "pamhost", &["-lpam"][..]),
+        ("native/flood.c", "flood", &[][..]),
     ] {
         println!("cargo::rerun-if-changed={source}");
         let mut gcc = Command::new("gcc");

@@ -15,6 +15,7 @@ mod flood;
 mod history;
 mod hosts;
 mod kill;
+mod local_users;
 mod memory;
 mod own;
 mod pam_servers;

@@ -105,13 +105,14 @@ fn one_who_wants_to_become_another_by_su_cannot_lock_her_sudo() {
     let site = Site::new();
     site.service("su", &format!("auth required {}\n", site.pam_line("nodelay")));
     let phone = site.enroll("alice");
-    let su = PamHost::new(&site, "su", "alice").option(&["-R", "bob"]);
+    let su = PamHost::new(&site, "su", "alice").started_by("bob");
     for _ in 0..12 {
         assert_eq!(su.authenticate(&format!("{}\n", phone.wrong_code(&site))), code::AUTH_ERR);
     }
     assert_eq!(site.last_login()["reason"], "locked");
-    assert_eq!(site.last_login()["class"], "others");
-    let sudo = PamHost::new(&site, "su", "alice").option(&["-R", "alice"]);
+    let event = site.last_login();
+    assert_eq!((&event["class"], &event["caller_uid"]), (&"local-stranger".into(), &5002.into()));
+    let sudo = PamHost::new(&site, "su", "alice");
     assert_eq!(sudo.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
 }
 

@@ -163,7 +163,7 @@ fn under_su_the_callers_factor_may_be_asked_for() {
     let site = Site::new();
     alone(&site, "su", "");
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
-    let su = PamHost::new(&site, "su", "alice").option(&["-R", "bob"]);
+    let su = PamHost::new(&site, "su", "alice").started_by("bob");
     site.configure("[[login.rule]]\naction = \"require\"\nservices = [\"su\"]\nsubject = \"ruser\"\n");
     assert_eq!(su.authenticate(&format!("{}\n", alice.code(&site))), code::AUTH_ERR);
     assert_eq!(su.authenticate(&format!("{}\n", bob.code(&site))), code::SUCCESS);

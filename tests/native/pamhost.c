@@ -1,10 +1,12 @@
-/* A PAM host: pamhost [-c CONFDIR] [-r RHOST] [-R RUSER] [-t TTY] [-e NAME=VALUE] [-A UID] [-w] [-s] [-m MODE]
- * SERVICE USER OP...
+/* A PAM host: pamhost [-c CONFDIR] [-r RHOST] [-R RUSER] [-t TTY] [-e NAME=VALUE] [-A UID] [-U UID] [-w] [-s]
+ * [-m MODE] SERVICE USER OP...
  * Answers come from stdin, a line each. MODE: lines (default), null (success without a response), error,
  * again, noarray. Prints what it is shown and asked, and for each OP its return code: "authenticate=7".
- * -s sets PAM_SILENT, -e the PAM environment; -A begins a new audit session for a login uid. The OP "again" ends the
+ * -s sets PAM_SILENT, -e the PAM environment; -A begins a new audit session for a login uid; -U makes the process what a
+ * setuid program is that this uid started: the real uid is theirs, the effective one root's. The OP "again" ends the
  * PAM handle and begins another: a second login in the same process, and so in the same audit session; with -w it
  * waits for a line first. */
+#define _GNU_SOURCE
 #include <security/pam_appl.h>
 #include <security/_pam_types.h>
 #include <stdio.h>
@@ -51,7 +53,7 @@ int main(int argc, char **argv) {
     const char *confdir = NULL, *rhost = NULL, *ruser = NULL, *tty = NULL, *env[8];
     int envs = 0;
     int flags = 0, waits = 0, option;
-    while ((option = getopt(argc, argv, "+c:r:R:t:e:A:wsm:")) != -1) {
+    while ((option = getopt(argc, argv, "+c:r:R:t:e:A:U:wsm:")) != -1) {
         switch (option) {
         case 'c': confdir = optarg; break;
         case 'r': rhost = optarg; break;
@@ -63,6 +65,7 @@ int main(int argc, char **argv) {
             if (!login || fputs(optarg, login) < 0 || fclose(login)) return 4;
             break;
         }
+        case 'U': if (setresuid(atoi(optarg), 0, 0)) return 6; break;
         case 'w': waits = 1; break;
         case 's': flags = PAM_SILENT; break;
         case 'm': mode = optarg; break;

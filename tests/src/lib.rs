@@ -23,6 +23,14 @@ pub mod setup;
 pub mod shell;
 pub mod ssh;
 pub mod trixie;
+pub mod unit;
+pub mod xrdp;
+
+/// Whether the long form of a test was asked for: `make test-long`.
+#[expect(clippy::disallowed_methods, reason = "a test run is told so by its environment")]
+pub fn is_long() -> bool {
+    std::env::var_os("TOTPD_LONG").is_some()
+}
 
 pub use api::Api;
 pub use faults::Faults;

@@ -2,7 +2,7 @@
 
 use crate::Site;
 use crate::run::{Finished, Running, run};
-use crate::setup::native;
+use crate::setup::{native, uid_of};
 use std::process::Command;
 
 /// `PAM_SUCCESS` and its kin (`security/_pam_types.h`).
@@ -28,12 +28,28 @@ pub struct PamHost<'a> {
     service: String,
     user: String,
     run_as: Option<String>,
+    caller: Option<String>,
 }
 
 impl<'a> PamHost<'a> {
-    /// For `user` of `service`.
+    /// For `user` of `service`, as a setuid program that the user started; one that names a remote host is a daemon.
     pub fn new(site: &'a Site, service: &str, user: &str) -> Self {
-        Self { site, options: vec![], service: service.into(), user: user.into(), run_as: None }
+        let (service, user) = (service.to_owned(), user.to_owned());
+        Self { site, options: vec![], service, caller: Some(user.clone()), user, run_as: None }
+    }
+
+    /// Started by another user of the machine.
+    #[must_use]
+    pub fn started_by(mut self, user: &str) -> Self {
+        self.caller = Some(user.into());
+        self
+    }
+
+    /// A daemon, whose real uid is root's.
+    #[must_use]
+    pub fn daemon(mut self) -> Self {
+        self.caller = None;
+        self
     }
 
     /// With an option of the helper.
@@ -56,6 +72,11 @@ impl<'a> PamHost<'a> {
             Some(user) => self.site.command_as(user, helper),
             None => self.site.command(helper),
         };
+        let names_a_host = self.options.iter().any(|word| word == "-r");
+        let caller = self.caller.as_deref().filter(|_| self.run_as.is_none() && !names_a_host);
+        if let Some(uid) = caller.and_then(uid_of) {
+            command.args(["-U", &uid.to_string()]);
+        }
         command.args(&self.options).args([&self.service, &self.user]).args(operations);
         command
     }

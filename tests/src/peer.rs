@@ -19,22 +19,30 @@ pub struct Waiting {
 /// What the daemon answered.
 pub fn begin(site: &Site, attempt: Attempt) -> Result<Waiting, CallError> {
     let deadline = Instant::now() + Duration::from_secs(20);
-    let mut client = Client::connect(&site.path("run/login.sock"), Trust::RootOrFolderOwner, deadline)?;
+    let sockets = totp_wire::process::sockets(&site.path("run/login.sock"));
+    let paths = sockets.iter().map(std::path::PathBuf::as_path);
+    let mut client = Client::connect_first(paths, Trust::RootOrFolderOwner, deadline)?;
     let step = client.call(&Begin { attempt, remaining_ms: Some(20_000) }, deadline)?.step;
     Ok(Waiting { client, step })
 }
 
-/// An attempt of a local root program for `user`.
+/// An attempt of a setuid program that `user` started for themselves.
 pub fn local(user: &str) -> Attempt {
-    Attempt { user: user.into(), service: Some("sudo".into()), ..Attempt::default() }
+    let real_uid = crate::setup::uid_of(user);
+    Attempt { user: user.into(), service: Some("sudo".into()), real_uid, ..Attempt::default() }
 }
 
 /// An attempt of sshd for `user` from `rhost`.
 pub fn from_host(user: &str, rhost: &str) -> Attempt {
-    Attempt { service: Some("sshd".into()), rhost: Some(rhost.into()), ..local(user) }
+    Attempt { service: Some("sshd".into()), rhost: Some(rhost.into()), real_uid: Some(0), ..local(user) }
 }
 
 impl Waiting {
+    /// Whether the daemon has not closed it.
+    pub fn is_open(&self) -> bool {
+        !self.client.has_ended()
+    }
+
     /// Answers; within `time`.
     ///
     /// # Errors

@@ -1,8 +1,39 @@
 //! polkitd and a system bus of the site's own; pkexec then asks through the real agent helper.
 
-use crate::run::wait_until;
+use crate::run::{Finished, run, wait_until};
 use crate::setup::Site;
 use std::process::{Child, Stdio};
+
+/// The stack of Debian's polkit with our line: the password, and a code whatever came of it.
+pub fn service(site: &Site) {
+    site.service(
+        "polkit-1",
+        &format!(
+            "auth required pam_unix.so nodelay\nauth required {}\n\
+             account required pam_unix.so\nsession required pam_permit.so\n",
+            site.pam_line("nodelay")
+        ),
+    );
+}
+
+/// The setuid helper, as anybody can run it against anybody.
+#[derive(Debug)]
+pub struct Helper(Finished);
+
+impl Helper {
+    /// Runs it as `caller` with `user` as its argument, and answers its prompts in their order. The first line is the
+    /// cookie that it would hand to polkitd.
+    pub fn run(site: &Site, caller: &str, user: &str, answers: &[&str]) -> Self {
+        let mut command = site.command_as(caller, "/usr/lib/polkit-1/polkit-agent-helper-1");
+        command.arg(user);
+        Self(run(command, &format!("cookie\n{}\n", answers.join("\n"))))
+    }
+
+    /// Whether PAM let in.
+    pub fn succeeded(&self) -> bool {
+        self.0.stdout.contains("SUCCESS")
+    }
+}
 
 /// A running polkitd whose answer to every question is "ask the user himself".
 #[derive(Debug)]
@@ -29,7 +60,7 @@ impl Polkit {
         site.write("rules/00-ask.rules", "polkit.addRule(function() { return polkit.Result.AUTH_SELF; });\n");
         let mut prepare = site.command("sh");
         prepare.args(["-c", r#"mount --bind "$1/rules" /etc/polkit-1/rules.d && mkdir -p /run/dbus"#, "sh"]);
-        crate::run::run(
+        run(
             {
                 prepare.arg(&site.root);
                 prepare
@@ -48,7 +79,7 @@ impl Polkit {
             let mut call = site.command("dbus-send");
             call.args(["--system", "--print-reply", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"]);
             call.args(["org.freedesktop.DBus.GetNameOwner", &format!("string:{name}")]);
-            crate::run::run(call, "").code == 0
+            run(call, "").code == 0
         };
         wait_until("the bus answers", || answers("org.freedesktop.DBus"));
         let polkitd = start("/usr/lib/polkit-1/polkitd", &["--no-debug"], "polkitd.log");

@@ -18,9 +18,10 @@ pub const PASSWORD: &str = "hunter2";
 const HASH: &str =
     "$6$totpd$iWuzJ5dH6p9pMl2fBF46gOxLM7nHJBWEdk66aKzYvXynXbPuF7hIPI5ck8KMzk/9sp.5Dy6bp0pJGhlGaot0N0";
 /// Login names and uids of the site's users, beside root and nobody.
-pub const USERS: [(&str, u32); 10] = [
+pub const USERS: [(&str, u32); 11] = [
     ("alice", 5001),
     ("bob", 5002),
+    ("eve", 5003),
     ("u1", 5011),
     ("u2", 5012),
     ("u3", 5013),
@@ -30,6 +31,11 @@ pub const USERS: [(&str, u32); 10] = [
     ("u7", 5017),
     ("u8", 5018),
 ];
+
+/// The uid of a user of the site.
+pub fn uid_of(user: &str) -> Option<u32> {
+    USERS.iter().find(|(name, _)| *name == user).map(|(_, uid)| *uid)
+}
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -168,7 +174,7 @@ impl Site {
 
     /// A command there as another user.
     pub fn command_as(&self, user: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let uid = USERS.iter().find(|(name, _)| *name == user).map_or(65534, |(_, uid)| *uid).to_string();
+        let uid = uid_of(user).unwrap_or(65534).to_string();
         let mut command = self.command("setpriv");
         command.args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "--reset-env"]).arg(program);
         command

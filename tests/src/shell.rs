@@ -1,6 +1,6 @@
 //! A person at a terminal: a shell in an audit session of its own, in which programs ask and are answered.
 
-use crate::setup::{Site, USERS};
+use crate::setup::{Site, uid_of};
 use rexpect::session::{PtySession, spawn_command};
 use std::process::Command;
 
@@ -57,6 +57,14 @@ impl Shell {
         // Whoever writes his login uid for the first time is given a new audit session (audit_set_loginuid).
         root.args(["-c", r#"echo "$1" > /proc/self/loginuid; shift; exec "$@""#, "sh", &uid(user)]);
         Self::by(root, user)
+    }
+
+    /// Of a user, by a command that ends root's rights itself and runs what stands behind it.
+    pub fn as_is(mut command: Command) -> Self {
+        command.args(["env", r"PS1=[ended $?] ", "LC_ALL=C", "TERM=dumb", "sh", "-i"]);
+        let mut shell = Self { terminal: spawn_command(command, Some(20_000)).unwrap() };
+        shell.until(MARK);
+        shell
     }
 
     /// Of a user, by a command of root's that runs what stands behind it.
@@ -116,7 +124,7 @@ impl Shell {
 }
 
 fn uid(user: &str) -> String {
-    USERS.iter().find(|(name, _)| *name == user).map_or(0, |(_, uid)| *uid).to_string()
+    uid_of(user).unwrap_or(0).to_string()
 }
 
 impl Drop for Shell {

@@ -63,6 +63,9 @@ pub struct Event {
     /// The class of sources it was counted in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<&'static str>,
+    /// So many alike since the last row were left out of the history: each changed nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<u64>,
     /// This failure locked the class.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub locks: bool,
@@ -95,6 +98,12 @@ pub struct From {
     /// Who asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ruser: Option<String>,
+    /// The real uid of a setuid program: who started it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller_uid: Option<u32>,
+    /// The audit login uid of the program that asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login_uid: Option<u32>,
     /// From which host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rhost: Option<String>,
@@ -122,10 +131,25 @@ pub struct From {
 }
 
 impl From {
+    /// What tells sources apart: the remote address (of IPv6 the /64), the application, or the caller; for a service that
+    /// names none of them its name; for a process of a user's own the uid.
+    pub fn source(&self) -> String {
+        let address = |rhost: &String| {
+            let source = rhost.parse().map(totp_core::Source::of);
+            source.map_or_else(|_| rhost.clone(), |source| source.to_string())
+        };
+        let uid = self.caller_uid.or(self.peer_uid.filter(|uid| *uid != 0));
+        let remote = self.rhost.as_ref().map(address).or_else(|| self.client.clone());
+        let local = || uid.map(|uid| format!("uid {uid}")).or_else(|| self.service.clone());
+        remote.or_else(local).unwrap_or_default()
+    }
+
     /// The source in words, for a person.
     pub fn in_words(&self) -> String {
         let client = || self.client.as_ref().map(|client| format!("the application {client}"));
-        self.rhost.clone().or_else(client).unwrap_or_else(|| "this host".to_owned())
+        let caller = || self.caller_uid.map(|uid| format!("this host (uid {uid})"));
+        let known = self.rhost.clone().or_else(client).or_else(caller);
+        known.unwrap_or_else(|| "this host".to_owned())
     }
 }
 
@@ -229,6 +253,7 @@ mod tests {
             method: Some("x"),
             totp_id: text(),
             class: Some("x"),
+            left_out: Some(1),
             locks: true,
             confirmed: true,
             enrolled: true,
@@ -238,6 +263,8 @@ mod tests {
             from: From {
                 service: text(),
                 ruser: text(),
+                caller_uid: Some(1),
+                login_uid: Some(1),
                 rhost: text(),
                 tty: text(),
                 ssh_methods: text(),

@@ -48,7 +48,7 @@ fn a_remembered_su_to_one_user_is_none_to_another() {
     // One process, one audit session: su to bob, and then (by a shell that it starts) to root.
     let helper = site::setup::native("pamhost");
     let script = format!(
-        "echo 5001 > /proc/self/loginuid; {0} -R alice su bob authenticate; {0} -R alice su root authenticate",
+        "echo 5001 > /proc/self/loginuid; {0} -U 5001 su bob authenticate; {0} -U 5001 su root authenticate",
         helper.display()
     );
     let mut shell = site.command("sh");

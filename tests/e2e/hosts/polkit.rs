@@ -6,22 +6,11 @@
 
 use super::{INSIDE, judges, password_and, refuses_without_a_daemon};
 use site::Site;
-use site::polkit::Polkit;
+use site::polkit::{Polkit, service};
 use site::shell::{Ran, Shell};
 
 /// What a user who restarts a service asks polkitd for.
 const ACTION: &str = "org.freedesktop.systemd1.manage-units";
-
-fn service(site: &Site) {
-    site.service(
-        "polkit-1",
-        &format!(
-            "auth required pam_unix.so nodelay\nauth required {}\n\
-             account required pam_unix.so\nsession required pam_permit.so\n",
-            site.pam_line("nodelay")
-        ),
-    );
-}
 
 /// Asks polkitd, which asks the agent, which runs the helper.
 pub(super) fn line() -> String {

@@ -1,5 +1,5 @@
-//! Break-glass: a responder on the login socket that needs neither store nor daemon. It knows one user, one
-//! random code and an end, refuses everybody else, and gives the socket back.
+//! Break-glass: a responder on the sockets of logins that needs neither store nor daemon. It knows one user, one
+//! random code and an end, refuses everybody else, and gives the sockets back.
 //!
 //! ```text
 //! prepare ─▶ mark "started" ─▶ take the socket ─▶ run ── the code ─▶ mark "granted" ─▶ reply ─▶ give it back
@@ -15,6 +15,8 @@ use crate::audit::{Event, From};
 use crate::clock;
 use crate::config::Config;
 use crate::entropy::Kernel;
+use crate::serve::limits::{IN_ALL, Limits};
+use crate::serve::{Access, harden};
 use crate::store::breakglass::mark;
 use nix::fcntl::{Flock, FlockArg};
 use nix::syslog::{Facility, LogFlags, Severity};
@@ -23,14 +25,15 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use talk::Glass;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 use totp_core::UserName;
 use totp_core::breakglass::BreakGlass;
 use zeroize::Zeroizing;
 
-/// Conversations of root's programs at once; nobody else has any.
-const MOST_CONVERSATIONS: usize = 256;
+/// Sockets beyond those of conversations: of who is refused, or was told to close.
+const CLOSING_HEADROOM: usize = 64;
 
 /// How often it looks whether the socket is still its own.
 const LOOK: Duration = Duration::from_secs(1);
@@ -70,7 +73,7 @@ pub enum BreakGlassError {
 pub struct Responder {
     glass: BreakGlass,
     taken: Taken,
-    listener: std::os::unix::net::UnixListener,
+    listeners: Vec<std::os::unix::net::UnixListener>,
     marks: PathBuf,
     prompt: String,
     start: Instant,
@@ -92,9 +95,13 @@ impl Responder {
         record(&marks, &started).map_err(|e| BreakGlassError::Mark(marks.display().to_string(), e))?;
         // Beside the marks, where only root writes.
         let lock = marks.with_extension("lock");
-        let (listener, taken) = Taken::take(&config.login_socket, &lock).map_err(BreakGlassError::Socket)?;
+        let sockets = [
+            (config.root_socket.as_path(), Access::Root),
+            (config.login_socket.as_path(), Access::Everybody),
+        ];
+        let (listeners, taken) = Taken::take(&sockets, &lock).map_err(BreakGlassError::Socket)?;
         let prompt = config.prompt.clone();
-        Ok((Self { glass, taken, listener, marks, prompt, start: Instant::now() }, code.reveal()))
+        Ok((Self { glass, taken, listeners, marks, prompt, start: Instant::now() }, code.reveal()))
     }
 
     /// Answers until its end. The socket is given back whatever happens.
@@ -112,10 +119,11 @@ impl Responder {
     }
 
     async fn answer(self) -> std::io::Result<End> {
-        let Self { glass, taken, listener, marks, prompt, start } = self;
+        let Self { glass, taken, listeners, marks, prompt, start } = self;
         let until = tokio::time::Instant::from_std(start + glass.lasts());
-        listener.set_nonblocking(true)?;
-        let listener = tokio::net::UnixListener::from_std(listener)?;
+        let limits = Limits::new(IN_ALL.min(usize::try_from(harden()).unwrap_or(IN_ALL)));
+        let most = limits.in_all() + CLOSING_HEADROOM;
+        let listeners: Vec<_> = listeners.into_iter().map(tokio_listener).collect::<Result<_, _>>()?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -124,11 +132,11 @@ impl Responder {
         let mut look = tokio::time::interval(LOOK);
         let end = loop {
             tokio::select! {
-                accepted = listener.accept() => {
-                    if let Some(stream) = accepted.ok().and_then(|(stream, _)| talk::of_root(stream))
-                        && conversations.len() < MOST_CONVERSATIONS
+                accepted = next(&listeners), if conversations.len() < most => {
+                    if let Some(stream) = accepted.ok().and_then(talk::of_root)
+                        && let Ok(slot) = limits.enter(None)
                     {
-                        conversations.spawn_local(talk::converse(Rc::clone(&glass), stream));
+                        conversations.spawn_local(talk::converse(Rc::clone(&glass), stream, slot));
                     }
                 }
                 _ = conversations.join_next(), if !conversations.is_empty() => {}
@@ -145,6 +153,25 @@ impl Responder {
         drop(taken);
         Ok(end)
     }
+}
+
+fn tokio_listener(listener: std::os::unix::net::UnixListener) -> std::io::Result<UnixListener> {
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
+/// The next connection on any of them. Root's own socket comes first: a flood on the one for everybody does not hold
+/// it up.
+async fn next(listeners: &[UnixListener]) -> std::io::Result<UnixStream> {
+    std::future::poll_fn(|cx| {
+        for listener in listeners {
+            if let std::task::Poll::Ready(accepted) = listener.poll_accept(cx) {
+                return std::task::Poll::Ready(accepted.map(|(stream, _)| stream));
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
 }
 
 /// Whether a responder has the socket at this moment: its lock, which only root can look at, is held.

@@ -1,7 +1,8 @@
-//! Taking the login socket and giving it back, each by one rename: whoever listens on it goes on listening and
+//! Taking the sockets of logins and giving them back, each by one rename: whoever listens on it goes on listening and
 //! is found again. Of two sockets the one that answers is put in the path, so that what a killed responder left
 //! behind never takes the place of a living daemon.
 
+use crate::serve::Access;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::sys::stat::{Mode, umask};
@@ -12,25 +13,51 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-/// The socket, as long as it is taken.
+/// The sockets of logins, as long as they are taken.
 #[derive(Debug)]
 pub(super) struct Taken {
-    path: PathBuf,
-    ours: Option<(u64, u64)>,
+    sockets: Vec<TakenSocket>,
     _lock: Flock<File>,
 }
 
+/// One of them.
+#[derive(Debug)]
+struct TakenSocket {
+    path: PathBuf,
+    ours: Option<(u64, u64)>,
+}
+
 impl Taken {
-    /// Listens in the place of whoever did. `lock` is a file in a folder that only root writes: in the socket's
-    /// folder the daemon's user could put what he likes in its place.
-    pub(super) fn take(path: &Path, lock: &Path) -> Result<(UnixListener, Self), String> {
-        let failed = |what: &str, error: Error| format!("{}: {what}: {error}", path.display());
+    /// Listens in the place of whoever did, on each of `sockets`. `lock` is a file in a folder that only root writes:
+    /// in the sockets' folder the daemon's user could put what they like in its place.
+    pub(super) fn take(
+        sockets: &[(&Path, Access)],
+        lock: &Path,
+    ) -> Result<(Vec<UnixListener>, Self), String> {
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600);
         options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
-        let lock = options.open(lock).map_err(|e| failed("its lock cannot be made", e))?;
-        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
-            .map_err(|_| format!("{}: break-glass is open already", path.display()))?;
+        let file = options.open(lock).map_err(|e| format!("{}: cannot be made: {e}", lock.display()))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|_| format!("{}: break-glass is open already", lock.display()))?;
+        // Dropped together: when the second cannot be had the first is given back.
+        let taken: Vec<_> = sockets
+            .iter()
+            .map(|(path, access)| TakenSocket::take(path, *access))
+            .collect::<Result<_, _>>()?;
+        let (listeners, sockets) = taken.into_iter().unzip();
+        Ok((listeners, Self { sockets, _lock: lock }))
+    }
+
+    /// Whether programs still find us there: a restart of a socket's unit puts its own in our place.
+    pub(super) fn is_still_ours(&self) -> bool {
+        self.sockets.iter().all(TakenSocket::is_still_ours)
+    }
+}
+
+impl TakenSocket {
+    fn take(path: &Path, access: Access) -> Result<(UnixListener, Self), String> {
+        let failed = |what: &str, error: Error| format!("{}: {what}: {error}", path.display());
         if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
             let old = umask(Mode::from_bits_truncate(0o022));
             let made = std::fs::create_dir_all(folder);
@@ -42,8 +69,8 @@ impl Taken {
         for old in [&saved, &new] {
             remove(old).map_err(|e| failed("an old socket beside it cannot be removed", e))?;
         }
-        // 0666 from its first moment: modules of unprivileged programs are answered too, with a refusal.
-        let old = umask(Mode::from_bits_truncate(0o111));
+        // Its mode from its first moment. Modules of unprivileged programs are answered too, with a refusal.
+        let old = umask(access.mask());
         let bound = UnixListener::bind(&new);
         umask(old);
         let listener = bound.map_err(|e| failed("cannot be bound", e))?;
@@ -53,21 +80,18 @@ impl Taken {
             return Err(failed("cannot be taken", error));
         }
         let ours = identity(path);
-        Ok((listener, Self { path: path.to_owned(), ours, _lock: lock }))
+        Ok((listener, Self { path: path.to_owned(), ours }))
     }
-}
 
-impl Taken {
-    /// Whether programs still find us there: a restart of the socket's unit puts its own in our place.
-    pub(super) fn is_still_ours(&self) -> bool {
+    fn is_still_ours(&self) -> bool {
         self.ours.is_some() && identity(&self.path) == self.ours
     }
 }
 
-impl Drop for Taken {
+impl Drop for TakenSocket {
     fn drop(&mut self) {
         let saved = beside(&self.path, "saved");
-        // Unless somebody has put his own there meanwhile.
+        // Unless somebody has put their own there meanwhile.
         let _ = match (self.is_still_ours(), identity(&saved)) {
             (true, Some(_)) => std::fs::rename(&saved, &self.path),
             (true, None) => remove(&self.path),
@@ -152,7 +176,8 @@ mod tests {
         }
 
         fn take(&self) -> Result<(UnixListener, Taken), String> {
-            Taken::take(&self.path(), &self.lock())
+            let (mut listeners, taken) = Taken::take(&[(&self.path(), Access::Everybody)], &self.lock())?;
+            Ok((listeners.remove(0), taken))
         }
     }
 
@@ -186,6 +211,25 @@ mod tests {
         drop((responder, taken));
         assert!(answers(&scratch.path(), &daemon));
         assert_eq!(std::fs::read_dir(scratch.folder.path()).unwrap().count(), 2, "the socket and the lock");
+    }
+
+    #[test]
+    fn of_two_sockets_both_are_taken_or_none() {
+        use std::os::unix::fs::PermissionsExt;
+        let scratch = Scratch::new();
+        let root = scratch.folder.path().join("root.sock");
+        let sockets = [(scratch.path(), Access::Everybody), (root.clone(), Access::Root)];
+        let sockets = sockets.each_ref().map(|(path, access)| (path.as_path(), *access));
+        let daemon = UnixListener::bind(scratch.path()).unwrap();
+        let (responders, taken) = Taken::take(&sockets, &scratch.lock()).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&scratch.path()), mode(&root)), (0o666, 0o600));
+        assert!(answers(&root, &responders[1]) && taken.is_still_ours());
+        drop((responders, taken));
+        assert!(!root.exists() && answers(&scratch.path(), &daemon));
+        std::fs::create_dir(beside(&root, "new")).unwrap();
+        assert!(Taken::take(&sockets, &scratch.lock()).is_err());
+        assert!(answers(&scratch.path(), &daemon), "the first was not given back");
     }
 
     #[test]

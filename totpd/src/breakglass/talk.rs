@@ -1,7 +1,9 @@
 //! One conversation with the responder: `org.totpd.Login` and nothing else, for root's programs alone.
 
 use super::{event, record, shout};
-use crate::audit::{From, field};
+use crate::audit::From;
+use crate::serve::limits::ConnectionSlot;
+use crate::serve::peers::{Peer, cause, source};
 use crate::serve::reply;
 use nix::syslog::Severity;
 use std::cell::{Cell, RefCell};
@@ -82,36 +84,34 @@ pub(super) fn of_root(stream: UnixStream) -> Option<UnixStream> {
 }
 
 /// Answers one peer.
-pub(super) async fn converse(glass: Rc<Glass>, mut stream: UnixStream) {
+pub(super) async fn converse(glass: Rc<Glass>, mut stream: UnixStream, slot: ConnectionSlot) {
     // Whatever ends it, the peer sees a closed connection.
-    if let Ok(true) = attempt(&glass, &mut stream).await {
+    if let Ok(true) = attempt(&glass, &mut stream, &slot).await {
         glass.used.notify_one();
     }
 }
 
 /// One attempt; whether somebody was let in.
-async fn attempt(glass: &Glass, stream: &mut UnixStream) -> Result<bool, Over> {
-    let peer = stream.peer_cred().map_err(|_| Over)?;
+async fn attempt(glass: &Glass, stream: &mut UnixStream, slot: &ConnectionSlot) -> Result<bool, Over> {
+    let credentials = stream.peer_cred().map_err(|_| Over)?;
+    let peer = Peer { uid: credentials.uid(), pid: credentials.pid() };
     let mut framer = Framer::default();
     let begin: Begin = call(stream, &mut framer, MESSAGE_TIME).await?;
     let attempt = begin.attempt;
-    let kept = |text: &Option<String>| text.as_deref().filter(|t| !t.is_empty()).map(field);
-    let from = From {
-        service: kept(&attempt.service),
-        ruser: kept(&attempt.ruser),
-        rhost: kept(&attempt.rhost),
-        tty: kept(&attempt.tty),
-        peer_uid: Some(peer.uid()),
-        peer_pid: peer.pid(),
-        ..From::default()
-    };
+    let from = source(peer, &attempt, true);
+    slot.begin(&cause(&attempt.user, &from)).map_err(|_| Over)?;
     let number = glass.next.get();
     glass.next.set(number.wrapping_add(1));
     let id = format!("glass{number}");
     // Everybody is asked alike, whoever it is that gets in.
     let step = reply::ask(&id, &glass.prompt, 6, attempt.combined == Some(true), false);
     write(stream, &done(step)).await?;
-    let answer: Answer = call(stream, &mut framer, PATIENCE).await?;
+    let answer: Answer = tokio::select! {
+        answer = call(stream, &mut framer, PATIENCE) => answer?,
+        // Somebody else of the same cause came: who waits longest gives way.
+        () = slot.closed() => return Err(Over),
+    };
+    slot.waits(false);
     let (step, granted) = glass.judge(&id, &attempt, from, &answer);
     let written = write(stream, &done(step)).await;
     // Once it is spent there is nothing left to wait for, whether or not the reply arrived.

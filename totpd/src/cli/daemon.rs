@@ -17,16 +17,19 @@ pub(super) fn deadline() -> Instant {
 /// Calls a method of the admin socket.
 pub(super) fn admin_call<M: Method>(config: &Config, call: &M) -> Result<M::Reply, Failed> {
     let deadline = deadline();
-    let path = &config.admin_socket;
-    let reply = connect(path, deadline).and_then(|mut client| client.call(call, deadline));
-    reply.map_err(|error| explain(path, &error))
+    // That of administrators is root's; members of admin_group ask where everybody does.
+    let paths = [config.admin_socket.as_path(), &config.login_socket];
+    let reply = connect(&paths, deadline).and_then(|mut client| client.call(call, deadline));
+    reply.map_err(|error| explain(&config.admin_socket, &error))
 }
 
-/// Connects to a listener that is root, the owner of the socket's folder, or oneself.
-pub(super) fn connect(path: &Path, deadline: Instant) -> Result<Client, CallError> {
+/// Connects to the first of the sockets that is there for this process, and whose listener is root, the owner of the
+/// socket's folder, or oneself.
+pub(super) fn connect(paths: &[&Path], deadline: Instant) -> Result<Client, CallError> {
     let me = nix::unistd::geteuid().as_raw();
-    Client::connect(path, Trust::RootOrFolderOwner, deadline).or_else(|error| match error {
-        CallError::WrongServer(uid) if uid == me => Client::connect(path, Trust::Uid(me), deadline),
+    let try_first = |trust| Client::connect_first(paths.iter().copied(), trust, deadline);
+    try_first(Trust::RootOrFolderOwner).or_else(|error| match error {
+        CallError::WrongServer(uid) if uid == me => try_first(Trust::Uid(me)),
         other => Err(other),
     })
 }
@@ -35,10 +38,10 @@ pub(super) fn connect(path: &Path, deadline: Instant) -> Result<Client, CallErro
 pub(super) fn explain(path: &Path, error: &CallError) -> Failed {
     let at = path.display();
     match error {
-        CallError::Unreachable(errno) => failed(
+        CallError::NoSocket | CallError::ConnectionRefused => failed(
             Exit::Unreachable,
             format!(
-                "no totpd answers at {at} ({errno}). Is it running? `systemctl status totpd`, or see its log"
+                "no totpd answers at {at}: {error}. Is it running? `systemctl status totpd`, or see its log"
             ),
         ),
         CallError::Error { name, parameters } => explain_error(name, parameters),

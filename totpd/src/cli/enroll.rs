@@ -91,7 +91,7 @@ fn enroll_oneself(context: &Context, args: &Enroll) -> Result<admin::EnrollReply
     let call = |ticket, code| {
         let until = deadline();
         let call = own::Enroll { ticket, code, lifetime };
-        connect(path, until).and_then(|mut client| client.call(&call, until))
+        connect(&[path.as_path()], until).and_then(|mut client| client.call(&call, until))
     };
     let needs = match call(None, None) {
         Err(CallError::Error { name, .. }) if name == own::CODE_NEEDED => own::CODE_NEEDED,

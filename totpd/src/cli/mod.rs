@@ -14,7 +14,7 @@ mod users;
 mod verify;
 mod whom;
 
-use crate::config::{Config, DEFAULT_PATH};
+use crate::config::{Config, DEFAULT_PATH, SocketPaths};
 use crate::{init, serve};
 use args::{Args, Command, ConfigCommand};
 use clap::Parser;
@@ -41,11 +41,11 @@ impl Context {
         Config::load(&self.config_path).or_else(|error| {
             // A daemon that refuses a broken file goes on under the old one: it can still be asked.
             let text = std::fs::read_to_string(&self.config_path).unwrap_or_default();
-            let (login_socket, admin_socket) =
+            let SocketPaths { root: root_socket, login: login_socket, admin: admin_socket } =
                 Config::sockets_of_broken(&text).ok_or_else(|| failed(Exit::Usage, &error))?;
             out::warn(&format!("{error} (only its sockets are used)"));
             let defaults = Config::defaults(self.config_path.parent().unwrap_or(Path::new("/")));
-            Ok(Config { login_socket, admin_socket, ..defaults })
+            Ok(Config { root_socket, login_socket, admin_socket, ..defaults })
         })
     }
 }

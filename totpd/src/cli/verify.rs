@@ -17,16 +17,16 @@ const MOST: u64 = 128;
 pub(super) fn verify(context: &Context, user: Option<String>) -> Result<(), Failed> {
     let config = context.config()?;
     let user = user.map_or_else(own_name, Ok)?;
-    let path = &config.login_socket;
+    let paths = [config.root_socket.as_path(), &config.login_socket];
     let code = ask("Code: ")?;
     let attempt = Attempt { user: user.clone(), service: Some("totpd".to_owned()), ..Attempt::default() };
     let until = deadline();
     let remaining_ms = Some(20_000);
-    let answered = connect(path, until).and_then(|mut client| {
+    let answered = connect(&paths, until).and_then(|mut client| {
         client.call(&Begin { attempt, remaining_ms }, until)?;
         client.call(&Answer { text: Some(code), unusable: None, remaining_ms }, until)
     });
-    let step = answered.map_err(|error| explain(path, &error))?.step;
+    let step = answered.map_err(|error| explain(&config.login_socket, &error))?.step;
     let verified = step.verdict == Some(Verdict::Granted);
     context.out.json(&json!({ "user": user, "verified": verified, "messages": texts(&step) }))?;
     for text in texts(&step) {

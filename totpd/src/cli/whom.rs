@@ -45,6 +45,6 @@ pub(super) fn own_name() -> Result<String, Failed> {
 pub(super) fn own_call<M: Method>(config: &Config, call: &M) -> Result<M::Reply, Failed> {
     let deadline = deadline();
     let path = &config.login_socket;
-    let reply = connect(path, deadline).and_then(|mut client| client.call(call, deadline));
+    let reply = connect(&[path.as_path()], deadline).and_then(|mut client| client.call(call, deadline));
     reply.map_err(|error| explain(path, &error))
 }

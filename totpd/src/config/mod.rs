@@ -12,15 +12,33 @@ use totp_core::policy::{Finding, Policy};
 use totp_core::recovery::Keeping;
 use totp_core::{Digits, Params, Period};
 
+/// What Debian's and Fedora's consoles call themselves: getty's login, and the display managers.
+const CONSOLE_SERVICES: [&str; 12] = [
+    "login",
+    "gdm",
+    "gdm-password",
+    "gdm-fingerprint",
+    "gdm-smartcard",
+    "lightdm",
+    "sddm",
+    "greetd",
+    "lxdm",
+    "xdm",
+    "slim",
+    "ly",
+];
+
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/totpd/totpd.toml";
 
 /// The checked configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where logins ask.
+    /// Where root's programs ask; nobody else reaches it.
+    pub root_socket: PathBuf,
+    /// Where everybody asks.
     pub login_socket: PathBuf,
-    /// Where administrators ask.
+    /// Where root administers.
     pub admin_socket: PathBuf,
     /// The folder of the store.
     pub state_dir: PathBuf,
@@ -36,6 +54,8 @@ pub struct Config {
     pub totp: Totp,
     /// The question at the prompt.
     pub prompt: String,
+    /// PAM services of the machine's own console: login and display managers.
+    pub console_services: Vec<String>,
     /// How users come by a first factor of their own.
     pub self_enroll: SelfEnroll,
     /// The rules of logins.
@@ -79,6 +99,22 @@ pub struct Totp {
     pub keeping: Keeping,
 }
 
+/// Where the daemon listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketPaths {
+    /// For root's programs.
+    pub root: PathBuf,
+    /// For everybody.
+    pub login: PathBuf,
+    /// For administrators.
+    pub admin: PathBuf,
+}
+
+/// Root's socket lies where the module looks for it: beside the one for everybody.
+fn root_socket_beside(login: &Path) -> PathBuf {
+    login.with_file_name("root.sock")
+}
+
 /// A service account that may ask for others, such as a mail server's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedPeer {
@@ -102,6 +138,7 @@ impl Config {
     /// The built-in defaults for a configuration in `folder`.
     pub fn defaults(folder: &Path) -> Self {
         Self {
+            root_socket: "/run/totpd/root.sock".into(),
             login_socket: "/run/totpd/login.sock".into(),
             admin_socket: "/run/totpd/admin.sock".into(),
             state_dir: "/var/lib/totpd".into(),
@@ -117,6 +154,7 @@ impl Config {
                 keeping: Keeping::Hashed,
             },
             prompt: "Verification code: ".into(),
+            console_services: CONSOLE_SERVICES.map(str::to_owned).to_vec(),
             self_enroll: SelfEnroll::default(),
             policy: Policy::default(),
             rule_lines: Vec::new(),
@@ -196,14 +234,25 @@ impl Config {
     }
 
     /// The sockets that a broken configuration still names, so that the daemon can refuse on them.
-    pub fn sockets_of_broken(text: &str) -> Option<(PathBuf, PathBuf)> {
+    pub fn sockets_of_broken(text: &str) -> Option<SocketPaths> {
         let table: toml::Table = text.parse().ok()?;
         let defaults = Self::defaults(Path::new("/"));
         let path = |key: &str, default: PathBuf| match table.get(key) {
             None => Some(default),
             Some(value) => value.as_str().map(PathBuf::from).filter(|p| p.is_absolute()),
         };
-        Some((path("login_socket", defaults.login_socket)?, path("admin_socket", defaults.admin_socket)?))
+        let login = path("login_socket", defaults.login_socket)?;
+        let root = path("root_socket", root_socket_beside(&login))?;
+        Some(SocketPaths { root, login, admin: path("admin_socket", defaults.admin_socket)? })
+    }
+
+    /// Where the daemon listens.
+    pub fn socket_paths(&self) -> SocketPaths {
+        SocketPaths {
+            root: self.root_socket.clone(),
+            login: self.login_socket.clone(),
+            admin: self.admin_socket.clone(),
+        }
     }
 
     /// The issuer of new enrollments, with `%h` replaced.

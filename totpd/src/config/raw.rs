@@ -10,6 +10,7 @@ use totp_core::recovery::Keeping;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Raw {
+    root_socket: Option<PathBuf>,
     login_socket: Option<PathBuf>,
     admin_socket: Option<PathBuf>,
     state_dir: Option<PathBuf>,
@@ -50,6 +51,7 @@ enum RawKeeping {
 #[serde(deny_unknown_fields)]
 struct RawLogin {
     prompt: Option<String>,
+    console_services: Option<Vec<String>>,
     self_enroll: Option<SelfEnroll>,
     #[serde(default)]
     rule: Vec<toml::Spanned<RawRule>>,
@@ -77,11 +79,17 @@ impl Raw {
         line_of: impl Fn(usize) -> usize,
     ) -> Result<Config, String> {
         absolute("login_socket", self.login_socket, &mut config.login_socket)?;
+        config.root_socket = super::root_socket_beside(&config.login_socket);
+        absolute("root_socket", self.root_socket, &mut config.root_socket)?;
         absolute("admin_socket", self.admin_socket, &mut config.admin_socket)?;
         absolute("state_dir", self.state_dir, &mut config.state_dir)?;
         absolute("key_file", self.key_file, &mut config.key_file)?;
-        if config.login_socket == config.admin_socket {
-            return Err("login_socket and admin_socket are the same; they serve different interfaces".into());
+        let mut sockets = [&config.root_socket, &config.login_socket, &config.admin_socket];
+        sockets.sort();
+        if sockets.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(
+                "root_socket, login_socket and admin_socket must differ; they serve different peers".into()
+            );
         }
         if self.admin_group.as_deref() == Some("") {
             return Err("admin_group is empty; leave the key out when there is no such group".into());
@@ -93,6 +101,12 @@ impl Raw {
                 return Err("login.prompt has 1 to 100 bytes and no control characters".into());
             }
             config.prompt = prompt;
+        }
+        if let Some(services) = self.login.console_services {
+            if services.iter().any(String::is_empty) {
+                return Err("login.console_services has an empty name in it".into());
+            }
+            config.console_services = services;
         }
         config.self_enroll = self.login.self_enroll.unwrap_or(config.self_enroll);
         for rule in self.login.rule {

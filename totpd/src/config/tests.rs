@@ -127,7 +127,8 @@ fn values_outside_their_range_are_refused_by_name() {
 #[test]
 fn a_broken_file_still_says_where_to_refuse() {
     let sockets = Config::sockets_of_broken("login_socket = \"/l\"\nadmin_socket = \"/a\"\nwrong = 1");
-    assert_eq!(sockets, Some(("/l".into(), "/a".into())));
+    let expected = SocketPaths { root: "/root.sock".into(), login: "/l".into(), admin: "/a".into() };
+    assert_eq!(sockets, Some(expected));
     assert_eq!(Config::sockets_of_broken("login_socket = 5"), None);
     assert_eq!(Config::sockets_of_broken("= = ="), None);
 }

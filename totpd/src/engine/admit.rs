@@ -7,17 +7,18 @@
 //!                                          └─ Deny ───▶ Ask               and whatever is typed is refused
 //! ```
 
+use super::audit_dedup::Kind;
 use super::{Engine, Failure};
 use crate::audit::{Event, From};
 use crate::clock;
 use crate::config::Config;
-use crate::store::{Committed, Ticket};
+use crate::store::{Change, CommitError, Committed, Ticket, Write};
 use crate::users::Found;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use totp_core::enrolling::Enrolling;
 use totp_core::judge::forecast;
-use totp_core::policy::{Action, Decision, Facts, FirstFactor, Mode, Pass, Ruling};
+use totp_core::policy::{Action, Decision, Evidence, Facts, FirstFactor, Mode, Pass, Ruling};
 use totp_core::remember::Key;
 use totp_core::{Origin, Reason, Time};
 
@@ -133,6 +134,9 @@ impl Engine {
             self.as_the_system_calls(&mut asker).await?;
             asker.facts.user.clone_from(&asker.user);
         }
+        if let Some(caller) = asker.facts.caller.filter(|_| policy.names_callers()) {
+            asker.facts.ruser = self.users.name_of(caller).await?.map(|name| name.to_string());
+        }
         let mut groups = policy.groups_in_question(&asker.facts);
         if !groups.is_empty() {
             groups = self.users.groups_among(&asker.facts.user, &groups).await?;
@@ -186,9 +190,8 @@ impl Engine {
     pub(super) fn asking(&self, mut asker: Asker, decision: &Decision, now: Time) -> Asking {
         let target = (decision.subject != asker.user).then(|| asker.user.clone());
         if target.is_some() {
-            // The caller himself types his own code: a local root program says who he is.
+            // The caller types their own code; their real uid says who they are.
             asker.user.clone_from(&decision.subject);
-            asker.origin = Origin::Local;
         }
         let mut event = Event::new("login", &asker.user, now, asker.from.clone());
         event.target = target.as_deref().map(crate::audit::field);
@@ -213,8 +216,37 @@ impl Engine {
             (would, event.reason) = self.would(asking, action, now).await?;
         }
         event.passes(&pass, would);
-        let committed = self.record(&event, now, ticket).await?;
+        let committed = match self.unproved(asking, &pass).await? {
+            Some(kind) if self.dedup.is_duplicate(&kind) => self.leave_out(&event, ticket).await?,
+            Some(kind) => {
+                event.left_out = self.dedup.left_out(&kind);
+                let committed = self.record(&event, now, ticket).await?;
+                self.dedup.record(kind);
+                committed
+            }
+            None => self.record(&event, now, ticket).await?,
+        };
         Ok(Admission::Exempt(pass, committed))
+    }
+
+    /// The kind of a pass for which nobody has proved anything: a `local` rule waived the proof for somebody else than
+    /// the user. They can cause it as often as they start su.
+    async fn unproved(&self, asking: &Asking, pass: &Pass) -> Result<Option<Kind>, Failure> {
+        if pass.evidence() != Evidence::Local {
+            return Ok(None);
+        }
+        let found = self.find(&asking.asker.user).await?;
+        let is_own = found.is_some_and(|found| Some(found.uid) == asking.asker.facts.caller);
+        let kind = || Kind::new(&asking.asker.user, &asking.asker.from.source(), "exempt");
+        Ok((!is_own).then(kind))
+    }
+
+    /// Logs an event that is left out of the history.
+    async fn leave_out(&self, event: &Event, ticket: &Arc<Ticket>) -> Result<Committed, CommitError> {
+        let nothing = Change { write: Write::Nothing, also: Vec::new(), grows: false, event: None };
+        let committed = self.store.commit(nothing, Arc::clone(ticket)).await?;
+        event.log();
+        Ok(committed)
     }
 
     /// What enforcement would do now, and why it would refuse.

@@ -1,6 +1,7 @@
 //! One answer of one attempt, judged and made durable.
 
 use super::admit::Asking;
+use super::audit_dedup::Kind;
 use super::{Engine, Failure, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
@@ -54,6 +55,12 @@ struct Decision {
     outcome: Result<(Verified, News), Reason>,
     write: Write,
     event: Event,
+}
+
+/// The kind of a refusal that counts nothing, or `None` for one that does. Only a wrong code counts.
+fn unchanging(reason: Reason, event: &Event) -> Option<Kind> {
+    let kind = Kind::new(&event.user, &event.from.source(), event.reason.unwrap_or_default());
+    (reason != Reason::Wrong).then_some(kind)
 }
 
 impl Engine {
@@ -116,16 +123,31 @@ impl Engine {
                 continue;
             }
             let mut event = decision.event;
+            let kind = decision.outcome.as_ref().err().and_then(|reason| unchanging(*reason, &event));
             if let (Err(_), Some(pass)) = (&decision.outcome, &asking.pass) {
                 event.passes(pass, "refused");
             }
-            let change = Change::of(decision.write, event.row(now));
+            let mut change = Change::of(decision.write, event.row(now));
+            if kind.as_ref().is_some_and(|kind| self.dedup.is_duplicate(kind)) {
+                if asking.pass.is_none() {
+                    event.log();
+                    return Ok(Decided::Refused);
+                }
+                change = Change { write: Write::Nothing, event: None, ..change };
+            } else if let Some(kind) = &kind {
+                event.left_out = self.dedup.left_out(kind);
+                change.event = Some(event.row(now));
+            }
+            let is_row = change.event.is_some();
             let committed = match self.store.commit(change, Arc::clone(ticket)).await {
                 Ok(committed) => committed,
                 Err(CommitError::Conflict) => continue,
                 Err(error) => return Err(error.into()),
             };
             event.log();
+            if let Some(kind) = kind.filter(|_| is_row) {
+                self.dedup.record(kind);
+            }
             return Ok(match (decision.outcome, asking.pass.take()) {
                 (Ok((verified, news)), _) => {
                     Decided::Granted(Grant { verified, committed, event: Box::new(event), news })

@@ -3,6 +3,7 @@
 mod admin;
 mod admit;
 pub mod api;
+mod audit_dedup;
 mod change;
 mod confirm;
 mod enrolling;
@@ -27,6 +28,7 @@ use crate::seal::{SealError, Sealer};
 use crate::store::{Change, CommitError, Committed, Key, ReadError, Store, Stored, Ticket, Write};
 use crate::turns::Turns;
 use crate::users::{Found, Stuck, Users};
+use audit_dedup::AuditDedup;
 use std::sync::Arc;
 use totp_core::{Account, Rules, Time, UserName};
 
@@ -41,6 +43,7 @@ pub struct Engine {
     turns: Arc<Turns>,
     config: Arc<Config>,
     api: Arc<api::Api>,
+    dedup: Arc<AuditDedup>,
     rules: Rules,
     /// Names this run of the kernel: audit sessions count anew in each.
     boot_id: String,
@@ -105,6 +108,7 @@ impl Engine {
             users,
             turns: Arc::default(),
             api: Arc::default(),
+            dedup: Arc::default(),
             rules,
             config,
             boot_id: boot_id(),
@@ -120,6 +124,7 @@ impl Engine {
             users: Arc::clone(&self.users),
             turns: Arc::clone(&self.turns),
             api: Arc::clone(&self.api),
+            dedup: Arc::clone(&self.dedup),
             rules: rules(&config),
             config,
             boot_id: self.boot_id.clone(),

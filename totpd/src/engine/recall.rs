@@ -37,9 +37,8 @@ impl Engine {
             RememberBy::Session => Key::session(&Session {
                 uid,
                 user: &asker.facts.user,
-                ruser: asker.facts.ruser.as_deref().unwrap_or_default(),
+                caller: asker.facts.caller,
                 service,
-                source: asker.from.rhost.as_deref().unwrap_or_default(),
                 boot_id: &self.boot_id,
                 audit_session: asker.audit_session,
             }),

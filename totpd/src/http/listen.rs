@@ -114,7 +114,8 @@ impl Listener {
 }
 
 fn bind_unix(path: &std::path::Path) -> Result<Listener, String> {
-    let (listener, bound) = crate::serve::bind(path).map_err(|error| error.to_string())?;
+    let bound = crate::serve::bind(path, crate::serve::Access::Everybody);
+    let (listener, bound) = bound.map_err(|error| error.to_string())?;
     let listener = listener.into_tokio().map_err(|error| error.to_string())?;
     Ok(Listener::Unix(listener, Some(bound)))
 }

@@ -28,7 +28,7 @@ const CLIENTS: usize = 50;
 pub(super) async fn call(connection: &Connection, method: &str, parameters: &[u8]) -> Bytes {
     let phase = connection.shared.phase();
     if !authorised(connection, &phase).await {
-        if !connection.shared.throttle.allows(connection.peer.uid) {
+        if !connection.shared.rate_limit.allows_attempt(connection.peer.uid) {
             return failed_plainly(BUSY);
         }
         let mut event = Event::new("admin", "", clock::now(), connection.peer.from());
@@ -153,7 +153,7 @@ async fn answer(
             let page = page(engine, user, before, since, limit).await.map_err(|e| error(&e, ""))?;
             Ok(done(&page))
         }
-        "Explain" => explain(engine, read(parameters)?).await,
+        "Explain" => explain(connection, engine, read(parameters)?).await,
         "AddClient" => {
             let AddClient { name, scope } = read(parameters)?;
             let invalid = |what: &str| failed(service::INVALID_PARAMETER, "parameter", what);
@@ -221,8 +221,10 @@ pub(super) async fn page(
     Ok(HistoryReply { events, next: next.filter(|_| full) })
 }
 
-async fn explain(engine: &Engine, call: Explain) -> Result<Bytes, Bytes> {
+async fn explain(connection: &Connection, engine: &Engine, call: Explain) -> Result<Bytes, Bytes> {
+    let real_uid = supposed_caller(connection, engine, &call).await?;
     let attempt = Attempt {
+        real_uid,
         user: call.user.clone(),
         service: Some(call.service),
         ruser: call.ruser,
@@ -236,6 +238,26 @@ async fn explain(engine: &Engine, call: Explain) -> Result<Bytes, Bytes> {
     let asker = asker.ok_or_else(|| failed(NO_SUCH_USER, "user", &call.user))?;
     let explained = engine.explain(asker, call.at.map(Time::from_unix)).await;
     Ok(done(&explained.map_err(|e| error(&e, &call.user))?))
+}
+
+/// Who would start the program that asks: the user named, or for a program of this machine that is no console's the
+/// user themselves, as with sudo.
+async fn supposed_caller(
+    connection: &Connection,
+    engine: &Engine,
+    call: &Explain,
+) -> Result<Option<u32>, Bytes> {
+    let local = call.rhost.is_none() && !engine.config().console_services.contains(&call.service);
+    let Some(name) = call.ruser.as_ref().or(Some(&call.user).filter(|_| local)) else { return Ok(None) };
+    let nobody = || failed(NO_SUCH_USER, "user", name);
+    let parsed = UserName::parse(name).map_err(|_| nobody())?;
+    let found = connection.shared.users.find(&parsed).await;
+    let found = found.map_err(|stuck| failed(STORE_UNAVAILABLE, "why", &stuck.to_string()))?;
+    match found {
+        Some(found) => Ok(Some(found.uid)),
+        None if call.ruser.is_some() => Err(nobody()),
+        None => Ok(None),
+    }
 }
 
 async fn enroll(connection: &Connection, engine: &Arc<Engine>, call: Enroll) -> Result<Bytes, Bytes> {

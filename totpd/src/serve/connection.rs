@@ -1,16 +1,15 @@
 //! One connection: messages in, replies out, each bounded in size and time.
 
-use super::limits::Place;
+use super::limits::ConnectionSlot;
 use super::login::Conversation;
-use super::peers::{self, Peer};
-use super::{Phase, Shared, admin, own};
+use super::peers::Peer;
+use super::{Shared, admin, own};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use totp_wire::frame::{Framer, MESSAGE_TIME};
 use totp_wire::message::{self, Call};
 use totp_wire::{Method, login, service};
@@ -22,27 +21,30 @@ const FIRST_CALL: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_mins(10);
 /// How long a peer may take to read a reply.
 const WRITE_TIME: Duration = Duration::from_secs(5);
-/// After an accept without descriptors, before the next.
-const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// Which socket it came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// `org.totpd.Login` and `org.totpd.Self`
+    /// `root.sock`, mode 0600: `org.totpd.Login`, for root's programs alone.
+    Root,
+    /// `login.sock`, mode 0666: `org.totpd.Login`, `org.totpd.Self`, and `org.totpd.Admin` for members of
+    /// `admin_group`.
     Login,
-    /// `org.totpd.Admin`
+    /// `admin.sock`, mode 0600: `org.totpd.Admin`, for root.
     Admin,
 }
+
+const LOGIN: (&str, &str) = (login::INTERFACE, login::DESCRIPTION);
+const SELF: (&str, &str) = (totp_wire::own::INTERFACE, totp_wire::own::DESCRIPTION);
+const ADMIN: (&str, &str) = (totp_wire::admin::INTERFACE, totp_wire::admin::DESCRIPTION);
 
 impl Kind {
     /// The interfaces of the socket and their texts.
     const fn interfaces(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Login => &[
-                (login::INTERFACE, login::DESCRIPTION),
-                (totp_wire::own::INTERFACE, totp_wire::own::DESCRIPTION),
-            ],
-            Self::Admin => &[(totp_wire::admin::INTERFACE, totp_wire::admin::DESCRIPTION)],
+            Self::Root => &[LOGIN],
+            Self::Login => &[LOGIN, SELF, ADMIN],
+            Self::Admin => &[ADMIN],
         }
     }
 }
@@ -54,67 +56,40 @@ pub(super) struct Closed;
 /// A reply ready to be sent.
 pub(super) type Bytes = Zeroizing<Vec<u8>>;
 
-/// The peer, its bytes, and its place.
+/// The peer, its bytes, and its slot.
 pub(super) struct Connection {
     pub(super) stream: UnixStream,
     pub(super) framer: Framer,
     pub(super) peer: Peer,
-    pub(super) place: Place,
+    pub(super) slot: ConnectionSlot,
     pub(super) shared: Arc<Shared>,
     stopped: watch::Receiver<bool>,
 }
 
-/// Takes an accepted connection on, or backs off when there are no descriptors for it.
-pub(super) async fn start(
-    connections: &mut JoinSet<()>,
-    accepted: std::io::Result<(UnixStream, tokio::net::unix::SocketAddr)>,
-    kind: Kind,
-    shared: &Arc<Shared>,
-    stopped: &watch::Receiver<bool>,
-) {
-    let stream = match accepted {
-        Ok((stream, _)) => stream,
-        Err(error) => {
-            tracing::warn!("a connection cannot be accepted: {error}");
-            tokio::time::sleep(BACK_OFF).await;
-            return;
-        }
-    };
-    let Ok(credentials) = stream.peer_cred() else { return };
-    let peer = Peer { uid: credentials.uid(), pid: credentials.pid() };
-    let phase = shared.phase();
-    let config = match &phase {
-        Phase::Serving(engine) => Some(engine.config()),
-        Phase::Refusing(_) => None,
-    };
-    let uid = (!peers::speaks_for_others(peer.uid, config)).then_some(peer.uid);
-    let Ok(place) = shared.limits.enter(uid) else {
-        let busy = message::error_bytes(login::BUSY, &serde_json::json!({})).unwrap_or_default();
-        let _ = stream.try_write(&busy);
-        return;
-    };
-    let connection = Connection {
-        stream,
-        framer: Framer::default(),
-        peer,
-        place,
-        shared: Arc::clone(shared),
-        stopped: stopped.clone(),
-    };
-    connections.spawn(async move {
-        // Whatever ends it, the peer sees a closed connection.
-        let _ = connection.serve(kind).await;
-    });
-}
-
 impl Connection {
+    /// A connection that has a slot.
+    pub(super) fn new(
+        stream: UnixStream,
+        peer: Peer,
+        slot: ConnectionSlot,
+        shared: Arc<Shared>,
+        stopped: watch::Receiver<bool>,
+    ) -> Self {
+        Self { stream, framer: Framer::default(), peer, slot, shared, stopped }
+    }
+
+    /// Answers until its end. Whatever ends it, the peer sees a closed connection.
+    pub(super) async fn run(self, kind: Kind) {
+        let _ = self.serve(kind).await;
+    }
+
     async fn serve(mut self, kind: Kind) -> Result<(), Closed> {
         let mut conversation = Conversation::default();
         let mut patience = FIRST_CALL;
         loop {
             let message = self.next(patience).await?;
             patience = PATIENCE;
-            self.place.waits(false);
+            self.slot.waits(false);
             let Ok(call) = message::read::<Call<'_>>(&message) else {
                 tracing::debug!("an unreadable message of uid {}", self.peer.uid);
                 return Err(Closed);
@@ -127,9 +102,13 @@ impl Connection {
             let parameters = call.parameters.map_or("{}", serde_json::value::RawValue::get).as_bytes();
             let reply = match (interface, kind) {
                 (service::INTERFACE, _) => about(kind, method, parameters),
-                (login::INTERFACE, Kind::Login) => conversation.call(&mut self, method, parameters).await?,
+                (login::INTERFACE, Kind::Root | Kind::Login) => {
+                    conversation.call(&mut self, method, parameters).await?
+                }
                 (totp_wire::own::INTERFACE, Kind::Login) => own::call(&mut self, method, parameters).await?,
-                (totp_wire::admin::INTERFACE, Kind::Admin) => admin::call(&self, method, parameters).await,
+                (totp_wire::admin::INTERFACE, Kind::Admin | Kind::Login) => {
+                    admin::call(&self, method, parameters).await
+                }
                 _ => failed(service::INTERFACE_NOT_FOUND, "interface", interface),
             };
             self.write(&reply).await?;
@@ -137,7 +116,7 @@ impl Connection {
             if conversation.over() {
                 return Ok(());
             }
-            self.place.waits(true);
+            self.slot.waits(true);
         }
     }
 
@@ -157,7 +136,7 @@ impl Connection {
             let count = tokio::select! {
                 read = self.stream.read(&mut *chunk) => read.map_err(|_| Closed)?,
                 () = tokio::time::sleep_until(until) => return Err(Closed),
-                () = self.place.closed() => return Err(Closed),
+                () = self.slot.closed() => return Err(Closed),
                 _ = self.stopped.wait_for(|stopped| *stopped) => return Err(Closed),
             };
             if count == 0 {

@@ -5,35 +5,37 @@
 //! store that failed while writing or was moved away has to be reopened by a fresh process, so under a
 //! supervisor that handed the sockets over the daemon ends, and is started again.
 
+mod accept;
 mod admin;
 mod attend;
 mod connection;
-mod limits;
+pub(crate) mod limits;
 mod login;
 mod own;
-mod peers;
+pub(crate) mod peers;
 mod phase;
+mod rate_limit;
 pub(crate) mod reply;
 mod sockets;
-mod throttle;
 
 use crate::config::http::Http;
 use crate::config::{Config, ConfigError};
 use crate::http;
 use crate::logging;
 use crate::users::Users;
+use accept::Acceptor;
 use connection::Kind;
-use limits::Limits;
+use limits::{IN_ALL, Limits};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 pub(crate) use phase::Phase;
 use phase::{announce, check, phase_of, reload};
+use rate_limit::RateLimit;
 use sd_notify::NotifyState;
-use sockets::Sockets;
-pub(crate) use sockets::{Bound, bind};
+pub(crate) use sockets::{Access, Bound, bind};
+use sockets::{Listener, Sockets};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use throttle::Throttle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -52,8 +54,7 @@ const OTHER_DESCRIPTORS: u64 = 128;
 pub(crate) struct Shared {
     phase: RwLock<Phase>,
     users: Arc<Users>,
-    limits: Limits,
-    throttle: Throttle,
+    rate_limit: RateLimit,
     /// Where the HTTP API answers, or why it does not.
     http: RwLock<Option<String>>,
 }
@@ -109,7 +110,7 @@ pub fn run(config_path: &Path) -> Result<(), ServeError> {
     let descriptors = harden();
     let loaded = Config::load(config_path);
     let sockets = match &loaded {
-        Ok(config) => Sockets::take(&config.login_socket, &config.admin_socket)?,
+        Ok(config) => Sockets::take(&config.socket_paths())?,
         Err(error) => {
             tracing::error!("{error}");
             let named = std::fs::read_to_string(config_path).ok();
@@ -134,7 +135,11 @@ async fn serve(
     descriptors: u64,
 ) -> Result<(), ServeError> {
     let users = Arc::new(Users::default());
-    let login_path = sockets.login.path();
+    let paths: Vec<PathBuf> = [sockets.root.as_ref(), Some(&sockets.login)]
+        .into_iter()
+        .flatten()
+        .filter_map(Listener::path)
+        .collect();
     let api = loaded.as_ref().map_or(Ok(None), |config| config.http.clone());
     let phase = phase_of(loaded, &users);
     let connections = api.as_ref().ok().and_then(Option::as_ref).map_or(0, |http| http.connections);
@@ -142,14 +147,21 @@ async fn serve(
     let shared = Arc::new(Shared {
         phase: RwLock::new(phase),
         users,
-        limits: Limits::new(descriptors.saturating_sub(connections).max(descriptors / 2)),
-        throttle: Throttle::default(),
+        rate_limit: RateLimit::default(),
         http: RwLock::default(),
     });
     let (stop, stopped) = watch::channel(false);
     let api = start_api(api, &shared, &mut sockets, &stopped);
-    let mut connections = JoinSet::new();
-    let (login, admin) = (sockets.login.into_tokio()?, sockets.admin.into_tokio()?);
+    let descriptors = descriptors.saturating_sub(connections).max(descriptors / 2);
+    let mut acceptors = JoinSet::new();
+    for (kind, listener) in
+        [(Kind::Root, sockets.root), (Kind::Login, Some(sockets.login)), (Kind::Admin, sockets.admin)]
+    {
+        let Some(listener) = listener else { continue };
+        let (listener, limits) = (listener.into_tokio()?, Limits::new(slots(kind, descriptors)));
+        let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
+        acceptors.spawn(Acceptor { kind, listener, limits, shared, stopped }.run());
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -158,20 +170,13 @@ async fn serve(
     announce(&shared);
     let result = loop {
         tokio::select! {
-            stream = login.accept() => {
-                connection::start(&mut connections, stream, Kind::Login, &shared, &stopped).await;
-            }
-            stream = admin.accept() => {
-                connection::start(&mut connections, stream, Kind::Admin, &shared, &stopped).await;
-            }
-            _ = connections.join_next(), if !connections.is_empty() => {}
             () = ended(&mut terminate, &mut interrupt) => break Ok(()),
             _ = hangup.recv() => {
-                give_back(login_path.as_deref());
+                give_back(&paths);
                 reload(&path, &shared);
             }
             _ = retry.tick() => {
-                give_back(login_path.as_deref());
+                give_back(&paths);
                 let poisoned = check(&path, &shared);
                 if poisoned && sockets.adopted {
                     break Err(ServeError::Poisoned);
@@ -186,9 +191,9 @@ async fn serve(
     };
     tracing::info!("stopping: finishing what is in flight");
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    drop((login, admin, sockets.files));
+    drop(sockets.files);
     let _ = stop.send(true);
-    let finish = async { while connections.join_next().await.is_some() {} };
+    let finish = async { while acceptors.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(LAST_WORDS, finish).await;
     if let Some(api) = api {
         let _ = tokio::task::spawn_blocking(|| api.join()).await;
@@ -213,11 +218,19 @@ fn start_api(
     started.inspect_err(|error| tracing::error!("the HTTP API cannot be started: {error}")).ok()
 }
 
-/// Takes the login socket back from a break-glass that was killed.
-fn give_back(path: Option<&Path>) {
-    if let Some(path) = path
-        && crate::breakglass::give_back_left_over(path)
-    {
+/// How many connections a socket may have, of so many descriptors in all. Root's programs have most of them.
+fn slots(kind: Kind, descriptors: u64) -> usize {
+    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+    match kind {
+        Kind::Root => IN_ALL.min(descriptors / 2),
+        Kind::Login => IN_ALL.min(descriptors / 3),
+        Kind::Admin => (IN_ALL / 128).min(descriptors / 16),
+    }
+}
+
+/// Takes the sockets of logins back from a break-glass that was killed.
+fn give_back(paths: &[PathBuf]) {
+    for path in paths.iter().filter(|path| crate::breakglass::give_back_left_over(path)) {
         tracing::warn!("break-glass was killed; {} is given back", path.display());
     }
 }
@@ -231,7 +244,7 @@ async fn ended(terminate: &mut Signal, interrupt: &mut Signal) {
 
 /// No core dump holds a secret, nobody but root looks into the process, and files are made for nobody else.
 /// Returns how many descriptors conversations may use.
-fn harden() -> u64 {
+pub(crate) fn harden() -> u64 {
     let _ = nix::sys::prctl::set_dumpable(false);
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));

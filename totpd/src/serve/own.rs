@@ -31,7 +31,9 @@ pub(super) async fn call(
         }
     };
     let uid = connection.peer.uid;
-    if !peers::speaks_for_others(uid, Some(engine.config())) && !connection.shared.throttle.allows(uid) {
+    if !peers::speaks_for_others(uid, Some(engine.config()))
+        && !connection.shared.rate_limit.allows_attempt(uid)
+    {
         return Ok(failed_plainly(BUSY));
     }
     let user = match connection.shared.users.name_of(uid).await {

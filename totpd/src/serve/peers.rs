@@ -1,5 +1,6 @@
 //! Who speaks, and what of it is believed (invariant 6).
 
+use super::limits::Cause;
 use crate::audit::{self, From};
 use crate::config::Config;
 use crate::engine::Asker;
@@ -47,8 +48,9 @@ pub(crate) fn speaks_for_others(uid: u32, config: Option<&Config>) -> bool {
 
 /// What is believed of an attempt.
 ///
-/// Root is believed; a trusted peer for the services the configuration lets it claim; anybody else asks for
-/// their own uid only, and nothing they say about where they come from counts.
+/// Root's programs are believed, which is not the same as trusted: anybody can start a setuid one, so that what
+/// counts is its real uid. A trusted peer is believed for the services the configuration lets it claim; anybody else
+/// asks for their own uid only, and nothing they say about where they come from counts.
 pub(crate) async fn believed(
     peer: Peer,
     attempt: &Attempt,
@@ -57,12 +59,12 @@ pub(crate) async fn believed(
     users: &Users,
 ) -> Result<Asker, NotTaken> {
     if peer.uid == 0 {
-        return Ok(told(peer, Speaker::Root, attempt, id));
+        return Ok(told(peer, Speaker::Root, attempt, id, config));
     }
     if let Some(trusted) = config.trusted_peers.iter().find(|p| p.uid == peer.uid) {
         let service = attempt.service.as_deref().unwrap_or_default();
         if trusted.services.iter().any(|s| s == service) {
-            return Ok(told(peer, Speaker::Trusted(peer.uid), attempt, id));
+            return Ok(told(peer, Speaker::Trusted(peer.uid), attempt, id, config));
         }
     }
     let name = UserName::parse(&attempt.user).map_err(|_| NotTaken::Denied)?;
@@ -82,7 +84,7 @@ pub(crate) fn supposed(peer: Peer, attempt: &Attempt, config: &Config) -> Option
         (uid, Some(trusted)) if trusted.services.iter().any(|s| s == service) => Speaker::Trusted(uid),
         _ => return Some(own(peer, &UserName::parse(&attempt.user).ok()?, attempt, String::new())),
     };
-    Some(told(peer, speaker, attempt, String::new()))
+    Some(told(peer, speaker, attempt, String::new(), config))
 }
 
 fn own(peer: Peer, name: &UserName, attempt: &Attempt, id: String) -> Asker {
@@ -90,6 +92,7 @@ fn own(peer: Peer, name: &UserName, attempt: &Attempt, id: String) -> Asker {
     let from = From { ruser: Some(name.clone()), ..peer.from() };
     let facts = Facts {
         user: name.clone(),
+        caller: None,
         ruser: Some(name.clone()),
         service: None,
         place: Place::Here,
@@ -102,34 +105,36 @@ fn own(peer: Peer, name: &UserName, attempt: &Attempt, id: String) -> Asker {
     Asker { user: name, origin: Origin::Own, from, id, facts, audit_session: None, silent, converses: false }
 }
 
-fn told(peer: Peer, speaker: Speaker, attempt: &Attempt, id: String) -> Asker {
-    let kept = |text: &Option<String>| text.as_deref().filter(|t| !t.is_empty()).map(audit::field);
-    let place = match attempt.rhost.as_deref() {
-        None | Some("") => Place::Here,
+/// The service that `totpd verify` of root names.
+const OWN_SERVICE: &str = "totpd";
+
+fn told(peer: Peer, speaker: Speaker, attempt: &Attempt, id: String, config: &Config) -> Asker {
+    let by_root = speaker == Speaker::Root;
+    let from = source(peer, attempt, by_root);
+    let caller = from.caller_uid;
+    let place = match &from.rhost {
+        None => Place::Here,
         Some(rhost) => address(rhost).map_or(Place::Name, Place::Address),
     };
-    let ssh: Vec<SshAuth> = attempt.ssh_auth.iter().flatten().map(|line| SshAuth::parse(line)).collect();
+    let lines = attempt.ssh_auth.iter().flatten().filter(|_| caller.is_none());
+    let ssh: Vec<SshAuth> = lines.map(|line| SshAuth::parse(line)).collect();
     let methods = (!ssh.is_empty()).then(|| {
         let methods: Vec<&str> = ssh.iter().map(|auth| auth.method.as_str()).collect();
         audit::field(&methods.join(","))
     });
-    let from = From {
-        service: kept(&attempt.service),
-        ruser: kept(&attempt.ruser),
-        rhost: kept(&attempt.rhost),
-        tty: kept(&attempt.tty),
-        ssh_methods: methods,
-        ssh_key: ssh.iter().find_map(|auth| auth.fingerprint.clone()),
-        ..peer.from()
-    };
-    // Under su the one who asks is not the one whose code is asked for: a stranger, who must neither lock the
-    // user's own sudo nor profit from its successes.
-    let another = from.ruser.as_deref().is_some_and(|ruser| ruser != attempt.user && ruser != "root");
-    let origin = match place {
-        Place::Here if another => Origin::Unproven,
-        Place::Here => Origin::Local,
-        Place::Address(address) => Origin::Remote(address),
-        Place::Name => Origin::Unproven,
+    let ssh_key = ssh.iter().find_map(|auth| auth.fingerprint.clone());
+    let from = From { ssh_methods: methods, ssh_key, ..from };
+    let service = attempt.service.as_deref().unwrap_or_default();
+    let is_console = by_root && config.console_services.iter().any(|console| console == service);
+    // PAM_RUSER decides nothing: polkit's helper writes its argument there.
+    let origin = match (place, caller) {
+        (Place::Address(address), _) => Origin::Remote(address),
+        (Place::Here, Some(uid)) => Origin::Caller(uid),
+        (Place::Here, None) if is_console => Origin::Console,
+        // As `totpd confirm`: what an administrator mistypes locks nobody's login.
+        (Place::Here, None) if by_root && service == OWN_SERVICE => Origin::Client("(verify)".to_owned()),
+        // A name proves nothing. xrdp names nobody: whoever that is, they may come over the network.
+        (Place::Name | Place::Here, _) => Origin::Unproven,
     };
     let silent = attempt.silent == Some(true);
     Asker {
@@ -138,10 +143,11 @@ fn told(peer: Peer, speaker: Speaker, attempt: &Attempt, id: String) -> Asker {
         // Several questions and lines between them: not in one line, nor where nothing is shown or asked.
         converses: !silent && attempt.combined != Some(true) && attempt.unasked != Some(true),
         silent,
-        audit_session: attempt.audit_session.filter(|_| speaker == Speaker::Root),
+        audit_session: audit_session(attempt, caller),
         facts: Facts {
             user: attempt.user.clone(),
-            ruser: attempt.ruser.clone().filter(|ruser| !ruser.is_empty()),
+            caller,
+            ruser: None,
             service: attempt.service.clone().filter(|service| !service.is_empty()),
             place,
             peer: speaker,
@@ -150,6 +156,45 @@ fn told(peer: Peer, speaker: Speaker, attempt: &Attempt, id: String) -> Asker {
         },
         from,
         id,
+    }
+}
+
+/// The audit session that a grant may be remembered by: of a program that a user of this machine started. A daemon
+/// carries the session of whoever started it. The login uid vetoes and never helps, since anybody can set an unset one.
+fn audit_session(attempt: &Attempt, caller: Option<u32>) -> Option<u32> {
+    let caller = caller?;
+    attempt.audit_session.filter(|_| attempt.login_uid.is_none_or(|uid| uid == caller))
+}
+
+/// Whether who started the program asks for themselves. A directory that does not answer proves nothing.
+pub(crate) async fn is_oneself(asker: &Asker, caller: u32, users: &Users) -> bool {
+    let Ok(name) = UserName::parse(&asker.user) else { return false };
+    users.is_name_of(&name, caller).await.unwrap_or(false)
+}
+
+/// Where an attempt of root's or a trusted program comes from, as it says.
+pub(crate) fn source(peer: Peer, attempt: &Attempt, by_root: bool) -> From {
+    let kept = |text: &Option<String>| text.as_deref().filter(|t| !t.is_empty()).map(audit::field);
+    // A module that does not say its real uid may be anybody's: then nobody is known.
+    let caller_uid = attempt.real_uid.filter(|uid| by_root && *uid != 0);
+    From {
+        service: kept(&attempt.service),
+        ruser: kept(&attempt.ruser),
+        caller_uid,
+        login_uid: attempt.login_uid.filter(|_| by_root),
+        // Who started a setuid program sits at this machine, whatever remote host it names.
+        rhost: kept(&attempt.rhost).filter(|_| caller_uid.is_none()),
+        tty: kept(&attempt.tty),
+        ..peer.from()
+    }
+}
+
+/// Who causes an attempt for `user`, for the limits of connections.
+pub(crate) fn cause(user: &str, from: &From) -> Cause {
+    match (&from.rhost, from.caller_uid) {
+        (Some(rhost), _) => Cause::Remote { user: user.to_owned(), rhost: rhost.clone() },
+        (None, Some(uid)) => Cause::Caller(uid),
+        (None, None) => Cause::Service(from.service.clone().unwrap_or_default()),
     }
 }
 
@@ -194,19 +239,72 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn root_is_believed() {
+    async fn root_is_believed_about_remote_hosts() {
         let asker = believe(0, &attempt("anybody")).await.unwrap();
         assert_eq!(asker.origin, Origin::Remote("192.0.2.1".parse().unwrap()));
         assert_eq!(asker.from.ssh_methods.as_deref(), Some("publickey"));
         assert_eq!(asker.facts.place, Place::Address("192.0.2.1".parse().unwrap()));
-        for ruser in [None, Some("anybody".into()), Some("root".into())] {
-            let local = Attempt { rhost: None, ruser, ..attempt("anybody") };
-            assert_eq!(believe(0, &local).await.unwrap().origin, Origin::Local);
-        }
-        let su = Attempt { rhost: None, ..attempt("anybody") };
-        assert_eq!(believe(0, &su).await.unwrap().origin, Origin::Unproven);
         let named = Attempt { rhost: Some("home.example".into()), ..attempt("anybody") };
         assert_eq!(believe(0, &named).await.unwrap().origin, Origin::Unproven);
+    }
+
+    #[tokio::test]
+    async fn who_started_a_program_counts_and_not_what_it_says() {
+        // As polkit's helper does when eve runs it with alice as its argument.
+        let eve = Attempt {
+            real_uid: Some(7102),
+            login_uid: Some(7101),
+            ruser: Some("alice".into()),
+            ssh_auth: Some(vec!["publickey".into()]),
+            ..attempt("alice")
+        };
+        let asker = believe(0, &eve).await.unwrap();
+        assert_eq!((asker.origin, asker.facts.caller), (Origin::Caller(7102), Some(7102)));
+        assert_eq!((asker.from.caller_uid, asker.from.login_uid), (Some(7102), Some(7101)));
+        // She sits here, whatever address and key the program names.
+        assert_eq!((asker.facts.place, asker.from.rhost), (Place::Here, None));
+        assert!(asker.facts.ssh.is_empty() && asker.facts.ruser.is_none());
+        assert_eq!(asker.audit_session, None, "her session says another user");
+        let own = Attempt { real_uid: Some(7101), ..eve };
+        assert_eq!(believe(0, &own).await.unwrap().audit_session, Some(7));
+        let unset = Attempt { login_uid: None, ..own };
+        assert_eq!(believe(0, &unset).await.unwrap().audit_session, Some(7));
+    }
+
+    #[tokio::test]
+    async fn a_daemon_without_a_remote_host_is_a_stranger_or_a_console() {
+        let by = |service: &str, rhost: Option<&str>, real_uid| Attempt {
+            service: Some(service.into()),
+            rhost: rhost.map(str::to_owned),
+            real_uid,
+            ..attempt("alice")
+        };
+        for (service, rhost, real_uid, expected) in [
+            ("xrdp-sesman", None, Some(0), Origin::Unproven),
+            ("login", Some(""), Some(0), Origin::Console),
+            ("gdm-password", None, Some(0), Origin::Console),
+            ("sudo", None, Some(0), Origin::Unproven),
+            // An older module says no uid: nobody is known.
+            ("sudo", None, None, Origin::Unproven),
+            ("totpd", None, Some(0), Origin::Client("(verify)".into())),
+        ] {
+            let asker = believe(0, &by(service, rhost, real_uid)).await.unwrap();
+            assert_eq!(asker.origin, expected, "{service}");
+            assert_eq!((asker.facts.caller, asker.audit_session), (None, None), "{service}");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_attempt_is_counted_by_what_caused_it() {
+        let caused = async |real_uid, rhost: Option<&str>| {
+            let told =
+                Attempt { real_uid: Some(real_uid), rhost: rhost.map(str::to_owned), ..attempt("alice") };
+            cause("alice", &believe(0, &told).await.unwrap().from)
+        };
+        let remote = Cause::Remote { user: "alice".into(), rhost: "192.0.2.1".into() };
+        assert_eq!(caused(0, Some("192.0.2.1")).await, remote);
+        assert_eq!(caused(7102, Some("192.0.2.1")).await, Cause::Caller(7102));
+        assert_eq!(caused(0, None).await, Cause::Service("sshd".into()));
     }
 
     #[tokio::test]
@@ -238,8 +336,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_audit_session_counts_from_root_alone() {
-        let dovecot = Attempt { service: Some("dovecot".into()), ..attempt("anybody") };
-        assert_eq!(believe(116, &dovecot).await.unwrap().audit_session, None);
+        let dovecot = Attempt { service: Some("dovecot".into()), real_uid: Some(5001), ..attempt("anybody") };
+        let asker = believe(116, &dovecot).await.unwrap();
+        assert_eq!((asker.audit_session, asker.facts.caller), (None, None));
     }
 
     #[tokio::test]

@@ -53,9 +53,7 @@ pub(super) fn reload(path: &Path, shared: &Shared) {
         }
         (Phase::Serving(engine), Ok(config)) => {
             let old = engine.config();
-            let fixed = |c: &Config| {
-                (c.login_socket.clone(), c.admin_socket.clone(), c.state_dir.clone(), c.key_file.clone())
-            };
+            let fixed = |c: &Config| (c.socket_paths(), c.state_dir.clone(), c.key_file.clone());
             if fixed(old) != fixed(&config) {
                 tracing::warn!("sockets, state_dir and key_file change with a restart only");
             }

@@ -2,29 +2,60 @@
 //! it is handed over with the others.
 
 use super::ServeError;
+use crate::config::SocketPaths;
 use crate::http::Handed;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::socket::{Backlog, listen};
 use nix::sys::stat::{Mode, umask};
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// Both sockets, and how we came by them.
+/// The sockets, and how we came by them. Those of root and of administrators may be missing, where a supervisor handed
+/// the one for everybody over and they cannot be made: everybody can be answered on that one.
 #[derive(Debug)]
 pub(super) struct Sockets {
+    pub(super) root: Option<Listener>,
     pub(super) login: Listener,
-    pub(super) admin: Listener,
-    /// A supervisor handed them over and will hand them to the next process.
+    pub(super) admin: Option<Listener>,
+    /// A supervisor handed some of them over and will hand them to the next process.
     pub(super) adopted: bool,
     /// The files of sockets that were made here.
     pub(super) files: Vec<Bound>,
     /// A socket for the HTTP API that was handed over.
     pub(super) http: Option<Handed>,
+}
+
+impl Access {
+    /// The umask under which a socket gets its mode.
+    pub(crate) fn mask(self) -> Mode {
+        Mode::from_bits_truncate(match self {
+            Self::Root => 0o177,
+            Self::Everybody => 0o111,
+        })
+    }
+}
+
+/// What a supervisor handed over.
+#[derive(Debug, Default)]
+struct Adopted {
+    root: Option<Listener>,
+    login: Option<Listener>,
+    admin: Option<Listener>,
+    http: Option<Handed>,
+}
+
+/// Who may connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Root alone: mode 0600.
+    Root,
+    /// Everybody: mode 0666. Each call is authorised.
+    Everybody,
 }
 
 /// A listening socket.
@@ -65,31 +96,59 @@ impl Listener {
 }
 
 impl Sockets {
-    /// Adopts what was handed over, or binds the paths.
-    pub(super) fn take(login: &Path, admin: &Path) -> Result<Self, ServeError> {
-        if let Some(adopted) = adopt(Some((login, admin)))? {
-            return Ok(adopted);
-        }
-        let ((login, first), (admin, second)) = (bind(login)?, bind(admin)?);
-        Ok(Self { login, admin, adopted: false, files: vec![first, second], http: None })
+    /// Adopts what was handed over, and binds what is missing.
+    pub(super) fn take(paths: &SocketPaths) -> Result<Self, ServeError> {
+        Self::complete(adopt(Some(paths))?, paths)
     }
 
     /// The same for a configuration that is broken: adopted sockets are told apart by their names. `None`
     /// when there is nothing to refuse on.
-    pub(super) fn take_for_broken(named: Option<(PathBuf, PathBuf)>) -> Option<Result<Self, ServeError>> {
-        match (adopt(None), named) {
-            (Ok(Some(adopted)), _) => Some(Ok(adopted)),
-            (Err(error), _) => Some(Err(error)),
-            (Ok(None), Some((login, admin))) => Some(Self::take(&login, &admin)),
-            (Ok(None), None) => None,
+    pub(super) fn take_for_broken(named: Option<SocketPaths>) -> Option<Result<Self, ServeError>> {
+        let adopted = match adopt(None) {
+            Ok(adopted) => adopted,
+            Err(error) => return Some(Err(error)),
+        };
+        match (named, adopted) {
+            (Some(paths), adopted) => Some(Self::complete(adopted, &paths)),
+            (None, Adopted { root, login: Some(login), admin, http }) => {
+                Some(Ok(Self { root, login, admin, adopted: true, files: Vec::new(), http }))
+            }
+            (None, _) => None,
         }
+    }
+
+    fn complete(handed: Adopted, paths: &SocketPaths) -> Result<Self, ServeError> {
+        let adopted = handed.root.is_some() || handed.login.is_some() || handed.admin.is_some();
+        let mut files = Vec::new();
+        let mut bound = |path: &Path, access| -> Result<Listener, ServeError> {
+            let (listener, file) = bind(path, access)?;
+            files.push(file);
+            Ok(listener)
+        };
+        let login = match handed.login {
+            Some(login) => login,
+            None => bound(&paths.login, Access::Everybody)?,
+        };
+        let mut restricted = |handed: Option<Listener>, path: &Path| match handed {
+            Some(listener) => Ok(Some(listener)),
+            None => match bound(path, Access::Root) {
+                Ok(listener) => Ok(Some(listener)),
+                Err(error) if adopted => {
+                    tracing::warn!("{error}. Enable its socket unit; until then everybody shares one queue");
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            },
+        };
+        let (root, admin) = (restricted(handed.root, &paths.root)?, restricted(handed.admin, &paths.admin)?);
+        Ok(Self { root, login, admin, adopted, files, http: handed.http })
     }
 }
 
 /// Sockets of sd_listen_fds(3), recognised by the path they are bound to.
-fn adopt(expected: Option<(&Path, &Path)>) -> Result<Option<Sockets>, ServeError> {
+fn adopt(expected: Option<&SocketPaths>) -> Result<Adopted, ServeError> {
     let mut handed = listenfd::ListenFd::from_env();
-    let (mut login, mut admin, mut http) = (None, None, None);
+    let mut adopted = Adopted::default();
     for index in 0..handed.len() {
         let listener = match handed.take_unix_listener(index) {
             Ok(Some(listener)) => listener,
@@ -97,10 +156,10 @@ fn adopt(expected: Option<(&Path, &Path)>) -> Result<Option<Sockets>, ServeError
             // Not of this host: the HTTP API's, which is the only one over TCP.
             Err(error) => {
                 if let Ok(Some(listener)) = handed.take_tcp_listener(index) {
-                    if http.is_some() {
+                    if adopted.http.is_some() {
                         tracing::warn!("totpd-http.socket hands over more than one socket; one is served");
                     }
-                    http.get_or_insert(Handed::Tcp(listener));
+                    adopted.http.get_or_insert(Handed::Tcp(listener));
                     continue;
                 }
                 let what = format!("a socket that was handed over is of no use: {error}");
@@ -111,33 +170,27 @@ fn adopt(expected: Option<(&Path, &Path)>) -> Result<Option<Sockets>, ServeError
         let named = |word: &str| {
             path.as_ref().and_then(|p| p.file_name()).is_some_and(|n| n.to_string_lossy().contains(word))
         };
-        let is = |expected: Option<&Path>, word| {
-            expected.map_or_else(|| named(word), |e| path.as_deref() == Some(e))
+        let is = |expected: Option<&PathBuf>, word| {
+            expected.map_or_else(|| named(word), |expected| path.as_ref() == Some(expected))
         };
-        if is(expected.map(|e| e.0), "login") {
-            login = Some(listener);
-        } else if is(expected.map(|e| e.1), "admin") {
-            admin = Some(listener);
-        } else if http.is_none() {
+        let slot = if is(expected.map(|e| &e.root), "root") {
+            &mut adopted.root
+        } else if is(expected.map(|e| &e.login), "login") {
+            &mut adopted.login
+        } else if is(expected.map(|e| &e.admin), "admin") {
+            &mut adopted.admin
+        } else if adopted.http.is_none() {
             // `http::listen` looks whether it is the one that the configuration names.
-            http = Some(Handed::Unix(listener));
+            adopted.http = Some(Handed::Unix(listener));
+            continue;
         } else {
             tracing::warn!("a socket that was handed over is none that totpd knows: {path:?}");
-        }
+            continue;
+        };
+        take_over(&listener)?;
+        *slot = Some(Listener(listener));
     }
-    match (login, admin) {
-        (None, None) => Ok(None),
-        (Some(login), Some(admin)) => {
-            for listener in [&login, &admin] {
-                take_over(listener)?;
-            }
-            let (login, admin) = (Listener(login), Listener(admin));
-            Ok(Some(Sockets { login, admin, adopted: true, files: Vec::new(), http }))
-        }
-        _ => Err(ServeError::Socket(
-            "only one of login_socket and admin_socket was handed over; mend the socket units".to_owned(),
-        )),
-    }
+    Ok(adopted)
 }
 
 /// Peer credentials name whoever called listen() last: now that is us, and clients can tell us from the
@@ -159,8 +212,8 @@ fn take_over(listener: &UnixListener) -> Result<(), ServeError> {
         .map_err(|e| ServeError::Socket(format!("cannot listen on an adopted socket: {e}")))
 }
 
-/// Binds a socket that everybody may connect to, and takes nobody's away.
-pub(crate) fn bind(path: &Path) -> Result<(Listener, Bound), ServeError> {
+/// Binds a socket, and takes nobody's away.
+pub(crate) fn bind(path: &Path, access: Access) -> Result<(Listener, Bound), ServeError> {
     let failed = |what: String| ServeError::Socket(format!("{}: {what}", path.display()));
     if let Some(folder) = path.parent()
         && !folder.is_dir()
@@ -171,10 +224,14 @@ pub(crate) fn bind(path: &Path) -> Result<(Listener, Bound), ServeError> {
         umask(old);
         made.map_err(|e| failed(format!("its folder cannot be made: {e}")))?;
     }
-    // Held for as long as the socket is ours: two that start together cannot take it from each other.
+    // Held for as long as the socket is ours: two that start together cannot take it from each other. The folder may
+    // be another user's: through no link of theirs is a file made or emptied.
     let mut lock = path.as_os_str().to_owned();
     lock.push(".lock");
-    let lock = File::create(&lock).map_err(|e| failed(format!("its lock cannot be made: {e}")))?;
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
+    let lock = options.open(&lock).map_err(|e| failed(format!("its lock cannot be made: {e}")))?;
     let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
         .map_err(|_| failed("another totpd answers there already".to_owned()))?;
     if UnixStream::connect(path).is_ok() {
@@ -185,8 +242,8 @@ pub(crate) fn bind(path: &Path) -> Result<(Listener, Bound), ServeError> {
     {
         return Err(failed(format!("the old socket cannot be removed: {error}")));
     }
-    // 0666 from its first moment (each call is authorised), without a bind-then-chmod.
-    let old = umask(Mode::from_bits_truncate(0o111));
+    // Its mode from its first moment, without a bind-then-chmod.
+    let old = umask(access.mask());
     let bound = UnixListener::bind(path);
     umask(old);
     let listener = bound.map_err(|e| failed(format!("cannot be bound: {e}")))?;

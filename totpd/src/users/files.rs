@@ -9,6 +9,8 @@ use std::sync::{Mutex, PoisonError};
 pub(super) struct Entry {
     pub(super) uid: u32,
     gid: u32,
+    /// Where it stands: of several names of one uid the first is the user's (getpwuid(3)).
+    line: usize,
 }
 
 /// A local group.
@@ -39,6 +41,14 @@ impl Files {
         read(&self.passwd, "/etc/passwd", passwd_line, |users| users.get(name).copied())
     }
 
+    /// The login name of a uid.
+    pub(super) fn name_of(&self, uid: u32) -> Option<String> {
+        read(&self.passwd, "/etc/passwd", passwd_line, |users| {
+            let of_uid = users.iter().filter(|(_, entry)| entry.uid == uid);
+            of_uid.min_by_key(|(_, entry)| entry.line).map(|(name, _)| name.clone())
+        })
+    }
+
     /// Whether `/etc/group` has the group.
     pub(super) fn has_group(&self, group: &str) -> bool {
         read(&self.group, "/etc/group", group_line, |groups| groups.contains_key(group))
@@ -57,7 +67,7 @@ impl Files {
 fn read<T, U>(
     cached: &Mutex<Cached<HashMap<String, T>>>,
     path: &str,
-    line: fn(&str) -> Option<(String, T)>,
+    line: fn(usize, &str) -> Option<(String, T)>,
     look: impl FnOnce(&HashMap<String, T>) -> U,
 ) -> U {
     let mut cached = cached.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +78,8 @@ fn read<T, U>(
         let stamp = stamp.filter(|_| read.is_ok());
         let text = read.unwrap_or_default();
         let mut content = HashMap::new();
-        for (name, entry) in String::from_utf8_lossy(&text).lines().filter_map(line) {
+        let text = String::from_utf8_lossy(&text);
+        for (name, entry) in text.lines().enumerate().filter_map(|(number, text)| line(number, text)) {
             // The first entry wins, as it does in getpwnam(3).
             content.entry(name).or_insert(entry);
         }
@@ -88,15 +99,15 @@ fn name(field: Option<&str>) -> Option<String> {
     field.filter(|name| !name.is_empty() && !name.starts_with(['+', '-', '#'])).map(str::to_owned)
 }
 
-fn passwd_line(line: &str) -> Option<(String, Entry)> {
+fn passwd_line(number: usize, line: &str) -> Option<(String, Entry)> {
     let mut fields = line.split(':');
     let name = name(fields.next())?;
     let uid = fields.nth(1)?.parse().ok()?;
     let gid = fields.next()?.parse().ok()?;
-    Some((name, Entry { uid, gid }))
+    Some((name, Entry { uid, gid, line: number }))
 }
 
-fn group_line(line: &str) -> Option<(String, Group)> {
+fn group_line(_: usize, line: &str) -> Option<(String, Group)> {
     let mut fields = line.split(':');
     let name = name(fields.next())?;
     let gid = fields.nth(1)?.parse().ok()?;
@@ -112,16 +123,16 @@ mod tests {
     #[test]
     fn lines_of_both_files_are_read_and_directives_are_not() {
         assert_eq!(
-            passwd_line("alice:x:5001:5001::/home/alice:/bin/sh"),
-            Some(("alice".into(), Entry { uid: 5001, gid: 5001 }))
+            passwd_line(3, "alice:x:5001:5001::/home/alice:/bin/sh"),
+            Some(("alice".into(), Entry { uid: 5001, gid: 5001, line: 3 }))
         );
         for bad in ["", "+", "+alice::::::", "#x:x:1:1", "alice", "alice:x:many:1", ":x:0:0"] {
-            assert_eq!(passwd_line(bad), None, "{bad}");
+            assert_eq!(passwd_line(0, bad), None, "{bad}");
         }
-        let (name, group) = group_line("wheel:x:10:root, alice").unwrap();
+        let (name, group) = group_line(0, "wheel:x:10:root, alice").unwrap();
         assert_eq!((name.as_str(), group.gid, group.members.len()), ("wheel", 10, 2));
         assert!(group.members.contains("alice"));
-        assert!(group_line("wheel:x:10:").unwrap().1.members.is_empty());
+        assert!(group_line(0, "wheel:x:10:").unwrap().1.members.is_empty());
     }
 
     #[test]

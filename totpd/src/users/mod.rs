@@ -119,6 +119,9 @@ impl Users {
     /// # Errors
     /// [`Stuck`] when the directory does not answer.
     pub async fn name_of(&self, uid: u32) -> Result<Option<UserName>, Stuck> {
+        if let Some(name) = self.files.name_of(uid) {
+            return Ok(UserName::parse(&name).ok());
+        }
         let look = move || found(nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)));
         Ok(ask(&self.others, look).await??.and_then(|user| UserName::parse(&user.name).ok()))
     }

@@ -1,11 +1,11 @@
 //! A code of the phone, or a recovery code, judged for an application. What the application may get wrong is found
 //! before the code is looked at: a bad argument uses up no code.
 
-use super::repeats::Refused;
 use super::sessions::{no_seal, row};
 use super::{Caller, Engine, OpenSession, Presented, Refusal};
 use crate::audit::Event;
 use crate::clock;
+use crate::engine::audit_dedup::Kind;
 use crate::engine::{Failure, MOST_RACES};
 use crate::entropy::Kernel;
 use crate::store::{Also, Change, CommitError, Key, Stored, Ticket, Write};
@@ -106,11 +106,12 @@ impl Engine {
                 Outcome::Refused(reason) => {
                     event.reason = Some(reason.word());
                     let counts = judgement.changed && reason != Reason::Locked;
-                    let kind = (!counts).then(|| Refused::new(&account.id, &caller.client, reason));
-                    if kind.as_ref().is_some_and(|kind| self.api.repeats.is_one(kind)) {
+                    let kind = (!counts).then(|| Kind::new(&account.id, &caller.client, reason.word()));
+                    if kind.as_ref().is_some_and(|kind| self.dedup.is_duplicate(kind)) {
                         event.log();
                         return Err(refused(reason));
                     }
+                    event.left_out = kind.as_ref().and_then(|kind| self.dedup.left_out(kind));
                     (Err((reason, kind)), Vec::new())
                 }
             };
@@ -127,7 +128,9 @@ impl Engine {
                 Err(error) => return Err(Failure::from(error).into()),
             }
             let (proof, session) = outcome.map_err(|(reason, kind)| {
-                self.api.repeats.note(kind);
+                if let Some(kind) = kind {
+                    self.dedup.record(kind);
+                }
                 refused(reason)
             })?;
             let session =

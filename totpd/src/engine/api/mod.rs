@@ -5,7 +5,6 @@ mod authenticate;
 mod clients;
 mod keyring;
 mod refusal;
-mod repeats;
 mod sessions;
 mod totps;
 mod users;
@@ -35,7 +34,6 @@ pub(super) struct Api {
     keyring: RwLock<Option<Arc<Keyring>>>,
     /// When each secret of a client was last used, since the daemon started.
     used: Mutex<HashMap<String, Time>>,
-    repeats: repeats::Repeats,
     /// How often secrets of clients were revoked.
     revocations: AtomicU64,
 }

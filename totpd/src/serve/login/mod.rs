@@ -20,13 +20,14 @@ use super::peers::{self, NotTaken};
 use super::{Phase, reply};
 use crate::audit::Event;
 use crate::clock;
-use crate::engine::{Admission, Asking, Decided, Engine, Failure, Grant, Prepared};
+use crate::engine::{Admission, Asker, Asking, Decided, Engine, Failure, Grant, Prepared};
 use crate::entropy::Kernel;
 use data_encoding::BASE32_NOPAD;
 use offer::{Noting, Offered};
 use std::sync::Arc;
 use std::time::Duration;
 use totp_core::judge::Input;
+use totp_core::policy::Peer as Speaker;
 use totp_core::{Typed, Unusable, random};
 use totp_wire::login::{self, Answer, Begin, Step, StepReply, Unfit};
 use totp_wire::service;
@@ -122,7 +123,7 @@ impl Conversation {
         let config = engine.config();
         let shared = Arc::clone(&connection.shared);
         let peer = connection.peer.uid;
-        if !peers::speaks_for_others(peer, Some(config)) && !shared.throttle.allows(peer) {
+        if !peers::speaks_for_others(peer, Some(config)) && !shared.rate_limit.allows_attempt(peer) {
             return Ok(failed_plainly(login::BUSY));
         }
         let asker = match peers::believed(connection.peer, &attempt, new_id(), config, &shared.users).await {
@@ -136,10 +137,17 @@ impl Conversation {
                 return Ok(failed_plainly(login::BUSY));
             }
         };
-        if let Some(rhost) = &asker.from.rhost
-            && connection.place.remote(&asker.user, rhost).is_err()
+        if asker.facts.peer != Speaker::Own
+            && connection.slot.begin(&peers::cause(&asker.user, &asker.from)).is_err()
         {
             refused(connection, &attempt.user, "busy");
+            return Ok(failed_plainly(login::BUSY));
+        }
+        // Not even a line of the log for each: that is what whoever asks so often wants.
+        if let Some(caller) = asker.facts.caller
+            && !shared.rate_limit.allows_stranger(caller)
+            && !peers::is_oneself(&asker, caller, &shared.users).await
+        {
             return Ok(failed_plainly(login::BUSY));
         }
         let id = asker.id.clone();
@@ -202,10 +210,12 @@ impl Conversation {
                     Ok(Decided::Granted(grant)) => self.granted(&engine, &asking.asker.id, grant),
                     Ok(Decided::Exempt(pass, durable)) => reply::exempt(&asking.asker.id, pass, durable),
                     Ok(Decided::Refused) if tries_left <= 1 => {
+                        count_refusal(connection, &asking.asker);
                         tokio::time::sleep_until(refusal).await;
                         reply::denied(&asking.asker.id)
                     }
                     Ok(Decided::Refused) => {
+                        count_refusal(connection, &asking.asker);
                         tokio::time::sleep_until(refusal).await;
                         match self.ask(&engine, asking, tries_left - 1, combined, true).await {
                             Ok(step) => step,
@@ -366,6 +376,13 @@ fn failed_with(connection: &Connection, user: &str, failure: &Failure) -> Bytes 
     };
     refused(connection, user, reason);
     failed_plainly(error)
+}
+
+/// Counts a refusal against whoever started the program, for whom they ask next.
+fn count_refusal(connection: &Connection, asker: &Asker) {
+    if let Some(caller) = asker.facts.caller {
+        connection.shared.rate_limit.refused(caller);
+    }
 }
 
 /// A refusal that nothing was judged for: in the log alone, since there may be no store.

@@ -1,0 +1,132 @@
+//! Floods on the sockets, under the limits of the shipped unit.
+
+use super::services;
+use site::Site;
+use site::pamhost::{PamHost, code};
+use site::run::Running;
+use site::unit::{UnitLimits, descriptors};
+use std::io::BufRead;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Logins, and seconds of flooding at most: the long form is for `make test-long`.
+fn length() -> (usize, u32) {
+    if site::is_long() { (500, 90) } else { (40, 30) }
+}
+
+fn flooder(site: &Site, user: &str, socket: &str, seconds: u32) -> Running {
+    let mut command = site.command_as(user, site::setup::native("flood"));
+    command.arg(site.path(socket)).arg(seconds.to_string());
+    let mut flooder = Running::start(command);
+    let mut line = String::new();
+    std::io::BufReader::new(flooder.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    flooder
+}
+
+/// The highest values that the daemon reached while `work` ran.
+fn highest(site: &Site, work: impl FnOnce()) -> (u64, usize) {
+    let (done, pid) = (AtomicBool::new(false), site.daemon_pid());
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let (mut memory, mut files) = (0, 0);
+            while !done.load(Ordering::Relaxed) {
+                memory = memory.max(site.resident_kib());
+                files = files.max(descriptors(pid));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            (memory, files)
+        });
+        work();
+        done.store(true, Ordering::Relaxed);
+        watch.join().unwrap()
+    })
+}
+
+#[test]
+fn floods_on_the_sockets_stop_no_login_of_roots_programs() {
+    let (logins, seconds) = length();
+    let site = Site::without_daemon();
+    site.totpd(&["init"]).ok();
+    let limits = UnitLimits::new(&site);
+    limits.start(&site);
+    services(&site, &["sudo"]);
+    let phone = site.enroll("alice");
+    let mut before = Vec::new();
+    let login = |took: &mut Vec<Duration>| {
+        let typed = format!("{}\n", phone.code(&site));
+        let start = Instant::now();
+        let answer = PamHost::new(&site, "sudo", "alice").authenticate(&typed);
+        took.push(start.elapsed());
+        site.next_step();
+        answer
+    };
+    for _ in 0..20 {
+        assert_eq!(login(&mut before), code::SUCCESS);
+    }
+    let (memory, files) = (site.resident_kib(), descriptors(site.daemon_pid()));
+    let mut flooders: Vec<_> = ["run/login.sock", "run/root.sock", "run/admin.sock"]
+        .into_iter()
+        .flat_map(|socket| ["eve", "bob"].map(|user| (socket, flooder(&site, user, socket, seconds))))
+        .collect();
+    let (mut answers, mut during) = (Vec::new(), Vec::new());
+    let (most_memory, most_files) = highest(&site, || {
+        answers = (0..logins).map(|_| login(&mut during)).collect();
+    });
+    for (socket, flooder) in flooders.drain(..) {
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(i32::try_from(flooder.0.id()).unwrap()),
+            nix::sys::signal::SIGTERM,
+        )
+        .unwrap();
+        let said = flooder.finish().stdout;
+        assert!(
+            socket == "run/login.sock" || !said.contains("connected=") || said.contains("connected=0 "),
+            "{said}"
+        );
+    }
+    let got_in = answers.iter().filter(|answer| **answer == code::SUCCESS).count();
+    println!(
+        "{got_in} of {logins} got in; median {:?} before, {:?} during, p99 {:?}; memory {memory} to {most_memory} KiB; \
+         descriptors {files} to {most_files}",
+        median(&mut before),
+        median(&mut during),
+        during[during.len() * 99 / 100],
+    );
+    assert!(!answers.contains(&code::AUTHINFO_UNAVAIL), "{answers:?}");
+    assert!(got_in * 100 >= logins * 99, "{answers:?}");
+    assert!(most_memory < memory + 32 * 1024, "{memory} KiB before, {most_memory} KiB during");
+    // One conversation at a time was open.
+    assert!(most_files < files + 512, "{files} descriptors before, {most_files} during");
+    assert!(!limits.was_exceeded());
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+#[test]
+fn a_flood_keeps_no_locker_out() {
+    let site = Site::new();
+    services(&site, &["i3lock"]);
+    let phone = site.enroll("alice");
+    let _flooders = ["eve", "bob"].map(|user| flooder(&site, user, "run/login.sock", 30));
+    let locker = PamHost::new(&site, "i3lock", "alice").run_as("alice");
+    assert_eq!(locker.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+}
+
+#[test]
+fn nobody_but_root_reaches_roots_sockets() {
+    use std::os::unix::fs::PermissionsExt;
+    let site = Site::new();
+    for (socket, mode) in [("root", 0o600), ("login", 0o666), ("admin", 0o600)] {
+        let path = site.path(&format!("run/{socket}.sock"));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode, "{socket}");
+    }
+    // Where root's is missing or closed, the one for everybody does: an older daemon, a user namespace.
+    services(&site, &["sudo"]);
+    let phone = site.enroll("alice");
+    std::fs::remove_file(site.path("run/root.sock")).unwrap();
+    let login = || PamHost::new(&site, "sudo", "alice").authenticate(&format!("{}\n", phone.code(&site)));
+    assert_eq!(login(), code::SUCCESS);
+}

@@ -1,0 +1,80 @@
+//! No local user pushes others' events out of the history, or takes the places that others need.
+
+use super::{run_against, services};
+use site::Site;
+use site::pamhost::{PamHost, code};
+use site::peer::begin;
+use totp_wire::login::Attempt;
+
+fn rows(site: &Site) -> usize {
+    let mut count = site.command("/usr/bin/python3");
+    let script = "import sqlite3,sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM history').fetchone()[0])";
+    count.args(["-c", script]).arg(site.path("state/totpd.db"));
+    site::run::run(count, "").ok().stdout.trim().parse().unwrap()
+}
+
+#[test]
+fn su_against_everybody_writes_few_rows() {
+    let site = Site::new();
+    services(&site, &["su"]);
+    site.enroll("alice");
+    let before = rows(&site);
+    for number in 0..150 {
+        let user = ["alice", "bob", "root", "u1"][number % 4];
+        let answer = run_against(&site, "su", "eve", user, "no code at all");
+        assert!([code::AUTH_ERR, code::SYSTEM_ERR].contains(&answer), "{answer}");
+    }
+    // One kind for each user, and after sixty refusals nothing is judged any more.
+    assert!(rows(&site) - before <= 8, "{} rows", rows(&site) - before);
+    // Her own sudo is not slowed, nor is anybody else's.
+    let phone = site.enroll("eve");
+    assert_eq!(run_against(&site, "su", "eve", "eve", &phone.code(&site)), code::SUCCESS);
+    assert_eq!(run_against(&site, "su", "bob", "alice", "no code"), code::AUTH_ERR);
+}
+
+#[test]
+fn a_locked_user_who_goes_on_typing_writes_a_row_a_minute() {
+    let site = Site::new();
+    services(&site, &["sudo"]);
+    let phone = site.enroll("alice");
+    let before = rows(&site);
+    for _ in 0..30 {
+        let wrong = phone.wrong_code(&site);
+        assert_eq!(run_against(&site, "sudo", "alice", "alice", &wrong), code::AUTH_ERR);
+    }
+    // Ten that count, and one that stands for the twenty others.
+    assert_eq!(rows(&site) - before, 11);
+    assert_eq!(site.events().iter().filter(|e| e["reason"] == "locked").count(), 20, "each is in the log");
+}
+
+#[test]
+fn a_local_exemption_that_anybody_can_cause_is_a_row_a_minute() {
+    let site = Site::new();
+    services(&site, &["su"]);
+    site.configure("[[login.rule]]\nservices = [\"su\"]\naction = \"exempt\"\nlocal = true\n");
+    let before = rows(&site);
+    for _ in 0..20 {
+        assert_eq!(run_against(&site, "su", "eve", "alice", ""), code::PERM_DENIED, "ignored");
+    }
+    assert_eq!(rows(&site) - before, 1);
+}
+
+#[test]
+fn programs_that_wait_take_their_callers_places_alone() {
+    let site = Site::new();
+    services(&site, &["su", "sudo"]);
+    let phone = site.enroll("alice");
+    let as_eve = || Attempt {
+        user: "alice".into(),
+        service: Some("su".into()),
+        real_uid: Some(5003),
+        ..Attempt::default()
+    };
+    let xrdp = || Attempt { service: Some("xrdp-sesman".into()), real_uid: Some(0), ..as_eve() };
+    let waiting: Vec<_> = (0..300).flat_map(|_| [begin(&site, as_eve()), begin(&site, xrdp())]).collect();
+    assert!(waiting.iter().all(Result::is_ok));
+    let open = waiting.into_iter().filter_map(Result::ok).filter(site::peer::Waiting::is_open).count();
+    assert_eq!(open, 128, "sixty-four of eve's and of the service's");
+    let typed = format!("{}\n", phone.code(&site));
+    assert_eq!(PamHost::new(&site, "sudo", "alice").authenticate(&typed), code::SUCCESS);
+}

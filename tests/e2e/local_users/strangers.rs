@@ -1,0 +1,179 @@
+//! Setuid programs and root services against somebody else: the real ones, each as eve against alice. Ten wrong codes lock
+//! eve's own class, and nothing of alice's.
+
+use super::services;
+use site::Site;
+use site::pamhost::{PamHost, code};
+use site::phone::Phone;
+use site::polkit::{self, Helper};
+use site::shell::Shell;
+use site::xrdp::Sesman;
+
+/// More wrong codes than lock a class.
+const TRIES: usize = 11;
+
+/// Alice gets in by her own sudo, from her own address, at the console and by her own process.
+fn alice_gets_in(site: &Site, phone: &Phone) {
+    services(site, &["sudo", "sshd", "login", "i3lock"]);
+    let alice = |service: &str| PamHost::new(site, service, "alice");
+    let attempts = [
+        (alice("sudo"), "local"),
+        (alice("login").daemon(), "console"),
+        (alice("i3lock").run_as("alice"), "own"),
+        (alice("sshd").option(&["-r", "198.51.100.7"]), "others"),
+    ];
+    for (attempt, class) in attempts {
+        let answer = attempt.authenticate(&format!("{}\n", phone.code(site)));
+        assert_eq!(answer, code::SUCCESS, "{class}: {}", site.last_login());
+        assert_eq!(site.last_login()["class"], class);
+        site.next_step();
+    }
+}
+
+/// The events of refused logins.
+fn refusals(site: &Site) -> Vec<serde_json::Value> {
+    site.events().into_iter().filter(|e| e["event"] == "login" && e["outcome"] == "refused").collect()
+}
+
+/// Each refusal names eve, and the last ones are those of a locked class.
+fn eve_is_named_and_locked(site: &Site, service: &str) {
+    let refused = refusals(site);
+    assert!(refused.len() >= TRIES, "{refused:?}");
+    for event in &refused {
+        assert_eq!(
+            (&event["caller_uid"], &event["class"], &event["service"]),
+            (&5003.into(), &"local-stranger".into(), &service.into()),
+            "{event}"
+        );
+    }
+    assert_eq!(refused.last().unwrap()["reason"], "locked");
+}
+
+#[test]
+fn polkits_helper_run_by_another_user_locks_nobody_else() {
+    let site = Site::new();
+    polkit::service(&site);
+    let phone = site.enroll("alice");
+    for _ in 0..TRIES {
+        let helper = Helper::run(&site, "eve", "alice", &["not the password", &phone.wrong_code(&site)]);
+        assert!(!helper.succeeded(), "{helper:?}");
+    }
+    eve_is_named_and_locked(&site, "polkit-1");
+    // It says that alice asks.
+    assert_eq!(refusals(&site)[0]["ruser"], "alice");
+    alice_gets_in(&site, &phone);
+}
+
+#[test]
+fn su_run_by_another_user_locks_nobody_else() {
+    let site = Site::new();
+    services(&site, &["su"]);
+    let phone = site.enroll("alice");
+    // Eve writes her login uid first, which is unset: alice's.
+    let mut root = site.command("sh");
+    root.args(["-c", r#"exec setpriv --reuid 5003 --regid 5003 --clear-groups "$@""#, "sh"]);
+    let mut shell = Shell::as_is(root);
+    shell.run("echo 5001 > /proc/self/loginuid", &[]);
+    for _ in 0..TRIES {
+        let wrong = phone.wrong_code(&site);
+        let ran = shell.run("su alice -c 'echo in as alice'", &[("Verification code: ", &wrong)]);
+        assert!(!ran.let_in("in as alice"), "{ran:?}");
+    }
+    eve_is_named_and_locked(&site, "su");
+    alice_gets_in(&site, &phone);
+}
+
+#[test]
+fn sudo_that_asks_for_roots_code_locks_nobody_else() {
+    let site = Site::new();
+    services(&site, &["sudo", "login"]);
+    let sudoers = std::fs::read_to_string(site.path("etc/sudoers")).unwrap();
+    site.write("etc/sudoers", &format!("{sudoers}Defaults rootpw, passwd_tries=1\n"));
+    let phone = site.enroll("root");
+    let mut shell = Shell::of(&site, "eve");
+    for _ in 0..TRIES {
+        let wrong = phone.wrong_code(&site);
+        let ran = shell.run("sudo -k id -un", &[("Verification code: ", &wrong)]);
+        assert_ne!(ran.status, Some(0), "{ran:?}");
+    }
+    eve_is_named_and_locked(&site, "sudo");
+    let console = PamHost::new(&site, "login", "root").daemon();
+    assert_eq!(console.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    site.next_step();
+    // Root's sudo has no caller that could be told from anybody's: a stranger's, and not locked.
+    let own = PamHost::new(&site, "sudo", "root").daemon();
+    assert_eq!(own.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+}
+
+#[test]
+fn xrdp_counts_as_a_stranger_and_locks_nobodys_own() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let sesman = Sesman::start(&site, &format!("auth required {}", site.pam_line("nodelay")));
+    assert!(sesman.lets_in("alice", &phone.code(&site)));
+    site.next_step();
+    for _ in 0..TRIES {
+        assert!(!sesman.lets_in("alice", &phone.wrong_code(&site)));
+    }
+    let last = site.last_login();
+    assert_eq!((&last["class"], &last["reason"]), (&"others".into(), &"locked".into()), "{last}");
+    services(&site, &["sudo", "login"]);
+    for host in [PamHost::new(&site, "sudo", "alice"), PamHost::new(&site, "login", "alice").daemon()] {
+        assert_eq!(host.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+        site.next_step();
+    }
+}
+
+#[test]
+fn a_root_service_without_a_remote_host_is_never_waved_through() {
+    let site = Site::new();
+    site.service("vsftpd", &format!("auth required {}\n", site.pam_line("nodelay")));
+    site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay")));
+    let phone = site.enroll("alice");
+    site.configure("[[login.rule]]\naction = \"exempt\"\nlocal = true\nremember = \"1h\"\n");
+    let service = || PamHost::new(&site, "vsftpd", "alice").daemon();
+    assert_eq!(service().authenticate("000000\n"), code::AUTH_ERR, "asked, and refused");
+    assert_eq!(service().authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    assert_eq!(PamHost::new(&site, "sudo", "alice").authenticate(""), code::PERM_DENIED, "exempt: ignored");
+    // A remote host that a setuid program names for its caller is not believed.
+    site.configure("[[login.rule]]\nnetworks = [\"192.0.2.0/24\"]\naction = \"exempt\"\n");
+    let spoof = ["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=publickey ssh-ed25519 AAAA", "-U", "5003"];
+    assert_eq!(
+        PamHost::new(&site, "vsftpd", "alice").option(&spoof).authenticate("000000\n"),
+        code::AUTH_ERR
+    );
+    assert_eq!(site.last_login()["caller_uid"], 5003);
+}
+
+#[test]
+fn an_sshd_started_from_a_session_remembers_nobody_by_it() {
+    let site = Site::new();
+    services(&site, &["sshd"]);
+    let phone = site.enroll("alice");
+    site.configure("[[login.rule]]\naction = \"require\"\nremember = \"1h\"\n");
+    // The session of whoever started it, and alice's login over it: twice by the same daemon.
+    let key = |key: &str| format!("SSH_AUTH_INFO_0=publickey ssh-ed25519 {key}");
+    let login = |key: &str| {
+        PamHost::new(&site, "sshd", "alice")
+            .option(&["-A", "5001", "-r", "192.0.2.1", "-e", key])
+            .run(&["authenticate", "again", "authenticate"], &format!("{}\n000000\n", phone.code(&site)))
+    };
+    let codes = site::pamhost::results(&login(&key("AAAA")), "authenticate");
+    assert_eq!(codes, [code::SUCCESS, code::AUTH_ERR]);
+    assert_eq!(site.status("alice")["remembered"], 0);
+}
+
+#[test]
+fn a_session_of_somebody_else_vetoes_remembering() {
+    let site = Site::new();
+    site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay first_factor=passed")));
+    let phone = site.enroll("alice");
+    site.configure("[[login.rule]]\naction = \"require\"\nremember = \"1h\"\n");
+    for (login_uid, expected) in [("5003", code::AUTH_ERR), ("5001", code::SUCCESS)] {
+        let twice = PamHost::new(&site, "sudo", "alice")
+            .option(&["-A", login_uid])
+            .run(&["authenticate", "again", "authenticate"], &format!("{}\n000000\n", phone.code(&site)));
+        assert_eq!(site::pamhost::results(&twice, "authenticate"), [code::SUCCESS, expected], "{login_uid}");
+        site.next_step();
+    }
+}
