@@ -8,36 +8,63 @@ use site::run::wait_until;
 use std::os::unix::fs::PermissionsExt;
 use totp_wire::login::Verdict;
 
-/// Hands two sockets to the daemon the way systemd does.
+/// Hands all sockets to the daemon the way systemd does.
 pub(crate) fn start_with_adopted_sockets(site: &Site) {
-    start_with_adopted_sockets_as(site, 0);
+    start_with(site, &["root", "login", "admin"], 0);
 }
 
-/// The same: made by root, handed to a daemon of this uid.
-pub(crate) fn start_with_adopted_sockets_as(site: &Site, uid: u32) {
+/// Sockets made by root, and handed to a daemon of this uid.
+fn start_with(site: &Site, sockets: &[&str], uid: u32) {
     let script = r"
 import os, socket, sys
-for fd, path in ((3, sys.argv[1]), (4, sys.argv[2])):
+uid, count = int(sys.argv[1]), int(sys.argv[2])
+paths, command = sys.argv[3:3 + count], sys.argv[3 + count:]
+for place, path in enumerate(paths):
     if os.path.exists(path): os.unlink(path)
     s = socket.socket(socket.AF_UNIX)
     s.bind(path)
-    os.chmod(path, 0o666)
+    os.chmod(path, 0o666 if path.endswith('login.sock') else 0o600)
     s.listen(16)
-    os.dup2(s.fileno(), fd + 10)
-os.dup2(13, 3)
-os.dup2(14, 4)
-os.environ['LISTEN_FDS'] = '2'
+    os.dup2(s.fileno(), place + 20)
+for place in range(count): os.dup2(place + 20, place + 3)
+os.environ['LISTEN_FDS'] = str(count)
 os.environ['LISTEN_PID'] = str(os.getpid())
-os.setgid(int(sys.argv[3]))
-os.setuid(int(sys.argv[3]))
-os.execv(sys.argv[4], sys.argv[4:])
+os.setgid(uid)
+os.setuid(uid)
+os.execv(command[0], command)
 ";
     let mut command = site.command("/usr/bin/python3");
-    command.args(["-c", script]).arg(site.path("run/login.sock")).arg(site.path("run/admin.sock"));
-    command.arg(uid.to_string()).arg(site::setup::target().join("debug/totpd"));
+    command.args(["-c", script]).arg(uid.to_string()).arg(sockets.len().to_string());
+    command.args(sockets.iter().map(|socket| site.path(&format!("run/{socket}.sock"))));
+    command.arg(site::setup::target().join("debug/totpd"));
     command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).arg("serve");
     command.env("LD_PRELOAD", site::setup::native("faults.so")).env("TOTPD_FAULTS", &site.faults.path);
     site.start_as(command);
+}
+
+#[test]
+fn sockets_that_were_not_handed_over_are_made() {
+    use std::os::unix::fs::PermissionsExt;
+    let site = Site::without_daemon();
+    site.totpd(&["init"]).ok();
+    // The unit of an older release hands two over; a broken one, or one that is not enabled, only one.
+    for handed in [&["login", "admin"][..], &["login"], &["root"], &["admin"]] {
+        start_with(&site, handed, 0);
+        for (socket, mode) in [("root", 0o600), ("login", 0o666), ("admin", 0o600)] {
+            let path = site.path(&format!("run/{socket}.sock"));
+            let found = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(found, mode, "{handed:?}: {socket}");
+        }
+        let phone = site.enroll("alice");
+        assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted), "{handed:?}");
+        site.totpd(&["revoke", "alice"]).ok();
+        assert_eq!(site.end(Signal::SIGTERM), Some(0));
+        for socket in ["root", "login", "admin"] {
+            let left = site.path(&format!("run/{socket}.sock")).exists();
+            assert_eq!(left, handed.contains(&socket), "{handed:?}: {socket}");
+        }
+        let _ = std::fs::remove_file(site.path("run/login.sock"));
+    }
 }
 
 #[test]
@@ -63,7 +90,7 @@ fn a_daemon_of_its_own_uid_is_believed_whoever_owns_the_sockets_folder() {
         if owner.is_some() {
             nix::unistd::chown(&site.path("run"), owner, None).unwrap();
         }
-        start_with_adopted_sockets_as(&site, 65534);
+        start_with(&site, &["root", "login", "admin"], 65534);
         let phone = site.enroll("alice");
         site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
         let alice = PamHost::new(&site, "x", "alice");

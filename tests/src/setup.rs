@@ -99,6 +99,8 @@ impl Site {
         assert!(nix::unistd::geteuid().is_root(), "the end-to-end tests need root: run `make test`");
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let root = PathBuf::from(format!("/var/lib/totpd-e2e/{}-{number}", std::process::id()));
+        // Of a run that was killed, whose pid is ours now.
+        let _ = std::fs::remove_dir_all(&root);
         for folder in ["etc/pam.d", "etc/totpd", "run", "home", "keys", "dev", "log"] {
             std::fs::create_dir_all(root.join(folder)).unwrap();
         }

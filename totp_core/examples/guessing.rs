@@ -1,8 +1,8 @@
 //! The chance of guessing a code, by simulation of the engine's own lock: `cargo run --example guessing`.
 //!
-//! The attacker tries whenever the lock lets him, and sees every success of the user: from addresses nobody
-//! knows, while the user logs in from a new one each time (the kindest case for him), or from behind the very
-//! address that the user logs in from.
+//! The attacker tries whenever the lock allows it, and sees every success of the user: from addresses nobody
+//! knows, while the user logs in from a new one each time (the kindest case for them), from behind the very
+//! address that the user logs in from, as other users of the machine, or at its console.
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 
 use totp_core::lock::{Class, Guard};
@@ -20,6 +20,9 @@ fn main() {
         ("strangers, 24 logins a day from new sources", Place::Elsewhere, 0, 24),
         ("behind the user's address, no login", Place::Beside, 0, 0),
         ("behind the user's address, 24 logins a day", Place::Beside, 0, 24),
+        ("another local user, by su or polkit's helper", Place::Local(1), 0, 0),
+        ("a hundred local users together", Place::Local(100), 0, 24),
+        ("at the console, 24 logins a day there", Place::Console, 0, 24),
     ] {
         let (day, year) = (simulate(1, at, patience, logins), simulate(365, at, patience, logins));
         println!(
@@ -37,6 +40,25 @@ enum Place {
     Elsewhere,
     /// Behind the user's own address.
     Beside,
+    /// On the same machine, as so many other users.
+    Local(u32),
+    /// At the machine's own console.
+    Console,
+}
+
+impl Place {
+    /// The class of the next guess.
+    fn class(self, guard: &mut Guard, home: &Origin, now: Time) -> Class {
+        match self {
+            Self::Elsewhere => Class::Others,
+            Self::Beside => guard.class(home, now),
+            Self::Console => Class::Console,
+            Self::Local(users) => {
+                let free = (0..users).map(Class::LocalStranger).find(|class| guard.remaining(class, now) == 0);
+                free.unwrap_or(Class::LocalStranger(0))
+            }
+        }
+    }
 }
 
 /// Judged guesses within `days`; after a lock the attacker rests for `patience` seconds.
@@ -48,18 +70,25 @@ fn simulate(days: u64, at: Place, patience: u64, logins_per_day: u64) -> u32 {
     let (mut guesses, mut rest_until) = (0, start);
     for minute in 0..days * DAY / 60 {
         let now = start.plus(minute * 60);
-        let class = if at == Place::Beside { guard.class(&home, now) } else { Class::Others };
+        let class = at.class(&mut guard, &home, now);
         if logins_per_day > 0 && (minute * 60) % (24 * HOUR / logins_per_day) == 0 {
             let fresh = std::net::Ipv4Addr::from_bits(u32::try_from(minute).unwrap_or(0));
-            let origin = if at == Place::Beside { home.clone() } else { Origin::Remote(fresh.into()) };
+            let (class, origin) = match at {
+                Place::Elsewhere => (class.clone(), Origin::Remote(fresh.into())),
+                Place::Beside => (class.clone(), home.clone()),
+                Place::Local(_) => (Class::Local, Origin::Local),
+                Place::Console => (class.clone(), Origin::Console),
+            };
             if at == Place::Elsewhere || guard.remaining(&class, now) == 0 {
                 guard.succeed(&class, &origin, now);
             }
         }
+        let mut class = class;
         while now >= rest_until && guard.remaining(&class, now) == 0 {
             guesses += 1;
             if guard.fail(&class, now) {
                 rest_until = now.plus(patience);
+                class = at.class(&mut guard, &home, now);
             }
         }
     }

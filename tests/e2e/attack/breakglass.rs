@@ -98,6 +98,27 @@ fn a_local_user_who_floods_the_socket_does_not_keep_the_break_glass_user_out() {
 }
 
 #[test]
+fn programs_that_wait_keep_nobody_from_break_glass() {
+    use site::peer::begin;
+    use totp_wire::login::Attempt;
+    let site = Site::new();
+    service(&site);
+    let (responder, glass) = broken(&site, ":");
+    // As many `su alice` as eve likes, each at its prompt; and a root service that names nobody.
+    let su = |real_uid, service: &str| Attempt {
+        user: "alice".into(),
+        service: Some(service.into()),
+        real_uid: Some(real_uid),
+        ..Attempt::default()
+    };
+    let waiting: Vec<_> =
+        (0..400).flat_map(|_| [begin(&site, su(5003, "su")), begin(&site, su(0, "xrdp-sesman"))]).collect();
+    assert_eq!(login(&site, "alice", &glass), code::SUCCESS);
+    drop(waiting);
+    responder.finish();
+}
+
+#[test]
 fn under_roots_strict_umask_the_daemon_can_still_read_the_mark() {
     use std::os::unix::fs::PermissionsExt;
     let site = Site::new();

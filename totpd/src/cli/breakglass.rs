@@ -48,7 +48,7 @@ pub(super) fn breakglass(
         End::Stopped => out.line("stopped; the socket is given back"),
         End::Displaced => Err(failed(
             Exit::Refused,
-            "somebody else has taken the socket (was totpd.socket restarted?): the code is worth nothing any more",
+            "somebody else has taken the socket (was a socket unit of totpd restarted?): the code is worth nothing any more",
         )),
     }
 }

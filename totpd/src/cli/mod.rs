@@ -99,7 +99,7 @@ fn run_init(context: &Context, owner: Option<&str>) -> Result<(), Failed> {
     let key = config.key_file.display();
     out.line(format!("made its key {key}. Back it up now, apart from the store: without it every"))?;
     out.line(
-        "enrollment is lost. Then start the daemon: `totpd serve`, or `systemctl enable --now totpd.socket`",
+        "enrollment is lost. Then start the daemon: `totpd serve`, or `systemctl enable --now totpd.service`",
     )?;
     out.json(&json!({
         "store_id": made.store_id,
