@@ -126,7 +126,7 @@ fn a_locker_without_a_daemon_stays_locked() {
     let screen = Screen::new(&site);
     let mut locker = screen.lock();
     site.end(nix::sys::signal::Signal::SIGTERM);
-    let refusals = || site.syslog().iter().filter(|line| line.contains("nobody listens")).count();
+    let refusals = || site.syslog().iter().filter(|line| line.contains("there is no socket")).count();
     screen.types(&format!("{PASSWORD}{}", phone.code(&site)));
     wait_until("the module refuses", || refusals() == 1);
     site.start();
