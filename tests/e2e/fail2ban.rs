@@ -20,7 +20,7 @@ fn fail2ban(log: &str, options: &[&str]) -> String {
 }
 
 /// The addresses that would be banned, one for each line that counts.
-fn addresses(log: &str) -> Vec<String> {
+pub(crate) fn addresses(log: &str) -> Vec<String> {
     fail2ban(log, &["-o", "ip"]).lines().map(str::to_owned).collect()
 }
 

@@ -28,4 +28,5 @@ mod rollout;
 mod serve;
 mod sshd;
 mod sudo;
+mod unread_log;
 mod varlink;

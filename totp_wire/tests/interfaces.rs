@@ -200,6 +200,8 @@ fn the_admin_interface_is_what_the_types_say() {
         version: "1".into(),
         store_id: Some("x".into()),
         http: Some("x".into()),
+        log_lines_dropped: Some(1),
+        log_lines_waiting: Some(1),
     };
     check_method(&idl, &[Daemon {}], &[daemon(DaemonState::Serving), daemon(DaemonState::Refusing)]);
     let enroll = Enroll {

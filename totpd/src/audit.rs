@@ -2,6 +2,7 @@
 //! the log. It names user, source, outcome and reason, and never a code, a secret or a password.
 
 use crate::clock::rfc3339;
+use crate::logging::{self, Dropped};
 use crate::store::EventRow;
 use serde::Serialize;
 use totp_core::policy::{Mode, Pass};
@@ -16,7 +17,7 @@ const MAX_FIELD: usize = 256;
 pub struct Event {
     /// `login`, `authenticate`, `session`, `enroll`, `ticket`, `confirm`, `revoke`, `unlock`, `forget`,
     /// `recovery-codes`, `show-recovery-codes`, `expire`, `user-create`, `user-update`, `user-delete`,
-    /// `client-add`, `client-revoke`, `signing-key`, `client`, `admin`, `breakglass`.
+    /// `client-add`, `client-revoke`, `signing-key`, `client`, `admin`, `breakglass`, `log-dropped`.
     pub event: &'static str,
     /// RFC 3339, UTC.
     pub time: String,
@@ -81,6 +82,12 @@ pub struct Event {
     /// Seconds since the grant that was remembered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remembered_age: Option<u64>,
+    /// Lines like this one that were left out, since nobody read the log. In the log alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeated: Option<u64>,
+    /// Lines that the log lacks, by kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Dropped>,
     /// Where it came from.
     #[serde(flatten)]
     pub from: From,
@@ -173,25 +180,9 @@ impl Event {
         EventRow { at, user: Some(self.user.clone()), json: self.json() }
     }
 
-    /// Writes the line of the log. Called after the transaction that holds its row.
+    /// Queues the line of the log. Called after the transaction that holds its row.
     pub fn log(&self) {
-        tracing::info!(
-            target: crate::logging::AUDIT,
-            event = self.event,
-            user = self.user,
-            outcome = self.outcome,
-            reason = self.reason,
-            rule = self.rule,
-            mode = self.mode,
-            would = self.would,
-            method = self.method,
-            client = self.from.client,
-            service = self.from.service,
-            rhost = self.from.rhost,
-            id = self.id,
-            "{}",
-            self.json()
-        );
+        logging::audit(self);
     }
 
     /// The event as one line of JSON.
@@ -235,6 +226,8 @@ mod tests {
             step_offset: Some(1),
             recovery_codes_left: Some(1),
             remembered_age: Some(1),
+            repeated: Some(1),
+            dropped: Some(Dropped::one_of_each()),
             from: From {
                 service: text(),
                 ruser: text(),

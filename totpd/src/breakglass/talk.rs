@@ -1,6 +1,6 @@
 //! One conversation with the responder: `org.totpd.Login` and nothing else, for root's programs alone.
 
-use super::{event, record, shout};
+use super::{event, record, syslog};
 use crate::audit::{From, field};
 use crate::serve::reply;
 use nix::syslog::Severity;
@@ -67,7 +67,7 @@ impl Glass {
         };
         event.outcome = "refused";
         event.reason = Some(reason);
-        shout(Severity::LOG_NOTICE, &event);
+        syslog::say(Severity::LOG_NOTICE, &event);
         (reply::denied(id), false)
     }
 }

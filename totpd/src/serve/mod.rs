@@ -20,7 +20,7 @@ mod throttle;
 use crate::config::http::Http;
 use crate::config::{Config, ConfigError};
 use crate::http;
-use crate::logging;
+use crate::logging::{self, Reporter};
 use crate::users::Users;
 use connection::Kind;
 use limits::Limits;
@@ -105,7 +105,16 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError`]: what a supervisor or an administrator has to see to.
 pub fn run(config_path: &Path) -> Result<(), ServeError> {
-    logging::start();
+    logging::start()?;
+    let result = run_logged(config_path);
+    if let Err(error) = &result {
+        tracing::error!("{error}");
+    }
+    logging::flush();
+    result
+}
+
+fn run_logged(config_path: &Path) -> Result<(), ServeError> {
     let descriptors = harden();
     let loaded = Config::load(config_path);
     let sockets = match &loaded {
@@ -155,6 +164,7 @@ async fn serve(
     let mut hangup = signal(SignalKind::hangup())?;
     let mut retry = tokio::time::interval(RETRY);
     let mut sweep = tokio::time::interval(SWEEP);
+    let reporter = Arc::new(Reporter::default());
     announce(&shared);
     let result = loop {
         tokio::select! {
@@ -176,6 +186,10 @@ async fn serve(
                 if poisoned && sockets.adopted {
                     break Err(ServeError::Poisoned);
                 }
+                if let Phase::Serving(engine) = shared.phase() {
+                    let reporter = Arc::clone(&reporter);
+                    tokio::spawn(async move { reporter.report(&engine).await });
+                }
             }
             _ = sweep.tick() => {
                 if let Phase::Serving(engine) = shared.phase() {
@@ -193,6 +207,11 @@ async fn serve(
     if let Some(api) = api {
         let _ = tokio::task::spawn_blocking(|| api.join()).await;
     }
+    let serving = match shared.phase() {
+        Phase::Serving(engine) => Some(engine),
+        Phase::Refusing(_) => None,
+    };
+    reporter.finish(serving.as_deref()).await;
     result
 }
 
