@@ -89,6 +89,7 @@ fn the_login_interface_is_what_the_types_say() {
             messages: vec![Message { style, text: secret() }],
             prompt: Some(Prompt { text: "x".into(), echo: false, accept, max_len: 64, digits: 6 }),
             verdict: Some(verdict),
+            known: Some(true),
         },
     };
     let replies = [

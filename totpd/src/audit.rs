@@ -14,6 +14,7 @@ const MAX_FIELD: usize = 256;
 
 /// What happened. Fields that do not apply are left out of the JSON.
 #[derive(Clone, Debug, Default, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the documented JSON")]
 pub struct Event {
     /// `login`, `authenticate`, `session`, `enroll`, `ticket`, `confirm`, `revoke`, `unlock`, `forget`,
     /// `recovery-codes`, `show-recovery-codes`, `expire`, `user-create`, `user-update`, `user-delete`,
@@ -37,6 +38,9 @@ pub struct Event {
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
+    /// The name is nobody's here, and is left out: it may be a password.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
     /// The rule that decided: its name, or `rule N`. None is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
@@ -175,9 +179,17 @@ impl Event {
         }
     }
 
+    /// Leaves the name out, wherever it stands: nobody has it, and people type passwords at prompts for names.
+    pub fn leave_name_out(&mut self) {
+        let user = std::mem::take(&mut self.user);
+        self.from.ruser.take_if(|ruser| *ruser == user);
+        self.unknown = true;
+    }
+
     /// The row of the history.
     pub fn row(&self, at: Time) -> EventRow {
-        EventRow { at, user: Some(self.user.clone()), json: self.json() }
+        let user = Some(self.user.clone()).filter(|user| !user.is_empty());
+        EventRow { at, user, json: self.json() }
     }
 
     /// Queues the line of the log. Called after the transaction that holds its row.
@@ -212,6 +224,7 @@ mod tests {
             session_id: text(),
             target: text(),
             reason: Some("x"),
+            unknown: true,
             rule: text(),
             mode: Some("x"),
             would: Some("x"),

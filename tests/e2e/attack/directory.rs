@@ -86,7 +86,7 @@ fn a_thief_of_a_key_is_given_no_factor_under_a_second_name_of_the_enrolled_uid()
 }
 
 /// A directory that hangs.
-fn hung(site: &Site) {
+pub(crate) fn hung(site: &Site) {
     let source = r"
 #include <nss.h>
 #include <pwd.h>

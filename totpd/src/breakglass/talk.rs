@@ -57,6 +57,11 @@ impl Glass {
         let mut glass = self.responder.borrow_mut();
         let mut event = event(&attempt.user, "granted", from);
         event.id = Some(id.to_owned());
+        // No directory is asked here: names that neither it nor the host's own file has are left out.
+        let known = attempt.user == glass.user().as_str() || crate::users::is_local(&attempt.user);
+        if !known {
+            event.leave_name_out();
+        }
         let reason = match glass.examine(&attempt.user, &input, self.start.elapsed()) {
             Ok(found) => match record(&self.marks, &event) {
                 Ok(durable) => return (reply::granted(id, glass.spend(found), durable, &[]), true),
@@ -68,7 +73,7 @@ impl Glass {
         event.outcome = "refused";
         event.reason = Some(reason);
         syslog::say(Severity::LOG_NOTICE, &event);
-        (reply::denied(id), false)
+        (reply::denied(id, known), false)
     }
 }
 

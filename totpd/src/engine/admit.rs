@@ -57,6 +57,8 @@ pub struct Asking {
     pub(super) pass: Option<Pass>,
     /// A grant is remembered so.
     pub(super) remember: Option<(Key, u64)>,
+    /// The name is a user's, and may be written down.
+    pub(super) known: bool,
     /// What every event of this attempt has in common.
     event: Event,
     /// Under which configuration this was decided.
@@ -67,6 +69,11 @@ impl Asking {
     /// An event of this attempt.
     pub(super) fn event_at(&self, now: Time) -> Event {
         Event { time: clock::rfc3339(now), ..self.event.clone() }
+    }
+
+    /// Whether the name is a user's, as far as that was looked up.
+    pub const fn is_known(&self) -> bool {
+        self.known
     }
 
     /// Whether it is asked once and then passes.
@@ -80,8 +87,8 @@ impl Asking {
 pub enum Admission {
     /// It is asked for a code.
     Ask(Box<Asking>),
-    /// It passes without one.
-    Exempt(Pass, Committed),
+    /// It passes without one; whether its name is a user's.
+    Exempt(Pass, Committed, bool),
     /// An earlier grant lets in.
     Remembered(Grant),
     /// A factor is offered.
@@ -191,11 +198,21 @@ impl Engine {
             asker.origin = Origin::Local;
         }
         let mut event = Event::new("login", &asker.user, now, asker.from.clone());
-        event.target = target.as_deref().map(crate::audit::field);
+        // A name that nobody has may be a password, and is in no line.
+        event.target = target.as_deref().filter(|t| self.users.has_seen(t)).map(crate::audit::field);
         event.id = Some(asker.id.clone());
         event.rule = self.config.rule_word(decision.rule);
         let config = Arc::clone(&self.config);
-        Asking { asker, unproven: false, denied: false, pass: None, remember: None, event, config }
+        Asking {
+            asker,
+            unproven: false,
+            denied: false,
+            pass: None,
+            remember: None,
+            known: false,
+            event,
+            config,
+        }
     }
 
     /// Lets pass; under `monitor` with a word on what enforcement would have done.
@@ -213,8 +230,12 @@ impl Engine {
             (would, event.reason) = self.would(asking, action, now).await?;
         }
         event.passes(&pass, would);
+        let known = self.knows(&asking.asker.user).await?;
+        if !known {
+            event.leave_name_out();
+        }
         let committed = self.record(&event, now, ticket).await?;
-        Ok(Admission::Exempt(pass, committed))
+        Ok(Admission::Exempt(pass, committed, known))
     }
 
     /// What enforcement would do now, and why it would refuse.
