@@ -105,6 +105,7 @@ fn each_reason_counts_or_not_as_the_filter_says() {
         "not-enrolled",
         "unknown-user",
         "no-first-factor",
+        "not-shown",
         "expired",
         "denied",
         "uid-changed",
@@ -125,7 +126,7 @@ fn each_reason_counts_or_not_as_the_filter_says() {
         "no-randomness",
         "wrong-not",
     ];
-    for (reasons, matched) in [(counted, counted.len()), (not_counted, 0)] {
+    for (reasons, matched) in [(&counted[..], counted.len()), (&not_counted[..], 0)] {
         let lines: String =
             reasons.iter().map(|r| real.replace("\"wrong\"", &format!("\"{r}\"")) + "\n").collect();
         site.write("lines", &lines);

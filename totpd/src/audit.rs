@@ -281,6 +281,7 @@ mod tests {
             Reason::Clock,
             Reason::Denied,
             Reason::NoFirstFactor,
+            Reason::NotShown,
             Reason::Raced,
         ];
         for reason in unusable.into_iter().chain(others) {

@@ -46,11 +46,14 @@ pub struct Asker {
 
 /// An attempt that is asked for a code.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the attempt")]
 pub struct Asking {
     /// Who asks.
     pub asker: Asker,
     /// With a first factor it would not have been asked.
     pub(super) unproven: bool,
+    /// A factor would have been given, and this program may log what it shows.
+    pub(super) not_shown: bool,
     /// Whatever is typed is refused.
     pub(super) denied: bool,
     /// It passes whatever is typed.
@@ -121,10 +124,13 @@ impl Engine {
                 asking.unproven = unproven;
                 self.recall_or_ask(asking, decision.remember, ticket).await
             }
-            Ruling::Enroll(proof) => match self.offer(&asking, &proof, ticket).await? {
-                Some(enrolling) => Ok(Admission::Enroll(Box::new(asking), Box::new(enrolling))),
-                None => self.recall_or_ask(asking, decision.remember, ticket).await,
-            },
+            Ruling::Enroll(proof) => {
+                if let Some(enrolling) = self.offer(&asking, &proof, ticket).await? {
+                    return Ok(Admission::Enroll(Box::new(asking), Box::new(enrolling)));
+                }
+                asking.not_shown = asking.asker.converses && !self.shows_secrets(&asking.asker);
+                self.recall_or_ask(asking, decision.remember, ticket).await
+            }
         }
     }
 
@@ -174,14 +180,23 @@ impl Engine {
         asking.remember = asking.remember.take().filter(|_| decision.remember.is_some());
         asking.config = Arc::clone(&self.config);
         asking.pass = None;
+        asking.not_shown = false;
         match decision.ruling {
             Ruling::Deny => asking.denied = true,
             Ruling::AskAndPass(pass) => asking.pass = Some(pass),
             Ruling::Ask { unproven } => asking.unproven = unproven,
-            Ruling::Enroll(proof) => return Ok(Some(proof)),
+            Ruling::Enroll(proof) => {
+                asking.not_shown = asking.asker.converses && !self.shows_secrets(&asking.asker);
+                return Ok(Some(proof).filter(|_| !asking.not_shown));
+            }
             Ruling::Pass(_) => {}
         }
         Ok(None)
+    }
+
+    /// Whether this attempt's program shows secrets to the person alone.
+    pub(super) fn shows_secrets(&self, asker: &Asker) -> bool {
+        self.config.shows_secrets(asker.facts.service.as_deref())
     }
 
     /// Whether a factor is still to be made inside this login.
@@ -206,6 +221,7 @@ impl Engine {
         Asking {
             asker,
             unproven: false,
+            not_shown: false,
             denied: false,
             pass: None,
             remember: None,
@@ -262,8 +278,13 @@ impl Engine {
         }
         Ok(match forecast(account.as_ref(), &asker.origin, now, &self.rules) {
             Ok(()) => ("asked", None),
-            Err(Reason::NotEnrolled | Reason::Expired) if action == Action::Enroll && asker.converses => {
+            Err(Reason::NotEnrolled | Reason::Expired)
+                if action == Action::Enroll && asker.converses && self.shows_secrets(asker) =>
+            {
                 ("enrolled", None)
+            }
+            Err(Reason::NotEnrolled | Reason::Expired) if action == Action::Enroll && asker.converses => {
+                ("refused", Some(Reason::NotShown.word()))
             }
             Err(reason) => ("refused", Some(reason.word())),
         })

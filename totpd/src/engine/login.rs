@@ -209,6 +209,7 @@ impl Engine {
         // Whoever has no factor would have been let in, or given one, with a first factor.
         let without_factor = |reason: Reason| match reason {
             Reason::NotEnrolled | Reason::Expired if asking.unproven => Reason::NoFirstFactor,
+            Reason::NotEnrolled | Reason::Expired if asking.not_shown => Reason::NotShown,
             other => other,
         };
         if asking.denied {
