@@ -146,7 +146,7 @@ fn on_a_full_disk_exempt_monitored_and_remembered_logins_go_on_and_enrolling_ref
     dd.args(["if=/dev/zero", &format!("of={state}/filler"), "bs=4k"]);
     assert_ne!(run(dd, "").code, 0);
     site.configure(
-        "[login]\nshow_secrets_services = [\"y\"]\n\
+        "[login]\nshow_secrets_services = [\"x\"]\n\
          [[login.rule]]\nusers = [\"u1\"]\naction = \"exempt\"\n\
          [[login.rule]]\nusers = [\"u2\"]\naction = \"require\"\nmode = \"monitor\"\n\
          [[login.rule]]\nusers = [\"alice\"]\naction = \"require\"\nremember = \"8h\"\n\
