@@ -19,9 +19,8 @@ pub(crate) use report::Reporter;
 
 use crate::audit::Event;
 use queue::{Line, Queue};
-use std::cell::Cell;
 use std::fmt::Write as _;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 use tracing::field::{Field, Visit};
 use tracing::{Level, Subscriber};
@@ -34,10 +33,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// The queue of this process; none before [`start`], and in commands that keep no log.
 static LOG: OnceLock<Arc<Log>> = OnceLock::new();
 
-thread_local! {
-    /// This thread holds the queue: a panic there must not come back for it.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
-}
+/// How often a panic looks for the queue, a millisecond apart: its own thread may hold it.
+const PANIC_TRIES: u32 = 50;
 
 /// The queue, and who waits for it.
 #[derive(Debug, Default)]
@@ -62,12 +59,26 @@ impl Log {
     }
 
     fn push(&self, line: Line) {
-        if INSIDE.replace(true) {
-            return;
-        }
         self.state().queue.push(line);
         self.changed.notify_all();
-        INSIDE.set(false);
+    }
+
+    /// The same in a panic, which may have come while its own thread held the queue: then nothing is said.
+    fn push_in_panic(&self, line: Line) {
+        for _ in 0..PANIC_TRIES {
+            let state = match self.state.try_lock() {
+                Ok(state) => Some(state),
+                Err(TryLockError::Poisoned(state)) => Some(state.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
+            };
+            if let Some(mut state) = state {
+                state.queue.push(line);
+                drop(state);
+                self.changed.notify_all();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -82,12 +93,20 @@ pub fn start() -> std::io::Result<()> {
     let heard = Targets::new().with_default(LevelFilter::WARN).with_target("totpd", LevelFilter::INFO);
     // Only a second start in one process fails, and then there is a log.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(heard).with(Enqueue));
-    std::panic::set_hook(Box::new(|panic| {
-        // Not its text, which may quote what somebody typed; and not to stderr, which nobody may read.
-        let place = panic.location().map_or_else(String::new, ToString::to_string);
-        enqueue(Line::message(Level::ERROR, format!("a part of the daemon panicked at {place}")));
-    }));
+    set_panic_hook();
     Ok(())
+}
+
+/// A panic is a line, too. Not its text, which may quote what somebody typed; and not to stderr, which perhaps
+/// nobody reads.
+fn set_panic_hook() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(String::new, ToString::to_string);
+        let line = Line::message(Level::ERROR, format!("a part of the daemon panicked at {place}"));
+        if let Some(log) = LOG.get() {
+            log.push_in_panic(line);
+        }
+    }));
 }
 
 /// Queues the line of an event.
@@ -172,5 +191,35 @@ impl Visit for Message {
         if field.name() == "message" {
             let _ = write!(self.0, "{value:?}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One test, since the hook and the queue are the process's.
+    #[test]
+    fn a_panic_is_a_line_that_quotes_nothing_and_never_waits() {
+        let log = LOG.get_or_init(Arc::default);
+        set_panic_hook();
+        let panics = || std::thread::spawn(|| panic!("hunter{}", 2)).join().unwrap_err();
+        drop(panics());
+        let (line, _) = log.state().queue.pop().unwrap();
+        let Line::Message(Level::ERROR, text) = line else { panic!("it is an error") };
+        assert!(text.contains("logging/mod.rs") && !text.contains("hunter"), "{text}");
+        // Somebody holds the queue and panics: nothing is said, and nobody hangs.
+        drop(
+            std::thread::spawn(|| {
+                let _held = LOG.get().map(|log| log.state());
+                panic!("inside");
+            })
+            .join()
+            .unwrap_err(),
+        );
+        assert!(log.state().queue.is_empty());
+        drop(panics());
+        assert_eq!(log.state().queue.waiting(), 1, "a poisoned queue goes on");
+        drop(std::panic::take_hook());
     }
 }

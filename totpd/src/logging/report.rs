@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// One row in this time at most: a log that nobody reads must not push logins out of the history.
 const INTERVAL: Duration = Duration::from_mins(1);
 
+/// How long the last row may take.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Reports dropped lines, now and then.
 #[derive(Debug, Default)]
 pub(crate) struct Reporter {
@@ -32,7 +35,8 @@ impl Reporter {
         if let Some(engine) = engine
             && let Some(dropped) = take_dropped()
         {
-            store(engine, &dropped).await;
+            // A disk that hangs keeps no daemon from its end.
+            let _ = tokio::time::timeout(STOP_TIMEOUT, store(engine, &dropped)).await;
         }
     }
 

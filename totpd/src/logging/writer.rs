@@ -2,6 +2,7 @@
 
 use super::queue::Line;
 use super::{Log, State};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use tracing::Level;
 use tracing::dispatcher::{Dispatch, with_default};
@@ -26,7 +27,8 @@ fn run(log: &Log) {
     let sink = Sink::open();
     loop {
         let (line, repeated) = next(log);
-        let written = sink.write(&line, repeated);
+        // A line that makes a library panic is dropped, and the next one is written.
+        let written = catch_unwind(AssertUnwindSafe(|| sink.write(&line, repeated))).unwrap_or(false);
         let mut state = log.state();
         state.writing = false;
         if !written {
