@@ -76,7 +76,7 @@ mod tests {
             max_len: 64,
             digits: 6,
         });
-        Step { id: "1".into(), messages: vec![], prompt, verdict }
+        Step { id: "1".into(), messages: vec![], prompt, verdict, known: None }
     }
 
     #[test]

@@ -52,20 +52,20 @@ impl Relay {
     fn run(&mut self, host: &mut impl Host) -> Outcome {
         let (mut client, mut step) = match self.begin().or_else(|error| self.begin_anew(&error)) {
             Ok(begun) => begun,
-            Err(error) => return self.failed(host, &error),
+            Err(error) => return self.failed(host, &error, None),
         };
         let mut prompts = 0;
         loop {
             self.show(host, &step);
             if let Some(outcome) = Outcome::of_step(&step, prompts, self.args.tries) {
-                return self.ended(host, outcome, &step.id);
+                return self.ended(host, outcome, &step);
             }
             let Some(prompt) = step.prompt.take().filter(|_| prompts < MOST_PROMPTS) else {
-                return self.ended(host, Outcome::Failed, &step.id);
+                return self.ended(host, Outcome::Failed, &step);
             };
             let mut answer = match self.ask(host, &prompt, prompts == 0) {
                 Ok(answer) => answer,
-                Err(outcome) => return self.ended(host, outcome, &step.id),
+                Err(outcome) => return self.ended(host, outcome, &step),
             };
             if self.args.debug {
                 let (accept, unusable, id) = (prompt.accept, answer.unusable, plain(&step.id, 32));
@@ -88,7 +88,7 @@ impl Relay {
             prompts += 1;
             step = match reply {
                 Ok(step) => step,
-                Err(error) => return self.failed(host, &error),
+                Err(error) => return self.failed(host, &error, Some(&step.id)),
             };
         }
     }
@@ -174,25 +174,34 @@ impl Relay {
         }
     }
 
-    fn ended(&self, host: &mut impl Host, outcome: Outcome, id: &str) -> Outcome {
-        let user = plain(&self.attempt.user, 64);
-        let id = plain(id, 32);
+    /// Logs how it ended. The id is that of the daemon's audit event: the two logs can be laid side by side.
+    fn ended(&self, host: &mut impl Host, outcome: Outcome, step: &Step) -> Outcome {
+        let who = self.who(step);
         match outcome {
-            // The id is that of the daemon's audit event: the two logs can be laid side by side.
-            Outcome::Granted => host.log(Level::Info, &format!("granted user={user} id={id}")),
-            Outcome::Exempt => host.log(Level::Info, &format!("exempt user={user} id={id}")),
-            Outcome::Denied | Outcome::TriesUsedUp => {
-                host.log(Level::Notice, &format!("refused user={user} id={id}"));
-            }
-            other => host.log(Level::Error, &format!("{other:?} for user={user} id={id}; refusing")),
+            Outcome::Granted => host.log(Level::Info, &format!("granted {who}")),
+            Outcome::Exempt => host.log(Level::Info, &format!("exempt {who}")),
+            Outcome::Denied | Outcome::TriesUsedUp => host.log(Level::Notice, &format!("refused {who}")),
+            other => host.log(Level::Error, &format!("{other:?}, refusing {who}")),
         }
         outcome
     }
 
-    fn failed(&self, host: &mut impl Host, error: &CallError) -> Outcome {
+    /// Names the attempt. The user's name stands there only if the daemon says that it is a user's: people type
+    /// passwords at prompts for names, and many read this log.
+    fn who(&self, step: &Step) -> String {
+        let id = plain(&step.id, 32);
+        if step.known == Some(true) {
+            let user = plain(&self.attempt.user, 64);
+            return format!("user={user} id={id}");
+        }
+        format!("id={id}")
+    }
+
+    /// Logs an error. Nobody says whether the name is a user's, and so it is left out.
+    fn failed(&self, host: &mut impl Host, error: &CallError, id: Option<&str>) -> Outcome {
         let socket = self.args.socket.display();
-        let user = plain(&self.attempt.user, 64);
-        host.log(Level::Error, &format!("totpd at {socket}: {error}; refusing user={user}"));
+        let id = id.map_or_else(String::new, |id| format!(" id={}", plain(id, 32)));
+        host.log(Level::Error, &format!("totpd at {socket}: {error}; refusing{id}"));
         Outcome::of_error(error)
     }
 }

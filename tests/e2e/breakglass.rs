@@ -8,7 +8,7 @@ use site::run::{Running, wait_until};
 use std::io::BufRead;
 
 /// A responder that has the socket, and its code.
-fn broken(site: &Site, lasts: &str) -> (Running, String) {
+pub(crate) fn broken(site: &Site, lasts: &str) -> (Running, String) {
     let mut command = site.totpd_command();
     command.args(["breakglass", "alice", "--for", lasts, "--json"]);
     let mut responder = Running::start(command);

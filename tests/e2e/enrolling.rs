@@ -9,7 +9,8 @@ use site::run::Running;
 use site::ssh::Sshd;
 use std::process::Command;
 
-const RULE: &str = "[[login.rule]]\naction = \"enroll\"\n";
+const RULE: &str =
+    "[login]\nshow_secrets_services = [\"x\", \"sshd\"]\n[[login.rule]]\naction = \"enroll\"\n";
 
 /// The phone that scans what was shown, by the key that stands there too.
 fn phone(shown: &str) -> Phone {

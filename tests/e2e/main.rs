@@ -29,4 +29,6 @@ mod rollout;
 mod serve;
 mod sshd;
 mod sudo;
+mod unknown_names;
+mod unread_log;
 mod varlink;

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use totp_wire::admin::Daemon;
+use totp_wire::{Client, Trust};
 
 /// Everybody's password.
 pub const PASSWORD: &str = "hunter2";
@@ -250,7 +252,22 @@ impl Site {
 
     /// Everything the daemon has logged.
     pub fn log(&self) -> String {
+        self.wait_for_log();
         std::fs::read_to_string(self.path("daemon.log")).unwrap_or_default()
+    }
+
+    /// A line is queued before the reply that it is about, and written after it: waits until none is queued. A
+    /// daemon that does not answer has ended, or is what the test is about.
+    fn wait_for_log(&self) {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        let waiting = || {
+            let mut client =
+                Client::connect(&self.path("run/admin.sock"), Trust::RootOrFolderOwner, deadline).ok()?;
+            client.call(&Daemon {}, deadline).ok()?.log_lines_waiting
+        };
+        while waiting().is_some_and(|lines| lines > 0) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// The audit events so far.

@@ -54,7 +54,8 @@ impl Place {
             Self::Beside => guard.class(home, now),
             Self::Console => Class::Console,
             Self::Local(users) => {
-                let free = (0..users).map(Class::LocalStranger).find(|class| guard.remaining(class, now) == 0);
+                let free =
+                    (0..users).map(Class::LocalStranger).find(|class| guard.remaining(class, now) == 0);
                 free.unwrap_or(Class::LocalStranger(0))
             }
         }

@@ -69,6 +69,8 @@ pub enum Reason {
     Denied,
     /// The policy would have let in without a code or given a factor, and no first factor was proved.
     NoFirstFactor,
+    /// The policy would have given a factor, and the program is not known to keep messages out of its logs.
+    NotShown,
     /// Somebody else was enrolled under this name during the enrollment.
     Raced,
     /// The input is no code.
@@ -87,6 +89,7 @@ impl Reason {
             Self::Clock => "clock",
             Self::Denied => "denied",
             Self::NoFirstFactor => "no-first-factor",
+            Self::NotShown => "not-shown",
             Self::Raced => "raced",
             Self::Unusable(Unusable::Empty) => "empty",
             Self::Unusable(Unusable::Shape) => "not-a-code",

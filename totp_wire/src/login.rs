@@ -139,6 +139,10 @@ pub struct Step {
     /// The end, unless there is a question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
+    /// Whether the name of the attempt is a user's: only then the client may log it. People type passwords at
+    /// prompts for names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<bool>,
 }
 
 /// The reply to both calls.

@@ -89,6 +89,7 @@ fn the_login_interface_is_what_the_types_say() {
             messages: vec![Message { style, text: secret() }],
             prompt: Some(Prompt { text: "x".into(), echo: false, accept, max_len: 64, digits: 6 }),
             verdict: Some(verdict),
+            known: Some(true),
         },
     };
     let replies = [
@@ -202,6 +203,8 @@ fn the_admin_interface_is_what_the_types_say() {
         version: "1".into(),
         store_id: Some("x".into()),
         http: Some("x".into()),
+        log_lines_dropped: Some(1),
+        log_lines_waiting: Some(1),
     };
     check_method(&idl, &[Daemon {}], &[daemon(DaemonState::Serving), daemon(DaemonState::Refusing)]);
     let enroll = Enroll {

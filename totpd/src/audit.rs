@@ -2,6 +2,7 @@
 //! the log. It names user, source, outcome and reason, and never a code, a secret or a password.
 
 use crate::clock::rfc3339;
+use crate::logging::{self, Dropped};
 use crate::store::EventRow;
 use serde::Serialize;
 use totp_core::policy::{Mode, Pass};
@@ -13,10 +14,11 @@ const MAX_FIELD: usize = 256;
 
 /// What happened. Fields that do not apply are left out of the JSON.
 #[derive(Clone, Debug, Default, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the documented JSON")]
 pub struct Event {
     /// `login`, `authenticate`, `session`, `enroll`, `ticket`, `confirm`, `revoke`, `unlock`, `forget`,
     /// `recovery-codes`, `show-recovery-codes`, `expire`, `user-create`, `user-update`, `user-delete`,
-    /// `client-add`, `client-revoke`, `signing-key`, `client`, `admin`, `breakglass`.
+    /// `client-add`, `client-revoke`, `signing-key`, `client`, `admin`, `breakglass`, `log-dropped`.
     pub event: &'static str,
     /// RFC 3339, UTC.
     pub time: String,
@@ -36,6 +38,9 @@ pub struct Event {
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
+    /// The name is nobody's here, and is left out: it may be a password.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
     /// The rule that decided: its name, or `rule N`. None is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
@@ -84,6 +89,12 @@ pub struct Event {
     /// Seconds since the grant that was remembered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remembered_age: Option<u64>,
+    /// Lines like this one that were left out, since nobody read the log. In the log alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeated: Option<u64>,
+    /// Lines that the log lacks, by kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Dropped>,
     /// Where it came from.
     #[serde(flatten)]
     pub from: From,
@@ -134,12 +145,13 @@ impl From {
     /// What tells sources apart: the remote address (of IPv6 the /64), the application, or the caller; for a service that
     /// names none of them its name; for a process of a user's own the uid.
     pub fn source(&self) -> String {
-        let address = |rhost: &String| {
-            let source = rhost.parse().map(totp_core::Source::of);
-            source.map_or_else(|_| rhost.clone(), |source| source.to_string())
+        let address = |text: &String| {
+            let parsed = text.split('%').next().unwrap_or_default().parse();
+            parsed.map_or_else(|_| text.clone(), |address| totp_core::Source::of(address).to_string())
         };
         let uid = self.caller_uid.or(self.peer_uid.filter(|uid| *uid != 0));
         let remote = self.rhost.as_ref().map(address).or_else(|| self.client.clone());
+        let remote = remote.or_else(|| self.peer_address.as_ref().map(address));
         let local = || uid.map(|uid| format!("uid {uid}")).or_else(|| self.service.clone());
         remote.or_else(local).unwrap_or_default()
     }
@@ -192,30 +204,22 @@ impl Event {
         }
     }
 
-    /// The row of the history.
-    pub fn row(&self, at: Time) -> EventRow {
-        EventRow { at, user: Some(self.user.clone()), json: self.json() }
+    /// Leaves the name out, wherever it stands: nobody has it, and people type passwords at prompts for names.
+    pub fn leave_name_out(&mut self) {
+        let user = std::mem::take(&mut self.user);
+        self.from.ruser.take_if(|ruser| *ruser == user);
+        self.unknown = true;
     }
 
-    /// Writes the line of the log. Called after the transaction that holds its row.
+    /// The row of the history.
+    pub fn row(&self, at: Time) -> EventRow {
+        let user = Some(self.user.clone()).filter(|user| !user.is_empty());
+        EventRow { at, user, json: self.json() }
+    }
+
+    /// Queues the line of the log. Called after the transaction that holds its row.
     pub fn log(&self) {
-        tracing::info!(
-            target: crate::logging::AUDIT,
-            event = self.event,
-            user = self.user,
-            outcome = self.outcome,
-            reason = self.reason,
-            rule = self.rule,
-            mode = self.mode,
-            would = self.would,
-            method = self.method,
-            client = self.from.client,
-            service = self.from.service,
-            rhost = self.from.rhost,
-            id = self.id,
-            "{}",
-            self.json()
-        );
+        logging::audit(self);
     }
 
     /// The event as one line of JSON.
@@ -245,6 +249,7 @@ mod tests {
             session_id: text(),
             target: text(),
             reason: Some("x"),
+            unknown: true,
             rule: text(),
             mode: Some("x"),
             would: Some("x"),
@@ -260,6 +265,8 @@ mod tests {
             step_offset: Some(1),
             recovery_codes_left: Some(1),
             remembered_age: Some(1),
+            repeated: Some(1),
+            dropped: Some(Dropped::one_of_each()),
             from: From {
                 service: text(),
                 ruser: text(),
@@ -302,6 +309,7 @@ mod tests {
             Reason::Clock,
             Reason::Denied,
             Reason::NoFirstFactor,
+            Reason::NotShown,
             Reason::Raced,
         ];
         for reason in unusable.into_iter().chain(others) {

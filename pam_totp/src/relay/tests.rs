@@ -270,3 +270,18 @@ fn a_bad_argument_refuses_before_anybody_is_asked() {
     assert!(host.delayed);
     assert!(host.log[0].contains("nullok"));
 }
+
+#[test]
+fn a_name_is_logged_only_if_the_daemon_knows_it() {
+    let known = r#"{"parameters":{"step":{"id":"7","messages":[],"verdict":"denied","known":true}}}"#;
+    let unknown = r#"{"parameters":{"step":{"id":"7","messages":[],"verdict":"denied","known":false}}}"#;
+    let unavailable = r#"{"error":"org.totpd.Login.StoreUnavailable","parameters":{}}"#;
+    for (reply, name) in
+        [(Some(known), true), (Some(unknown), false), (DENIED, false), (Some(unavailable), false)]
+    {
+        let mut host = script([]);
+        run(daemon(vec![reply]), &mut host, "", false);
+        let [line] = &host.log[..] else { panic!("{:?}", host.log) };
+        assert_eq!(line.contains("alice"), name, "{line}");
+    }
+}

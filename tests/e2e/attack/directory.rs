@@ -33,7 +33,7 @@ fn a_thief_of_a_key_is_given_no_factor_by_writing_the_name_in_capitals() {
     caseless(&site);
     service(&site);
     site.enroll("alice");
-    site.configure("[[login.rule]]\naction = \"enroll\"\n");
+    site.configure("[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n");
     let mut thief = PamHost::new(&site, "x", "ALICE").option(PROOF).start();
     let mut lines = std::io::BufReader::new(thief.0.stdout.take().unwrap());
     let mut shown = String::new();
@@ -78,7 +78,7 @@ fn a_thief_of_a_key_is_given_no_factor_under_a_second_name_of_the_enrolled_uid()
     let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
     site.write("etc/passwd", &format!("{passwd}alice@corp:x:5001:5001::/home/alice:/bin/sh\n"));
     site.enroll("alice");
-    site.configure("[[login.rule]]\naction = \"enroll\"\n");
+    site.configure("[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n");
     let finished = PamHost::new(&site, "x", "alice@corp")
         .option(PROOF)
         .run(&["authenticate"], "000000\n000000\n000000\n");
@@ -86,7 +86,7 @@ fn a_thief_of_a_key_is_given_no_factor_under_a_second_name_of_the_enrolled_uid()
 }
 
 /// A directory that hangs.
-fn hung(site: &Site) {
+pub(crate) fn hung(site: &Site) {
     let source = r"
 #include <nss.h>
 #include <pwd.h>

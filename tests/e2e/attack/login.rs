@@ -16,7 +16,7 @@ fn an_enrollment_in_a_login_works_for_the_longest_name() {
     let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
     site.write("etc/passwd", &format!("{passwd}{user}:x:5099:5099::/home/alice:/bin/sh\n"));
     site.configure(&format!(
-        "[totp]\nissuer = \"{}\"\n[[login.rule]]\naction = \"enroll\"\n",
+        "[totp]\nissuer = \"{}\"\n[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n",
         "ж".repeat(32)
     ));
     let finished =
@@ -30,7 +30,7 @@ fn the_link_that_is_shown_is_whole() {
     let site = Site::new();
     service(&site);
     site.configure(&format!(
-        "[totp]\nissuer = \"{}\"\ndigits = 8\n[[login.rule]]\naction = \"enroll\"\n",
+        "[totp]\nissuer = \"{}\"\ndigits = 8\n[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n",
         "ж".repeat(32)
     ));
     let finished =
@@ -69,7 +69,7 @@ fn a_link_that_is_too_long_for_a_line_of_pam_is_left_out_and_the_key_stays() {
     let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
     site.write("etc/passwd", &format!("{passwd}{user}:x:5099:5099::/home/alice:/bin/sh\n"));
     site.configure(&format!(
-        "[totp]\nissuer = \"{}\"\ndigits = 8\n[[login.rule]]\naction = \"enroll\"\n",
+        "[totp]\nissuer = \"{}\"\ndigits = 8\n[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n",
         "ж".repeat(32)
     ));
     let finished =
@@ -83,7 +83,7 @@ fn the_longest_issuer_and_which_name_still_fit_a_message() {
     let site = Site::new();
     service(&site);
     site.configure(&format!(
-        "[totp]\nissuer = \"{}\"\n[[login.rule]]\naction = \"enroll\"\n",
+        "[totp]\nissuer = \"{}\"\n[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n",
         "ж".repeat(32)
     ));
     let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
@@ -110,7 +110,13 @@ fn an_answer_to_a_question_is_never_judged_against_an_enrollment_that_was_not_sh
         assert!(lines.read_line(&mut shown).unwrap() > 0, "{shown}");
     }
     site.end(Signal::SIGTERM);
-    site.write("etc/totpd/totpd.toml", &format!("{}[[login.rule]]\naction = \"enroll\"\n", site.config()));
+    site.write(
+        "etc/totpd/totpd.toml",
+        &format!(
+            "{}[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n",
+            site.config()
+        ),
+    );
     site.start();
     host.say("123456\n123456\n123456\n123456\n");
     drop(host.0.stdin.take());
@@ -140,7 +146,8 @@ fn on_a_full_disk_exempt_monitored_and_remembered_logins_go_on_and_enrolling_ref
     dd.args(["if=/dev/zero", &format!("of={state}/filler"), "bs=4k"]);
     assert_ne!(run(dd, "").code, 0);
     site.configure(
-        "[[login.rule]]\nusers = [\"u1\"]\naction = \"exempt\"\n\
+        "[login]\nshow_secrets_services = [\"x\"]\n\
+         [[login.rule]]\nusers = [\"u1\"]\naction = \"exempt\"\n\
          [[login.rule]]\nusers = [\"u2\"]\naction = \"require\"\nmode = \"monitor\"\n\
          [[login.rule]]\nusers = [\"alice\"]\naction = \"require\"\nremember = \"8h\"\n\
          [[login.rule]]\naction = \"enroll\"\n",
@@ -204,7 +211,7 @@ fn a_reload_by_the_unit_is_not_stopped_by_a_mere_finding() {
 fn an_enrollment_that_was_offered_ends_when_the_rule_that_offered_it_is_gone() {
     let site = Site::new();
     service(&site);
-    site.configure("[[login.rule]]\naction = \"enroll\"\n");
+    site.configure("[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n");
     let mut thief = PamHost::new(&site, "x", "bob").option(PROOF).start();
     let mut lines = std::io::BufReader::new(thief.0.stdout.take().unwrap());
     let mut shown = String::new();

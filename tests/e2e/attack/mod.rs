@@ -2,7 +2,7 @@
 //! released: what holds now.
 
 mod breakglass;
-mod directory;
+pub(crate) mod directory;
 mod login;
 mod own;
 

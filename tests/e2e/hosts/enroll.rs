@@ -6,6 +6,7 @@ use site::phone::Phone;
 use site::polkit::Polkit;
 use site::setup::{PASSWORD, script};
 use site::shell::{Ran, Shell};
+use site::ssh::{Setup, Sshd};
 use site::{Site, Trixie};
 use std::os::unix::fs::PermissionsExt;
 
@@ -146,8 +147,23 @@ fn login_enrolls_whoever_has_no_factor() {
 
 #[test]
 fn polkits_helper_enrolls_whoever_has_no_factor() {
-    let site = Site::with_rules(ENROLL);
+    let site = Site::with_rules(&format!("[login]\nshow_secrets_services = [\"polkit-1\"]\n{ENROLL}"));
     site.service("polkit-1", &stack(&site.pam_line("nodelay")));
     let _polkit = Polkit::start(&site);
     offers(&site, &mut Shell::of(&site, "alice"), "alice", &super::polkit::line());
+}
+
+#[test]
+fn an_sshd_that_logs_everything_logs_no_key() {
+    let site = Site::with_rules(ENROLL);
+    let sshd = Sshd::start_with(&site, Setup { settings: "LogLevel DEBUG3\n", ..Setup::default() });
+    let refused = sshd.login("bob", &["000000"; 3]);
+    assert_ne!(refused.code, 0, "{refused:?}");
+    let shown = refused.stderr + &sshd.prompts().join("\n");
+    assert!(shown.contains("Or type this key"), "{shown}");
+    let log = sshd.log();
+    assert!(
+        log.contains("debug3: ") && !log.contains("Or type this key") && !log.contains("otpauth"),
+        "{log}"
+    );
 }

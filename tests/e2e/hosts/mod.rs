@@ -1,5 +1,6 @@
 //! The programs that ask for the code, each the real one. `docs/hosts.md` is what these tests show.
 
+mod cockpit;
 mod cron;
 mod enroll;
 mod locker;

@@ -109,6 +109,12 @@ pub struct DaemonReply {
     /// Where the HTTP API answers, or why it does not; none when there is to be none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
+    /// Lines that the log lacks since the daemon started, because nobody read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_lines_dropped: Option<u64>,
+    /// Lines that wait for the reader of the log at this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_lines_waiting: Option<u64>,
 }
 
 /// Stages a factor. What is left out takes the default of the configuration.

@@ -7,6 +7,7 @@
 //! ```
 
 mod socket;
+mod syslog;
 mod talk;
 
 pub use socket::give_back_left_over;
@@ -19,7 +20,7 @@ use crate::serve::limits::{IN_ALL, Limits};
 use crate::serve::{Access, harden};
 use crate::store::breakglass::mark;
 use nix::fcntl::{Flock, FlockArg};
-use nix::syslog::{Facility, LogFlags, Severity};
+use nix::syslog::Severity;
 use socket::Taken;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -115,6 +116,7 @@ impl Responder {
         let end = LocalSet::new().block_on(&runtime, self.answer()).map_err(BreakGlassError::Runtime)?;
         // That it is over is said, and need not be kept: its beginning was.
         let _ = record(&marks, &event(&user, "ended", From::default()));
+        syslog::flush();
         Ok(end)
     }
 
@@ -186,14 +188,6 @@ fn event(user: &str, outcome: &'static str, from: From) -> Event {
 
 /// Loud: on stable storage, and in the log with the urgency of an alert.
 fn record(marks: &std::path::Path, event: &Event) -> std::io::Result<crate::store::Committed> {
-    shout(Severity::LOG_ALERT, event);
+    syslog::say(Severity::LOG_ALERT, event);
     mark(marks, event)
-}
-
-/// syslog(3): journald and every syslog daemon read it, whatever else is broken.
-fn shout(severity: Severity, event: &Event) {
-    let named = nix::syslog::openlog(Some(c"totpd"), LogFlags::LOG_PID, Facility::LOG_AUTH);
-    let said = nix::syslog::syslog(nix::syslog::Priority::new(severity, Facility::LOG_AUTH), &event.json());
-    // Nobody is left to tell; the mark is what counts.
-    let _ = (named, said);
 }

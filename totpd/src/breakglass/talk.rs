@@ -1,6 +1,6 @@
 //! One conversation with the responder: `org.totpd.Login` and nothing else, for root's programs alone.
 
-use super::{event, record, shout};
+use super::{event, record, syslog};
 use crate::audit::From;
 use crate::serve::limits::ConnectionSlot;
 use crate::serve::peers::{Peer, cause, source};
@@ -59,6 +59,11 @@ impl Glass {
         let mut glass = self.responder.borrow_mut();
         let mut event = event(&attempt.user, "granted", from);
         event.id = Some(id.to_owned());
+        // No directory is asked here: names that neither it nor the host's own file has are left out.
+        let known = attempt.user == glass.user().as_str() || crate::users::is_local(&attempt.user);
+        if !known {
+            event.leave_name_out();
+        }
         let reason = match glass.examine(&attempt.user, &input, self.start.elapsed()) {
             Ok(found) => match record(&self.marks, &event) {
                 Ok(durable) => return (reply::granted(id, glass.spend(found), durable, &[]), true),
@@ -69,8 +74,8 @@ impl Glass {
         };
         event.outcome = "refused";
         event.reason = Some(reason);
-        shout(Severity::LOG_NOTICE, &event);
-        (reply::denied(id), false)
+        syslog::say(Severity::LOG_NOTICE, &event);
+        (reply::denied(id, known), false)
     }
 }
 

@@ -67,6 +67,9 @@ fn outcome(reply: &ExplainReply, user: &str) -> String {
              lets by only who has proved a first factor: add --rhost IP --ssh-auth publickey, or --first-factor if the \
              PAM line says first_factor=passed"
             .to_owned(),
+        (Fate::Refused, Some("not-shown")) => "would be asked for a code and refused: not-shown. The rule enrolls, and this \
+             service may log the key that it shows: name it in login.show_secrets_services if it does not"
+            .to_owned(),
         (Fate::Refused, None) => "would be refused".to_owned(),
         (Fate::Refused, Some(reason)) => format!("would be asked for a code and refused: {reason}"),
     };

@@ -83,7 +83,15 @@ impl<'a> Pages<'a> {
 fn sentence(event: &Value) -> String {
     // Whoever can write the store without its key must not move an administrator's terminal.
     let text = |key: &str| plain(event.get(key).and_then(Value::as_str).unwrap_or_default(), 256);
-    let mut line = format!("{}  {:<12} {} {}", text("time"), text("user"), text("event"), text("outcome"));
+    let user = match (text("user"), event["unknown"] == true) {
+        (_, true) => "(unknown)".to_owned(),
+        (user, false) => user,
+    };
+    let mut line = format!("{}  {user:<12} {} {}", text("time"), text("event"), text("outcome"));
+    if let Some(dropped) = event["dropped"].as_object() {
+        let kinds = dropped.iter().map(|(kind, lines)| format!("{} {lines}", plain(kind, 32)));
+        line.push_str(&format!(": {}", kinds.collect::<Vec<_>>().join(", ")));
+    }
     for (key, before, after) in [
         ("reason", ": ", ""),
         ("would", " (would be ", ")"),

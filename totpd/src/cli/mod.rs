@@ -68,7 +68,7 @@ pub fn main() -> ExitCode {
 fn run(context: &Context, command: Command) -> Result<(), Failed> {
     match command {
         Command::Init { owner } => run_init(context, owner.as_deref()),
-        Command::Serve => serve::run(&context.config_path).map_err(|error| failed(Exit::Refused, error)),
+        Command::Serve => serve::run(&context.config_path).map_err(|_logged| failed(Exit::Refused, "")),
         Command::Enroll(enroll) => enroll::enroll(context, enroll),
         Command::Confirm { user } => verify::confirm(context, user),
         Command::Verify { user } => verify::verify(context, user),

@@ -75,7 +75,10 @@ fn add(rows: &mut BTreeMap<(String, String), Row>, event: &Value) {
         return;
     }
     let key = |name: &str, none: &str| text(name).unwrap_or(none).to_owned();
-    let row = rows.entry((key("user", ""), key("service", "-"))).or_default();
+    // Names that are nobody's here were left out: they are one row for each service.
+    let user =
+        Some(key("user", "")).filter(|user| !user.is_empty()).unwrap_or_else(|| "(unknown)".to_owned());
+    let row = rows.entry((user, key("service", "-"))).or_default();
     let would = text("would").map(|would| match text("would_reason") {
         Some(reason) => format!("{would}: {}", reason.replace('-', " ")),
         None => would.to_owned(),

@@ -41,7 +41,8 @@ fn daemon_status(context: &Context) -> Result<(), Failed> {
     let serving = reply.state == DaemonState::Serving;
     context.out.json(&json!({
         "state": reply.state, "why": reply.why, "version": reply.version, "store_id": reply.store_id,
-        "http": reply.http,
+        "http": reply.http, "log_lines_dropped": reply.log_lines_dropped,
+        "log_lines_waiting": reply.log_lines_waiting,
     }))?;
     if !serving {
         let why = reply.why.unwrap_or_default();
@@ -51,6 +52,11 @@ fn daemon_status(context: &Context) -> Result<(), Failed> {
     context.out.line(format!("totpd {} serves store {store}", reply.version))?;
     if let Some(http) = reply.http {
         context.out.line(format!("the HTTP API {http}"))?;
+    }
+    if let Some(dropped) = reply.log_lines_dropped.filter(|dropped| *dropped > 0) {
+        context.out.line(format!(
+            "the log lacks {dropped} lines, since nobody read it in time; the history has every event"
+        ))?;
     }
     if crate::breakglass::is_open(&config) {
         context.out.line("break-glass is open at this moment: everybody but its user is refused")?;

@@ -6,9 +6,10 @@ mod rules;
 
 use http::Http;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use totp_core::account::{PENDING_DEFAULT, PENDING_LONGEST};
-use totp_core::policy::{Finding, Policy};
+use totp_core::policy::{Action, Finding, Policy, Rule};
 use totp_core::recovery::Keeping;
 use totp_core::{Digits, Params, Period};
 
@@ -30,6 +31,10 @@ const CONSOLE_SERVICES: [&str; 12] = [
 
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/totpd/totpd.toml";
+
+/// Programs that write PAM's messages to the person alone: sshd to the client, the others to their terminal. Not
+/// cockpit, xrdp and display managers, which log them; nor polkit-1, whose agent may (KDE's does).
+const SHOW_SECRETS_SERVICES: [&str; 6] = ["login", "sshd", "su", "su-l", "sudo", "sudo-i"];
 
 /// The checked configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +63,8 @@ pub struct Config {
     pub console_services: Vec<String>,
     /// How users come by a first factor of their own.
     pub self_enroll: SelfEnroll,
+    /// PAM services whose programs are known to log no message: they alone show keys and recovery codes.
+    pub show_secrets_services: BTreeSet<String>,
     /// The rules of logins.
     pub policy: Policy,
     /// The lines that the rules stand in.
@@ -156,6 +163,7 @@ impl Config {
             prompt: "Verification code: ".into(),
             console_services: CONSOLE_SERVICES.map(str::to_owned).to_vec(),
             self_enroll: SelfEnroll::default(),
+            show_secrets_services: SHOW_SECRETS_SERVICES.map(str::to_owned).into(),
             policy: Policy::default(),
             rule_lines: Vec::new(),
             keep_events: 100_000,
@@ -230,7 +238,30 @@ impl Config {
     /// Rules that can never decide or that change nothing, a sentence each.
     pub fn findings(&self) -> Vec<String> {
         let sentence = |(place, finding): (usize, Finding)| format!("{} {finding}", self.rule_name(place));
-        self.policy.findings().into_iter().map(sentence).collect()
+        let findings = self.policy.findings().into_iter().map(sentence);
+        let rules = self.policy.rules.iter().enumerate();
+        findings.chain(rules.filter_map(|(place, rule)| self.shows_nothing(place, rule))).collect()
+    }
+
+    /// A sentence about a rule that enrolls by services that never show a key.
+    fn shows_nothing(&self, place: usize, rule: &Rule) -> Option<String> {
+        let services = rule.services.iter().flatten();
+        let silent: Vec<&str> =
+            services.filter(|service| !self.shows_secrets(Some(service))).map(String::as_str).collect();
+        if rule.action != Action::Enroll || silent.is_empty() {
+            return None;
+        }
+        Some(format!(
+            "{} enrolls nobody by {}: such a program may log the key. Name it in login.show_secrets_services if it does \
+             not",
+            self.rule_name(place),
+            silent.join(", ")
+        ))
+    }
+
+    /// Whether keys, links and recovery codes are shown by this PAM service.
+    pub fn shows_secrets(&self, service: Option<&str>) -> bool {
+        service.is_some_and(|service| self.show_secrets_services.contains(service))
     }
 
     /// The sockets that a broken configuration still names, so that the daemon can refuse on them.

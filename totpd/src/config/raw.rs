@@ -4,6 +4,7 @@ use super::http;
 use super::rules::RawRule;
 use super::{Config, SelfEnroll, TrustedPeer, checked_issuer, lifetime, params};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use totp_core::recovery::Keeping;
 
@@ -53,6 +54,7 @@ struct RawLogin {
     prompt: Option<String>,
     console_services: Option<Vec<String>>,
     self_enroll: Option<SelfEnroll>,
+    show_secrets_services: Option<BTreeSet<String>>,
     #[serde(default)]
     rule: Vec<toml::Spanned<RawRule>>,
 }
@@ -109,6 +111,12 @@ impl Raw {
             config.console_services = services;
         }
         config.self_enroll = self.login.self_enroll.unwrap_or(config.self_enroll);
+        if let Some(services) = self.login.show_secrets_services {
+            if services.iter().any(|service| service.is_empty() || service.chars().any(char::is_uppercase)) {
+                return Err("login.show_secrets_services: a PAM service has a name in small letters".into());
+            }
+            config.show_secrets_services = services;
+        }
         for rule in self.login.rule {
             let line = line_of(rule.span().start);
             let rule = rule.into_inner().check().map_err(|e| format!("login.rule in line {line}: {e}"))?;

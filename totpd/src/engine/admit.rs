@@ -47,17 +47,22 @@ pub struct Asker {
 
 /// An attempt that is asked for a code.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the attempt")]
 pub struct Asking {
     /// Who asks.
     pub asker: Asker,
     /// With a first factor it would not have been asked.
     pub(super) unproven: bool,
+    /// A factor would have been given, and this program may log what it shows.
+    pub(super) not_shown: bool,
     /// Whatever is typed is refused.
     pub(super) denied: bool,
     /// It passes whatever is typed.
     pub(super) pass: Option<Pass>,
     /// A grant is remembered so.
     pub(super) remember: Option<(Key, u64)>,
+    /// The name is a user's, and may be written down.
+    pub(super) known: bool,
     /// What every event of this attempt has in common.
     event: Event,
     /// Under which configuration this was decided.
@@ -68,6 +73,11 @@ impl Asking {
     /// An event of this attempt.
     pub(super) fn event_at(&self, now: Time) -> Event {
         Event { time: clock::rfc3339(now), ..self.event.clone() }
+    }
+
+    /// Whether the name is a user's, as far as that was looked up.
+    pub const fn is_known(&self) -> bool {
+        self.known
     }
 
     /// Whether it is asked once and then passes.
@@ -81,8 +91,8 @@ impl Asking {
 pub enum Admission {
     /// It is asked for a code.
     Ask(Box<Asking>),
-    /// It passes without one.
-    Exempt(Pass, Committed),
+    /// It passes without one; whether its name is a user's.
+    Exempt(Pass, Committed, bool),
     /// An earlier grant lets in.
     Remembered(Grant),
     /// A factor is offered.
@@ -115,10 +125,13 @@ impl Engine {
                 asking.unproven = unproven;
                 self.recall_or_ask(asking, decision.remember, ticket).await
             }
-            Ruling::Enroll(proof) => match self.offer(&asking, &proof, ticket).await? {
-                Some(enrolling) => Ok(Admission::Enroll(Box::new(asking), Box::new(enrolling))),
-                None => self.recall_or_ask(asking, decision.remember, ticket).await,
-            },
+            Ruling::Enroll(proof) => {
+                if let Some(enrolling) = self.offer(&asking, &proof, ticket).await? {
+                    return Ok(Admission::Enroll(Box::new(asking), Box::new(enrolling)));
+                }
+                asking.not_shown = asking.asker.converses && !self.shows_secrets(&asking.asker);
+                self.recall_or_ask(asking, decision.remember, ticket).await
+            }
         }
     }
 
@@ -171,14 +184,23 @@ impl Engine {
         asking.remember = asking.remember.take().filter(|_| decision.remember.is_some());
         asking.config = Arc::clone(&self.config);
         asking.pass = None;
+        asking.not_shown = false;
         match decision.ruling {
             Ruling::Deny => asking.denied = true,
             Ruling::AskAndPass(pass) => asking.pass = Some(pass),
             Ruling::Ask { unproven } => asking.unproven = unproven,
-            Ruling::Enroll(proof) => return Ok(Some(proof)),
+            Ruling::Enroll(proof) => {
+                asking.not_shown = asking.asker.converses && !self.shows_secrets(&asking.asker);
+                return Ok(Some(proof).filter(|_| !asking.not_shown));
+            }
             Ruling::Pass(_) => {}
         }
         Ok(None)
+    }
+
+    /// Whether this attempt's program shows secrets to the person alone.
+    pub(super) fn shows_secrets(&self, asker: &Asker) -> bool {
+        self.config.shows_secrets(asker.facts.service.as_deref())
     }
 
     /// Whether a factor is still to be made inside this login.
@@ -194,11 +216,22 @@ impl Engine {
             asker.user.clone_from(&decision.subject);
         }
         let mut event = Event::new("login", &asker.user, now, asker.from.clone());
-        event.target = target.as_deref().map(crate::audit::field);
+        // A name that nobody has may be a password, and is in no line.
+        event.target = target.as_deref().filter(|t| self.users.has_seen(t)).map(crate::audit::field);
         event.id = Some(asker.id.clone());
         event.rule = self.config.rule_word(decision.rule);
         let config = Arc::clone(&self.config);
-        Asking { asker, unproven: false, denied: false, pass: None, remember: None, event, config }
+        Asking {
+            asker,
+            unproven: false,
+            not_shown: false,
+            denied: false,
+            pass: None,
+            remember: None,
+            known: false,
+            event,
+            config,
+        }
     }
 
     /// Lets pass; under `monitor` with a word on what enforcement would have done.
@@ -216,6 +249,10 @@ impl Engine {
             (would, event.reason) = self.would(asking, action, now).await?;
         }
         event.passes(&pass, would);
+        let known = self.knows(&asking.asker.user).await?;
+        if !known {
+            event.leave_name_out();
+        }
         let committed = match self.unproved(asking, &pass).await? {
             Some(kind) if self.dedup.is_duplicate(&kind) => self.leave_out(&event, ticket).await?,
             Some(kind) => {
@@ -226,7 +263,7 @@ impl Engine {
             }
             None => self.record(&event, now, ticket).await?,
         };
-        Ok(Admission::Exempt(pass, committed))
+        Ok(Admission::Exempt(pass, committed, known))
     }
 
     /// The kind of a pass for which nobody has proved anything: a `local` rule waived the proof for somebody else than
@@ -273,8 +310,13 @@ impl Engine {
         }
         Ok(match forecast(account.as_ref(), &asker.origin, now, &self.rules) {
             Ok(()) => ("asked", None),
-            Err(Reason::NotEnrolled | Reason::Expired) if action == Action::Enroll && asker.converses => {
+            Err(Reason::NotEnrolled | Reason::Expired)
+                if action == Action::Enroll && asker.converses && self.shows_secrets(asker) =>
+            {
                 ("enrolled", None)
+            }
+            Err(Reason::NotEnrolled | Reason::Expired) if action == Action::Enroll && asker.converses => {
+                ("refused", Some(Reason::NotShown.word()))
             }
             Err(reason) => ("refused", Some(reason.word())),
         })

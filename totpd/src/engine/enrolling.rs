@@ -40,7 +40,8 @@ impl Engine {
         let now = clock::now();
         let totp = &self.config.totp;
         let found = self.find(&asker.user).await?;
-        let Some(found) = found.filter(|_| asker.converses && now >= self.rules.not_before) else {
+        let shows = asker.converses && self.shows_secrets(asker);
+        let Some(found) = found.filter(|_| shows && now >= self.rules.not_before) else {
             return Ok(None);
         };
         if self.has_factor(&found, now).await? {

@@ -50,7 +50,8 @@ impl Engine {
                 reply.first_factor = passing(&pass);
             }
             Ruling::Ask { unproven } => {
-                let lacks = matches!(why, Some("not-enrolled" | "expired")) || would == "enrolled";
+                let lacks =
+                    matches!(why, Some("not-enrolled" | "expired" | "not-shown")) || would == "enrolled";
                 // Nobody's proof helps a name that is nobody's.
                 let nobody = matches!(why, Some("unknown-user" | "uid-changed" | "damaged"));
                 let no_proof = (unproven && !nobody).then(|| Reason::NoFirstFactor.word().to_owned());

@@ -5,12 +5,15 @@ use super::audit_dedup::Kind;
 use super::{Engine, Failure, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
-use crate::store::{Change, CommitError, Committed, Stored, Ticket, Write};
+use crate::store::{Change, CommitError, Committed, HistoryQuery, Stored, Ticket, Write};
 use std::sync::Arc;
 use totp_core::judge::{Input, judge_nobody};
 use totp_core::news::News;
 use totp_core::policy::Pass;
 use totp_core::{Attempt, Digits, Outcome, Reason, Time, UserName, Verified, judge};
+
+/// Rows of the history in which a grant of a name that nobody has now is looked for.
+const ROWS_OF_A_NAME: usize = 50;
 
 /// What a conversation remembers of the record while it waits for a person.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct Prepared {
     /// Its uid, when there is such a user. Looked up before the answer: how long a directory takes to know a
     /// name must not be told by how long a refusal takes.
     uid: Option<u32>,
+    /// The name is a user's, or was.
+    known: bool,
 }
 
 /// What was decided, durably.
@@ -78,7 +83,24 @@ impl Engine {
         };
         let factor = stored.as_ref().and_then(|s| s.account.active.as_ref().or(s.account.pending.as_ref()));
         let digits = factor.map_or(self.config.totp.params.digits, |f| f.params.digits);
-        Ok(Prepared { digits, stored, name, uid })
+        let known = match &name {
+            Some(name) if uid.is_none() && stored.is_none() => self.was_granted(name).await?,
+            name => name.is_some(),
+        };
+        Ok(Prepared { digits, stored, name, uid, known })
+    }
+
+    /// Whether a name is a user's or was one, and no password that somebody typed at the wrong prompt.
+    pub(super) async fn knows(&self, user: &str) -> Result<bool, Failure> {
+        let Ok(name) = UserName::parse(user) else { return Ok(false) };
+        Ok(self.users.has_seen(user) || self.load(&name).await?.is_some() || self.was_granted(&name).await?)
+    }
+
+    /// Whether the history has a grant of this name.
+    async fn was_granted(&self, name: &UserName) -> Result<bool, Failure> {
+        let (user, limit) = (Some(name.to_string()), ROWS_OF_A_NAME);
+        let rows = self.store.history(HistoryQuery { user, limit, ..HistoryQuery::default() }).await?;
+        Ok(rows.iter().any(|row| row.json.contains(r#""outcome":"granted""#)))
     }
 
     /// Judges one input of one attempt. It is stored before this returns.
@@ -95,7 +117,7 @@ impl Engine {
     ) -> Result<Decided, Failure> {
         self.decide_anew(asking).await?;
         let asker = &asking.asker;
-        let Prepared { name, uid, .. } = prepared;
+        let Prepared { name, uid, known, .. } = prepared;
         let _turn = self.turns.of(name.as_ref().map_or(asker.user.as_str(), UserName::as_str)).await;
         let attempt = Attempt {
             origin: asker.origin.clone(),
@@ -113,9 +135,11 @@ impl Engine {
                 (None, None) => None,
             };
             let now = clock::now();
+            asking.known = known || stored.is_some();
             let mut decision = self.decide(asking, stored, uid, &attempt, now);
-            if let Some(name) = &name {
-                decision.event.user = crate::audit::field(name.as_str());
+            match &name {
+                Some(name) if asking.known => decision.event.user = crate::audit::field(name.as_str()),
+                _ => decision.event.leave_name_out(),
             }
             // A change names the version it was decided on, so an old record loses the race. A decision that
             // changes nothing names none, and has to be made on a fresh one.
@@ -207,6 +231,7 @@ impl Engine {
         // Whoever has no factor would have been let in, or given one, with a first factor.
         let without_factor = |reason: Reason| match reason {
             Reason::NotEnrolled | Reason::Expired if asking.unproven => Reason::NoFirstFactor,
+            Reason::NotEnrolled | Reason::Expired if asking.not_shown => Reason::NotShown,
             other => other,
         };
         if asking.denied {

@@ -175,6 +175,14 @@ impl Engine {
         Ok(committed)
     }
 
+    /// Makes a report of the daemon about itself durable, and logs it.
+    ///
+    /// # Errors
+    /// [`CommitError`]: it has to be reported again.
+    pub(crate) async fn record_report(&self, event: &Event) -> Result<(), CommitError> {
+        self.record(event, clock::now(), &patience()).await.map(drop)
+    }
+
     /// The record with its secrets open, or `None` (and a line in the log) when it is damaged.
     fn open(&self, stored: Stored) -> Option<(Account, u64)> {
         let (name, version) = (stored.account.label().to_owned(), stored.version);

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::config::{checked_issuer, lifetime, params};
 use crate::engine::api::{AddedClient, Client, Scope};
 use crate::engine::{AdminError, Engine, Enrolled, patience};
+use crate::logging;
 use crate::store::HistoryQuery;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -64,18 +65,13 @@ async fn authorised(connection: &Connection, phase: &Phase) -> bool {
 
 fn daemon(phase: Phase, http: Option<String>) -> Bytes {
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    done(&match phase {
-        Phase::Serving(engine) => DaemonReply {
-            state: DaemonState::Serving,
-            why: None,
-            version,
-            store_id: Some(engine.store_id().to_owned()),
-            http,
-        },
-        Phase::Refusing(why) => {
-            DaemonReply { state: DaemonState::Refusing, why: Some(why), version, store_id: None, http }
-        }
-    })
+    let (state, why, store_id) = match phase {
+        Phase::Serving(engine) => (DaemonState::Serving, None, Some(engine.store_id().to_owned())),
+        Phase::Refusing(why) => (DaemonState::Refusing, Some(why), None),
+    };
+    let log_lines_dropped = Some(logging::dropped_since_start());
+    let log_lines_waiting = Some(logging::waiting());
+    done(&DaemonReply { state, why, version, store_id, http, log_lines_dropped, log_lines_waiting })
 }
 
 async fn answer(

@@ -21,7 +21,7 @@ mod sockets;
 use crate::config::http::Http;
 use crate::config::{Config, ConfigError};
 use crate::http;
-use crate::logging;
+use crate::logging::{self, Reporter};
 use crate::users::Users;
 use accept::Acceptor;
 use connection::Kind;
@@ -106,7 +106,16 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError`]: what a supervisor or an administrator has to see to.
 pub fn run(config_path: &Path) -> Result<(), ServeError> {
-    logging::start();
+    logging::start()?;
+    let result = run_logged(config_path);
+    if let Err(error) = &result {
+        tracing::error!("{error}");
+    }
+    logging::flush();
+    result
+}
+
+fn run_logged(config_path: &Path) -> Result<(), ServeError> {
     let descriptors = harden();
     let loaded = Config::load(config_path);
     let sockets = match &loaded {
@@ -167,6 +176,7 @@ async fn serve(
     let mut hangup = signal(SignalKind::hangup())?;
     let mut retry = tokio::time::interval(RETRY);
     let mut sweep = tokio::time::interval(SWEEP);
+    let reporter = Arc::new(Reporter::default());
     announce(&shared);
     let result = loop {
         tokio::select! {
@@ -180,6 +190,10 @@ async fn serve(
                 let poisoned = check(&path, &shared);
                 if poisoned && sockets.adopted {
                     break Err(ServeError::Poisoned);
+                }
+                if let Phase::Serving(engine) = shared.phase() {
+                    let reporter = Arc::clone(&reporter);
+                    tokio::spawn(async move { reporter.report(&engine).await });
                 }
             }
             _ = sweep.tick() => {
@@ -198,6 +212,11 @@ async fn serve(
     if let Some(api) = api {
         let _ = tokio::task::spawn_blocking(|| api.join()).await;
     }
+    let serving = match shared.phase() {
+        Phase::Serving(engine) => Some(engine),
+        Phase::Refusing(_) => None,
+    };
+    reporter.finish(serving.as_deref()).await;
     result
 }
 

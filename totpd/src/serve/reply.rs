@@ -32,6 +32,7 @@ pub(crate) fn ask(id: &str, text: &str, digits: u8, combined: bool, again: bool)
             digits,
         }),
         verdict: None,
+        known: None,
     }
 }
 
@@ -44,7 +45,7 @@ pub(crate) fn question(id: &str, messages: Vec<Message>, text: &str, echo: bool)
         max_len: CODE_LENGTH,
         digits: ANY_DIGITS,
     };
-    Step { id: id.to_owned(), messages, prompt: Some(prompt), verdict: None }
+    Step { id: id.to_owned(), messages, prompt: Some(prompt), verdict: None, known: None }
 }
 
 /// Lets in: takes the proof of the factor, and the proof that its use is on stable storage. `told` is what the
@@ -68,21 +69,22 @@ pub(crate) fn granted(id: &str, verified: Verified, _durable: Committed, told: &
         }
         How::Totp { .. } | How::Remembered { .. } => {}
     }
-    end(id, messages, Verdict::Granted)
+    end(id, messages, Verdict::Granted, true)
 }
 
-/// Lets the stack go on without a code: takes the policy's leave, and the proof that it is recorded.
-pub(crate) fn exempt(id: &str, _leave: Pass, _durable: Committed) -> Step {
-    end(id, Vec::new(), Verdict::Exempt)
+/// Lets the stack go on without a code: takes the policy's leave, and the proof that it is recorded. `known` says
+/// whether the name is a user's.
+pub(crate) fn exempt(id: &str, _leave: Pass, _durable: Committed, known: bool) -> Step {
+    end(id, Vec::new(), Verdict::Exempt, known)
 }
 
-/// Refuses. The same for every reason.
-pub(crate) fn denied(id: &str) -> Step {
-    end(id, Vec::new(), Verdict::Denied)
+/// Refuses. A person reads the same for every reason; `known` tells the client's log whether the name is a user's.
+pub(crate) fn denied(id: &str, known: bool) -> Step {
+    end(id, Vec::new(), Verdict::Denied, known)
 }
 
-fn end(id: &str, messages: Vec<Message>, verdict: Verdict) -> Step {
-    Step { id: id.to_owned(), messages, prompt: None, verdict: Some(verdict) }
+fn end(id: &str, messages: Vec<Message>, verdict: Verdict, known: bool) -> Step {
+    Step { id: id.to_owned(), messages, prompt: None, verdict: Some(verdict), known: Some(known) }
 }
 
 pub(crate) fn info(text: impl Into<String>) -> Message {

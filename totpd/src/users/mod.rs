@@ -5,9 +5,9 @@ mod files;
 
 use files::Files;
 use nix::errno::Errno;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::CString;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use totp_core::UserName;
@@ -17,6 +17,8 @@ use totp_core::UserName;
 const AT_ONCE: usize = 16;
 const AT_ONCE_FOR_OTHERS: usize = 4;
 const AT_ONCE_FOR_APPLICATIONS: usize = 4;
+/// Names of directories that are remembered, so that they may be logged while the directory does not answer.
+const MAX_SEEN: usize = 10_000;
 /// How long a look-up is waited for, its turn included.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -41,6 +43,8 @@ pub struct Users {
     others: Arc<Semaphore>,
     applications: Arc<Semaphore>,
     files: Files,
+    /// Names that a directory knew, as far as they are remembered.
+    seen: Mutex<HashSet<String>>,
 }
 
 impl Default for Users {
@@ -50,6 +54,7 @@ impl Default for Users {
             others: Arc::new(Semaphore::new(AT_ONCE_FOR_OTHERS)),
             applications: Arc::new(Semaphore::new(AT_ONCE_FOR_APPLICATIONS)),
             files: Files::default(),
+            seen: Mutex::default(),
         }
     }
 }
@@ -80,8 +85,29 @@ impl Users {
         let name = name.clone();
         let look = move || found(nix::unistd::User::from_name(name.as_str()));
         let user = ask(turns, look).await??;
-        Ok(user
-            .and_then(|user| Some(Found { name: UserName::parse(&user.name).ok()?, uid: user.uid.as_raw() })))
+        let found = user
+            .and_then(|user| Some(Found { name: UserName::parse(&user.name).ok()?, uid: user.uid.as_raw() }));
+        if let Some(found) = &found {
+            self.see(found.name.as_str());
+        }
+        Ok(found)
+    }
+
+    /// Whether the local file has the name, or a directory was found to have it. Asks no directory: for a word of
+    /// the log nobody waits, and nothing is told by how long it takes.
+    pub fn has_seen(&self, name: &str) -> bool {
+        let seen = || self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(name);
+        self.files.user(name).is_some() || seen()
+    }
+
+    fn see(&self, name: &str) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= MAX_SEEN {
+            seen.clear();
+        }
+        if !seen.contains(name) {
+            seen.insert(name.to_owned());
+        }
     }
 
     /// Whether `name` is a name of `uid`, asked by that uid: what is looked up is the uid, never a name that

@@ -160,7 +160,7 @@ impl Conversation {
         };
         let tries = attempt.tries.unwrap_or(1).clamp(1, MOST_TRIES);
         let step = match admission {
-            Admission::Exempt(pass, durable) => reply::exempt(&id, pass, durable),
+            Admission::Exempt(pass, durable, known) => reply::exempt(&id, pass, durable, known),
             Admission::Remembered(grant) => self.granted(&engine, &id, grant),
             Admission::Enroll(asking, enrolling) => {
                 let step = offer::first_step(&engine, &asking, &enrolling);
@@ -208,11 +208,13 @@ impl Conversation {
                 let watched = watched(connection, &ticket, work).await;
                 match self.attend(connection, &engine, &user, watched).await? {
                     Ok(Decided::Granted(grant)) => self.granted(&engine, &asking.asker.id, grant),
-                    Ok(Decided::Exempt(pass, durable)) => reply::exempt(&asking.asker.id, pass, durable),
+                    Ok(Decided::Exempt(pass, durable)) => {
+                        reply::exempt(&asking.asker.id, pass, durable, asking.is_known())
+                    }
                     Ok(Decided::Refused) if tries_left <= 1 => {
                         count_refusal(connection, &asking.asker);
                         tokio::time::sleep_until(refusal).await;
-                        reply::denied(&asking.asker.id)
+                        reply::denied(&asking.asker.id, asking.is_known())
                     }
                     Ok(Decided::Refused) => {
                         count_refusal(connection, &asking.asker);
@@ -242,7 +244,7 @@ impl Conversation {
                 let watched = watched(connection, &ticket, work).await;
                 match self.attend(connection, &engine, &user, watched).await? {
                     Ok(offer::Finish::Granted(grant)) => self.granted(&engine, &id, *grant),
-                    Ok(offer::Finish::Denied) => reply::denied(&id),
+                    Ok(offer::Finish::Denied) => reply::denied(&id, true),
                     Ok(offer::Finish::Again(noting, step)) => {
                         self.state = State::Noted(noting);
                         step
@@ -390,6 +392,10 @@ fn refused(connection: &Connection, user: &str, reason: &'static str) {
     let mut event = Event::new("login", user, clock::now(), connection.peer.from());
     event.outcome = "refused";
     event.reason = Some(reason);
+    // Nothing was looked up, and nothing is for the sake of a line: a name that is not known by now is left out.
+    if !connection.shared.users.has_seen(user) {
+        event.leave_name_out();
+    }
     event.log();
 }
 

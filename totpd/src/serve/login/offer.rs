@@ -70,7 +70,7 @@ impl Offered {
                 let step = recovery_step(&id, &noted);
                 (State::Noted(Box::new(Noting { asking, noted, tries_left: TRIES })), step)
             }
-            Err(_) if tries_left <= 1 => (State::Over, reply::denied(&id)),
+            Err(_) if tries_left <= 1 => (State::Over, reply::denied(&id, true)),
             Err(enrolling) => {
                 let wrong =
                     "That is not the code that the app shows for this account. Is the phone's clock right?";

@@ -1,0 +1,170 @@
+//! A password that somebody typed at a prompt for a name is kept nowhere (invariant 17).
+
+use nix::sys::signal::Signal;
+use site::Site;
+use site::pamhost::{PamHost, code};
+use site::peer::{begin, from_host, local};
+use site::phone::Phone;
+use site::setup::script;
+use site::shell::Shell;
+use site::ssh::{Setup, Sshd};
+use totp_wire::login::{Attempt, Verdict};
+
+/// The password of nobody's name. It may be a name: nothing but a directory tells that it is none.
+const TYPED: &str = "Tr0ub4dor-and-3";
+
+/// Everything that this project writes, as one text.
+fn written(site: &Site) -> String {
+    let mut all = site.log();
+    for line in site.syslog().iter().filter(|line| line.contains("totp")) {
+        all += line;
+    }
+    all += &site.totpd(&["history", "-n", "1000", "--json"]).stdout;
+    all += &site.totpd(&["history"]).stdout;
+    all += &site.totpd(&["report"]).stdout;
+    for file in std::fs::read_dir(site.path("state")).unwrap() {
+        all += &String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap());
+    }
+    all + &std::fs::read_to_string(site.path("etc/totpd/breakglass.log")).unwrap_or_default()
+}
+
+/// The refusals of names that nobody has.
+fn unknown(site: &Site) -> Vec<serde_json::Value> {
+    let events = site.events().into_iter().filter(|event| event["unknown"] == true);
+    events.inspect(|event| assert_eq!(event["user"], "", "{event}")).collect()
+}
+
+fn service(site: &Site, name: &str) {
+    site.service(name, &format!("auth required {}\n", site.pam_line("nodelay")));
+}
+
+#[test]
+fn a_password_typed_as_the_name_at_sshd_is_kept_nowhere() {
+    let site = Site::new();
+    site.enroll("alice");
+    let settings = "AuthenticationMethods keyboard-interactive:pam\n";
+    let sshd = Sshd::start_with(&site, Setup { settings, ..Setup::default() });
+    assert!(!sshd.lets_in(TYPED, &["123456"]));
+    assert!(!sshd.lets_in("alice", &["no code"]));
+    site.expect_syslog("refused user=alice id=");
+    site.expect_syslog("refused id=");
+    let event = unknown(&site).pop().unwrap();
+    assert_eq!((&event["service"], &event["rhost"]), (&"sshd".into(), &"127.0.0.1".into()));
+    assert!(event["reason"].is_string() && event["id"].is_string(), "{event}");
+    assert!(!written(&site).contains(TYPED));
+    // sshd writes it down by itself.
+    assert!(sshd.log().contains(TYPED));
+}
+
+#[test]
+fn a_password_typed_as_the_name_at_login_is_kept_nowhere() {
+    let site = Site::new();
+    service(&site, "login");
+    let line = format!("{} login", script("console.py").display());
+    let mut asked = 0;
+    let ran = Shell::of(&site, "root").answer(&line, |_, prompt| {
+        asked += 1;
+        match (asked, prompt) {
+            (1, "login: ") => Some(TYPED.to_owned()),
+            (2, "Verification code: ") => Some("123456".to_owned()),
+            _ => None,
+        }
+    });
+    assert_eq!(ran.answered, 2, "{ran:?}");
+    site.expect_syslog("refused id=");
+    assert_eq!(unknown(&site).pop().unwrap()["service"], "login");
+    assert!(!written(&site).contains(TYPED));
+}
+
+#[test]
+fn a_password_typed_as_the_name_at_su_is_kept_nowhere() {
+    let site = Site::new();
+    service(&site, "su");
+    let ran = Shell::of(&site, "alice").run(&format!("su {TYPED}"), &[("code: ", "123456")]);
+    assert_ne!(ran.status, Some(0), "{ran:?}");
+    // A program that looks names up later than su does, and says who asks as polkit's helper does.
+    let su = |ruser: &str| Attempt { service: Some("su".into()), ruser: Some(ruser.into()), ..local(TYPED) };
+    for ruser in ["alice", TYPED] {
+        assert_eq!(begin(&site, su(ruser)).unwrap().answer("123456"), Ok(Verdict::Denied));
+    }
+    let rusers: Vec<_> = unknown(&site).iter().rev().map(|event| event["ruser"].clone()).take(2).collect();
+    assert_eq!(rusers, [serde_json::Value::Null, "alice".into()]);
+    assert!(!written(&site).contains(TYPED));
+}
+
+#[test]
+fn rules_monitoring_and_reports_keep_no_unknown_name() {
+    let rules = "[[login.rule]]\nname = \"watch\"\nservices = [\"watched\"]\naction = \"require\"\nmode = \"monitor\"\n\
+                 [[login.rule]]\nservices = [\"closed\"]\naction = \"deny\"\n";
+    let site = Site::with_rules(rules);
+    for service in ["watched", "closed"] {
+        let attempt = Attempt {
+            service: Some(service.into()),
+            first_factor: Some(true),
+            ..from_host(TYPED, "192.0.2.1")
+        };
+        let waiting = begin(&site, attempt).unwrap();
+        if waiting.step.verdict.is_none() {
+            waiting.answer("123456").unwrap();
+        }
+    }
+    let outcomes: Vec<_> = unknown(&site).iter().map(|event| event["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["exempt", "refused"]);
+    let report = site.totpd(&["report"]).ok().stdout;
+    assert!(report.contains("(unknown)"), "{report}");
+    assert!(!written(&site).contains(TYPED));
+}
+
+#[test]
+fn without_a_daemon_and_by_break_glass_no_unknown_name_is_kept() {
+    let site = Site::new();
+    service(&site, "x");
+    let (responder, glass) = crate::breakglass::broken(&site, "30m");
+    assert_eq!(PamHost::new(&site, "x", TYPED).authenticate("123456\n"), code::AUTH_ERR);
+    assert_eq!(PamHost::new(&site, "x", "alice").authenticate(&format!("{glass}\n")), code::SUCCESS);
+    responder.finish();
+    site.expect_syslog("granted user=alice id=glass");
+    let text = written(&site);
+    site.end(Signal::SIGTERM);
+    std::fs::remove_file(site.path("run/login.sock")).ok();
+    assert_eq!(PamHost::new(&site, "x", TYPED).authenticate("123456\n"), code::AUTHINFO_UNAVAIL);
+    site.expect_syslog("; refusing");
+    let said = site.syslog().concat();
+    assert!(!text.contains(TYPED) && !said.contains(TYPED), "{said}");
+}
+
+#[test]
+fn while_a_directory_hangs_a_name_is_kept_only_if_it_is_known() {
+    let site = Site::without_daemon();
+    crate::attack::directory::hung(&site);
+    site.totpd(&["init"]).ok();
+    site::directory::start(&site);
+    begin(&site, from_host(TYPED, "192.0.2.1")).unwrap().answer("123456").unwrap_err();
+    assert_eq!(unknown(&site).pop().unwrap()["reason"], "busy");
+    begin(&site, from_host("alice", "192.0.2.1")).unwrap().answer("123456").unwrap();
+    assert_eq!(site.last_login()["user"], "alice");
+    assert!(!written(&site).contains(TYPED));
+}
+
+#[test]
+fn a_user_who_is_gone_is_still_named() {
+    let site = Site::new();
+    let phone: Phone = site.enroll("u8");
+    assert_eq!(begin(&site, local("u8")).unwrap().answer(&phone.code(&site)), Ok(Verdict::Granted));
+    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
+    site.write("etc/passwd", &passwd.replace("u8:x:", "gone:x:"));
+    let refused = || {
+        begin(&site, local("u8")).unwrap().answer("123456").unwrap();
+        let event = site.last_login();
+        (event["user"].clone(), event["reason"].clone())
+    };
+    assert_eq!(refused(), ("u8".into(), "unknown-user".into()));
+    // The record is gone as well, as after `users.delete` of an application: the history has a grant of the name.
+    site.end(Signal::SIGTERM);
+    let delete = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\ndb.execute('DELETE FROM account')\ndb.commit()";
+    let mut python = site.command("python3");
+    python.args(["-c", delete]).arg(site.path("state/totpd.db"));
+    site::run::run(python, "").ok();
+    site.start();
+    assert_eq!(refused(), ("u8".into(), "not-enrolled".into()));
+}

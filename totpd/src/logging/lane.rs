@@ -1,0 +1,119 @@
+//! In which queue a line waits, so that no flood of one kind drops lines of another.
+
+use crate::audit::Event;
+
+/// A kind of lines, by who can cause them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Lane {
+    /// Grants, acts of administrators and break-glass.
+    Grants,
+    /// Everything else about an attempt from another host: what fail2ban reads.
+    Sources,
+    /// What applications ask, granted or not.
+    Applications,
+    /// Attempts that started at this host and were granted no code.
+    Local,
+    /// What is no event: warnings and errors of the daemon.
+    Daemon,
+}
+
+impl Lane {
+    /// All of them.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Grants, Self::Sources, Self::Applications, Self::Local, Self::Daemon];
+
+    /// Lines that may wait in it.
+    pub(super) const fn capacity(self) -> usize {
+        match self {
+            Self::Sources => 2_048,
+            Self::Grants | Self::Applications | Self::Local => 1_024,
+            Self::Daemon => 256,
+        }
+    }
+}
+
+/// The lane of an event.
+pub(super) fn lane(event: &Event) -> Lane {
+    let from = &event.from;
+    let of_root = from.peer_uid.is_none_or(|uid| uid == 0);
+    let by_code = event.outcome == "granted" && event.method != Some("remembered");
+    if from.peer_uid.is_none() && from.client.is_some() {
+        Lane::Applications
+    } else if by_code && event.event == "login" {
+        Lane::Grants
+    } else if from.rhost.is_some() || from.peer_address.is_some() {
+        // Whoever passes without a code has proved a first factor.
+        if event.outcome == "refused" { Lane::Sources } else { Lane::Grants }
+    } else if event.event == "login" || (event.outcome == "refused" && !of_root) {
+        Lane::Local
+    } else {
+        Lane::Grants
+    }
+}
+
+/// Whose line it is within its lane: nobody takes all of it.
+pub(super) fn source(lane: Lane, event: &Event) -> String {
+    match lane {
+        Lane::Grants | Lane::Daemon => String::new(),
+        Lane::Sources | Lane::Applications | Lane::Local => event.from.source(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::From;
+    use totp_core::Time;
+
+    fn login(outcome: &'static str, from: From) -> Event {
+        Event { outcome, ..Event::new("login", "alice", Time::default(), From { peer_uid: Some(0), ..from }) }
+    }
+
+    fn remote(rhost: &str) -> From {
+        From { rhost: Some(rhost.into()), ..From::default() }
+    }
+
+    #[test]
+    fn each_kind_of_line_has_its_lane() {
+        let (here, there) = (From::default, || remote("192.0.2.1"));
+        assert_eq!(lane(&login("refused", here())), Lane::Local);
+        assert_eq!(lane(&login("exempt", here())), Lane::Local);
+        assert_eq!(lane(&login("granted", here())), Lane::Grants);
+        let remembered = Event { method: Some("remembered"), ..login("granted", here()) };
+        assert_eq!(lane(&remembered), Lane::Local);
+        assert_eq!(lane(&login("refused", there())), Lane::Sources);
+        assert_eq!(lane(&login("granted", there())), Lane::Grants);
+        let by = |uid, outcome| Event {
+            outcome,
+            ..Event::new("enroll", "alice", Time::default(), From { peer_uid: Some(uid), ..From::default() })
+        };
+        assert_eq!(lane(&by(0, "done")), Lane::Grants);
+        assert_eq!(lane(&by(5001, "done")), Lane::Grants);
+        assert_eq!(lane(&by(5001, "refused")), Lane::Local);
+        let application = From { client: Some("shop".into()), ..From::default() };
+        let asked = Event::new("authenticate", "alice", Time::default(), application);
+        assert_eq!(lane(&asked), Lane::Applications);
+        let unknown = From { peer_address: Some("192.0.2.1".into()), ..From::default() };
+        let unknown = Event { outcome: "refused", ..Event::new("client", "", Time::default(), unknown) };
+        assert_eq!(lane(&unknown), Lane::Sources);
+    }
+
+    #[test]
+    fn neighbours_of_one_subscriber_are_one_source() {
+        let of = |rhost| source(Lane::Sources, &login("refused", remote(rhost)));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
+        assert_eq!(of("fe80::1%eth0"), of("fe80::2%eth0"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_eq!(of("home.example"), "home.example");
+    }
+
+    #[test]
+    fn a_setuid_programs_lines_are_those_of_who_started_it() {
+        // polkit's helper says that alice asks.
+        let started_by = |uid| From { ruser: Some("alice".into()), caller_uid: Some(uid), ..From::default() };
+        let of = |uid| source(Lane::Local, &login("refused", started_by(uid)));
+        assert_eq!(of(7102), of(7102));
+        assert_ne!(of(7102), of(7103));
+    }
+}

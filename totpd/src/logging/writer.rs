@@ -1,0 +1,144 @@
+//! The thread that writes lines. It alone waits when nobody reads the journal's socket or the pipe on stderr.
+
+use super::queue::Line;
+use super::{Log, State};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+use tracing::Level;
+use tracing::dispatcher::{Dispatch, with_default};
+use tracing_subscriber::layer::SubscriberExt;
+
+/// The target of audit events, in the journal's `TARGET`.
+const AUDIT: &str = "totpd::audit";
+
+/// Where lines go.
+enum Sink {
+    Journal(Dispatch),
+    Stderr,
+}
+
+/// Starts the thread.
+pub(super) fn start(log: Arc<Log>) -> std::io::Result<()> {
+    std::thread::Builder::new().name("totpd-log".into()).spawn(move || run(&log)).map(drop)
+}
+
+fn run(log: &Log) {
+    // Here and not at the start: the first datagram, too, waits for its reader.
+    let sink = Sink::open();
+    loop {
+        let (line, repeated) = next(log);
+        // A line that makes a library panic is dropped, and the next one is written.
+        let written = catch_unwind(AssertUnwindSafe(|| sink.write(&line, repeated))).unwrap_or(false);
+        let mut state = log.state();
+        state.writing = false;
+        if !written {
+            state.queue.not_written(&line, repeated);
+        }
+        log.changed.notify_all();
+    }
+}
+
+/// The next line, as soon as there is one.
+fn next(log: &Log) -> (Line, u64) {
+    let mut state = log.state();
+    loop {
+        let State { queue, writing, .. } = &mut *state;
+        if let Some(next) = queue.pop() {
+            *writing = true;
+            return next;
+        }
+        state = log.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+impl Sink {
+    fn open() -> Self {
+        let Some(layer) = under_journald().then(tracing_journald::layer).and_then(Result::ok) else {
+            return Self::Stderr;
+        };
+        // TOTPD_USER=alice and so on: names that no other program's fields have.
+        let layer = layer.with_syslog_identifier("totpd".into()).with_field_prefix(Some("TOTPD".into()));
+        Self::Journal(Dispatch::new(tracing_subscriber::registry().with(layer)))
+    }
+
+    /// Whether the line was written.
+    fn write(&self, line: &Line, repeated: u64) -> bool {
+        match self {
+            Self::Journal(journal) => {
+                with_default(journal, || to_journal(line, repeated));
+                true
+            }
+            Self::Stderr => to_stderr(&(prefix(line).to_owned() + &text(line, repeated) + "\n")),
+        }
+    }
+}
+
+/// systemd says in JOURNAL_STREAM which device and inode its stream has (systemd.exec(5)).
+#[expect(clippy::disallowed_methods, reason = "decides nothing but where the log goes")]
+fn under_journald() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(stat) = nix::sys::stat::fstat(std::io::stderr()) else { return false };
+    stream == format!("{}:{}", stat.st_dev, stat.st_ino)
+}
+
+fn to_journal(line: &Line, repeated: u64) {
+    let text = text(line, repeated);
+    match line {
+        Line::Event(event) => tracing::info!(
+            target: AUDIT,
+            event = event.event,
+            user = event.user,
+            outcome = event.outcome,
+            reason = event.reason,
+            rule = event.rule,
+            mode = event.mode,
+            would = event.would,
+            method = event.method,
+            client = event.from.client,
+            service = event.from.service,
+            rhost = event.from.rhost,
+            id = event.id,
+            "{text}"
+        ),
+        Line::Message(Level::ERROR, _) => tracing::error!(target: "totpd", "{text}"),
+        Line::Message(Level::WARN, _) => tracing::warn!(target: "totpd", "{text}"),
+        Line::Message(..) => tracing::info!(target: "totpd", "{text}"),
+    }
+}
+
+/// An event's JSON, or a message.
+fn text(line: &Line, repeated: u64) -> String {
+    match line {
+        Line::Event(event) if repeated > 0 => {
+            let mut event = event.clone();
+            event.repeated = Some(repeated);
+            event.json()
+        }
+        Line::Event(event) => event.json(),
+        Line::Message(_, text) if repeated > 0 => format!("{text} ({repeated} more like this)"),
+        Line::Message(_, text) => text.clone(),
+    }
+}
+
+/// Plain lines say who speaks; an event is its JSON alone.
+const fn prefix(line: &Line) -> &'static str {
+    match line {
+        Line::Event(_) => "",
+        Line::Message(Level::ERROR, _) => "totpd: error: ",
+        Line::Message(Level::WARN, _) => "totpd: warning: ",
+        Line::Message(..) => "totpd: ",
+    }
+}
+
+/// Not through the lock of [`std::io::stderr`]: a line that waits must keep nobody else from ending.
+fn to_stderr(line: &str) -> bool {
+    let mut rest = line.as_bytes();
+    while !rest.is_empty() {
+        match nix::unistd::write(std::io::stderr(), rest) {
+            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}
