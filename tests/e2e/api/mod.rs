@@ -17,5 +17,6 @@ mod size;
 mod slow;
 mod tokens;
 mod truth;
+mod unsupported;
 mod values;
 mod world;

@@ -129,6 +129,9 @@ pub(crate) async fn authorised(State(server): State<Server>, request: Request, n
     }
 }
 
+/// Headers by which Stytch's B2B API asks whether the member of a session may do what is requested.
+const MEMBER: [&str; 2] = ["x-stytch-member-session", "x-stytch-member-sessionjwt"];
+
 async fn context(
     server: &Server,
     request: &Parts,
@@ -155,6 +158,10 @@ async fn context(
     let Known { name: client, secret, scope } = client.ok_or_else(refused)?;
     let most = engine.config().api().map_or(u32::MAX, |http| http.requests_per_minute);
     let turn = server.shares.allow(&client, most)?;
+    if let Some(name) = MEMBER.into_iter().find(|name| request.headers.contains_key(*name)) {
+        let instead = "This server keeps no permissions of members. Leave the header out.";
+        return Err(ApiError::unsupported(name, instead));
+    }
     let caller = Caller { client, secret, scope, request_id, peer_address };
     Ok((Context { engine, caller, shares: Arc::clone(&server.shares) }, turn))
 }

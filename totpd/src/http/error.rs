@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 const DOCUMENT: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/api.md");
 
 /// Every name there is; docs/api.md explains each.
-const NAMES: [&str; 46] = [
+const NAMES: [&str; 47] = [
     "active_totp_exists",
     "bad_request",
     "custom_claims_too_large",
@@ -51,6 +51,7 @@ const NAMES: [&str; 46] = [
     "unable_to_parse_session_jwt",
     "unauthorized_action",
     "unauthorized_credentials",
+    "unsupported_argument",
     "user_id_mismatch",
     "user_lock_limit_reached",
     "user_not_found",
@@ -98,6 +99,11 @@ impl ApiError {
     /// A field of the right type with a value that it cannot have.
     pub(crate) fn invalid(name: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, name, message)
+    }
+
+    /// An argument of Stytch's API that a caller relies on and that this server does not support.
+    pub(crate) fn unsupported(name: &str, instead: &str) -> Self {
+        Self::invalid("unsupported_argument", format!("{name} is not supported. {instead}"))
     }
 
     pub(crate) fn unavailable() -> Self {

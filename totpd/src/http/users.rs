@@ -1,6 +1,6 @@
 //! `/v1/users`: users, and the enrollments that are taken away through them.
 
-use super::body::{Answer, Body, Nested, required};
+use super::body::{Answer, Body, Nested, Unsupported, required, unsupported};
 use super::context::Context;
 use super::error::ApiError;
 use super::search;
@@ -79,6 +79,15 @@ struct UpdateUser {
     /// Another one than there was takes the scope admin.
     external_id: Option<String>,
     roles: Option<Vec<String>>,
+    // Older versions of Stytch's API replaced addresses with these.
+    #[schema(ignore)]
+    email: Unsupported,
+    #[schema(ignore)]
+    emails: Unsupported,
+    #[schema(ignore)]
+    phone_number: Unsupported,
+    #[schema(ignore)]
+    phone_numbers: Unsupported,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -195,6 +204,11 @@ async fn update(
     Body(fields): Body<UpdateUser>,
 ) -> Answered<UserUpdated> {
     context.may(Scope::Enroll)?;
+    let instead = "Addresses are set by users.create alone.";
+    unsupported(fields.email, "email", instead)?;
+    unsupported(fields.emails, "emails", instead)?;
+    unsupported(fields.phone_number, "phone_number", instead)?;
+    unsupported(fields.phone_numbers, "phone_numbers", instead)?;
     let name = fields.external_id.as_deref().map(login_name).transpose()?;
     let change = change(fields.name, fields.trusted_metadata, fields.untrusted_metadata, fields.roles);
     let Context { engine, caller, .. } = &context;
