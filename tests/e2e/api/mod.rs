@@ -19,4 +19,5 @@ mod tokens;
 mod truth;
 mod unsupported;
 mod values;
+mod wiped;
 mod world;
