@@ -45,8 +45,8 @@ impl Engine {
     /// Judges a code, and makes the outcome durable with the session that was wanted, if any.
     ///
     /// # Errors
-    /// [`Refusal::Code`] or [`Refusal::RecoveryCode`] when the code was judged and refused; anything else has judged
-    /// nothing and used up nothing.
+    /// [`Refusal::Code`], [`Refusal::RecoveryCode`] or [`Refusal::Locked`] when the code was judged and refused; anything
+    /// else has judged nothing and used up nothing.
     pub async fn authenticate(
         &self,
         caller: &Caller,
@@ -64,7 +64,11 @@ impl Engine {
             _ => Some(self.keyring().await?),
         };
         let recovery = matches!(typed, Typed::Recovery(_));
-        let refused = if recovery { Refusal::RecoveryCode } else { Refusal::Code };
+        let refused = |reason, locked_for| match reason {
+            Reason::Locked => Refusal::Locked(locked_for),
+            reason if recovery => Refusal::RecoveryCode(reason),
+            reason => Refusal::Code(reason),
+        };
         let attempt = Attempt {
             from: format!("the application {}", caller.client),
             ..Attempt::plain(Origin::Client(caller.client.clone()), Ok(typed))
@@ -82,6 +86,7 @@ impl Engine {
             let judgement = judge(&mut account, &attempt, now, &self.rules);
             event.class = Some(judgement.class.name());
             event.locks = judgement.locks;
+            let locked_for = account.guard.remaining(&judgement.class, now);
             let (outcome, also) = match judgement.outcome {
                 Outcome::Granted(proof) => {
                     account.profile.pending = false;
@@ -109,7 +114,7 @@ impl Engine {
                     let kind = (!counts).then(|| Refused::new(&account.id, &caller.client, reason));
                     if kind.as_ref().is_some_and(|kind| self.api.repeats.is_one(kind)) {
                         event.log();
-                        return Err(refused(reason));
+                        return Err(refused(reason, locked_for));
                     }
                     (Err((reason, kind)), Vec::new())
                 }
@@ -128,7 +133,7 @@ impl Engine {
             }
             let (proof, session) = outcome.map_err(|(reason, kind)| {
                 self.api.repeats.note(kind);
-                refused(reason)
+                refused(reason, locked_for)
             })?;
             let session =
                 session.map(|((session, _), keys)| self.spoken_for(session, &keys, now)).transpose()?;
