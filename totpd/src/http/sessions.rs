@@ -120,7 +120,7 @@ async fn get(
     let user = user_id(of.user_id)?;
     let large = context.large().await?;
     let Context { engine, caller, .. } = &context;
-    let sessions = engine.sessions_of(&user).await?.iter().map(Into::into).collect();
+    let sessions = engine.sessions_of(caller, &user).await?.iter().map(Into::into).collect();
     Ok((large, Answer::new(&caller.request_id, Sessions { sessions })))
 }
 

@@ -193,7 +193,7 @@ async fn create(context: Context, Body(fields): Body<CreateUser>) -> Answered<Us
     responses((status = 200, body = Answer<User>)))]
 async fn get(context: Context, Path(user): Path<String>) -> Answered<User> {
     let Context { engine, caller, .. } = &context;
-    let user = User::of(engine, caller, engine.find_user(&user).await?);
+    let user = User::of(engine, caller, engine.find_user(caller, &user).await?);
     Ok(Answer::new(&caller.request_id, user))
 }
 

@@ -135,8 +135,10 @@ impl Engine {
                 self.api.repeats.note(kind);
                 refused(reason, locked_for)
             })?;
-            let session =
-                session.map(|((session, _), keys)| self.spoken_for(session, &keys, now)).transpose()?;
+            let session = match session {
+                Some(((session, _), keys)) => Some(self.issue_tokens(caller, session, keys, now).await?),
+                None => None,
+            };
             let user = Stored { account: sealed, version: version + 1, damaged: false };
             let totp_id = proof.totp_id().to_owned();
             return Ok(Authenticated { totp_id, user, session, event: Box::new(event) });
@@ -155,7 +157,7 @@ impl Engine {
             claims_fit(&Map::new(), wanted.claims.clone())?;
             return Ok(None);
         };
-        let (mut session, version) = self.shown_session(shown, now).await?;
+        let (mut session, version) = self.shown_session(shown, now, &mut None).await?;
         if session.user() != account.id {
             return Err(Refusal::OtherUsersSession);
         }

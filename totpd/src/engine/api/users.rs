@@ -119,8 +119,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn find_user(&self, user: &str) -> Result<Stored, Refusal> {
-        self.user(user).await
+    pub async fn find_user(&self, caller: &Caller, user: &str) -> Result<Stored, Refusal> {
+        self.user_in_turn(caller, user).await
     }
 
     /// A page of users, and how many there are in all when they are few enough to be counted.
