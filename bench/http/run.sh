@@ -76,6 +76,16 @@ for ((made = 0; made < SESSIONS; made += USERS)); do
     line=$(tool load $PORT "$credentials" 64 < $S/bodies)
 done
 table "64 connections, with a session and its JWT"; row totpd "$line"
+# What another client waits for while one floods with signatures.
+next 1 ',"session_duration_minutes":600'
+token=$(curl -s -u "$credentials" "http://127.0.0.1:$PORT/v1/totps/authenticate" -d @$S/bodies |
+    python3 -c 'import json,sys; print(json.load(sys.stdin)["session_token"])')
+other=$(totpd client add neighbour --scope verify --json |
+    python3 -c 'import json,sys; d=json.load(sys.stdin); print(d["project_id"] + ":" + d["secret"])')
+read -r user _ < $S/users
+line=$(tool neighbour $PORT "$credentials" "$other" 250 /v1/sessions/authenticate "{\"session_token\":\"$token\"}" "$user")
+echo; echo "| users.get of one client | p50 µs | p99 µs |"; echo "| --- | --- | --- |"
+echo "| alone | $(field 1) | $(field 2) |"; echo "| beside 250 connections of sessions.authenticate of another | $(field 3) | $(field 4) |"
 cat <<TABLE
 
 | figure | measured |

@@ -210,3 +210,44 @@ fn expired_enrollments_are_swept_out_with_their_secret() {
     site.start();
     wait_until("it is swept", || site.events().iter().any(|e| e["event"] == "expire" && e["user"] == "bob"));
 }
+
+#[test]
+fn a_configuration_that_others_may_change_refuses() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let path = site.path("etc/totpd/totpd.toml");
+    let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let own = |uid: u32| nix::unistd::chown(&path, Some(nix::unistd::Uid::from_raw(uid)), None).unwrap();
+    let advice = format!("Run: chmod go-w {}", path.display());
+    for wrong in [0o666, 0o664] {
+        mode(wrong);
+        // What is in force stays so: a reload takes nothing from such a file.
+        let before = site.log().matches("the old configuration stays in force").count();
+        site.signal(Signal::SIGHUP);
+        wait_until("the reload is refused", || {
+            site.log().matches("the old configuration stays in force").count() > before
+        });
+        assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+        site.next_step();
+        let check = site.totpd(&["config", "check"]);
+        assert!(check.code == 1 && check.stderr.contains(&advice), "{check:?}");
+        assert_ne!(site.totpd(&["status"]).code, 0);
+    }
+    own(5002);
+    mode(0o644);
+    let check = site.totpd(&["config", "check"]);
+    assert!(check.code == 1 && check.stderr.contains("belongs to uid 5002"), "{check:?}");
+    site.end(Signal::SIGTERM);
+
+    // At a start it refuses everybody, and serves once the file is right.
+    let mut command = site.totpd_command();
+    command.arg("serve");
+    site.start_as(command);
+    wait_until("it refuses", || site.log().contains("refusing every login"));
+    assert!(login(&site, "alice", &phone.code(&site)).is_err());
+    assert!(site.log().contains(&format!("Run: chown root {}", path.display())));
+    own(0);
+    site.signal(Signal::SIGHUP);
+    wait_until("it serves", || site.totpd(&["status"]).code == 0);
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+}

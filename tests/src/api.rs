@@ -52,6 +52,12 @@ impl Reply {
         self.json["error_type"].as_str().unwrap_or_default()
     }
 
+    /// The seconds that it asks to wait.
+    pub fn retry_after(&self) -> i64 {
+        let line = self.head.lines().find_map(|line| line.strip_prefix("retry-after: "));
+        line.unwrap_or_else(|| panic!("{self:?}")).trim().parse().unwrap()
+    }
+
     /// Itself, if it is a good answer.
     #[expect(clippy::return_self_not_must_use, reason = "often only the check is wanted")]
     pub fn ok(self) -> Self {

@@ -16,6 +16,7 @@
 pub mod account;
 pub mod breakglass;
 pub mod code;
+pub mod contact;
 pub mod enrolling;
 pub mod external_id;
 pub mod judge;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 pub struct Contact {
     /// `email-` or `phone-number-` and 26 characters.
     pub id: String,
-    /// As it was given.
+    /// In the one spelling that is kept (`contact`).
     pub address: String,
 }
 

@@ -60,7 +60,7 @@ pub fn init(config_path: &Path, owner: Option<&str>) -> Result<Made, InitError> 
         .transpose()?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let wrote_config = write_config(config_path)?;
-    let config = Config::load(config_path)?;
+    let config = Config::load_for_command(config_path)?;
     let files =
         [config.key_file.clone(), config.store_id_file.clone(), sqlite::database_file(&config.state_dir)];
     for file in &files {

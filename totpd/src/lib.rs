@@ -16,6 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod entropy;
+pub mod fair_queue;
 mod http;
 pub mod init;
 pub mod key;

@@ -2,7 +2,9 @@
 //!
 //! `bare PORT` serves a constant of the size of an answer; `enroll PORT CREDENTIALS N` makes users and prints
 //! `user_id secret` of each; `load PORT CREDENTIALS CONNECTIONS` reads a request's body from each line of standard
-//! input, sends them over so many connections that are kept, and prints `p50 p99 requests/s failed`.
+//! input, sends them over so many connections that are kept, and prints `p50 p99 requests/s failed`. `neighbour PORT
+//! FLOODER ASKER CONNECTIONS PATH BODY USER` prints `p50 p99` of one client's `users.get` alone and beside another client
+//! that posts over so many connections.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -37,8 +39,12 @@ impl Client {
 
     /// Sends a request; the status and the body of its answer.
     async fn post(&mut self, path: &str, body: &str) -> (u16, Vec<u8>) {
+        self.send("POST", path, body).await
+    }
+
+    async fn send(&mut self, method: &str, path: &str, body: &str) -> (u16, Vec<u8>) {
         let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Basic {}\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Basic {}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
             self.authorization,
             body.len()
@@ -116,6 +122,54 @@ async fn load(port: u16, credentials: &str, connections: usize) {
     println!("{} {} {rate} {failed}", at(50), at(99));
 }
 
+/// How long `neighbour` looks, before the flood and during it.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// One client asks for its user again and again, alone at first, and then while another client has so many connections of
+/// `path` with `body`.
+async fn neighbour(
+    port: u16,
+    flooder: &str,
+    asker: &str,
+    connections: usize,
+    path: &str,
+    body: &str,
+    user: &str,
+) {
+    let mut client = Client::new(port, asker).await;
+    let get = format!("/v1/users/{user}");
+    let alone = look(&mut client, &get).await;
+    let flood: Vec<_> = (0..connections)
+        .map(|_| {
+            let (flooder, path, body) = (flooder.to_owned(), path.to_owned(), body.to_owned());
+            tokio::spawn(async move {
+                let mut client = Client::new(port, &flooder).await;
+                loop {
+                    client.post(&path, &body).await;
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(LOOK / 5).await;
+    let beside = look(&mut client, &get).await;
+    flood.iter().for_each(tokio::task::JoinHandle::abort);
+    println!("{alone} {beside}");
+}
+
+/// `p50 p99` in microseconds.
+async fn look(client: &mut Client, path: &str) -> String {
+    let (start, mut times) = (Instant::now(), Vec::new());
+    while start.elapsed() < LOOK {
+        let sent = Instant::now();
+        let (status, _) = client.send("GET", path, "").await;
+        assert_eq!(status, 200, "the neighbour is answered");
+        times.push(sent.elapsed().as_micros());
+    }
+    times.sort_unstable();
+    let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or(0);
+    format!("{} {}", at(50), at(99))
+}
+
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -129,6 +183,12 @@ async fn main() {
         ["load", port, credentials, connections] => {
             load(port.parse().expect("a port"), credentials, number(connections)).await;
         }
-        _ => println!("bare PORT | enroll PORT CREDENTIALS N | load PORT CREDENTIALS CONNECTIONS"),
+        ["neighbour", port, flooder, asker, connections, path, body, user] => {
+            neighbour(port.parse().expect("a port"), flooder, asker, number(connections), path, body, user)
+                .await;
+        }
+        _ => println!(
+            "bare PORT | neighbour PORT FLOODER ASKER CONNECTIONS PATH BODY USER | enroll PORT CREDENTIALS N | load PORT CREDENTIALS CONNECTIONS"
+        ),
     }
 }

@@ -17,5 +17,7 @@ mod size;
 mod slow;
 mod tokens;
 mod truth;
+mod unsupported;
 mod values;
+mod wiped;
 mod world;

@@ -5,7 +5,7 @@ use site::peer::login;
 use site::run::wait_until;
 use site::{Api, api};
 use std::io::Write as _;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use totp_wire::login::Verdict;
 
@@ -39,6 +39,54 @@ fn an_application_that_floods_one_user_holds_up_no_login_of_his() {
         for request in flood {
             request.join().unwrap().ok();
         }
+    });
+}
+
+#[test]
+fn a_client_waits_for_few_signatures_of_another_one() {
+    let site = api::site("requests_per_minute = 10000000\n");
+    let (flood, other) = (Api::new(&site, "admin"), Api::new(&site, "verify"));
+    let user = flood.user("alice");
+    let (_, phone) = flood.totp(&user);
+    let body = json!({ "user_id": user, "totp_code": phone.code(&site), "session_duration_minutes": 60 });
+    let token = flood.post("/v1/totps/authenticate", &body).ok().json["session_token"].clone();
+    let body = json!({ "session_token": token }).to_string();
+    let request = format!(
+        "POST /v1/sessions/authenticate HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n{}\r\n{body}",
+        body.len(),
+        flood.authorization()
+    );
+    let (signed, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..100 {
+            scope.spawn(|| {
+                let (mut stream, mut space) = (flood.connect().unwrap(), [0; 16 * 1024]);
+                while !over.load(Ordering::SeqCst) {
+                    stream.write_all(request.as_bytes()).unwrap();
+                    let mut answer = Vec::new();
+                    // An answer of the API ends its object, and holds no line break behind its head.
+                    while !answer.ends_with(b"}") {
+                        let bytes = stream.read(&mut space).unwrap();
+                        assert!(bytes > 0, "it was closed");
+                        answer.extend(&space[..bytes]);
+                    }
+                    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+                    signed.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        wait_until("the flood has begun", || signed.load(Ordering::SeqCst) > 200);
+        let mut waits: Vec<usize> = (0..60)
+            .map(|_| {
+                let before = signed.load(Ordering::SeqCst);
+                other.get("/v1/users/alice").ok();
+                signed.load(Ordering::SeqCst) - before
+            })
+            .collect();
+        over.store(true, Ordering::SeqCst);
+        waits.sort_unstable();
+        println!("{waits:?}");
+        assert!(waits[30] <= 8, "{waits:?}");
     });
 }
 

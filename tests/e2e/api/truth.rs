@@ -219,3 +219,29 @@ fn an_enrollment_of_the_api_that_is_not_confirmed_in_time_is_gone() {
     app.authenticate(&user, &second.code(&site)).ok();
     app.post("/v1/totps", &json!({ "user_id": user })).expect(400, "active_totp_exists");
 }
+
+#[test]
+fn a_locked_user_is_let_in_after_the_time_that_was_said() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (alice, phone) = app.enrolled(&site, "alice");
+    let wrong = phone.wrong_code(&site);
+    for _ in 0..10 {
+        app.authenticate(&alice, &wrong).expect(401, "unable_to_authenticate_totp");
+    }
+    let ask = || {
+        let refused = app.authenticate(&alice, &phone.code(&site));
+        refused.expect(429, "user_lock_limit_reached");
+        refused.retry_after()
+    };
+    let first = ask();
+    assert!((3_580..=3_600).contains(&first), "{first}");
+    site.advance(600);
+    let then = ask();
+    assert!((2_980..=3_000).contains(&then), "{then}");
+    let body = json!({ "user_id": alice, "recovery_code": phone.recovery_codes[0] });
+    let recover = app.post("/v1/totps/recover", &body);
+    assert!(recover.status == 429 && (2_980..=3_000).contains(&recover.retry_after()), "{recover:?}");
+    site.advance(then);
+    app.authenticate(&alice, &phone.code(&site)).ok();
+}

@@ -213,8 +213,23 @@ fn cursors_that_no_answer_gave_are_refused() {
 fn users_that_cannot_be_made_leave_nothing_behind() {
     let world = World::new("");
     world.unchanged("users", |_, _| {
-        for email in ["x", "@", "a@", "@b", "a b@example.org", "a:b@example.org", "a@example.org\n", "a@b@c"]
-        {
+        for email in [
+            "x",
+            "@",
+            "a@",
+            "@b",
+            "a b@example.org",
+            "a:b@example.org",
+            "a@example.org\n",
+            "a@b@c",
+            "Bob <bob@example.org>",
+            "\"bob\"@example.org",
+            "bob(his)@example.org",
+            "bob@[192.0.2.1]",
+            "bob\u{200b}@example.org",
+            "\u{202e}bob@example.org",
+            "bo\u{301}b@example.org",
+        ] {
             world.admin.post("/v1/users", &json!({ "email": email })).expect(400, "invalid_email");
         }
         for phone in ["1", "+", "+0123456789", "12025550123", "+1 202", "+12025550123456789", "+1202555012x"]
@@ -237,6 +252,8 @@ fn users_that_cannot_be_made_leave_nothing_behind() {
             "a||4x",
             "ä",
             "a\u{0}",
+            "alice||E2||80||8B",
+            "jose||CC||81",
             &long,
             &world.bob.id,
         ] {
@@ -263,5 +280,12 @@ fn users_that_cannot_be_made_leave_nothing_behind() {
     ] {
         world.admin.post("/v1/users", &body).expect(400, error);
     }
+    // An address is kept and found in one spelling, whatever it was sent in.
+    let made = world.admin.post("/v1/users", &json!({ "email": "Carol@Example.ORG" })).ok().json;
+    assert_eq!(made["user"]["emails"][0]["email"], "carol@example.org");
+    let operand = json!({ "filter_name": "email_address", "filter_value": ["CAROL@example.org"] });
+    let query = json!({ "query": { "operator": "AND", "operands": [operand] } });
+    let found = world.admin.post("/v1/users/search", &query).ok().json;
+    assert_eq!(found["results"][0]["user_id"], made["user_id"]);
     world.admin.get("/v1/users/new").expect(404, "user_not_found");
 }

@@ -10,7 +10,7 @@ use totp_core::policy::{PeerMatch, Rule};
 /// must not be kept from a change by a remark.
 pub(super) fn check(context: &Context, strict: bool) -> Result<(), Failed> {
     let path = context.config_path.display().to_string();
-    let config = Config::load(&context.config_path)
+    let config = Config::load_for_command(&context.config_path)
         .and_then(|config| config.whole(&context.config_path))
         .map_err(|error| failed(Exit::Refused, error))?;
     let mut findings = config.findings();

@@ -38,7 +38,10 @@ impl Context {
         if !self.named && !readable {
             return Ok(Config::defaults(self.config_path.parent().unwrap_or(Path::new("/"))));
         }
-        Config::load(&self.config_path).or_else(|error| {
+        Config::load_for_command(&self.config_path).or_else(|error| {
+            if error.untrusted {
+                return Err(failed(Exit::Usage, &error));
+            }
             // A daemon that refuses a broken file goes on under the old one: it can still be asked.
             let text = std::fs::read_to_string(&self.config_path).unwrap_or_default();
             let SocketPaths { root: root_socket, login: login_socket, admin: admin_socket } =

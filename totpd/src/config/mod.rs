@@ -1,12 +1,15 @@
 //! `totpd.toml`: read strictly, then checked. What comes out can be used without looking again.
 
+mod file;
 pub mod http;
 mod raw;
 mod rules;
 
+use file::{ConfigFile, FileError};
 use http::Http;
 use serde::Deserialize;
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use totp_core::account::{PENDING_DEFAULT, PENDING_LONGEST};
 use totp_core::policy::{Action, Finding, Policy, Rule};
@@ -139,6 +142,21 @@ pub struct ConfigError {
     pub place: String,
     /// What is wrong and what would be right.
     pub what: String,
+    /// Somebody else than root and the daemon's user may change the file: nothing in it counts.
+    pub untrusted: bool,
+}
+
+impl ConfigError {
+    fn at(path: &Path, what: String) -> Self {
+        Self { place: path.display().to_string(), what, untrusted: false }
+    }
+
+    fn of_file(path: &Path, error: FileError) -> Self {
+        match error {
+            FileError::Unreadable(what) => Self::at(path, what),
+            FileError::Untrusted(what) => Self { untrusted: true, ..Self::at(path, what) },
+        }
+    }
 }
 
 impl Config {
@@ -172,21 +190,30 @@ impl Config {
         }
     }
 
-    /// Reads and checks the file.
+    /// Reads and checks the file for the daemon. Only root and the user that the daemon runs as may be able to change it.
     ///
     /// # Errors
     /// [`ConfigError`], with line and column where there is one.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let at = |what: String| ConfigError { place: path.display().to_string(), what };
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            at(match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    "no such file. Name one with --config, or run `totpd init`, which writes one".to_owned()
-                }
-                _ => format!("cannot be read ({error})"),
-            })
-        })?;
-        Self::parse(&text, path)
+        let of_file = |error| ConfigError::of_file(path, error);
+        let file = ConfigFile::read(path).map_err(of_file)?;
+        file.check_owner(&[nix::unistd::geteuid().as_raw()]).map_err(of_file)?;
+        Self::parse(&file.text, path)
+    }
+
+    /// Reads and checks the file for a command, which another user may run: the daemon's user is the one that owns the
+    /// folder of the store.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_for_command(path: &Path) -> Result<Self, ConfigError> {
+        let of_file = |error| ConfigError::of_file(path, error);
+        let file = ConfigFile::read(path).map_err(of_file)?;
+        let config = Self::parse(&file.text, path)?;
+        let daemon = std::fs::metadata(&config.state_dir).map(|folder| folder.uid()).ok();
+        let users: Vec<u32> = daemon.into_iter().chain([nix::unistd::geteuid().as_raw()]).collect();
+        file.check_owner(&users).map_err(of_file)?;
+        Ok(config)
     }
 
     /// The same configuration, when everything in it is right: what a start can do without is asked of a reload.
@@ -196,7 +223,7 @@ impl Config {
     pub fn whole(self, path: &Path) -> Result<Self, ConfigError> {
         match &self.http {
             Ok(_) => Ok(self),
-            Err(what) => Err(ConfigError { place: path.display().to_string(), what: what.clone() }),
+            Err(what) => Err(ConfigError::at(path, what.clone())),
         }
     }
 
@@ -214,10 +241,11 @@ impl Config {
         let raw: raw::Raw = toml::from_str(text).map_err(|error| {
             // Never the rendered error: it quotes the line.
             let offset = error.span().map_or(0, |span| span.start);
-            ConfigError { place: place(path, text, offset), what: error.message().to_owned() }
+            let what = error.message().to_owned();
+            ConfigError { place: place(path, text, offset), what, untrusted: false }
         })?;
-        let at = |what: String| ConfigError { place: path.display().to_string(), what };
-        raw.check(Self::defaults(folder), |offset| line_and_column(text, offset).0).map_err(at)
+        raw.check(Self::defaults(folder), |offset| line_and_column(text, offset).0)
+            .map_err(|what| ConfigError::at(path, what))
     }
 
     /// A rule as it is called in words: its number, its name, its line.

@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -110,6 +110,17 @@ fn not_json(error: &serde_json::Error) -> String {
 /// A field that has to be there.
 pub(crate) fn required<T>(field: Option<T>, name: &str) -> Result<T, ApiError> {
     field.ok_or_else(|| ApiError::bad_request(format!("{name} is missing.")))
+}
+
+/// A field of Stytch's API that this server refuses. Ignoring it would answer a question that nobody decided.
+pub(crate) type Unsupported = Option<IgnoredAny>;
+
+/// Refuses a request that has a field which this server does not support; null is absent.
+pub(crate) fn unsupported(field: Unsupported, name: &str, instead: &str) -> Result<(), ApiError> {
+    match field {
+        None => Ok(()),
+        Some(IgnoredAny) => Err(ApiError::unsupported(name, instead)),
+    }
 }
 
 /// An object inside of another one. For serde a list of its fields' values, in their order, would be one as well.

@@ -9,7 +9,7 @@ use crate::serve::{Phase, Shared};
 use axum::Extension;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
@@ -112,7 +112,9 @@ pub(crate) async fn answered(mut request: Request, next: Next) -> Response {
 pub(crate) async fn authorised(State(server): State<Server>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let place = parts.extensions.remove::<Arc<Place>>();
-    match context(&server, &parts, place.as_deref()).await {
+    // Out of the request, so that nothing further down keeps or prints it; wiped with its buffer when that is freed.
+    let authorization = parts.headers.remove(header::AUTHORIZATION);
+    match context(&server, &parts, authorization, place.as_deref()).await {
         Ok((context, turn)) => {
             let visit = place.map(|place| place.visit(&context.caller.client));
             parts.extensions.insert(context);
@@ -129,9 +131,13 @@ pub(crate) async fn authorised(State(server): State<Server>, request: Request, n
     }
 }
 
+/// Headers by which Stytch's B2B API asks whether the member of a session may do what is requested.
+const MEMBER: [&str; 2] = ["x-stytch-member-session", "x-stytch-member-sessionjwt"];
+
 async fn context(
     server: &Server,
     request: &Parts,
+    authorization: Option<HeaderValue>,
     place: Option<&Place>,
 ) -> Result<(Context, Turn), ApiError> {
     let request_id = request.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
@@ -147,7 +153,7 @@ async fn context(
         }
         ApiError::from(Refusal::Revoked)
     };
-    let (project_id, secret) = credentials(&request.headers).ok_or_else(refused)?;
+    let (project_id, secret) = authorization.and_then(credentials).ok_or_else(refused)?;
     let client = engine
         .client_of(&project_id, &secret)
         .await
@@ -155,13 +161,17 @@ async fn context(
     let Known { name: client, secret, scope } = client.ok_or_else(refused)?;
     let most = engine.config().api().map_or(u32::MAX, |http| http.requests_per_minute);
     let turn = server.shares.allow(&client, most)?;
+    if let Some(name) = MEMBER.into_iter().find(|name| request.headers.contains_key(*name)) {
+        let instead = "This server keeps no permissions of members. Leave the header out.";
+        return Err(ApiError::unsupported(name, instead));
+    }
     let caller = Caller { client, secret, scope, request_id, peer_address };
     Ok((Context { engine, caller, shares: Arc::clone(&server.shares) }, turn))
 }
 
-fn credentials(headers: &HeaderMap) -> Option<(String, Zeroizing<String>)> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, text) = value.split_once(' ')?;
+#[expect(clippy::needless_pass_by_value, reason = "the header ends here")]
+fn credentials(authorization: HeaderValue) -> Option<(String, Zeroizing<String>)> {
+    let (scheme, text) = authorization.to_str().ok()?.split_once(' ')?;
     let text = text.trim_start_matches(' ');
     if !scheme.eq_ignore_ascii_case("basic") || text.len() > MOST_CREDENTIALS {
         return None;

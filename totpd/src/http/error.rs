@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 const DOCUMENT: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/api.md");
 
 /// Every name there is; docs/api.md explains each.
-const NAMES: [&str; 46] = [
+const NAMES: [&str; 47] = [
     "active_totp_exists",
     "bad_request",
     "custom_claims_too_large",
@@ -51,6 +51,7 @@ const NAMES: [&str; 46] = [
     "unable_to_parse_session_jwt",
     "unauthorized_action",
     "unauthorized_credentials",
+    "unsupported_argument",
     "user_id_mismatch",
     "user_lock_limit_reached",
     "user_not_found",
@@ -67,6 +68,8 @@ pub(crate) struct ApiError {
     status: StatusCode,
     name: &'static str,
     message: String,
+    /// Seconds until the request can succeed, where waiting helps.
+    retry_after: Option<u64>,
 }
 
 /// The same as it is sent.
@@ -87,7 +90,12 @@ pub(crate) struct ErrorAnswer {
 impl ApiError {
     pub(crate) fn new(status: StatusCode, name: &'static str, message: impl Into<String>) -> Self {
         debug_assert!(NAMES.contains(&name), "{name} is not in NAMES");
-        Self { status, name, message: message.into() }
+        Self { status, name, message: message.into(), retry_after: None }
+    }
+
+    /// The same error, which is over after so many seconds.
+    pub(crate) fn after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// Malformed JSON, a wrong type, a missing field.
@@ -100,9 +108,15 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, name, message)
     }
 
+    /// An argument of Stytch's API that a caller relies on and that this server does not support.
+    pub(crate) fn unsupported(name: &str, instead: &str) -> Self {
+        Self::invalid("unsupported_argument", format!("{name} is not supported. {instead}"))
+    }
+
     pub(crate) fn unavailable() -> Self {
         let message = "The server cannot answer at the moment, and nothing was changed. Try again later.";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_unavailable", message)
+        // How often a daemon that refuses looks whether it can serve.
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_unavailable", message).after(5)
     }
 
     /// Whether the credentials of the request were refused.
@@ -136,8 +150,8 @@ impl ApiError {
         if self.is_unauthorised() {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"totpd\""));
         }
-        if matches!(self.name, "too_many_requests" | "server_unavailable") {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }
@@ -179,6 +193,7 @@ impl From<Refusal> for ApiError {
                 "unable_to_authenticate_recovery_code",
                 "The recovery code is wrong, or used already.",
             ),
+            Refusal::Locked(seconds) => locked().after(seconds),
             Refusal::SessionNotFound => missing("session_not_found", "Session could not be found."),
             Refusal::InvalidJwt => {
                 bad("unable_to_parse_session_jwt", "session_jwt is no token that this server signed.")
@@ -224,13 +239,17 @@ impl From<Refusal> for ApiError {
     }
 }
 
+fn locked() -> ApiError {
+    ApiError::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "user_lock_limit_reached",
+        "The user has been locked out due to too many failed authentication attempts. Please try again later.",
+    )
+}
+
 fn judged(reason: Reason, wrong: &'static str, message: &str) -> ApiError {
     match reason {
-        Reason::Locked => ApiError::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "user_lock_limit_reached",
-            "The user has been locked out due to too many failed authentication attempts. Please try again later.",
-        ),
+        Reason::Locked => locked(),
         Reason::Replayed => ApiError::new(
             StatusCode::UNAUTHORIZED,
             "totp_code_already_authenticated",

@@ -1,6 +1,6 @@
 //! `/v1/sessions`: looking at them, extending and ending them, and the keys that their tokens are checked with.
 
-use super::body::{Answer, Body};
+use super::body::{Answer, Body, Unsupported, unsupported};
 use super::context::{Context, RequestId, Server};
 use super::error::ApiError;
 use super::shares::Large;
@@ -57,6 +57,9 @@ struct AuthenticateSession {
     /// Merged into the session's claims: null takes one away; 4 kB together.
     #[schema(value_type = Option<Object>)]
     session_custom_claims: Option<Map<String, Value>>,
+    /// Refused: no verdict must not read like a good one.
+    #[schema(ignore)]
+    authorization_check: Unsupported,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -117,7 +120,7 @@ async fn get(
     let user = user_id(of.user_id)?;
     let large = context.large().await?;
     let Context { engine, caller, .. } = &context;
-    let sessions = engine.sessions_of(&user).await?.iter().map(Into::into).collect();
+    let sessions = engine.sessions_of(caller, &user).await?.iter().map(Into::into).collect();
     Ok((large, Answer::new(&caller.request_id, Sessions { sessions })))
 }
 
@@ -128,6 +131,9 @@ async fn authenticate(
     context: Context,
     Body(fields): Body<AuthenticateSession>,
 ) -> Answered<SessionAuthenticated> {
+    let instead =
+        "This server keeps no permissions. Leave it out, and decide by roles or claims of your own.";
+    unsupported(fields.authorization_check, "authorization_check", instead)?;
     let length = fields.session_duration_minutes.map(length).transpose()?;
     let shown = one_of(fields.session_token, fields.session_jwt, None, "too_many_session_arguments")?;
     let shown = shown.ok_or_else(|| {

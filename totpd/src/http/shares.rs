@@ -18,6 +18,8 @@ const LOGGED: u32 = 60;
 const AT_ONCE: usize = 256;
 /// Those of them whose answers may be large.
 const LARGE: usize = 4;
+/// Seconds after which a client that has too many requests at once may try again: one of them may be over by then.
+const SOON: u64 = 1;
 /// How long a request for a large answer waits for those before it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -50,34 +52,33 @@ pub(crate) type Turn = OwnedSemaphorePermit;
 impl Shares {
     /// One more of `most` requests a minute, unless there are too many.
     pub(crate) fn allow(&self, client: &str, most: u32) -> Result<Turn, ApiError> {
-        let turn = if self.allows_at(client, most, Instant::now()) {
-            self.of(client, |share| Arc::clone(&share.at_once)).try_acquire_owned().ok()
-        } else {
-            None
-        };
-        turn.ok_or_else(too_many)
+        self.allows_at(client, most, Instant::now()).map_err(|left| too_many().after(seconds(left)))?;
+        let turn = self.of(client, |share| Arc::clone(&share.at_once)).try_acquire_owned();
+        turn.map_err(|_| too_many().after(SOON))
     }
 
     /// Waits until the client may have one more large answer.
     pub(crate) async fn large(&self, client: &str) -> Result<Large, ApiError> {
         let turn = self.of(client, |share| Arc::clone(&share.large)).acquire_owned();
         let turn = tokio::time::timeout(PATIENCE, turn).await;
-        turn.ok().and_then(Result::ok).map(|turn| Large(Arc::new(turn))).ok_or_else(too_many)
+        turn.ok().and_then(Result::ok).map(|turn| Large(Arc::new(turn))).ok_or_else(|| too_many().after(SOON))
     }
 
     /// Whether one more refusal of credentials is worth a line.
     pub(crate) fn may_log(&self) -> bool {
         // No client's name is empty.
-        self.allows_at("", LOGGED, Instant::now())
+        self.allows_at("", LOGGED, Instant::now()).is_ok()
     }
 
-    fn allows_at(&self, client: &str, most: u32, now: Instant) -> bool {
+    /// Counts one more request, or says how long its minute still takes.
+    fn allows_at(&self, client: &str, most: u32, now: Instant) -> Result<(), Duration> {
         self.of(client, |share| {
             if share.since.is_none_or(|since| now.saturating_duration_since(since) >= WINDOW) {
                 (share.since, share.requests) = (Some(now), 0);
             }
             share.requests = share.requests.saturating_add(1);
-            share.requests <= most
+            let elapsed = share.since.map_or(WINDOW, |since| now.saturating_duration_since(since));
+            if share.requests <= most { Ok(()) } else { Err(WINDOW.saturating_sub(elapsed)) }
         })
     }
 
@@ -86,6 +87,11 @@ impl Shares {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         look(clients.entry(client.to_owned()).or_default())
     }
+}
+
+/// Whole seconds, so that the time is over after them.
+fn seconds(left: Duration) -> u64 {
+    left.as_secs() + u64::from(left.subsec_nanos() > 0)
 }
 
 fn too_many() -> ApiError {
@@ -140,10 +146,11 @@ mod tests {
     #[test]
     fn each_client_has_its_own_minute() {
         let (shares, start) = (Shares::default(), Instant::now());
-        assert_eq!((0..10).filter(|_| shares.allows_at("a", 3, start)).count(), 3);
-        assert!(shares.allows_at("b", 3, start));
-        assert!(!shares.allows_at("a", 3, start + Duration::from_millis(59_999)));
-        assert_eq!((0..10).filter(|_| shares.allows_at("a", 3, start + WINDOW)).count(), 3);
+        assert_eq!((0..10).filter(|_| shares.allows_at("a", 3, start).is_ok()).count(), 3);
+        assert!(shares.allows_at("b", 3, start).is_ok());
+        let late = shares.allows_at("a", 3, start + Duration::from_millis(58_500)).unwrap_err();
+        assert_eq!(seconds(late), 2);
+        assert_eq!((0..10).filter(|_| shares.allows_at("a", 3, start + WINDOW).is_ok()).count(), 3);
     }
 
     #[tokio::test(start_paused = true)]
@@ -154,7 +161,7 @@ mod tests {
             let turn = shares.allow("a", u32::MAX).unwrap();
             answers.push(holding(Response::new(Body::from("{}")), Underway::new(turn, None)).await);
         }
-        assert_eq!(shares.allow("a", u32::MAX).unwrap_err(), too_many());
+        assert_eq!(shares.allow("a", u32::MAX).unwrap_err(), too_many().after(SOON));
         assert!(shares.allow("b", u32::MAX).is_ok());
         let bytes = axum::body::to_bytes(answers.pop().unwrap().into_body(), 9).await.unwrap();
         assert!(shares.allow("a", u32::MAX).is_err());
@@ -168,7 +175,7 @@ mod tests {
             answer.extensions_mut().insert(shares.large("a").await.unwrap());
             large.push(holding(answer, Underway::new(shares.allow("a", u32::MAX).unwrap(), None)).await);
         }
-        assert_eq!(shares.large("a").await.unwrap_err(), too_many());
+        assert_eq!(shares.large("a").await.unwrap_err(), too_many().after(SOON));
         large.pop();
         assert!(shares.large("a").await.is_ok());
     }

@@ -105,6 +105,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Explaining<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        // On a connection that is kept, hyper reads into the buffer that the last request came in, credentials and all.
+        buf.initialize_unfilled().fill(0);
         Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
     }
 }

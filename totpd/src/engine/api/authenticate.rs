@@ -45,8 +45,8 @@ impl Engine {
     /// Judges a code, and makes the outcome durable with the session that was wanted, if any.
     ///
     /// # Errors
-    /// [`Refusal::Code`] or [`Refusal::RecoveryCode`] when the code was judged and refused; anything else has judged
-    /// nothing and used up nothing.
+    /// [`Refusal::Code`], [`Refusal::RecoveryCode`] or [`Refusal::Locked`] when the code was judged and refused; anything
+    /// else has judged nothing and used up nothing.
     pub async fn authenticate(
         &self,
         caller: &Caller,
@@ -64,7 +64,11 @@ impl Engine {
             _ => Some(self.keyring().await?),
         };
         let recovery = matches!(typed, Typed::Recovery(_));
-        let refused = if recovery { Refusal::RecoveryCode } else { Refusal::Code };
+        let refused = |reason, locked_for| match reason {
+            Reason::Locked => Refusal::Locked(locked_for),
+            reason if recovery => Refusal::RecoveryCode(reason),
+            reason => Refusal::Code(reason),
+        };
         let attempt = Attempt {
             from: format!("the application {}", caller.client),
             ..Attempt::plain(Origin::Client(caller.client.clone()), Ok(typed))
@@ -82,6 +86,7 @@ impl Engine {
             let judgement = judge(&mut account, &attempt, now, &self.rules);
             event.class = Some(judgement.class.name());
             event.locks = judgement.locks;
+            let locked_for = account.guard.remaining(&judgement.class, now);
             let (outcome, also) = match judgement.outcome {
                 Outcome::Granted(proof) => {
                     account.profile.pending = false;
@@ -109,7 +114,7 @@ impl Engine {
                     let kind = (!counts).then(|| Kind::new(&account.id, &caller.client, reason.word()));
                     if kind.as_ref().is_some_and(|kind| self.dedup.is_duplicate(kind)) {
                         event.log();
-                        return Err(refused(reason));
+                        return Err(refused(reason, locked_for));
                     }
                     event.left_out = kind.as_ref().and_then(|kind| self.dedup.left_out(kind));
                     (Err((reason, kind)), Vec::new())
@@ -131,10 +136,12 @@ impl Engine {
                 if let Some(kind) = kind {
                     self.dedup.record(kind);
                 }
-                refused(reason)
+                refused(reason, locked_for)
             })?;
-            let session =
-                session.map(|((session, _), keys)| self.spoken_for(session, &keys, now)).transpose()?;
+            let session = match session {
+                Some(((session, _), keys)) => Some(self.issue_tokens(caller, session, keys, now).await?),
+                None => None,
+            };
             let user = Stored { account: sealed, version: version + 1, damaged: false };
             let totp_id = proof.totp_id().to_owned();
             return Ok(Authenticated { totp_id, user, session, event: Box::new(event) });
@@ -153,7 +160,7 @@ impl Engine {
             claims_fit(&Map::new(), wanted.claims.clone())?;
             return Ok(None);
         };
-        let (mut session, version) = self.shown_session(shown, now).await?;
+        let (mut session, version) = self.shown_session(shown, now, &mut None).await?;
         if session.user() != account.id {
             return Err(Refusal::OtherUsersSession);
         }

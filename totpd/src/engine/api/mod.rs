@@ -20,6 +20,7 @@ pub use users::{NewUser, UserChange, UserView};
 
 use super::{Engine, Failure, patience};
 use crate::audit::{Event, From};
+use crate::fair_queue::FairQueue;
 pub use crate::store::is_id;
 use crate::store::{Also, Key, Stored};
 use crate::turns::ApplicationTurn;
@@ -29,13 +30,31 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use totp_core::{Account, Time, UserName, external_id};
 
 /// What the API keeps in memory, whatever the configuration.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Api {
     keyring: RwLock<Option<Arc<Keyring>>>,
     /// When each secret of a client was last used, since the daemon started.
     used: Mutex<HashMap<String, Time>>,
     /// How often secrets of clients were revoked.
     revocations: AtomicU64,
+    /// Signing takes a millisecond of a processor: one at a time, so that the other ones are left to everything else.
+    signing: FairQueue,
+    reading: FairQueue,
+}
+
+/// Reads of all clients at once. Two threads read: more than a few would only queue there, in the order of arrival.
+const READING: usize = 4;
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            keyring: RwLock::default(),
+            used: Mutex::default(),
+            revocations: AtomicU64::default(),
+            signing: FairQueue::new(1),
+            reading: FairQueue::new(READING),
+        }
+    }
 }
 
 /// The application that asks, and the request it asks with.
@@ -72,15 +91,31 @@ impl Engine {
         format!("project-live-{}", self.store_id())
     }
 
-    /// The record of a user who is named by his id or external id.
+    /// The record of a user who is named by their id or external id.
     async fn user(&self, user: &str) -> Result<Stored, Refusal> {
+        let wanted = self.wanted_user(user).await?;
+        self.load_user(wanted).await
+    }
+
+    /// The same, as one of many reads that the client may ask for. It holds no permit while a directory is asked.
+    async fn user_in_turn(&self, caller: &Caller, user: &str) -> Result<Stored, Refusal> {
+        let wanted = self.wanted_user(user).await?;
+        let _permit = self.api.reading.acquire(&caller.client).await;
+        self.load_user(wanted).await
+    }
+
+    /// The key of a user who is named by their id or external id, and the uid that the system has for the name.
+    async fn wanted_user(&self, user: &str) -> Result<(Key, Option<u32>), Refusal> {
         if is_id("user", user) {
-            let stored = self.load(Key::Id(user.to_owned())).await.map_err(Failure::from)?;
-            return stored.ok_or(Refusal::UserNotFound);
+            return Ok((Key::Id(user.to_owned()), None));
         }
         let name = external_id::to_name(user).ok_or(Refusal::InvalidUserId)?;
         let (name, uid) = self.resolve(name).await?;
-        let stored = self.load(&name).await.map_err(Failure::from)?.ok_or(Refusal::UserNotFound)?;
+        Ok((Key::from(&name), uid))
+    }
+
+    async fn load_user(&self, (key, uid): (Key, Option<u32>)) -> Result<Stored, Refusal> {
+        let stored = self.load(key).await.map_err(Failure::from)?.ok_or(Refusal::UserNotFound)?;
         // A name that belongs to another uid by now is somebody else.
         let changed = uid.is_some() && stored.account.uid.is_some() && stored.account.uid != uid;
         if changed && !stored.damaged { Err(Refusal::UserNotFound) } else { Ok(stored) }

@@ -28,6 +28,8 @@ pub enum Refusal {
     Code(Reason),
     /// The recovery code was judged, and refused.
     RecoveryCode(Reason),
+    /// The user is locked for this client, for so many seconds.
+    Locked(u64),
     /// There is no such session, or it is over.
     SessionNotFound,
     /// The text is no token of ours.

@@ -4,9 +4,11 @@ use super::{Caller, Engine, JWT_SECONDS, Keyring, Refusal, is_id, words};
 use crate::audit::Event;
 use crate::clock;
 use crate::engine::{Failure, MOST_RACES, patience};
+use crate::fair_queue::Permit;
 use crate::seal::{SealError, Sealer};
 use crate::store::{Also, Change, CommitError, Key, SessionKey, SessionRow, Stored, StoredSession, Write};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use totp_core::Time;
 use totp_core::session::{Minutes, Session};
 use totp_core::time::MINUTE;
@@ -56,11 +58,13 @@ pub(super) fn row(session: &Session, keys: &Keyring, sealer: &Sealer) -> Result<
 }
 
 impl Engine {
-    /// The open session that is shown, and its version. Nothing is changed, but that one that is over ends.
+    /// The open session that is shown, and its version. Nothing is changed, but that one that is over ends. `permit` is
+    /// for reading alone, and ends before that.
     pub(super) async fn shown_session(
         &self,
         shown: &Presented,
         now: Time,
+        permit: &mut Option<Permit>,
     ) -> Result<(Session, u64), Refusal> {
         let key = match shown {
             Presented::Token(token) => SessionKey::Token(Keyring::token_hash(token)),
@@ -81,6 +85,7 @@ impl Engine {
             }
             // Once it was found over it stays so, wherever the clock is set; unless it was extended meanwhile. If that
             // cannot be written it is refused all the same.
+            drop(permit.take());
             let end = vec![Also::EndAt(stored.row.id, stored.version)];
             if self.commit_apart(end, None, now).await != Err(CommitError::Conflict) {
                 return Err(Refusal::SessionNotFound);
@@ -109,11 +114,15 @@ impl Engine {
         session_in(&claims, &self.project_id()).map(str::to_owned).ok_or(Refusal::InvalidJwt)
     }
 
-    /// What speaks for a session.
-    pub(super) fn spoken_for(
+    /// Issues the tokens of a session. Clients take turns at the signature, which another thread computes.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] when no key signs.
+    pub async fn issue_tokens(
         &self,
+        caller: &Caller,
         session: Session,
-        keys: &Keyring,
+        keys: Arc<Keyring>,
         now: Time,
     ) -> Result<OpenSession, Refusal> {
         let mut claims = session.claims().clone();
@@ -137,8 +146,15 @@ impl Engine {
             "roles": words.roles,
         });
         claims.insert(CLAIM.to_owned(), document);
-        let jwt = keys.sign(&Value::Object(claims))?;
-        Ok(OpenSession { token: keys.token(session.id()), session, jwt })
+        let token = keys.token(session.id());
+        let permit = self.api.signing.acquire(&caller.client).await;
+        let signed = tokio::task::spawn_blocking(move || {
+            let signed = keys.sign(&Value::Object(claims));
+            drop(permit);
+            signed
+        });
+        let failed = |_| Refusal::Unavailable("no thread signs tokens".to_owned());
+        Ok(OpenSession { token, session, jwt: signed.await.map_err(failed)?? })
     }
 
     /// Looks at a session that is shown; with a length its end is set anew, with claims they are merged in.
@@ -156,7 +172,9 @@ impl Engine {
         let changes = length.is_some() || !claims.is_empty();
         for _ in 0..MOST_RACES {
             let now = clock::now();
-            let (mut session, version) = match self.shown_session(shown, now).await {
+            // For reading alone: it ends before anything waits for the disk.
+            let mut permit = Some(self.api.reading.acquire(&caller.client).await);
+            let (mut session, version) = match self.shown_session(shown, now, &mut permit).await {
                 Ok(found) => found,
                 Err(refusal) => {
                     Self::no_session(caller, &refusal, now);
@@ -171,6 +189,7 @@ impl Engine {
             let mut event = caller.event("session", user.account.label(), Some(session.user()), now);
             event.session_id = Some(session.id().to_owned());
             event.outcome = "granted";
+            drop(permit);
             if changes || stale {
                 let row = row(&session, &keys, &self.sealer).map_err(no_seal)?;
                 // That a session was used is no decision to keep; what was changed in it is.
@@ -186,7 +205,7 @@ impl Engine {
                 }
             }
             event.log();
-            return Ok((self.spoken_for(session, &keys, now)?, user));
+            return Ok((self.issue_tokens(caller, session, keys, now).await?, user));
         }
         Err(Refusal::Busy)
     }
@@ -195,9 +214,11 @@ impl Engine {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn sessions_of(&self, user: &str) -> Result<Vec<Session>, Refusal> {
-        let id = self.user(user).await?.account.id;
+    pub async fn sessions_of(&self, caller: &Caller, user: &str) -> Result<Vec<Session>, Refusal> {
+        let id = self.user_in_turn(caller, user).await?.account.id;
+        let permit = self.api.reading.acquire(&caller.client).await;
         let rows = self.store.sessions_of(id).await.map_err(Failure::from)?;
+        drop(permit);
         let now = clock::now();
         let open = |session: &Session| session.is_open(now) && now >= self.rules.not_before;
         Ok(rows.iter().filter_map(|stored| self.whole(stored)).filter(open).collect())
@@ -209,7 +230,7 @@ impl Engine {
     /// [`Refusal`]; nothing was changed then.
     pub async fn end_session(&self, caller: &Caller, shown: &Presented) -> Result<(), Refusal> {
         let now = clock::now();
-        let (session, _) = match self.shown_session(shown, now).await {
+        let (session, _) = match self.shown_session(shown, now, &mut None).await {
             Ok(found) => found,
             Err(refusal) => {
                 Self::no_session(caller, &refusal, now);

@@ -7,6 +7,7 @@ use crate::entropy::Kernel;
 use crate::store::{Key, Stored, UserPage, UserQuery, Write};
 use serde_json::{Map, Value};
 use totp_core::account::new_id;
+use totp_core::contact::{MailAddress, PhoneNumber};
 use totp_core::lock::Class;
 use totp_core::profile::{Contact, FullName, Profile, merge};
 use totp_core::{Account, Time, UserName};
@@ -18,9 +19,9 @@ const PROFILE_BYTES: usize = 16 * 1024;
 #[derive(Clone, Debug, Default)]
 pub struct NewUser {
     /// The mail address.
-    pub email: Option<String>,
+    pub email: Option<MailAddress>,
     /// The phone number.
-    pub phone: Option<String>,
+    pub phone: Option<PhoneNumber>,
     /// The login name.
     pub name: Option<UserName>,
     /// Pending until the first accepted code.
@@ -96,8 +97,8 @@ impl Engine {
             address.map(|address| Ok(Contact { id: new_id(kind, &mut Kernel)?, address })).transpose()
         };
         let mut profile = Profile {
-            email: contact("email", new.email).map_err(failed)?,
-            phone: contact("phone-number", new.phone).map_err(failed)?,
+            email: contact("email", new.email.map(Into::into)).map_err(failed)?,
+            phone: contact("phone-number", new.phone.map(Into::into)).map_err(failed)?,
             pending: new.pending,
             ..Profile::default()
         };
@@ -118,8 +119,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn find_user(&self, user: &str) -> Result<Stored, Refusal> {
-        self.user(user).await
+    pub async fn find_user(&self, caller: &Caller, user: &str) -> Result<Stored, Refusal> {
+        self.user_in_turn(caller, user).await
     }
 
     /// A page of users, and how many there are in all when they are few enough to be counted.

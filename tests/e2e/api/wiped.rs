@@ -1,0 +1,189 @@
+//! What was shown once is nowhere in the daemon's memory afterwards.
+
+use data_encoding::{BASE32_NOPAD, BASE64};
+use serde_json::{Value, json};
+use site::{Api, Site, api};
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::time::{Duration, Instant};
+
+/// The places of the daemon's writable memory that hold one of these, by the name of what they hold.
+fn found(site: &Site, wanted: &[(&'static str, Vec<u8>)]) -> Vec<(&'static str, String)> {
+    let process = format!("/proc/{}", site.daemon_pid());
+    let memory = std::fs::File::open(format!("{process}/mem")).unwrap();
+    let mut hits = Vec::new();
+    for line in std::fs::read_to_string(format!("{process}/maps")).unwrap().lines() {
+        let mut words = line.split_whitespace();
+        let (range, mode) = (words.next().unwrap(), words.next().unwrap());
+        let name = words.nth(3).unwrap_or_default();
+        if !mode.starts_with("rw") || name == "[vvar]" {
+            continue;
+        }
+        let (start, end) = range.split_once('-').unwrap();
+        let [start, end] = [start, end].map(|text| u64::from_str_radix(text, 16).unwrap());
+        let mut bytes = vec![0; usize::try_from(end - start).unwrap()];
+        // A mapping may have gone since it was listed.
+        let Ok(()) = memory.read_exact_at(&mut bytes, start) else { continue };
+        for (what, value) in wanted {
+            let (first, rest) = value.split_first().unwrap();
+            let mut from = 0;
+            while let Some(next) = bytes[from..].iter().position(|byte| byte == first) {
+                let at = from + next + 1;
+                if bytes[at..].starts_with(rest) {
+                    hits.push((*what, format!("{:x} {name}", start + u64::try_from(at - 1).unwrap())));
+                }
+                from = at;
+            }
+        }
+    }
+    hits
+}
+
+/// Everything of an enrollment that must not stay.
+fn secrets_of(made: &Value) -> Vec<(&'static str, Vec<u8>)> {
+    let text = |value: &Value| value.as_str().unwrap().as_bytes().to_vec();
+    let mut wanted = vec![
+        ("the secret", text(&made["secret"])),
+        ("its bytes", BASE32_NOPAD.decode(&text(&made["secret"])).unwrap()),
+    ];
+    for code in made["recovery_codes"].as_array().unwrap() {
+        wanted.push(("a recovery code", text(code)));
+        let bare = text(code).into_iter().filter(|byte| *byte != b'-').collect();
+        wanted.push(("a recovery code without dashes", bare));
+    }
+    if let Some(picture) = made["qr_code"].as_str() {
+        // Behind the header of a PNG, which is the same for everybody.
+        wanted.push(("the QR code", picture.as_bytes()[100..180].to_vec()));
+    }
+    wanted
+}
+
+/// Nothing is left within a second: connections end by themselves, and their memory with them.
+fn expect_nothing(site: &Site, wanted: &[(&'static str, Vec<u8>)]) {
+    let start = Instant::now();
+    loop {
+        let left = found(site, wanted);
+        if left.is_empty() {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(1), "{left:#?}");
+    }
+}
+
+/// The body of an answer on a connection that stays open.
+fn whole_answer(stream: &mut dyn api::Stream) -> Value {
+    let (mut text, mut space) = (String::new(), [0; 8192]);
+    loop {
+        let bytes = stream.read(&mut space).unwrap();
+        assert!(bytes > 0, "it was closed: {text}");
+        text.push_str(std::str::from_utf8(&space[..bytes]).unwrap());
+        if let Some(made) = text.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str(body).ok())
+        {
+            return made;
+        }
+    }
+}
+
+#[test]
+fn what_an_application_was_shown_once_is_in_no_memory() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let basic = BASE64.encode(format!("{}:{}", app.project_id, app.secret).as_bytes());
+    let credentials = [
+        ("the Basic header", basic.clone().into_bytes()),
+        ("the client's secret", app.secret.clone().into_bytes()),
+    ];
+    // The search finds what is there: a request whose body has not come yet.
+    let mut waiting = app.connect().unwrap();
+    let head = format!(
+        "POST /v1/totps HTTP/1.1\r\nHost: totpd\r\nConnection: close\r\nContent-Length: 99\r\n{}\r\n{{\"user_id\":\"nobody-hunter2\"",
+        app.authorization()
+    );
+    waiting.write_all(head.as_bytes()).unwrap();
+    let control = ("the body", b"nobody-hunter2".to_vec());
+    site::run::wait_until("it is found", || !found(&site, std::slice::from_ref(&control)).is_empty());
+    drop(waiting);
+    expect_nothing(&site, &[control]);
+
+    let user = app.user("alice");
+    let made = app.post("/v1/totps", &json!({ "user_id": user })).ok().json;
+    let wanted = [&secrets_of(&made)[..], &credentials].concat();
+    expect_nothing(&site, &wanted);
+
+    // A connection that is kept and idle holds nothing of its last request, either.
+    let mut kept = app.connect().unwrap();
+    let body = json!({ "user_id": user }).to_string();
+    let request = format!(
+        "POST /v1/totps HTTP/1.1\r\nHost: totpd\r\nContent-Length: {}\r\n{}\r\n{body}",
+        body.len(),
+        app.authorization()
+    );
+    kept.write_all(request.as_bytes()).unwrap();
+    let made = whole_answer(&mut *kept);
+    expect_nothing(&site, &[&secrets_of(&made)[..], &credentials].concat());
+    drop(kept);
+
+    // And a code, with the session that came of it.
+    let mut document = made.clone();
+    document["uri"] = json!("");
+    let code = site::phone::Phone::from(&document).code(&site);
+    let body = json!({ "user_id": user, "totp_code": code, "session_duration_minutes": 5 });
+    let session = app.post("/v1/totps/authenticate", &body).ok().json;
+    let token = |field: &str| session[field].as_str().unwrap().as_bytes().to_vec();
+    let wanted =
+        [&wanted[..], &[("the token", token("session_token")), ("the JWT", token("session_jwt"))]].concat();
+    expect_nothing(&site, &wanted);
+}
+
+#[test]
+fn what_root_was_shown_once_is_in_no_memory_of_the_daemon() {
+    let site = Site::new();
+    let made = site.totpd(&["enroll", "alice", "--json"]).ok().json();
+    expect_nothing(&site, &secrets_of(&made));
+}
+
+#[test]
+fn over_tls_the_header_goes_with_its_connection() {
+    let site = Site::without_daemon();
+    let port = api::free_port();
+    api::certificate(&site);
+    site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::tls(&site, port)));
+    site.totpd(&["init"]).ok();
+    site.start();
+    let added = site.totpd(&["client", "add", "app", "--scope", "admin", "--json"]).ok().json();
+    let text = |key: &str| added[key].as_str().unwrap().to_owned();
+    let basic = BASE64.encode(format!("{}:{}", text("project_id"), text("secret")).as_bytes());
+    let script = "
+import http.client, json, ssl, sys, time
+port, basic, ca = sys.argv[1:]
+context = ssl.create_default_context(cafile=ca)
+for _ in range(100):
+    try:
+        connection = http.client.HTTPSConnection('localhost', int(port), context=context)
+        connection.connect()
+        break
+    except OSError:
+        time.sleep(0.1)
+def post(path, body):
+    connection.request('POST', path, json.dumps(body), {'Authorization': 'Basic ' + basic})
+    return json.loads(connection.getresponse().read())
+user = post('/v1/users', {'external_id': 'alice'})['user_id']
+print(json.dumps(post('/v1/totps', {'user_id': user})), flush=True)
+sys.stdin.read()
+";
+    let mut command = std::process::Command::new("python3");
+    command.args(["-c", script, &port.to_string(), &basic]).arg(site.path("keys/ca.pem"));
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut client = command.spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(client.stdout.take().unwrap()), &mut line)
+        .unwrap();
+    let made: Value = serde_json::from_str(&line).unwrap();
+    let credentials =
+        [("the Basic header", basic.into_bytes()), ("the client's secret", text("secret").into_bytes())];
+    // rustls decrypts in a buffer of its own, which lives as long as the connection (SECURITY.md).
+    expect_nothing(&site, &secrets_of(&made));
+    drop(client.stdin.take());
+    client.wait().unwrap();
+    expect_nothing(&site, &[&secrets_of(&made)[..], &credentials].concat());
+}
