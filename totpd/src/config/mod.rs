@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use totp_core::account::{PENDING_DEFAULT, PENDING_LONGEST};
 use totp_core::policy::{Finding, Policy};
 use totp_core::recovery::Keeping;
+use totp_core::self_service::DELAY_DEFAULT;
 use totp_core::{Digits, Params, Period};
 
 /// Where the configuration is unless `--config` says otherwise.
@@ -38,6 +39,8 @@ pub struct Config {
     pub prompt: String,
     /// How users come by a first factor of their own.
     pub self_enroll: SelfEnroll,
+    /// Seconds that a change of a factor in use waits when its user makes it without a ticket.
+    pub self_change_delay: u64,
     /// The rules of logins.
     pub policy: Policy,
     /// The lines that the rules stand in.
@@ -51,7 +54,7 @@ pub struct Config {
     pub http: Result<Option<Http>, String>,
 }
 
-/// How a user comes by a first factor of his own. Replacing an active one always needs a code of it.
+/// How users come by a first factor of their own. Replacing an active one takes a ticket or a delay besides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SelfEnroll {
@@ -118,6 +121,7 @@ impl Config {
             },
             prompt: "Verification code: ".into(),
             self_enroll: SelfEnroll::default(),
+            self_change_delay: DELAY_DEFAULT,
             policy: Policy::default(),
             rule_lines: Vec::new(),
             keep_events: 100_000,

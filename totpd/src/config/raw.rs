@@ -6,6 +6,7 @@ use super::{Config, SelfEnroll, TrustedPeer, checked_issuer, lifetime, params};
 use serde::Deserialize;
 use std::path::PathBuf;
 use totp_core::recovery::Keeping;
+use totp_core::self_service::{DELAY_LONGEST, DELAY_SHORTEST};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,6 +52,7 @@ enum RawKeeping {
 struct RawLogin {
     prompt: Option<String>,
     self_enroll: Option<SelfEnroll>,
+    self_change_delay: Option<String>,
     #[serde(default)]
     rule: Vec<toml::Spanned<RawRule>>,
 }
@@ -95,6 +97,11 @@ impl Raw {
             config.prompt = prompt;
         }
         config.self_enroll = self.login.self_enroll.unwrap_or(config.self_enroll);
+        if let Some(delay) = self.login.self_change_delay {
+            let seconds = humantime::parse_duration(&delay).map(|time| time.as_secs()).ok();
+            let seconds = seconds.filter(|s| (DELAY_SHORTEST..=DELAY_LONGEST).contains(s));
+            config.self_change_delay = seconds.ok_or("login.self_change_delay is \"1h\" to \"30d\"")?;
+        }
         for rule in self.login.rule {
             let line = line_of(rule.span().start);
             let rule = rule.into_inner().check().map_err(|e| format!("login.rule in line {line}: {e}"))?;

@@ -9,7 +9,7 @@ use super::{Engine, Failure, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
 use crate::entropy::Kernel;
-use crate::store::{Change, Ticket, Write};
+use crate::store::{Also, Change, Ticket, Write};
 use crate::users::Found;
 use std::sync::Arc;
 use totp_core::enrolling::{Enrolling, Finished, Noted};
@@ -40,7 +40,7 @@ impl Engine {
         let now = clock::now();
         let totp = &self.config.totp;
         let found = self.find(&asker.user).await?;
-        let Some(found) = found.filter(|_| asker.converses && now >= self.rules.not_before) else {
+        let Some(found) = found.filter(|_| asker.converses && self.rules().trusts(now, totp.params)) else {
             return Ok(None);
         };
         if self.has_factor(&found, now).await? {
@@ -78,7 +78,7 @@ impl Engine {
         ticket: &Arc<Ticket>,
     ) -> Result<Result<Noted, Enrolling>, Failure> {
         let now = clock::now();
-        match enrolling.first_code(input, now, &self.rules) {
+        match enrolling.first_code(input, now, &self.rules()) {
             Ok(noted) => Ok(Ok(noted)),
             Err((again, reason)) => {
                 self.refused(asking, reason, now, ticket).await?;
@@ -172,7 +172,8 @@ impl Engine {
                 Some(version) => Write::Update(sealed, version),
                 None => Write::Insert(sealed),
             };
-            let change = Change { grows: true, ..Change::of(write, event.row(now)) };
+            let change =
+                Change { grows: true, also: vec![Also::Granted(now)], ..Change::of(write, event.row(now)) };
             if let Some(grant) = self.grant(verified, event, change, ticket).await? {
                 return Ok(Some(grant));
             }

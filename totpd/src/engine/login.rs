@@ -4,11 +4,11 @@ use super::admit::Asking;
 use super::{Engine, Failure, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
-use crate::store::{Change, CommitError, Committed, Stored, Ticket, Write};
+use crate::store::{Also, Change, CommitError, Committed, Stored, Ticket, Write};
 use std::sync::Arc;
 use totp_core::judge::{Input, judge_nobody};
 use totp_core::news::News;
-use totp_core::policy::Pass;
+use totp_core::policy::{Pass, Peer};
 use totp_core::{Attempt, Digits, Outcome, Reason, Time, UserName, Verified, judge};
 
 /// What a conversation remembers of the record while it waits for a person.
@@ -53,6 +53,7 @@ pub struct Grant {
 struct Decision {
     outcome: Result<(Verified, News), Reason>,
     write: Write,
+    also: Vec<Also>,
     event: Event,
 }
 
@@ -96,6 +97,8 @@ impl Engine {
             input,
             remember: asking.remember.clone(),
             silent: asker.silent,
+            shown_by_root: asker.facts.peer == Peer::Root,
+            from_this_host: asker.own_address,
         };
         let mut early = prepared.stored;
         for _ in 0..MOST_RACES {
@@ -119,7 +122,7 @@ impl Engine {
             if let (Err(_), Some(pass)) = (&decision.outcome, &asking.pass) {
                 event.passes(pass, "refused");
             }
-            let change = Change::of(decision.write, event.row(now));
+            let change = Change { also: decision.also, ..Change::of(decision.write, event.row(now)) };
             let committed = match self.store.commit(change, Arc::clone(ticket)).await {
                 Ok(committed) => committed,
                 Err(CommitError::Conflict) => continue,
@@ -179,9 +182,9 @@ impl Engine {
         event.outcome = "refused";
         let refused = |mut event: Event, reason: Reason, word: &'static str| {
             event.reason = Some(word);
-            Decision { outcome: Err(reason), write: Write::Nothing, event }
+            Decision { outcome: Err(reason), write: Write::Nothing, also: Vec::new(), event }
         };
-        let nobody = || judge_nobody(attempt, now, &self.rules);
+        let nobody = || judge_nobody(attempt, now, &self.rules());
         // Whoever has no factor would have been let in, or given one, with a first factor.
         let without_factor = |reason: Reason| match reason {
             Reason::NotEnrolled | Reason::Expired if asking.unproven => Reason::NoFirstFactor,
@@ -203,7 +206,7 @@ impl Engine {
         let Some((mut account, version)) = self.open(stored) else {
             return refused(event, Reason::NotEnrolled, "damaged");
         };
-        let judgement = judge(&mut account, attempt, now, &self.rules);
+        let judgement = judge(&mut account, attempt, now, &self.rules());
         event.class = Some(judgement.class.name());
         event.locks = judgement.locks;
         let write = if judgement.changed {
@@ -220,12 +223,13 @@ impl Engine {
                 event.totp_id = Some(verified.totp_id().to_owned());
                 event.confirmed = verified.confirmed();
                 let event = event.with_how(verified.how());
-                Decision { outcome: Ok((verified, judgement.news)), write, event }
+                let also = Also::of_grant(verified.how(), now);
+                Decision { outcome: Ok((verified, judgement.news)), write, also, event }
             }
             Outcome::Refused(reason) => {
                 let reason = without_factor(reason);
                 event.reason = Some(reason.word());
-                Decision { outcome: Err(reason), write, event }
+                Decision { outcome: Err(reason), write, also: Vec::new(), event }
             }
         }
     }

@@ -99,7 +99,8 @@ fn own(peer: Peer, name: &UserName, attempt: &Attempt, id: String) -> Asker {
     };
     // What it claims of its session is nothing to go by; whether it can show lines is its own affair.
     let silent = attempt.silent == Some(true);
-    Asker { user: name, origin: Origin::Own, from, id, facts, audit_session: None, silent, converses: false }
+    let (origin, own_address) = (Origin::Own, false);
+    Asker { user: name, origin, from, id, facts, audit_session: None, silent, converses: false, own_address }
 }
 
 fn told(peer: Peer, speaker: Speaker, attempt: &Attempt, id: String) -> Asker {
@@ -138,6 +139,7 @@ fn told(peer: Peer, speaker: Speaker, attempt: &Attempt, id: String) -> Asker {
         // Several questions and lines between them: not in one line, nor where nothing is shown or asked.
         converses: !silent && attempt.combined != Some(true) && attempt.unasked != Some(true),
         silent,
+        own_address: attempt.own_address == Some(true),
         audit_session: attempt.audit_session.filter(|_| speaker == Speaker::Root),
         facts: Facts {
             user: attempt.user.clone(),
