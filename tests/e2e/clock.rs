@@ -91,10 +91,10 @@ fn a_level_that_nobody_of_us_stored_locks_and_ends_nothing_else() {
     let phone = site.enroll("alice");
     let script = "import sqlite3,sys,json\nd=sqlite3.connect(sys.argv[1])\n\
                   r=json.loads(d.execute(\"SELECT record FROM account WHERE name='alice'\").fetchone()[0])\n\
-                  r['guard']['others']={'failures':4294967295,'level':4294967295,'last_failure':1}\n\
+                  r['guard']['others']={'failures':4294967295,'level':4294967295,'last_failure':int(sys.argv[2])}\n\
                   d.execute(\"UPDATE account SET record=?, version=version+1 WHERE name='alice'\",(json.dumps(r),))\nd.commit()";
     let mut writer = Command::new("python3");
-    writer.args(["-c", script]).arg(site.path("state/totpd.db"));
+    writer.args(["-c", script]).arg(site.path("state/totpd.db")).arg(site.now().to_string());
     run(writer, "").ok();
     assert_eq!(site.status("alice")["locked"], false);
     for _ in 0..3 {

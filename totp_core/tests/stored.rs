@@ -1,5 +1,4 @@
 //! What a store may hold, whoever wrote it: any number is read without a panic, and locks a day at most.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use totp_core::lock::{Class, Guard, LONGEST_LOCK};
 use totp_core::time::DAY;
