@@ -62,6 +62,20 @@ fn an_administrator_ends_what_a_clock_that_was_ahead_has_left() {
 }
 
 #[test]
+fn the_mark_of_a_grant_costs_a_login_no_further_sync() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let before = site.faults.syncs();
+    for _ in 0..20 {
+        assert_eq!(login(&site, "alice", &phone.code(&site)), code::SUCCESS);
+        site.next_step();
+    }
+    let syncs = site.faults.syncs() - before;
+    // One of the log for each, and two for each time that the log is moved into the file.
+    assert!((20..=24).contains(&syncs), "{syncs}");
+}
+
+#[test]
 fn editors_that_send_their_old_codes_again_lock_nobody() {
     let site = Site::new();
     let phone = site.enroll("alice");
