@@ -20,7 +20,7 @@ done
 for word in socket= timeout= tries= server_uid= first_factor=passed use_first_pass try_first_pass forward_pass nodelay debug; do
     grep -qF "\`$word" README.md || fail "README.md lacks the argument $word"
 done
-for command in init serve enroll confirm verify status list revoke unlock forget recovery-codes history report explain \
+for command in init serve enroll confirm verify status list revoke unlock forget recovery-codes history report explain cancel trust-clock \
     breakglass "client add" "config check"; do
     grep -qF "totpd $command" README.md || fail "README.md lacks totpd $command"
 done

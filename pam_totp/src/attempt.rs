@@ -3,6 +3,7 @@
 
 use crate::args::Args;
 use crate::host::{Host, Item, NoConversation};
+use totp_wire::addresses::is_own_address;
 use totp_wire::login::Attempt;
 
 /// The most bytes of one item; a user name longer than 255 bytes is no user's.
@@ -14,11 +15,13 @@ const MAX_SSH_AUTH: usize = 6 * 1024;
 pub(crate) fn collect(host: &mut impl Host, args: &Args, silent: bool) -> Result<Attempt, NoConversation> {
     let user = bounded(host.user()?);
     let process = host.process();
+    let rhost = host.item(Item::Rhost).map(bounded);
     Ok(Attempt {
         user,
         service: host.item(Item::Service).map(bounded),
         ruser: host.item(Item::Ruser).map(bounded),
-        rhost: host.item(Item::Rhost).map(bounded),
+        own_address: rhost.as_deref().is_some_and(is_own_address).then_some(true),
+        rhost,
         tty: host.item(Item::Tty).map(bounded),
         ssh_auth: host.ssh_auth_info().map(|info| lines(&info)),
         real_uid: Some(process.real_uid),

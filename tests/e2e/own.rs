@@ -84,14 +84,15 @@ fn changing_or_removing_a_factor_takes_a_code_which_is_used_up() {
         }
     }
     assert_eq!(site.status("alice")["recovery_codes_left"], 10);
-    // A replacement by a code: the old factor works until the new one is proved.
+    // With a ticket at once: the old factor works until the new one is proved.
     let code = phone.code(&site);
-    let new = Phone::from(&as_alice(&site, &["enroll", "--json"], &format!("{code}\n")).ok().json());
+    let input = format!("{code}\n{}\n", ticket(&site));
+    let new = Phone::from(&as_alice(&site, &["enroll", "--json"], &input).ok().json());
     assert_eq!(as_alice(&site, &["verify"], &format!("{code}\n")).code, 1, "the code was used up");
     site.next_step();
     as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).ok();
     assert_eq!(
-        as_alice(&site, &["revoke"], &format!("{}\n", new.code(&site))).code,
+        as_alice(&site, &["revoke"], &format!("{}\n{}\n", new.code(&site), ticket(&site))).code,
         1,
         "it is not proved yet"
     );
@@ -103,11 +104,11 @@ fn changing_or_removing_a_factor_takes_a_code_which_is_used_up() {
         "the old one is gone"
     );
     // Recovery codes by a recovery code, which is spent with its set.
-    let renewed =
-        as_alice(&site, &["recovery-codes", "--json"], &format!("{}\n", new.recovery_codes[0])).ok().json();
+    let input = format!("{}\n{}\n", new.recovery_codes[0], ticket(&site));
+    let renewed = as_alice(&site, &["recovery-codes", "--json"], &input).ok().json();
     let fresh = renewed["recovery_codes"][0].as_str().unwrap().to_owned();
     assert_eq!(as_alice(&site, &["verify"], &format!("{}\n", new.recovery_codes[1])).code, 1);
-    as_alice(&site, &["revoke"], &format!("{fresh}\n")).ok();
+    as_alice(&site, &["revoke"], &format!("{fresh}\n{}\n", ticket(&site))).ok();
     assert_eq!(site.status("alice")["state"], "none");
 }
 

@@ -16,6 +16,7 @@ use crate::random::{self, Random, RandomFailed};
 use crate::recovery::{Keeping, RecoveryCode, RecoverySet};
 use crate::remember::Remembered;
 use crate::secret::{Secret, Secrets};
+use crate::self_service::StagedChange;
 use crate::time::{DAY, Time};
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,16 @@ pub struct Factor<S = Secrets> {
     pub state: FactorState,
     /// The latest time step that was used up. A step is accepted when it is later than this one.
     pub last_step: Option<u64>,
+    /// The latest steps that were used up, the last one last: their codes are no guesses when they come again.
+    /// The seal does not cover them, since they decide about no grant: `last_step` does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub used: Vec<u64>,
+    /// What the user has staged: the replacement by this factor, or a change of this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged: Option<StagedChange>,
+    /// When the user cancelled a staged change, the latest ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cancels: Vec<Time>,
     /// Grants that let in again without a code for a while, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remembered: Vec<Remembered>,
@@ -61,11 +72,17 @@ pub struct Factor<S = Secrets> {
     pub secrets: S,
 }
 
-/// Leave for a user to enroll once by himself.
+/// Leave for a user to enroll once without an administrator, or to change the factor in use without a delay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     /// The first moment at which it is worth nothing.
     pub expires: Time,
+    /// The factor in use that it is bound to; none: it is for a first factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totp_id: Option<String>,
+    /// The phone is lost: no code of the factor is asked for beside the ticket.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
     /// The ticket's text, sealed by whoever has the key.
     pub sealed: String,
 }
@@ -105,6 +122,22 @@ pub struct Account<S = Secrets> {
     pub profile: Box<Profile>,
 }
 
+impl<S> Factor<S> {
+    /// The half that stands in the open, and the sealed one.
+    fn split(self) -> (Factor<()>, S) {
+        let Self { id, params, created, state, last_step, used, staged, cancels, remembered, secrets } = self;
+        let open =
+            Factor { id, params, created, state, last_step, used, staged, cancels, remembered, secrets: () };
+        (open, secrets)
+    }
+
+    /// The same factor with another sealed half.
+    fn join<T>(self, secrets: T) -> Factor<T> {
+        let Self { id, params, created, state, last_step, used, staged, cancels, remembered, .. } = self;
+        Factor { id, params, created, state, last_step, used, staged, cancels, remembered, secrets }
+    }
+}
+
 impl<S> Account<S> {
     /// Whether the account is that of the user whom the system knows by this uid. Nobody knows an account
     /// without one, and no account is that of a user whom the system does not know.
@@ -132,13 +165,10 @@ impl<S> Account<S> {
         mut convert: impl FnMut(&Factor<()>, S) -> Result<T, E>,
     ) -> Result<Account<T>, E> {
         let mut factor = |f: Option<Factor<S>>| -> Result<Option<Factor<T>>, E> {
-            let Some(Factor { id, params, created, state, last_step, remembered, secrets }) = f else {
-                return Ok(None);
-            };
-            let open = Factor { id, params, created, state, last_step, remembered, secrets: () };
+            let Some(factor) = f else { return Ok(None) };
+            let (open, secrets) = factor.split();
             let secrets = convert(&open, secrets)?;
-            let Factor { id, remembered, .. } = open;
-            Ok(Some(Factor { id, params, created, state, last_step, remembered, secrets }))
+            Ok(Some(open.join(secrets)))
         };
         Ok(Account {
             active: factor(self.active)?,
@@ -185,19 +215,12 @@ impl<S> Account<S> {
         self.active.as_mut().map_or(0, |factor| std::mem::take(&mut factor.remembered).len())
     }
 
-    /// Takes the ticket away, if there is one that `fits` and is not too old. It is gone when it fits, and
-    /// when it is too old.
-    pub fn take_ticket(&mut self, now: Time, fits: impl FnOnce(&Ticket) -> bool) -> bool {
-        let Some(ticket) = &self.ticket else { return false };
-        let (fresh, fits) = (now < ticket.expires, fits(ticket));
-        if !fresh || fits {
-            self.ticket = None;
-        }
-        fresh && fits
-    }
-
-    /// Drops a pending factor whose time has come; says whether there was one.
+    /// Drops a pending factor whose time has come, and says whether there was one; and a staged change of the
+    /// active one.
     pub fn settle(&mut self, now: Time) -> bool {
+        if let Some(active) = &mut self.active {
+            active.staged.take_if(|staged| now >= staged.expires);
+        }
         let expired = self.pending_expires().is_some_and(|expires| now >= expires);
         if expired {
             self.pending = None;
@@ -269,6 +292,9 @@ impl Account {
             created: now,
             state: FactorState::Pending { expires: now.plus(new.lifetime.min(PENDING_LONGEST)) },
             last_step: None,
+            used: Vec::new(),
+            staged: None,
+            cancels: Vec::new(),
             remembered: Vec::new(),
             secrets: Secrets { secret, recovery },
         });
@@ -348,21 +374,6 @@ mod tests {
         assert!(account.is_of(Some(1000)) && !account.is_of(Some(1001)) && !account.is_of(None));
         account.uid = None;
         assert!(!account.is_of(None) && !account.is_of(Some(1000)));
-    }
-
-    #[test]
-    fn a_ticket_is_good_once_and_in_its_time() {
-        let mut account = account();
-        let ticket = || Some(Ticket { expires: Time::from_unix(100), sealed: "s".into() });
-        assert!(!account.take_ticket(Time::from_unix(1), |_| true), "there is none");
-        account.ticket = ticket();
-        assert!(!account.take_ticket(Time::from_unix(99), |_| false));
-        assert!(account.ticket.is_some(), "a wrong one does not use it up");
-        assert!(account.take_ticket(Time::from_unix(99), |t| t.sealed == "s"));
-        assert!(!account.take_ticket(Time::from_unix(99), |_| true), "used up");
-        account.ticket = ticket();
-        assert!(!account.take_ticket(Time::from_unix(100), |_| true), "too old");
-        assert_eq!(account.ticket, None);
     }
 
     #[test]

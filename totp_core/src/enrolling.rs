@@ -63,6 +63,9 @@ impl Enrolling {
             created: now,
             state: FactorState::Pending { expires: now },
             last_step: None,
+            used: Vec::new(),
+            staged: None,
+            cancels: Vec::new(),
             remembered: Vec::new(),
             secrets: Secrets { secret, recovery },
         };
@@ -89,7 +92,7 @@ impl Enrolling {
             Ok(Typed::Recovery(_)) => return Err((self, Reason::Wrong)),
             Err(unusable) => return Err((self, Reason::Unusable(*unusable))),
         };
-        if now < rules.not_before {
+        if !rules.trusts(now, self.params()) {
             return Err((self, Reason::Clock));
         }
         let Some(step) = matching_step(self.secret(), self.params(), code, now, rules.skew) else {
@@ -117,7 +120,7 @@ impl Noted {
             return Err(self);
         }
         let Self { mut factor, step, offset, .. } = self;
-        factor.last_step = Some(step);
+        factor.use_up(step);
         factor.state = FactorState::Active { since: now };
         Ok(Finished { factor, offset })
     }

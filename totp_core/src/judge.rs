@@ -7,14 +7,14 @@
 use crate::account::{Account, Factor, FactorState};
 use crate::code::{Typed, Unusable};
 use crate::lock::Class;
-use crate::news::News;
+use crate::news::{Changed, News};
 use crate::otp::Params;
 use crate::remember::{self, Key};
 use crate::secret::Secret;
 use crate::source::Origin;
-use crate::time::Time;
+use crate::time::{DAY, Time};
 use crate::verified::{How, Verified};
-use crate::window::matching_step;
+use crate::window::{is_code_of, matching_step};
 
 /// What the site decides about judging.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,17 @@ pub struct Rules {
     pub skew: u8,
     /// A clock before this moment is wrong: the release is younger.
     pub not_before: Time,
+    /// The latest moment at which a code of any phone was granted. A clock well before it was set back.
+    pub latest_grant: Time,
+}
+
+impl Rules {
+    /// Whether a clock that says `now` can judge codes of a phone. It may lie behind the latest grant by the
+    /// window, and by one step at least: clocks are adjusted.
+    pub fn trusts(&self, now: Time, params: Params) -> bool {
+        let window = params.period.seconds().saturating_mul(u64::from(self.skew.max(1)));
+        now >= self.not_before && now.plus(window) >= self.latest_grant
+    }
 }
 
 /// One try to prove the factor.
@@ -38,12 +49,24 @@ pub struct Attempt {
     pub remember: Option<(Key, u64)>,
     /// Nobody can be told anything: news waits for another login.
     pub silent: bool,
+    /// A program of root's shows what is said, not a process that may be anybody's.
+    pub shown_by_root: bool,
+    /// The address that it comes from is one of this host's own.
+    pub from_this_host: bool,
 }
 
 impl Attempt {
     /// An attempt of which nothing is remembered and nobody told.
     pub fn plain(origin: Origin, input: Input) -> Self {
-        Self { origin, from: String::new(), input, remember: None, silent: true }
+        Self {
+            origin,
+            from: String::new(),
+            input,
+            remember: None,
+            silent: true,
+            shown_by_root: false,
+            from_this_host: false,
+        }
     }
 }
 
@@ -63,8 +86,10 @@ pub enum Reason {
     Expired,
     /// There is no enrollment.
     NotEnrolled,
-    /// The clock is before the release's date, or behind a step that was used already.
+    /// The clock is before the release's date, behind a step that was used already, or behind a grant.
     Clock,
+    /// The code is that of a factor that was staged and is not ripe.
+    NotRipe,
     /// The policy refuses, whatever is typed.
     Denied,
     /// The policy would have let in without a code or given a factor, and no first factor was proved.
@@ -87,6 +112,7 @@ impl Reason {
             Self::Expired => "expired",
             Self::NotEnrolled => "not-enrolled",
             Self::Clock => "clock",
+            Self::NotRipe => "not-ripe",
             Self::Denied => "denied",
             Self::NoFirstFactor => "no-first-factor",
             Self::NotShown => "not-shown",
@@ -127,8 +153,10 @@ pub struct Judgement {
 enum Finding {
     /// The code of a step that is not used up.
     Fresh(u64),
-    /// The code of a step that is.
+    /// The code of a step that is, lately or long ago.
     Used,
+    /// The code of a factor that is not ripe.
+    NotRipe,
     /// Some other code.
     Unlike,
     /// The clock cannot be trusted to judge it.
@@ -168,23 +196,30 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules)
         account.news.refusal(now, &attempt.from);
         return refused(Reason::Locked, true);
     }
+    let staged = account.pending.as_ref().and_then(|pending| pending.staged.clone());
     let proof = match typed {
         Typed::Recovery(_) => recovery.and_then(|place| spend_recovery(account, place)).ok_or(Reason::Wrong),
         Typed::Code(_) => match (active, pending) {
             (Finding::Fresh(step), _) => use_step(account, step, now).ok_or(Reason::Wrong),
             (_, Finding::Fresh(step)) => confirm(account, step, now).ok_or(Reason::Wrong),
             (Finding::Used, _) => Err(Reason::Replayed),
+            (_, Finding::NotRipe) => Err(Reason::NotRipe),
             (Finding::Clock | Finding::Absent, Finding::Clock | Finding::Absent) => Err(Reason::Clock),
             _ => Err(Reason::Wrong),
         },
     };
     match proof {
         Ok(verified) => {
+            let read = account.notices_read(attempt, &origin, &class, now);
             account.guard.succeed(&class, &origin, now);
             if let Some((key, length)) = &attempt.remember {
                 remember::remember(account, &verified, key, *length, now);
             }
-            let news = if attempt.silent { News::default() } else { std::mem::take(&mut account.news) };
+            let mut news = if attempt.silent { News::default() } else { account.news.take(read) };
+            news.staged = account.staged().filter(|_| !attempt.silent).cloned().map(Box::new);
+            if verified.confirmed() && staged.is_some() {
+                account.news.changed(Changed::Replaced, now, &attempt.from);
+            }
             if let How::Recovery { .. } = verified.how() {
                 account.news.recovery_used(now, &attempt.from);
             }
@@ -204,6 +239,7 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules)
 pub fn judge_nobody(attempt: &Attempt, now: Time, rules: &Rules) -> Reason {
     if let (Ok(Typed::Code(code)), Ok(decoy)) = (&attempt.input, Secret::from_bytes(&[0; 20])) {
         std::hint::black_box(matching_step(&decoy, Params::default(), code, now, rules.skew));
+        std::hint::black_box(is_code_of(&decoy, Params::default(), code, &[None; USED_STEPS]));
     }
     match attempt.input {
         Ok(_) => Reason::NotEnrolled,
@@ -230,25 +266,54 @@ pub fn forecast<S: Clone>(
     if clock_is_wrong(factor, now, rules) {
         return Err(Reason::Clock);
     }
+    if factor.staged.as_ref().is_some_and(|staged| !staged.allows_codes(now)) {
+        return Err(Reason::NotRipe);
+    }
     let class = account.guard.class(&origin.resolved(account.uid), now);
     if account.guard.remaining(&class, now) > 0 { Err(Reason::Locked) } else { Ok(()) }
 }
 
-/// Whether the clock is before the release, or behind a step that was used already: used codes would be fresh.
+/// Whether the clock is before the release, or behind a step that was used already, or was set back behind a
+/// grant: codes that were used or shown before would be fresh.
 fn clock_is_wrong<S>(factor: &Factor<S>, now: Time, rules: &Rules) -> bool {
     let latest = factor.params.period.step_at(now).saturating_add(u64::from(rules.skew));
-    now < rules.not_before || factor.last_step.is_some_and(|last| latest < last)
+    !rules.trusts(now, factor.params) || factor.last_step.is_some_and(|last| latest < last)
+}
+
+/// The used steps whose codes are recognised: so many, and no older than this.
+pub const USED_STEPS: usize = 16;
+const USED_MEMORY: u64 = 7 * DAY;
+
+impl<S> Factor<S> {
+    /// Uses up a step, and every one before it.
+    pub(crate) fn use_up(&mut self, step: u64) {
+        self.last_step = Some(step);
+        self.used.push(step);
+        let excess = self.used.len().saturating_sub(USED_STEPS);
+        self.used.drain(..excess);
+    }
+
+    /// The steps that were used lately, always so many: `None` in place of those that are not there.
+    fn used_lately(&self, now: Time) -> [Option<u64>; USED_STEPS] {
+        let oldest = self.params.period.step_at(Time::from_unix(now.unix().saturating_sub(USED_MEMORY)));
+        let mut steps = self.used.iter().rev().copied().filter(|step| *step >= oldest);
+        std::array::from_fn(|_| steps.next())
+    }
 }
 
 fn find(factor: Option<&Factor>, input: &Input, now: Time, rules: &Rules) -> Finding {
     let (Some(factor), Ok(Typed::Code(code))) = (factor, input) else { return Finding::Absent };
-    let matched = matching_step(factor.secrets.secret(), factor.params, code, now, rules.skew);
+    let secret = factor.secrets.secret();
+    let matched = matching_step(secret, factor.params, code, now, rules.skew);
+    let was_right = is_code_of(secret, factor.params, code, &factor.used_lately(now));
     if clock_is_wrong(factor, now, rules) {
         return Finding::Clock;
     }
     match matched {
+        Some(_) if factor.staged.as_ref().is_some_and(|staged| !staged.allows_codes(now)) => Finding::NotRipe,
         Some(step) if factor.last_step.is_none_or(|last| step > last) => Finding::Fresh(step),
         Some(_) => Finding::Used,
+        None if was_right => Finding::Used,
         None => Finding::Unlike,
     }
 }
@@ -267,14 +332,15 @@ fn spend_recovery(account: &mut Account, place: usize) -> Option<Verified> {
 
 fn use_step(account: &mut Account, step: u64, now: Time) -> Option<Verified> {
     let active = account.active.as_mut()?;
-    active.last_step = Some(step);
+    active.use_up(step);
     Some(Verified::new(&active.id, totp_at_step(active, step, now), false))
 }
 
 /// The first accepted code of a pending factor makes it the active one; the old one is gone.
 fn confirm(account: &mut Account, step: u64, now: Time) -> Option<Verified> {
     let mut factor = account.pending.take()?;
-    factor.last_step = Some(step);
+    factor.use_up(step);
+    factor.staged = None;
     factor.state = FactorState::Active { since: now };
     let how = totp_at_step(&factor, step, now);
     let verified = Verified::new(&factor.id, how, true);

@@ -31,6 +31,7 @@ pub mod random;
 pub mod recovery;
 pub mod remember;
 pub mod secret;
+pub mod self_service;
 pub mod session;
 pub mod source;
 pub mod time;

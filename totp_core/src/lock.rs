@@ -125,7 +125,8 @@ impl Counter {
             return self.budget_wait(now) > 0;
         }
         self.failures = 0;
-        self.level = (self.level + 1).min(TOP_LEVEL);
+        // A stored level may be any number.
+        self.level = self.level.saturating_add(1).min(TOP_LEVEL);
         let length = FIRST_LOCK.saturating_mul(1 << (self.level - 1)).min(LONGEST_LOCK);
         self.lock = Some(Lock { start: now, length });
         true
@@ -288,7 +289,12 @@ impl Guard {
 
     /// Consecutive failures in all classes together.
     pub fn failures(&self) -> u32 {
-        self.counters().map(|(_, c)| c.failures).sum()
+        self.counters().fold(0, |sum: u32, (_, counter)| sum.saturating_add(counter.failures))
+    }
+
+    /// Whether the user succeeded lately from another machine. Loopback is none.
+    pub fn knows_a_remote_source(&self, now: Time) -> bool {
+        self.known.iter().any(|k| !k.source.is_loopback() && now.since(k.seen) <= SOURCE_MEMORY)
     }
 
     /// The classes that are locked now.

@@ -1,5 +1,6 @@
 //! What a user is told at the next login: that a recovery code was used, that somebody tried often.
 
+use crate::self_service::StagedChange;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub const BURST: u32 = 5;
 /// Uses of recovery codes that are told one by one.
 const MOST_USES: usize = 3;
+/// Changes that are told one by one.
+const MOST_CHANGES: usize = 8;
 
 /// A use of a recovery code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +18,20 @@ pub struct Use {
     pub at: Time,
     /// From where, in words.
     pub from: String,
+}
+
+/// A change of the factor that its user made, or somebody who had a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Changed {
+    /// A new factor was staged with a ticket.
+    Ticket,
+    /// A staged factor has replaced the one before.
+    Replaced,
+    /// The recovery codes were replaced.
+    RecoveryCodes,
+    /// What was staged was cancelled.
+    Cancelled,
 }
 
 /// What has happened since the user was last told.
@@ -29,6 +46,12 @@ pub struct News {
     /// Recovery codes that were used, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recovery: Vec<Use>,
+    /// Changes of the factor, the latest last. They are kept until a login showed them that counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<(Changed, Use)>,
+    /// What is staged. It stands in the factor, and is told for as long as it does.
+    #[serde(skip)]
+    pub(crate) staged: Option<Box<StagedChange>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -59,6 +82,37 @@ impl News {
     pub fn burst(&self) -> Option<(u32, &Use)> {
         let last = self.last_refused.as_ref()?;
         (self.refused >= BURST).then_some((self.refused, last))
+    }
+
+    /// The factor was changed.
+    pub fn changed(&mut self, what: Changed, at: Time, from: &str) {
+        self.changes.push((what, Use { at, from: from.to_owned() }));
+        let excess = self.changes.len().saturating_sub(MOST_CHANGES);
+        self.changes.drain(..excess);
+    }
+
+    /// What was staged was cancelled.
+    pub(crate) fn cancelled(&mut self, at: Time, from: &str) {
+        self.changed(Changed::Cancelled, at, from);
+    }
+
+    /// What a login shows, and keeps no longer: changes are kept until they count as `read`.
+    pub(crate) fn take(&mut self, read: bool) -> Self {
+        let shown = std::mem::take(self);
+        if !read {
+            self.changes.clone_from(&shown.changes);
+        }
+        shown
+    }
+
+    /// The changes of the factor.
+    pub fn changes(&self) -> &[(Changed, Use)] {
+        &self.changes
+    }
+
+    /// The change that is staged.
+    pub fn staged(&self) -> Option<&StagedChange> {
+        self.staged.as_deref()
     }
 
     /// The recovery codes that were used.

@@ -60,6 +60,13 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Whether it is the machine itself, by its loopback. The network of `::1` has no other address in use.
+    pub fn is_loopback(&self) -> bool {
+        self.0.is_loopback() || *self == Self::of(IpAddr::V6(Ipv6Addr::LOCALHOST))
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {

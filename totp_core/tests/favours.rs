@@ -27,7 +27,8 @@ impl Random for Counting {
 }
 
 const T0: Time = Time::from_unix(1_800_000_000);
-const RULES: Rules = Rules { skew: 1, not_before: Time::from_unix(1_790_000_000) };
+const RULES: Rules =
+    Rules { skew: 1, not_before: Time::from_unix(1_790_000_000), latest_grant: Time::from_unix(0) };
 
 fn account() -> Account {
     Account::new(UserName::parse("alice").ok(), Some(1000), T0, &mut Counting(1)).unwrap()

@@ -13,7 +13,8 @@ use totp_core::{
 };
 
 const T0: u64 = 1_800_000_000;
-const RULES: Rules = Rules { skew: 1, not_before: Time::from_unix(T0 - DAY) };
+const RULES: Rules =
+    Rules { skew: 1, not_before: Time::from_unix(T0 - DAY), latest_grant: Time::from_unix(0) };
 const DAYS: u64 = 30;
 /// Addresses of the attacker; a prime, so that no rhythm of the day meets the same ones again.
 const ADDRESSES: u64 = 4_001;

@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 use totp_core::account::NewFactor;
+use totp_core::judge::forecast;
 use totp_core::lock::LONGEST_LOCK;
 use totp_core::otp::totp_at;
 use totp_core::otpauth::OtpAuth;
@@ -26,7 +27,8 @@ impl Random for Counting {
 }
 
 const T0: u64 = 1_800_000_000;
-const RULES: Rules = Rules { skew: 1, not_before: Time::from_unix(T0 - 86_400 * 3650) };
+const RULES: Rules =
+    Rules { skew: 1, not_before: Time::from_unix(T0 - 86_400 * 3650), latest_grant: Time::from_unix(0) };
 
 fn at(offset: u64) -> Time {
     Time::from_unix(T0 + offset)
@@ -251,6 +253,66 @@ fn a_clock_that_went_back_refuses_codes_and_takes_recovery_codes() {
     let outcome = try_code(&mut account, Origin::Local, &codes[0].reveal(), back);
     assert!(matches!(outcome, Outcome::Granted(_)), "{outcome:?}");
     assert_eq!(account.guard.failures(), 0);
+}
+
+#[test]
+fn a_clock_set_back_behind_a_grant_takes_recovery_codes_alone() {
+    let mut account = enrolled();
+    let codes = account.renew_recovery(Keeping::Hashed, &mut Counting(5)).unwrap().unwrap();
+    // Somebody else was granted an hour later; this account has used no step since.
+    let rules = Rules { latest_grant: at(3600), ..RULES };
+    let mut judged = |text: &str, now| {
+        judge(&mut account, &Attempt::plain(Origin::Local, Typed::parse(text)), now, &rules).outcome
+    };
+    let secret = enrolled().active.unwrap().secrets.secret().clone();
+    let code = |now| totp_at(&secret, Params::default(), now);
+    let refused = judged(&code(at(60)), at(60));
+    assert!(matches!(refused, Outcome::Refused(Reason::Clock)), "{refused:?}");
+    let refused = judged(&code(at(3569)), at(3569));
+    assert!(matches!(refused, Outcome::Refused(Reason::Clock)), "{refused:?}");
+    assert!(matches!(judged(&codes[0].reveal(), at(60)), Outcome::Granted(_)));
+    // A clock that is adjusted by less than the window is none that was set back.
+    assert!(matches!(judged(&code(at(3570)), at(3570)), Outcome::Granted(_)));
+    assert_eq!(account.guard.failures(), 0);
+    assert_eq!(forecast(Some(&account), &Origin::Local, at(60), &rules), Err(Reason::Clock));
+}
+
+#[test]
+fn a_code_that_was_right_comes_again_later_and_is_no_guess() {
+    let mut account = enrolled();
+    let hour = |n: u64| at(3600 * n);
+    let mut codes = vec![code_of(&account, at(0))];
+    for n in 1..=16 {
+        let code = code_of(&account, hour(n));
+        assert!(matches!(try_code(&mut account, Origin::Local, &code, hour(n)), Outcome::Granted(_)));
+        codes.push(code);
+    }
+    let before = account.clone();
+    // Two editors with two old codes, again and again.
+    for n in 0..30 {
+        for code in [&codes[3], &codes[16]] {
+            let outcome = try_code(&mut account, Origin::Local, code, hour(17 + n % 3));
+            assert!(matches!(outcome, Outcome::Refused(Reason::Replayed)), "{outcome:?}");
+        }
+    }
+    assert_eq!(account, before, "nothing is counted and nothing used up");
+    // One that is not among the latest, and one that is too old, are guesses as any other.
+    let outcome = try_code(&mut account, Origin::Local, &codes[0], hour(17));
+    assert!(matches!(outcome, Outcome::Refused(Reason::Wrong)), "{outcome:?}");
+    let outcome = try_code(&mut account, Origin::Local, &codes[3], hour(3 + 7 * 24 + 1));
+    assert!(matches!(outcome, Outcome::Refused(Reason::Wrong)), "{outcome:?}");
+}
+
+#[test]
+fn editing_the_list_of_used_steps_makes_no_used_code_fresh() {
+    let mut account = enrolled();
+    let code = code_of(&account, at(60));
+    assert!(matches!(try_code(&mut account, Origin::Local, &code, at(60)), Outcome::Granted(_)));
+    for used in [vec![], vec![0], vec![u64::MAX; 100]] {
+        account.active.as_mut().unwrap().used = used;
+        let outcome = try_code(&mut account, Origin::Local, &code, at(60));
+        assert!(matches!(outcome, Outcome::Refused(Reason::Replayed)), "{outcome:?}");
+    }
 }
 
 #[test]

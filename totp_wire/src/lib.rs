@@ -10,6 +10,7 @@
 //! The crate is loaded into sshd and sudo: no thread, no global state, no environment variable.
 #![forbid(unsafe_code)]
 
+pub mod addresses;
 pub mod admin;
 pub mod budget;
 pub mod client;

@@ -66,6 +66,9 @@ pub struct Attempt {
     /// The person is asked nothing: the code comes from what another module asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unasked: Option<bool>,
+    /// `PAM_RHOST` is one of the host's own addresses: the daemon has no network and cannot know them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_address: Option<bool>,
 }
 
 /// How a message is shown.

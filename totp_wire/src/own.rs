@@ -27,6 +27,14 @@ pub const UID_CHANGED: &str = "org.totpd.Self.UidChanged";
 pub const STORE_UNAVAILABLE: &str = "org.totpd.Self.StoreUnavailable";
 /// Error: too much is going on.
 pub const BUSY: &str = "org.totpd.Self.Busy";
+/// Error: something is staged already.
+pub const ALREADY_STAGED: &str = "org.totpd.Self.AlreadyStaged";
+/// Error: two changes were cancelled lately.
+pub const CANCELLED_TWICE: &str = "org.totpd.Self.CancelledTwice";
+/// Error: nothing is staged.
+pub const NOTHING_STAGED: &str = "org.totpd.Self.NothingStaged";
+/// Error: the staged factor is not ripe.
+pub const NOT_RIPE: &str = "org.totpd.Self.NotRipe";
 
 /// Asks about oneself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,15 +62,30 @@ pub struct Confirm {
 }
 
 /// Replaces one's recovery codes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryCodes {
     /// A code of the factor in use, or a recovery code.
-    pub code: SecretText,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<SecretText>,
+    /// A ticket of an administrator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<SecretText>,
 }
 
 /// Forgets one's factors.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoke {
+    /// A code of the factor in use, or a recovery code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<SecretText>,
+    /// A ticket of an administrator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<SecretText>,
+}
+
+/// Ends what one has staged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
     /// A code of the factor in use, or a recovery code.
     pub code: SecretText,
 }
@@ -100,6 +123,7 @@ methods! {
     Confirm -> ConfirmReply;
     RecoveryCodes -> RecoveryCodesReply;
     Revoke -> RevokeReply;
+    Cancel -> crate::admin::CancelReply;
     Forget -> crate::admin::ForgetReply;
     History -> HistoryReply;
 }

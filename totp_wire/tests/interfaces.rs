@@ -112,6 +112,7 @@ fn the_login_interface_is_what_the_types_say() {
         combined: Some(false),
         tries: Some(1),
         unasked: Some(true),
+        own_address: Some(true),
     };
     check_method(&idl, &[Begin { attempt, remaining_ms: Some(1) }], &replies);
     let answers = [Unfit::Empty, Unfit::Shape, Unfit::HostJunk].map(|unusable| Answer {
@@ -137,8 +138,20 @@ fn user(state: admin::State) -> admin::User {
         expires_at: Some(1),
         recovery_codes_left: 10,
         remembered: 1,
+        staged: Some(staged()),
         failures: 0,
         locks: vec![admin::Lock { class: "client".into(), client: Some("shop".into()), until: 1 }],
+    }
+}
+
+fn staged() -> admin::Staged {
+    admin::Staged {
+        change: "replace".into(),
+        staged_at: 1,
+        from: "this host".into(),
+        ripens_at: 2,
+        told: false,
+        expires_at: 3,
     }
 }
 
@@ -151,6 +164,8 @@ fn enrolled() -> admin::EnrollReply {
         recovery_codes: vec![secret()],
         expires_at: 1,
         replaces: true,
+        staged: Some(staged()),
+        recovery_codes_left: Some(9),
     }
 }
 
@@ -169,12 +184,15 @@ fn the_self_interface_is_what_the_types_say() {
     check_method(&idl, &[enroll], &[enrolled()]);
     let confirmed = admin::ConfirmReply { confirmed: false, phone_offset: Some(-30) };
     check_method(&idl, &[Confirm { code: secret() }], &[confirmed]);
-    let codes = admin::RecoveryCodesReply { recovery_codes: vec![secret()] };
-    check_method(&idl, &[RecoveryCodes { code: secret() }], &[codes]);
-    check_method(&idl, &[Revoke { code: secret() }], &[admin::RevokeReply { revoked: true }]);
+    let codes = admin::RecoveryCodesReply { recovery_codes: vec![secret()], staged: Some(staged()) };
+    let (code, ticket) = (Some(secret()), Some(secret()));
+    check_method(&idl, &[RecoveryCodes { code: code.clone(), ticket: ticket.clone() }], &[codes]);
+    let revoked = admin::RevokeReply { revoked: true, staged: Some(staged()) };
+    check_method(&idl, &[Revoke { code, ticket }], &[revoked]);
+    check_method(&idl, &[Cancel { code: secret() }], &[admin::CancelReply { cancelled: staged() }]);
     check_method(&idl, &[Forget {}], &[admin::ForgetReply { forgotten: 1 }]);
     check_method(&idl, &[History { before: Some(1), since: Some(1), limit: Some(1) }], &[page()]);
-    assert_eq!(idl.methods.len(), 7);
+    assert_eq!(idl.methods.len(), 8);
     let errors = [
         NO_NAME,
         NOT_ENROLLED,
@@ -185,6 +203,10 @@ fn the_self_interface_is_what_the_types_say() {
         UID_CHANGED,
         STORE_UNAVAILABLE,
         BUSY,
+        ALREADY_STAGED,
+        CANCELLED_TWICE,
+        NOTHING_STAGED,
+        NOT_RIPE,
     ];
     for error in errors {
         assert!(idl.errors.contains_key(error.rsplit('.').next().unwrap()), "{error}");
@@ -205,6 +227,7 @@ fn the_admin_interface_is_what_the_types_say() {
         http: Some("x".into()),
         log_lines_dropped: Some(1),
         log_lines_waiting: Some(1),
+        clock_behind: Some(1),
     };
     check_method(&idl, &[Daemon {}], &[daemon(DaemonState::Serving), daemon(DaemonState::Refusing)]);
     let enroll = Enroll {
@@ -222,13 +245,15 @@ fn the_admin_interface_is_what_the_types_say() {
     check_method(&idl, &[Status { user: name() }], &statuses);
     let page = ListReply { users: vec![user(State::Active)], next: Some(name()) };
     check_method(&idl, &[List { after: Some(name()), limit: Some(1) }], &[page]);
-    check_method(&idl, &[Revoke { user: name() }], &[RevokeReply { revoked: true }]);
+    check_method(&idl, &[Revoke { user: name() }], &[RevokeReply { revoked: true, staged: None }]);
     check_method(&idl, &[Unlock { user: name() }], &[UnlockReply { unlocked: true }]);
-    let codes = RecoveryCodesReply { recovery_codes: vec![secret()] };
+    let codes = RecoveryCodesReply { recovery_codes: vec![secret()], staged: None };
     check_method(&idl, &[RecoveryCodes { user: name() }], &[codes]);
     let ticket = TicketReply { user: name(), ticket: secret(), expires_at: 1 };
-    check_method(&idl, &[Ticket { user: name(), lifetime: Some(1) }], &[ticket]);
+    check_method(&idl, &[Ticket { user: name(), lifetime: Some(1), lost: Some(true) }], &[ticket]);
     check_method(&idl, &[Forget { user: name() }], &[ForgetReply { forgotten: 1 }]);
+    check_method(&idl, &[Cancel { user: name() }], &[CancelReply { cancelled: staged() }]);
+    check_method(&idl, &[TrustClock {}], &[TrustClockReply {}]);
     let added = AddClientReply { project_id: name(), secret: secret(), secret_id: name() };
     check_method(&idl, &[AddClient { name: name(), scope: name() }], &[added]);
     let client =
@@ -263,11 +288,12 @@ fn the_admin_interface_is_what_the_types_say() {
     let fates =
         [Fate::Asked, Fate::AskedAndPassed, Fate::Exempt, Fate::Enrolled, Fate::Refused].map(explained);
     check_method(&idl, &[explain], &fates);
-    assert_eq!(idl.methods.len(), 15);
-    for error in [NO_SUCH_USER, NOT_ENROLLED, UID_CHANGED, STORE_UNAVAILABLE, BUSY] {
+    assert_eq!(idl.methods.len(), 17);
+    let errors = [NO_SUCH_USER, NOT_ENROLLED, UID_CHANGED, STORE_UNAVAILABLE, BUSY, NOT_RIPE, NOTHING_STAGED];
+    for error in errors {
         assert!(idl.errors.contains_key(error.rsplit('.').next().unwrap()), "{error}");
     }
-    assert_eq!(idl.errors.len(), 5);
+    assert_eq!(idl.errors.len(), errors.len());
 }
 
 #[test]

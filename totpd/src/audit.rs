@@ -17,8 +17,8 @@ const MAX_FIELD: usize = 256;
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of the documented JSON")]
 pub struct Event {
     /// `login`, `authenticate`, `session`, `enroll`, `ticket`, `confirm`, `revoke`, `unlock`, `forget`,
-    /// `recovery-codes`, `show-recovery-codes`, `expire`, `user-create`, `user-update`, `user-delete`,
-    /// `client-add`, `client-revoke`, `signing-key`, `client`, `admin`, `breakglass`, `log-dropped`.
+    /// `recovery-codes`, `show-recovery-codes`, `cancel`, `expire`, `user-create`, `user-update`, `user-delete`,
+    /// `client-add`, `client-revoke`, `signing-key`, `client`, `admin`, `trust-clock`, `breakglass`, `log-dropped`.
     pub event: &'static str,
     /// RFC 3339, UTC.
     pub time: String,
@@ -33,7 +33,8 @@ pub struct Event {
     /// The user who is logged in to, when it is another one (`subject = "ruser"`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// `granted`, `exempt`, `refused`, `offered` (an enrollment inside a login), `undelivered` or `done`.
+    /// `granted`, `exempt`, `refused`, `offered` (an enrollment inside a login), `undelivered`, `staged` (a change that has to
+    /// ripen) or `done`.
     pub outcome: &'static str,
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -307,6 +308,7 @@ mod tests {
             Reason::Expired,
             Reason::NotEnrolled,
             Reason::Clock,
+            Reason::NotRipe,
             Reason::Denied,
             Reason::NoFirstFactor,
             Reason::NotShown,

@@ -10,6 +10,7 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use totp_core::account::Ticket;
+use totp_core::self_service::StagedChange;
 use totp_core::{Account, Factor, FactorState, Random, Secrets, Time};
 use zeroize::Zeroizing;
 
@@ -109,7 +110,8 @@ impl Sealer {
         sealed.is_some_and(|s| self.open_bytes(&s, &self.store_id).is_ok_and(|bytes| *bytes == b"totpd"))
     }
 
-    /// Seals the text of a ticket for the account, good until `expires`.
+    /// Seals the text of a ticket for the account and the factor that it has in use, good until `expires`; when the
+    /// phone is `lost` it is good without a code of it.
     ///
     /// # Errors
     /// [`SealError::Random`].
@@ -118,16 +120,19 @@ impl Sealer {
         account: &Account<S>,
         text: &str,
         expires: Time,
+        lost: bool,
     ) -> Result<Ticket, SealError> {
-        let sealed = self.seal_bytes(text.as_bytes(), &self.ticket_row(account, expires))?;
-        let sealed = serde_json::to_string(&sealed).map_err(|_| SealError::Damaged)?;
-        Ok(Ticket { expires, sealed })
+        let totp_id = account.active.as_ref().map(|active| active.id.clone());
+        let mut ticket = Ticket { expires, lost: lost && totp_id.is_some(), totp_id, sealed: String::new() };
+        let sealed = self.seal_bytes(text.as_bytes(), &self.ticket_row(account, &ticket))?;
+        ticket.sealed = serde_json::to_string(&sealed).map_err(|_| SealError::Damaged)?;
+        Ok(ticket)
     }
 
     /// Whether `text` is the account's ticket.
     pub fn is_ticket<S>(&self, account: &Account<S>, ticket: &Ticket, text: &str) -> bool {
         let sealed: Option<Sealed> = serde_json::from_str(&ticket.sealed).ok();
-        let row = self.ticket_row(account, ticket.expires);
+        let row = self.ticket_row(account, ticket);
         let opened = sealed.and_then(|sealed| self.open_bytes(&sealed, &row).ok());
         opened.is_some_and(|bytes| bool::from(bytes.ct_eq(text.as_bytes())))
     }
@@ -169,8 +174,13 @@ impl Sealer {
         format!("totpd-seal-{FORMAT}\n{}\n{kind}\n{text}", self.store_id)
     }
 
-    fn ticket_row<S>(&self, account: &Account<S>, expires: Time) -> String {
-        format!("{}\nticket {}", self.row(account), expires.unix())
+    fn ticket_row<S>(&self, account: &Account<S>, ticket: &Ticket) -> String {
+        let row = format!("{}\nticket {}", self.row(account), ticket.expires.unix());
+        match &ticket.totp_id {
+            Some(id) if ticket.lost => format!("{row}\nlost {id}"),
+            Some(id) => format!("{row}\nfor {id}"),
+            None => row,
+        }
     }
 
     fn seal_bytes(&self, bytes: &[u8], bound: &str) -> Result<Sealed, SealError> {
@@ -209,7 +219,7 @@ impl Sealer {
 /// The row, and everything of the factor that stands in the open: a used step cannot be made fresh again, nor
 /// a pending factor active, by somebody who can write the store and has no key.
 fn bound_to(row: &str, factor: &Factor<()>) -> String {
-    let Factor { id, params, created, state, last_step, remembered, .. } = factor;
+    let Factor { id, params, created, state, last_step, staged, cancels, remembered, .. } = factor;
     let (algorithm, digits, period) = (params.algorithm.name(), params.digits.get(), params.period.seconds());
     let state = match state {
         FactorState::Pending { expires } => format!("pending {}", expires.unix()),
@@ -218,9 +228,21 @@ fn bound_to(row: &str, factor: &Factor<()>) -> String {
     let last_step = last_step.map_or_else(String::new, |step| step.to_string());
     let mut bound =
         format!("{row}\n{id}\n{algorithm} {digits} {period}\n{}\n{state}\n{last_step}", created.unix());
+    // What is staged, and whether its user was told. No line of one kind can be read as one of another: this one
+    // ends in no number, and what is text holds no line break.
+    if let Some(StagedChange { kind, at, delay, expires, from, told }) = staged {
+        let told = told.map_or_else(|| "never".to_owned(), |told| told.unix().to_string());
+        let (at, expires) = (at.unix(), expires.unix());
+        let (kind, from) = (kind.as_str(), from.escape_default());
+        bound.push_str(&format!("\nstaged {kind} {at} {delay} {expires} {told} {from}."));
+    }
+    for at in cancels {
+        bound.push_str(&format!("\ncancelled {}", at.unix()));
+    }
     // A remembered login lets in: it is nobody's to write who has no key.
     for grant in remembered {
-        bound.push_str(&format!("\n{} {} {}", grant.key.as_str(), grant.since.unix(), grant.length));
+        let key = grant.key.as_str().escape_default();
+        bound.push_str(&format!("\n{key} {} {}", grant.since.unix(), grant.length));
     }
     bound
 }
@@ -230,6 +252,7 @@ mod tests {
     use super::*;
     use totp_core::account::NewFactor;
     use totp_core::recovery::Keeping;
+    use totp_core::self_service::ChangeKind;
     use totp_core::{Params, Time, UserName};
 
     fn account(name: &str) -> Account {
@@ -276,6 +299,70 @@ mod tests {
     }
 
     #[test]
+    fn what_is_staged_is_nobodys_to_ripen_or_to_take_away_without_the_key() {
+        let sealer = Sealer::new(&StoreKey::generate().unwrap());
+        let now = Time::from_unix(1_800_000_000);
+        let mut account = account("alice");
+        account.active = account.pending.take();
+        let new = NewFactor { params: Params::default(), lifetime: 60, keeping: Keeping::Hashed };
+        let change = |kind| StagedChange::new(kind, now, 86_400, 86_400, "this host");
+        account.stage_replacement(&new, change(ChangeKind::Replace), now, &mut Kernel).unwrap();
+        let active = account.active.as_mut().unwrap();
+        active.staged = Some(change(ChangeKind::Remove));
+        active.cancels = vec![now, now];
+        let key = totp_core::remember::Key::ssh_key(1, "sshd", "192.0.2.1", &["SHA256:x"]).unwrap();
+        active.remembered = vec![totp_core::remember::Remembered { key, since: now, length: 60 }];
+        let sealed = sealer.seal(account.clone()).unwrap();
+        assert_eq!(sealer.open(sealed.clone()), Ok(account));
+        let edits: [fn(&mut SealedAccount); 11] = [
+            |a| a.pending.as_mut().unwrap().staged = None,
+            |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().told = Some(Time::default()),
+            |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().at = Time::default(),
+            |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().delay = 0,
+            |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().kind = ChangeKind::Remove,
+            |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().expires = Time::from_unix(u64::MAX),
+            |a| a.active.as_mut().unwrap().staged = None,
+            |a| a.active.as_mut().unwrap().staged.as_mut().unwrap().told = Some(Time::default()),
+            |a| a.active.as_mut().unwrap().cancels.clear(),
+            |a| a.active.as_mut().unwrap().cancels.truncate(1),
+            // What was cancelled is said to be part of something that is remembered.
+            |a| {
+                let active = a.active.as_mut().unwrap();
+                active.cancels.truncate(1);
+                let text = serde_json::to_string(&active.remembered).unwrap();
+                let text = text.replacen("\"key\":\"", "\"key\":\"cancelled 1800000000\\n", 1);
+                active.remembered = serde_json::from_str(&text).unwrap();
+            },
+        ];
+        for edit in edits {
+            let mut edited = sealed.clone();
+            edit(&mut edited);
+            assert_ne!(edited, sealed);
+            assert_eq!(sealer.open(edited), Err(SealError::Damaged));
+        }
+    }
+
+    #[test]
+    fn a_ticket_is_bound_to_the_factor_in_use_and_to_what_it_asks_for() {
+        let sealer = Sealer::new(&StoreKey::generate().unwrap());
+        let mut alice = account("alice");
+        let first = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), true).unwrap();
+        assert_eq!((first.totp_id.as_ref(), first.lost), (None, false), "no factor could be lost");
+        alice.active = alice.pending.take();
+        let ticket = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), false).unwrap();
+        assert!(sealer.is_ticket(&alice, &ticket, "ABCD") && alice.is_for_this_factor(&ticket));
+        assert!(!alice.is_for_this_factor(&first));
+        for edited in [
+            Ticket { lost: true, ..ticket.clone() },
+            Ticket { totp_id: None, ..ticket.clone() },
+            Ticket { totp_id: Some("totp-other".into()), ..ticket.clone() },
+            Ticket { totp_id: ticket.totp_id.clone(), ..first },
+        ] {
+            assert!(!sealer.is_ticket(&alice, &edited, "ABCD"), "{edited:?}");
+        }
+    }
+
+    #[test]
     fn any_changed_byte_is_noticed_and_no_two_seals_are_alike() {
         let sealer = Sealer::new(&StoreKey::generate().unwrap());
         let account = account("alice");
@@ -295,7 +382,7 @@ mod tests {
     fn a_ticket_is_its_accounts_and_its_times_alone() {
         let sealer = Sealer::new(&StoreKey::generate().unwrap());
         let (alice, bob) = (account("alice"), account("bob"));
-        let ticket = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9)).unwrap();
+        let ticket = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), false).unwrap();
         assert!(sealer.is_ticket(&alice, &ticket, "ABCD"));
         assert!(!sealer.is_ticket(&alice, &ticket, "ABCE") && !sealer.is_ticket(&alice, &ticket, ""));
         assert!(!sealer.is_ticket(&bob, &ticket, "ABCD"));

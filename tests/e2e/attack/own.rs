@@ -2,9 +2,11 @@
 
 use super::{PROOF, as_alice, login, service};
 use site::Site;
+use site::network::{Network, SERVER};
 use site::pamhost::{PamHost, code};
 use site::phone::Phone;
 use site::run::{run, wait_until};
+use site::ssh::{Setup, Sshd};
 use std::process::Command;
 
 #[test]
@@ -140,4 +142,52 @@ fn a_locked_guesser_at_self_confirm_learns_nothing_of_codes_to_come() {
         "locked ({}), and still told when its guess will be right: {told:?}; then it lets in: {later}",
         event["reason"]
     );
+}
+
+#[test]
+fn one_code_told_to_malware_is_one_login_and_never_the_factor() {
+    let site = Site::new();
+    let network = Network::new(2);
+    let sshd = Sshd::start_with(&site, Setup { place: Some(&network.server), ..Setup::default() });
+    let (home, thief) =
+        (sshd.client(&network.clients[0], SERVER[0]), sshd.client(&network.clients[1], SERVER[0]));
+    let phone = site.enroll("alice");
+    assert!(home.lets_in("alice", &[&phone.code(&site)]));
+    site.next_step();
+    // As alice's uid, with the one code that she typed to it: new recovery codes, and a factor with one of them.
+    let stolen = phone.code(&site);
+    let renewed = as_alice(&site, &["recovery-codes", "--json"], &format!("{stolen}\n")).ok().json();
+    assert_eq!(renewed["recovery_codes"], serde_json::json!([]), "a thief's recovery codes");
+    for command in ["enroll", "recovery-codes", "revoke", "cancel"] {
+        assert_eq!(as_alice(&site, &[command], &format!("{stolen}\n")).code, 1, "{command}");
+    }
+    assert!(!thief.lets_in("alice", &[&stolen]), "it was used up");
+    assert!(home.lets_in("alice", &[&phone.recovery_codes[0]]), "hers are as they were");
+    site.next_step();
+    as_alice(&site, &["cancel"], &format!("{}\n", phone.code(&site))).ok();
+    site.next_step();
+    // The same with a factor of its own: confirmed and logged in with at once, after the delay, from anywhere.
+    let document = as_alice(&site, &["enroll", "--json"], &format!("{}\n", phone.code(&site))).ok().json();
+    let own = Phone::from(&document);
+    for wait in [0, 3600, 22 * 3600, 3600, 3600] {
+        site.advance(wait);
+        site.next_step();
+        assert_eq!(as_alice(&site, &["confirm"], &format!("{}\n", own.code(&site))).code, 1);
+        assert!(!thief.lets_in("alice", &[&own.code(&site)]) && !sshd.lets_in("alice", &[&own.code(&site)]));
+        assert!(!thief.lets_in("alice", &[&own.recovery_codes[0]]));
+    }
+    // With a second code the thief's own login shows the notice, and takes it from nobody.
+    assert!(thief.lets_in("alice", &[&phone.code(&site)]));
+    site.next_step();
+    assert!(!thief.lets_in("alice", &[&own.code(&site)]));
+    home.will_answer(&[&phone.code(&site)]);
+    let mut ssh = home.program("ssh", "askpass", 1);
+    ssh.args(["-tt", &home.destination("alice")]);
+    let shown = run(ssh, "exit\n").ok().stdout;
+    assert!(shown.contains("to replace the authenticator app") && shown.contains("totpd cancel"), "{shown}");
+    site.next_step();
+    as_alice(&site, &["cancel"], &format!("{}\n", phone.code(&site))).ok();
+    assert!(!thief.lets_in("alice", &[&own.code(&site)]));
+    site.next_step();
+    assert!(home.lets_in("alice", &[&phone.code(&site)]), "her factor is hers");
 }

@@ -26,6 +26,10 @@ pub const UID_CHANGED: &str = "org.totpd.Admin.UidChanged";
 pub const STORE_UNAVAILABLE: &str = "org.totpd.Admin.StoreUnavailable";
 /// Error: too much is going on.
 pub const BUSY: &str = "org.totpd.Admin.Busy";
+/// Error: the user has staged the factor, and it is not ripe.
+pub const NOT_RIPE: &str = "org.totpd.Admin.NotRipe";
+/// Error: the user has staged nothing.
+pub const NOTHING_STAGED: &str = "org.totpd.Admin.NothingStaged";
 
 /// Users in one page of [`List`] at most, so that a page fits a message.
 pub const PAGE: usize = 20;
@@ -40,6 +44,23 @@ pub struct Lock {
     pub client: Option<String>,
     /// When it ends.
     pub until: u64,
+}
+
+/// A change of a factor in use that its user has staged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staged {
+    /// `replace`, `remove` or `recovery-codes`.
+    pub change: String,
+    /// When it was staged.
+    pub staged_at: u64,
+    /// Where, in words.
+    pub from: String,
+    /// It can be done from then on.
+    pub ripens_at: u64,
+    /// A login that counts has shown the notice.
+    pub told: bool,
+    /// When it is gone.
+    pub expires_at: u64,
 }
 
 /// Where a user's enrollment is.
@@ -73,6 +94,9 @@ pub struct User {
     pub recovery_codes_left: u64,
     /// Grants that are remembered.
     pub remembered: u64,
+    /// A change that the user has staged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged: Option<Staged>,
     /// Failures since the last success or lock, all classes together.
     pub failures: u64,
     /// The classes that are locked now.
@@ -115,6 +139,31 @@ pub struct DaemonReply {
     /// Lines that wait for the reader of the log at this moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_lines_waiting: Option<u64>,
+    /// The clock lies so far behind the latest granted code, which was granted then, that codes are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_behind: Option<u64>,
+}
+
+/// Takes the clock for right, whatever codes were granted later by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustClock {}
+
+/// The answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustClockReply {}
+
+/// Ends what the user has staged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    /// The login name.
+    pub user: String,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelReply {
+    /// What was staged.
+    pub cancelled: Staged,
 }
 
 /// Stages a factor. What is left out takes the default of the configuration.
@@ -156,6 +205,12 @@ pub struct EnrollReply {
     pub expires_at: u64,
     /// An active factor goes on working until this one is confirmed.
     pub replaces: bool,
+    /// It has to ripen before its first code counts: the user has staged it without a ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged: Option<Staged>,
+    /// A recovery code was shown for it and is used up; so many are left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_codes_left: Option<u64>,
 }
 
 /// Confirms the pending factor with its first code.
@@ -224,6 +279,9 @@ pub struct Revoke {
 pub struct RevokeReply {
     /// There was one.
     pub revoked: bool,
+    /// It waits until this is ripe: to users alone, who have no ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged: Option<Staged>,
 }
 
 /// Ends every lock of the user.
@@ -250,8 +308,11 @@ pub struct RecoveryCodes {
 /// The new ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryCodesReply {
-    /// The recovery codes.
+    /// The recovery codes; none when they wait.
     pub recovery_codes: Vec<SecretText>,
+    /// They wait until this is ripe: to users alone, who have no ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged: Option<Staged>,
 }
 
 /// Makes a ticket with which the user enrolls once by himself. One that was made before is worth nothing then.
@@ -262,6 +323,9 @@ pub struct Ticket {
     /// Seconds until it is worth nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<u64>,
+    /// The phone is lost: no code of the factor in use is asked for beside the ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<bool>,
 }
 
 /// The ticket, shown once.
@@ -309,6 +373,8 @@ methods! {
     RecoveryCodes -> RecoveryCodesReply;
     Ticket -> TicketReply;
     Forget -> ForgetReply;
+    Cancel -> CancelReply;
+    TrustClock -> TrustClockReply;
     History -> HistoryReply;
     Explain -> ExplainReply;
     AddClient -> AddClientReply;

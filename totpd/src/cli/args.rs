@@ -52,7 +52,7 @@ pub enum Command {
     },
     /// List the users who have a factor
     List,
-    /// Forget a user's factors; oneself needs a code for that
+    /// Forget a user's factors; oneself needs a code for that, and a ticket or patience
     Revoke {
         /// The login name [default: oneself]
         user: Option<String>,
@@ -67,11 +67,18 @@ pub enum Command {
         /// The login name [default: oneself]
         user: Option<String>,
     },
-    /// Replace recovery codes and show the new ones once; oneself needs a code for that
+    /// Replace recovery codes and show the new ones once; oneself needs a code for that, and a ticket or patience
     RecoveryCodes {
         /// The login name [default: oneself]
         user: Option<String>,
     },
+    /// End a change that a user has staged for themselves; oneself needs a code of the factor in use
+    Cancel {
+        /// The login name [default: oneself]
+        user: Option<String>,
+    },
+    /// Take this host's clock for right, after codes were accepted under a clock that was ahead
+    TrustClock,
     /// Show the last uses and refusals; without a name, root sees everybody's and others their own
     History {
         /// The login name
@@ -155,9 +162,12 @@ pub enum ConfigCommand {
 pub struct Enroll {
     /// The login name [default: oneself]
     pub user: Option<String>,
-    /// Make no factor but a ticket with which the user enrolls once by himself
+    /// Make no factor but a ticket with which users enroll once by themselves, or change theirs without a delay
     #[arg(long, conflicts_with_all = ["issuer", "algorithm", "digits", "period", "qr"])]
     pub ticket: bool,
+    /// The user has lost the phone: the ticket replaces the factor in use without a code of it
+    #[arg(long, requires = "ticket")]
+    pub lost: bool,
     /// How long it waits for its first code: 1s to 30d [default: of the configuration, 24h]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub expires: Option<Duration>,

@@ -60,6 +60,7 @@ fn explain_error(name: &str, parameters: &str) -> Failed {
     let text = |key: &str| parameters.get(key).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
     let number = |key: &str| parameters.get(key).and_then(serde_json::Value::as_u64).unwrap_or_default();
     let user = text("user");
+    let staged = parameters.get("staged").unwrap_or(&serde_json::Value::Null);
     match name {
         service::PERMISSION_DENIED => {
             failed(Exit::Refused, "only root and members of admin_group may do this")
@@ -74,6 +75,39 @@ fn explain_error(name: &str, parameters: &str) -> Failed {
         own::TICKET_NEEDED => failed(
             Exit::Refused,
             "a ticket is needed: ask your administrator for one (`totpd enroll USER --ticket`)",
+        ),
+        own::ALREADY_STAGED if !staged.is_object() => failed(
+            Exit::Refused,
+            "a new factor waits for its first code already: run totpd confirm, or ask your administrator",
+        ),
+        own::ALREADY_STAGED => failed(
+            Exit::Refused,
+            format!(
+                "a change is staged already: {}. See `totpd status`; `totpd cancel` with a code ends it",
+                super::staged::lacks(staged)
+            ),
+        ),
+        own::CANCELLED_TWICE => failed(
+            Exit::Refused,
+            "two changes were cancelled within a week, so that only a ticket helps: ask your administrator for one \
+             (`totpd enroll USER --ticket`)",
+        ),
+        own::NOTHING_STAGED | admin::NOTHING_STAGED => {
+            failed(Exit::Refused, "nothing is staged that could be cancelled; see `totpd status`")
+        }
+        own::NOT_RIPE => failed(
+            Exit::Refused,
+            format!(
+                "the new factor cannot be used yet: {}. Nothing was changed",
+                super::staged::lacks(staged)
+            ),
+        ),
+        admin::NOT_RIPE => failed(
+            Exit::Refused,
+            format!(
+                "the user has staged this factor, and {}. An administrator's own `totpd enroll` needs no delay",
+                super::staged::lacks(staged)
+            ),
         ),
         own::REFUSED => failed(
             Exit::Refused,

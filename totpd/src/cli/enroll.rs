@@ -4,7 +4,7 @@ use super::args::{Enroll, QrForm};
 use super::daemon::{admin_call, connect, deadline, explain};
 use super::out::{Exit, Failed, Out, color, failed};
 use super::whom::{Whom, own_call};
-use super::{Context, verify};
+use super::{Context, staged, verify};
 use crate::clock::rfc3339;
 use crate::qr;
 use serde_json::json;
@@ -53,6 +53,8 @@ pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), Failed> {
             "recovery_codes": codes,
             "expires_at": expires_at,
             "replaces": enrolled.replaces,
+            "staged": enrolled.staged.as_ref().map(staged::document),
+            "recovery_codes_left": enrolled.recovery_codes_left,
         }))?;
     }
     let user = &enrolled.user;
@@ -67,7 +69,17 @@ pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), Failed> {
     out.line(format!("Or type this key:  {}", &*qr::grouped(enrolled.secret.reveal())))?;
     out.line(format!("Or open this link: {uri}\n"))?;
     show_recovery_codes(out, &enrolled.recovery_codes)?;
-    out.line(format!("\nThe enrollment waits for its first code until {expires_at}."))?;
+    out.line("")?;
+    if let Some(staged) = &enrolled.staged {
+        if let Some(left) = enrolled.recovery_codes_left {
+            out.line(format!(
+                "The recovery code that you typed is used up. {left} old ones are left, and each login"
+            ))?;
+            out.line("until the change takes another one.")?;
+        }
+        return staged::explain(out, staged);
+    }
+    out.line(format!("The enrollment waits for its first code until {expires_at}."))?;
     if enrolled.replaces {
         out.line("The factor in use goes on working until then.")?;
     }
@@ -99,7 +111,8 @@ fn enroll_oneself(context: &Context, args: &Enroll) -> Result<admin::EnrollReply
         other => return other.map_err(|error| explain(path, &error)),
     };
     let shown = if needs == own::CODE_NEEDED {
-        call(None, Some(verify::ask("Current code, or a recovery code: ")?))
+        let (code, ticket) = staged::ask_proof()?;
+        call(ticket, code)
     } else {
         call(Some(verify::ask("Ticket of your administrator: ")?), None)
     };
@@ -112,12 +125,19 @@ fn ticket(context: &Context, args: &Enroll) -> Result<(), Failed> {
         return Err(failed(Exit::Usage, "name the user whom the ticket is for"));
     };
     let lifetime = args.expires.map(|time| time.as_secs());
-    let reply = admin_call(&context.config()?, &admin::Ticket { user, lifetime })?;
+    let reply =
+        admin_call(&context.config()?, &admin::Ticket { user, lifetime, lost: args.lost.then_some(true) })?;
     let (ticket, expires_at) = (reply.ticket.reveal(), rfc3339(Time::from_unix(reply.expires_at)));
     let (user, out) = (&reply.user, context.out);
     out.json(&json!({ "user": user, "ticket": ticket, "expires_at": expires_at }))?;
     out.line(format!("{user} may enroll once until {expires_at}, with `totpd enroll` and this ticket:"))?;
-    out.line(format!("    {ticket}"))
+    out.line(format!("    {ticket}"))?;
+    out.line("A factor in use it replaces, removes or gives new recovery codes without a delay.")?;
+    out.line(if args.lost {
+        "No code of the factor in use is asked for: give it to nobody but the user."
+    } else {
+        "A code of the factor in use is asked for besides; --lost makes a ticket without."
+    })
 }
 
 /// `totpd recovery-codes [USER]`
@@ -127,12 +147,19 @@ pub(super) fn recovery_codes(context: &Context, user: Option<String>) -> Result<
     let whom = Whom::of(user)?;
     let codes = match &whom {
         Whom::Oneself(_) => {
-            let code = verify::ask("Current code, or a recovery code: ")?;
-            own_call(&config, &own::RecoveryCodes { code })?
+            let (code, ticket) = staged::ask_proof()?;
+            own_call(&config, &own::RecoveryCodes { code, ticket })?
         }
         Whom::User(user) => admin_call(&config, &admin::RecoveryCodes { user: user.clone() })?,
     };
     let user = whom.name();
+    if let Some(staged) = &codes.staged {
+        context
+            .out
+            .json(&json!({ "user": user, "recovery_codes": [], "staged": staged::document(staged) }))?;
+        context.out.line(format!("{user}: asked for {}.", staged::what(staged)))?;
+        return staged::explain(context.out, staged);
+    }
     let codes = codes.recovery_codes;
     let texts: Vec<&str> = codes.iter().map(SecretText::reveal).collect();
     context.out.json(&json!({ "user": user, "recovery_codes": texts }))?;

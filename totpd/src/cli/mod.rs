@@ -10,6 +10,7 @@ mod explain;
 mod history;
 mod out;
 mod report;
+mod staged;
 mod users;
 mod verify;
 mod whom;
@@ -81,6 +82,8 @@ fn run(context: &Context, command: Command) -> Result<(), Failed> {
         Command::Unlock { user } => users::unlock(context, &user),
         Command::Forget { user } => users::forget(context, user),
         Command::RecoveryCodes { user } => enroll::recovery_codes(context, user),
+        Command::Cancel { user } => staged::cancel(context, user),
+        Command::TrustClock => users::trust_clock(context),
         Command::History { user, limit, since } => history::history(context, user, limit, since),
         Command::Report { since } => report::report(context, since),
         Command::Explain(explain) => explain::explain(context, explain),

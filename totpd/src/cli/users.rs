@@ -3,7 +3,7 @@
 use super::daemon::admin_call;
 use super::out::{Exit, Failed, failed};
 use super::whom::{Whom, own_call};
-use super::{Context, verify};
+use super::{Context, staged};
 use crate::clock::rfc3339;
 use serde_json::{Value, json};
 use totp_core::Time;
@@ -43,6 +43,7 @@ fn daemon_status(context: &Context) -> Result<(), Failed> {
         "state": reply.state, "why": reply.why, "version": reply.version, "store_id": reply.store_id,
         "http": reply.http, "log_lines_dropped": reply.log_lines_dropped,
         "log_lines_waiting": reply.log_lines_waiting,
+        "clock_behind": reply.clock_behind.map(|t| rfc3339(Time::from_unix(t))),
     }))?;
     if !serving {
         let why = reply.why.unwrap_or_default();
@@ -50,6 +51,13 @@ fn daemon_status(context: &Context) -> Result<(), Failed> {
     }
     let store = reply.store_id.unwrap_or_default();
     context.out.line(format!("totpd {} serves store {store}", reply.version))?;
+    if let Some(granted) = reply.clock_behind {
+        let granted = rfc3339(Time::from_unix(granted));
+        context.out.line(format!(
+            "a code was accepted at {granted}, and the clock lies before that: it was set back. Codes of phones are \
+             refused, recovery codes work. Set the clock right; if it is right now, run: totpd trust-clock"
+        ))?;
+    }
     if let Some(http) = reply.http {
         context.out.line(format!("the HTTP API {http}"))?;
     }
@@ -68,6 +76,13 @@ fn daemon_status(context: &Context) -> Result<(), Failed> {
         ))?;
     }
     Ok(())
+}
+
+/// `totpd trust-clock`
+pub(super) fn trust_clock(context: &Context) -> Result<(), Failed> {
+    admin_call(&context.config()?, &admin::TrustClock {})?;
+    context.out.json(&json!({ "trusted": true }))?;
+    context.out.line("this host's clock is taken for right: codes of phones are judged by it again")
 }
 
 /// `totpd list`
@@ -93,15 +108,20 @@ pub(super) fn list(context: &Context) -> Result<(), Failed> {
 pub(super) fn revoke(context: &Context, user: Option<String>) -> Result<(), Failed> {
     let config = context.config()?;
     let whom = Whom::of(user)?;
-    let revoked = match &whom {
+    let admin::RevokeReply { revoked, staged } = match &whom {
         Whom::Oneself(_) => {
-            let code = verify::ask("Current code, or a recovery code: ")?;
-            own_call(&config, &own::Revoke { code })?.revoked
+            let (code, ticket) = staged::ask_proof()?;
+            own_call(&config, &own::Revoke { code, ticket })?
         }
-        Whom::User(user) => admin_call(&config, &admin::Revoke { user: user.clone() })?.revoked,
+        Whom::User(user) => admin_call(&config, &admin::Revoke { user: user.clone() })?,
     };
     let user = whom.name();
-    context.out.json(&json!({ "user": user, "revoked": revoked }))?;
+    let waits = staged.as_ref().map(staged::document);
+    context.out.json(&json!({ "user": user, "revoked": revoked, "staged": waits }))?;
+    if let Some(staged) = &staged {
+        context.out.line(format!("{user}: asked for {}.", staged::what(staged)))?;
+        return staged::explain(context.out, staged);
+    }
     if !revoked {
         return Err(failed(Exit::Refused, format!("{user} has no factor")));
     }
@@ -150,6 +170,7 @@ fn document(user: &User) -> Value {
         "expires_at": time(user.expires_at),
         "recovery_codes_left": user.recovery_codes_left,
         "remembered": user.remembered,
+        "staged": user.staged.as_ref().map(staged::document),
         "failures": user.failures,
         "locked": !user.locks.is_empty(),
         "locked_until": time(user.locks.iter().map(|lock| lock.until).max()),
@@ -164,7 +185,11 @@ fn sentence(user: &User) -> String {
         State::Pending => format!("waits for its first code until {expires}"),
         State::Active => format!("active, {} recovery codes left", user.recovery_codes_left),
     };
-    if user.replacement_pending {
+    if let Some(staged) = &user.staged {
+        let (what, ripe) = (staged::what(staged), rfc3339(Time::from_unix(staged.ripens_at)));
+        let told = if staged.told { "told at a login" } else { "not told at a login yet" };
+        text.push_str(&format!(", {what} is staged and can be done from {ripe} on ({told})"));
+    } else if user.replacement_pending {
         text.push_str(&format!(", a replacement waits for its first code until {expires}"));
     }
     if user.remembered > 0 {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use totp_core::account::{PENDING_DEFAULT, PENDING_LONGEST};
 use totp_core::policy::{Action, Finding, Policy, Rule};
 use totp_core::recovery::Keeping;
+use totp_core::self_service::DELAY_DEFAULT;
 use totp_core::{Digits, Params, Period};
 
 /// What Debian's and Fedora's consoles call themselves: getty's login, and the display managers.
@@ -68,6 +69,8 @@ pub struct Config {
     pub self_enroll: SelfEnroll,
     /// PAM services whose programs are known to log no message: they alone show keys and recovery codes.
     pub show_secrets_services: BTreeSet<String>,
+    /// Seconds that a change of a factor in use waits when its user makes it without a ticket.
+    pub self_change_delay: u64,
     /// The rules of logins.
     pub policy: Policy,
     /// The lines that the rules stand in.
@@ -81,7 +84,7 @@ pub struct Config {
     pub http: Result<Option<Http>, String>,
 }
 
-/// How a user comes by a first factor of his own. Replacing an active one always needs a code of it.
+/// How users come by a first factor of their own. Replacing an active one takes a ticket or a delay besides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SelfEnroll {
@@ -182,6 +185,7 @@ impl Config {
             console_services: CONSOLE_SERVICES.map(str::to_owned).to_vec(),
             self_enroll: SelfEnroll::default(),
             show_secrets_services: SHOW_SECRETS_SERVICES.map(str::to_owned).into(),
+            self_change_delay: DELAY_DEFAULT,
             policy: Policy::default(),
             rule_lines: Vec::new(),
             keep_events: 100_000,

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use totp_core::recovery::Keeping;
+use totp_core::self_service::{DELAY_LONGEST, DELAY_SHORTEST};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +56,7 @@ struct RawLogin {
     console_services: Option<Vec<String>>,
     self_enroll: Option<SelfEnroll>,
     show_secrets_services: Option<BTreeSet<String>>,
+    self_change_delay: Option<String>,
     #[serde(default)]
     rule: Vec<toml::Spanned<RawRule>>,
 }
@@ -116,6 +118,11 @@ impl Raw {
                 return Err("login.show_secrets_services: a PAM service has a name in small letters".into());
             }
             config.show_secrets_services = services;
+        }
+        if let Some(delay) = self.login.self_change_delay {
+            let seconds = humantime::parse_duration(&delay).map(|time| time.as_secs()).ok();
+            let seconds = seconds.filter(|s| (DELAY_SHORTEST..=DELAY_LONGEST).contains(s));
+            config.self_change_delay = seconds.ok_or("login.self_change_delay is \"1h\" to \"30d\"")?;
         }
         for rule in self.login.rule {
             let line = line_of(rule.span().start);

@@ -9,6 +9,7 @@ use crate::store::{Also, Write};
 use totp_core::account::NewFactor;
 use totp_core::otpauth::OtpAuth;
 use totp_core::recovery::{Keeping, RecoveryCode};
+use totp_core::self_service::StagedChange;
 use totp_core::{Account, Time, UserName};
 use zeroize::Zeroizing;
 
@@ -25,6 +26,10 @@ pub struct Enrolled {
     pub expires_at: Time,
     /// An active factor goes on working until then.
     pub replaces: bool,
+    /// The user has staged it, and it has to ripen.
+    pub staged: Option<StagedChange>,
+    /// The recovery codes of the factor in use that are left, when one of them was shown for this.
+    pub recovery_codes_left: Option<usize>,
 }
 
 impl Engine {
@@ -49,7 +54,8 @@ impl Engine {
         .await
     }
 
-    /// Makes a ticket with which the user may enroll once by himself; its text and its end.
+    /// Makes a ticket with which users enroll once by themselves, or change the factor in use without a delay: it is
+    /// bound to that factor, and takes a code of it too unless the phone is `lost`. Its text and its end.
     ///
     /// # Errors
     /// [`AdminError`]; nothing was changed then.
@@ -57,6 +63,7 @@ impl Engine {
         &self,
         user: &UserName,
         lifetime: u64,
+        lost: bool,
         from: From,
     ) -> Result<(Zeroizing<String>, Time), AdminError> {
         let uid = self.uid(user).await?.ok_or(AdminError::NoSuchUser)?;
@@ -66,7 +73,7 @@ impl Engine {
                 let account = account_of(slot, user, uid, now)?;
                 let expires = now.plus(lifetime);
                 account.ticket =
-                    Some(self.sealer.seal_ticket(account, &text, expires).map_err(no_randomness)?);
+                    Some(self.sealer.seal_ticket(account, &text, expires, lost).map_err(no_randomness)?);
                 Ok((expires, Event::new("ticket", user.as_str(), now, from.clone())))
             })
             .await?;
@@ -134,6 +141,33 @@ impl Engine {
         Err(AdminError::Busy)
     }
 
+    /// Ends what the user has staged.
+    ///
+    /// # Errors
+    /// [`AdminError`]; nothing was changed then.
+    pub async fn cancel(&self, user: &UserName, from: From) -> Result<StagedChange, AdminError> {
+        self.change(user, false, &patience(), |slot, now| {
+            let account = slot.as_mut().ok_or(AdminError::NotEnrolled)?;
+            account.settle(now);
+            Ok((account.drop_staged()?, Event::new("cancel", user.as_str(), now, from.clone())))
+        })
+        .await
+    }
+
+    /// Takes the clock of this moment for right, whatever codes were granted later by it.
+    ///
+    /// # Errors
+    /// [`AdminError`]; nothing was changed then.
+    pub async fn trust_clock(&self, from: From) -> Result<(), AdminError> {
+        let now = clock::now();
+        let event = Event::new("trust-clock", "", now, from);
+        let also = vec![Also::ClockIsRight(now)];
+        match self.store_admin(Write::Nothing, also, false, event, now, &patience()).await? {
+            Some(()) => Ok(()),
+            None => Err(AdminError::Busy),
+        }
+    }
+
     /// Ends every lock; says whether there was anything to forget.
     ///
     /// # Errors
@@ -186,6 +220,27 @@ pub(super) fn stage(
     now: Time,
 ) -> Result<(Enrolled, String), AdminError> {
     let recovery_codes = account.enroll(new, now, &mut Kernel).map_err(no_randomness)?;
+    shown_once(account, recovery_codes, issuer, now)
+}
+
+/// Stages a factor that has to ripen; what is shown of it, and its id.
+pub(super) fn stage_replacement(
+    account: &mut Account,
+    new: &NewFactor,
+    change: StagedChange,
+    issuer: &str,
+    now: Time,
+) -> Result<(Enrolled, String), AdminError> {
+    let codes = account.stage_replacement(new, change, now, &mut Kernel).map_err(no_randomness)?;
+    shown_once(account, codes, issuer, now)
+}
+
+fn shown_once(
+    account: &Account,
+    recovery_codes: Vec<RecoveryCode>,
+    issuer: &str,
+    now: Time,
+) -> Result<(Enrolled, String), AdminError> {
     let pending = account.pending.as_ref().ok_or(AdminError::NotEnrolled)?;
     let enrolled = Enrolled {
         totp_id: pending.id.clone(),
@@ -198,6 +253,8 @@ pub(super) fn stage(
         recovery_codes,
         expires_at: account.pending_expires().unwrap_or(now),
         replaces: account.active.is_some(),
+        staged: pending.staged.clone(),
+        recovery_codes_left: None,
     };
     let totp_id = enrolled.totp_id.clone();
     Ok((enrolled, totp_id))

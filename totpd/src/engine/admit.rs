@@ -43,6 +43,8 @@ pub struct Asker {
     pub silent: bool,
     /// Lines can be shown and several questions be asked.
     pub converses: bool,
+    /// The address that it comes from is one of this host's own.
+    pub own_address: bool,
 }
 
 /// An attempt that is asked for a code.
@@ -308,7 +310,7 @@ impl Engine {
         if account.as_ref().is_some_and(|a| !a.is_of(Some(uid)) && a.has_factor()) {
             return Ok(("refused", Some("uid-changed")));
         }
-        Ok(match forecast(account.as_ref(), &asker.origin, now, &self.rules) {
+        Ok(match forecast(account.as_ref(), &asker.origin, now, &self.rules()) {
             Ok(()) => ("asked", None),
             Err(Reason::NotEnrolled | Reason::Expired)
                 if action == Action::Enroll && asker.converses && self.shows_secrets(asker) =>

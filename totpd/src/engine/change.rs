@@ -8,6 +8,7 @@ use crate::store::{Also, Change, CommitError, Key, Ticket, Unique, Write};
 use crate::turns::Turn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use totp_core::self_service::{NotNow, StagedChange};
 use totp_core::{Account, Time, UserName};
 
 /// How long a change may wait to begin.
@@ -35,6 +36,14 @@ pub enum AdminError {
     CodeNeeded,
     /// A ticket is needed.
     TicketNeeded,
+    /// Something is staged already: by the user, or (`None`) a factor by an administrator or a ticket.
+    AlreadyStaged(Option<StagedChange>),
+    /// The user cancelled twice lately: a ticket is needed.
+    CancelledTwice,
+    /// Nothing is staged.
+    NothingStaged,
+    /// The staged factor is not ripe.
+    NotRipe(StagedChange),
     /// Code or ticket were refused, and that is recorded.
     Refused,
     /// The site does not let users do this.
@@ -50,6 +59,17 @@ impl From<Failure> for AdminError {
         match failure {
             Failure::Unavailable(why) => Self::Unavailable(why),
             Failure::Busy | Failure::TimedOut => Self::Busy,
+        }
+    }
+}
+
+impl From<NotNow> for AdminError {
+    fn from(why: NotNow) -> Self {
+        match why {
+            NotNow::NotEnrolled => Self::NotEnrolled,
+            NotNow::AlreadyStaged(staged) => Self::AlreadyStaged(staged),
+            NotNow::CancelledTwice => Self::CancelledTwice,
+            NotNow::NothingStaged => Self::NothingStaged,
         }
     }
 }

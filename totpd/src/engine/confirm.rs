@@ -4,7 +4,7 @@ use super::Engine;
 use super::admin::of_another;
 use super::change::AdminError;
 use crate::audit::{Event, From};
-use crate::store::Ticket;
+use crate::store::{Also, Ticket};
 use std::sync::Arc;
 use totp_core::window::phone_offset;
 use totp_core::{Attempt, Origin, Outcome, Reason, Typed, UserName, judge};
@@ -31,25 +31,28 @@ impl Engine {
             Some(uid) => Some(uid),
             None => self.uid(user).await?,
         };
-        self.change(user, false, ticket, |slot, now| {
+        self.change_with(user, false, ticket, |slot, now| {
             let account = slot.as_mut().ok_or(AdminError::NotEnrolled)?;
             if let Some(uid) = uid.filter(|uid| !account.is_of(Some(*uid))) {
                 return Err(of_another(account, uid));
             }
             account.settle(now);
             let pending = account.pending.clone().ok_or(AdminError::NotEnrolled)?;
+            if let Some(staged) = pending.staged.as_ref().filter(|staged| !staged.is_ripe(now)) {
+                return Err(AdminError::NotRipe(staged.clone()));
+            }
             // Judged as if it were alone: a code of the old factor confirms nothing.
             let old = account.active.take();
             let input = Typed::parse(code);
             let attempt = Attempt::plain(origin.clone(), input);
-            let judgement = judge(account, &attempt, now, &self.rules);
+            let judgement = judge(account, &attempt, now, &self.rules());
             let mut event = Event::new("confirm", user.as_str(), now, from.clone());
             event.totp_id = Some(pending.id.clone());
             event.class = Some(judgement.class.name());
             match judgement.outcome {
                 Outcome::Granted(proof) => {
                     event.confirmed = true;
-                    Ok((Ok(()), event.with_how(proof.how())))
+                    Ok((Ok(()), event.with_how(proof.how()), Also::of_grant(proof.how(), now)))
                 }
                 Outcome::Refused(reason) => {
                     account.active = old;
@@ -65,7 +68,7 @@ impl Engine {
                     };
                     // Whoever is not an administrator learns of no code to come.
                     let offset = offset.filter(|offset| own_uid.is_none() || *offset < 0);
-                    Ok((Err(offset), event))
+                    Ok((Err(offset), event, Vec::new()))
                 }
             }
         })

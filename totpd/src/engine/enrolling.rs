@@ -9,7 +9,7 @@ use super::{Engine, Failure, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
 use crate::entropy::Kernel;
-use crate::store::{Change, Ticket, Write};
+use crate::store::{Also, Change, Ticket, Write};
 use crate::users::Found;
 use std::sync::Arc;
 use totp_core::enrolling::{Enrolling, Finished, Noted};
@@ -41,7 +41,7 @@ impl Engine {
         let totp = &self.config.totp;
         let found = self.find(&asker.user).await?;
         let shows = asker.converses && self.shows_secrets(asker);
-        let Some(found) = found.filter(|_| shows && now >= self.rules.not_before) else {
+        let Some(found) = found.filter(|_| shows && self.rules().trusts(now, totp.params)) else {
             return Ok(None);
         };
         if self.has_factor(&found, now).await? {
@@ -79,7 +79,7 @@ impl Engine {
         ticket: &Arc<Ticket>,
     ) -> Result<Result<Noted, Enrolling>, Failure> {
         let now = clock::now();
-        match enrolling.first_code(input, now, &self.rules) {
+        match enrolling.first_code(input, now, &self.rules()) {
             Ok(noted) => Ok(Ok(noted)),
             Err((again, reason)) => {
                 self.refused(asking, reason, now, ticket).await?;
@@ -173,7 +173,8 @@ impl Engine {
                 Some(version) => Write::Update(sealed, version),
                 None => Write::Insert(sealed),
             };
-            let change = Change { grows: true, ..Change::of(write, event.row(now)) };
+            let change =
+                Change { grows: true, also: vec![Also::Granted(now)], ..Change::of(write, event.row(now)) };
             if let Some(grant) = self.grant(verified, event, change, ticket).await? {
                 return Ok(Some(grant));
             }

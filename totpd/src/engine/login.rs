@@ -5,11 +5,11 @@ use super::audit_dedup::Kind;
 use super::{Engine, Failure, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
-use crate::store::{Change, CommitError, Committed, HistoryQuery, Stored, Ticket, Write};
+use crate::store::{Also, Change, CommitError, Committed, HistoryQuery, Stored, Ticket, Write};
 use std::sync::Arc;
 use totp_core::judge::{Input, judge_nobody};
 use totp_core::news::News;
-use totp_core::policy::Pass;
+use totp_core::policy::{Pass, Peer};
 use totp_core::{Attempt, Digits, Outcome, Reason, Time, UserName, Verified, judge};
 
 /// Rows of the history in which a grant of a name that nobody has now is looked for.
@@ -59,6 +59,7 @@ pub struct Grant {
 struct Decision {
     outcome: Result<(Verified, News), Reason>,
     write: Write,
+    also: Vec<Also>,
     event: Event,
 }
 
@@ -125,6 +126,8 @@ impl Engine {
             input,
             remember: asking.remember.clone(),
             silent: asker.silent,
+            shown_by_root: asker.facts.peer == Peer::Root,
+            from_this_host: asker.own_address,
         };
         let mut early = prepared.stored;
         for _ in 0..MOST_RACES {
@@ -151,13 +154,13 @@ impl Engine {
             if let (Err(_), Some(pass)) = (&decision.outcome, &asking.pass) {
                 event.passes(pass, "refused");
             }
-            let mut change = Change::of(decision.write, event.row(now));
+            let mut change = Change { also: decision.also, ..Change::of(decision.write, event.row(now)) };
             if kind.as_ref().is_some_and(|kind| self.dedup.is_duplicate(kind)) {
                 if asking.pass.is_none() {
                     event.log();
                     return Ok(Decided::Refused);
                 }
-                change = Change { write: Write::Nothing, event: None, ..change };
+                change = Change { write: Write::Nothing, also: Vec::new(), event: None, ..change };
             } else if let Some(kind) = &kind {
                 event.left_out = self.dedup.left_out(kind);
                 change.event = Some(event.row(now));
@@ -225,9 +228,9 @@ impl Engine {
         event.outcome = "refused";
         let refused = |mut event: Event, reason: Reason, word: &'static str| {
             event.reason = Some(word);
-            Decision { outcome: Err(reason), write: Write::Nothing, event }
+            Decision { outcome: Err(reason), write: Write::Nothing, also: Vec::new(), event }
         };
-        let nobody = || judge_nobody(attempt, now, &self.rules);
+        let nobody = || judge_nobody(attempt, now, &self.rules());
         // Whoever has no factor would have been let in, or given one, with a first factor.
         let without_factor = |reason: Reason| match reason {
             Reason::NotEnrolled | Reason::Expired if asking.unproven => Reason::NoFirstFactor,
@@ -250,7 +253,7 @@ impl Engine {
         let Some((mut account, version)) = self.open(stored) else {
             return refused(event, Reason::NotEnrolled, "damaged");
         };
-        let judgement = judge(&mut account, attempt, now, &self.rules);
+        let judgement = judge(&mut account, attempt, now, &self.rules());
         event.class = Some(judgement.class.name());
         event.locks = judgement.locks;
         let write = if judgement.changed {
@@ -267,12 +270,13 @@ impl Engine {
                 event.totp_id = Some(verified.totp_id().to_owned());
                 event.confirmed = verified.confirmed();
                 let event = event.with_how(verified.how());
-                Decision { outcome: Ok((verified, judgement.news)), write, event }
+                let also = Also::of_grant(verified.how(), now);
+                Decision { outcome: Ok((verified, judgement.news)), write, also, event }
             }
             Outcome::Refused(reason) => {
                 let reason = without_factor(reason);
                 event.reason = Some(reason.word());
-                Decision { outcome: Err(reason), write, event }
+                Decision { outcome: Err(reason), write, also: Vec::new(), event }
             }
         }
     }

@@ -3,8 +3,21 @@
 use super::{AdminError, Engine, Failure};
 use crate::clock;
 use crate::store::{HistoryQuery, KeptEvent, Stored};
+use totp_core::self_service::StagedChange;
 use totp_core::{Account, Time, UserName};
 use totp_wire::admin;
+
+/// What is staged, as the interfaces have it.
+pub fn staged_view(staged: &StagedChange) -> admin::Staged {
+    admin::Staged {
+        change: staged.kind.as_str().to_owned(),
+        staged_at: staged.at.unix(),
+        from: staged.from.clone(),
+        ripens_at: staged.ripens_at().unix(),
+        told: staged.told.is_some(),
+        expires_at: staged.expires.unix(),
+    }
+}
 
 impl Engine {
     /// What there is to know about `user`.
@@ -55,6 +68,7 @@ impl Engine {
             expires_at: sealed.pending_expires().map(Time::unix),
             recovery_codes_left: left.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
             remembered: remembered.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+            staged: sealed.staged().map(staged_view),
             failures: u64::from(sealed.guard.failures()),
             locks: locks
                 .map(|l| admin::Lock {
@@ -64,6 +78,12 @@ impl Engine {
                 })
                 .collect(),
         }
+    }
+
+    /// When the latest code was granted, if that lies so far ahead of the clock that codes are refused.
+    pub fn clock_behind(&self) -> Option<Time> {
+        let rules = self.rules();
+        (!rules.trusts(clock::now(), self.config.totp.params)).then_some(rules.latest_grant)
     }
 
     /// The uid that a record of this name was made for, if there is one.

@@ -19,7 +19,8 @@ pub use admin::Enrolled;
 pub use admit::{Admission, Asker, Asking};
 pub use change::{AdminError, patience};
 pub use login::{Decided, Grant, Prepared};
-pub use own::Shown;
+pub use look::staged_view;
+pub use own::{Oneself, SelfChange, Shown};
 
 use crate::audit::Event;
 use crate::clock;
@@ -90,7 +91,7 @@ impl From<CommitError> for Failure {
 }
 
 fn rules(config: &Config) -> Rules {
-    Rules { skew: config.totp.skew, not_before: clock::RELEASED }
+    Rules { skew: config.totp.skew, not_before: clock::RELEASED, latest_grant: Time::default() }
 }
 
 /// proc(5). Where it cannot be read no session is ever remembered.
@@ -129,6 +130,11 @@ impl Engine {
             config,
             boot_id: self.boot_id.clone(),
         }
+    }
+
+    /// The rules of this moment: the latest grant is part of them.
+    fn rules(&self) -> Rules {
+        Rules { latest_grant: self.store.latest_grant(), ..self.rules }
     }
 
     /// The configuration it works under.

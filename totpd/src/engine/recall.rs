@@ -68,7 +68,7 @@ impl Engine {
             // Opened, since only then it is known that nobody without the key wrote it.
             let Some((account, version)) = self.open(stored) else { return Ok(None) };
             let now = clock::now();
-            if now < self.rules.not_before {
+            if !self.rules().trusts(now, self.config.totp.params) {
                 return Ok(None);
             }
             let Some(verified) = recall(&account, key, now, rule) else { return Ok(None) };

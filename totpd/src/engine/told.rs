@@ -3,7 +3,8 @@
 use super::Engine;
 use crate::clock::{self, rfc3339};
 use crate::store::breakglass;
-use totp_core::news::News;
+use totp_core::news::{Changed, News};
+use totp_core::self_service::{ChangeKind, StagedChange};
 
 impl Engine {
     /// The lines for `user`: what has happened since the last login, and whether break-glass let somebody in.
@@ -14,6 +15,17 @@ impl Engine {
                 "Break-glass let somebody in as {user} on {}. Ask your administrators.",
                 rfc3339(at)
             ));
+        }
+        lines.extend(news.staged().map(|staged| self.staged_line(user, staged)));
+        for (what, used) in news.changes() {
+            let what = match what {
+                Changed::Ticket => "A new authenticator app was enrolled with a ticket",
+                Changed::Replaced => "The authenticator app was replaced",
+                Changed::RecoveryCodes => "The recovery codes were replaced",
+                Changed::Cancelled => "A change of the factor was cancelled",
+            };
+            let (at, from) = (rfc3339(used.at), &used.from);
+            lines.push(format!("{what} on {at} from {from}. Was it you? If not, call your administrators."));
         }
         for used in news.recovery_uses() {
             lines.push(format!(
@@ -30,5 +42,20 @@ impl Engine {
             ));
         }
         lines
+    }
+
+    /// When, from where, and which label.
+    fn staged_line(&self, user: &str, staged: &StagedChange) -> String {
+        let what = match staged.kind {
+            ChangeKind::Replace => "to replace the authenticator app",
+            ChangeKind::Remove => "to remove the authenticator app",
+            ChangeKind::RecoveryCodes => "for new recovery codes",
+        };
+        let label = format!("{}:{user}", self.config.issuer());
+        let (at, from, ripe) = (rfc3339(staged.at), &staged.from, rfc3339(staged.ripens_at()));
+        format!(
+            "Somebody asked on {at} from {from} {what} ({label}). It can be done from {ripe} on. \
+             If it was not you, run: totpd cancel"
+        )
     }
 }

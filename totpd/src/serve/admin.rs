@@ -4,11 +4,11 @@ use super::Phase;
 use super::connection::{Bytes, Connection, done, failed, failed_plainly, read};
 use super::own::texts;
 use super::peers::{self, Peer};
-use crate::audit::Event;
+use crate::audit::{Event, From};
 use crate::clock;
 use crate::config::{checked_issuer, lifetime, params};
 use crate::engine::api::{AddedClient, Client, Scope};
-use crate::engine::{AdminError, Engine, Enrolled, patience};
+use crate::engine::{AdminError, Engine, Enrolled, patience, staged_view};
 use crate::logging;
 use crate::store::HistoryQuery;
 use serde_json::value::RawValue;
@@ -65,13 +65,23 @@ async fn authorised(connection: &Connection, phase: &Phase) -> bool {
 
 fn daemon(phase: Phase, http: Option<String>) -> Bytes {
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let (state, why, store_id) = match phase {
-        Phase::Serving(engine) => (DaemonState::Serving, None, Some(engine.store_id().to_owned())),
-        Phase::Refusing(why) => (DaemonState::Refusing, Some(why), None),
+    let (state, why, store_id, clock_behind) = match phase {
+        Phase::Serving(engine) => {
+            let clock_behind = engine.clock_behind().map(Time::unix);
+            (DaemonState::Serving, None, Some(engine.store_id().to_owned()), clock_behind)
+        }
+        Phase::Refusing(why) => (DaemonState::Refusing, Some(why), None, None),
     };
-    let log_lines_dropped = Some(logging::dropped_since_start());
-    let log_lines_waiting = Some(logging::waiting());
-    done(&DaemonReply { state, why, version, store_id, http, log_lines_dropped, log_lines_waiting })
+    done(&DaemonReply {
+        state,
+        why,
+        version,
+        store_id,
+        http,
+        clock_behind,
+        log_lines_dropped: Some(logging::dropped_since_start()),
+        log_lines_waiting: Some(logging::waiting()),
+    })
 }
 
 async fn answer(
@@ -116,7 +126,8 @@ async fn answer(
         "Revoke" => {
             let call: Revoke = read(parameters)?;
             let revoked = engine.revoke(&name(engine, &call.user).await?, from).await;
-            Ok(done(&RevokeReply { revoked: revoked.map_err(|e| error(&e, &call.user))? }))
+            let revoked = revoked.map_err(|e| error(&e, &call.user))?;
+            Ok(done(&RevokeReply { revoked, staged: None }))
         }
         "Unlock" => {
             let call: Unlock = read(parameters)?;
@@ -127,17 +138,16 @@ async fn answer(
             let call: RecoveryCodes = read(parameters)?;
             let codes = engine.recovery_codes(&name(engine, &call.user).await?, from).await;
             let codes = codes.map_err(|e| error(&e, &call.user))?;
-            Ok(done(&RecoveryCodesReply { recovery_codes: texts(&codes) }))
+            Ok(done(&RecoveryCodesReply { recovery_codes: texts(&codes), staged: None }))
         }
-        "Ticket" => {
-            let call: Ticket = read(parameters)?;
-            let invalid = |what: String| failed(service::INVALID_PARAMETER, "parameter", &what);
-            let seconds = lifetime(call.lifetime.unwrap_or(engine.config().totp.pending)).map_err(invalid)?;
-            let user = name(engine, &call.user).await?;
-            let ticket = engine.ticket(&user, seconds, from).await.map_err(|e| error(&e, &call.user))?;
-            let (ticket, expires_at) = (SecretText::new(ticket.0), ticket.1.unix());
-            Ok(done(&TicketReply { user: call.user, ticket, expires_at }))
+        "Ticket" => ticket(engine, read(parameters)?, from).await,
+        "Cancel" => {
+            let Cancel { user } = read(parameters)?;
+            let cancelled = engine.cancel(&name(engine, &user).await?, from).await;
+            let cancelled = staged_view(&cancelled.map_err(|e| error(&e, &user))?);
+            Ok(done(&CancelReply { cancelled }))
         }
+        "TrustClock" => trust_clock(engine, read(parameters)?, from).await,
         "Forget" => {
             let call: Forget = read(parameters)?;
             let forgotten = engine.forget(&name(engine, &call.user).await?, None, from).await;
@@ -171,6 +181,21 @@ async fn answer(
         }
         _ => Err(failed(service::METHOD_NOT_FOUND, "method", method)),
     }
+}
+
+async fn ticket(engine: &Engine, call: Ticket, from: From) -> Result<Bytes, Bytes> {
+    let invalid = |what: String| failed(service::INVALID_PARAMETER, "parameter", &what);
+    let seconds = lifetime(call.lifetime.unwrap_or(engine.config().totp.pending)).map_err(invalid)?;
+    let user = name(engine, &call.user).await?;
+    let ticket = engine.ticket(&user, seconds, call.lost == Some(true), from).await;
+    let (text, expires) = ticket.map_err(|e| error(&e, &call.user))?;
+    let (ticket, expires_at) = (SecretText::new(text), expires.unix());
+    Ok(done(&TicketReply { user: call.user, ticket, expires_at }))
+}
+
+async fn trust_clock(engine: &Engine, _: TrustClock, from: From) -> Result<Bytes, Bytes> {
+    engine.trust_clock(from).await.map_err(|e| error(&e, ""))?;
+    Ok(done(&TrustClockReply {}))
 }
 
 /// A page of clients that fits a message.
@@ -285,6 +310,8 @@ pub(super) fn enrolled(user: &UserName, enrolled: Enrolled) -> EnrollReply {
         recovery_codes: texts(&enrolled.recovery_codes),
         expires_at: enrolled.expires_at.unix(),
         replaces: enrolled.replaces,
+        staged: enrolled.staged.as_ref().map(staged_view),
+        recovery_codes_left: enrolled.recovery_codes_left.and_then(|left| u64::try_from(left).ok()),
     }
 }
 
@@ -304,10 +331,17 @@ fn error(error: &AdminError, user: &str) -> Bytes {
         }
         AdminError::Invalid(what) => failed(service::INVALID_PARAMETER, "parameter", what),
         AdminError::Unavailable(why) => failed(STORE_UNAVAILABLE, "why", why),
+        AdminError::NotRipe(staged) => {
+            let parameters = serde_json::json!({ "staged": staged_view(staged) });
+            message::error_bytes(NOT_RIPE, &parameters).unwrap_or_default()
+        }
+        AdminError::NothingStaged => failed_plainly(NOTHING_STAGED),
         // These are answers to users alone.
         AdminError::Taken(_)
         | AdminError::Busy
         | AdminError::CodeNeeded
+        | AdminError::AlreadyStaged(_)
+        | AdminError::CancelledTwice
         | AdminError::TicketNeeded
         | AdminError::Refused
         | AdminError::Off => failed_plainly(BUSY),

@@ -7,13 +7,15 @@ use super::{Phase, peers};
 use crate::audit::{Event, From};
 use crate::clock;
 use crate::config::lifetime;
-use crate::engine::{AdminError, Engine, Failure, Shown, patience};
+use crate::engine::{AdminError, Engine, Failure, Oneself, SelfChange, Shown, patience, staged_view};
 use crate::store::Ticket;
 use std::sync::Arc;
 use totp_core::account::NewFactor;
 use totp_core::recovery::RecoveryCode;
 use totp_core::{Origin, UserName};
-use totp_wire::admin::{ConfirmReply, ForgetReply, RecoveryCodesReply, RevokeReply, StatusReply};
+use totp_wire::admin::{
+    CancelReply, ConfirmReply, ForgetReply, RecoveryCodesReply, RevokeReply, StatusReply,
+};
 use totp_wire::own::*;
 use totp_wire::{SecretText, message, service};
 
@@ -111,6 +113,7 @@ impl Own<'_> {
     ) -> Result<(Bytes, Option<&'static str>), NotDone> {
         let Self { engine, user, uid, ticket, .. } = *self;
         let from = self.from.clone();
+        let who = Oneself { user, uid, from: self.from };
         Ok(match method {
             "Status" => {
                 let Status {} = read(parameters)?;
@@ -126,11 +129,8 @@ impl Own<'_> {
                     lifetime: lifetime(call.lifetime.unwrap_or(config.totp.pending)).map_err(invalid)?,
                     keeping: config.totp.keeping,
                 };
-                let shown = Shown {
-                    code: call.code.as_ref().map(SecretText::reveal),
-                    ticket: call.ticket.as_ref().map(SecretText::reveal),
-                };
-                let staged = engine.enroll_self(user, uid, shown, new, from, ticket).await?;
+                let shown = shown(call.code.as_ref(), call.ticket.as_ref());
+                let staged = engine.enroll_self(who, shown, new, ticket).await?;
                 (done(&enrolled(user, staged)), Some("enroll"))
             }
             "Confirm" => {
@@ -143,13 +143,33 @@ impl Own<'_> {
             }
             "RecoveryCodes" => {
                 let call: RecoveryCodes = read(parameters)?;
-                let codes = engine.recovery_codes_self(user, uid, call.code.reveal(), from, ticket).await?;
-                (done(&RecoveryCodesReply { recovery_codes: texts(&codes) }), Some("recovery-codes"))
+                let shown = shown(call.code.as_ref(), call.ticket.as_ref());
+                let reply = match engine.recovery_codes_self(who, shown, ticket).await? {
+                    SelfChange::Done(codes) => {
+                        RecoveryCodesReply { recovery_codes: texts(&codes), staged: None }
+                    }
+                    SelfChange::Staged(staged) => {
+                        let staged = Some(staged_view(&staged));
+                        RecoveryCodesReply { recovery_codes: Vec::new(), staged }
+                    }
+                };
+                (done(&reply), Some("recovery-codes"))
             }
             "Revoke" => {
                 let call: Revoke = read(parameters)?;
-                let revoked = engine.revoke_self(user, uid, call.code.reveal(), from, ticket).await?;
-                (done(&RevokeReply { revoked }), Some("revoke"))
+                let shown = shown(call.code.as_ref(), call.ticket.as_ref());
+                let reply = match engine.revoke_self(who, shown, ticket).await? {
+                    SelfChange::Done(revoked) => RevokeReply { revoked, staged: None },
+                    SelfChange::Staged(staged) => {
+                        RevokeReply { revoked: false, staged: Some(staged_view(&staged)) }
+                    }
+                };
+                (done(&reply), Some("revoke"))
+            }
+            "Cancel" => {
+                let call: Cancel = read(parameters)?;
+                let cancelled = engine.cancel_self(who, call.code.reveal(), ticket).await?;
+                (done(&CancelReply { cancelled: staged_view(&cancelled) }), Some("cancel"))
             }
             "Forget" => {
                 let Forget {} = read(parameters)?;
@@ -183,6 +203,7 @@ impl Own<'_> {
             "Confirm" => "confirm",
             "RecoveryCodes" => "recovery-codes",
             "Revoke" => "revoke",
+            "Cancel" => "cancel",
             "Forget" => "forget",
             _ => return,
         };
@@ -201,8 +222,16 @@ const fn unrecorded(error: &AdminError) -> Option<&'static str> {
         AdminError::Off => Some("off"),
         AdminError::UidChanged { .. } => Some("uid-changed"),
         AdminError::NotEnrolled => Some("not-enrolled"),
+        AdminError::AlreadyStaged(_) => Some("already-staged"),
+        AdminError::CancelledTwice => Some("cancelled-twice"),
+        AdminError::NothingStaged => Some("nothing-staged"),
+        AdminError::NotRipe(_) => Some("not-ripe"),
         _ => None,
     }
+}
+
+fn shown<'a>(code: Option<&'a SecretText>, ticket: Option<&'a SecretText>) -> Shown<'a> {
+    Shown { code: code.map(SecretText::reveal), ticket: ticket.map(SecretText::reveal) }
 }
 
 /// The texts of recovery codes, for the one moment they are shown.
@@ -222,6 +251,19 @@ fn explained(error: &AdminError, user: &UserName) -> Bytes {
         AdminError::Invalid(what) => failed(service::INVALID_PARAMETER, "parameter", what),
         AdminError::CodeNeeded => failed_plainly(CODE_NEEDED),
         AdminError::TicketNeeded => failed_plainly(TICKET_NEEDED),
+        AdminError::AlreadyStaged(staged) => {
+            let parameters = match staged {
+                Some(staged) => serde_json::json!({ "staged": staged_view(staged) }),
+                None => serde_json::json!({}),
+            };
+            message::error_bytes(ALREADY_STAGED, &parameters).unwrap_or_default()
+        }
+        AdminError::NotRipe(staged) => {
+            let parameters = serde_json::json!({ "staged": staged_view(staged) });
+            message::error_bytes(NOT_RIPE, &parameters).unwrap_or_default()
+        }
+        AdminError::CancelledTwice => failed_plainly(CANCELLED_TWICE),
+        AdminError::NothingStaged => failed_plainly(NOTHING_STAGED),
         AdminError::Refused => failed_plainly(REFUSED),
         AdminError::Off => failed_plainly(OFF),
         AdminError::Unavailable(why) => failed(STORE_UNAVAILABLE, "why", why),

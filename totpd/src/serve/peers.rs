@@ -102,7 +102,8 @@ fn own(peer: Peer, name: &UserName, attempt: &Attempt, id: String) -> Asker {
     };
     // What it claims of its session is nothing to go by; whether it can show lines is its own affair.
     let silent = attempt.silent == Some(true);
-    Asker { user: name, origin: Origin::Own, from, id, facts, audit_session: None, silent, converses: false }
+    let (origin, own_address) = (Origin::Own, false);
+    Asker { user: name, origin, from, id, facts, audit_session: None, silent, converses: false, own_address }
 }
 
 /// The service that `totpd verify` of root names.
@@ -143,6 +144,7 @@ fn told(peer: Peer, speaker: Speaker, attempt: &Attempt, id: String, config: &Co
         // Several questions and lines between them: not in one line, nor where nothing is shown or asked.
         converses: !silent && attempt.combined != Some(true) && attempt.unasked != Some(true),
         silent,
+        own_address: attempt.own_address == Some(true),
         audit_session: audit_session(attempt, caller),
         facts: Facts {
             user: attempt.user.clone(),

@@ -2,7 +2,7 @@
 //! whoever has the store's key vouches for; the store looks at none of it.
 
 use super::Stored;
-use totp_core::Time;
+use totp_core::{How, Time};
 
 /// What is written together with a record, or for itself.
 #[derive(Clone, Debug)]
@@ -19,6 +19,10 @@ pub enum Also {
     EndOf(String),
     /// Sessions whose time had come are forgotten, some of them.
     Sweep(Time),
+    /// A code of a phone was granted at this moment: the latest one is kept.
+    Granted(Time),
+    /// An administrator says that the clock is right at this moment, whatever was granted later.
+    ClockIsRight(Time),
     /// A client's new secret.
     AddClient(Box<ClientRow>),
     /// The secret with this id is worth nothing any more; it has to be there.
@@ -27,6 +31,13 @@ pub enum Also {
     AddKey(Box<KeyRow>),
     /// The key with this id is gone.
     DropKey(String),
+}
+
+impl Also {
+    /// What a grant is kept by: a code of the phone says what time it is, and nothing else does.
+    pub fn of_grant(how: How, now: Time) -> Vec<Self> {
+        if matches!(how, How::Totp { .. }) { vec![Self::Granted(now)] } else { Vec::new() }
+    }
 }
 
 /// A session as it is stored.

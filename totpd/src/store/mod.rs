@@ -206,6 +206,9 @@ pub trait Store: Send + Sync {
     fn signing_keys(&self) -> Answer<'_, Result<Vec<KeyRow>, ReadError>>;
     /// Why the store refuses everything until a fresh process reopens it, once it does.
     fn poisoned(&self) -> Option<String>;
+    /// The latest moment at which a code of a phone was granted: of what this process has stored, or found when it
+    /// opened the store.
+    fn latest_grant(&self) -> Time;
     /// Looks whether the files are where they were when the store was opened; it is poisoned otherwise.
     fn look(&self) -> Answer<'_, Result<(), ReadError>>;
 }

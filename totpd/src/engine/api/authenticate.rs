@@ -83,7 +83,7 @@ impl Engine {
             let shown = self.wanted_session(&account, wanted, now).await?;
             let mut event = caller.event("authenticate", account.label(), Some(&account.id), now);
             event.outcome = "refused";
-            let judgement = judge(&mut account, &attempt, now, &self.rules);
+            let judgement = judge(&mut account, &attempt, now, &self.rules());
             event.class = Some(judgement.class.name());
             event.locks = judgement.locks;
             let locked_for = account.guard.remaining(&judgement.class, now);
@@ -97,15 +97,17 @@ impl Engine {
                     event.session_id = session.as_ref().map(|(session, _)| session.id().to_owned());
                     event = event.with_how(proof.how());
                     let session = session.zip(keys.clone());
-                    let also = match &session {
-                        None => Vec::new(),
+                    let mut also = Also::of_grant(proof.how(), now);
+                    match &session {
+                        None => {}
                         Some(((session, None), keys)) => {
-                            vec![Also::Begin(row(session, keys, &self.sealer).map_err(no_seal)?)]
+                            also.push(Also::Begin(row(session, keys, &self.sealer).map_err(no_seal)?));
                         }
                         Some(((session, Some(version)), keys)) => {
-                            vec![Also::Replace(row(session, keys, &self.sealer).map_err(no_seal)?, *version)]
+                            let row = row(session, keys, &self.sealer).map_err(no_seal)?;
+                            also.push(Also::Replace(row, *version));
                         }
-                    };
+                    }
                     (Ok((proof, session)), also)
                 }
                 Outcome::Refused(reason) => {

@@ -75,9 +75,14 @@ impl From<AdminError> for Refusal {
             AdminError::Unavailable(why) => Self::Unavailable(why),
             AdminError::Busy => Self::Busy,
             // Answers to users about themselves alone.
-            AdminError::CodeNeeded | AdminError::TicketNeeded | AdminError::Refused | AdminError::Off => {
-                Self::Scope
-            }
+            AdminError::CodeNeeded
+            | AdminError::TicketNeeded
+            | AdminError::AlreadyStaged(_)
+            | AdminError::CancelledTwice
+            | AdminError::NothingStaged
+            | AdminError::NotRipe(_)
+            | AdminError::Refused
+            | AdminError::Off => Self::Scope,
         }
     }
 }

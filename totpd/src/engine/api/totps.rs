@@ -98,6 +98,8 @@ impl Engine {
             let mine = |factor: &totp_core::Factor| factor.id == totp_id;
             if account.active.as_ref().is_some_and(mine) {
                 account.active = None;
+                // What its user had staged in its place does not outlive it.
+                account.pending.take_if(|pending| pending.staged.is_some());
             } else if account.pending.as_ref().is_some_and(mine) {
                 account.pending = None;
             } else {

@@ -14,7 +14,8 @@ pub(super) type Applied = Result<(), CommitError>;
 
 /// Applies `change`. The outer error is one of the database, and ends the transaction.
 pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<Applied> {
-    if change.also.is_empty() {
+    // What marks a grant refuses nothing, so that a login needs no savepoint.
+    if change.also.iter().all(|also| matches!(also, Also::Granted(_))) {
         return whole(db, change);
     }
     db.execute_batch("SAVEPOINT change")?;
@@ -140,6 +141,17 @@ fn also_written(db: &Connection, also: &Also) -> rusqlite::Result<bool> {
             .execute(params![sql_time(*now), SWEPT])?;
             1
         }
+        Also::Granted(at) => {
+            db.prepare_cached(
+                "INSERT INTO meta (key, value) VALUES ('latest_grant', ?1)
+                 ON CONFLICT (key) DO UPDATE SET value = ?1 WHERE CAST(value AS INTEGER) < CAST(?1 AS INTEGER)",
+            )?
+            .execute([sql_time(*at).to_string()])?;
+            1
+        }
+        Also::ClockIsRight(at) => db
+            .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('latest_grant', ?1)")?
+            .execute([sql_time(*at).to_string()])?,
         Also::AddClient(row) => db
             .prepare_cached("INSERT INTO client (secret_id, name, record) VALUES (?1, ?2, ?3)")?
             .execute(params![row.secret_id, row.name, row.record])?,

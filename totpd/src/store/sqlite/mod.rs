@@ -18,6 +18,7 @@ use place::Place;
 use reader::Readers;
 use rusqlite::{Row, params};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::oneshot;
 use totp_core::{Account, Time, UserName};
@@ -41,6 +42,7 @@ pub struct Sqlite {
     readers: Readers,
     poison: Poison,
     place: Place,
+    latest_grant: Arc<AtomicU64>,
 }
 
 /// A change on its way to the writer.
@@ -64,15 +66,18 @@ impl Sqlite {
     /// [`OpenError`]: one sentence that says what to look at.
     pub fn open(state_dir: &Path, sealer: &Sealer, keep_events: u64) -> Result<Self, OpenError> {
         let (writer, mine) = open::writer(state_dir, sealer)?;
+        let latest_grant = Arc::new(AtomicU64::new(open::latest_grant(&writer, state_dir)?));
         let readers = Readers::start(state_dir)?;
         let poison = Poison::default();
         let (jobs, queue) = tokio::sync::mpsc::channel(QUEUE);
-        let writer = writer::Writer::new(writer, mine, state_dir, keep_events, Arc::clone(&poison))?;
+        let marks = (mine, Arc::clone(&latest_grant));
+        let writer = writer::Writer::new(writer, marks, state_dir, keep_events, Arc::clone(&poison))?;
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run(queue))
             .map_err(OpenError::Thread)?;
-        Ok(Self { jobs: Some(jobs), writer: Some(thread), readers, poison, place: Place::of(state_dir) })
+        let place = Place::of(state_dir);
+        Ok(Self { jobs: Some(jobs), writer: Some(thread), readers, poison, place, latest_grant })
     }
 
     async fn commit_now(&self, change: Change, ticket: Arc<Ticket>) -> Result<Committed, CommitError> {
@@ -249,6 +254,10 @@ impl Store for Sqlite {
 
     fn poisoned(&self) -> Option<String> {
         self.poison.get().map(|poisoned| poisoned.why.clone())
+    }
+
+    fn latest_grant(&self) -> Time {
+        Time::from_unix(self.latest_grant.load(Ordering::Acquire))
     }
 
     fn look(&self) -> Answer<'_, Result<(), ReadError>> {

@@ -178,6 +178,19 @@ pub(super) fn writer(state_dir: &Path, sealer: &Sealer) -> Result<(Connection, S
     }
 }
 
+/// The latest granted code of a phone, in Unix seconds. A value that cannot be read is none.
+pub(super) fn latest_grant(db: &Connection, state_dir: &Path) -> Result<u64, OpenError> {
+    let read =
+        db.query_row("SELECT value FROM meta WHERE key = 'latest_grant'", [], |row| row.get::<_, String>(0));
+    match read {
+        Ok(value) => Ok(value.parse().unwrap_or(0)),
+        Err(rusqlite::Error::QueryReturnedNoRows) => Ok(0),
+        Err(error) => {
+            Err(OpenError::Sqlite(database_file(state_dir).display().to_string(), describe(&error)))
+        }
+    }
+}
+
 /// A connection that only reads.
 pub(super) fn reader(state_dir: &Path) -> Result<Connection, OpenError> {
     let file = database_file(state_dir);

@@ -44,6 +44,32 @@ fn events(fixture: &Fixture) -> i64 {
 }
 
 #[tokio::test]
+async fn the_latest_grant_is_kept_with_its_change_and_read_when_the_store_is_opened() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let at = Time::from_unix;
+    let granted = |write, seconds| Change { also: vec![Also::Granted(at(seconds))], ..change(write) };
+    assert_eq!(store.latest_grant(), at(0));
+    let alice = fixture.account("alice");
+    store.commit(granted(Write::Insert(alice.clone()), 900), ticket()).await.unwrap();
+    assert_eq!(store.latest_grant(), at(900));
+    // Neither an earlier one moves it nor one that was not stored.
+    store.commit(granted(Write::Nothing, 99), ticket()).await.unwrap();
+    store.commit(granted(Write::Update(alice.clone(), 7), 5_000), ticket()).await.unwrap_err();
+    store.commit(granted(Write::Insert(fixture.account("alice")), 5_000), ticket()).await.unwrap_err();
+    assert_eq!(store.latest_grant(), at(900));
+    drop(store);
+    let store = fixture.open();
+    assert_eq!(store.latest_grant(), at(900));
+    // An administrator's word moves it back.
+    let right = Change { also: vec![Also::ClockIsRight(at(60))], ..change(Write::Nothing) };
+    store.commit(right, ticket()).await.unwrap();
+    assert_eq!(store.latest_grant(), at(60));
+    drop(store);
+    assert_eq!(fixture.open().latest_grant(), at(60));
+}
+
+#[tokio::test]
 async fn a_change_against_an_old_version_is_a_conflict_and_leaves_no_event() {
     let fixture = Fixture::new();
     let store = fixture.open();

@@ -6,9 +6,11 @@
 
 use super::open::{self, OpenError};
 use super::{Job, Poison, Poisoned, apply};
-use crate::store::{CommitError, Committed};
+use crate::store::{Also, CommitError, Committed};
 use rusqlite::{Connection, ErrorCode, params};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc::Receiver;
 
 /// Changes in one transaction at most.
@@ -25,6 +27,8 @@ pub(super) struct Writer {
     db: Connection,
     /// The mark by which this process holds the file.
     mine: String,
+    /// The latest granted code of a phone that is on stable storage.
+    latest_grant: Arc<AtomicU64>,
     state_dir: PathBuf,
     keep_events: u64,
     poison: Poison,
@@ -49,7 +53,7 @@ type Done = Result<Committed, CommitError>;
 impl Writer {
     pub(super) fn new(
         db: Connection,
-        mine: String,
+        (mine, latest_grant): (String, Arc<AtomicU64>),
         state_dir: &Path,
         keep_events: u64,
         poison: Poison,
@@ -64,6 +68,7 @@ impl Writer {
         Ok(Self {
             db,
             mine,
+            latest_grant,
             state_dir: state_dir.to_owned(),
             keep_events,
             poison,
@@ -156,6 +161,9 @@ impl Writer {
         }
         match self.db.execute_batch("COMMIT") {
             Ok(()) => {
+                for (job, _) in jobs.iter().zip(&results).filter(|(_, result)| result.is_ok()) {
+                    self.note_grants(&job.change.also);
+                }
                 let written = results.iter().filter(|r| r.is_ok()).count();
                 self.since_trim += i64::try_from(written).unwrap_or(TRIM);
                 self.frames += 4 * written;
@@ -165,6 +173,17 @@ impl Writer {
                 let failure = failure(&error);
                 let _ = self.db.execute_batch("ROLLBACK");
                 Err(failure)
+            }
+        }
+    }
+
+    /// What was granted, for judging the clock by.
+    fn note_grants(&self, also: &[Also]) {
+        for also in also {
+            match also {
+                Also::Granted(at) => drop(self.latest_grant.fetch_max(at.unix(), Ordering::AcqRel)),
+                Also::ClockIsRight(at) => self.latest_grant.store(at.unix(), Ordering::Release),
+                _ => {}
             }
         }
     }

@@ -1,0 +1,122 @@
+//! Clocks that are set back, codes that come again, and numbers that nobody of us has stored.
+
+use site::Site;
+use site::pamhost::{PamHost, code};
+use site::run::run;
+use site::{Api, api};
+use std::process::Command;
+
+fn login(site: &Site, user: &str, typed: &str) -> i32 {
+    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay timeout=5")));
+    PamHost::new(site, "x", user).option(&["-r", "192.0.2.1"]).authenticate(&format!("{typed}\n"))
+}
+
+#[test]
+fn a_clock_set_back_takes_no_code_that_was_never_used() {
+    let site = api::site("");
+    let app = Api::new(&site, "admin");
+    let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
+    // Somebody looked over alice's shoulder; she has not used this one.
+    let seen = alice.code(&site);
+    site.advance(3600);
+    assert_eq!(login(&site, "bob", &bob.code(&site)), code::SUCCESS);
+    site.advance(-3600);
+    for restarted in [false, true] {
+        if restarted {
+            site.end(nix::sys::signal::Signal::SIGTERM);
+            site.start();
+        }
+        assert_eq!(login(&site, "alice", &seen), code::AUTH_ERR);
+        assert_eq!(site.last_login()["reason"], "clock");
+    }
+    app.wait();
+    assert_ne!(app.authenticate("alice", &seen).status, 200);
+    let explained = site.totpd(&["explain", "alice", "sshd", "--rhost", "192.0.2.1", "--json"]).ok().json();
+    assert_eq!(explained["reason"], "clock", "{explained}");
+    let status = site.totpd(&["status"]).ok().stdout;
+    assert!(status.contains("it was set back") && status.contains("totpd trust-clock"), "{status}");
+    assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), code::SUCCESS);
+    assert_eq!(site.status("alice")["failures"], 0);
+    // Refused attempts under a clock that is ahead move nothing: back in its time everybody gets in.
+    site.advance(3600);
+    site.next_step();
+    site.advance(90 * 24 * 3600);
+    assert_eq!(login(&site, "alice", "000000"), code::AUTH_ERR);
+    assert_eq!(login(&site, "alice", &alice.recovery_codes[1]), code::SUCCESS);
+    site.advance(-90 * 24 * 3600);
+    assert_eq!(login(&site, "alice", &alice.code(&site)), code::SUCCESS);
+}
+
+#[test]
+fn an_administrator_ends_what_a_clock_that_was_ahead_has_left() {
+    let site = Site::new();
+    let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
+    site.advance(30 * 24 * 3600);
+    assert_eq!(login(&site, "bob", &bob.code(&site)), code::SUCCESS, "with a phone that is ahead, too");
+    site.advance(-30 * 24 * 3600);
+    site.next_step();
+    assert_eq!(login(&site, "alice", &alice.code(&site)), code::AUTH_ERR);
+    site.totpd(&["trust-clock"]).ok();
+    assert!(!site.totpd(&["status"]).ok().stdout.contains("set back"));
+    assert_eq!(login(&site, "alice", &alice.code(&site)), code::SUCCESS);
+}
+
+#[test]
+fn the_mark_of_a_grant_costs_a_login_no_further_sync() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let before = site.faults.syncs();
+    for _ in 0..20 {
+        assert_eq!(login(&site, "alice", &phone.code(&site)), code::SUCCESS);
+        site.next_step();
+    }
+    let syncs = site.faults.syncs() - before;
+    // One of the log for each, and two for each time that the log is moved into the file.
+    assert!((20..=24).contains(&syncs), "{syncs}");
+}
+
+#[test]
+fn editors_that_send_their_old_codes_again_lock_nobody() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let mut old = Vec::new();
+    for _ in 0..2 {
+        old.push(phone.code(&site));
+        assert_eq!(login(&site, "alice", old.last().unwrap()), code::SUCCESS);
+        site.advance(600);
+        site.next_step();
+    }
+    for _ in 0..15 {
+        for code in &old {
+            assert_eq!(login(&site, "alice", code), code::AUTH_ERR);
+            assert_eq!(site.last_login()["reason"], "replayed");
+        }
+        site.advance(300);
+    }
+    let status = site.status("alice");
+    assert_eq!((&status["failures"], &status["locked"]), (&0.into(), &false.into()));
+    site.next_step();
+    assert_eq!(login(&site, "alice", &phone.code(&site)), code::SUCCESS);
+}
+
+#[test]
+fn a_level_that_nobody_of_us_stored_locks_and_ends_nothing_else() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    let script = "import sqlite3,sys,json\nd=sqlite3.connect(sys.argv[1])\n\
+                  r=json.loads(d.execute(\"SELECT record FROM account WHERE name='alice'\").fetchone()[0])\n\
+                  r['guard']['others']={'failures':4294967295,'level':4294967295,'last_failure':int(sys.argv[2])}\n\
+                  d.execute(\"UPDATE account SET record=?, version=version+1 WHERE name='alice'\",(json.dumps(r),))\nd.commit()";
+    let mut writer = Command::new("python3");
+    writer.args(["-c", script]).arg(site.path("state/totpd.db")).arg(site.now().to_string());
+    run(writer, "").ok();
+    assert_eq!(site.status("alice")["locked"], false);
+    for _ in 0..3 {
+        assert_eq!(login(&site, "alice", &phone.wrong_code(&site)), code::AUTH_ERR);
+    }
+    let status = site.status("alice");
+    assert_eq!((&status["locked"], &status["locks"][0]["class"]), (&true.into(), &"others".into()));
+    site.totpd(&["unlock", "alice"]).ok();
+    assert_eq!(login(&site, "alice", &phone.code(&site)), code::SUCCESS);
+    assert!(!site.log().contains("panicked"));
+}

@@ -1,0 +1,304 @@
+//! One code that was told to malware is one login, and never the factor.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use proptest::prelude::*;
+use totp_core::account::NewFactor;
+use totp_core::otp::totp_at;
+use totp_core::recovery::{Keeping, RecoveryCode};
+use totp_core::self_service::{ChangeKind, NotNow, StagedChange, Step};
+use totp_core::time::{DAY, HOUR};
+use totp_core::{
+    Account, Attempt, Origin, Outcome, Params, Random, RandomFailed, Reason, Rules, Secret, Time, Typed,
+    UserName, judge,
+};
+
+/// Deterministic bytes.
+struct Counting(u64);
+
+impl Random for Counting {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomFailed> {
+        for byte in out {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = self.0.to_be_bytes()[0];
+        }
+        Ok(())
+    }
+}
+
+const T0: Time = Time::from_unix(1_800_000_000);
+const RULES: Rules =
+    Rules { skew: 1, not_before: Time::from_unix(1_700_000_000), latest_grant: Time::from_unix(0) };
+
+fn new_factor() -> NewFactor {
+    NewFactor { params: Params::default(), lifetime: DAY, keeping: Keeping::Hashed }
+}
+
+fn enrolled() -> (Account, Vec<RecoveryCode>) {
+    let mut account = Account::new(UserName::parse("alice").ok(), Some(1), T0, &mut Counting(1)).unwrap();
+    let codes = account.enroll(&new_factor(), T0, &mut Counting(2)).unwrap();
+    let secret = account.pending.as_ref().unwrap().secrets.secret().clone();
+    assert!(granted(&mut account, quiet(Origin::Local), &secret, T0));
+    (account, codes)
+}
+
+fn remote(host: u8) -> Origin {
+    Origin::Remote([192, 0, 2, host].into())
+}
+
+fn quiet(origin: Origin) -> Attempt {
+    Attempt::plain(origin, Err(totp_core::Unusable::Empty))
+}
+
+/// A login whose messages are shown.
+fn loud(origin: Origin) -> Attempt {
+    Attempt { silent: false, shown_by_root: true, ..quiet(origin) }
+}
+
+fn outcome(account: &mut Account, attempt: Attempt, secret: &Secret, now: Time) -> Outcome {
+    let input = Typed::parse(&totp_at(secret, Params::default(), now));
+    judge(account, &Attempt { input, ..attempt }, now, &RULES).outcome
+}
+
+fn granted(account: &mut Account, attempt: Attempt, secret: &Secret, now: Time) -> bool {
+    matches!(outcome(account, attempt, secret, now), Outcome::Granted(_))
+}
+
+fn secret(account: &Account) -> Secret {
+    account.active.as_ref().unwrap().secrets.secret().clone()
+}
+
+/// Stages a replacement as self-service does, with a code of the old factor that was judged.
+fn staged(account: &mut Account, now: Time) -> Secret {
+    let old = secret(account);
+    assert_eq!(account.next_step(ChangeKind::Replace, now), Ok(Step::Stage));
+    assert!(granted(account, quiet(Origin::Own), &old, now));
+    let change = StagedChange::new(ChangeKind::Replace, now, DAY, DAY, "this host");
+    account.stage_replacement(&new_factor(), change, now, &mut Counting(now.unix())).unwrap();
+    account.pending.as_ref().unwrap().secrets.secret().clone()
+}
+
+#[test]
+fn a_replacement_takes_the_delay_and_a_login_that_told() {
+    let (mut account, _) = enrolled();
+    let old = secret(&account);
+    let new = staged(&mut account, T0.plus(60));
+    assert_eq!(account.pending_expires(), Some(T0.plus(60 + 2 * DAY)), "its lifetime begins after the delay");
+    // Before the delay, and after it without a login.
+    for now in [T0.plus(120), T0.plus(60 + DAY)] {
+        let refused = outcome(&mut account, loud(Origin::Local), &new, now);
+        assert!(matches!(refused, Outcome::Refused(Reason::NotRipe)), "{refused:?}");
+    }
+    assert_eq!(account.guard.failures(), 0, "a code of the staged factor is no guess");
+    assert!(granted(&mut account, loud(Origin::Local), &old, T0.plus(120 + DAY)));
+    assert!(granted(&mut account, quiet(Origin::Local), &new, T0.plus(150 + DAY)));
+    assert!(!granted(&mut account, quiet(Origin::Local), &old, T0.plus(300 + DAY)));
+    assert!(account.staged().is_none());
+}
+
+#[test]
+fn a_login_tells_from_a_source_known_before_where_one_is() {
+    let told = |account: &Account| account.staged().unwrap().told.is_some();
+    let at = |n: u64| T0.plus(60 * (n + 2));
+    // Nowhere known: any login that is shown by root, and no other.
+    let (mut account, _) = enrolled();
+    let old = secret(&account);
+    staged(&mut account, at(0));
+    let unseen = [
+        quiet(Origin::Local),
+        Attempt { shown_by_root: false, ..loud(Origin::Own) },
+        loud(Origin::Own),
+        loud(Origin::Unproven),
+        loud(Origin::Client("shop".into())),
+    ];
+    for (n, attempt) in (1..).zip(unseen) {
+        assert!(granted(&mut account, attempt, &old, at(n)));
+        assert!(!told(&account), "{n}");
+    }
+    assert!(granted(&mut account, loud(remote(1)), &old, at(9)));
+    assert!(told(&account));
+    // Somewhere known: from there alone.
+    let (mut account, _) = enrolled();
+    let old = secret(&account);
+    assert!(granted(&mut account, loud(remote(1)), &old, at(0)));
+    staged(&mut account, at(1));
+    let elsewhere = [
+        loud(Origin::Local),
+        loud(remote(2)),
+        loud(Origin::Remote([127, 0, 0, 1].into())),
+        // Known by now, and still this host.
+        loud(Origin::Remote([127, 0, 0, 1].into())),
+        Attempt { from_this_host: true, ..loud(remote(1)) },
+        Attempt { silent: true, ..loud(remote(1)) },
+    ];
+    for (n, attempt) in (2..).zip(elsewhere) {
+        assert!(granted(&mut account, attempt, &old, at(n)));
+        assert!(!told(&account), "{n}");
+    }
+    assert!(granted(&mut account, loud(remote(1)), &old, at(20)));
+    assert!(told(&account));
+}
+
+#[test]
+fn notices_of_changes_are_kept_until_they_count_as_read() {
+    let (mut account, _) = enrolled();
+    let old = secret(&account);
+    assert!(granted(&mut account, loud(remote(1)), &old, T0.plus(60)));
+    account.news.changed(totp_core::news::Changed::RecoveryCodes, T0.plus(61), "this host");
+    let mut shown = |attempt: Attempt, now| {
+        let input = Typed::parse(&totp_at(&old, Params::default(), now));
+        let judgement = judge(&mut account, &Attempt { input, ..attempt }, now, &RULES);
+        judgement.news.changes().len()
+    };
+    assert_eq!(shown(loud(remote(9)), T0.plus(120)), 1, "a thief's login shows it");
+    assert_eq!(shown(Attempt { silent: true, ..loud(remote(1)) }, T0.plus(180)), 0);
+    assert_eq!(shown(loud(remote(1)), T0.plus(240)), 1, "and the user's own still does");
+    assert_eq!(shown(loud(remote(1)), T0.plus(300)), 0);
+}
+
+#[test]
+fn nothing_is_staged_over_anything_and_two_cancels_a_week_are_the_end() {
+    let (mut account, _) = enrolled();
+    staged(&mut account, T0.plus(60));
+    for kind in [ChangeKind::Replace, ChangeKind::Remove, ChangeKind::RecoveryCodes] {
+        assert!(matches!(account.next_step(kind, T0.plus(90)), Err(NotNow::AlreadyStaged(Some(_)))));
+    }
+    account.cancel(T0.plus(120), "this host").unwrap();
+    assert!(account.pending.is_none(), "its secret is gone");
+    assert_eq!(account.cancel(T0.plus(120), "this host"), Err(NotNow::NothingStaged));
+    staged(&mut account, T0.plus(180));
+    account.cancel(T0.plus(240), "this host").unwrap();
+    assert_eq!(account.next_step(ChangeKind::Replace, T0.plus(300)), Err(NotNow::CancelledTwice));
+    // The clock set back ends none of it; a week does.
+    assert_eq!(account.next_step(ChangeKind::Remove, T0), Err(NotNow::CancelledTwice));
+    assert_eq!(account.next_step(ChangeKind::Replace, T0.plus(120 + 7 * DAY)), Ok(Step::Stage));
+    // What an administrator has staged is not the user's to cancel or to replace.
+    account.enroll(&new_factor(), T0.plus(300), &mut Counting(7)).unwrap();
+    assert_eq!(account.next_step(ChangeKind::Replace, T0.plus(330)), Err(NotNow::AlreadyStaged(None)));
+    assert_eq!(account.cancel(T0.plus(330), "this host"), Err(NotNow::NothingStaged));
+}
+
+#[test]
+fn a_removal_takes_a_second_code_when_it_is_ripe_and_ends_by_itself() {
+    let (mut account, _) = enrolled();
+    let old = secret(&account);
+    let change = StagedChange::new(ChangeKind::Remove, T0.plus(60), DAY, DAY, "this host");
+    account.stage_leave(change);
+    assert!(granted(&mut account, loud(Origin::Local), &old, T0.plus(90)));
+    assert!(account.next_step(ChangeKind::Remove, T0.plus(59 + DAY)).is_err());
+    assert_eq!(account.next_step(ChangeKind::Remove, T0.plus(60 + DAY)), Ok(Step::CarryOut));
+    assert!(account.next_step(ChangeKind::RecoveryCodes, T0.plus(60 + DAY)).is_err(), "another change");
+    account.settle(T0.plus(60 + 2 * DAY));
+    assert!(account.staged().is_none() && account.active.is_some());
+}
+
+#[test]
+fn recovery_codes_let_in_until_a_lost_phone_is_replaced() {
+    let (mut account, codes) = enrolled();
+    let new = staged(&mut account, T0.plus(60));
+    let typed = Typed::parse(&codes[0].reveal());
+    let attempt = Attempt { input: typed, ..loud(Origin::Local) };
+    assert!(matches!(judge(&mut account, &attempt, T0.plus(HOUR), &RULES).outcome, Outcome::Granted(_)));
+    assert!(granted(&mut account, loud(Origin::Local), &new, T0.plus(60 + DAY)));
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    /// The thief stages, as far as there is a code for it.
+    Stage(ChangeKind),
+    /// The thief logs in by the staged secret.
+    New(Origin, bool),
+    /// The thief confirms the staged factor alone, as `totpd confirm` does.
+    Confirm,
+    /// The user logs in.
+    Login(Origin, bool),
+    /// An own process of the user proves a code.
+    Own,
+}
+
+fn acts() -> impl Strategy<Value = Act> {
+    let origins = || {
+        prop_oneof![
+            Just(Origin::Local),
+            Just(Origin::Own),
+            Just(Origin::Unproven),
+            Just(Origin::Remote([127, 0, 0, 1].into())),
+            (0u8..3).prop_map(remote),
+        ]
+    };
+    let kinds =
+        prop::sample::select(vec![ChangeKind::Replace, ChangeKind::Remove, ChangeKind::RecoveryCodes]);
+    prop_oneof![
+        kinds.prop_map(Act::Stage),
+        (origins(), any::<bool>()).prop_map(|(origin, silent)| Act::New(origin, silent)),
+        Just(Act::Confirm),
+        (origins(), any::<bool>()).prop_map(|(origin, silent)| Act::Login(origin, silent)),
+        Just(Act::Own),
+    ]
+}
+
+proptest! {
+    /// Whatever is done with one code: the factor stays, until the delay is over and a login has told the user.
+    #[test]
+    fn no_other_secret_lets_in_before_the_delay_and_a_told_login(
+        acts in prop::collection::vec((30u64..30_000, acts()), 1..60)
+    ) {
+        let (mut account, _) = enrolled();
+        let old = secret(&account);
+        let (mut now, mut stolen, mut new) = (T0, Some(()), None::<Secret>);
+        let (mut staged_at, mut told, mut known) = (None, false, false);
+        for (seconds, act) in acts {
+            now = now.plus(seconds + 90);
+            account.settle(now);
+            match act {
+                Act::Stage(kind) => {
+                    if account.next_step(kind, now) != Ok(Step::Stage) || stolen.take().is_none() {
+                        continue;
+                    }
+                    let change = StagedChange::new(kind, now, DAY, DAY, "this host");
+                    if kind == ChangeKind::Replace {
+                        account.stage_replacement(&new_factor(), change, now, &mut Counting(now.unix())).unwrap();
+                        new = account.pending.as_ref().map(|f| f.secrets.secret().clone());
+                    } else {
+                        account.stage_leave(change);
+                    }
+                    staged_at = Some(now);
+                }
+                Act::New(origin, silent) => {
+                    let Some(new) = &new else { continue };
+                    let attempt = Attempt { silent, ..loud(origin) };
+                    if granted(&mut account, attempt, new, now) {
+                        prop_assert!(told && now >= staged_at.unwrap().plus(DAY));
+                        return Ok(());
+                    }
+                }
+                Act::Confirm => {
+                    let Some(new) = &new else { continue };
+                    let active = account.active.take();
+                    let confirmed = granted(&mut account, quiet(Origin::Own), new, now);
+                    if confirmed {
+                        prop_assert!(told && now >= staged_at.unwrap().plus(DAY));
+                        return Ok(());
+                    }
+                    account.active = active;
+                }
+                Act::Login(origin, silent) => {
+                    let attempt = Attempt { silent, ..loud(origin.clone()) };
+                    let loopback = matches!(&origin, Origin::Remote(address) if address.is_loopback());
+                    let is_remote = matches!(origin, Origin::Remote(_)) && !loopback;
+                    let was_known = account.guard.class(&origin, now).name() == "known";
+                    if granted(&mut account, attempt, &old, now) {
+                        let counts = if known { is_remote && was_known } else { matches!(origin, Origin::Local | Origin::Remote(_)) };
+                        told |= staged_at.is_some() && !silent && counts;
+                        known |= is_remote;
+                    }
+                }
+                Act::Own => {
+                    let _ = granted(&mut account, quiet(Origin::Own), &old, now);
+                }
+            }
+            prop_assert!(account.active.is_some(), "the factor is gone");
+            let stays = account.active.as_ref().unwrap().secrets.secret() == &old;
+            prop_assert!(stays);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Changes of a factor in use that its user makes: what is asked for, what waits, and `totpd cancel`.
+
+use super::daemon::admin_call;
+use super::out::{Failed, Out};
+use super::whom::{Whom, own_call};
+use super::{Context, verify};
+use crate::clock::rfc3339;
+use serde_json::{Value, json};
+use totp_core::Time;
+use totp_wire::admin::Staged;
+use totp_wire::{SecretText, admin, own};
+
+/// A code and a ticket, as far as they were given.
+pub(super) type Proof = (Option<SecretText>, Option<SecretText>);
+
+/// Asks for what changes a factor in use: a code of it, and a ticket for doing so without a delay.
+pub(super) fn ask_proof() -> Result<Proof, Failed> {
+    let given = |text: SecretText| if text.reveal().is_empty() { None } else { Some(text) };
+    let code = verify::ask("Current code, or a recovery code (empty with a ticket for a lost phone): ")?;
+    let ticket = verify::ask("Ticket of your administrator (empty: without one the change waits): ")?;
+    Ok((given(code), given(ticket)))
+}
+
+/// `totpd cancel [USER]`
+pub(super) fn cancel(context: &Context, user: Option<String>) -> Result<(), Failed> {
+    let config = context.config()?;
+    let whom = Whom::of(user)?;
+    let cancelled = match &whom {
+        Whom::Oneself(_) => {
+            let code = verify::ask("Current code, or a recovery code: ")?;
+            own_call(&config, &own::Cancel { code })?.cancelled
+        }
+        Whom::User(user) => admin_call(&config, &admin::Cancel { user: user.clone() })?.cancelled,
+    };
+    let user = whom.name();
+    context.out.json(&json!({ "user": user, "cancelled": document(&cancelled) }))?;
+    let what = what(&cancelled);
+    context.out.line(format!(
+        "{user}: cancelled {what}, which was asked for on {} from {}. The factor in use stays as it is. If you did \
+         not ask for it, somebody has used a code of yours: call your administrators",
+        time(cancelled.staged_at),
+        cancelled.from
+    ))
+}
+
+/// The change in words.
+pub(super) fn what(staged: &Staged) -> &'static str {
+    match staged.change.as_str() {
+        "replace" => "a replacement of the factor",
+        "remove" => "the removal of the factor",
+        _ => "new recovery codes",
+    }
+}
+
+/// Says what waits, for how long, and what to do then.
+pub(super) fn explain(out: Out, staged: &Staged) -> Result<(), Failed> {
+    let (ripens_at, expires_at) = (time(staged.ripens_at), time(staged.expires_at));
+    let then = match staged.change.as_str() {
+        "replace" => "run `totpd confirm` with a code of the new app",
+        "remove" => "run `totpd revoke` again with another code",
+        _ => "run `totpd recovery-codes` again with another code",
+    };
+    out.line(format!(
+        "This waits until {ripens_at}, and until a login has told you of it: log in once as you"
+    ))?;
+    out.line(format!("always do, where you see messages. Then {then}, until {expires_at}."))?;
+    out.line("The factor in use works until then. `totpd cancel` with a code of it ends this.")
+}
+
+/// What stands in the way of a change that is not ripe.
+pub(super) fn lacks(staged: &Value) -> String {
+    let number = |key: &str| staged.get(key).and_then(Value::as_u64).unwrap_or_default();
+    let told = staged.get("told").and_then(Value::as_bool).unwrap_or_default();
+    let ripens_at = time(number("ripens_at"));
+    if told {
+        format!("it waits until {ripens_at}")
+    } else {
+        format!(
+            "it waits until {ripens_at}, and until a login from where you always log in has told you of it"
+        )
+    }
+}
+
+/// The document for programs.
+pub(super) fn document(staged: &Staged) -> Value {
+    json!({
+        "change": staged.change,
+        "staged_at": time(staged.staged_at),
+        "from": staged.from,
+        "ripens_at": time(staged.ripens_at),
+        "told": staged.told,
+        "expires_at": time(staged.expires_at),
+    })
+}
+
+fn time(unix: u64) -> String {
+    rfc3339(Time::from_unix(unix))
+}
