@@ -4,6 +4,7 @@
 mod api;
 mod attack;
 mod automation;
+mod backup;
 mod breakglass;
 mod cli;
 mod crowd;
@@ -29,3 +30,4 @@ mod serve;
 mod sshd;
 mod sudo;
 mod varlink;
+mod witness;

@@ -200,8 +200,20 @@ fn the_admin_interface_is_what_the_types_say() {
         version: "1".into(),
         store_id: Some("x".into()),
         http: Some("x".into()),
+        notice: Some("x".into()),
     };
     check_method(&idl, &[Daemon {}], &[daemon(DaemonState::Serving), daemon(DaemonState::Refusing)]);
+    check_method(&idl, &[Accept {}], &[AcceptReply { reopens: true, withdrawn: 1 }]);
+    let copy = BackupReply {
+        file: name(),
+        size: 1,
+        state_dir: name(),
+        store_id: name(),
+        counter: 1,
+        generation: name(),
+        time: 1,
+    };
+    check_method(&idl, &[Backup {}], &[copy]);
     let enroll = Enroll {
         user: name(),
         lifetime: Some(1),
@@ -258,7 +270,7 @@ fn the_admin_interface_is_what_the_types_say() {
     let fates =
         [Fate::Asked, Fate::AskedAndPassed, Fate::Exempt, Fate::Enrolled, Fate::Refused].map(explained);
     check_method(&idl, &[explain], &fates);
-    assert_eq!(idl.methods.len(), 15);
+    assert_eq!(idl.methods.len(), 17);
     for error in [NO_SUCH_USER, NOT_ENROLLED, UID_CHANGED, STORE_UNAVAILABLE, BUSY] {
         assert!(idl.errors.contains_key(error.rsplit('.').next().unwrap()), "{error}");
     }

@@ -16,7 +16,7 @@ const MAX_FIELD: usize = 256;
 pub struct Event {
     /// `login`, `authenticate`, `session`, `enroll`, `ticket`, `confirm`, `revoke`, `unlock`, `forget`,
     /// `recovery-codes`, `show-recovery-codes`, `expire`, `user-create`, `user-update`, `user-delete`,
-    /// `client-add`, `client-revoke`, `signing-key`, `client`, `admin`, `breakglass`.
+    /// `client-add`, `client-revoke`, `signing-key`, `client`, `admin`, `breakglass`, `backup`, `restore`.
     pub event: &'static str,
     /// RFC 3339, UTC.
     pub time: String,

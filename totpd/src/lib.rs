@@ -10,12 +10,14 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod backup;
 pub mod breakglass;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod entropy;
+pub mod folder;
 mod http;
 pub mod init;
 pub mod key;
@@ -26,5 +28,6 @@ pub mod serve;
 pub mod store;
 pub mod turns;
 pub mod users;
+pub mod witness;
 
 pub use cli::main;

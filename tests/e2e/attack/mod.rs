@@ -3,6 +3,7 @@
 
 mod breakglass;
 mod directory;
+mod links;
 mod login;
 mod own;
 

@@ -1,8 +1,10 @@
 //! `org.totpd.Admin`: what administrators do. Times are Unix seconds.
 
+mod backup;
 mod clients;
 mod look;
 
+pub use backup::{Accept, AcceptReply, Backup, BackupReply};
 pub use clients::{
     AddClient, AddClientReply, ClientSecret, ListClients, ListClientsReply, RevokeClient, RevokeClientReply,
 };
@@ -109,6 +111,9 @@ pub struct DaemonReply {
     /// Where the HTTP API answers, or why it does not; none when there is to be none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
+    /// What an administrator has to see to while it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
 }
 
 /// Stages a factor. What is left out takes the default of the configuration.
@@ -294,6 +299,8 @@ macro_rules! methods {
 
 methods! {
     Daemon -> DaemonReply;
+    Accept -> AcceptReply;
+    Backup -> BackupReply;
     Enroll -> EnrollReply;
     Confirm -> ConfirmReply;
     Status -> StatusReply;

@@ -41,7 +41,7 @@ fn daemon_status(context: &Context) -> Result<(), Failed> {
     let serving = reply.state == DaemonState::Serving;
     context.out.json(&json!({
         "state": reply.state, "why": reply.why, "version": reply.version, "store_id": reply.store_id,
-        "http": reply.http,
+        "http": reply.http, "notice": reply.notice,
     }))?;
     if !serving {
         let why = reply.why.unwrap_or_default();
@@ -49,6 +49,9 @@ fn daemon_status(context: &Context) -> Result<(), Failed> {
     }
     let store = reply.store_id.unwrap_or_default();
     context.out.line(format!("totpd {} serves store {store}", reply.version))?;
+    if let Some(notice) = reply.notice {
+        context.out.line(notice)?;
+    }
     if let Some(http) = reply.http {
         context.out.line(format!("the HTTP API {http}"))?;
     }

@@ -1,10 +1,11 @@
 //! One answer of one attempt, judged and made durable.
 
 use super::admit::Asking;
+use super::withdrawals::withdrawals;
 use super::{Engine, Failure, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
-use crate::store::{Change, CommitError, Committed, Stored, Ticket, Write};
+use crate::store::{Also, Change, CommitError, Committed, Stored, Ticket, Write};
 use std::sync::Arc;
 use totp_core::judge::{Input, judge_nobody};
 use totp_core::news::News;
@@ -53,6 +54,7 @@ pub struct Grant {
 struct Decision {
     outcome: Result<(Verified, News), Reason>,
     write: Write,
+    also: Vec<Also>,
     event: Event,
 }
 
@@ -119,8 +121,8 @@ impl Engine {
             if let (Err(_), Some(pass)) = (&decision.outcome, &asking.pass) {
                 event.passes(pass, "refused");
             }
-            let change = Change::of(decision.write, event.row(now));
-            let committed = match self.store.commit(change, Arc::clone(ticket)).await {
+            let change = Change { also: decision.also, ..Change::of(decision.write, event.row(now)) };
+            let committed = match self.commit(change, ticket).await {
                 Ok(committed) => committed,
                 Err(CommitError::Conflict) => continue,
                 Err(error) => return Err(error.into()),
@@ -145,7 +147,7 @@ impl Engine {
         change: Change,
         ticket: &Arc<Ticket>,
     ) -> Result<Option<Grant>, Failure> {
-        match self.store.commit(change, Arc::clone(ticket)).await {
+        match self.commit(change, ticket).await {
             Ok(committed) => {
                 event.log();
                 Ok(Some(Grant { verified, committed, event: Box::new(event), news: News::default() }))
@@ -179,7 +181,7 @@ impl Engine {
         event.outcome = "refused";
         let refused = |mut event: Event, reason: Reason, word: &'static str| {
             event.reason = Some(word);
-            Decision { outcome: Err(reason), write: Write::Nothing, event }
+            Decision { outcome: Err(reason), write: Write::Nothing, also: Vec::new(), event }
         };
         let nobody = || judge_nobody(attempt, now, &self.rules);
         // Whoever has no factor would have been let in, or given one, with a first factor.
@@ -200,12 +202,15 @@ impl Engine {
             let word = if uid.is_none() { "unknown-user" } else { "uid-changed" };
             return refused(event, Reason::NotEnrolled, word);
         }
+        let sealed = stored.account.clone();
         let Some((mut account, version)) = self.open(stored) else {
             return refused(event, Reason::NotEnrolled, "damaged");
         };
+        let before = account.clone();
         let judgement = judge(&mut account, attempt, now, &self.rules);
         event.class = Some(judgement.class.name());
         event.locks = judgement.locks;
+        let also = withdrawals(Some(&before), Some(&account), now);
         let write = if judgement.changed {
             let Ok(sealed) = self.sealer.seal(account) else {
                 return refused(event, Reason::Wrong, "no-randomness");
@@ -220,12 +225,13 @@ impl Engine {
                 event.totp_id = Some(verified.totp_id().to_owned());
                 event.confirmed = verified.confirmed();
                 let event = event.with_how(verified.how());
-                Decision { outcome: Ok((verified, judgement.news)), write, event }
+                Decision { outcome: Ok((verified, judgement.news)), write, also, event }
             }
             Outcome::Refused(reason) => {
+                let withdrawn = self.store.refusals().explain(&sealed, &attempt.input, reason);
                 let reason = without_factor(reason);
-                event.reason = Some(reason.word());
-                Decision { outcome: Err(reason), write, event }
+                event.reason = Some(if withdrawn { "withdrawn" } else { reason.word() });
+                Decision { outcome: Err(reason), write, also, event }
             }
         }
     }

@@ -4,7 +4,7 @@ use super::Phase;
 use super::connection::{Bytes, Connection, done, failed, failed_plainly, read};
 use super::own::texts;
 use super::peers::{self, Peer};
-use crate::audit::Event;
+use crate::audit::{Event, From};
 use crate::clock;
 use crate::config::{checked_issuer, lifetime, params};
 use crate::engine::api::{AddedClient, Client, Scope};
@@ -42,6 +42,10 @@ pub(super) async fn call(connection: &Connection, method: &str, parameters: &[u8
     }
     let engine = match phase {
         Phase::Serving(engine) => engine,
+        Phase::Refusing(_) if method == "Accept" => {
+            connection.shared.accept_older_store();
+            return done(&AcceptReply { reopens: true, withdrawn: 0 });
+        }
         Phase::Refusing(why) => return failed(STORE_UNAVAILABLE, "why", &why),
     };
     match answer(connection, &engine, method, parameters).await {
@@ -71,11 +75,30 @@ fn daemon(phase: Phase, http: Option<String>) -> Bytes {
             version,
             store_id: Some(engine.store_id().to_owned()),
             http,
+            notice: engine.notice(),
         },
-        Phase::Refusing(why) => {
-            DaemonReply { state: DaemonState::Refusing, why: Some(why), version, store_id: None, http }
-        }
+        Phase::Refusing(why) => DaemonReply {
+            state: DaemonState::Refusing,
+            why: Some(why),
+            version,
+            store_id: None,
+            http,
+            notice: None,
+        },
     })
+}
+
+async fn backup(engine: &Engine, from: From) -> Result<Bytes, Bytes> {
+    let copy = engine.snapshot(from).await.map_err(|e| error(&e, ""))?;
+    Ok(done(&BackupReply {
+        file: copy.file.to_owned(),
+        size: copy.size,
+        state_dir: engine.config().state_dir.display().to_string(),
+        store_id: engine.store_id().to_owned(),
+        counter: copy.mark.counter,
+        generation: copy.mark.generation.to_string(),
+        time: clock::now().unix(),
+    }))
 }
 
 async fn answer(
@@ -105,6 +128,13 @@ async fn answer(
                 confirmed.map_or_else(|offset| (false, offset), |()| (true, None));
             Ok(done(&ConfirmReply { confirmed, phone_offset }))
         }
+        "Accept" | "Backup" if connection.peer.uid != 0 => Err(failed_plainly(service::PERMISSION_DENIED)),
+        "Accept" => {
+            let withdrawn = engine.accept(from).await.map_err(|e| error(&e, ""))?;
+            let withdrawn = u64::try_from(withdrawn).unwrap_or(u64::MAX);
+            Ok(done(&AcceptReply { reopens: false, withdrawn }))
+        }
+        "Backup" => backup(engine, from).await,
         "Status" => {
             let call: Status = read(parameters)?;
             let status =

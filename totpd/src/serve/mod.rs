@@ -31,6 +31,7 @@ use sd_notify::NotifyState;
 use sockets::Sockets;
 pub(crate) use sockets::{Bound, bind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use throttle::Throttle;
@@ -54,6 +55,8 @@ pub(crate) struct Shared {
     users: Arc<Users>,
     limits: Limits,
     throttle: Throttle,
+    /// An administrator has accepted that the store is older than its witness.
+    accept: AtomicBool,
     /// Where the HTTP API answers, or why it does not.
     http: RwLock<Option<String>>,
 }
@@ -76,6 +79,11 @@ impl Shared {
     /// Says how the HTTP API is.
     pub(crate) fn set_http(&self, state: String) {
         *self.http.write().unwrap_or_else(PoisonError::into_inner) = Some(state);
+    }
+
+    /// A store that is older than its witness may be opened, once.
+    pub(crate) fn accept_older_store(&self) {
+        self.accept.store(true, Ordering::Relaxed);
     }
 
     fn set(&self, phase: Phase) {
@@ -136,7 +144,7 @@ async fn serve(
     let users = Arc::new(Users::default());
     let login_path = sockets.login.path();
     let api = loaded.as_ref().map_or(Ok(None), |config| config.http.clone());
-    let phase = phase_of(loaded, &users);
+    let phase = phase_of(loaded, &users, false);
     let connections = api.as_ref().ok().and_then(Option::as_ref).map_or(0, |http| http.connections);
     let connections = u64::try_from(connections).unwrap_or(u64::MAX);
     let shared = Arc::new(Shared {
@@ -144,6 +152,7 @@ async fn serve(
         users,
         limits: Limits::new(descriptors.saturating_sub(connections).max(descriptors / 2)),
         throttle: Throttle::default(),
+        accept: AtomicBool::new(false),
         http: RwLock::default(),
     });
     let (stop, stopped) = watch::channel(false);

@@ -3,11 +3,11 @@
 
 use super::ServeError;
 use crate::http::Handed;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::socket::{Backlog, listen};
 use nix::sys::stat::{Mode, umask};
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -159,6 +159,14 @@ fn take_over(listener: &UnixListener) -> Result<(), ServeError> {
         .map_err(|e| ServeError::Socket(format!("cannot listen on an adopted socket: {e}")))
 }
 
+/// Opens the lock file. Its folder may belong to another user: no link is followed, nothing is truncated, and a FIFO does
+/// not block.
+fn open_lock(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)
+}
+
 /// Binds a socket that everybody may connect to, and takes nobody's away.
 pub(crate) fn bind(path: &Path) -> Result<(Listener, Bound), ServeError> {
     let failed = |what: String| ServeError::Socket(format!("{}: {what}", path.display()));
@@ -174,7 +182,7 @@ pub(crate) fn bind(path: &Path) -> Result<(Listener, Bound), ServeError> {
     // Held for as long as the socket is ours: two that start together cannot take it from each other.
     let mut lock = path.as_os_str().to_owned();
     lock.push(".lock");
-    let lock = File::create(&lock).map_err(|e| failed(format!("its lock cannot be made: {e}")))?;
+    let lock = open_lock(Path::new(&lock)).map_err(|e| failed(format!("its lock cannot be made: {e}")))?;
     let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
         .map_err(|_| failed("another totpd answers there already".to_owned()))?;
     if UnixStream::connect(path).is_ok() {

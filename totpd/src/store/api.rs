@@ -3,6 +3,7 @@
 
 use super::Stored;
 use totp_core::Time;
+use totp_core::withdrawal::Withdrawal;
 
 /// What is written together with a record, or for itself.
 #[derive(Clone, Debug)]
@@ -19,6 +20,10 @@ pub enum Also {
     EndOf(String),
     /// Sessions whose time had come are forgotten, some of them.
     Sweep(Time),
+    /// Something stops being accepted: raises the counter by which an older copy of the store is noticed.
+    Withdraw(Withdrawal),
+    /// An administrator accepts an older copy of the store: it gets a generation with this random token.
+    Accept(String),
     /// A client's new secret.
     AddClient(Box<ClientRow>),
     /// The secret with this id is worth nothing any more; it has to be there.

@@ -20,7 +20,12 @@ impl Fixture {
     }
 
     fn open(&self) -> Sqlite {
-        Sqlite::open(self.folder.path(), &self.sealer, 1_000).unwrap()
+        self.open_with(&self.sealer).unwrap()
+    }
+
+    fn open_with(&self, sealer: &Sealer) -> Result<Sqlite, OpenError> {
+        let witness = Witness::new(self.folder.path(), sealer.store_id());
+        Sqlite::open(self.folder.path(), sealer, 1_000, witness, Start::default())
     }
 
     fn account(&self, name: &str) -> Box<SealedAccount> {
@@ -133,7 +138,7 @@ fn room_is_made_ahead_and_kept_over_a_restart() {
 fn a_newer_schema_another_key_and_another_program_are_refused() {
     let fixture = Fixture::new();
     let key = StoreKey::generate().unwrap();
-    let other = Sqlite::open(fixture.folder.path(), &Sealer::new(&key), 1_000);
+    let other = fixture.open_with(&Sealer::new(&key));
     assert!(matches!(other, Err(OpenError::OtherStore(..))), "{other:?}");
     let db = rusqlite::Connection::open(database_file(fixture.folder.path())).unwrap();
     db.execute(
@@ -142,11 +147,11 @@ fn a_newer_schema_another_key_and_another_program_are_refused() {
         [],
     )
     .unwrap();
-    let newer = Sqlite::open(fixture.folder.path(), &fixture.sealer, 1_000);
+    let newer = fixture.open_with(&fixture.sealer);
     assert!(matches!(newer, Err(OpenError::Newer(_, 99, 3))), "{newer:?}");
     db.pragma_update(None, "application_id", 5).unwrap();
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
-    let foreign = Sqlite::open(fixture.folder.path(), &fixture.sealer, 1_000);
+    let foreign = fixture.open_with(&fixture.sealer);
     assert!(matches!(foreign, Err(OpenError::Damaged(..))), "{foreign:?}");
 }
 
