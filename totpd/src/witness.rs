@@ -167,7 +167,7 @@ fn lines(file: &mut std::fs::File) -> std::io::Result<Vec<Entry>> {
 fn compact(folder: &Folder, name: &str, file: &mut std::fs::File) -> std::io::Result<()> {
     let mut entries = lines(file)?;
     let kept = entries.split_off(entries.len().saturating_sub(LISTED));
-    let generation = entries.into_iter().filter(|entry| entry.what.kind == Kind::Generation).next_back();
+    let generation = entries.into_iter().rfind(|entry| entry.what.kind == Kind::Generation);
     let text: String = generation.iter().chain(&kept).map(|entry| format!("{entry}\n")).collect();
     let new = format!("{name}.new");
     folder.remove(&new)?;

@@ -16,6 +16,9 @@ const FORMAT: u32 = 1;
 /// Bytes of each small file at most.
 const MAX_SMALL: u64 = 1024 * 1024;
 
+/// Of scrypt, as a power of two: 1 GiB of memory.
+const MAX_WORK_FACTOR: u8 = 20;
+
 const MANIFEST: &str = "manifest.json";
 const CONFIG: &str = "totpd.toml";
 const KEY: &str = "totpd.key";
@@ -166,7 +169,9 @@ pub(super) fn read(
     let decryptor = age::Decryptor::new(file).map_err(decrypt)?;
     let reader = match opener {
         Opener::Passphrase(passphrase) => {
-            let identity = age::scrypt::Identity::new(passphrase.clone());
+            let mut identity = age::scrypt::Identity::new(passphrase.clone());
+            // A fast host made it, and a slow one opens it.
+            identity.set_max_work_factor(MAX_WORK_FACTOR);
             decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity))
         }
         Opener::Identities(identities) => {

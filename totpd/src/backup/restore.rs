@@ -99,7 +99,7 @@ pub fn plan(
     let entries: Vec<Entry> = entries.into_values().collect();
     let mut event = Event::new("restore", "", now, From::default());
     event.outcome = "done";
-    let restored = sqlite::restored(new.path(), &sealer, &entries, config.totp.skew, event.row(now))?;
+    let restored = sqlite::restored(new.path(), &sealer, &entries, config.totp.skew, &event.row(now))?;
     Ok(Plan {
         manifest: contents.manifest.clone(),
         restored,

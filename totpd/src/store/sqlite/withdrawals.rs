@@ -215,7 +215,7 @@ pub fn restored(
     sealer: &Sealer,
     witness: &[Entry],
     skew: u8,
-    event: EventRow,
+    event: &EventRow,
 ) -> Result<Restored, OpenError> {
     let now = event.at;
     let failed = |error: rusqlite::Error| OpenError::Sqlite("the backup".to_owned(), describe(&error));
@@ -235,17 +235,19 @@ pub fn restored(
     let change = db.transaction().map_err(failed)?;
     let apply = || -> rusqlite::Result<Restored> {
         let mut refusals = refusals(&change)?;
-        let listed: Vec<Entry> =
-            gap.iter().filter(|entry| entry.what.kind != Kind::Generation).cloned().collect();
+        // What the store that was backed up refused already, and what came after.
+        let before = refusals.withdrawn.iter().map(|what| (what.clone(), Time::default()));
+        let after = gap.iter().filter(|entry| entry.what.kind != Kind::Generation);
+        let all: Vec<_> = before.chain(after.map(|entry| (entry.what.clone(), entry.at))).collect();
         refuse(&change, &mut refusals, gap.clone(), now)?;
         let mut withdrawn = Vec::new();
-        for Entry { what, at, .. } in listed {
+        for (what, at) in all {
             withdrawn.push((strip(&change, sealer, &refusals, &what, skew)?, what, at));
         }
         set_refused(&change, &Refusals { withdrawn: BTreeSet::new(), floor: refusals.floor })?;
         set(&change, COUNTER, &here.counter.max(there.counter).to_string())?;
         let generation = begin_generation(&change, &there.generation, &token, now)?;
-        apply::insert_event(&change, &event)?;
+        apply::insert_event(&change, event)?;
         Ok(Restored { withdrawn, unknown, generation })
     };
     let restored = apply().map_err(failed)?;
