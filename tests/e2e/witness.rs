@@ -58,7 +58,7 @@ fn an_older_folder_brings_back_nothing_that_was_withdrawn() {
     let newer = copy(&site, "newer");
 
     put_back(&site, &old);
-    assert!(notice(&site).unwrap().contains("3 withdrawals came after it"));
+    assert!(notice(&site).unwrap().contains("(3 factors or kinds of code)"));
     assert!(site.log().contains("the store is an older copy"));
     assert_eq!(login(&site, "alice", &used), DENIED, "a used code was fresh again");
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), DENIED, "a spent code was accepted");
@@ -168,7 +168,7 @@ fn an_unwritable_witness_costs_no_login_and_is_caught_up() {
     assert_eq!(login(&site, "alice", &alice.recovery_codes[2]), GRANTED);
     assert_eq!(witness(&site).lines().count(), 3, "{}", witness(&site));
     put_back(&site, &old);
-    assert!(notice(&site).unwrap().contains("3 withdrawals"));
+    assert!(notice(&site).unwrap().contains("(1 factors or kinds of code)"));
 }
 
 #[test]
@@ -216,4 +216,25 @@ fn an_old_row_put_back_under_the_daemon_lets_nobody_in() {
     site.totpd(&["revoke", "alice"]).ok();
     let again = site.enroll("alice");
     assert_eq!(login(&site, "alice", &again.code(&site)), GRANTED);
+}
+
+#[test]
+fn the_witness_is_where_systemd_or_the_configuration_says() {
+    let site = Site::new();
+    let alice = site.enroll("alice");
+    let (logs, named) = (site.path("logs"), site.path("named"));
+    site.end(Signal::SIGTERM);
+    let mut serve = site.totpd_command();
+    serve.arg("serve").env("LOGS_DIRECTORY", format!("{}:/var/log/other", logs.display()));
+    site.start_as(serve);
+    assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), GRANTED);
+    assert_eq!(std::fs::read_dir(&logs).unwrap().count(), 1);
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&logs).unwrap()) & 0o777, 0o700);
+    site.end(Signal::SIGTERM);
+    site.write("etc/totpd/totpd.toml", &format!("{}witness_dir = \"{}\"\n", site.config(), named.display()));
+    let mut serve = site.totpd_command();
+    serve.arg("serve").env("LOGS_DIRECTORY", &logs);
+    site.start_as(serve);
+    assert_eq!(login(&site, "alice", &alice.recovery_codes[1]), GRANTED);
+    assert_eq!(std::fs::read_dir(&named).unwrap().count(), 1);
 }

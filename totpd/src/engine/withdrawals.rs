@@ -39,8 +39,8 @@ impl Engine {
         let refused = self.store.refusals().withdrawn.len();
         (refused > 0).then(|| {
             format!(
-                "the store is an older copy: {refused} withdrawals came after it and are refused. Put the newer store \
-                 back, or take this one as it is: `totpd restore --accept`"
+                "the store is an older copy: what was withdrawn after it is refused ({refused} factors or kinds of \
+                 code). Put the newer store back, or take this one as it is: `totpd restore --accept`"
             )
         })
     }

@@ -18,6 +18,9 @@ use totp_core::withdrawal::{Comparison, Entry, Generation, Kind, Mark, Refusals,
 /// Withdrawals that the store itself keeps, to write again what the witness lacks after a crash.
 const KEPT: u64 = 64;
 
+/// Withdrawals that the log names when an older copy is found.
+const NAMED: usize = 20;
+
 const COUNTER: &str = "withdrawals";
 const GENERATION: &str = "generation";
 const REFUSED: &str = "refused";
@@ -156,6 +159,9 @@ pub(super) fn settle(
     {
         return Err(OpenError::Older("the store".to_owned(), why.clone()));
     }
+    for entry in gap.iter().rev().take(NAMED) {
+        tracing::warn!("withdrawn after this copy of the store: {entry}");
+    }
     let withdrawn = gap.len();
     let token = token().map_err(|error| OpenError::Sqlite(path.clone(), error.to_string()))?;
     let adopt = || -> rusqlite::Result<(Refusals, Option<Entry>)> {
@@ -173,8 +179,8 @@ pub(super) fn settle(
     let (refusals, generation) = adopt().map_err(failed)?;
     witness.write(generation);
     tracing::warn!(
-        "the store is an older copy: {withdrawn} withdrawals in {path} came after it and are refused. Put the newer \
-         store back, or take this one as it is: `totpd restore --accept`"
+        "the store is an older copy: {path} lists {withdrawn} later withdrawals, and what they withdrew is refused. Put \
+         the newer store back, or take this one as it is: `totpd restore --accept`"
     );
     Ok(refusals)
 }
