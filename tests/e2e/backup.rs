@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 use site::peer::login;
-use site::run::run;
+use site::run::{run, wait_until};
 use site::{Finished, Site};
 use std::path::{Path, PathBuf};
 use totp_wire::login::Verdict;
@@ -156,6 +156,35 @@ fn a_restore_verifies_before_it_replaces_anything() {
     assert_tidy(&site);
     site.start();
     assert_eq!(login(&site, "alice", &alice.code(&site)), GRANTED);
+}
+
+#[test]
+fn a_clock_behind_the_backup_restores_nothing() {
+    let here = Site::new();
+    here.enroll("alice");
+    let file = back_up(&here);
+    let there = Site::without_daemon();
+    there.advance(here.now() - there.now() - 600);
+    let refused = restore(&there, &file, &[]);
+    assert!(refused.code == 1 && refused.stderr.contains("clock"), "{refused:?}");
+    assert!(!there.path("state").exists());
+}
+
+#[test]
+fn a_daemon_that_refuses_serves_what_is_restored() {
+    let site = Site::new();
+    let alice = site.enroll("alice");
+    let file = back_up(&site);
+    site.end(Signal::SIGTERM);
+    std::fs::remove_dir_all(site.path("state")).unwrap();
+    site.start();
+    assert!(site.totpd(&["status"]).stderr.contains("mounted?"));
+    restore(&site, &file, &[]).ok();
+    wait_until("it serves", || site.totpd(&["status"]).code == 0);
+    site.advance(90);
+    assert_eq!(login(&site, "alice", &alice.code(&site)), GRANTED);
+    let nothing = site.totpd(&["restore", "--accept", "--json"]).ok().json();
+    assert_eq!(nothing["accepted"], false);
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub enum BackupError {
     Init(#[from] InitError),
     /// The clock would make used codes fresh.
     #[error(
-        "this host's clock is before the release of totpd: set it first, or used codes would be fresh again"
+        "this host's clock is behind the release of totpd or the backup. Set it first: used codes would be fresh again"
     )]
     Clock,
     /// The file system said no.

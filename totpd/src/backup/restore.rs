@@ -21,6 +21,8 @@ use totp_core::withdrawal::Entry;
 
 /// The store that was replaced stays under this name, with its log.
 const REPLACED: &str = "before-restore.db";
+/// Seconds that the clock of another host may be ahead of this one's.
+const CLOCK_SLACK: u64 = 120;
 /// The new store until it takes its place.
 const NEW: &str = "restored.db";
 
@@ -97,9 +99,13 @@ pub fn plan(
     // One line a counter: both list the same withdrawals.
     let entries: BTreeMap<u64, Entry> = entries.into_iter().map(|entry| (entry.counter, entry)).collect();
     let entries: Vec<Entry> = entries.into_values().collect();
+    let made = Time::from_unix(contents.manifest.time);
+    if now.plus(CLOCK_SLACK) < made {
+        return Err(BackupError::Clock);
+    }
     let mut event = Event::new("restore", "", now, From::default());
     event.outcome = "done";
-    let restored = sqlite::restored(new.path(), &sealer, &entries, config.totp.skew, &event.row(now))?;
+    let restored = sqlite::restored(new.path(), &sealer, &entries, config.totp.skew, made, &event.row(now))?;
     Ok(Plan {
         manifest: contents.manifest.clone(),
         restored,

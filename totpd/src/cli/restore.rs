@@ -140,7 +140,8 @@ fn accept(context: &Context) -> Result<(), Failed> {
     let config = context.config()?;
     let end = Instant::now() + REOPEN_TIMEOUT;
     let mut reply = daemon::admin_call(&config, &admin::Accept {})?;
-    if reply.reopens {
+    let reopens = reply.reopens;
+    if reopens {
         let reopened = loop {
             let state = daemon::admin_call(&config, &admin::Daemon {})?;
             if state.state == DaemonState::Serving {
@@ -156,6 +157,11 @@ fn accept(context: &Context) -> Result<(), Failed> {
             reply = daemon::admin_call(&config, &admin::Accept {})?;
         }
     }
-    context.out.line(format!("accepted; {} withdrawals that came later stay in force", reply.withdrawn))?;
-    context.out.json(&json!({ "accepted": true, "withdrawn": reply.withdrawn }))
+    let accepted = reopens || reply.withdrawn > 0;
+    context.out.line(if accepted {
+        format!("accepted; what was withdrawn later stays withdrawn ({})", reply.withdrawn)
+    } else {
+        "there is nothing to accept: the store is not an older copy".to_owned()
+    })?;
+    context.out.json(&json!({ "accepted": accepted, "withdrawn": reply.withdrawn }))
 }

@@ -187,7 +187,10 @@ pub(super) fn settle(
 
 /// Adds the gap to what is refused. An application's secret is deleted at once: it is not looked at again.
 fn refuse(db: &Connection, refusals: &mut Refusals, gap: Vec<Entry>, now: Time) -> rusqlite::Result<()> {
-    for Entry { what, .. } in gap {
+    // A clock that is behind must not make fresh what was used before a withdrawal.
+    let mut latest = now;
+    for Entry { what, at, .. } in gap {
+        latest = latest.max(at);
         match what.kind {
             Kind::Generation => {}
             Kind::Client => {
@@ -196,7 +199,7 @@ fn refuse(db: &Connection, refusals: &mut Refusals, gap: Vec<Entry>, now: Time) 
             _ => drop(refusals.withdrawn.insert(what)),
         }
     }
-    refusals.floor = refusals.floor.max(Some(now));
+    refusals.floor = refusals.floor.max(Some(latest));
     set_refused(db, refusals)
 }
 
@@ -212,7 +215,8 @@ pub struct Restored {
 }
 
 /// Prepares a copy of a store, in a folder of this process alone, to be served in the store's place: nothing that the
-/// witness lists is accepted again, no code that may have been used is fresh, and it is a generation of its own.
+/// witness lists is accepted again, no code that may have been used is fresh, and it is a generation of its own. `made` is
+/// when the copy was made.
 ///
 /// # Errors
 /// [`OpenError`].
@@ -221,6 +225,7 @@ pub fn restored(
     sealer: &Sealer,
     witness: &[Entry],
     skew: u8,
+    made: Time,
     event: &EventRow,
 ) -> Result<Restored, OpenError> {
     let now = event.at;
@@ -245,7 +250,7 @@ pub fn restored(
         let before = refusals.withdrawn.iter().map(|what| (what.clone(), Time::default()));
         let after = gap.iter().filter(|entry| entry.what.kind != Kind::Generation);
         let all: Vec<_> = before.chain(after.map(|entry| (entry.what.clone(), entry.at))).collect();
-        refuse(&change, &mut refusals, gap.clone(), now)?;
+        refuse(&change, &mut refusals, gap.clone(), now.max(made))?;
         let mut withdrawn = Vec::new();
         for (what, at) in all {
             withdrawn.push((strip(&change, sealer, &refusals, &what, skew)?, what, at));
