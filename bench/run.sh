@@ -39,6 +39,7 @@ cat > $S/totpd.toml <<TOML
 login_socket = "$S/run/login.sock"
 admin_socket = "$S/run/admin.sock"
 state_dir = "$S/state"
+witness_dir = "$S/witness"
 TOML
 totpd() { target/release/totpd --config $S/totpd.toml "$@"; }
 totpd -q init

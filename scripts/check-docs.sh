@@ -21,12 +21,12 @@ for word in socket= timeout= tries= server_uid= first_factor=passed use_first_pa
     grep -qF "\`$word" README.md || fail "README.md lacks the argument $word"
 done
 for command in init serve enroll confirm verify status list revoke unlock forget recovery-codes history report explain cancel trust-clock \
-    breakglass "client add" "config check"; do
+    breakglass backup restore "client add" "config check"; do
     grep -qF "totpd $command" README.md || fail "README.md lacks totpd $command"
 done
 # Every key of a rule is explained.
 sed -n 's/^# \([a-z_]*\) = .*/\1/p' config/totpd.toml | sort -u | while read -r key; do
-    case "$key" in key_file|admin_group|uid|listen|certificate|private_key) continue ;; esac
+    case "$key" in key_file|witness_dir|admin_group|uid|listen|certificate|private_key) continue ;; esac
     grep -q "\`$key" docs/policy.md || fail "docs/policy.md lacks $key"
 done
 # Every file that a document of ours links to is there.

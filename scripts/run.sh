@@ -19,6 +19,7 @@ cat > "$scratch/totpd.toml" <<TOML
 login_socket = "$scratch/login.sock"
 admin_socket = "$scratch/admin.sock"
 state_dir = "$scratch/state"
+witness_dir = "$scratch/witness"
 [totp]
 issuer = "totpd demo"
 TOML

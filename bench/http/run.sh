@@ -21,6 +21,7 @@ cat > $S/totpd.toml <<TOML
 login_socket = "$S/run/login.sock"
 admin_socket = "$S/run/admin.sock"
 state_dir = "$S/state"
+witness_dir = "$S/witness"
 [http]
 listen = "127.0.0.1:$PORT"
 requests_per_minute = 100000000

@@ -31,7 +31,7 @@ import socket
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind('/dev/log')
 while True: s.recv(8192)" & sink=$!
 
-printf 'login_socket = "%s"\nadmin_socket = "%s"\nstate_dir = "%s"\n' $S/run/login.sock $S/run/admin.sock $S/state > $S/totpd.toml
+printf 'login_socket = "%s"\nadmin_socket = "%s"\nstate_dir = "%s"\nwitness_dir = "%s"\n' $S/run/login.sock $S/run/admin.sock $S/state $S/witness > $S/totpd.toml
 echo "auth required $PWD/target/release/libpam_totp.so socket=$S/run/login.sock nodelay" > $S/pam.d/look
 totpd() { target/release/totpd --config $S/totpd.toml "$@"; }
 totpd -q init

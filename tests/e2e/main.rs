@@ -4,6 +4,7 @@
 mod api;
 mod attack;
 mod automation;
+mod backup;
 mod breakglass;
 mod cli;
 mod clock;
@@ -34,3 +35,4 @@ mod sudo;
 mod unknown_names;
 mod unread_log;
 mod varlink;
+mod witness;

@@ -10,7 +10,12 @@ use totp_wire::login::Verdict;
 
 /// Hands all sockets to the daemon the way systemd does.
 pub(crate) fn start_with_adopted_sockets(site: &Site) {
-    start_with(site, &["root", "login", "admin"], 0);
+    start_with_adopted_sockets_as(site, 0);
+}
+
+/// The same for a daemon of this uid.
+pub(crate) fn start_with_adopted_sockets_as(site: &Site, uid: u32) {
+    start_with(site, &["root", "login", "admin"], uid);
 }
 
 /// Sockets made by root, and handed to a daemon of this uid.
@@ -90,7 +95,7 @@ fn a_daemon_of_its_own_uid_is_believed_whoever_owns_the_sockets_folder() {
         if owner.is_some() {
             nix::unistd::chown(&site.path("run"), owner, None).unwrap();
         }
-        start_with(&site, &["root", "login", "admin"], 65534);
+        start_with_adopted_sockets_as(&site, 65534);
         let phone = site.enroll("alice");
         site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
         let alice = PamHost::new(&site, "x", "alice");

@@ -37,6 +37,7 @@ pub mod source;
 pub mod time;
 pub mod verified;
 pub mod window;
+pub mod withdrawal;
 
 pub use account::{Account, Factor, FactorState};
 pub use code::{Typed, Unusable};

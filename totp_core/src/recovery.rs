@@ -171,6 +171,14 @@ impl RecoverySet {
         }
     }
 
+    /// Forgets every code.
+    pub(crate) fn clear(&mut self) {
+        match self {
+            Self::Hashed { hashes, .. } => hashes.clear(),
+            Self::Readable(codes) => codes.clear(),
+        }
+    }
+
     /// Key and hashes, or the codes, one after the other.
     pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
         match self {

@@ -228,8 +228,20 @@ fn the_admin_interface_is_what_the_types_say() {
         log_lines_dropped: Some(1),
         log_lines_waiting: Some(1),
         clock_behind: Some(1),
+        notice: Some("x".into()),
     };
     check_method(&idl, &[Daemon {}], &[daemon(DaemonState::Serving), daemon(DaemonState::Refusing)]);
+    check_method(&idl, &[Accept {}], &[AcceptReply { reopens: true, withdrawn: 1 }]);
+    let copy = BackupReply {
+        file: name(),
+        size: 1,
+        state_dir: name(),
+        store_id: name(),
+        counter: 1,
+        generation: name(),
+        time: 1,
+    };
+    check_method(&idl, &[Backup {}], &[copy]);
     let enroll = Enroll {
         user: name(),
         lifetime: Some(1),

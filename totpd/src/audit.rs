@@ -18,7 +18,8 @@ const MAX_FIELD: usize = 256;
 pub struct Event {
     /// `login`, `authenticate`, `session`, `enroll`, `ticket`, `confirm`, `revoke`, `unlock`, `forget`,
     /// `recovery-codes`, `show-recovery-codes`, `cancel`, `expire`, `user-create`, `user-update`, `user-delete`,
-    /// `client-add`, `client-revoke`, `signing-key`, `client`, `admin`, `trust-clock`, `breakglass`, `log-dropped`.
+    /// `client-add`, `client-revoke`, `signing-key`, `client`, `admin`, `trust-clock`, `breakglass`, `backup`,
+    /// `restore`, `log-dropped`.
     pub event: &'static str,
     /// RFC 3339, UTC.
     pub time: String,

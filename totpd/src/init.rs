@@ -2,16 +2,24 @@
 //! alone makes them, and it never makes them twice.
 
 use crate::config::{Config, ConfigError};
+use crate::folder::{Folder, Owner};
 use crate::key::{KeyError, StoreKey};
 use crate::seal::Sealer;
 use crate::store::sqlite::{self, OpenError};
-use nix::unistd::{User, chown};
+use nix::unistd::{User, fchown};
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The configuration that is written when there is none.
 const SHIPPED_CONFIG: &str = include_str!("../../config/totpd.toml");
+
+/// The name of the database in the state folder.
+pub(crate) const DATABASE: &str = "totpd.db";
+/// What to do where something is there already.
+pub(crate) const START_OVER: &str =
+    "If this host is to start over, move key, store.id and state folder away together";
 
 /// Why nothing was made.
 #[derive(Debug, thiserror::Error)]
@@ -47,74 +55,113 @@ pub struct Made {
     pub store_id: String,
 }
 
-/// Makes key, store and id (and the configuration, if there is none), owned by `owner` if one is named.
+/// Makes key, store and id (and the configuration, if there is none), owned by `owner` if one is named. The state folder
+/// may belong to the owner already, who can change what is in it at any moment: everything is made where nobody else
+/// writes, and given away by descriptor.
 ///
 /// # Errors
 /// [`InitError`]; what was made before it is removed again.
 pub fn init(config_path: &Path, owner: Option<&str>) -> Result<Made, InitError> {
-    let owner = owner
-        .map(|name| {
-            let user = User::from_name(name).ok().flatten();
-            user.ok_or_else(|| InitError::NoOwner(name.to_owned()))
-        })
-        .transpose()?;
+    let owner = owner_of(owner)?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    let wrote_config = write_config(config_path)?;
+    let wrote_config = write_config(config_path, SHIPPED_CONFIG.as_bytes())?;
     let config = Config::load_for_command(config_path)?;
-    let files =
-        [config.key_file.clone(), config.store_id_file.clone(), sqlite::database_file(&config.state_dir)];
-    for file in &files {
+    for file in [&config.key_file, &config.store_id_file, &sqlite::database_file(&config.state_dir)] {
         if file.symlink_metadata().is_ok() {
-            let advice = "If this host is to start over, move key, store.id and state folder away together";
-            return Err(InitError::Exists(file.display().to_string(), advice));
+            return Err(InitError::Exists(file.display().to_string(), START_OVER));
         }
     }
     let key = StoreKey::generate()?;
-    if !config.state_dir.is_dir() {
-        // Its parents are for everybody to pass through; the folder itself is the daemon's alone.
-        config.state_dir.parent().map_or(Ok(()), make_folder)?;
-        let made = std::fs::DirBuilder::new().mode(0o700).create(&config.state_dir);
-        made.map_err(io(&config.state_dir))?;
-    }
+    let state = state_folder(&config.state_dir, owner)?;
     // Whoever makes the key makes the rest: of two that run at once the other ends here, and touches nothing.
-    key.create(&config.key_file)?;
-    let made = make(&config, &key, owner.as_ref());
+    place_key(&config, &key, owner)?;
+    let made = make(&config, &key, &state, owner);
     if made.is_err() {
         // A store without its key, or the other way round, would only be in the way of the next try.
-        let log = ["totpd.db-wal", "totpd.db-shm"].map(|f| config.state_dir.join(f));
-        files.iter().chain(&log).for_each(|file| drop(std::fs::remove_file(file)));
+        let _ = (std::fs::remove_file(&config.key_file), std::fs::remove_file(&config.store_id_file));
+        let _ = state.remove(DATABASE);
     }
     made?;
     Ok(Made { store_id: key.store_id, config, wrote_config })
 }
 
-fn make(config: &Config, key: &StoreKey, owner: Option<&User>) -> Result<(), InitError> {
-    sqlite::create(&config.state_dir, &Sealer::new(key))?;
-    write_new(&config.store_id_file, format!("{}\n", key.store_id).as_bytes(), 0o644)?;
-    if let Some(owner) = owner {
-        let in_state = ["", "totpd.db", "totpd.db-wal", "totpd.db-shm"].map(|f| config.state_dir.join(f));
-        let all = in_state.into_iter().chain([config.key_file.clone(), config.store_id_file.clone()]);
-        for file in all.filter(|file| file.exists()) {
-            let failed = |errno: nix::Error| InitError::Io(file.display().to_string(), errno.into());
-            chown(&file, Some(owner.uid), Some(owner.gid)).map_err(failed)?;
-        }
-    }
-    Ok(())
+/// The user who is to own what is made: the one who is named, or this process.
+///
+/// # Errors
+/// [`InitError::NoOwner`].
+pub(crate) fn owner_of(name: Option<&str>) -> Result<Owner, InitError> {
+    let Some(name) = name else { return Ok(Owner::me()) };
+    let user = User::from_name(name).ok().flatten().ok_or_else(|| InitError::NoOwner(name.to_owned()))?;
+    Ok(Owner { uid: user.uid, gid: user.gid })
 }
 
-fn write_config(path: &Path) -> Result<bool, InitError> {
+/// Opens the state folder, and makes it for `owner` if there is none.
+///
+/// # Errors
+/// [`InitError::Io`].
+pub(crate) fn state_folder(path: &Path, owner: Owner) -> Result<Folder, InitError> {
+    if path.symlink_metadata().is_err() {
+        // Its parents are for everybody to pass through; the folder itself is the daemon's alone.
+        path.parent().map_or(Ok(()), make_folder)?;
+        std::fs::DirBuilder::new().mode(0o700).create(path).map_err(io(path))?;
+    }
+    let folder = Folder::open(path).map_err(io(path))?;
+    if owner != Owner::me() {
+        folder.give_to(owner).map_err(io(path))?;
+    }
+    Ok(folder)
+}
+
+/// Writes the key file, for `owner` to read.
+///
+/// # Errors
+/// [`InitError::Key`].
+pub(crate) fn place_key(config: &Config, key: &StoreKey, owner: Owner) -> Result<(), InitError> {
+    let file = key.create(&config.key_file)?;
+    give(&file, owner).map_err(io(&config.key_file))
+}
+
+/// Writes the id of the store beside the configuration.
+///
+/// # Errors
+/// [`InitError::Io`].
+pub(crate) fn place_store_id(config: &Config, store_id: &str, owner: Owner) -> Result<(), InitError> {
+    let file = write_new(&config.store_id_file, format!("{store_id}\n").as_bytes(), 0o644)?;
+    give(&file, owner).map_err(io(&config.store_id_file))
+}
+
+fn give(file: &File, owner: Owner) -> std::io::Result<()> {
+    Ok(fchown(file, Some(owner.uid), Some(owner.gid))?)
+}
+
+fn make(config: &Config, key: &StoreKey, state: &Folder, owner: Owner) -> Result<(), InitError> {
+    let private = Folder::private_beside(&config.state_dir, "init").map_err(io(&config.state_dir))?;
+    sqlite::create(private.path(), &Sealer::new(key))?;
+    // `create` leaves everything in this one file.
+    let database = sqlite::database_file(private.path());
+    let mut database = File::open(&database).map_err(io(&database))?;
+    let place = |content: &mut File| state.write_new(DATABASE, content, 0o600, owner);
+    place(&mut database).and_then(|_| state.sync()).map_err(io(&config.state_dir))?;
+    place_store_id(config, &key.store_id, owner)
+}
+
+/// Writes the configuration if there is none; whether it did.
+///
+/// # Errors
+/// [`InitError::Io`].
+pub(crate) fn write_config(path: &Path, content: &[u8]) -> Result<bool, InitError> {
     if path.exists() {
         return Ok(false);
     }
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         make_folder(folder)?;
     }
-    write_new(path, SHIPPED_CONFIG.as_bytes(), 0o644)?;
+    write_new(path, content, 0o644)?;
     Ok(true)
 }
 
 /// Makes a folder and what is missing above it, for everybody to read, whatever the umask is.
-fn make_folder(folder: &Path) -> Result<(), InitError> {
+pub(crate) fn make_folder(folder: &Path) -> Result<(), InitError> {
     if folder.is_dir() {
         return Ok(());
     }
@@ -124,13 +171,14 @@ fn make_folder(folder: &Path) -> Result<(), InitError> {
     made.map_err(io(folder))
 }
 
-fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), InitError> {
-    let write = || -> std::io::Result<()> {
+fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<File, InitError> {
+    let write = || -> std::io::Result<File> {
         let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
         // The umask is 077, and this is for everybody to read.
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
         file.write_all(content)?;
-        file.sync_all()
+        file.sync_all()?;
+        Ok(file)
     };
     write().map_err(io(path))
 }
@@ -174,8 +222,8 @@ mod tests {
     fn a_configuration_is_written_into_a_folder_that_everybody_can_pass() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("etc/totpd/totpd.toml");
-        assert!(write_config(&path).unwrap());
-        assert!(!write_config(&path).unwrap(), "it was written over");
+        assert!(write_config(&path, b"").unwrap());
+        assert!(!write_config(&path, b"").unwrap(), "it was written over");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!((mode(path.parent().unwrap()), mode(&path)), (0o755, 0o644));
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use subtle::ConstantTimeEq;
 use totp_core::random;
 use totp_wire::SecretText;
 use zeroize::Zeroizing;
@@ -98,31 +99,47 @@ impl StoreKey {
             .take(4096)
             .read_to_string(&mut text)
             .map_err(|e| KeyError::Unreadable(name(), e))?;
-        let file: File = toml::from_str(&text).map_err(|_| KeyError::Damaged(name()))?;
-        let bytes = BASE32_NOPAD.decode(file.key.reveal().as_bytes()).map(Zeroizing::new);
-        let key = bytes.ok().and_then(|b| <[u8; KEY_BYTES]>::try_from(b.as_slice()).ok());
-        let key = Zeroizing::new(key.ok_or_else(|| KeyError::Damaged(name()))?);
-        if file.id.is_empty() || file.store.is_empty() {
-            return Err(KeyError::Damaged(name()));
-        }
-        Ok(Self { id: file.id, store_id: file.store, key })
+        Self::parse(&text).ok_or_else(|| KeyError::Damaged(name()))
     }
 
-    /// Writes the file, 0400, and never over another.
-    ///
-    /// # Errors
-    /// [`KeyError::Unwritable`].
-    pub fn create(&self, path: &Path) -> Result<(), KeyError> {
+    /// Reads the text of a key file; `None` if it is not one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let file: File = toml::from_str(text).ok()?;
+        let bytes = BASE32_NOPAD.decode(file.key.reveal().as_bytes()).map(Zeroizing::new);
+        let key = bytes.ok().and_then(|b| <[u8; KEY_BYTES]>::try_from(b.as_slice()).ok());
+        let key = Zeroizing::new(key?);
+        let named = !file.id.is_empty() && !file.store.is_empty();
+        named.then_some(Self { id: file.id, store_id: file.store, key })
+    }
+
+    /// The text of the key file.
+    pub fn to_text(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(512));
         text.push_str("# Seals every secret in totpd's store. Back it up apart from the store.\n");
         text.push_str(&format!("id = \"{}\"\nstore = \"{}\"\nkey = \"", self.id, self.store_id));
         text.push_str(&Zeroizing::new(BASE32_NOPAD.encode(&*self.key)));
         text.push_str("\"\n");
-        let write = || -> std::io::Result<()> {
+        text
+    }
+
+    /// Whether both are the same key of the same store.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let named = self.id == other.id && self.store_id == other.store_id;
+        named && bool::from(self.key.ct_eq(&*other.key))
+    }
+
+    /// Writes the file, 0400, and never over another; it is returned open, so that its owner can be changed.
+    ///
+    /// # Errors
+    /// [`KeyError::Unwritable`].
+    pub fn create(&self, path: &Path) -> Result<std::fs::File, KeyError> {
+        let text = self.to_text();
+        let write = || -> std::io::Result<std::fs::File> {
             let mut options = std::fs::OpenOptions::new();
             let mut file = options.write(true).create_new(true).mode(0o400).open(path)?;
             file.write_all(text.as_bytes())?;
-            file.sync_all()
+            file.sync_all()?;
+            Ok(file)
         };
         write().map_err(|e| KeyError::Unwritable(path.display().to_string(), e))
     }

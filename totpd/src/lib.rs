@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod backup;
 pub mod breakglass;
 pub mod cli;
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod config;
 pub mod engine;
 pub mod entropy;
 pub mod fair_queue;
+pub mod folder;
 mod http;
 pub mod init;
 pub mod key;
@@ -27,5 +29,6 @@ pub mod serve;
 pub mod store;
 pub mod turns;
 pub mod users;
+pub mod witness;
 
 pub use cli::main;

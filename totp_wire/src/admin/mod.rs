@@ -1,8 +1,10 @@
 //! `org.totpd.Admin`: what administrators do. Times are Unix seconds.
 
+mod backup;
 mod clients;
 mod look;
 
+pub use backup::{Accept, AcceptReply, Backup, BackupReply};
 pub use clients::{
     AddClient, AddClientReply, ClientSecret, ListClients, ListClientsReply, RevokeClient, RevokeClientReply,
 };
@@ -142,6 +144,9 @@ pub struct DaemonReply {
     /// The clock lies so far behind the latest granted code, which was granted then, that codes are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_behind: Option<u64>,
+    /// What an administrator has to see to while it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
 }
 
 /// Takes the clock for right, whatever codes were granted later by it.
@@ -364,6 +369,8 @@ macro_rules! methods {
 
 methods! {
     Daemon -> DaemonReply;
+    Accept -> AcceptReply;
+    Backup -> BackupReply;
     Enroll -> EnrollReply;
     Confirm -> ConfirmReply;
     Status -> StatusReply;

@@ -109,6 +109,10 @@ pub enum Command {
         #[arg(long)]
         directory_user: bool,
     },
+    /// Write an encrypted backup of the running daemon's store, key and configuration, and read it back
+    Backup(Backup),
+    /// Restore a backup, or accept a store that was put back by other means
+    Restore(Restore),
     /// Credentials of applications for the HTTP API
     Client {
         /// What to do with them
@@ -155,6 +159,43 @@ pub enum ConfigCommand {
         #[arg(long)]
         strict: bool,
     },
+}
+
+/// A backup to make.
+#[derive(Debug, clap::Args)]
+pub struct Backup {
+    /// The file to write; it must not exist
+    pub file: PathBuf,
+    /// Encrypt to this age recipient (age1…) instead of a passphrase; may be given several times
+    #[arg(long, value_name = "RECIPIENT", value_parser = recipient)]
+    pub recipient: Vec<age::x25519::Recipient>,
+    /// Leave the key out: the backup restores only where the key file is kept
+    #[arg(long)]
+    pub without_key: bool,
+}
+
+fn recipient(text: &str) -> Result<age::x25519::Recipient, String> {
+    text.parse().map_err(|_| "it is not an age recipient (age1…)".to_owned())
+}
+
+/// A backup to restore.
+#[derive(Debug, clap::Args)]
+pub struct Restore {
+    /// The backup. Without --identity its passphrase is read from the terminal or standard input
+    #[arg(required_unless_present = "accept", conflicts_with = "accept")]
+    pub file: Option<PathBuf>,
+    /// Take the store that is there although it is older than its witness; what was withdrawn since stays refused
+    #[arg(long, conflicts_with_all = ["identity", "owner", "yes"])]
+    pub accept: bool,
+    /// Decrypt with the identities in this file (AGE-SECRET-KEY-1…)
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// The system user that the daemon runs as [default: the owner of the state folder]
+    #[arg(long, value_name = "USER")]
+    pub owner: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// An enrollment to make.

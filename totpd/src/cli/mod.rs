@@ -1,6 +1,7 @@
 //! The command line: one function a command, each printing text or one JSON document.
 
 pub mod args;
+mod backup;
 mod breakglass;
 mod client;
 mod config;
@@ -9,7 +10,10 @@ mod enroll;
 mod explain;
 mod history;
 mod out;
+mod passphrase;
+mod progress;
 mod report;
+mod restore;
 mod staged;
 mod users;
 mod verify;
@@ -90,6 +94,8 @@ fn run(context: &Context, command: Command) -> Result<(), Failed> {
         Command::Breakglass { user, lasts, directory_user } => {
             breakglass::breakglass(context, &user, lasts, directory_user)
         }
+        Command::Backup(args) => backup::backup(context, args),
+        Command::Restore(args) => restore::restore(context, &args),
         Command::Client { command } => client::client(context, command),
         Command::Config { command: ConfigCommand::Check { strict } } => config::check(context, strict),
     }

@@ -44,6 +44,7 @@ fn daemon_status(context: &Context) -> Result<(), Failed> {
         "http": reply.http, "log_lines_dropped": reply.log_lines_dropped,
         "log_lines_waiting": reply.log_lines_waiting,
         "clock_behind": reply.clock_behind.map(|t| rfc3339(Time::from_unix(t))),
+        "notice": reply.notice,
     }))?;
     if !serving {
         let why = reply.why.unwrap_or_default();
@@ -57,6 +58,9 @@ fn daemon_status(context: &Context) -> Result<(), Failed> {
             "a code was accepted at {granted}, and the clock lies before that: it was set back. Codes of phones are \
              refused, recovery codes work. Set the clock right; if it is right now, run: totpd trust-clock"
         ))?;
+    }
+    if let Some(notice) = reply.notice {
+        context.out.line(notice)?;
     }
     if let Some(http) = reply.http {
         context.out.line(format!("the HTTP API {http}"))?;

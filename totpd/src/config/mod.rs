@@ -51,6 +51,8 @@ pub struct Config {
     pub admin_socket: PathBuf,
     /// The folder of the store.
     pub state_dir: PathBuf,
+    /// The folder of the witness of withdrawals; none is systemd's (`LogsDirectory=`), or else /var/log/totpd.
+    pub witness_dir: Option<PathBuf>,
     /// The key that seals the store.
     pub key_file: PathBuf,
     /// The id of the store, so that an empty folder is not taken for it.
@@ -170,6 +172,7 @@ impl Config {
             login_socket: "/run/totpd/login.sock".into(),
             admin_socket: "/run/totpd/admin.sock".into(),
             state_dir: "/var/lib/totpd".into(),
+            witness_dir: None,
             key_file: folder.join("totpd.key"),
             store_id_file: folder.join("store.id"),
             breakglass_marks: crate::store::breakglass::marks_file(folder),

@@ -16,6 +16,7 @@ pub(super) struct Raw {
     login_socket: Option<PathBuf>,
     admin_socket: Option<PathBuf>,
     state_dir: Option<PathBuf>,
+    witness_dir: Option<PathBuf>,
     key_file: Option<PathBuf>,
     admin_group: Option<String>,
     #[serde(default)]
@@ -87,6 +88,9 @@ impl Raw {
         absolute("root_socket", self.root_socket, &mut config.root_socket)?;
         absolute("admin_socket", self.admin_socket, &mut config.admin_socket)?;
         absolute("state_dir", self.state_dir, &mut config.state_dir)?;
+        if let Some(folder) = self.witness_dir {
+            absolute("witness_dir", Some(folder), config.witness_dir.get_or_insert_default())?;
+        }
         absolute("key_file", self.key_file, &mut config.key_file)?;
         let mut sockets = [&config.root_socket, &config.login_socket, &config.admin_socket];
         sockets.sort();

@@ -1,6 +1,7 @@
 //! What administrators do, each in one transaction with its event.
 
 use super::change::{AdminError, no_randomness, patience};
+use super::withdrawals::counted;
 use super::{Engine, Failure, MOST_RACES};
 use crate::audit::{Event, From};
 use crate::clock;
@@ -10,6 +11,7 @@ use totp_core::account::NewFactor;
 use totp_core::otpauth::OtpAuth;
 use totp_core::recovery::{Keeping, RecoveryCode};
 use totp_core::self_service::StagedChange;
+use totp_core::withdrawal::withdrawn_factors;
 use totp_core::{Account, Time, UserName};
 use zeroize::Zeroizing;
 
@@ -127,12 +129,14 @@ impl Engine {
             let Some(stored) = self.load(user).await.map_err(Failure::from)? else { return Ok(false) };
             let mut account = stored.account;
             let totp_id = account.active.as_ref().or(account.pending.as_ref()).map(|f| f.id.clone());
-            account.revoke();
             let now = clock::now();
+            let before = account.clone();
+            account.revoke();
             let mut event = Event::new("revoke", user.as_str(), now, from.clone());
             event.totp_id = totp_id;
             // Whoever revokes a factor does not want it to go on letting in.
-            let sessions = vec![Also::EndOf(account.id.clone())];
+            let mut sessions = counted(withdrawn_factors(&before, Some(&account), now));
+            sessions.push(Also::EndOf(account.id.clone()));
             let write = Write::Update(Box::new(account), stored.version);
             if self.store_admin(write, sessions, false, event, now, &patience()).await?.is_some() {
                 return Ok(true);

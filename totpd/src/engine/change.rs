@@ -1,6 +1,7 @@
 //! Changes of a record, each in one transaction with its event: load, change, commit, and again when somebody
 //! else was faster.
 
+use super::withdrawals::withdrawals;
 use super::{Engine, Failure, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
@@ -157,8 +158,10 @@ impl Engine {
                 }
             };
             let now = clock::now();
+            let before = account.clone();
             let id = account.as_ref().map(|account| account.id.clone());
-            let (answer, event, also) = change(&mut account, now)?;
+            let (answer, event, mut also) = change(&mut account, now)?;
+            also.extend(withdrawals(before.as_ref(), account.as_ref(), now));
             let failed = |e: crate::seal::SealError| AdminError::Unavailable(e.to_string());
             let sealed = account.map(|account| self.sealer.seal(account).map(Box::new)).transpose();
             let write = match (sealed.map_err(failed)?, version) {
@@ -193,7 +196,7 @@ impl Engine {
             event.outcome = "done";
         }
         let change = Change { write, also, grows, event: Some(event.row(now)) };
-        match self.store.commit(change, Arc::clone(ticket)).await {
+        match self.commit(change, ticket).await {
             Ok(_) => {
                 event.log();
                 Ok(Some(()))

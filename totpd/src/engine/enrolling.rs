@@ -5,6 +5,7 @@ use super::admin::account_of;
 use super::admit::Asking;
 use super::change::AdminError;
 use super::login::Grant;
+use super::withdrawals::withdrawals;
 use super::{Engine, Failure, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
@@ -149,6 +150,7 @@ impl Engine {
                 self.refused(asking, Reason::Raced, now, ticket).await?;
                 return Ok(None);
             }
+            let before = slot.clone();
             let activated = match account_of(&mut slot, &name, uid, now) {
                 Ok(account) => finished.activate(account, &asker.origin, asking.remember.as_ref(), now),
                 Err(AdminError::UidChanged { .. } | AdminError::Invalid(_)) => Err(Reason::Raced),
@@ -162,6 +164,7 @@ impl Engine {
                 }
                 (Ok(_), None) => return Err(Failure::Busy),
             };
+            let also = withdrawals(before.as_ref(), Some(&account), now);
             let mut event = asking.event_at(now);
             event.outcome = "granted";
             event.confirmed = true;
@@ -173,8 +176,9 @@ impl Engine {
                 Some(version) => Write::Update(sealed, version),
                 None => Write::Insert(sealed),
             };
-            let change =
-                Change { grows: true, also: vec![Also::Granted(now)], ..Change::of(write, event.row(now)) };
+            let mut also = also;
+            also.push(Also::Granted(now));
+            let change = Change { grows: true, also, ..Change::of(write, event.row(now)) };
             if let Some(grant) = self.grant(verified, event, change, ticket).await? {
                 return Ok(Some(grant));
             }

@@ -2,6 +2,7 @@
 
 use super::admit::Asking;
 use super::audit_dedup::Kind;
+use super::withdrawals::withdrawals;
 use super::{Engine, Failure, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
@@ -166,7 +167,7 @@ impl Engine {
                 change.event = Some(event.row(now));
             }
             let is_row = change.event.is_some();
-            let committed = match self.store.commit(change, Arc::clone(ticket)).await {
+            let committed = match self.commit(change, ticket).await {
                 Ok(committed) => committed,
                 Err(CommitError::Conflict) => continue,
                 Err(error) => return Err(error.into()),
@@ -194,7 +195,7 @@ impl Engine {
         change: Change,
         ticket: &Arc<Ticket>,
     ) -> Result<Option<Grant>, Failure> {
-        match self.store.commit(change, Arc::clone(ticket)).await {
+        match self.commit(change, ticket).await {
             Ok(committed) => {
                 event.log();
                 Ok(Some(Grant { verified, committed, event: Box::new(event), news: News::default() }))
@@ -250,12 +251,15 @@ impl Engine {
             let word = if uid.is_none() { "unknown-user" } else { "uid-changed" };
             return refused(event, Reason::NotEnrolled, word);
         }
+        let sealed = stored.account.clone();
         let Some((mut account, version)) = self.open(stored) else {
             return refused(event, Reason::NotEnrolled, "damaged");
         };
+        let before = account.clone();
         let judgement = judge(&mut account, attempt, now, &self.rules());
         event.class = Some(judgement.class.name());
         event.locks = judgement.locks;
+        let mut also = withdrawals(Some(&before), Some(&account), now);
         let write = if judgement.changed {
             let Ok(sealed) = self.sealer.seal(account) else {
                 return refused(event, Reason::Wrong, "no-randomness");
@@ -270,13 +274,14 @@ impl Engine {
                 event.totp_id = Some(verified.totp_id().to_owned());
                 event.confirmed = verified.confirmed();
                 let event = event.with_how(verified.how());
-                let also = Also::of_grant(verified.how(), now);
+                also.extend(Also::of_grant(verified.how(), now));
                 Decision { outcome: Ok((verified, judgement.news)), write, also, event }
             }
             Outcome::Refused(reason) => {
+                let withdrawn = self.store.refusals().explain(&sealed, &attempt.input, reason);
                 let reason = without_factor(reason);
-                event.reason = Some(reason.word());
-                Decision { outcome: Err(reason), write, also: Vec::new(), event }
+                event.reason = Some(if withdrawn { "withdrawn" } else { reason.word() });
+                Decision { outcome: Err(reason), write, also, event }
             }
         }
     }

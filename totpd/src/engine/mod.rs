@@ -12,8 +12,10 @@ mod login;
 mod look;
 mod own;
 mod recall;
+mod recent;
 mod sweep;
 mod told;
+mod withdrawals;
 
 pub use admin::Enrolled;
 pub use admit::{Admission, Asker, Asking};
@@ -45,6 +47,7 @@ pub struct Engine {
     config: Arc<Config>,
     api: Arc<api::Api>,
     dedup: Arc<AuditDedup>,
+    recent: Arc<recent::Recent>,
     rules: Rules,
     /// Names this run of the kernel: audit sessions count anew in each.
     boot_id: String,
@@ -110,6 +113,7 @@ impl Engine {
             turns: Arc::default(),
             api: Arc::default(),
             dedup: Arc::default(),
+            recent: Arc::default(),
             rules,
             config,
             boot_id: boot_id(),
@@ -126,6 +130,7 @@ impl Engine {
             turns: Arc::clone(&self.turns),
             api: Arc::clone(&self.api),
             dedup: Arc::clone(&self.dedup),
+            recent: Arc::clone(&self.recent),
             rules: rules(&config),
             config,
             boot_id: self.boot_id.clone(),
@@ -170,13 +175,25 @@ impl Engine {
         if let Some(why) = self.store.poisoned() {
             return Err(ReadError(why));
         }
-        self.store.load(key.into()).await
+        let key = key.into();
+        for _ in 0..2 {
+            match self.store.load(key.clone()).await? {
+                // Another commit may have come between its read and this look.
+                Some(stored) if self.recent.is_older(&stored) => {}
+                found => return Ok(found),
+            }
+        }
+        let older = self.store.load(key).await?;
+        Ok(older.map(|stored| {
+            let damaged = stored.damaged || self.recent.is_older(&stored);
+            Stored { damaged, ..stored }
+        }))
     }
 
     /// Makes an event durable that changes no record, and logs it.
     async fn record(&self, event: &Event, now: Time, ticket: &Arc<Ticket>) -> Result<Committed, CommitError> {
         let change = Change::of(Write::Nothing, event.row(now));
-        let committed = self.store.commit(change, Arc::clone(ticket)).await?;
+        let committed = self.commit(change, ticket).await?;
         event.log();
         Ok(committed)
     }
@@ -194,7 +211,11 @@ impl Engine {
         let (name, version) = (stored.account.label().to_owned(), stored.version);
         let opened = if stored.damaged { Err(SealError::Damaged) } else { self.sealer.open(stored.account) };
         match opened {
-            Ok(account) => Some((account, version)),
+            Ok(mut account) => {
+                self.store.refusals().apply(&mut account, self.rules.skew);
+                self.recent.raise(&mut account);
+                Some((account, version))
+            }
             Err(error) => {
                 tracing::error!(
                     "the record of {name} cannot be used: {error}. Restore it, or enroll {name} anew after \

@@ -30,7 +30,7 @@ impl Engine {
             let write = Write::Update(Box::new(account), version);
             let ticket = Arc::new(Ticket::new(Instant::now() + Duration::from_secs(10)));
             let change = Change::of(write, event.row(now));
-            if self.store.commit(change, ticket).await.is_ok() {
+            if self.commit(change, &ticket).await.is_ok() {
                 event.log();
                 swept += 1;
             }

@@ -43,6 +43,10 @@ pub(super) async fn call(connection: &Connection, method: &str, parameters: &[u8
     }
     let engine = match phase {
         Phase::Serving(engine) => engine,
+        Phase::Refusing(_) if method == "Accept" => {
+            connection.shared.accept_older_store();
+            return done(&AcceptReply { reopens: true, withdrawn: 0 });
+        }
         Phase::Refusing(why) => return failed(STORE_UNAVAILABLE, "why", &why),
     };
     match answer(connection, &engine, method, parameters).await {
@@ -65,12 +69,13 @@ async fn authorised(connection: &Connection, phase: &Phase) -> bool {
 
 fn daemon(phase: Phase, http: Option<String>) -> Bytes {
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let (state, why, store_id, clock_behind) = match phase {
+    let (state, why, store_id, clock_behind, notice) = match phase {
         Phase::Serving(engine) => {
+            let store_id = Some(engine.store_id().to_owned());
             let clock_behind = engine.clock_behind().map(Time::unix);
-            (DaemonState::Serving, None, Some(engine.store_id().to_owned()), clock_behind)
+            (DaemonState::Serving, None, store_id, clock_behind, engine.notice())
         }
-        Phase::Refusing(why) => (DaemonState::Refusing, Some(why), None, None),
+        Phase::Refusing(why) => (DaemonState::Refusing, Some(why), None, None, None),
     };
     done(&DaemonReply {
         state,
@@ -81,7 +86,21 @@ fn daemon(phase: Phase, http: Option<String>) -> Bytes {
         clock_behind,
         log_lines_dropped: Some(logging::dropped_since_start()),
         log_lines_waiting: Some(logging::waiting()),
+        notice,
     })
+}
+
+async fn backup(engine: &Engine, from: From) -> Result<Bytes, Bytes> {
+    let copy = engine.snapshot(from).await.map_err(|e| error(&e, ""))?;
+    Ok(done(&BackupReply {
+        file: copy.file.to_owned(),
+        size: copy.size,
+        state_dir: engine.config().state_dir.display().to_string(),
+        store_id: engine.store_id().to_owned(),
+        counter: copy.mark.counter,
+        generation: copy.mark.generation.to_string(),
+        time: clock::now().unix(),
+    }))
 }
 
 async fn answer(
@@ -111,6 +130,13 @@ async fn answer(
                 confirmed.map_or_else(|offset| (false, offset), |()| (true, None));
             Ok(done(&ConfirmReply { confirmed, phone_offset }))
         }
+        "Accept" | "Backup" if connection.peer.uid != 0 => Err(failed_plainly(service::PERMISSION_DENIED)),
+        "Accept" => {
+            let withdrawn = engine.accept(from).await.map_err(|e| error(&e, ""))?;
+            let withdrawn = u64::try_from(withdrawn).unwrap_or(u64::MAX);
+            Ok(done(&AcceptReply { reopens: false, withdrawn }))
+        }
+        "Backup" => backup(engine, from).await,
         "Status" => {
             let call: Status = read(parameters)?;
             let status =

@@ -34,6 +34,7 @@ use sd_notify::NotifyState;
 pub(crate) use sockets::{Access, Bound, bind};
 use sockets::{Listener, Sockets};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     phase: RwLock<Phase>,
     users: Arc<Users>,
     rate_limit: RateLimit,
+    /// An administrator has accepted that the store is older than its witness.
+    accept: AtomicBool,
     /// Where the HTTP API answers, or why it does not.
     http: RwLock<Option<String>>,
 }
@@ -77,6 +80,11 @@ impl Shared {
     /// Says how the HTTP API is.
     pub(crate) fn set_http(&self, state: String) {
         *self.http.write().unwrap_or_else(PoisonError::into_inner) = Some(state);
+    }
+
+    /// A store that is older than its witness may be opened, once.
+    pub(crate) fn accept_older_store(&self) {
+        self.accept.store(true, Ordering::Relaxed);
     }
 
     fn set(&self, phase: Phase) {
@@ -150,13 +158,14 @@ async fn serve(
         .filter_map(Listener::path)
         .collect();
     let api = loaded.as_ref().map_or(Ok(None), |config| config.http.clone());
-    let phase = phase_of(loaded, &users);
+    let phase = phase_of(loaded, &users, false);
     let connections = api.as_ref().ok().and_then(Option::as_ref).map_or(0, |http| http.connections);
     let connections = u64::try_from(connections).unwrap_or(u64::MAX);
     let shared = Arc::new(Shared {
         phase: RwLock::new(phase),
         users,
         rate_limit: RateLimit::default(),
+        accept: AtomicBool::new(false),
         http: RwLock::default(),
     });
     let (stop, stopped) = watch::channel(false);

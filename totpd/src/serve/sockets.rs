@@ -212,6 +212,14 @@ fn take_over(listener: &UnixListener) -> Result<(), ServeError> {
         .map_err(|e| ServeError::Socket(format!("cannot listen on an adopted socket: {e}")))
 }
 
+/// Opens the lock file. Its folder may belong to another user: no link is followed, nothing is truncated, and a FIFO does
+/// not block.
+fn open_lock(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)
+}
+
 /// Binds a socket, and takes nobody's away.
 pub(crate) fn bind(path: &Path, access: Access) -> Result<(Listener, Bound), ServeError> {
     let failed = |what: String| ServeError::Socket(format!("{}: {what}", path.display()));
@@ -228,10 +236,7 @@ pub(crate) fn bind(path: &Path, access: Access) -> Result<(Listener, Bound), Ser
     // be another user's: through no link of theirs is a file made or emptied.
     let mut lock = path.as_os_str().to_owned();
     lock.push(".lock");
-    let mut options = std::fs::OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o600);
-    options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
-    let lock = options.open(&lock).map_err(|e| failed(format!("its lock cannot be made: {e}")))?;
+    let lock = open_lock(Path::new(&lock)).map_err(|e| failed(format!("its lock cannot be made: {e}")))?;
     let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
         .map_err(|_| failed("another totpd answers there already".to_owned()))?;
     if UnixStream::connect(path).is_ok() {

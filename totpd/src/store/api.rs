@@ -2,6 +2,7 @@
 //! whoever has the store's key vouches for; the store looks at none of it.
 
 use super::Stored;
+use totp_core::withdrawal::Withdrawal;
 use totp_core::{How, Time};
 
 /// What is written together with a record, or for itself.
@@ -23,6 +24,10 @@ pub enum Also {
     Granted(Time),
     /// An administrator says that the clock is right at this moment, whatever was granted later.
     ClockIsRight(Time),
+    /// Something stops being accepted: raises the counter by which an older copy of the store is noticed.
+    Withdraw(Withdrawal),
+    /// An administrator accepts an older copy of the store: it gets a generation with this random token.
+    Accept(String),
     /// A client's new secret.
     AddClient(Box<ClientRow>),
     /// The secret with this id is worth nothing any more; it has to be there.

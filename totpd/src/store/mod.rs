@@ -18,6 +18,7 @@ use crate::seal::SealedAccount;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use totp_core::withdrawal::{Mark, Refusals};
 use totp_core::{Time, UserName};
 
 /// A future of the store's.
@@ -171,6 +172,17 @@ impl std::fmt::Display for Unique {
     }
 }
 
+/// A copy of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The file's name in the state folder.
+    pub file: &'static str,
+    /// Its bytes.
+    pub size: u64,
+    /// Where the store stood.
+    pub mark: Mark,
+}
+
 /// Why nothing was read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -209,6 +221,10 @@ pub trait Store: Send + Sync {
     /// The latest moment at which a code of a phone was granted: of what this process has stored, or found when it
     /// opened the store.
     fn latest_grant(&self) -> Time;
+    /// What this copy of the store must not accept, since it was withdrawn after the copy was made.
+    fn refusals(&self) -> Arc<Refusals>;
+    /// Writes a consistent copy of the store into its own folder, complete without a log; its name and size.
+    fn snapshot(&self) -> Answer<'_, Result<Snapshot, ReadError>>;
     /// Looks whether the files are where they were when the store was opened; it is poisoned otherwise.
     fn look(&self) -> Answer<'_, Result<(), ReadError>>;
 }

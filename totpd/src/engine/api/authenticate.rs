@@ -1,6 +1,7 @@
 //! A code of the phone, or a recovery code, judged for an application. What the application may get wrong is found
 //! before the code is looked at: a bad argument uses up no code.
 
+use super::super::withdrawals::withdrawals;
 use super::sessions::{no_seal, row};
 use super::{Caller, Engine, OpenSession, Presented, Refusal};
 use crate::audit::Event;
@@ -83,11 +84,12 @@ impl Engine {
             let shown = self.wanted_session(&account, wanted, now).await?;
             let mut event = caller.event("authenticate", account.label(), Some(&account.id), now);
             event.outcome = "refused";
+            let before = account.clone();
             let judgement = judge(&mut account, &attempt, now, &self.rules());
             event.class = Some(judgement.class.name());
             event.locks = judgement.locks;
             let locked_for = account.guard.remaining(&judgement.class, now);
-            let (outcome, also) = match judgement.outcome {
+            let (outcome, mut also) = match judgement.outcome {
                 Outcome::Granted(proof) => {
                     account.profile.pending = false;
                     let session = drafted(&account, &proof, shown, wanted, now)?;
@@ -122,6 +124,7 @@ impl Engine {
                     (Err((reason, kind)), Vec::new())
                 }
             };
+            also.extend(withdrawals(Some(&before), Some(&account), now));
             let sealed = self.sealer.seal(account).map_err(no_seal)?;
             let write = if judgement.changed {
                 Write::Update(Box::new(sealed.clone()), version)
@@ -129,7 +132,7 @@ impl Engine {
                 Write::Nothing
             };
             let change = Change { write, also, grows: false, event: Some(event.row(now)) };
-            match self.store.commit(change, Arc::clone(ticket)).await {
+            match self.commit(change, ticket).await {
                 Ok(_) => event.log(),
                 Err(CommitError::Conflict) => continue,
                 Err(error) => return Err(Failure::from(error).into()),

@@ -1,5 +1,6 @@
 //! Users as applications see them: made, found, changed, forgotten.
 
+use super::super::withdrawals::counted;
 use super::{Caller, Engine, Refusal, Scope};
 use crate::clock;
 use crate::engine::{Failure, MOST_RACES, patience};
@@ -10,6 +11,7 @@ use totp_core::account::new_id;
 use totp_core::contact::{MailAddress, PhoneNumber};
 use totp_core::lock::Class;
 use totp_core::profile::{Contact, FullName, Profile, merge};
+use totp_core::withdrawal::withdrawn_factors;
 use totp_core::{Account, Time, UserName};
 
 /// The most that a user's profile may take, in bytes of JSON.
@@ -204,7 +206,8 @@ impl Engine {
             let now = clock::now();
             let event = caller.event("user-delete", stored.account.label(), Some(&id), now);
             let write = Write::Delete(id.clone(), stored.version);
-            if self.store_admin(write, Vec::new(), false, event, now, &patience()).await?.is_some() {
+            let also = counted(withdrawn_factors(&stored.account, None, now));
+            if self.store_admin(write, also, false, event, now, &patience()).await?.is_some() {
                 return Ok(id);
             }
         }

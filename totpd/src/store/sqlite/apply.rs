@@ -1,10 +1,11 @@
 //! One change, applied inside a transaction: all of it, or nothing and why.
 
-use super::sql_time;
+use super::{sql_time, withdrawals};
 use crate::seal::SealedAccount;
 use crate::store::{Also, Change, CommitError, EventRow, Unique, Write};
 use rusqlite::{Connection, ErrorCode, ToSql, params};
-use totp_core::UserName;
+use totp_core::withdrawal::Entry;
+use totp_core::{Time, UserName};
 
 /// Sessions that are swept out at once.
 const SWEPT: i64 = 500;
@@ -13,18 +14,23 @@ const SWEPT: i64 = 500;
 pub(super) type Applied = Result<(), CommitError>;
 
 /// Applies `change`. The outer error is one of the database, and ends the transaction.
-pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<Applied> {
+/// Withdrawals are added to `entries`.
+pub(super) fn apply(db: &Connection, change: &Change, entries: &mut Vec<Entry>) -> rusqlite::Result<Applied> {
     // What marks a grant refuses nothing, so that a login needs no savepoint.
     if change.also.iter().all(|also| matches!(also, Also::Granted(_))) {
-        return whole(db, change);
+        return whole(db, change, entries);
     }
     db.execute_batch("SAVEPOINT change")?;
-    let applied = whole(db, change)?;
+    let before = entries.len();
+    let applied = whole(db, change, entries)?;
+    if applied.is_err() {
+        entries.truncate(before);
+    }
     db.execute_batch(if applied.is_ok() { "RELEASE change" } else { "ROLLBACK TO change; RELEASE change" })?;
     Ok(applied)
 }
 
-fn whole(db: &Connection, change: &Change) -> rusqlite::Result<Applied> {
+fn whole(db: &Connection, change: &Change, entries: &mut Vec<Entry>) -> rusqlite::Result<Applied> {
     let written = match record_written(db, &change.write) {
         Err(error) => return taken(error).map(Err),
         Ok(written) => written,
@@ -36,15 +42,24 @@ fn whole(db: &Connection, change: &Change) -> rusqlite::Result<Applied> {
         if !also_written(db, also)? {
             return Ok(Err(CommitError::Conflict));
         }
+        let at = change.event.as_ref().map_or_else(Time::default, |event| event.at);
+        entries.extend(withdrawals::record(db, also, at)?);
     }
-    if let Some(EventRow { at, user, json }) = &change.event {
-        db.prepare_cached("INSERT INTO history (at, name, event) VALUES (?1, ?2, ?3)")?.execute(params![
-            sql_time(*at),
-            user,
-            json
-        ])?;
+    if let Some(event) = &change.event {
+        insert_event(db, event)?;
     }
     Ok(Ok(()))
+}
+
+/// Adds a row to the history.
+pub(super) fn insert_event(db: &Connection, event: &EventRow) -> rusqlite::Result<()> {
+    let EventRow { at, user, json } = event;
+    db.prepare_cached("INSERT INTO history (at, name, event) VALUES (?1, ?2, ?3)")?.execute(params![
+        sql_time(*at),
+        user,
+        json
+    ])?;
+    Ok(())
 }
 
 /// Writes the record; `false` when it is not at the version it was read at.
@@ -152,6 +167,8 @@ fn also_written(db: &Connection, also: &Also) -> rusqlite::Result<bool> {
         Also::ClockIsRight(at) => db
             .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('latest_grant', ?1)")?
             .execute([sql_time(*at).to_string()])?,
+        // `withdrawals::record` writes these.
+        Also::Withdraw(_) | Also::Accept(_) => 1,
         Also::AddClient(row) => db
             .prepare_cached("INSERT INTO client (secret_id, name, record) VALUES (?1, ?2, ?3)")?
             .execute(params![row.secret_id, row.name, row.record])?,

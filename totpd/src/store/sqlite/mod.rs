@@ -5,22 +5,28 @@ mod open;
 mod place;
 mod reader;
 mod search;
+mod snapshot;
+mod withdrawals;
 mod writer;
 
 pub use open::{OpenError, create, database_file};
+pub use snapshot::{SNAPSHOT, check as check_snapshot};
+pub use withdrawals::{Restored, latest_withdrawals, restored};
 
 use super::{
     Answer, Change, ClientRow, CommitError, Committed, HistoryQuery, KeptEvent, Key, KeyRow, ReadError,
-    SessionKey, SessionRow, Store, Stored, StoredSession, Ticket, UserPage, UserQuery,
+    SessionKey, SessionRow, Snapshot, Store, Stored, StoredSession, Ticket, UserPage, UserQuery,
 };
 use crate::seal::{SealedAccount, Sealer};
+use crate::witness::Witness;
 use place::Place;
 use reader::Readers;
 use rusqlite::{Row, params};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use tokio::sync::oneshot;
+use totp_core::withdrawal::Refusals;
 use totp_core::{Account, Time, UserName};
 
 /// Why everything is refused, once it is.
@@ -43,7 +49,23 @@ pub struct Sqlite {
     poison: Poison,
     place: Place,
     latest_grant: Arc<AtomicU64>,
+    refusals: SharedRefusals,
+    state_dir: PathBuf,
+    /// Held while a copy is made: one at a time.
+    snapshots: Arc<Mutex<()>>,
 }
+
+/// When a store is opened, and whether an administrator has accepted that it is older than its witness.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Start {
+    /// The moment.
+    pub now: Time,
+    /// It was accepted.
+    pub accept: bool,
+}
+
+/// What the writer changes and everybody reads.
+type SharedRefusals = Arc<RwLock<Arc<Refusals>>>;
 
 /// A change on its way to the writer.
 #[derive(Debug)]
@@ -64,20 +86,45 @@ impl Sqlite {
     ///
     /// # Errors
     /// [`OpenError`]: one sentence that says what to look at.
-    pub fn open(state_dir: &Path, sealer: &Sealer, keep_events: u64) -> Result<Self, OpenError> {
-        let (writer, mine) = open::writer(state_dir, sealer)?;
+    pub fn open(
+        state_dir: &Path,
+        sealer: &Sealer,
+        keep_events: u64,
+        mut witness: Witness,
+        start: Start,
+    ) -> Result<Self, OpenError> {
+        let (mut writer, mine) = open::writer(state_dir, sealer)?;
         let latest_grant = Arc::new(AtomicU64::new(open::latest_grant(&writer, state_dir)?));
+        let refusals = withdrawals::settle(&mut writer, &mut witness, start)?;
+        let refusals: SharedRefusals = Arc::new(RwLock::new(Arc::new(refusals)));
+        snapshot::remove(state_dir);
         let readers = Readers::start(state_dir)?;
         let poison = Poison::default();
         let (jobs, queue) = tokio::sync::mpsc::channel(QUEUE);
-        let marks = (mine, Arc::clone(&latest_grant));
-        let writer = writer::Writer::new(writer, marks, state_dir, keep_events, Arc::clone(&poison))?;
+        let writer = writer::Writer::new(
+            writer,
+            (mine, Arc::clone(&latest_grant)),
+            state_dir,
+            keep_events,
+            Arc::clone(&poison),
+            witness,
+            Arc::clone(&refusals),
+        )?;
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run(queue))
             .map_err(OpenError::Thread)?;
-        let place = Place::of(state_dir);
-        Ok(Self { jobs: Some(jobs), writer: Some(thread), readers, poison, place, latest_grant })
+        Ok(Self {
+            jobs: Some(jobs),
+            writer: Some(thread),
+            readers,
+            poison,
+            place: Place::of(state_dir),
+            latest_grant,
+            refusals,
+            state_dir: state_dir.to_owned(),
+            snapshots: Arc::default(),
+        })
     }
 
     async fn commit_now(&self, change: Change, ticket: Arc<Ticket>) -> Result<Committed, CommitError> {
@@ -258,6 +305,18 @@ impl Store for Sqlite {
 
     fn latest_grant(&self) -> Time {
         Time::from_unix(self.latest_grant.load(Ordering::Acquire))
+    }
+
+    fn refusals(&self) -> Arc<Refusals> {
+        Arc::clone(&self.refusals.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn snapshot(&self) -> Answer<'_, Result<Snapshot, ReadError>> {
+        let (state_dir, snapshots) = (self.state_dir.clone(), Arc::clone(&self.snapshots));
+        Box::pin(async move {
+            let made = tokio::task::spawn_blocking(move || snapshot::take(&state_dir, &snapshots));
+            made.await.unwrap_or_else(|_| Err(ReadError("the copy was not made".to_owned())))
+        })
     }
 
     fn look(&self) -> Answer<'_, Result<(), ReadError>> {

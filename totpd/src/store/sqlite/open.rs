@@ -15,7 +15,7 @@ embed_migrations!("src/store/sqlite/migrations");
 /// "totp" in ASCII: `PRAGMA application_id` of our files.
 const APPLICATION_ID: i32 = 0x746f_7470;
 /// `meta.state` of a file that holds everything, with or without a log.
-const COMPLETE: &str = "complete";
+pub(super) const COMPLETE: &str = "complete";
 /// `meta.state` of a file that is worth nothing without its log; followed by whose it is.
 const IN_USE: &str = "in-use";
 /// Bytes of the log, and of free pages in the file, that exist before the disk is full.
@@ -54,6 +54,12 @@ pub enum OpenError {
     /// A newer release wrote it.
     #[error("{0} was written by a newer totpd (schema {1}, this one knows {2}). Install that release again")]
     Newer(String, i64, i64),
+    /// It is older than its witness says, and not everything that it lacks is known.
+    #[error(
+        "{0} is older than this host's store was: {1}. Put the newer store back, or take this one as it is: \
+         `totpd restore --accept`"
+    )]
+    Older(String, String),
     /// There is a store already.
     #[error("{0} exists already; `totpd init` never overwrites a store")]
     Exists(String),
@@ -114,7 +120,7 @@ pub(super) fn close(db: &Connection, mine: &str) -> rusqlite::Result<()> {
     checkpoint(db)
 }
 
-fn mark(db: &Connection, state: &str) -> rusqlite::Result<()> {
+pub(super) fn mark(db: &Connection, state: &str) -> rusqlite::Result<()> {
     db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('state', ?1)", [state])?;
     Ok(())
 }
@@ -202,7 +208,7 @@ pub(super) fn reader(state_dir: &Path) -> Result<Connection, OpenError> {
 
 /// The pragmas of every connection. NO_CKPT_ON_CLOSE keeps the log at its working size over a restart, so
 /// that a daemon can start on a full disk.
-fn connect(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+pub(super) fn connect(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(Duration::from_secs(5))?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;

@@ -5,6 +5,7 @@ use crate::store::{Also, EventRow, SessionRow, Unique, UserFilter, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use totp_core::Account;
+use totp_core::withdrawal::{Kind, Withdrawal};
 
 struct Fixture {
     folder: tempfile::TempDir,
@@ -20,7 +21,12 @@ impl Fixture {
     }
 
     fn open(&self) -> Sqlite {
-        Sqlite::open(self.folder.path(), &self.sealer, 1_000).unwrap()
+        self.open_with(&self.sealer).unwrap()
+    }
+
+    fn open_with(&self, sealer: &Sealer) -> Result<Sqlite, OpenError> {
+        let witness = Witness::new(self.folder.path(), sealer.store_id());
+        Sqlite::open(self.folder.path(), sealer, 1_000, witness, Start::default())
     }
 
     fn account(&self, name: &str) -> Box<SealedAccount> {
@@ -159,7 +165,7 @@ fn room_is_made_ahead_and_kept_over_a_restart() {
 fn a_newer_schema_another_key_and_another_program_are_refused() {
     let fixture = Fixture::new();
     let key = StoreKey::generate().unwrap();
-    let other = Sqlite::open(fixture.folder.path(), &Sealer::new(&key), 1_000);
+    let other = fixture.open_with(&Sealer::new(&key));
     assert!(matches!(other, Err(OpenError::OtherStore(..))), "{other:?}");
     let db = rusqlite::Connection::open(database_file(fixture.folder.path())).unwrap();
     db.execute(
@@ -168,11 +174,11 @@ fn a_newer_schema_another_key_and_another_program_are_refused() {
         [],
     )
     .unwrap();
-    let newer = Sqlite::open(fixture.folder.path(), &fixture.sealer, 1_000);
+    let newer = fixture.open_with(&fixture.sealer);
     assert!(matches!(newer, Err(OpenError::Newer(_, 99, 3))), "{newer:?}");
     db.pragma_update(None, "application_id", 5).unwrap();
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
-    let foreign = Sqlite::open(fixture.folder.path(), &fixture.sealer, 1_000);
+    let foreign = fixture.open_with(&fixture.sealer);
     assert!(matches!(foreign, Err(OpenError::Damaged(..))), "{foreign:?}");
 }
 
@@ -365,4 +371,48 @@ async fn a_look_at_many_rows_ends_when_nobody_waits_for_it_or_after_its_time() {
     abandoned().await.unwrap();
     assert!(start.elapsed().as_secs() < 4, "{:?}", start.elapsed());
     assert_eq!(ran.load(Ordering::SeqCst), 1, "only the one that was waited for");
+}
+
+#[tokio::test]
+async fn what_is_withdrawn_is_counted_with_its_change_or_not_at_all() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let alice = fixture.account("alice");
+    let withdraw = |write, id: &str| {
+        let what = Withdrawal::new(Kind::Factor, id);
+        Change { also: vec![Also::Withdraw(what)], ..change(write) }
+    };
+    store.commit(withdraw(Write::Insert(alice.clone()), "totp-a"), ticket()).await.unwrap();
+    let lost = store.commit(withdraw(Write::Update(alice.clone(), 7), "totp-lost"), ticket()).await;
+    assert_eq!(lost.err(), Some(CommitError::Conflict));
+    store.commit(withdraw(Write::Update(alice, 1), "totp-b"), ticket()).await.unwrap();
+    let witness = || Witness::new(fixture.folder.path(), fixture.sealer.store_id());
+    let lines: Vec<String> = witness().read().unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["1 factor totp-a 0", "2 factor totp-b 0"]);
+    drop(store);
+    // Lost, and written again from the store.
+    std::fs::remove_file(witness().path()).unwrap();
+    drop(fixture.open());
+    assert_eq!(witness().read().unwrap().len(), 2);
+    assert!(fixture.open().refusals().is_empty());
+}
+
+#[tokio::test]
+async fn a_snapshot_is_complete_without_a_log() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let alice = fixture.account("alice");
+    store.commit(change(Write::Insert(alice.clone())), ticket()).await.unwrap();
+    let copy = store.snapshot().await.unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::copy(fixture.folder.path().join(copy.file), database_file(elsewhere.path())).unwrap();
+    check_snapshot(elsewhere.path(), &fixture.sealer).unwrap();
+    let other = Sealer::new(&StoreKey::generate().unwrap());
+    assert!(check_snapshot(elsewhere.path(), &other).is_err());
+    let witness = Witness::new(elsewhere.path(), "x");
+    let opened = Sqlite::open(elsewhere.path(), &fixture.sealer, 1_000, witness, Start::default()).unwrap();
+    assert!(opened.load(Key::Id(alice.id)).await.unwrap().is_some());
+    drop(store);
+    drop(fixture.open());
+    assert!(!fixture.folder.path().join(SNAPSHOT).exists(), "a copy was left over");
 }

@@ -5,13 +5,15 @@
 //! success for pages that never reached the disk. The store is poisoned until a fresh process reopens it.
 
 use super::open::{self, OpenError};
-use super::{Job, Poison, Poisoned, apply};
+use super::{Job, Poison, Poisoned, SharedRefusals, apply, withdrawals};
 use crate::store::{Also, CommitError, Committed};
+use crate::witness::Witness;
 use rusqlite::{Connection, ErrorCode, params};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use tokio::sync::mpsc::Receiver;
+use totp_core::withdrawal::{Entry, Kind};
 
 /// Changes in one transaction at most.
 const BATCH: usize = 256;
@@ -32,6 +34,8 @@ pub(super) struct Writer {
     state_dir: PathBuf,
     keep_events: u64,
     poison: Poison,
+    witness: Witness,
+    refusals: SharedRefusals,
     /// Events written since old ones were last forgotten.
     since_trim: i64,
     /// Frames in the log since it was last moved.
@@ -57,6 +61,8 @@ impl Writer {
         state_dir: &Path,
         keep_events: u64,
         poison: Poison,
+        witness: Witness,
+        refusals: SharedRefusals,
     ) -> Result<Self, OpenError> {
         // On a full disk what there is has to do; logins go on while it does.
         if let Err(error) = open::reserve(&db, state_dir)
@@ -72,6 +78,8 @@ impl Writer {
             state_dir: state_dir.to_owned(),
             keep_events,
             poison,
+            witness,
+            refusals,
             since_trim: 0,
             frames: FRAMES_IDLE,
         })
@@ -137,13 +145,14 @@ impl Writer {
     fn transaction(&mut self, jobs: &[&Job]) -> Result<Vec<Done>, Failure> {
         self.db.execute_batch("BEGIN IMMEDIATE").map_err(|e| failure(&e))?;
         let mut results = Vec::with_capacity(jobs.len());
+        let mut entries = Vec::new();
         for job in jobs {
             let result = if !job.ticket.claim() {
                 Err(CommitError::Dropped)
             } else if job.change.grows && self.free_bytes() < ENROLL_ROOM {
                 Err(CommitError::Full(self.no_room()))
             } else {
-                match apply::apply(&self.db, &job.change) {
+                match apply::apply(&self.db, &job.change, &mut entries) {
                     Ok(Ok(())) => Ok(Committed(())),
                     Ok(Err(refused)) => {
                         // Nothing of it was written: until it is tried again it may still be dropped.
@@ -167,6 +176,9 @@ impl Writer {
                 let written = results.iter().filter(|r| r.is_ok()).count();
                 self.since_trim += i64::try_from(written).unwrap_or(TRIM);
                 self.frames += 4 * written;
+                if !entries.is_empty() {
+                    self.withdrew(entries);
+                }
                 Ok(results)
             }
             Err(error) => {
@@ -188,6 +200,15 @@ impl Writer {
         }
     }
 
+    /// After the commit and before its reply. An acceptance is among the entries: nothing is refused any more then.
+    fn withdrew(&mut self, entries: Vec<Entry>) {
+        if entries.iter().any(|entry| entry.what.kind == Kind::Generation) {
+            let left = withdrawals::refusals(&self.db).unwrap_or_default();
+            *self.refusals.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(left);
+        }
+        self.witness.write(entries);
+    }
+
     fn poisoned(&self, why: &str, jobs: usize) -> Vec<Done> {
         let why = format!(
             "the store failed while writing ({why}) and refuses everything until totpd is restarted; look \
@@ -200,6 +221,7 @@ impl Writer {
     }
 
     fn housekeep(&mut self, idle: bool) {
+        self.witness.retry();
         if self.poison.get().is_some() {
             return;
         }

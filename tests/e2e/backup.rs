@@ -1,0 +1,266 @@
+//! Backups: made of a running daemon, and restored on another host.
+
+use nix::sys::signal::Signal;
+use site::peer::login;
+use site::run::{run, wait_until};
+use site::{Finished, Site};
+use std::path::{Path, PathBuf};
+use totp_wire::login::Verdict;
+
+const GRANTED: Result<Verdict, totp_wire::CallError> = Ok(Verdict::Granted);
+const DENIED: Result<Verdict, totp_wire::CallError> = Ok(Verdict::Denied);
+const PASSPHRASE: &str = "correct horse battery\n";
+
+fn back_up(site: &Site) -> PathBuf {
+    let file = site.path("backup.age");
+    let made = site.totpd_with(&["backup", &file.display().to_string(), "--json"], PASSPHRASE).ok().json();
+    assert_eq!(made["store_id"], std::fs::read_to_string(site.path("etc/totpd/store.id")).unwrap().trim());
+    file
+}
+
+fn restore(site: &Site, file: &Path, more: &[&str]) -> Finished {
+    let file = file.display().to_string();
+    site.totpd_with(&[&["restore", file.as_str(), "--yes", "--json"], more].concat(), PASSPHRASE)
+}
+
+/// Nothing is left over that a restore or a backup made on its way.
+fn assert_tidy(site: &Site) {
+    for folder in [site.root.clone(), site.path("state")] {
+        let Ok(files) = std::fs::read_dir(folder) else { continue };
+        for file in files {
+            let name = file.unwrap().file_name().to_string_lossy().into_owned();
+            assert!(!name.starts_with(".totpd-") && name != "backup.db" && name != "restored.db", "{name}");
+        }
+    }
+}
+
+#[test]
+fn on_another_host_the_same_phones_work_and_used_codes_do_not() {
+    let here = Site::new();
+    let (alice, bob) = (here.enroll("alice"), here.enroll("bob"));
+    assert_eq!(login(&here, "alice", &alice.recovery_codes[0]), GRANTED);
+    let file = back_up(&here);
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&file).unwrap()) & 0o777, 0o600);
+    let used = alice.code(&here);
+    assert_eq!(login(&here, "alice", &used), GRANTED, "logins go on");
+    assert_tidy(&here);
+    here.end(Signal::SIGTERM);
+
+    let there = Site::without_daemon();
+    there.advance(here.now() - there.now());
+    let config = there.path("etc/totpd/totpd.toml");
+    // Its own configuration is kept, since its paths are its own.
+    let restored = restore(&there, &file, &[]).ok().json();
+    assert_eq!((restored["listed"].as_bool(), restored["unknown"].as_u64()), (Some(false), Some(0)));
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), there.config());
+    assert_tidy(&there);
+    there.start();
+    assert_eq!(login(&there, "alice", &used), DENIED, "a code that was used after the backup");
+    assert_eq!(login(&there, "bob", &bob.code(&there)), DENIED, "a code that may have been used");
+    assert_eq!(login(&there, "alice", &alice.recovery_codes[0]), DENIED, "it was spent before the backup");
+    there.advance(90);
+    assert_eq!(login(&there, "alice", &alice.code(&there)), GRANTED);
+    assert_eq!(login(&there, "bob", &bob.code(&there)), GRANTED);
+    assert_eq!(login(&there, "alice", &alice.recovery_codes[1]), GRANTED);
+    let events = there.totpd(&["history", "--json"]).ok().stdout;
+    assert!(events.contains("\"restore\""), "{events}");
+}
+
+#[test]
+fn on_a_bare_host_the_configuration_comes_out_of_the_backup() {
+    let here = Site::new();
+    let alice = here.enroll("alice");
+    let file = back_up(&here);
+    here.end(Signal::SIGTERM);
+    // The same paths, as on a machine that was installed again.
+    for gone in ["etc/totpd", "state"] {
+        std::fs::remove_dir_all(here.path(gone)).unwrap();
+    }
+    let mut wipe = here.command("rm");
+    wipe.args(["-rf", "/var/log/totpd"]);
+    run(wipe, "").ok();
+    restore(&here, &file, &[]).ok();
+    here.start();
+    here.advance(90);
+    assert_eq!(login(&here, "alice", &alice.code(&here)), GRANTED);
+}
+
+#[test]
+fn what_was_withdrawn_after_the_backup_stays_withdrawn() {
+    for witness in [true, false] {
+        let site = Site::new();
+        let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
+        let file = back_up(&site);
+        assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), GRANTED);
+        site.totpd(&["revoke", "bob"]).ok();
+        site.end(Signal::SIGTERM);
+        if !witness {
+            // The store that is replaced lists them as well.
+            let mut wipe = site.command("rm");
+            wipe.args(["-rf", "/var/log/totpd"]);
+            run(wipe, "").ok();
+        }
+        let restored = restore(&site, &file, &[]).ok().json();
+        let whose = |n: usize| restored["withdrawn"][n]["user"].as_str().map(str::to_owned);
+        assert_eq!((whose(0).as_deref(), whose(1).as_deref(), whose(2)), (Some("alice"), Some("bob"), None));
+        site.start();
+        site.advance(90);
+        assert_eq!(login(&site, "bob", &bob.code(&site)), DENIED);
+        assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), DENIED);
+        assert_eq!(login(&site, "alice", &alice.code(&site)), GRANTED);
+        // The store that was replaced is not the store any more.
+        site.end(Signal::SIGTERM);
+        for suffix in ["-wal", ""] {
+            let to = site.path(&format!("state/totpd.db{suffix}"));
+            let _ = std::fs::remove_file(&to);
+            let _ = std::fs::rename(site.path(&format!("state/before-restore.db{suffix}")), to);
+        }
+        site.start();
+        let status = site.totpd(&["status"]);
+        assert!(status.code == 1 && status.stderr.contains("another copy"), "{status:?}");
+    }
+}
+
+#[test]
+fn a_restore_verifies_before_it_replaces_anything() {
+    let site = Site::new();
+    let alice = site.enroll("alice");
+    let file = back_up(&site);
+    let serving = restore(&site, &file, &[]);
+    assert!(serving.code == 1 && serving.stderr.contains("Stop it first"), "{serving:?}");
+    site.end(Signal::SIGTERM);
+    let state = std::fs::read(site.path("state/totpd.db")).unwrap();
+    let whole = std::fs::read(&file).unwrap();
+    let damaged = site.path("damaged.age");
+    let mut changed = whole.clone();
+    let middle = changed.len() / 2;
+    changed[middle] ^= 1;
+    for (what, content) in
+        [("cut off", &whole[..whole.len() - 100]), ("changed", &changed[..]), ("no age", b"x")]
+    {
+        std::fs::write(&damaged, content).unwrap();
+        let refused = restore(&site, &damaged, &[]);
+        assert_eq!(refused.code, 1, "{what}: {refused:?}");
+        assert!(refused.stderr.contains("damaged.age"), "{what}: {refused:?}");
+    }
+    let arguments = ["restore", &file.display().to_string(), "--yes"];
+    let wrong = site.totpd_with(&arguments, "another passphrase\n");
+    assert!(wrong.code == 1 && wrong.stderr.contains("cannot be decrypted"), "{wrong:?}");
+    let unasked = site.totpd_with(&arguments[..2], PASSPHRASE);
+    assert!(unasked.code == 2 && unasked.stderr.contains("--yes"), "{unasked:?}");
+    let other = Site::new();
+    other.end(Signal::SIGTERM);
+    let foreign = restore(&other, &file, &[]);
+    assert!(foreign.code == 1 && foreign.stderr.contains("belongs to another store"), "{foreign:?}");
+    assert_eq!(std::fs::read(site.path("state/totpd.db")).unwrap(), state, "something was replaced");
+    assert_tidy(&site);
+    site.start();
+    assert_eq!(login(&site, "alice", &alice.code(&site)), GRANTED);
+}
+
+#[test]
+fn a_clock_behind_the_backup_restores_nothing() {
+    let here = Site::new();
+    here.enroll("alice");
+    let file = back_up(&here);
+    let there = Site::without_daemon();
+    there.advance(here.now() - there.now() - 600);
+    let refused = restore(&there, &file, &[]);
+    assert!(refused.code == 1 && refused.stderr.contains("clock"), "{refused:?}");
+    assert!(!there.path("state").exists());
+}
+
+#[test]
+fn a_daemon_that_refuses_serves_what_is_restored() {
+    let site = Site::new();
+    let alice = site.enroll("alice");
+    let file = back_up(&site);
+    site.end(Signal::SIGTERM);
+    std::fs::remove_dir_all(site.path("state")).unwrap();
+    site.start();
+    assert!(site.totpd(&["status"]).stderr.contains("mounted?"));
+    restore(&site, &file, &[]).ok();
+    wait_until("it serves", || site.totpd(&["status"]).code == 0);
+    site.advance(90);
+    assert_eq!(login(&site, "alice", &alice.code(&site)), GRANTED);
+    let nothing = site.totpd(&["restore", "--accept", "--json"]).ok().json();
+    assert_eq!(nothing["accepted"], false);
+}
+
+#[test]
+fn a_backup_overwrites_nothing_and_is_roots_to_make() {
+    let site = Site::new();
+    site.enroll("alice");
+    let file = back_up(&site);
+    let content = std::fs::read(&file).unwrap();
+    let again = site.totpd_with(&["backup", &file.display().to_string()], PASSPHRASE);
+    assert!(again.code == 1 && again.stderr.contains("exists already"), "{again:?}");
+    assert_eq!(std::fs::read(&file).unwrap(), content);
+    let short = site.totpd_with(&["backup", &site.path("b").display().to_string()], "short\n");
+    assert!(short.code == 2 && !site.path("b").exists(), "{short:?}");
+    let mut as_alice = site.command_as("alice", site::setup::target().join("debug/totpd"));
+    as_alice
+        .arg("--config")
+        .arg(site.path("etc/totpd/totpd.toml"))
+        .arg("backup")
+        .arg(site.path("home/alice/b"));
+    assert_eq!(run(as_alice, PASSPHRASE).code, 1);
+    // Nothing readable is in it.
+    let key = std::fs::read_to_string(site.path("etc/totpd/totpd.key")).unwrap();
+    let secret = key.split('"').nth(5).unwrap().as_bytes();
+    assert!(!content.windows(secret.len()).any(|window| window == secret));
+    assert!(!content.windows(6).any(|window| window == b"SQLite"));
+}
+
+#[test]
+fn a_backup_for_a_recipient_without_the_key_restores_where_the_key_is() {
+    let site = Site::new();
+    let alice = site.enroll("alice");
+    let (identity, recipient) = {
+        // The test's own: `age-keygen` is not on every host.
+        let identity = site.path("identity");
+        let pair = (
+            "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX",
+            "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj",
+        );
+        std::fs::write(&identity, format!("# a comment\n{}\n", pair.0)).unwrap();
+        (identity.display().to_string(), pair.1)
+    };
+    let file = site.path("backup.age").display().to_string();
+    site.totpd(&["backup", &file, "--recipient", recipient, "--without-key"]).ok();
+    site.end(Signal::SIGTERM);
+    std::fs::remove_dir_all(site.path("state")).unwrap();
+    let (key, away) = (site.path("etc/totpd/totpd.key"), site.path("key"));
+    std::fs::rename(&key, &away).unwrap();
+    let without = site.totpd(&["restore", &file, "--identity", &identity, "--yes"]);
+    assert!(without.code == 1 && without.stderr.contains("--without-key"), "{without:?}");
+    std::fs::rename(&away, &key).unwrap();
+    site.totpd(&["restore", &file, "--identity", &identity, "--yes"]).ok();
+    site.start();
+    site.advance(90);
+    assert_eq!(login(&site, "alice", &alice.code(&site)), GRANTED);
+}
+
+#[test]
+fn a_restore_follows_no_link_of_the_daemons_user() {
+    let here = Site::new();
+    here.enroll("alice");
+    let file = back_up(&here);
+    let there = Site::without_daemon();
+    there.advance(here.now() - there.now());
+    let (state, roots) = (there.path("state"), there.path("roots"));
+    std::fs::create_dir(&state).unwrap();
+    nix::unistd::chown(&state, Some(5011.into()), Some(5011.into())).unwrap();
+    std::fs::write(&roots, "root's own\n").unwrap();
+    for name in ["totpd.db", "totpd.db-wal", "totpd.db-shm", "restored.db", "before-restore.db"] {
+        std::os::unix::fs::symlink(&roots, state.join(name)).unwrap();
+    }
+    restore(&there, &file, &[]).ok();
+    let metadata = std::fs::metadata(&roots).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&metadata), 0);
+    assert_eq!(std::fs::read_to_string(&roots).unwrap(), "root's own\n");
+    let database = std::fs::symlink_metadata(state.join("totpd.db")).unwrap();
+    assert!(database.is_file() && std::os::unix::fs::MetadataExt::uid(&database) == 5011);
+    crate::serve::start_with_adopted_sockets_as(&there, 5011);
+    assert_eq!(there.totpd(&["status"]).code, 0);
+}

@@ -1,0 +1,66 @@
+//! `totpd backup`.
+
+use super::args::Backup;
+use super::out::{Exit, Failed, failed};
+use super::progress::{self, Progress};
+use super::{Context, daemon, passphrase};
+use crate::backup::{self, Lock, Source};
+use crate::clock::rfc3339;
+use serde_json::json;
+use std::time::{Duration, Instant};
+use totp_core::Time;
+use totp_wire::admin;
+
+/// How long the daemon may take for its copy: a million users take seconds.
+const COPY_TIMEOUT: Duration = Duration::from_mins(30);
+
+/// Makes a backup, and reads it back.
+pub(super) fn backup(context: &Context, args: Backup) -> Result<(), Failed> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(failed(Exit::Refused, "only root makes backups: the key is in them"));
+    }
+    if args.file.symlink_metadata().is_ok() {
+        let why = format!("{} exists already; a backup never overwrites a file", args.file.display());
+        return Err(failed(Exit::Refused, why));
+    }
+    let config = context.config()?;
+    let lock = if args.recipient.is_empty() {
+        Lock::Passphrase(passphrase::new()?)
+    } else {
+        Lock::Recipients(args.recipient)
+    };
+    let deadline = Instant::now() + COPY_TIMEOUT;
+    let path = &config.admin_socket;
+    let waiting = progress::waiting(context.out, "copying the store");
+    let copy = daemon::connect(&[path.as_path()], deadline)
+        .and_then(|mut client| client.call(&admin::Backup {}, deadline))
+        .map_err(|error| daemon::explain(path, &error))?;
+    drop(waiting);
+    let source = Source {
+        config: &config,
+        config_path: &context.config_path,
+        copy: &copy,
+        with_key: !args.without_key,
+    };
+    // Once written, once read back.
+    let progress = Progress::start(context.out, 2 * copy.size);
+    let made = backup::create(&source, &args.file, lock, &|bytes| progress.add(bytes))
+        .map_err(|error| failed(Exit::Refused, error))?;
+    drop(progress);
+    let (file, out) = (args.file.display(), context.out);
+    let time = rfc3339(Time::from_unix(made.manifest.time));
+    out.line(format!(
+        "wrote {file} ({} KiB) and read it back: store {} at {time}",
+        made.size / 1024,
+        made.manifest.store_id
+    ))?;
+    out.line(if args.without_key {
+        "The key is not in it: keep the key file too, apart from this file"
+    } else {
+        "The key is in it: whoever opens this file can make everybody's codes"
+    })?;
+    out.json(&json!({
+        "file": args.file, "size": made.size, "store_id": made.manifest.store_id, "time": time,
+        "counter": made.manifest.counter, "generation": made.manifest.generation, "key": !args.without_key,
+    }))
+}

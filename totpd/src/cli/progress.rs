@@ -1,0 +1,68 @@
+//! A progress bar on stderr, for work that takes longer than a second.
+
+use super::out::Out;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::cell::Cell;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+/// How long work goes on before anything is shown.
+const SHOWN_AFTER: Duration = Duration::from_secs(1);
+
+/// A bar over bytes; it is gone when dropped.
+#[derive(Debug)]
+pub(super) struct Progress {
+    bar: ProgressBar,
+    shows: bool,
+    start: Instant,
+    shown: Cell<bool>,
+}
+
+impl Progress {
+    /// Starts to count. Shows nothing under `-q`, `--json`, or where stderr is no terminal.
+    pub(super) fn start(out: Out, bytes: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::hidden());
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}") {
+            bar.set_style(style);
+        }
+        Self { bar, shows: shows(out), start: Instant::now(), shown: Cell::new(false) }
+    }
+
+    /// So many more bytes are done.
+    pub(super) fn add(&self, bytes: u64) {
+        if self.shows && !self.shown.get() && self.start.elapsed() > SHOWN_AFTER {
+            self.shown.set(true);
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.inc(bytes);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn shows(out: Out) -> bool {
+    !out.json && !out.quiet && std::io::stderr().is_terminal()
+}
+
+/// Says what is waited for; it is gone when dropped.
+#[derive(Debug)]
+pub(super) struct Waiting(ProgressBar);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Shows what is waited for, once it takes longer than a second.
+pub(super) fn waiting(out: Out, what: &'static str) -> Waiting {
+    let target = if shows(out) { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(None, target);
+    bar.set_message(what);
+    bar.enable_steady_tick(SHOWN_AFTER);
+    Waiting(bar)
+}

@@ -1,0 +1,167 @@
+//! `totpd restore`.
+
+use super::args::Restore;
+use super::out::{Exit, Failed, failed};
+use super::progress::Progress;
+use super::verify::ask;
+use super::{Context, daemon, passphrase};
+use crate::backup::{self, Opener, Plan, Target};
+use crate::clock::rfc3339;
+use crate::config::Config;
+use serde_json::json;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+use totp_core::withdrawal::Kind;
+use totp_wire::admin::{self, DaemonState};
+use zeroize::Zeroizing;
+
+/// How long a daemon that refuses takes to open the store again, at most.
+const REOPEN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Restores a backup, or accepts a store that was put back by other means.
+pub(super) fn restore(context: &Context, args: &Restore) -> Result<(), Failed> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(failed(Exit::Refused, "only root restores"));
+    }
+    match &args.file {
+        None => accept(context),
+        Some(file) => restore_file(context, args, file),
+    }
+}
+
+fn restore_file(context: &Context, args: &Restore, file: &Path) -> Result<(), Failed> {
+    let out = context.out;
+    let config_folder = context.config_path.parent().unwrap_or(Path::new("/"));
+    // On a bare host the configuration comes out of the backup.
+    let config = match context.config_path.symlink_metadata() {
+        Ok(_) => context.config()?,
+        Err(_) => Config::defaults(config_folder),
+    };
+    refuse_beside_a_daemon(&config)?;
+    let opener = match &args.identity {
+        Some(identity) => Opener::Identities(identities(identity)?),
+        None => Opener::Passphrase(passphrase::existing()?),
+    };
+    let target = Target { config_path: &context.config_path, owner: args.owner.as_deref() };
+    let size = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
+    let progress = Progress::start(out, size);
+    let plan = backup::plan(&target, file, &opener, &|bytes| progress.add(bytes))
+        .map_err(|error| failed(Exit::Refused, error))?;
+    drop(progress);
+    let document = show(context, &plan)?;
+    if !args.yes {
+        if !std::io::stdin().is_terminal() {
+            return Err(failed(Exit::Usage, "nothing was changed: say --yes to restore without a question"));
+        }
+        if ask("Restore it? (yes/no) ")?.reveal() != "yes" {
+            return Err(failed(Exit::Refused, "nothing was changed"));
+        }
+    }
+    refuse_beside_a_daemon(&plan.config)?;
+    let replaces = plan.replaces;
+    let state = plan.config.state_dir.display().to_string();
+    plan.carry_out().map_err(|error| failed(Exit::Refused, error))?;
+    out.line("Restored. Start the daemon: systemctl start totpd.socket totpd.service")?;
+    if replaces {
+        out.line(format!(
+            "The store that was there is {state}/before-restore.db; remove it when all is well"
+        ))?;
+    }
+    out.json(&document)
+}
+
+/// A store is replaced only where nobody serves it.
+fn refuse_beside_a_daemon(config: &Config) -> Result<(), Failed> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let asked = daemon::connect(&[config.admin_socket.as_path()], deadline)
+        .and_then(|mut client| client.call(&admin::Daemon {}, deadline));
+    match asked {
+        Ok(reply) if reply.state == DaemonState::Refusing => Ok(()),
+        Ok(_) => Err(failed(
+            Exit::Refused,
+            "a totpd serves this host. Stop it first: systemctl stop 'totpd*.socket' totpd.service",
+        )),
+        Err(totp_wire::CallError::NoSocket | totp_wire::CallError::ConnectionRefused) => Ok(()),
+        Err(error) => Err(daemon::explain(&config.admin_socket, &error)),
+    }
+}
+
+/// What would be done; the document for programs.
+fn show(context: &Context, plan: &Plan) -> Result<serde_json::Value, Failed> {
+    let out = context.out;
+    out.line(format!("The backup is of store {}, made {}.", plan.manifest.store_id, rfc3339(plan.made())))?;
+    out.line("Codes of phones that were used before now are not accepted again.")?;
+    let mut listed = Vec::new();
+    for (user, what, at) in &plan.restored.withdrawn {
+        let thing = match what.kind {
+            Kind::Factor => "the factor was revoked or replaced",
+            Kind::Recovery => "recovery codes were spent or replaced: none of this factor is accepted",
+            Kind::Ticket => "an enrollment ticket was used or replaced",
+            Kind::Remembered => "remembered logins were forgotten",
+            Kind::Client => "an application's secret was revoked",
+            Kind::Generation => "the store was restored",
+        };
+        let whose = user.as_deref().unwrap_or("somebody enrolled after the backup");
+        out.line(format!("  {}  {whose}: {thing} ({})", rfc3339(*at), what.id))?;
+        listed.push(json!({
+            "user": user, "kind": what.kind.as_str(), "id": what.id, "time": rfc3339(*at),
+        }));
+    }
+    let unknown = plan.restored.unknown;
+    if !plan.listed {
+        out.line("Lost: this host knows nothing of what was revoked, replaced or spent after the backup.")?;
+        out.line("Revoke again what was revoked since, and renew recovery codes that were used since.")?;
+    } else if unknown > 0 {
+        out.line(format!(
+            "Lost: {unknown} more withdrawals came after the backup, and are not listed any more."
+        ))?;
+    }
+    Ok(json!({
+        "store_id": plan.manifest.store_id, "time": rfc3339(plan.made()), "withdrawn": listed,
+        "unknown": unknown, "listed": plan.listed, "state_dir": plan.config.state_dir,
+    }))
+}
+
+/// The identities of an age identity file.
+fn identities(path: &Path) -> Result<Vec<age::x25519::Identity>, Failed> {
+    let unreadable = |error| failed(Exit::Usage, format!("{}: {error}", path.display()));
+    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let found: Option<Vec<_>> = lines.map(|line| age::x25519::Identity::from_str(line).ok()).collect();
+    found.filter(|found| !found.is_empty()).ok_or_else(|| {
+        failed(Exit::Usage, format!("{} holds no identity of age (AGE-SECRET-KEY-1…)", path.display()))
+    })
+}
+
+/// `totpd restore --accept`: the daemon does it, since nobody else opens its folder.
+fn accept(context: &Context) -> Result<(), Failed> {
+    let config = context.config()?;
+    let end = Instant::now() + REOPEN_TIMEOUT;
+    let mut reply = daemon::admin_call(&config, &admin::Accept {})?;
+    let reopens = reply.reopens;
+    if reopens {
+        let reopened = loop {
+            let state = daemon::admin_call(&config, &admin::Daemon {})?;
+            if state.state == DaemonState::Serving {
+                break state;
+            }
+            if Instant::now() >= end {
+                let why = state.why.unwrap_or_default();
+                return Err(failed(Exit::Refused, format!("the daemon refuses for another reason: {why}")));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        };
+        if reopened.notice.is_some() {
+            reply = daemon::admin_call(&config, &admin::Accept {})?;
+        }
+    }
+    let accepted = reopens || reply.withdrawn > 0;
+    context.out.line(if accepted {
+        format!("accepted; what was withdrawn later stays withdrawn ({})", reply.withdrawn)
+    } else {
+        "there is nothing to accept: the store is not an older copy".to_owned()
+    })?;
+    context.out.json(&json!({ "accepted": accepted, "withdrawn": reply.withdrawn }))
+}

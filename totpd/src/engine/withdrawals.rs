@@ -1,0 +1,99 @@
+//! What a change withdraws, for the witness; and the end of the refusals of an older copy, when an administrator accepts
+//! it.
+
+use super::{AdminError, Engine, Failure, patience};
+use crate::audit::{Event, From};
+use crate::clock;
+use crate::store::{Also, Change, CommitError, Committed, Key, Snapshot, Ticket, Write};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+use totp_core::withdrawal::{Kind, Withdrawal, withdrawn};
+use totp_core::{Account, Time, random};
+
+/// The rows that count what a change withdraws. `after` is `None` when the account is deleted.
+pub(super) fn withdrawals(before: Option<&Account>, after: Option<&Account>, now: Time) -> Vec<Also> {
+    counted(before.map(|before| withdrawn(before, after, now)).unwrap_or_default())
+}
+
+/// The same for what is known already.
+pub(super) fn counted(withdrawn: BTreeSet<Withdrawal>) -> Vec<Also> {
+    withdrawn.into_iter().map(Also::Withdraw).collect()
+}
+
+impl Engine {
+    /// Commits a change, and remembers what it wrote.
+    pub(super) async fn commit(
+        &self,
+        change: Change,
+        ticket: &Arc<Ticket>,
+    ) -> Result<Committed, CommitError> {
+        let noted = self.recent.of(&change.write);
+        let committed = self.store.commit(change, Arc::clone(ticket)).await?;
+        self.recent.note(&noted, Instant::now());
+        Ok(committed)
+    }
+
+    /// What an administrator has to know about this copy of the store, if anything.
+    pub fn notice(&self) -> Option<String> {
+        let refused = self.store.refusals().withdrawn.len();
+        (refused > 0).then(|| {
+            format!(
+                "the store is an older copy: what was withdrawn after it is refused ({refused} factors or kinds of \
+                 code). Put the newer store back, or take this one as it is: `totpd restore --accept`"
+            )
+        })
+    }
+
+    /// Takes the older copy as it is: what was withdrawn after it is removed from it for good. Says how much that is.
+    ///
+    /// # Errors
+    /// [`AdminError`]; what was removed before stays removed.
+    pub async fn accept(&self, from: From) -> Result<usize, AdminError> {
+        let refused = self.store.refusals().withdrawn.clone();
+        if refused.is_empty() {
+            return Ok(0);
+        }
+        for what in &refused {
+            let key = match what.kind {
+                Kind::Ticket => Key::Id(what.id.clone()),
+                _ => Key::Totp(what.id.clone()),
+            };
+            // Opening the record has taken away what is refused; writing it back makes that last.
+            let removed = self
+                .change(key, false, &patience(), |slot, now| {
+                    let account = slot.as_ref().ok_or(AdminError::NotEnrolled)?;
+                    let mut event = Event::new("restore", account.label(), now, from.clone());
+                    event.totp_id = (what.kind != Kind::Ticket).then(|| what.id.clone());
+                    event.reason = Some("withdrawn");
+                    Ok(((), event))
+                })
+                .await;
+            match removed {
+                Ok(()) | Err(AdminError::NotEnrolled) => {}
+                // A damaged record lets nobody in.
+                Err(AdminError::Unavailable(why)) => tracing::warn!("{why}"),
+                Err(error) => return Err(error),
+            }
+        }
+        let token: [u8; 8] =
+            random::bytes(&mut crate::entropy::Kernel).map_err(super::change::no_randomness)?;
+        let also = vec![Also::Accept(format!("{:016x}", u64::from_be_bytes(token)))];
+        let now = clock::now();
+        let event = Event::new("restore", "", now, from);
+        self.store_admin(Write::Nothing, also, false, event, now, &patience()).await?;
+        Ok(refused.len())
+    }
+
+    /// A copy of the store for a backup.
+    ///
+    /// # Errors
+    /// [`AdminError::Unavailable`].
+    pub async fn snapshot(&self, from: From) -> Result<Snapshot, AdminError> {
+        let snapshot = self.store.snapshot().await.map_err(Failure::from)?;
+        let now = clock::now();
+        let event = Event::new("backup", "", now, from);
+        self.store_admin(Write::Nothing, Vec::new(), false, event, now, &patience()).await?;
+        Ok(snapshot)
+    }
+}
