@@ -33,6 +33,7 @@ fn cockpit_shows_no_key_since_its_log_would_keep_it() {
     }
     let event = site.last_login();
     assert_eq!((&event["reason"], &event["service"]), (&"not-shown".into(), &"cockpit".into()));
+    assert!(event["caller_uid"].is_null(), "it runs as root, for whoever that is: {event}");
     assert_eq!(site.status("bob")["state"], "none");
 
     // The commands say so before anybody tries.

@@ -29,8 +29,9 @@ fn shadows_login_takes_a_code_once() {
     let phone = site.enroll("alice");
     let mut shell = Shell::of(&site, "root");
     judges(&site, &phone, |code| login(&mut shell, "login alice", code).let_in("in as alice"));
-    assert_eq!(site.last_login()["service"], "login");
-    assert!(site.last_login()["ruser"].is_null());
+    let event = site.last_login();
+    assert_eq!((&event["service"], &event["class"]), (&"login".into(), &"console".into()));
+    assert!(event["ruser"].is_null() && event["caller_uid"].is_null());
 }
 
 #[test]

@@ -30,6 +30,7 @@ fn polkits_helper_takes_a_code_once() {
     let mut shell = Shell::of(&site, "alice");
     judges(&site, &phone, |code| polkit(&mut shell, code).let_in("in as alice"));
     let event = site.last_login();
+    assert_eq!(event["class"], "local");
     assert_eq!((&event["service"], &event["ruser"]), (&"polkit-1".into(), &"alice".into()), "{event}");
 }
 

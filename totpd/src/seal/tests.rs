@@ -1,0 +1,163 @@
+use super::*;
+use totp_core::account::NewFactor;
+use totp_core::recovery::Keeping;
+use totp_core::self_service::ChangeKind;
+use totp_core::{Params, Time, UserName};
+
+fn account(name: &str) -> Account {
+    let name = UserName::parse(name).ok();
+    let mut account = Account::new(name, Some(1), Time::default(), &mut Kernel).unwrap();
+    let new = NewFactor { params: Params::default(), lifetime: 60, keeping: Keeping::Hashed };
+    account.enroll(&new, Time::default(), &mut Kernel).unwrap();
+    account
+}
+
+#[test]
+fn what_is_sealed_opens_for_the_same_row_only() {
+    let sealer = Sealer::new(&StoreKey::generate().unwrap());
+    let (alice, bob) = (account("alice"), account("bob"));
+    let sealed = sealer.seal(alice.clone()).unwrap();
+    assert_eq!(sealer.open(sealed.clone()), Ok(alice));
+    // Alice's blob in Bob's row, in another enrollment, and under another key.
+    let mut moved = sealer.seal(bob).unwrap();
+    moved.pending.as_mut().unwrap().secrets = sealed.pending.as_ref().unwrap().secrets.clone();
+    assert_eq!(sealer.open(moved), Err(SealError::Damaged));
+    // Anything that stands in the open, edited.
+    let edits: [fn(&mut SealedAccount); 9] = [
+        |a| {
+            let key = totp_core::remember::Key::ssh_key(1, "sshd", "192.0.2.1", &["SHA256:x"]).unwrap();
+            let grant = totp_core::remember::Remembered { key, since: Time::default(), length: 60 };
+            a.pending.as_mut().unwrap().remembered.push(grant);
+        },
+        |a| a.pending.as_mut().unwrap().id.push('x'),
+        |a| a.pending.as_mut().unwrap().last_step = Some(1),
+        |a| a.pending.as_mut().unwrap().state = FactorState::Active { since: Time::default() },
+        |a| a.uid = Some(0),
+        |a| a.uid = None,
+        |a| a.name = UserName::parse("root").ok(),
+        |a| a.name = None,
+        |a| a.id.push('x'),
+    ];
+    for edit in edits {
+        let mut edited = sealed.clone();
+        edit(&mut edited);
+        assert_eq!(sealer.open(edited), Err(SealError::Damaged));
+    }
+    let other = Sealer::new(&StoreKey::generate().unwrap());
+    assert_eq!(other.open(sealed), Err(SealError::OtherKey));
+}
+
+#[test]
+fn what_is_staged_is_nobodys_to_ripen_or_to_take_away_without_the_key() {
+    let sealer = Sealer::new(&StoreKey::generate().unwrap());
+    let now = Time::from_unix(1_800_000_000);
+    let mut account = account("alice");
+    account.active = account.pending.take();
+    let new = NewFactor { params: Params::default(), lifetime: 60, keeping: Keeping::Hashed };
+    let change = |kind| StagedChange::new(kind, now, 86_400, 86_400, "this host");
+    account.stage_replacement(&new, change(ChangeKind::Replace), now, &mut Kernel).unwrap();
+    let active = account.active.as_mut().unwrap();
+    active.staged = Some(change(ChangeKind::Remove));
+    active.cancels = vec![now, now];
+    let key = totp_core::remember::Key::ssh_key(1, "sshd", "192.0.2.1", &["SHA256:x"]).unwrap();
+    active.remembered = vec![totp_core::remember::Remembered { key, since: now, length: 60 }];
+    let sealed = sealer.seal(account.clone()).unwrap();
+    assert_eq!(sealer.open(sealed.clone()), Ok(account));
+    let edits: [fn(&mut SealedAccount); 11] = [
+        |a| a.pending.as_mut().unwrap().staged = None,
+        |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().told = Some(Time::default()),
+        |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().at = Time::default(),
+        |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().delay = 0,
+        |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().kind = ChangeKind::Remove,
+        |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().expires = Time::from_unix(u64::MAX),
+        |a| a.active.as_mut().unwrap().staged = None,
+        |a| a.active.as_mut().unwrap().staged.as_mut().unwrap().told = Some(Time::default()),
+        |a| a.active.as_mut().unwrap().cancels.clear(),
+        |a| a.active.as_mut().unwrap().cancels.truncate(1),
+        // What was cancelled is said to be part of something that is remembered.
+        |a| {
+            let active = a.active.as_mut().unwrap();
+            active.cancels.truncate(1);
+            let text = serde_json::to_string(&active.remembered).unwrap();
+            let text = text.replacen("\"key\":\"", "\"key\":\"cancelled 1800000000\\n", 1);
+            active.remembered = serde_json::from_str(&text).unwrap();
+        },
+    ];
+    for edit in edits {
+        let mut edited = sealed.clone();
+        edit(&mut edited);
+        assert_ne!(edited, sealed);
+        assert_eq!(sealer.open(edited), Err(SealError::Damaged));
+    }
+}
+
+#[test]
+fn a_ticket_is_bound_to_the_factor_in_use_and_to_what_it_asks_for() {
+    let sealer = Sealer::new(&StoreKey::generate().unwrap());
+    let mut alice = account("alice");
+    let first = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), true).unwrap();
+    assert_eq!((first.totp_id.as_ref(), first.lost), (None, false), "no factor could be lost");
+    alice.active = alice.pending.take();
+    let ticket = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), false).unwrap();
+    assert!(sealer.is_ticket(&alice, &ticket, "ABCD") && alice.is_for_this_factor(&ticket));
+    assert!(!alice.is_for_this_factor(&first));
+    for edited in [
+        Ticket { lost: true, ..ticket.clone() },
+        Ticket { totp_id: None, ..ticket.clone() },
+        Ticket { totp_id: Some("totp-other".into()), ..ticket.clone() },
+        Ticket { totp_id: ticket.totp_id.clone(), ..first },
+    ] {
+        assert!(!sealer.is_ticket(&alice, &edited, "ABCD"), "{edited:?}");
+    }
+}
+
+#[test]
+fn any_changed_byte_is_noticed_and_no_two_seals_are_alike() {
+    let sealer = Sealer::new(&StoreKey::generate().unwrap());
+    let account = account("alice");
+    let sealed = sealer.seal(account.clone()).unwrap();
+    assert_ne!(sealed, sealer.seal(account).unwrap());
+    let bytes = BASE64.decode(sealed.pending.as_ref().unwrap().secrets.data.as_bytes()).unwrap();
+    for i in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[i] ^= 1;
+        let mut record = sealed.clone();
+        record.pending.as_mut().unwrap().secrets.data = BASE64.encode(&damaged);
+        assert_eq!(sealer.open(record), Err(SealError::Damaged));
+    }
+}
+
+#[test]
+fn a_ticket_is_its_accounts_and_its_times_alone() {
+    let sealer = Sealer::new(&StoreKey::generate().unwrap());
+    let (alice, bob) = (account("alice"), account("bob"));
+    let ticket = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), false).unwrap();
+    assert!(sealer.is_ticket(&alice, &ticket, "ABCD"));
+    assert!(!sealer.is_ticket(&alice, &ticket, "ABCE") && !sealer.is_ticket(&alice, &ticket, ""));
+    assert!(!sealer.is_ticket(&bob, &ticket, "ABCD"));
+    let longer = Ticket { expires: Time::from_unix(10), ..ticket };
+    assert!(!sealer.is_ticket(&alice, &longer, "ABCD"));
+    assert!(!longer.sealed.contains("ABCD"));
+}
+
+#[test]
+fn a_mark_is_its_texts_and_its_kinds_alone() {
+    let sealer = Sealer::new(&StoreKey::generate().unwrap());
+    let mark = sealer.vouch("session", "text").unwrap();
+    assert!(sealer.vouches("session", "text", &mark));
+    assert!(!sealer.vouches("session", "texts", &mark) && !sealer.vouches("client", "text", &mark));
+    assert!(!sealer.vouches("session", "text", "") && !sealer.vouches("session", "text", "{}"));
+    assert!(!Sealer::new(&StoreKey::generate().unwrap()).vouches("session", "text", &mark));
+    let sealed = sealer.seal_named("a", b"bytes").unwrap();
+    assert_eq!(*sealer.open_named("a", &sealed).unwrap(), b"bytes");
+    assert_eq!(sealer.open_named("b", &sealed), Err(SealError::Damaged));
+}
+
+#[test]
+fn the_check_value_knows_its_key() {
+    let key = StoreKey::generate().unwrap();
+    let check = Sealer::new(&key).seal_check().unwrap();
+    assert!(Sealer::new(&key).opens_check(&check));
+    assert!(!Sealer::new(&StoreKey::generate().unwrap()).opens_check(&check));
+    assert!(!Sealer::new(&key).opens_check("nonsense"));
+}
