@@ -132,14 +132,24 @@ fn eves_flood_of_su_blinds_nobody_to_a_strangers_guesses() {
     site.totpd(&["init"]).ok();
     let mut pipe = with_unread_pipe(&site);
     site.enroll("alice");
-    let su = |_| Attempt { service: Some("su".into()), ruser: Some("eve".into()), ..local("alice") };
-    refusals(&site, FLOOD, su, "000000");
+    let su = || {
+        let attempt = Attempt { service: Some("su".into()), real_uid: Some(7102), ..local("alice") };
+        // After some the daemon is busy, for her alone.
+        begin(&site, attempt).and_then(|waiting| waiting.answer("000000"))
+    };
+    let local = |number: usize| {
+        let service = Some(format!("xrdp-{}", number % 4));
+        Attempt { service, ruser: None, real_uid: Some(0), ..local("alice") }
+    };
+    let denied = (0..200).filter(|_| su() == Ok(Verdict::Denied)).count();
+    assert!(denied >= 50, "{denied}");
+    refusals(&site, FLOOD, local, "000000");
     // Eight strangers flood, too; another one guesses as often as the jail counts.
     refusals(&site, FLOOD, stranger, "000000");
     for _ in 0..5 {
         begin(&site, from_host("alice", "203.0.113.7")).unwrap().answer("000000").unwrap();
     }
-    refusals(&site, 200, su, "000000");
+    refusals(&site, 200, local, "000000");
     // Now the log is read, to its end.
     let lines = std::thread::spawn(move || {
         let mut text = Vec::new();

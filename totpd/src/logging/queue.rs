@@ -50,7 +50,14 @@ impl Line {
             (Self::Event(one), Self::Event(other)) => {
                 let key = |event: &Event| {
                     let from = &event.from;
-                    let origin = (&from.service, &from.ruser, &from.rhost, &from.client, from.peer_uid);
+                    let origin = (
+                        &from.service,
+                        &from.ruser,
+                        &from.rhost,
+                        &from.client,
+                        from.caller_uid,
+                        from.peer_uid,
+                    );
                     let origin = format!("{origin:?}");
                     (event.event, event.user.clone(), event.outcome, event.reason, event.locks, origin)
                 };
@@ -241,13 +248,8 @@ mod tests {
     use crate::audit::From;
     use totp_core::Time;
 
-    fn refused(user: &str, rhost: Option<&str>, ruser: Option<&str>) -> Line {
-        let from = From {
-            rhost: rhost.map(str::to_owned),
-            ruser: ruser.map(str::to_owned),
-            peer_uid: Some(0),
-            ..From::default()
-        };
+    fn refused(user: &str, rhost: Option<&str>, caller_uid: Option<u32>) -> Line {
+        let from = From { rhost: rhost.map(str::to_owned), caller_uid, peer_uid: Some(0), ..From::default() };
         let event = Event { outcome: "refused", ..Event::new("login", user, Time::default(), from) };
         Line::event(event)
     }
@@ -308,10 +310,10 @@ mod tests {
     fn local_users_drop_no_lines_but_their_own() {
         let mut queue = Queue::default();
         for number in 0..10_000 {
-            queue.push(refused(&format!("u{number}"), None, Some("eve")));
+            queue.push(refused(&format!("u{number}"), None, Some(7102)));
         }
         queue.push(refused("bob", Some("192.0.2.1"), None));
-        queue.push(refused("carol", None, Some("alice")));
+        queue.push(refused("carol", None, Some(7101)));
         queue.push(granted("alice"));
         let lines = drain(&mut queue);
         let last: Vec<&str> = lines.iter().rev().take(3).map(|(user, _)| user.as_str()).collect();
