@@ -2,7 +2,6 @@
 
 use site::Site;
 use site::network::{Network, SERVER};
-use site::pamhost::{PamHost, code};
 use site::phone::Phone;
 use site::run::run;
 use site::setup::PASSWORD;
@@ -134,9 +133,13 @@ fn it_ripens_only_by_a_login_from_where_the_user_was_before() {
     site.next_step();
     assert!(login(&mut su(&site), &phone.code(&site)).is_some(), "at this host");
     site.next_step();
-    site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay")));
-    let silent = PamHost::new(&site, "sudo", "alice").option(&["-s"]);
-    assert_eq!(silent.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    // Debian 12's sudo is silent.
+    let lines = std::fs::read_to_string(site.path("etc/pam.d/su")).unwrap();
+    site.service("sudo", &lines);
+    let answers = [("assword for alice: ", PASSWORD), ("Verification code: ", &phone.code(&site))];
+    assert!(
+        Shell::of(&site, "alice").run("sudo -k sh -c 'echo in as $(id -un)'", &answers).let_in("in as root")
+    );
     site.next_step();
     as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).ok();
     assert!(!told(&site), "{}", site.status("alice"));
@@ -179,6 +182,22 @@ fn cancel_takes_a_code_of_the_old_factor_and_two_are_enough() {
     let shown = login(&mut su(&site), &Phone::from(&document).code(&site)).unwrap();
     assert!(shown.contains("A change of the factor was cancelled on "), "{shown}");
     assert!(shown.contains("A new authenticator app was enrolled with a ticket on "), "{shown}");
+}
+
+#[test]
+fn no_lock_of_malware_keeps_the_user_from_cancelling() {
+    let site = Site::new();
+    let phone = site.enroll("alice");
+    staged(&site, &phone.code(&site));
+    for _ in 0..11 {
+        as_alice(&site, &["verify"], &format!("{}\n", phone.wrong_code(&site)));
+    }
+    assert_eq!(site.status("alice")["locks"][0]["class"], "own");
+    let locked = site.status("alice")["locks"].clone();
+    assert_eq!(as_alice(&site, &["cancel"], &format!("{}\n", phone.wrong_code(&site))).code, 1);
+    as_alice(&site, &["cancel"], &format!("{}\n", phone.code(&site))).ok();
+    assert!(site.status("alice")["staged"].is_null());
+    assert_eq!(site.status("alice")["locks"], locked, "and it ends none");
 }
 
 #[test]

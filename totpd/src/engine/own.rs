@@ -151,7 +151,8 @@ impl Engine {
         changed.await?
     }
 
-    /// Ends what the user has staged.
+    /// Ends what the user has staged. No lock stands in the way: whoever staged it could otherwise keep the user's own
+    /// class locked until it is ripe. What can be guessed here is that nothing changes, and one code is used up by it.
     ///
     /// # Errors
     /// As [`Engine::enroll_self`].
@@ -168,7 +169,10 @@ impl Engine {
                 return Err(AdminError::NothingStaged);
             }
             let event = Event::new("cancel", user.as_str(), now, from.clone());
-            Ok(match self.prove(account, code, event, now) {
+            let guard = std::mem::take(&mut account.guard);
+            let proved = self.prove(account, code, event, now);
+            account.guard = guard;
+            Ok(match proved {
                 Ok((event, also)) => (Ok(account.cancel(now, &from.in_words())?), event, also),
                 Err(event) => (Err(AdminError::Refused), *event, Vec::new()),
             })

@@ -55,7 +55,7 @@ impl Engine {
         let (at, from, ripe) = (rfc3339(staged.at), &staged.from, rfc3339(staged.ripens_at()));
         format!(
             "Somebody asked on {at} from {from} {what} ({label}). It can be done from {ripe} on. \
-             If it was not you, run: totpd cancel"
+             If it was not you, run: totpd cancel (with a code), and call your administrators"
         )
     }
 }

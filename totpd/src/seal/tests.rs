@@ -48,6 +48,18 @@ fn what_is_sealed_opens_for_the_same_row_only() {
 }
 
 #[test]
+fn what_the_seal_covers_is_what_it_was_when_there_were_no_staged_changes() {
+    let text = r#"{"id":"totp-x","params":{"algorithm":"SHA1","digits":6,"period":30},"created":1,
+        "state":{"active":{"since":2}},"last_step":3,"secrets":null,
+        "remembered":[{"key":"k+/9","since":4,"length":5}]}"#;
+    let factor: Factor<()> = serde_json::from_str(text).unwrap();
+    assert_eq!(bound_to("row", &factor), "row\ntotp-x\nSHA1 6 30\n1\nactive 2\n3\nk+/9 4 5");
+    // Used steps decide about no grant and are not covered.
+    let used = Factor { used: vec![1, 2, 3], ..factor.clone() };
+    assert_eq!(bound_to("row", &used), bound_to("row", &factor));
+}
+
+#[test]
 fn what_is_staged_is_nobodys_to_ripen_or_to_take_away_without_the_key() {
     let sealer = Sealer::new(&StoreKey::generate().unwrap());
     let now = Time::from_unix(1_800_000_000);
