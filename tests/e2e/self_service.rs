@@ -3,7 +3,7 @@
 use site::Site;
 use site::network::{Network, SERVER};
 use site::phone::Phone;
-use site::run::run;
+use site::run::{run, wait_until};
 use site::setup::PASSWORD;
 use site::shell::Shell;
 use site::ssh::{Client, Setup, Sshd};
@@ -42,7 +42,8 @@ fn su(site: &Site) -> Shell {
 
 /// `su alice` as alice: her own login at this host, where messages are shown. What it showed, if it let her in.
 fn login(shell: &mut Shell, code: &str) -> Option<String> {
-    let answers = [("assword: ", PASSWORD), ("Verification code: ", code)];
+    // The last one is asked where a notice has to be read.
+    let answers = [("assword: ", PASSWORD), ("Verification code: ", code), ("to go on: ", "")];
     let ran = shell.run("su alice -c 'echo in as $(id -un)'", &answers);
     ran.let_in("in as alice").then_some(ran.output)
 }
@@ -58,7 +59,7 @@ fn sudo(site: &Site, code: &str) {
 
 /// A login over SSH with a terminal, and what it shows.
 fn ssh(client: &Client<'_>, code: &str) -> String {
-    client.will_answer(&[code]);
+    client.will_answer(&[code, ""]);
     let mut ssh = client.program("ssh", "askpass", 1);
     ssh.args(["-tt", &client.destination("alice")]);
     run(ssh, "exit\n").ok().stdout
@@ -153,8 +154,34 @@ fn it_ripens_only_by_a_login_from_where_the_user_was_before() {
     later(&site, DAY);
     assert!(!elsewhere.lets_in("alice", &[&new.code(&site)]));
     site.next_step();
-    assert!(ssh(&home, &phone.code(&site)).contains("to replace the authenticator app"));
+    // Without a terminal sshd shows nothing behind the last question: so there is one, which nobody answers here.
+    home.will_answer(&[&phone.code(&site)]);
+    let mut left = home.program("ssh", "askpass", 1);
+    left.args(["-T", &home.destination("alice"), "echo in"]);
+    site.write(
+        "askpass",
+        &std::fs::read_to_string(site.path("askpass"))
+            .unwrap()
+            .replace("head -n1", "case \"$1\" in *'go on: '*) kill -9 $PPID;; esac\nhead -n1"),
+    );
+    let left = run(left, "");
+    assert!(!left.stdout.contains("in"), "{left:?}");
+    let undelivered = || site.events().last().is_some_and(|event| event["outcome"] == "undelivered");
+    wait_until("it is said that the grant reached nobody", undelivered);
+    assert!(!told(&site));
+    site.next_step();
+    assert!(home.lets_in("alice", &[&phone.code(&site), ""]));
+    let prompts = home.prompts().join("\n");
+    assert!(
+        prompts.contains("to replace the authenticator app") && prompts.contains("totpd cancel"),
+        "{prompts}"
+    );
     assert!(told(&site));
+    // And once is enough.
+    site.next_step();
+    assert!(home.lets_in("alice", &[&phone.code(&site)]));
+    assert!(!home.prompts().join("\n").contains("totpd cancel"));
+    site.next_step();
     assert!(elsewhere.lets_in("alice", &[&new.code(&site)]));
 }
 

@@ -49,24 +49,23 @@ pub struct Attempt {
     pub remember: Option<(Key, u64)>,
     /// Nobody can be told anything: news waits for another login.
     pub silent: bool,
-    /// A program of root's shows what is said, not a process that may be anybody's.
-    pub shown_by_root: bool,
-    /// The address that it comes from is one of this host's own.
+    /// A program of root's shows what is said. None: a process does that may be anybody's.
+    pub shown: Option<Shown>,
+}
+
+/// How a program of root's shows what is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The address that the attempt comes from is one of this host's own.
     pub from_this_host: bool,
+    /// A further question can be put. Its answer says that what it showed was read.
+    pub asks: bool,
 }
 
 impl Attempt {
     /// An attempt of which nothing is remembered and nobody told.
     pub fn plain(origin: Origin, input: Input) -> Self {
-        Self {
-            origin,
-            from: String::new(),
-            input,
-            remember: None,
-            silent: true,
-            shown_by_root: false,
-            from_this_host: false,
-        }
+        Self { origin, from: String::new(), input, remember: None, silent: true, shown: None }
     }
 }
 
@@ -146,6 +145,8 @@ pub struct Judgement {
     pub locks: bool,
     /// What the user is to be told now, after a grant.
     pub news: News,
+    /// It holds notices of changes that have to be shown by a question: [`Account::notices_shown`] notes its answer.
+    pub unread: bool,
 }
 
 /// What one factor has to say about a code.
@@ -181,6 +182,7 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules)
         changed,
         locks,
         news: News::default(),
+        unread: false,
     };
     let refused = |reason, changed| verdict(Outcome::Refused(reason), changed, false);
 
@@ -210,7 +212,13 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules)
     };
     match proof {
         Ok(verified) => {
-            let read = account.notices_read(attempt, &origin, &class, now);
+            let counts = account.notices_count(attempt, &origin, &class, now);
+            let unread =
+                counts && attempt.shown.is_some_and(|shown| shown.asks) && account.has_unread_notices();
+            let read = counts && !unread;
+            if read {
+                account.tell(now);
+            }
             account.guard.succeed(&class, &origin, now);
             if let Some((key, length)) = &attempt.remember {
                 remember::remember(account, &verified, key, *length, now);
@@ -223,7 +231,7 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules)
             if let How::Recovery { .. } = verified.how() {
                 account.news.recovery_used(now, &attempt.from);
             }
-            Judgement { news, ..verdict(Outcome::Granted(verified), true, false) }
+            Judgement { news, unread, ..verdict(Outcome::Granted(verified), true, false) }
         }
         Err(Reason::Wrong) => {
             account.news.refusal(now, &attempt.from);

@@ -105,6 +105,11 @@ impl News {
         shown
     }
 
+    /// Forgets the changes that were `shown`.
+    pub(crate) fn forget_changes(&mut self, shown: &Self) {
+        self.changes.retain(|change| !shown.changes.contains(change));
+    }
+
     /// The changes of the factor.
     pub fn changes(&self) -> &[(Changed, Use)] {
         &self.changes

@@ -15,6 +15,7 @@
 use crate::account::{Account, Factor, NewFactor, Ticket};
 use crate::judge::Attempt;
 use crate::lock::Class;
+use crate::news::News;
 use crate::random::{Random, RandomFailed};
 use crate::recovery::RecoveryCode;
 use crate::source::Origin;
@@ -88,6 +89,11 @@ impl StagedChange {
     /// Whether it may be done: the delay is over, and the user was told at a login that counts.
     pub fn is_ripe(&self, now: Time) -> bool {
         self.told.is_some() && now >= self.ripens_at() && now < self.expires
+    }
+
+    /// Whether it is the same change, told or not.
+    fn is_same(&self, other: &Self) -> bool {
+        (self.kind, self.at, self.expires) == (other.kind, other.at, other.expires)
     }
 
     /// Whether codes of the factor that it stands in may be used: those of a replacement when it is ripe.
@@ -184,8 +190,21 @@ impl<S> Account<S> {
         ticket.totp_id.as_deref() == self.active.as_ref().map(|active| active.id.as_str())
     }
 
+    /// Whether there are notices of changes that no login has shown which counts.
+    pub(crate) fn has_unread_notices(&self) -> bool {
+        self.staged().is_some_and(|staged| staged.told.is_none()) || !self.news.changes().is_empty()
+    }
+
+    /// Notes that a user has answered the question which showed `shown`, in a login that counts.
+    pub fn notices_shown(&mut self, shown: &News, now: Time) {
+        if self.staged().is_some_and(|staged| shown.staged().is_some_and(|seen| seen.is_same(staged))) {
+            self.tell(now);
+        }
+        self.news.forget_changes(shown);
+    }
+
     /// Notes that a login showed what is staged.
-    fn tell(&mut self, now: Time) {
+    pub(crate) fn tell(&mut self, now: Time) {
         for factor in self.active.iter_mut().chain(&mut self.pending) {
             if let Some(staged) = &mut factor.staged {
                 staged.told = staged.told.or(Some(now));
@@ -218,28 +237,17 @@ impl Account {
         Ok(codes)
     }
 
-    /// Notes a granted login for what is staged: called with the class that it was counted in before its
-    /// source became known. Returns whether notices of changes count as read.
-    pub(crate) fn notices_read(
-        &mut self,
-        attempt: &Attempt,
-        origin: &Origin,
-        class: &Class,
-        now: Time,
-    ) -> bool {
-        let read = !attempt.silent
-            && attempt.shown_by_root
-            && match (origin, self.guard.knows_a_remote_source(now)) {
-                (Origin::Remote(address), true) => {
-                    let here = attempt.from_this_host || address.to_canonical().is_loopback();
-                    !here && matches!(class, Class::Known(_))
-                }
-                (Origin::Remote(_) | Origin::Local | Origin::Console, false) => true,
-                _ => false,
-            };
-        if read {
-            self.tell(now);
+    /// Whether notices of changes count as read when this granted login shows them. Asked with the class that it was
+    /// counted in before its source became known.
+    pub(crate) fn notices_count(&self, attempt: &Attempt, origin: &Origin, class: &Class, now: Time) -> bool {
+        let Some(shown) = attempt.shown.filter(|_| !attempt.silent) else { return false };
+        match (origin, self.guard.knows_a_remote_source(now)) {
+            (Origin::Remote(address), true) => {
+                let here = shown.from_this_host || address.to_canonical().is_loopback();
+                !here && matches!(class, Class::Known(_))
+            }
+            (Origin::Remote(_) | Origin::Local | Origin::Console, false) => true,
+            _ => false,
         }
-        read
     }
 }

@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 use totp_core::account::NewFactor;
+use totp_core::judge::Shown;
 use totp_core::otp::totp_at;
 use totp_core::recovery::{Keeping, RecoveryCode};
 use totp_core::self_service::{ChangeKind, NotNow, StagedChange, Step};
@@ -51,7 +52,7 @@ fn quiet(origin: Origin) -> Attempt {
 
 /// A login whose messages are shown.
 fn loud(origin: Origin) -> Attempt {
-    Attempt { silent: false, shown_by_root: true, ..quiet(origin) }
+    Attempt { silent: false, shown: Some(Shown::default()), ..quiet(origin) }
 }
 
 fn outcome(account: &mut Account, attempt: Attempt, secret: &Secret, now: Time) -> Outcome {
@@ -105,7 +106,7 @@ fn a_login_tells_from_a_source_known_before_where_one_is() {
     staged(&mut account, at(0));
     let unseen = [
         quiet(Origin::Local),
-        Attempt { shown_by_root: false, ..loud(Origin::Own) },
+        Attempt { shown: None, ..loud(Origin::Local) },
         loud(Origin::Own),
         loud(Origin::Unproven),
         loud(Origin::Client("shop".into())),
@@ -127,7 +128,7 @@ fn a_login_tells_from_a_source_known_before_where_one_is() {
         loud(Origin::Remote([127, 0, 0, 1].into())),
         // Known by now, and still this host.
         loud(Origin::Remote([127, 0, 0, 1].into())),
-        Attempt { from_this_host: true, ..loud(remote(1)) },
+        Attempt { shown: Some(Shown { from_this_host: true, asks: false }), ..loud(remote(1)) },
         Attempt { silent: true, ..loud(remote(1)) },
     ];
     for (n, attempt) in (2..).zip(elsewhere) {
@@ -153,6 +154,36 @@ fn notices_of_changes_are_kept_until_they_count_as_read() {
     assert_eq!(shown(Attempt { silent: true, ..loud(remote(1)) }, T0.plus(180)), 0);
     assert_eq!(shown(loud(remote(1)), T0.plus(240)), 1, "and the user's own still does");
     assert_eq!(shown(loud(remote(1)), T0.plus(300)), 0);
+}
+
+#[test]
+fn where_a_question_can_be_put_its_answer_tells_and_no_grant() {
+    let (mut account, _) = enrolled();
+    let old = secret(&account);
+    staged(&mut account, T0.plus(60));
+    account.news.changed(totp_core::news::Changed::Cancelled, T0.plus(61), "this host");
+    let shown = Some(Shown { from_this_host: false, asks: true });
+    let login = |account: &mut Account, now| {
+        let input = Typed::parse(&totp_at(&old, Params::default(), now));
+        judge(account, &Attempt { shown, input, ..loud(Origin::Local) }, now, &RULES)
+    };
+    for n in 2..4 {
+        // Nobody has answered: it is asked again.
+        let judgement = login(&mut account, T0.plus(60 * n));
+        assert!(judgement.unread && judgement.news.staged().is_some() && judgement.news.changes().len() == 1);
+        assert!(account.staged().unwrap().told.is_none());
+    }
+    let judgement = login(&mut account, T0.plus(300));
+    // Another change that came meanwhile is not part of what was shown.
+    account.news.changed(totp_core::news::Changed::RecoveryCodes, T0.plus(310), "this host");
+    account.notices_shown(&judgement.news, T0.plus(320));
+    assert_eq!(account.staged().unwrap().told, Some(T0.plus(320)));
+    assert_eq!(account.news.changes().len(), 1);
+    // An answer to a notice of what was cancelled meanwhile tells nothing of what is staged now.
+    account.cancel(T0.plus(330), "this host").unwrap();
+    staged(&mut account, T0.plus(360));
+    account.notices_shown(&judgement.news, T0.plus(370));
+    assert!(account.staged().unwrap().told.is_none());
 }
 
 #[test]

@@ -17,7 +17,7 @@ const MAX_FIELD: usize = 256;
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of the documented JSON")]
 pub struct Event {
     /// `login`, `authenticate`, `session`, `enroll`, `ticket`, `confirm`, `revoke`, `unlock`, `forget`,
-    /// `recovery-codes`, `show-recovery-codes`, `cancel`, `expire`, `user-create`, `user-update`, `user-delete`,
+    /// `recovery-codes`, `show-recovery-codes`, `cancel`, `notice`, `expire`, `user-create`, `user-update`, `user-delete`,
     /// `client-add`, `client-revoke`, `signing-key`, `client`, `admin`, `trust-clock`, `breakglass`, `backup`,
     /// `restore`, `log-dropped`.
     pub event: &'static str,

@@ -180,10 +180,11 @@ fn one_code_told_to_malware_is_one_login_and_never_the_factor() {
     assert!(thief.lets_in("alice", &[&phone.code(&site)]));
     site.next_step();
     assert!(!thief.lets_in("alice", &[&own.code(&site)]));
-    home.will_answer(&[&phone.code(&site)]);
+    home.will_answer(&[&phone.code(&site), ""]);
     let mut ssh = home.program("ssh", "askpass", 1);
     ssh.args(["-tt", &home.destination("alice")]);
-    let shown = run(ssh, "exit\n").ok().stdout;
+    run(ssh, "exit\n").ok();
+    let shown = home.prompts().join("\n");
     assert!(shown.contains("to replace the authenticator app") && shown.contains("totpd cancel"), "{shown}");
     site.next_step();
     as_alice(&site, &["cancel"], &format!("{}\n", phone.code(&site))).ok();

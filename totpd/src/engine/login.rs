@@ -8,7 +8,7 @@ use crate::audit::Event;
 use crate::clock;
 use crate::store::{Also, Change, CommitError, Committed, HistoryQuery, Stored, Ticket, Write};
 use std::sync::Arc;
-use totp_core::judge::{Input, judge_nobody};
+use totp_core::judge::{Input, Shown, judge_nobody};
 use totp_core::news::News;
 use totp_core::policy::{Pass, Peer};
 use totp_core::{Attempt, Digits, Outcome, Reason, Time, UserName, Verified, judge};
@@ -54,11 +54,13 @@ pub struct Grant {
     pub event: Box<Event>,
     /// What the user is to be told.
     pub news: News,
+    /// It has to be shown by a question: [`Engine::notices_shown`] notes its answer.
+    pub unread: bool,
 }
 
 /// A decision that is not stored yet.
 struct Decision {
-    outcome: Result<(Verified, News), Reason>,
+    outcome: Result<(Verified, News, bool), Reason>,
     write: Write,
     also: Vec<Also>,
     event: Event,
@@ -127,8 +129,8 @@ impl Engine {
             input,
             remember: asking.remember.clone(),
             silent: asker.silent,
-            shown_by_root: asker.facts.peer == Peer::Root,
-            from_this_host: asker.own_address,
+            shown: (asker.facts.peer == Peer::Root)
+                .then_some(Shown { from_this_host: asker.own_address, asks: asker.converses }),
         };
         let mut early = prepared.stored;
         for _ in 0..MOST_RACES {
@@ -177,8 +179,8 @@ impl Engine {
                 self.dedup.record(kind);
             }
             return Ok(match (decision.outcome, asking.pass.take()) {
-                (Ok((verified, news)), _) => {
-                    Decided::Granted(Grant { verified, committed, event: Box::new(event), news })
+                (Ok((verified, news, unread)), _) => {
+                    Decided::Granted(Grant { verified, committed, event: Box::new(event), news, unread })
                 }
                 (Err(_), Some(pass)) => Decided::Exempt(pass, committed),
                 (Err(_), None) => Decided::Refused,
@@ -198,7 +200,8 @@ impl Engine {
         match self.commit(change, ticket).await {
             Ok(committed) => {
                 event.log();
-                Ok(Some(Grant { verified, committed, event: Box::new(event), news: News::default() }))
+                let (event, news) = (Box::new(event), News::default());
+                Ok(Some(Grant { verified, committed, event, news, unread: false }))
             }
             Err(CommitError::Conflict | CommitError::Taken(_)) => Ok(None),
             Err(error) => Err(error.into()),
@@ -275,7 +278,7 @@ impl Engine {
                 event.confirmed = verified.confirmed();
                 let event = event.with_how(verified.how());
                 also.extend(Also::of_grant(verified.how(), now));
-                Decision { outcome: Ok((verified, judgement.news)), write, also, event }
+                Decision { outcome: Ok((verified, judgement.news, judgement.unread)), write, also, event }
             }
             Outcome::Refused(reason) => {
                 let withdrawn = self.store.refusals().explain(&sealed, &attempt.input, reason);

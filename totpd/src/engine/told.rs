@@ -1,8 +1,11 @@
 //! What a user is told at a login, in words.
 
 use super::Engine;
+use super::change::{AdminError, patience};
+use crate::audit::{Event, From};
 use crate::clock::{self, rfc3339};
 use crate::store::breakglass;
+use totp_core::UserName;
 use totp_core::news::{Changed, News};
 use totp_core::self_service::{ChangeKind, StagedChange};
 
@@ -42,6 +45,20 @@ impl Engine {
             ));
         }
         lines
+    }
+
+    /// Notes that `user` has answered the question which showed `shown`. When that cannot be stored it is asked
+    /// again at the next login.
+    pub async fn notices_shown(&self, user: &str, shown: &News) {
+        let Ok(name) = UserName::parse(user) else { return };
+        let ticket = patience();
+        let noted = self.change(&name, false, &ticket, |slot, now| {
+            slot.as_mut().ok_or(AdminError::NotEnrolled)?.notices_shown(shown, now);
+            Ok(((), Event::new("notice", user, now, From::default())))
+        });
+        if let Err(error) = noted.await {
+            tracing::warn!("that {user} was told of a change cannot be stored ({error:?}); it is told again");
+        }
     }
 
     /// When, from where, and which label.

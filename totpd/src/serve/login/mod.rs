@@ -6,12 +6,14 @@
 //!           ├─▶ asked ── Answer, right ─▶ over (granted)
 //!           │   │  ▲ └── Answer, wrong, no tries left ─▶ over (denied, or exempt)
 //!           │   └──┘ Answer, wrong, tries left
+//!           │   └── Answer, right, and a notice to read ─▶ unread ── Answer ─▶ over (granted)
 //!           └─▶ offered ── first code ─▶ noted ── a recovery code ─▶ over (granted)
 //!               └─ and so on: wrong answers ask again, and then deny
 //! ```
 //!
 //! Anything else is out of order, and the end.
 
+mod notice;
 mod offer;
 
 use super::attend::{Watched, ticket, watched};
@@ -23,6 +25,7 @@ use crate::clock;
 use crate::engine::{Admission, Asker, Asking, Decided, Engine, Failure, Grant, Prepared};
 use crate::entropy::Kernel;
 use data_encoding::BASE32_NOPAD;
+use notice::Unread;
 use offer::{Noting, Offered};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +50,7 @@ enum State {
     Asked(Box<Asked>),
     Offered(Box<Offered>),
     Noted(Box<Noting>),
+    Unread(Box<Unread>),
     Over,
 }
 
@@ -100,12 +104,13 @@ impl Conversation {
                 Ok(begin) => Box::pin(self.begin(connection, begin)).await,
                 Err(reply) => Ok(reply),
             },
-            ("Answer", state @ (State::Asked(_) | State::Offered(_) | State::Noted(_))) => {
-                match read(parameters) {
-                    Ok(answer) => self.answer(connection, state, answer).await,
-                    Err(reply) => Ok(reply),
-                }
-            }
+            (
+                "Answer",
+                state @ (State::Asked(_) | State::Offered(_) | State::Noted(_) | State::Unread(_)),
+            ) => match read(parameters) {
+                Ok(answer) => self.answer(connection, state, answer).await,
+                Err(reply) => Ok(reply),
+            },
             ("Begin" | "Answer", _) => Ok(failed_plainly(login::OUT_OF_ORDER)),
             (_, state) => {
                 self.state = state;
@@ -189,6 +194,7 @@ impl Conversation {
             State::Asked(asked) => asked.asking.asker.user.clone(),
             State::Offered(offered) => offered.user().to_owned(),
             State::Noted(noting) => noting.user().to_owned(),
+            State::Unread(unread) => unread.user().to_owned(),
             State::Fresh | State::Over => String::new(),
         };
         let Phase::Serving(engine) = connection.shared.phase() else {
@@ -207,6 +213,9 @@ impl Conversation {
                 };
                 let watched = watched(connection, &ticket, work).await;
                 match self.attend(connection, &engine, &user, watched).await? {
+                    Ok(Decided::Granted(grant)) if grant.unread => {
+                        self.ask_to_read(&engine, &asking.asker.id, grant)
+                    }
                     Ok(Decided::Granted(grant)) => self.granted(&engine, &asking.asker.id, grant),
                     Ok(Decided::Exempt(pass, durable)) => {
                         reply::exempt(&asking.asker.id, pass, durable, asking.is_known())
@@ -252,6 +261,7 @@ impl Conversation {
                     Err(failure) => return Ok(failure),
                 }
             }
+            State::Unread(unread) => self.was_read(&engine, *unread).await,
             State::Fresh | State::Over => return Ok(failed_plainly(login::OUT_OF_ORDER)),
         };
         Ok(done(&StepReply { step }))
@@ -274,7 +284,7 @@ impl Conversation {
 
     /// Lets in; if the reply never arrives, that is recorded.
     fn granted(&mut self, engine: &Arc<Engine>, id: &str, grant: Grant) -> Step {
-        let Grant { verified, committed, event, news } = grant;
+        let Grant { verified, committed, event, news, .. } = grant;
         let told = engine.told(&event.user, &news);
         self.undelivered = Some(Undelivered { engine: Arc::clone(engine), event });
         reply::granted(id, verified, committed, &told)
@@ -330,7 +340,11 @@ impl Grants for (State, Step) {
 impl Drop for Conversation {
     /// The connection ended before the grant was written: that is said.
     fn drop(&mut self) {
-        if let Some(Undelivered { engine, event }) = self.undelivered.take() {
+        let unread = match std::mem::take(&mut self.state) {
+            State::Unread(unread) => Some(unread.undelivered()),
+            _ => None,
+        };
+        if let Some(Undelivered { engine, event }) = unread.or_else(|| self.undelivered.take()) {
             tokio::spawn(async move { engine.undelivered(&event).await });
         }
     }
