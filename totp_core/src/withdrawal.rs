@@ -27,6 +27,8 @@ pub enum Kind {
     Recovery,
     /// The enrollment ticket of the account with this id: used or replaced.
     Ticket,
+    /// A change that was staged for the factor with this id: cancelled, or made.
+    Staged,
     /// Remembered logins of the factor with this id.
     Remembered,
     /// An application's secret, by its id.
@@ -36,8 +38,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Factor, Self::Recovery, Self::Ticket, Self::Remembered, Self::Client, Self::Generation];
+    const ALL: [Self; 7] = [
+        Self::Factor,
+        Self::Recovery,
+        Self::Ticket,
+        Self::Staged,
+        Self::Remembered,
+        Self::Client,
+        Self::Generation,
+    ];
 
     /// The word in the witness.
     pub const fn as_str(self) -> &'static str {
@@ -45,6 +54,7 @@ impl Kind {
             Self::Factor => "factor",
             Self::Recovery => "recovery",
             Self::Ticket => "ticket",
+            Self::Staged => "staged",
             Self::Remembered => "remembered",
             Self::Client => "client",
             Self::Generation => "generation",
@@ -199,16 +209,21 @@ pub fn withdrawn_factors<S>(
     }
     let mut withdrawn = BTreeSet::new();
     for factor in factors(before) {
-        let expired = before.pending_expires().is_some_and(|end| now >= end)
-            && before.active.as_ref().map(|f| &f.id) != Some(&factor.id);
-        match after.and_then(|account| factors(account).find(|kept| kept.id == factor.id)) {
-            Some(kept) if !factor.remembered.is_empty() && kept.remembered.is_empty() => {
-                withdrawn.insert(Withdrawal::new(Kind::Remembered, &factor.id));
-            }
-            None if !expired => {
+        let pending = before.active.as_ref().map(|active| &active.id) != Some(&factor.id);
+        let expired = pending && before.pending_expires().is_some_and(|end| now >= end);
+        let Some(kept) = after.and_then(|account| factors(account).find(|kept| kept.id == factor.id)) else {
+            if !expired {
                 withdrawn.insert(Withdrawal::new(Kind::Factor, &factor.id));
             }
-            _ => {}
+            continue;
+        };
+        if !factor.remembered.is_empty() && kept.remembered.is_empty() {
+            withdrawn.insert(Withdrawal::new(Kind::Remembered, &factor.id));
+        }
+        // A login that told of it is the same change.
+        let staged = factor.staged.as_ref().filter(|staged| now < staged.expires).map(|staged| staged.at);
+        if staged.is_some() && kept.staged.as_ref().map(|staged| staged.at) != staged {
+            withdrawn.insert(Withdrawal::new(Kind::Staged, &factor.id));
         }
     }
     let ticket = |ticket: &Ticket| {
@@ -266,6 +281,9 @@ impl Refusals {
             let Some(factor) = slot else { continue };
             if self.has(Kind::Recovery, &factor.id) {
                 factor.secrets.drop_recovery();
+            }
+            if self.has(Kind::Staged, &factor.id) {
+                factor.staged = None;
             }
             if self.has(Kind::Remembered, &factor.id) {
                 factor.remembered.clear();

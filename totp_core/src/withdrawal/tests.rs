@@ -2,10 +2,11 @@ use super::*;
 use crate::account::NewFactor;
 use crate::random::testing::Counting;
 use crate::recovery::Keeping;
+use crate::self_service::{ChangeKind, StagedChange};
 use crate::{Attempt, Origin, Params, Rules, UserName, judge, otp};
 
 const NOW: Time = Time::from_unix(1_800_000_000);
-const RULES: Rules = Rules { skew: 1, not_before: Time::from_unix(0) };
+const RULES: Rules = Rules { skew: 1, not_before: Time::from_unix(0), latest_grant: Time::from_unix(0) };
 
 fn entry(counter: u64, kind: Kind, id: &str) -> Entry {
     Entry { counter, what: Withdrawal::new(kind, id), at: NOW }
@@ -97,8 +98,21 @@ fn every_way_to_lose_a_factor_code_or_ticket_is_one() {
     let pending = staged.pending.as_ref().unwrap().id.clone();
     assert_eq!(withdrawn(&staged, Some(&alice), NOW), only(Kind::Factor, &pending), "cancelled");
     assert_eq!(withdrawn(&staged, Some(&alice), NOW.plus(60)), BTreeSet::new(), "expired");
+    // A staged change: cancelled, told of, expired.
+    let mut changing = alice.clone();
+    let change = StagedChange::new(ChangeKind::RecoveryCodes, NOW, 60, 60, "here");
+    changing.active.as_mut().unwrap().staged = Some(change.clone());
+    let staged = BTreeSet::from([Withdrawal::new(Kind::Staged, &id)]);
+    assert_eq!(withdrawn(&changing, Some(&alice), NOW), staged);
+    assert_eq!(withdrawn(&changing, Some(&alice), change.expires), BTreeSet::new());
+    let mut told = changing.clone();
+    told.active.as_mut().unwrap().staged = Some(StagedChange { told: Some(NOW), ..change });
+    assert_eq!(withdrawn(&changing, Some(&told), NOW.plus(9)), BTreeSet::new());
+    let refusals = Refusals { withdrawn: staged, floor: None };
+    refusals.apply(&mut changing, 1);
+    assert_eq!(changing, alice);
     let mut ticket = alice.clone();
-    ticket.ticket = Some(Ticket { expires: NOW.plus(9), sealed: "x".into() });
+    ticket.ticket = Some(Ticket { expires: NOW.plus(9), sealed: "x".into(), lost: false, totp_id: None });
     assert_eq!(withdrawn(&ticket, Some(&alice), NOW), only(Kind::Ticket, &alice.id));
     assert_eq!(withdrawn(&ticket, Some(&alice), NOW.plus(9)), BTreeSet::new(), "expired");
 }

@@ -169,7 +169,7 @@ impl Plan {
 /// The configuration of this host, or else the one in the backup.
 fn config_of(path: &Path, contents: &Contents) -> Result<Config, BackupError> {
     let config = if path.symlink_metadata().is_ok() {
-        Config::load(path)
+        Config::load_for_command(path)
     } else {
         Config::parse(&contents.config, path)
     };

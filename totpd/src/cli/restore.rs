@@ -63,7 +63,7 @@ fn restore_file(context: &Context, args: &Restore, file: &Path) -> Result<(), Fa
     let replaces = plan.replaces;
     let state = plan.config.state_dir.display().to_string();
     plan.carry_out().map_err(|error| failed(Exit::Refused, error))?;
-    out.line("Restored. Start the daemon: systemctl start totpd.socket totpd.service")?;
+    out.line("Restored. Start the sockets and the daemon: systemctl start totpd.socket totpd-root.socket totpd-admin.socket totpd")?;
     if replaces {
         out.line(format!(
             "The store that was there is {state}/before-restore.db; remove it when all is well"
@@ -99,6 +99,7 @@ fn show(context: &Context, plan: &Plan) -> Result<serde_json::Value, Failed> {
             Kind::Factor => "the factor was revoked or replaced",
             Kind::Recovery => "recovery codes were spent or replaced: none of this factor is accepted",
             Kind::Ticket => "an enrollment ticket was used or replaced",
+            Kind::Staged => "a staged change was cancelled or made",
             Kind::Remembered => "remembered logins were forgotten",
             Kind::Client => "an application's secret was revoked",
             Kind::Generation => "the store was restored",

@@ -76,8 +76,10 @@ impl Engine {
         };
         for _ in 0..MOST_RACES {
             let stored = self.load(Key::Id(found.id.clone())).await.map_err(Failure::from)?;
+            let stored = stored.ok_or(Refusal::UserNotFound)?;
+            let as_stored = stored.account.clone();
             let (mut account, version) = self
-                .open(stored.ok_or(Refusal::UserNotFound)?)
+                .open(stored)
                 .ok_or_else(|| Refusal::Unavailable("the user's record is damaged".to_owned()))?;
             let now = clock::now();
             fits(&account, &attempt)?;
@@ -113,7 +115,8 @@ impl Engine {
                     (Ok((proof, session)), also)
                 }
                 Outcome::Refused(reason) => {
-                    event.reason = Some(reason.word());
+                    let withdrawn = self.store.refusals().explain(&as_stored, &attempt.input, reason);
+                    event.reason = Some(if withdrawn { "withdrawn" } else { reason.word() });
                     let counts = judgement.changed && reason != Reason::Locked;
                     let kind = (!counts).then(|| Kind::new(&account.id, &caller.client, reason.word()));
                     if kind.as_ref().is_some_and(|kind| self.dedup.is_duplicate(kind)) {
