@@ -4,39 +4,38 @@ use data_encoding::{BASE32_NOPAD, BASE64};
 use serde_json::{Value, json};
 use site::{Api, Site, api};
 use std::io::Write as _;
-use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
+/// Reads every writable page of a process and prints where it holds one of the texts.
+const SEARCH: &str = "
+import json, sys
+pid, wanted = sys.argv[1], [(what, bytes(value)) for what, value in json.load(sys.stdin)]
+hits = []
+with open(f'/proc/{pid}/maps') as maps, open(f'/proc/{pid}/mem', 'rb', buffering=0) as memory:
+    for line in maps:
+        area, mode, *rest = line.split()
+        if not mode.startswith('rw') or rest[-1] == '[vvar]':
+            continue
+        start, end = (int(text, 16) for text in area.split('-'))
+        try:
+            memory.seek(start)
+            held = memory.read(end - start)
+        except OSError:  # It has gone since it was listed.
+            continue
+        for what, value in wanted:
+            at = held.find(value)
+            while at >= 0:
+                hits.append([what, f'{start + at:x} {rest[-1]}'])
+                at = held.find(value, at + 1)
+print(json.dumps(hits))
+";
+
 /// The places of the daemon's writable memory that hold one of these, by the name of what they hold.
-fn found(site: &Site, wanted: &[(&'static str, Vec<u8>)]) -> Vec<(&'static str, String)> {
-    let process = format!("/proc/{}", site.daemon_pid());
-    let memory = std::fs::File::open(format!("{process}/mem")).unwrap();
-    let mut hits = Vec::new();
-    for line in std::fs::read_to_string(format!("{process}/maps")).unwrap().lines() {
-        let mut words = line.split_whitespace();
-        let (range, mode) = (words.next().unwrap(), words.next().unwrap());
-        let name = words.nth(3).unwrap_or_default();
-        if !mode.starts_with("rw") || name == "[vvar]" {
-            continue;
-        }
-        let (start, end) = range.split_once('-').unwrap();
-        let [start, end] = [start, end].map(|text| u64::from_str_radix(text, 16).unwrap());
-        let mut bytes = vec![0; usize::try_from(end - start).unwrap()];
-        // A mapping may have gone since it was listed.
-        let Ok(()) = memory.read_exact_at(&mut bytes, start) else { continue };
-        for (what, value) in wanted {
-            let (first, rest) = value.split_first().unwrap();
-            let mut from = 0;
-            while let Some(next) = bytes[from..].iter().position(|byte| byte == first) {
-                let at = from + next + 1;
-                if bytes[at..].starts_with(rest) {
-                    hits.push((*what, format!("{:x} {name}", start + u64::try_from(at - 1).unwrap())));
-                }
-                from = at;
-            }
-        }
-    }
-    hits
+fn found(site: &Site, wanted: &[(&'static str, Vec<u8>)]) -> Vec<Value> {
+    let mut command = std::process::Command::new("python3");
+    command.args(["-c", SEARCH, &site.daemon_pid().to_string()]);
+    let hits = site::run::run(command, &json!(wanted).to_string()).ok().json();
+    hits.as_array().unwrap().clone()
 }
 
 /// Everything of an enrollment that must not stay.
