@@ -300,7 +300,7 @@ fn the_admin_interface_is_what_the_types_say() {
     let fates =
         [Fate::Asked, Fate::AskedAndPassed, Fate::Exempt, Fate::Enrolled, Fate::Refused].map(explained);
     check_method(&idl, &[explain], &fates);
-    assert_eq!(idl.methods.len(), 17);
+    assert_eq!(idl.methods.len(), 19);
     let errors = [NO_SUCH_USER, NOT_ENROLLED, UID_CHANGED, STORE_UNAVAILABLE, BUSY, NOT_RIPE, NOTHING_STAGED];
     for error in errors {
         assert!(idl.errors.contains_key(error.rsplit('.').next().unwrap()), "{error}");
