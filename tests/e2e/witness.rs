@@ -65,6 +65,7 @@ fn an_older_folder_brings_back_nothing_that_was_withdrawn() {
     assert_eq!(site.last_login()["reason"], "withdrawn");
     assert_eq!(login(&site, "bob", &bob.code(&site)), DENIED, "a revoked user got in");
     assert_eq!(site.last_login()["reason"], "withdrawn");
+    assert_eq!(site.status("bob")["state"], "none");
     assert_eq!(login(&site, "u1", &carol.code(&site)), DENIED, "a replaced phone got in");
     assert_eq!(login(&site, "u1", &replacement.code(&site)), DENIED, "the copy does not know it");
     // Everybody else is served, above the floor.

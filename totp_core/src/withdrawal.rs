@@ -274,23 +274,31 @@ impl Refusals {
         if self.is_empty() {
             return;
         }
+        self.hide(account);
+        for factor in [&mut account.active, &mut account.pending].into_iter().flatten() {
+            if self.has(Kind::Recovery, &factor.id) {
+                factor.secrets.drop_recovery();
+            }
+            if let Some(at) = self.floor {
+                let used = factor.params.period.step_at(at).saturating_add(u64::from(skew));
+                factor.last_step = factor.last_step.max(Some(used));
+            }
+        }
+    }
+
+    /// Takes from a record, which may be sealed, what can be taken without its secrets. For looking at it: a sealed record
+    /// that is changed so cannot be opened any more.
+    pub fn hide<S>(&self, account: &mut Account<S>) {
         for slot in [&mut account.active, &mut account.pending] {
             if slot.as_ref().is_some_and(|factor| self.has(Kind::Factor, &factor.id)) {
                 *slot = None;
             }
             let Some(factor) = slot else { continue };
-            if self.has(Kind::Recovery, &factor.id) {
-                factor.secrets.drop_recovery();
-            }
             if self.has(Kind::Staged, &factor.id) {
                 factor.staged = None;
             }
             if self.has(Kind::Remembered, &factor.id) {
                 factor.remembered.clear();
-            }
-            if let Some(at) = self.floor {
-                let used = factor.params.period.step_at(at).saturating_add(u64::from(skew));
-                factor.last_step = factor.last_step.max(Some(used));
             }
         }
         if self.has(Kind::Ticket, &account.id) {

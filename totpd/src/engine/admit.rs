@@ -310,7 +310,14 @@ impl Engine {
         if account.as_ref().is_some_and(|a| !a.is_of(Some(uid)) && a.has_factor()) {
             return Ok(("refused", Some("uid-changed")));
         }
-        Ok(match forecast(account.as_ref(), &asker.origin, now, &self.rules()) {
+        let mut accepted = account.clone();
+        accepted.iter_mut().for_each(|account| self.store.refusals().hide(account));
+        if account.is_some_and(|a| a.active.is_some())
+            && accepted.as_ref().is_some_and(|a| a.active.is_none())
+        {
+            return Ok(("refused", Some("withdrawn")));
+        }
+        Ok(match forecast(accepted.as_ref(), &asker.origin, now, &self.rules()) {
             Ok(()) => ("asked", None),
             Err(Reason::NotEnrolled | Reason::Expired)
                 if action == Action::Enroll && asker.converses && self.shows_secrets(asker) =>

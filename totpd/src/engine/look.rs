@@ -52,6 +52,7 @@ impl Engine {
     fn view(&self, stored: Stored, now: Time) -> admin::User {
         let mut sealed = stored.account.clone();
         sealed.settle(now);
+        self.store.refusals().hide(&mut sealed);
         let left = self.open(stored).and_then(|(a, _)| a.active.map(|f| f.secrets.recovery_left()));
         let remembered =
             sealed.active.as_ref().map(|f| f.remembered.iter().filter(|grant| grant.holds(now)).count());
