@@ -1,6 +1,7 @@
 //! Backups: made of a running daemon, and restored on another host.
 
 use nix::sys::signal::Signal;
+use rexpect::session::spawn_command;
 use site::peer::login;
 use site::run::{run, wait_until};
 use site::{Finished, Site};
@@ -156,6 +157,24 @@ fn a_restore_verifies_before_it_replaces_anything() {
     assert_tidy(&site);
     site.start();
     assert_eq!(login(&site, "alice", &alice.code(&site)), GRANTED);
+}
+
+#[test]
+fn a_passphrase_on_a_terminal_is_asked_for_twice_and_not_shown() {
+    let site = Site::new();
+    site.enroll("alice");
+    let file = site.path("backup.age");
+    let mut command = site.totpd_command();
+    command.arg("backup").arg(&file);
+    let mut terminal = spawn_command(command, Some(60_000)).unwrap();
+    terminal.exp_string("Passphrase for the backup: ").unwrap();
+    terminal.send_line(PASSPHRASE.trim()).unwrap();
+    let before = terminal.exp_string("Again: ").unwrap();
+    terminal.send_line(PASSPHRASE.trim()).unwrap();
+    let after = terminal.exp_string("and read it back").unwrap();
+    assert!(!before.contains("horse") && !after.contains("horse"), "{before}{after}");
+    terminal.exp_eof().unwrap();
+    assert!(file.exists());
 }
 
 #[test]

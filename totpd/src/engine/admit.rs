@@ -311,7 +311,9 @@ impl Engine {
             return Ok(("refused", Some("uid-changed")));
         }
         let mut accepted = account.clone();
-        accepted.iter_mut().for_each(|account| self.store.refusals().hide(account));
+        if let Some(account) = &mut accepted {
+            self.store.refusals().hide(account);
+        }
         if account.is_some_and(|a| a.active.is_some())
             && accepted.as_ref().is_some_and(|a| a.active.is_none())
         {
