@@ -12,7 +12,7 @@ case "${1:-test}" in
     test) packages="$packages libpam-modules openssh-server openssh-client sudo util-linux procps python3 \
 python3-venv python3-paramiko oathtool zbar-tools openssl librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper \
 binutils systemd iproute2 fail2ban python3-systemd systemd-journal-remote login dbus-daemon polkitd dbus-bin cron xvfb xdotool \
-i3lock cockpit-ws mmdebstrap debian-archive-keyring xrdp"
+i3lock cockpit-ws mmdebstrap debian-archive-keyring systemd-container xrdp"
         # Some packages of Node bring npm along, and conflict with the one of that name.
         command -v node >/dev/null || packages="$packages nodejs"
         command -v npm >/dev/null || packages="$packages npm" ;;
@@ -42,7 +42,7 @@ fi
 
 [ "${1:-test}" = test ] || exit 0
 
-as_root scripts/trixie-tree.sh
+as_root scripts/debian-trees.sh
 
 # A Varlink client that is not ours, for the test that speaks to the running daemon.
 if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import varlink' 2>/dev/null; then

@@ -5,6 +5,7 @@ mod api;
 mod attack;
 mod automation;
 mod backup;
+mod booted;
 mod breakglass;
 mod cli;
 mod clock;

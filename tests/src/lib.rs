@@ -10,6 +10,7 @@
 )]
 
 pub mod api;
+pub mod booted;
 pub mod directory;
 pub mod faults;
 pub mod log;
@@ -34,6 +35,7 @@ pub fn is_long() -> bool {
 }
 
 pub use api::Api;
+pub use booted::Booted;
 pub use faults::Faults;
 pub use run::{Finished, Running};
 pub use setup::Site;

@@ -5,7 +5,7 @@ use crate::shell::Shell;
 use std::path::Path;
 use std::process::Command;
 
-/// Made by `scripts/trixie-tree.sh`, which names it.
+/// Made by `scripts/debian-trees.sh`, which names it.
 const TREE: &str = "/var/lib/totpd-e2e-trees/trixie-1";
 
 /// The tree in a site.

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Small Debian trees for the end-to-end tests. Made once; a test never writes to one.
+#   trixie-1    sudo, sudo-rs and login that are newer than this machine's; the tests bind what they need into it
+#   bookworm-1  a machine that boots, for what only systemd itself shows: the units and their sandbox
+# A name ends in its list's version: another list is another tree.
+set -eu
+
+trees=/var/lib/totpd-e2e-trees
+
+# The mirror that this machine's own apt uses.
+mirror() {
+    mirror=${TOTPD_DEBIAN_MIRROR:-$(apt-get indextargets --format '$(ORIGIN) $(CREATED_BY) $(RELEASE) $(REPO_URI)' |
+        awk '$1 == "Debian" && $2 == "Packages" && $3 !~ /-/ { print $4; exit }')}
+    if [ -z "$mirror" ]; then
+        echo "debian-trees.sh: apt knows no Debian archive here; name one in TOTPD_DEBIAN_MIRROR" >&2
+        exit 1
+    fi
+    echo "$mirror"
+}
+
+# make_tree NAME PACKAGES
+make_tree() {
+    tree=$trees/$1
+    [ ! -e "$tree/.complete" ] || return 0
+    archive=$(mirror)
+    echo "making $tree"
+    install -d -m 0755 "$trees"
+    rm -rf "$tree" "$tree.new"
+    # As root without a namespace: what is setuid in it has to stay so. Signatures are checked by Debian's keyring.
+    mmdebstrap --quiet --mode=root --variant=minbase --format=directory --keyring=/usr/share/keyrings \
+        --include="$(echo "$2" | tr ' ' ',')" \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' \
+        "${1%-*}" "$tree.new" "$archive"
+    # Where the tests bind the module and their scratch folder.
+    touch "$(dirname "$(find "$tree.new/usr/lib" -name pam_unix.so)")/pam_totp.so"
+    mkdir -p "$tree.new/var/lib/totpd-e2e"
+    touch "$tree.new/.complete"
+    mv "$tree.new" "$tree"
+}
+
+make_tree trixie-1 "sudo sudo-rs login libpam-modules libpam-runtime"
+make_tree bookworm-1 "systemd systemd-sysv dbus sudo login passwd procps iproute2 libpam-modules libpam-runtime"

@@ -1,0 +1,91 @@
+//! The shipped units on a machine that booted: no call of the daemon's is one that its sandbox ends it for.
+
+use site::phone::Phone;
+use site::run::wait_until;
+use site::{Booted, Finished};
+
+/// README.md, "Installing it on a host", and two users.
+fn installed() -> Booted {
+    let machine = Booted::new();
+    let script = "set -e
+        systemd-sysusers; systemd-tmpfiles --create
+        totpd init --owner totpd
+        systemctl daemon-reload
+        systemctl enable --now totpd.socket totpd-root.socket totpd-admin.socket
+        useradd --create-home alice; useradd --create-home eve
+        echo 'alice ALL=(ALL) ALL' > /etc/sudoers.d/alice
+        printf 'auth required pam_totp.so\naccount required pam_permit.so\n' | tee /etc/pam.d/sudo > /etc/pam.d/su
+        totpd status";
+    machine.sh(script).ok();
+    machine
+}
+
+fn enroll(machine: &Booted, user: &str) -> Phone {
+    let phone = Phone::from(&machine.sh(&format!("totpd enroll --json {user}")).ok().json());
+    machine.sh_with(&format!("totpd confirm {user}"), &phone.code_at(machine.now())).ok();
+    phone
+}
+
+fn sudo(machine: &Booted, code: &str) -> Finished {
+    machine.sh_with("runuser -u alice -- sudo -S id -un", &format!("{code}\n"))
+}
+
+#[test]
+fn everything_the_daemon_does_is_allowed_by_its_own_unit() {
+    let machine = installed();
+    let modes = machine.sh("stat -c '%n %a %U' /run/totpd/*.sock").ok().stdout;
+    let wanted =
+        "/run/totpd/admin.sock 600 root\n/run/totpd/login.sock 666 root\n/run/totpd/root.sock 600 root\n";
+    assert_eq!(modes, wanted);
+    let phone = enroll(&machine, "alice");
+
+    // A login by the phone, and two by recovery codes: the second one finds the witness that the first one made.
+    for code in [&phone.code_at(machine.now() + 30), &phone.recovery_codes[0], &phone.recovery_codes[1]] {
+        assert_eq!(sudo(&machine, code).ok().stdout, "root\n");
+    }
+    let again = sudo(&machine, &phone.recovery_codes[0]);
+    assert_eq!((again.code, again.stdout.as_str()), (1, ""), "{again:?}");
+    let line = machine.journal();
+    assert!(line.contains(r#""class":"local","#), "{line}");
+    // Somebody else's su counts against them, not against alice.
+    let su = machine.sh_with("runuser -u eve -- su alice -c id", "000000\n");
+    assert_eq!((su.code, su.stdout.as_str()), (1, ""), "{su:?}");
+    let line = machine.journal();
+    assert!(line.contains(r#""class":"local-stranger","#), "{line}");
+
+    // What writes, copies, reloads and looks back.
+    let all = "set -e
+        totpd history alice; totpd list; totpd report > /root/report; totpd status alice
+        totpd recovery-codes alice > /root/codes
+        echo 'correct horse' | totpd backup /root/copy.age
+        systemctl reload totpd; totpd config check
+        totpd enroll --json eve > /root/eve; totpd revoke eve
+        totpd revoke alice";
+    machine.sh(all).ok();
+    // The copy is older than the revoke: the witness lists it, and nothing comes back unseen.
+    machine.sh("systemctl stop 'totpd*.socket' totpd.service").ok();
+    let restored =
+        machine.sh_with("totpd restore /root/copy.age --yes --json", "correct horse\n").ok().json();
+    assert_eq!((restored["listed"].as_bool(), restored["unknown"].as_u64()), (Some(true), Some(0)));
+    machine.sh("systemctl start totpd.socket totpd-root.socket totpd-admin.socket totpd; totpd status").ok();
+    assert_ne!(sudo(&machine, &phone.recovery_codes[2]).code, 0, "revoked after the copy");
+
+    let journal = machine.journal();
+    assert!(!journal.contains("code=killed") && !journal.contains("code=dumped"), "{journal}");
+    assert_eq!(machine.sh("systemctl show --value -p NRestarts totpd").ok().stdout, "0\n");
+}
+
+#[test]
+fn a_daemon_that_is_killed_comes_back_and_its_sockets_never_go() {
+    let machine = installed();
+    let phone = enroll(&machine, "alice");
+    machine.sh("kill -KILL $(systemctl show --value -p MainPID totpd)").ok();
+    assert_eq!(sudo(&machine, &phone.recovery_codes[0]).ok().stdout, "root\n", "the sockets hold who comes");
+    wait_until("systemd counts the restart", || {
+        machine.sh("systemctl show --value -p NRestarts totpd").ok().stdout == "1\n"
+    });
+    // Only one socket enabled, as by an administrator who skipped half of a line: the unit wants the others.
+    machine.sh("systemctl disable totpd-root.socket totpd-admin.socket; systemctl stop 'totpd*'").ok();
+    machine.sh("systemctl start totpd.socket && totpd verify --help && systemctl start totpd").ok();
+    assert_eq!(machine.sh("ls /run/totpd").ok().stdout, "admin.sock\nlogin.sock\nroot.sock\n");
+}

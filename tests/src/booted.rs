@@ -1,0 +1,145 @@
+//! A Debian that boots, with totpd installed as README.md says: what only systemd itself shows, above all the sandbox of
+//! the shipped unit. Its clock is the machine's.
+
+use crate::run::{Finished, run, wait_until};
+use crate::setup::{module, target};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Made by `scripts/debian-trees.sh`, which names it.
+const TREE: &str = "/var/lib/totpd-e2e-trees/bookworm-1";
+
+/// A mount namespace: cgroups as a machine of today has them, and the tree under a layer that is gone afterwards.
+const BOOT: &str = r#"
+set -e
+umount -R /sys/fs/cgroup 2>/dev/null || true
+mkdir -p /sys/fs/cgroup
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t tmpfs -o mode=0755 tmpfs "$2"
+mkdir "$2/upper" "$2/work" "$2/root"
+mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" overlay "$2/root"
+root=$2/root
+install -m 0755 "$4" "$root/usr/bin/totpd"
+install -m 0644 "$5" "$(dirname "$(find "$root/usr/lib" -name pam_unix.so)")/pam_totp.so"
+install -m 0644 "$3"/systemd/* "$root/usr/lib/systemd/system/"
+install -m 0644 "$3/sysusers.d/totpd.conf" "$root/usr/lib/sysusers.d/"
+install -m 0644 "$3/tmpfiles.d/totpd.conf" "$root/usr/lib/tmpfiles.d/"
+exec systemd-nspawn --quiet --register=no --keep-unit --boot --private-network --private-users=no \
+    --console=pipe -D "$root"
+"#;
+
+/// The machine; it is switched off when dropped.
+#[derive(Debug)]
+pub struct Booted {
+    nspawn: Child,
+    leader: u32,
+    scratch: PathBuf,
+}
+
+impl Booted {
+    /// Boots one.
+    pub fn new() -> Self {
+        assert!(Path::new(TREE).join(".complete").exists(), "{TREE} is made by scripts/bootstrap.sh test");
+        let scratch = PathBuf::from(format!("/var/lib/totpd-e2e/booted-{}", std::process::id()));
+        std::fs::create_dir_all(&scratch).unwrap();
+        let console = std::fs::File::create(scratch.with_extension("console")).unwrap();
+        // It goes with the test, however that ends.
+        let mut command = Command::new("setpriv");
+        command
+            .args([
+                "--pdeathsig",
+                "KILL",
+                "unshare",
+                "--mount",
+                "--propagation",
+                "private",
+                "sh",
+                "-c",
+                BOOT,
+                "sh",
+                TREE,
+            ])
+            .arg(&scratch);
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../config"));
+        command.arg(target().join("debug/totpd")).arg(module());
+        command.stdin(Stdio::null()).stdout(console.try_clone().unwrap()).stderr(console);
+        let mut nspawn = command.spawn().unwrap();
+        let mut leader = 0;
+        wait_until("systemd-nspawn starts its machine", || {
+            assert!(nspawn.try_wait().unwrap().is_none(), "see {}.console", scratch.display());
+            leader = first_process(nspawn.id()).unwrap_or(0);
+            leader != 0
+        });
+        let booted = Self { nspawn, leader, scratch };
+        wait_until("the machine has booted", || {
+            let state = booted.sh("systemctl is-system-running");
+            matches!(state.stdout.trim(), "running" | "degraded")
+        });
+        booted
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args([
+            "--target",
+            &self.leader.to_string(),
+            "--all",
+            "env",
+            "-i",
+            "HOME=/root",
+            "LANG=C.UTF-8",
+        ]);
+        command.args(["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "sh", "-c"]);
+        command
+    }
+
+    /// Runs a script as root.
+    pub fn sh(&self, script: &str) -> Finished {
+        self.sh_with(script, "")
+    }
+
+    /// Runs a script as root, which reads `input`.
+    pub fn sh_with(&self, script: &str, input: &str) -> Finished {
+        let mut command = self.command();
+        command.arg(script);
+        run(command, input)
+    }
+
+    /// The time, in seconds since 1970.
+    pub fn now(&self) -> i64 {
+        i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
+    }
+
+    /// The journal of the daemon's unit, with what systemd says of it.
+    pub fn journal(&self) -> String {
+        self.sh("journalctl --sync; journalctl --no-pager --output=cat --unit=totpd.service").ok().stdout
+    }
+}
+
+impl Default for Booted {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Booted {
+    fn drop(&mut self) {
+        // The first process ends the machine; its mounts go with their namespace.
+        let leader = nix::unistd::Pid::from_raw(i32::try_from(self.leader).unwrap());
+        let _ = nix::sys::signal::kill(leader, nix::sys::signal::SIGKILL);
+        let _ = self.nspawn.kill();
+        let _ = self.nspawn.wait();
+        let _ = std::fs::remove_dir_all(&self.scratch);
+        let _ = std::fs::remove_file(self.scratch.with_extension("console"));
+    }
+}
+
+/// The machine's first process: before it, the shell that prepares has children of its own.
+fn first_process(nspawn: u32) -> Option<u32> {
+    let name = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm"));
+    let children = std::fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).ok()?;
+    let child = children.split_whitespace().next()?.parse().ok()?;
+    let is_it = name(nspawn).ok()? == "systemd-nspawn\n" && name(child).ok()? == "systemd\n";
+    is_it.then_some(child)
+}
