@@ -1,5 +1,5 @@
 # `make run` shows it, `make test` proves it; both install what they need first.
-.PHONY: run test bench build install
+.PHONY: run test test-long fuzz bench build install
 
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo env "PATH=$$PATH" "HOME=$$HOME")
 
@@ -22,6 +22,24 @@ test:
 	cargo build -p pam_totp --features fault_injection --target-dir target/fault_injection
 	cargo test --workspace --doc --quiet
 	$(ROOT) cargo nextest run --workspace --no-fail-fast
+	scripts/fuzz.sh 3 $(FUZZ_CORE)
+
+# Targets in totp_core and totp_wire, and those in the daemon, which takes minutes to build for it.
+FUZZ_CORE := frames call conversation otpauth typed ssh_auth_info names secrets record
+FUZZ_DAEMON := config http_body sealed_record
+FUZZ_SECONDS ?= 3600
+
+# What takes hours or minutes too long for each change (docs/assurance.md keeps what it printed).
+test-long: test
+	$(ROOT) env TOTPD_LONG=1 cargo nextest run --workspace --no-fail-fast
+	scripts/miri.sh
+	cargo build --release -p totpd -p pam_totp
+	$(MAKE) fuzz FUZZ_SECONDS=60
+
+fuzz:
+	scripts/bootstrap.sh test
+	scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_CORE)
+	scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_DAEMON)
 
 bench:
 	scripts/bootstrap.sh bench

@@ -9,7 +9,7 @@ packages="gcc libc6-dev libpam0g-dev make"
 case "${1:-test}" in
     build) ;;
     run) packages="$packages libpam-modules pamtester libpam-wrapper oathtool" ;;
-    test) packages="$packages libpam-modules openssh-server openssh-client sudo util-linux procps python3 \
+    test) packages="$packages g++ libpam-modules openssh-server openssh-client sudo util-linux procps python3 \
 python3-venv python3-paramiko oathtool zbar-tools openssl librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper \
 binutils systemd iproute2 fail2ban python3-systemd systemd-journal-remote login dbus-daemon polkitd dbus-bin cron xvfb xdotool \
 i3lock cockpit-ws mmdebstrap debian-archive-keyring systemd-container xrdp"
@@ -67,6 +67,7 @@ if ! cmp -s tests/sdk/node/package-lock.json tests/sdk/node/node_modules/totpd-l
 fi
 
 command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
+command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz --version 0.13.2
 command -v cargo-deny >/dev/null || cargo install --locked cargo-deny --version 0.20.2
 cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt

@@ -71,7 +71,8 @@ impl OtpAuth {
             escape(&self.issuer, &mut uri);
             uri.push(':');
         }
-        escape(&self.account, &mut uri);
+        // A colon there would be read as the end of an issuer.
+        escape(&self.account.replace(':', "-"), &mut uri);
         uri.push_str("?secret=");
         uri.push_str(&self.secret.to_base32());
         if !self.issuer.is_empty() {
@@ -206,6 +207,16 @@ mod tests {
     use super::*;
 
     const KEY: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+
+    #[test]
+    fn a_colon_in_an_account_is_not_read_as_an_issuers_end() {
+        for issuer in ["", "a:b", "Example"] {
+            let uri = format!("otpauth://totp/:x:y:?secret=GEZDGNBVGY3TQOJQ&issuer={issuer}");
+            let read = OtpAuth::parse(&uri).unwrap();
+            let again = OtpAuth::parse(&read.to_uri()).unwrap();
+            assert_eq!((again.issuer.as_str(), again.account.as_str()), (issuer, "x-y-"), "{issuer}");
+        }
+    }
 
     #[test]
     fn the_example_of_the_key_uri_format_page_is_read() {

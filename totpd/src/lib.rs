@@ -32,3 +32,9 @@ pub mod users;
 pub mod witness;
 
 pub use cli::main;
+
+/// What the fuzz targets reach of the private parts.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::http::read_bodies;
+}

@@ -57,7 +57,7 @@ async fn whole(request: Request) -> Result<Bytes, ApiError> {
     }
 }
 
-fn fields<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+pub(super) fn fields<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let start = bytes.iter().position(|b| !b.is_ascii_whitespace());
     let text = match start.and_then(|at| bytes.get(at..)) {
         // Nothing at all, as for a request that needs no field.

@@ -68,6 +68,17 @@ pub(crate) fn start(
     })
 }
 
+/// Reads a body as that of every route, and says what each says of it (its errors in their `Debug` form).
+pub fn read_bodies(bytes: &[u8]) -> Vec<Result<(), String>> {
+    let all = [
+        users::read_bodies(bytes).to_vec(),
+        search::read_bodies(bytes).to_vec(),
+        totps::read_bodies(bytes).to_vec(),
+        sessions::read_bodies(bytes).to_vec(),
+    ];
+    all.concat().into_iter().map(|read| read.map_err(|error| format!("{error:?}"))).collect()
+}
+
 async fn run(
     shared: Arc<Shared>,
     http: Result<Option<Http>, String>,

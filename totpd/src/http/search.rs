@@ -1,6 +1,6 @@
 //! `/v1/users/search`: filters and a cursor.
 
-use super::body::{Answer, Body, Nested};
+use super::body::{Answer, Body, Nested, fields};
 use super::context::Context;
 use super::error::ApiError;
 use super::shares::Large;
@@ -107,6 +107,18 @@ pub(crate) async fn search(
     let results = page.users.into_iter().map(|stored| User::of(engine, caller, stored)).collect();
     let body = Found { results, results_metadata: Metadata { total, next_cursor } };
     Ok((large, Answer::new(&caller.request_id, body)))
+}
+
+/// Reads a body as that of this route, for fuzzing.
+pub(super) fn read_bodies(bytes: &[u8]) -> [Result<(), ApiError>; 1] {
+    [fields::<SearchUsers>(bytes).and_then(|body| {
+        body.cursor.as_deref().map(read_cursor).transpose()?;
+        let Nested(query) = body.query.unwrap_or_default();
+        for Nested(operand) in query.operands.unwrap_or_default() {
+            filters(operand)?;
+        }
+        Ok(())
+    })]
 }
 
 fn cursor(created: Time, id: &str) -> String {

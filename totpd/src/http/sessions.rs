@@ -1,6 +1,6 @@
 //! `/v1/sessions`: looking at them, extending and ending them, and the keys that their tokens are checked with.
 
-use super::body::{Answer, Body, Unsupported, unsupported};
+use super::body::{Answer, Body, Unsupported, fields, unsupported};
 use super::context::{Context, RequestId, Server};
 use super::error::ApiError;
 use super::shares::Large;
@@ -190,6 +190,19 @@ async fn jwks(
         e: key.e,
     });
     Ok(Answer::new(&request_id, Jwks { keys: keys.collect() }))
+}
+
+/// Reads a body as those of these routes, for fuzzing.
+pub(super) fn read_bodies(bytes: &[u8]) -> [Result<(), ApiError>; 2] {
+    let authenticated = fields::<AuthenticateSession>(bytes).and_then(|body| {
+        unsupported(body.authorization_check, "authorization_check", "")?;
+        one_of(body.session_token, body.session_jwt, None, "too_many_session_arguments").map(drop)
+    });
+    let revoked = fields::<RevokeSession>(bytes).and_then(|body| {
+        let many = "too_many_session_revoke_arguments";
+        one_of(body.session_token, body.session_jwt, body.session_id, many).map(drop)
+    });
+    [authenticated, revoked]
 }
 
 /// The one way in which a session is shown. An empty text is none: clients without a session send it.

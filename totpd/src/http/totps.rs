@@ -1,6 +1,6 @@
 //! `/v1/totps`: making enrollments, and proving them.
 
-use super::body::{Answer, Body, required};
+use super::body::{Answer, Body, fields, required};
 use super::context::Context;
 use super::error::ApiError;
 use super::users::user_id;
@@ -235,6 +235,21 @@ async fn recovery_codes(context: Context, Body(fields): Body<RecoveryCodes>) -> 
         recovery_codes: of.codes.iter().map(totp_core::recovery::RecoveryCode::reveal).collect(),
     });
     Ok(Answer::new(&caller.request_id, RecoveryCodesShown { user_id, totps: totps.collect() }))
+}
+
+/// Reads a body as those of these routes, for fuzzing.
+pub(super) fn read_bodies(bytes: &[u8]) -> [Result<(), ApiError>; 4] {
+    let code = fields::<AuthenticateTotp>(bytes).and_then(|body| {
+        let _ = body.totp_code.as_deref().map(|text| Typed::parse(text));
+        let AuthenticateTotp { session_duration_minutes: minutes, session_token, session_jwt, .. } = body;
+        wanted(minutes, session_token, session_jwt, body.session_custom_claims).map(drop)
+    });
+    [
+        code,
+        fields::<RecoverTotp>(bytes).map(drop),
+        fields::<CreateTotp>(bytes).map(drop),
+        fields::<RecoveryCodes>(bytes).map(drop),
+    ]
 }
 
 /// What a grant is to come with, or which argument is wrong.

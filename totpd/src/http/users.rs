@@ -1,6 +1,6 @@
 //! `/v1/users`: users, and the enrollments that are taken away through them.
 
-use super::body::{Answer, Body, Nested, Unsupported, required, unsupported};
+use super::body::{Answer, Body, Nested, Unsupported, fields, required, unsupported};
 use super::context::Context;
 use super::error::ApiError;
 use super::search;
@@ -254,6 +254,19 @@ async fn delete_external_id(context: Context, Path(user): Path<String>) -> Answe
     let Context { engine, caller, .. } = &context;
     let user = User::of(engine, caller, engine.unname_user(caller, &user).await?);
     Ok(Answer::new(&caller.request_id, UserChanged { user_id: user.user_id.clone(), user }))
+}
+
+/// Reads a body as those of these routes, for fuzzing.
+pub(super) fn read_bodies(bytes: &[u8]) -> [Result<(), ApiError>; 2] {
+    let created = fields::<CreateUser>(bytes).and_then(|body| {
+        body.external_id.as_deref().map(login_name).transpose()?;
+        Ok(())
+    });
+    let updated = fields::<UpdateUser>(bytes).and_then(|body| {
+        body.external_id.as_deref().map(login_name).transpose()?;
+        unsupported(body.email, "email", "")
+    });
+    [created, updated]
 }
 
 /// A user who has to be named.

@@ -8,6 +8,13 @@ pub mod api;
 pub mod breakglass;
 pub mod sqlite;
 mod ticket;
+#[cfg(test)]
+mod ticket_tests;
+
+/// The atomics of `ticket`, which a test replaces by those of loom.
+mod atomic {
+    pub(super) use std::sync::atomic::{AtomicU8, Ordering};
+}
 
 pub use api::{
     Also, ClientRow, KeyRow, SessionKey, SessionRow, StoredSession, UserFilter, UserPage, UserQuery,
