@@ -9,6 +9,7 @@ mod booted;
 mod breakglass;
 mod cli;
 mod clock;
+mod conversations;
 mod crowd;
 mod deadline;
 mod disk;
