@@ -20,7 +20,7 @@ use totp_wire::{Method, admin, login, own, service, shape, text};
 pub fn frames(data: &[u8]) {
     let Some((size, stream)) = data.split_first() else { return };
     let (mut framer, mut messages, mut ended) = (Framer::default(), Vec::new(), false);
-    'stream: for piece in stream.chunks(usize::from(*size) * 4 + 1) {
+    'stream: for piece in stream.chunks(usize::from(*size) * 4 + 64) {
         framer.push(piece);
         loop {
             match framer.next_message() {
