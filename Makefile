@@ -21,8 +21,8 @@ test:
 	cargo build -p totpd -p pam_totp
 	cargo build -p pam_totp --features fault_injection --target-dir target/fault_injection
 	cargo test --workspace --doc --quiet
-	$(ROOT) cargo nextest run --workspace --no-fail-fast
 	scripts/fuzz.sh 3 $(FUZZ_CORE)
+	$(ROOT) cargo nextest run --workspace --no-fail-fast
 
 # Targets in totp_core and totp_wire, and those in the daemon, which takes minutes to build for it.
 FUZZ_CORE := frames call conversation otpauth typed ssh_auth_info names secrets record
