@@ -11,10 +11,11 @@ use totp_wire::login::Verdict;
 /// Wrong codes until the stranger's class is locked and twice as many for good measure, four a connection.
 fn flood(site: &Site, stranger: &Client, phone: &Phone) {
     let wrong = phone.wrong_code(site);
+    let before = reasons_of(site, "others").len();
     for _ in 0..5 {
         assert!(!stranger.lets_in("alice", &[wrong.as_str(); 4]));
     }
-    let reasons = reasons_of(site, "others");
+    let reasons = reasons_of(site, "others").split_off(before);
     let count = |reason: &str| reasons.iter().filter(|r| *r == reason).count();
     assert_eq!((count("wrong"), count("locked")), (10, 10), "{reasons:?}");
 }
@@ -78,6 +79,31 @@ fn a_flood_over_ipv4_leaves_her_own_address_and_her_sudo_unlocked() {
 #[test]
 fn a_flood_over_ipv6_leaves_her_own_address_and_her_sudo_unlocked() {
     siege(SERVER[1], "2001:db8:1::2", "2001:db8:2::2");
+}
+
+/// cockpit asks for a code after a wrong password, too: no key is needed to get there.
+#[test]
+fn somebody_on_the_server_locks_no_address_that_she_comes_from() {
+    let site = Site::new();
+    let network = Network::new(1);
+    let settings = "ListenAddress 2001:db8:1::1\nListenAddress ::1";
+    let sshd = Sshd::start_with(&site, Setup { place: Some(&network.server), settings, ..Setup::default() });
+    let own = sshd.client(&network.clients[0], "2001:db8:1::1");
+    let phone = site.enroll("alice");
+    assert!(own.lets_in("alice", &[&phone.code(&site)]));
+    site.next_step();
+    // The server has an address in her own network, and she has come by a tunnel before.
+    let tunnel = sshd.client(&network.server, "::1");
+    assert!(tunnel.lets_in("alice", &[&phone.code(&site)]));
+    assert_eq!((&site.last_login()["class"], &site.last_login()["rhost"]), (&"others".into(), &"::1".into()));
+    for at in ["2001:db8:1::1", "::1"] {
+        site.next_step();
+        flood(&site, &sshd.client(&network.server, at), &phone);
+        assert_eq!(site.last_login()["rhost"], at);
+        assert!(own.lets_in("alice", &[&phone.code(&site)]), "somebody at {at} locked her out");
+        assert_eq!(site.last_login()["class"], "known");
+        site.totpd(&["unlock", "alice"]).ok();
+    }
 }
 
 #[test]

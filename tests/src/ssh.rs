@@ -87,7 +87,8 @@ impl<'a> Sshd<'a> {
             .unwrap();
         let client = Client { site, port, at: addresses[0].into(), place: setup.place };
         let sshd = Self { client, server };
-        wait_until("sshd listens", || sshd.log().matches("Server listening on").count() == addresses.len());
+        let sockets = addresses.len() + setup.settings.matches("ListenAddress").count();
+        wait_until("sshd listens", || sshd.log().matches("Server listening on").count() == sockets);
         sshd
     }
 

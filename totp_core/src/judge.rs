@@ -56,8 +56,6 @@ pub struct Attempt {
 /// How a program of root's shows what is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// The address that the attempt comes from is one of this host's own.
-    pub from_this_host: bool,
     /// A further question can be put. Its answer says that what it showed was read.
     pub asks: bool,
 }

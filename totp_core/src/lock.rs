@@ -226,7 +226,7 @@ impl Guard {
             Origin::Console => Class::Console,
             // One of whom nobody knows yet that they are the user is somebody else.
             Origin::LocalStranger(uid) | Origin::Caller(uid) => Class::LocalStranger(*uid),
-            Origin::Unproven => Class::Others,
+            Origin::Unproven | Origin::ThisHost => Class::Others,
             Origin::Remote(address) => {
                 let source = Source::of(*address);
                 let known =
@@ -292,9 +292,9 @@ impl Guard {
         self.counters().fold(0, |sum: u32, (_, counter)| sum.saturating_add(counter.failures))
     }
 
-    /// Whether the user succeeded lately from another machine. Loopback is none.
+    /// Whether the user succeeded lately from another machine.
     pub fn knows_a_remote_source(&self, now: Time) -> bool {
-        self.known.iter().any(|k| !k.source.is_loopback() && now.since(k.seen) <= SOURCE_MEMORY)
+        self.known.iter().any(|k| now.since(k.seen) <= SOURCE_MEMORY)
     }
 
     /// The classes that are locked now.

@@ -240,13 +240,12 @@ impl Account {
     /// Whether notices of changes count as read when this granted login shows them. Asked with the class that it was
     /// counted in before its source became known.
     pub(crate) fn notices_count(&self, attempt: &Attempt, origin: &Origin, class: &Class, now: Time) -> bool {
-        let Some(shown) = attempt.shown.filter(|_| !attempt.silent) else { return false };
+        if attempt.silent || attempt.shown.is_none() {
+            return false;
+        }
         match (origin, self.guard.knows_a_remote_source(now)) {
-            (Origin::Remote(address), true) => {
-                let here = shown.from_this_host || address.to_canonical().is_loopback();
-                !here && matches!(class, Class::Known(_))
-            }
-            (Origin::Remote(_) | Origin::Local | Origin::Console, false) => true,
+            (Origin::Remote(_), true) => matches!(class, Class::Known(_)),
+            (Origin::Remote(_) | Origin::ThisHost | Origin::Local | Origin::Console, false) => true,
             _ => false,
         }
     }

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 /// the real uid, the service and the remote host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A host program running as root speaks for somebody at this address.
+    /// A host program running as root speaks for somebody at this address, which is not one of this host's.
     Remote(IpAddr),
+    /// The same at an address of this host's own: whoever is logged in here can connect from it, the user's tunnel too.
+    ThisHost,
     /// A host program running as root speaks for somebody whose source proves nothing: a remote host
     /// that is a name, or a service that names neither caller nor remote host.
     Unproven,
@@ -57,13 +59,6 @@ impl Source {
             }
             v4 @ IpAddr::V4(_) => Self(v4),
         }
-    }
-}
-
-impl Source {
-    /// Whether it is the machine itself, by its loopback. The network of `::1` has no other address in use.
-    pub fn is_loopback(&self) -> bool {
-        self.0.is_loopback() || *self == Self::of(IpAddr::V6(Ipv6Addr::LOCALHOST))
     }
 }
 

@@ -70,6 +70,7 @@ fn origins() -> impl Strategy<Value = Origin> {
         Just(Origin::Local),
         Just(Origin::Own),
         Just(Origin::Unproven),
+        Just(Origin::ThisHost),
         (0u8..4).prop_map(|i| Origin::Remote(format!("192.0.2.{i}").parse().unwrap())),
         Just(Origin::Client("app".into())),
     ]

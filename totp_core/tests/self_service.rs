@@ -125,10 +125,9 @@ fn a_login_tells_from_a_source_known_before_where_one_is() {
     let elsewhere = [
         loud(Origin::Local),
         loud(remote(2)),
-        loud(Origin::Remote([127, 0, 0, 1].into())),
-        // Known by now, and still this host.
-        loud(Origin::Remote([127, 0, 0, 1].into())),
-        Attempt { shown: Some(Shown { from_this_host: true, asks: false }), ..loud(remote(1)) },
+        loud(Origin::ThisHost),
+        // No success makes it known.
+        loud(Origin::ThisHost),
         Attempt { silent: true, ..loud(remote(1)) },
     ];
     for (n, attempt) in (2..).zip(elsewhere) {
@@ -162,7 +161,7 @@ fn where_a_question_can_be_put_its_answer_tells_and_no_grant() {
     let old = secret(&account);
     staged(&mut account, T0.plus(60));
     account.news.changed(totp_core::news::Changed::Cancelled, T0.plus(61), "this host");
-    let shown = Some(Shown { from_this_host: false, asks: true });
+    let shown = Some(Shown { asks: true });
     let login = |account: &mut Account, now| {
         let input = Typed::parse(&totp_at(&old, Params::default(), now));
         judge(account, &Attempt { shown, input, ..loud(Origin::Local) }, now, &RULES)
@@ -252,7 +251,7 @@ fn acts() -> impl Strategy<Value = Act> {
             Just(Origin::Local),
             Just(Origin::Own),
             Just(Origin::Unproven),
-            Just(Origin::Remote([127, 0, 0, 1].into())),
+            Just(Origin::ThisHost),
             (0u8..3).prop_map(remote),
         ]
     };
@@ -314,11 +313,10 @@ proptest! {
                 }
                 Act::Login(origin, silent) => {
                     let attempt = Attempt { silent, ..loud(origin.clone()) };
-                    let loopback = matches!(&origin, Origin::Remote(address) if address.is_loopback());
-                    let is_remote = matches!(origin, Origin::Remote(_)) && !loopback;
+                    let is_remote = matches!(origin, Origin::Remote(_));
                     let was_known = account.guard.class(&origin, now).name() == "known";
                     if granted(&mut account, attempt, &old, now) {
-                        let counts = if known { is_remote && was_known } else { matches!(origin, Origin::Local | Origin::Remote(_)) };
+                        let counts = if known { is_remote && was_known } else { matches!(origin, Origin::Local | Origin::ThisHost | Origin::Remote(_)) };
                         told |= staged_at.is_some() && !silent && counts;
                         known |= is_remote;
                     }

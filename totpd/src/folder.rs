@@ -5,9 +5,9 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, geteuid, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, Whence, fchown, geteuid, lseek, unlinkat};
 use std::fs::File;
-use std::io::{Error, ErrorKind, Read};
+use std::io::{Error, ErrorKind, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -196,6 +196,31 @@ impl Folder {
         let handle = Dir::openat(&self.handle, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
         Ok(nix::unistd::fsync(&handle)?)
     }
+}
+
+/// Copies what is written in a file, and leaves its holes as they are: they cost who made them nothing, and could fill
+/// a disk.
+///
+/// # Errors
+/// What the file system said.
+pub fn copy_written(from: &mut File, to: &mut File) -> std::io::Result<()> {
+    let length = from.metadata()?.len();
+    to.set_len(length)?;
+    let offset = |at: u64| i64::try_from(at).map_err(Error::other);
+    let mut at = 0;
+    while at < length {
+        let start = match lseek(&*from, offset(at)?, Whence::SeekData) {
+            Err(Errno::ENXIO) => return Ok(()),
+            start => start?,
+        };
+        let end = lseek(&*from, start, Whence::SeekHole)?;
+        let (start, end) = (start.unsigned_abs(), end.unsigned_abs());
+        from.seek(SeekFrom::Start(start))?;
+        to.seek(SeekFrom::Start(start))?;
+        std::io::copy(&mut from.take(end.saturating_sub(start)), to)?;
+        at = end.max(at + 1);
+    }
+    Ok(())
 }
 
 /// A folder of this process alone; it is removed with everything in it when dropped.

@@ -8,7 +8,7 @@ use crate::seal::Sealer;
 use crate::store::sqlite::{self, OpenError};
 use nix::unistd::{User, fchown};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -188,13 +188,23 @@ fn io(path: &Path) -> impl Fn(std::io::Error) -> InitError {
     move |error| InitError::Io(path.display().to_string(), error)
 }
 
+/// The id beside the configuration. Root reads a file there that the daemon's user can write: no more than an id is read.
+///
+/// # Errors
+/// What the file system said.
+pub fn read_store_id(config: &Config) -> std::io::Result<String> {
+    let mut text = String::new();
+    File::open(&config.store_id_file)?.take(256).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// Whether the id beside the configuration is the key's.
 ///
 /// # Errors
 /// The sentence that says what to look at.
 pub fn check_store_id(config: &Config, key: &StoreKey) -> Result<(), String> {
     let file = config.store_id_file.display();
-    let recorded = std::fs::read_to_string(&config.store_id_file).map_err(|error| match error.kind() {
+    let recorded = read_store_id(config).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             format!("{file} is missing: it records which store belongs to this host ({})", key.store_id)
         }

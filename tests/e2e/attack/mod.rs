@@ -3,6 +3,7 @@
 
 mod breakglass;
 pub(crate) mod directory;
+mod hostile_store;
 mod links;
 mod login;
 mod own;

@@ -47,6 +47,10 @@ fn eve_is_named_and_locked(site: &Site, service: &str) {
         );
     }
     assert_eq!(refused.last().unwrap()["reason"], "locked");
+    // So does what administrators read.
+    let history = site.totpd(&["history"]).ok().stdout;
+    let refused: Vec<&str> = history.lines().filter(|line| line.contains("refused")).collect();
+    assert!(refused.iter().all(|line| line.ends_with(", asked by eve")), "{history}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{BackupError, io};
 use crate::audit::{Event, From};
 use crate::clock;
 use crate::config::Config;
-use crate::folder::{Folder, Owner, Private};
+use crate::folder::{self, Folder, Owner, Private};
 use crate::init::{self, DATABASE, START_OVER};
 use crate::key::StoreKey;
 use crate::seal::Sealer;
@@ -192,7 +192,7 @@ fn key_of(config: &Config, contents: &mut Contents) -> Result<StoreKey, BackupEr
 
 fn check_store_id(config: &Config, key: &StoreKey) -> Result<(), BackupError> {
     let path = &config.store_id_file;
-    match std::fs::read_to_string(path) {
+    match init::read_store_id(config) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(io(path)(error)),
         Ok(id) if id.trim() == key.store_id => Ok(()),
@@ -221,7 +221,7 @@ fn of_replaced(config: &Config, sealer: &Sealer) -> Result<Vec<Entry>, BackupErr
         let path = private.path().join(&name);
         let Ok(mut from) = state.read(&name) else { continue };
         let mut to = File::create_new(&path).map_err(io(&path))?;
-        std::io::copy(&mut from, &mut to).map_err(io(&path))?;
+        folder::copy_written(&mut from, &mut to).map_err(io(&path))?;
     }
     Ok(sqlite::latest_withdrawals(private.path(), sealer).unwrap_or_default())
 }

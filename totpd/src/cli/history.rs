@@ -7,6 +7,7 @@ use super::whom::{Whom, own_call};
 use crate::clock;
 use crate::config::Config;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::time::Duration;
 use totp_wire::text::plain;
 use totp_wire::{admin, own};
@@ -34,10 +35,13 @@ pub(super) fn history(
     };
     pages.since = since.map(start_of);
     let mut events: Vec<Value> = Vec::new();
+    let mut names = HashMap::new();
     while events.len() < limit {
         let Some(page) = pages.next(limit - events.len())? else { break };
         for event in page {
-            context.out.line(sentence(&event))?;
+            context
+                .out
+                .line(sentence(&event, |uid| names.entry(uid).or_insert_with(|| name_of(uid)).clone()))?;
             events.push(event);
         }
     }
@@ -79,8 +83,25 @@ impl<'a> Pages<'a> {
     }
 }
 
+/// The login name of a uid on this host.
+fn name_of(uid: u64) -> String {
+    let name = u32::try_from(uid).ok().and_then(|uid| nix::unistd::User::from_uid(uid.into()).ok().flatten());
+    name.map_or_else(|| format!("uid {uid}"), |user| plain(&user.name, 64))
+}
+
+/// Who started it. What the kernel says goes before what a program says: polkit's helper takes `PAM_RUSER` from its
+/// arguments.
+fn asked_by(event: &Value, name_of: impl FnOnce(u64) -> String) -> Option<String> {
+    if let Some(uid) = event["caller_uid"].as_u64() {
+        return Some(format!("asked by {}", name_of(uid)));
+    }
+    let claimed = plain(event["ruser"].as_str().filter(|ruser| !ruser.is_empty())?, 256);
+    let by = if event["peer_uid"] == 0 { "said to be asked by" } else { "asked by" };
+    Some(format!("{by} {claimed}"))
+}
+
 /// An event as a line: when, who, what came of it and why, from where.
-fn sentence(event: &Value) -> String {
+fn sentence(event: &Value, mut name_of: impl FnMut(u64) -> String) -> String {
     // Whoever can write the store without its key must not move an administrator's terminal.
     let text = |key: &str| plain(event.get(key).and_then(Value::as_str).unwrap_or_default(), 256);
     let user = match (text("user"), event["unknown"] == true) {
@@ -101,12 +122,16 @@ fn sentence(event: &Value) -> String {
         ("client", ", application ", ""),
         ("rhost", " from ", ""),
         ("peer_address", " at ", ""),
-        ("ruser", ", asked by ", ""),
         ("target", " as ", ""),
         ("rule", ", ", ""),
     ] {
         if !text(key).is_empty() {
             line.push_str(&format!("{before}{}{after}", text(key)));
+        }
+        if key == "peer_address"
+            && let Some(asked) = asked_by(event, &mut name_of)
+        {
+            line.push_str(&format!(", {asked}"));
         }
     }
     line
@@ -118,12 +143,13 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line() {
+        let name = |uid| format!("name of {uid}");
         let event = json!({
             "event": "login", "time": "2026-11-25T10:00:00Z", "user": "alice", "outcome": "refused",
             "reason": "wrong", "service": "sshd", "rhost": "192.0.2.1"
         });
         assert_eq!(
-            sentence(&event),
+            sentence(&event, name),
             "2026-11-25T10:00:00Z  alice        login refused: wrong, sshd from 192.0.2.1"
         );
         let event = json!({
@@ -131,8 +157,18 @@ mod tests {
             "method": "totp", "client": "shop", "peer_address": "192.0.2.7"
         });
         assert_eq!(
-            sentence(&event),
+            sentence(&event, name),
             "2026-11-25T10:00:00Z  alice        authenticate granted by totp, application shop at 192.0.2.7"
         );
+    }
+
+    #[test]
+    fn who_asked_is_what_the_kernel_says() {
+        let by = |event: Value| asked_by(&event, |uid| format!("name of {uid}"));
+        let helper = json!({ "caller_uid": 1002, "ruser": "alice", "peer_uid": 0 });
+        assert_eq!(by(helper).unwrap(), "asked by name of 1002");
+        assert_eq!(by(json!({ "ruser": "alice", "peer_uid": 0 })).unwrap(), "said to be asked by alice");
+        assert_eq!(by(json!({ "ruser": "alice", "peer_uid": 1000 })).unwrap(), "asked by alice");
+        assert_eq!(by(json!({ "ruser": "", "peer_uid": 0 })), None);
     }
 }

@@ -43,8 +43,6 @@ pub struct Asker {
     pub silent: bool,
     /// Lines can be shown and several questions be asked.
     pub converses: bool,
-    /// The address that it comes from is one of this host's own.
-    pub own_address: bool,
 }
 
 /// An attempt that is asked for a code.

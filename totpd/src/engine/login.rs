@@ -129,8 +129,7 @@ impl Engine {
             input,
             remember: asking.remember.clone(),
             silent: asker.silent,
-            shown: (asker.facts.peer == Peer::Root)
-                .then_some(Shown { from_this_host: asker.own_address, asks: asker.converses }),
+            shown: (asker.facts.peer == Peer::Root).then_some(Shown { asks: asker.converses }),
         };
         let mut early = prepared.stored;
         for _ in 0..MOST_RACES {

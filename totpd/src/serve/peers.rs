@@ -102,8 +102,8 @@ fn own(peer: Peer, name: &UserName, attempt: &Attempt, id: String) -> Asker {
     };
     // What it claims of its session is nothing to go by; whether it can show lines is its own affair.
     let silent = attempt.silent == Some(true);
-    let (origin, own_address) = (Origin::Own, false);
-    Asker { user: name, origin, from, id, facts, audit_session: None, silent, converses: false, own_address }
+    let origin = Origin::Own;
+    Asker { user: name, origin, from, id, facts, audit_session: None, silent, converses: false }
 }
 
 /// The service that `totpd verify` of root names.
@@ -129,6 +129,11 @@ fn told(peer: Peer, speaker: Speaker, attempt: &Attempt, id: String, config: &Co
     let is_console = by_root && config.console_services.iter().any(|console| console == service);
     // PAM_RUSER decides nothing: polkit's helper writes its argument there.
     let origin = match (place, caller) {
+        (Place::Address(address), _)
+            if attempt.own_address == Some(true) || address.to_canonical().is_loopback() =>
+        {
+            Origin::ThisHost
+        }
         (Place::Address(address), _) => Origin::Remote(address),
         (Place::Here, Some(uid)) => Origin::Caller(uid),
         (Place::Here, None) if is_console => Origin::Console,
@@ -144,7 +149,6 @@ fn told(peer: Peer, speaker: Speaker, attempt: &Attempt, id: String, config: &Co
         // Several questions and lines between them: not in one line, nor where nothing is shown or asked.
         converses: !silent && attempt.combined != Some(true) && attempt.unasked != Some(true),
         silent,
-        own_address: attempt.own_address == Some(true),
         audit_session: audit_session(attempt, caller),
         facts: Facts {
             user: attempt.user.clone(),
@@ -248,6 +252,13 @@ mod tests {
         assert_eq!(asker.facts.place, Place::Address("192.0.2.1".parse().unwrap()));
         let named = Attempt { rhost: Some("home.example".into()), ..attempt("anybody") };
         assert_eq!(believe(0, &named).await.unwrap().origin, Origin::Unproven);
+        // Whoever is logged in here can connect from these.
+        let own = Attempt { own_address: Some(true), ..attempt("anybody") };
+        assert_eq!(believe(0, &own).await.unwrap().origin, Origin::ThisHost);
+        for loopback in ["127.0.0.9", "::1", "::ffff:127.0.0.1"] {
+            let own = Attempt { rhost: Some(loopback.into()), ..attempt("anybody") };
+            assert_eq!(believe(0, &own).await.unwrap().origin, Origin::ThisHost, "{loopback}");
+        }
     }
 
     #[tokio::test]

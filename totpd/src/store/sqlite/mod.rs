@@ -4,14 +4,16 @@ mod apply;
 mod open;
 mod place;
 mod reader;
+mod replaced;
 mod search;
 mod snapshot;
 mod withdrawals;
 mod writer;
 
 pub use open::{OpenError, create, database_file};
+pub use replaced::latest_withdrawals;
 pub use snapshot::{SNAPSHOT, check as check_snapshot};
-pub use withdrawals::{Restored, latest_withdrawals, restored};
+pub use withdrawals::{Restored, restored};
 
 use super::{
     Answer, Change, ClientRow, CommitError, Committed, HistoryQuery, KeptEvent, Key, KeyRow, ReadError,

@@ -127,7 +127,7 @@ pub(super) fn mark(db: &Connection, state: &str) -> rusqlite::Result<()> {
 
 /// Whether the file's header is that of a database of ours. Read without SQLite, which would already change
 /// somebody else's.
-fn is_ours(file: &Path) -> bool {
+pub(super) fn is_ours(file: &Path) -> bool {
     let mut header = [0; 100];
     let read = std::fs::File::open(file).and_then(|mut f| std::io::Read::read_exact(&mut f, &mut header));
     let (magic, rest) = header.split_at(16);
@@ -157,16 +157,8 @@ pub(super) fn writer(state_dir: &Path, sealer: &Sealer) -> Result<(Connection, S
     let had_log = state_dir.join("totpd.db-wal").exists();
     let mut db = connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
     migrate(&mut db, &name)?;
-    let meta = |key: &str| db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0));
-    let store_id: String = meta("store_id").map_err(failed)?;
-    if store_id != sealer.store_id() {
-        return Err(OpenError::OtherStore(name, store_id, sealer.store_id().to_owned()));
-    }
-    let check: String = meta("key_check").map_err(failed)?;
-    if !sealer.opens_check(&check) {
-        return Err(OpenError::OtherKey(name));
-    }
-    let state: String = meta("state").map_err(failed)?;
+    check_key(&db, &name, sealer, failed)?;
+    let state = meta(&db, "state").map_err(failed)?;
     if state != COMPLETE && !had_log {
         // The empty log that opening has just made would let the next start pass.
         drop(db);
@@ -182,6 +174,25 @@ pub(super) fn writer(state_dir: &Path, sealer: &Sealer) -> Result<(Connection, S
         Err(error) if error.sqlite_error_code() != Some(ErrorCode::DiskFull) => Err(failed(error)),
         _ => Ok((db, mine)),
     }
+}
+
+fn meta(db: &Connection, key: &str) -> rusqlite::Result<String> {
+    db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0))
+}
+
+/// Whether the store is the one of this key.
+pub(super) fn check_key(
+    db: &Connection,
+    name: &str,
+    sealer: &Sealer,
+    failed: impl Fn(rusqlite::Error) -> OpenError,
+) -> Result<(), OpenError> {
+    let store_id = meta(db, "store_id").map_err(&failed)?;
+    if store_id != sealer.store_id() {
+        return Err(OpenError::OtherStore(name.to_owned(), store_id, sealer.store_id().to_owned()));
+    }
+    let check = meta(db, "key_check").map_err(&failed)?;
+    if sealer.opens_check(&check) { Ok(()) } else { Err(OpenError::OtherKey(name.to_owned())) }
 }
 
 /// The latest granted code of a phone, in Unix seconds. A value that cannot be read is none.
@@ -229,7 +240,7 @@ pub(super) fn connect(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connect
     Ok(db)
 }
 
-fn migrate(db: &mut Connection, name: &str) -> Result<(), OpenError> {
+pub(super) fn migrate(db: &mut Connection, name: &str) -> Result<(), OpenError> {
     let runner = migrations::runner();
     let known = runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0);
     let failed = |error: refinery::Error| OpenError::Sqlite(name.to_owned(), error.to_string());

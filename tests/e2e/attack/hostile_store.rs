@@ -1,0 +1,81 @@
+//! What the daemon's user writes into their own files, for root's `restore` to read.
+
+use nix::sys::signal::Signal;
+use site::Site;
+use site::run::run;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+
+const PASSPHRASE: &str = "correct horse battery\n";
+/// Far more than a machine has; a hole in a file costs nothing.
+const HUGE: u64 = 4 << 40;
+
+/// Replaces the table that root's restore reads by something that runs and never ends.
+const TRAP: &str = "
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.executescript('''
+ALTER TABLE meta RENAME TO real;
+CREATE VIEW meta (key, value) AS
+  WITH RECURSIVE endless (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM endless)
+  SELECT key, value FROM real UNION ALL SELECT 'withdrawal.' || n, zeroblob(100000000) FROM endless;
+''')
+db.close()
+";
+
+fn backed_up() -> (Site, String) {
+    let site = Site::new();
+    site.enroll("alice");
+    let file = site.path("backup.age").display().to_string();
+    site.totpd_with(&["backup", &file], PASSPHRASE).ok();
+    site.end(Signal::SIGTERM);
+    (site, file)
+}
+
+/// Under a limit of memory that a restore has no need to come near.
+fn restore(site: &Site, file: &str) -> site::Finished {
+    let mut command = site.command("prlimit");
+    command.arg("--as=1500000000").arg(site::setup::target().join("debug/totpd"));
+    command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).args(["restore", file, "--yes", "--json"]);
+    command.env("LD_PRELOAD", site::setup::native("faults.so")).env("TOTPD_FAULTS", &site.faults.path);
+    run(command, PASSPHRASE)
+}
+
+#[test]
+fn a_restore_runs_nothing_that_the_replaced_store_says() {
+    let (site, file) = backed_up();
+    let mut trap = site.command("python3");
+    trap.args(["-c", TRAP]).arg(site.path("state/totpd.db"));
+    run(trap, "").ok();
+    let restored = restore(&site, &file).ok().json();
+    assert_eq!(restored["listed"], false, "nothing it lists is believed");
+    site.start();
+    assert_eq!(site.status("alice")["state"], "active");
+}
+
+#[test]
+fn a_restore_copies_and_reads_no_holes() {
+    let (site, file) = backed_up();
+    let lengthen = |path: &str| {
+        let file = std::fs::OpenOptions::new().write(true).open(site.path(path)).unwrap();
+        let length = file.metadata().unwrap().len();
+        file.set_len(HUGE).unwrap();
+        move || file.set_len(length).unwrap()
+    };
+    // Refused, and said so before memory is full of it.
+    let shorten = lengthen("etc/totpd/store.id");
+    let refused = restore(&site, &file);
+    assert!(refused.code == 1 && refused.stderr.contains("store.id"), "{refused:?}");
+    shorten();
+    for path in ["state/totpd.db", "state/totpd.db-wal"] {
+        lengthen(path);
+    }
+    // At the end of the log there is something again.
+    let mut log = std::fs::OpenOptions::new().append(true).open(site.path("state/totpd.db-wal")).unwrap();
+    log.write_all(b"the end").unwrap();
+    restore(&site, &file).ok();
+    assert_eq!(site.path("state/before-restore.db").metadata().unwrap().len(), HUGE);
+    assert!(site.path("state/totpd.db").metadata().unwrap().blocks() < 100_000);
+    site.start();
+    assert_eq!(site.status("alice")["state"], "active");
+}
