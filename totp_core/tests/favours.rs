@@ -2,6 +2,9 @@
 //! more than one.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod common;
+
+use common::Counting;
 use std::collections::BTreeSet;
 use totp_core::account::NewFactor;
 use totp_core::enrolling::Enrolling;
@@ -10,21 +13,7 @@ use totp_core::otp::totp_at;
 use totp_core::policy::{Action, Facts, FirstFactor, Peer, Place, Policy, Rule, Ruling};
 use totp_core::recovery::Keeping;
 use totp_core::remember::{Key, LONGEST, MOST, Remember, RememberBy, recall};
-use totp_core::{
-    Account, How, Origin, Outcome, Params, Random, RandomFailed, Reason, Rules, Time, Typed, UserName, judge,
-};
-
-struct Counting(u64);
-
-impl Random for Counting {
-    fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomFailed> {
-        for byte in out {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            *byte = self.0.to_be_bytes()[0];
-        }
-        Ok(())
-    }
-}
+use totp_core::{Account, How, Origin, Outcome, Params, Reason, Rules, Time, Typed, UserName, judge};
 
 const T0: Time = Time::from_unix(1_800_000_000);
 const RULES: Rules =

@@ -1,6 +1,9 @@
 //! What holds for every sequence of inputs and clocks.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod common;
+
+use common::Counting;
 use proptest::prelude::*;
 use totp_core::account::NewFactor;
 use totp_core::judge::forecast;
@@ -9,22 +12,9 @@ use totp_core::otp::totp_at;
 use totp_core::otpauth::OtpAuth;
 use totp_core::recovery::Keeping;
 use totp_core::{
-    Account, Algorithm, Attempt, Digits, Origin, Outcome, Params, Period, Random, RandomFailed, Reason,
-    Rules, Secret, Time, Typed, UserName, judge,
+    Account, Algorithm, Attempt, Digits, Origin, Outcome, Params, Period, Reason, Rules, Secret, Time, Typed,
+    UserName, judge,
 };
-
-/// Deterministic bytes.
-struct Counting(u64);
-
-impl Random for Counting {
-    fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomFailed> {
-        for byte in out {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            *byte = self.0.to_be_bytes()[0];
-        }
-        Ok(())
-    }
-}
 
 const T0: u64 = 1_800_000_000;
 const RULES: Rules =

@@ -1,6 +1,9 @@
 //! One code that was told to malware is one login, and never the factor.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod common;
+
+use common::Counting;
 use proptest::prelude::*;
 use totp_core::account::NewFactor;
 use totp_core::judge::Shown;
@@ -9,22 +12,8 @@ use totp_core::recovery::{Keeping, RecoveryCode};
 use totp_core::self_service::{ChangeKind, NotNow, StagedChange, Step};
 use totp_core::time::{DAY, HOUR};
 use totp_core::{
-    Account, Attempt, Origin, Outcome, Params, Random, RandomFailed, Reason, Rules, Secret, Time, Typed,
-    UserName, judge,
+    Account, Attempt, Origin, Outcome, Params, Reason, Rules, Secret, Time, Typed, UserName, judge,
 };
-
-/// Deterministic bytes.
-struct Counting(u64);
-
-impl Random for Counting {
-    fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomFailed> {
-        for byte in out {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            *byte = self.0.to_be_bytes()[0];
-        }
-        Ok(())
-    }
-}
 
 const T0: Time = Time::from_unix(1_800_000_000);
 const RULES: Rules =

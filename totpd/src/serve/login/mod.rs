@@ -15,32 +15,29 @@
 
 mod notice;
 mod offer;
+mod refusal;
+mod undelivered;
 
 use super::attend::{Watched, ticket, watched};
 use super::connection::{Bytes, Closed, Connection, done, failed, failed_plainly, read};
 use super::peers::{self, NotTaken};
 use super::{Phase, reply};
-use crate::audit::Event;
-use crate::clock;
-use crate::engine::{Admission, Asker, Asking, Decided, Engine, Failure, Grant, Prepared};
+use crate::engine::{Admission, Asking, Decided, Engine, Failure, Grant, Prepared};
 use crate::entropy::Kernel;
 use data_encoding::BASE32_NOPAD;
 use notice::Unread;
 use offer::{Noting, Offered};
+use refusal::{count_refusal, failed_with, refusal_time, refused};
 use std::sync::Arc;
-use std::time::Duration;
 use totp_core::judge::Input;
 use totp_core::policy::Peer as Speaker;
 use totp_core::{Typed, Unusable, random};
 use totp_wire::login::{self, Answer, Begin, Step, StepReply, Unfit};
 use totp_wire::service;
+use undelivered::{Grants, Undelivered};
 
 /// Prompts in one attempt at most.
 const MOST_TRIES: u8 = 3;
-
-/// How long each refusal takes: longer than a look-up and a commit (docs/benchmarks.md, "Does the time tell
-/// why").
-const REFUSAL_TIME: Duration = Duration::from_millis(25);
 
 /// Where the attempt is.
 #[derive(Debug, Default)]
@@ -72,13 +69,6 @@ pub(super) struct Conversation {
     state: State,
     /// A grant whose reply is not written yet, and the engine that has to hear if it never is.
     undelivered: Option<Undelivered>,
-}
-
-/// A grant on its way.
-#[derive(Debug)]
-struct Undelivered {
-    engine: Arc<Engine>,
-    event: Box<Event>,
 }
 
 impl Conversation {
@@ -313,30 +303,6 @@ impl Conversation {
     }
 }
 
-/// What may hold a grant.
-trait Grants {
-    /// The event of the grant, if it is one.
-    fn event(&self) -> Option<&Event>;
-}
-
-impl Grants for Admission {
-    fn event(&self) -> Option<&Event> {
-        if let Self::Remembered(grant) = self { Some(&grant.event) } else { None }
-    }
-}
-
-impl Grants for Decided {
-    fn event(&self) -> Option<&Event> {
-        if let Self::Granted(grant) = self { Some(&grant.event) } else { None }
-    }
-}
-
-impl Grants for (State, Step) {
-    fn event(&self) -> Option<&Event> {
-        None
-    }
-}
-
 impl Drop for Conversation {
     /// The connection ended before the grant was written: that is said.
     fn drop(&mut self) {
@@ -363,13 +329,6 @@ async fn read_early(engine: &Arc<Engine>, user: &str, combined: bool) -> Result<
     Ok((early, engine.config().totp.params.digits.get()))
 }
 
-/// When a refusal to an answer that has just arrived is sent: whatever its cause, and however long that took to
-/// find, it takes the same time, unless the caller has less.
-fn refusal_time(remaining_ms: Option<u64>) -> tokio::time::Instant {
-    let most = remaining_ms.map_or(REFUSAL_TIME, |left| Duration::from_millis(left / 2));
-    tokio::time::Instant::now() + REFUSAL_TIME.min(most)
-}
-
 /// What was typed, or why it is no code. A client that sends neither typed nothing.
 fn input(answer: &Answer) -> Input {
     match (&answer.text, answer.unusable) {
@@ -378,39 +337,6 @@ fn input(answer: &Answer) -> Input {
         (_, Some(Unfit::Empty)) | (None, None) => Err(Unusable::Empty),
         (Some(text), None) => Typed::parse(text.reveal()),
     }
-}
-
-/// The error that a failure is answered with; nothing follows it.
-fn failed_with(connection: &Connection, user: &str, failure: &Failure) -> Bytes {
-    let (reason, error) = match failure {
-        Failure::Busy => ("busy", login::BUSY),
-        Failure::TimedOut => ("too-late", login::TIMED_OUT),
-        Failure::Unavailable(why) => {
-            tracing::error!("{why}");
-            ("store-unavailable", login::STORE_UNAVAILABLE)
-        }
-    };
-    refused(connection, user, reason);
-    failed_plainly(error)
-}
-
-/// Counts a refusal against whoever started the program, for whom they ask next.
-fn count_refusal(connection: &Connection, asker: &Asker) {
-    if let Some(caller) = asker.facts.caller {
-        connection.shared.rate_limit.refused(caller);
-    }
-}
-
-/// A refusal that nothing was judged for: in the log alone, since there may be no store.
-fn refused(connection: &Connection, user: &str, reason: &'static str) {
-    let mut event = Event::new("login", user, clock::now(), connection.peer.from());
-    event.outcome = "refused";
-    event.reason = Some(reason);
-    // Nothing was looked up, and nothing is for the sake of a line: a name that is not known by now is left out.
-    if !connection.shared.users.has_seen(user) {
-        event.leave_name_out();
-    }
-    event.log();
 }
 
 fn new_id() -> String {
