@@ -1,7 +1,7 @@
 //! The shipped units on a machine that booted: no call of the daemon's is one that its sandbox ends it for.
 
 use site::phone::Phone;
-use site::run::wait_until;
+use site::run::{run, wait_until};
 use site::{Booted, Finished};
 
 /// README.md, "Installing it on a host", and two users.
@@ -88,4 +88,47 @@ fn a_daemon_that_is_killed_comes_back_and_its_sockets_never_go() {
     machine.sh("systemctl disable totpd-root.socket totpd-admin.socket; systemctl stop 'totpd*'").ok();
     machine.sh("systemctl start totpd.socket && totpd verify --help && systemctl start totpd").ok();
     assert_eq!(machine.sh("ls /run/totpd").ok().stdout, "admin.sock\nlogin.sock\nroot.sock\n");
+}
+
+/// `PROJECT SECRET`: the steps of docs/api.md, by a program that is not ours.
+const APPLICATION: &str = r#"
+import base64, json, subprocess, sys, time, urllib.request
+project, secret = sys.argv[1:]
+credentials = base64.b64encode(f"{project}:{secret}".encode()).decode()
+def post(path, **body):
+    request = urllib.request.Request("http://127.0.0.1:8420/v1/" + path, json.dumps(body).encode(),
+        {"Authorization": "Basic " + credentials, "Content-Type": "application/json"})
+    return json.load(urllib.request.urlopen(request, timeout=20))
+user = post("users", external_id="customer-1")["user_id"]
+key = post("totps", user_id=user)["secret"]
+code = subprocess.run(["oathtool", "--totp", "-b", key], capture_output=True, text=True).stdout.strip()
+session = post("totps/authenticate", user_id=user, totp_code=code, session_duration_minutes=5)
+print(post("sessions/authenticate", session_jwt=session["session_jwt"])["status_code"])
+"#;
+
+#[test]
+fn the_port_of_the_http_api_is_handed_over_and_its_work_is_allowed() {
+    let machine = installed();
+    let script = r#"set -e
+        sed -i 's/^# listen = "127/listen = "127/' /etc/totpd/totpd.toml
+        runuser -u totpd -- totpd config check
+        systemctl enable totpd-http.socket
+        systemctl restart totpd
+        totpd client add shop --scope enroll --json"#;
+    let added = machine.sh(script).ok();
+    wait_until("the API answers", || {
+        machine.sh("totpd status").ok().stdout.contains("answers on 127.0.0.1:8420")
+    });
+    let start = added.stdout.find('{').unwrap();
+    let client: serde_json::Value = serde_json::from_str(&added.stdout[start..]).unwrap();
+    let mut application = machine.near("python3");
+    application.args([
+        "-c",
+        APPLICATION,
+        client["project_id"].as_str().unwrap(),
+        client["secret"].as_str().unwrap(),
+    ]);
+    assert_eq!(run(application, "").ok().stdout, "200\n");
+    let journal = machine.journal();
+    assert!(!journal.contains("code=killed") && !journal.contains("code=dumped"), "{journal}");
 }

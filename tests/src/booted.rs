@@ -106,6 +106,13 @@ impl Booted {
         run(command, input)
     }
 
+    /// A program of this machine's, in the network of that one.
+    pub fn near(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.leader.to_string(), "--net", program]);
+        command
+    }
+
     /// The time, in seconds since 1970.
     #[expect(clippy::disallowed_methods, reason = "nothing moves this clock")]
     pub fn now(&self) -> i64 {
