@@ -183,6 +183,7 @@ pub fn record(data: &[u8]) {
         Origin::Local,
         Origin::Own,
         Origin::Unproven,
+        Origin::ThisHost,
         Origin::Console,
         Origin::LocalStranger(7102),
         Origin::Client("shop".to_owned()),
