@@ -70,6 +70,17 @@ fn everything_the_daemon_does_is_allowed_by_its_own_unit() {
     machine.sh("systemctl start totpd.socket totpd-root.socket totpd-admin.socket totpd; totpd status").ok();
     assert_ne!(sudo(&machine, &phone.recovery_codes[2]).code, 0, "revoked after the copy");
 
+    // An older folder is noticed at the next start, and what was spent since is spent.
+    let eve = enroll(&machine, "eve");
+    let verify = |code: &str| machine.sh_with("totpd verify eve", code).code;
+    machine.sh("cp -a /var/lib/totpd /root/older").ok();
+    assert_eq!(verify(&eve.recovery_codes[0]), 0);
+    machine.sh("systemctl stop 'totpd*.socket' totpd.service; rm -r /var/lib/totpd").ok();
+    machine.sh("mv /root/older /var/lib/totpd; systemctl start totpd.socket totpd; totpd status").ok();
+    assert_ne!(verify(&eve.recovery_codes[0]), 0);
+    assert_ne!(verify(&eve.recovery_codes[1]), 0, "which ones were spent is not known");
+    assert!(machine.sh("totpd status eve").ok().stdout.contains("active"));
+
     let journal = machine.journal();
     assert!(!journal.contains("code=killed") && !journal.contains("code=dumped"), "{journal}");
     assert_eq!(machine.sh("systemctl show --value -p NRestarts totpd").ok().stdout, "0\n");

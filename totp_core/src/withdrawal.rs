@@ -269,7 +269,7 @@ impl Refusals {
         !self.withdrawn.is_empty() && self.withdrawn.contains(&Withdrawal::new(kind, id))
     }
 
-    /// Takes from an account what was withdrawn from it, and raises its used steps to the floor.
+    /// Takes from an account what was withdrawn from it, and raises the used steps of what was made before the floor to it.
     pub fn apply(&self, account: &mut Account, skew: u8) {
         if self.is_empty() {
             return;
@@ -279,7 +279,8 @@ impl Refusals {
             if self.has(Kind::Recovery, &factor.id) {
                 factor.secrets.drop_recovery();
             }
-            if let Some(at) = self.floor {
+            // Nobody has used a code of a factor that was not there yet.
+            if let Some(at) = self.floor.filter(|at| factor.created <= *at) {
                 let used = factor.params.period.step_at(at).saturating_add(u64::from(skew));
                 factor.last_step = factor.last_step.max(Some(used));
             }

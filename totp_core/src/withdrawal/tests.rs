@@ -158,4 +158,10 @@ fn above_the_floor_alone_a_code_is_fresh() {
         let judged = judge(&mut account, &Attempt::plain(Origin::Own, typed), floor.plus(now), &RULES);
         assert_eq!(matches!(judged.outcome, crate::Outcome::Granted(_)), fresh, "{code_at} at {now}");
     }
+    // Made after it, like that of whoever enrolls right after a restore.
+    let mut bob = Account::new(UserName::parse("bob").ok(), Some(2), NOW, &mut Counting(3)).unwrap();
+    bob.enroll(&new(), NOW, &mut Counting(4)).unwrap();
+    let second_before = Time::from_unix(NOW.unix() - 1);
+    Refusals { withdrawn: BTreeSet::new(), floor: Some(second_before) }.apply(&mut bob, 1);
+    assert!(granted(&mut bob, NOW));
 }
