@@ -57,7 +57,7 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<(), Failed> {
     out.line(if args.without_key {
         "The key is not in it: keep the key file too, apart from this file"
     } else {
-        "The key is in it: whoever opens this file can make everybody's codes"
+        "The key is in it: anyone who opens this file can make everybody's codes"
     })?;
     out.json(&json!({
         "file": args.file, "size": made.size, "store_id": made.manifest.store_id, "time": time,
