@@ -108,9 +108,10 @@ impl OtpAuth {
         let (label, query) = rest.split_once('?').unwrap_or((rest, ""));
         let label = unescape(label)?;
         let (prefix, account) = match label.split_once(':') {
-            Some((issuer, account)) => (issuer, account.trim_start_matches(' ')),
+            Some((issuer, account)) => (issuer, account),
             None => ("", label.as_str()),
         };
+        let account = account.trim_start_matches(' ');
         let fields = Fields::read(query)?;
         let issuer = fields.issuer.unwrap_or_else(|| prefix.to_owned());
         if account.is_empty() || account.chars().chain(issuer.chars()).any(char::is_control) {
@@ -241,6 +242,7 @@ mod tests {
             ("otpauth://hotp/a?secret=GEZDGNBVGY3TQOJQ&counter=1", BadUri::Hotp),
             ("otpauth://totp/a", BadUri::NoSecret),
             ("otpauth://totp/?secret=GEZDGNBVGY3TQOJQ", BadUri::Label),
+            ("otpauth://totp/%20?secret=GEZDGNBVGY3TQOJQ&issuer=Example", BadUri::Label),
             ("otpauth://totp/a%0Ab?secret=GEZDGNBVGY3TQOJQ", BadUri::Label),
             ("otpauth://totp/a?secret=GEZD", BadUri::Secret),
             ("otpauth://totp/a?secret=GEZDGNBVGY3TQOJQ&secret=GEZDGNBVGY3TQOJQ", BadUri::Twice),
