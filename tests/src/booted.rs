@@ -16,6 +16,10 @@ set -e
 umount -R /sys/fs/cgroup 2>/dev/null || true
 mkdir -p /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
+# A group of its own: two machines in one would end each other's units, which have the same names.
+group=/sys/fs/cgroup/$(basename "$2")
+mkdir "$group"
+echo $$ > "$group/cgroup.procs"
 mount -t tmpfs -o mode=0755 tmpfs "$2"
 mkdir "$2/upper" "$2/work" "$2/root"
 mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" overlay "$2/root"
@@ -27,6 +31,18 @@ install -m 0644 "$3/sysusers.d/totpd.conf" "$root/usr/lib/sysusers.d/"
 install -m 0644 "$3/tmpfiles.d/totpd.conf" "$root/usr/lib/tmpfiles.d/"
 exec systemd-nspawn --quiet --register=no --keep-unit --boot --private-network --private-users=no \
     --console=pipe -D "$root"
+"#;
+
+/// Takes away the groups of a machine that is off, once its last processes have ended.
+const CLEAN_UP: &str = r#"
+mount -t cgroup2 cgroup2 "$1"
+group=$1/$(basename "$1")
+for _ in $(seq 50); do
+    find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
+    [ -d "$group" ] || exit 0
+    sleep 0.1
+done
+echo "$group stays" >&2
 "#;
 
 /// The machine; it is switched off when dropped.
@@ -138,6 +154,9 @@ impl Drop for Booted {
         let _ = nix::sys::signal::kill(leader, nix::sys::signal::SIGKILL);
         let _ = self.nspawn.kill();
         let _ = self.nspawn.wait();
+        let mut clean_up = Command::new("unshare");
+        clean_up.args(["--mount", "--propagation", "private", "sh", "-c", CLEAN_UP, "sh"]).arg(&self.scratch);
+        let _ = clean_up.status();
         let _ = std::fs::remove_dir_all(&self.scratch);
         let _ = std::fs::remove_file(self.scratch.with_extension("console"));
     }
