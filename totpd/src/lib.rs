@@ -23,6 +23,7 @@ mod http;
 pub mod init;
 pub mod key;
 pub mod logging;
+pub mod pam_config;
 pub mod qr;
 pub mod seal;
 pub mod serve;

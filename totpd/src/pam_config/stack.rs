@@ -1,0 +1,285 @@
+//! The stack of a service: its lines with what they include, in the order in which libpam asks.
+
+use super::line::{Control, Facility, Line, Malformed, parse};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// libpam's own bound on includes within includes (`PAM_SUBSTACK_MAX_LEVEL` in pam_handlers.c).
+const DEEPEST: usize = 16;
+/// A service file is a few hundred bytes; more is not one.
+const LARGEST: u64 = 256 * 1024;
+
+/// The folders in which libpam looks for service files, the first that has one wins.
+#[derive(Clone, Debug)]
+pub struct ConfigDirs {
+    folders: Vec<PathBuf>,
+}
+
+/// A module in a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The file that the line stands in.
+    pub file: PathBuf,
+    /// The line.
+    pub line: Line,
+    /// How many substacks it stands in.
+    pub level: usize,
+    /// Which substack it stands in: lines of one have the same number. 0 is none.
+    pub substack: usize,
+}
+
+/// What libpam stumbles over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub number: usize,
+    /// What is wrong, as the end of a sentence that begins with the line.
+    pub why: String,
+}
+
+/// All modules of one type that a service asks, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stack {
+    /// The service.
+    pub service: String,
+    /// The file that decides: the service's own, or that of `other`.
+    pub file: PathBuf,
+    /// The modules.
+    pub entries: Vec<Entry>,
+    /// What libpam cannot read. A missing or unreadable file in a stack makes all of it fail.
+    pub troubles: Vec<Trouble>,
+}
+
+impl Stack {
+    /// Our lines.
+    pub fn ours(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.line.is_ours())
+    }
+}
+
+impl ConfigDirs {
+    /// Those of the system at `root` (`/` for this one): Linux-PAM 1.7 reads the same three.
+    pub fn of(root: &Path) -> Self {
+        let folders = ["etc/pam.d", "usr/lib/pam.d", "usr/share/pam.d"];
+        Self { folders: folders.into_iter().map(|folder| root.join(folder)).collect() }
+    }
+
+    /// The file of a service, if there is one.
+    pub fn file(&self, service: &str) -> Option<PathBuf> {
+        // A service is a file's name, never a path.
+        if service.is_empty() || service.contains('/') || service.starts_with('.') {
+            return None;
+        }
+        self.folders.iter().map(|folder| folder.join(service)).find(|path| path.is_file())
+    }
+
+    /// The names of all service files, those that only serve to be included among them.
+    pub fn names(&self) -> BTreeSet<String> {
+        let entries =
+            self.folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| is_service_name(name) && self.file(name).is_some()).collect()
+    }
+
+    /// The services: files that are not only there to be included, with the `other` that stands for all without a file.
+    pub fn services(&self) -> BTreeSet<String> {
+        let names = self.names();
+        let mut included = BTreeSet::new();
+        for name in &names {
+            let Some(text) = self.file(name).and_then(|file| read(&file).ok()) else { continue };
+            let (lines, _) = parse(&text);
+            let includes = lines.iter().filter(|l| matches!(l.control, Control::Include | Control::Substack));
+            included.extend(includes.map(|line| line.module_name().to_owned()));
+        }
+        // A service may include another one ("gdm-fingerprint" includes "gdm-password" somewhere): known ones stay.
+        let stays = |name: &String| {
+            let shared =
+                name.starts_with("common-") || name.ends_with("-auth") || name.starts_with("postlogin");
+            !(included.contains(name) || shared) || KNOWN.contains(&name.as_str())
+        };
+        names.into_iter().filter(stays).collect()
+    }
+
+    /// The stack of a service: that of `other` where it has no file, or none of this type.
+    ///
+    /// # Errors
+    /// The sentence that says why there is no stack.
+    pub fn stack(&self, service: &str, facility: Facility) -> Result<Stack, String> {
+        let own = self.file(service);
+        let file = own.clone().or_else(|| self.file("other"));
+        let file =
+            file.ok_or_else(|| format!("there is no PAM service {service}, and no \"other\" in its place"))?;
+        let mut stack = self.collect(service, &file, facility);
+        let other = self.file("other");
+        if stack.entries.is_empty()
+            && stack.troubles.is_empty()
+            && let (Some(_), Some(other)) = (own, other)
+        {
+            stack = self.collect(service, &other, facility);
+        }
+        Ok(stack)
+    }
+
+    fn collect(&self, service: &str, file: &Path, facility: Facility) -> Stack {
+        let mut stack = Stack {
+            service: service.to_owned(),
+            file: file.to_owned(),
+            entries: Vec::new(),
+            troubles: Vec::new(),
+        };
+        let mut substacks = 0;
+        self.read_into(&mut stack, file, facility, (0, 0), 0, &mut substacks);
+        stack
+    }
+
+    fn read_into(
+        &self,
+        stack: &mut Stack,
+        file: &Path,
+        facility: Facility,
+        (level, substack): (usize, usize),
+        depth: usize,
+        substacks: &mut usize,
+    ) {
+        let trouble = |number: usize, why: String| Trouble { file: file.to_owned(), number, why };
+        let text = match read(file) {
+            Ok(text) => text,
+            Err(error) => return stack.troubles.push(trouble(1, format!("cannot be read: {error}"))),
+        };
+        let (lines, malformed) = parse(&text);
+        stack
+            .troubles
+            .extend(malformed.into_iter().map(|Malformed { number, why }| trouble(number, why.to_owned())));
+        for line in lines.into_iter().filter(|line| line.facility.is_none_or(|of| of == facility)) {
+            let place = match line.control {
+                Control::Include => (level, substack),
+                Control::Substack => {
+                    *substacks += 1;
+                    (level + 1, *substacks)
+                }
+                Control::Unreadable | Control::Actions { .. } => {
+                    if line.control == Control::Unreadable {
+                        let why = format!(
+                            "libpam cannot read its control {:?}: every answer fails",
+                            line.control_text
+                        );
+                        stack.troubles.push(trouble(line.number, why));
+                    }
+                    stack.entries.push(Entry { file: file.to_owned(), line, level, substack });
+                    continue;
+                }
+            };
+            match self.included(&line.module) {
+                Some(next) if depth < DEEPEST => {
+                    self.read_into(stack, &next, facility, place, depth + 1, substacks);
+                }
+                Some(_) => {
+                    stack.troubles.push(trouble(line.number, "includes files without an end".to_owned()));
+                }
+                None => {
+                    let why = format!("includes {}, which is not there", line.module);
+                    stack.troubles.push(trouble(line.number, why));
+                }
+            }
+        }
+    }
+
+    /// The file that an include names: of the folders, or by its path.
+    fn included(&self, name: &str) -> Option<PathBuf> {
+        if !name.starts_with('/') {
+            return self.file(name);
+        }
+        // An absolute path lies in the same tree: etc/pam.d is two below its root.
+        let root = self.folders.first()?.ancestors().nth(2)?;
+        Some(root.join(name.trim_start_matches('/'))).filter(|path| path.is_file())
+    }
+}
+
+/// Services that other files include, and that are asked under their own name all the same.
+const KNOWN: [&str; 7] = ["login", "su", "sudo", "sshd", "gdm-password", "passwd", "remote"];
+
+/// Whether a file of this name is a service file: not what editors and package managers leave beside it.
+fn is_service_name(name: &str) -> bool {
+    let left = [".dpkg-", ".rpm", ".ucf-", ".bak", ".orig", ".pam-old", ".swp"];
+    !name.starts_with('.') && !name.ends_with('~') && !left.iter().any(|part| name.contains(part))
+}
+
+fn read(file: &Path) -> std::io::Result<String> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(std::io::Error::other("it is too long for a PAM service file"));
+    }
+    // libpam reads bytes; what is no UTF-8 stands in comments.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Tree(tempfile::TempDir);
+
+    impl Tree {
+        fn new(files: &[(&str, &str)]) -> Self {
+            let scratch = tempfile::tempdir().unwrap();
+            for (path, text) in files {
+                let path = scratch.path().join(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+            Self(scratch)
+        }
+
+        fn modules(&self, service: &str) -> Vec<String> {
+            let stack = ConfigDirs::of(self.0.path()).stack(service, Facility::Auth).unwrap();
+            stack.entries.iter().map(|entry| entry.line.module.clone()).collect()
+        }
+    }
+
+    #[test]
+    fn a_stack_has_what_its_files_include_in_libpams_order() {
+        let tree = Tree::new(&[
+            ("etc/pam.d/sudo", "session required x.so\n@include common-auth\nauth required pam_totp.so\n"),
+            ("etc/pam.d/common-auth", "auth required pam_unix.so\naccount required y.so\n"),
+            ("usr/lib/pam.d/sudo", "auth required never.so\n"),
+            ("usr/lib/pam.d/vendor", "auth include sudo\n"),
+            ("etc/pam.d/other", "auth required pam_deny.so\n"),
+            ("etc/pam.d/cron", "account required pam_unix.so\n"),
+        ]);
+        assert_eq!(tree.modules("sudo"), ["pam_unix.so", "pam_totp.so"]);
+        assert_eq!(tree.modules("vendor"), ["pam_unix.so", "pam_totp.so"]);
+        assert_eq!(tree.modules("none-such"), ["pam_deny.so"]);
+        // No line of the type: "other" is asked in its place.
+        assert_eq!(tree.modules("cron"), ["pam_deny.so"]);
+    }
+
+    #[test]
+    fn a_circle_of_includes_and_a_file_that_is_not_there_are_named() {
+        let tree = Tree::new(&[
+            ("etc/pam.d/a", "auth include b\n"),
+            ("etc/pam.d/b", "\nauth include a\nauth include c\n"),
+        ]);
+        let stack = ConfigDirs::of(tree.0.path()).stack("a", Facility::Auth).unwrap();
+        assert!(stack.entries.is_empty());
+        assert!(stack.troubles.iter().any(|t| t.why.contains("without an end")));
+        let missing = stack.troubles.iter().find(|t| t.why == "includes c, which is not there").unwrap();
+        assert_eq!((missing.number, missing.file.file_name().unwrap()), (3, "b".as_ref()));
+    }
+
+    #[test]
+    fn services_are_not_what_is_only_included_or_left_behind() {
+        let tree = Tree::new(&[
+            ("etc/pam.d/sudo", "@include common-auth\n"),
+            ("etc/pam.d/sudo-i", "auth include sudo\n"),
+            ("etc/pam.d/common-auth", "auth required pam_unix.so\n"),
+            ("etc/pam.d/sudo.dpkg-old", ""),
+            ("etc/pam.d/sshd~", ""),
+        ]);
+        let services = ConfigDirs::of(tree.0.path()).services();
+        assert_eq!(services.into_iter().collect::<Vec<_>>(), ["sudo", "sudo-i"]);
+    }
+}
