@@ -15,6 +15,7 @@ mod facts;
 mod findings;
 mod network;
 mod rule;
+pub mod siblings;
 mod ssh;
 
 pub use facts::{Evidence, Facts, FirstFactor, Peer, Place};

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::str::FromStr;
 use totp_core::Time;
+use totp_core::policy::siblings::services_of;
 use totp_core::policy::{Action, Mode, PeerMatch, Rule, Subject};
 use totp_core::remember::{LONGEST, Remember, RememberBy, SHORTEST};
 
@@ -87,7 +88,7 @@ impl RawRule {
             name: self.name.map(checked_name).transpose()?,
             users: words("users", self.users)?,
             groups: words("groups", self.groups)?,
-            services: words("services", self.services)?,
+            services: services(self.services)?,
             networks: parsed("networks", self.networks)?,
             peers: list("peers", self.peers)?
                 .map(|p| p.into_iter().map(RawPeerMatch::check).collect())
@@ -133,6 +134,18 @@ fn list<T>(key: &str, list: Option<Vec<T>>) -> Result<Option<Vec<T>>, String> {
         Some(list) if list.is_empty() => Err(format!("{key} is empty; leave the key out to match any")),
         list => Ok(list),
     }
+}
+
+/// The PAM services that a rule means: `sudo` stands for `sudo-i` as well, `=sudo` for itself alone.
+fn services(names: Option<Vec<String>>) -> Result<Option<BTreeSet<String>>, String> {
+    let Some(names) = words("services", names)? else { return Ok(None) };
+    if names.iter().any(|name| name.trim_start_matches('=').is_empty() || name.starts_with("==")) {
+        return Err(
+            "services: a PAM service has a name, and at most one '=' before it (\"=sudo\": not sudo-i)"
+                .into(),
+        );
+    }
+    Ok(Some(names.iter().flat_map(|name| services_of(name)).map(str::to_owned).collect()))
 }
 
 fn words(key: &str, given: Option<Vec<String>>) -> Result<Option<BTreeSet<String>>, String> {

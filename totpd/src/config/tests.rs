@@ -47,12 +47,27 @@ fn a_rule_that_means_nothing_is_refused_with_its_line_and_key() {
         ("action = \"enroll\"\nlocal = true", "local"),
         ("action = \"enroll\"\nsubject = \"ruser\"", "subject"),
         ("action = \"deny\"\nname = \"\"", "name"),
+        ("action = \"deny\"\nservices = [\"=\"]", "services"),
+        ("action = \"deny\"\nservices = [\"==sudo\"]", "services"),
     ] {
         let error = parse(&format!("[login]\n\n[[login.rule]]\n{text}")).unwrap_err();
         assert!(error.contains(word), "{text}: {error}");
     }
     let error = parse("\n\n[[login.rule]]\naction = \"deny\"\nusers = []").unwrap_err();
     assert!(error.contains("in line 3"), "{error}");
+}
+
+#[test]
+fn a_service_in_a_rule_means_its_siblings_too() {
+    let services = |list: &str| {
+        let config = parse(&format!("[[login.rule]]\naction = \"deny\"\nservices = {list}")).unwrap();
+        config.policy.rules[0].services.iter().flatten().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(services("[\"sudo\"]"), ["sudo", "sudo-i"]);
+    assert_eq!(services("[\"su\", \"sshd\"]"), ["sshd", "su", "su-l"]);
+    assert_eq!(services("[\"=sudo\"]"), ["sudo"]);
+    assert_eq!(services("[\"sudo-i\"]"), ["sudo-i"]);
+    assert_eq!(services("[\"=su\", \"su-l\"]"), ["su", "su-l"]);
 }
 
 #[test]

@@ -10,12 +10,13 @@
 
 pub mod dispatch;
 pub mod line;
-pub mod siblings;
+
 pub mod stack;
 
 pub use dispatch::{Answer, dispatch};
 pub use line::{Action, Control, Facility, Line, parse};
 pub use stack::{ConfigDirs, Entry, Stack, Trouble};
+pub use totp_core::policy::siblings;
 
 /// The file name of our module.
 pub const MODULE: &str = "pam_totp.so";

@@ -14,7 +14,7 @@ const SIBLINGS: [&[&str]; 4] = [
 /// The services that a name means: itself and its siblings; `=sudo` means that one alone.
 ///
 /// ```
-/// use totpd::pam_config::siblings::services_of;
+/// use totp_core::policy::siblings::services_of;
 /// assert_eq!(services_of("sudo"), ["sudo", "sudo-i"]);
 /// assert_eq!(services_of("=sudo"), ["sudo"]);
 /// assert_eq!(services_of("sudo-i"), ["sudo-i"]);
