@@ -1,7 +1,8 @@
 #!/bin/sh
 # Small Debian trees for the end-to-end tests. Made once; a test never writes to one.
 #   trixie-1    sudo, sudo-rs and login that are newer than this machine's; the tests bind what they need into it
-#   bookworm-1  a machine that boots, for what only systemd itself shows: the units and their sandbox
+#   bookworm-2, trixie-2
+#               machines that boot, for what only systemd itself shows (units, packages, logins by ssh and sudo)
 # A name ends in its list's version: another list is another tree.
 set -eu
 
@@ -18,7 +19,7 @@ mirror() {
     echo "$mirror"
 }
 
-# make_tree NAME PACKAGES
+# make_tree NAME PACKAGES [bound]
 make_tree() {
     tree=$trees/$1
     [ ! -e "$tree/.complete" ] || return 0
@@ -32,12 +33,17 @@ make_tree() {
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         "${1%-*}" "$tree.new" "$archive"
-    # Where the tests bind the module and their scratch folder.
-    touch "$(dirname "$(find "$tree.new/usr/lib" -name pam_unix.so)")/pam_totp.so"
-    mkdir -p "$tree.new/var/lib/totpd-e2e"
+    if [ -n "${3:-}" ]; then
+        # Where the tests bind the module and their scratch folder.
+        touch "$(dirname "$(find "$tree.new/usr/lib" -name pam_unix.so)")/pam_totp.so"
+        mkdir -p "$tree.new/var/lib/totpd-e2e"
+    fi
     touch "$tree.new/.complete"
     mv "$tree.new" "$tree"
 }
 
-make_tree trixie-1 "sudo sudo-rs login libpam-modules libpam-runtime"
-make_tree bookworm-1 "systemd systemd-sysv dbus sudo login passwd procps iproute2 libpam-modules libpam-runtime"
+machine="systemd systemd-sysv dbus openssh-server openssh-client sudo login passwd util-linux procps iproute2 \
+libpam-modules libpam-runtime polkitd debconf"
+make_tree trixie-1 "sudo sudo-rs login libpam-modules libpam-runtime" bound
+make_tree bookworm-2 "$machine"
+make_tree trixie-2 "$machine"

@@ -1,14 +1,46 @@
-//! A Debian that boots, with totpd installed as README.md says: what only systemd itself shows, above all the sandbox of
-//! the shipped unit. Its clock is the machine's.
+//! A Debian that boots: what only systemd itself shows, above all the sandbox of the shipped unit, packages, and logins
+//! by real ssh and sudo. Its clock is the machine's; its network is a loopback of its own.
 
 use crate::run::{Finished, run, wait_until};
 use crate::setup::{module, target};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Made by `scripts/debian-trees.sh`, which names it.
-const TREE: &str = "/var/lib/totpd-e2e-trees/bookworm-1";
+/// Which Debian boots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// Debian 12.
+    Bookworm,
+    /// Debian 13.
+    Trixie,
+}
+
+impl Release {
+    /// Both, for tests that hold on each.
+    pub const ALL: [Self; 2] = [Self::Bookworm, Self::Trixie];
+
+    /// Made by `scripts/debian-trees.sh`, which names them.
+    fn tree(self) -> &'static str {
+        match self {
+            Self::Bookworm => "/var/lib/totpd-e2e-trees/bookworm-2",
+            Self::Trixie => "/var/lib/totpd-e2e-trees/trixie-2",
+        }
+    }
+}
+
+/// What a machine has of totpd when it boots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    /// Nothing.
+    Nothing,
+    /// The files that `make install` puts there, of this build.
+    Files,
+}
+
+/// Machines of this process so far: two of them run side by side.
+static MACHINES: AtomicU32 = AtomicU32::new(0);
 
 /// A mount namespace: cgroups as a machine of today has them, and the tree under a layer that is gone afterwards.
 const BOOT: &str = r#"
@@ -24,11 +56,13 @@ mount -t tmpfs -o mode=0755 tmpfs "$2"
 mkdir "$2/upper" "$2/work" "$2/root"
 mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" overlay "$2/root"
 root=$2/root
-install -m 0755 "$4" "$root/usr/bin/totpd"
-install -m 0644 "$5" "$(dirname "$(find "$root/usr/lib" -name pam_unix.so)")/pam_totp.so"
-install -m 0644 "$3"/systemd/* "$root/usr/lib/systemd/system/"
-install -m 0644 "$3/sysusers.d/totpd.conf" "$root/usr/lib/sysusers.d/"
-install -m 0644 "$3/tmpfiles.d/totpd.conf" "$root/usr/lib/tmpfiles.d/"
+if [ "$6" = files ]; then
+    install -m 0755 "$4" "$root/usr/bin/totpd"
+    install -m 0644 "$5" "$(dirname "$(find "$root/usr/lib" -name pam_unix.so)")/pam_totp.so"
+    install -m 0644 "$3"/systemd/* "$root/usr/lib/systemd/system/"
+    install -m 0644 "$3/sysusers.d/totpd.conf" "$root/usr/lib/sysusers.d/"
+    install -m 0644 "$3/tmpfiles.d/totpd.conf" "$root/usr/lib/tmpfiles.d/"
+fi
 exec systemd-nspawn --quiet --register=no --keep-unit --boot --private-network --private-users=no \
     --console=pipe -D "$root"
 "#;
@@ -54,10 +88,26 @@ pub struct Booted {
 }
 
 impl Booted {
-    /// Boots one.
+    /// A Debian 12 with the files that `make install` puts there.
     pub fn new() -> Self {
-        assert!(Path::new(TREE).join(".complete").exists(), "{TREE} is made by scripts/bootstrap.sh test");
-        let scratch = PathBuf::from(format!("/var/lib/totpd-e2e/booted-{}", std::process::id()));
+        Self::on(Release::Bookworm)
+    }
+
+    /// A machine of this release with the files that `make install` puts there.
+    pub fn on(release: Release) -> Self {
+        Self::boot(release, Before::Files)
+    }
+
+    /// A machine of this release without totpd.
+    pub fn bare(release: Release) -> Self {
+        Self::boot(release, Before::Nothing)
+    }
+
+    fn boot(release: Release, before: Before) -> Self {
+        let tree = release.tree();
+        assert!(Path::new(tree).join(".complete").exists(), "{tree} is made by scripts/bootstrap.sh test");
+        let number = MACHINES.fetch_add(1, Ordering::Relaxed);
+        let scratch = PathBuf::from(format!("/var/lib/totpd-e2e/booted-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&scratch).unwrap();
         let console = std::fs::File::create(scratch.with_extension("console")).unwrap();
         // It goes with the test, however that ends.
@@ -74,11 +124,12 @@ impl Booted {
                 "-c",
                 BOOT,
                 "sh",
-                TREE,
+                tree,
             ])
             .arg(&scratch);
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../config"));
         command.arg(target().join("debug/totpd")).arg(module());
+        command.arg(if before == Before::Files { "files" } else { "nothing" });
         command.stdin(Stdio::null()).stdout(console.try_clone().unwrap()).stderr(console);
         let mut nspawn = command.spawn().unwrap();
         let mut leader = 0;
@@ -120,6 +171,13 @@ impl Booted {
         let mut command = self.command();
         command.arg(script);
         run(command, input)
+    }
+
+    /// Copies a file of this machine's to that one.
+    pub fn copy(&self, from: &Path, to: &str) {
+        let mut command = self.command();
+        command.arg(format!("cat > '{to}'")).stdin(std::fs::File::open(from).unwrap());
+        assert!(command.status().unwrap().success(), "{to} cannot be written");
     }
 
     /// A program of this machine's, in the network of that one.

@@ -14,6 +14,7 @@ pub mod booted;
 pub mod directory;
 pub mod faults;
 pub mod log;
+pub mod logins;
 pub mod network;
 pub mod pamhost;
 pub mod peer;
@@ -35,7 +36,7 @@ pub fn is_long() -> bool {
 }
 
 pub use api::Api;
-pub use booted::Booted;
+pub use booted::{Booted, Release};
 pub use faults::Faults;
 pub use run::{Finished, Running};
 pub use setup::Site;

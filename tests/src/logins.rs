@@ -1,0 +1,51 @@
+//! Users of a booted machine, and their logins there by its own ssh and sudo.
+
+use crate::booted::Booted;
+use crate::phone::Phone;
+use crate::run::Finished;
+
+/// Makes a user whose password is [`PASSWORD`], and who has root's key.
+const ADD_USER: &str = r#"
+set -e
+user=$1
+useradd --create-home --shell /bin/sh "$user"
+echo "$user:$2" | chpasswd
+echo "$user ALL=(ALL) ALL" > "/etc/sudoers.d/$user"
+[ -e /root/.ssh/id_ed25519 ] || { mkdir -p -m 0700 /root/.ssh; ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519; }
+home=$(getent passwd "$user" | cut -d: -f6)
+install -d -m 0700 -o "$user" "$home/.ssh"
+install -m 0600 -o "$user" /root/.ssh/id_ed25519.pub "$home/.ssh/authorized_keys"
+printf '#!/bin/sh\nprintf "%%s\\n" "$CODE"\n' > /root/askpass
+chmod 0755 /root/askpass
+"#;
+
+/// The password of every user that is made here.
+pub const PASSWORD: &str = "correct horse";
+
+impl Booted {
+    /// Makes a user with [`PASSWORD`], root's key, and the right to become root with sudo.
+    pub fn add_user(&self, user: &str) {
+        self.sh(&format!("set -- '{user}' '{PASSWORD}'\n{ADD_USER}")).ok();
+    }
+
+    /// Enrolls a user and confirms the factor by its first code.
+    pub fn enroll(&self, user: &str) -> Phone {
+        let phone = Phone::from(&self.sh(&format!("totpd enroll --json {user}")).ok().json());
+        self.sh_with(&format!("totpd confirm {user}"), &phone.code_at(self.now())).ok();
+        phone
+    }
+
+    /// Logs in by ssh with root's key; every question of the server is answered with `answer`. Prints the user's name.
+    pub fn ssh(&self, user: &str, answer: &str) -> Finished {
+        self.sh(&format!(
+            "CODE='{answer}' SSH_ASKPASS=/root/askpass SSH_ASKPASS_REQUIRE=force setsid -w ssh -o StrictHostKeyChecking=no \
+             -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=10 -o NumberOfPasswordPrompts=1 \
+             {user}@127.0.0.1 id -un < /dev/null"
+        ))
+    }
+
+    /// Becomes root by sudo as `user`, who types `lines`. Prints the name of root.
+    pub fn sudo(&self, user: &str, lines: &str) -> Finished {
+        self.sh_with(&format!("runuser -u {user} -- sudo -k -S id -un"), lines)
+    }
+}
