@@ -29,7 +29,7 @@ FUZZ_CORE := frames call conversation otpauth typed ssh_auth_info names secrets 
 FUZZ_DAEMON := config http_body sealed_record
 FUZZ_SECONDS ?= 3600
 
-# What takes hours or minutes too long for each change (docs/assurance.md keeps what it printed).
+# What takes hours or minutes too long for each change (docs/explanation/assurance.md keeps what it printed).
 test-long: test
 	$(ROOT) env TOTPD_LONG=1 cargo nextest run --workspace --no-fail-fast
 	scripts/miri.sh

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Latency and rate of logins through libpam with their durable write: totpd beside pam_permit,
 # pam_google_authenticator (reuse forbidden), pam_oath, and a bare append + fdatasync. All in one run, on one
-# file system, with a log sink behind /dev/log for everybody. Prints a table; docs/benchmarks.md keeps one.
+# file system, with a log sink behind /dev/log for everybody. Prints a table; docs/explanation/benchmarks.md keeps one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "${1:-}" != inside ]; then exec unshare --mount --propagation private --fork --pid --mount-proc "$0" inside; fi

@@ -1,7 +1,7 @@
 #!/bin/bash
 # totps.authenticate over HTTP with its durable write, at 1 and 64 connections, beside a bare axum handler that
 # returns a constant, by the same client in the same run; and the daemon's memory with 10,000 open sessions.
-# Prints a table; docs/benchmarks.md keeps one.
+# Prints a table; docs/explanation/benchmarks.md keeps one.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Whether a person at the prompt can tell by time why they were refused: unknown and unenrolled users, locked,
 # wrong and used codes, in turn, without the fail delay. A daemon of its own on scratch state, with a log sink behind
-# /dev/log. Prints tables; docs/benchmarks.md keeps one.
+# /dev/log. Prints tables; docs/explanation/benchmarks.md keeps one.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 if [ "${1:-}" != inside ]; then exec unshare --mount --propagation private --fork --pid --mount-proc "$0" inside; fi

@@ -101,7 +101,7 @@ fn a_daemon_that_is_killed_comes_back_and_its_sockets_never_go() {
     assert_eq!(machine.sh("ls /run/totpd").ok().stdout, "admin.sock\nlogin.sock\nroot.sock\n");
 }
 
-/// `PROJECT SECRET`: the steps of docs/api.md, by a program that is not ours.
+/// `PROJECT SECRET`: the steps of docs/reference/api.md, by a program that is not ours.
 const APPLICATION: &str = r#"
 import base64, json, subprocess, sys, time, urllib.request
 project, secret = sys.argv[1:]

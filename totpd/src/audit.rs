@@ -240,7 +240,7 @@ pub fn field(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const DOCUMENT: &str = include_str!("../../docs/audit.md");
+    const DOCUMENT: &str = include_str!("../../docs/reference/audit.md");
 
     #[test]
     fn every_field_is_documented_and_every_documented_one_exists() {

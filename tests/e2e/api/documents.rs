@@ -1,4 +1,4 @@
-//! The programs in docs/api.md, run as they stand with the unmodified SDKs over TLS.
+//! The programs in docs/reference/api.md, run as they stand with the unmodified SDKs over TLS.
 
 use site::{Api, Site, api};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ fn root() -> PathBuf {
 
 /// Every block of the document in this language, one after the other.
 fn blocks(language: &str) -> String {
-    let document = std::fs::read_to_string(root().join("docs/api.md")).unwrap();
+    let document = std::fs::read_to_string(root().join("docs/reference/api.md")).unwrap();
     let start = format!("```{language}\n");
     let blocks: Vec<&str> =
         document.split(&start).skip(1).map(|rest| rest.split("```").next().unwrap()).collect();

@@ -1,4 +1,4 @@
-//! The programs that ask for the code, each the real one. `docs/hosts.md` is what these tests show.
+//! The programs that ask for the code, each the real one. `docs/how-to/hosts.md` is what these tests show.
 
 mod cockpit;
 mod cron;

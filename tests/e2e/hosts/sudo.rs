@@ -34,7 +34,10 @@ fn a_silent_sudo_takes_a_code_once_and_shows_no_message() {
     let mut version = trixie.command("sudo");
     version.arg("--version");
     let version = run(version, "").ok().stdout;
-    assert!(version.starts_with("Sudo version 1.9.16"), "docs/hosts.md names another version: {version}");
+    assert!(
+        version.starts_with("Sudo version 1.9.16"),
+        "docs/how-to/hosts.md names another version: {version}"
+    );
     let phone = site.enroll("alice");
     let mut shell = trixie.shell("alice");
     judges(&site, &phone, |code| sudo(&mut shell, code).let_in("in as root"));

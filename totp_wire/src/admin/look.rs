@@ -23,7 +23,7 @@ pub struct History {
 /// A page of the history.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HistoryReply {
-    /// Events as `docs/audit.md` describes them.
+    /// Events as `docs/reference/audit.md` describes them.
     pub events: Vec<Box<RawValue>>,
     /// Where the next page starts, when there may be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! Errors in the API's form: a status, a name that programs go by, a sentence for people. docs/api.md lists them.
+//! Errors in the API's form: a status, a name that programs go by, a sentence for people. docs/reference/api.md lists them.
 
 use crate::engine::api::Refusal;
 use crate::store::Unique;
@@ -9,9 +9,9 @@ use totp_core::Reason;
 use utoipa::ToSchema;
 
 /// Where the names are explained.
-const DOCUMENT: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/api.md");
+const DOCUMENT: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/reference/api.md");
 
-/// Every name there is; docs/api.md explains each.
+/// Every name there is; docs/reference/api.md explains each.
 const NAMES: [&str; 47] = [
     "active_totp_exists",
     "bad_request",
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn every_name_is_explained_where_the_errors_say_and_every_explained_one_exists() {
-        let document = include_str!("../../../docs/api.md");
+        let document = include_str!("../../../docs/reference/api.md");
         let explained: Vec<&str> = document
             .lines()
             .filter_map(|line| line.strip_prefix("| <a name=\"")?.split('"').next())

@@ -1,4 +1,4 @@
-//! The HTTP API for applications: users, TOTPs and sessions in the shape of Stytch's Consumer API (docs/api.md).
+//! The HTTP API for applications: users, TOTPs and sessions in the shape of Stytch's Consumer API (docs/reference/api.md).
 //!
 //! ```text
 //! listen ─▶ connection (TLS, limits) ─▶ context (credentials, scope, rate) ─▶ users | totps | sessions ─▶ engine::api

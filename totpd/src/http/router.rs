@@ -18,7 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 #[openapi(info(
     title = "totpd",
     description = "Users, TOTPs and sessions, in the shape of Stytch's Consumer API. \
-    docs/api.md explains it."
+    docs/reference/api.md explains it."
 ))]
 struct Described;
 

@@ -136,7 +136,7 @@ fn run_logged(config_path: &Path) -> Result<(), ServeError> {
         }
     };
     // One thread for everything that waits: nothing on it blocks (the store and NSS have threads of their
-    // own), and a login wakes half as many threads as with two workers (docs/benchmarks.md).
+    // own), and a login wakes half as many threads as with two workers (docs/explanation/benchmarks.md).
     let runtime =
         tokio::runtime::Builder::new_current_thread().max_blocking_threads(32).enable_all().build()?;
     let result = runtime.block_on(serve(config_path.to_owned(), loaded, sockets, descriptors));

@@ -7,7 +7,7 @@ use crate::engine::{Asker, Failure};
 use std::time::Duration;
 use totp_wire::login;
 
-/// How long each refusal takes: longer than a look-up and a commit (docs/benchmarks.md, "Does the time tell
+/// How long each refusal takes: longer than a look-up and a commit (docs/explanation/benchmarks.md, "Does the time tell
 /// why").
 const REFUSAL_TIME: Duration = Duration::from_millis(25);
 
