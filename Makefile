@@ -5,7 +5,7 @@ ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo env "PATH=$$PATH" "HOME=$$HOME"
 
 run:
 	@scripts/bootstrap.sh run
-	@cargo build --quiet --release -p totpd -p pam_totp
+	@cargo build --quiet --profile demo -p totpd -p pam_totp
 	@scripts/run.sh
 
 # Everything CI runs, the quickest to fail first.

@@ -12,7 +12,7 @@ trap 'exit 130' INT TERM
 
 say() { printf '\n\033[1m%s\033[0m\n' "$1"; }
 [ -t 1 ] || say() { printf '\n%s\n' "$1"; }
-totpd() { target/release/totpd --config "$scratch/totpd.toml" "$@"; }
+totpd() { target/demo/totpd --config "$scratch/totpd.toml" "$@"; }
 
 mkdir "$scratch/pam.d"
 cat > "$scratch/totpd.toml" <<TOML
@@ -26,14 +26,14 @@ TOML
 # A member of the daemon's own uid's group may administer it here; on a host it is root.
 [ "$(id -u)" = 0 ] || sed -i "1i admin_group = \"$(id -gn)\"" "$scratch/totpd.toml"
 cat > "$scratch/pam.d/demo" <<PAM
-auth required $PWD/target/release/libpam_totp.so socket=$scratch/login.sock server_uid=$(id -u) nodelay
+auth required $PWD/target/demo/libpam_totp.so socket=$scratch/login.sock server_uid=$(id -u) nodelay
 account required pam_permit.so
 PAM
 echo 'auth required pam_deny.so' > "$scratch/pam.d/other"
 
 say "1. A store, its key, and a daemon"
 totpd init
-target/release/totpd --config "$scratch/totpd.toml" serve 2> "$scratch/log" &
+target/demo/totpd --config "$scratch/totpd.toml" serve 2> "$scratch/log" &
 daemon=$!
 for _ in 1 2 3 4 5 6 7 8 9 10; do totpd -q status 2>/dev/null && break; sleep 0.1; done
 totpd status
