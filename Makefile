@@ -1,5 +1,5 @@
 # `make run` shows it, `make test` proves it; both install what they need first.
-.PHONY: run test test-long fuzz bench build install
+.PHONY: run test test-long fuzz bench build install docs man
 
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo env "PATH=$$PATH" "HOME=$$HOME")
 
@@ -48,6 +48,17 @@ bench:
 	$(ROOT) bench/lookalike/run.sh
 	cargo build --release -p bench_http
 	$(ROOT) bench/http/run.sh
+
+# The book: target/book/index.html.
+docs:
+	@scripts/bootstrap.sh docs
+	rm -rf target/book target/book-source
+	scripts/docs.py stage target/book-source
+	mdbook build target/book-source
+	scripts/docs.py built target/book
+
+man:
+	scripts/man.sh
 
 build:
 	@scripts/bootstrap.sh build

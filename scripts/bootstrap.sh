@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what a machine with only a Rust toolchain lacks: bootstrap.sh build | run | test | bench. Each asks
+# Installs what a machine with only a Rust toolchain lacks: bootstrap.sh build | run | test | bench | docs. Each asks
 # for no more than it needs (nobody gets an SSH server for a demonstration), and nothing is done for what is
 # there. Debian and its kin.
 set -eu
@@ -12,12 +12,13 @@ case "${1:-test}" in
     test) packages="$packages g++ libpam-modules openssh-server openssh-client sudo util-linux procps python3 \
 python3-venv python3-paramiko oathtool zbar-tools openssl librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper \
 binutils systemd iproute2 fail2ban python3-systemd systemd-journal-remote login dbus-daemon polkitd dbus-bin cron xvfb xdotool \
-i3lock cockpit-ws mmdebstrap debian-archive-keyring systemd-container xrdp"
+i3lock cockpit-ws mmdebstrap debian-archive-keyring systemd-container xrdp pandoc mandoc groff-base"
         # Some packages of Node bring npm along, and conflict with the one of that name.
         command -v node >/dev/null || packages="$packages nodejs"
         command -v npm >/dev/null || packages="$packages npm" ;;
     bench) packages="$packages libpam-modules util-linux procps python3 oathtool libpam-google-authenticator libpam-oath" ;;
-    *) echo "bootstrap.sh: build, run, test or bench" >&2; exit 2 ;;
+    docs) packages="python3 gcc libc6-dev" ;;
+    *) echo "bootstrap.sh: build, run, test, bench or docs" >&2; exit 2 ;;
 esac
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
@@ -40,6 +41,11 @@ if [ -n "$missing" ]; then
     [ -z "$(trap)" ] || { as_root rm -f /usr/sbin/policy-rc.d; trap - EXIT; }
 fi
 
+if [ "${1:-test}" = docs ]; then
+    # Of the book's own server and file watcher we need nothing.
+    command -v mdbook >/dev/null || cargo install --locked mdbook --version 0.5.4 --no-default-features --features search
+    exit 0
+fi
 [ "${1:-test}" = test ] || exit 0
 
 as_root scripts/debian-trees.sh

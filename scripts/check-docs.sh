@@ -4,10 +4,10 @@ set -eu
 cd "$(dirname "$0")/.."
 fail() { echo "check-docs: $1" >&2; exit 1; }
 
-# The chance of guessing in ARCHITECTURE.md is what the engine's simulation prints.
+# The chance of guessing in docs/explanation/guessing.md is what the engine's simulation prints.
 cargo run --quiet -p totp_core --example guessing > target/guessing
 while IFS= read -r line; do
-    grep -qF -- "$line" ARCHITECTURE.md || fail "ARCHITECTURE.md lacks the simulation's line: $line"
+    grep -qF -- "$line" docs/explanation/guessing.md || fail "guessing.md lacks the simulation's line: $line"
 done < target/guessing
 
 # Every test that ARCHITECTURE.md, SECURITY.md and past-failures.md name exists.
@@ -16,23 +16,15 @@ for test in $(grep -oh '`[a-z_0-9:]*::[a-z_0-9]*`' ARCHITECTURE.md SECURITY.md d
     grep -rqE "fn $name\b" --include='*.rs' totp_core totp_wire pam_totp totpd tests || fail "there is no $test"
 done
 
-# Every argument of the module and every command has its row.
-for word in socket= timeout= tries= server_uid= first_factor=passed use_first_pass try_first_pass forward_pass nodelay debug; do
-    grep -qF "\`$word" docs/reference/pam-module.md || fail "docs/reference/pam-module.md lacks the argument $word"
-done
-for command in init serve enroll confirm verify status list revoke unlock forget recovery-codes history report explain cancel trust-clock \
-    breakglass backup restore "client add" "config check"; do
-    grep -qF "totpd $command" docs/reference/commands.md || fail "docs/reference/commands.md lacks totpd $command"
-done
-# Every key of a rule is explained.
-sed -n 's/^# \([a-z_]*\) = .*/\1/p' config/totpd.toml | sort -u | while read -r key; do
-    case "$key" in key_file|witness_dir|admin_group|uid|listen|certificate|private_key) continue ;; esac
-    grep -q "\`$key" docs/reference/policy.md || fail "docs/reference/policy.md lacks $key"
-done
-# Every file that a document of ours links to is there.
-for document in *.md docs/*/*.md; do
-    grep -oE '\]\([^)#:]+' "$document" | sed 's/^](//' | while read -r link; do
-        [ -e "$(dirname "$document")/$link" ] || fail "$document links to $link, which is not there"
-    done
+# Every link leads to a file and a heading that are there. Commands, options, keys and arguments are compared with the code
+# by the tests totpd/tests/documents.rs and totpd/src/config/documented.rs.
+scripts/docs.py check
+
+# Every man page is made, and two programs read it without a complaint.
+scripts/man.sh
+mandoc -T lint target/man/*
+for page in target/man/*; do
+    complaints=$(groff -K utf8 -man -Tutf8 -ww -z "$page" 2>&1)
+    [ -z "$complaints" ] || fail "$page: $complaints"
 done
 echo "documents: true"

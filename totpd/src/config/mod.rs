@@ -383,4 +383,6 @@ pub fn checked_issuer(issuer: &str) -> Result<String, String> {
 }
 
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""The book and its links.
+
+docs.py check            every link of every document leads to a file and a heading that are there
+docs.py stage DIR        the book's source: docs/, with links to other files of the repository made absolute
+docs.py built DIR        every link of the built book leads to a page and an anchor that are there
+"""
+
+import html.parser
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import urllib.parse
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOK = ROOT / "docs"
+REPOSITORY = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["repository"]
+# Documents that lie at the root, where people look for them, and are chapters of the book as well.
+CHAPTERS = {
+    "SECURITY.md": "explanation/threat-model.md",
+    "ARCHITECTURE.md": "explanation/design.md",
+    "CHANGELOG.md": "changelog.md",
+}
+LINK = re.compile(r"(?<!\\)\]\(([^()\s]+(?:\([^()]*\)[^()\s]*)?)\)")
+EXTERNAL = re.compile(r"[a-z]+:")
+
+
+def documents():
+    """Every Markdown file that belongs to the project."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    )
+    return [ROOT / name for name in listed.stdout.split("\n") if name and (ROOT / name).exists()]
+
+
+def prose(text):
+    """The text without its code, which holds no links."""
+    text = re.sub(r"^(```+|~~~+).*?^\1\s*$", lambda m: "\n" * m.group().count("\n"), text, flags=re.M | re.S)
+    return re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", lambda m: "\n" * m.group().count("\n"), text)
+
+
+def anchors(path):
+    """The anchors of a document: those of its headings, as GitHub and mdBook make them, and those that it names itself."""
+    text = path.read_text()
+    found, seen = set(re.findall(r'<a name="([^"]+)"', text)), {}
+    fenceless = re.sub(r"^(```+|~~~+).*?^\1\s*$", "", text, flags=re.M | re.S)
+    for heading in re.findall(r"^#{1,6}\s+(.+?)\s*#*$", fenceless, flags=re.M):
+        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+        count = seen.get(slug, 0)
+        seen[slug] = count + 1
+        found.add(slug if count == 0 else f"{slug}-{count}")
+    return found
+
+
+def target(document, link):
+    """The file that a link of a document leads to, and its anchor."""
+    path, _, anchor = link.partition("#")
+    path = urllib.parse.unquote(path)
+    return (Path(os.path.normpath(document.parent / path)) if path else document), anchor
+
+
+def check():
+    """Complains about links that lead nowhere, and about pages that the book has not."""
+    wrong = []
+    for document in documents():
+        name = document.relative_to(ROOT)
+        for link in LINK.findall(prose(document.read_text())):
+            if EXTERNAL.match(link):
+                continue
+            file, anchor = target(document, link)
+            if not file.exists():
+                wrong.append(f"{name} links to {link}, which is not there")
+            elif anchor and file.suffix == ".md" and anchor not in anchors(file):
+                wrong.append(f"{name} links to {link}: there is no such heading")
+    listed = {target(BOOK / "SUMMARY.md", link)[0] for link in LINK.findall((BOOK / "SUMMARY.md").read_text())}
+    for page in BOOK.rglob("*.md"):
+        if page not in listed and page.name != "SUMMARY.md" and page.parent.name != "man":
+            wrong.append(f"docs/SUMMARY.md lacks {page.relative_to(BOOK)}")
+    return wrong
+
+
+def staged(document, text, place):
+    """The text of a document as a chapter at `place` of the book."""
+    def rewritten(match):
+        link = match.group(1)
+        if EXTERNAL.match(link) or link.startswith("#"):
+            return match.group()
+        file, anchor = target(document, link)
+        anchor = f"#{anchor}" if anchor else ""
+        name = file.relative_to(ROOT).as_posix()
+        if name in CHAPTERS:
+            inside = CHAPTERS[name]
+        elif file.is_file() and file.is_relative_to(BOOK) and file.parent.name != "man":
+            inside = file.relative_to(BOOK).as_posix()
+        else:
+            kind = "tree" if file.is_dir() else "blob"
+            return f"]({REPOSITORY}/{kind}/main/{name}{anchor})"
+        return f"]({os.path.relpath(inside, os.path.dirname(place) or '.')}{anchor})"
+
+    # Code stays as it is: only what lies outside of fences is rewritten.
+    parts = re.split(r"(^(?:```+|~~~+).*?^(?:```+|~~~+)\s*$)", text, flags=re.M | re.S)
+    return "".join(part if i % 2 else LINK.sub(rewritten, part) for i, part in enumerate(parts))
+
+
+def stage(directory):
+    """Writes the book's source."""
+    chapters = {page: page.relative_to(BOOK).as_posix() for page in BOOK.rglob("*.md") if page.parent.name != "man"}
+    chapters |= {ROOT / name: place for name, place in CHAPTERS.items()}
+    for document, place in chapters.items():
+        (directory / place).parent.mkdir(parents=True, exist_ok=True)
+        (directory / place).write_text(staged(document, document.read_text(), place))
+    for other in BOOK.rglob("*"):
+        if other.is_file() and other.suffix != ".md":
+            (directory / other.relative_to(BOOK)).parent.mkdir(parents=True, exist_ok=True)
+            (directory / other.relative_to(BOOK)).write_bytes(other.read_bytes())
+
+
+class Page(html.parser.HTMLParser):
+    """The links and anchors of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.anchors = [], set()
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.anchors |= {attributes[key] for key in ("id", "name") if attributes.get(key)}
+        self.links += [attributes[key] for key in ("href", "src") if attributes.get(key)]
+
+
+def built(directory):
+    """Complains about links of the book that lead nowhere."""
+    pages = {path: Page(path) for path in directory.rglob("*.html")}
+    wrong = []
+    for path, page in pages.items():
+        # The page for what is not found lies at any address; the others are the theme's.
+        if path.name in ("404.html", "toc.html", "print.html"):
+            continue
+        for link in page.links:
+            if EXTERNAL.match(link) or link.startswith("//"):
+                continue
+            file, anchor = target(path, link)
+            if file.is_dir():
+                file = file / "index.html"
+            if not file.exists():
+                wrong.append(f"{path.relative_to(directory)} links to {link}, which is not there")
+            elif anchor and file in pages and urllib.parse.unquote(anchor) not in pages[file].anchors:
+                wrong.append(f"{path.relative_to(directory)} links to {link}: there is no such anchor")
+    return wrong
+
+
+def main(arguments):
+    """Runs what the command line says."""
+    match arguments:
+        case ["check"]:
+            wrong = check()
+        case ["stage", directory]:
+            stage(Path(directory))
+            wrong = []
+        case ["built", directory]:
+            wrong = built(Path(directory))
+        case _:
+            print(__doc__, file=sys.stderr)
+            return 2
+    for line in wrong:
+        print(f"docs.py: {line}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
