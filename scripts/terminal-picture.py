@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Types into a terminal, and draws what it shows: terminal-picture.py FILE. Run by scripts/terminal-picture.sh."""
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from html import escape
+
+import pyte
+
+COLUMNS, ROWS = 92, 90
+CELL, LINE = 9, 18
+COLOURS = {
+    "default": "#d8dee9", "black": "#1c1f26", "red": "#e06c75", "green": "#98c379", "brown": "#e5c07b",
+    "blue": "#61afef", "magenta": "#c678dd", "cyan": "#56b6c2", "white": "#ffffff",
+}
+BACKGROUND = "#1c1f26"
+
+
+class Terminal:
+    """A shell in a terminal that is only in memory."""
+
+    def __init__(self):
+        self.screen = pyte.Screen(COLUMNS, ROWS)
+        self.stream = pyte.ByteStream(self.screen)
+        pid, self.descriptor = pty.fork()
+        if pid == 0:
+            os.environ |= {"TERM": "xterm-256color", "PS1": r"\[\e[1;32m\]\u@\h\[\e[0m\]:\[\e[1;34m\]\w\[\e[0m\]# ", "LC_ALL": "C.UTF-8",
+                           "COLUMNS": str(COLUMNS), "LINES": str(ROWS)}
+            os.chdir(os.environ["HOME"])
+            os.execvp("bash", ["bash", "--norc", "--noprofile"])
+        subprocess.run(["stty", "cols", str(COLUMNS), "rows", str(ROWS)], stdin=self.descriptor, check=True)
+
+    def text(self):
+        """What is on the screen."""
+        return "\n".join(self.screen.display).rstrip()
+
+    def wait(self, ending, before="", seconds=90):
+        """Reads until the screen is another than before and ends so."""
+        until = time.monotonic() + seconds
+        while self.text() == before or not re.search(ending + r"\s*\Z", self.text()):
+            if time.monotonic() > until:
+                sys.exit(f"the terminal never showed {ending!r}:\n{self.text()}")
+            if select.select([self.descriptor], [], [], 0.2)[0]:
+                self.stream.feed(os.read(self.descriptor, 65536))
+
+    def type(self, line, then):
+        """Types a line, and waits for what comes."""
+        before = self.text()
+        os.write(self.descriptor, (line + "\n").encode())
+        self.wait(then, before)
+
+
+class Phone:
+    """What the authenticator app shows; each code once."""
+
+    def __init__(self, key):
+        self.key, self.last = key, 0
+
+    def code(self):
+        """The code of this time step, or of the next one when this one was shown before."""
+        while (step := int(time.time()) // 30) == self.last:
+            time.sleep(0.5)
+        self.last = step
+        made = subprocess.run(["oathtool", "--totp", "-b", "-"], input=self.key, capture_output=True, text=True, check=True)
+        return made.stdout.strip()
+
+
+def scene(terminal):
+    """What README shows: an enrollment, a login by ssh, a sudo in it, and what the administrator sees of it."""
+    prompt, inside = r"root@server:~#", r"alice@server:~\$"
+    terminal.wait(prompt)
+    terminal.type("totpd enroll alice", r"First code.*:")
+    key = re.search(r"Or type this key:  ([A-Z2-7 ]+)", terminal.text())
+    phone = Phone(key.group(1).replace(" ", "").strip())
+    terminal.type(phone.code(), prompt)
+    terminal.type("ssh alice@server", r"Verification code:")
+    terminal.type(phone.code(), inside)
+    terminal.type("sudo id", r"password for alice:")
+    terminal.type("correct horse", r"Verification code:")
+    terminal.type(phone.code(), inside)
+    terminal.type("exit", prompt)
+    terminal.type("totpd history alice", prompt)
+
+
+def rectangles(character):
+    """The blocks of which a QR code is made, as parts of a cell; other characters are none."""
+    return {"█": [(0, 1)], "▀": [(0, 0.5)], "▄": [(0.5, 0.5)]}.get(character, [])
+
+
+def draw(screen, rows):
+    """The screen as SVG. Blocks are drawn, so that a QR code has no gaps whatever the font is."""
+    width, height = COLUMNS * CELL + 24, rows * LINE + 56
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">',
+        "<title>totpd enroll, a login by ssh and a sudo with codes, and the history</title>",
+        f'<rect width="{width}" height="{height}" rx="8" fill="{BACKGROUND}"/>',
+        *(f'<circle cx="{20 + 20 * i}" cy="18" r="6" fill="{c}"/>' for i, c in enumerate(("#e06c75", "#e5c07b", "#98c379"))),
+        '<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace" font-size="15">',
+    ]
+    for y in range(rows):
+        top = 40 + y * LINE
+        run, start = [], 0
+        cells = [screen.buffer[y][x] for x in range(COLUMNS)]
+        for x, cell in enumerate([*cells, None]):
+            style = None if cell is None else (cell.fg, cell.bg, cell.bold, cell.reverse)
+            if run and (cell is None or style != run_style or bool(rectangles(cell.data)) != run_blocks):
+                parts += drawn(run, run_style, start, top)
+                run = []
+            if cell is not None:
+                if not run:
+                    start, run_style, run_blocks = x, style, bool(rectangles(cell.data))
+                run.append(cell.data)
+    return "\n".join([*parts, "</g>", "</svg>", ""])
+
+
+def colour(name):
+    """A colour of the terminal."""
+    return COLOURS.get(name, f"#{name}" if re.fullmatch("[0-9a-f]{6}", name) else COLOURS["default"])
+
+
+def drawn(run, style, start, top):
+    """Cells of one style beside each other."""
+    fg, bg, bold, reverse = style
+    front = colour(fg)
+    back = BACKGROUND if bg == "default" else colour(bg)
+    if reverse:
+        front, back = back, front
+    x, width = 12 + start * CELL, len(run) * CELL
+    if back != BACKGROUND:
+        yield f'<rect x="{x}" y="{top}" width="{width}" height="{LINE}" fill="{back}" shape-rendering="crispEdges"/>'
+    text = "".join(run)
+    if rectangles(run[0]):
+        path = "".join(
+            f"M{x + i * CELL} {top + up * LINE:g}h{CELL}v{high * LINE:g}h-{CELL}z"
+            for i, character in enumerate(text) for up, high in rectangles(character)
+        )
+        yield f'<path d="{path}" fill="{front}" shape-rendering="crispEdges"/>'
+    elif text.strip():
+        weight = ' font-weight="bold"' if bold else ""
+        lead = len(text) - len(text.lstrip())
+        text = text.strip()
+        yield (f'<text x="{x + lead * CELL}" y="{top + 14}" fill="{front}"{weight} xml:space="preserve" '
+               f'textLength="{len(text) * CELL}" lengthAdjust="spacingAndGlyphs">{escape(text)}</text>')
+
+
+def main(file):
+    """Plays the scene and draws it."""
+    terminal = Terminal()
+    scene(terminal)
+    rows = len(terminal.text().split("\n"))
+    # The last line is a prompt that waits.
+    with open(file, "w", encoding="utf-8") as picture:
+        picture.write(draw(terminal.screen, rows - 1))
+    print(terminal.text())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,81 @@
+#!/bin/sh
+# The picture of README.md: docs/images/terminal.svg, from a real run. A machine of its own (mount, network and host name
+# are private) gets sshd, sudo and totpd as README installs them; scripts/terminal-picture.py types, and draws what
+# the terminal shows. Needs root, changes nothing on this host.
+set -eu
+cd "$(dirname "$0")/.."
+if [ "${1:-}" != inside ]; then
+    [ "$(id -u)" = 0 ] || { echo "terminal-picture.sh: run it as root" >&2; exit 2; }
+    scripts/bootstrap.sh run
+    cargo build --quiet -p totpd -p pam_totp
+    if [ ! -x target/picture/bin/python ]; then
+        python3 -m venv target/picture
+        target/picture/bin/pip install --quiet --disable-pip-version-check pyte==0.8.2
+    fi
+    scratch=$(mktemp -d)
+    trap 'rmdir "$scratch"' EXIT
+    unshare --mount --net --uts --propagation private "$0" inside "$scratch"
+    exit
+fi
+
+hostname server
+ip link set lo up
+scratch=$2
+mount -t tmpfs none "$scratch"
+mkdir "$scratch/bin"
+cp target/debug/totpd "$scratch/bin/totpd"
+cp -a /etc "$scratch/etc"
+mount --bind "$scratch/etc" /etc
+for folder in /run /var/lib /var/log /home; do mount -t tmpfs none "$folder"; done
+cp target/debug/libpam_totp.so "$scratch/pam_totp.so"
+
+# The machine as README installs it. Python, which types, may live in root's own home: that one stays where it is.
+HOME=/home/root
+export HOME
+mkdir -m 700 "$HOME" "$HOME/.ssh"
+sed -i "s#^root:.*#root:x:0:0:root:$HOME:/bin/bash#" /etc/passwd
+userdel --force alice 2>/dev/null || true
+useradd --create-home --shell /bin/bash alice
+echo 'alice:correct horse' | chpasswd
+printf 'Defaults env_keep+=PATH,lecture=never,!fqdn\nroot ALL=(ALL) ALL\nalice ALL=(ALL) ALL\n' > /etc/sudoers
+rm -rf /etc/sudoers.d /etc/totpd /etc/ssh/sshd_config.d /etc/update-motd.d /etc/motd
+printf '127.0.0.1 localhost server\n' > /etc/hosts
+cat > /etc/pam.d/sshd <<PAM
+auth     required  $scratch/pam_totp.so
+account  required  pam_unix.so
+session  required  pam_permit.so
+PAM
+cat > /etc/pam.d/sudo <<PAM
+auth     required  pam_unix.so
+auth     required  $scratch/pam_totp.so
+account  required  pam_unix.so
+session  required  pam_permit.so
+PAM
+mkdir -p /run/sshd /run/totpd
+PATH=$scratch/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+totpd init > /dev/null
+totpd serve 2> "$scratch/log" &
+daemon=$!
+ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/picture_host_key
+mkdir -m 700 /home/alice/.ssh
+ssh-keygen -q -t ed25519 -N '' -f "$HOME/.ssh/id_ed25519"
+cp "$HOME/.ssh/id_ed25519.pub" /home/alice/.ssh/authorized_keys
+printf 'server %s\n' "$(cat /etc/ssh/picture_host_key.pub)" > "$HOME/.ssh/known_hosts"
+chown -R alice: /home/alice
+cat > /etc/ssh/sshd_config <<SSHD
+HostKey /etc/ssh/picture_host_key
+UsePAM yes
+KbdInteractiveAuthentication yes
+PasswordAuthentication no
+AuthenticationMethods publickey,keyboard-interactive:pam
+PrintLastLog no
+SetEnv PATH=$PATH
+SSHD
+/usr/sbin/sshd
+until totpd -q status 2>/dev/null; do sleep 0.1; done
+
+status=0
+target/picture/bin/python scripts/terminal-picture.py docs/images/terminal.svg || status=$?
+kill "$daemon" "$(cat /run/sshd.pid)"
+exit "$status"
