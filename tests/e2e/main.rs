@@ -29,6 +29,7 @@ mod policy;
 mod qr;
 mod races;
 mod remember;
+mod robots;
 mod rollout;
 mod self_service;
 mod serve;
