@@ -84,6 +84,12 @@ def check():
     return wrong
 
 
+def chapter(page):
+    """Where a page of docs/ stands in the book, whose first page is its index."""
+    name = page.relative_to(BOOK).as_posix()
+    return "index.md" if name == "README.md" else name
+
+
 def staged(document, text, place):
     """The text of a document as a chapter at `place` of the book."""
     def rewritten(match):
@@ -96,7 +102,7 @@ def staged(document, text, place):
         if name in CHAPTERS:
             inside = CHAPTERS[name]
         elif file.is_file() and file.is_relative_to(BOOK) and file.parent.name != "man":
-            inside = file.relative_to(BOOK).as_posix()
+            inside = chapter(file)
         else:
             kind = "tree" if file.is_dir() else "blob"
             return f"]({REPOSITORY}/{kind}/main/{name}{anchor})"
@@ -109,7 +115,7 @@ def staged(document, text, place):
 
 def stage(directory):
     """Writes the book's source."""
-    chapters = {page: page.relative_to(BOOK).as_posix() for page in BOOK.rglob("*.md") if page.parent.name != "man"}
+    chapters = {page: chapter(page) for page in BOOK.rglob("*.md") if page.parent.name != "man"}
     chapters |= {ROOT / name: place for name, place in CHAPTERS.items()}
     for document, place in chapters.items():
         (directory / place).parent.mkdir(parents=True, exist_ok=True)
