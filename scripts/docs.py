@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The book and its links.
 
-docs.py check            every link of every document leads to a file and a heading that are there
+docs.py check            every link of every document leads to a file and a heading that are there, and every page that
+                         other files name is there
 docs.py stage DIR        the book's source: docs/, with links to other files of the repository made absolute
 docs.py built DIR        every link of the built book leads to a page and an anchor that are there
 """
@@ -28,13 +29,13 @@ LINK = re.compile(r"(?<!\\)\]\(([^()\s]+(?:\([^()]*\)[^()\s]*)?)\)")
 EXTERNAL = re.compile(r"[a-z]+:")
 
 
-def documents():
-    """Every Markdown file that belongs to the project."""
+def project(*patterns):
+    """The files that belong to the project."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns],
         cwd=ROOT, check=True, capture_output=True, text=True,
     )
-    return [ROOT / name for name in listed.stdout.split("\n") if name and (ROOT / name).exists()]
+    return [ROOT / name for name in listed.stdout.split("\n") if name and (ROOT / name).is_file()]
 
 
 def prose(text):
@@ -67,7 +68,7 @@ def target(document, link):
 def check():
     """Complains about links that lead nowhere, and about pages that the book has not."""
     wrong = []
-    for document in documents():
+    for document in project("*.md"):
         name = document.relative_to(ROOT)
         for link in LINK.findall(prose(document.read_text())):
             if EXTERNAL.match(link):
@@ -77,6 +78,11 @@ def check():
                 wrong.append(f"{name} links to {link}, which is not there")
             elif anchor and file.suffix == ".md" and anchor not in anchors(file):
                 wrong.append(f"{name} links to {link}: there is no such heading")
+    for file in project(":!*.md", ":!fuzz/corpus"):
+        # A page that a comment, a unit or a message sends its reader to. Binary files name none.
+        for page in re.findall(r"\bdocs/[\w/-]+\.md\b", file.read_text(errors="ignore")):
+            if not (ROOT / page).exists():
+                wrong.append(f"{file.relative_to(ROOT)} names {page}, which is not there")
     listed = {target(BOOK / "SUMMARY.md", link)[0] for link in LINK.findall((BOOK / "SUMMARY.md").read_text())}
     for page in BOOK.rglob("*.md"):
         if page not in listed and page.name != "SUMMARY.md" and page.parent.name != "man":

@@ -66,8 +66,13 @@ local function example(block)
   return pandoc.RawBlock("man", ".RS 4\n.nf\n" .. text .. "\n.fi\n.RE")
 end
 
+-- An address stays readable.
 local function text_of(link)
-  if link.target:match("^https?:") then return nil end
+  local text = pandoc.utils.stringify(link)
+  if text == link.target then return pandoc.Str("<" .. text .. ">") end
+  if link.target:match("^https?:") then
+    return link.content .. {pandoc.Space(), pandoc.Str("<" .. link.target .. ">")}
+  end
   return link.content
 end
 

@@ -15,7 +15,7 @@ for page in docs/man/*.md; do
     pandoc --from markdown-smart --to man --standalone --lua-filter scripts/man.lua \
         --metadata title="$(echo "${name%.*}" | tr '[:lower:]' '[:upper:]')" --metadata section="${name##*.}" \
         --metadata date="$date" --metadata footer="totpd $version" --output "$out/$name" "$page"
-    # A paragraph begins after a heading anyway, and mandoc complains.
-    awk '!(heading && $0 == ".PP"); { heading = /^\.S[HS]/ }' "$out/$name" > "$out/$name.new"
+    # A paragraph begins after a heading anyway, and mandoc complains. Newer versions of pandoc escape the date.
+    awk '/^\.TH/ { gsub(/\\-/, "-") } !(heading && $0 == ".PP"); { heading = /^\.S[HS]/ }' "$out/$name" > "$out/$name.new"
     mv "$out/$name.new" "$out/$name"
 done
