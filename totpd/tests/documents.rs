@@ -159,7 +159,8 @@ fn mistake(line: &str, program: &Command) -> Option<String> {
     let mut words = line.split_whitespace().skip_while(|word| *word != "totpd" && !word.ends_with("/totpd"));
     // `sudo -u totpd totpd …`
     let mut words = words.by_ref().skip_while(|word| word.ends_with("totpd")).peekable();
-    let first = words.peek()?.trim_matches([',', '.', ':']);
+    // With a colon it is a message: `totpd doctor: error …`.
+    let first = words.peek()?.trim_matches([',', '.']);
     if !first.chars().all(|c| c.is_ascii_lowercase() || c == '-') || first.starts_with('-') {
         return None;
     }
