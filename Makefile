@@ -1,5 +1,5 @@
 # `make run` shows it, `make test` proves it; both install what they need first.
-.PHONY: run test test-long fuzz bench build install docs man
+.PHONY: run test test-long fuzz bench build install deb rpm docs man
 
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo env "PATH=$$PATH" "HOME=$$HOME")
 
@@ -19,6 +19,7 @@ test:
 	scripts/check-units.sh
 	scripts/check-docs.sh
 	cargo build -p totpd -p pam_totp
+	scripts/package.sh test
 	cargo build -p pam_totp --features fault_injection --target-dir target/fault_injection
 	cargo test --workspace --doc --quiet
 	scripts/fuzz.sh 3 $(FUZZ_CORE)
@@ -33,6 +34,7 @@ FUZZ_SECONDS ?= 3600
 test-long: test
 	$(ROOT) env TOTPD_LONG=1 cargo nextest run --workspace --no-fail-fast
 	scripts/miri.sh
+	scripts/check-reproducible.sh
 	cargo build --release -p totpd -p pam_totp
 	$(MAKE) fuzz FUZZ_SECONDS=60
 
@@ -64,13 +66,11 @@ build:
 	@scripts/bootstrap.sh build
 	cargo build --release -p totpd -p pam_totp
 
-# By hand, until packages exist: README.md, "Installing it on a host".
-# Where the modules of the system lie: those of this architecture first.
-MODULE_DIR ?= $(patsubst %/,%,$(dir $(firstword $(wildcard /lib/$(shell uname -m)-linux-gnu*/security/pam_unix.so /usr/lib64/security/pam_unix.so /lib64/security/pam_unix.so /usr/lib/security/pam_unix.so /lib/security/pam_unix.so /lib/*/security/pam_unix.so))))
+# From source, where there is no package: docs/packages.md. MODULE_DIR= names another folder of PAM modules.
 install:
-	@[ -n "$(MODULE_DIR)" ] || { echo "no folder with pam_unix.so was found: name that of your PAM modules with MODULE_DIR=" >&2; exit 1; }
-	install -D -m 0755 target/release/totpd $(DESTDIR)/usr/bin/totpd
-	install -D -m 0644 target/release/libpam_totp.so $(DESTDIR)$(MODULE_DIR)/pam_totp.so
-	install -D -m 0644 -t $(DESTDIR)/usr/lib/systemd/system config/systemd/totpd.service config/systemd/totpd.socket config/systemd/totpd-root.socket config/systemd/totpd-admin.socket config/systemd/totpd-http.socket
-	install -D -m 0644 config/sysusers.d/totpd.conf $(DESTDIR)/usr/lib/sysusers.d/totpd.conf
-	install -D -m 0644 config/tmpfiles.d/totpd.conf $(DESTDIR)/usr/lib/tmpfiles.d/totpd.conf
+	@DESTDIR="$(DESTDIR)" MODULE_DIR="$(MODULE_DIR)" scripts/install.sh
+
+# Packages of a release build: docs/packages.md, RELEASING.md. They are in target/package.
+deb rpm:
+	@scripts/bootstrap.sh package
+	@scripts/package.sh $@

@@ -1,15 +1,18 @@
 #!/bin/sh
-# Installs what a machine with only a Rust toolchain lacks: bootstrap.sh build | run | test | bench | docs. Each asks
+# Installs what a machine with only a Rust toolchain lacks: bootstrap.sh build | run | package | test | bench | docs. Each asks
 # for no more than it needs (nobody gets an SSH server for a demonstration), and nothing is done for what is
 # there. Debian and its kin.
 set -eu
 cd "$(dirname "$0")/.."
 
 packages="gcc libc6-dev libpam0g-dev make"
+# What makes and checks a deb and an rpm.
+packaging="binutils dpkg-dev lintian rpm checkpolicy semodule-utils"
 case "${1:-test}" in
     build) ;;
+    package) packages="$packages g++ $packaging" ;;
     run) packages="$packages libpam-modules pamtester libpam-wrapper oathtool" ;;
-    test) packages="$packages g++ libpam-modules openssh-server openssh-client sudo util-linux procps python3 \
+    test) packages="$packages $packaging g++ libpam-modules openssh-server openssh-client sudo util-linux procps python3 \
 python3-venv python3-paramiko oathtool zbar-tools openssl librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper \
 binutils systemd iproute2 fail2ban python3-systemd systemd-journal-remote login dbus-daemon polkitd dbus-bin cron xvfb xdotool \
 i3lock cockpit-ws mmdebstrap debian-archive-keyring systemd-container xrdp pandoc mandoc groff-base"
@@ -18,7 +21,7 @@ i3lock cockpit-ws mmdebstrap debian-archive-keyring systemd-container xrdp pando
         command -v npm >/dev/null || packages="$packages npm" ;;
     bench) packages="$packages libpam-modules util-linux procps python3 oathtool libpam-google-authenticator libpam-oath" ;;
     docs) packages="python3 gcc libc6-dev" ;;
-    *) echo "bootstrap.sh: build, run, test, bench or docs" >&2; exit 2 ;;
+    *) echo "bootstrap.sh: build, run, package, test, bench or docs" >&2; exit 2 ;;
 esac
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
@@ -46,6 +49,11 @@ if [ "${1:-test}" = docs ]; then
     command -v mdbook >/dev/null || CARGO_PROFILE_RELEASE_OPT_LEVEL=1 cargo install --locked mdbook --version 0.5.4 --no-default-features --features search
     exit 0
 fi
+case "${1:-test}" in
+test | package)
+    command -v cargo-deb >/dev/null || cargo install --locked cargo-deb --version 3.8.0
+    command -v cargo-generate-rpm >/dev/null || cargo install --locked cargo-generate-rpm --version 0.21.1 ;;
+esac
 [ "${1:-test}" = test ] || exit 0
 
 as_root scripts/debian-trees.sh

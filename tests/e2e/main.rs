@@ -22,6 +22,7 @@ mod kill;
 mod local_users;
 mod memory;
 mod own;
+mod packages;
 mod pam_servers;
 mod pam_table;
 mod peers;

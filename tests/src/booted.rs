@@ -39,6 +39,16 @@ enum Before {
     Files,
 }
 
+/// Debian's installer of packages, which asks nobody.
+pub const APT: &str = "DEBIAN_FRONTEND=noninteractive apt-get -q -y";
+
+/// A package that `scripts/package.sh test` has made.
+pub fn package(name: &str) -> PathBuf {
+    let path = target().join("package/test").join(name);
+    assert!(path.exists(), "{} is made by scripts/package.sh test", path.display());
+    path
+}
+
 /// Machines of this process so far: two of them run side by side.
 static MACHINES: AtomicU32 = AtomicU32::new(0);
 
@@ -101,6 +111,14 @@ impl Booted {
     /// A machine of this release without totpd.
     pub fn bare(release: Release) -> Self {
         Self::boot(release, Before::Nothing)
+    }
+
+    /// A machine of this release with the package of this build, which `scripts/package.sh test` has made.
+    pub fn packaged(release: Release) -> Self {
+        let machine = Self::bare(release);
+        machine.copy(&package("totpd.deb"), "/root/totpd.deb");
+        machine.sh(&format!("{APT} install /root/totpd.deb")).ok();
+        machine
     }
 
     fn boot(release: Release, before: Before) -> Self {
@@ -178,6 +196,11 @@ impl Booted {
         let mut command = self.command();
         command.arg(format!("cat > '{to}'")).stdin(std::fs::File::open(from).unwrap());
         assert!(command.status().unwrap().success(), "{to} cannot be written");
+    }
+
+    /// A path of that machine's as this one sees it, under any mount there.
+    pub fn path(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.leader))
     }
 
     /// A program of this machine's, in the network of that one.

@@ -6,9 +6,10 @@ use crate::folder::{Folder, Owner};
 use crate::key::{KeyError, StoreKey};
 use crate::seal::Sealer;
 use crate::store::sqlite::{self, OpenError};
+use crate::witness;
 use nix::unistd::{User, fchown};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -66,10 +67,8 @@ pub fn init(config_path: &Path, owner: Option<&str>) -> Result<Made, InitError> 
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let wrote_config = write_config(config_path, SHIPPED_CONFIG.as_bytes())?;
     let config = Config::load_for_command(config_path)?;
-    for file in [&config.key_file, &config.store_id_file, &sqlite::database_file(&config.state_dir)] {
-        if file.symlink_metadata().is_ok() {
-            return Err(InitError::Exists(file.display().to_string(), START_OVER));
-        }
+    if let Some(file) = first_of(&config) {
+        return Err(InitError::Exists(file.display().to_string(), START_OVER));
     }
     let key = StoreKey::generate()?;
     let state = state_folder(&config.state_dir, owner)?;
@@ -83,6 +82,25 @@ pub fn init(config_path: &Path, owner: Option<&str>) -> Result<Made, InitError> 
     }
     made?;
     Ok(Made { store_id: key.store_id, config, wrote_config })
+}
+
+/// What is there already of this host's key, id, store, or witness of a store: the first that is found.
+///
+/// # Errors
+/// [`InitError::Config`] when the configuration is wrong, and nobody knows where they are.
+pub fn first_found(config_path: &Path) -> Result<Option<PathBuf>, InitError> {
+    let config = match config_path.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Config::defaults(config_path.parent().unwrap_or(Path::new("/")))
+        }
+        _ => Config::load_for_command(config_path)?,
+    };
+    Ok(first_of(&config).or_else(|| witness::any(&witness::folder(config.witness_dir.as_deref()))))
+}
+
+fn first_of(config: &Config) -> Option<PathBuf> {
+    let files = [&config.key_file, &config.store_id_file, &sqlite::database_file(&config.state_dir)];
+    files.into_iter().find(|file| file.symlink_metadata().is_ok()).cloned()
 }
 
 /// The user who is to own what is made: the one who is named, or this process.
@@ -205,7 +223,7 @@ pub fn read_store_id(config: &Config) -> std::io::Result<String> {
 pub fn check_store_id(config: &Config, key: &StoreKey) -> Result<(), String> {
     let file = config.store_id_file.display();
     let recorded = read_store_id(config).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
+        ErrorKind::NotFound => {
             format!("{file} is missing: it records which store belongs to this host ({})", key.store_id)
         }
         _ => format!("{file} cannot be read: {error}"),

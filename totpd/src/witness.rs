@@ -13,6 +13,8 @@ use totp_core::withdrawal::{Entry, Kind, LISTED};
 
 /// Where the witness is unless systemd or the configuration names another folder.
 pub const DEFAULT_FOLDER: &str = "/var/log/totpd";
+/// How the name of a witness begins; the id of its store follows.
+const PREFIX: &str = "withdrawals-";
 /// Bytes of the file that are read: more than twice the lines that are kept.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// How long a write that failed waits before it is tried again.
@@ -27,6 +29,13 @@ pub fn folder(configured: Option<&Path>) -> PathBuf {
     };
     let configured = configured.map(Path::to_owned);
     configured.or_else(|| made().and_then(first)).unwrap_or_else(|| DEFAULT_FOLDER.into())
+}
+
+/// A witness of any store in this folder: there was a store on this host.
+pub fn any(folder: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.find(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(PREFIX)))
 }
 
 /// The witness of one store.
@@ -47,7 +56,7 @@ impl Witness {
         let id: String = store_id.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
         Self {
             folder: folder.to_owned(),
-            name: format!("withdrawals-{id}"),
+            name: format!("{PREFIX}{id}"),
             owner: None,
             waiting: VecDeque::new(),
             retry_at: None,

@@ -30,6 +30,9 @@ pub enum Command {
         /// The system user that the daemon runs as; owns key and store
         #[arg(long, value_name = "USER")]
         owner: Option<String>,
+        /// Do nothing when a key, an id, a store or its witness is there: what totpd-init.service runs at each boot
+        #[arg(long)]
+        if_missing: bool,
     },
     /// Run the daemon
     Serve,
@@ -118,6 +121,12 @@ pub enum Command {
         /// What to do with them
         #[command(subcommand)]
         command: ClientCommand,
+    },
+    /// Print the completions of a shell, for its own folder of them
+    Completions {
+        /// The shell
+        #[arg(value_parser = ["bash", "zsh", "fish"])]
+        shell: String,
     },
     /// Look at the configuration
     Config {

@@ -4,6 +4,7 @@ pub mod args;
 mod backup;
 mod breakglass;
 mod client;
+mod completions;
 mod config;
 mod daemon;
 mod enroll;
@@ -75,7 +76,8 @@ pub fn main() -> ExitCode {
 
 fn run(context: &Context, command: Command) -> Result<(), Failed> {
     match command {
-        Command::Init { owner } => run_init(context, owner.as_deref()),
+        Command::Init { if_missing: true, .. } if already_made(context)? => Ok(()),
+        Command::Init { owner, .. } => run_init(context, owner.as_deref()),
         Command::Serve => serve::run(&context.config_path).map_err(|_logged| failed(Exit::Refused, "")),
         Command::Enroll(enroll) => enroll::enroll(context, enroll),
         Command::Confirm { user } => verify::confirm(context, user),
@@ -97,8 +99,18 @@ fn run(context: &Context, command: Command) -> Result<(), Failed> {
         Command::Backup(args) => backup::backup(context, args),
         Command::Restore(args) => restore::restore(context, &args),
         Command::Client { command } => client::client(context, command),
+        Command::Completions { shell } => completions::completions(&shell),
         Command::Config { command: ConfigCommand::Check { strict } } => config::check(context, strict),
     }
+}
+
+/// Whether something is there that `totpd init` would refuse to overwrite; says what.
+fn already_made(context: &Context) -> Result<bool, Failed> {
+    let found = init::first_found(&context.config_path).map_err(|error| failed(Exit::Refused, error))?;
+    let Some(found) = found else { return Ok(false) };
+    context.out.line(format!("nothing was made: {} is there", found.display()))?;
+    context.out.json(&json!({ "found": found }))?;
+    Ok(true)
 }
 
 fn run_init(context: &Context, owner: Option<&str>) -> Result<(), Failed> {

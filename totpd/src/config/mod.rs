@@ -203,6 +203,9 @@ impl Config {
     /// [`ConfigError`], with line and column where there is one.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let of_file = |error| ConfigError::of_file(path, error);
+        if is_default_and_absent(path) {
+            return Ok(Self::defaults(path.parent().unwrap_or(Path::new("/"))));
+        }
         let file = ConfigFile::read(path).map_err(of_file)?;
         file.check_owner(&[nix::unistd::geteuid().as_raw()]).map_err(of_file)?;
         Self::parse(&file.text, path)
@@ -215,6 +218,9 @@ impl Config {
     /// As [`Config::load`].
     pub fn load_for_command(path: &Path) -> Result<Self, ConfigError> {
         let of_file = |error| ConfigError::of_file(path, error);
+        if is_default_and_absent(path) {
+            return Ok(Self::defaults(path.parent().unwrap_or(Path::new("/"))));
+        }
         let file = ConfigFile::read(path).map_err(of_file)?;
         let config = Self::parse(&file.text, path)?;
         let daemon = std::fs::metadata(&config.state_dir).map(|folder| folder.uid()).ok();
@@ -329,6 +335,13 @@ impl Config {
         let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
         self.totp.issuer.replace("%h", host.as_deref().unwrap_or("localhost")).replace(':', "-")
     }
+}
+
+/// Whether this is the usual path and nothing is there, not even a link that leads nowhere: the host was never
+/// configured, and the defaults ask everybody. A file that was named with `--config` has to be there.
+fn is_default_and_absent(path: &Path) -> bool {
+    path == Path::new(DEFAULT_PATH)
+        && path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 fn place(path: &Path, text: &str, offset: usize) -> String {

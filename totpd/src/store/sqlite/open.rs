@@ -260,7 +260,17 @@ pub(super) fn migrate(db: &mut Connection, name: &str) -> Result<(), OpenError> 
     if applied < known {
         runner.run(db).map_err(failed)?;
     }
-    Ok(())
+    // In the file's header, where a package's preinst reads it without SQLite and without this program.
+    let failed = |error| OpenError::Sqlite(name.to_owned(), describe(&error));
+    let in_header: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    if in_header >= known {
+        return Ok(());
+    }
+    match db.pragma_update(None, "user_version", known) {
+        // Logins go on while the disk is full; the next start writes it.
+        Err(error) if error.sqlite_error_code() != Some(ErrorCode::DiskFull) => Err(failed(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Makes room ahead: the log gets its working size, and the file free pages, while there is a disk to take

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Two builds of one commit in two folders give the same bytes. Takes many minutes: `make test-long`, and each release.
+set -eu
+cd "$(dirname "$0")/.."
+root=$PWD
+scratch=$root/target/reproducible
+rm -rf "$scratch"
+mkdir -p "$scratch"
+for folder in one another-and-longer; do
+    git clone --quiet --no-hardlinks "$root" "$scratch/$folder"
+    # What was made beside the commit, such as man pages, is part of both.
+    [ ! -d target/man ] || { mkdir -p "$scratch/$folder/target"; cp -r target/man "$scratch/$folder/target/"; }
+    for kind in deb rpm; do "$scratch/$folder/scripts/package.sh" $kind > "$scratch/$folder.$kind.log"; done
+    (cd "$scratch/$folder/target/package" && sha256sum -- *.deb *.rpm) > "$scratch/$folder.sums"
+    [ "$folder" = one ] || diff -u "$scratch/one.sums" "$scratch/$folder.sums" ||
+        { echo "check-reproducible: two builds of one commit differ" >&2; exit 1; }
+done
+cat "$scratch/one.sums"
+echo "packages: two builds of $(git rev-parse --short HEAD) in two folders are the same"

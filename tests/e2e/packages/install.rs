@@ -1,0 +1,106 @@
+//! Installing: on a running system everything is ready, in a chroot nothing is made.
+
+use super::{STACKS, on_each, secrets};
+use site::Booted;
+use site::booted::{APT, package};
+
+#[test]
+fn an_installed_package_serves_at_once_and_asks_at_logins() {
+    on_each(|release| {
+        let machine = Booted::packaged(release);
+        // The first of four commands is done; nothing was edited and nobody is asked yet.
+        let modes =
+            machine.sh("stat -c '%n %a %U' /etc/totpd/* /var/lib/totpd /run/totpd/*.sock").ok().stdout;
+        for line in [
+            "/etc/totpd/store.id 644 totpd",
+            "/etc/totpd/totpd.key 400 totpd",
+            "/etc/totpd/totpd.toml 644 root",
+            "/var/lib/totpd 700 totpd",
+            "/run/totpd/admin.sock 600 root",
+            "/run/totpd/login.sock 666 root",
+            "/run/totpd/root.sock 600 root",
+        ] {
+            assert!(modes.lines().any(|l| l == line), "{release:?}: {line} is not in {modes}");
+        }
+        let enabled = machine.sh("systemctl is-enabled totpd.service totpd.socket totpd-root.socket totpd-admin.socket totpd-init.service");
+        assert_eq!(enabled.ok().stdout, "enabled\n".repeat(5), "{release:?}");
+        machine.add_user("alice");
+        assert_eq!(machine.ssh("alice", "").ok().stdout, "alice\n", "{release:?}: no login was changed");
+
+        let phone = machine.enroll("alice");
+        machine.sh(STACKS).ok();
+        assert_ne!(machine.ssh("alice", "000000").code, 0, "{release:?}");
+        let code = phone.code_at(machine.now() + 30);
+        assert_eq!(machine.ssh("alice", &code).ok().stdout, "alice\n", "{release:?}");
+        assert_ne!(machine.ssh("alice", &code).code, 0, "{release:?}: a code works once");
+        let code = format!("{}\n", phone.recovery_codes[0]);
+        assert_eq!(machine.sudo("alice", &code).ok().stdout, "root\n", "{release:?}");
+        assert_ne!(machine.sudo("alice", &code).code, 0, "{release:?}");
+        let journal = machine.journal();
+        assert!(!journal.contains("code=killed") && !journal.contains("code=dumped"), "{journal}");
+
+        // A host that was never configured is served by the defaults, and by nothing else.
+        machine.sh("rm /etc/totpd/totpd.toml; systemctl restart totpd; totpd config check").ok();
+        let status = machine.sh("totpd status").ok().stdout;
+        assert!(status.contains("serves"), "{release:?}: {status}");
+        machine.sh("ln -s nowhere /etc/totpd/totpd.toml; systemctl restart totpd").ok();
+        let code = format!("{}\n", phone.recovery_codes[1]);
+        assert_ne!(
+            machine.sudo("alice", &code).code,
+            0,
+            "{release:?}: a link to nowhere is a broken configuration"
+        );
+        machine.sh("rm /etc/totpd/totpd.toml; systemctl restart totpd").ok();
+        assert_eq!(machine.sudo("alice", &code).ok().stdout, "root\n", "{release:?}");
+    });
+}
+
+#[test]
+fn a_chroot_gets_no_key_and_its_first_boot_makes_one() {
+    on_each(|release| {
+        let machine = Booted::bare(release);
+        machine.copy(&package("totpd.deb"), "/root/totpd.deb");
+        // An image as its builder sees it: the system's files without a running systemd.
+        let script = format!(
+            "set -e
+            mkdir /image
+            mount --bind / /image
+            mount -t tmpfs tmpfs /image/run
+            mount -t proc proc /image/proc
+            chroot /image sh -c '{APT} install /root/totpd.deb' > /root/install.log 2>&1 || {{ cat /root/install.log >&2; exit 1; }}
+            umount /image/proc /image/run /image"
+        );
+        machine.sh(&script).ok();
+        let made = machine.sh("ls /etc/totpd /var/lib/totpd /var/log/totpd 2>/dev/null | grep -v :").stdout;
+        assert_eq!(made.trim(), "", "{release:?}: an image holds no secret");
+        machine
+            .sh("systemctl daemon-reload; systemctl is-enabled totpd-init.service totpd.socket totpd.service")
+            .ok();
+        // What the first boot does with the enabled unit.
+        let start = "systemctl start totpd.socket totpd-root.socket totpd-admin.socket && totpd status";
+        let stop = "systemctl stop 'totpd*.socket' totpd.service";
+        machine.sh(&format!("systemd-tmpfiles --create; systemctl start totpd-init.service && {start}")).ok();
+        let before = secrets(&machine);
+        assert_eq!(before.lines().count(), 3, "{before}");
+        // Later boots, and boots where one of the three is not mounted, make nothing.
+        let init = "systemctl start totpd-init.service && totpd init --owner totpd --if-missing";
+        machine.sh(&format!("{stop}; {init}")).ok();
+        let closed = secrets(&machine);
+        for hidden in ["/etc/totpd/totpd.key", "/etc/totpd/store.id", "/var/lib/totpd/totpd.db"] {
+            machine.sh(&format!("mv {hidden} /root/hidden && {init} && [ ! -e {hidden} ]")).ok();
+            machine.sh(&format!("mv /root/hidden {hidden}")).ok();
+            assert_eq!(secrets(&machine), closed, "{release:?}: {hidden}");
+        }
+        machine.sh(start).ok();
+        // All three are gone, and a witness says that there was a store: that is no new host.
+        let script = "set -e
+            systemctl stop 'totpd*.socket' totpd.service
+            mkdir -p /var/log/totpd /root/away; touch /var/log/totpd/withdrawals-x
+            mv /etc/totpd/totpd.key /etc/totpd/store.id /var/lib/totpd/totpd.db* /root/away
+            systemctl start totpd-init.service
+            ! ls /etc/totpd/totpd.key /etc/totpd/store.id /var/lib/totpd/totpd.db";
+        machine.sh(script).ok();
+        let said = machine.sh("journalctl --sync; journalctl -o cat -u totpd-init").ok().stdout;
+        assert!(said.contains("nothing was made: /var/log/totpd/withdrawals-x is there"), "{said}");
+    });
+}

@@ -1,0 +1,39 @@
+//! The package on booted Debian 12 and 13: install, upgrade, remove, purge, and the units it brings.
+
+mod install;
+mod remove;
+mod units;
+mod upgrade;
+
+use site::{Booted, Release};
+
+/// Runs a test on both releases side by side.
+fn on_each(test: impl Fn(Release) + Sync) {
+    std::thread::scope(|scope| {
+        for release in Release::ALL {
+            let test = &test;
+            scope.spawn(move || test(release));
+        }
+    });
+}
+
+/// Lets sshd ask for a key and then a code, and sudo for a code, as an administrator would write it.
+const STACKS: &str = "set -e
+    printf 'auth required pam_totp.so\\naccount required pam_permit.so\\n' > /etc/pam.d/sudo
+    sed -i 's/^@include common-auth/auth required pam_totp.so/' /etc/pam.d/sshd
+    printf '%s\\n' 'KbdInteractiveAuthentication yes' 'PasswordAuthentication no' \\
+        'AuthenticationMethods publickey,keyboard-interactive:pam' > /etc/ssh/sshd_config.d/00-totpd.conf
+    systemctl reload ssh";
+
+/// Takes back what [`STACKS`] did.
+const NO_STACKS: &str = "set -e
+    printf '@include common-auth\\n@include common-account\\n@include common-session-noninteractive\\n' > /etc/pam.d/sudo
+    sed -i 's/^auth required pam_totp.so/@include common-auth/' /etc/pam.d/sshd
+    rm /etc/ssh/sshd_config.d/00-totpd.conf
+    systemctl reload ssh";
+
+/// What a listing of key, id, store and configuration shows.
+fn secrets(machine: &Booted) -> String {
+    let files = "/etc/totpd/totpd.key /etc/totpd/store.id /var/lib/totpd/totpd.db";
+    machine.sh(&format!("sha256sum {files} 2>/dev/null")).stdout
+}

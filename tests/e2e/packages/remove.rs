@@ -1,0 +1,49 @@
+//! Removing and purging: never the module under a stack that names it, never secrets without an answer.
+
+use super::{NO_STACKS, STACKS, on_each, secrets};
+use site::Booted;
+use site::booted::APT;
+
+#[test]
+fn a_module_that_a_stack_names_is_not_removed() {
+    on_each(|release| {
+        let machine = Booted::packaged(release);
+        machine.add_user("alice");
+        let phone = machine.enroll("alice");
+        machine.sh(STACKS).ok();
+        machine.sh("cp /etc/pam.d/sshd /etc/pam.d/sshd.bak").ok();
+        for how in ["remove", "purge"] {
+            let refused = machine.sh(&format!("{APT} {how} totpd"));
+            assert_ne!(refused.code, 0, "{release:?}");
+            // apt gives dpkg a terminal.
+            let said = refused.stdout.replace('\r', "");
+            assert!(said.contains("NOT REMOVED") && said.contains("    /etc/pam.d/sudo\n"), "{said}");
+            assert!(!said.contains("sshd.bak"), "{said}");
+        }
+        // It is as whole as before.
+        assert!(machine.sh("dpkg-query -W -f '${Status}' totpd").ok().stdout.ends_with("ok installed"));
+        assert_eq!(machine.ssh("alice", &phone.recovery_codes[0]).ok().stdout, "alice\n", "{release:?}");
+
+        machine.sh(NO_STACKS).ok();
+        let before = secrets(&machine);
+        machine.sh(&format!("{APT} remove totpd")).ok();
+        machine.sh("! ls /usr/bin/totpd /usr/lib/*/security/pam_totp.so /run/totpd 2>/dev/null").ok();
+        assert_eq!(machine.sh("systemctl is-system-running").stdout, "running\n", "{release:?}");
+        assert_eq!(machine.ssh("alice", "").ok().stdout, "alice\n", "{release:?}: ssh works as before");
+        assert_eq!(machine.sudo("alice", &format!("{}\n", site::logins::PASSWORD)).ok().stdout, "root\n");
+
+        // Nobody can be asked, and the secrets stay; the same package finds them again.
+        let purged = machine.sh(&format!("{APT} purge totpd")).ok();
+        assert!(purged.stdout.contains("totpd: kept /var/lib/totpd"), "{purged:?}");
+        let key_and_id = |sums: String| sums.lines().take(2).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(key_and_id(secrets(&machine)), key_and_id(before), "{release:?}");
+        machine.sh(&format!("{APT} install /root/totpd.deb")).ok();
+        assert!(machine.sh("totpd status alice").ok().stdout.contains("active"), "{release:?}");
+
+        // Whoever answers yes is believed.
+        machine.sh("echo 'totpd totpd/purge-secrets boolean true' | debconf-set-selections").ok();
+        machine.sh(&format!("{APT} purge totpd")).ok();
+        machine.sh("! ls -d /etc/totpd /var/lib/totpd /var/log/totpd 2>/dev/null").ok();
+        assert_eq!(machine.ssh("alice", "").ok().stdout, "alice\n", "{release:?}");
+    });
+}

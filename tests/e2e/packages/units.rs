@@ -1,0 +1,78 @@
+//! The units: sockets never die, an unmounted store is noticed, and the daemon speaks plain Varlink.
+
+use super::{STACKS, on_each};
+use site::run::wait_until;
+use site::{Booted, Release};
+
+#[test]
+fn thirty_refused_starts_leave_the_sockets_alive() {
+    on_each(|release| {
+        let machine = Booted::packaged(release);
+        machine.add_user("alice");
+        let phone = machine.enroll("alice");
+        machine.sh(STACKS).ok();
+        // First a file that says nothing usable, then a socket that the units do not have: there the daemon cannot even
+        // refuse, and ends at each start.
+        for broken in ["= broken", "login_socket = \"/run/totpd/other.sock\""] {
+            let script = format!(
+                "cp -n /etc/totpd/totpd.toml /root/good.toml
+                grep -v ^login_socket /root/good.toml > /root/broken.toml
+                (echo '{broken}'; cat /root/broken.toml) > /etc/totpd/totpd.toml
+                systemctl restart totpd || true
+                for attempt in $(seq 30); do
+                    runuser -u alice -- sudo -k -S true < /dev/null > /root/sudo.$attempt 2>&1 && echo in &
+                done
+                wait"
+            );
+            assert_eq!(machine.sh(&script).ok().stdout, "", "{release:?}: {broken}");
+        }
+        let active =
+            machine.sh("systemctl is-active totpd.socket totpd-root.socket totpd-admin.socket").stdout;
+        assert_eq!(active, "active\n".repeat(3), "{release:?}");
+        machine
+            .sh("cp /root/good.toml /etc/totpd/totpd.toml; systemctl try-reload-or-restart totpd || true")
+            .ok();
+        wait_until("the daemon serves", || machine.sh("totpd status").code == 0);
+        let code = format!("{}\n", phone.recovery_codes[0]);
+        assert_eq!(machine.sudo("alice", &code).ok().stdout, "root\n", "{release:?}: without reset-failed");
+    });
+}
+
+#[test]
+fn a_store_that_is_unmounted_under_the_daemon_is_noticed() {
+    on_each(|release| {
+        let machine = Booted::packaged(release);
+        machine.add_user("alice");
+        let phone = machine.enroll("alice");
+        machine.sh(STACKS).ok();
+        let script = "set -e
+            systemctl stop totpd.service
+            cp -a /var/lib/totpd /store
+            rm /var/lib/totpd/*
+            mount -t tmpfs -o mode=0700,uid=totpd,gid=totpd tmpfs /var/lib/totpd
+            cp -a /store/. /var/lib/totpd
+            systemctl start totpd.service";
+        machine.sh(script).ok();
+        let sudo = |place: usize| machine.sudo("alice", &format!("{}\n", phone.recovery_codes[place]));
+        assert_eq!(sudo(0).ok().stdout, "root\n", "{release:?}");
+        // Busy: the host is told so, as for any program that has files open there. Detached by force it is noticed.
+        let plain = machine.sh("umount /var/lib/totpd");
+        assert_ne!(plain.code, 0, "{release:?}: {plain:?}");
+        machine.sh("umount -l /var/lib/totpd").ok();
+        wait_until("the daemon refuses", || {
+            machine.sh("totpd status").stderr.contains("the daemon refuses every login")
+        });
+        assert_ne!(sudo(1).code, 0, "{release:?}");
+    });
+}
+
+#[test]
+fn varlinkctl_speaks_to_the_sockets() {
+    // systemd 257 has it.
+    let machine = Booted::packaged(Release::Trixie);
+    for socket in ["login", "root", "admin"] {
+        let info = machine.sh(&format!("varlinkctl info /run/totpd/{socket}.sock")).ok().stdout;
+        assert!(info.contains("totpd") && info.contains("org.varlink.service"), "{info}");
+    }
+    machine.sh("varlinkctl introspect /run/totpd/login.sock org.totpd.Login").ok();
+}

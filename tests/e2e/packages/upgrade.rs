@@ -1,0 +1,115 @@
+//! Upgrades and downgrades: no login is lost, no PAM file is changed, and an older totpd meets no newer store.
+
+use super::{STACKS, on_each};
+use site::Booted;
+use site::booted::package;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Logins that run while the package is replaced.
+const LOGINS: usize = 20;
+
+/// `FILE NUMBER`: what SQLite itself writes. The log stays, as the daemon leaves it.
+const SET_SCHEMA: &str = r"
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+print(db.execute('PRAGMA user_version').fetchone()[0], flush=True)
+db.execute('PRAGMA user_version = ' + sys.argv[2])
+db.execute('PRAGMA wal_checkpoint(PASSIVE)').fetchall()
+os._exit(0)
+";
+
+const PAM_SUMS: &str = "find /etc/pam.d /etc/ssh -type f -exec sha256sum {} + | sort";
+
+#[test]
+fn an_upgrade_loses_no_login_also_when_stopped_in_its_middle() {
+    on_each(|release| {
+        let machine = Booted::packaged(release);
+        machine.copy(&package("totpd-next.deb"), "/root/next.deb");
+        for user in ["alice", "bob"] {
+            machine.add_user(user);
+        }
+        let phones = ["alice", "bob"].map(|user| (user, machine.enroll(user)));
+        machine.sh(STACKS).ok();
+        let files = machine.sh(PAM_SUMS).ok().stdout;
+        let secrets = super::secrets(&machine);
+        let (upgraded, started) = (AtomicBool::new(false), std::sync::Barrier::new(2));
+        std::thread::scope(|scope| {
+            let (machine, upgraded, started) = (&machine, &upgraded, &started);
+            scope.spawn(move || {
+                started.wait();
+                machine.sh("dpkg --unpack /root/next.deb && systemctl stop totpd.service && dpkg --configure totpd").ok();
+                upgraded.store(true, Ordering::SeqCst);
+            });
+            // Ten recovery codes each: 20 logins, of which some come after the upgrade.
+            for number in 0..LOGINS {
+                let (user, phone) = &phones[number % 2];
+                let code = &phone.recovery_codes[number / 2];
+                if number == 1 {
+                    started.wait();
+                }
+                if number == LOGINS - 1 {
+                    site::run::wait_until("the upgrade has ended", || upgraded.load(Ordering::SeqCst));
+                }
+                let login = if number % 4 < 2 {
+                    machine.ssh(user, code)
+                } else {
+                    machine.sudo(user, &format!("{code}\n"))
+                };
+                assert_eq!(login.code, 0, "{release:?}: login {number}: {login:?}\n{}", machine.journal());
+            }
+        });
+        let version = machine.sh("dpkg-query -W -f '${Version}' totpd; systemctl is-active totpd.service totpd.socket totpd-root.socket totpd-admin.socket").ok().stdout;
+        assert!(version.contains("-2"), "{version}");
+        assert_eq!(version.matches("active").count(), 4, "{version}");
+        assert_eq!(machine.sh(PAM_SUMS).ok().stdout, files, "{release:?}: an upgrade changes no PAM file");
+        assert_eq!(super::secrets(&machine).lines().count(), secrets.lines().count());
+        let key = |sums: &str| sums.lines().next().map(str::to_owned);
+        assert_eq!(key(&super::secrets(&machine)), key(&secrets), "{release:?}: the key is the same");
+    });
+}
+
+#[test]
+fn a_downgrade_over_a_newer_store_is_refused_before_it_starts() {
+    on_each(|release| {
+        let machine = Booted::packaged(release);
+        machine.copy(&package("totpd-next.deb"), "/root/next.deb");
+        machine.sh("dpkg -i /root/next.deb").ok();
+        machine.add_user("alice");
+        let phone = machine.enroll("alice");
+        machine.sh(STACKS).ok();
+        // Over a store that it knows, an older package is installed.
+        machine.sh("dpkg -i /root/totpd.deb && dpkg -i /root/next.deb").ok();
+        let version = "dpkg-query -W -f '${Version} ${db:Status-Status}' totpd";
+        let installed = machine.sh(version).ok().stdout;
+        assert!(installed.ends_with("-2 installed"), "{installed}");
+
+        // What the next release's schema would be, as SQLite writes it.
+        let schema = |to: u32| {
+            let scratch = tempfile::tempdir().unwrap();
+            let names = ["totpd.db", "totpd.db-wal"];
+            let there = |name: &str| machine.path(&format!("/var/lib/totpd/{name}"));
+            for name in names {
+                std::fs::copy(there(name), scratch.path().join(name)).unwrap();
+            }
+            let mut python = Command::new("python3");
+            python.args(["-c", SET_SCHEMA]).arg(scratch.path().join(names[0])).arg(to.to_string());
+            let was = site::run::run(python, "").ok().stdout.trim().parse::<u32>().unwrap();
+            for name in names {
+                // Into the file that is there: owner and mode stay.
+                std::fs::write(there(name), std::fs::read(scratch.path().join(name)).unwrap()).unwrap();
+            }
+            was
+        };
+        machine.sh("systemctl stop totpd.service").ok();
+        let real = schema(99);
+        assert!(real >= 3, "the daemon writes its schema into the header: {real}");
+        let refused = machine.sh("dpkg -i /root/totpd.deb");
+        assert_ne!(refused.code, 0, "{release:?}");
+        assert!(refused.stderr.contains("written by a newer totpd (schema 99)"), "{refused:?}");
+        assert_eq!(machine.sh(version).ok().stdout, installed, "{release:?}: nothing was changed");
+        assert_eq!(schema(real), 99, "{release:?}: the store neither");
+        let code = format!("{}\n", phone.recovery_codes[0]);
+        assert_eq!(machine.sudo("alice", &code).ok().stdout, "root\n", "{release:?}: logins go on");
+    });
+}
