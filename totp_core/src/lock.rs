@@ -104,6 +104,13 @@ impl Counter {
         }
     }
 
+    /// When its lock ends, or its budget is there again.
+    fn locked_until(&self, budget: usize) -> Option<Time> {
+        let lock = self.lock.map(|lock| lock.start.plus(lock.length.min(LONGEST_LOCK)));
+        let oldest = self.judged.len().checked_sub(budget).and_then(|excess| self.judged.get(excess));
+        lock.max(oldest.map(|judged| judged.plus(BUDGET_WINDOW)))
+    }
+
     /// Whether nothing is left of it: it may be forgotten.
     fn is_spent(&self, now: Time) -> bool {
         self.clone().remaining_of(STRANGER_BUDGET, now) == 0 && now.since(self.last_failure) >= BUDGET_WINDOW
@@ -309,6 +316,14 @@ impl Guard {
                 (left > 0).then(|| Locked { class, since, until: now.plus(left) })
             })
             .collect()
+    }
+
+    /// When the last lock ends, by the clock that it was set by; it may be over. None: no class has one.
+    pub fn locked_until(&self) -> Option<Time> {
+        let budgets = [&self.strangers_together].into_iter().map(|counter| (BUDGET, counter));
+        let budget = |class: &Class| if matches!(class, Class::LocalStranger(_)) { STRANGER_BUDGET } else { BUDGET };
+        let classes = self.counters().map(|(class, counter)| (budget(&class), counter));
+        classes.chain(budgets).filter_map(|(budget, counter)| counter.locked_until(budget)).max()
     }
 
     fn counters(&self) -> impl Iterator<Item = (Class, &Counter)> {

@@ -2,11 +2,15 @@
 
 mod backup;
 mod clients;
+mod daemon;
 mod look;
 
 pub use backup::{Accept, AcceptReply, Backup, BackupReply};
 pub use clients::{
     AddClient, AddClientReply, ClientSecret, ListClients, ListClientsReply, RevokeClient, RevokeClientReply,
+};
+pub use daemon::{
+    Configuration, ConfigurationInUse, Daemon, DaemonReply, DaemonState, Overview, TrustClock, TrustClockReply,
 };
 pub use look::{Checked, Explain, ExplainReply, Fate, History, HistoryReply};
 
@@ -104,58 +108,6 @@ pub struct User {
     /// The classes that are locked now.
     pub locks: Vec<Lock>,
 }
-
-/// Whether the daemon serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DaemonState {
-    /// It answers logins.
-    Serving,
-    /// It refuses every login.
-    Refusing,
-}
-
-/// Asks how the daemon is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Daemon {}
-
-/// How the daemon is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DaemonReply {
-    /// Whether it serves.
-    pub state: DaemonState,
-    /// Why it refuses, and what to do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-    /// Its version.
-    pub version: String,
-    /// The store it serves from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub store_id: Option<String>,
-    /// Where the HTTP API answers, or why it does not; none when there is to be none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http: Option<String>,
-    /// Lines that the log lacks since the daemon started, because nobody read it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub log_lines_dropped: Option<u64>,
-    /// Lines that wait for the reader of the log at this moment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub log_lines_waiting: Option<u64>,
-    /// The clock lies so far behind the latest granted code, which was granted then, that codes are refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub clock_behind: Option<u64>,
-    /// What an administrator has to see to while it serves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub notice: Option<String>,
-}
-
-/// Takes the clock for right, whatever codes were granted later by it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TrustClock {}
-
-/// The answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TrustClockReply {}
 
 /// Ends what the user has staged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ mod users;
 mod verify;
 mod whom;
 
-use crate::config::{Config, DEFAULT_PATH, SocketPaths};
+use crate::config::{Config, ConfigProblem, DEFAULT_PATH, SocketPaths};
 use crate::{init, serve};
 use args::{Args, Command, ConfigCommand};
 use clap::Parser;
@@ -45,7 +45,7 @@ impl Context {
             return Ok(Config::defaults(self.config_path.parent().unwrap_or(Path::new("/"))));
         }
         Config::load_for_command(&self.config_path).or_else(|error| {
-            if error.untrusted {
+            if error.problem == ConfigProblem::Untrusted {
                 return Err(failed(Exit::Usage, &error));
             }
             // A daemon that refuses a broken file goes on under the old one: it can still be asked.

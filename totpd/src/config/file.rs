@@ -14,6 +14,8 @@ const STICKY: u32 = 0o1000;
 /// Why the file cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FileError {
+    /// It is not UTF-8.
+    NotText,
     /// It cannot be read.
     Unreadable(String),
     /// Somebody else may change it; the text says how that ends.
@@ -56,7 +58,10 @@ impl ConfigFile {
             }
         };
         let mut text = String::new();
-        file.read_to_string(&mut text).map_err(unreadable)?;
+        file.read_to_string(&mut text).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => FileError::NotText,
+            _ => unreadable(error),
+        })?;
         Ok(Self { path: path.to_owned(), text, owner: metadata.uid(), folder })
     }
 

@@ -1,11 +1,18 @@
 //! `totpd.toml`: read strictly, then checked. What comes out can be used without looking again.
 
+mod error;
 mod file;
 pub mod http;
+mod last_good;
 mod raw;
 mod rules;
+mod sockets;
 
-use file::{ConfigFile, FileError};
+pub use error::{ConfigError, ConfigProblem};
+pub use last_good::{LastGood, Loaded};
+pub use sockets::SocketPaths;
+
+use file::ConfigFile;
 use http::Http;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -84,6 +91,8 @@ pub struct Config {
     /// Where applications ask, if anywhere; or what is wrong with `[http]`, which costs applications their answers
     /// and nobody a login.
     pub http: Result<Option<Http>, String>,
+    /// This is the last good configuration: the file cannot be used.
+    pub last_good: Option<LastGood>,
 }
 
 /// How users come by a first factor of their own. Replacing an active one takes a ticket or a delay besides.
@@ -114,22 +123,6 @@ pub struct Totp {
     pub keeping: Keeping,
 }
 
-/// Where the daemon listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SocketPaths {
-    /// For root's programs.
-    pub root: PathBuf,
-    /// For everybody.
-    pub login: PathBuf,
-    /// For administrators.
-    pub admin: PathBuf,
-}
-
-/// Root's socket lies where the module looks for it: beside the one for everybody.
-fn root_socket_beside(login: &Path) -> PathBuf {
-    login.with_file_name("root.sock")
-}
-
 /// A service account that may ask for others, such as a mail server's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedPeer {
@@ -137,31 +130,6 @@ pub struct TrustedPeer {
     pub uid: u32,
     /// The PAM services it may claim.
     pub services: Vec<String>,
-}
-
-/// Why a configuration cannot be used: one sentence with its place.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {what}")]
-pub struct ConfigError {
-    /// `FILE`, or `FILE:LINE:COLUMN`.
-    pub place: String,
-    /// What is wrong and what would be right.
-    pub what: String,
-    /// Somebody else than root and the daemon's user may change the file: nothing in it counts.
-    pub untrusted: bool,
-}
-
-impl ConfigError {
-    fn at(path: &Path, what: String) -> Self {
-        Self { place: path.display().to_string(), what, untrusted: false }
-    }
-
-    fn of_file(path: &Path, error: FileError) -> Self {
-        match error {
-            FileError::Unreadable(what) => Self::at(path, what),
-            FileError::Untrusted(what) => Self { untrusted: true, ..Self::at(path, what) },
-        }
-    }
 }
 
 impl Config {
@@ -194,6 +162,7 @@ impl Config {
             keep_events: 100_000,
             trusted_peers: Vec::new(),
             http: Ok(None),
+            last_good: None,
         }
     }
 
@@ -201,14 +170,16 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`], with line and column where there is one.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+    pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         let of_file = |error| ConfigError::of_file(path, error);
         if is_default_and_absent(path) {
-            return Ok(Self::defaults(path.parent().unwrap_or(Path::new("/"))));
+            let config = Self::defaults(path.parent().unwrap_or(Path::new("/")));
+            return Ok(Loaded { config, text: None });
         }
         let file = ConfigFile::read(path).map_err(of_file)?;
         file.check_owner(&[nix::unistd::geteuid().as_raw()]).map_err(of_file)?;
-        Self::parse(&file.text, path)
+        let config = Self::parse(&file.text, path)?;
+        Ok(Loaded { config, text: Some(file.text) })
     }
 
     /// Reads and checks the file for a command, which another user may run: the daemon's user is the one that owns the
@@ -236,7 +207,7 @@ impl Config {
     pub fn whole(self, path: &Path) -> Result<Self, ConfigError> {
         match &self.http {
             Ok(_) => Ok(self),
-            Err(what) => Err(ConfigError::at(path, what.clone())),
+            Err(what) => Err(ConfigError::content(path, what.clone())),
         }
     }
 
@@ -255,10 +226,10 @@ impl Config {
             // Never the rendered error: it quotes the line.
             let offset = error.span().map_or(0, |span| span.start);
             let what = error.message().to_owned();
-            ConfigError { place: place(path, text, offset), what, untrusted: false }
+            ConfigError { place: place(path, text, offset), what, problem: ConfigProblem::Content }
         })?;
         raw.check(Self::defaults(folder), |offset| line_and_column(text, offset).0)
-            .map_err(|what| ConfigError::at(path, what))
+            .map_err(|what| ConfigError::content(path, what))
     }
 
     /// A rule as it is called in words: its number, its name, its line.
@@ -303,28 +274,6 @@ impl Config {
     /// Whether keys, links and recovery codes are shown by this PAM service.
     pub fn shows_secrets(&self, service: Option<&str>) -> bool {
         service.is_some_and(|service| self.show_secrets_services.contains(service))
-    }
-
-    /// The sockets that a broken configuration still names, so that the daemon can refuse on them.
-    pub fn sockets_of_broken(text: &str) -> Option<SocketPaths> {
-        let table: toml::Table = text.parse().ok()?;
-        let defaults = Self::defaults(Path::new("/"));
-        let path = |key: &str, default: PathBuf| match table.get(key) {
-            None => Some(default),
-            Some(value) => value.as_str().map(PathBuf::from).filter(|p| p.is_absolute()),
-        };
-        let login = path("login_socket", defaults.login_socket)?;
-        let root = path("root_socket", root_socket_beside(&login))?;
-        Some(SocketPaths { root, login, admin: path("admin_socket", defaults.admin_socket)? })
-    }
-
-    /// Where the daemon listens.
-    pub fn socket_paths(&self) -> SocketPaths {
-        SocketPaths {
-            root: self.root_socket.clone(),
-            login: self.login_socket.clone(),
-            admin: self.admin_socket.clone(),
-        }
     }
 
     /// The issuer of new enrollments, with `%h` replaced.

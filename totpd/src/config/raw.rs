@@ -2,6 +2,7 @@
 
 use super::http;
 use super::rules::RawRule;
+use super::sockets::root_socket_beside;
 use super::{Config, SelfEnroll, TrustedPeer, checked_issuer, lifetime, params};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -84,7 +85,7 @@ impl Raw {
         line_of: impl Fn(usize) -> usize,
     ) -> Result<Config, String> {
         absolute("login_socket", self.login_socket, &mut config.login_socket)?;
-        config.root_socket = super::root_socket_beside(&config.login_socket);
+        config.root_socket = root_socket_beside(&config.login_socket);
         absolute("root_socket", self.root_socket, &mut config.root_socket)?;
         absolute("admin_socket", self.admin_socket, &mut config.admin_socket)?;
         absolute("state_dir", self.state_dir, &mut config.state_dir)?;

@@ -10,6 +10,7 @@ mod enrolling;
 mod explain;
 mod login;
 mod look;
+mod overview;
 mod own;
 mod recall;
 mod recent;
@@ -26,7 +27,7 @@ pub use own::{Oneself, SelfChange, Shown};
 
 use crate::audit::Event;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Loaded};
 use crate::seal::{SealError, Sealer};
 use crate::store::{Change, CommitError, Committed, Key, ReadError, Store, Stored, Ticket, Write};
 use crate::turns::Turns;
@@ -145,6 +146,11 @@ impl Engine {
     /// The configuration it works under.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Keeps a configuration that serves from now on as the last good one.
+    pub fn keep_configuration(&self, loaded: &Loaded) {
+        loaded.keep(&self.sealer);
     }
 
     /// The id of the store.

@@ -10,9 +10,13 @@ use totp_core::news::{Changed, News};
 use totp_core::self_service::{ChangeKind, StagedChange};
 
 impl Engine {
-    /// The lines for `user`: what has happened since the last login, and whether break-glass let somebody in.
-    pub fn told(&self, user: &str, news: &News) -> Vec<String> {
+    /// The lines for `user`: what has happened since the last login, whether break-glass let somebody in, and for who is
+    /// root by this login what an administrator has to see to.
+    pub fn told(&self, user: &str, service: Option<&str>, news: &News) -> Vec<String> {
         let mut lines = Vec::new();
+        if user == "root" || service.is_some_and(|service| service == "sudo" || service == "sudo-i") {
+            lines.extend(self.for_root());
+        }
         if let Some(at) = breakglass::last_use(&self.config.breakglass_marks, user, clock::now()) {
             lines.push(format!(
                 "Break-glass let somebody in as {user} on {}. Ask your administrators.",
@@ -45,6 +49,17 @@ impl Engine {
             ));
         }
         lines
+    }
+
+    /// What root is told at each login while it lasts.
+    fn for_root(&self) -> Option<String> {
+        let last_good = self.config.last_good.as_ref()?;
+        Some(format!(
+            "totpd has used its last good configuration since {}, with exempt, monitor, enroll and remember off: {}. Fix \
+             the file; see totpd status.",
+            rfc3339(last_good.since),
+            last_good.why
+        ))
     }
 
     /// Notes that `user` has answered the question which showed `shown`. When that cannot be stored it is asked

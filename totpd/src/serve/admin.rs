@@ -1,5 +1,7 @@
 //! `org.totpd.Admin`: each call is authorised, then done.
 
+mod daemon;
+
 use super::Phase;
 use super::connection::{Bytes, Connection, done, failed, failed_plainly, read};
 use super::own::texts;
@@ -9,7 +11,6 @@ use crate::clock;
 use crate::config::{checked_issuer, lifetime, params};
 use crate::engine::api::{AddedClient, Client, Scope};
 use crate::engine::{AdminError, Engine, Enrolled, patience, staged_view};
-use crate::logging;
 use crate::store::HistoryQuery;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ pub(super) async fn call(connection: &Connection, method: &str, parameters: &[u8
         return failed_plainly(service::PERMISSION_DENIED);
     }
     if method == "Daemon" {
-        return daemon(phase, connection.shared.http_state());
+        return daemon::daemon(&connection.shared, phase).await;
     }
     let engine = match phase {
         Phase::Serving(engine) => engine,
@@ -65,29 +66,6 @@ async fn authorised(connection: &Connection, phase: &Phase) -> bool {
         Some(group) => connection.shared.users.is_member(connection.peer.uid, group).await.unwrap_or(false),
         None => false,
     }
-}
-
-fn daemon(phase: Phase, http: Option<String>) -> Bytes {
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let (state, why, store_id, clock_behind, notice) = match phase {
-        Phase::Serving(engine) => {
-            let store_id = Some(engine.store_id().to_owned());
-            let clock_behind = engine.clock_behind().map(Time::unix);
-            (DaemonState::Serving, None, store_id, clock_behind, engine.notice())
-        }
-        Phase::Refusing(why) => (DaemonState::Refusing, Some(why), None, None, None),
-    };
-    done(&DaemonReply {
-        state,
-        why,
-        version,
-        store_id,
-        http,
-        clock_behind,
-        log_lines_dropped: Some(logging::dropped_since_start()),
-        log_lines_waiting: Some(logging::waiting()),
-        notice,
-    })
 }
 
 async fn backup(engine: &Engine, from: From) -> Result<Bytes, Bytes> {

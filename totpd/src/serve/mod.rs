@@ -19,7 +19,7 @@ pub(crate) mod reply;
 mod sockets;
 
 use crate::config::http::Http;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Loaded};
 use crate::http;
 use crate::logging::{self, Reporter};
 use crate::users::Users;
@@ -36,7 +36,7 @@ use sockets::{Listener, Sockets};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -60,6 +60,7 @@ pub(crate) struct Shared {
     accept: AtomicBool,
     /// Where the HTTP API answers, or why it does not.
     http: RwLock<Option<String>>,
+    started: Instant,
 }
 
 impl Shared {
@@ -107,6 +108,9 @@ pub enum ServeError {
     /// The store failed or was moved; a fresh process has to reopen it.
     #[error("the store failed or was moved away; ending so that a fresh process opens what is there")]
     Poisoned,
+    /// The file that is right again names other sockets or another store than the last good configuration.
+    #[error("the configuration is right again and names other places; ending so that a fresh process takes them")]
+    OtherPlaces,
 }
 
 /// Runs the daemon until it is told to stop.
@@ -125,9 +129,14 @@ pub fn run(config_path: &Path) -> Result<(), ServeError> {
 
 fn run_logged(config_path: &Path) -> Result<(), ServeError> {
     let descriptors = harden();
-    let loaded = Config::load(config_path);
+    let loaded = Loaded::of_file_or_last_good(config_path, None);
     let sockets = match &loaded {
-        Ok(config) => Sockets::take(&config.socket_paths())?,
+        Ok(Loaded { config, .. }) if config.last_good.is_none() => Sockets::take(&config.socket_paths())?,
+        // The broken file may name others than the copy: what was handed over is told apart by its names.
+        Ok(Loaded { config, .. }) => {
+            let sockets = Sockets::take_for_broken(Some(config.socket_paths()));
+            sockets.ok_or_else(|| ServeError::Socket("there are no sockets to serve on".to_owned()))??
+        }
         Err(error) => {
             tracing::error!("{error}");
             let named = std::fs::read_to_string(config_path).ok();
@@ -147,7 +156,7 @@ fn run_logged(config_path: &Path) -> Result<(), ServeError> {
 
 async fn serve(
     path: PathBuf,
-    loaded: Result<Config, ConfigError>,
+    loaded: Result<Loaded, ConfigError>,
     mut sockets: Sockets,
     descriptors: u64,
 ) -> Result<(), ServeError> {
@@ -157,7 +166,7 @@ async fn serve(
         .flatten()
         .filter_map(Listener::path)
         .collect();
-    let api = loaded.as_ref().map_or(Ok(None), |config| config.http.clone());
+    let api = loaded.as_ref().map_or(Ok(None), |loaded| loaded.config.http.clone());
     let phase = phase_of(loaded, &users, false);
     let connections = api.as_ref().ok().and_then(Option::as_ref).map_or(0, |http| http.connections);
     let connections = u64::try_from(connections).unwrap_or(u64::MAX);
@@ -167,6 +176,7 @@ async fn serve(
         rate_limit: RateLimit::default(),
         accept: AtomicBool::new(false),
         http: RwLock::default(),
+        started: Instant::now(),
     });
     let (stop, stopped) = watch::channel(false);
     let api = start_api(api, &shared, &mut sockets, &stopped);
@@ -186,19 +196,20 @@ async fn serve(
     let mut retry = tokio::time::interval(RETRY);
     let mut sweep = tokio::time::interval(SWEEP);
     let reporter = Arc::new(Reporter::default());
-    announce(&shared);
+    announce(&path, &shared);
     let result = loop {
         tokio::select! {
             () = ended(&mut terminate, &mut interrupt) => break Ok(()),
             _ = hangup.recv() => {
                 give_back(&paths);
-                reload(&path, &shared);
+                if let Some(end) = reload(&path, &shared).filter(|_| sockets.adopted) {
+                    break Err(end);
+                }
             }
             _ = retry.tick() => {
                 give_back(&paths);
-                let poisoned = check(&path, &shared);
-                if poisoned && sockets.adopted {
-                    break Err(ServeError::Poisoned);
+                if let Some(end) = check(&path, &shared).filter(|_| sockets.adopted) {
+                    break Err(end);
                 }
                 if let Phase::Serving(engine) = shared.phase() {
                     let reporter = Arc::clone(&reporter);

@@ -1,8 +1,8 @@
 //! Whether the daemon serves, and what changes that: a reload, a store that comes back or fails.
 
-use super::Shared;
+use super::{ServeError, Shared};
 use crate::clock;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Loaded};
 use crate::engine::Engine;
 use crate::key::StoreKey;
 use crate::seal::Sealer;
@@ -27,18 +27,20 @@ pub(crate) enum Phase {
 /// Opens what the configuration names.
 ///
 /// `accept`: an administrator has accepted a store that is older than its witness.
-pub(super) fn phase_of(loaded: Result<Config, ConfigError>, users: &Arc<Users>, accept: bool) -> Phase {
-    let open = |config: Config| -> Result<Engine, String> {
+pub(super) fn phase_of(loaded: Result<Loaded, ConfigError>, users: &Arc<Users>, accept: bool) -> Phase {
+    let open = |loaded: Loaded| -> Result<Engine, String> {
+        let config = &loaded.config;
         let key = StoreKey::load(&config.key_file).map_err(|e| e.to_string())?;
-        crate::init::check_store_id(&config, &key)?;
-        check_owner(&config)?;
+        crate::init::check_store_id(config, &key)?;
+        check_owner(config)?;
         let sealer = Sealer::new(&key);
-        warn_of_findings(&config);
+        warn_of_findings(config);
         let witness = Witness::new(&witness::folder(config.witness_dir.as_deref()), &key.store_id);
         let start = Start { now: clock::now(), accept };
         let store = Sqlite::open(&config.state_dir, &sealer, config.keep_events, witness, start)
             .map_err(|e| e.to_string())?;
-        Ok(Engine::new(Arc::new(store), sealer, Arc::clone(users), Arc::new(config)))
+        loaded.keep(&sealer);
+        Ok(Engine::new(Arc::new(store), sealer, Arc::clone(users), Arc::new(loaded.config)))
     };
     match loaded.map_err(|error| error.to_string()).and_then(open) {
         Ok(engine) => Phase::Serving(Arc::new(engine)),
@@ -61,73 +63,113 @@ fn check_owner(config: &Config) -> Result<(), String> {
 
 /// Rules that never decide are no reason to refuse, and no reason to be silent.
 fn warn_of_findings(config: &Config) {
+    if config.last_good.is_some() {
+        return;
+    }
     for finding in config.findings() {
         tracing::warn!("{finding}");
     }
 }
 
-/// SIGHUP. The old configuration stays in force when the new one is wrong.
-pub(super) fn reload(path: &Path, shared: &Shared) {
-    let loaded = Config::load(path);
-    match (shared.phase(), loaded.clone().and_then(|config| config.whole(path))) {
-        (Phase::Serving(_), Err(error)) => {
+/// SIGHUP. The old configuration stays in force when the new one is wrong. What is returned needs a fresh process.
+pub(super) fn reload(path: &Path, shared: &Shared) -> Option<ServeError> {
+    let Phase::Serving(engine) = shared.phase() else {
+        retry(path, shared);
+        return None;
+    };
+    let whole = |Loaded { config, text }: Loaded| Ok(Loaded { config: config.whole(path)?, text });
+    match Config::load(path).and_then(whole) {
+        Err(error) => {
             tracing::error!("not reloaded, the old configuration stays in force: {error}");
+            None
         }
-        (Phase::Serving(engine), Ok(config)) => {
-            let old = engine.config();
-            let fixed = |c: &Config| (c.socket_paths(), c.state_dir.clone(), c.key_file.clone());
-            if fixed(old) != fixed(&config) {
-                tracing::warn!("sockets, state_dir and key_file change with a restart only");
-            }
-            let place = |c: &Config| c.api().map(|h| (h.listen.clone(), h.connections));
-            if place(old) != place(&config) {
-                tracing::warn!(
-                    "http.listen, its certificate's files and http.connections change with a restart only"
-                );
-            }
-            warn_of_findings(&config);
-            shared.set(Phase::Serving(Arc::new(engine.reconfigured(Arc::new(config)))));
-            tracing::info!("reloaded {}", path.display());
-        }
-        (Phase::Refusing(_), _) => retry(loaded, shared),
+        Ok(loaded) => take(path, shared, &engine, loaded),
     }
 }
 
-/// Looks whether a refusing daemon can serve now, and a serving one its store. Says whether that failed for good.
-pub(super) fn check(path: &Path, shared: &Shared) -> bool {
+/// Serves by another configuration from now on. After the last good one a fresh process is needed where places differ: a
+/// supervisor is told nothing of it, since nobody asked for a restart.
+fn take(path: &Path, shared: &Shared, engine: &Engine, loaded: Loaded) -> Option<ServeError> {
+    let (old, config) = (engine.config(), &loaded.config);
+    let fixed = |c: &Config| (c.socket_paths(), c.state_dir.clone(), c.key_file.clone());
+    let mut places_differ = fixed(old) != fixed(config);
+    if places_differ {
+        tracing::warn!("sockets, state_dir and key_file change with a restart only");
+    }
+    let place = |c: &Config| c.api().map(|h| (h.listen.clone(), h.connections));
+    if place(old) != place(config) {
+        places_differ = true;
+        tracing::warn!("http.listen, its certificate's files and http.connections change with a restart only");
+    }
+    warn_of_findings(config);
+    engine.keep_configuration(&loaded);
+    let mended = old.last_good.is_some();
+    shared.set(Phase::Serving(Arc::new(engine.reconfigured(Arc::new(loaded.config)))));
+    tracing::info!("reloaded {}", path.display());
+    if mended {
+        announce(path, shared);
+    }
+    (mended && places_differ).then_some(ServeError::OtherPlaces)
+}
+
+/// Looks whether a refusing daemon can serve now, whether one that serves by the last good configuration has a file
+/// again, and whether the store is where it was. What is returned needs a fresh process.
+pub(super) fn check(path: &Path, shared: &Shared) -> Option<ServeError> {
     let held = shared.phase.read().unwrap_or_else(PoisonError::into_inner).clone();
     match held {
         Phase::Serving(engine) => {
-            let poisoned = engine.poisoned().is_some();
+            let end = match engine.poisoned() {
+                Some(_) => Some(ServeError::Poisoned),
+                None => leave_last_good(path, shared, &engine),
+            };
             tokio::spawn(async move { engine.look().await });
-            poisoned
+            end
         }
         Phase::Refusing(_) => {
-            retry(Config::load(path), shared);
-            false
+            retry(path, shared);
+            None
         }
     }
 }
 
-fn retry(loaded: Result<Config, ConfigError>, shared: &Shared) {
+/// Returns to the file once it is right. Until then another mistake in it is said, and a rule whose date has come denies.
+fn leave_last_good(path: &Path, shared: &Shared, engine: &Engine) -> Option<ServeError> {
+    let last_good = engine.config().last_good.as_ref()?;
+    match Loaded::of_file_or_last_good(path, Some(last_good.since)) {
+        Ok(loaded) if loaded.config.last_good.is_none() => return take(path, shared, engine, loaded),
+        Ok(loaded) if loaded.config != *engine.config() => {
+            shared.set(Phase::Serving(Arc::new(engine.reconfigured(Arc::new(loaded.config)))));
+            announce(path, shared);
+        }
+        // The copy that was read stays in force, whatever became of file and copy since.
+        Ok(_) | Err(_) => {}
+    }
+    None
+}
+
+fn retry(path: &Path, shared: &Shared) {
     let held = shared.phase.read().unwrap_or_else(PoisonError::into_inner).clone();
     // A store that failed while writing is not opened again by this process.
     let Phase::Refusing(old) = held else { return };
     let accept = shared.accept.swap(false, Ordering::Relaxed);
-    let phase = phase_of(loaded, &shared.users, accept);
+    let phase = phase_of(Loaded::of_file_or_last_good(path, None), &shared.users, accept);
     let changed = !matches!(&phase, Phase::Refusing(why) if *why == old);
     shared.set(phase);
     if changed {
-        announce(shared);
+        announce(path, shared);
     }
 }
 
-pub(super) fn announce(shared: &Shared) {
+pub(super) fn announce(path: &Path, shared: &Shared) {
     match shared.phase() {
         Phase::Serving(engine) => {
             let text = format!("serving store {}", engine.store_id());
             tracing::info!("{text}");
-            let text = engine.notice().unwrap_or(text);
+            let last_good = engine.config().last_good.as_ref().map(|last_good| last_good.notice(path));
+            if let Some(notice) = &last_good {
+                tracing::error!("{notice}");
+            }
+            let text = last_good.or_else(|| engine.notice()).unwrap_or(text);
             let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&text)]);
         }
         Phase::Refusing(why) => {

@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod breakglass;
+pub mod overview;
 pub mod sqlite;
 mod ticket;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod atomic {
 pub use api::{
     Also, ClientRow, KeyRow, SessionKey, SessionRow, StoredSession, UserFilter, UserPage, UserQuery,
 };
+pub use overview::Overview;
 pub use ticket::Ticket;
 
 use crate::seal::SealedAccount;
@@ -209,6 +211,8 @@ pub trait Store: Send + Sync {
     fn of_uid(&self, uid: u32) -> Answer<'_, Result<Vec<Stored>, ReadError>>;
     /// Rows of the history, the latest first.
     fn history(&self, query: HistoryQuery) -> Answer<'_, Result<Vec<KeptEvent>, ReadError>>;
+    /// What the store holds at a moment, and who was refused since another one.
+    fn overview(&self, now: Time, since: Time) -> Answer<'_, Result<Overview, ReadError>>;
     /// A page of users, in the order of their making.
     fn search(&self, query: UserQuery) -> Answer<'_, Result<UserPage, ReadError>>;
     /// A session.

@@ -275,7 +275,7 @@ impl Conversation {
     /// Lets in; if the reply never arrives, that is recorded.
     fn granted(&mut self, engine: &Arc<Engine>, id: &str, grant: Grant) -> Step {
         let Grant { verified, committed, event, news, .. } = grant;
-        let told = engine.told(&event.user, &news);
+        let told = engine.told(&event.user, event.from.service.as_deref(), &news);
         self.undelivered = Some(Undelivered { engine: Arc::clone(engine), event });
         reply::granted(id, verified, committed, &told)
     }

@@ -73,8 +73,8 @@ fn record_written(db: &Connection, write: &Write) -> rusqlite::Result<bool> {
         Write::Insert(account) => with_columns(account, 0, |values| {
             db.prepare_cached(
                 "INSERT INTO account (id, name, version, uid, created, email, phone, awaits, active_totp,
-                   pending_totp, pending_until, record)
-                 VALUES (?1, ?2, ?3 + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                   pending_totp, pending_until, locked_until, ticket_until, record)
+                 VALUES (?1, ?2, ?3 + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             )?
             .execute(values)
         })?,
@@ -82,7 +82,7 @@ fn record_written(db: &Connection, write: &Write) -> rusqlite::Result<bool> {
             db.prepare_cached(
                 "UPDATE account SET name = ?2, version = version + 1, uid = ?4, created = ?5, email = ?6,
                    phone = ?7, awaits = ?8, active_totp = ?9, pending_totp = ?10, pending_until = ?11,
-                   record = ?12
+                   locked_until = ?12, ticket_until = ?13, record = ?14
                  WHERE id = ?1 AND version = ?3",
             )?
             .execute(values)
@@ -115,6 +115,8 @@ fn with_columns<T>(
         &account.active.as_ref().map(|factor| factor.id.as_str()),
         &account.pending.as_ref().map(|factor| factor.id.as_str()),
         &account.pending_expires().map(sql_time),
+        &account.guard.locked_until().map(sql_time),
+        &account.ticket.as_ref().map(|ticket| sql_time(ticket.expires)),
         &record,
     ])
 }

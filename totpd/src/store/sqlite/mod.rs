@@ -2,6 +2,7 @@
 
 mod apply;
 mod open;
+mod overview;
 mod place;
 mod reader;
 mod replaced;
@@ -16,7 +17,7 @@ pub use snapshot::{SNAPSHOT, check as check_snapshot};
 pub use withdrawals::{Restored, restored};
 
 use super::{
-    Answer, Change, ClientRow, CommitError, Committed, HistoryQuery, KeptEvent, Key, KeyRow, ReadError,
+    Answer, Change, ClientRow, CommitError, Committed, HistoryQuery, KeptEvent, Key, KeyRow, Overview, ReadError,
     SessionKey, SessionRow, Snapshot, Store, Stored, StoredSession, Ticket, UserPage, UserQuery,
 };
 use crate::seal::{SealedAccount, Sealer};
@@ -226,6 +227,10 @@ impl Store for Sqlite {
                     .collect(),
             }
         }))
+    }
+
+    fn overview(&self, now: Time, since: Time) -> Answer<'_, Result<Overview, ReadError>> {
+        Box::pin(self.readers.run_long(move |db| overview::overview(db, now, since)))
     }
 
     fn search(&self, query: UserQuery) -> Answer<'_, Result<UserPage, ReadError>> {

@@ -1,0 +1,325 @@
+//! The last good configuration: a copy in the state folder of the text that served last. A start with a mistake in
+//! `totpd.toml` serves by it, with every favour off: a typo is never a lock-out, and never an open door.
+//!
+//! ```text
+//! # about the file
+//! # SAVED STORE MARK        the key's mark under (SAVED, text): a copy that is damaged or another store's is none
+//! the text of totpd.toml
+//! ```
+
+use super::{Config, ConfigError, ConfigProblem, SelfEnroll};
+use crate::clock::{self, RELEASED, from_rfc3339, rfc3339};
+use crate::folder::{Folder, Owner};
+use crate::key::StoreKey;
+use crate::seal::Sealer;
+use std::io::{Read, Take};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use totp_core::Time;
+use totp_core::policy::{Action, Mode};
+
+/// The copy's name in the state folder.
+const FILE: &str = "last-good.toml";
+const FRESH: &str = ".last-good.toml.new";
+const KIND: &str = "last-good";
+const ABOUT: &str = "# The last configuration that served, kept by totpd for a start with a broken totpd.toml. Not to be edited.";
+/// Far more than any configuration has.
+const MOST_BYTES: u64 = 1024 * 1024;
+
+/// A configuration and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub config: Config,
+    /// The text of the file, to be kept as the last good one; none when it was not read from the file.
+    pub text: Option<String>,
+}
+
+/// Why and since when the last good configuration is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastGood {
+    /// What is wrong with the file, with its place.
+    pub why: String,
+    /// When the daemon began to serve by the copy.
+    pub since: Time,
+    /// When the copy was saved.
+    pub saved: Time,
+}
+
+impl LastGood {
+    /// What an administrator has to know, in two sentences.
+    pub fn notice(&self, path: &Path) -> String {
+        format!(
+            "THE LAST GOOD CONFIGURATION IS IN USE, with exempt, monitor, enroll and remember off: {}. \
+             Fix {}; totpd takes it within seconds",
+            self.why,
+            path.display()
+        )
+    }
+}
+
+/// The folder of the copy: the one that systemd made (`StateDirectory=`), or that of the store.
+#[expect(clippy::disallowed_methods, reason = "systemd's word to the service; no user's program runs this")]
+fn folder(state_dir: &Path) -> PathBuf {
+    let made = std::env::var_os("STATE_DIRECTORY").filter(|value| !value.is_empty());
+    let first = made.as_ref().and_then(|folders| folders.to_str()?.split(':').next());
+    first.map_or_else(|| state_dir.to_owned(), PathBuf::from)
+}
+
+impl Loaded {
+    /// The configuration of the file at `path`; the last good one when the file has a mistake of syntax or value.
+    /// `since`: when the last good one came into use, if it is.
+    ///
+    /// # Errors
+    /// [`ConfigError`] of the file. It says besides why there is no last good configuration.
+    pub fn of_file_or_last_good(path: &Path, since: Option<Time>) -> Result<Self, ConfigError> {
+        let error = match Config::load(path) {
+            Err(error) if error.problem == ConfigProblem::Content => error,
+            loaded => return loaded,
+        };
+        let text = std::fs::read(path).unwrap_or_default();
+        let state_dir = Config::state_dir_of_broken(&String::from_utf8_lossy(&text));
+        let file = folder(&state_dir).join(FILE);
+        let now = clock::now();
+        match read(&file, path, now) {
+            Ok((mut config, saved)) => {
+                let why = error.to_string();
+                config.last_good = Some(LastGood { why, since: since.unwrap_or(now), saved });
+                Ok(Self { config, text: None })
+            }
+            Err(why) => {
+                let what = format!("{}. There is no last good configuration: {} {why}", error.what, file.display());
+                Err(ConfigError { what, ..error })
+            }
+        }
+    }
+
+    /// Keeps the text as the last good configuration, which it is now that it serves. A failure costs nobody a login.
+    pub(crate) fn keep(&self, sealer: &Sealer) {
+        let Some(text) = &self.text else { return };
+        let folder = folder(&self.config.state_dir);
+        if let Err(error) = write(&folder, text, sealer, clock::now()) {
+            tracing::warn!(
+                "the configuration cannot be kept as the last good one in {}: {error}. A typo in it would refuse \
+                 everybody at the next start",
+                folder.display()
+            );
+        }
+    }
+}
+
+/// What is marked: none of the parts can run into another.
+fn marked(saved: &str, text: &str) -> String {
+    format!("{saved}\n{text}")
+}
+
+fn write(folder: &Path, text: &str, sealer: &Sealer, now: Time) -> std::io::Result<()> {
+    let folder = Folder::open_own(folder)?;
+    let saved = rfc3339(now);
+    let mark = sealer.vouch(KIND, &marked(&saved, text)).map_err(std::io::Error::other)?;
+    let content = format!("{ABOUT}\n# {saved} {} {mark}\n{text}", sealer.store_id());
+    folder.remove(FRESH)?;
+    folder.write_new(FRESH, &mut content.as_bytes(), 0o600, Owner::me())?;
+    folder.rename(FRESH, FILE, true)?;
+    folder.sync()
+}
+
+/// The copy, with every favour off, and when it was saved.
+///
+/// # Errors
+/// Why it is of no use, to go behind its name.
+fn read(file: &Path, config_path: &Path, now: Time) -> Result<(Config, Time), String> {
+    let content = read_own(file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => "is missing".to_owned(),
+        std::io::ErrorKind::InvalidData => "is damaged".to_owned(),
+        _ => format!("cannot be used ({error})"),
+    })?;
+    let damaged = || "is damaged".to_owned();
+    let (_, rest) = content.split_once('\n').ok_or_else(damaged)?;
+    let (header, text) = rest.split_once('\n').ok_or_else(damaged)?;
+    let mut words = header.splitn(4, ' ').skip(1);
+    let (Some(saved), Some(store_id), Some(mark)) = (words.next(), words.next(), words.next()) else {
+        return Err(damaged());
+    };
+    let config = Config::parse(text, config_path).map_err(|_| damaged())?;
+    let key = StoreKey::load(&config.key_file).map_err(|error| format!("cannot be verified: {error}"))?;
+    if key.store_id != store_id {
+        return Err("belongs to another store".to_owned());
+    }
+    if !Sealer::new(&key).vouches(KIND, &marked(saved, text), mark) {
+        return Err(damaged());
+    }
+    let saved = from_rfc3339(saved).ok_or_else(damaged)?;
+    Ok((without_favours(config, now), saved))
+}
+
+/// Reads the copy if nobody but this process's user can have written it.
+fn read_own(file: &Path) -> std::io::Result<String> {
+    let refused = |what: &str| std::io::Error::new(std::io::ErrorKind::PermissionDenied, what);
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let me = nix::unistd::geteuid().as_raw();
+    let metadata = std::fs::metadata(folder)?;
+    if (metadata.uid() != me && metadata.uid() != 0) || metadata.mode() & 0o022 != 0 {
+        return Err(refused("its folder can be changed by others"));
+    }
+    let copy = Folder::open_own(folder)?.read(FILE)?;
+    let metadata = copy.metadata()?;
+    if metadata.uid() != me || metadata.mode() & 0o077 != 0 {
+        return Err(refused("it is not of the daemon's user alone"));
+    }
+    let mut text = String::new();
+    let mut bounded: Take<_> = copy.take(MOST_BYTES);
+    bounded.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// The same configuration without what lets in, gives a factor away or gives rights without a code. A rule that denies
+/// at `now` goes on denying; every other one asks for a code.
+fn without_favours(mut config: Config, now: Time) -> Config {
+    for rule in &mut config.policy.rules {
+        let denies = rule.action == Action::Deny && rule.mode_at(now, RELEASED) == Mode::Enforce;
+        rule.action = if denies { Action::Deny } else { Action::Require };
+        rule.mode = Mode::Enforce;
+        rule.enforce_from = None;
+        rule.remember = None;
+        rule.local = false;
+    }
+    config.trusted_peers.clear();
+    config.admin_group = None;
+    if config.self_enroll == SelfEnroll::Open {
+        config.self_enroll = SelfEnroll::Ticket;
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    const RULES: &str = r#"
+admin_group = "wheel"
+[login]
+self_enroll = "open"
+[[login.rule]]
+users = ["a"]
+action = "exempt"
+local = true
+[[login.rule]]
+users = ["b"]
+action = "enroll"
+remember = "1h"
+[[login.rule]]
+users = ["c"]
+action = "deny"
+[[login.rule]]
+users = ["d"]
+action = "deny"
+mode = "monitor"
+[[login.rule]]
+users = ["e"]
+action = "deny"
+enforce_from = "2026-11-20T00:00:00Z"
+[[login.rule]]
+action = "require"
+mode = "off"
+[[trusted_peer]]
+uid = 99
+services = ["dovecot"]
+"#;
+
+    #[test]
+    fn every_favour_is_off_and_who_is_denied_stays_so() {
+        let config = Config::parse(RULES, Path::new("/etc/totpd/totpd.toml")).unwrap();
+        let at = |text: &str| from_rfc3339(text).unwrap();
+        for (now, reached) in [(at("2026-11-19T23:59:59Z"), false), (at("2026-11-20T00:00:00Z"), true)] {
+            let strict = without_favours(config.clone(), now);
+            let actions: Vec<Action> = strict.policy.rules.iter().map(|rule| rule.action).collect();
+            let (ask, deny) = (Action::Require, Action::Deny);
+            assert_eq!(actions, [ask, ask, deny, ask, if reached { deny } else { ask }, ask]);
+            for rule in &strict.policy.rules {
+                assert_eq!((rule.mode, rule.enforce_from), (Mode::Enforce, None));
+                assert!(rule.remember.is_none() && !rule.local);
+            }
+            assert!(strict.trusted_peers.is_empty() && strict.admin_group.is_none());
+            assert_eq!(strict.self_enroll, SelfEnroll::Ticket);
+        }
+    }
+
+    struct Host {
+        folder: tempfile::TempDir,
+        sealer: Sealer,
+    }
+
+    impl Host {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let key = StoreKey::generate().unwrap();
+            key.create(&folder.path().join("totpd.key")).unwrap();
+            Self { sealer: Sealer::new(&key), folder }
+        }
+
+        fn file(&self) -> PathBuf {
+            self.folder.path().join(FILE)
+        }
+
+        fn read(&self) -> Result<(Config, Time), String> {
+            read(&self.file(), &self.folder.path().join("totpd.toml"), Time::from_unix(1_800_000_000))
+        }
+
+        fn write(&self, text: &str) {
+            write(self.folder.path(), text, &self.sealer, Time::from_unix(1_700_000_000)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_copy_reads_back_and_is_of_this_user_alone() {
+        let host = Host::new();
+        for text in ["", RULES, "[login]\nprompt = \"Code: \""] {
+            host.write(text);
+            let (config, saved) = host.read().unwrap();
+            assert_eq!(saved, Time::from_unix(1_700_000_000));
+            let of_file = Config::parse(text, &host.folder.path().join("totpd.toml")).unwrap();
+            assert_eq!((config.prompt, config.rule_lines), (of_file.prompt, of_file.rule_lines));
+            assert_eq!(host.file().metadata().unwrap().mode() & 0o777, 0o600);
+            assert!(!host.folder.path().join(FRESH).exists());
+        }
+        let mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        mode(&host.file(), 0o640);
+        assert!(host.read().unwrap_err().contains("daemon's user alone"));
+        mode(&host.file(), 0o600);
+        mode(host.folder.path(), 0o777);
+        assert!(host.read().unwrap_err().contains("its folder"));
+        mode(host.folder.path(), 0o700);
+        assert!(host.read().is_ok());
+        std::fs::hard_link(host.file(), host.folder.path().join("second")).unwrap();
+        assert!(host.read().unwrap_err().contains("cannot be used"));
+    }
+
+    #[test]
+    fn a_copy_that_is_damaged_or_another_stores_is_none() {
+        let (host, other) = (Host::new(), Host::new());
+        assert_eq!(host.read().unwrap_err(), "is missing");
+        host.write(RULES);
+        let content = std::fs::read_to_string(host.file()).unwrap();
+        let put = |content: &[u8]| std::fs::write(host.file(), content).unwrap();
+        // Cut off anywhere, even where what is left is a valid configuration that denies nobody.
+        for length in (0..content.len()).step_by(7) {
+            put(&content.as_bytes()[..length]);
+            assert!(host.read().is_err(), "{length}");
+        }
+        put(content.replace("\"deny\"", "\"require\"").as_bytes());
+        assert_eq!(host.read().unwrap_err(), "is damaged");
+        put(b"\xff\xfe");
+        assert_eq!(host.read().unwrap_err(), "is damaged");
+        other.write(RULES);
+        put(&std::fs::read(other.file()).unwrap());
+        assert_eq!(host.read().unwrap_err(), "belongs to another store");
+        // Another store's that says it is this one's.
+        let foreign = std::fs::read_to_string(other.file()).unwrap();
+        put(foreign.replace(other.sealer.store_id(), host.sealer.store_id()).as_bytes());
+        assert_eq!(host.read().unwrap_err(), "is damaged");
+        put(content.as_bytes());
+        assert!(host.read().is_ok());
+    }
+}
