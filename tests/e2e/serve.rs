@@ -184,7 +184,9 @@ fn a_wrong_configuration_refuses_at_start_and_changes_nothing_at_reload() {
     assert!(check.stderr.contains("totpd.toml:4:1: unknown field `surprise`"), "{check:?}");
     site.end(Signal::SIGTERM);
 
-    // At start it refuses on the sockets that the file still names, and serves once the file is mended.
+    // At a start without the last good configuration it refuses on the sockets that the file still names, and serves
+    // once the file is mended.
+    std::fs::remove_file(site.path("state/last-good.toml")).unwrap();
     let mut command = site.totpd_command();
     command.arg("serve");
     site.start_as(command);

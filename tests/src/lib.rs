@@ -38,6 +38,7 @@ pub fn is_long() -> bool {
 pub use api::Api;
 pub use booted::{Booted, Release};
 pub use faults::Faults;
+pub use phone::Phone;
 pub use run::{Finished, Running};
 pub use setup::Site;
 pub use shell::Shell;

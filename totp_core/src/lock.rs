@@ -321,7 +321,8 @@ impl Guard {
     /// When the last lock ends, by the clock that it was set by; it may be over. None: no class has one.
     pub fn locked_until(&self) -> Option<Time> {
         let budgets = [&self.strangers_together].into_iter().map(|counter| (BUDGET, counter));
-        let budget = |class: &Class| if matches!(class, Class::LocalStranger(_)) { STRANGER_BUDGET } else { BUDGET };
+        let budget =
+            |class: &Class| if matches!(class, Class::LocalStranger(_)) { STRANGER_BUDGET } else { BUDGET };
         let classes = self.counters().map(|(class, counter)| (budget(&class), counter));
         classes.chain(budgets).filter_map(|(budget, counter)| counter.locked_until(budget)).max()
     }

@@ -147,6 +147,12 @@ impl Client {
         }
     }
 
+    /// The process that listens, or that handed the socket to it: whichever called `listen()` last.
+    pub fn server_pid(&self) -> Option<i32> {
+        let peer = getsockopt(&self.socket, sockopt::PeerCredentials).ok()?;
+        Some(peer.pid()).filter(|pid| *pid > 0)
+    }
+
     fn send(&self, mut bytes: &[u8], deadline: Instant) -> Result<(), CallError> {
         let mut closed = if self.has_ended() { return Err(CallError::NotSent) } else { CallError::NotSent };
         while !bytes.is_empty() {

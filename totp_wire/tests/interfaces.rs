@@ -129,6 +129,43 @@ fn the_login_interface_is_what_the_types_say() {
     assert_eq!(idl.errors.len(), 4);
 }
 
+fn daemon_replies() -> [admin::DaemonReply; 2] {
+    use admin::*;
+    let name = || "alice".to_owned();
+    let in_use = |in_use| Configuration { in_use, why: Some(name()), since: Some(1), saved: Some(1) };
+    let daemon = |state, configuration| DaemonReply {
+        state,
+        why: Some("x".into()),
+        version: "1".into(),
+        store_id: Some("x".into()),
+        http: Some("x".into()),
+        log_lines_dropped: Some(1),
+        log_lines_waiting: Some(1),
+        clock_behind: Some(1),
+        notice: Some("x".into()),
+        configuration: Some(configuration),
+        uptime: Some(1),
+        now: Some(1),
+        state_dir: Some("x".into()),
+        overview: Some(Overview {
+            size: 1,
+            schema: 4,
+            enrolled: 1,
+            pending: 1,
+            locked: 1,
+            locked_users: vec![name()],
+            tickets: 1,
+            refused: 1,
+            refused_at_least: true,
+            refusals: vec![serde_json::value::RawValue::from_string("{}".into()).unwrap()],
+        }),
+    };
+    [
+        daemon(DaemonState::Serving, in_use(ConfigurationInUse::File)),
+        daemon(DaemonState::Refusing, in_use(ConfigurationInUse::LastGood)),
+    ]
+}
+
 fn user(state: admin::State) -> admin::User {
     admin::User {
         user: "alice".into(),
@@ -140,7 +177,19 @@ fn user(state: admin::State) -> admin::User {
         remembered: 1,
         staged: Some(staged()),
         failures: 0,
-        locks: vec![admin::Lock { class: "client".into(), client: Some("shop".into()), until: 1 }],
+        locks: vec![admin::Lock {
+            class: "client".into(),
+            client: Some("shop".into()),
+            source: Some("x".into()),
+            uid: Some(1),
+            until: 1,
+        }],
+        uid: Some(1),
+        host_user: Some(admin::HostUser::Changed),
+        uid_now: Some(2),
+        ticket_expires_at: Some(1),
+        last_login: Some(1),
+        damaged: Some(true),
     }
 }
 
@@ -179,7 +228,11 @@ fn the_self_interface_is_what_the_types_say() {
     use own::*;
     let idl = parse(DESCRIPTION);
     let statuses = [admin::State::None, admin::State::Pending, admin::State::Active];
-    check_method(&idl, &[Status {}], &statuses.map(|s| admin::StatusReply { status: user(s) }));
+    check_method(
+        &idl,
+        &[Status {}],
+        &statuses.map(|s| admin::StatusReply { status: user(s), clock_behind: Some(1) }),
+    );
     let enroll = Enroll { ticket: Some(secret()), code: Some(secret()), lifetime: Some(1) };
     check_method(&idl, &[enroll], &[enrolled()]);
     let confirmed = admin::ConfirmReply { confirmed: false, phone_offset: Some(-30) };
@@ -219,18 +272,8 @@ fn the_admin_interface_is_what_the_types_say() {
     use admin::*;
     let idl = parse(DESCRIPTION);
     let name = || "alice".to_owned();
-    let daemon = |state| DaemonReply {
-        state,
-        why: Some("x".into()),
-        version: "1".into(),
-        store_id: Some("x".into()),
-        http: Some("x".into()),
-        log_lines_dropped: Some(1),
-        log_lines_waiting: Some(1),
-        clock_behind: Some(1),
-        notice: Some("x".into()),
-    };
-    check_method(&idl, &[Daemon {}], &[daemon(DaemonState::Serving), daemon(DaemonState::Refusing)]);
+    let replies = daemon_replies();
+    check_method(&idl, &[Daemon {}], &replies);
     check_method(&idl, &[Accept {}], &[AcceptReply { reopens: true, withdrawn: 1 }]);
     let copy = BackupReply {
         file: name(),
@@ -253,9 +296,10 @@ fn the_admin_interface_is_what_the_types_say() {
     check_method(&idl, &[enroll], &[enrolled()]);
     let confirmed = ConfirmReply { confirmed: false, phone_offset: Some(-30) };
     check_method(&idl, &[Confirm { user: name(), code: secret() }], &[confirmed]);
-    let statuses = [State::None, State::Pending, State::Active].map(|s| StatusReply { status: user(s) });
+    let statuses = [State::None, State::Pending, State::Active]
+        .map(|s| StatusReply { status: user(s), clock_behind: Some(1) });
     check_method(&idl, &[Status { user: name() }], &statuses);
-    let page = ListReply { users: vec![user(State::Active)], next: Some(name()) };
+    let page = ListReply { users: vec![user(State::Active)], clock_behind: Some(1), next: Some(name()) };
     check_method(&idl, &[List { after: Some(name()), limit: Some(1) }], &[page]);
     check_method(&idl, &[Revoke { user: name() }], &[RevokeReply { revoked: true, staged: None }]);
     check_method(&idl, &[Unlock { user: name() }], &[UnlockReply { unlocked: true }]);
@@ -296,6 +340,7 @@ fn the_admin_interface_is_what_the_types_say() {
         reason: Some(name()),
         would: Some(name()),
         remember: Some(1),
+        hindrances: Some(vec![name()]),
     };
     let fates =
         [Fate::Asked, Fate::AskedAndPassed, Fate::Exempt, Fate::Enrolled, Fate::Refused].map(explained);

@@ -105,8 +105,10 @@ pub struct Overview {
     pub locked_users: Vec<String>,
     /// Tickets that were not used yet.
     pub tickets: u64,
-    /// Refusals of the last 24 hours, as far as the latest 20,000 events reach.
+    /// Refusals of the last 24 hours, among the latest 20,000 events.
     pub refused: u64,
+    /// There were more than 20,000 events in the last 24 hours: `refused` may be too low.
+    pub refused_at_least: bool,
     /// The latest of them, up to three: events as `docs/audit.md` describes them.
     pub refusals: Vec<Box<RawValue>>,
 }

@@ -110,4 +110,7 @@ pub struct ExplainReply {
     /// For how many seconds a grant would be remembered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remember: Option<u64>,
+    /// What stands in the way of what the rule grants, a sentence each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hindrances: Option<Vec<String>>,
 }

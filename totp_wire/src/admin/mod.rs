@@ -4,15 +4,18 @@ mod backup;
 mod clients;
 mod daemon;
 mod look;
+mod user;
 
 pub use backup::{Accept, AcceptReply, Backup, BackupReply};
 pub use clients::{
     AddClient, AddClientReply, ClientSecret, ListClients, ListClientsReply, RevokeClient, RevokeClientReply,
 };
 pub use daemon::{
-    Configuration, ConfigurationInUse, Daemon, DaemonReply, DaemonState, Overview, TrustClock, TrustClockReply,
+    Configuration, ConfigurationInUse, Daemon, DaemonReply, DaemonState, Overview, TrustClock,
+    TrustClockReply,
 };
 pub use look::{Checked, Explain, ExplainReply, Fate, History, HistoryReply};
+pub use user::{HostUser, Lock, Staged, State, User};
 
 use crate::message::Method;
 use crate::text::SecretText;
@@ -38,76 +41,7 @@ pub const NOT_RIPE: &str = "org.totpd.Admin.NotRipe";
 pub const NOTHING_STAGED: &str = "org.totpd.Admin.NothingStaged";
 
 /// Users in one page of [`List`] at most, so that a page fits a message.
-pub const PAGE: usize = 20;
-
-/// A class of sources that is locked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lock {
-    /// `known`, `local`, `own`, `client` or `others`.
-    pub class: String,
-    /// The application whose class it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client: Option<String>,
-    /// When it ends.
-    pub until: u64,
-}
-
-/// A change of a factor in use that its user has staged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Staged {
-    /// `replace`, `remove` or `recovery-codes`.
-    pub change: String,
-    /// When it was staged.
-    pub staged_at: u64,
-    /// Where, in words.
-    pub from: String,
-    /// It can be done from then on.
-    pub ripens_at: u64,
-    /// A login that counts has shown the notice.
-    pub told: bool,
-    /// When it is gone.
-    pub expires_at: u64,
-}
-
-/// Where a user's enrollment is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// No factor.
-    None,
-    /// A factor waits for its first code.
-    Pending,
-    /// A factor lets in.
-    Active,
-}
-
-/// What there is to know about a user's factor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct User {
-    /// The login name.
-    pub user: String,
-    /// Where the enrollment is.
-    pub state: State,
-    /// The active factor, or the pending one when there is no active one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub totp_id: Option<String>,
-    /// A factor waits for its first code beside the active one.
-    pub replacement_pending: bool,
-    /// When the pending factor is gone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<u64>,
-    /// Recovery codes that are unspent.
-    pub recovery_codes_left: u64,
-    /// Grants that are remembered.
-    pub remembered: u64,
-    /// A change that the user has staged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub staged: Option<Staged>,
-    /// Failures since the last success or lock, all classes together.
-    pub failures: u64,
-    /// The classes that are locked now.
-    pub locks: Vec<Lock>,
-}
+pub const PAGE: usize = 16;
 
 /// Ends what the user has staged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,6 +135,9 @@ pub struct Status {
 pub struct StatusReply {
     /// What there is to know.
     pub status: User,
+    /// The clock lies so far behind this grant that codes of phones are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_behind: Option<u64>,
 }
 
 /// Asks for a page of users.
@@ -219,6 +156,9 @@ pub struct List {
 pub struct ListReply {
     /// In the order of names.
     pub users: Vec<User>,
+    /// The clock lies so far behind this grant that codes of phones are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_behind: Option<u64>,
     /// Where the next page starts, when there may be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,

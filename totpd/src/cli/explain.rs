@@ -47,7 +47,11 @@ pub(super) fn explain(context: &Context, args: Explain) -> Result<(), Failed> {
     if !reply.checked.iter().any(|checked| checked.decides) {
         context.out.line("no rule matches, so the default decides: require")?;
     }
-    context.out.line(outcome(&reply, &args.user))
+    context.out.line(outcome(&reply, &args.user))?;
+    for hindrance in reply.hindrances.iter().flatten() {
+        context.out.line(format!("{}: {hindrance}", args.user))?;
+    }
+    Ok(())
 }
 
 /// What would happen, in words.

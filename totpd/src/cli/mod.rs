@@ -16,6 +16,8 @@ mod progress;
 mod report;
 mod restore;
 mod staged;
+mod status;
+mod user_view;
 mod users;
 mod verify;
 mod whom;

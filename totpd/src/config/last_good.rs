@@ -88,7 +88,8 @@ impl Loaded {
                 Ok(Self { config, text: None })
             }
             Err(why) => {
-                let what = format!("{}. There is no last good configuration: {} {why}", error.what, file.display());
+                let what =
+                    format!("{}. There is no last good configuration: {} {why}", error.what, file.display());
                 Err(ConfigError { what, ..error })
             }
         }
@@ -284,7 +285,8 @@ services = ["dovecot"]
             assert_eq!(host.file().metadata().unwrap().mode() & 0o777, 0o600);
             assert!(!host.folder.path().join(FRESH).exists());
         }
-        let mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        let mode =
+            |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
         mode(&host.file(), 0o640);
         assert!(host.read().unwrap_err().contains("daemon's user alone"));
         mode(&host.file(), 0o600);

@@ -33,7 +33,7 @@ impl Config {
     /// `None` when a line about them is what is broken.
     pub fn sockets_of_broken(text: &str) -> Option<SocketPaths> {
         let defaults = Self::defaults(Path::new("/"));
-        let path = |key: &str, default: PathBuf| broken_path(text, key).unwrap_or(Some(default));
+        let path = |key: &str, default: PathBuf| Some(broken_path(text, key).ok()?.unwrap_or(default));
         let login = path("login_socket", defaults.login_socket)?;
         let root = path("root_socket", root_socket_beside(&login))?;
         Some(SocketPaths { root, login, admin: path("admin_socket", defaults.admin_socket)? })
@@ -41,18 +41,21 @@ impl Config {
 
     /// The state folder that a broken configuration still names, or the default.
     pub(super) fn state_dir_of_broken(text: &str) -> PathBuf {
-        let named = broken_path(text, "state_dir").flatten();
+        let named = broken_path(text, "state_dir").ok().flatten();
         named.unwrap_or_else(|| Self::defaults(Path::new("/")).state_dir)
     }
 }
 
-/// The absolute path that a top-level `key` has in a text with a mistake elsewhere: each line is read by itself. The
-/// outer `None`: there is no such key. The inner one: its value is of no use.
-fn broken_path(text: &str, key: &str) -> Option<Option<PathBuf>> {
+/// A line that should say where, and cannot be used.
+struct Unusable;
+
+/// The absolute path that a top-level `key` has in a text with a mistake elsewhere, if it has one: each line is read by
+/// itself.
+fn broken_path(text: &str, key: &str) -> Result<Option<PathBuf>, Unusable> {
     let top = text.lines().map(str::trim_start).take_while(|line| !line.starts_with('['));
-    let line = top.filter(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('=')));
-    let line = line.last()?;
-    let table: Option<toml::Table> = line.parse().ok();
-    let path = table.and_then(|table| Some(PathBuf::from(table.get(key)?.as_str()?)));
-    Some(path.filter(|path| path.is_absolute()))
+    let is_key = |line: &&str| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='));
+    let Some(line) = top.filter(is_key).last() else { return Ok(None) };
+    let table: toml::Table = line.parse().map_err(|_| Unusable)?;
+    let path = table.get(key).and_then(toml::Value::as_str).map(PathBuf::from);
+    path.filter(|path| path.is_absolute()).map(Some).ok_or(Unusable)
 }

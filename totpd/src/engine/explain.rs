@@ -4,7 +4,8 @@ use super::Engine;
 use super::admit::Asker;
 use super::change::AdminError;
 use std::collections::BTreeSet;
-use totp_core::policy::{Action, Mode, Pass, Ruling};
+use totp_core::policy::{Action, Mode, Pass, Place, Rule, Ruling};
+use totp_core::remember::RememberBy;
 use totp_core::{Reason, Time};
 use totp_wire::admin::{Checked, ExplainReply, Fate};
 
@@ -30,8 +31,15 @@ impl Engine {
             fate: Fate::Asked,
             reason: None,
             would: None,
-            remember: decision.remember.map(|remember| remember.length),
+            remember: None,
+            hindrances: None,
         };
+        let hindrance =
+            rule.and_then(|rule| not_remembered(rule, decision.remember.is_some(), &asking.asker));
+        if hindrance.is_none() {
+            reply.remember = decision.remember.map(|remember| remember.length);
+        }
+        reply.hindrances = hindrance.map(|why| vec![why]);
         let refuses = why.filter(|_| would == "refused").map(str::to_owned);
         match decision.ruling {
             Ruling::Deny => {
@@ -82,4 +90,33 @@ impl Engine {
         });
         looked_at.collect()
     }
+}
+
+/// Why a grant of this attempt is not remembered, where the rule says that it is.
+fn not_remembered(rule: &Rule, proved: bool, asker: &Asker) -> Option<String> {
+    let (remember, facts) = (rule.remember?, &asker.facts);
+    if !proved {
+        return Some("nothing is remembered: that takes a login whose first factor is proved".to_owned());
+    }
+    let service = facts.service.as_deref().unwrap_or("this service");
+    let has_key = facts.ssh.iter().any(|auth| auth.method == "publickey");
+    let why = match (remember.by, facts.place, facts.caller) {
+        (RememberBy::Session, _, Some(_)) => return None,
+        (RememberBy::Session, Place::Here, None) => format!(
+            "{service} asks before there is a session by which the next login could be recognised, and no user started it"
+        ),
+        (RememberBy::Session, ..) => format!(
+            "{service} asks before there is a session by which the next login could be recognised; for SSH keys there is \
+             remember_by = \"ssh-key\""
+        ),
+        (RememberBy::SshKey, Place::Address(_), _) if has_key => return None,
+        (RememberBy::SshKey, Place::Address(_), _) => {
+            "remember_by = \"ssh-key\" recognises a login by its key, and this one has none".to_owned()
+        }
+        (RememberBy::SshKey, ..) => {
+            "remember_by = \"ssh-key\" recognises a login by its key and address, and this one has no address"
+                .to_owned()
+        }
+    };
+    Some(format!("nothing is remembered: {why}"))
 }

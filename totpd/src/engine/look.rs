@@ -3,6 +3,7 @@
 use super::{AdminError, Engine, Failure};
 use crate::clock;
 use crate::store::{HistoryQuery, KeptEvent, Stored};
+use totp_core::lock::Class;
 use totp_core::self_service::StagedChange;
 use totp_core::{Account, Time, UserName};
 use totp_wire::admin;
@@ -26,7 +27,10 @@ impl Engine {
     /// [`AdminError`].
     pub async fn status(&self, user: &UserName) -> Result<admin::User, AdminError> {
         if let Some(stored) = self.load(user).await.map_err(Failure::from)? {
-            return Ok(self.view(stored, clock::now()));
+            let mut users = [self.view(stored, clock::now())];
+            self.look_at_host(&mut users).await;
+            let [user] = users;
+            return Ok(user);
         }
         let uid = self.uid(user).await?.ok_or(AdminError::NoSuchUser)?;
         let nothing = Account::blank(String::new(), Some(user.clone()), Some(uid), clock::now());
@@ -46,10 +50,16 @@ impl Engine {
         let next = page.last().filter(|_| page.len() == limit).map(|last| last.account.label().to_owned());
         let now = clock::now();
         let users = page.into_iter().map(|stored| self.view(stored, now));
-        Ok((users.filter(|user| user.state != admin::State::None).collect(), next))
+        let has_any = |user: &admin::User| {
+            user.state != admin::State::None || user.ticket_expires_at.is_some() || user.damaged.is_some()
+        };
+        let mut users: Vec<admin::User> = users.filter(has_any).collect();
+        self.look_at_host(&mut users).await;
+        Ok((users, next))
     }
 
     fn view(&self, stored: Stored, now: Time) -> admin::User {
+        let damaged = stored.damaged.then_some(true);
         let mut sealed = stored.account.clone();
         sealed.settle(now);
         self.store.refusals().hide(&mut sealed);
@@ -75,9 +85,44 @@ impl Engine {
                 .map(|l| admin::Lock {
                     class: l.class.name().to_owned(),
                     client: l.class.client().map(str::to_owned),
+                    source: match &l.class {
+                        Class::Known(source) => Some(source.to_string()),
+                        _ => None,
+                    },
+                    uid: match l.class {
+                        Class::LocalStranger(uid) => Some(uid),
+                        _ => None,
+                    },
                     until: l.until.unix(),
                 })
                 .collect(),
+            uid: sealed.uid,
+            host_user: None,
+            uid_now: None,
+            ticket_expires_at: sealed.ticket.filter(|t| now < t.expires).map(|t| t.expires.unix()),
+            last_login: None,
+            damaged,
+        }
+    }
+
+    /// Adds what the record does not know: who has the name now, and the latest login. Neither is worth a failure; a
+    /// directory that does not answer is not asked about the rest.
+    async fn look_at_host(&self, users: &mut [admin::User]) {
+        let names = users.iter().map(|user| user.user.clone()).collect();
+        let logins = self.store.last_logins(names).await.unwrap_or_default();
+        for (user, login) in users.iter_mut().zip(logins) {
+            user.last_login = login.map(Time::unix);
+        }
+        for user in users.iter_mut().filter(|user| user.uid.is_some()) {
+            let Ok(name) = UserName::parse(&user.user) else { continue };
+            let Ok(found) = self.users.find(&name).await else { break };
+            let now = found.map(|found| found.uid);
+            user.host_user = Some(match now {
+                None => admin::HostUser::Gone,
+                now if now == user.uid => admin::HostUser::Same,
+                Some(_) => admin::HostUser::Changed,
+            });
+            user.uid_now = now.filter(|_| now != user.uid);
         }
     }
 

@@ -25,7 +25,12 @@ impl Engine {
             locked_users: found.locked_users,
             tickets: found.tickets,
             refused: found.refused,
-            refusals: found.refusals.into_iter().filter_map(|json| RawValue::from_string(json).ok()).collect(),
+            refused_at_least: found.refused_at_least,
+            refusals: found
+                .refusals
+                .into_iter()
+                .filter_map(|json| RawValue::from_string(json).ok())
+                .collect(),
         })
     }
 }

@@ -22,9 +22,11 @@ mod tls;
 mod totps;
 mod unreadable;
 mod users;
+mod validity;
 mod view;
 
 pub(crate) use listen::Handed;
+pub(crate) use validity::not_after as certificate_ends;
 
 use crate::config::http::{Http, Listen};
 use crate::engine::api::Refusal;

@@ -115,18 +115,8 @@ async fn answer(
             Ok(done(&AcceptReply { reopens: false, withdrawn }))
         }
         "Backup" => backup(engine, from).await,
-        "Status" => {
-            let call: Status = read(parameters)?;
-            let status =
-                engine.status(&name(engine, &call.user).await?).await.map_err(|e| error(&e, &call.user))?;
-            Ok(done(&StatusReply { status }))
-        }
-        "List" => {
-            let call: List = read(parameters)?;
-            let limit = call.limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(PAGE).clamp(1, PAGE);
-            let (users, next) = engine.list(call.after, limit).await.map_err(|e| error(&e, ""))?;
-            Ok(done(&ListReply { users, next }))
-        }
+        "Status" => status(engine, read(parameters)?).await,
+        "List" => list(engine, read(parameters)?).await,
         "Revoke" => {
             let call: Revoke = read(parameters)?;
             let revoked = engine.revoke(&name(engine, &call.user).await?, from).await;
@@ -185,6 +175,17 @@ async fn answer(
         }
         _ => Err(failed(service::METHOD_NOT_FOUND, "method", method)),
     }
+}
+
+async fn status(engine: &Engine, call: Status) -> Result<Bytes, Bytes> {
+    let status = engine.status(&name(engine, &call.user).await?).await.map_err(|e| error(&e, &call.user))?;
+    Ok(done(&StatusReply { status, clock_behind: engine.clock_behind().map(Time::unix) }))
+}
+
+async fn list(engine: &Engine, call: List) -> Result<Bytes, Bytes> {
+    let limit = call.limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(PAGE).clamp(1, PAGE);
+    let (users, next) = engine.list(call.after, limit).await.map_err(|e| error(&e, ""))?;
+    Ok(done(&ListReply { users, clock_behind: engine.clock_behind().map(Time::unix), next }))
 }
 
 async fn ticket(engine: &Engine, call: Ticket, from: From) -> Result<Bytes, Bytes> {

@@ -109,7 +109,9 @@ pub enum ServeError {
     #[error("the store failed or was moved away; ending so that a fresh process opens what is there")]
     Poisoned,
     /// The file that is right again names other sockets or another store than the last good configuration.
-    #[error("the configuration is right again and names other places; ending so that a fresh process takes them")]
+    #[error(
+        "the configuration is right again and names other places; ending so that a fresh process takes them"
+    )]
     OtherPlaces,
 }
 

@@ -118,7 +118,13 @@ impl Own<'_> {
             "Status" => {
                 let Status {} = read(parameters)?;
                 self.is_still_oneself().await?;
-                (done(&StatusReply { status: engine.status(user).await? }), None)
+                (
+                    done(&StatusReply {
+                        status: engine.status(user).await?,
+                        clock_behind: engine.clock_behind().map(totp_core::Time::unix),
+                    }),
+                    None,
+                )
             }
             "Enroll" => {
                 let call: Enroll = read(parameters)?;

@@ -87,8 +87,8 @@ pub(super) fn reload(path: &Path, shared: &Shared) -> Option<ServeError> {
     }
 }
 
-/// Serves by another configuration from now on. After the last good one a fresh process is needed where places differ: a
-/// supervisor is told nothing of it, since nobody asked for a restart.
+/// Serves by another configuration from now on. What is returned needs a fresh process: the daemon returns from the last
+/// good configuration by itself, also where the file names other places.
 fn take(path: &Path, shared: &Shared, engine: &Engine, loaded: Loaded) -> Option<ServeError> {
     let (old, config) = (engine.config(), &loaded.config);
     let fixed = |c: &Config| (c.socket_paths(), c.state_dir.clone(), c.key_file.clone());
@@ -99,7 +99,9 @@ fn take(path: &Path, shared: &Shared, engine: &Engine, loaded: Loaded) -> Option
     let place = |c: &Config| c.api().map(|h| (h.listen.clone(), h.connections));
     if place(old) != place(config) {
         places_differ = true;
-        tracing::warn!("http.listen, its certificate's files and http.connections change with a restart only");
+        tracing::warn!(
+            "http.listen, its certificate's files and http.connections change with a restart only"
+        );
     }
     warn_of_findings(config);
     engine.keep_configuration(&loaded);

@@ -213,6 +213,8 @@ pub trait Store: Send + Sync {
     fn history(&self, query: HistoryQuery) -> Answer<'_, Result<Vec<KeptEvent>, ReadError>>;
     /// What the store holds at a moment, and who was refused since another one.
     fn overview(&self, now: Time, since: Time) -> Answer<'_, Result<Overview, ReadError>>;
+    /// When each of these users last passed a login, as far as their latest events tell.
+    fn last_logins(&self, names: Vec<String>) -> Answer<'_, Result<Vec<Option<Time>>, ReadError>>;
     /// A page of users, in the order of their making.
     fn search(&self, query: UserQuery) -> Answer<'_, Result<UserPage, ReadError>>;
     /// A session.

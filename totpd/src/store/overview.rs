@@ -2,6 +2,8 @@
 
 /// Events of the history that are looked at for refusals at most.
 pub const LATEST_EVENTS: u32 = 20_000;
+/// Events of one user that are looked at for the latest login at most.
+pub const LATEST_EVENTS_OF_ONE: u32 = 500;
 /// Refusals that are shown.
 pub const LATEST_REFUSALS: u32 = 3;
 /// Names of locked users that are shown.
@@ -26,6 +28,8 @@ pub struct Overview {
     pub tickets: u64,
     /// Refusals since the moment asked for, among the [`LATEST_EVENTS`].
     pub refused: u64,
+    /// There are events since that moment beyond those.
+    pub refused_at_least: bool,
     /// The latest of them as JSON, up to [`LATEST_REFUSALS`].
     pub refusals: Vec<String>,
 }

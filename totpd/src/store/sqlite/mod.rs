@@ -17,8 +17,8 @@ pub use snapshot::{SNAPSHOT, check as check_snapshot};
 pub use withdrawals::{Restored, restored};
 
 use super::{
-    Answer, Change, ClientRow, CommitError, Committed, HistoryQuery, KeptEvent, Key, KeyRow, Overview, ReadError,
-    SessionKey, SessionRow, Snapshot, Store, Stored, StoredSession, Ticket, UserPage, UserQuery,
+    Answer, Change, ClientRow, CommitError, Committed, HistoryQuery, KeptEvent, Key, KeyRow, Overview,
+    ReadError, SessionKey, SessionRow, Snapshot, Store, Stored, StoredSession, Ticket, UserPage, UserQuery,
 };
 use crate::seal::{SealedAccount, Sealer};
 use crate::witness::Witness;
@@ -231,6 +231,10 @@ impl Store for Sqlite {
 
     fn overview(&self, now: Time, since: Time) -> Answer<'_, Result<Overview, ReadError>> {
         Box::pin(self.readers.run_long(move |db| overview::overview(db, now, since)))
+    }
+
+    fn last_logins(&self, names: Vec<String>) -> Answer<'_, Result<Vec<Option<Time>>, ReadError>> {
+        Box::pin(self.readers.run_long(move |db| overview::last_logins(db, &names)))
     }
 
     fn search(&self, query: UserQuery) -> Answer<'_, Result<UserPage, ReadError>> {

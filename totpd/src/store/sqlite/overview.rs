@@ -1,9 +1,9 @@
 //! Counting: each statement has an index of its own, so that a million users cost no more than their keys.
 
-use super::sql_time;
+use super::{read_time, sql_time};
 use crate::store::Overview;
-use crate::store::overview::{FIRST_NAMES, LATEST_EVENTS, LATEST_REFUSALS};
-use rusqlite::{Connection, Params, Row, params};
+use crate::store::overview::{FIRST_NAMES, LATEST_EVENTS, LATEST_EVENTS_OF_ONE, LATEST_REFUSALS};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use totp_core::Time;
 
 /// What the store holds at `now`; refusals not before `since`.
@@ -25,6 +25,14 @@ pub(super) fn overview(db: &Connection, now: Time, since: Time) -> rusqlite::Res
             params![now, FIRST_NAMES],
         )?,
         tickets: number(db, "SELECT count(*) FROM account WHERE ticket_until > ?1", [now])?,
+        refused_at_least: number(
+            db,
+            &format!(
+                "SELECT count(*) FROM history
+                 WHERE seq = (SELECT max(seq) FROM history) - {LATEST_EVENTS} AND at >= ?1"
+            ),
+            [since],
+        )? > 0,
         refused: number(db, &format!("SELECT count(*) {recent}"), [since])?,
         refusals: texts(
             db,
@@ -32,6 +40,21 @@ pub(super) fn overview(db: &Connection, now: Time, since: Time) -> rusqlite::Res
             params![since, LATEST_REFUSALS],
         )?,
     })
+}
+
+/// When each user last passed a login, among the latest events of each.
+pub(super) fn last_logins(db: &Connection, names: &[String]) -> rusqlite::Result<Vec<Option<Time>>> {
+    let mut statement = db.prepare_cached(
+        "SELECT at FROM (SELECT seq, at, event FROM history WHERE name = ?1 ORDER BY seq DESC LIMIT ?2)
+         WHERE instr(event, '\"event\":\"login\"') > 0
+           AND (instr(event, '\"outcome\":\"granted\"') > 0 OR instr(event, '\"outcome\":\"exempt\"') > 0)
+         ORDER BY seq DESC LIMIT 1",
+    )?;
+    let mut last = |name: &String| {
+        let at = statement.query_row(params![name, LATEST_EVENTS_OF_ONE], |row| row.get(0)).optional()?;
+        Ok(at.map(read_time))
+    };
+    names.iter().map(&mut last).collect()
 }
 
 fn number(db: &Connection, sql: &str, values: impl Params) -> rusqlite::Result<u64> {

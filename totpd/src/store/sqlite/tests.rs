@@ -176,7 +176,7 @@ fn a_newer_schema_another_key_and_another_program_are_refused() {
     )
     .unwrap();
     let newer = fixture.open_with(&fixture.sealer);
-    assert!(matches!(newer, Err(OpenError::Newer(_, 99, 3))), "{newer:?}");
+    assert!(matches!(newer, Err(OpenError::Newer(_, 99, 4))), "{newer:?}");
     db.pragma_update(None, "application_id", 5).unwrap();
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     let foreign = fixture.open_with(&fixture.sealer);
@@ -279,18 +279,31 @@ async fn a_store_from_before_there_were_applications_is_taken_over_whole() {
         keeping: totp_core::recovery::Keeping::Hashed,
     };
     account.enroll(&new, Time::from_unix(7), &mut Kernel).unwrap();
+    for _ in 0..totp_core::lock::STRIKES {
+        account.guard.fail(&totp_core::lock::Class::Others, Time::from_unix(7));
+    }
+    let leave = totp_core::account::Ticket {
+        expires: Time::from_unix(60),
+        totp_id: None,
+        lost: false,
+        sealed: "x".to_owned(),
+    };
+    account.ticket = Some(leave);
     let sealed = Box::new(fixture.sealer.seal(account.clone()).unwrap());
     fixture.open().commit(change(Write::Insert(sealed)), ticket()).await.unwrap();
-    // What the third version of the schema added is taken away again.
+    // What the third version of the schema and those after it added is taken away again.
     let db = rusqlite::Connection::open(database_file(fixture.folder.path())).unwrap();
     db.execute_batch(
         "DROP TABLE session; DROP TABLE client; DROP TABLE signing_key;
          DROP INDEX account_email; DROP INDEX account_phone; DROP INDEX account_created;
          DROP INDEX account_active_totp; DROP INDEX account_pending_totp;
-         DELETE FROM refinery_schema_history WHERE version = 3;",
+         DROP INDEX account_locked; DROP INDEX account_ticket;
+         DELETE FROM refinery_schema_history WHERE version >= 3;",
     )
     .unwrap();
-    for column in ["created", "email", "phone", "awaits", "active_totp", "pending_totp"] {
+    for column in
+        ["created", "email", "phone", "awaits", "active_totp", "pending_totp", "locked_until", "ticket_until"]
+    {
         db.execute(&format!("ALTER TABLE account DROP COLUMN {column}"), []).unwrap();
     }
     drop(db);
@@ -303,6 +316,11 @@ async fn a_store_from_before_there_were_applications_is_taken_over_whole() {
     let found = store.search(UserQuery { limit: 9, ..UserQuery::default() }).await.unwrap();
     assert_eq!(found.users.len(), 1);
     assert!(store.clients().await.unwrap().is_empty());
+    // What is counted by columns of later versions is found in the record.
+    for (at, locked, tickets) in [(8, 1, 1), (60, 1, 0), (7 + totp_core::lock::FIRST_LOCK, 0, 0)] {
+        let overview = store.overview(Time::from_unix(at), Time::default()).await.unwrap();
+        assert_eq!((overview.locked, overview.tickets, overview.schema), (locked, tickets, 4), "{at}");
+    }
 }
 
 #[tokio::test]

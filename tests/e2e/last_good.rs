@@ -1,0 +1,194 @@
+//! A typo in `totpd.toml` at the next start is never a lock-out, and never an open door: the daemon serves by the last
+//! good configuration with every favour off.
+
+use nix::sys::signal::Signal;
+use site::pamhost::{PamHost, code};
+use site::run::{Finished, wait_until};
+use site::{Phone, Site};
+use std::os::unix::fs::PermissionsExt;
+
+const RULES: &str = r#"
+[[login.rule]]
+users = ["bob"]
+action = "exempt"
+
+[[login.rule]]
+users = ["u1"]
+action = "require"
+mode = "monitor"
+
+[[login.rule]]
+users = ["u2"]
+action = "deny"
+
+[[login.rule]]
+users = ["u3"]
+action = "enroll"
+
+[[login.rule]]
+users = ["u4"]
+action = "require"
+mode = "off"
+"#;
+
+/// A site that served by these rules, with alice, root and u2 enrolled; its daemon is stopped.
+fn stopped() -> (Site, [Phone; 3]) {
+    let site = Site::with_rules(RULES);
+    // As in config/pam.d/sudo-rules: what is exempt passes by the line behind ours.
+    let line = site.pam_line("first_factor=passed nodelay");
+    site.service("x", &format!("auth required {line}\nauth required pam_permit.so\n"));
+    let phones = ["alice", "root", "u2"].map(|user| site.enroll(user));
+    for user in ["bob", "u1", "u4"] {
+        assert_eq!(PamHost::new(&site, "x", user).authenticate(""), code::SUCCESS, "{user}");
+    }
+    site.end(Signal::SIGTERM);
+    (site, phones)
+}
+
+fn break_file(site: &Site) {
+    site.write("etc/totpd/totpd.toml", &format!("{}{RULES}[login\nprompt = \"x\"\n", site.config()));
+}
+
+fn fix_file(site: &Site) {
+    site.write("etc/totpd/totpd.toml", &format!("{}{RULES}", site.config()));
+}
+
+fn login(site: &Site, user: &str, answer: &str) -> Finished {
+    PamHost::new(site, "x", user).run(&["authenticate"], &format!("{answer}\n"))
+}
+
+fn outcome(site: &Site, user: &str, answer: &str) -> i32 {
+    site::pamhost::result(&login(site, user, answer), "authenticate")
+}
+
+#[test]
+fn a_typo_at_the_next_start_asks_everybody_and_locks_nobody_out() {
+    let (site, [alice, root, u2]) = stopped();
+    break_file(&site);
+    site.start();
+
+    let status = site.totpd(&["status"]).ok().stdout;
+    let first = status.lines().next().unwrap();
+    assert!(first.starts_with("THE LAST GOOD CONFIGURATION IS IN USE since 20"), "{status}");
+    assert!(first.contains("totpd.toml:26:7: "), "the broken place: {status}");
+    let json = site.totpd(&["status", "--json"]).ok().json();
+    assert_eq!(json["configuration"]["in_use"], "last_good", "{json}");
+    assert_eq!(json["state"], "serving");
+    assert!(json["configuration"]["why"].as_str().unwrap().contains("totpd.toml:26:7: "), "{json}");
+    assert!(site.log().contains("THE LAST GOOD CONFIGURATION IS IN USE"));
+
+    // Who has a code gets in.
+    assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::SUCCESS);
+    // Whoever was exempt, watched, to be enrolled or let by is asked, and refused without a factor.
+    for user in ["bob", "u1", "u3", "u4"] {
+        let login = login(&site, user, "123456");
+        assert_eq!(site::pamhost::result(&login, "authenticate"), code::AUTH_ERR, "{user}: {login:?}");
+        assert!(login.stdout.contains("Verification code"), "{user} was not asked: {login:?}");
+    }
+    // Whom a rule denies it denies, code or not.
+    assert_eq!(outcome(&site, "u2", &u2.code(&site)), code::AUTH_ERR);
+    // Root is told at each login, and nobody else is.
+    let told = login(&site, "root", &root.code(&site));
+    assert!(
+        told.stdout.contains("last good configuration since") && told.stdout.contains(":26:7"),
+        "{told:?}"
+    );
+    site.next_step();
+    assert!(!login(&site, "alice", &alice.code(&site)).stdout.contains("last good"));
+
+    // Another mistake is said; the daemon goes on.
+    site.write("etc/totpd/totpd.toml", "surprise = 1\n");
+    fix_sockets_only(&site, "surprise = 1\n");
+    wait_until("the other mistake is said", || {
+        site.totpd(&["status"]).stdout.contains("unknown field `surprise`")
+    });
+    // It returns by itself, without a reload.
+    fix_file(&site);
+    wait_until("the file is in use again", || {
+        site.totpd(&["status", "--json"]).json()["configuration"]["in_use"] == "file"
+    });
+    assert_eq!(PamHost::new(&site, "x", "bob").authenticate(""), code::SUCCESS);
+    assert!(!site.totpd(&["status"]).ok().stdout.contains("LAST GOOD"));
+}
+
+/// The site's sockets, and a mistake.
+fn fix_sockets_only(site: &Site, mistake: &str) {
+    site.write("etc/totpd/totpd.toml", &format!("{}{mistake}", site.config()));
+}
+
+#[test]
+fn a_copy_that_cannot_be_trusted_serves_nobody() {
+    let (site, [alice, ..]) = stopped();
+    let copy = site.path("state/last-good.toml");
+    let content = std::fs::read_to_string(&copy).unwrap();
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let other = Site::with_rules("");
+    let foreign = std::fs::read_to_string(other.path("state/last-good.toml")).unwrap();
+    drop(other);
+    break_file(&site);
+    for (put, bits, owner, why) in [
+        (Some(content.replace("deny", "exempt")), 0o600, 0, "is damaged"),
+        (Some(content[..content.len() / 2].to_owned()), 0o600, 0, "is damaged"),
+        (Some(foreign), 0o600, 0, "belongs to another store"),
+        (Some(content.clone()), 0o644, 0, "daemon's user alone"),
+        (Some(content.clone()), 0o600, 5003, "cannot be used"),
+        (None, 0, 0, "is missing"),
+    ] {
+        let _ = std::fs::remove_file(&copy);
+        if let Some(put) = &put {
+            std::fs::write(&copy, put).unwrap();
+            mode(&copy, bits);
+            nix::unistd::chown(&copy, Some(nix::unistd::Uid::from_raw(owner)), None).unwrap();
+        }
+        site.start();
+        let status = site.totpd(&["status"]);
+        assert_eq!(status.code, 1, "{why}: {status:?}");
+        assert!(status.stderr.contains("refuses every login") && status.stderr.contains(why), "{status:?}");
+        assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::AUTHINFO_UNAVAIL, "{why}");
+        for user in ["bob", "u1", "u4"] {
+            assert_eq!(outcome(&site, user, ""), code::AUTHINFO_UNAVAIL, "{why}: {user}");
+        }
+        site.end(Signal::SIGTERM);
+    }
+    // A right copy beside a file that others may change, or that cannot be read, is not used.
+    std::fs::write(&copy, &content).unwrap();
+    mode(&copy, 0o600);
+    let file = site.path("etc/totpd/totpd.toml");
+    mode(&file, 0o666);
+    site.start();
+    let log = site.log();
+    assert!(log.lines().last().unwrap().contains("can be changed by others"), "{log}");
+    assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::AUTHINFO_UNAVAIL);
+    mode(&file, 0o644);
+    wait_until("it serves by the copy", || site.totpd(&["status"]).code == 0);
+    assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::SUCCESS);
+}
+
+#[test]
+fn a_copy_that_cannot_be_written_costs_no_login() {
+    let site = Site::without_daemon();
+    site.totpd(&["init"]).ok();
+    // A folder that is in the way of the copy.
+    std::fs::create_dir_all(site.path("state/last-good.toml/x")).unwrap();
+    site.start();
+    let phone = site.enroll("alice");
+    assert!(site.log().contains("cannot be kept as the last good one"), "{}", site.log());
+    assert_eq!(site::peer::login(&site, "alice", &phone.code(&site)), Ok(totp_wire::login::Verdict::Granted));
+}
+
+#[test]
+fn a_broken_reload_keeps_what_runs_and_the_copy() {
+    let (site, _) = stopped();
+    site.start();
+    let before = std::fs::read(site.path("state/last-good.toml")).unwrap();
+    break_file(&site);
+    site.signal(Signal::SIGHUP);
+    wait_until("the reload is refused", || site.log().contains("the old configuration stays in force"));
+    // The rules that run are still those of before, favours and all.
+    assert_eq!(PamHost::new(&site, "x", "bob").authenticate(""), code::SUCCESS);
+    assert_eq!(std::fs::read(site.path("state/last-good.toml")).unwrap(), before);
+    assert_eq!(site.totpd(&["status", "--json"]).ok().json()["configuration"]["in_use"], "file");
+}
