@@ -9,6 +9,7 @@ mod booted;
 mod breakglass;
 mod cli;
 mod clock;
+mod config_check;
 mod conversations;
 mod crowd;
 mod deadline;

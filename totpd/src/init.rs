@@ -4,8 +4,10 @@
 use crate::config::{Config, ConfigError};
 use crate::folder::{Folder, Owner};
 use crate::key::{KeyError, StoreKey};
+use crate::permission::{self, Want, Who};
 use crate::seal::Sealer;
 use crate::store::sqlite::{self, OpenError};
+use crate::units;
 use crate::witness;
 use nix::unistd::{User, fchown};
 use std::fs::File;
@@ -101,6 +103,13 @@ pub fn first_found(config_path: &Path) -> Result<Option<PathBuf>, InitError> {
 fn first_of(config: &Config) -> Option<PathBuf> {
     let files = [&config.key_file, &config.store_id_file, &sqlite::database_file(&config.state_dir)];
     files.into_iter().find(|file| file.symlink_metadata().is_ok()).cloned()
+}
+
+/// The call that sets this host up: what it makes has to belong to the user that the daemon runs as.
+pub(crate) fn call() -> String {
+    let me = Who::me();
+    let owner = units::daemon_user(Path::new("/")).or_else(|| Some(me.owner()).filter(|_| !me.uid.is_root()));
+    owner.map_or_else(|| "totpd init".to_owned(), |owner| format!("totpd init --owner {owner}"))
 }
 
 /// The user who is to own what is made: the one who is named, or this process.
@@ -226,7 +235,7 @@ pub fn check_store_id(config: &Config, key: &StoreKey) -> Result<(), String> {
         ErrorKind::NotFound => {
             format!("{file} is missing: it records which store belongs to this host ({})", key.store_id)
         }
-        _ => format!("{file} cannot be read: {error}"),
+        _ => permission::explain(&config.store_id_file, &error, &Who::me(), Want::Read),
     })?;
     if recorded.trim() == key.store_id {
         Ok(())

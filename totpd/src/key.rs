@@ -1,6 +1,7 @@
 //! The key file: one key, its id, and the id of the store that it seals.
 
 use crate::entropy::Kernel;
+use crate::permission::{self, Want, Who};
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
@@ -43,14 +44,16 @@ pub enum KeyError {
     /// There is none.
     #[error(
         "the key {0} is missing. Put it back from its backup, or name it with key_file; without it nobody's \
-         factor can be verified. If this host was never set up, run `totpd init`"
+         factor can be verified. If this host was never set up, run `{1}`"
     )]
-    Missing(String),
+    Missing(String, String),
     /// It cannot be read.
-    #[error("the key {0} cannot be read: {1}")]
-    Unreadable(String, std::io::Error),
+    #[error("the key cannot be read: {0}")]
+    Unreadable(String),
     /// Somebody else can read it.
-    #[error("the key {0} can be read by others (mode {1:o}). Run chmod 0400 on it, and think who read it")]
+    #[error(
+        "the key {0} can be read by others (mode {1:04o}). Think who may have read it, and run: chmod 0400 {0}"
+    )]
     Exposed(String, u32),
     /// It is damaged.
     #[error(
@@ -63,6 +66,10 @@ pub enum KeyError {
     /// The kernel has no randomness.
     #[error(transparent)]
     Random(#[from] totp_core::RandomFailed),
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> KeyError {
+    KeyError::Unreadable(permission::explain(path, error, &Who::me(), Want::Read))
 }
 
 impl StoreKey {
@@ -86,19 +93,16 @@ impl StoreKey {
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let name = || path.display().to_string();
         let mut file = std::fs::File::open(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => KeyError::Missing(name()),
-            _ => KeyError::Unreadable(name(), error),
+            std::io::ErrorKind::NotFound => KeyError::Missing(name(), crate::init::call()),
+            _ => unreadable(path, &error),
         })?;
-        let metadata = file.metadata().map_err(|e| KeyError::Unreadable(name(), e))?;
+        let metadata = file.metadata().map_err(|e| unreadable(path, &e))?;
         // Group read is allowed: systemd hands credentials over as 0440.
         if metadata.mode() & 0o037 != 0 {
             return Err(KeyError::Exposed(name(), metadata.mode() & 0o777));
         }
         let mut text = Zeroizing::new(String::with_capacity(4096));
-        Read::by_ref(&mut file)
-            .take(4096)
-            .read_to_string(&mut text)
-            .map_err(|e| KeyError::Unreadable(name(), e))?;
+        Read::by_ref(&mut file).take(4096).read_to_string(&mut text).map_err(|e| unreadable(path, &e))?;
         Self::parse(&text).ok_or_else(|| KeyError::Damaged(name()))
     }
 
@@ -168,7 +172,7 @@ mod tests {
     fn a_missing_exposed_or_damaged_key_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        assert!(matches!(StoreKey::load(&path), Err(KeyError::Missing(_))));
+        assert!(matches!(StoreKey::load(&path), Err(KeyError::Missing(..))));
         std::fs::write(&path, "id = \"x\"\nstore = \"y\"\nkey = \"hunter2\"\n").unwrap();
         let mode = |m| std::os::unix::fs::PermissionsExt::from_mode(m);
         std::fs::set_permissions(&path, mode(0o644)).unwrap();

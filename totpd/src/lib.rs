@@ -24,11 +24,13 @@ pub mod init;
 pub mod key;
 pub mod logging;
 pub mod pam_config;
+pub mod permission;
 pub mod qr;
 pub mod seal;
 pub mod serve;
 pub mod store;
 pub mod turns;
+pub mod units;
 pub mod users;
 pub mod witness;
 

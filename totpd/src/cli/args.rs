@@ -167,6 +167,9 @@ pub enum ConfigCommand {
         /// Fail for such rules, too
         #[arg(long)]
         strict: bool,
+        /// Only what this user may not read or write, for `config check` of root
+        #[arg(long, hide = true)]
+        files: bool,
     },
 }
 

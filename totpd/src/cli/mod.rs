@@ -6,6 +6,7 @@ mod breakglass;
 mod client;
 mod completions;
 mod config;
+mod config_files;
 mod daemon;
 mod enroll;
 mod explain;
@@ -23,7 +24,7 @@ mod verify;
 mod whom;
 
 use crate::config::{Config, ConfigProblem, DEFAULT_PATH, SocketPaths};
-use crate::{init, serve};
+use crate::{init, serve, units};
 use args::{Args, Command, ConfigCommand};
 use clap::Parser;
 use out::{Exit, Failed, Out, end, failed};
@@ -102,7 +103,24 @@ fn run(context: &Context, command: Command) -> Result<(), Failed> {
         Command::Restore(args) => restore::restore(context, &args),
         Command::Client { command } => client::client(context, command),
         Command::Completions { shell } => completions::completions(&shell),
-        Command::Config { command: ConfigCommand::Check { strict } } => config::check(context, strict),
+        Command::Config { command: ConfigCommand::Check { strict, files } } => {
+            config::check(context, strict, files)
+        }
+    }
+}
+
+/// What root would own the daemon of the installed unit could not read.
+fn refuse_other_owner(context: &Context, owner: Option<&str>) -> Result<(), Failed> {
+    let is_units = context.config_path == Path::new(DEFAULT_PATH) && nix::unistd::geteuid().is_root();
+    match units::daemon_user(Path::new("/")).filter(|user| user != "root") {
+        Some(user) if is_units && owner.is_none() => {
+            let why = format!(
+                "totpd.service runs as {user}, which could not read what root owns. Run: {}",
+                init::call()
+            );
+            Err(failed(Exit::Usage, why))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -116,6 +134,7 @@ fn already_made(context: &Context) -> Result<bool, Failed> {
 }
 
 fn run_init(context: &Context, owner: Option<&str>) -> Result<(), Failed> {
+    refuse_other_owner(context, owner)?;
     let made = init::init(&context.config_path, owner).map_err(|error| failed(Exit::Refused, error))?;
     let (config, out) = (&made.config, context.out);
     if made.wrote_config {
@@ -124,9 +143,11 @@ fn run_init(context: &Context, owner: Option<&str>) -> Result<(), Failed> {
     out.line(format!("made store {} in {}", made.store_id, config.state_dir.display()))?;
     let key = config.key_file.display();
     out.line(format!("made its key {key}. Back it up now, apart from the store: without it every"))?;
-    out.line(
-        "enrollment is lost. Then start the daemon: `totpd serve`, or `systemctl enable --now totpd.service`",
-    )?;
+    out.line(if units::values(Path::new("/"), units::SERVICE, "ExecStart").is_some() {
+        "enrollment is lost. Then start the daemon: systemctl enable --now totpd.service"
+    } else {
+        "enrollment is lost. Then start the daemon: totpd serve"
+    })?;
     out.json(&json!({
         "store_id": made.store_id,
         "state_dir": config.state_dir,

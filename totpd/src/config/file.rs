@@ -1,5 +1,6 @@
 //! The configuration file as it lies on the disk: nobody but root and the daemon's user may change what it says.
 
+use crate::permission::{self, Want, Who};
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -39,7 +40,7 @@ impl ConfigFile {
                 std::io::ErrorKind::NotFound => {
                     "no such file. Name one with --config, or run `totpd init`, which writes one".to_owned()
                 }
-                _ => format!("cannot be read ({error})"),
+                _ => permission::explain(path, &error, &Who::me(), Want::Read),
             })
         };
         let mut file = File::open(path).map_err(unreadable)?;

@@ -2,7 +2,10 @@
 //! that is missing, empty, damaged, newer, or another store's.
 
 use crate::entropy::Kernel;
+use crate::permission::{self, Want, Who};
 use crate::seal::Sealer;
+use nix::errno::Errno;
+use nix::unistd::AccessFlags;
 use refinery::embed_migrations;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
@@ -27,9 +30,9 @@ pub enum OpenError {
     /// Nothing is there.
     #[error(
         "{0} holds no store (totpd.db). Is the state folder mounted? Nobody is let in without it. If this \
-         host was never set up, run `totpd init`"
+         host was never set up, run `{1}`"
     )]
-    Missing(String),
+    Missing(String, String),
     /// The file is there and empty.
     #[error("{0} is empty. Put the store back from its backup; totpd never starts over by itself")]
     Empty(String),
@@ -39,6 +42,9 @@ pub enum OpenError {
          would be fresh again. Put the whole state folder back as it was, or a backup from an orderly stop"
     )]
     LogMissing(String),
+    /// This process may not use it; the text says why and what to do.
+    #[error("{0}")]
+    Denied(String),
     /// It is no database of ours, or a damaged one.
     #[error("{0} is damaged or no store of totpd ({1}). It was left as it is; put it back from its backup")]
     Damaged(String, String),
@@ -139,9 +145,12 @@ pub(super) fn writer(state_dir: &Path, sealer: &Sealer) -> Result<(Connection, S
     let file = database_file(state_dir);
     let name = file.display().to_string();
     let metadata = std::fs::metadata(&file).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => OpenError::Missing(state_dir.display().to_string()),
-        _ => OpenError::Io(name.clone(), error),
+        std::io::ErrorKind::NotFound => {
+            OpenError::Missing(state_dir.display().to_string(), crate::init::call())
+        }
+        _ => denied(&file, &error, Want::Write),
     })?;
+    check_access(state_dir)?;
     if metadata.len() == 0 {
         return Err(OpenError::Empty(name));
     }
@@ -174,6 +183,28 @@ pub(super) fn writer(state_dir: &Path, sealer: &Sealer) -> Result<(Connection, S
         Err(error) if error.sqlite_error_code() != Some(ErrorCode::DiskFull) => Err(failed(error)),
         _ => Ok((db, mine)),
     }
+}
+
+fn denied(path: &Path, error: &std::io::Error, want: Want) -> OpenError {
+    OpenError::Denied(permission::explain(path, error, &Who::me(), want))
+}
+
+/// Asks the file system before SQLite does, whose errors name no file: that the folder can be written, and what is in it.
+fn check_access(state_dir: &Path) -> Result<(), OpenError> {
+    let file = database_file(state_dir);
+    for name in [state_dir.to_owned(), file.clone(), beside(&file, "-wal"), beside(&file, "-shm")] {
+        match nix::unistd::access(&name, AccessFlags::R_OK | AccessFlags::W_OK) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(denied(&name, &errno.into(), Want::Write)),
+        }
+    }
+    Ok(())
+}
+
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 fn meta(db: &Connection, key: &str) -> rusqlite::Result<String> {

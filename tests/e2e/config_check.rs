@@ -1,0 +1,119 @@
+//! `totpd config check` looks at files as the daemon's user does, and a daemon that cannot use one says the command that
+//! cures it.
+
+use site::Site;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+const NOBODY: u32 = 65534;
+
+fn own(path: &Path, uid: u32) {
+    nix::unistd::chown(path, Some(nix::unistd::Uid::from_raw(uid)), None).unwrap();
+}
+
+fn mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A site whose daemon runs as nobody.
+fn site() -> Site {
+    let site = Site::without_daemon();
+    site.totpd(&["init", "--owner", "nobody"]).ok();
+    mode(&site.faults.path, 0o666);
+    own(&site.path("run"), NOBODY);
+    site
+}
+
+#[test]
+fn config_check_reads_files_as_the_daemons_user_does() {
+    let site = site();
+    site.totpd(&["config", "check", "--strict"]).ok();
+    let (key, config) = (site.path("etc/totpd/totpd.key"), site.path("etc/totpd/totpd.toml"));
+    let (id, store, folder) =
+        (site.path("etc/totpd/store.id"), site.path("state/totpd.db"), site.path("etc/totpd"));
+    let says = |words: &[String]| {
+        let check = site.totpd(&["config", "check"]);
+        for words in words {
+            assert_eq!(check.code, 1, "{check:?}");
+            assert!(check.stdout.contains(words), "{words}: {check:?}");
+        }
+    };
+    own(&key, 0);
+    says(&[
+        format!("{} belongs to root (mode 0400), and the daemon runs as nobody", key.display()),
+        format!("Run: chown nobody: {}", key.display()),
+    ]);
+    own(&key, NOBODY);
+    mode(&key, 0o644);
+    says(&[format!("chmod 0400 {}", key.display())]);
+    mode(&key, 0o400);
+    own(&store, 0);
+    says(&[format!("Run: chown nobody: {}", store.display())]);
+    own(&store, NOBODY);
+    own(&id, 0);
+    mode(&id, 0o600);
+    says(&[format!("Run: chown nobody: {}", id.display())]);
+    own(&id, NOBODY);
+    mode(&config, 0o600);
+    says(&[format!("Run: chmod 0644 {}", config.display())]);
+    mode(&config, 0o644);
+    mode(&folder, 0o700);
+    says(&[format!("cannot pass through it to {}", config.display()), format!("chmod a+x {}", folder.display())]);
+    mode(&folder, 0o755);
+    site.totpd(&["config", "check", "--strict"]).ok();
+}
+
+#[test]
+fn config_check_names_services_that_do_not_exist() {
+    let site = site();
+    let rules = "[[login.rule]]\nservices = [\"ssh\", \"su\"]\naction = \"deny\"\n";
+    site.service("sshd", "auth required pam_deny.so\n");
+    site.service("su", "auth required pam_deny.so\n");
+    site.write("etc/totpd/totpd.toml", &format!("{}{rules}", site.config()));
+    let check = site.totpd(&["config", "check"]).ok();
+    let said = "names a PAM service that has no file in /etc/pam.d: ssh. Is it sshd?";
+    assert!(check.stdout.contains(said), "{check:?}");
+    // su-l was added by us.
+    assert!(!check.stdout.contains("su-l"), "{check:?}");
+    assert_eq!(site.totpd(&["config", "check", "--strict"]).code, 1);
+}
+
+#[test]
+fn a_daemon_that_may_not_use_a_file_says_the_cure() {
+    let site = site();
+    let (key, store) = (site.path("etc/totpd/totpd.key"), site.path("state/totpd.db"));
+    own(&key, 0);
+    own(&store, 0);
+    crate::serve::start_with_adopted_sockets_as(&site, NOBODY);
+    for file in [&key, &store] {
+        let cure = "and the daemon runs as nobody, which cannot";
+        let command = format!("Run: chown nobody: {}", file.display());
+        site::run::wait_until("the daemon says what is in the way", || {
+            let status = site.totpd(&["status"]).stderr;
+            assert!(!status.contains("damaged"), "{status}");
+            status.contains(cure) && status.contains(&command)
+        });
+        own(file, NOBODY);
+    }
+    site::run::wait_until("it serves", || site.totpd(&["status"]).code == 0);
+}
+
+#[test]
+fn a_read_only_state_folder_is_said_to_be_one() {
+    let site = Site::without_daemon();
+    site.totpd(&["init"]).ok();
+    // A view of the folder that is read-only, as a unit's sandbox makes it: the file system is not.
+    let state = site.path("state");
+    let mut mount = site.command("sh");
+    mount.args(["-c", "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\"", "sh"]).arg(&state);
+    site::run::run(mount, "").ok();
+    site.start();
+    let status = site.totpd(&["status"]);
+    assert_eq!(status.code, 1, "{status:?}");
+    assert!(status.stderr.contains(&format!("ReadWritePaths={}", state.display())), "{status:?}");
+    assert!(!status.stderr.contains("Error code"), "{status:?}");
+    let mut unmount = site.command("umount");
+    unmount.arg(&state);
+    site::run::run(unmount, "").ok();
+    site::run::wait_until("it serves", || site.totpd(&["status"]).code == 0);
+}

@@ -1,0 +1,192 @@
+//! What `totpd config check` finds outside the file: whether the daemon's user can use what it names, as that user sees
+//! it, and whether the sockets are those of the units.
+
+use super::Context;
+use super::out::Failed;
+use crate::config::http::Listen;
+use crate::config::{Config, DEFAULT_PATH};
+use crate::key::{KeyError, StoreKey};
+use crate::permission::{self, Want, Who};
+use crate::store::sqlite::database_file;
+use crate::units;
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, User, access};
+use serde::{Deserialize, Serialize};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A file that the kernel refuses to this process's user.
+#[derive(Debug, Serialize, Deserialize)]
+struct Refused {
+    path: PathBuf,
+    write: bool,
+    errno: i32,
+}
+
+/// What is wrong with files and sockets, a sentence each.
+pub(super) fn problems(context: &Context, config: &Config) -> Vec<String> {
+    let mut problems = Vec::new();
+    let unit = context.config_path == Path::new(DEFAULT_PATH);
+    if unit {
+        problems.extend(other_sockets(Path::new("/"), config));
+    }
+    let who = match daemon(unit, config) {
+        Ok(who) => who,
+        Err(problem) => {
+            problems.push(problem);
+            return problems;
+        }
+    };
+    let me = Who::me();
+    let refused =
+        if who.uid == me.uid { Some(refused(&context.config_path, config)) } else { as_user(context, &who) };
+    match refused {
+        Some(refused) => problems.extend(refused.into_iter().map(|file| {
+            let want = if file.write { Want::Write } else { Want::Read };
+            let error = std::io::Error::from_raw_os_error(file.errno);
+            sentence(&context.config_path, &file.path, &error, &who, want)
+        })),
+        None if me.uid.is_root() => {
+            problems.push(format!(
+                "what {} may read could not be tried: totpd cannot be run as that user",
+                who.name()
+            ));
+        }
+        // Only root can try it as somebody else.
+        None => {}
+    }
+    match StoreKey::load(&config.key_file) {
+        Ok(key) => problems.extend(crate::init::check_store_id(config, &key).err()),
+        Err(KeyError::Missing(..) | KeyError::Unreadable(_)) => {}
+        Err(error) => problems.push(error.to_string()),
+    }
+    problems
+}
+
+/// The configuration holds no secret and stays root's; the rest is the daemon's own.
+fn sentence(config_path: &Path, path: &Path, error: &std::io::Error, who: &Who, want: Want) -> String {
+    let own = path == config_path && error.kind() == std::io::ErrorKind::PermissionDenied;
+    match std::fs::metadata(path) {
+        Ok(metadata)
+            if own
+                && permission::why_not(path, who, want).is_some_and(|why| why.contains("which cannot")) =>
+        {
+            format!(
+                "{} belongs to {} (mode {:04o}), and the daemon runs as {}, which cannot read it. Run: chmod 0644 {}",
+                path.display(),
+                permission::user_name(metadata.uid()),
+                metadata.mode() & 0o7777,
+                who.name(),
+                path.display()
+            )
+        }
+        _ => permission::explain(path, error, who, want),
+    }
+}
+
+/// The daemon's user: the one of the unit, where the configuration is the unit's; otherwise who owns the state folder.
+fn daemon(unit: bool, config: &Config) -> Result<Who, String> {
+    if unit && let Some(name) = units::daemon_user(Path::new("/")) {
+        let user = User::from_name(&name).ok().flatten();
+        return user.map(|user| Who::of_uid(user.uid.as_raw())).ok_or_else(|| {
+            format!(
+                "{} names the user {name}, whom this host does not know. Run: systemd-sysusers",
+                units::SERVICE
+            )
+        });
+    }
+    let owner = std::fs::metadata(&config.state_dir).map(|folder| folder.uid());
+    Ok(owner.map_or_else(|_| Who::me(), Who::of_uid))
+}
+
+/// `totpd config check --files`: what this process's user may not use, as JSON for the process that started it.
+pub(super) fn print_refused(context: &Context, config: &Config) -> Result<(), Failed> {
+    let refused = refused(&context.config_path, config);
+    context.out.json(&serde_json::json!(refused))
+}
+
+fn refused(config_path: &Path, config: &Config) -> Vec<Refused> {
+    let database = database_file(&config.state_dir);
+    let with = |suffix: &str| PathBuf::from(format!("{}{suffix}", database.display()));
+    let mut files = vec![
+        (config_path.to_owned(), false),
+        (config.key_file.clone(), false),
+        (config.store_id_file.clone(), false),
+        (config.breakglass_marks.clone(), false),
+        (config.state_dir.clone(), true),
+        (database.clone(), true),
+        (with("-wal"), true),
+        (with("-shm"), true),
+    ];
+    if let Some(Listen::Tls(_, tls)) = config.api().map(|http| &http.listen) {
+        files.extend([(tls.certificate.clone(), false), (tls.private_key.clone(), false)]);
+    }
+    let refused = files.into_iter().filter_map(|(path, write)| {
+        let wanted = if write { AccessFlags::R_OK | AccessFlags::W_OK } else { AccessFlags::R_OK };
+        match access(&path, wanted) {
+            // What is missing is said by who needs it.
+            Ok(()) | Err(Errno::ENOENT) => None,
+            Err(errno) => Some(Refused { path, write, errno: errno as i32 }),
+        }
+    });
+    refused.collect()
+}
+
+/// The same as another user sees it: in a child, so that modes, ACLs and mounts are all the kernel's word.
+fn as_user(context: &Context, who: &Who) -> Option<Vec<Refused>> {
+    let gid = User::from_uid(who.uid).ok().flatten().map_or(who.uid.as_raw(), |user| user.gid.as_raw());
+    let mut command = Command::new("/proc/self/exe");
+    command.arg("--json").arg("--config").arg(&context.config_path).args(["config", "check", "--files"]);
+    command.uid(who.uid.as_raw()).gid(gid).env_clear().stdin(Stdio::null()).stderr(Stdio::null());
+    let output = command.output().ok()?;
+    match serde_json::from_slice(&output.stdout) {
+        Ok(refused) => Some(refused),
+        // It could not even read the configuration.
+        Err(_) => {
+            let path = context.config_path.clone();
+            Some(vec![Refused { path, write: false, errno: Errno::EACCES as i32 }])
+        }
+    }
+}
+
+/// Sockets of the units that are not those of the configuration: the daemon would wait at one path, and the programs ask at
+/// the other.
+fn other_sockets(root: &Path, config: &Config) -> Vec<String> {
+    let pairs = [
+        ("totpd.socket", "login_socket", &config.login_socket),
+        ("totpd-root.socket", "root_socket", &config.root_socket),
+        ("totpd-admin.socket", "admin_socket", &config.admin_socket),
+    ];
+    let other = pairs.into_iter().filter_map(|(unit, key, path)| {
+        let listens = units::values(root, unit, "ListenStream")?;
+        if listens.is_empty() || listens.iter().any(|listen| Path::new(listen) == path) {
+            return None;
+        }
+        Some(format!(
+            "{key} is {}, and {unit} listens at {}. Make both the same: programs ask at the one that their PAM line names",
+            path.display(),
+            listens.join(", ")
+        ))
+    });
+    other.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_that_are_not_the_units_are_named() {
+        let root = tempfile::tempdir().unwrap();
+        let units = root.path().join("usr/lib/systemd/system");
+        std::fs::create_dir_all(&units).unwrap();
+        std::fs::write(units.join("totpd.socket"), "[Socket]\nListenStream=/run/totpd/login.sock\n").unwrap();
+        let mut config = Config::defaults(Path::new("/etc/totpd"));
+        assert_eq!(other_sockets(root.path(), &config), [""; 0]);
+        config.login_socket = "/run/other.sock".into();
+        let said = other_sockets(root.path(), &config);
+        assert!(said[0].contains("/run/other.sock") && said[0].contains("/run/totpd/login.sock"), "{said:?}");
+    }
+}

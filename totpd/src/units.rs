@@ -1,0 +1,81 @@
+//! What the installed systemd units say (systemd.unit(5)): read as files, since a daemon that hangs or a host that is
+//! not booted with systemd has nobody to ask.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Where units lie; the first folder that has one wins.
+const FOLDERS: [&str; 5] = [
+    "etc/systemd/system",
+    "run/systemd/system",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+];
+/// The daemon's unit.
+pub const SERVICE: &str = "totpd.service";
+
+/// The user that the daemon's unit names, if the unit is installed and names one.
+pub fn daemon_user(root: &Path) -> Option<String> {
+    values(root, SERVICE, "User")?.pop()
+}
+
+/// The values of a key of a unit, drop-ins included, in their order; an empty value forgets those before it. `None`: there
+/// is no such unit.
+pub fn values(root: &Path, unit: &str, key: &str) -> Option<Vec<String>> {
+    let folders: Vec<PathBuf> = FOLDERS.iter().map(|folder| root.join(folder)).collect();
+    let main = folders.iter().find_map(|folder| std::fs::read_to_string(folder.join(unit)).ok())?;
+    // Of two drop-ins with one name the folder that comes first wins.
+    let mut drop_ins = BTreeMap::new();
+    for folder in folders.iter().rev() {
+        let entries = std::fs::read_dir(folder.join(format!("{unit}.d"))).into_iter().flatten().flatten();
+        let conf = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "conf");
+        drop_ins.extend(
+            entries
+                .map(|entry| entry.path())
+                .filter(conf)
+                .map(|path| (path.file_name().map(ToOwned::to_owned), path)),
+        );
+    }
+    let mut found = Vec::new();
+    let texts = drop_ins.into_values().filter_map(|path| std::fs::read_to_string(path).ok());
+    for text in std::iter::once(main).chain(texts) {
+        for line in text.lines().map(str::trim) {
+            let Some((name, value)) = line.split_once('=') else { continue };
+            match (name.trim() == key, value.trim()) {
+                (true, "") => found.clear(),
+                (true, value) => found.push(value.to_owned()),
+                (false, _) => {}
+            }
+        }
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drop_ins_add_and_an_empty_value_forgets() {
+        let root = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        assert_eq!(values(root.path(), SERVICE, "User"), None);
+        put("usr/lib/systemd/system/totpd.service", "[Service]\nUser=totpd\n#User=x\n");
+        assert_eq!(daemon_user(root.path()).as_deref(), Some("totpd"));
+        put("usr/lib/systemd/system/totpd.service.d/a.conf", "[Service]\nUser = other\n");
+        assert_eq!(daemon_user(root.path()).as_deref(), Some("other"));
+        put("etc/systemd/system/totpd.service.d/a.conf", "[Service]\nUser=\n");
+        assert_eq!(daemon_user(root.path()), None);
+        put("etc/systemd/system/totpd.service", "[Service]\nUser=etc\n");
+        put("etc/systemd/system/totpd.service.d/a.txt", "[Service]\nUser=no\n");
+        put("etc/systemd/system/totpd.service.d/a.conf", "");
+        assert_eq!(daemon_user(root.path()).as_deref(), Some("etc"));
+        put("usr/lib/systemd/system/totpd.socket", "[Socket]\nListenStream=/a\nListenStream=/b\n");
+        assert_eq!(values(root.path(), "totpd.socket", "ListenStream").unwrap(), ["/a", "/b"]);
+    }
+}
