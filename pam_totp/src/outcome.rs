@@ -28,6 +28,20 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// How it ended, in the log.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Exempt => "exempt",
+            Self::Denied => "denied",
+            Self::TriesUsedUp => "all tries are used up",
+            Self::Unavailable => "the daemon is not there, or has no store",
+            Self::Failed => "the daemon gave no answer that can be used",
+            Self::Broken => "internal error",
+            Self::NoConversation => "the program did not ask the user",
+        }
+    }
+
     pub(crate) const fn code(self) -> PamResultCode {
         match self {
             Self::Granted => PamResultCode::PAM_SUCCESS,

@@ -68,11 +68,9 @@ impl Relay {
                 Err(outcome) => return self.ended(host, outcome, &step),
             };
             if self.args.debug {
-                let (accept, unusable, id) = (prompt.accept, answer.unusable, plain(&step.id, 32));
-                host.log(
-                    Level::Debug,
-                    &format!("question {prompts}: {accept:?}, unusable={unusable:?} id={id}"),
-                );
+                let usable = if answer.unusable.is_some() { "not usable" } else { "usable" };
+                let id = plain(&step.id, 32);
+                host.log(Level::Debug, &format!("question {prompts}: the answer is {usable} id={id}"));
             }
             let mut reply = self.answer(&mut client, &mut answer);
             // The daemon restarted while the person was typing and has seen nothing of this attempt.
@@ -181,7 +179,7 @@ impl Relay {
             Outcome::Granted => host.log(Level::Info, &format!("granted {who}")),
             Outcome::Exempt => host.log(Level::Info, &format!("exempt {who}")),
             Outcome::Denied | Outcome::TriesUsedUp => host.log(Level::Notice, &format!("refused {who}")),
-            other => host.log(Level::Error, &format!("{other:?}, refusing {who}")),
+            other => host.log(Level::Error, &format!("{}; refusing {who}", other.as_str())),
         }
         outcome
     }

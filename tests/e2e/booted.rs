@@ -5,7 +5,7 @@ use site::run::{run, wait_until};
 use site::{Booted, Finished};
 
 /// README.md, "Installing it on a host", and two users.
-fn installed() -> Booted {
+pub(crate) fn installed() -> Booted {
     let machine = Booted::new();
     let script = "set -e
         systemd-sysusers; systemd-tmpfiles --create
@@ -20,13 +20,13 @@ fn installed() -> Booted {
     machine
 }
 
-fn enroll(machine: &Booted, user: &str) -> Phone {
+pub(crate) fn enroll(machine: &Booted, user: &str) -> Phone {
     let phone = Phone::from(&machine.sh(&format!("totpd enroll --json {user}")).ok().json());
     machine.sh_with(&format!("totpd confirm {user}"), &phone.code_at(machine.now())).ok();
     phone
 }
 
-fn sudo(machine: &Booted, code: &str) -> Finished {
+pub(crate) fn sudo(machine: &Booted, code: &str) -> Finished {
     machine.sh_with("runuser -u alice -- sudo -S id -un", &format!("{code}\n"))
 }
 

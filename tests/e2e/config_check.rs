@@ -58,7 +58,10 @@ fn config_check_reads_files_as_the_daemons_user_does() {
     says(&[format!("Run: chmod 0644 {}", config.display())]);
     mode(&config, 0o644);
     mode(&folder, 0o700);
-    says(&[format!("cannot pass through it to {}", config.display()), format!("chmod a+x {}", folder.display())]);
+    says(&[
+        format!("cannot pass through it to {}", config.display()),
+        format!("chmod a+x {}", folder.display()),
+    ]);
     mode(&folder, 0o755);
     site.totpd(&["config", "check", "--strict"]).ok();
 }

@@ -6,6 +6,7 @@ mod attack;
 mod automation;
 mod backup;
 mod booted;
+mod booted_repairs;
 mod breakglass;
 mod cli;
 mod clock;

@@ -151,3 +151,29 @@ fn off_passes_with_proof_and_is_recorded() {
     site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay")));
     assert_eq!(PamHost::new(&site, "sudo", "bob").authenticate("123456\n"), code::AUTH_ERR);
 }
+
+#[test]
+fn report_names_whom_enforcement_would_refuse_today() {
+    let site = Site::new();
+    site.enroll("alice");
+    let group = std::fs::read_to_string(site.path("etc/group")).unwrap();
+    site.write("etc/group", &format!("{group}staff:x:60:alice,bob\n"));
+    site.configure(
+        "[[login.rule]]\ngroups = [\"staff\"]\naction = \"require\"\nmode = \"monitor\"\n\
+         [[login.rule]]\nusers = [\"u1\"]\naction = \"exempt\"\n",
+    );
+    // Nobody has ever logged in.
+    let report = site.totpd(&["report"]).ok().stdout;
+    let line = report.lines().find(|line| line.starts_with("today sshd would refuse")).unwrap_or_default();
+    assert!(
+        line.contains("not enrolled: bob, ") && line.ends_with("no login of them in this time"),
+        "{report}"
+    );
+    assert!(!line.contains("alice") && !line.contains("u1,"), "{report}");
+    let document = site.totpd(&["report", "--json"]).ok().json();
+    let row = document["now"].as_array().unwrap().iter().find(|row| row["reason"] == "not enrolled").unwrap();
+    let users = |key: &str| row[key].as_array().unwrap().iter().any(|user| user == "bob");
+    assert!(users("users") && users("without_login"), "{document}");
+    site.enroll("bob");
+    assert!(!site.totpd(&["report"]).ok().stdout.contains("not enrolled: bob"));
+}

@@ -107,6 +107,24 @@ fn a_daemon_of_its_own_uid_is_believed_whoever_owns_the_sockets_folder() {
 }
 
 #[test]
+fn a_socket_unit_that_listens_elsewhere_is_served_and_named() {
+    let site = Site::without_daemon();
+    site.totpd(&["init"]).ok();
+    let elsewhere = site.path("elsewhere/login.sock");
+    let moved = site
+        .config()
+        .replace(&site.path("run/login.sock").display().to_string(), &elsewhere.display().to_string());
+    site.write("etc/totpd/totpd.toml", &moved);
+    start_with_adopted_sockets(&site);
+    let phone = site.enroll("alice");
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+    for path in [elsewhere, site.path("run/login.sock")] {
+        assert!(site.log().contains(&path.display().to_string()), "{}", site.log());
+    }
+    assert!(!site.log().contains("Some("), "{}", site.log());
+}
+
+#[test]
 fn a_stopping_daemon_leaves_its_successors_sockets_alone() {
     let site = Site::new();
     let phone = site.enroll("alice");

@@ -15,6 +15,7 @@ mod out;
 mod passphrase;
 mod progress;
 mod report;
+mod report_now;
 mod restore;
 mod staged;
 mod status;

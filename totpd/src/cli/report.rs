@@ -1,8 +1,8 @@
 //! `totpd report`: the history summed up, above all what enforcement would have done.
 
-use super::Context;
 use super::history::{Pages, start_of};
 use super::out::Failed;
+use super::{Context, report_now};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
@@ -50,7 +50,9 @@ pub(super) fn report(context: &Context, since: Duration) -> Result<(), Failed> {
         .collect();
     let sums: Vec<Value> =
         summary.iter().map(|(what, users)| json!({ "would": what, "users": users })).collect();
-    context.out.json(&json!({ "rows": documents, "summary": sums }))?;
+    let seen: BTreeSet<&str> = rows.keys().map(|(user, _)| user.as_str()).collect();
+    let now = report_now::now(&config)?;
+    context.out.json(&json!({ "rows": documents, "summary": sums, "now": now.document(&seen) }))?;
     for ((user, service), row) in &rows {
         let counts: Vec<String> = row.counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
         context.out.line(format!("{user:<16} {service:<12} {}", counts.join(", ")))?;
@@ -62,6 +64,9 @@ pub(super) fn report(context: &Context, since: Duration) -> Result<(), Failed> {
         let (count, names) = (users.len(), users.iter().take(20).cloned().collect::<Vec<_>>().join(", "));
         let (noun, more) = (if count == 1 { "user" } else { "users" }, if count > 20 { ", …" } else { "" });
         context.out.line(format!("{count} {noun} would be {what}: {names}{more}"))?;
+    }
+    for line in now.lines(&seen) {
+        context.out.line(line)?;
     }
     Ok(())
 }

@@ -72,7 +72,12 @@ impl Engine {
             Ok(((), Event::new("notice", user, now, From::default())))
         });
         if let Err(error) = noted.await {
-            tracing::warn!("that {user} was told of a change cannot be stored ({error:?}); it is told again");
+            let why = match error {
+                AdminError::Unavailable(why) => why,
+                AdminError::Busy => "too much is going on".to_owned(),
+                _ => "the record changed meanwhile".to_owned(),
+            };
+            tracing::warn!("that {user} was told of a change cannot be stored ({why}); it is told again");
         }
     }
 

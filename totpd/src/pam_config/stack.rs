@@ -162,7 +162,7 @@ impl ConfigDirs {
                 Control::Unreadable | Control::Actions { .. } => {
                     if line.control == Control::Unreadable {
                         let why = format!(
-                            "libpam cannot read its control {:?}: every answer fails",
+                            "libpam cannot read its control \"{}\": every answer fails",
                             line.control_text
                         );
                         stack.troubles.push(trouble(line.number, why));

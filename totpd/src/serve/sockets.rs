@@ -4,6 +4,7 @@
 use super::ServeError;
 use crate::config::SocketPaths;
 use crate::http::Handed;
+use crate::permission::{self, Want, Who};
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::socket::{Backlog, listen};
 use nix::sys::stat::{Mode, umask};
@@ -170,21 +171,35 @@ fn adopt(expected: Option<&SocketPaths>) -> Result<Adopted, ServeError> {
         let named = |word: &str| {
             path.as_ref().and_then(|p| p.file_name()).is_some_and(|n| n.to_string_lossy().contains(word))
         };
-        let is = |expected: Option<&PathBuf>, word| {
-            expected.map_or_else(|| named(word), |expected| path.as_ref() == Some(expected))
-        };
-        let slot = if is(expected.map(|e| &e.root), "root") {
+        let exact = [expected.map(|e| &e.root), expected.map(|e| &e.login), expected.map(|e| &e.admin)];
+        let kind = exact.iter().position(|expected| expected.is_some() && *expected == path.as_ref());
+        // A unit that listens elsewhere than the configuration says is served all the same: it is where programs ask,
+        // and a path of one's own could not be bound in the unit's sandbox.
+        let kind = kind.or_else(|| ["root", "login", "admin"].into_iter().position(named));
+        if let Some(Some(expected)) = kind.and_then(|kind| exact.get(kind))
+            && path.as_ref() != Some(*expected)
+        {
+            tracing::error!(
+                "the socket unit listens at {}, and the configuration says {}: the unit's is served. Make both the same",
+                path.as_deref().unwrap_or(Path::new("")).display(),
+                expected.display()
+            );
+        }
+        let slot = if kind == Some(0) {
             &mut adopted.root
-        } else if is(expected.map(|e| &e.login), "login") {
+        } else if kind == Some(1) {
             &mut adopted.login
-        } else if is(expected.map(|e| &e.admin), "admin") {
+        } else if kind == Some(2) {
             &mut adopted.admin
         } else if adopted.http.is_none() {
             // `http::listen` looks whether it is the one that the configuration names.
             adopted.http = Some(Handed::Unix(listener));
             continue;
         } else {
-            tracing::warn!("a socket that was handed over is none that totpd knows: {path:?}");
+            tracing::warn!(
+                "a socket that was handed over is not one that totpd knows: {}",
+                path.as_deref().unwrap_or(Path::new("(no path)")).display()
+            );
             continue;
         };
         take_over(&listener)?;
@@ -201,9 +216,11 @@ fn take_over(listener: &UnixListener) -> Result<(), ServeError> {
     let path = listener.local_addr().ok().and_then(|a| a.as_pathname().map(Path::to_owned));
     let owner = path.as_ref().and_then(|p| std::fs::metadata(p.parent()?).ok()).map(|m| m.uid());
     if me != 0 && owner != Some(me) {
+        let path = path.as_deref().unwrap_or(Path::new("the sockets"));
         tracing::warn!(
-            "the folder of {path:?} is not this user's (uid {me}): `systemd-tmpfiles --create` mends it. Clients \
-             see the supervisor's uid meanwhile"
+            "the folder of {} is not this user's (uid {me}). Run: systemd-tmpfiles --create. Clients see the \
+             supervisor's uid meanwhile",
+            path.display()
         );
         return Ok(());
     }
@@ -218,6 +235,15 @@ fn open_lock(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.write(true).create(true).truncate(false).mode(0o600);
     options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)
+}
+
+/// Why the lock cannot be made: above all a folder that is another user's.
+fn lock_failure(path: &Path, error: &std::io::Error) -> String {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let why = permission::explain(folder, error, &Who::me(), Want::Write);
+    let made_by_package =
+        if folder == Path::new("/run/totpd") { " (or: systemd-tmpfiles --create)" } else { "" };
+    format!("its lock cannot be made: {why}{made_by_package}")
 }
 
 /// Binds a socket, and takes nobody's away.
@@ -236,7 +262,7 @@ pub(crate) fn bind(path: &Path, access: Access) -> Result<(Listener, Bound), Ser
     // be another user's: through no link of theirs is a file made or emptied.
     let mut lock = path.as_os_str().to_owned();
     lock.push(".lock");
-    let lock = open_lock(Path::new(&lock)).map_err(|e| failed(format!("its lock cannot be made: {e}")))?;
+    let lock = open_lock(Path::new(&lock)).map_err(|e| failed(lock_failure(path, &e)))?;
     let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
         .map_err(|_| failed("another totpd answers there already".to_owned()))?;
     if UnixStream::connect(path).is_ok() {

@@ -1,0 +1,70 @@
+//! Broken set-ups on a machine that booted: what systemd and totpd say of them, and that nobody is locked out.
+
+use crate::booted::{enroll, installed, sudo};
+use site::Booted;
+use site::run::wait_until;
+
+/// The service and its sockets are started anew, as at a boot.
+fn start_anew(machine: &Booted) {
+    machine.sh("systemctl stop 'totpd*'; systemctl start totpd.socket totpd.service; totpd --help").ok();
+}
+
+#[test]
+fn a_typo_at_boot_is_no_lock_out_and_systemctl_says_so() {
+    let machine = installed();
+    let phone = enroll(&machine, "alice");
+    let reload = machine.sh("echo '[login' >> /etc/totpd/totpd.toml; systemctl reload totpd");
+    assert_ne!(reload.code, 0, "{reload:?}");
+    start_anew(&machine);
+    let status = machine.sh("systemctl status --no-pager totpd").ok().stdout;
+    assert!(status.contains("Status: \"THE LAST GOOD CONFIGURATION IS IN USE"), "{status}");
+    let status = machine.sh("totpd status").ok().stdout;
+    assert!(status.starts_with("THE LAST GOOD CONFIGURATION IS IN USE since 20"), "{status}");
+    let login = sudo(&machine, &phone.recovery_codes[0]).ok();
+    assert_eq!(login.stdout, "root\n");
+    assert!(machine.journal().contains("THE LAST GOOD CONFIGURATION IS IN USE"));
+    let copy = machine.sh("stat -c '%U %a' /var/lib/totpd/last-good.toml").ok().stdout;
+    assert_eq!(copy, "totpd 600\n");
+    machine.sh("sed -i '$d' /etc/totpd/totpd.toml").ok();
+    wait_until("the file is in use again", || !machine.sh("totpd status").stdout.contains("LAST GOOD"));
+    let status = machine.sh("systemctl status --no-pager totpd").ok().stdout;
+    assert!(status.contains("Status: \"serving store"), "{status}");
+    assert_eq!(sudo(&machine, &phone.recovery_codes[1]).ok().stdout, "root\n");
+}
+
+#[test]
+fn a_file_that_the_daemons_user_cannot_use_is_named_with_its_cure() {
+    let machine = installed();
+    // Without an owner root would own what the daemon has to read.
+    let init = machine.sh("mv /etc/totpd/totpd.key /root/; totpd init");
+    assert!(init.code == 2 && init.stderr.contains("Run: totpd init --owner totpd"), "{init:?}");
+    machine.sh("mv /root/totpd.key /etc/totpd/").ok();
+    for (broken, said, cure) in [
+        ("chown root /etc/totpd/totpd.key", "belongs to root (mode 0400), and the daemon runs as totpd", ""),
+        ("chown root: /var/lib/totpd/totpd.db", "chown totpd: /var/lib/totpd/totpd.db", ""),
+        ("chmod 700 /etc/totpd", "chmod a+x /etc/totpd", "chmod 755 /etc/totpd"),
+    ] {
+        machine.sh(broken).ok();
+        let check = machine.sh("totpd config check");
+        assert!(check.code == 1 && check.stdout.contains(said), "{broken}: {check:?}");
+        start_anew(&machine);
+        wait_until("the daemon says what is in the way", || {
+            let status = machine.sh("totpd status; systemctl status --no-pager totpd");
+            format!("{}{}", status.stdout, status.stderr).contains(said)
+        });
+        // The command that is said.
+        let run =
+            check.stdout.lines().find_map(|line| line.split_once("Run: ")).map(|(_, run)| run.to_owned());
+        machine.sh(if cure.is_empty() { run.as_deref().unwrap() } else { cure }).ok();
+        wait_until("it serves", || machine.sh("totpd status").code == 0);
+        machine.sh("totpd config check").ok();
+    }
+    // A state folder that the unit does not list.
+    let moved = "set -e
+        systemctl stop 'totpd*'
+        mv /var/lib/totpd /srv/totpd; sed -i '1i state_dir = \"/srv/totpd\"' /etc/totpd/totpd.toml
+        systemctl start totpd.socket totpd.service";
+    machine.sh(moved).ok();
+    let status = machine.sh("totpd status");
+    assert!(status.code == 1 && status.stderr.contains("ReadWritePaths=/srv/totpd"), "{status:?}");
+}
