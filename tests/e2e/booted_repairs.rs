@@ -62,7 +62,7 @@ fn a_file_that_the_daemons_user_cannot_use_is_named_with_its_cure() {
     // A state folder that the unit does not list.
     let moved = "set -e
         systemctl stop 'totpd*'
-        mv /var/lib/totpd /srv/totpd; sed -i '1i state_dir = \"/srv/totpd\"' /etc/totpd/totpd.toml
+        mv /var/lib/totpd /srv/totpd; sed -i 's|^state_dir.*|state_dir = \"/srv/totpd\"|' /etc/totpd/totpd.toml
         systemctl start totpd.socket totpd.service";
     machine.sh(moved).ok();
     let status = machine.sh("totpd status");

@@ -141,14 +141,10 @@ fn as_user(context: &Context, who: &Who) -> Option<Vec<Refused>> {
     command.arg("--json").arg("--config").arg(&context.config_path).args(["config", "check", "--files"]);
     command.uid(who.uid.as_raw()).gid(gid).env_clear().stdin(Stdio::null()).stderr(Stdio::null());
     let output = command.output().ok()?;
-    match serde_json::from_slice(&output.stdout) {
-        Ok(refused) => Some(refused),
-        // It could not even read the configuration.
-        Err(_) => {
-            let path = context.config_path.clone();
-            Some(vec![Refused { path, write: false, errno: Errno::EACCES as i32 }])
-        }
-    }
+    // It could not even read the configuration.
+    let unread =
+        || vec![Refused { path: context.config_path.clone(), write: false, errno: Errno::EACCES as i32 }];
+    Some(serde_json::from_slice(&output.stdout).unwrap_or_else(|_| unread()))
 }
 
 /// Sockets of the units that are not those of the configuration: the daemon would wait at one path, and the programs ask at
