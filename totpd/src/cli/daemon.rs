@@ -38,6 +38,13 @@ pub(super) fn connect(paths: &[&Path], deadline: Instant) -> Result<Client, Call
 pub(super) fn explain(path: &Path, error: &CallError) -> Failed {
     let at = path.display();
     match error {
+        CallError::NoSocket if let Some(listens) = unit_listens_elsewhere(path) => failed(
+            Exit::Unreachable,
+            format!(
+                "admin_socket is {at}, where nobody listens, and totpd-admin.socket listens at {listens}. Make both the \
+                 same, then run: systemctl daemon-reload; systemctl restart totpd-admin.socket totpd"
+            ),
+        ),
         CallError::NoSocket | CallError::ConnectionRefused => failed(
             Exit::Unreachable,
             format!(
@@ -53,6 +60,15 @@ pub(super) fn explain(path: &Path, error: &CallError) -> Failed {
         ),
         other => failed(Exit::Unreachable, format!("totpd at {at}: {other}")),
     }
+}
+
+/// Where the installed socket unit listens, if that is not the configured place of a socket of this host.
+fn unit_listens_elsewhere(path: &Path) -> Option<String> {
+    // A path of somebody's own daemon is not the unit's.
+    let is_units = path.starts_with("/run/") || path.starts_with("/var/run/");
+    let listens = crate::units::values(Path::new("/"), "totpd-admin.socket", "ListenStream")?;
+    let elsewhere = is_units && !listens.is_empty() && listens.iter().all(|listen| Path::new(listen) != path);
+    elsewhere.then(|| listens.join(", "))
 }
 
 fn explain_error(name: &str, parameters: &str) -> Failed {

@@ -63,7 +63,9 @@ impl LastGood {
 fn folder(state_dir: &Path) -> PathBuf {
     let made = std::env::var_os("STATE_DIRECTORY").filter(|value| !value.is_empty());
     let first = made.as_ref().and_then(|folders| folders.to_str()?.split(':').next());
-    first.map_or_else(|| state_dir.to_owned(), PathBuf::from)
+    let folder = first.map_or_else(|| state_dir.to_owned(), PathBuf::from);
+    // An administrator may have put the folder elsewhere; below, no link is followed.
+    folder.canonicalize().unwrap_or(folder)
 }
 
 impl Loaded {
