@@ -192,3 +192,37 @@ fn a_broken_reload_keeps_what_runs_and_the_copy() {
     assert_eq!(std::fs::read(site.path("state/last-good.toml")).unwrap(), before);
     assert_eq!(site.totpd(&["status", "--json"]).ok().json()["configuration"]["in_use"], "file");
 }
+
+#[test]
+fn a_file_that_names_other_places_is_taken_by_a_fresh_daemon() {
+    let (site, [alice, ..]) = stopped();
+    break_file(&site);
+    crate::serve::start_with_adopted_sockets(&site);
+    assert!(site.totpd(&["status"]).ok().stdout.contains("LAST GOOD"));
+    let api = site.path("run/http.sock");
+    site.write(
+        "etc/totpd/totpd.toml",
+        &format!("{}{RULES}[http]\nlisten = \"{}\"\n", site.config(), api.display()),
+    );
+    let pid = site.daemon_pid();
+    wait_until("the daemon has ended", || {
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
+    });
+    assert!(site.log().contains("names other places"), "{}", site.log());
+    crate::serve::start_with_adopted_sockets(&site);
+    wait_until("the API answers", || site.totpd(&["status"]).stdout.contains("the HTTP API answers on"));
+    assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::SUCCESS);
+}
+
+#[test]
+fn of_many_reloads_the_last_configuration_is_kept() {
+    let (site, _) = stopped();
+    site.start();
+    for number in 0..5 {
+        site.configure(&format!("[login]\nprompt = \"Code {number}: \"\n"));
+    }
+    wait_until("the last one is kept", || {
+        let kept = std::fs::read_to_string(site.path("state/last-good.toml")).unwrap_or_default();
+        kept.contains("\"Code 4: \"")
+    });
+}

@@ -31,7 +31,10 @@ fn a_ticket_enrolls_once() {
     let phone = Phone::from(&as_alice(&site, &["enroll", "--json"], &typed).ok().json());
     assert_eq!(as_alice(&site, &["status", "--json"], "").ok().json()["state"], "pending");
     as_alice(&site, &["confirm"], &format!("{}\n", phone.code(&site))).ok();
-    assert_eq!(as_alice(&site, &["status"], "").ok().stdout, "alice: active, 10 recovery codes left\n");
+    assert_eq!(
+        as_alice(&site, &["status"], "").ok().stdout,
+        "alice: active, 10 recovery codes left, no login in the history\n"
+    );
     assert_eq!(as_alice(&site, &["enroll"], &typed).code, 1, "used up");
     let logs = site.log() + &String::from_utf8_lossy(&std::fs::read(site.path("state/totpd.db")).unwrap());
     assert!(!logs.contains(&ticket) && !logs.contains(&phone.secret));

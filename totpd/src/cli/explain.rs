@@ -5,7 +5,9 @@ use super::args::Explain;
 use super::daemon::admin_call;
 use super::out::{Exit, Failed, failed};
 use crate::clock;
+use crate::pam_config::{ConfigDirs, Facility, MODULE, dispatch};
 use serde_json::json;
+use std::path::Path;
 use totp_core::Time;
 use totp_wire::admin::{self, ExplainReply, Fate};
 
@@ -34,7 +36,11 @@ pub(super) fn explain(context: &Context, args: Explain) -> Result<(), Failed> {
         peer_uid: args.peer,
         at: at.map(Time::unix),
     };
-    let reply = admin_call(&context.config()?, &call)?;
+    let mut reply = admin_call(&context.config()?, &call)?;
+    let dirs = ConfigDirs::of(Path::new("/"));
+    if let Some(hindrance) = stack_in_the_way(&dirs, &args.service, reply.fate) {
+        reply.hindrances.get_or_insert_default().push(hindrance);
+    }
     context.out.json(&json!(reply))?;
     for checked in &reply.checked {
         let why = match (&checked.mismatch, checked.decides) {
@@ -52,6 +58,30 @@ pub(super) fn explain(context: &Context, args: Explain) -> Result<(), Failed> {
         context.out.line(format!("{}: {hindrance}", args.user))?;
     }
     Ok(())
+}
+
+/// What the PAM stack of this host makes of the answer: where totpd is not asked, or ignoring it is not enough.
+fn stack_in_the_way(dirs: &ConfigDirs, service: &str, fate: Fate) -> Option<String> {
+    let stack = dirs.stack(service, Facility::Auth).ok()?;
+    let file = stack.file.display();
+    if stack.ours().next().is_none() {
+        return Some(format!("nothing of this happens: {file} does not ask totpd"));
+    }
+    if !matches!(fate, Fate::Exempt | Fate::AskedAndPassed) {
+        return None;
+    }
+    // Who passes unasked is ignored by the module: something else has to succeed.
+    let passes = dispatch(&stack, |entry| match entry.line.module_name() {
+        MODULE => "ignore",
+        "pam_deny.so" => "auth_err",
+        _ => "success",
+    });
+    (!passes).then(|| {
+        format!(
+            "refused all the same: in {file} nothing succeeds when totpd asks for no code. The lines of \
+             config/pam.d/sshd-rules and sudo-rules do"
+        )
+    })
 }
 
 /// What would happen, in words.
@@ -91,4 +121,31 @@ fn outcome(reply: &ExplainReply, user: &str) -> String {
         text.push_str(&format!("; a grant would be remembered for {length}"));
     }
     format!("{user}: {text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stack_in_which_nothing_else_succeeds_refuses_the_exempt() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("etc/pam.d");
+        std::fs::create_dir_all(&folder).unwrap();
+        let ours = "auth required pam_totp.so\n";
+        let rules = "auth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_permit.so\n";
+        for (service, lines) in [
+            ("alone", ours.to_owned()),
+            ("rules", format!("{rules}{ours}")),
+            ("other", "auth required pam_unix.so\n".to_owned()),
+        ] {
+            std::fs::write(folder.join(service), lines).unwrap();
+        }
+        let dirs = ConfigDirs::of(root.path());
+        let said = |service: &str, fate| stack_in_the_way(&dirs, service, fate).unwrap_or_default();
+        assert!(said("alone", Fate::Exempt).contains("refused all the same"));
+        assert_eq!(said("alone", Fate::Asked), "");
+        assert_eq!(said("rules", Fate::Exempt), "");
+        assert!(said("other", Fate::Asked).contains("does not ask totpd"));
+    }
 }

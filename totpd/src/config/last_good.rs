@@ -15,6 +15,8 @@ use crate::seal::Sealer;
 use std::io::{Read, Take};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use totp_core::Time;
 use totp_core::policy::{Action, Mode};
 
@@ -68,6 +70,20 @@ fn folder(state_dir: &Path) -> PathBuf {
     folder.canonicalize().unwrap_or(folder)
 }
 
+/// The order in which configurations came into use: one that is written late does not replace a later one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeepOrder(u64);
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+static KEPT: Mutex<u64> = Mutex::new(0);
+
+impl KeepOrder {
+    /// After every one before.
+    pub(crate) fn next() -> Self {
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 impl Loaded {
     /// The configuration of the file at `path`; the last good one when the file has a mistake of syntax or value.
     /// `since`: when the last good one came into use, if it is.
@@ -98,9 +114,15 @@ impl Loaded {
     }
 
     /// Keeps the text as the last good configuration, which it is now that it serves. A failure costs nobody a login.
-    pub(crate) fn keep(&self, sealer: &Sealer) {
+    /// Waits for the disk.
+    pub(crate) fn keep(&self, sealer: &Sealer, order: KeepOrder) {
         let Some(text) = &self.text else { return };
         let folder = folder(&self.config.state_dir);
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if *kept > order.0 {
+            return;
+        }
+        *kept = order.0;
         if let Err(error) = write(&folder, text, sealer, clock::now()) {
             tracing::warn!(
                 "the configuration cannot be kept as the last good one in {}: {error}. A typo in it would refuse \

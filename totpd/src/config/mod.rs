@@ -9,6 +9,7 @@ mod rules;
 mod sockets;
 
 pub use error::{ConfigError, ConfigProblem};
+pub(crate) use last_good::KeepOrder;
 pub use last_good::{LastGood, Loaded};
 pub use sockets::SocketPaths;
 

@@ -27,7 +27,7 @@ pub use own::{Oneself, SelfChange, Shown};
 
 use crate::audit::Event;
 use crate::clock;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, KeepOrder, Loaded};
 use crate::seal::{SealError, Sealer};
 use crate::store::{Change, CommitError, Committed, Key, ReadError, Store, Stored, Ticket, Write};
 use crate::turns::Turns;
@@ -148,9 +148,10 @@ impl Engine {
         &self.config
     }
 
-    /// Keeps a configuration that serves from now on as the last good one.
-    pub fn keep_configuration(&self, loaded: &Loaded) {
-        loaded.keep(&self.sealer);
+    /// Keeps a configuration that serves from now on as the last good one, on a thread that may wait for the disk.
+    pub fn keep_configuration(&self, loaded: Loaded) {
+        let (sealer, order) = (Arc::clone(&self.sealer), KeepOrder::next());
+        tokio::task::spawn_blocking(move || loaded.keep(&sealer, order));
     }
 
     /// The id of the store.

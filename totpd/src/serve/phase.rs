@@ -2,7 +2,7 @@
 
 use super::{ServeError, Shared};
 use crate::clock;
-use crate::config::{Config, ConfigError, Loaded};
+use crate::config::{Config, ConfigError, KeepOrder, Loaded};
 use crate::engine::Engine;
 use crate::key::StoreKey;
 use crate::seal::Sealer;
@@ -39,7 +39,7 @@ pub(super) fn phase_of(loaded: Result<Loaded, ConfigError>, users: &Arc<Users>, 
         let start = Start { now: clock::now(), accept };
         let store = Sqlite::open(&config.state_dir, &sealer, config.keep_events, witness, start)
             .map_err(|e| e.to_string())?;
-        loaded.keep(&sealer);
+        loaded.keep(&sealer, KeepOrder::next());
         Ok(Engine::new(Arc::new(store), sealer, Arc::clone(users), Arc::new(loaded.config)))
     };
     match loaded.map_err(|error| error.to_string()).and_then(open) {
@@ -104,7 +104,7 @@ fn take(path: &Path, shared: &Shared, engine: &Engine, loaded: Loaded) -> Option
         );
     }
     warn_of_findings(config);
-    engine.keep_configuration(&loaded);
+    engine.keep_configuration(loaded.clone());
     let mended = old.last_good.is_some();
     shared.set(Phase::Serving(Arc::new(engine.reconfigured(Arc::new(loaded.config)))));
     tracing::info!("reloaded {}", path.display());
