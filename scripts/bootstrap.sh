@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 packages="gcc libc6-dev libpam0g-dev make"
 # What makes and checks a deb and an rpm.
-packaging="binutils dpkg-dev lintian rpm checkpolicy semodule-utils"
+packaging="binutils dpkg-dev lintian rpm checkpolicy semodule-utils pandoc"
 case "${1:-test}" in
     build) ;;
     package) packages="$packages g++ $packaging" ;;
@@ -15,7 +15,7 @@ case "${1:-test}" in
     test) packages="$packages $packaging g++ libpam-modules openssh-server openssh-client sudo util-linux procps python3 \
 python3-venv python3-paramiko oathtool zbar-tools openssl librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper \
 binutils systemd iproute2 fail2ban python3-systemd systemd-journal-remote login dbus-daemon polkitd dbus-bin cron xvfb xdotool \
-i3lock cockpit-ws mmdebstrap debian-archive-keyring systemd-container xrdp pandoc mandoc groff-base"
+i3lock cockpit-ws mmdebstrap debian-archive-keyring systemd-container xrdp mandoc groff-base"
         # Some packages of Node bring npm along, and conflict with the one of that name.
         command -v node >/dev/null || packages="$packages nodejs"
         command -v npm >/dev/null || packages="$packages npm" ;;

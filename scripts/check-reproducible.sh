@@ -8,8 +8,6 @@ rm -rf "$scratch"
 mkdir -p "$scratch"
 for folder in one another-and-longer; do
     git clone --quiet --no-hardlinks "$root" "$scratch/$folder"
-    # What was made beside the commit, such as man pages, is part of both.
-    [ ! -d target/man ] || { mkdir -p "$scratch/$folder/target"; cp -r target/man "$scratch/$folder/target/"; }
     for kind in deb rpm; do "$scratch/$folder/scripts/package.sh" $kind > "$scratch/$folder.$kind.log"; done
     (cd "$scratch/$folder/target/package" && sha256sum -- *.deb *.rpm) > "$scratch/$folder.sums"
     [ "$folder" = one ] || diff -u "$scratch/one.sums" "$scratch/$folder.sums" ||

@@ -13,6 +13,7 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH
 triplet=$(dpkg-architecture -q DEB_HOST_MULTIARCH 2>/dev/null || echo "$(uname -m)-linux-gnu")
 mkdir -p "$out"
+scripts/man.sh
 
 # The compiler that releases are built with: another one makes other bytes.
 toolchain=1.95.0
@@ -106,7 +107,8 @@ test)
     rpm_package $out/test/totpd.rpm
     rpm --query --package --list $out/test/totpd.rpm > $out/test/rpm-list
     # Both have the same files; only their folders differ.
-    for file in /usr/bin/totpd /usr/lib64/security/pam_totp.so /usr/lib/systemd/system/totpd.socket /usr/share/selinux/packages/totpd.pp; do
+    for file in /usr/bin/totpd /usr/lib64/security/pam_totp.so /usr/lib/systemd/system/totpd.socket /usr/share/selinux/packages/totpd.pp \
+        /usr/share/man/man8/totpd.8.gz /usr/share/man/man5/totpd.toml.5.gz; do
         grep -qxF $file $out/test/rpm-list || { echo "package.sh: the rpm lacks $file" >&2; exit 1; }
     done
     echo "packages: $(stat -c '%n %s bytes' $out/test/*.deb $out/test/*.rpm | tr '\n' ' ')"
