@@ -1,10 +1,10 @@
 //! What the daemon is told about the attempt. Everything is copied here, before the first prompt: a borrow
 //! of libpam's memory dangles once the host sets an item during a conversation.
 
-use crate::args::Args;
 use crate::host::{Host, Item, NoConversation};
 use totp_wire::addresses::is_own_address;
 use totp_wire::login::Attempt;
+use totp_wire::pam_args::Args;
 
 /// The most bytes of one item; a user name longer than 255 bytes is no user's.
 const MAX_ITEM: usize = 256;

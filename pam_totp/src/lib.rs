@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! args ─▶ attempt ─▶ Begin ─▶ show messages, prompt ─▶ Answer ─▶ … ─▶ verdict ─▶ outcome
-//!  args.rs  attempt.rs        relay.rs                                  outcome.rs
+//!  totp_wire attempt.rs        relay.rs                                  outcome.rs
 //! ```
 //!
 //! `pam-bindings` is fenced in: [`guard`] keeps panics from it, [`host`] copies every item before the first
@@ -17,7 +17,6 @@
 #[cfg(not(panic = "unwind"))]
 compile_error!("the module turns panics into refusals: build it with panic = \"unwind\"");
 
-mod args;
 mod attempt;
 mod guard;
 mod host;
@@ -28,6 +27,10 @@ mod relay;
 use pam::constants::{PamFlag, PamResultCode};
 use pam::module::{PamHandle, PamHooks};
 use std::ffi::CStr;
+
+/// Says in the file which version it is: `totpd doctor` compares it with its own, and loads nothing for it.
+#[used]
+static VERSION: &str = concat!("totpd-module-version=", env!("CARGO_PKG_VERSION"), "\n");
 
 struct Totp;
 

@@ -1,12 +1,12 @@
 //! The conversation: what the daemon says is shown, what the person types and fits is sent back.
 
-use crate::args::Args;
 use crate::attempt;
 use crate::host::{Host, Level, Typed};
 use crate::outcome::Outcome;
 use std::ffi::CStr;
 use std::path::PathBuf;
 use totp_wire::login::{Accept, Answer, Attempt, Begin, MAX_TEXT, Prompt, Step, Unfit};
+use totp_wire::pam_args::Args;
 use totp_wire::process::sockets;
 use totp_wire::shape::{fits, split_combined};
 use totp_wire::text::plain;

@@ -5,7 +5,7 @@
 //!   test compares the two with a parser that is not ours.
 //! - [`frame`] cuts bytes into messages with a bound; the daemon and the client share it.
 //! - [`client`] is the blocking client of the module and the command line; [`trust`] is how it knows the
-//!   server, [`budget`] how it keeps its time.
+//!   server, [`budget`] how it keeps its time, [`pam_args`] what its PAM line says.
 //!
 //! The crate is loaded into sshd and sudo: no thread, no global state, no environment variable.
 #![forbid(unsafe_code)]
@@ -18,6 +18,7 @@ pub mod frame;
 pub mod login;
 pub mod message;
 pub mod own;
+pub mod pam_args;
 pub mod process;
 pub mod service;
 pub mod shape;

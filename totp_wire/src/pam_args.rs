@@ -1,41 +1,41 @@
-//! The arguments of the PAM line. An unknown or malformed one refuses: a misspelt option must not silently
-//! mean something else.
+//! The arguments of the PAM line, as the module reads them and `totpd doctor` checks them. An unknown or malformed one
+//! refuses: a misspelt option must not silently mean something else.
 
+use crate::trust::Trust;
 use std::ffi::CStr;
 use std::path::PathBuf;
 use std::time::Duration;
-use totp_wire::Trust;
 
 /// Where the daemon listens unless the line says otherwise.
-pub(crate) const DEFAULT_SOCKET: &str = "/run/totpd/login.sock";
+pub const DEFAULT_SOCKET: &str = "/run/totpd/login.sock";
 
 /// The checked arguments.
 #[derive(Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a word of the PAM line")]
-pub(crate) struct Args {
+pub struct Args {
     /// `socket=PATH`, the one for everybody; root's own lies beside it.
-    pub(crate) socket: PathBuf,
+    pub socket: PathBuf,
     /// `timeout=SECONDS` of daemon time in all, 1 to 60; waiting for the person is not counted.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
     /// `tries=N` prompts in one call, 1 to 3.
-    pub(crate) tries: u8,
+    pub tries: u8,
     /// `server_uid=N`
-    pub(crate) trust: Trust,
+    pub trust: Trust,
     /// `first_factor=passed`
-    pub(crate) first_factor: bool,
+    pub first_factor: bool,
     /// `use_first_pass`: never prompt.
-    pub(crate) use_first_pass: bool,
+    pub use_first_pass: bool,
     /// `try_first_pass`: prompt when what is there is no code.
-    pub(crate) try_first_pass: bool,
+    pub try_first_pass: bool,
     /// `forward_pass`: password and code are typed in one line.
-    pub(crate) forward_pass: bool,
+    pub forward_pass: bool,
     /// `nodelay`: ask libpam for no delay after a failure, as pam_unix has it.
-    pub(crate) nodelay: bool,
+    pub nodelay: bool,
     /// `debug`: log every step (never what was typed).
-    pub(crate) debug: bool,
+    pub debug: bool,
     /// `panic=plain|bomb`, in test builds.
     #[cfg(feature = "fault_injection")]
-    pub(crate) panic: Option<String>,
+    pub panic: Option<String>,
 }
 
 impl Default for Args {
@@ -58,13 +58,16 @@ impl Default for Args {
 }
 
 impl Args {
-    /// Reads the line's words; the error is the sentence for the log.
-    pub(crate) fn parse(words: &[&CStr]) -> Result<Self, String> {
+    /// Reads the words of a line; the error is the sentence for the log.
+    ///
+    /// # Errors
+    /// The sentence that names the argument.
+    pub fn parse(words: &[&CStr]) -> Result<Self, String> {
         let mut args = Self::default();
         for word in words {
             let word = word.to_str().map_err(|_| "an argument is no UTF-8".to_owned())?;
             args.read(word).ok_or_else(|| {
-                format!("argument \"{}\" is unknown or malformed", totp_wire::text::plain(word, 100))
+                format!("argument \"{}\" is unknown or malformed", crate::text::plain(word, 100))
             })?;
         }
         if args.use_first_pass && args.try_first_pass {
