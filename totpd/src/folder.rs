@@ -168,6 +168,26 @@ impl Folder {
         Ok(file)
     }
 
+    /// Sets owner and mode of a file or folder in it, by descriptor. A link is not followed, and a file that has a second
+    /// name elsewhere is left as it is.
+    ///
+    /// # Errors
+    /// What the file system said, or `InvalidInput` for such a file.
+    pub fn set_access(&self, name: &str, owner: Option<Owner>, mode: Option<u32>) -> std::io::Result<()> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let file = File::from(openat(&self.handle, name, flags, Mode::empty())?);
+        let stat: FileStat = fstat(&file)?;
+        let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+        if kind != SFlag::S_IFDIR && (kind != SFlag::S_IFREG || stat.st_nlink > 1) {
+            return Err(Error::new(ErrorKind::InvalidInput, "it is not a file or folder with one name"));
+        }
+        // A mode that shuts others out first: in between nobody reads more than before.
+        if let Some(mode) = mode {
+            nix::sys::stat::fchmod(file.as_fd(), Mode::from_bits_truncate(mode))?;
+        }
+        owner.map_or(Ok(()), |owner| give_away(&file, owner))
+    }
+
     /// Gives a file another name in the folder. What has that name is replaced if `replace` is set.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ pub mod breakglass;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod doctor;
 pub mod engine;
 pub mod entropy;
 pub mod fair_queue;

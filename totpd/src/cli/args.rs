@@ -101,6 +101,8 @@ pub enum Command {
     },
     /// Say which rule decides about an attempt, why others do not, and what would happen
     Explain(Explain),
+    /// Find broken set-ups of PAM, sshd, sudo, systemd and of totpd itself, and say what cures them
+    Doctor(Doctor),
     /// Let one user in once by a random code, without daemon and store; everybody else is refused meanwhile
     Breakglass {
         /// The login name
@@ -171,6 +173,30 @@ pub enum ConfigCommand {
         #[arg(long, hide = true)]
         files: bool,
     },
+}
+
+/// What to look for, and what to do about it.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub struct Doctor {
+    /// Cure what is totpd's own, and ask before each step
+    #[arg(long, conflicts_with = "root")]
+    pub fix: bool,
+    /// Do not ask
+    #[arg(long, requires = "fix")]
+    pub yes: bool,
+    /// Look at the files of the tree in this folder, such as an image, and at nothing that runs
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Show notes too
+    #[arg(long)]
+    pub notes: bool,
+    /// Forget services that asked for a code before and are meant not to ask now
+    #[arg(long, conflicts_with = "root")]
+    pub accept: bool,
+    /// Print a line for each error and warning, as systemd puts it into the journal
+    #[arg(long, conflicts_with_all = ["fix", "json", "quiet"])]
+    pub journal: bool,
 }
 
 /// A backup to make.

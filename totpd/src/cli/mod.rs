@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod config_files;
 mod daemon;
+mod doctor;
 mod enroll;
 mod explain;
 mod history;
@@ -97,6 +98,7 @@ fn run(context: &Context, command: Command) -> Result<(), Failed> {
         Command::History { user, limit, since } => history::history(context, user, limit, since),
         Command::Report { since } => report::report(context, since),
         Command::Explain(explain) => explain::explain(context, explain),
+        Command::Doctor(args) => doctor::doctor(context, &args),
         Command::Breakglass { user, lasts, directory_user } => {
             breakglass::breakglass(context, &user, lasts, directory_user)
         }

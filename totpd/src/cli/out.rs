@@ -15,6 +15,8 @@ pub enum Exit {
     Usage,
     /// 3: no daemon answers.
     Unreachable,
+    /// 4: doctor found errors.
+    Errors,
 }
 
 impl From<Exit> for ExitCode {
@@ -24,6 +26,7 @@ impl From<Exit> for ExitCode {
             Exit::Refused => Self::from(1),
             Exit::Usage => Self::from(2),
             Exit::Unreachable => Self::from(3),
+            Exit::Errors => Self::from(4),
         }
     }
 }

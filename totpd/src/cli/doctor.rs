@@ -1,0 +1,99 @@
+//! `totpd doctor`.
+
+use super::Context;
+use super::args::Doctor;
+use super::out::{Exit, Failed, color, failed, warn};
+use crate::doctor::system::Installed;
+use crate::doctor::{Host, Report, Severity, examine, last};
+use std::io::{BufRead, IsTerminal, Write};
+
+/// `totpd doctor [--fix [--yes]] [--root DIR] [--notes] [--accept] [--journal]`
+pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<(), Failed> {
+    if let Some(root) = &args.root {
+        if !root.is_dir() {
+            return Err(failed(Exit::Usage, format!("{} is no folder", root.display())));
+        }
+        let host = Host::of_tree(root, &context.config_path);
+        return show(context, args, &examine(&host, &last::LastRun::default().asked, false));
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Err(failed(
+            Exit::Refused,
+            "only root sees what doctor has to look at. Run: sudo totpd doctor",
+        ));
+    }
+    let mut report = look(context, args.accept);
+    if args.fix && cure(context, args, &report)? {
+        // What is cured is gone, and what was behind it comes to light.
+        report = look(context, args.accept);
+    }
+    show(context, args, &report)
+}
+
+/// Looks at this host, and keeps what was seen for the next run.
+fn look(context: &Context, accept: bool) -> Report {
+    let host = Host::running(&context.config_path);
+    let config = host.config_or_defaults();
+    let before = last::read(&config).unwrap_or_default().asked;
+    let report = examine(&host, &before, accept);
+    if let Err(error) = last::write(&config, &report.json()) {
+        let folder = last::folder(&config);
+        warn(&format!(
+            "{} cannot be written ({error}), so that the next run cannot compare",
+            folder.display()
+        ));
+    }
+    report
+}
+
+fn show(context: &Context, args: &Doctor, report: &Report) -> Result<(), Failed> {
+    let out = context.out;
+    out.json(&report.json())?;
+    if args.journal {
+        for line in report.journal() {
+            writeln!(std::io::stderr().lock(), "{line}")?;
+        }
+    } else if !out.json && !out.quiet {
+        write!(std::io::stdout().lock(), "{}", report.text(args.notes, color()))?;
+        // On a healthy host a script reads nothing at all.
+        if std::io::stdout().is_terminal() || report.worst() > Some(Severity::Note) {
+            out.line(report.summary(args.notes))?;
+        }
+    }
+    match report.worst() {
+        Some(Severity::Error) => Err(failed(Exit::Errors, "")),
+        Some(Severity::Warning) => Err(failed(Exit::Refused, "")),
+        Some(Severity::Note) | None => Ok(()),
+    }
+}
+
+/// Applies the cures of what is ours; whether there was one.
+fn cure(context: &Context, args: &Doctor, report: &Report) -> Result<bool, Failed> {
+    let fixable: Vec<_> = report.findings.iter().filter_map(|f| Some((f, f.fix.as_ref()?))).collect();
+    if !args.yes && !fixable.is_empty() && !std::io::stdin().is_terminal() {
+        return Err(failed(Exit::Usage, "nobody can be asked here. Run: totpd doctor --fix --yes"));
+    }
+    let host = Host::of_tree(std::path::Path::new("/"), &context.config_path);
+    let mut tried = false;
+    for (finding, fix) in fixable {
+        writeln!(std::io::stderr().lock(), "{}: {}\n  {fix}", finding.kind.id, finding.what)?;
+        if !args.yes && !agreed()? {
+            continue;
+        }
+        tried = true;
+        match fix.apply(&host, &Installed) {
+            Ok(()) => writeln!(std::io::stderr().lock(), "  done")?,
+            Err(why) => warn(&format!("{}: {why}", finding.kind.id)),
+        }
+    }
+    Ok(tried)
+}
+
+fn agreed() -> Result<bool, Failed> {
+    let mut stderr = std::io::stderr().lock();
+    write!(stderr, "  Do it? [y/N] ")?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

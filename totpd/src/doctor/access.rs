@@ -1,0 +1,191 @@
+//! Who may read and write what, by owner and mode, as the daemon's user would see it.
+
+use super::system::{Host, inside};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A user of the host's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The login name; none for a uid that has no name.
+    pub name: String,
+    /// The uid.
+    pub uid: u32,
+    /// The first group.
+    pub gid: u32,
+    /// The home folder.
+    pub home: PathBuf,
+    /// The program at a login.
+    pub shell: String,
+}
+
+impl Account {
+    /// A uid that no file names.
+    pub fn unnamed(uid: u32) -> Self {
+        Self { name: uid.to_string(), uid, gid: u32::MAX, home: "/".into(), shell: String::new() }
+    }
+
+    /// Whether a person or a program can log in as this user: root, or a uid of people with a shell.
+    pub fn logs_in(&self) -> bool {
+        let shell = !matches!(self.shell.rsplit('/').next(), Some("nologin" | "false" | "sync" | "halt"));
+        shell && (self.uid == 0 || (1000..65534).contains(&self.uid))
+    }
+}
+
+/// What is wanted of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// To read it.
+    Read,
+    /// To read and write it.
+    Write,
+    /// To go through it, and to make files in it.
+    Folder,
+}
+
+/// What keeps a user from a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// The file, or a folder on the way, as the host calls it.
+    pub path: PathBuf,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Its mode, without its kind.
+    pub mode: u32,
+    /// It is a folder on the way.
+    pub on_the_way: bool,
+}
+
+/// The users of the passwd file of a tree.
+pub fn accounts(root: &Path) -> Vec<Account> {
+    let text = std::fs::read_to_string(inside(root, Path::new("/etc/passwd"))).unwrap_or_default();
+    let account = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty() && !name.starts_with(['#', '+', '-']))?;
+        let uid = fields.nth(1)?.parse().ok()?;
+        let gid = fields.next()?.parse().ok()?;
+        let home = fields.nth(1)?.into();
+        Some(Account {
+            name: name.to_owned(),
+            uid,
+            gid,
+            home,
+            shell: fields.next().unwrap_or_default().to_owned(),
+        })
+    };
+    text.lines().filter_map(account).collect()
+}
+
+/// Name, id and members of each group of the host's group file.
+pub fn groups(host: &Host) -> Vec<(String, u32, Vec<String>)> {
+    let text = host.read("/etc/group").unwrap_or_default();
+    let group = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?.to_owned();
+        let gid = fields.nth(1)?.parse().ok()?;
+        let members = fields.next().unwrap_or_default().split(',').filter(|member| !member.is_empty());
+        Some((name, gid, members.map(str::to_owned).collect()))
+    };
+    text.lines().filter_map(group).collect()
+}
+
+/// The names of the groups that a user is in.
+pub fn groups_of(host: &Host, account: &Account) -> Vec<String> {
+    let is_in = |(_, gid, members): &(String, u32, Vec<String>)| {
+        *gid == account.gid || members.contains(&account.name)
+    };
+    groups(host).into_iter().filter(is_in).map(|(name, _, _)| name).collect()
+}
+
+/// Whether `account` may do this with the file, by owner and mode of it and of each folder on the way. `Ok` where it is
+/// not there: that is another finding.
+///
+/// # Errors
+/// What keeps it from that.
+pub fn may(host: &Host, account: &Account, path: &Path, want: Want) -> Result<(), Denied> {
+    if account.uid == 0 {
+        return Ok(());
+    }
+    let gids: Vec<u32> = {
+        let member = |(_, _, members): &(String, u32, Vec<String>)| members.contains(&account.name);
+        let more = groups(host).into_iter().filter(member).map(|(_, gid, _)| gid);
+        std::iter::once(account.gid).chain(more).collect()
+    };
+    let check = |path: &Path, bits: u32, on_the_way: bool| {
+        // The whole path as it is followed: a link's own mode says nothing.
+        let Ok(metadata) = std::fs::metadata(host.inside(path)) else { return Ok(()) };
+        let (uid, gid, mode) = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777);
+        let granted = match (uid == account.uid, gids.contains(&gid)) {
+            (true, _) => mode >> 6,
+            (false, true) => mode >> 3,
+            (false, false) => mode,
+        };
+        if granted & bits == bits {
+            return Ok(());
+        }
+        Err(Denied { path: path.to_owned(), uid, gid, mode, on_the_way })
+    };
+    let folders: Vec<&Path> = path.ancestors().skip(1).filter(|p| !p.as_os_str().is_empty()).collect();
+    for folder in folders.into_iter().rev() {
+        check(folder, 0o1, true)?;
+    }
+    let bits = match want {
+        Want::Read => 0o4,
+        Want::Write => 0o6,
+        Want::Folder => 0o7,
+    };
+    check(path, bits, false)
+}
+
+/// Whether the kernel grants it all the same, by an access control list: asked by a child of that user.
+pub fn child_may(host: &Host, account: &Account, path: &Path, want: Want) -> bool {
+    let Some(path) = path.to_str().filter(|_| host.is_live()) else { return false };
+    let (uid, gid) = (account.uid.to_string(), account.gid.to_string());
+    let ask = |flag: &str| {
+        let child = ["setpriv", "--reuid", &uid, "--regid", &gid, "--init-groups", "test", flag, path];
+        host.programs.run(&child).is_some_and(|output| output.success)
+    };
+    match want {
+        Want::Read => ask("-r"),
+        Want::Write => ask("-r") && ask("-w"),
+        Want::Folder => ask("-r") && ask("-w") && ask("-x"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn owner_group_and_others_each_have_their_bits_and_folders_count() {
+        let scratch = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str, mode: u32| {
+            let path = scratch.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        };
+        write("etc/passwd", "totpd:x:990:990::/:/usr/sbin/nologin\nann:x:1000:7::/home/ann:/bin/sh\n", 0o644);
+        write("etc/group", "totpd:x:990:ann\n", 0o644);
+        write("etc/totpd/totpd.toml", "", 0o640);
+        std::fs::set_permissions(scratch.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let host = Host::of_tree(scratch.path(), Path::new("/etc/totpd/totpd.toml"));
+        let (totpd, ann) = (host.account("totpd").unwrap(), host.account("ann").unwrap());
+        assert!(ann.logs_in() && !totpd.logs_in());
+        assert_eq!(groups_of(&host, ann), ["totpd"]);
+        let (file, path) = (scratch.path().join("etc/totpd/totpd.toml"), Path::new("/etc/totpd/totpd.toml"));
+        let denied = may(&host, totpd, path, Want::Read).unwrap_err();
+        assert_eq!((denied.mode, denied.on_the_way), (0o640, false));
+        nix::unistd::chown(&file, None, Some(990.into())).unwrap();
+        for account in [totpd, ann] {
+            assert_eq!(may(&host, account, path, Want::Read), Ok(()));
+            assert!(may(&host, account, path, Want::Write).is_err());
+        }
+        let folder = file.parent().unwrap();
+        std::fs::set_permissions(folder, PermissionsExt::from_mode(0o700)).unwrap();
+        assert!(may(&host, totpd, path, Want::Read).unwrap_err().on_the_way);
+    }
+}

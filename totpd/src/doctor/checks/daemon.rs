@@ -1,0 +1,66 @@
+//! What the daemon says of itself, or that it says nothing.
+
+use crate::doctor::catalogue as kinds;
+use crate::doctor::finding::Finding;
+use crate::doctor::system::Host;
+use totp_wire::CallError;
+use totp_wire::admin::{DaemonReply, DaemonState};
+
+/// Rows about the daemon.
+pub(super) fn check(host: &Host) -> Vec<Finding> {
+    let Some(daemon) = &host.daemon else { return Vec::new() };
+    let config = host.config_or_defaults();
+    let mut found = Vec::new();
+    if crate::breakglass::is_open(&config) {
+        let finding =
+            Finding::new(&kinds::BREAKGLASS_OPEN, "breakglass", "break-glass is open at this moment");
+        found
+            .push(finding.cure("When it is not needed any more, end the command: it gives the sockets back"));
+    }
+    match &daemon.reply {
+        Ok(reply) => found.extend(answers(reply)),
+        Err(error) => found.push(silent(host, error, daemon.pid)),
+    }
+    found
+}
+
+/// Row "daemon hung", and one that is not there.
+fn silent(host: &Host, error: &CallError, pid: Option<i32>) -> Finding {
+    let socket = host.config_or_defaults().admin_socket;
+    let at = socket.display();
+    if *error == CallError::TimedOut {
+        let who = pid.map_or_else(|| "the daemon".to_owned(), |pid| format!("the daemon (pid {pid})"));
+        let kill = pid.map_or_else(String::new, |pid| format!("Look at it: cat /proc/{pid}/stack. "));
+        let what = format!("{who} has not answered at {at} within 2 s");
+        let finding = Finding::new(&kinds::DAEMON_HANGS, "totpd", what);
+        return finding.cure(format!("{kill}Run: systemctl restart totpd"));
+    }
+    let finding =
+        Finding::new(&kinds::DAEMON_UNREACHABLE, "totpd", format!("no totpd answers at {at}: {error}"));
+    finding.cure(
+        "Run: systemctl enable --now totpd.socket totpd-root.socket totpd-admin.socket; journalctl -u totpd",
+    )
+}
+
+/// Rows "store older than last seen, cloned, restored", and whatever else it says.
+fn answers(reply: &DaemonReply) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if reply.state == DaemonState::Refusing {
+        let why = reply.why.clone().unwrap_or_default();
+        let finding =
+            Finding::new(&kinds::DAEMON_REFUSES, "totpd", format!("totpd refuses every login: {why}"));
+        found.push(finding.cure(
+            "Cure what it names; it looks again every 5 s. One user can get in by: totpd breakglass USER",
+        ));
+    }
+    if let Some(notice) = &reply.notice {
+        let finding = Finding::new(&kinds::DAEMON_NOTICE, "totpd", notice.clone());
+        found.push(finding.cure("Do what it says; totpd status shows whether it is done"));
+    }
+    if let Some(dropped) = reply.log_lines_dropped.filter(|dropped| *dropped > 0) {
+        let what = format!("the log lacks {dropped} lines since the daemon started: nobody read it in time");
+        let finding = Finding::new(&kinds::LOG_LINES_DROPPED, "log", what);
+        found.push(finding.cure("See who reads /dev/log and the journal: systemctl status systemd-journald"));
+    }
+    found
+}

@@ -1,0 +1,300 @@
+//! The stacks that ask for a code: can they let in without one, and do they let in with one?
+
+use super::services::{Protected, protected};
+use crate::doctor::catalogue as kinds;
+use crate::doctor::finding::{Finding, Kind};
+use crate::doctor::stack::{self, Run, lets_in, lets_in_with_all, name_of, reached_without_proof, runs};
+use crate::doctor::system::Host;
+use crate::pam_config::{Action, Entry, Facility, Stack};
+use std::os::unix::fs::MetadataExt;
+use totp_core::policy::{Action as RuleAction, Mode, Rule};
+use totp_wire::pam_args::Args;
+
+/// All of them, for each service that has our line.
+pub(super) fn check(host: &Host) -> Vec<Finding> {
+    protected(host).iter().flat_map(|service| of_service(host, service)).collect()
+}
+
+fn of_service(host: &Host, service: &Protected) -> Vec<Finding> {
+    let mut found = misread(host, service);
+    found.extend(arguments(host, service));
+    found.extend(writable(host, service));
+    found.extend(account(host, service));
+    let monitored = watches_only(host, service);
+    found.extend(monitored.then(|| monitor_note(host, service)));
+    if found.iter().any(|finding| finding.kind == &kinds::PAM_LINE_MISREAD) {
+        // What a stack does that libpam cannot read is not worth more lines.
+        return found;
+    }
+    if !monitored {
+        let open = decides_nothing(host, service);
+        if open.as_ref().is_none_or(|finding| finding.kind != &kinds::ANSWER_DECIDES_NOTHING) {
+            found.extend(code_alone(host, service));
+        }
+        found.extend(open);
+        found.extend(exempt_refused(host, service));
+    }
+    found.extend(nobody_passes(host, service));
+    found.extend(twice(host, service));
+    found.extend(first_factor(host, service));
+    found
+}
+
+fn at(host: &Host, kind: &'static Kind, service: &Protected, entry: &Entry, what: String) -> Finding {
+    Finding::new(kind, &service.name, what).at(&host.shown(&entry.file), entry.line.number)
+}
+
+/// The line of ours that a finding about the whole stack names.
+fn ours(service: &Protected) -> Option<&Entry> {
+    service.auth.ours().next()
+}
+
+/// Row "control typo", and every other line that libpam cannot read.
+fn misread(host: &Host, service: &Protected) -> Vec<Finding> {
+    let troubles = service.auth.troubles.iter();
+    let finding = |trouble: &crate::pam_config::Trouble| {
+        let file = host.shown(&trouble.file);
+        let what =
+            format!("{}: line {} of {}: {}", service.name, trouble.number, file.display(), trouble.why);
+        Finding::new(&kinds::PAM_LINE_MISREAD, &service.name, what)
+            .cure(format!("Correct line {} of {}; pam.conf(5) has the words", trouble.number, file.display()))
+            .at(&file, trouble.number)
+    };
+    troubles.map(finding).collect()
+}
+
+/// Rows "unknown argument in the PAM line" and "`socket=` not the daemon's".
+fn arguments(host: &Host, service: &Protected) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let socket = host.config_or_defaults().login_socket;
+    for entry in service.auth.ours() {
+        let line = format!("line {} of {}", entry.line.number, host.shown(&entry.file).display());
+        match parse(entry) {
+            Err(why) => {
+                found.push(
+                    at(host, &kinds::UNKNOWN_ARGUMENT, service, entry, format!("{line}: {why}")).cure(
+                        "Correct the word, or take it away; docs/reference has the arguments of pam_totp.so",
+                    ),
+                );
+            }
+            Ok(args) => {
+                if args.socket != socket {
+                    let what = format!(
+                        "{line} asks at {}, and the daemon listens at {}",
+                        args.socket.display(),
+                        socket.display()
+                    );
+                    let cure = format!("Write socket={} there, or leave the argument out", socket.display());
+                    found.push(at(host, &kinds::SOCKET_ARGUMENT, service, entry, what).cure(cure));
+                }
+                if args.nodelay {
+                    let what = format!("{line} says nodelay");
+                    let cure = "Take the word nodelay away where an auditor asks for a delay";
+                    found.push(at(host, &kinds::NO_DELAY, service, entry, what).cure(cure));
+                }
+            }
+        }
+    }
+    found
+}
+
+fn parse(entry: &Entry) -> Result<Args, String> {
+    let words: Vec<std::ffi::CString> =
+        entry.line.arguments.iter().filter_map(|word| std::ffi::CString::new(word.as_str()).ok()).collect();
+    Args::parse(&words.iter().map(std::ffi::CString::as_c_str).collect::<Vec<_>>())
+}
+
+/// A file of the stack that others than root can change.
+fn writable(host: &Host, service: &Protected) -> Vec<Finding> {
+    let mut files: Vec<_> = service.auth.entries.iter().map(|entry| entry.file.clone()).collect();
+    files.dedup();
+    let is_open = |file: &std::path::PathBuf| {
+        std::fs::metadata(file).is_ok_and(|m| m.mode() & 0o022 != 0 || (host.is_live() && m.uid() != 0))
+    };
+    let finding = |file: std::path::PathBuf| {
+        let file = host.shown(&file);
+        let what = format!("{} can be changed by users other than root", file.display());
+        Finding::new(&kinds::PAM_FILE_WRITABLE, file.display().to_string(), what)
+            .cure(format!("Run: chown root: {0} && chmod go-w {0}", file.display()))
+            .at(&file, None)
+    };
+    files.into_iter().filter(is_open).map(finding).collect()
+}
+
+/// Row of cron: our module ignores itself in `account` and `session`.
+fn account(host: &Host, service: &Protected) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for facility in [Facility::Account, Facility::Session] {
+        let Ok(stack) = host.pam().stack(&service.name, facility) else { continue };
+        let Some(entry) = stack.ours().next() else { continue };
+        let refuses =
+            !crate::pam_config::dispatch(
+                &stack,
+                |entry| {
+                    if entry.line.is_ours() { "ignore" } else { "success" }
+                },
+            );
+        if refuses {
+            let what = format!("{}: the {} lines let nobody in", service.name, facility.as_str());
+            let cure = format!("Put \"{} required pam_unix.so\" beside the line", facility.as_str());
+            found.push(at(host, &kinds::ACCOUNT_REFUSES, service, entry, what).cure(cure));
+        }
+    }
+    found
+}
+
+/// Whether our line is one that only watches, and a rule or `totpd pam enable --mode monitor` wants it so.
+fn watches_only(host: &Host, service: &Protected) -> bool {
+    let optional = service.auth.ours().all(|entry| entry.line.control.action("auth_err") == Action::Ignore);
+    optional
+        && (marked_monitor(service)
+            || lenient_rules(host, service).iter().any(|rule| rule.1 != Mode::Enforce))
+}
+
+fn marked_monitor(service: &Protected) -> bool {
+    let text = ours(service).and_then(|entry| std::fs::read_to_string(&entry.file).ok()).unwrap_or_default();
+    text.lines().any(|line| line.starts_with("# BEGIN totpd (") && line.contains("--mode monitor)"))
+}
+
+fn monitor_note(host: &Host, service: &Protected) -> Finding {
+    let what = format!("{} only watches: whatever becomes of a code is ignored", service.name);
+    let finding = Finding::new(&kinds::MONITOR_STACK, &service.name, what)
+        .cure(format!("When everybody is enrolled, run: totpd pam enable {} --mode rules", service.name));
+    match ours(service) {
+        Some(entry) => finding.at(&host.shown(&entry.file), entry.line.number),
+        None => finding,
+    }
+}
+
+/// Rules that let pass without a code for this service, with the mode that holds now.
+fn lenient_rules<'a>(host: &'a Host, service: &Protected) -> Vec<(&'a Rule, Mode)> {
+    let Ok(config) = &host.config else { return Vec::new() };
+    let about = |rule: &&Rule| rule.services.as_ref().is_none_or(|named| named.contains(&service.name));
+    let rules = config.policy.rules.iter().filter(about);
+    let with_mode = rules.map(|rule| (rule, rule.mode_at(host.now, crate::clock::RELEASED)));
+    with_mode.filter(|(rule, mode)| rule.action == RuleAction::Exempt || *mode != Mode::Enforce).collect()
+}
+
+/// Rows "`sufficient` before or as our control; password-only path", "`authinfo_unavail=ignore`; with pam_permit behind".
+fn decides_nothing(host: &Host, service: &Protected) -> Option<Finding> {
+    let entry = ours(service)?;
+    let refused = ["auth_err", "maxtries"]
+        .into_iter()
+        .find_map(|answer| Some((answer, lets_in(&service.auth, answer)?)));
+    if let Some((_, run)) = refused {
+        let (how, name) = (how(&service.auth, &run), &service.name);
+        if run.unusual.is_empty() {
+            let what = format!("{name}: {how}, whatever our line answers");
+            let cure = "Put our line where every way to success passes it, with the control \"required\". \
+                        Shortest: totpd pam enable "
+                .to_owned();
+            return Some(at(host, &kinds::ANSWER_DECIDES_NOTHING, service, entry, what).cure(cure + name));
+        }
+        let condition = run.unusual.first().and_then(|at| service.auth.entries.get(*at))?;
+        let what = format!(
+            "{name}: for some users line {} ({}) leads past our line, and {how}",
+            condition.line.number,
+            [&[condition.line.module_name().to_owned()], &condition.line.arguments[..]].concat().join(" ")
+        );
+        let cure = "If that is meant, exempt these users by a rule of totpd.toml, which is audited; otherwise take the \
+                    line away";
+        return Some(at(host, &kinds::LINE_SKIPPED, service, condition, what).cure(cure));
+    }
+    // What it answers when there is no daemon, none that makes sense, or no module.
+    let failures = ["authinfo_unavail", "system_err", "service_err", "conv_err", "module_unknown"];
+    let (answer, run) = failures.into_iter().find_map(|a| Some((a, lets_in(&service.auth, a)?)))?;
+    let what = format!(
+        "{}: {} when our line answers {answer} (control {})",
+        service.name,
+        how(&service.auth, &run),
+        entry.line.control_text
+    );
+    Some(
+        at(host, &kinds::STOPPED_DAEMON_LETS_IN, service, entry, what)
+            .cure("Write \"required\" as its control"),
+    )
+}
+
+/// What lets in, in words.
+fn how(stack: &Stack, run: &Run) -> String {
+    let proved = run.proved.iter().filter_map(|at| stack.entries.get(*at));
+    let proved: Vec<String> =
+        proved.map(|entry| format!("{} (line {})", name_of(entry), entry.line.number)).collect();
+    if proved.is_empty() {
+        return "everybody gets in without a question".to_owned();
+    }
+    format!("{} lets in", proved.join(" with "))
+}
+
+/// Row "exempt or monitor rule under a stack that needs PAM_SUCCESS".
+fn exempt_refused(host: &Host, service: &Protected) -> Option<Finding> {
+    if lets_in_with_all(&service.auth, "ignore") || !lets_in_with_all(&service.auth, "success") {
+        return None;
+    }
+    let (rule, mode) = *lenient_rules(host, service).first()?;
+    let config = host.config.as_ref().ok()?;
+    let place = config.policy.rules.iter().position(|other| std::ptr::eq(other, rule))?;
+    let what = format!(
+        "{}: {} lets pass ({}), and this stack refuses whoever passes so",
+        service.name,
+        config.rule_name(place),
+        if rule.action == RuleAction::Exempt { "exempt" } else { mode.word() }
+    );
+    let cure = format!(
+        "Put \"auth required pam_permit.so\" behind our line, or run: totpd pam enable {} --mode rules",
+        service.name
+    );
+    Some(at(host, &kinds::EXEMPT_REFUSED, service, ours(service)?, what).cure(cure))
+}
+
+/// Nobody gets in, not even with everything right.
+fn nobody_passes(host: &Host, service: &Protected) -> Option<Finding> {
+    if lets_in(&service.auth, "success").is_some() {
+        return None;
+    }
+    let what = format!("{}: the auth lines let nobody in, also with everything right", service.name);
+    let cure = format!("Compare the lines with docs/hosts.md, or run: totpd pam enable {}", service.name);
+    Some(at(host, &kinds::NOBODY_PASSES, service, ours(service)?, what).cure(cure))
+}
+
+/// The kind of row "the code is the only factor", for programs that prove no other by themselves, as sshd does.
+fn code_alone(host: &Host, service: &Protected) -> Option<Finding> {
+    let alone = lets_in(&service.auth, "success").is_some_and(|run| run.proved.is_empty());
+    if service.name == "sshd" || !alone {
+        return None;
+    }
+    let what = format!("{} takes the code as the only factor: no password is needed", service.name);
+    let cure = format!(
+        "Put \"auth required pam_unix.so\" above our line, or run: totpd pam enable {}",
+        service.name
+    );
+    Some(at(host, &kinds::CODE_ALONE, service, ours(service)?, what).cure(cure))
+}
+
+/// Row "our line twice in one stack".
+fn twice(host: &Host, service: &Protected) -> Option<Finding> {
+    let run = runs(&service.auth, "success").into_iter().find(|run| run.ours_reached.len() > 1)?;
+    let lines: Vec<&Entry> = run.ours_reached.iter().filter_map(|at| service.auth.entries.get(*at)).collect();
+    let name = |entry: &&Entry| format!("{}:{}", host.shown(&entry.file).display(), entry.line.number);
+    let names: Vec<String> = lines.iter().map(name).collect();
+    let what = format!("{} asks for two codes: {}", service.name, names.join(" and "));
+    let cure = format!("Take one of the two lines away, best the one in {}", names.first()?);
+    Some(at(host, &kinds::LINE_TWICE, service, lines.last()?, what).cure(cure))
+}
+
+/// Row "`first_factor=passed` not below `requisite` / `die`".
+fn first_factor(host: &Host, service: &Protected) -> Option<Finding> {
+    let entries = service.auth.entries.iter().enumerate();
+    let mut claims =
+        entries.filter(|(_, e)| e.line.is_ours() && parse(e).is_ok_and(|args| args.first_factor));
+    let (_, entry) = claims.find(|(place, _)| reached_without_proof(&service.auth, *place))?;
+    let above: Vec<_> = stack::authenticators(&service.auth).into_iter().map(name_of).collect();
+    let what = format!(
+        "{}: line {} says first_factor=passed, and is reached although {} failed",
+        service.name,
+        entry.line.number,
+        if above.is_empty() { "nothing was asked or everything".to_owned() } else { above.join(" or ") }
+    );
+    let cure = "Write \"requisite\" as the control of the line that asks for the password, above ours";
+    Some(at(host, &kinds::FIRST_FACTOR_NOT_PROVED, service, entry, what).cure(cure))
+}

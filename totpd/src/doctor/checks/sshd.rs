@@ -1,0 +1,377 @@
+//! What sshd does before and after PAM, by its own word: `sshd -T`, for the users who matter.
+
+use super::services::{first_factor, protected};
+use crate::doctor::access::Account;
+use crate::doctor::catalogue as kinds;
+use crate::doctor::finding::Finding;
+use crate::doctor::stack::{authenticators, lets_in};
+use crate::doctor::system::Host;
+use crate::pam_config::Stack;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use totp_core::policy::{Action, SshMatch};
+
+/// The main configuration.
+const CONFIG: &str = "/etc/ssh/sshd_config";
+/// Users whom sshd is asked about one by one, at most.
+const MOST_USERS: usize = 50;
+/// Less than this ends an enrollment inside a login in its middle: an app has to be installed.
+const ENROLL_GRACE: u64 = 600;
+/// Groups whose members administer.
+pub const ADMIN_GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
+
+/// What sshd would do, by its keys in small letters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings(BTreeMap<String, Vec<String>>);
+
+impl Settings {
+    fn parse(text: &str) -> Self {
+        let mut settings = BTreeMap::<String, Vec<String>>::new();
+        for line in text.lines() {
+            let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+            settings.entry(key.to_ascii_lowercase()).or_default().push(value.to_owned());
+        }
+        Self(settings)
+    }
+
+    fn get(&self, key: &str) -> &str {
+        self.0.get(key).and_then(|values| values.first()).map_or("", String::as_str)
+    }
+
+    fn is_on(&self, key: &str) -> bool {
+        self.get(key) == "yes"
+    }
+
+    /// The lists of methods that let in, each with all its methods; "any" stands for each of them alone.
+    fn method_lists(&self) -> Vec<Vec<&str>> {
+        let methods = self.get("authenticationmethods");
+        if !methods.is_empty() && methods != "any" {
+            return methods.split_whitespace().map(|list| list.split(',').collect()).collect();
+        }
+        let alone = [
+            ("pubkeyauthentication", "publickey"),
+            ("hostbasedauthentication", "hostbased"),
+            ("gssapiauthentication", "gssapi-with-mic"),
+            ("kbdinteractiveauthentication", "keyboard-interactive"),
+            ("passwordauthentication", "password"),
+        ];
+        alone.into_iter().filter(|(key, _)| self.is_on(key)).map(|(_, method)| vec![method]).collect()
+    }
+
+    /// Lists that let in without a question of PAM's.
+    fn without_pam(&self) -> Vec<String> {
+        let lists = self.method_lists().into_iter();
+        lists.filter(|list| !list.iter().any(|method| asks_pam(method))).map(|list| list.join(",")).collect()
+    }
+
+    /// Whether some list lets in by PAM's questions alone.
+    fn pam_alone(&self) -> bool {
+        let possible = |method: &&str| self.has(method);
+        let lists = self.method_lists();
+        lists.iter().any(|list| list.iter().all(|method| asks_pam(method)) && list.iter().all(possible))
+    }
+
+    fn has(&self, method: &str) -> bool {
+        match method.split(':').next() {
+            Some("keyboard-interactive") => self.is_on("kbdinteractiveauthentication"),
+            Some("password") => self.is_on("passwordauthentication"),
+            _ => true,
+        }
+    }
+
+    /// Whether some list that asks PAM can be finished.
+    fn can_ask(&self) -> bool {
+        let lists = self.method_lists();
+        lists.iter().any(|l| l.iter().any(|m| asks_pam(m)) && l.iter().all(|m| self.has(m)))
+    }
+}
+
+/// Whether the method asks PAM's `auth` lines.
+fn asks_pam(method: &str) -> bool {
+    matches!(method.split(':').next(), Some("keyboard-interactive" | "password"))
+}
+
+/// All of them, where sshd's PAM file has our line.
+pub fn check(host: &Host) -> Vec<Finding> {
+    let Some(service) = protected(host).into_iter().find(|service| service.name == "sshd") else {
+        return Vec::new();
+    };
+    let Some(asked) = host.programs.run(&["sshd", "-T"]) else { return Vec::new() };
+    if !asked.success {
+        let why = asked.stderr.lines().last().unwrap_or("sshd -T failed").to_owned();
+        if why.contains("Missing privilege separation directory") {
+            let what = "sshd has not run since the boot, and until then says nothing of its configuration";
+            let finding = Finding::new(&kinds::NOT_CHECKED, "sshd", what);
+            return vec![finding.cure("Run: systemctl start ssh, then totpd doctor")];
+        }
+        if why.contains("AuthenticationMethods cannot be satisfied") {
+            return vec![nobody_asked(host, format!("sshd says: {why}"))];
+        }
+        let finding = Finding::new(&kinds::SSHD_CONFIG, "sshd", format!("sshd says: {why}"));
+        return vec![finding.cure("Run: sshd -t, and correct what it names").at(Path::new(CONFIG), None)];
+    }
+    let settings = Settings::parse(&asked.stdout);
+    let mut found = Vec::new();
+    if !settings.is_on("usepam") {
+        let what = "sshd runs with UsePAM no";
+        return vec![
+            place(host, Finding::new(&kinds::SSHD_USEPAM_OFF, "sshd", what), "usepam")
+                .cure("Write \"UsePAM yes\", then run: systemctl reload ssh"),
+        ];
+    }
+    found.extend(methods(host, &settings, &service.auth));
+    found.extend(users(host, &settings));
+    found.extend(reload(host, &settings));
+    found.extend(grace_time(host, &settings));
+    found.extend(keys_in_files(host, &settings));
+    found
+}
+
+/// Rows "AuthenticationMethods missing", "PasswordAuthentication yes".
+fn methods(host: &Host, settings: &Settings, auth: &Stack) -> Vec<Finding> {
+    let enable = "Run: totpd pam enable sshd. It writes \"KbdInteractiveAuthentication yes\", \"PasswordAuthentication \
+                  no\" and \"AuthenticationMethods publickey,keyboard-interactive:pam\" into \
+                  /etc/ssh/sshd_config.d/00-totpd.conf";
+    let mut found = Vec::new();
+    let alone = settings.without_pam();
+    if !alone.is_empty() {
+        let what = format!("sshd lets everybody in by {} alone", alone.join(" or by "));
+        let finding = Finding::new(&kinds::SSHD_KEY_ALONE, "sshd", what).cure(enable);
+        found.push(place(host, finding, "authenticationmethods"));
+    }
+    if !settings.can_ask() && alone.is_empty() {
+        let what = format!(
+            "sshd demands {} and has KbdInteractiveAuthentication {}",
+            settings.get("authenticationmethods"),
+            settings.get("kbdinteractiveauthentication")
+        );
+        found.push(nobody_asked(host, what));
+    }
+    // Without a password in the stack, PAM's part is the code alone.
+    let code_alone = lets_in(auth, "success").is_some_and(|run| run.proved.is_empty());
+    if settings.pam_alone() && code_alone {
+        let what = if authenticators(auth).is_empty() {
+            "sshd takes the code as the only factor: its PAM lines ask for no password, and no key is demanded".to_owned()
+        } else {
+            format!("sshd takes the code as the only factor: {} is not needed", first_factor(auth))
+        };
+        let finding = Finding::new(&kinds::SSHD_CODE_ALONE, "sshd", what).cure(enable);
+        found.push(place(host, finding, "authenticationmethods"));
+    }
+    found
+}
+
+/// Row "KbdInteractiveAuthentication off".
+fn nobody_asked(host: &Host, what: String) -> Finding {
+    let cure = "Write \"KbdInteractiveAuthentication yes\" before any line that says no, then run: systemctl reload ssh";
+    place(
+        host,
+        Finding::new(&kinds::SSHD_NOBODY_ASKED, "sshd", what).cure(cure),
+        "kbdinteractiveauthentication",
+    )
+}
+
+/// Users for whom a Match block may say otherwise: root, administrators, the users of rules, and who has a factor.
+fn who_matters(host: &Host) -> Vec<&Account> {
+    let mut names: BTreeSet<&str> = BTreeSet::from(["root"]);
+    names.extend(
+        ADMIN_GROUPS.iter().flat_map(|group| host.members(group)).map(|account| account.name.as_str()),
+    );
+    names.extend(host.daemon.iter().flat_map(|daemon| &daemon.users).map(|user| user.user.as_str()));
+    let accounts = host.accounts.iter();
+    let mut accounts: Vec<&Account> =
+        accounts.filter(|account| names.contains(account.name.as_str())).collect();
+    // Everybody else who logs in, as far as there is room: a block may name anybody.
+    let others =
+        host.accounts.iter().filter(|account| account.logs_in() && !names.contains(account.name.as_str()));
+    accounts.extend(others);
+    accounts.truncate(MOST_USERS);
+    accounts
+}
+
+/// Rows about root, and "overridden by an earlier drop-in or a Match block".
+fn users(host: &Host, global: &Settings) -> Vec<Finding> {
+    let mut by_key: Vec<String> = Vec::new();
+    let mut found = Vec::new();
+    for account in who_matters(host) {
+        let of = format!("user={},host=localhost,addr=192.0.2.1", account.name);
+        let Some(text) = host.output(&["sshd", "-T", "-C", &of]) else { continue };
+        let settings = Settings::parse(&text);
+        if account.uid == 0 {
+            found.extend(root(host, &settings, account, global));
+        } else if !settings.without_pam().is_empty()
+            && global.without_pam().is_empty()
+            && !is_exempt(host, &account.name)
+        {
+            by_key.push(account.name.clone());
+        }
+    }
+    if !by_key.is_empty() {
+        let names = super::few(&by_key);
+        let what = format!("sshd lets {names} in without a code: a Match block or a drop-in says so");
+        let cure = "If that is meant, say it in totpd.toml too: a rule with users, services = [\"sshd\"], action = \
+                    \"exempt\". Otherwise take the block away; `sshd -T -C user=NAME` shows what holds";
+        let finding = Finding::new(&kinds::SSHD_KEY_ALONE_FOR_SOME, by_key.join(","), what).cure(cure);
+        found.push(place(host, finding, "match"));
+    }
+    found
+}
+
+fn is_exempt(host: &Host, user: &str) -> bool {
+    let rules = host.config.iter().flat_map(|config| &config.policy.rules);
+    let mut about = rules.filter(|rule| {
+        rule.users.as_ref().is_some_and(|users| users.contains(user))
+            && rule.services.as_ref().is_none_or(|services| services.contains("sshd"))
+    });
+    about.any(|rule| rule.action == Action::Exempt)
+}
+
+fn root(host: &Host, settings: &Settings, root: &Account, global: &Settings) -> Option<Finding> {
+    let permit = settings.get("permitrootlogin");
+    let keys_alone = matches!(permit, "prohibit-password" | "without-password");
+    let no_keys = !has_keys(host, settings, root);
+    if permit == "no" || permit == "forced-commands-only" || (no_keys && keys_alone) {
+        return None;
+    }
+    let alone = settings.without_pam();
+    if !alone.is_empty() && global.without_pam().is_empty() {
+        let what = format!("sshd lets root in by {} alone", alone.join(" or by "));
+        let cure = "Log in as a user and use sudo, which asks; then write \"PermitRootLogin no\"";
+        return Some(place(
+            host,
+            Finding::new(&kinds::SSHD_ROOT_KEY_ALONE, "root", what).cure(cure),
+            "match",
+        ));
+    }
+    if !keys_alone || !alone.is_empty() {
+        return None;
+    }
+    let what = format!("root has keys, PermitRootLogin is {permit}, and sshd demands a code of root as well");
+    let cure = "Write \"Match User root\", \"AuthenticationMethods publickey\", \"Match all\" into a file of \
+                /etc/ssh/sshd_config.d; or \"PermitRootLogin yes\", so that root is asked for a code";
+    Some(place(host, Finding::new(&kinds::SSHD_ROOT_REFUSED, "root", what).cure(cure), "permitrootlogin"))
+}
+
+fn has_keys(host: &Host, settings: &Settings, account: &Account) -> bool {
+    let set = |key: &str| !matches!(settings.get(key), "" | "none");
+    if set("authorizedkeyscommand") || set("trustedusercakeys") {
+        return true;
+    }
+    let home = account.home.display().to_string();
+    let files = settings.get("authorizedkeysfile").split_whitespace();
+    let mut files = files.map(|file| file.replace("%h", &home).replace("%u", &account.name));
+    files.any(|file| {
+        let path = if file.starts_with('/') { PathBuf::from(file) } else { account.home.join(file) };
+        host.read(path).is_ok_and(|text| text.lines().any(|l| !l.trim().is_empty() && !l.starts_with('#')))
+    })
+}
+
+/// Row "sshd running an older configuration": it writes its pid file after it has read its files, at a reload too.
+fn reload(host: &Host, settings: &Settings) -> Option<Finding> {
+    let pid_file = host.stat(settings.get("pidfile")).ok()?;
+    let (newest, changed) = config_files(host)
+        .into_iter()
+        .filter_map(|file| Some((host.stat(&file).ok()?.ctime(), file)))
+        .max()?;
+    if newest <= pid_file.mtime() {
+        return None;
+    }
+    let what = format!("{} changed after sshd read its configuration", changed.display());
+    let finding = Finding::new(&kinds::SSHD_RELOAD, "sshd", what);
+    Some(finding.cure("Run: sshd -t && systemctl reload ssh (on Fedora: sshd)").at(&changed, None))
+}
+
+/// Row "LoginGraceTime 120 with `action = \"enroll\"`".
+fn grace_time(host: &Host, settings: &Settings) -> Option<Finding> {
+    let seconds: u64 = settings.get("logingracetime").parse().ok()?;
+    let rules = &host.config.as_ref().ok()?.policy.rules;
+    let mut rules = rules.iter().filter(|rule| rule.services.as_ref().is_none_or(|s| s.contains("sshd")));
+    if seconds == 0 || seconds >= ENROLL_GRACE || !rules.any(|rule| rule.action == Action::Enroll) {
+        return None;
+    }
+    let what = format!("a rule enrolls users inside SSH logins, and sshd ends a login after {seconds} s");
+    let cure =
+        format!("Write \"LoginGraceTime {ENROLL_GRACE}\", or enroll before: totpd enroll USER --ticket");
+    Some(place(host, Finding::new(&kinds::SSHD_GRACE_TIME, "sshd", what).cure(cure), "logingracetime"))
+}
+
+/// Row "ssh without hardware-backed keys where a phishing-resistant option is demanded".
+fn keys_in_files(host: &Host, settings: &Settings) -> Option<Finding> {
+    let rules = &host.config.as_ref().ok()?.policy.rules;
+    let hardware = |method: &SshMatch| method.to_string() == "publickey:hardware";
+    let demanded = rules.iter().flat_map(|rule| rule.ssh_methods.iter().flatten()).any(hardware);
+    let algorithms = settings.get("pubkeyacceptedalgorithms").split(',');
+    let in_files = algorithms.filter(|name| !name.is_empty() && !name.starts_with("sk-")).count() > 0;
+    if !demanded || !in_files {
+        return None;
+    }
+    let what = "sshd takes keys in files beside hardware-backed ones";
+    let cure = "Where it is demanded, write \"PubkeyAcceptedAlgorithms sk-ssh-ed25519@openssh.com,\
+                sk-ecdsa-sha2-nistp256@openssh.com\"";
+    let finding = Finding::new(&kinds::SSHD_KEYS_IN_FILES, "sshd", what).cure(cure);
+    Some(place(host, finding, "pubkeyacceptedalgorithms"))
+}
+
+/// The files of sshd's configuration, its drop-ins first, as Debian and Fedora include them.
+fn config_files(host: &Host) -> Vec<PathBuf> {
+    let folder = host.inside(Path::new("/etc/ssh/sshd_config.d"));
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = entries
+        .filter(|path| path.extension().is_some_and(|e| e == "conf"))
+        .map(|path| host.shown(&path))
+        .collect();
+    files.sort();
+    files.push(CONFIG.into());
+    files
+}
+
+/// With the first line that sets `key`, which is the one that counts; or the main file.
+fn place(host: &Host, finding: Finding, key: &str) -> Finding {
+    for file in config_files(host) {
+        let text = host.read(&file).unwrap_or_default();
+        let sets = |line: &str| {
+            let word = line.trim_start().split([' ', '\t', '=']).next().unwrap_or_default();
+            word.eq_ignore_ascii_case(key)
+        };
+        if let Some(line) = text.lines().position(sets) {
+            return finding.at(&file, line + 1);
+        }
+    }
+    finding.at(Path::new(CONFIG), None)
+}
+
+/// Whether sshd asks for a code: for drift.
+pub fn asks(host: &Host) -> Option<bool> {
+    let settings = Settings::parse(&host.output(&["sshd", "-T"])?);
+    Some(settings.is_on("usepam") && settings.without_pam().is_empty() && settings.can_ask())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(text: &str) -> Settings {
+        Settings::parse(text)
+    }
+
+    #[test]
+    fn any_means_each_method_alone() {
+        let any =
+            settings("authenticationmethods any\npubkeyauthentication yes\npasswordauthentication yes\n");
+        assert_eq!(any.without_pam(), ["publickey"]);
+        assert!(any.pam_alone() && any.can_ask());
+    }
+
+    #[test]
+    fn a_list_asks_if_one_of_its_methods_does() {
+        let both = settings(
+            "authenticationmethods publickey,keyboard-interactive:pam publickey\nkbdinteractiveauthentication yes\n",
+        );
+        assert_eq!(both.without_pam(), ["publickey"]);
+        let off = settings(
+            "authenticationmethods publickey,keyboard-interactive:pam\nkbdinteractiveauthentication no\n",
+        );
+        assert!(off.without_pam().is_empty() && !off.can_ask() && !off.pam_alone());
+    }
+}

@@ -1,0 +1,116 @@
+//! Where the store lies: the same place for the daemon and for the host, writable, with room.
+
+use crate::doctor::catalogue as kinds;
+use crate::doctor::finding::Finding;
+use crate::doctor::system::Host;
+use nix::sys::statvfs::{FsFlags, statvfs};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// With less room than this, in bytes, nothing can be relied on.
+const FULL: u64 = 16 * 1024 * 1024;
+/// With less than this somebody should look.
+const NEARLY_FULL: u64 = 256 * 1024 * 1024;
+
+/// Rows about the folder of the store. Of a tree nothing is known.
+pub(super) fn check(host: &Host) -> Vec<Finding> {
+    let folder = host.config_or_defaults().state_dir;
+    if !host.is_live() || host.stat(&folder).is_err() {
+        return Vec::new();
+    }
+    let other = other_mount(host, &folder);
+    if other.is_some() {
+        return other.into_iter().collect();
+    }
+    read_only(host, &folder).or_else(|| room(host, &folder)).into_iter().collect()
+}
+
+/// The folder as the daemon sees it.
+fn seen_by_daemon(host: &Host, folder: &Path) -> Option<PathBuf> {
+    let pid = host.daemon.as_ref()?.pid?;
+    let root = Path::new("/proc").join(pid.to_string()).join("root");
+    Some(host.inside(&root).join(folder.strip_prefix("/").ok()?))
+}
+
+/// The folder as the first process sees it: doctor itself may run in a sandbox, where all of it is read-only.
+fn seen_by_host(host: &Host, folder: &Path) -> PathBuf {
+    let root = host.inside(Path::new("/proc/1/root"));
+    let seen = folder.strip_prefix("/").map(|rest| root.join(rest)).unwrap_or_default();
+    if seen.symlink_metadata().is_ok() { seen } else { host.inside(folder) }
+}
+
+/// Row "store unmounted under a running daemon (it keeps its own mount)".
+fn other_mount(host: &Host, folder: &Path) -> Option<Finding> {
+    let daemons = std::fs::symlink_metadata(seen_by_daemon(host, folder)?).ok()?;
+    let ours = std::fs::symlink_metadata(seen_by_host(host, folder)).ok()?;
+    if (daemons.dev(), daemons.ino()) == (ours.dev(), ours.ino()) {
+        return None;
+    }
+    let what = format!("the daemon and this host see two folders at {}", folder.display());
+    let cure = "Mount the file system of the store again, or end the mount that hides it. Then run: systemctl restart totpd";
+    Some(
+        Finding::new(&kinds::STORE_OF_ANOTHER_MOUNT, folder.display().to_string(), what)
+            .cure(cure)
+            .at(folder, None),
+    )
+}
+
+/// Row "store on a read-only or unlisted folder (`ReadWritePaths`)".
+fn read_only(host: &Host, folder: &Path) -> Option<Finding> {
+    let is_read_only =
+        |path: &Path| statvfs(path).is_ok_and(|file_system| file_system.flags().contains(FsFlags::ST_RDONLY));
+    let (what, cure) = if is_read_only(&seen_by_host(host, folder)) {
+        let what = format!("the file system of {} is mounted read-only", folder.display());
+        (
+            what,
+            format!(
+                "Look at dmesg for why, then run: mount -o remount,rw $(findmnt -no TARGET -T {})",
+                folder.display()
+            ),
+        )
+    } else if seen_by_daemon(host, folder).is_some_and(|path| is_read_only(&path)) {
+        let what =
+            format!("{} is writable, and the sandbox of totpd.service does not list it", folder.display());
+        (
+            what,
+            format!(
+                "Run: systemctl edit totpd, write [Service] and ReadWritePaths={}, and restart it",
+                folder.display()
+            ),
+        )
+    } else {
+        return None;
+    };
+    Some(
+        Finding::new(&kinds::STORE_READ_ONLY, folder.display().to_string(), what).cure(cure).at(folder, None),
+    )
+}
+
+/// Row "disk full or nearly".
+fn room(host: &Host, folder: &Path) -> Option<Finding> {
+    let file_system = statvfs(&seen_by_host(host, folder)).ok()?;
+    // The daemon's user has no share of what is kept for root.
+    let free = file_system.blocks_available().saturating_mul(file_system.fragment_size());
+    let inodes = file_system.files_available();
+    let none_left = file_system.files() > 0 && inodes < 16;
+    let mib = free / 1024 / 1024;
+    let kind = if free < FULL || none_left {
+        &kinds::DISK_FULL
+    } else if free < NEARLY_FULL {
+        &kinds::DISK_NEARLY_FULL
+    } else {
+        return None;
+    };
+    let left = if none_left { format!("{inodes} inodes") } else { format!("{mib} MiB") };
+    let what = format!("{left} are left on the file system of {}", folder.display());
+    let cure = format!("Make room: du -xh --max-depth=2 {} | sort -h", mount_point(folder).display());
+    Some(Finding::new(kind, folder.display().to_string(), what).cure(cure).at(folder, None))
+}
+
+/// The folder that its file system is mounted at.
+fn mount_point(folder: &Path) -> PathBuf {
+    let device = |path: &Path| std::fs::metadata(path).ok().map(|metadata| metadata.dev());
+    let of_folder = device(folder);
+    let same = folder.ancestors().take_while(|above| device(above) == of_folder);
+    same.last().unwrap_or(folder).to_owned()
+}

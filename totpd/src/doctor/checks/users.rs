@@ -1,0 +1,127 @@
+//! Users who will be refused, or who are refused already.
+
+use super::services::protected;
+use super::sshd::ADMIN_GROUPS;
+use crate::doctor::access::Account;
+use crate::doctor::catalogue as kinds;
+use crate::doctor::daemon::explain;
+use crate::doctor::finding::Finding;
+use crate::doctor::system::Host;
+use std::collections::BTreeSet;
+use totp_wire::admin::{Fate, State, User};
+
+/// Users whom the daemon is asked about, at most.
+const MOST_ASKED: usize = 200;
+/// With so few recovery codes an administrator is needed soon.
+const FEW_CODES: u64 = 2;
+
+/// Rows about users.
+pub(super) fn check(host: &Host) -> Vec<Finding> {
+    let Some(daemon) = host.daemon.as_ref().filter(|daemon| daemon.reply.is_ok()) else { return Vec::new() };
+    let users = &daemon.users;
+    let mut found = Vec::new();
+    found.extend(without_factor(host, users));
+    let names = |wanted: &dyn Fn(&User) -> bool| -> Vec<String> {
+        users.iter().filter(|user| wanted(user)).map(|user| totp_wire::text::plain(&user.user, 64)).collect()
+    };
+    let mut about = |kind, names: Vec<String>, what: &str, cure: &str| {
+        if !names.is_empty() {
+            let sentence = format!("{what}: {}", super::few(&names));
+            found.push(Finding::new(kind, names.join(","), sentence).cure(cure));
+        }
+    };
+    about(
+        &kinds::USERS_LOCKED,
+        names(&|user| !user.locks.is_empty()),
+        "too many wrong codes have locked",
+        "Run: totpd history USER, to see from where; then totpd unlock USER if it was the user",
+    );
+    about(
+        &kinds::USER_DELETED,
+        deleted(host, users),
+        "these have a factor, and are no users of this host any more",
+        "Run: totpd revoke USER",
+    );
+    about(
+        &kinds::USER_UID_CHANGED,
+        uid_changed(host, users),
+        "these have another uid than when they were enrolled",
+        "Find out whether they are the same people; then run: totpd revoke USER, and enroll them again",
+    );
+    about(
+        &kinds::RECOVERY_CODES_FEW,
+        names(&|user| user.state == State::Active && user.recovery_codes_left <= FEW_CODES),
+        "few recovery codes are left",
+        "They run: totpd recovery-codes",
+    );
+    about(
+        &kinds::ENROLLMENT_PENDING,
+        names(&|user| user.state == State::Pending),
+        "enrolled, and no first code shown yet",
+        "They run: totpd confirm",
+    );
+    found
+}
+
+/// Row "uid changed": the daemon compares it with that of the enrollment.
+fn uid_changed(host: &Host, users: &[User]) -> Vec<String> {
+    let active = users.iter().filter(|user| user.state == State::Active).take(MOST_ASKED);
+    let mut changed = Vec::new();
+    for name in active.map(|user| &user.user).filter(|name| host.account(name).is_some()) {
+        let Ok(reply) = explain(host, name, "login") else { break };
+        if reply.reason.as_deref() == Some("uid-changed") {
+            changed.push(name.clone());
+        }
+    }
+    changed
+}
+
+/// Row "people whom enforcement will refuse: members of asked groups without a factor, also those who never logged in".
+fn without_factor(host: &Host, users: &[User]) -> Option<Finding> {
+    let active = |name: &str| users.iter().any(|user| user.user == name && user.state == State::Active);
+    let services: Vec<String> = protected(host).into_iter().map(|service| service.name).collect();
+    let service =
+        ["sshd", "login", "sudo"].into_iter().find(|wanted| services.iter().any(|name| name == wanted))?;
+    let mut missing = BTreeSet::new();
+    let candidates = candidates(host).into_iter().filter(|account| !active(&account.name));
+    for account in candidates.take(MOST_ASKED) {
+        let Ok(reply) = explain(host, &account.name, service) else { break };
+        let refused = reply.fate == Fate::Refused && reply.reason.as_deref() == Some("not-enrolled");
+        if refused || reply.would.as_deref().is_some_and(|would| would.starts_with("refused")) {
+            missing.insert(account.name.clone());
+        }
+    }
+    let names: Vec<String> = missing.into_iter().collect();
+    (!names.is_empty()).then(|| {
+        let what = format!(
+            "by {service} a code is asked, or will be, of users without a factor: {}",
+            super::few(&names)
+        );
+        let cure = "Run: totpd enroll USER, or totpd enroll USER --ticket";
+        Finding::new(&kinds::USERS_WITHOUT_FACTOR, names.join(","), what).cure(cure)
+    })
+}
+
+/// People who log in, the administrators first. root is asked by few services, and has the other ways.
+fn candidates(host: &Host) -> Vec<&Account> {
+    let mut accounts: Vec<&Account> = ADMIN_GROUPS.iter().flat_map(|group| host.members(group)).collect();
+    accounts.extend(host.accounts.iter());
+    accounts.retain(|account| account.logs_in() && account.uid != 0);
+    let mut seen = BTreeSet::new();
+    accounts.retain(|account| seen.insert(account.uid));
+    accounts
+}
+
+/// Row "user deleted".
+fn deleted(host: &Host, users: &[User]) -> Vec<String> {
+    let unknown = |name: &String| {
+        // A directory may know the name, and one that does not answer says nothing. Ids of applications' users are none.
+        let word = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b));
+        let ended = host.programs.run(&["getent", "passwd", name]);
+        word && !name.starts_with('-')
+            && host.account(name).is_none()
+            && ended.is_some_and(|output| !output.success)
+    };
+    let names = users.iter().map(|user| user.user.clone()).filter(|name| !name.starts_with("user-"));
+    names.filter(unknown).collect()
+}

@@ -1,0 +1,67 @@
+//! `totpd doctor`: broken set-ups, found before users find them.
+//!
+//! ```text
+//!  system   files of the host, what its programs print, what the daemon answers
+//!     │
+//!  checks   one function a row ─▶ finding ─▶ report   text, JSON, lines of the journal
+//!     │                            (kinds: catalogue)   last.json for the next run and for others
+//!  stack    does a PAM stack let in when our module refuses?     fix   what --fix does
+//! ```
+//!
+//! It changes nothing unless `--fix` is given, and then only what is ours.
+
+pub mod access;
+pub mod catalogue;
+pub mod checks;
+pub mod daemon;
+pub mod drift;
+pub mod finding;
+pub mod fix;
+pub mod last;
+pub mod report;
+pub mod stack;
+pub mod system;
+
+pub use finding::{Finding, Severity};
+pub use report::Report;
+pub use system::Host;
+
+use std::path::Path;
+
+/// What an administrator has looked at and wants to hear no more of: `id`, or `id subject`, one a line.
+const IGNORE: &str = "doctor.ignore";
+
+/// Looks at the host. `before` is what the last run saw asking; with `accept` what stopped since is taken for right.
+pub fn examine(host: &Host, before: &drift::Asked, accept: bool) -> Report {
+    let mut findings = checks::all(host);
+    let now = drift::asking(host);
+    let mut asked = drift::keep(host, before, &now);
+    if accept {
+        asked.retain(|service, _| now.contains(service));
+    }
+    let ignored = ignored(host);
+    let is_ignored = |finding: &Finding| {
+        ignored.iter().any(|(id, subject)| {
+            id == finding.kind.id && subject.as_ref().is_none_or(|s| *s == finding.subject)
+        })
+    };
+    let all = findings.len();
+    findings.retain(|finding| !is_ignored(finding));
+    let left_out = all - findings.len();
+    // What stopped asking is never ignored: --accept is its end.
+    findings.extend(drift::check(host, &asked, &now));
+    Report::new(host, findings, left_out, asked)
+}
+
+fn ignored(host: &Host) -> Vec<(String, Option<String>)> {
+    let folder = host.config_path.parent().unwrap_or(Path::new("/"));
+    let text = host.read(folder.join(IGNORE)).unwrap_or_default();
+    let line = |line: &str| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        Some((words.next()?.to_owned(), words.next().map(str::to_owned)))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests;

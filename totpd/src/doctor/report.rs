@@ -1,0 +1,180 @@
+//! The findings in order, as text for people, one JSON document for programs, and lines for the journal.
+
+use super::drift::Asked;
+use super::finding::{Finding, Severity};
+use super::system::Host;
+use crate::clock::rfc3339;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// What a run found.
+#[derive(Debug)]
+pub struct Report {
+    /// The most important first.
+    pub findings: Vec<Finding>,
+    /// Findings that `doctor.ignore` names.
+    pub ignored: usize,
+    /// When each service was last seen to ask for a code.
+    pub asked: Asked,
+    /// When it was made, in RFC 3339.
+    pub at: String,
+}
+
+impl Report {
+    /// The report of these findings, sorted.
+    pub fn new(host: &Host, mut findings: Vec<Finding>, ignored: usize, asked: Asked) -> Self {
+        let place = |finding: &Finding| {
+            let of_kind = super::catalogue::ALL.iter().position(|kind| std::ptr::eq(*kind, finding.kind));
+            (std::cmp::Reverse(finding.kind.severity), of_kind, finding.subject.clone())
+        };
+        findings.sort_by_key(place);
+        Self { findings, ignored, asked, at: rfc3339(host.now) }
+    }
+
+    /// How many there are of a severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.kind.severity == severity).count()
+    }
+
+    /// The worst of them.
+    pub fn worst(&self) -> Option<Severity> {
+        self.findings.first().map(|finding| finding.kind.severity)
+    }
+
+    /// The document. docs/reference/doctor.md has its fields.
+    pub fn json(&self) -> Value {
+        let finding = |finding: &Finding| {
+            let place = finding.place.as_ref();
+            json!({
+                "id": finding.kind.id,
+                "severity": finding.kind.severity,
+                "subject": finding.subject,
+                "what": finding.what,
+                "why": finding.kind.why,
+                "cure": finding.cure,
+                "file": place.map(|place| place.file.display().to_string()),
+                "line": place.and_then(|place| place.line),
+                "controls": finding.kind.controls,
+                "fixable": finding.fix.is_some(),
+            })
+        };
+        json!({
+            "schema": 1,
+            "at": self.at,
+            "version": env!("CARGO_PKG_VERSION"),
+            "healthy": self.worst().is_none_or(|worst| worst == Severity::Note),
+            "errors": self.count(Severity::Error),
+            "warnings": self.count(Severity::Warning),
+            "notes": self.count(Severity::Note),
+            "ignored": self.ignored,
+            "findings": self.findings.iter().map(finding).collect::<Vec<_>>(),
+            "asked": self.asked,
+        })
+    }
+
+    /// The text: notes only if `notes` says so.
+    pub fn text(&self, notes: bool, color: bool) -> String {
+        let mut text = String::new();
+        let shown = self.findings.iter().filter(|f| notes || f.kind.severity > Severity::Note);
+        for finding in shown {
+            let (severity, clear) = match (color, finding.kind.severity) {
+                (false, _) => ("", ""),
+                (true, Severity::Error) => ("\x1b[1;31m", "\x1b[0m"),
+                (true, Severity::Warning) => ("\x1b[1;33m", "\x1b[0m"),
+                (true, Severity::Note) => ("\x1b[1m", "\x1b[0m"),
+            };
+            let word = finding.kind.severity.as_str();
+            let _ = writeln!(text, "{severity}{word:<8}{clear}{}", plain(&finding.what));
+            let _ = writeln!(text, "        {}", finding.kind.why);
+            let _ = writeln!(text, "        {}", plain(&finding.cure));
+            let mut last = finding.kind.id.to_owned();
+            if let Some(place) = &finding.place {
+                let _ = write!(last, "  {}", plain(&place.to_string()));
+            }
+            if !finding.kind.controls.is_empty() {
+                let _ = write!(last, "  {}", finding.kind.controls.join(", "));
+            }
+            let _ = writeln!(text, "        [{last}]\n");
+        }
+        text
+    }
+
+    /// `2 errors, 1 warning and 3 notes`, or that there is nothing.
+    pub fn summary(&self, notes: bool) -> String {
+        let word = |count: usize, word: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {word}")),
+            more => Some(format!("{more} {word}s")),
+        };
+        let note_count = self.count(Severity::Note);
+        let counts =
+            [word(self.count(Severity::Error), "error"), word(self.count(Severity::Warning), "warning")];
+        let counts: Vec<String> = counts.into_iter().flatten().collect();
+        let mut summary =
+            if counts.is_empty() { "no problems found".to_owned() } else { counts.join(" and ") };
+        if let Some(more) = word(note_count, "note").filter(|_| !notes) {
+            let _ = write!(summary, "; {more} with --notes");
+        }
+        if self.ignored > 0 {
+            let _ = write!(summary, "; {} ignored", self.ignored);
+        }
+        summary
+    }
+
+    /// A line for each error and warning, with the priority that systemd reads (sd-daemon(3)).
+    pub fn journal(&self) -> Vec<String> {
+        let serious = self.findings.iter().filter(|finding| finding.kind.severity > Severity::Note);
+        let line = |finding: &Finding| {
+            let (severity, id) = (finding.kind.severity, finding.kind.id);
+            let priority = if severity == Severity::Error { 3 } else { 4 };
+            let what = plain(&finding.what);
+            format!("<{priority}>doctor: {} {id}: {what}. {}", severity.as_str(), plain(&finding.cure))
+        };
+        serious.map(line).collect()
+    }
+}
+
+/// What others wrote is quoted in a sentence, and must not move the terminal.
+fn plain(text: &str) -> String {
+    totp_wire::text::plain(text, 2000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::catalogue as kinds;
+    use std::path::Path;
+
+    fn report() -> Report {
+        let host = Host::of_tree(Path::new("/nonexistent"), Path::new("/etc/totpd/totpd.toml"));
+        let find = |kind, subject: &str| {
+            Finding::new(kind, subject, format!("about {subject}\u{1b}[2J")).cure("Run: x")
+        };
+        let findings = vec![
+            find(&kinds::MONITOR_STACK, "sshd"),
+            find(&kinds::SUDO_NOPASSWD, "bob"),
+            find(&kinds::MODULE_MISSING, "m"),
+            find(&kinds::ANSWER_DECIDES_NOTHING, "sudo").at(Path::new("/etc/pam.d/sudo"), 3),
+        ];
+        Report::new(&host, findings, 0, Asked::new())
+    }
+
+    #[test]
+    fn the_most_important_comes_first_and_notes_when_asked_for() {
+        let report = report();
+        let ids: Vec<_> = report.findings.iter().map(|finding| finding.kind.id).collect();
+        assert_eq!(ids, ["answer-decides-nothing", "module-missing", "sudo-nopasswd", "monitor-stack"]);
+        assert_eq!(report.summary(false), "2 errors and 1 warning; 1 note with --notes");
+        let text = report.text(false, false);
+        assert!(!text.contains("monitor-stack") && !text.contains('\u{1b}'), "{text}");
+        assert!(report.text(true, false).contains("monitor-stack"));
+    }
+
+    #[test]
+    fn a_line_of_the_journal_has_a_priority_and_an_id() {
+        let lines = report().journal();
+        assert_eq!(lines.len(), 3);
+        assert!(lines[0].starts_with("<3>doctor: error answer-decides-nothing: about sudo"), "{lines:?}");
+        assert!(lines[2].starts_with("<4>doctor: warning sudo-nopasswd: about bob"), "{lines:?}");
+    }
+}

@@ -1,0 +1,197 @@
+//! What a PAM stack does when the password is right or wrong and our module answers this or that.
+//!
+//! libpam's decision is [`crate::pam_config::dispatch`]. Here stand the answers of the other modules: what each can say,
+//! and which of them are tried.
+
+use crate::pam_config::{Action, Answer, Entry, Stack, dispatch};
+
+/// What a module of others does in an `auth` stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// It is ours.
+    Ours,
+    /// It proves a factor, and answers "success" or "auth_err".
+    Authenticator,
+    /// It looks at the user, the host or the time, and answers "success" or "auth_err".
+    Condition,
+    /// It always says this to somebody who is not root.
+    Always(Answer),
+}
+
+/// Modules that prove nothing, by what they say.
+const ALWAYS: [(&str, Answer); 33] = [
+    ("pam_permit", "success"),
+    ("pam_deny", "auth_err"),
+    ("pam_rootok", "auth_err"),
+    ("pam_nologin", "success"),
+    ("pam_shells", "success"),
+    ("pam_securetty", "success"),
+    ("pam_sepermit", "success"),
+    ("pam_lastlog", "success"),
+    ("pam_lastlog2", "success"),
+    ("pam_loginuid", "success"),
+    ("pam_limits", "success"),
+    ("pam_umask", "success"),
+    ("pam_tally2", "success"),
+    ("pam_abl", "success"),
+    ("pam_faildelay", "ignore"),
+    ("pam_env", "ignore"),
+    ("pam_group", "ignore"),
+    ("pam_cap", "ignore"),
+    ("pam_echo", "ignore"),
+    ("pam_warn", "ignore"),
+    ("pam_debug", "ignore"),
+    ("pam_keyinit", "ignore"),
+    ("pam_issue", "ignore"),
+    ("pam_motd", "ignore"),
+    ("pam_mail", "ignore"),
+    ("pam_mount", "ignore"),
+    ("pam_ssh_add", "ignore"),
+    ("pam_gnome_keyring", "ignore"),
+    ("pam_kwallet5", "ignore"),
+    ("pam_kwallet", "ignore"),
+    ("pam_ecryptfs", "ignore"),
+    ("pam_selinux", "ignore"),
+    ("pam_setquota", "ignore"),
+];
+const CONDITIONS: [&str; 9] = [
+    "pam_succeed_if",
+    "pam_listfile",
+    "pam_access",
+    "pam_time",
+    "pam_localuser",
+    "pam_wheel",
+    "pam_exec",
+    "pam_script",
+    "pam_usertype",
+];
+
+/// Modules of one kind in a stack whose answers are all tried, two each.
+const MOST_TRIED: usize = 6;
+
+fn role(entry: &Entry) -> Role {
+    if entry.line.is_ours() {
+        return Role::Ours;
+    }
+    let name = name_of(entry);
+    if name == "pam_faillock" {
+        // Before the password it says yes unless the user is locked, and behind it that the login failed.
+        let fails = entry.line.arguments.iter().any(|argument| argument == "authfail");
+        return Role::Always(if fails { "auth_err" } else { "success" });
+    }
+    if CONDITIONS.contains(&name) {
+        return Role::Condition;
+    }
+    ALWAYS
+        .iter()
+        .find(|(module, _)| *module == name)
+        .map_or(Role::Authenticator, |(_, says)| Role::Always(says))
+}
+
+/// The module's name without its ending.
+pub fn name_of(entry: &Entry) -> &str {
+    entry.line.module_name().trim_end_matches(".so")
+}
+
+/// The modules of a stack that prove a factor.
+pub fn authenticators(stack: &Stack) -> Vec<&Entry> {
+    stack.entries.iter().filter(|entry| role(entry) == Role::Authenticator).collect()
+}
+
+/// Answers of the other modules, and what came of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The stack let in.
+    pub succeeded: bool,
+    /// Places of the lines of ours that were reached.
+    pub ours_reached: Vec<usize>,
+    /// Places of the modules of others that said "success" and prove a factor.
+    pub proved: Vec<usize>,
+    /// Places of the conditions that said otherwise than they ordinarily do.
+    pub unusual: Vec<usize>,
+}
+
+/// Runs the stack once. `proves` and `unusual` say of each place whether that module succeeds, or answers unusually.
+fn run_once(
+    stack: &Stack,
+    ours: Answer,
+    proves: &dyn Fn(usize) -> bool,
+    unusual: &dyn Fn(usize) -> bool,
+) -> Run {
+    let mut run = Run { succeeded: false, ours_reached: Vec::new(), proved: Vec::new(), unusual: Vec::new() };
+    run.succeeded = dispatch(stack, |entry| {
+        let at = stack.entries.iter().position(|e| std::ptr::eq(e, entry)).unwrap_or_default();
+        match role(entry) {
+            Role::Ours => {
+                run.ours_reached.push(at);
+                ours
+            }
+            Role::Always(answer) => answer,
+            Role::Authenticator if proves(at) => {
+                run.proved.push(at);
+                "success"
+            }
+            Role::Authenticator => "auth_err",
+            Role::Condition => {
+                let changed = unusual(at);
+                if changed {
+                    run.unusual.push(at);
+                }
+                if ordinary(entry) == changed { "auth_err" } else { "success" }
+            }
+        }
+    });
+    run
+}
+
+/// What a condition says for most users: no, where a yes leaves lines out; and yes everywhere else.
+fn ordinary(entry: &Entry) -> bool {
+    !matches!(entry.line.control.action("success"), Action::Jump(_) | Action::Done)
+}
+
+/// Every run of the stack in which our lines say `ours`: with each set of passwords right and each condition turned. The
+/// plainest come first: few unusual conditions, then few passwords.
+pub fn runs(stack: &Stack, ours: Answer) -> Vec<Run> {
+    let places = |wanted: Role| -> Vec<usize> {
+        let entries = stack.entries.iter().enumerate();
+        entries.filter(|(_, entry)| role(entry) == wanted).map(|(at, _)| at).take(MOST_TRIED).collect()
+    };
+    let (factors, conditions) = (places(Role::Authenticator), places(Role::Condition));
+    let has = |of: &[usize], bits: u32, at: usize| {
+        of.iter().position(|place| *place == at).is_some_and(|bit| bits >> bit & 1 == 1)
+    };
+    let sets = |of: &[usize]| -> Vec<u32> {
+        let mut sets: Vec<u32> = (0..1_u32 << of.len()).collect();
+        sets.sort_by_key(|set| set.count_ones());
+        sets
+    };
+    let mut all = Vec::new();
+    for turned in sets(&conditions) {
+        for right in sets(&factors) {
+            all.push(run_once(stack, ours, &|at| has(&factors, right, at), &|at| {
+                has(&conditions, turned, at)
+            }));
+        }
+    }
+    all
+}
+
+/// The plainest run in which the stack lets in although ours say `ours`.
+pub fn lets_in(stack: &Stack, ours: Answer) -> Option<Run> {
+    runs(stack, ours).into_iter().find(|run| run.succeeded)
+}
+
+/// Whether the stack lets in when every password is right and every condition is as usual.
+pub fn lets_in_with_all(stack: &Stack, ours: Answer) -> bool {
+    run_once(stack, ours, &|_| true, &|_| false).succeeded
+}
+
+/// Whether a line of ours can be reached while no factor was proved.
+pub fn reached_without_proof(stack: &Stack, at: usize) -> bool {
+    runs(stack, "success").iter().any(|run| run.proved.is_empty() && run.ours_reached.contains(&at))
+}
+
+/// Whether a code is asked for and decides: nobody gets in with every password right and ours refusing.
+pub fn asks(stack: &Stack) -> bool {
+    stack.ours().next().is_some() && lets_in(stack, "auth_err").is_none_or(|run| !run.unusual.is_empty())
+}

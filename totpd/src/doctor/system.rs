@@ -1,0 +1,221 @@
+//! The host that doctor looks at: its files, what its programs print, and what the daemon answers.
+//!
+//! Everything goes through here, so that an image (`--root`) and a test have files and answers of their own.
+
+use super::access::{Account, accounts, groups_of};
+use super::daemon::DaemonFacts;
+use crate::config::{Config, ConfigError};
+use crate::pam_config::ConfigDirs;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+use totp_core::Time;
+
+/// How long a program of the host may take.
+const PROGRAM_TIMEOUT: Duration = Duration::from_secs(10);
+/// More of a file is not read.
+const LARGEST: u64 = 1024 * 1024;
+
+/// What a program printed.
+#[derive(Clone, Debug, Default)]
+pub struct Output {
+    /// It ended with status 0.
+    pub success: bool,
+    /// Its standard output.
+    pub stdout: String,
+    /// What it complained.
+    pub stderr: String,
+}
+
+/// The programs of the host.
+pub trait Programs: std::fmt::Debug {
+    /// Runs one to its end. None: it is not there, or took too long.
+    fn run(&self, command: &[&str]) -> Option<Output>;
+}
+
+/// Those of a running host.
+#[derive(Debug)]
+pub struct Installed;
+
+/// Those of a tree, which are never run.
+#[derive(Debug)]
+pub struct NoPrograms;
+
+impl Programs for NoPrograms {
+    fn run(&self, _: &[&str]) -> Option<Output> {
+        None
+    }
+}
+
+impl Programs for Installed {
+    fn run(&self, command: &[&str]) -> Option<Output> {
+        let (program, arguments) = command.split_first()?;
+        let mut command = Command::new(program);
+        // Only root's own environment would come along; LC_ALL so that what they print can be read.
+        command.args(arguments).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
+        let pid = Pid::from_raw(i32::try_from(child.id()).ok()?);
+        let (send, receive) = channel();
+        std::thread::spawn(move || send.send(child.wait_with_output()));
+        let Ok(output) = receive.recv_timeout(PROGRAM_TIMEOUT) else {
+            let _ = kill(pid, Signal::SIGKILL);
+            return None;
+        };
+        let output = output.ok()?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let success = output.status.success();
+        Some(Output { success, stdout: text(output.stdout), stderr: text(output.stderr) })
+    }
+}
+
+/// The host.
+#[derive(Debug)]
+pub struct Host {
+    /// The folder that is its `/`.
+    pub root: PathBuf,
+    /// The configuration, as the host calls it.
+    pub config_path: PathBuf,
+    /// What is in it.
+    pub config: Result<Config, ConfigError>,
+    /// Its programs.
+    pub programs: Box<dyn Programs>,
+    /// What the daemon answers. None: a tree, or it was not asked.
+    pub daemon: Option<DaemonFacts>,
+    /// Its users, of its files.
+    pub accounts: Vec<Account>,
+    /// When doctor looks.
+    pub now: Time,
+}
+
+impl Host {
+    /// The tree at `root`, of which only files are looked at.
+    pub fn of_tree(root: &Path, config_path: &Path) -> Self {
+        let text = read_bounded(&inside(root, config_path));
+        let config = text.map_err(|error| ConfigError {
+            place: config_path.display().to_string(),
+            what: format!("cannot be read ({error})"),
+            untrusted: false,
+        });
+        let config = config.and_then(|text| Config::parse(&text, config_path));
+        Self {
+            root: root.to_owned(),
+            config_path: config_path.to_owned(),
+            config,
+            programs: Box::new(NoPrograms),
+            daemon: None,
+            accounts: accounts(root),
+            now: crate::clock::now(),
+        }
+    }
+
+    /// This host: the daemon is asked too, for two seconds at most.
+    pub fn running(config_path: &Path) -> Self {
+        let mut host = Self::of_tree(Path::new("/"), config_path);
+        host.programs = Box::new(Installed);
+        host.daemon = Some(DaemonFacts::ask(&host));
+        host
+    }
+
+    /// Whether it is a running host.
+    pub fn is_live(&self) -> bool {
+        self.daemon.is_some()
+    }
+
+    /// Where a path of the host is.
+    pub fn inside(&self, path: &Path) -> PathBuf {
+        inside(&self.root, path)
+    }
+
+    /// What the host calls this path.
+    pub fn shown(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.root).map_or_else(|_| path.to_owned(), |rest| Path::new("/").join(rest))
+    }
+
+    /// The text of a file of the host.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn read(&self, path: impl AsRef<Path>) -> std::io::Result<String> {
+        read_bounded(&self.inside(path.as_ref()))
+    }
+
+    /// What is known of a path of the host. Its last component is not followed.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn stat(&self, path: impl AsRef<Path>) -> std::io::Result<std::fs::Metadata> {
+        std::fs::symlink_metadata(self.inside(path.as_ref()))
+    }
+
+    /// What a program prints that has to succeed.
+    pub fn output(&self, command: &[&str]) -> Option<String> {
+        self.programs.run(command).filter(|output| output.success).map(|output| output.stdout)
+    }
+
+    /// Its PAM files.
+    pub fn pam(&self) -> ConfigDirs {
+        ConfigDirs::of(&self.root)
+    }
+
+    /// The configuration, or the defaults where it cannot be read.
+    pub fn config_or_defaults(&self) -> Config {
+        let folder = self.config_path.parent().unwrap_or(Path::new("/"));
+        self.config.as_ref().map_or_else(|_| Config::defaults(folder), Clone::clone)
+    }
+
+    /// A user of the host's files.
+    pub fn account(&self, name: &str) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.name == name)
+    }
+
+    /// The user whom the daemon runs as: of the process, or totpd, or the owner of the state folder.
+    pub fn daemon_account(&self) -> Option<Account> {
+        let by_uid = |uid: u32| {
+            let known = self.accounts.iter().find(|account| account.uid == uid).cloned();
+            known.unwrap_or_else(|| Account::unnamed(uid))
+        };
+        let process = self.daemon.as_ref().and_then(|daemon| daemon.pid).and_then(|pid| self.uid_of(pid));
+        let named = || self.account("totpd").cloned();
+        let owner = || {
+            use std::os::unix::fs::MetadataExt;
+            Some(by_uid(self.stat(&self.config_or_defaults().state_dir).ok()?.uid()))
+        };
+        process.map(by_uid).or_else(named).or_else(owner)
+    }
+
+    /// The members of a group of the host's files, those whose first group it is among them.
+    pub fn members(&self, group: &str) -> Vec<&Account> {
+        self.accounts.iter().filter(|account| groups_of(self, account).iter().any(|g| g == group)).collect()
+    }
+
+    fn uid_of(&self, pid: i32) -> Option<u32> {
+        let status = self.read(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    }
+}
+
+/// Where `path` of the tree at `root` is.
+pub fn inside(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+fn read_bounded(path: &Path) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    if !file.metadata()?.is_file() && !path.starts_with("/proc") {
+        return Err(std::io::Error::other("it is not a file"));
+    }
+    file.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// When doctor stops waiting for the daemon.
+pub fn daemon_deadline() -> Instant {
+    Instant::now() + Duration::from_secs(2)
+}
