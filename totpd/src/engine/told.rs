@@ -51,15 +51,17 @@ impl Engine {
         lines
     }
 
-    /// What root is told at each login while it lasts.
-    fn for_root(&self) -> Option<String> {
-        let last_good = self.config.last_good.as_ref()?;
-        Some(format!(
-            "totpd has used its last good configuration since {}, with exempt, monitor, enroll and remember off: {}. Fix \
-             the file; see totpd status.",
-            rfc3339(last_good.since),
-            last_good.why
-        ))
+    /// What root is told at each login while it lasts: an administrator may not have read the journal.
+    fn for_root(&self) -> Vec<String> {
+        let last_good = self.config.last_good.as_ref().map(|last_good| {
+            format!(
+                "totpd has used its last good configuration since {}, with exempt, monitor, enroll and remember off: \
+                 {}. Fix the file; see totpd status.",
+                rfc3339(last_good.since),
+                last_good.why
+            )
+        });
+        last_good.into_iter().chain(crate::doctor::last::notice(&self.config)).collect()
     }
 
     /// Notes that `user` has answered the question which showed `shown`. When that cannot be stored it is asked
