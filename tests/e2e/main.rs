@@ -15,6 +15,7 @@ mod conversations;
 mod crowd;
 mod deadline;
 mod disk;
+mod doctor;
 mod enrolling;
 mod fail2ban;
 mod flood;

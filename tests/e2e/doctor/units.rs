@@ -1,0 +1,125 @@
+//! On booted Debians: systemd's units, mounts, owners as the daemon's user sees them, and the timer.
+
+use super::{finding, ids};
+use site::{Booted, Finished, Release};
+
+/// Installed, with a code for every way onto the host, and alice enrolled.
+const INSTALL: &str = "set -e
+    systemd-sysusers; systemd-tmpfiles --create
+    totpd init --owner totpd
+    systemctl daemon-reload
+    systemctl enable --now totpd.socket totpd-root.socket totpd-admin.socket totpd.service
+    useradd --create-home alice
+    cp /usr/lib/pam.d/polkit-1 /etc/pam.d/
+    for service in sudo sudo-i su login polkit-1; do
+        sed -i 's/^\\(@include common-auth\\|auth.*common-auth\\)$/&\\nauth required pam_totp.so/' /etc/pam.d/$service
+        grep -q pam_totp /etc/pam.d/$service
+    done
+    sed -i 's/^@include common-auth$/auth required pam_totp.so/' /etc/pam.d/sshd
+    mkdir -p /etc/ssh/sshd_config.d
+    printf '%s\\n' 'KbdInteractiveAuthentication yes' 'PasswordAuthentication no' \
+        'AuthenticationMethods publickey,keyboard-interactive:pam' > /etc/ssh/sshd_config.d/00-totpd.conf
+    systemctl restart ssh
+    totpd enroll alice --json > /root/alice";
+
+fn doctor(machine: &Booted) -> Finished {
+    machine.sh("totpd doctor --json")
+}
+
+/// Each: what is broken, the errors and warnings that come of it, and what sets it right without doctor's help.
+const BROKEN: [(&str, &[&str], &str); 12] = [
+    (
+        "systemctl stop totpd-root.socket",
+        &["socket-stopped"],
+        "systemctl stop totpd; systemctl start totpd-root.socket totpd",
+    ),
+    ("systemctl disable totpd-root.socket", &["socket-not-enabled"], "systemctl enable totpd-root.socket"),
+    ("systemctl stop totpd.service", &[], "systemctl start totpd"),
+    ("systemctl mask totpd-admin.socket", &["unit-masked"], "systemctl unmask totpd-admin.socket"),
+    ("chmod 0644 /etc/totpd/totpd.key", &["key-exposed"], "chmod 0400 /etc/totpd/totpd.key"),
+    ("chown root: /etc/totpd/totpd.key", &["key-unreadable"], "chown totpd: /etc/totpd/totpd.key"),
+    ("chmod 0600 /etc/totpd/totpd.toml", &["config-unreadable"], "chmod 0644 /etc/totpd/totpd.toml"),
+    ("chmod 0666 /etc/totpd/totpd.toml", &["config-writable"], "chmod 0644 /etc/totpd/totpd.toml"),
+    (
+        "echo 'stat_dir = 1' >> /etc/totpd/totpd.toml",
+        &["config-invalid"],
+        "sed -i '/^stat_dir/d' /etc/totpd/totpd.toml",
+    ),
+    (
+        // It had a mount of its own when the daemon started, and the daemon keeps it.
+        "systemctl stop totpd; cp -a /var/lib/totpd /root/store; mount -t tmpfs tmpfs /var/lib/totpd;
+         cp -a /root/store/. /var/lib/totpd; systemctl start totpd; umount /var/lib/totpd",
+        &["store-of-another-mount"],
+        "systemctl restart totpd",
+    ),
+    (
+        "cp /usr/bin/totpd /usr/bin/totpd.new; mv /usr/bin/totpd.new /usr/bin/totpd",
+        &["binary-outdated"],
+        "systemctl restart totpd",
+    ),
+    (
+        "sleep 1; echo 'PermitRootLogin no' >> /etc/ssh/sshd_config.d/00-totpd.conf",
+        &["sshd-reload"],
+        "systemctl reload ssh; until [ /run/sshd.pid -nt /etc/ssh/sshd_config.d/00-totpd.conf ]; do sleep 0.1; done",
+    ),
+];
+
+fn units_mounts_and_owners(release: Release) {
+    let machine = Booted::on(release);
+    machine.sh(INSTALL).ok();
+    let phone = site::phone::Phone::from(&machine.sh("cat /root/alice").ok().json());
+    machine.sh_with("totpd confirm alice", &phone.code_at(machine.now())).ok();
+    let healthy = doctor(&machine);
+    assert_eq!(ids(&healthy), (vec![], vec![]), "{}", machine.sh("totpd doctor --notes").stdout);
+    assert_eq!((healthy.code, machine.sh("totpd doctor").stdout.as_str()), (0, ""));
+    let mut wrong = Vec::new();
+    for (break_it, wanted, cure) in BROKEN {
+        machine.sh(break_it).ok();
+        let found = doctor(&machine);
+        if ids(&found).0 != wanted {
+            wrong.push(format!("{break_it}: {wanted:?} was wanted\n{}", machine.sh("totpd doctor").stdout));
+        }
+        machine.sh(cure).ok();
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(ids(&doctor(&machine)).0, [""; 0], "{}", machine.sh("totpd doctor").stdout);
+
+    // What it cures itself: a store and a key of root's, a socket that was forgotten.
+    let broken =
+        "chown root: /etc/totpd/totpd.key /var/lib/totpd/totpd.db; systemctl disable totpd-root.socket";
+    machine.sh(broken).ok();
+    assert_eq!(machine.sh("totpd doctor --fix < /dev/null").code, 2, "nobody was asked");
+    let fixed = machine.sh("totpd doctor --fix --yes");
+    assert_eq!((fixed.code, fixed.stdout.as_str()), (0, ""), "{fixed:?}");
+    assert_eq!(
+        machine.sh("stat -c '%U %a' /etc/totpd/totpd.key /var/lib/totpd/totpd.db").stdout,
+        "totpd 400\ntotpd 600\n"
+    );
+
+    // The timer's unit, in its sandbox, sees the same; and what stopped asking is a line of the journal.
+    let unit = "systemctl start totpd-doctor.service; journalctl --sync; \
+                journalctl --no-pager --output=cat --unit=totpd-doctor.service --priority=warning";
+    assert_eq!(machine.sh(unit).ok().stdout, "", "a healthy host");
+    machine.sh("sed -i '/pam_totp/d' /etc/pam.d/sudo").ok();
+    let said = machine.sh(unit).ok().stdout;
+    assert!(said.contains("doctor: error stopped-asking: sudo asked for a code on "), "{said}");
+    assert!(said.contains("doctor: error sibling-without-code: "), "{said}");
+    machine.sh("systemctl stop totpd").ok();
+    let last =
+        machine.sh("stat -c '%U %a' /var/lib/totpd-doctor /var/lib/totpd-doctor/last.json").ok().stdout;
+    assert_eq!(last, "root 755\nroot 644\n");
+    // It stays until it is accepted.
+    assert_eq!(finding(&doctor(&machine), "stopped-asking")["subject"], "sudo");
+    machine.sh("rm /etc/pam.d/sudo-i; totpd doctor --accept").stdout.clear();
+    assert!(!ids(&doctor(&machine)).0.contains(&"stopped-asking".to_owned()));
+}
+
+#[test]
+fn debian_12_units_mounts_and_owners_are_found_and_cured() {
+    units_mounts_and_owners(Release::Bookworm);
+}
+
+#[test]
+fn debian_13_units_mounts_and_owners_are_found_and_cured() {
+    units_mounts_and_owners(Release::Trixie);
+}
