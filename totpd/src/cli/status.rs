@@ -6,6 +6,7 @@ use super::out::{Exit, Failed, failed};
 use crate::clock::{from_rfc3339, now, rfc3339};
 use crate::config::Config;
 use crate::config::http::Listen;
+use crate::doctor::last;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 use std::io::Read;
@@ -22,10 +23,6 @@ use totp_wire::{CallError, Client};
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(1_600);
 /// How long the host may take to say whether its clock is synchronised.
 const NTP_TIMEOUT: u16 = 700;
-/// Where `totpd doctor` leaves its last run.
-const DOCTOR: &str = "/var/lib/totpd-doctor/last.json";
-/// Far more than a run of the doctor writes.
-const MOST_BYTES: u64 = 1024 * 1024;
 
 /// `totpd status`, for root.
 pub(super) fn status(context: &Context) -> Result<(), Failed> {
@@ -37,7 +34,7 @@ pub(super) fn status(context: &Context) -> Result<(), Failed> {
             return Err(failed);
         }
     };
-    let doctor = last_doctor_run();
+    let doctor = last::document(&config);
     let synchronised = ntp_synchronised();
     let ends = certificate_ends(&config);
     context.out.json(&document(&reply, synchronised, ends, doctor.as_ref()))?;
@@ -227,12 +224,6 @@ fn breakglass_lines(config: &Config) -> Vec<String> {
         ));
     }
     lines
-}
-
-/// The document that the last run of the doctor left.
-fn last_doctor_run() -> Option<Value> {
-    let file = std::fs::File::open(DOCTOR).ok()?;
-    serde_json::from_reader(file.take(MOST_BYTES)).ok()
 }
 
 fn doctor_line(run: Option<&Value>) -> Option<String> {

@@ -51,10 +51,13 @@ pub fn folder(config: &Config) -> PathBuf {
 
 /// The last run, if there was one that can be read.
 pub fn read(config: &Config) -> Option<LastRun> {
+    serde_json::from_value(document(config)?).ok()
+}
+
+/// The document of the last run, as `totpd doctor --json` printed it.
+pub fn document(config: &Config) -> Option<serde_json::Value> {
     let file = std::fs::File::open(folder(config).join(FILE)).ok()?;
-    let mut text = String::new();
-    file.take(LARGEST).read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
+    serde_json::from_reader(file.take(LARGEST)).ok()
 }
 
 /// Keeps a run, durably and in one step.

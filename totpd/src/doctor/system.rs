@@ -4,7 +4,7 @@
 
 use super::access::{Account, accounts, groups_of};
 use super::daemon::DaemonFacts;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, ConfigProblem};
 use crate::pam_config::ConfigDirs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -99,7 +99,7 @@ impl Host {
         let config = text.map_err(|error| ConfigError {
             place: config_path.display().to_string(),
             what: format!("cannot be read ({error})"),
-            untrusted: false,
+            problem: ConfigProblem::Unreadable,
         });
         let config = config.and_then(|text| Config::parse(&text, config_path));
         Self {

@@ -68,7 +68,8 @@ pub(super) const ROWS: &[Row] = &[
         "a user is locked",
         |t| {
             t.daemon.users = vec![user("alice", |u| {
-                u.locks = vec![Lock { class: "others".into(), client: None, until: 1 }]
+                u.locks =
+                    vec![Lock { class: "others".into(), client: None, source: None, uid: None, until: 1 }]
             })]
         },
         &["users-locked"],
