@@ -6,7 +6,9 @@ set -eu
 cd "$(dirname "$0")/.."
 if [ "${1:-}" != inside ]; then
     [ "$(id -u)" = 0 ] || { echo "terminal-picture.sh: run it as root" >&2; exit 2; }
-    scripts/bootstrap.sh run
+    for program in /usr/sbin/sshd ssh sudo oathtool python3; do
+        command -v $program > /dev/null || { echo "terminal-picture.sh: no $program; run scripts/bootstrap.sh test" >&2; exit 2; }
+    done
     cargo build --quiet -p totpd -p pam_totp
     if [ ! -x target/picture/bin/python ]; then
         python3 -m venv target/picture
