@@ -109,7 +109,7 @@ pub struct Overview {
     pub refused: u64,
     /// There were more than 20,000 events in the last 24 hours: `refused` may be too low.
     pub refused_at_least: bool,
-    /// The latest of them, up to three: events as `docs/audit.md` describes them.
+    /// The latest of them, up to three: events as `docs/reference/audit.md` describes them.
     pub refusals: Vec<Box<RawValue>>,
 }
 
