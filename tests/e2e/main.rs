@@ -27,6 +27,7 @@ mod local_users;
 mod memory;
 mod own;
 mod packages;
+mod pam_enable;
 mod pam_servers;
 mod pam_table;
 mod peers;

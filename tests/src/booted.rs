@@ -73,8 +73,13 @@ if [ "$6" = files ]; then
     install -m 0644 "$3/sysusers.d/totpd.conf" "$root/usr/lib/sysusers.d/"
     install -m 0644 "$3/tmpfiles.d/totpd.conf" "$root/usr/lib/tmpfiles.d/"
 fi
-exec systemd-nspawn --quiet --register=no --keep-unit --boot --private-network --private-users=no \
-    --console=pipe -D "$root"
+# 133 is a reboot; the mark is there when the power was cut.
+while :; do
+    status=0
+    setpriv --pdeathsig KILL systemd-nspawn --quiet --register=no --keep-unit --boot --private-network \
+        --private-users=no --console=pipe -D "$root" || status=$?
+    [ "$status" = 133 ] || rm "$2.again" || exit "$status"
+done
 "#;
 
 /// Takes away the groups of a machine that is off, once its last processes have ended.
@@ -157,11 +162,39 @@ impl Booted {
             leader != 0
         });
         let booted = Self { nspawn, leader, scratch };
+        booted.wait_for_boot();
+        booted
+    }
+
+    fn wait_for_boot(&self) {
         wait_until("the machine has booted", || {
-            let state = booted.sh("systemctl is-system-running");
+            let state = self.sh("systemctl is-system-running");
             matches!(state.stdout.trim(), "running" | "degraded")
         });
-        booted
+    }
+
+    /// Reboots it in good order.
+    pub fn reboot(&mut self) {
+        let _ = self.sh("systemctl reboot");
+        self.boots_again();
+    }
+
+    /// Ends all its processes at once, and boots it again. Its disk keeps what was written.
+    pub fn power_cut(&mut self) {
+        std::fs::write(self.scratch.with_extension("again"), "").unwrap();
+        let leader = nix::unistd::Pid::from_raw(i32::try_from(self.leader).unwrap());
+        nix::sys::signal::kill(leader, nix::sys::signal::SIGKILL).unwrap();
+        self.boots_again();
+    }
+
+    fn boots_again(&mut self) {
+        let before = self.leader;
+        wait_until("the machine starts again", || {
+            let leader = first_process(self.nspawn.id()).filter(|leader| *leader != before);
+            self.leader = leader.unwrap_or(before);
+            leader.is_some()
+        });
+        self.wait_for_boot();
     }
 
     fn command(&self) -> Command {
@@ -210,6 +243,11 @@ impl Booted {
         command
     }
 
+    /// The machine's first process.
+    pub const fn leader(&self) -> u32 {
+        self.leader
+    }
+
     /// The time, in seconds since 1970.
     #[expect(clippy::disallowed_methods, reason = "nothing moves this clock")]
     pub fn now(&self) -> i64 {
@@ -244,10 +282,12 @@ impl Drop for Booted {
 }
 
 /// The machine's first process: before it, the shell that prepares has children of its own.
-fn first_process(nspawn: u32) -> Option<u32> {
-    let name = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm"));
-    let children = std::fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).ok()?;
-    let child = children.split_whitespace().next()?.parse().ok()?;
-    let is_it = name(nspawn).ok()? == "systemd-nspawn\n" && name(child).ok()? == "systemd\n";
-    is_it.then_some(child)
+fn first_process(shell: u32) -> Option<u32> {
+    let child = |parent: u32, wanted: &str| -> Option<u32> {
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+        let child = children.split_whitespace().next()?.parse().ok()?;
+        let name = std::fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
+        (name.trim() == wanted).then_some(child)
+    };
+    child(child(shell, "systemd-nspawn")?, "systemd")
 }

@@ -13,6 +13,7 @@ mod enroll;
 mod explain;
 mod history;
 mod out;
+mod pam;
 mod passphrase;
 mod progress;
 mod report;
@@ -106,6 +107,7 @@ fn run(context: &Context, command: Command) -> Result<(), Failed> {
         Command::Restore(args) => restore::restore(context, &args),
         Command::Client { command } => client::client(context, command),
         Command::Completions { shell } => completions::completions(&shell),
+        Command::Pam { command } => pam::pam(context, command),
         Command::Config { command: ConfigCommand::Check { strict, files } } => {
             config::check(context, strict, files)
         }

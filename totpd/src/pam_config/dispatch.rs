@@ -17,6 +17,11 @@ enum Impression {
 ///
 /// A module that cannot be loaded is a failure here as it is for libpam: `answer` says `module_unknown`.
 pub fn dispatch(stack: &Stack, mut answer: impl FnMut(&Entry) -> Answer) -> bool {
+    dispatch_numbered(stack, |_, entry| answer(entry))
+}
+
+/// [`dispatch`], with the place of each module in `stack.entries`.
+pub fn dispatch_numbered(stack: &Stack, mut answer: impl FnMut(usize, &Entry) -> Answer) -> bool {
     let entries = &stack.entries;
     let (mut impression, mut success) = (Impression::Undefined, true);
     // The state in which each substack began, for `reset`.
@@ -28,7 +33,7 @@ pub fn dispatch(stack: &Stack, mut answer: impl FnMut(&Entry) -> Answer) -> bool
         while begun.len() <= entry.level {
             begun.push((impression, success));
         }
-        let value = answer(entry);
+        let value = answer(at, entry);
         let action = entry.line.control.action(value);
         match action {
             Action::Ignore => {}

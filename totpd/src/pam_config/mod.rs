@@ -6,14 +6,28 @@
 //!                  ─▶ dispatch  what the stack answers when each module answers this or that
 //! ```
 //!
-//! Nothing here changes a file, and nothing loads a module.
+//! `totpd pam` changes it:
+//!
+//! ```text
+//!  plan    the block for a service ─▶ proof   all answers of all modules, by dispatch
+//!  sshd    its drop-in             ─▶ trial   what the real libpam is asked in a mount namespace
+//!  undo    what is written down before the first edit, and takes every file back
+//! ```
+//!
+//! Nothing here loads a module; `undo` alone changes files.
 
+pub mod block;
 pub mod dispatch;
 pub mod line;
-
+pub mod plan;
+pub mod proof;
+pub mod sshd;
 pub mod stack;
+pub mod trial;
+pub mod undo;
 
-pub use dispatch::{Answer, dispatch};
+pub use block::Mode;
+pub use dispatch::{Answer, dispatch, dispatch_numbered};
 pub use line::{Action, Control, Facility, Line, parse};
 pub use stack::{ConfigDirs, Entry, Stack, Trouble};
 pub use totp_core::policy::siblings;

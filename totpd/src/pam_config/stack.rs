@@ -1,7 +1,7 @@
 //! The stack of a service: its lines with what they include, in the order in which libpam asks.
 
 use super::line::{Control, Facility, Line, Malformed, parse};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// libpam's own bound on includes within includes (`PAM_SUBSTACK_MAX_LEVEL` in pam_handlers.c).
@@ -13,6 +13,8 @@ const LARGEST: u64 = 256 * 1024;
 #[derive(Clone, Debug)]
 pub struct ConfigDirs {
     folders: Vec<PathBuf>,
+    /// Files that are read as if they held this text.
+    proposed: BTreeMap<PathBuf, String>,
 }
 
 /// A module in a stack.
@@ -63,7 +65,24 @@ impl ConfigDirs {
     /// Those of the system at `root` (`/` for this one): Linux-PAM 1.7 reads the same three.
     pub fn of(root: &Path) -> Self {
         let folders = ["etc/pam.d", "usr/lib/pam.d", "usr/share/pam.d"];
-        Self { folders: folders.into_iter().map(|folder| root.join(folder)).collect() }
+        let folders = folders.into_iter().map(|folder| root.join(folder)).collect();
+        Self { folders, proposed: BTreeMap::new() }
+    }
+
+    /// The same files, except that `file` holds `text`: what a change would make of a stack.
+    #[must_use]
+    pub fn with(&self, file: &Path, text: &str) -> Self {
+        let mut changed = self.clone();
+        changed.proposed.insert(file.to_owned(), text.to_owned());
+        changed
+    }
+
+    /// What a service file holds.
+    ///
+    /// # Errors
+    /// What the file system said, or that it is too long for a service file.
+    pub fn read(&self, file: &Path) -> std::io::Result<String> {
+        self.proposed.get(file).map_or_else(|| read(file), |text| Ok(text.clone()))
     }
 
     /// The file of a service, if there is one.
@@ -73,6 +92,29 @@ impl ConfigDirs {
             return None;
         }
         self.folders.iter().map(|folder| folder.join(service)).find(|path| path.is_file())
+    }
+
+    /// Where an administrator's own file of this service is, or would be.
+    pub fn own(&self, service: &str) -> PathBuf {
+        self.folders.first().map(|folder| folder.join(service)).unwrap_or_default()
+    }
+
+    /// The services with `auth` lines of their own that check who somebody is, or that ask for a code. A service without
+    /// such lines is answered by `other`, which refuses.
+    pub fn authenticating(&self) -> Vec<String> {
+        let checks = |service: &String| {
+            let own = self.stack(service, Facility::Auth).ok();
+            own.filter(|stack| Some(&stack.file) == self.file(service).as_ref() && service != "other")
+                .is_some_and(|stack| {
+                    stack.entries.iter().any(super::proof::is_authenticator) || stack.ours().next().is_some()
+                })
+        };
+        self.services().into_iter().filter(checks).collect()
+    }
+
+    /// The lines of one type that a file has and includes, as if it were this service's.
+    pub fn stack_of_file(&self, service: &str, file: &Path, facility: Facility) -> Stack {
+        self.collect(service, file, facility)
     }
 
     /// The names of all service files, those that only serve to be included among them.
@@ -88,7 +130,7 @@ impl ConfigDirs {
         let names = self.names();
         let mut included = BTreeSet::new();
         for name in &names {
-            let Some(text) = self.file(name).and_then(|file| read(&file).ok()) else { continue };
+            let Some(text) = self.file(name).and_then(|file| self.read(&file).ok()) else { continue };
             let (lines, _) = parse(&text);
             let includes = lines.iter().filter(|l| matches!(l.control, Control::Include | Control::Substack));
             included.extend(includes.map(|line| line.module_name().to_owned()));
@@ -144,7 +186,7 @@ impl ConfigDirs {
         substacks: &mut usize,
     ) {
         let trouble = |number: usize, why: String| Trouble { file: file.to_owned(), number, why };
-        let text = match read(file) {
+        let text = match self.read(file) {
             Ok(text) => text,
             Err(error) => return stack.troubles.push(trouble(1, format!("cannot be read: {error}"))),
         };
@@ -187,7 +229,7 @@ impl ConfigDirs {
     }
 
     /// The file that an include names: of the folders, or by its path.
-    fn included(&self, name: &str) -> Option<PathBuf> {
+    pub(super) fn included(&self, name: &str) -> Option<PathBuf> {
         if !name.starts_with('/') {
             return self.file(name);
         }

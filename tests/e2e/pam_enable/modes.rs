@@ -1,0 +1,165 @@
+//! The other modes, other hosts' settings, and what is refused.
+
+use super::*;
+
+#[test]
+fn monitor_locks_nobody_out_with_the_daemon_gone_too() {
+    let (machine, phone) = machine(Release::Bookworm);
+    // Nobody needs a factor for it.
+    machine.sh("totpd revoke alice").ok();
+    enable(&machine, "sshd sudo --mode monitor");
+    assert_eq!(key_alone(&machine, "alice").ok().stdout, "alice\n");
+    assert_eq!(key_alone(&machine, "root").ok().stdout, "root\n");
+    assert_eq!(without_key(&machine, "alice", &[PASSWORD]).ok().stdout, "alice\n");
+    assert_eq!(sudo(&machine, "", &[PASSWORD, "000000"]).ok().stdout, "root\n");
+    assert_ne!(sudo(&machine, "", &["wrong", &phone.recovery_codes[0]]).code, 0, "the password decides");
+    wait_until("both are confirmed by any event", || {
+        machine.sh("cat /root/enable").stdout.contains("every service is confirmed")
+    });
+    let history = machine.sh("totpd history").ok().stdout;
+    assert!(history.contains(", sshd") && history.contains(", sudo"), "{history}");
+    machine.sh("systemctl stop totpd.service 'totpd*.socket'").ok();
+    assert_as_before(&machine);
+}
+
+#[test]
+fn rules_exempt_after_a_right_password_or_a_key_alone() {
+    let (machine, phone) = machine(Release::Bookworm);
+    machine.add_user("bob");
+    let rule = "[[login.rule]]\nusers = [\"bob\"]\naction = \"exempt\"\n";
+    machine.sh_with("cat >> /etc/totpd/totpd.toml; systemctl start totpd; systemctl reload totpd", rule).ok();
+    machine.sh("totpd pam enable sshd sudo --mode rules --yes --unattended").ok();
+    let bob = |lines: &str| machine.sudo("bob", lines);
+    assert_eq!(bob(&format!("{PASSWORD}\n")).ok().stdout, "root\n", "exempt");
+    assert_ne!(bob("wrong\n").code, 0);
+    assert_eq!(machine.ssh("bob", "never asked").ok().stdout, "bob\n", "exempt by a key");
+    assert_eq!(without_key(&machine, "bob", &[PASSWORD]).ok().stdout, "bob\n", "exempt by a password");
+    assert_ne!(without_key(&machine, "bob", &["wrong"]).code, 0);
+    let codes = &phone.recovery_codes;
+    assert_ne!(sudo(&machine, "", &[PASSWORD]).code, 0);
+    assert_eq!(sudo(&machine, "-i", &[PASSWORD, &codes[0]]).ok().stdout, "root\n");
+    assert_eq!(machine.ssh("alice", &codes[1]).ok().stdout, "alice\n");
+    assert_eq!(without_key(&machine, "alice", &[PASSWORD, &codes[2]]).ok().stdout, "alice\n");
+    for answers in [&[codes[3].as_str()][..], &["wrong", &codes[3]], &[PASSWORD]] {
+        assert_ne!(without_key(&machine, "alice", answers).code, 0);
+    }
+    machine.sh("systemctl stop totpd.service 'totpd*.socket'").ok();
+    for user in ["alice", "bob"] {
+        assert_ne!(machine.ssh(user, "x").code, 0);
+        assert_ne!(without_key(&machine, user, &[PASSWORD]).code, 0);
+    }
+}
+
+#[test]
+fn where_keys_alone_log_in_a_code_alone_does_not() {
+    let (machine, phone) = machine(Release::Trixie);
+    let cloud = "printf 'PasswordAuthentication no\\n' > /etc/ssh/sshd_config.d/50-cloud-init.conf; systemctl reload ssh";
+    machine.sh(cloud).ok();
+    let monitor = machine.sh("totpd pam enable sshd --mode monitor --yes");
+    assert!(monitor.stderr.contains("nothing that monitor could watch"), "{monitor:?}");
+    machine.sh("totpd pam enable sshd --yes --unattended").ok();
+    let codes = &phone.recovery_codes;
+    for answers in [&[codes[0].as_str()][..], &[PASSWORD, &codes[0]], &[&codes[0], PASSWORD]] {
+        assert_ne!(without_key(&machine, "alice", answers).code, 0);
+    }
+    assert_ne!(key_alone(&machine, "alice").code, 0);
+    assert_ne!(machine.ssh("alice", PASSWORD).code, 0);
+    assert_eq!(machine.ssh("alice", &codes[0]).ok().stdout, "alice\n");
+    // Both ways at once would open one of them for a moment.
+    machine.sh("rm /etc/ssh/sshd_config.d/50-cloud-init.conf").ok();
+    let other = machine.sh("totpd pam enable sshd --mode rules --yes");
+    assert!(other.stderr.contains("totpd pam disable sshd first"), "{other:?}");
+}
+
+#[test]
+fn it_refuses_while_nobody_could_undo_a_mistake() {
+    let (machine, _) = machine(Release::Bookworm);
+    let refused = |why: &str| {
+        let finished = machine.sh("totpd pam enable sudo --yes");
+        assert_ne!(finished.code, 0);
+        assert!(finished.stderr.contains(why), "{why}: {finished:?}");
+        assert_as_before(&machine);
+        assert_ne!(machine.sh("test -e /var/lib/totpd-pam/pending").code, 0);
+    };
+    machine.sh("gpasswd -d alice sudo").ok();
+    refused("Enroll one first: totpd enroll");
+    machine.sh("usermod -aG sudo alice; systemctl stop totpd.service 'totpd*.socket'").ok();
+    refused("start it first");
+    machine.sh("systemctl start totpd").ok();
+    // Without the boot unit a power cut would keep the change.
+    machine.sh("rm /usr/lib/systemd/system/totpd-pam-take-back.service; systemctl daemon-reload").ok();
+    refused("totpd-pam-take-back.service is not");
+    // A module that cannot be loaded is found by the trial.
+    machine.sh("systemctl stop totpd.service; echo broken > $(find /usr/lib -name pam_totp.so)").ok();
+    machine.sh("systemctl start totpd.socket totpd").ok();
+    refused("the trial of sudo");
+}
+
+#[test]
+fn pam_auth_update_neither_duplicates_nor_loses_the_block() {
+    let (machine, phone) = machine(Release::Bookworm);
+    let profile = "Name: a profile of somebody\nDefault: yes\nPriority: 900\nAuth-Type: Additional\nAuth:\n\toptional\tpam_echo.so\n";
+    machine
+        .sh_with(
+            "cat > /usr/share/pam-configs/somebody; pam-auth-update --package --enable somebody",
+            profile,
+        )
+        .ok();
+    assert!(machine.sh("cat /etc/pam.d/common-auth").stdout.contains("pam_echo.so"));
+    machine.sh("totpd pam enable sudo --yes --unattended").ok();
+    let asks = |code: &str| {
+        assert_ne!(sudo(&machine, "", &[PASSWORD]).code, 0);
+        assert_eq!(sudo(&machine, "-i", &[PASSWORD, code]).ok().stdout, "root\n");
+        assert_eq!(
+            machine.sh("grep -c pam_totp.so /etc/pam.d/sudo /etc/pam.d/common-auth").stdout,
+            "/etc/pam.d/sudo:1\n/etc/pam.d/common-auth:0\n"
+        );
+    };
+    asks(&phone.recovery_codes[0]);
+    machine.sh("pam-auth-update --package --remove somebody; rm /usr/share/pam-configs/somebody").ok();
+    assert!(!machine.sh("cat /etc/pam.d/common-auth").stdout.contains("pam_echo.so"));
+    asks(&phone.recovery_codes[1]);
+    machine.sh("totpd pam disable sudo --yes").ok();
+    assert_as_before(&machine);
+    // A profile that asks for the code itself is not asked a second time.
+    let ours =
+        "Name: totpd\nDefault: yes\nPriority: 1\nAuth-Type: Additional\nAuth:\n\trequired\tpam_totp.so\n";
+    machine.sh_with("cat > /usr/share/pam-configs/t; pam-auth-update --package --enable t", ours).ok();
+    let refused = machine.sh("totpd pam enable sudo --yes");
+    assert!(refused.stderr.contains("common-auth:"), "{refused:?}");
+}
+
+#[test]
+fn all_enables_what_it_understands_and_names_the_rest() {
+    let (machine, phone) = machine(Release::Trixie);
+    machine.sh("printf 'auth sufficient pam_unix.so\\nauth required pam_deny.so\\n' > /etc/pam.d/odd").ok();
+    // A robot's own exemption stays.
+    machine.sh("printf 'Match User robot\\n AuthenticationMethods publickey\\nMatch all\\n' > /etc/ssh/sshd_config.d/10-robots.conf").ok();
+    machine.add_user("robot");
+    let said = machine.sh("totpd pam enable --all --yes --unattended").ok().stdout;
+    assert!(said.contains("left as it is: odd: "), "{said}");
+    assert!(said.contains("su-l: includes /etc/pam.d/su"), "{said}");
+    let status = machine.sh("totpd pam status").ok().stdout;
+    for service in ["login", "sshd", "su", "su-l", "sudo", "sudo-i", "chsh"] {
+        assert!(
+            status.contains(&format!("\n{service}: require"))
+                || status.starts_with(&format!("{service}: require")),
+            "{status}"
+        );
+    }
+    assert!(status.contains("odd: asks for no code"), "{status}");
+    assert_eq!(key_alone(&machine, "robot").ok().stdout, "robot\n");
+    assert_ne!(key_alone(&machine, "alice").code, 0);
+    // su to alice by alice's password and code, as a login shell too; root's su asks nothing.
+    let su = |options: &str, lines: &str| {
+        machine.sh_with(&format!("runuser -u robot -- su {options} alice -c 'id -un'"), lines)
+    };
+    let codes = &phone.recovery_codes;
+    assert_eq!(su("", &format!("{PASSWORD}\n{}\n", codes[0])).ok().stdout.lines().last(), Some("alice"));
+    assert_eq!(su("-", &format!("{PASSWORD}\n{}\n", codes[1])).ok().stdout.lines().last(), Some("alice"));
+    assert_ne!(su("-", &format!("{PASSWORD}\n000000\n")).code, 0);
+    assert_eq!(machine.sh("su - alice -c 'id -un'").ok().stdout, "alice\n");
+    machine.sh("totpd pam disable su --yes").ok();
+    assert_eq!(su("-", &format!("{PASSWORD}\n")).ok().stdout, "alice\n");
+    assert_ne!(key_alone(&machine, "alice").code, 0, "sshd goes on asking");
+}

@@ -1,0 +1,84 @@
+//! Who must not be locked out: administrators, and everybody who has a factor.
+
+use crate::cli::daemon::admin_call;
+use crate::cli::out::{Exit, Failed, failed};
+use crate::config::Config;
+use crate::pam_config::Mode;
+use std::collections::BTreeSet;
+use totp_wire::admin::{self, DaemonState, State};
+
+/// Groups whose members administer a host: sudo of Debian and Ubuntu, wheel of the others, admin of old Ubuntus.
+const GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
+/// Users for whom sshd's configuration is compared at most.
+const MOST: usize = 50;
+
+/// The names of uid 0.
+pub(super) fn roots() -> Vec<String> {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let names = passwd.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == "0").then(|| name.to_owned())
+    });
+    let mut names: Vec<String> = names.collect();
+    if !names.iter().any(|name| name == "root") {
+        names.insert(0, "root".to_owned());
+    }
+    names
+}
+
+/// root, and the members of the groups that administer.
+fn administrators() -> BTreeSet<String> {
+    let groups = GROUPS.iter().filter_map(|name| nix::unistd::Group::from_name(name).ok().flatten());
+    groups.flat_map(|group| group.mem).chain(roots()).collect()
+}
+
+/// The daemon serves, and an administrator has a factor: what `require` and `rules` need. The users who matter.
+///
+/// # Errors
+/// The sentence that says what is missing, and the command for it.
+pub(super) fn ready(config: &Config, mode: Mode) -> Result<Vec<String>, Failed> {
+    let daemon = admin_call(config, &admin::Daemon {}).map_err(|why| {
+        let sentence =
+            format!("{}. Nothing was changed; start it first: systemctl enable --now totpd", why.why);
+        failed(why.exit, sentence)
+    })?;
+    if daemon.state != DaemonState::Serving {
+        let why = daemon.why.unwrap_or_default();
+        return Err(failed(
+            Exit::Refused,
+            format!("the daemon refuses every login: {why}. Nothing was changed"),
+        ));
+    }
+    let administrators = administrators();
+    let (mut users, mut active, mut after) = (Vec::new(), None, None);
+    loop {
+        let page = admin_call(config, &admin::List { after, limit: None })?;
+        for user in page.users {
+            if user.state == State::Active && administrators.contains(&user.user) {
+                active.get_or_insert(user.user.clone());
+            }
+            users.push(user.user);
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    if active.is_none() && mode != Mode::Monitor {
+        let someone = administrators.iter().find(|name| *name != "root").map_or("root", String::as_str);
+        return Err(failed(
+            Exit::Refused,
+            format!(
+                "no administrator (root, or a member of the groups {}) has a confirmed factor, and nobody could undo a \
+                 mistake. Enroll one first: totpd enroll {someone}",
+                GROUPS.join(", ")
+            ),
+        ));
+    }
+    users.truncate(MOST);
+    users.extend(administrators);
+    users.sort();
+    users.dedup();
+    Ok(users)
+}

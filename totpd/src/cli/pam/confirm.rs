@@ -1,0 +1,119 @@
+//! Which services a login has confirmed: by the daemon's history.
+
+use crate::cli::history::Pages;
+use crate::cli::out::Failed;
+use crate::config::Config;
+use crate::pam_config::Mode;
+use crate::pam_config::undo::{Pending, PendingService};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use totp_wire::text::plain;
+
+/// Events in one page.
+const PAGE: usize = 100;
+
+/// The groups of services that somebody has confirmed since the files were written, and who.
+///
+/// # Errors
+/// When the daemon does not answer.
+pub(super) fn confirmed(config: &Config, pending: &Pending) -> Result<BTreeMap<String, String>, Failed> {
+    let mut groups = BTreeMap::new();
+    for service in &pending.services {
+        if let Some(user) = &service.confirmed {
+            groups.insert(service.group.clone(), user.clone());
+        }
+    }
+    // Before that moment the services still had their old stacks.
+    let Some(edited) = pending.edited else { return Ok(groups) };
+    let mut pages = Pages::new(config, None, false);
+    pages.since = Some(edited);
+    while let Some(page) = pages.next(PAGE)? {
+        for event in page.iter().filter(|event| !pending.seen.iter().any(|id| event["id"] == id.as_str())) {
+            for service in pending.services.iter().filter(|service| confirms(event, service, pending)) {
+                let user = plain(event["user"].as_str().unwrap_or_default(), 64);
+                groups.insert(service.group.clone(), user);
+            }
+        }
+    }
+    Ok(groups)
+}
+
+/// The ids of the events of this moment: they came before the change was complete.
+///
+/// # Errors
+/// When the daemon does not answer.
+pub(super) fn events_since(config: &Config, since: u64) -> Result<Vec<String>, Failed> {
+    let mut pages = Pages::new(config, None, false);
+    pages.since = Some(since);
+    let mut ids = Vec::new();
+    while let Some(page) = pages.next(PAGE)? {
+        ids.extend(page.iter().filter_map(|event| event["id"].as_str().map(str::to_owned)));
+    }
+    Ok(ids)
+}
+
+/// Whether an event shows that the service asks as its mode intends. A process of a user's own may claim to be any
+/// service, so only root's programs count.
+fn confirms(event: &Value, service: &PendingService, pending: &Pending) -> bool {
+    let of_group =
+        |name: &str| pending.services.iter().any(|one| one.group == service.group && one.name == name);
+    let asked = event["event"] == "login" && event["peer_uid"] == 0;
+    let here = event["service"].as_str().is_some_and(of_group);
+    let outcome = match service.mode {
+        Mode::Require | Mode::Rules => event["outcome"] == "granted",
+        Mode::Monitor => true,
+    };
+    asked && here && outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pending(mode: Mode) -> Pending {
+        let service = |name: &str, group: &str| PendingService {
+            name: name.into(),
+            group: group.into(),
+            mode,
+            confirmed: None,
+        };
+        Pending {
+            id: "1".into(),
+            until: 0,
+            edited: Some(1),
+            seen: vec![],
+            timer: None,
+            services: vec![service("sudo", "sudo"), service("sudo-i", "sudo"), service("sshd", "sshd")],
+            files: vec![],
+        }
+    }
+
+    #[test]
+    fn only_a_grant_by_roots_program_of_the_group_confirms() {
+        let event = json!({ "event": "login", "outcome": "granted", "service": "sudo-i", "peer_uid": 0 });
+        let require = pending(Mode::Require);
+        let (sudo, sshd) = (&require.services[0], &require.services[2]);
+        assert!(confirms(&event, sudo, &require));
+        assert!(!confirms(&event, sshd, &require));
+        for (key, value) in [
+            ("outcome", json!("refused")),
+            ("outcome", json!("exempt")),
+            ("peer_uid", json!(1000)),
+            ("event", json!("confirm")),
+            ("service", json!("su")),
+        ] {
+            let mut other = event.clone();
+            other[key] = value;
+            assert!(!confirms(&other, sudo, &require), "{key}");
+        }
+    }
+
+    #[test]
+    fn under_monitor_a_refusal_confirms_too() {
+        let monitor = pending(Mode::Monitor);
+        let event = json!({ "event": "login", "outcome": "refused", "service": "sudo", "peer_uid": 0 });
+        assert!(confirms(&event, &monitor.services[0], &monitor));
+        assert!(!confirms(&event, &monitor.services[2], &monitor));
+    }
+}

@@ -1,0 +1,195 @@
+//! `totpd pam disable`: our blocks and sshd's drop-in, out. Needs no daemon and no terminal.
+
+use super::enable::say;
+use super::proposal::diff;
+use super::{dirs, host, sshd, state, undo};
+use crate::cli::Context;
+use crate::cli::args::PamDisable;
+use crate::cli::out::{Exit, Failed, failed};
+use crate::clock;
+use crate::pam_config::siblings::services_of;
+use crate::pam_config::undo::{Pending, PendingFile, PendingService, State, checksum, content};
+use crate::pam_config::{Facility, MODULE, Mode, block, parse};
+use std::collections::BTreeSet;
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A kill in the middle is finished by the timer, or at the next boot.
+const FINISH: Duration = Duration::from_mins(1);
+
+struct Edit {
+    service: String,
+    path: PathBuf,
+    old: String,
+    /// Nothing is left of it: the file goes.
+    new: Option<String>,
+}
+
+/// `totpd pam disable`
+pub(super) fn disable(context: &Context, args: &PamDisable) -> Result<(), Failed> {
+    let state = state()?;
+    let services: BTreeSet<String> = if args.all {
+        dirs().names()
+    } else {
+        args.services.iter().flat_map(|name| services_of(name)).map(str::to_owned).collect()
+    };
+    let edits = edits(&services, args.all).map_err(|why| failed(Exit::Refused, why))?;
+    for edit in &edits {
+        say(context, diff(&edit.path, Some(&edit.old), edit.new.as_deref()));
+    }
+    if args.dry_run {
+        return context.out.line("a dry run: nothing was changed");
+    }
+    if edits.is_empty() {
+        say(context, "there is no block of totpd to take out");
+    } else {
+        go_on(args)?;
+        apply(context, &state, edits)?;
+    }
+    let left = remaining(&services, args.all);
+    if left.is_empty() {
+        return Ok(());
+    }
+    Err(failed(
+        Exit::Refused,
+        format!(
+            "{MODULE} stands outside of the blocks of totpd pam, and stays: {}. Remove it by hand",
+            left.join(", ")
+        ),
+    ))
+}
+
+/// The files with a block, PAM's in reverse order of their writing: sshd's drop-in is listed first, and taken out last.
+fn edits(services: &BTreeSet<String>, all: bool) -> Result<Vec<Edit>, String> {
+    let mut paths: Vec<(String, PathBuf)> = Vec::new();
+    if all || services.contains("sshd") {
+        paths.push(("sshd".to_owned(), sshd::drop_in()));
+    }
+    paths.extend(services.iter().map(|service| (service.clone(), dirs().own(service))));
+    let mut edits = Vec::new();
+    for (service, path) in paths {
+        // What is a link, or of somebody else's, has no block that this program wrote.
+        if !std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file()) {
+            continue;
+        }
+        let Some(old) = content(&path).map_err(|error| format!("{}: {error}", path.display()))? else {
+            continue;
+        };
+        let plain = block::strip(&old)
+            .map_err(|why| format!("{}: {why}. Repair or remove it by hand", path.display()))?;
+        if plain != old {
+            let new = (!plain.trim().is_empty()).then_some(plain);
+            edits.push(Edit { service, path, old, new });
+        }
+    }
+    Ok(edits)
+}
+
+fn go_on(args: &PamDisable) -> Result<(), Failed> {
+    if args.yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(failed(Exit::Usage, "nobody can be asked here: add --yes"));
+    }
+    let _ = write!(std::io::stderr(), "Change these files? These services will ask for no code then. [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        Ok(())
+    } else {
+        Err(failed(Exit::Refused, "nothing was changed"))
+    }
+}
+
+/// Written down like a change whose undo is what is wanted: whatever kills this, the undo finishes it.
+fn apply(context: &Context, state: &State, edits: Vec<Edit>) -> Result<(), Failed> {
+    let said = |error: std::io::Error| failed(Exit::Refused, error);
+    let _lock = state.lock().map_err(said)?;
+    let now = clock::now().unix();
+    let waiting = state.pending().map_err(said)?;
+    let (mut files, mut services) = (Vec::new(), Vec::new());
+    for edit in edits {
+        let backup =
+            edit.new.as_deref().map(|new| state.back_up(&edit.path, new, now)).transpose().map_err(said)?;
+        services.push(PendingService {
+            name: edit.service.clone(),
+            group: edit.service.clone(),
+            mode: Mode::Require,
+            confirmed: None,
+        });
+        files.push(PendingFile {
+            path: edit.path,
+            service: edit.service,
+            backup,
+            old: edit.new.as_deref().map(checksum),
+            new: Some(checksum(&edit.old)),
+        });
+    }
+    let mut pending = Pending {
+        id: format!("{now}-{}", std::process::id()),
+        until: now + FINISH.as_secs(),
+        edited: None,
+        seen: Vec::new(),
+        timer: None,
+        services,
+        files,
+    };
+    // Another change that waits goes on without these services; its own undo finds their files changed.
+    let rest = waiting.map(|mut rest| {
+        let gone = |service: &str| pending.services.iter().any(|one| one.name == service);
+        rest.services.retain(|service| !gone(&service.name));
+        rest.files.retain(|file| !gone(&file.service));
+        rest
+    });
+    let Some(rest) = rest else {
+        state.set_pending(Some(&pending)).map_err(said)?;
+        // Best effort: without it the next boot finishes what a kill leaves.
+        pending.timer = host::arm(&context.config_path, &pending.id, FINISH).unwrap_or_default();
+        return undo::settle(context, state, pending, None, true);
+    };
+    let mut both = rest.clone();
+    both.files.extend(pending.files.iter().cloned());
+    both.services.extend(pending.services.iter().cloned());
+    state.set_pending(Some(&both)).map_err(said)?;
+    let waits = (!rest.services.is_empty()).then_some(&rest);
+    undo::settle(context, state, pending, waits, true)?;
+    if waits.is_none() {
+        host::disarm(rest.timer.as_deref());
+    }
+    Ok(())
+}
+
+/// Lines with our module that are left, as `FILE:LINE`.
+fn remaining(services: &BTreeSet<String>, all: bool) -> Vec<String> {
+    let mut left = BTreeSet::new();
+    let (dirs, everything) = (dirs(), if all { dirs().names() } else { services.clone() });
+    for service in everything {
+        if all {
+            if let Some(file) = dirs.file(&service) {
+                left.extend(ours_in(&file, &dirs.read(&file).unwrap_or_default()));
+            }
+        } else if dirs.file(&service).is_some()
+            && let Ok(stack) = dirs.stack(&service, Facility::Auth)
+        {
+            left.extend(stack.ours().map(|entry| format!("{}:{}", entry.file.display(), entry.line.number)));
+        }
+    }
+    if all {
+        let file = Path::new("/etc/pam.conf");
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let named = text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| line.split('#').next().is_some_and(|code| code.contains(MODULE)));
+        left.extend(named.map(|(index, _)| format!("{}:{}", file.display(), index + 1)));
+    }
+    left.into_iter().collect()
+}
+
+fn ours_in(file: &Path, text: &str) -> Vec<String> {
+    let (lines, _) = parse(text);
+    let ours = lines.iter().filter(|line| line.is_ours());
+    ours.map(|line| format!("{}:{}", file.display(), line.number)).collect()
+}

@@ -1,0 +1,306 @@
+//! `totpd pam enable`: shows, tries, arms the undo, edits, and waits for logins.
+
+use super::proposal::{Proposal, diff};
+use super::{admins, confirm, host, sshd, state, trial, undo};
+use crate::cli::Context;
+use crate::cli::args::PamEnable;
+use crate::cli::out::{Exit, Failed, failed, warn};
+use crate::clock;
+use crate::config::Config;
+use crate::pam_config::undo::{Pending, PendingFile, PendingService, State, checksum, content, replace};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::io::{BufRead, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+/// The shortest that anybody can log in within.
+const SHORTEST: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_hours(24);
+/// How often the history is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// `totpd pam enable`
+pub(super) fn enable(context: &Context, args: &PamEnable) -> Result<(), Failed> {
+    if !(SHORTEST..=LONGEST).contains(&args.confirm_within) {
+        return Err(failed(Exit::Usage, "--confirm-within takes 10s to 24h"));
+    }
+    let (config, state) = (context.config()?, state()?);
+    let refused = |why: String| failed(Exit::Refused, why);
+    let damaged = |error: std::io::Error| refused(error.to_string());
+    if state.pending().map_err(damaged)?.is_some() {
+        return Err(refused(
+            "another change waits for a login: totpd pam status shows it, totpd pam take-back ends it"
+                .to_owned(),
+        ));
+    }
+    state.tidy().map_err(damaged)?;
+    let proposal = Proposal::new(&config, args)?;
+    let edits = proposal.edits();
+    show(context, &proposal, &edits);
+    if edits.is_empty() || args.dry_run {
+        let files = edits.iter().map(
+            |(_, path, old, new)| json!({ "file": path, "diff": diff(path, old.as_deref(), new.as_deref()) }),
+        );
+        let files: Vec<_> = files.collect();
+        context.out.json(&json!({ "files": files, "notes": proposal.notes, "left": proposal.left }))?;
+        let what = if edits.is_empty() { "nothing to change" } else { "a dry run: nothing was changed" };
+        return context.out.line(what);
+    }
+    let users = admins::ready(&config, proposal.mode)?;
+    if let Some(plan) = &proposal.sshd {
+        sshd::check(&proposal.scratch, plan, &users, &admins::roots())
+            .map_err(|why| refused(format!("{why}. Nothing was changed")))?;
+    }
+    say(context, "trying the new stacks with libpam, pam_totp and a daemon of the trial's own …");
+    let runs = trial::trial(&config, &proposal).map_err(refused)?;
+    say(context, format!("{runs} runs: each let in or refused as it has to"));
+    go_on(context, args)?;
+    let signals = block_signals().map_err(damaged)?;
+    let pending = apply(context, &state, &config, &proposal, args, &edits)?;
+    if args.unattended {
+        let lock = state.lock().map_err(damaged)?;
+        state.set_pending(None).map_err(damaged)?;
+        drop(lock);
+        host::disarm(pending.timer.as_deref());
+        context.out.json(&json!({ "services": pending.services, "files": pending.files }))?;
+        return context.out.line("done; nobody was waited for");
+    }
+    // The trial's folder goes before the wait, which may end in any way.
+    drop(proposal);
+    wait(context, &state, &config, &pending, args.confirm_within, &signals)
+}
+
+type Edits = [(String, std::path::PathBuf, Option<String>, Option<String>)];
+
+/// Prints a line. A terminal that is gone, or a pipe that is closed, must stop no change half-way.
+pub(super) fn say(context: &Context, text: impl std::fmt::Display) {
+    let _ = context.out.line(text);
+}
+
+fn show(context: &Context, proposal: &Proposal, edits: &Edits) {
+    for (_, path, old, new) in edits {
+        say(context, diff(path, old.as_deref(), new.as_deref()));
+    }
+    for note in &proposal.notes {
+        say(context, format!("note: {note}"));
+    }
+    for (service, why) in &proposal.left {
+        say(context, format!("left as it is: {service}: {why}"));
+    }
+}
+
+/// Asks, unless `--yes` answers.
+fn go_on(context: &Context, args: &PamEnable) -> Result<(), Failed> {
+    if args.yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(failed(Exit::Usage, "nobody can be asked here: add --yes"));
+    }
+    let within = humantime::format_duration(args.confirm_within);
+    context
+        .out
+        .line(format!("Keep this session open. What no login confirms within {within} is taken back."))?;
+    let _ = write!(std::io::stderr(), "Change these files? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        return Ok(());
+    }
+    Err(failed(Exit::Refused, "nothing was changed"))
+}
+
+/// From the first edit on, Ctrl-C means "take it back" and ends nothing half-way.
+fn block_signals() -> std::io::Result<SignalFd> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGTERM);
+    signals.thread_block()?;
+    Ok(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?)
+}
+
+/// Arms the undo and makes the edits. What fails is taken back at once.
+fn apply(
+    context: &Context,
+    state: &State,
+    config: &Config,
+    proposal: &Proposal,
+    args: &PamEnable,
+    edits: &Edits,
+) -> Result<Pending, Failed> {
+    let said = |error: std::io::Error| failed(Exit::Refused, error);
+    let lock = state.lock().map_err(said)?;
+    // Another one may have come between.
+    if state.pending().map_err(said)?.is_some() {
+        return Err(failed(Exit::Refused, "another change came first. Nothing was changed"));
+    }
+    let mut pending = arm(context, state, proposal, args, edits)?;
+    let waits = || state.pending().is_ok_and(|now| now.is_some_and(|now| now.id == pending.id));
+    let written = write(edits, waits);
+    if let Err(why) = written {
+        let why = failed(Exit::Refused, format!("{why}. Everything is taken back"));
+        undo::settle(context, state, pending, None, true)?;
+        return Err(why);
+    }
+    let edited = clock::now().unix();
+    // A login of this same second, before the last edit, shows nothing.
+    pending.seen = confirm::events_since(config, edited).unwrap_or_default();
+    pending.edited = Some(edited);
+    state.set_pending(Some(&pending)).map_err(said)?;
+    drop(lock);
+    Ok(pending)
+}
+
+fn arm(
+    context: &Context,
+    state: &State,
+    proposal: &Proposal,
+    args: &PamEnable,
+    edits: &Edits,
+) -> Result<Pending, Failed> {
+    let now = clock::now().unix();
+    let said = |error: std::io::Error| failed(Exit::Refused, format!("the undo cannot be armed: {error}"));
+    let mut files = Vec::new();
+    for (service, path, old, new) in edits {
+        let backup = old.as_deref().map(|old| state.back_up(path, old, now)).transpose().map_err(said)?;
+        files.push(PendingFile {
+            path: path.clone(),
+            service: service.clone(),
+            backup,
+            old: old.as_deref().map(checksum),
+            new: new.as_deref().map(checksum),
+        });
+    }
+    let services = proposal.changed.iter().map(|changed| PendingService {
+        name: changed.service.clone(),
+        group: changed.group.clone(),
+        mode: proposal.mode,
+        confirmed: None,
+    });
+    let id = format!("{now}-{}", std::process::id());
+    let mut pending = Pending {
+        until: now + args.confirm_within.as_secs(),
+        edited: None,
+        seen: Vec::new(),
+        timer: None,
+        services: services.collect(),
+        files,
+        id: id.clone(),
+    };
+    // Before the timer, which would otherwise find nothing; and again, with the timer's name.
+    state.set_pending(Some(&pending)).map_err(said)?;
+    match host::arm(&context.config_path, &id, args.confirm_within) {
+        Ok(timer) => pending.timer = timer,
+        Err(why) => {
+            state.set_pending(None).map_err(said)?;
+            return Err(failed(
+                Exit::Refused,
+                format!("the undo cannot be armed: {why}. Nothing was changed"),
+            ));
+        }
+    }
+    state.set_pending(Some(&pending)).map_err(said)?;
+    Ok(pending)
+}
+
+/// sshd's drop-in first, and sshd runs by it before PAM's files change. Stops when the undo has come in between.
+fn write(edits: &Edits, waits: impl Fn() -> bool) -> Result<(), String> {
+    for (_, path, old, new) in edits {
+        if !waits() {
+            return Err("the undo has run already".to_owned());
+        }
+        let said = |error: std::io::Error| format!("{}: {error}", path.display());
+        if content(path).map_err(said)? != *old {
+            return Err(format!("{} was edited by somebody else just now", path.display()));
+        }
+        replace(path, new.as_deref()).map_err(said)?;
+        if *path == sshd::drop_in() {
+            host::reload_sshd()?;
+        }
+    }
+    if waits() { Ok(()) } else { Err("the undo has run already".to_owned()) }
+}
+
+/// Waits until every service is confirmed, the time is up, or somebody presses Ctrl-C.
+fn wait(
+    context: &Context,
+    state: &State,
+    config: &Config,
+    pending: &Pending,
+    within: Duration,
+    signals: &SignalFd,
+) -> Result<(), Failed> {
+    let begun = Instant::now();
+    let groups: BTreeSet<&str> = pending.services.iter().map(|service| service.group.as_str()).collect();
+    let mut waiting = groups.clone();
+    let names = groups.iter().copied().collect::<Vec<_>>().join(", ");
+    say(context, format!("changed. Now log in from another terminal, with a code, to each of: {names}"));
+    say(context, "Ctrl-C takes back what is not confirmed; a lost terminal leaves it to the timer.");
+    let mut unreachable = false;
+    loop {
+        match confirm::confirmed(config, pending) {
+            Ok(confirmed) => {
+                for (group, user) in confirmed {
+                    if !waiting.remove(group.as_str()) {
+                        continue;
+                    }
+                    let all =
+                        state.confirm(&pending.id, &group, &user).map_err(|e| failed(Exit::Refused, e))?;
+                    clear_line();
+                    say(context, format!("{group}: confirmed by {user}, and stays"));
+                    if all {
+                        host::disarm(pending.timer.as_deref());
+                        context.out.json(&json!({ "services": pending.services, "confirmed": true }))?;
+                        return context.out.line("every service is confirmed");
+                    }
+                }
+            }
+            Err(why) if !unreachable => {
+                unreachable = true;
+                warn(&format!("{}; waiting goes on", why.why));
+            }
+            Err(_) => {}
+        }
+        let left = within.saturating_sub(begun.elapsed());
+        if left.is_zero() || interrupted(signals) {
+            clear_line();
+            say(context, "taking back what no login has confirmed");
+            undo::take_back(context, Some(&pending.id), false)?;
+            return Err(failed(
+                Exit::Refused,
+                format!("not confirmed: {}", waiting.into_iter().collect::<Vec<_>>().join(", ")),
+            ));
+        }
+        if state.pending().is_ok_and(|now| now.is_none_or(|now| now.id != pending.id)) {
+            clear_line();
+            return Err(failed(Exit::Refused, "the change was settled elsewhere: see totpd pam status"));
+        }
+        tell(context, &waiting, left);
+    }
+}
+
+/// Waits a moment; whether SIGINT or SIGTERM came.
+fn interrupted(signals: &SignalFd) -> bool {
+    let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+    let timeout = PollTimeout::try_from(LOOK).unwrap_or(PollTimeout::ZERO);
+    matches!(poll(&mut fds, timeout), Ok(1..)) && matches!(signals.read_signal(), Ok(Some(_)))
+}
+
+/// How long is left, on one line of a terminal.
+fn tell(context: &Context, waiting: &BTreeSet<&str>, left: Duration) {
+    if context.out.interactive() {
+        let left = humantime::format_duration(Duration::from_secs(left.as_secs()));
+        let waiting = waiting.iter().copied().collect::<Vec<_>>().join(", ");
+        let _ = write!(std::io::stderr(), "\r\x1b[Knot yet confirmed: {waiting} ({left} left)");
+    }
+}
+
+fn clear_line() {
+    if std::io::stderr().is_terminal() {
+        let _ = write!(std::io::stderr(), "\r\x1b[K");
+    }
+}

@@ -1,0 +1,85 @@
+//! `totpd pam`: services ask for a code, and no change stays that nobody has logged in by.
+//!
+//! ```text
+//!  proposal   what would change: files, sshd's drop-in, what is refused
+//!  trial      the real libpam, our module and a daemon of the trial's own, before /etc changes
+//!  enable     arm the undo ─▶ edit ─▶ wait     confirmed by logins, or taken back
+//!  undo       what is not confirmed, by hand, by the timer, or at the next boot
+//!  disable    our blocks and the drop-in, out
+//! ```
+
+mod admins;
+mod confirm;
+mod disable;
+mod enable;
+mod host;
+mod proposal;
+mod sshd;
+mod status;
+mod trial;
+mod undo;
+
+use super::Context;
+use super::args::PamCommand;
+use super::out::{Exit, Failed, failed};
+use crate::pam_config::ConfigDirs;
+use crate::pam_config::undo::{STATE, State};
+use std::path::Path;
+use std::time::Duration;
+
+/// `totpd pam …`
+pub(super) fn pam(context: &Context, command: PamCommand) -> Result<(), Failed> {
+    if let PamCommand::SshKeyShown = command {
+        return ssh_key_shown();
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Err(failed(Exit::Refused, "only root may read and change what services ask"));
+    }
+    match command {
+        PamCommand::Enable(args) => enable::enable(context, &args),
+        PamCommand::Disable(args) => disable::disable(context, &args),
+        PamCommand::Status { services } => status::status(context, &services),
+        PamCommand::TakeBack { boot, change, after } => {
+            std::thread::sleep(Duration::from_secs(after.unwrap_or(0)));
+            undo::take_back(context, change.as_deref(), boot)
+        }
+        PamCommand::SshKeyShown => Ok(()),
+    }
+}
+
+/// The files of this system.
+fn dirs() -> ConfigDirs {
+    ConfigDirs::of(Path::new("/"))
+}
+
+/// The state folder of this system.
+fn state() -> Result<State, Failed> {
+    State::open(Path::new(STATE)).map_err(|error| failed(Exit::Refused, format!("{STATE}: {error}")))
+}
+
+/// Whether a line of `SSH_AUTH_INFO_0` names a method that needs no password. sshd puts it into PAM's environment, and
+/// `pam_exec` into ours: nobody else can, since it takes nothing over from the program's own.
+#[expect(clippy::disallowed_methods, reason = "the interface of pam_exec; only PAM's environment is in it")]
+fn ssh_key_shown() -> Result<(), Failed> {
+    let shown = std::env::var("SSH_AUTH_INFO_0").unwrap_or_default();
+    if is_key(&shown) { Ok(()) } else { Err(failed(Exit::Refused, "")) }
+}
+
+fn is_key(auth_info: &str) -> bool {
+    let methods = auth_info.lines().filter_map(|line| line.split_whitespace().next());
+    methods.into_iter().any(|method| matches!(method, "publickey" | "gssapi-with-mic" | "hostbased"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_method_that_needs_no_password_is_a_key() {
+        assert!(is_key("publickey ssh-ed25519 AAAA\n"));
+        assert!(is_key("hostbased ssh-ed25519 AAAA\n") && is_key("gssapi-with-mic alice@EXAMPLE\n"));
+        for none in ["", "\n", "password\n", "keyboard-interactive\n", "xpublickey a\n", "none publickey\n"] {
+            assert!(!is_key(none), "{none:?}");
+        }
+    }
+}

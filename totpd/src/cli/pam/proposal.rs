@@ -1,0 +1,207 @@
+//! What `totpd pam enable` would change.
+
+use super::{admins, dirs, host, sshd};
+use crate::cli::args::PamEnable;
+use crate::cli::out::{Exit, Failed, failed};
+use crate::config::Config;
+use crate::folder::{Folder, Private};
+use crate::pam_config::plan::{Edit, Planned, Wanted, also_asked, plan};
+use crate::pam_config::proof::FirstFactor;
+use crate::pam_config::siblings::services_of;
+use crate::pam_config::sshd::SshdPlan;
+use crate::pam_config::undo::STATE;
+use crate::pam_config::{ConfigDirs, Mode};
+use std::path::{Path, PathBuf};
+
+/// A service whose stack changes.
+pub(super) struct Changed {
+    /// Its name.
+    pub service: String,
+    /// The name that was asked for.
+    pub group: String,
+    /// What comes before the code.
+    pub first: FirstFactor,
+    /// Its file is edited; otherwise it includes one that is.
+    pub edit: Option<Edit>,
+}
+
+/// Everything that would change.
+pub(super) struct Proposal {
+    /// How the code is asked for.
+    pub mode: Mode,
+    /// The files of today.
+    pub before: ConfigDirs,
+    /// The files after the change.
+    pub after: ConfigDirs,
+    /// The services.
+    pub changed: Vec<Changed>,
+    /// sshd's part, where it is one of the services.
+    pub sshd: Option<SshdPlan>,
+    /// Services that are left as they are, each with the reason.
+    pub left: Vec<(String, String)>,
+    /// What an administrator has to know.
+    pub notes: Vec<String>,
+    /// A folder for the trial; it is gone with the proposal.
+    pub scratch: Private,
+}
+
+impl Proposal {
+    /// Plans it.
+    ///
+    /// # Errors
+    /// The services that are refused, each with the reason.
+    pub(super) fn new(config: &Config, args: &PamEnable) -> Result<Self, Failed> {
+        let before = dirs();
+        let refuse = |why: String| failed(Exit::Refused, why);
+        let scratch = Folder::private_beside(&Path::new(STATE).join("trial"), "trial")
+            .map_err(|error| refuse(format!("{STATE}: {error}")))?;
+        let mut proposal = Self {
+            mode: args.mode,
+            after: before.clone(),
+            before,
+            changed: Vec::new(),
+            sshd: None,
+            left: Vec::new(),
+            notes: Vec::new(),
+            scratch,
+        };
+        let program = trusted_program().map_err(refuse)?;
+        let arguments = socket_argument(config);
+        for (group, service) in proposal.wanted(args)? {
+            let first = match service.as_str() {
+                "sshd" => sshd::propose(&proposal.scratch, args.mode, &admins::roots()).map(|plan| {
+                    let first = plan.first;
+                    proposal.notes.extend(plan.notes.iter().map(|note| format!("sshd: {note}")));
+                    proposal.sshd = Some(plan);
+                    first
+                }),
+                _ => Ok(FirstFactor::Stack),
+            };
+            let outcome = first.and_then(|first| {
+                let wanted = Wanted { mode: args.mode, first, arguments: &arguments, program: &program };
+                proposal.add(&group, &service, &wanted)
+            });
+            if let Err(why) = outcome {
+                if service == "sshd" {
+                    proposal.sshd = None;
+                }
+                proposal.left.push((service, why));
+            }
+        }
+        if !args.all && !proposal.left.is_empty() {
+            let why = proposal.left.iter().map(|(service, why)| format!("{service}: {why}"));
+            let why = why.collect::<Vec<_>>().join("\ntotpd: ");
+            return Err(refuse(format!("{why}\ntotpd: nothing was changed")));
+        }
+        Ok(proposal)
+    }
+
+    /// The services to change, each with the name that was asked for.
+    fn wanted(&mut self, args: &PamEnable) -> Result<Vec<(String, String)>, Failed> {
+        let mut wanted: Vec<(String, String)> = Vec::new();
+        if args.all {
+            let all = self.before.authenticating();
+            for service in &all {
+                let is_sibling = |name: &&String| services_of(name).contains(&service.as_str());
+                let group = all.iter().find(is_sibling).unwrap_or(service);
+                wanted.push((group.clone(), service.clone()));
+            }
+            return Ok(wanted);
+        }
+        for name in &args.services {
+            let services = services_of(name);
+            for service in &services {
+                let exists = self.before.file(service).is_some();
+                if !exists && services.len() > 1 && Some(service) != services.first() {
+                    self.notes.push(format!("{service}: there is no such service here"));
+                } else if !exists {
+                    let why = format!("there is no PAM service {service}: ls /etc/pam.d shows what there is");
+                    return Err(failed(Exit::Usage, why));
+                } else if !wanted.iter().any(|(_, known)| known == service) {
+                    wanted.push((name.trim_start_matches('=').to_owned(), (*service).to_owned()));
+                }
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn add(&mut self, group: &str, service: &str, wanted: &Wanted) -> Result<(), String> {
+        let edit = match plan(&self.after, service, wanted)? {
+            Planned::Already => {
+                self.notes.push(format!("{service}: asks in this way already"));
+                // A drop-in of its own may be missing all the same.
+                if service != "sshd" || sshd::drop_in().exists() || wanted.mode == Mode::Monitor {
+                    return Ok(());
+                }
+                None
+            }
+            Planned::Covered(file) => {
+                let file = file.display();
+                self.notes.push(format!("{service}: includes {file}, and is asked once, by its lines"));
+                None
+            }
+            Planned::Edit(edit) => {
+                let after = self.after.with(&edit.file, &edit.new);
+                let others = also_asked(&self.after, &after, service)?;
+                for other in others {
+                    self.notes.push(format!("{other}: includes {service}, and asks for the code as well"));
+                }
+                self.after = after;
+                Some(edit)
+            }
+        };
+        let (service, group) = (service.to_owned(), group.to_owned());
+        self.changed.push(Changed { service, group, first: wanted.first, edit });
+        Ok(())
+    }
+
+    /// The files in the order in which they are written: sshd's drop-in first. Without it, a stack that asks for the code
+    /// alone would stand below an sshd that takes it as the only factor.
+    pub(super) fn edits(&self) -> Vec<(String, PathBuf, Option<String>, Option<String>)> {
+        let mut edits = Vec::new();
+        if let Some(SshdPlan { drop_in: Some(text), .. }) = &self.sshd {
+            let path = sshd::drop_in();
+            let old = crate::pam_config::undo::content(&path).ok().flatten();
+            if old.as_ref() != Some(text) {
+                edits.push(("sshd".to_owned(), path, old, Some(text.clone())));
+            }
+        }
+        for changed in &self.changed {
+            if let Some(edit) = &changed.edit {
+                let (old, new) = (Some(edit.old.clone()), Some(edit.new.clone()));
+                edits.push((changed.service.clone(), edit.file.clone(), old, new));
+            }
+        }
+        edits
+    }
+}
+
+/// A change of a file as a unified diff.
+pub(super) fn diff(path: &Path, old: Option<&str>, new: Option<&str>) -> String {
+    let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
+    let name = path.display().to_string();
+    let diff = similar::TextDiff::from_lines(old, new);
+    diff.unified_diff().context_radius(3).header(&name, &name).to_string().trim_end().to_owned()
+}
+
+/// Our line names the socket where the daemon does not listen at the usual one.
+fn socket_argument(config: &Config) -> String {
+    let usual = Config::defaults(Path::new("/etc/totpd")).login_socket;
+    if config.login_socket == usual {
+        return String::new();
+    }
+    format!(" socket={}", config.login_socket.display())
+}
+
+/// This program, which root's sshd may be told to run: nobody else may be able to change it.
+fn trusted_program() -> Result<PathBuf, String> {
+    use std::os::unix::fs::MetadataExt;
+    let program = host::myself()?;
+    let bad = |why: &dyn std::fmt::Display| format!("{}: {why}", program.display());
+    let metadata = std::fs::metadata(&program).map_err(|error| bad(&error))?;
+    if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
+        return Err(bad(&"it does not belong to root alone; install totpd first"));
+    }
+    Folder::open(program.parent().unwrap_or(Path::new("/"))).map_err(|error| bad(&error))?;
+    Ok(program)
+}

@@ -1,0 +1,322 @@
+//! The trial of a change: the real libpam, our module and a daemon of the trial's own run the candidate, in mount
+//! namespaces where it stands over /etc/pam.d.
+//!
+//! The program that asks PAM is su, which every host has: this one then needs no binding to libpam. It runs as root, for
+//! root, with service files in which `pam_permit` and `pam_deny` answer for all modules but ours
+//! ([`crate::pam_config::trial`]).
+
+use super::host::{in_namespace, myself, program, run};
+use super::proposal::Proposal;
+use crate::cli::daemon::admin_call;
+use crate::clock;
+use crate::config::Config;
+use crate::pam_config::proof::Change;
+use crate::pam_config::trial::{Case, Daemon, cases, files};
+use crate::pam_config::{Facility, Stack, block};
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use totp_core::Secret;
+use totp_core::otp::totp_at;
+use totp_wire::admin::{self, DaemonState};
+use totp_wire::text::SecretText;
+
+/// For the daemon to serve.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// For one run: a refusal waits for the delays of libpam and su.
+const RUN_TIMEOUT: Duration = Duration::from_secs(40);
+/// What a run prints when it was let in.
+const LET_IN: &str = "totpd-trial-let-in";
+/// What is typed where a code is to be refused: it is no code, so that no failure is counted.
+const NO_CODE: &str = "this is no code";
+/// Runs at once: each takes one of the ten recovery codes at most.
+const AT_ONCE: usize = 10;
+
+/// The candidate over /etc/pam.d, the trial's sockets over those of the host, and a log that goes nowhere else.
+const SCRIPT: &str = r#"set -e
+mount --bind "$1" /etc/pam.d
+mount --bind "$2" "$3"
+[ ! -d /var/log ] || mount -t tmpfs -o mode=0755 tmpfs /var/log
+if [ -d /run/systemd/journal ]; then
+    mount --bind "$4" /run/systemd/journal
+elif [ -S /dev/log ]; then
+    mount --bind "$4/dev-log" /dev/log
+fi
+cd /
+exec su -s /bin/sh -c "echo totpd-trial-let-in" root"#;
+
+/// A daemon whose state is in the trial's folder.
+struct TrialDaemon {
+    child: Child,
+    config: Config,
+}
+
+impl Drop for TrialDaemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads what the modules log: a log that nobody reads would hold them up. Its thread ends with it, since a signal that
+/// is blocked later in the others would reach it.
+struct Log {
+    ends: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Log {
+    fn new(path: &Path) -> std::io::Result<Self> {
+        let socket = UnixDatagram::bind(path)?;
+        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+        let ends = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&ends);
+        let thread = std::thread::spawn(move || {
+            let mut line = [0; 4096];
+            while !ended.load(Ordering::Relaxed) {
+                let _ = socket.recv(&mut line);
+            }
+        });
+        Ok(Self { ends, thread: Some(thread) })
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// A run that is prepared.
+struct Run {
+    service: String,
+    case: Case,
+    folder: PathBuf,
+    answer: String,
+    /// Modules that have to be loaded; looked for in the first run of a service.
+    modules: BTreeSet<String>,
+}
+
+/// Runs the trial; how many runs there were.
+///
+/// # Errors
+/// The sentence that says which run went wrong.
+pub(super) fn trial(config: &Config, proposal: &Proposal) -> Result<usize, String> {
+    let scratch = proposal.scratch.path();
+    let sockets = config.login_socket.parent().unwrap_or(Path::new("/"));
+    if ["/", "/run", "/var/run", "/tmp"].iter().any(|shared| sockets == Path::new(shared)) {
+        return Err(format!(
+            "the trial needs a folder of the sockets' own, and they are in {}",
+            sockets.display()
+        ));
+    }
+    let said = |error: std::io::Error| format!("the trial cannot be prepared: {error}");
+    for folder in ["run", "nothing", "journal", "pam"] {
+        std::fs::create_dir(scratch.join(folder)).map_err(said)?;
+    }
+    let _log = Log::new(&scratch.join("journal/dev-log")).map_err(said)?;
+    let daemon = start(scratch)?;
+    let mut runs = prepare(proposal, scratch)?;
+    let count = runs.len();
+    while !runs.is_empty() {
+        let mut batch: Vec<Run> = runs.drain(..runs.len().min(AT_ONCE)).collect();
+        let codes = recovery_codes(&daemon.config)?;
+        for (run, code) in batch.iter_mut().zip(codes) {
+            if run.case.daemon != Daemon::Refuses {
+                code.reveal().clone_into(&mut run.answer);
+            }
+        }
+        let outcome: Result<Vec<()>, String> = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                batch.iter().map(|run| scope.spawn(move || perform(run, scratch, sockets))).collect();
+            threads
+                .into_iter()
+                .map(|thread| {
+                    thread.join().unwrap_or_else(|_| Err("a run of the trial ended early".to_owned()))
+                })
+                .collect()
+        });
+        outcome?;
+    }
+    Ok(count)
+}
+
+/// Writes the service files of all runs.
+fn prepare(proposal: &Proposal, scratch: &Path) -> Result<Vec<Run>, String> {
+    let mut runs = Vec::new();
+    for changed in &proposal.changed {
+        let after = proposal.after.stack(&changed.service, Facility::Auth)?;
+        let stripped = stripped(&after, proposal)?;
+        let change = Change::new((&stripped, &after), proposal.mode, changed.first, &proposal.after)?;
+        change.prove().map_err(|why| format!("{}: {why}", changed.service))?;
+        let loaded = after.entries.iter().filter(|entry| !entry.line.optional_file);
+        let modules: BTreeSet<String> = loaded.map(|entry| entry.line.module_name().to_owned()).collect();
+        for (number, case) in cases(&change)?.into_iter().enumerate() {
+            let folder = scratch.join("pam").join(format!("{}-{number}", changed.service));
+            let said = |error: std::io::Error| format!("{}: {error}", folder.display());
+            std::fs::create_dir(&folder).map_err(said)?;
+            for (name, text) in files(&proposal.after, &change, &case.answers)? {
+                std::fs::write(folder.join(name), text).map_err(said)?;
+            }
+            let modules = if number == 0 { modules.clone() } else { BTreeSet::new() };
+            let (service, answer) = (changed.service.clone(), NO_CODE.to_owned());
+            runs.push(Run { service, case, folder, answer, modules });
+        }
+    }
+    Ok(runs)
+}
+
+/// The stack without our blocks: what the first factor alone decides.
+fn stripped(after: &Stack, proposal: &Proposal) -> Result<Stack, String> {
+    let mut dirs = proposal.before.clone();
+    for file in after.entries.iter().map(|entry| &entry.file).chain([&after.file]) {
+        let text = dirs.read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        dirs = dirs.with(file, &block::strip(&text)?);
+    }
+    dirs.stack(&after.service, Facility::Auth)
+}
+
+/// Starts the daemon of the trial, with root enrolled.
+fn start(scratch: &Path) -> Result<TrialDaemon, String> {
+    let path = scratch.join("totpd.toml");
+    let place = scratch.display();
+    let text = format!(
+        "login_socket = \"{place}/run/login.sock\"\nadmin_socket = \"{place}/run/admin.sock\"\n\
+         state_dir = \"{place}/state\"\nwitness_dir = \"{place}/witness\"\n"
+    );
+    std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    let myself = myself()?;
+    let totpd = |command: &str| {
+        // It ends with this process, however that ends.
+        let mut totpd = program("setpriv");
+        totpd.args(["--pdeathsig", "KILL", "--"]).arg(&myself).arg("--config").arg(&path).arg(command);
+        for name in [
+            "LISTEN_FDS",
+            "LISTEN_PID",
+            "NOTIFY_SOCKET",
+            "JOURNAL_STREAM",
+            "STATE_DIRECTORY",
+            "LOGS_DIRECTORY",
+        ] {
+            totpd.env_remove(name);
+        }
+        totpd
+    };
+    run(totpd("init")).map_err(|why| format!("the trial's daemon: {why}"))?;
+    let log = std::fs::File::create(scratch.join("log")).map_err(|error| error.to_string())?;
+    let child = totpd("serve").stdout(Stdio::null()).stderr(log).spawn();
+    let child = child.map_err(|error| format!("the trial's daemon: {error}"))?;
+    let config = Config::load_for_command(&path).map_err(|error| error.to_string())?;
+    let daemon = TrialDaemon { child, config };
+    let begun = Instant::now();
+    let serves = || {
+        admin_call(&daemon.config, &admin::Daemon {}).is_ok_and(|reply| reply.state == DaemonState::Serving)
+    };
+    while !serves() {
+        if begun.elapsed() > START_TIMEOUT {
+            let log = std::fs::read_to_string(scratch.join("log")).unwrap_or_default();
+            return Err(format!(
+                "the trial's daemon does not serve: {}",
+                log.lines().last().unwrap_or_default()
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let enroll = admin::Enroll {
+        user: "root".to_owned(),
+        lifetime: None,
+        issuer: None,
+        algorithm: None,
+        digits: None,
+        period: None,
+    };
+    let enrolled = admin_call(&daemon.config, &enroll).map_err(|why| why.why)?;
+    let secret = Secret::from_base32(enrolled.secret.reveal()).map_err(|error| error.to_string())?;
+    let code = totp_at(&secret, daemon.config.totp.params, clock::now());
+    let confirm = admin::Confirm { user: "root".to_owned(), code: SecretText::from(code) };
+    let confirmed = admin_call(&daemon.config, &confirm).map_err(|why| why.why)?.confirmed;
+    if confirmed { Ok(daemon) } else { Err("the trial's daemon takes no code".to_owned()) }
+}
+
+fn recovery_codes(config: &Config) -> Result<Vec<SecretText>, String> {
+    let call = admin::RecoveryCodes { user: "root".to_owned() };
+    admin_call(config, &call).map(|reply| reply.recovery_codes).map_err(|why| why.why)
+}
+
+/// One run.
+fn perform(run: &Run, scratch: &Path, sockets: &Path) -> Result<(), String> {
+    let what = format!("the trial of {} ({})", run.service, run.case.what);
+    let served = scratch.join(if run.case.daemon == Daemon::Missing { "nothing" } else { "run" });
+    let mut command = in_namespace(SCRIPT);
+    command.arg(&run.folder).arg(served).arg(sockets).arg(scratch.join("journal"));
+    let (lets_in, said) = converse(command, run).map_err(|why| format!("{what}: {why}"))?;
+    if lets_in == run.case.expected {
+        return Ok(());
+    }
+    let verb = if lets_in { "let in, and must not" } else { "refused, and must let in" };
+    let said = said.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    Err(format!("{what} {verb} ({said}). Nothing was changed"))
+}
+
+/// Starts su, looks at the modules it has loaded once it asks, and answers. Whether it let in, and what it said.
+fn converse(mut command: Command, run: &Run) -> Result<(bool, String), String> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("unshare: {error}"))?;
+    let (Some(mut stdin), Some(mut stdout), Some(mut stderr)) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err("no pipes".to_owned());
+    };
+    let said = std::sync::Mutex::new(String::new());
+    let result = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut byte = [0; 256];
+            while let Ok(length @ 1..) = stderr.read(&mut byte) {
+                if let Ok(mut said) = said.lock() {
+                    said.push_str(&String::from_utf8_lossy(&byte[..length]));
+                }
+            }
+        });
+        let begun = Instant::now();
+        let mut missing = None;
+        if !run.modules.is_empty() {
+            let asked = || said.lock().is_ok_and(|said| said.contains("code"));
+            while !asked() && begun.elapsed() < RUN_TIMEOUT && matches!(child.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let maps = std::fs::read_to_string(format!("/proc/{}/maps", child.id())).unwrap_or_default();
+            let loaded = |module: &&String| maps.lines().any(|line| line.ends_with(&format!("/{module}")));
+            if asked() {
+                missing = run.modules.iter().find(|module| !loaded(module)).cloned();
+            }
+        }
+        let _ = writeln!(stdin, "{}", run.answer);
+        drop(stdin);
+        while matches!(child.try_wait(), Ok(None)) {
+            if begun.elapsed() > RUN_TIMEOUT {
+                let _ = child.kill();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let mut out = String::new();
+        let _ = stdout.read_to_string(&mut out);
+        let _ = reader.join();
+        match missing {
+            Some(module) => Err(format!("{module} cannot be loaded: see the journal, or ldd on its file")),
+            None => Ok(out.lines().any(|line| line == LET_IN)),
+        }
+    });
+    let said = said.into_inner().unwrap_or_default();
+    result.map(|lets_in| (lets_in, said))
+}

@@ -1,0 +1,325 @@
+//! Plans the change of one service file, and refuses what it does not understand.
+//!
+//! The lines, by what proves the first factor ([`FirstFactor`]):
+//!
+//! | | require | rules | monitor |
+//! | --- | --- | --- | --- |
+//! | the stack | the include becomes a `substack`, then ours | ours with `first_factor=passed` after the include | the same, `optional` |
+//! | sshd | ours instead of the include | ours and `pam_permit` instead of it | – |
+//! | either | `pam_exec` skips the substack when a key was shown | the same, with two lines of ours | – |
+//!
+//! A `substack` confines a `die`: Debian's common-auth ends the whole stack at a wrong password when it is included, and
+//! the missing prompt for the code would tell. It confines a `done` too: Fedora's system-auth ends the whole stack at a
+//! right password, before the code.
+
+use super::block::{self, Mode, Place};
+use super::line::{Control, Facility, Line, parse};
+use super::proof::{Change, FirstFactor, describe, is_authenticator};
+use super::stack::{ConfigDirs, Entry, Stack};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Programs that answer every prompt with one field: a second prompt locks their users out.
+const ONE_FIELD: [&str; 10] = [
+    "i3lock",
+    "swaylock",
+    "hyprlock",
+    "gtklock",
+    "xscreensaver",
+    "slock",
+    "physlock",
+    "xsecurelock",
+    "mate-screensaver",
+    "waylock",
+];
+
+/// What is asked of a plan.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// How the code is asked for.
+    pub mode: Mode,
+    /// What comes before it.
+    pub first: FirstFactor,
+    /// More arguments of our line (`socket=…`), each with a blank before it.
+    pub arguments: &'a str,
+    /// This program, which a block of [`FirstFactor::Either`] runs.
+    pub program: &'a Path,
+}
+
+/// A change of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The file.
+    pub file: PathBuf,
+    /// What it holds.
+    pub old: String,
+    /// What it will hold.
+    pub new: String,
+}
+
+/// What becomes of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Planned {
+    /// Its file is changed.
+    Edit(Edit),
+    /// Its stack includes a file that is changed, or that asks already: this one.
+    Covered(PathBuf),
+    /// It asks in this way already.
+    Already,
+}
+
+/// Plans the change of `service`.
+///
+/// # Errors
+/// The sentence that says why it is refused, and what to do.
+pub fn plan(dirs: &ConfigDirs, service: &str, wanted: &Wanted) -> Result<Planned, String> {
+    let file = own_file(dirs, service)?;
+    let text = dirs.read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let in_file = |why: String| format!("{}: {why}", file.display());
+    // It could not be written back as it is.
+    if text.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(in_file("it has bytes that are not UTF-8; edit it by hand".to_owned()));
+    }
+    let plain = block::strip(&text).map_err(in_file)?;
+    let stripped = dirs.with(&file, &plain);
+    let before = stripped.stack(service, Facility::Auth)?;
+    if let Some(trouble) = before.troubles.first() {
+        return Err(format!("{}:{} {}", trouble.file.display(), trouble.number, trouble.why));
+    }
+    if let Some(ours) = before.ours().next() {
+        return if in_a_block(dirs, ours)? {
+            Ok(Planned::Covered(ours.file.clone()))
+        } else {
+            Err(format!(
+                "{} asks for a code already, outside of a block of totpd pam. Remove that line first",
+                describe(ours)
+            ))
+        };
+    }
+    if ONE_FIELD.contains(&service) {
+        return Err(format!(
+            "{service} answers every prompt with one field. Write its lines by hand: see \"The PAM lines\" in docs/how-to/hosts.md"
+        ));
+    }
+    let anchor = anchor(&stripped, &plain, &before)?;
+    let new = propose(&stripped, service, &file, &plain, &anchor, wanted)?;
+    Ok(if new == text { Planned::Already } else { Planned::Edit(Edit { file, old: text, new }) })
+}
+
+/// The service's file in /etc/pam.d: a regular file of root's.
+fn own_file(dirs: &ConfigDirs, service: &str) -> Result<PathBuf, String> {
+    let file = dirs.file(service).ok_or_else(|| format!("there is no PAM service {service}"))?;
+    let own = dirs.own(service);
+    if file != own {
+        let (file, own) = (file.display(), own.display());
+        return Err(format!("{file} belongs to a package. Copy it first: cp {file} {own}"));
+    }
+    let metadata =
+        std::fs::symlink_metadata(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    if metadata.is_symlink() {
+        let target = std::fs::read_link(&file).unwrap_or_default();
+        return Err(format!(
+            "{} is a link to {}, which another program manages. Add the lines there by hand",
+            file.display(),
+            target.display()
+        ));
+    }
+    if !metadata.is_file() || metadata.nlink() > 1 || metadata.mode() & 0o022 != 0 {
+        return Err(format!("{} is not a file that root alone may write", file.display()));
+    }
+    Ok(file)
+}
+
+/// Whether a line stands in a block of ours.
+pub fn in_a_block(dirs: &ConfigDirs, entry: &Entry) -> Result<bool, String> {
+    let in_file = |why: String| format!("{}: {why}", entry.file.display());
+    let text = dirs.read(&entry.file).map_err(|error| in_file(error.to_string()))?;
+    let blocks = block::find(&text).map_err(in_file)?;
+    Ok(blocks.iter().any(|block| (block.first..=block.last).contains(&entry.line.number)))
+}
+
+/// The one line of the file that checks who somebody is, by itself or by what it includes.
+fn anchor(dirs: &ConfigDirs, text: &str, before: &Stack) -> Result<Line, String> {
+    let file = before.file.display();
+    let (lines, _) = parse(text);
+    let auth = |line: &&Line| line.facility.is_none_or(|facility| facility == Facility::Auth);
+    let mut anchors = Vec::new();
+    for line in lines.iter().filter(auth) {
+        if checks_somebody(dirs, before, line)? {
+            anchors.push(line.clone());
+        }
+    }
+    let anchor = match anchors.as_slice() {
+        [one] => one.clone(),
+        [] => {
+            return Err(format!("no line of {file} is known to check a password or a key; edit it by hand"));
+        }
+        [first, second, ..] => {
+            return Err(format!(
+                "lines {} and {} of {file} both check who somebody is; edit it by hand",
+                first.number, second.number
+            ));
+        }
+    };
+    if text.lines().nth(anchor.number - 1).is_some_and(|line| line.trim_end().ends_with('\\')) {
+        return Err(format!("line {} of {file} goes on in the next; edit it by hand", anchor.number));
+    }
+    Ok(anchor)
+}
+
+fn checks_somebody(dirs: &ConfigDirs, before: &Stack, line: &Line) -> Result<bool, String> {
+    let included = match line.control {
+        Control::Include | Control::Substack => dirs.included(&line.module),
+        Control::Actions { .. } | Control::Unreadable => None,
+    };
+    let Some(included) = included else {
+        let own = |entry: &&Entry| entry.file == before.file && entry.line.number == line.number;
+        return Ok(before.entries.iter().find(own).is_some_and(is_authenticator));
+    };
+    let stack = dirs.stack_of_file(&before.service, &included, Facility::Auth);
+    if let Some(trouble) = stack.troubles.first() {
+        return Err(format!("{}:{} {}", trouble.file.display(), trouble.number, trouble.why));
+    }
+    Ok(stack.entries.iter().any(is_authenticator))
+}
+
+/// Tries the shapes that fit, and takes the first one that is proved.
+fn propose(
+    dirs: &ConfigDirs,
+    service: &str,
+    file: &Path,
+    text: &str,
+    anchor: &Line,
+    wanted: &Wanted,
+) -> Result<String, String> {
+    let before = dirs.stack(service, Facility::Auth)?;
+    let mut refused = String::new();
+    for (place, lines) in shapes(anchor, wanted) {
+        if matches!(place, Place::Instead(_)) {
+            only_auth(dirs, anchor)?;
+        }
+        let new = block::insert(text, place, service, wanted.mode, &lines);
+        let changed = dirs.with(file, &new);
+        let after = changed.stack(service, Facility::Auth)?;
+        let proved = Change::new((&before, &after), wanted.mode, wanted.first, &changed)
+            .and_then(|change| change.prove());
+        match proved {
+            Ok(()) => return Ok(new),
+            Err(why) => refused = why,
+        }
+    }
+    let hint = match wanted.mode {
+        Mode::Rules => ". Its first factor does not end the stack when it fails; --mode require may do",
+        Mode::Require | Mode::Monitor => "",
+    };
+    Err(format!("{}: {refused}{hint}", file.display()))
+}
+
+/// The blocks that may do, the better one first.
+fn shapes(anchor: &Line, wanted: &Wanted) -> Vec<(Place, Vec<String>)> {
+    let (number, arguments) = (anchor.number, wanted.arguments);
+    let ours = |control: &str, more: &str| format!("auth    {control}    pam_totp.so{more}{arguments}");
+    let include = matches!(anchor.control, Control::Include | Control::Substack);
+    let substack = format!("auth    substack    {}", anchor.module);
+    let as_it_is = match (include, anchor.facility) {
+        (true, None) => format!("@include {}", anchor.module),
+        (true, Some(_)) => format!("auth    {}    {}", anchor.control_text, anchor.module),
+        (false, _) => String::new(),
+    };
+    let key_shown = |control: &str| {
+        format!("auth    {control}    pam_exec.so quiet {} pam ssh-key-shown", wanted.program.display())
+    };
+    let passed = " first_factor=passed";
+    match (wanted.first, wanted.mode) {
+        (FirstFactor::Stack, Mode::Require) => {
+            let mut shapes = vec![(Place::After(number), vec![ours("required", "")])];
+            if include {
+                shapes.push((Place::Instead(number), vec![substack, ours("required", "")]));
+            }
+            shapes
+        }
+        (FirstFactor::Stack, Mode::Rules) => vec![(Place::After(number), vec![ours("required", passed)])],
+        (_, Mode::Monitor) => {
+            let observer = |more| ours("optional", &format!("{more} timeout=2"));
+            let mut shapes = vec![
+                (Place::After(number), vec![observer(passed)]),
+                (Place::After(number), vec![observer("")]),
+            ];
+            if include {
+                shapes.push((Place::Instead(number), vec![substack, observer("")]));
+            }
+            shapes
+        }
+        // What is included in place of the first factor is not asked any more: only an include is one for sure.
+        (_, _) if !include => Vec::new(),
+        (FirstFactor::Sshd, Mode::Require) => vec![(Place::Instead(number), vec![ours("required", "")])],
+        (FirstFactor::Sshd, Mode::Rules) => vec![(
+            Place::Instead(number),
+            vec![ours("required", ""), "auth    required    pam_permit.so".to_owned()],
+        )],
+        (FirstFactor::Either, Mode::Require) => vec![(
+            Place::Instead(number),
+            vec![
+                "# A key that sshd has verified is the first factor: no password then.".to_owned(),
+                key_shown("[success=1 default=ignore]"),
+                substack,
+                ours("required", ""),
+            ],
+        )],
+        (FirstFactor::Either, Mode::Rules) => vec![(
+            Place::Instead(number),
+            vec![
+                "# A key that sshd has verified is the first factor: these three lines decide.".to_owned(),
+                key_shown("[success=ignore default=2]"),
+                ours("requisite", ""),
+                "auth    [success=done default=die]    pam_permit.so".to_owned(),
+                "# Otherwise the password is.".to_owned(),
+                as_it_is,
+                ours("required", passed),
+            ],
+        )],
+    }
+}
+
+/// An include that is replaced must have brought nothing but `auth` lines.
+fn only_auth(dirs: &ConfigDirs, anchor: &Line) -> Result<(), String> {
+    if anchor.facility.is_some() {
+        return Ok(());
+    }
+    let Some(file) = dirs.included(&anchor.module) else { return Ok(()) };
+    for facility in [Facility::Account, Facility::Password, Facility::Session] {
+        if !dirs.stack_of_file("", &file, facility).entries.is_empty() {
+            let (file, facility) = (file.display(), facility.as_str());
+            return Err(format!("{file} has lines for {facility} beside those for auth; edit it by hand"));
+        }
+    }
+    Ok(())
+}
+
+/// Services that would ask too, because they include `file`: those that must not are an error.
+///
+/// # Errors
+/// Names a program that answers every prompt with one field.
+pub fn also_asked(before: &ConfigDirs, after: &ConfigDirs, service: &str) -> Result<Vec<String>, String> {
+    let mut others = Vec::new();
+    for other in after.services() {
+        let asks = |dirs: &ConfigDirs| {
+            dirs.stack(&other, Facility::Auth).is_ok_and(|stack| stack.ours().next().is_some())
+        };
+        if other == service || asks(before) || !asks(after) {
+            continue;
+        }
+        if ONE_FIELD.contains(&other.as_str()) {
+            return Err(format!(
+                "{other} includes {service}, and answers every prompt with one field: it would lock its users out. \
+                 Give {other} lines of its own first: see docs/how-to/hosts.md"
+            ));
+        }
+        others.push(other);
+    }
+    Ok(others)
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,351 @@
+//! Proves a change of a stack: every answer of every module is tried on the stack before and after, by
+//! [`dispatch_numbered`].
+//!
+//! What has to hold, for each combination of answers:
+//! - refused, unavailable or missing, our line never lets in (monitor: the stack decides as before);
+//! - granted, it lets in exactly where the first factor does;
+//! - it is asked at most once, and under `require` whatever the first factor said;
+//! - a line that claims `first_factor=passed` is reached only after the first factor let in.
+
+use super::block::{self, Mode};
+use super::dispatch::{Answer, dispatch_numbered};
+use super::stack::{ConfigDirs, Entry, Stack};
+use std::fmt::Write;
+
+/// What proves who somebody is before the code, in this service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstFactor {
+    /// The modules of the stack.
+    Stack,
+    /// sshd, before it asks PAM: no login reaches the stack without it.
+    Sshd,
+    /// One of the two: a line of the block finds out which.
+    Either,
+}
+
+/// Modules that check who somebody is. One that is not known here is taken for one that does not.
+pub const AUTHENTICATORS: [&str; 21] = [
+    "pam_unix.so",
+    "pam_unix2.so",
+    "pam_sss.so",
+    "pam_sss_gss.so",
+    "pam_krb5.so",
+    "pam_ldap.so",
+    "pam_ldapdb.so",
+    "pam_winbind.so",
+    "pam_systemd_home.so",
+    "pam_fprintd.so",
+    "pam_u2f.so",
+    "pam_yubico.so",
+    "pam_pkcs11.so",
+    "pam_p11.so",
+    "pam_ssh_agent_auth.so",
+    "pam_rssh.so",
+    "pam_userdb.so",
+    "pam_radius_auth.so",
+    "pam_tcb.so",
+    "pam_himmelblau.so",
+    "pam_authd.so",
+];
+
+/// Combinations that are tried at most.
+const MOST: usize = 300_000;
+/// What our module answers: granted, exempt, refused, no daemon, a daemon that fails, tries used up, not loaded.
+const OURS: [Answer; 7] =
+    ["success", "ignore", "auth_err", "authinfo_unavail", "system_err", "maxtries", "module_unknown"];
+
+/// Whether a module checks who somebody is.
+pub fn is_authenticator(entry: &Entry) -> bool {
+    AUTHENTICATORS.contains(&entry.line.module_name())
+}
+
+/// A stack before and after a change.
+#[derive(Debug)]
+pub struct Change<'a> {
+    /// Before.
+    pub before: &'a Stack,
+    /// After.
+    pub after: &'a Stack,
+    /// How it asks.
+    pub mode: Mode,
+    /// What comes before the code.
+    pub first: FirstFactor,
+    roles: Vec<Role>,
+}
+
+/// What a module of the stack after the change is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// `pam_totp.so`.
+    Ours,
+    /// The line of the block that asks whether sshd has verified a key.
+    KeyShown,
+    /// Always succeeds: the `pam_permit` of a block.
+    Permit,
+    /// This module of the stack before.
+    Same(usize),
+}
+
+/// One way in which the modules other than ours may answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// By the place in the stack before the change.
+    pub by_module: Vec<Answer>,
+    /// Whether sshd has verified a key.
+    pub key_shown: bool,
+}
+
+/// What the stack makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// It lets in.
+    pub lets_in: bool,
+    /// How often our module was asked.
+    pub asked: usize,
+    /// A line that claims `first_factor=passed` was reached.
+    pub claimed: bool,
+}
+
+impl<'a> Change<'a> {
+    /// Compares two stacks; `dirs` holds the files after the change.
+    ///
+    /// # Errors
+    /// The sentence that says which line is not the stack's own.
+    pub fn new(
+        (before, after): (&'a Stack, &'a Stack),
+        mode: Mode,
+        first: FirstFactor,
+        dirs: &ConfigDirs,
+    ) -> Result<Self, String> {
+        let (mut roles, mut next) = (Vec::new(), 0);
+        for entry in &after.entries {
+            let text =
+                dirs.read(&entry.file).map_err(|error| format!("{}: {error}", entry.file.display()))?;
+            let blocks = block::find(&text).map_err(|why| format!("{}: {why}", entry.file.display()))?;
+            let in_block = blocks.iter().any(|block| (block.first..block.last).contains(&entry.line.number));
+            let role = match entry.line.module_name() {
+                _ if entry.line.is_ours() && in_block => Role::Ours,
+                "pam_exec.so" if in_block => Role::KeyShown,
+                "pam_permit.so" if in_block => Role::Permit,
+                _ => {
+                    let same = |old: &Entry| {
+                        (&old.file, &old.line.control_text, &old.line.module, &old.line.arguments)
+                            == (
+                                &entry.file,
+                                &entry.line.control_text,
+                                &entry.line.module,
+                                &entry.line.arguments,
+                            )
+                    };
+                    let found = before.entries.iter().skip(next).position(same).map(|at| next + at);
+                    let at = found.ok_or_else(|| format!("{} is new in the stack", describe(entry)))?;
+                    next = at + 1;
+                    Role::Same(at)
+                }
+            };
+            roles.push(role);
+        }
+        Ok(Self { before, after, mode, first, roles })
+    }
+
+    /// Whether the stack let in before the change.
+    pub fn let_in_before(&self, answers: &Answers) -> bool {
+        dispatch_numbered(self.before, |at, _| answers.by_module[at])
+    }
+
+    /// What the stack decides after it, when ours answers `ours`.
+    pub fn decide(&self, answers: &Answers, ours: Answer) -> Decision {
+        let mut decision = Decision { lets_in: false, asked: 0, claimed: false };
+        decision.lets_in = dispatch_numbered(self.after, |at, entry| match self.roles[at] {
+            Role::Ours => {
+                decision.asked += 1;
+                decision.claimed |= entry.line.arguments.iter().any(|word| word == "first_factor=passed");
+                ours
+            }
+            _ => self.fixed_answer(at, answers).unwrap_or(ours),
+        });
+        decision
+    }
+
+    /// What a module of the stack after the change answers; none for ours.
+    pub fn fixed_answer(&self, at: usize, answers: &Answers) -> Option<Answer> {
+        match self.roles[at] {
+            Role::Ours => None,
+            Role::KeyShown if answers.key_shown => Some("success"),
+            Role::KeyShown => Some("system_err"),
+            Role::Permit => Some("success"),
+            Role::Same(at) => Some(answers.by_module[at]),
+        }
+    }
+
+    /// All combinations of answers.
+    ///
+    /// # Errors
+    /// When there are too many modules to try them all.
+    pub fn combinations(&self) -> Result<Vec<Answers>, String> {
+        let mut all = Vec::new();
+        let choices = |few: bool| {
+            self.before.entries.iter().map(move |entry| -> &'static [Answer] {
+                match entry.line.module_name() {
+                    "pam_permit.so" => &["success"],
+                    "pam_deny.so" => &["auth_err"],
+                    "pam_warn.so" => &["ignore"],
+                    _ if few => &["success", "auth_err"],
+                    _ => &["success", "auth_err", "ignore"],
+                }
+            })
+        };
+        let count = |few: bool| choices(few).map(<[Answer]>::len).try_fold(1_usize, usize::checked_mul);
+        let fits = |few: bool| count(few).is_some_and(|count| count <= MOST);
+        let few = !fits(false);
+        if few && !fits(true) {
+            let modules = self.before.entries.len();
+            return Err(format!("its {modules} modules are too many to prove the change; edit it by hand"));
+        }
+        let choices: Vec<_> = choices(few).collect();
+        let keys: &[bool] = match self.first {
+            FirstFactor::Stack => &[false],
+            FirstFactor::Sshd => &[true],
+            FirstFactor::Either => &[false, true],
+        };
+        for &key_shown in keys {
+            let mut at = vec![0_usize; choices.len()];
+            loop {
+                let by_module = choices.iter().zip(&at).map(|(choice, at)| choice[*at]).collect();
+                all.push(Answers { by_module, key_shown });
+                let Some(digit) = (0..at.len()).find(|digit| at[*digit] + 1 < choices[*digit].len()) else {
+                    break;
+                };
+                at[digit] += 1;
+                at[..digit].fill(0);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The same answers, with another one of every authenticator.
+    pub fn with_first_factor(&self, answers: &Answers, value: Answer) -> Answers {
+        let mut changed = answers.clone();
+        for (entry, answer) in self.before.entries.iter().zip(&mut changed.by_module) {
+            if is_authenticator(entry) {
+                *answer = value;
+            }
+        }
+        changed
+    }
+
+    /// Proves the change.
+    ///
+    /// # Errors
+    /// The sentence that says what would go wrong, with the answers that show it.
+    pub fn prove(&self) -> Result<(), String> {
+        let combinations = self.combinations()?;
+        let mut lets_anybody_in = false;
+        for answers in &combinations {
+            lets_anybody_in |= self.decide(answers, "success").lets_in;
+            self.holds(answers).map_err(|what| format!("{what} ({})", self.in_words(answers)))?;
+        }
+        if lets_anybody_in { Ok(()) } else { Err("nobody would get in, even with a right code".to_owned()) }
+    }
+
+    fn holds(&self, answers: &Answers) -> Result<(), String> {
+        let before = self.let_in_before(answers);
+        let granted = self.decide(answers, "success");
+        if granted.asked > 1 {
+            return Err("the code would be asked for twice".to_owned());
+        }
+        for ours in OURS {
+            let after = self.decide(answers, ours);
+            if after.claimed && !before {
+                return Err("the line would claim a first factor that has not let in".to_owned());
+            }
+            if self.mode == Mode::Monitor {
+                if after.lets_in != before {
+                    return Err(format!(
+                        "the stack would decide otherwise than before when ours answers {ours}"
+                    ));
+                }
+                continue;
+            }
+            self.holds_enforcing(answers, before, ours, after)?;
+        }
+        if before && granted.asked == 0 && !self.is_roots_su(answers) {
+            return Err(format!("{} would let in before the code is asked for", self.shortcut(answers)));
+        }
+        if self.mode == Mode::Monitor {
+            return Ok(());
+        }
+        if before && !granted.lets_in {
+            return Err("a right code would be refused".to_owned());
+        }
+        let proved = self.with_first_factor(answers, "success");
+        if answers.key_shown && self.let_in_before(&proved) && !granted.lets_in {
+            return Err("a key and a right code would be refused".to_owned());
+        }
+        // A module that ends the stack early for both answers of the first factor (pam_nologin) is no matter.
+        let asked = |value| self.decide(&self.with_first_factor(answers, value), "success").asked;
+        if self.mode == Mode::Require && asked("success") != asked("auth_err") {
+            return Err(
+                "whether the code is asked for would tell whether the first factor was right".to_owned()
+            );
+        }
+        Ok(())
+    }
+
+    fn holds_enforcing(
+        &self,
+        answers: &Answers,
+        before: bool,
+        ours: Answer,
+        after: Decision,
+    ) -> Result<(), String> {
+        let allowed = before || answers.key_shown;
+        if after.asked == 0 && after.lets_in {
+            // Where it let in before, the caller has looked at the shortcut.
+            return if before { Ok(()) } else { Err("the stack would let in without asking".to_owned()) };
+        }
+        match ours {
+            "success" if after.lets_in && !allowed => Err("the code alone would let in".to_owned()),
+            "ignore" if after.lets_in && !allowed => {
+                Err("who is exempt would get in without a first factor".to_owned())
+            }
+            "ignore" if self.mode == Mode::Rules && before && !after.lets_in => {
+                Err("who is exempt would be refused".to_owned())
+            }
+            "success" | "ignore" => Ok(()),
+            _ if after.lets_in => Err(format!("the stack would let in although ours answers {ours}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Root becomes anybody without a question: su's pam_rootok.
+    fn is_roots_su(&self, answers: &Answers) -> bool {
+        let is = |(entry, answer): (&Entry, &Answer)| {
+            entry.line.module_name() == "pam_rootok.so" && *answer == "success"
+        };
+        self.before.entries.iter().zip(&answers.by_module).any(is)
+    }
+
+    /// The last module that was asked in a stack that ended before ours.
+    fn shortcut(&self, answers: &Answers) -> String {
+        let mut last = None;
+        dispatch_numbered(self.before, |at, _| {
+            last = Some(at);
+            answers.by_module[at]
+        });
+        last.map_or_else(|| "the stack".to_owned(), |at| describe(&self.before.entries[at]))
+    }
+
+    fn in_words(&self, answers: &Answers) -> String {
+        let mut words = String::from("shown by:");
+        for (entry, answer) in self.before.entries.iter().zip(&answers.by_module) {
+            let _ = write!(words, " {} {answer},", entry.line.module_name());
+        }
+        words.trim_end_matches(',').to_owned()
+    }
+}
+
+/// A line, for people: `/etc/pam.d/su:5 (pam_rootok.so)`.
+pub fn describe(entry: &Entry) -> String {
+    format!("{}:{} ({})", entry.file.display(), entry.line.number, entry.line.module_name())
+}

@@ -1,0 +1,191 @@
+//! What the trial of a change runs: the service files with other modules in place of all but ours, and what is expected.
+//!
+//! The real libpam reads them, under the name of a program that every host has (su), so that its reading of includes,
+//! controls and jumps is compared with [`super::dispatch`]. Modules that ask a person or a directory are replaced by
+//! `pam_permit`, `pam_deny` and `pam_warn` (which answers "ignore"); whether the real ones can be loaded is seen by
+//! lines of another type, which libpam loads and never asks.
+
+use super::block::Mode;
+use super::dispatch::Answer;
+use super::line::{Control, Facility, Line, parse};
+use super::proof::{Answers, Change, FirstFactor};
+use super::stack::{ConfigDirs, Entry};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The service that the trial asks: that of the program which runs it.
+pub const SERVICE: &str = "su";
+/// Before the name of an included file, so that none of them is taken for [`SERVICE`].
+const INCLUDED: &str = "totpd-trial-";
+
+/// What the daemon of the trial answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Daemon {
+    /// A right code is typed.
+    Grants,
+    /// Something else is typed.
+    Refuses,
+    /// There is none.
+    Missing,
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// How the modules other than ours answer.
+    pub answers: Answers,
+    /// How ours is answered.
+    pub daemon: Daemon,
+    /// Whether it has to let in.
+    pub expected: bool,
+    /// In words, for people.
+    pub what: String,
+}
+
+/// The runs that show a change.
+///
+/// # Errors
+/// The sentence that says why no run can show it.
+pub fn cases(change: &Change) -> Result<Vec<Case>, String> {
+    let keys: &[bool] = match change.first {
+        FirstFactor::Stack => &[false],
+        FirstFactor::Sshd => &[true],
+        FirstFactor::Either => &[false, true],
+    };
+    let usual: Vec<Answer> = change.before.entries.iter().map(usual_answer).collect();
+    let mut cases = Vec::new();
+    for &key_shown in keys {
+        let usual = Answers { by_module: usual.clone(), key_shown };
+        let fits = |answers: &Answers| {
+            answers.key_shown == key_shown
+                && change.let_in_before(answers)
+                && change.decide(answers, "success").asked == 1
+                && is_consistent(change, answers)
+        };
+        let proved = if fits(&usual) { Some(usual) } else { change.combinations()?.into_iter().find(fits) };
+        let proved = proved.ok_or("no run of its modules can show the change; edit it by hand")?;
+        let failed = change.with_first_factor(&proved, "auth_err");
+        let first = match (change.first, key_shown) {
+            (FirstFactor::Stack, _) => "first factor right",
+            (_, true) => "key shown",
+            (_, false) => "no key, first factor right",
+        };
+        let mut add = |answers: &Answers, daemon: Daemon, first: &str| {
+            let (ours, word) = match daemon {
+                Daemon::Grants => ("success", "code right"),
+                Daemon::Refuses => ("auth_err", "code wrong"),
+                Daemon::Missing => ("authinfo_unavail", "no daemon"),
+            };
+            let expected = change.decide(answers, ours).lets_in;
+            let what = format!("{first}, {word}");
+            cases.push(Case { answers: answers.clone(), daemon, expected, what });
+        };
+        for daemon in [Daemon::Grants, Daemon::Refuses, Daemon::Missing] {
+            add(&proved, daemon, first);
+        }
+        if !key_shown {
+            add(&failed, Daemon::Grants, "first factor wrong");
+        }
+    }
+    // What a trial is for, whatever the evaluation says.
+    for case in &cases {
+        let wanted = match (case.daemon, change.mode) {
+            (Daemon::Grants, _) => change.let_in_before(&case.answers) || case.answers.key_shown,
+            (_, Mode::Monitor) => change.let_in_before(&case.answers),
+            (_, Mode::Require | Mode::Rules) => false,
+        };
+        if case.expected != wanted {
+            return Err(format!("with {} the stack would decide wrongly", case.what));
+        }
+    }
+    Ok(cases)
+}
+
+/// What a module answers on most hosts, when the first factor is right.
+fn usual_answer(entry: &Entry) -> Answer {
+    let argument = |word: &str| entry.line.arguments.iter().any(|argument| argument == word);
+    match entry.line.module_name() {
+        "pam_deny.so" | "pam_rootok.so" | "pam_wheel.so" => "auth_err",
+        "pam_faillock.so" if argument("authfail") => "auth_err",
+        "pam_warn.so" => "ignore",
+        _ => "success",
+    }
+}
+
+/// A file that is included twice is written once: its lines answer alike.
+fn is_consistent(change: &Change, answers: &Answers) -> bool {
+    let mut seen: BTreeMap<(&Path, usize), Answer> = BTreeMap::new();
+    change
+        .before
+        .entries
+        .iter()
+        .zip(&answers.by_module)
+        .all(|(entry, answer)| *seen.entry((&entry.file, entry.line.number)).or_insert(answer) == *answer)
+}
+
+/// The service files of a run, by name; `dirs` holds the files after the change.
+///
+/// # Errors
+/// Which file cannot be read.
+pub fn files(
+    dirs: &ConfigDirs,
+    change: &Change,
+    answers: &Answers,
+) -> Result<BTreeMap<String, String>, String> {
+    let mut answer_of: BTreeMap<(PathBuf, usize), Answer> = BTreeMap::new();
+    for (at, entry) in change.after.entries.iter().enumerate() {
+        if let Some(answer) = change.fixed_answer(at, answers) {
+            answer_of.insert((entry.file.clone(), entry.line.number), answer);
+        }
+    }
+    let mut files = BTreeMap::new();
+    render(dirs, &change.after.file, SERVICE, &answer_of, &mut files)?;
+    if let Some(text) = files.get_mut(SERVICE) {
+        for entry in change.after.entries.iter().filter(|entry| !entry.line.optional_file) {
+            // Loaded, and never asked: nobody changes a password here.
+            text.push_str(&format!("password    optional    {}\n", entry.line.module));
+        }
+        text.push_str("account    required    pam_permit.so\nsession    required    pam_permit.so\n");
+    }
+    Ok(files)
+}
+
+fn render(
+    dirs: &ConfigDirs,
+    file: &Path,
+    name: &str,
+    answers: &BTreeMap<(PathBuf, usize), Answer>,
+    files: &mut BTreeMap<String, String>,
+) -> Result<(), String> {
+    if files.contains_key(name) {
+        return Ok(());
+    }
+    files.insert(name.to_owned(), String::new());
+    let text = dirs.read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let (lines, _) = parse(&text);
+    let mut rendered = String::new();
+    for line in lines.iter().filter(|line| line.facility.is_none_or(|of| of == Facility::Auth)) {
+        if matches!(line.control, Control::Include | Control::Substack) {
+            let Some(next) = dirs.included(&line.module) else { continue };
+            let included = format!("{INCLUDED}{}", line.module.replace('/', "-"));
+            let control = if line.facility.is_none() { "include" } else { &line.control_text };
+            rendered.push_str(&format!("auth    {control}    {included}\n"));
+            render(dirs, &next, &included, answers, files)?;
+        } else {
+            rendered.push_str(&module_line(line, answers.get(&(file.to_owned(), line.number)).copied()));
+        }
+    }
+    files.insert(name.to_owned(), rendered);
+    Ok(())
+}
+
+/// A line with a module that gives this answer; our own line stays what it is.
+fn module_line(line: &Line, answer: Option<Answer>) -> String {
+    let words = match answer {
+        None => format!("{} {}", line.module, line.arguments.join(" ")),
+        Some("success") => "pam_permit.so".to_owned(),
+        Some("ignore") => "pam_warn.so".to_owned(),
+        Some(_) => "pam_deny.so".to_owned(),
+    };
+    format!("auth    {}    {words}\n", line.control_text)
+}
