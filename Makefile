@@ -66,11 +66,11 @@ build:
 	@scripts/bootstrap.sh build
 	cargo build --release -p totpd -p pam_totp
 
-# From source, where there is no package: docs/packages.md. MODULE_DIR= names another folder of PAM modules.
+# From source, where there is no package: docs/how-to/packages.md. MODULE_DIR= names another folder of PAM modules.
 install:
 	@DESTDIR="$(DESTDIR)" MODULE_DIR="$(MODULE_DIR)" scripts/install.sh
 
-# Packages of a release build: docs/packages.md, RELEASING.md. They are in target/package.
+# Packages of a release build: docs/how-to/packages.md, RELEASING.md. They are in target/package.
 deb rpm:
 	@scripts/bootstrap.sh package
 	@scripts/package.sh $@

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 packages="gcc libc6-dev libpam0g-dev make"
 # What makes and checks a deb and an rpm.
-packaging="binutils dpkg-dev lintian rpm checkpolicy semodule-utils pandoc"
+packaging="binutils dpkg-dev lintian rpm checkpolicy semodule-utils pandoc python3"
 case "${1:-test}" in
     build) ;;
     package) packages="$packages g++ $packaging" ;;

@@ -78,6 +78,9 @@ rpm_package() {
     cargo generate-rpm -p totpd --auto-req disabled --source-date "$SOURCE_DATE_EPOCH" --output "$1"
 }
 
+scripts/man.sh
+scripts/third-party.py
+
 case "$kind" in
 deb)
     release

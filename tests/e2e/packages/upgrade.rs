@@ -4,7 +4,6 @@ use super::{STACKS, on_each};
 use site::Booted;
 use site::booted::package;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Logins that run while the package is replaced.
 const LOGINS: usize = 20;
@@ -33,15 +32,17 @@ fn an_upgrade_loses_no_login_also_when_stopped_in_its_middle() {
         machine.sh(STACKS).ok();
         let files = machine.sh(PAM_SUMS).ok().stdout;
         let secrets = super::secrets(&machine);
-        let (upgraded, started) = (AtomicBool::new(false), std::sync::Barrier::new(2));
+        let started = std::sync::Barrier::new(2);
         std::thread::scope(|scope| {
-            let (machine, upgraded, started) = (&machine, &upgraded, &started);
-            scope.spawn(move || {
+            let (machine, started) = (&machine, &started);
+            let upgrade = scope.spawn(move || {
                 started.wait();
-                machine.sh("dpkg --unpack /root/next.deb && systemctl stop totpd.service && dpkg --configure totpd").ok();
-                upgraded.store(true, Ordering::SeqCst);
+                let script =
+                    "dpkg --unpack /root/next.deb && systemctl stop totpd.service && dpkg --configure totpd";
+                machine.sh(script).ok();
             });
-            // Ten recovery codes each: 20 logins, of which some come after the upgrade.
+            let mut upgrade = Some(upgrade);
+            // Ten recovery codes each: 20 logins, the last of them after the upgrade.
             for number in 0..LOGINS {
                 let (user, phone) = &phones[number % 2];
                 let code = &phone.recovery_codes[number / 2];
@@ -49,7 +50,7 @@ fn an_upgrade_loses_no_login_also_when_stopped_in_its_middle() {
                     started.wait();
                 }
                 if number == LOGINS - 1 {
-                    site::run::wait_until("the upgrade has ended", || upgraded.load(Ordering::SeqCst));
+                    upgrade.take().unwrap().join().unwrap();
                 }
                 let login = if number % 4 < 2 {
                     machine.ssh(user, code)
