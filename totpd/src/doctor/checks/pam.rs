@@ -253,7 +253,8 @@ fn nobody_passes(host: &Host, service: &Protected) -> Option<Finding> {
         return None;
     }
     let what = format!("{}: the auth lines let nobody in, also with everything right", service.name);
-    let cure = format!("Compare the lines with docs/hosts.md, or run: totpd pam enable {}", service.name);
+    let cure =
+        format!("Compare the lines with docs/how-to/hosts.md, or run: totpd pam enable {}", service.name);
     Some(at(host, &kinds::NOBODY_PASSES, service, ours(service)?, what).cure(cure))
 }
 
