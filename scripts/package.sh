@@ -13,7 +13,6 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH
 triplet=$(dpkg-architecture -q DEB_HOST_MULTIARCH 2>/dev/null || echo "$(uname -m)-linux-gnu")
 mkdir -p "$out"
-scripts/man.sh
 
 # The compiler that releases are built with: another one makes other bytes.
 toolchain=1.95.0
