@@ -38,4 +38,5 @@ sed '/^\[Install\]/,$d' "$units/totpd.service" > "$units/open/totpd.service"
 grep -v '^\[' config/totpd.service.d/network.conf >> "$units/open/totpd.service"
 network=$(exposed "$units/open/totpd.service" 15)
 init=$(exposed "$units/totpd-init.service" 30)
-echo "units: valid; of 10 exposed are totpd.service $daemon ($network with the network), totpd-init.service $init"
+doctor=$(exposed "$units/totpd-doctor.service" 20)
+echo "units: valid; of 10 exposed are totpd.service $daemon ($network with the network), totpd-init.service $init, totpd-doctor.service $doctor"

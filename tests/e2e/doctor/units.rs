@@ -46,11 +46,13 @@ const BROKEN: [(&str, &[&str], &str); 12] = [
         "sed -i '/^stat_dir/d' /etc/totpd/totpd.toml",
     ),
     (
-        // It had a mount of its own when the daemon started, and the daemon keeps it.
-        "systemctl stop totpd; cp -a /var/lib/totpd /root/store; mount -t tmpfs tmpfs /var/lib/totpd;
+        // StateDirectory= gives the daemon a mount of its own, which it keeps.
+        "mkdir -p /run/systemd/system/totpd.service.d; cd /run/systemd/system/totpd.service.d;
+         printf '[Service]\\nStateDirectory=totpd\\nStateDirectoryMode=0700\\n' > own.conf; systemctl daemon-reload;
+         systemctl stop totpd; cp -a /var/lib/totpd /root/store; mount -t tmpfs tmpfs /var/lib/totpd;
          cp -a /root/store/. /var/lib/totpd; systemctl start totpd; umount /var/lib/totpd",
         &["store-of-another-mount"],
-        "systemctl restart totpd",
+        "rm -r /run/systemd/system/totpd.service.d; systemctl daemon-reload; systemctl restart totpd",
     ),
     (
         "cp /usr/bin/totpd /usr/bin/totpd.new; mv /usr/bin/totpd.new /usr/bin/totpd",
@@ -104,7 +106,13 @@ fn units_mounts_and_owners(release: Release) {
     let said = machine.sh(unit).ok().stdout;
     assert!(said.contains("doctor: error stopped-asking: sudo asked for a code on "), "{said}");
     assert!(said.contains("doctor: error sibling-without-code: "), "{said}");
-    machine.sh("systemctl stop totpd").ok();
+    // Whom a login tells: root, and nobody else, by the pam_motd of most services.
+    let told = |user: &str| {
+        let script = format!("script -qec 'login -f {user}' /dev/null");
+        machine.sh_with(&script, "exit\n").stdout
+    };
+    assert!(told("root").contains("totpd doctor found "), "{}", told("root"));
+    assert_eq!(told("alice").matches("doctor").count(), 0, "{}", told("alice"));
     let last =
         machine.sh("stat -c '%U %a' /var/lib/totpd-doctor /var/lib/totpd-doctor/last.json").ok().stdout;
     assert_eq!(last, "root 755\nroot 644\n");
@@ -112,6 +120,9 @@ fn units_mounts_and_owners(release: Release) {
     assert_eq!(finding(&doctor(&machine), "stopped-asking")["subject"], "sudo");
     machine.sh("rm /etc/pam.d/sudo-i; totpd doctor --accept").stdout.clear();
     assert!(!ids(&doctor(&machine)).0.contains(&"stopped-asking".to_owned()));
+    machine.sh("cp /usr/lib/pam.d/polkit-1 /etc/pam.d/sudo; sed -i '/common-auth/a auth required pam_totp.so' /etc/pam.d/sudo").ok();
+    assert_eq!(machine.sh("totpd doctor").stdout, "");
+    assert_eq!(told("root").matches("doctor").count(), 0, "{}", told("root"));
 }
 
 #[test]

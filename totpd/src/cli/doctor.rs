@@ -36,12 +36,11 @@ fn look(context: &Context, accept: bool) -> Report {
     let config = host.config_or_defaults();
     let before = last::read(&config).unwrap_or_default().asked;
     let report = examine(&host, &before, accept);
+    let folder = last::folder(&config);
     if let Err(error) = last::write(&config, &report.json()) {
-        let folder = last::folder(&config);
-        warn(&format!(
-            "{} cannot be written ({error}), so that the next run cannot compare",
-            folder.display()
-        ));
+        warn(&format!("{} cannot be written ({error}), so the next run cannot compare", folder.display()));
+    } else if let Err(error) = last::write_motd(&config) {
+        warn(&format!("root cannot be told at the next login ({error})"));
     }
     report
 }

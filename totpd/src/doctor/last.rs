@@ -9,6 +9,10 @@ use std::path::{Path, PathBuf};
 
 /// The file in its folder.
 const FILE: &str = "last.json";
+/// The folder of an installed host.
+const INSTALLED: &str = "/var/lib/totpd-doctor";
+/// Where pam_motd(8) looks for more to show; config/tmpfiles.d makes it.
+const MOTD: &str = "/run/motd.d";
 /// More than this is not read.
 const LARGEST: u64 = 4 * 1024 * 1024;
 
@@ -46,7 +50,7 @@ pub struct LastFinding {
 /// The folder of the last run: /var/lib/totpd-doctor, and beside the state folder of a configuration elsewhere.
 pub fn folder(config: &Config) -> PathBuf {
     let installed = config.store_id_file.parent() == Some(Path::new("/etc/totpd"));
-    if installed { "/var/lib/totpd-doctor".into() } else { config.state_dir.with_file_name("totpd-doctor") }
+    if installed { INSTALLED.into() } else { config.state_dir.with_file_name("totpd-doctor") }
 }
 
 /// The last run, if there was one that can be read.
@@ -93,6 +97,26 @@ pub fn forget(config: &Config, services: &[&str]) -> std::io::Result<()> {
     write(config, &document)
 }
 
+/// Tells root at the next login, also where no code is asked any more: a file that pam_motd shows, with the rights of
+/// the user who logs in, so that root alone reads it. Taken away when there is no error.
+///
+/// # Errors
+/// What the file system said.
+pub fn write_motd(config: &Config) -> std::io::Result<()> {
+    if folder(config) != Path::new(INSTALLED) || Path::new(MOTD).symlink_metadata().is_err() {
+        return Ok(());
+    }
+    tell(Path::new(MOTD), notice(config))
+}
+
+fn tell(folder: &Path, line: Option<String>) -> std::io::Result<()> {
+    let (folder, name, new) = (Folder::open(folder)?, "totpd-doctor", ".totpd-doctor.new");
+    let Some(line) = line else { return folder.remove(name) };
+    folder.remove(new)?;
+    folder.write_new(new, &mut format!("{line}\n").as_bytes(), 0o600, Owner::me())?;
+    folder.rename(new, name, true)
+}
+
 /// The line for root's next login: nothing unless the last run found an error.
 pub fn notice(config: &Config) -> Option<String> {
     let last = read(config)?;
@@ -136,6 +160,17 @@ mod tests {
         write(&config, &asked).unwrap();
         forget(&config, &["sudo"]).unwrap();
         assert_eq!(read(&config).unwrap().asked.into_keys().collect::<Vec<_>>(), ["sshd"]);
+        // What root reads at a login is root's alone, and goes when there is nothing to say.
+        let motd = scratch.path().join("motd");
+        std::fs::create_dir(&motd).unwrap();
+        for line in ["one", "two"] {
+            tell(&motd, Some(line.to_owned())).unwrap();
+            let shown = motd.join("totpd-doctor");
+            assert_eq!(std::fs::read_to_string(&shown).unwrap(), format!("{line}\n"));
+            assert_eq!(shown.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        tell(&motd, None).unwrap();
+        assert_eq!(std::fs::read_dir(&motd).unwrap().count(), 0);
         // A broken file is none.
         std::fs::write(folder(&config).join(FILE), "{").unwrap();
         assert_eq!(read(&config), None);
