@@ -107,10 +107,11 @@ fn units_mounts_and_owners(release: Release) {
     assert!(said.contains("doctor: error stopped-asking: sudo asked for a code on "), "{said}");
     assert!(said.contains("doctor: error sibling-without-code: "), "{said}");
     // Whom a login tells: root, and nobody else, by the pam_motd of most services.
-    let told = |user: &str| {
-        let script = format!("script -qec 'login -f {user}' /dev/null");
-        machine.sh_with(&script, "exit\n").stdout
-    };
+    machine.copy(&site::setup::native("pamhost"), "/root/pamhost");
+    machine
+        .sh("chmod 0755 /root/pamhost; echo 'session optional pam_motd.so noupdate' > /etc/pam.d/shell")
+        .ok();
+    let told = |user: &str| machine.sh(&format!("/root/pamhost shell {user} open_session 2>&1")).stdout;
     assert!(told("root").contains("totpd doctor found "), "{}", told("root"));
     assert_eq!(told("alice").matches("doctor").count(), 0, "{}", told("alice"));
     let last =
@@ -123,6 +124,32 @@ fn units_mounts_and_owners(release: Release) {
     machine.sh("cp /usr/lib/pam.d/polkit-1 /etc/pam.d/sudo; sed -i '/common-auth/a auth required pam_totp.so' /etc/pam.d/sudo").ok();
     assert_eq!(machine.sh("totpd doctor").stdout, "");
     assert_eq!(told("root").matches("doctor").count(), 0, "{}", told("root"));
+}
+
+#[test]
+fn what_totpd_pam_enable_writes_is_healthy_in_each_mode() {
+    let machine = Booted::on(Release::Trixie);
+    let install = "set -e
+        systemd-sysusers; systemd-tmpfiles --create
+        totpd init --owner totpd
+        systemctl daemon-reload
+        systemctl enable --now totpd.socket totpd-root.socket totpd-admin.socket totpd.service
+        useradd --create-home --groups sudo alice
+        totpd enroll alice --json > /root/alice";
+    machine.sh(install).ok();
+    let phone = site::phone::Phone::from(&machine.sh("cat /root/alice").ok().json());
+    machine.sh_with("totpd confirm alice", &phone.code_at(machine.now())).ok();
+    assert_eq!(ids(&doctor(&machine)).0, ["nobody-asks"]);
+    for mode in ["require", "rules"] {
+        machine
+            .sh(&format!("totpd pam enable --all --mode {mode} --yes --unattended && systemctl restart ssh"))
+            .ok();
+        let found = doctor(&machine);
+        assert_eq!(ids(&found).0, [""; 0], "{mode}: {}", machine.sh("totpd doctor").stdout);
+    }
+    // What was taken away on purpose is not missed.
+    machine.sh("totpd pam disable --all --yes").ok();
+    assert_eq!(ids(&doctor(&machine)).0, ["nobody-asks"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::proposal::diff;
 use super::{dirs, host, sshd, state, undo};
 use crate::cli::Context;
 use crate::cli::args::PamDisable;
-use crate::cli::out::{Exit, Failed, failed};
+use crate::cli::out::{Exit, Failed, failed, warn};
 use crate::clock;
 use crate::pam_config::siblings::services_of;
 use crate::pam_config::undo::{Pending, PendingFile, PendingService, State, checksum, content};
@@ -46,6 +46,11 @@ pub(super) fn disable(context: &Context, args: &PamDisable) -> Result<(), Failed
     } else {
         go_on(args)?;
         apply(context, &state, edits)?;
+        let config = context.config()?;
+        let names: Vec<&str> = services.iter().map(String::as_str).collect();
+        if let Err(error) = crate::doctor::last::forget(&config, &names) {
+            warn(&format!("totpd doctor will say that they stopped asking ({error})"));
+        }
     }
     let left = remaining(&services, args.all);
     if left.is_empty() {

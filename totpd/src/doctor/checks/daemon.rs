@@ -2,9 +2,10 @@
 
 use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::Finding;
+use crate::doctor::fix::Fix;
 use crate::doctor::system::Host;
 use totp_wire::CallError;
-use totp_wire::admin::{DaemonReply, DaemonState};
+use totp_wire::admin::{ConfigurationInUse, DaemonReply, DaemonState};
 
 /// Rows about the daemon.
 pub(super) fn check(host: &Host) -> Vec<Finding> {
@@ -18,7 +19,10 @@ pub(super) fn check(host: &Host) -> Vec<Finding> {
             .push(finding.cure("When it is not needed any more, end the command: it gives the sockets back"));
     }
     match &daemon.reply {
-        Ok(reply) => found.extend(answers(reply)),
+        Ok(reply) => {
+            found.extend(answers(reply));
+            found.extend(configuration(host, reply));
+        }
         Err(error) => found.push(silent(host, error, daemon.pid)),
     }
     found
@@ -39,6 +43,20 @@ fn silent(host: &Host, error: &CallError, pid: Option<i32>) -> Finding {
         Finding::new(&kinds::DAEMON_UNREACHABLE, "totpd", format!("no totpd answers at {at}: {error}"));
     finding.cure(
         "Run: systemctl enable --now totpd.socket totpd-root.socket totpd-admin.socket; journalctl -u totpd",
+    )
+}
+
+/// The daemon serves by its last good configuration, and the file is right by now: nobody has reloaded it.
+fn configuration(host: &Host, reply: &DaemonReply) -> Option<Finding> {
+    let in_use = reply.configuration.as_ref().filter(|c| c.in_use == ConfigurationInUse::LastGood)?;
+    // What is wrong with the file is a finding of its own.
+    host.config.as_ref().ok()?;
+    let why = in_use.why.as_deref().unwrap_or("the file was wrong");
+    let what = format!("the daemon serves by its last good configuration ({why})");
+    let finding = Finding::new(&kinds::CONFIG_NOT_IN_USE, "configuration", what).at(&host.config_path, None);
+    Some(
+        finding
+            .fixed_by(Fix::Run(vec!["totpd config check", "systemctl try-reload-or-restart totpd.service"])),
     )
 }
 

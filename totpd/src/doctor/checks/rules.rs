@@ -7,6 +7,7 @@ use crate::doctor::finding::Finding;
 use crate::doctor::system::Host;
 use crate::pam_config::siblings::services_of;
 use std::os::unix::fs::MetadataExt;
+use totp_wire::admin::{ConfigurationInUse, DaemonReply, DaemonState};
 
 /// Rows about the configuration and its rules.
 pub(super) fn check(host: &Host) -> Vec<Finding> {
@@ -65,9 +66,17 @@ fn writable(host: &Host) -> Option<Finding> {
 
 /// Row "totpd.toml invalid while the daemon runs on an older one".
 fn invalid(host: &Host, error: &crate::config::ConfigError) -> Finding {
-    let serving = host.daemon.as_ref().and_then(|daemon| daemon.reply.as_ref().ok());
-    let serving = serving.is_some_and(|reply| reply.state == totp_wire::admin::DaemonState::Serving);
-    let still = if serving { ". The daemon goes on with an older configuration until it stops" } else { "" };
+    let reply = host.daemon.as_ref().and_then(|daemon| daemon.reply.as_ref().ok());
+    let last_good = |reply: &DaemonReply| {
+        reply.configuration.as_ref().is_some_and(|c| c.in_use == ConfigurationInUse::LastGood)
+    };
+    let still = match reply.filter(|reply| reply.state == DaemonState::Serving) {
+        Some(reply) if last_good(reply) => {
+            ". The daemon serves by its last good configuration, which exempts nobody"
+        }
+        Some(_) => ". The daemon goes on with an older configuration until it stops",
+        None => "",
+    };
     let line = error.place.rsplit(':').nth(1).and_then(|line| line.parse().ok());
     Finding::new(&kinds::CONFIG_INVALID, host.config_path.display().to_string(), format!("{error}{still}"))
         .cure("Correct it, then run: totpd config check && systemctl try-reload-or-restart totpd")

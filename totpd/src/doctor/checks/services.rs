@@ -98,7 +98,9 @@ pub fn check(host: &Host) -> Vec<Finding> {
         // An answer of ours changes nothing: there is none. A stack that lets nobody in is no door, as one that names our
         // module wrongly: that is a finding of its own.
         let misspelt = stack.entries.iter().any(|entry| super::module::is_near(entry.line.module_name()));
-        if misspelt || !lets_in_with_all(&stack, "success") {
+        // A file without such lines is of a program that asks nobody who they are; "other" would answer for it.
+        let borrowed = dirs.file(&name).is_none_or(|own| own != stack.file);
+        if misspelt || borrowed || !lets_in_with_all(&stack, "success") {
             continue;
         }
         let with = first_factor(&stack);

@@ -3,6 +3,7 @@
 use super::*;
 
 pub(super) const ROWS: &[Row] = &[
+    ("a program that only opens sessions", |t| t.write("etc/pam.d/x", "session required pam_unix.so\n"), &[]),
     ("sudo asks for a code alone", |t| t.change(SUDO, "@include common-auth\n", ""), &["code-alone"]),
     (
         "sudo asks and sudo-i does not",

@@ -4,6 +4,14 @@ use super::*;
 use totp_wire::admin::{Lock, State, User};
 
 pub(super) const ROWS: &[Row] = &[
+    (
+        "the last good configuration is in use, and the file is right",
+        |t| {
+            let in_use = json!({ "in_use": "last_good", "why": "line 3" });
+            t.reply().configuration = serde_json::from_value(in_use).unwrap();
+        },
+        &["config-not-in-use"],
+    ),
     ("the daemon has a notice", |t| t.reply().notice = Some("the store is older".into()), &["daemon-notice"]),
     ("an older daemon runs", |t| t.reply().version = "0.0.1".into(), &["binary-outdated"]),
     (
