@@ -1,0 +1,128 @@
+use super::*;
+use std::os::unix::fs::PermissionsExt;
+
+const RULES: &str = r#"
+admin_group = "wheel"
+[login]
+self_enroll = "open"
+[[login.rule]]
+users = ["a"]
+action = "exempt"
+local = true
+[[login.rule]]
+users = ["b"]
+action = "enroll"
+remember = "1h"
+[[login.rule]]
+users = ["c"]
+action = "deny"
+[[login.rule]]
+users = ["d"]
+action = "deny"
+mode = "monitor"
+[[login.rule]]
+users = ["e"]
+action = "deny"
+enforce_from = "2026-11-20T00:00:00Z"
+[[login.rule]]
+action = "require"
+mode = "off"
+[[trusted_peer]]
+uid = 99
+services = ["dovecot"]
+"#;
+
+#[test]
+fn every_favour_is_off_and_who_is_denied_stays_so() {
+    let config = Config::parse(RULES, Path::new("/etc/totpd/totpd.toml")).unwrap();
+    let at = |text: &str| from_rfc3339(text).unwrap();
+    for (now, reached) in [(at("2026-11-19T23:59:59Z"), false), (at("2026-11-20T00:00:00Z"), true)] {
+        let strict = without_favours(config.clone(), now);
+        let actions: Vec<Action> = strict.policy.rules.iter().map(|rule| rule.action).collect();
+        let (ask, deny) = (Action::Require, Action::Deny);
+        assert_eq!(actions, [ask, ask, deny, ask, if reached { deny } else { ask }, ask]);
+        for rule in &strict.policy.rules {
+            assert_eq!((rule.mode, rule.enforce_from), (Mode::Enforce, None));
+            assert!(rule.remember.is_none() && !rule.local);
+        }
+        assert!(strict.trusted_peers.is_empty() && strict.admin_group.is_none());
+        assert_eq!(strict.self_enroll, SelfEnroll::Ticket);
+    }
+}
+
+struct Host {
+    folder: tempfile::TempDir,
+    sealer: Sealer,
+}
+
+impl Host {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let key = StoreKey::generate().unwrap();
+        key.create(&folder.path().join("totpd.key")).unwrap();
+        Self { sealer: Sealer::new(&key), folder }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join(FILE)
+    }
+
+    fn read(&self) -> Result<(Config, Time), String> {
+        read(&self.file(), &self.folder.path().join("totpd.toml"), Time::from_unix(1_800_000_000))
+    }
+
+    fn write(&self, text: &str) {
+        write(self.folder.path(), text, &self.sealer, Time::from_unix(1_700_000_000)).unwrap();
+    }
+}
+
+#[test]
+fn a_copy_reads_back_and_is_of_this_user_alone() {
+    let host = Host::new();
+    for text in ["", RULES, "[login]\nprompt = \"Code: \""] {
+        host.write(text);
+        let (config, saved) = host.read().unwrap();
+        assert_eq!(saved, Time::from_unix(1_700_000_000));
+        let of_file = Config::parse(text, &host.folder.path().join("totpd.toml")).unwrap();
+        assert_eq!((config.prompt, config.rule_lines), (of_file.prompt, of_file.rule_lines));
+        assert_eq!(host.file().metadata().unwrap().mode() & 0o777, 0o600);
+        assert!(!host.folder.path().join(FRESH).exists());
+    }
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    mode(&host.file(), 0o640);
+    assert!(host.read().unwrap_err().contains("daemon's user alone"));
+    mode(&host.file(), 0o600);
+    mode(host.folder.path(), 0o777);
+    assert!(host.read().unwrap_err().contains("its folder"));
+    mode(host.folder.path(), 0o700);
+    assert!(host.read().is_ok());
+    std::fs::hard_link(host.file(), host.folder.path().join("second")).unwrap();
+    assert!(host.read().unwrap_err().contains("cannot be used"));
+}
+
+#[test]
+fn a_copy_that_is_damaged_or_another_stores_is_none() {
+    let (host, other) = (Host::new(), Host::new());
+    assert_eq!(host.read().unwrap_err(), "is missing");
+    host.write(RULES);
+    let content = std::fs::read_to_string(host.file()).unwrap();
+    let put = |content: &[u8]| std::fs::write(host.file(), content).unwrap();
+    // Cut off anywhere, even where what is left is a valid configuration that denies nobody.
+    for length in (0..content.len()).step_by(7) {
+        put(&content.as_bytes()[..length]);
+        assert!(host.read().is_err(), "{length}");
+    }
+    put(content.replace("\"deny\"", "\"require\"").as_bytes());
+    assert_eq!(host.read().unwrap_err(), "is damaged");
+    put(b"\xff\xfe");
+    assert_eq!(host.read().unwrap_err(), "is damaged");
+    other.write(RULES);
+    put(&std::fs::read(other.file()).unwrap());
+    assert_eq!(host.read().unwrap_err(), "belongs to another store");
+    // Another store's that says it is this one's.
+    let foreign = std::fs::read_to_string(other.file()).unwrap();
+    put(foreign.replace(other.sealer.store_id(), host.sealer.store_id()).as_bytes());
+    assert_eq!(host.read().unwrap_err(), "is damaged");
+    put(content.as_bytes());
+    assert!(host.read().is_ok());
+}
