@@ -1,5 +1,6 @@
 //! The package on booted Debian 12 and 13: install, upgrade, remove, purge, and the units it brings.
 
+mod four_commands;
 mod install;
 mod remove;
 mod units;
