@@ -133,6 +133,7 @@ fn pam_auth_update_neither_duplicates_nor_loses_the_block() {
 fn all_enables_what_it_understands_and_names_the_rest() {
     let (machine, phone) = machine(Release::Trixie);
     machine.sh("printf 'auth sufficient pam_unix.so\\nauth required pam_deny.so\\n' > /etc/pam.d/odd").ok();
+    machine.sh("mkdir -p /usr/lib/pam.d; cp /etc/pam.d/sudo /usr/lib/pam.d/packaged").ok();
     // A robot's own exemption stays.
     machine.sh("printf 'Match User robot\\n AuthenticationMethods publickey\\nMatch all\\n' > /etc/ssh/sshd_config.d/10-robots.conf").ok();
     machine.add_user("robot");
@@ -148,6 +149,12 @@ fn all_enables_what_it_understands_and_names_the_rest() {
         );
     }
     assert!(status.contains("odd: asks for no code"), "{status}");
+    // A package's file stays, and a copy stands before it until it is disabled.
+    assert!(status.contains("packaged: require"), "{status}");
+    let lines = machine.sh("grep -c totp /usr/lib/pam.d/packaged /etc/pam.d/packaged").stdout;
+    assert_eq!(lines, "/usr/lib/pam.d/packaged:0\n/etc/pam.d/packaged:3\n");
+    machine.sh("totpd pam disable packaged --yes").ok();
+    assert_ne!(machine.sh("ls /etc/pam.d/packaged").code, 0);
     assert_eq!(key_alone(&machine, "robot").ok().stdout, "robot\n");
     assert_ne!(key_alone(&machine, "alice").code, 0);
     // su to alice by alice's password and code, as a login shell too; root's su asks nothing.

@@ -51,8 +51,8 @@ pub struct Wanted<'a> {
 pub struct Edit {
     /// The file.
     pub file: PathBuf,
-    /// What it holds.
-    pub old: String,
+    /// What it holds; none if it is not there, and a package's file is read in its place.
+    pub old: Option<String>,
     /// What it will hold.
     pub new: String,
 }
@@ -73,8 +73,8 @@ pub enum Planned {
 /// # Errors
 /// The sentence that says why it is refused, and what to do.
 pub fn plan(dirs: &ConfigDirs, service: &str, wanted: &Wanted) -> Result<Planned, String> {
-    let file = own_file(dirs, service)?;
-    let text = dirs.read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let (file, from) = own_file(dirs, service)?;
+    let text = dirs.read(&from).map_err(|error| format!("{}: {error}", from.display()))?;
     let in_file = |why: String| format!("{}: {why}", file.display());
     // It could not be written back as it is.
     if text.contains(char::REPLACEMENT_CHARACTER) {
@@ -103,16 +103,21 @@ pub fn plan(dirs: &ConfigDirs, service: &str, wanted: &Wanted) -> Result<Planned
     }
     let anchor = anchor(&stripped, &plain, &before)?;
     let new = propose(&stripped, service, &file, &plain, &anchor, wanted)?;
-    Ok(if new == text { Planned::Already } else { Planned::Edit(Edit { file, old: text, new }) })
+    if new == text {
+        return Ok(Planned::Already);
+    }
+    let old = (file == from).then_some(text);
+    Ok(Planned::Edit(Edit { file, old, new }))
 }
 
-/// The service's file in /etc/pam.d: a regular file of root's.
-fn own_file(dirs: &ConfigDirs, service: &str) -> Result<PathBuf, String> {
-    let file = dirs.file(service).ok_or_else(|| format!("there is no PAM service {service}"))?;
-    let own = dirs.own(service);
-    if file != own {
-        let (file, own) = (file.display(), own.display());
-        return Err(format!("{file} belongs to a package. Copy it first: cp {file} {own}"));
+/// The service's file in /etc/pam.d, and the one whose text it has: a package's file is never changed, since an update
+/// would replace it; a copy in /etc/pam.d stands before it.
+fn own_file(dirs: &ConfigDirs, service: &str) -> Result<(PathBuf, PathBuf), String> {
+    let found = dirs.file(service).ok_or_else(|| format!("there is no PAM service {service}"))?;
+    let file = dirs.own(service);
+    // What is there, and is no file, is something else than a missing one.
+    if found != file && std::fs::symlink_metadata(&file).is_err() {
+        return Ok((file, found));
     }
     let metadata =
         std::fs::symlink_metadata(&file).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -127,7 +132,7 @@ fn own_file(dirs: &ConfigDirs, service: &str) -> Result<PathBuf, String> {
     if !metadata.is_file() || metadata.nlink() > 1 || metadata.mode() & 0o022 != 0 {
         return Err(format!("{} is not a file that root alone may write", file.display()));
     }
-    Ok(file)
+    Ok((file.clone(), file))
 }
 
 /// Whether a line stands in a block of ours.
@@ -212,7 +217,7 @@ fn propose(
         Mode::Rules => ". Its first factor does not end the stack when it fails; --mode require may do",
         Mode::Require | Mode::Monitor => "",
     };
-    Err(format!("{}: {refused}{hint}", file.display()))
+    Err(format!("{refused}{hint}"))
 }
 
 /// The blocks that may do, the better one first.

@@ -94,7 +94,7 @@ impl Tree {
             Planned::Edit(edit) => edit,
             other => unreachable!("{service}: {other:?}"),
         };
-        assert_eq!(block::strip(&edit.new).unwrap(), edit.old);
+        assert_eq!(block::strip(&edit.new).unwrap(), edit.old.unwrap());
         let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
         let inside = edit.new.lines().skip_while(|line| !line.starts_with("# BEGIN"));
         let lines = inside.take_while(|line| !line.starts_with("# END")).skip(1);
@@ -239,13 +239,16 @@ fn a_jump_whose_lines_would_be_other_ones_is_refused() {
 }
 
 #[test]
-fn links_vendors_files_and_files_that_others_write_are_refused() {
+fn a_packages_file_is_copied_and_links_are_refused() {
     use std::os::unix::fs::PermissionsExt;
     let tree = Tree::new(&DEBIAN);
     let root = tree.0.path();
     std::fs::create_dir_all(root.join("usr/lib/pam.d")).unwrap();
     std::fs::write(root.join("usr/lib/pam.d/polkit-1"), "@include common-auth\n").unwrap();
-    assert!(tree.refusal("polkit-1").contains("Copy it first: cp "));
+    let polkit = tree.plan("polkit-1", Mode::Require, FirstFactor::Stack).unwrap();
+    let Planned::Edit(Edit { file, old: None, new }) = polkit else { unreachable!("{polkit:?}") };
+    assert_eq!(file, root.join("etc/pam.d/polkit-1"));
+    assert_eq!(block::strip(&new).unwrap(), "@include common-auth\n");
     std::os::unix::fs::symlink("sudo", root.join("etc/pam.d/linked")).unwrap();
     assert!(tree.refusal("linked").contains("is a link to sudo"));
     std::fs::set_permissions(root.join("etc/pam.d/su"), std::fs::Permissions::from_mode(0o666)).unwrap();

@@ -91,12 +91,18 @@ impl ConfigDirs {
         if service.is_empty() || service.contains('/') || service.starts_with('.') {
             return None;
         }
-        self.folders.iter().map(|folder| folder.join(service)).find(|path| path.is_file())
+        let is_there = |path: &PathBuf| self.proposed.contains_key(path) || path.is_file();
+        self.folders.iter().map(|folder| folder.join(service)).find(is_there)
     }
 
     /// Where an administrator's own file of this service is, or would be.
     pub fn own(&self, service: &str) -> PathBuf {
         self.folders.first().map(|folder| folder.join(service)).unwrap_or_default()
+    }
+
+    /// A package's file of this service, which one in /etc/pam.d stands before.
+    pub fn packaged(&self, service: &str) -> Option<PathBuf> {
+        self.folders.iter().skip(1).map(|folder| folder.join(service)).find(|path| path.is_file())
     }
 
     /// The services with `auth` lines of their own that check who somebody is, or that ask for a code. A service without

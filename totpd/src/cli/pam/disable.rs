@@ -84,7 +84,9 @@ fn edits(services: &BTreeSet<String>, all: bool) -> Result<Vec<Edit>, String> {
         let plain = block::strip(&old)
             .map_err(|why| format!("{}: {why}. Repair or remove it by hand", path.display()))?;
         if plain != old {
-            let new = (!plain.trim().is_empty()).then_some(plain);
+            // A copy of a package's file goes, so that its updates count again.
+            let packaged = dirs().packaged(&service).and_then(|file| dirs().read(&file).ok());
+            let new = (!plain.trim().is_empty() && packaged.as_ref() != Some(&plain)).then_some(plain);
             edits.push(Edit { service, path, old, new });
         }
     }

@@ -168,7 +168,7 @@ impl Proposal {
         }
         for changed in &self.changed {
             if let Some(edit) = &changed.edit {
-                let (old, new) = (Some(edit.old.clone()), Some(edit.new.clone()));
+                let (old, new) = (edit.old.clone(), Some(edit.new.clone()));
                 edits.push((changed.service.clone(), edit.file.clone(), old, new));
             }
         }

@@ -177,7 +177,8 @@ fn prepare(proposal: &Proposal, scratch: &Path) -> Result<Vec<Run>, String> {
 fn stripped(after: &Stack, proposal: &Proposal) -> Result<Stack, String> {
     let mut dirs = proposal.before.clone();
     for file in after.entries.iter().map(|entry| &entry.file).chain([&after.file]) {
-        let text = dirs.read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        // As it will be, without our block: a copy of a package's file is not there yet.
+        let text = proposal.after.read(file).map_err(|error| format!("{}: {error}", file.display()))?;
         dirs = dirs.with(file, &block::strip(&text)?);
     }
     dirs.stack(&after.service, Facility::Auth)
