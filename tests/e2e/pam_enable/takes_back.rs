@@ -97,7 +97,7 @@ fn killed_in_the_trial_it_leaves_no_daemon_and_no_change() {
 }
 
 #[test]
-fn with_nobody_reading_what_it_prints_ctrl_c_takes_everything_back() {
+fn with_its_output_gone_ctrl_c_takes_everything_back() {
     let (machine, _) = machine(Release::Bookworm);
     // The pipe's reader ends once the files are changed.
     machine.sh("rm -f /root/enable; mkfifo /root/pipe").ok();

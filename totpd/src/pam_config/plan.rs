@@ -98,7 +98,7 @@ pub fn plan(dirs: &ConfigDirs, service: &str, wanted: &Wanted) -> Result<Planned
     }
     if ONE_FIELD.contains(&service) {
         return Err(format!(
-            "{service} answers every prompt with one field. Write its lines by hand: see \"The PAM lines\" in docs/how-to/hosts.md"
+            "{service} answers every prompt with one field. Write its lines by hand: docs/how-to/hosts.md has them"
         ));
     }
     let anchor = anchor(&stripped, &plain, &before)?;

@@ -173,7 +173,7 @@ fn after_a_key_the_stack_asks_for_the_code_alone() {
 }
 
 #[test]
-fn a_change_of_mode_replaces_the_block_and_the_same_again_nothing() {
+fn another_mode_replaces_the_block_and_the_same_mode_nothing() {
     let tree = Tree::new(&DEBIAN);
     let write = |mode| {
         let Planned::Edit(edit) = tree.plan("sudo", mode, FirstFactor::Stack).unwrap() else {
