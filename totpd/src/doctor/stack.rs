@@ -79,6 +79,11 @@ fn role(entry: &Entry) -> Role {
         let fails = entry.line.arguments.iter().any(|argument| argument == "authfail");
         return Role::Always(if fails { "auth_err" } else { "success" });
     }
+    // What `totpd pam enable sshd` writes: a key that sshd has verified is a factor.
+    let says = |word: &str| entry.line.arguments.iter().any(|argument| argument.ends_with(word));
+    if name == "pam_exec" && says("/totpd") && says("ssh-key-shown") {
+        return Role::Authenticator;
+    }
     if CONDITIONS.contains(&name) {
         return Role::Condition;
     }

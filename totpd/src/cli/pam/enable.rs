@@ -61,6 +61,13 @@ pub(super) fn enable(context: &Context, args: &PamEnable) -> Result<(), Failed> 
     go_on(context, args)?;
     let signals = block_signals().map_err(damaged)?;
     let pending = apply(context, &state, &config, &proposal, args, &edits)?;
+    if proposal.mode == crate::pam_config::Mode::Monitor {
+        // What only watches from now on is not missed.
+        let names: Vec<&str> = pending.services.iter().map(|service| service.name.as_str()).collect();
+        if let Err(error) = crate::doctor::last::forget(&config, &names) {
+            say(context, format!("totpd doctor will say that they stopped asking ({error})"));
+        }
+    }
     if args.unattended {
         let lock = state.lock().map_err(damaged)?;
         state.set_pending(None).map_err(damaged)?;

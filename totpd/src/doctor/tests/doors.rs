@@ -2,7 +2,34 @@
 
 use super::*;
 
+const EITHER: &str = "authenticationmethods publickey,keyboard-interactive:pam keyboard-interactive:pam";
+const KEY_SHOWN: &str = "pam_exec.so quiet /usr/bin/totpd pam ssh-key-shown";
+
 pub(super) const ROWS: &[Row] = &[
+    (
+        "a key or a password, then a code, as totpd pam enable writes it",
+        |t| {
+            let lines = format!(
+                "auth [success=1 default=ignore] {KEY_SHOWN}\nauth substack common-auth\nauth required pam_totp.so"
+            );
+            t.change(SSHD, "auth required pam_totp.so", &lines);
+            t.sshd(METHODS, EITHER);
+        },
+        &[],
+    ),
+    (
+        "the same with rules",
+        |t| {
+            let lines = format!(
+                "auth [success=ignore default=2] {KEY_SHOWN}\nauth requisite pam_totp.so\n\
+                 auth [success=done default=die] pam_permit.so\n@include common-auth\n\
+                 auth required pam_totp.so first_factor=passed"
+            );
+            t.change(SSHD, "auth required pam_totp.so", &lines);
+            t.sshd(METHODS, EITHER);
+        },
+        &[],
+    ),
     ("a program that only opens sessions", |t| t.write("etc/pam.d/x", "session required pam_unix.so\n"), &[]),
     ("sudo asks for a code alone", |t| t.change(SUDO, "@include common-auth\n", ""), &["code-alone"]),
     (
