@@ -7,7 +7,6 @@ use crate::doctor::system::Host;
 use crate::pam_config::siblings::services_of;
 use crate::pam_config::{Facility, Stack};
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// A service with our line.
 #[derive(Debug)]
@@ -118,19 +117,11 @@ pub fn check(host: &Host) -> Vec<Finding> {
         };
         found.push(
             Finding::new(kind, &name, what)
-                .cure(cure(host, &name, &stack))
+                .cure(format!("Run: totpd pam enable {name}"))
                 .at(&host.shown(&stack.file), None),
         );
     }
     found
-}
-
-/// The command that has it ask. Files of the distribution's own folder are copied first: it may replace them.
-fn cure(host: &Host, name: &str, stack: &Stack) -> String {
-    let (file, own) = (host.shown(&stack.file), Path::new("/etc/pam.d").join(name));
-    let copy =
-        if file == own { String::new() } else { format!("cp {} {} && ", file.display(), own.display()) };
-    format!("Run: {copy}totpd pam enable {name}")
 }
 
 /// Whether two services are one program to the person.
