@@ -66,7 +66,7 @@ deb() {
     cargo deb --quiet -p totpd --no-build --no-strip --deb-version "$version-1" --output "$file" "$@"
 }
 
-# rpm FOLDER
+# rpm_package FILE [options of cargo-generate-rpm]
 rpm_package() {
     stage $out/stage-rpm /usr/lib64/security /usr/share/zsh/site-functions
     scripts_of rpm
@@ -74,7 +74,7 @@ rpm_package() {
     checkmodule -M -m -o $out/totpd.mod config/selinux/totpd.te > /dev/null
     semodule_package -o $out/stage-rpm/usr/share/selinux/packages/totpd.pp -m $out/totpd.mod -f config/selinux/totpd.fc
     find $out/stage-rpm -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
-    cargo generate-rpm -p totpd --auto-req disabled --source-date "$SOURCE_DATE_EPOCH" --output "$1"
+    cargo generate-rpm -p totpd --auto-req disabled --source-date "$SOURCE_DATE_EPOCH" --output "$@"
 }
 
 scripts/man.sh
@@ -106,7 +106,7 @@ test)
     dpkg-deb -R $out/test/totpd.deb $next
     sed -i "s/^Version: .*/Version: $version-2/" $next/DEBIAN/control
     dpkg-deb --root-owner-group -Zgzip -z1 -b $next $out/test/totpd-next.deb > /dev/null
-    rpm_package $out/test/totpd.rpm
+    rpm_package $out/test/totpd.rpm --payload-compress none
     rpm --query --package --list $out/test/totpd.rpm > $out/test/rpm-list
     # Both have the same files; only their folders differ.
     for file in /usr/bin/totpd /usr/lib64/security/pam_totp.so /usr/lib/systemd/system/totpd.socket /usr/share/selinux/packages/totpd.pp \
