@@ -75,13 +75,17 @@ fn a_half_done_replacement_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_damaged_backup_replaces_nothing() {
-    let host = Host::new();
-    let (file, new) = host.armed();
-    replace(&host.sudo(), Some(&new)).unwrap();
-    std::fs::write(host.scratch.path().join("state").join(file.backup.as_ref().unwrap()), "").unwrap();
-    assert!(take_back(&host.state, &file).unwrap_err().to_string().contains("damaged"));
-    assert_eq!(std::fs::read_to_string(host.sudo()).unwrap(), new);
+fn a_damaged_or_missing_backup_is_made_up_for_by_the_block() {
+    for missing in [false, true] {
+        let host = Host::new();
+        let (file, new) = host.armed();
+        replace(&host.sudo(), Some(&new)).unwrap();
+        let backup = host.scratch.path().join("state").join(file.backup.as_ref().unwrap());
+        if missing { std::fs::remove_file(backup) } else { std::fs::write(backup, "auth sufficient x") }
+            .unwrap();
+        assert_eq!(take_back(&host.state, &file).unwrap(), Restored::Back);
+        assert_eq!(std::fs::read_to_string(host.sudo()).unwrap(), OLD);
+    }
 }
 
 #[test]
