@@ -96,10 +96,10 @@ impl Loaded {
             loaded => return loaded,
         };
         let text = std::fs::read(path).unwrap_or_default();
-        let state_dir = Config::state_dir_of_broken(&String::from_utf8_lossy(&text));
-        let file = folder(&state_dir).join(FILE);
+        let text = String::from_utf8_lossy(&text);
+        let file = folder(&Config::state_dir_of_broken(&text)).join(FILE);
         let now = clock::now();
-        match read(&file, path, now) {
+        match read(&file, path, Config::key_file_of_broken(&text, path).as_deref(), now) {
             Ok((mut config, saved)) => {
                 let why = error.to_string();
                 config.last_good = Some(LastGood { why, since: since.unwrap_or(now), saved });
@@ -149,11 +149,17 @@ fn write(folder: &Path, text: &str, sealer: &Sealer, now: Time) -> std::io::Resu
     folder.sync()
 }
 
-/// The copy, with every favour off, and when it was saved.
+/// The copy, with every favour off, and when it was saved. `key_file`: the key that totpd.toml names; none where that
+/// line is what is broken.
 ///
 /// # Errors
 /// Why it is of no use, to go behind its name.
-fn read(file: &Path, config_path: &Path, now: Time) -> Result<(Config, Time), String> {
+fn read(
+    file: &Path,
+    config_path: &Path,
+    key_file: Option<&Path>,
+    now: Time,
+) -> Result<(Config, Time), String> {
     let content = read_own(file).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => "is missing".to_owned(),
         std::io::ErrorKind::InvalidData => "is damaged".to_owned(),
@@ -167,6 +173,10 @@ fn read(file: &Path, config_path: &Path, now: Time) -> Result<(Config, Time), St
         return Err(damaged());
     };
     let config = Config::parse(text, config_path).map_err(|_| damaged())?;
+    // The copy must not say by which key it is to be believed: whoever writes the state folder could bring a key along.
+    if !key_file.map_or_else(|| is_roots_place(&config.key_file), |named| named == config.key_file) {
+        return Err("names another key than totpd.toml does".to_owned());
+    }
     let key = StoreKey::load(&config.key_file).map_err(|error| format!("cannot be verified: {error}"))?;
     if key.store_id != store_id {
         return Err("belongs to another store".to_owned());
@@ -176,6 +186,18 @@ fn read(file: &Path, config_path: &Path, now: Time) -> Result<(Config, Time), St
     }
     let saved = from_rfc3339(saved).ok_or_else(damaged)?;
     Ok((without_favours(config, now), saved))
+}
+
+/// Whether only root decides what lies there, all links followed.
+fn is_roots_place(file: &Path) -> bool {
+    let folder = file.canonicalize().ok().and_then(|file| file.parent().map(Path::to_owned));
+    folder.is_some_and(|folder| {
+        folder.ancestors().all(|above| {
+            let roots =
+                |it: std::fs::Metadata| it.uid() == 0 && (it.mode() & 0o022 == 0 || it.mode() & 0o1000 != 0);
+            std::fs::metadata(above).is_ok_and(roots)
+        })
+    })
 }
 
 /// Reads the copy if nobody but this process's user can have written it.

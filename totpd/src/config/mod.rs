@@ -222,7 +222,7 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(path);
         let raw: raw::Raw = toml::from_str(text).map_err(|error| {
             // Never the rendered error: it quotes the line.
             let offset = error.span().map_or(0, |span| span.start);
@@ -285,6 +285,11 @@ impl Config {
         let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
         self.totp.issuer.replace("%h", host.as_deref().unwrap_or("localhost")).replace(':', "-")
     }
+}
+
+/// The folder of the file, in which its key is by default.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Whether this is the usual path and nothing is there, not even a link that leads nowhere: the host was never

@@ -1,6 +1,6 @@
 //! Where the daemon listens, also as far as a broken file still says it.
 
-use super::Config;
+use super::{Config, folder_of};
 use std::path::{Path, PathBuf};
 
 /// Where the daemon listens.
@@ -43,6 +43,13 @@ impl Config {
     pub(super) fn state_dir_of_broken(text: &str) -> PathBuf {
         let named = broken_path(text, "state_dir").ok().flatten();
         named.unwrap_or_else(|| Self::defaults(Path::new("/")).state_dir)
+    }
+
+    /// The key that a broken configuration at `path` still names, or the default. `None` when that line is what is
+    /// broken.
+    pub(super) fn key_file_of_broken(text: &str, path: &Path) -> Option<PathBuf> {
+        let named = broken_path(text, "key_file").ok()?;
+        Some(named.unwrap_or_else(|| Self::defaults(folder_of(path)).key_file))
     }
 }
 

@@ -68,7 +68,12 @@ impl Host {
     }
 
     fn read(&self) -> Result<(Config, Time), String> {
-        read(&self.file(), &self.folder.path().join("totpd.toml"), Time::from_unix(1_800_000_000))
+        self.read_by(Some(&self.folder.path().join("totpd.key")))
+    }
+
+    fn read_by(&self, key_file: Option<&Path>) -> Result<(Config, Time), String> {
+        let now = Time::from_unix(1_800_000_000);
+        read(&self.file(), &self.folder.path().join("totpd.toml"), key_file, now)
     }
 
     fn write(&self, text: &str) {
@@ -125,4 +130,20 @@ fn a_copy_that_is_damaged_or_another_stores_is_none() {
     assert_eq!(host.read().unwrap_err(), "is damaged");
     put(content.as_bytes());
     assert!(host.read().is_ok());
+}
+#[test]
+fn a_copy_brings_no_key_of_its_own() {
+    let host = Host::new();
+    let key = StoreKey::generate().unwrap();
+    let place = host.folder.path().join("place");
+    std::fs::create_dir(&place).unwrap();
+    let own = place.join("own.key");
+    key.create(&own).unwrap();
+    let text = format!("key_file = \"{}\"\n", own.display());
+    write(host.folder.path(), &text, &Sealer::new(&key), Time::from_unix(1_700_000_000)).unwrap();
+    assert_eq!(host.read().unwrap_err(), "names another key than totpd.toml does");
+    assert!(host.read_by(Some(&own)).is_ok());
+    // Where that line is what is broken: only a key in a place of root's.
+    nix::unistd::chown(&place, Some(4242.into()), None).unwrap();
+    assert_eq!(host.read_by(None).unwrap_err(), "names another key than totpd.toml does");
 }
