@@ -25,6 +25,11 @@ fn a_typo_at_boot_is_no_lock_out_and_systemctl_says_so() {
     assert!(machine.journal().contains("THE LAST GOOD CONFIGURATION IS IN USE"));
     let copy = machine.sh("stat -c '%U %a' /var/lib/totpd/last-good.toml").ok().stdout;
     assert_eq!(copy, "totpd 600\n");
+    // A file that is away for a moment, as under an editor's hands, is not taken for a host that was never configured:
+    // the daemon looks every five seconds.
+    let away = "mv /etc/totpd/totpd.toml /root/; sleep 6; mv /root/totpd.toml /etc/totpd/; totpd status";
+    let status = machine.sh(away).ok().stdout;
+    assert!(status.starts_with("THE LAST GOOD CONFIGURATION IS IN USE since 20"), "{status}");
     machine.sh("sed -i '$d' /etc/totpd/totpd.toml").ok();
     wait_until("the file is in use again", || !machine.sh("totpd status").stdout.contains("LAST GOOD"));
     let status = machine.sh("systemctl status --no-pager totpd").ok().stdout;
@@ -67,4 +72,28 @@ fn a_file_that_the_daemons_user_cannot_use_is_named_with_its_cure() {
     machine.sh(moved).ok();
     let status = machine.sh("totpd status");
     assert!(status.code == 1 && status.stderr.contains("ReadWritePaths=/srv/totpd"), "{status:?}");
+}
+
+#[test]
+fn neither_restarts_nor_a_late_mount_lock_anybody_out() {
+    let machine = installed();
+    let phone = enroll(&machine, "alice");
+    // systemd starts a socket five times in ten seconds, unless told otherwise.
+    let restarts = "for n in 1 2 3 4 5 6 7 8; do
+        systemctl stop totpd.service; systemctl restart totpd.socket totpd-root.socket totpd-admin.socket
+        done; systemctl is-active totpd.socket totpd-root.socket totpd-admin.socket";
+    machine.sh(restarts).ok();
+    assert_eq!(sudo(&machine, &phone.recovery_codes[0]).ok().stdout, "root\n");
+    // A mount of the state folder that comes late (nofail, network) is waited for: what lies beneath is not served.
+    let late = "set -e; systemctl stop 'totpd*' 2>/dev/null
+        cp -a /var/lib/totpd /srv/store; cd /etc/systemd/system
+        printf '[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=sleep 3\n' > late.service
+        printf '[Unit]\nDefaultDependencies=no\nWants=late.service\nAfter=late.service\n[Mount]\nWhat=/srv/store\n\
+            Where=/var/lib/totpd\nOptions=bind\n' > var-lib-totpd.mount
+        systemctl daemon-reload
+        systemctl start --no-block var-lib-totpd.mount totpd.socket totpd-root.socket totpd-admin.socket totpd.service
+        until systemctl is-active totpd.service; do sleep 0.1; done
+        mountpoint /var/lib/totpd";
+    machine.sh(late).ok();
+    assert_eq!(sudo(&machine, &phone.recovery_codes[1]).ok().stdout, "root\n");
 }

@@ -138,6 +138,8 @@ pub(super) fn check(path: &Path, shared: &Shared) -> Option<ServeError> {
 fn leave_last_good(path: &Path, shared: &Shared, engine: &Engine) -> Option<ServeError> {
     let last_good = engine.config().last_good.as_ref()?;
     match Loaded::of_file_or_last_good(path, Some(last_good.since)) {
+        // The file was moved away, as editors do for a moment. The defaults would let in whom the copy denies.
+        Ok(Loaded { text: None, config }) if config.last_good.is_none() => {}
         Ok(loaded) if loaded.config.last_good.is_none() => return take(path, shared, engine, loaded),
         Ok(loaded) if loaded.config != *engine.config() => {
             shared.set(Phase::Serving(Arc::new(engine.reconfigured(Arc::new(loaded.config)))));
