@@ -59,7 +59,19 @@ fn ask(config: &Config) -> Result<DaemonReply, Unanswered> {
     let deadline = Instant::now() + ANSWER_TIMEOUT;
     let paths = [config.admin_socket.as_path(), &config.login_socket];
     let mut client = connect(&paths, deadline).map_err(|error| unanswered(config, &error, None))?;
-    client.call(&admin::Daemon {}, deadline).map_err(|error| unanswered(config, &error, Some(&client)))
+    let reply = client.call(&admin::Daemon {}, deadline);
+    reply.map(cleaned).map_err(|error| unanswered(config, &error, Some(&client)))
+}
+
+/// Root reads this in a terminal, and whoever took the daemon's user over says it.
+fn cleaned(mut reply: DaemonReply) -> DaemonReply {
+    let clean = |text: &mut String| *text = plain(text, 2000);
+    clean(&mut reply.version);
+    let why = reply.configuration.as_mut().and_then(|configuration| configuration.why.as_mut());
+    let texts =
+        [&mut reply.why, &mut reply.store_id, &mut reply.state_dir, &mut reply.notice, &mut reply.http];
+    texts.into_iter().flatten().chain(why).for_each(clean);
+    reply
 }
 
 fn unanswered(config: &Config, error: &CallError, client: Option<&Client>) -> Unanswered {
