@@ -35,6 +35,7 @@ pub(super) fn check(host: &Host) -> Vec<Finding> {
         let text = host.read(&file).unwrap_or_default();
         for (number, line) in logical_lines(&text) {
             found.extend(of_line(&file, number, &line, &whom));
+            found.extend(other_service(host, &line).map(|finding| finding.at(&file, number)));
         }
     }
     found
@@ -73,12 +74,37 @@ fn of_line(file: &Path, number: usize, line: &str, whom: &[String]) -> Option<Fi
         let what = format!("sudo asks {who} for nothing: !authenticate");
         return Some(about(&kinds::SUDO_NOT_AUTHENTICATE, who, what, edit("take !authenticate away")));
     }
+    if let Some(group) = words.iter().find_map(|word| setting(word, "exempt_group")) {
+        let what = format!("sudo asks members of the group {group} for nothing: exempt_group");
+        return Some(about(&kinds::SUDO_NOT_AUTHENTICATE, group, what, edit("take exempt_group away")));
+    }
     let timeout = words.iter().find_map(|word| word.strip_prefix("timestamp_timeout"))?;
     let minutes: f64 = timeout.trim_start_matches([' ', '=']).trim_matches('"').parse().ok()?;
     (minutes < 0.0).then(|| {
         let what = format!("sudo asks {who} once and never again: timestamp_timeout is {minutes}");
         about(&kinds::SUDO_NEVER_ASKS_AGAIN, who, what, edit("write timestamp_timeout=15 or less"))
     })
+}
+
+/// The value of a setting of this name: `exempt_group = sudo`.
+fn setting<'a>(word: &'a str, name: &str) -> Option<&'a str> {
+    let value = word.strip_prefix(name)?.trim_start().strip_prefix('=')?;
+    Some(value.trim().trim_matches('"'))
+}
+
+/// sudo asks by the lines of another PAM service, which has none of ours.
+fn other_service(host: &Host, line: &str) -> Option<Finding> {
+    let settings = line.strip_prefix("Defaults")?;
+    let (_, settings) = settings.split_once([' ', '\t'])?;
+    let of_word = |word: &str| {
+        let name = |key| setting(word.trim(), key).map(|service| (key, service.to_owned()));
+        ["pam_service", "pam_login_service", "pam_askpass_service"].into_iter().find_map(name)
+    };
+    let asks = |service: &str| protected(host).iter().any(|protected| protected.name == service);
+    let (key, service) = settings.split(',').filter_map(of_word).find(|(_, service)| !asks(service))?;
+    let what = format!("sudo asks by the PAM service {service} ({key}), which asks for no code");
+    let cure = format!("Take {key} away, or run: totpd pam enable {service}");
+    Some(Finding::new(&kinds::SIBLING_WITHOUT_CODE, service, what).cure(cure))
 }
 
 /// The files that visudo has read: `/etc/sudoers.d/alice: parsed OK`.
@@ -178,7 +204,28 @@ mod tests {
             find("Defaults timestamp_timeout=-1"),
             Some(("sudo-never-asks-again", "everybody".into()))
         );
+        assert_eq!(
+            find("Defaults env_reset, exempt_group = ops"),
+            Some(("sudo-not-authenticate", "ops".into()))
+        );
         assert_eq!(find("Defaults timestamp_timeout = 5, authenticate"), None);
         assert_eq!(find("alice ALL=(ALL:ALL) ALL"), None);
+    }
+    #[test]
+    fn sudo_may_be_told_to_ask_by_a_service_without_our_line() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().join("etc/pam.d");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("sudo"), "auth required pam_unix.so\nauth required pam_totp.so\n")
+            .unwrap();
+        std::fs::write(folder.join("plain"), "auth required pam_unix.so\n").unwrap();
+        let host = Host::of_tree(scratch.path(), Path::new("/etc/totpd/totpd.toml"));
+        let find = |line: &str| other_service(&host, line).map(|f| (f.kind.id, f.subject));
+        let without = Some(("sibling-without-code", "plain".to_owned()));
+        assert_eq!(find("Defaults pam_service=plain"), without);
+        assert_eq!(find("Defaults:bob env_reset, pam_login_service = \"plain\""), without);
+        for line in ["Defaults pam_service=sudo", "Defaults env_reset", "plain ALL=(ALL) ALL"] {
+            assert_eq!(find(line), None, "{line}");
+        }
     }
 }
