@@ -8,6 +8,7 @@ mod pam;
 mod rules;
 pub mod services;
 pub mod sshd;
+mod sshd_match;
 mod store;
 mod sudo;
 mod units;

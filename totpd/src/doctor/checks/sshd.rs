@@ -1,6 +1,7 @@
 //! What sshd does before and after PAM, by its own word: `sshd -T`, for the users who matter.
 
 use super::services::{first_factor, protected};
+use super::sshd_match;
 use crate::doctor::access::Account;
 use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::Finding;
@@ -26,7 +27,7 @@ pub const ADMIN_GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
 pub struct Settings(BTreeMap<String, Vec<String>>);
 
 impl Settings {
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let mut settings = BTreeMap::<String, Vec<String>>::new();
         for line in text.lines() {
             let (key, value) = line.split_once(' ').unwrap_or((line, ""));
@@ -60,7 +61,7 @@ impl Settings {
     }
 
     /// Lists that let in without a question of PAM's.
-    fn without_pam(&self) -> Vec<String> {
+    pub(super) fn without_pam(&self) -> Vec<String> {
         let lists = self.method_lists().into_iter();
         lists.filter(|list| !list.iter().any(|method| asks_pam(method))).map(|list| list.join(",")).collect()
     }
@@ -97,7 +98,12 @@ pub fn check(host: &Host) -> Vec<Finding> {
     let Some(service) = protected(host).into_iter().find(|service| service.name == "sshd") else {
         return Vec::new();
     };
-    let Some(asked) = host.programs.run(&["sshd", "-T"]) else { return Vec::new() };
+    let Some(asked) = host.programs.run(&["sshd", "-T"]) else {
+        let there = host.is_live() && host.stat("/usr/sbin/sshd").is_ok();
+        let what = "sshd -T says nothing: it did not end within 10 s, or cannot be run";
+        let finding = Finding::new(&kinds::NOT_CHECKED, "sshd", what).cure("Run: sshd -T");
+        return Vec::from_iter(there.then_some(finding));
+    };
     if !asked.success {
         let why = asked.stderr.lines().last().unwrap_or("sshd -T failed").to_owned();
         if why.contains("Missing privilege separation directory") {
@@ -194,7 +200,10 @@ fn who_matters(host: &Host) -> Vec<&Account> {
 fn users(host: &Host, global: &Settings) -> Vec<Finding> {
     let mut by_key: Vec<String> = Vec::new();
     let mut found = Vec::new();
-    for account in who_matters(host) {
+    let accounts = who_matters(host);
+    let somebody = accounts.iter().find(|account| account.uid != 0).or(accounts.first());
+    found.extend(somebody.into_iter().flat_map(|account| sshd_match::check(host, global, &account.name)));
+    for account in accounts {
         let of = format!("user={},host=localhost,addr=192.0.2.1", account.name);
         let Some(text) = host.output(&["sshd", "-T", "-C", &of]) else { continue };
         let settings = Settings::parse(&text);
@@ -314,7 +323,7 @@ fn keys_in_files(host: &Host, settings: &Settings) -> Option<Finding> {
 }
 
 /// The files of sshd's configuration, its drop-ins first, as Debian and Fedora include them.
-fn config_files(host: &Host) -> Vec<PathBuf> {
+pub(super) fn config_files(host: &Host) -> Vec<PathBuf> {
     let folder = host.inside(Path::new("/etc/ssh/sshd_config.d"));
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut files: Vec<PathBuf> = entries

@@ -157,6 +157,18 @@ pub(super) const ROWS: &[Row] = &[
         &["sshd-key-alone-for-some"],
     ),
     (
+        "a Match block for a network",
+        |t| {
+            t.write(
+                "etc/ssh/sshd_config.d/50-lan.conf",
+                "Match Address 10.0.0.0/8\nAuthenticationMethods publickey\n",
+            );
+            let lan = "sshd -T -C user=alice,host=localhost,addr=10.0.0.0";
+            t.prints(lan, "usepam yes\npubkeyauthentication yes\nauthenticationmethods publickey\n");
+        },
+        &["sshd-key-alone-for-some"],
+    ),
+    (
         "a Match block for a robot that a rule exempts",
         |t| {
             t.sshd_for("alice", METHODS, "authenticationmethods publickey");
