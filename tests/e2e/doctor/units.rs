@@ -27,7 +27,7 @@ fn doctor(machine: &Booted) -> Finished {
 }
 
 /// Each: what is broken, the errors and warnings that come of it, and what sets it right without doctor's help.
-const BROKEN: [(&str, &[&str], &str); 12] = [
+const BROKEN: [(&str, &[&str], &str); 13] = [
     (
         "systemctl stop totpd-root.socket",
         &["socket-stopped"],
@@ -35,6 +35,12 @@ const BROKEN: [(&str, &[&str], &str); 12] = [
     ),
     ("systemctl disable totpd-root.socket", &["socket-not-enabled"], "systemctl enable totpd-root.socket"),
     ("systemctl stop totpd.service", &[], "systemctl start totpd"),
+    (
+        // Kept elsewhere, with a link that leads there: a host that is healthy.
+        "systemctl stop totpd; mv /var/lib/totpd /var/lib/store; ln -s store /var/lib/totpd; systemctl start totpd",
+        &[],
+        "systemctl stop totpd; rm /var/lib/totpd; mv /var/lib/store /var/lib/totpd; systemctl start totpd",
+    ),
     ("systemctl mask totpd-admin.socket", &["unit-masked"], "systemctl unmask totpd-admin.socket"),
     ("chmod 0644 /etc/totpd/totpd.key", &["key-exposed"], "chmod 0400 /etc/totpd/totpd.key"),
     ("chown root: /etc/totpd/totpd.key", &["key-unreadable"], "chown totpd: /etc/totpd/totpd.key"),

@@ -6,9 +6,11 @@ use super::access::{Account, accounts, groups_of};
 use super::daemon::DaemonFacts;
 use crate::config::{Config, ConfigError, ConfigProblem};
 use crate::pam_config::ConfigDirs;
+use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
@@ -18,7 +20,7 @@ use totp_core::Time;
 /// How long a program of the host may take.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(10);
 /// More of a file is not read.
-const LARGEST: u64 = 1024 * 1024;
+const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// What a program printed.
 #[derive(Clone, Debug, Default)]
@@ -57,20 +59,32 @@ impl Programs for Installed {
         let mut command = Command::new(program);
         // Only root's own environment would come along; LC_ALL so that what they print can be read.
         command.args(arguments).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
-        let child =
+        let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
         let pid = Pid::from_raw(i32::try_from(child.id()).ok()?);
         let (send, receive) = channel();
-        std::thread::spawn(move || send.send(child.wait_with_output()));
-        let Ok(output) = receive.recv_timeout(PROGRAM_TIMEOUT) else {
+        std::thread::spawn(move || {
+            let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+            // Both at once: a program may fill one of them while it is read in the other.
+            let stderr = std::thread::spawn(move || text(stderr));
+            let stdout = text(stdout);
+            let stderr = stderr.join().unwrap_or_default();
+            let success = child.wait().is_ok_and(|status| status.success());
+            send.send(Output { success, stdout, stderr })
+        });
+        let output = receive.recv_timeout(PROGRAM_TIMEOUT);
+        if output.is_err() {
             let _ = kill(pid, Signal::SIGKILL);
-            return None;
-        };
-        let output = output.ok()?;
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let success = output.status.success();
-        Some(Output { success, stdout: text(output.stdout), stderr: text(output.stderr) })
+        }
+        output.ok()
     }
+}
+
+/// What comes out of a pipe, as far as it is read. Then the pipe is closed, which ends who goes on writing.
+fn text(pipe: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    let _ = pipe.map(|pipe| pipe.take(LARGEST).read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The host.
@@ -205,9 +219,14 @@ pub fn inside(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-fn read_bounded(path: &Path) -> std::io::Result<String> {
+/// The text of a file, as far as doctor reads one.
+///
+/// # Errors
+/// What the file system said, or that it is no file.
+pub fn read_bounded(path: &Path) -> std::io::Result<String> {
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path)?;
+    // A FIFO of a tree that others made would wait for a writer.
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     if !file.metadata()?.is_file() && !path.starts_with("/proc") {
         return Err(std::io::Error::other("it is not a file"));
     }
@@ -218,4 +237,21 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
 /// When doctor stops waiting for the daemon.
 pub fn daemon_deadline() -> Instant {
     Instant::now() + Duration::from_secs(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_a_fifo_nor_endless_output_is_waited_for() {
+        let scratch = tempfile::tempdir().unwrap();
+        let fifo = scratch.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(read_bounded(&fifo).is_err());
+        let endless = Installed.run(&["yes"]).unwrap();
+        assert!(!endless.success);
+        assert_eq!(endless.stdout.len() as u64, LARGEST);
+        assert_eq!(Installed.run(&["sh", "-c", "echo a; echo b >&2"]).unwrap().stderr, "b\n");
+    }
 }

@@ -52,11 +52,8 @@ fn readable(host: &Host, daemon: &Account, path: &Path, kind: &'static Kind, mod
     if child_may(host, daemon, path, Want::Read) {
         return None;
     }
-    Some(
-        Finding::new(kind, path.display().to_string(), says(host, daemon, &denied, path))
-            .fixed_by(opened(daemon, &denied, path, mode))
-            .at(path, None),
-    )
+    let finding = Finding::new(kind, path.display().to_string(), says(host, daemon, &denied, path));
+    Some(opened(finding, daemon, &denied, path, mode).at(path, None))
 }
 
 /// `/etc/totpd/totpd.key belongs to root (mode 0400), and the daemon runs as totpd`.
@@ -69,12 +66,15 @@ fn says(host: &Host, daemon: &Account, denied: &Denied, path: &Path) -> String {
 }
 
 /// What lets the daemon's user read it.
-fn opened(daemon: &Account, denied: &Denied, path: &Path, mode: u32) -> Fix {
+fn opened(finding: Finding, daemon: &Account, denied: &Denied, path: &Path, mode: u32) -> Finding {
     if denied.on_the_way {
-        return Fix::Access { path: denied.path.clone(), owner: None, mode: Some(denied.mode | 0o111) };
+        let fix = Fix::Access { path: denied.path.clone(), owner: None, mode: Some(denied.mode | 0o111) };
+        // Somebody's home or /root on the way is not ours to open.
+        let is_ours = denied.path.file_name().is_some_and(|name| name == "totpd");
+        return if is_ours { finding.fixed_by(fix) } else { finding.cure(format!("Run: {fix}")) };
     }
     let owner = (mode & 0o004 == 0).then(|| (daemon.name.clone(), daemon.uid, daemon.gid));
-    Fix::Access { path: path.to_owned(), owner, mode: Some(mode) }
+    finding.fixed_by(Fix::Access { path: path.to_owned(), owner, mode: Some(mode) })
 }
 
 /// Rows "key 0644; key owned by root".
@@ -96,6 +96,9 @@ fn key(host: &Host, daemon: &Account, path: &Path) -> Option<Finding> {
 
 /// Row "store not readable by the daemon's user".
 fn store(host: &Host, daemon: &Account, folder: &Path) -> Vec<Finding> {
+    // An administrator may have put it elsewhere, with a link that leads there.
+    let led = (host.root == Path::new("/")).then(|| folder.canonicalize().ok()).flatten();
+    let folder = led.as_deref().unwrap_or(folder);
     let database = database_file(folder);
     let shown = database.display().to_string();
     let Ok(metadata) = host.stat(folder) else {
@@ -113,9 +116,12 @@ fn store(host: &Host, daemon: &Account, folder: &Path) -> Vec<Finding> {
     if let Err(denied) = may(host, daemon, folder, Want::Folder)
         && !child_may(host, daemon, folder, Want::Folder)
     {
-        let what = says(host, daemon, &denied, folder);
-        let fix = if denied.on_the_way { opened(daemon, &denied, folder, 0o700) } else { folder_fix };
-        return vec![Finding::new(kind, shown, what).fixed_by(fix).at(folder, None)];
+        let finding = Finding::new(kind, shown, says(host, daemon, &denied, folder)).at(folder, None);
+        return vec![if denied.on_the_way {
+            opened(finding, daemon, &denied, folder, 0o700)
+        } else {
+            finding.fixed_by(folder_fix)
+        }];
     }
     if host.stat(&database).is_err() {
         let what = format!("{shown} is not there");
@@ -183,4 +189,21 @@ fn sockets(host: &Host, config: &crate::config::Config) -> Vec<Finding> {
         })
     };
     wanted.into_iter().filter_map(wrong).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_others_on_the_way_are_not_opened_by_a_fix() {
+        let daemon = Account::unnamed(990);
+        for (way, fixed) in [("/root", false), ("/home/alice", false), ("/etc/totpd", true)] {
+            let denied = Denied { path: way.into(), uid: 0, gid: 0, mode: 0o700, on_the_way: true };
+            let finding = Finding::new(&kinds::KEY_UNREADABLE, "key", "cannot be read");
+            let finding = opened(finding, &daemon, &denied, &Path::new(way).join("totpd.key"), 0o400);
+            assert_eq!(finding.fix.is_some(), fixed, "{way}");
+            assert_eq!(finding.cure, format!("Run: chmod 0711 {way}"));
+        }
+    }
 }
