@@ -87,6 +87,25 @@ pub struct Pending {
     pub files: Vec<PendingFile>,
 }
 
+impl Pending {
+    /// What goes on waiting once this change is settled: `rest`, under whose name its timer runs, and the files that could
+    /// not be taken back.
+    #[must_use]
+    pub fn left(mut self, files: Vec<PendingFile>, rest: Option<&Self>) -> Option<Self> {
+        if files.is_empty() {
+            return rest.cloned();
+        }
+        let Some(rest) = rest else {
+            self.files = files;
+            return Some(self);
+        };
+        let mut left = rest.clone();
+        left.services.append(&mut self.services);
+        left.files.extend(files);
+        Some(left)
+    }
+}
+
 /// The state folder.
 #[derive(Debug)]
 pub struct State {
@@ -301,7 +320,8 @@ pub enum Restored {
 /// What the file system said, or which mark of our block is damaged.
 pub fn take_back(state: &State, file: &PendingFile) -> Result<Restored> {
     let (folder, name) = split(&file.path)?;
-    folder.remove(&temporary(&name))?;
+    // Nobody reads it; where it cannot be removed, the file itself may still be untouched.
+    let _ = folder.remove(&temporary(&name));
     let now = content(&file.path)?;
     let sum = now.as_deref().map(checksum);
     if sum == file.old {

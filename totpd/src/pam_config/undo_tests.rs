@@ -138,3 +138,34 @@ fn pending_is_written_read_and_removed() {
     let shared = host.scratch.path().join("pam.d");
     assert!(State::open(&shared).is_err(), "others may read it");
 }
+
+#[test]
+fn what_cannot_be_taken_back_waits_beside_what_waits_already() {
+    let host = Host::new();
+    let (file, _) = host.armed();
+    let pending = |id: &str, name: &str, files: Vec<PendingFile>| Pending {
+        id: id.into(),
+        until: 600,
+        edited: None,
+        seen: Vec::new(),
+        timer: Some(format!("totpd-pam-{id}")),
+        services: vec![PendingService {
+            name: name.into(),
+            group: name.into(),
+            mode: Mode::Require,
+            confirmed: None,
+        }],
+        files,
+    };
+    let rest = pending("1", "sudo", vec![file.clone()]);
+    let failed = PendingFile { service: "sshd".into(), ..file };
+    let disable = pending("2", "sshd", vec![failed.clone()]);
+    assert_eq!(disable.clone().left(Vec::new(), None), None);
+    assert_eq!(disable.clone().left(Vec::new(), Some(&rest)), Some(rest.clone()));
+    assert_eq!(disable.clone().left(vec![failed.clone()], None), Some(disable.clone()));
+    // The timer of what waits finds it by its name, and tries both.
+    let left = disable.left(vec![failed.clone()], Some(&rest)).unwrap();
+    assert_eq!((left.id, left.timer), (rest.id.clone(), rest.timer.clone()));
+    assert_eq!(left.files, [rest.files[0].clone(), failed]);
+    assert_eq!(left.services.len(), 2);
+}

@@ -101,9 +101,8 @@ pub(super) fn settle(
     }
     let _ = context.out.json(&json!({ "services": pending.services, "files": done, "errors": errors }));
     let timer = pending.timer.take();
-    pending.files = failed_files;
-    let left = if pending.files.is_empty() { rest } else { Some(&pending) };
-    state.set_pending(left).map_err(|error| failed(Exit::Refused, error))?;
+    let left = pending.left(failed_files, rest);
+    state.set_pending(left.as_ref()).map_err(|error| failed(Exit::Refused, error))?;
     if errors.is_empty() {
         // Last: when the timer itself runs this, stopping it is harmless then.
         host::disarm(timer.as_deref());
