@@ -235,8 +235,9 @@ fn understood(
     let include = config.iter().find(is_ours).filter(|include| include.below.is_none()).ok_or_else(|| {
         format!("sshd_config does not include {wanted}. Put this line first into it: Include {wanted}")
     })?;
+    let only_ours = include.value.split_whitespace().count() == 1;
     for setting in config.iter().chain(drop_ins) {
-        if setting == include || !DECIDES.contains(&setting.keyword.as_str()) {
+        if (setting == include && only_ours) || !DECIDES.contains(&setting.keyword.as_str()) {
             continue;
         }
         let at = format!("{}:{}", setting.file.display(), setting.number);
@@ -245,6 +246,12 @@ fn understood(
         if keyword == "authenticationmethods"
             && let Some(below) = below_match.filter(|_| begins_with_a_key(value))
         {
+            if value.split([',', ' ', '\t']).any(|method| method == "password") {
+                return Err(format!(
+                    "{at}: \"Match {below}\" takes the method password, which cannot ask for a code and would be off: these users \
+                     would be locked out. Write keyboard-interactive instead of password there, or remove that line"
+                ));
+            }
             // An exemption of the administrator's own, for a robot: no code is its only factor.
             notes.push(format!("{at}: \"Match {below}\" keeps AuthenticationMethods {value}"));
             continue;

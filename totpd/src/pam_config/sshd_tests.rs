@@ -134,3 +134,24 @@ fn a_setting_that_leaks_is_found_by_comparison() {
     after.insert("x11forwarding".to_owned(), "no".to_owned());
     assert!(compare(&plan, "alice", false, &before, &after).unwrap_err().contains("x11forwarding"));
 }
+
+#[test]
+fn a_match_block_that_would_lock_out_by_password_is_refused() {
+    let today = today(&[]);
+    for methods in ["publickey,password", "publickey publickey,password", "hostbased,password"] {
+        let config = format!("{DEBIAN}Match Group contractors\n    AuthenticationMethods {methods}\n");
+        let why = planned(&config, "", &today, Mode::Require).unwrap_err();
+        assert!(why.contains("would be locked out"), "{methods}: {why}");
+    }
+    for methods in ["publickey", "publickey,keyboard-interactive", "publickey,publickey hostbased"] {
+        let config = format!("{DEBIAN}Match Group contractors\n    AuthenticationMethods {methods}\n");
+        planned(&config, "", &today, Mode::Require).unwrap();
+    }
+}
+
+#[test]
+fn an_include_of_more_than_the_folder_is_refused() {
+    let more = DEBIAN.replace("*.conf\n", "*.conf /etc/ssh/site/*.conf\n");
+    let why = planned(&more, "", &today(&[]), Mode::Require).unwrap_err();
+    assert!(why.contains("includes more files"), "{why}");
+}
