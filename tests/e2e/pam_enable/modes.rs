@@ -64,6 +64,18 @@ fn where_keys_alone_log_in_a_code_alone_does_not() {
     }
     assert_ne!(key_alone(&machine, "alice").code, 0);
     assert_ne!(machine.ssh("alice", PASSWORD).code, 0);
+    // An sshd with a configuration of its own asks the same stack, and has seen no key.
+    let second = "printf 'Port 2222\\nUsePAM yes\\nPasswordAuthentication no\\nKbdInteractiveAuthentication yes\\n\
+                  PidFile none\\n' > /etc/ssh/second; $(command -v sshd) -f /etc/ssh/second";
+    machine.sh(second).ok();
+    let code_alone = format!(
+        "CODE='{}' SSH_ASKPASS=/root/askpass SSH_ASKPASS_REQUIRE=force setsid -w ssh -p 2222 -o PubkeyAuthentication=no \
+         -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o NumberOfPasswordPrompts=1 alice@127.0.0.1 id -un \
+         < /dev/null",
+        codes[0]
+    );
+    let refused = machine.sh(&code_alone);
+    assert!(refused.code != 0 && refused.stderr.contains("Permission denied"), "{refused:?}");
     assert_eq!(machine.ssh("alice", &codes[0]).ok().stdout, "alice\n");
     // Both ways at once would open one of them for a moment.
     machine.sh("rm /etc/ssh/sshd_config.d/50-cloud-init.conf").ok();

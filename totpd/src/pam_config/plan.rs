@@ -5,7 +5,7 @@
 //! | | require | rules | monitor |
 //! | --- | --- | --- | --- |
 //! | the stack | the include becomes a `substack`, then ours | ours with `first_factor=passed` after the include | the same, `optional` |
-//! | sshd | ours instead of the include | ours and `pam_permit` instead of it | – |
+//! | sshd | ours instead of the include, below a `pam_exec` that wants a key | the same, and `pam_permit` | – |
 //! | either | `pam_exec` skips the substack when a key was shown | the same, with two lines of ours | – |
 //!
 //! A `substack` confines a `die`: Debian's common-auth ends the whole stack at a wrong password when it is included, and
@@ -32,6 +32,11 @@ const ONE_FIELD: [&str; 10] = [
     "mate-screensaver",
     "waylock",
 ];
+
+/// An sshd with a configuration of its own (`-f`, `-o`) may ask PAM without a key: the code would be the only factor.
+/// Its success is ignored, so that under `require` nobody is exempt.
+/// In sshd's parent, which sets the credentials and asked nobody itself, `pam_exec` answers "ignore".
+const KEY_OR_DIE: &str = "[success=ignore ignore=ignore default=die]";
 
 /// What is asked of a plan.
 #[derive(Clone, Debug)]
@@ -235,6 +240,8 @@ fn shapes(anchor: &Line, wanted: &Wanted) -> Vec<(Place, Vec<String>)> {
         format!("auth    {control}    pam_exec.so quiet {} pam ssh-key-shown", wanted.program.display())
     };
     let passed = " first_factor=passed";
+    let key_first =
+        "# A key that sshd has verified comes first, whichever file sshd was started with.".to_owned();
     match (wanted.first, wanted.mode) {
         (FirstFactor::Stack, Mode::Require) => {
             let mut shapes = vec![(Place::After(number), vec![ours("required", "")])];
@@ -257,10 +264,17 @@ fn shapes(anchor: &Line, wanted: &Wanted) -> Vec<(Place, Vec<String>)> {
         }
         // What is included in place of the first factor is not asked any more: only an include is one for sure.
         (_, _) if !include => Vec::new(),
-        (FirstFactor::Sshd, Mode::Require) => vec![(Place::Instead(number), vec![ours("required", "")])],
+        (FirstFactor::Sshd, Mode::Require) => {
+            vec![(Place::Instead(number), vec![key_first, key_shown(KEY_OR_DIE), ours("required", "")])]
+        }
         (FirstFactor::Sshd, Mode::Rules) => vec![(
             Place::Instead(number),
-            vec![ours("required", ""), "auth    required    pam_permit.so".to_owned()],
+            vec![
+                key_first,
+                key_shown(KEY_OR_DIE),
+                ours("required", ""),
+                "auth    required    pam_permit.so".to_owned(),
+            ],
         )],
         (FirstFactor::Either, Mode::Require) => vec![(
             Place::Instead(number),

@@ -139,8 +139,14 @@ fn fedoras_sufficient_modules_do_not_end_the_stack() {
         let rules = tree.plan("sudo", Mode::Rules, FirstFactor::Stack).unwrap_err();
         assert!(rules.contains("--mode require"), "{rules}");
     }
-    assert_eq!(tree.block("sshd", Mode::Require, FirstFactor::Sshd), ["auth required pam_totp.so"]);
+    assert_eq!(
+        tree.block("sshd", Mode::Require, FirstFactor::Sshd),
+        [KEY_OR_DIE, "auth required pam_totp.so"]
+    );
 }
+
+const KEY_OR_DIE: &str =
+    "auth [success=ignore ignore=ignore default=die] pam_exec.so quiet /usr/bin/totpd pam ssh-key-shown";
 
 #[test]
 fn a_sibling_that_includes_the_other_is_asked_once() {
@@ -160,8 +166,11 @@ fn a_sibling_that_includes_the_other_is_asked_once() {
 #[test]
 fn after_a_key_the_stack_asks_for_the_code_alone() {
     let tree = Tree::new(&DEBIAN);
-    assert_eq!(tree.block("sshd", Mode::Require, FirstFactor::Sshd), ["auth required pam_totp.so"]);
-    let rules = ["auth required pam_totp.so", "auth required pam_permit.so"];
+    assert_eq!(
+        tree.block("sshd", Mode::Require, FirstFactor::Sshd),
+        [KEY_OR_DIE, "auth required pam_totp.so"]
+    );
+    let rules = [KEY_OR_DIE, "auth required pam_totp.so", "auth required pam_permit.so"];
     assert_eq!(tree.block("sshd", Mode::Rules, FirstFactor::Sshd), rules);
     let either = tree.block("sshd", Mode::Require, FirstFactor::Either);
     let key = "auth [success=1 default=ignore] pam_exec.so quiet /usr/bin/totpd pam ssh-key-shown";
@@ -170,6 +179,24 @@ fn after_a_key_the_stack_asks_for_the_code_alone() {
     assert_eq!(either[3..], ["@include common-auth", "auth required pam_totp.so first_factor=passed"]);
     let fedora = Tree::new(&FEDORA);
     assert_eq!(fedora.block("sshd", Mode::Require, FirstFactor::Either).len(), 3);
+}
+
+#[test]
+fn after_sshds_key_a_stack_without_the_key_line_is_refused() {
+    let tree = Tree::new(&DEBIAN);
+    let Planned::Edit(edit) = tree.plan("sshd", Mode::Require, FirstFactor::Sshd).unwrap() else {
+        unreachable!()
+    };
+    let before = tree.dirs().stack("sshd", Facility::Auth).unwrap();
+    let prove = |text: &str| {
+        let dirs = tree.dirs().with(&edit.file, text);
+        let after = dirs.stack("sshd", Facility::Auth).unwrap();
+        Change::new((&before, &after), Mode::Require, FirstFactor::Sshd, &dirs).and_then(|it| it.prove())
+    };
+    prove(&edit.new).unwrap();
+    let lines = edit.new.split_inclusive('\n').filter(|line| !line.contains("pam_exec.so"));
+    let why = prove(&lines.collect::<String>()).unwrap_err();
+    assert!(why.contains("the only factor"), "{why}");
 }
 
 #[test]

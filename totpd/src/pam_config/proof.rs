@@ -4,6 +4,7 @@
 //! What has to hold, for each combination of answers:
 //! - refused, unavailable or missing, our line never lets in (monitor: the stack decides as before);
 //! - granted, it lets in exactly where the first factor does;
+//! - where sshd proves the first factor, it never lets in without a key;
 //! - it is asked at most once, and under `require` whatever the first factor said;
 //! - a line that claims `first_factor=passed` is reached only after the first factor let in.
 
@@ -243,7 +244,9 @@ impl<'a> Change<'a> {
         let mut lets_anybody_in = false;
         for answers in &combinations {
             lets_anybody_in |= self.decide(answers, "success").lets_in;
-            self.holds(answers).map_err(|what| format!("{what} ({})", self.in_words(answers)))?;
+            self.holds(answers)
+                .and_then(|()| self.holds_without_key(answers))
+                .map_err(|what| format!("{what} ({})", self.in_words(answers)))?;
         }
         if lets_anybody_in { Ok(()) } else { Err("nobody would get in, even with a right code".to_owned()) }
     }
@@ -288,6 +291,18 @@ impl<'a> Change<'a> {
             return Err(
                 "whether the code is asked for would tell whether the first factor was right".to_owned()
             );
+        }
+        Ok(())
+    }
+
+    /// An sshd with another configuration asks this stack as well, and has verified nothing.
+    fn holds_without_key(&self, answers: &Answers) -> Result<(), String> {
+        if self.first != FirstFactor::Sshd || self.mode == Mode::Monitor {
+            return Ok(());
+        }
+        let without = Answers { key_shown: false, ..answers.clone() };
+        if OURS.iter().any(|ours| self.decide(&without, ours).lets_in) {
+            return Err("without a key the code would be the only factor".to_owned());
         }
         Ok(())
     }

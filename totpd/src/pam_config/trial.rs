@@ -86,10 +86,18 @@ pub fn cases(change: &Change) -> Result<Vec<Case>, String> {
         if !key_shown {
             add(&failed, Daemon::Grants, "first factor wrong");
         }
+        if change.first == FirstFactor::Sshd && change.mode != Mode::Monitor {
+            add(&Answers { key_shown: false, ..proved }, Daemon::Grants, "no key");
+        }
     }
     // What a trial is for, whatever the evaluation says.
     for case in &cases {
         let wanted = match (case.daemon, change.mode) {
+            (Daemon::Grants, Mode::Require | Mode::Rules)
+                if change.first == FirstFactor::Sshd && !case.answers.key_shown =>
+            {
+                false
+            }
             (Daemon::Grants, _) => change.let_in_before(&case.answers) || case.answers.key_shown,
             (_, Mode::Monitor) => change.let_in_before(&case.answers),
             (_, Mode::Require | Mode::Rules) => false,
