@@ -12,6 +12,7 @@ fn a_module_that_a_stack_names_is_not_removed() {
         let phone = machine.enroll("alice");
         machine.sh(STACKS).ok();
         machine.sh("cp /etc/pam.d/sshd /etc/pam.d/sshd.bak").ok();
+        machine.sh("usermod -aG sudo alice; totpd pam enable su --yes --unattended").ok();
         for how in ["remove", "purge"] {
             let refused = machine.sh(&format!("{APT} {how} totpd"));
             assert_ne!(refused.code, 0, "{release:?}");
@@ -21,6 +22,7 @@ fn a_module_that_a_stack_names_is_not_removed() {
             assert!(!said.contains("sshd.bak"), "{said}");
         }
         // It is as whole as before.
+        machine.sh("grep -q 'BEGIN totpd' /etc/pam.d/su && grep -q '^auth.*pam_totp' /etc/pam.d/su").ok();
         assert!(machine.sh("dpkg-query -W -f '${Status}' totpd").ok().stdout.ends_with("ok installed"));
         assert_eq!(machine.ssh("alice", &phone.recovery_codes[0]).ok().stdout, "alice\n", "{release:?}");
 
