@@ -197,6 +197,9 @@ fn after_sshds_key_a_stack_without_the_key_line_is_refused() {
     let lines = edit.new.split_inclusive('\n').filter(|line| !line.contains("pam_exec.so"));
     let why = prove(&lines.collect::<String>()).unwrap_err();
     assert!(why.contains("the only factor"), "{why}");
+    // pam_exec answers "ignore" where sshd sets the credentials.
+    let why = prove(&edit.new.replace("ignore=ignore ", "")).unwrap_err();
+    assert!(why.contains("credentials"), "{why}");
 }
 
 #[test]

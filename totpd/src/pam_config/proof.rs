@@ -248,7 +248,26 @@ impl<'a> Change<'a> {
                 .and_then(|()| self.holds_without_key(answers))
                 .map_err(|what| format!("{what} ({})", self.in_words(answers)))?;
         }
+        self.sets_credentials()?;
         if lets_anybody_in { Ok(()) } else { Err("nobody would get in, even with a right code".to_owned()) }
+    }
+
+    /// sshd sets the credentials in a process in which no module was asked before: libpam then goes by what each module
+    /// answers there, and a refusal ends a login whose code was right.
+    fn sets_credentials(&self) -> Result<(), String> {
+        let answer = |entry: &Entry| match entry.line.module_name() {
+            "pam_deny.so" => "auth_err",
+            _ => "success",
+        };
+        let before = dispatch_numbered(self.before, |_, entry| answer(entry));
+        let after = dispatch_numbered(self.after, |at, entry| match self.roles[at] {
+            Role::KeyShown => "ignore",
+            _ => answer(entry),
+        });
+        if before && !after {
+            return Err("the credentials of a login would be refused, after a right code".to_owned());
+        }
+        Ok(())
     }
 
     fn holds(&self, answers: &Answers) -> Result<(), String> {
