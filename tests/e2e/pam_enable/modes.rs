@@ -182,3 +182,17 @@ fn all_enables_what_it_understands_and_names_the_rest() {
     assert_eq!(su("-", &format!("{PASSWORD}\n")).ok().stdout, "alice\n");
     assert_ne!(key_alone(&machine, "alice").code, 0, "sshd goes on asking");
 }
+
+#[test]
+fn an_sshd_whose_socket_is_systemds_goes_on_listening() {
+    let (machine, phone) = machine(Release::Trixie);
+    machine.sh("systemctl disable --now ssh; systemctl enable --now ssh.socket").ok();
+    assert_eq!(key_alone(&machine, "alice").ok().stdout, "alice\n");
+    machine.sh("systemctl is-active ssh.service && totpd pam enable sshd --yes --unattended").ok();
+    machine.sh("systemctl is-active ssh.service ssh.socket").ok();
+    assert_ne!(key_alone(&machine, "alice").code, 0);
+    assert_eq!(machine.ssh("alice", &phone.recovery_codes[0]).ok().stdout, "alice\n");
+    machine.sh("totpd pam disable sshd --yes && systemctl is-active ssh.service").ok();
+    assert_eq!(key_alone(&machine, "alice").ok().stdout, "alice\n");
+    machine.sh("! journalctl -u ssh | grep 'Cannot bind'").ok();
+}

@@ -134,6 +134,13 @@ pub(super) fn reload_sshd() -> Result<(), String> {
         run(systemctl)
     };
     let unit = units.iter().find(|unit| systemctl("is-active", unit).is_ok());
+    // With a socket of systemd's, sshd cannot bind it again after SIGHUP, and ends. A restart keeps socket and sessions.
+    let socket = |unit: &str| unit.replace(".service", ".socket");
+    if let Some(unit) = unit.filter(|unit| systemctl("is-active", &socket(unit)).is_ok()) {
+        return systemctl("try-restart", unit)
+            .map(|_| ())
+            .map_err(|why| format!("{unit} could not be restarted: {why}"));
+    }
     if let Some(unit) = unit {
         systemctl("try-reload-or-restart", unit)
             .map_err(|why| format!("{unit} could not be reloaded: {why}"))?;
