@@ -1,8 +1,19 @@
 # 0: the last one goes. An upgrade changes no PAM file and stops nothing.
 if [ "$1" -eq 0 ]; then
-    /usr/bin/totpd pam disable --all --yes >&2 || :
-    left=$(grep -lsE '^[^#]*pam_totp(\.so)?' /etc/pam.conf /etc/pam.d/* /etc/authselect/* /usr/lib/pam.d/* /usr/share/pam.d/* |
-        grep -vE '(~|\.bak|\.orig|\.rpm[a-z]*|\.sw.)$' || :)
+    # The files of PAM that name the module after this sed script. Copies that no service reads do not count.
+    naming() {
+        for file in /etc/pam.conf /etc/pam.d/* /etc/authselect/* /usr/lib/pam.d/* /usr/share/pam.d/*; do
+            case "$file" in *~ | *.bak | *.orig | *.rpm* | *.sw?) continue ;; esac
+            [ -f "$file" ] || continue
+            if sed "$1" "$file" | grep -qE '^[^#]*pam_totp(\.so)?'; then echo "$file"; fi
+        done
+    }
+    # Where the module stays because of lines that were written by hand, the blocks stay, too.
+    left=$(naming '/^# BEGIN totpd/,/^# END totpd/d')
+    if [ -z "$left" ]; then
+        /usr/bin/totpd pam disable --all --yes >&2 || :
+        left=$(naming '')
+    fi
     if [ -n "$left" ]; then
         echo "totpd: NOT REMOVED. These files still name pam_totp.so, and without the module they would refuse everybody:" >&2
         echo "$left" | sed 's/^/    /' >&2
