@@ -142,8 +142,13 @@ pub(super) fn reload_sshd() -> Result<(), String> {
             .map_err(|why| format!("{unit} could not be restarted: {why}"));
     }
     if let Some(unit) = unit {
-        systemctl("try-reload-or-restart", unit)
-            .map_err(|why| format!("{unit} could not be reloaded: {why}"))?;
+        // One that ends by it is started below.
+        let reloaded = systemctl("try-reload-or-restart", unit);
+        if let Err(why) = reloaded
+            && systemctl("is-active", unit).is_ok()
+        {
+            return Err(format!("{unit} could not be reloaded: {why}"));
+        }
     } else {
         for pid in &servers {
             let number = nix::unistd::Pid::from_raw(pid.parse().unwrap_or_default());
@@ -158,7 +163,9 @@ pub(super) fn reload_sshd() -> Result<(), String> {
         std::thread::sleep(Duration::from_millis(10));
     }
     unit.map_or(Ok(()), |unit| {
-        systemctl("is-active", unit).map(|_| ()).map_err(|why| format!("{unit} has stopped: {why}"))
+        // It ran before, and its unit does not start it again after exit status 255.
+        let runs = systemctl("is-active", unit).or_else(|_| systemctl("start", unit));
+        runs.map(|_| ()).map_err(|why| format!("{unit} has stopped: {why}"))
     })
 }
 
