@@ -100,6 +100,19 @@ pub fn first_found(config_path: &Path) -> Result<Option<PathBuf>, InitError> {
     Ok(first_of(&config).or_else(|| witness::any(&witness::folder(config.witness_dir.as_deref()))))
 }
 
+/// What an init that was interrupted has left: key or id of a store that is not there, and that no witness knows.
+pub fn half_made(config_path: &Path) -> Vec<PathBuf> {
+    let config = Config::load_for_command(config_path)
+        .unwrap_or_else(|_| Config::defaults(config_path.parent().unwrap_or(Path::new("/"))));
+    let there = |path: &PathBuf| path.symlink_metadata().is_ok();
+    if there(&sqlite::database_file(&config.state_dir))
+        || witness::any(&witness::folder(config.witness_dir.as_deref())).is_some()
+    {
+        return Vec::new();
+    }
+    [config.key_file, config.store_id_file].into_iter().filter(there).collect()
+}
+
 fn first_of(config: &Config) -> Option<PathBuf> {
     let files = [&config.key_file, &config.store_id_file, &sqlite::database_file(&config.state_dir)];
     files.into_iter().find(|file| file.symlink_metadata().is_ok()).cloned()

@@ -76,7 +76,7 @@ fn what_a_real_sshd_would_do_is_what_doctor_says() {
         ("AuthenticationMethods keyboard-interactive:pam\n", &["sshd-code-alone"]),
         ("Match User alice\nAuthenticationMethods publickey\nMatch all\n", &["sshd-key-alone-for-some"]),
         (
-            "Match Address 192.0.2.0/24\nAuthenticationMethods publickey\nMatch all\n",
+            "Match Address 10.0.0.0/8\nAuthenticationMethods publickey\nMatch all\n",
             &["sshd-key-alone-for-some"],
         ),
         ("Frobnicate yes\n", &["sshd-config"]),

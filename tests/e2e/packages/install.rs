@@ -40,7 +40,14 @@ fn an_installed_package_serves_at_once_and_asks_at_logins() {
         assert!(!journal.contains("code=killed") && !journal.contains("code=dumped"), "{journal}");
 
         // A host that was never configured is served by the defaults, and by nothing else.
-        machine.sh("rm /etc/totpd/totpd.toml; systemctl restart totpd; totpd config check").ok();
+        machine.sh("rm /etc/totpd/totpd.toml; systemctl restart totpd").ok();
+        let missing = machine.sh("totpd config check");
+        assert!(
+            missing.stderr.contains("is missing, and this host had one"),
+            "{release:?}: {}",
+            missing.stderr
+        );
+        machine.sh("rm /var/lib/totpd/last-good.toml; systemctl restart totpd; totpd config check").ok();
         let status = machine.sh("totpd status").ok().stdout;
         assert!(status.contains("serves"), "{release:?}: {status}");
         machine.sh("ln -s nowhere /etc/totpd/totpd.toml; systemctl restart totpd").ok();
@@ -50,7 +57,7 @@ fn an_installed_package_serves_at_once_and_asks_at_logins() {
             0,
             "{release:?}: a link to nowhere is a broken configuration"
         );
-        machine.sh("rm /etc/totpd/totpd.toml; systemctl restart totpd").ok();
+        machine.sh("rm /etc/totpd/totpd.toml; touch /etc/totpd/totpd.toml; systemctl restart totpd").ok();
         assert_eq!(machine.sudo("alice", &code).ok().stdout, "root\n", "{release:?}");
     });
 }
@@ -88,6 +95,14 @@ fn a_chroot_gets_no_key_and_its_first_boot_makes_one() {
             machine.sh(&format!("mv /root/hidden {hidden}")).ok();
             assert_eq!(secrets(&machine), closed, "{release:?}: {hidden}");
         }
+        // A first boot that was cut short: no witness, no store.
+        let script = "mkdir /root/w; mv /var/log/totpd/* /root/w; mv /var/lib/totpd/totpd.db /root/hidden
+            totpd init --owner totpd --if-missing; mv /root/hidden /var/lib/totpd/totpd.db; mv /root/w/* /var/log/totpd/";
+        let said = machine.sh(script).stdout;
+        assert!(
+            said.contains("rm /etc/totpd/totpd.key /etc/totpd/store.id && totpd init --owner totpd"),
+            "{said}"
+        );
         machine.sh(start).ok();
         // All three are gone, and a witness says that there was a store: that is no new host.
         let script = "set -e

@@ -134,6 +134,15 @@ fn already_made(context: &Context) -> Result<bool, Failed> {
     let found = init::first_found(&context.config_path).map_err(|error| failed(Exit::Refused, error))?;
     let Some(found) = found else { return Ok(false) };
     context.out.line(format!("nothing was made: {} is there", found.display()))?;
+    let left: Vec<String> =
+        init::half_made(&context.config_path).iter().map(|path| path.display().to_string()).collect();
+    if !left.is_empty() {
+        let (left, call) = (left.join(" "), init::call());
+        context.out.line(format!(
+            "its store is not: is its folder mounted? Only on a host that never had a store (a first boot that was cut \
+             short), start again: rm {left} && {call}"
+        ))?;
+    }
     context.out.json(&json!({ "found": found }))?;
     Ok(true)
 }

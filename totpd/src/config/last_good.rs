@@ -70,6 +70,12 @@ fn folder(state_dir: &Path) -> PathBuf {
     folder.canonicalize().unwrap_or(folder)
 }
 
+/// The copy, if there is one: this host has been served by a file. Somebody who may not look there learns nothing.
+pub(super) fn kept(state_dir: &Path) -> Option<PathBuf> {
+    let copy = folder(state_dir).join(FILE);
+    copy.symlink_metadata().is_ok().then_some(copy)
+}
+
 /// The order in which configurations came into use: one that is written late does not replace a later one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepOrder(u64);

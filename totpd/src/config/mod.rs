@@ -174,13 +174,23 @@ impl Config {
     pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         let of_file = |error| ConfigError::of_file(path, error);
         if is_default_and_absent(path) {
-            let config = Self::defaults(path.parent().unwrap_or(Path::new("/")));
-            return Ok(Loaded { config, text: None });
+            return Ok(Loaded { config: Self::without_file(path)?, text: None });
         }
         let file = ConfigFile::read(path).map_err(of_file)?;
         file.check_owner(&[nix::unistd::geteuid().as_raw()]).map_err(of_file)?;
         let config = Self::parse(&file.text, path)?;
         Ok(Loaded { config, text: Some(file.text) })
+    }
+
+    /// The defaults, on a host that never had a file. One that had is not served without its rules.
+    fn without_file(path: &Path) -> Result<Self, ConfigError> {
+        let config = Self::defaults(folder_of(path));
+        let Some(copy) = last_good::kept(&config.state_dir) else { return Ok(config) };
+        let (file, copy) = (path.display(), copy.display());
+        let what = format!(
+            "is missing, and this host had one ({copy}). Put it back; for every default run: touch {file}"
+        );
+        Err(ConfigError { place: file.to_string(), what, problem: ConfigProblem::Unreadable })
     }
 
     /// Reads and checks the file for a command, which another user may run: the daemon's user is the one that owns the
@@ -191,7 +201,7 @@ impl Config {
     pub fn load_for_command(path: &Path) -> Result<Self, ConfigError> {
         let of_file = |error| ConfigError::of_file(path, error);
         if is_default_and_absent(path) {
-            return Ok(Self::defaults(path.parent().unwrap_or(Path::new("/"))));
+            return Self::without_file(path);
         }
         let file = ConfigFile::read(path).map_err(of_file)?;
         let config = Self::parse(&file.text, path)?;

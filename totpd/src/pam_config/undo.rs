@@ -78,6 +78,10 @@ pub struct Pending {
     /// Logins of that second which came before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seen: Vec<String>,
+    /// Administrators with a factor: of `require` and `rules`, only their logins confirm. Kept here, so that a directory
+    /// that hangs keeps nothing from being taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub administrators: Vec<String>,
     /// The timer's unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timer: Option<String>,

@@ -118,6 +118,7 @@ fn pending_is_written_read_and_removed() {
         until: 600,
         edited: None,
         seen: Vec::new(),
+        administrators: Vec::new(),
         timer: None,
         services: vec![PendingService {
             name: "sudo".into(),
@@ -148,6 +149,7 @@ fn what_cannot_be_taken_back_waits_beside_what_waits_already() {
         until: 600,
         edited: None,
         seen: Vec::new(),
+        administrators: Vec::new(),
         timer: Some(format!("totpd-pam-{id}")),
         services: vec![PendingService {
             name: name.into(),

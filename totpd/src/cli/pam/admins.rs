@@ -33,11 +33,20 @@ fn administrators() -> BTreeSet<String> {
     groups.flat_map(|group| group.mem).chain(roots()).collect()
 }
 
-/// The daemon serves, and an administrator has a factor: what `require` and `rules` need. The users who matter.
+/// Who matters for a change.
+#[derive(Debug)]
+pub(super) struct Ready {
+    /// Everybody with a factor, and every administrator: for whom sshd's configuration is compared.
+    pub users: Vec<String>,
+    /// Administrators with a confirmed factor: their logins confirm the change.
+    pub administrators: Vec<String>,
+}
+
+/// The daemon serves, and an administrator has a factor: what `require` and `rules` need.
 ///
 /// # Errors
 /// The sentence that says what is missing, and the command for it.
-pub(super) fn ready(config: &Config, mode: Mode) -> Result<Vec<String>, Failed> {
+pub(super) fn ready(config: &Config, mode: Mode) -> Result<Ready, Failed> {
     let daemon = admin_call(config, &admin::Daemon {}).map_err(|why| {
         let sentence =
             format!("{}. Nothing was changed; start it first: systemctl enable --now totpd", why.why);
@@ -51,12 +60,12 @@ pub(super) fn ready(config: &Config, mode: Mode) -> Result<Vec<String>, Failed> 
         ));
     }
     let administrators = administrators();
-    let (mut users, mut active, mut after) = (Vec::new(), None, None);
+    let (mut users, mut active, mut after) = (Vec::new(), Vec::new(), None);
     loop {
         let page = admin_call(config, &admin::List { after, limit: None })?;
         for user in page.users {
             if user.state == State::Active && administrators.contains(&user.user) {
-                active.get_or_insert(user.user.clone());
+                active.push(user.user.clone());
             }
             users.push(user.user);
         }
@@ -65,7 +74,7 @@ pub(super) fn ready(config: &Config, mode: Mode) -> Result<Vec<String>, Failed> 
             break;
         }
     }
-    if active.is_none() && mode != Mode::Monitor {
+    if active.is_empty() && mode != Mode::Monitor {
         let someone = administrators.iter().find(|name| *name != "root").map_or("root", String::as_str);
         return Err(failed(
             Exit::Refused,
@@ -80,5 +89,5 @@ pub(super) fn ready(config: &Config, mode: Mode) -> Result<Vec<String>, Failed> 
     users.extend(administrators);
     users.sort();
     users.dedup();
-    Ok(users)
+    Ok(Ready { users, administrators: active })
 }

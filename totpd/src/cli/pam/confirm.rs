@@ -53,14 +53,18 @@ pub(super) fn events_since(config: &Config, since: u64) -> Result<Vec<String>, F
 }
 
 /// Whether an event shows that the service asks as its mode intends. A process of a user's own may claim to be any
-/// service, so only root's programs count.
+/// service, so only root's programs count. And any user may type a code of their own at sudo, so only the login of
+/// somebody who could undo the change settles it.
 fn confirms(event: &Value, service: &PendingService, pending: &Pending) -> bool {
     let of_group =
         |name: &str| pending.services.iter().any(|one| one.group == service.group && one.name == name);
     let asked = event["event"] == "login" && event["peer_uid"] == 0;
     let here = event["service"].as_str().is_some_and(of_group);
     let outcome = match service.mode {
-        Mode::Require | Mode::Rules => event["outcome"] == "granted",
+        Mode::Require | Mode::Rules => {
+            event["outcome"] == "granted"
+                && pending.administrators.iter().any(|name| event["user"] == name.as_str())
+        }
         Mode::Monitor => true,
     };
     asked && here && outcome
@@ -83,6 +87,7 @@ mod tests {
             until: 0,
             edited: Some(1),
             seen: vec![],
+            administrators: vec!["alice".into()],
             timer: None,
             services: vec![service("sudo", "sudo"), service("sudo-i", "sudo"), service("sshd", "sshd")],
             files: vec![],
@@ -91,7 +96,7 @@ mod tests {
 
     #[test]
     fn only_a_grant_by_roots_program_of_the_group_confirms() {
-        let event = json!({ "event": "login", "outcome": "granted", "service": "sudo-i", "peer_uid": 0 });
+        let event = json!({ "event": "login", "outcome": "granted", "service": "sudo-i", "peer_uid": 0, "user": "alice" });
         let require = pending(Mode::Require);
         let (sudo, sshd) = (&require.services[0], &require.services[2]);
         assert!(confirms(&event, sudo, &require));
@@ -102,6 +107,7 @@ mod tests {
             ("peer_uid", json!(1000)),
             ("event", json!("confirm")),
             ("service", json!("su")),
+            ("user", json!("eve")),
         ] {
             let mut other = event.clone();
             other[key] = value;

@@ -139,6 +139,7 @@ fn apply(context: &Context, state: &State, edits: Vec<Edit>) -> Result<(), Faile
         until: now + FINISH.as_secs(),
         edited: None,
         seen: Vec::new(),
+        administrators: Vec::new(),
         timer: None,
         services,
         files,

@@ -50,9 +50,9 @@ pub(super) fn enable(context: &Context, args: &PamEnable) -> Result<(), Failed> 
         let what = if edits.is_empty() { "nothing to change" } else { "a dry run: nothing was changed" };
         return context.out.line(what);
     }
-    let users = admins::ready(&config, proposal.mode)?;
+    let ready = admins::ready(&config, proposal.mode)?;
     if let Some(plan) = &proposal.sshd {
-        sshd::check(&proposal.scratch, plan, &users, &admins::roots())
+        sshd::check(&proposal.scratch, plan, &ready.users, &admins::roots())
             .map_err(|why| refused(format!("{why}. Nothing was changed")))?;
     }
     say(context, "trying the new stacks with libpam, pam_totp and a daemon of the trial's own …");
@@ -60,7 +60,7 @@ pub(super) fn enable(context: &Context, args: &PamEnable) -> Result<(), Failed> 
     say(context, format!("{runs} runs: each let in or refused as it has to"));
     go_on(context, args)?;
     let signals = block_signals().map_err(damaged)?;
-    let pending = apply(context, &state, &config, &proposal, args, &edits)?;
+    let pending = apply(context, &state, &config, &proposal, args, (&edits, ready.administrators))?;
     if proposal.mode == crate::pam_config::Mode::Monitor {
         // What only watches from now on is not missed.
         let names: Vec<&str> = pending.services.iter().map(|service| service.name.as_str()).collect();
@@ -137,7 +137,7 @@ fn apply(
     config: &Config,
     proposal: &Proposal,
     args: &PamEnable,
-    edits: &Edits,
+    (edits, administrators): (&Edits, Vec<String>),
 ) -> Result<Pending, Failed> {
     let said = |error: std::io::Error| failed(Exit::Refused, error);
     let lock = state.lock().map_err(said)?;
@@ -157,6 +157,7 @@ fn apply(
     // A login of this same second, before the last edit, shows nothing.
     pending.seen = confirm::events_since(config, edited).unwrap_or_default();
     pending.edited = Some(edited);
+    pending.administrators = administrators;
     state.set_pending(Some(&pending)).map_err(said)?;
     drop(lock);
     Ok(pending)
@@ -193,6 +194,7 @@ fn arm(
         until: now + args.confirm_within.as_secs(),
         edited: None,
         seen: Vec::new(),
+        administrators: Vec::new(),
         timer: None,
         services: services.collect(),
         files,
@@ -246,6 +248,12 @@ fn wait(
     let mut waiting = groups.clone();
     let names = groups.iter().copied().collect::<Vec<_>>().join(", ");
     say(context, format!("changed. Now log in from another terminal, with a code, to each of: {names}"));
+    if !pending.administrators.is_empty() {
+        say(
+            context,
+            format!("Only a login of an administrator counts: {}", pending.administrators.join(", ")),
+        );
+    }
     say(context, "Ctrl-C takes back what is not confirmed; a lost terminal leaves it to the timer.");
     let mut unreachable = false;
     loop {
