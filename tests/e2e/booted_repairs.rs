@@ -4,7 +4,7 @@ use crate::booted::{enroll, installed, sudo};
 use site::Booted;
 use site::run::wait_until;
 
-/// The service and its sockets are started anew, as at a boot.
+/// The service and its sockets are started again, as at a boot.
 fn start_anew(machine: &Booted) {
     machine.sh("systemctl stop 'totpd*'; systemctl start totpd.socket totpd.service; totpd --help").ok();
 }

@@ -79,7 +79,7 @@ fn a_typo_at_the_next_start_asks_everybody_and_locks_nobody_out() {
 
     // Who has a code gets in.
     assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::SUCCESS);
-    // Whoever was exempt, watched, to be enrolled or let by is asked, and refused without a factor.
+    // Users who were exempt, monitored or to be enrolled are asked, and refused without a factor.
     for user in ["bob", "u1", "u3", "u4"] {
         let login = login(&site, user, "123456");
         assert_eq!(site::pamhost::result(&login, "authenticate"), code::AUTH_ERR, "{user}: {login:?}");

@@ -42,7 +42,7 @@ fn a_module_that_a_stack_names_is_not_removed() {
         machine.sh(&format!("{APT} install /root/totpd.deb")).ok();
         assert!(machine.sh("totpd status alice").ok().stdout.contains("active"), "{release:?}");
 
-        // Whoever answers yes is believed.
+        // A yes deletes them.
         machine.sh("echo 'totpd totpd/purge-secrets boolean true' | debconf-set-selections").ok();
         machine.sh(&format!("{APT} purge totpd")).ok();
         machine.sh("! ls -d /etc/totpd /var/lib/totpd /var/log/totpd 2>/dev/null").ok();

@@ -72,7 +72,7 @@ pub(super) fn report(context: &Context, since: Duration) -> Result<(), Failed> {
 }
 
 fn add(rows: &mut BTreeMap<(String, String), Row>, event: &Value) {
-    // Cleaned, since whoever can write the store without its key must not move an administrator's terminal.
+    // Cleaned, since somebody who can write the store without its key must not move an administrator's terminal.
     let fields = ["event", "user", "service", "would", "would_reason", "outcome", "reason", "method"]
         .map(|key| (key, event.get(key).and_then(Value::as_str).map(|text| plain(text, 256))));
     let text = |key: &str| fields.iter().find(|(k, _)| *k == key).and_then(|(_, text)| text.as_deref());

@@ -7,6 +7,7 @@ use crate::clock::{from_rfc3339, now, rfc3339};
 use crate::config::Config;
 use crate::config::http::Listen;
 use crate::doctor::last;
+use crate::doctor::report::problems;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 use std::io::Read;
@@ -63,7 +64,7 @@ fn ask(config: &Config) -> Result<DaemonReply, Unanswered> {
     reply.map(cleaned).map_err(|error| unanswered(config, &error, Some(&client)))
 }
 
-/// Root reads this in a terminal, and whoever took the daemon's user over says it.
+/// Root reads this in a terminal, and somebody who took the daemon's user over may say it.
 fn cleaned(mut reply: DaemonReply) -> DaemonReply {
     let clean = |text: &mut String| *text = plain(text, 2000);
     clean(&mut reply.version);
@@ -213,7 +214,7 @@ fn overview_lines(overview: &Overview) -> Vec<String> {
     lines
 }
 
-/// One refusal in a line. Cleaned, since whoever can write the store without its key must not move a terminal.
+/// One refusal in a line. Cleaned, since somebody who can write the store without its key must not move a terminal.
 fn refusal(event: &str) -> Option<String> {
     let event: Value = serde_json::from_str(event).ok()?;
     let text = |key: &str| event.get(key).and_then(Value::as_str).map(|text| plain(text, 64));
@@ -242,10 +243,10 @@ fn doctor_line(run: Option<&Value>) -> Option<String> {
     let run = run?;
     let at = run.get("at")?.as_str().and_then(from_rfc3339)?;
     let count = |key: &str| run.get(key).and_then(Value::as_u64).unwrap_or_default();
-    let (errors, warnings, notes) = (count("errors"), count("warnings"), count("notes"));
+    let (errors, warnings) = (count("errors"), count("warnings"));
     let ago = length(now().since(at));
     let more = if errors + warnings > 0 { "; `totpd doctor` says what to do" } else { "" };
-    Some(format!("doctor: {errors} errors, {warnings} warnings, {notes} notes, {ago} ago{more}"))
+    Some(format!("doctor: {}, {ago} ago{more}", problems(errors, warnings)))
 }
 
 fn document(

@@ -101,18 +101,8 @@ impl Report {
 
     /// `2 errors, 1 warning and 3 notes`, or that there is nothing.
     pub fn summary(&self, notes: bool) -> String {
-        let word = |count: usize, word: &str| match count {
-            0 => None,
-            1 => Some(format!("1 {word}")),
-            more => Some(format!("{more} {word}s")),
-        };
-        let note_count = self.count(Severity::Note);
-        let counts =
-            [word(self.count(Severity::Error), "error"), word(self.count(Severity::Warning), "warning")];
-        let counts: Vec<String> = counts.into_iter().flatten().collect();
-        let mut summary =
-            if counts.is_empty() { "no problems found".to_owned() } else { counts.join(" and ") };
-        if let Some(more) = word(note_count, "note").filter(|_| !notes) {
+        let mut summary = problems(self.count(Severity::Error) as u64, self.count(Severity::Warning) as u64);
+        if let Some(more) = counted(self.count(Severity::Note) as u64, "note").filter(|_| !notes) {
             let _ = write!(summary, "; {more} with --notes");
         }
         if self.ignored > 0 {
@@ -137,6 +127,21 @@ impl Report {
 /// What others wrote is quoted in a sentence, and must not move the terminal.
 fn plain(text: &str) -> String {
     totp_wire::text::plain(text, 2000)
+}
+
+/// `2 errors and 1 warning`, or that there is nothing.
+pub fn problems(errors: u64, warnings: u64) -> String {
+    let counts: Vec<String> =
+        [counted(errors, "error"), counted(warnings, "warning")].into_iter().flatten().collect();
+    if counts.is_empty() { "no problems found".to_owned() } else { counts.join(" and ") }
+}
+
+fn counted(count: u64, word: &str) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        more => Some(format!("{more} {word}s")),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a PAM stack does when the password is right or wrong and our module answers this or that.
 //!
-//! libpam's decision is [`crate::pam_config::dispatch`]. Here stand the answers of the other modules: what each can say,
+//! libpam's decision is [`crate::pam_config::dispatch()`]. Here stand the answers of the other modules: what each can say,
 //! and which of them are tried.
 
 use crate::pam_config::{Action, Answer, Entry, Stack, dispatch};

@@ -17,7 +17,7 @@ pub(crate) fn not_after(file: &Path) -> Option<Time> {
     not_after_of(&certificates.next()?.ok()?)
 }
 
-/// RFC 5280, 4.1: Certificate { TBSCertificate { [0] version, serial, signature, issuer, validity { from, to } … } … }
+/// RFC 5280, 4.1: Certificate { TBSCertificate { \[0\] version, serial, signature, issuer, validity { from, to } … } … }
 fn not_after_of(der: &[u8]) -> Option<Time> {
     let (SEQUENCE, certificate, _) = element(der)? else { return None };
     let (SEQUENCE, mut rest, _) = element(certificate)? else { return None };

@@ -20,7 +20,7 @@ pub fn dispatch(stack: &Stack, mut answer: impl FnMut(&Entry) -> Answer) -> bool
     dispatch_numbered(stack, |_, entry| answer(entry))
 }
 
-/// [`dispatch`], with the place of each module in `stack.entries`.
+/// [`dispatch()`], with the place of each module in `stack.entries`.
 pub fn dispatch_numbered(stack: &Stack, mut answer: impl FnMut(usize, &Entry) -> Answer) -> bool {
     let entries = &stack.entries;
     let (mut impression, mut success) = (Impression::Undefined, true);

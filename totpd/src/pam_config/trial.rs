@@ -1,7 +1,7 @@
 //! What the trial of a change runs: the service files with other modules in place of all but ours, and what is expected.
 //!
 //! The real libpam reads them, under the name of a program that every host has (su), so that its reading of includes,
-//! controls and jumps is compared with [`super::dispatch`]. Modules that ask a person or a directory are replaced by
+//! controls and jumps is compared with [`super::dispatch()`]. Modules that ask a person or a directory are replaced by
 //! `pam_permit`, `pam_deny` and `pam_warn` (which answers "ignore"); whether the real ones can be loaded is seen by
 //! lines of another type, which libpam loads and never asks.
 
