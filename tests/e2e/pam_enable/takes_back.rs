@@ -19,6 +19,23 @@ fn with_the_terminal_gone_the_timer_keeps_what_is_confirmed() {
 }
 
 #[test]
+fn a_login_of_somebody_who_administers_nothing_keeps_nothing() {
+    let (machine, _) = machine(Release::Bookworm);
+    machine.add_user("bob");
+    let bob = machine.enroll("bob");
+    enable(&machine, "sshd sudo --confirm-within 12s");
+    let said = machine.sh("cat /root/enable").stdout;
+    assert!(said.contains("Only a login of an administrator counts: alice\n"), "{said}");
+    // Both are granted: a whole login by ssh, and at sudo a right code after a wrong password.
+    assert_eq!(machine.ssh("bob", &bob.recovery_codes[0]).ok().stdout, "bob\n");
+    assert_ne!(machine.sudo("bob", &format!("wrong\n{}\n", bob.recovery_codes[1])).code, 0);
+    let history = machine.sh("totpd history bob").ok().stdout;
+    assert_eq!(history.matches("login granted").count(), 2, "{history}");
+    wait_until("the time is up", || machine.sh("test -e /var/lib/totpd-pam/pending").code != 0);
+    assert_as_before(&machine);
+}
+
+#[test]
 fn without_a_daemon_the_timer_takes_everything_back() {
     let (machine, phone) = machine(Release::Bookworm);
     enable(&machine, "sshd sudo --confirm-within 12s");

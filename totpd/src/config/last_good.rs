@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! # about the file
-//! # SAVED STORE MARK        the key's mark under (SAVED, text): a copy that is damaged or another store's is none
+//! # SAVED STORE MARK        the key's mark under (SAVED, text): a damaged copy, or one of another store, is refused
 //! the text of totpd.toml
 //! ```
 
@@ -179,7 +179,7 @@ fn read(
         return Err(damaged());
     };
     let config = Config::parse(text, config_path).map_err(|_| damaged())?;
-    // The copy must not say by which key it is to be believed: whoever writes the state folder could bring a key along.
+    // The copy must not name the key that verifies it: a writer of the state folder could bring a key along.
     if !key_file.map_or_else(|| is_roots_place(&config.key_file), |named| named == config.key_file) {
         return Err("names another key than totpd.toml does".to_owned());
     }

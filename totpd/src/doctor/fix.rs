@@ -59,8 +59,8 @@ impl Fix {
                 let owner = owner
                     .as_ref()
                     .map(|(_, uid, gid)| Owner { uid: Uid::from_raw(*uid), gid: Gid::from_raw(*gid) });
-                // Through folders that only root can change, and by descriptor: whoever owns the last one cannot lead
-                // this elsewhere.
+                // Through folders that only root can change, and by descriptor: the owner of the last one cannot
+                // lead this elsewhere.
                 let folder = Folder::open(folder).map_err(failed)?;
                 folder.set_access(&name.to_string_lossy(), owner, *mode).map_err(failed)
             }

@@ -171,7 +171,7 @@ mod tests {
         }
         tell(&motd, None).unwrap();
         assert_eq!(std::fs::read_dir(&motd).unwrap().count(), 0);
-        // A broken file is none.
+        // A broken file counts as missing.
         std::fs::write(folder(&config).join(FILE), "{").unwrap();
         assert_eq!(read(&config), None);
         assert_eq!(folder(&Config::defaults(Path::new("/etc/totpd"))), Path::new("/var/lib/totpd-doctor"));

@@ -235,13 +235,13 @@ fn exempt_refused(host: &Host, service: &Protected) -> Option<Finding> {
     let config = host.config.as_ref().ok()?;
     let place = config.policy.rules.iter().position(|other| std::ptr::eq(other, rule))?;
     let what = format!(
-        "{}: {} lets pass ({}), and this stack refuses whoever passes so",
+        "{}: {} lets users pass ({}), and this stack refuses them",
         service.name,
         config.rule_name(place),
         if rule.action == RuleAction::Exempt { "exempt" } else { mode.word() }
     );
     let cure = format!(
-        "Put \"auth required pam_permit.so\" behind our line, or run: totpd pam enable {} --mode rules",
+        "Run: totpd pam enable {} --mode rules. By hand, the lines are in docs/how-to/hosts.md",
         service.name
     );
     Some(at(host, &kinds::EXEMPT_REFUSED, service, ours(service)?, what).cure(cure))

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 pub struct Protected {
     /// Its name.
     pub name: String,
-    /// What it asks of whoever logs in.
+    /// What it asks of a user who logs in.
     pub auth: Stack,
 }
 
