@@ -75,7 +75,7 @@ fn a_typo_at_the_next_start_asks_everybody_and_locks_nobody_out() {
     assert_eq!(json["configuration"]["in_use"], "last_good", "{json}");
     assert_eq!(json["state"], "serving");
     assert!(json["configuration"]["why"].as_str().unwrap().contains("totpd.toml:26:7: "), "{json}");
-    assert!(site.log().contains("THE LAST GOOD CONFIGURATION IS IN USE"));
+    wait_until("the log says so", || site.log().contains("THE LAST GOOD CONFIGURATION IS IN USE"));
 
     // Who has a code gets in.
     assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::SUCCESS);
@@ -159,8 +159,8 @@ fn a_copy_that_cannot_be_trusted_serves_nobody() {
     let file = site.path("etc/totpd/totpd.toml");
     mode(&file, 0o666);
     site.start();
-    let log = site.log();
-    assert!(log.lines().last().unwrap().contains("can be changed by others"), "{log}");
+    // Lines of the log go through a queue: they may come later than the answers.
+    wait_until("the log says so", || site.log().contains("can be changed by others"));
     assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::AUTHINFO_UNAVAIL);
     mode(&file, 0o644);
     wait_until("it serves by the copy", || site.totpd(&["status"]).code == 0);
@@ -175,7 +175,7 @@ fn a_copy_that_cannot_be_written_costs_no_login() {
     std::fs::create_dir_all(site.path("state/last-good.toml/x")).unwrap();
     site.start();
     let phone = site.enroll("alice");
-    assert!(site.log().contains("cannot be kept as the last good one"), "{}", site.log());
+    wait_until("the log says so", || site.log().contains("cannot be kept as the last good one"));
     assert_eq!(site::peer::login(&site, "alice", &phone.code(&site)), Ok(totp_wire::login::Verdict::Granted));
 }
 
@@ -208,7 +208,7 @@ fn a_file_that_names_other_places_is_taken_by_a_fresh_daemon() {
     wait_until("the daemon has ended", || {
         std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
     });
-    assert!(site.log().contains("names other places"), "{}", site.log());
+    wait_until("the log says so", || site.log().contains("names other places"));
     crate::serve::start_with_adopted_sockets(&site);
     wait_until("the API answers", || site.totpd(&["status"]).stdout.contains("the HTTP API answers on"));
     assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::SUCCESS);
