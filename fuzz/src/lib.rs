@@ -14,7 +14,7 @@ use totp_core::{Account, Origin, Secrets, Time, Typed, UserName, external_id, ju
 use totp_wire::frame::{Framer, MAX_MESSAGE};
 use totp_wire::login::{Accept, Prompt};
 use totp_wire::message::{self, Call};
-use totp_wire::{Method, admin, login, own, service, shape, text};
+use totp_wire::{Method, admin, login, self_service, service, input_filter, text};
 
 /// Whatever the pieces that a stream arrives in, it is cut into the same messages.
 pub fn frames(data: &[u8]) {
@@ -83,7 +83,7 @@ pub fn call(data: &[u8]) {
     methods! { call.method, parameters;
         service::GetInfo, service::GetInterfaceDescription,
         login::Begin, login::Answer,
-        own::Status, own::Enroll, own::Confirm, own::RecoveryCodes, own::Revoke, own::Cancel, own::Forget, own::History,
+        self_service::Status, self_service::Enroll, self_service::Confirm, self_service::RecoveryCodes, self_service::Revoke, self_service::Cancel, self_service::Forget, self_service::History,
         admin::Daemon,
         admin::Accept,
         admin::Backup,
@@ -115,14 +115,14 @@ pub fn otpauth(data: &[u8]) {
 
 /// What the daemon takes for a code may leave the host, and nothing shows what was typed.
 pub fn typed(data: &[u8]) {
-    if let Some((password, code)) = shape::split_combined(data, 6) {
+    if let Some((password, code)) = input_filter::split_combined(data, 6) {
         assert!(data.starts_with(password) && data.len() >= password.len() + code.len());
     }
     let Ok(text) = str::from_utf8(data) else { return };
     let read = Typed::parse(text);
     let prompt = Prompt { text: String::new(), echo: false, accept: Accept::Code, max_len: 512, digits: 6 };
     if read.is_ok() && text.len() <= 512 {
-        assert_eq!(shape::fits(text, &prompt), Ok(()), "the module keeps back what the daemon would take");
+        assert_eq!(input_filter::fits(text, &prompt), Ok(()), "the module keeps back what the daemon would take");
     }
     let shown = format!("{read:?}");
     let known =

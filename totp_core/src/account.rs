@@ -9,12 +9,12 @@
 
 use crate::lock::Guard;
 use crate::name::UserName;
-use crate::news::News;
+use crate::notices::News;
 use crate::otp::Params;
 use crate::profile::Profile;
 use crate::random::{self, Random, RandomFailed};
 use crate::recovery::{Keeping, RecoveryCode, RecoverySet};
-use crate::remember::Remembered;
+use crate::remembered::Remembered;
 use crate::secret::{Secret, Secrets};
 use crate::self_service::StagedChange;
 use crate::time::{DAY, Time};

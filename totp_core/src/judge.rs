@@ -7,9 +7,10 @@
 use crate::account::{Account, Factor, FactorState};
 use crate::code::{Typed, Unusable};
 use crate::lock::Class;
-use crate::news::{Changed, News};
+use crate::notices::{Changed, News};
 use crate::otp::Params;
-use crate::remember::{self, Key};
+use crate::remembered;
+use crate::remembered::Key;
 use crate::secret::Secret;
 use crate::source::Origin;
 use crate::time::{DAY, Time};
@@ -219,7 +220,7 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules)
             }
             account.guard.succeed(&class, &origin, now);
             if let Some((key, length)) = &attempt.remember {
-                remember::remember(account, &verified, key, *length, now);
+                remembered::remember(account, &verified, key, *length, now);
             }
             let mut news = if attempt.silent { News::default() } else { account.news.take(read) };
             news.staged = account.staged().filter(|_| !attempt.silent).cloned().map(Box::new);

@@ -15,7 +15,7 @@
 use crate::account::{Account, Factor, NewFactor, Ticket};
 use crate::judge::Attempt;
 use crate::lock::Class;
-use crate::news::News;
+use crate::notices::News;
 use crate::random::{Random, RandomFailed};
 use crate::recovery::RecoveryCode;
 use crate::source::Origin;

@@ -7,12 +7,12 @@ mod common;
 use common::Counting;
 use std::collections::BTreeSet;
 use totp_core::account::NewFactor;
-use totp_core::enrolling::Enrolling;
 use totp_core::judge::{Attempt, forecast};
+use totp_core::login_enrollment::Enrolling;
 use totp_core::otp::totp_at;
 use totp_core::policy::{Action, Facts, FirstFactor, Peer, Place, Policy, Rule, Ruling};
 use totp_core::recovery::Keeping;
-use totp_core::remember::{Key, LONGEST, MOST, Remember, RememberBy, recall};
+use totp_core::remembered::{Key, LONGEST, MOST, Remember, RememberBy, recall};
 use totp_core::{Account, How, Origin, Outcome, Params, Reason, Rules, Time, Typed, UserName, judge};
 
 const T0: Time = Time::from_unix(1_800_000_000);

@@ -132,7 +132,7 @@ fn notices_of_changes_are_kept_until_they_count_as_read() {
     let (mut account, _) = enrolled();
     let old = secret(&account);
     assert!(granted(&mut account, loud(remote(1)), &old, T0.plus(60)));
-    account.news.changed(totp_core::news::Changed::RecoveryCodes, T0.plus(61), "this host");
+    account.news.changed(totp_core::notices::Changed::RecoveryCodes, T0.plus(61), "this host");
     let mut shown = |attempt: Attempt, now| {
         let input = Typed::parse(&totp_at(&old, Params::default(), now));
         let judgement = judge(&mut account, &Attempt { input, ..attempt }, now, &RULES);
@@ -149,7 +149,7 @@ fn where_a_question_can_be_put_its_answer_tells_and_no_grant() {
     let (mut account, _) = enrolled();
     let old = secret(&account);
     staged(&mut account, T0.plus(60));
-    account.news.changed(totp_core::news::Changed::Cancelled, T0.plus(61), "this host");
+    account.news.changed(totp_core::notices::Changed::Cancelled, T0.plus(61), "this host");
     let shown = Some(Shown { asks: true });
     let login = |account: &mut Account, now| {
         let input = Typed::parse(&totp_at(&old, Params::default(), now));
@@ -163,7 +163,7 @@ fn where_a_question_can_be_put_its_answer_tells_and_no_grant() {
     }
     let judgement = login(&mut account, T0.plus(300));
     // Another change that came meanwhile is not part of what was shown.
-    account.news.changed(totp_core::news::Changed::RecoveryCodes, T0.plus(310), "this host");
+    account.news.changed(totp_core::notices::Changed::RecoveryCodes, T0.plus(310), "this host");
     account.notices_shown(&judgement.news, T0.plus(320));
     assert_eq!(account.staged().unwrap().told, Some(T0.plus(320)));
     assert_eq!(account.news.changes().len(), 1);

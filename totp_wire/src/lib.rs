@@ -15,13 +15,13 @@ pub mod admin;
 pub mod budget;
 pub mod client;
 pub mod frame;
+pub mod input_filter;
 pub mod login;
 pub mod message;
-pub mod own;
 pub mod pam_args;
 pub mod process;
+pub mod self_service;
 pub mod service;
-pub mod shape;
 pub mod text;
 pub mod trust;
 

@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use totp_wire::{Method, admin, login, own, service, text::SecretText};
+use totp_wire::text::SecretText;
+use totp_wire::{Method, admin, login, self_service, service};
 use varlink_parser::{IDL, VEnum, VStruct, VStructOrEnum, VType, VTypeExt};
 
 fn parse(text: &'static str) -> IDL<'static> {
@@ -225,7 +226,7 @@ fn page() -> admin::HistoryReply {
 
 #[test]
 fn the_self_interface_is_what_the_types_say() {
-    use own::*;
+    use self_service::*;
     let idl = parse(DESCRIPTION);
     let statuses = [admin::State::None, admin::State::Pending, admin::State::Active];
     check_method(

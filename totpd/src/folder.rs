@@ -70,7 +70,8 @@ impl Folder {
     /// # Errors
     /// What the file system said.
     pub fn private_beside(path: &Path, word: &str) -> std::io::Result<Private> {
-        let random: [u8; 8] = totp_core::random::bytes(&mut crate::entropy::Kernel).map_err(Error::other)?;
+        let random: [u8; 8] =
+            totp_core::random::bytes(&mut crate::os_random::Kernel).map_err(Error::other)?;
         let name = format!(".totpd-{word}-{:016x}", u64::from_be_bytes(random));
         let path = path.parent().unwrap_or(Path::new("/")).join(name);
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;

@@ -1,6 +1,6 @@
 //! The key file: one key, its id, and the id of the store that it seals.
 
-use crate::entropy::Kernel;
+use crate::os_random::Kernel;
 use crate::permission::{self, Want, Who};
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};

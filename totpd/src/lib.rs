@@ -1,9 +1,9 @@
 //! The daemon and the command line of totpd.
 //!
 //! ```text
-//! sockets ─▶ serve::connection ─▶ serve::login  ─┐              ┌─▶ totp_core::judge (decides)
-//!               peers, limits     serve::admin  ─┼─▶ engine ────┼─▶ store (durable, then…)
-//! HTTP ────▶ http::connection ──▶ http::totps … ─┘              └─▶ audit (one event), and the reply
+//! sockets ─▶ crate::daemon::connection ─▶ crate::daemon::login  ─┐              ┌─▶ totp_core::judge (decides)
+//!               peers, limits     crate::daemon::admin  ─┼─▶ engine ────┼─▶ store (durable, then…)
+//! HTTP ────▶ http::server::connection ──▶ http::v1::totps … ─┘              └─▶ audit (one event), and the reply
 //! ```
 //!
 //! `breakglass` answers logins when there is no daemon; `cli` speaks to a running daemon over the same sockets; `init` makes the key and the store.
@@ -15,24 +15,27 @@ pub mod breakglass;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod doctor;
 pub mod engine;
-pub mod entropy;
 pub mod fair_queue;
 pub mod folder;
 mod http;
 pub mod init;
 pub mod key;
 pub mod logging;
+pub mod os_random;
 pub mod pam_config;
 pub mod permission;
 pub mod qr;
 pub mod seal;
-pub mod serve;
+mod sockets;
+mod state;
 pub mod store;
-pub mod turns;
 pub mod units;
-pub mod users;
+pub mod user_directory;
+pub mod user_locks;
+mod varlink;
 pub mod witness;
 
 pub use cli::main;

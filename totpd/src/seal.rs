@@ -2,8 +2,8 @@
 //! (draft-irtf-cfrg-xchacha). The associated data binds it to the store, the user with name and uid, and all
 //! of the enrollment that stands in the open, so that rows cannot be swapped or edited.
 
-use crate::entropy::Kernel;
 use crate::key::StoreKey;
+use crate::os_random::Kernel;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
 use data_encoding::BASE64;

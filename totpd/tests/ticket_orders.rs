@@ -5,7 +5,7 @@ mod atomic {
     pub(super) use loom::sync::atomic::{AtomicU8, Ordering};
 }
 #[expect(unreachable_pub, dead_code, reason = "the daemon has more uses for it")]
-#[path = "../src/store/ticket.rs"]
+#[path = "../src/store/commit_guard.rs"]
 mod ticket;
 
 use loom::cell::UnsafeCell;

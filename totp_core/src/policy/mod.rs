@@ -24,7 +24,7 @@ pub use network::{Network, NotANetwork};
 pub use rule::{Action, Mismatch, Mode, PeerMatch, Rule, Subject};
 pub use ssh::{NotAMethod, SshAuth, SshMatch};
 
-use crate::remember::Remember;
+use crate::remembered::Remember;
 use crate::time::Time;
 use std::collections::BTreeSet;
 

@@ -3,7 +3,7 @@
 use super::facts::{Facts, Peer, Place};
 use super::network::Network;
 use super::ssh::SshMatch;
-use crate::remember::Remember;
+use crate::remembered::Remember;
 use crate::time::Time;
 use core::fmt;
 use std::collections::BTreeSet;

@@ -117,7 +117,7 @@ fn nobody_passes_without_a_first_factor() {
     }
 }
 
-const HOUR: Remember = Remember { length: 3600, by: crate::remember::RememberBy::Session };
+const HOUR: Remember = Remember { length: 3600, by: crate::remembered::RememberBy::Session };
 
 fn favours() -> Vec<(Action, Mode)> {
     let mut all = vec![(Action::Exempt, Mode::Enforce), (Action::Enroll, Mode::Enforce)];
@@ -278,7 +278,7 @@ proptest! {
 
 #[test]
 fn remember_is_of_use_after_the_date_of_a_rule_that_is_off_until_then() {
-    let remember = Some(Remember { length: 3600, by: crate::remember::RememberBy::Session });
+    let remember = Some(Remember { length: 3600, by: crate::remembered::RememberBy::Session });
     let rule = Rule { mode: Mode::Off, enforce_from: Some(NOW), remember, ..Rule::default() };
     assert_eq!(Policy { rules: vec![rule] }.findings(), []);
 }

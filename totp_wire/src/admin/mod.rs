@@ -3,9 +3,10 @@
 mod backup;
 mod clients;
 mod daemon;
-mod look;
+mod queries;
 mod user;
 
+pub use crate::admin::queries::{Checked, Explain, ExplainReply, Fate, History, HistoryReply};
 pub use backup::{Accept, AcceptReply, Backup, BackupReply};
 pub use clients::{
     AddClient, AddClientReply, ClientSecret, ListClients, ListClientsReply, RevokeClient, RevokeClientReply,
@@ -14,7 +15,6 @@ pub use daemon::{
     Configuration, ConfigurationInUse, Daemon, DaemonReply, DaemonState, Overview, TrustClock,
     TrustClockReply,
 };
-pub use look::{Checked, Explain, ExplainReply, Fate, History, HistoryReply};
 pub use user::{HostUser, Lock, Staged, State, User};
 
 use crate::message::Method;

@@ -6,26 +6,27 @@
 //!                                                  └── time, Ctrl-C ───────────────────────────▶ give it back
 //! ```
 
+mod conversation;
 mod socket;
 mod syslog;
-mod talk;
 
 pub use socket::give_back_left_over;
 
 use crate::audit::{Event, From};
 use crate::clock;
 use crate::config::Config;
-use crate::entropy::Kernel;
-use crate::serve::limits::{IN_ALL, Limits};
-use crate::serve::{Access, harden};
+use crate::daemon::harden;
+use crate::os_random::Kernel;
+use crate::sockets::listener::Access;
 use crate::store::breakglass::mark;
+use crate::varlink::connection_limits::{IN_ALL, Limits};
+use conversation::Glass;
 use nix::fcntl::{Flock, FlockArg};
 use nix::syslog::Severity;
 use socket::Taken;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use talk::Glass;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
@@ -135,10 +136,10 @@ impl Responder {
         let end = loop {
             tokio::select! {
                 accepted = next(&listeners), if conversations.len() < most => {
-                    if let Some(stream) = accepted.ok().and_then(talk::of_root)
+                    if let Some(stream) = accepted.ok().and_then(conversation::of_root)
                         && let Ok(slot) = limits.enter(None)
                     {
-                        conversations.spawn_local(talk::converse(Rc::clone(&glass), stream, slot));
+                        conversations.spawn_local(conversation::converse(Rc::clone(&glass), stream, slot));
                     }
                 }
                 _ = conversations.join_next(), if !conversations.is_empty() => {}

@@ -2,7 +2,7 @@
 //! is found again. Of two sockets the one that answers is put in the path, so that what a killed responder left
 //! behind never takes the place of a living daemon.
 
-use crate::serve::Access;
+use crate::sockets::listener::Access;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::sys::stat::{Mode, umask};

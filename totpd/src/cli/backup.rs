@@ -1,10 +1,11 @@
 //! `totpd backup`.
 
 use super::args::Backup;
-use super::out::{Exit, Failed, failed};
 use super::progress::{self, Progress};
-use super::{Context, daemon, passphrase};
+use super::{Context, passphrase};
 use crate::backup::{self, Lock, Source};
+use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::rpc;
 use crate::clock::rfc3339;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -32,9 +33,9 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<(), Failed> {
     let deadline = Instant::now() + COPY_TIMEOUT;
     let path = &config.admin_socket;
     let waiting = progress::waiting(context.out, "copying the store");
-    let copy = daemon::connect(&[path.as_path()], deadline)
+    let copy = rpc::connect(&[path.as_path()], deadline)
         .and_then(|mut client| client.call(&admin::Backup {}, deadline))
-        .map_err(|error| daemon::explain(path, &error))?;
+        .map_err(|error| rpc::explain(path, &error))?;
     drop(waiting);
     let source = Source {
         config: &config,

@@ -1,8 +1,8 @@
 //! `totpd breakglass USER --for TIME`.
 
 use super::Context;
-use super::out::{Exit, Failed, failed};
 use crate::breakglass::{self, End};
+use crate::cli::output::{Exit, Failed, failed};
 use serde_json::json;
 use std::time::Duration;
 use totp_core::UserName;
@@ -26,7 +26,7 @@ pub(super) fn breakglass(
     }
     let name = UserName::parse(user).map_err(|error| failed(Exit::Usage, error))?;
     // A directory may be what hangs: it is not asked. A slip would refuse everybody for nothing.
-    if !directory_user && !crate::users::is_local(user) {
+    if !directory_user && !crate::user_directory::is_local(user) {
         let why = format!("{user} is not in /etc/passwd; for a user of a directory add --directory-user");
         return Err(failed(Exit::Refused, why));
     }

@@ -2,8 +2,8 @@
 
 use super::Context;
 use super::args::ClientCommand;
-use super::daemon::admin_call;
-use super::out::{Exit, Failed, failed};
+use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::rpc::admin_call;
 use crate::clock::rfc3339;
 use crate::config::Config;
 use serde_json::{Value, json};

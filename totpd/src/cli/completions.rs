@@ -1,7 +1,7 @@
 //! `totpd completions`: what a shell offers after TAB, made from the same definition as the help.
 
 use super::args::Args;
-use super::out::{Exit, Failed, failed};
+use crate::cli::output::{Exit, Failed, failed};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use std::io::Write;

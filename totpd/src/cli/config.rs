@@ -1,7 +1,7 @@
 //! `totpd config check`.
 
-use super::out::{Exit, Failed, failed};
 use super::{Context, config_files};
+use crate::cli::output::{Exit, Failed, failed};
 use crate::config::Config;
 use crate::pam_config::{ConfigDirs, siblings};
 use serde_json::json;

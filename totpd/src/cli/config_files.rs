@@ -2,7 +2,7 @@
 //! it, and whether the sockets are those of the units.
 
 use super::Context;
-use super::out::Failed;
+use crate::cli::output::Failed;
 use crate::config::http::Listen;
 use crate::config::{Config, DEFAULT_PATH};
 use crate::key::{KeyError, StoreKey};

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::args::Doctor;
-use super::out::{Exit, Failed, color, failed, warn};
+use crate::cli::output::{Exit, Failed, color, failed, warn};
 use crate::doctor::system::Installed;
 use crate::doctor::{Host, Report, Severity, examine, last};
 use std::io::{BufRead, IsTerminal, Write};

@@ -1,10 +1,10 @@
 //! `totpd enroll` and `totpd recovery-codes`: what is shown once.
 
 use super::args::{Enroll, QrForm};
-use super::daemon::{admin_call, connect, deadline, explain};
-use super::out::{Exit, Failed, Out, color, failed};
-use super::whom::{Whom, own_call};
 use super::{Context, staged, verify};
+use crate::cli::output::{Exit, Failed, Out, color, failed};
+use crate::cli::rpc::{admin_call, connect, deadline, explain};
+use crate::cli::subject::{Whom, own_call};
 use crate::clock::rfc3339;
 use crate::qr;
 use serde_json::json;
@@ -12,7 +12,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use totp_core::Time;
-use totp_wire::{CallError, SecretText, admin, own};
+use totp_wire::{CallError, SecretText, admin, self_service};
 
 /// Tries at the first code before the person is left to `totpd confirm`.
 const FIRST_CODE_TRIES: u8 = 5;
@@ -102,15 +102,17 @@ fn enroll_oneself(context: &Context, args: &Enroll) -> Result<admin::EnrollReply
     let path = &config.login_socket;
     let call = |ticket, code| {
         let until = deadline();
-        let call = own::Enroll { ticket, code, lifetime };
+        let call = self_service::Enroll { ticket, code, lifetime };
         connect(&[path.as_path()], until).and_then(|mut client| client.call(&call, until))
     };
     let needs = match call(None, None) {
-        Err(CallError::Error { name, .. }) if name == own::CODE_NEEDED => own::CODE_NEEDED,
-        Err(CallError::Error { name, .. }) if name == own::TICKET_NEEDED => own::TICKET_NEEDED,
+        Err(CallError::Error { name, .. }) if name == self_service::CODE_NEEDED => self_service::CODE_NEEDED,
+        Err(CallError::Error { name, .. }) if name == self_service::TICKET_NEEDED => {
+            self_service::TICKET_NEEDED
+        }
         other => return other.map_err(|error| explain(path, &error)),
     };
-    let shown = if needs == own::CODE_NEEDED {
+    let shown = if needs == self_service::CODE_NEEDED {
         let (code, ticket) = staged::ask_proof()?;
         call(ticket, code)
     } else {
@@ -148,7 +150,7 @@ pub(super) fn recovery_codes(context: &Context, user: Option<String>) -> Result<
     let codes = match &whom {
         Whom::Oneself(_) => {
             let (code, ticket) = staged::ask_proof()?;
-            own_call(&config, &own::RecoveryCodes { code, ticket })?
+            own_call(&config, &self_service::RecoveryCodes { code, ticket })?
         }
         Whom::User(user) => admin_call(&config, &admin::RecoveryCodes { user: user.clone() })?,
     };

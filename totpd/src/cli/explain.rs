@@ -2,8 +2,8 @@
 
 use super::Context;
 use super::args::Explain;
-use super::daemon::admin_call;
-use super::out::{Exit, Failed, failed};
+use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::rpc::admin_call;
 use crate::clock;
 use crate::pam_config::{ConfigDirs, Facility, MODULE, dispatch};
 use serde_json::json;

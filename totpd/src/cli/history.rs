@@ -1,16 +1,16 @@
 //! `totpd history`: the last uses and refusals.
 
 use super::Context;
-use super::daemon::admin_call;
-use super::out::Failed;
-use super::whom::{Whom, own_call};
+use crate::cli::output::Failed;
+use crate::cli::rpc::admin_call;
+use crate::cli::subject::{Whom, own_call};
 use crate::clock;
 use crate::config::Config;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
 use totp_wire::text::plain;
-use totp_wire::{admin, own};
+use totp_wire::{admin, self_service};
 
 /// The start of a stretch of time that ends now, in Unix seconds.
 pub(super) fn start_of(since: Duration) -> u64 {
@@ -72,7 +72,7 @@ impl<'a> Pages<'a> {
         }
         let (before, since, limit) = (self.before, self.since, u64::try_from(limit).ok());
         let page = if self.oneself {
-            own_call(self.config, &own::History { before, since, limit })?
+            own_call(self.config, &self_service::History { before, since, limit })?
         } else {
             let user = self.user.clone();
             admin_call(self.config, &admin::History { user, before, since, limit })?

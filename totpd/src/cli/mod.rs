@@ -7,30 +7,30 @@ mod client;
 mod completions;
 mod config;
 mod config_files;
-mod daemon;
 mod doctor;
 mod enroll;
 mod explain;
 mod history;
-mod out;
+mod output;
 mod pam;
 mod passphrase;
 mod progress;
 mod report;
 mod report_now;
 mod restore;
+mod rpc;
 mod staged;
 mod status;
+mod subject;
 mod user_view;
 mod users;
 mod verify;
-mod whom;
 
+use crate::cli::output::{Exit, Failed, Out, end, failed};
 use crate::config::{Config, ConfigProblem, DEFAULT_PATH, SocketPaths};
-use crate::{init, serve, units};
+use crate::{daemon, init, units};
 use args::{Args, Command, ConfigCommand};
 use clap::Parser;
-use out::{Exit, Failed, Out, end, failed};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -58,7 +58,7 @@ impl Context {
             let text = std::fs::read_to_string(&self.config_path).unwrap_or_default();
             let SocketPaths { root: root_socket, login: login_socket, admin: admin_socket } =
                 Config::sockets_of_broken(&text).ok_or_else(|| failed(Exit::Usage, &error))?;
-            out::warn(&format!("{error} (only its sockets are used)"));
+            output::warn(&format!("{error} (only its sockets are used)"));
             let defaults = Config::defaults(self.config_path.parent().unwrap_or(Path::new("/")));
             Ok(Config { root_socket, login_socket, admin_socket, ..defaults })
         })
@@ -84,7 +84,7 @@ fn run(context: &Context, command: Command) -> Result<(), Failed> {
     match command {
         Command::Init { if_missing: true, .. } if already_made(context)? => Ok(()),
         Command::Init { owner, .. } => run_init(context, owner.as_deref()),
-        Command::Serve => serve::run(&context.config_path).map_err(|_logged| failed(Exit::Refused, "")),
+        Command::Serve => daemon::run(&context.config_path).map_err(|_logged| failed(Exit::Refused, "")),
         Command::Enroll(enroll) => enroll::enroll(context, enroll),
         Command::Confirm { user } => verify::confirm(context, user),
         Command::Verify { user } => verify::verify(context, user),

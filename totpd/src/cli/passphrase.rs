@@ -1,7 +1,7 @@
 //! Reading a passphrase: from the terminal without echo, or the first line of standard input.
 
-use super::out::{Exit, Failed, failed};
 use super::verify::ask;
+use crate::cli::output::{Exit, Failed, failed};
 use age::secrecy::SecretString;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use std::io::{IsTerminal, Write};

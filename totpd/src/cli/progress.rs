@@ -1,6 +1,6 @@
 //! A progress bar on stderr, for work that takes longer than a second.
 
-use super::out::Out;
+use crate::cli::output::Out;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::Cell;
 use std::io::IsTerminal;

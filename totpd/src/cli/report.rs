@@ -1,8 +1,8 @@
 //! `totpd report`: the history summed up, above all what enforcement would have done.
 
 use super::history::{Pages, start_of};
-use super::out::Failed;
 use super::{Context, report_now};
+use crate::cli::output::Failed;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};

@@ -1,7 +1,7 @@
 //! The second half of `totpd report`: whom enforcement would refuse today, also those who never logged in.
 
-use super::daemon::admin_call;
-use super::out::Failed;
+use crate::cli::output::Failed;
+use crate::cli::rpc::admin_call;
 use crate::config::Config;
 use crate::pam_config::{ConfigDirs, Facility};
 use nix::unistd::Group;

@@ -1,11 +1,12 @@
 //! `totpd restore`.
 
 use super::args::Restore;
-use super::out::{Exit, Failed, failed};
 use super::progress::Progress;
 use super::verify::ask;
-use super::{Context, daemon, passphrase};
+use super::{Context, passphrase};
 use crate::backup::{self, Opener, Plan, Target};
+use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::rpc;
 use crate::clock::rfc3339;
 use crate::config::Config;
 use serde_json::json;
@@ -75,7 +76,7 @@ fn restore_file(context: &Context, args: &Restore, file: &Path) -> Result<(), Fa
 /// A store is replaced only where nobody serves it.
 fn refuse_beside_a_daemon(config: &Config) -> Result<(), Failed> {
     let deadline = Instant::now() + Duration::from_secs(5);
-    let asked = daemon::connect(&[config.admin_socket.as_path()], deadline)
+    let asked = rpc::connect(&[config.admin_socket.as_path()], deadline)
         .and_then(|mut client| client.call(&admin::Daemon {}, deadline));
     match asked {
         Ok(reply) if reply.state == DaemonState::Refusing => Ok(()),
@@ -84,7 +85,7 @@ fn refuse_beside_a_daemon(config: &Config) -> Result<(), Failed> {
             "a totpd serves this host. Stop it first: systemctl stop 'totpd*.socket' totpd.service",
         )),
         Err(totp_wire::CallError::NoSocket | totp_wire::CallError::ConnectionRefused) => Ok(()),
-        Err(error) => Err(daemon::explain(&config.admin_socket, &error)),
+        Err(error) => Err(rpc::explain(&config.admin_socket, &error)),
     }
 }
 
@@ -140,11 +141,11 @@ fn identities(path: &Path) -> Result<Vec<age::x25519::Identity>, Failed> {
 fn accept(context: &Context) -> Result<(), Failed> {
     let config = context.config()?;
     let end = Instant::now() + REOPEN_TIMEOUT;
-    let mut reply = daemon::admin_call(&config, &admin::Accept {})?;
+    let mut reply = rpc::admin_call(&config, &admin::Accept {})?;
     let reopens = reply.reopens;
     if reopens {
         let reopened = loop {
-            let state = daemon::admin_call(&config, &admin::Daemon {})?;
+            let state = rpc::admin_call(&config, &admin::Daemon {})?;
             if state.state == DaemonState::Serving {
                 break state;
             }
@@ -155,7 +156,7 @@ fn accept(context: &Context) -> Result<(), Failed> {
             std::thread::sleep(Duration::from_millis(200));
         };
         if reopened.notice.is_some() {
-            reply = daemon::admin_call(&config, &admin::Accept {})?;
+            reply = rpc::admin_call(&config, &admin::Accept {})?;
         }
     }
     let accepted = reopens || reply.withdrawn > 0;

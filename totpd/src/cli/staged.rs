@@ -1,14 +1,14 @@
 //! Changes of a factor in use that its user makes: what is asked for, what waits, and `totpd cancel`.
 
-use super::daemon::admin_call;
-use super::out::{Failed, Out};
-use super::whom::{Whom, own_call};
 use super::{Context, verify};
+use crate::cli::output::{Failed, Out};
+use crate::cli::rpc::admin_call;
+use crate::cli::subject::{Whom, own_call};
 use crate::clock::rfc3339;
 use serde_json::{Value, json};
 use totp_core::Time;
 use totp_wire::admin::Staged;
-use totp_wire::{SecretText, admin, own};
+use totp_wire::{SecretText, admin, self_service};
 
 /// A code and a ticket, as far as they were given.
 pub(super) type Proof = (Option<SecretText>, Option<SecretText>);
@@ -28,7 +28,7 @@ pub(super) fn cancel(context: &Context, user: Option<String>) -> Result<(), Fail
     let cancelled = match &whom {
         Whom::Oneself(_) => {
             let code = verify::ask("Current code, or a recovery code: ")?;
-            own_call(&config, &own::Cancel { code })?.cancelled
+            own_call(&config, &self_service::Cancel { code })?.cancelled
         }
         Whom::User(user) => admin_call(&config, &admin::Cancel { user: user.clone() })?.cancelled,
     };

@@ -1,8 +1,8 @@
 //! `totpd status` without a name: how the daemon is, at a glance.
 
 use super::Context;
-use super::daemon::connect;
-use super::out::{Exit, Failed, failed};
+use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::rpc::connect;
 use crate::clock::{from_rfc3339, now, rfc3339};
 use crate::config::Config;
 use crate::config::http::Listen;
@@ -78,7 +78,7 @@ fn cleaned(mut reply: DaemonReply) -> DaemonReply {
 fn unanswered(config: &Config, error: &CallError, client: Option<&Client>) -> Unanswered {
     let path = &config.admin_socket;
     if *error != CallError::TimedOut {
-        let failed = super::daemon::explain(path, error);
+        let failed = crate::cli::rpc::explain(path, error);
         let document = json!({ "state": "unreachable", "why": failed.why });
         return Unanswered { failed, document };
     }

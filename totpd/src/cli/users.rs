@@ -1,12 +1,12 @@
 //! `totpd status`, `list`, `revoke`, `forget` and `unlock`.
 
-use super::daemon::admin_call;
-use super::out::{Exit, Failed, failed};
-use super::whom::{Whom, own_call};
 use super::{Context, staged, user_view};
+use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::rpc::admin_call;
+use crate::cli::subject::{Whom, own_call};
 use serde_json::json;
 use totp_wire::admin;
-use totp_wire::own;
+use totp_wire::self_service;
 
 /// `totpd status [USER]`
 pub(super) fn status(context: &Context, user: Option<String>) -> Result<(), Failed> {
@@ -15,7 +15,7 @@ pub(super) fn status(context: &Context, user: Option<String>) -> Result<(), Fail
     }
     let config = context.config()?;
     let admin::StatusReply { status, clock_behind } = match Whom::of(user)? {
-        Whom::Oneself(_) => own_call(&config, &own::Status {})?,
+        Whom::Oneself(_) => own_call(&config, &self_service::Status {})?,
         Whom::User(user) => admin_call(&config, &admin::Status { user })?,
     };
     context.out.json(&user_view::document(&status, clock_behind))?;
@@ -62,7 +62,7 @@ pub(super) fn revoke(context: &Context, user: Option<String>) -> Result<(), Fail
     let admin::RevokeReply { revoked, staged } = match &whom {
         Whom::Oneself(_) => {
             let (code, ticket) = staged::ask_proof()?;
-            own_call(&config, &own::Revoke { code, ticket })?
+            own_call(&config, &self_service::Revoke { code, ticket })?
         }
         Whom::User(user) => admin_call(&config, &admin::Revoke { user: user.clone() })?,
     };
@@ -84,7 +84,7 @@ pub(super) fn forget(context: &Context, user: Option<String>) -> Result<(), Fail
     let config = context.config()?;
     let whom = Whom::of(user)?;
     let forgotten = match &whom {
-        Whom::Oneself(_) => own_call(&config, &own::Forget {})?.forgotten,
+        Whom::Oneself(_) => own_call(&config, &self_service::Forget {})?.forgotten,
         Whom::User(user) => admin_call(&config, &admin::Forget { user: user.clone() })?.forgotten,
     };
     let user = whom.name();

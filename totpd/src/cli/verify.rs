@@ -1,13 +1,13 @@
 //! `totpd verify` and `totpd confirm`: codes come from the terminal or standard input, never from argv.
 
 use super::Context;
-use super::daemon::{admin_call, connect, deadline, explain};
-use super::out::{Exit, Failed, failed};
-use super::whom::{Whom, own_call, own_name};
+use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::rpc::{admin_call, connect, deadline, explain};
+use crate::cli::subject::{Whom, own_call, own_name};
 use serde_json::json;
 use std::io::{IsTerminal, Read, Write};
 use totp_wire::login::{Answer, Attempt, Begin, Step, Verdict};
-use totp_wire::{SecretText, admin, own};
+use totp_wire::{SecretText, admin, self_service};
 use zeroize::Zeroizing;
 
 /// The most bytes of a code that are read.
@@ -74,7 +74,7 @@ pub(super) fn first_code(context: &Context, whom: &Whom, tries: u8) -> Result<()
 fn confirm_with(context: &Context, whom: &Whom, code: SecretText) -> Result<admin::ConfirmReply, Failed> {
     let config = context.config()?;
     match whom {
-        Whom::Oneself(_) => own_call(&config, &own::Confirm { code }),
+        Whom::Oneself(_) => own_call(&config, &self_service::Confirm { code }),
         Whom::User(user) => admin_call(&config, &admin::Confirm { user: user.clone(), code }),
     }
 }

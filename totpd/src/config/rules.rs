@@ -6,7 +6,7 @@ use std::str::FromStr;
 use totp_core::Time;
 use totp_core::policy::siblings::services_of;
 use totp_core::policy::{Action, Mode, PeerMatch, Rule, Subject};
-use totp_core::remember::{LONGEST, Remember, RememberBy, SHORTEST};
+use totp_core::remembered::{LONGEST, Remember, RememberBy, SHORTEST};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,7 +5,7 @@ use super::withdrawals::counted;
 use super::{Engine, Failure, MOST_RACES};
 use crate::audit::{Event, From};
 use crate::clock;
-use crate::entropy::Kernel;
+use crate::os_random::Kernel;
 use crate::store::{Also, Write};
 use totp_core::account::NewFactor;
 use totp_core::otpauth::OtpAuth;

@@ -13,13 +13,13 @@ use crate::audit::{Event, From};
 use crate::clock;
 use crate::config::Config;
 use crate::store::{Change, CommitError, Committed, Ticket, Write};
-use crate::users::Found;
+use crate::user_directory::Found;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use totp_core::enrolling::Enrolling;
 use totp_core::judge::forecast;
+use totp_core::login_enrollment::Enrolling;
 use totp_core::policy::{Action, Decision, Evidence, Facts, FirstFactor, Mode, Pass, Ruling};
-use totp_core::remember::Key;
+use totp_core::remembered::Key;
 use totp_core::{Origin, Reason, Time};
 
 use super::login::Grant;

@@ -6,7 +6,7 @@ use super::{Engine, Failure, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
 use crate::store::{Also, Change, CommitError, Key, Ticket, Unique, Write};
-use crate::turns::Turn;
+use crate::user_locks::Turn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use totp_core::self_service::{NotNow, StagedChange};

@@ -5,7 +5,7 @@ use super::admit::Asker;
 use super::change::AdminError;
 use std::collections::BTreeSet;
 use totp_core::policy::{Action, Mode, Pass, Place, Rule, Ruling};
-use totp_core::remember::RememberBy;
+use totp_core::remembered::RememberBy;
 use totp_core::{Reason, Time};
 use totp_wire::admin::{Checked, ExplainReply, Fate};
 

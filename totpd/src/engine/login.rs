@@ -9,7 +9,7 @@ use crate::clock;
 use crate::store::{Also, Change, CommitError, Committed, HistoryQuery, Stored, Ticket, Write};
 use std::sync::Arc;
 use totp_core::judge::{Input, Shown, judge_nobody};
-use totp_core::news::News;
+use totp_core::notices::News;
 use totp_core::policy::{Pass, Peer};
 use totp_core::{Attempt, Digits, Outcome, Reason, Time, UserName, Verified, judge};
 

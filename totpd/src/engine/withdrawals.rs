@@ -77,7 +77,7 @@ impl Engine {
             }
         }
         let token: [u8; 8] =
-            random::bytes(&mut crate::entropy::Kernel).map_err(super::change::no_randomness)?;
+            random::bytes(&mut crate::os_random::Kernel).map_err(super::change::no_randomness)?;
         let also = vec![Also::Accept(format!("{:016x}", u64::from_be_bytes(token)))];
         let now = clock::now();
         let event = Event::new("restore", "", now, from);

@@ -6,39 +6,23 @@
 //!
 //! It runs on a thread of its own: whatever comes over the network, no login waits for it.
 
-mod body;
-mod busy;
-mod connection;
-mod context;
-mod error;
-mod guests;
-mod listen;
-mod patience;
-mod router;
-mod search;
-mod sessions;
-mod shares;
-mod tls;
-mod totps;
-mod unreadable;
-mod users;
-mod validity;
-mod view;
+mod server;
+mod v1;
 
-pub(crate) use listen::Handed;
-pub(crate) use validity::not_after as certificate_ends;
+pub(crate) use crate::http::server::validity::not_after as certificate_ends;
 
 use crate::config::http::{Http, Listen};
 use crate::engine::api::Refusal;
-use crate::serve::{Phase, Shared};
+use crate::http::server::connection_limits::Guests;
+use crate::http::server::listener::Listener;
+use crate::http::server::tls::Certificate;
+use crate::http::v1::auth::Server;
+use crate::sockets::activation::Handed as InheritedSocket;
+use crate::state::{Phase, Shared};
 use axum::Router;
-use context::Server;
-use guests::Guests;
-use listen::Listener;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
-use tls::Certificate;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -59,7 +43,7 @@ const LAST_WORDS: Duration = Duration::from_secs(8);
 pub(crate) fn start(
     shared: Arc<Shared>,
     http: Result<Option<Http>, String>,
-    handed: Option<Handed>,
+    handed: Option<InheritedSocket>,
     stopped: watch::Receiver<bool>,
 ) -> std::io::Result<std::thread::JoinHandle<()>> {
     let runtime =
@@ -73,10 +57,10 @@ pub(crate) fn start(
 /// Reads a body as that of every route, and says what each says of it (its errors in their `Debug` form).
 pub fn read_bodies(bytes: &[u8]) -> Vec<Result<(), String>> {
     let all = [
-        users::read_bodies(bytes).to_vec(),
-        search::read_bodies(bytes).to_vec(),
-        totps::read_bodies(bytes).to_vec(),
-        sessions::read_bodies(bytes).to_vec(),
+        v1::users::read_bodies(bytes).to_vec(),
+        v1::user_search::read_bodies(bytes).to_vec(),
+        v1::totps::read_bodies(bytes).to_vec(),
+        v1::sessions::read_bodies(bytes).to_vec(),
     ];
     all.concat().into_iter().map(|read| read.map_err(|error| format!("{error:?}"))).collect()
 }
@@ -84,11 +68,11 @@ pub fn read_bodies(bytes: &[u8]) -> Vec<Result<(), String>> {
 async fn run(
     shared: Arc<Shared>,
     http: Result<Option<Http>, String>,
-    handed: Option<Handed>,
+    handed: Option<InheritedSocket>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let server = Server { shared, shares: Arc::default() };
-    let app = router::router(server.clone());
+    let app = v1::router::router(server.clone());
     // Whoever is answered at all finds keys, unless they cannot be made.
     let tended = tend_once(&server.shared).await;
     let tender = tokio::spawn(tend(Arc::clone(&server.shared), tended));
@@ -167,7 +151,7 @@ async fn serve(
                     if let Some(place) = guests.enter(from) {
                         let (app, certificate) = (app.clone(), certificate.clone());
                         let stopped = stop.clone();
-                        connections.spawn(connection::serve(stream, place, certificate, app, stopped));
+                        connections.spawn(server::connection::serve(stream, place, certificate, app, stopped));
                     }
                 }
                 Err(error) => {

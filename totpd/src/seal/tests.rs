@@ -25,8 +25,8 @@ fn what_is_sealed_opens_for_the_same_row_only() {
     // Anything that stands in the open, edited.
     let edits: [fn(&mut SealedAccount); 9] = [
         |a| {
-            let key = totp_core::remember::Key::ssh_key(1, "sshd", "192.0.2.1", &["SHA256:x"]).unwrap();
-            let grant = totp_core::remember::Remembered { key, since: Time::default(), length: 60 };
+            let key = totp_core::remembered::Key::ssh_key(1, "sshd", "192.0.2.1", &["SHA256:x"]).unwrap();
+            let grant = totp_core::remembered::Remembered { key, since: Time::default(), length: 60 };
             a.pending.as_mut().unwrap().remembered.push(grant);
         },
         |a| a.pending.as_mut().unwrap().id.push('x'),
@@ -71,8 +71,8 @@ fn what_is_staged_is_nobodys_to_ripen_or_to_take_away_without_the_key() {
     let active = account.active.as_mut().unwrap();
     active.staged = Some(change(ChangeKind::Remove));
     active.cancels = vec![now, now];
-    let key = totp_core::remember::Key::ssh_key(1, "sshd", "192.0.2.1", &["SHA256:x"]).unwrap();
-    active.remembered = vec![totp_core::remember::Remembered { key, since: now, length: 60 }];
+    let key = totp_core::remembered::Key::ssh_key(1, "sshd", "192.0.2.1", &["SHA256:x"]).unwrap();
+    active.remembered = vec![totp_core::remembered::Remembered { key, since: now, length: 60 }];
     let sealed = sealer.seal(account.clone()).unwrap();
     assert_eq!(sealer.open(sealed.clone()), Ok(account));
     let edits: [fn(&mut SealedAccount); 11] = [

@@ -4,24 +4,24 @@
 //! granted reply cannot be built without one. A lost race is [`CommitError::Conflict`]; the engine decides
 //! again on the fresh record.
 
-pub mod api;
 pub mod breakglass;
-pub mod overview;
-pub mod sqlite;
-mod ticket;
+mod commit_guard;
 #[cfg(test)]
-mod ticket_tests;
+mod commit_guard_tests;
+pub mod overview;
+pub mod rows;
+pub mod sqlite;
 
 /// The atomics of `ticket`, which a test replaces by those of loom.
 mod atomic {
     pub(super) use std::sync::atomic::{AtomicU8, Ordering};
 }
 
-pub use api::{
+pub use crate::store::commit_guard::Ticket;
+pub use crate::store::rows::{
     Also, ClientRow, KeyRow, SessionKey, SessionRow, StoredSession, UserFilter, UserPage, UserQuery,
 };
 pub use overview::Overview;
-pub use ticket::Ticket;
 
 use crate::seal::SealedAccount;
 use std::future::Future;

@@ -1,7 +1,7 @@
 //! Who must not be locked out: administrators, and everybody who has a factor.
 
-use crate::cli::daemon::admin_call;
-use crate::cli::out::{Exit, Failed, failed};
+use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::rpc::admin_call;
 use crate::config::Config;
 use crate::pam_config::Mode;
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! Which services a login has confirmed: by the daemon's history.
 
 use crate::cli::history::Pages;
-use crate::cli::out::Failed;
+use crate::cli::output::Failed;
 use crate::config::Config;
 use crate::pam_config::Mode;
 use crate::pam_config::undo::{Pending, PendingService};

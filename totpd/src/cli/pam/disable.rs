@@ -5,7 +5,7 @@ use super::proposal::diff;
 use super::{dirs, host, sshd, state, undo};
 use crate::cli::Context;
 use crate::cli::args::PamDisable;
-use crate::cli::out::{Exit, Failed, failed, warn};
+use crate::cli::output::{Exit, Failed, failed, warn};
 use crate::clock;
 use crate::pam_config::siblings::services_of;
 use crate::pam_config::undo::{Pending, PendingFile, PendingService, State, checksum, content};

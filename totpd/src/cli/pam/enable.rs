@@ -4,7 +4,7 @@ use super::proposal::{Proposal, diff};
 use super::{admins, confirm, host, sshd, state, trial, undo};
 use crate::cli::Context;
 use crate::cli::args::PamEnable;
-use crate::cli::out::{Exit, Failed, failed, warn};
+use crate::cli::output::{Exit, Failed, failed, warn};
 use crate::clock;
 use crate::config::Config;
 use crate::pam_config::undo::{Pending, PendingFile, PendingService, State, checksum, content, replace};

@@ -21,7 +21,7 @@ mod undo;
 
 use super::Context;
 use super::args::PamCommand;
-use super::out::{Exit, Failed, failed};
+use crate::cli::output::{Exit, Failed, failed};
 use crate::pam_config::ConfigDirs;
 use crate::pam_config::undo::{STATE, State};
 use std::path::Path;

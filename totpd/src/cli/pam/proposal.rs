@@ -2,7 +2,7 @@
 
 use super::{admins, dirs, host, sshd};
 use crate::cli::args::PamEnable;
-use crate::cli::out::{Exit, Failed, failed};
+use crate::cli::output::{Exit, Failed, failed};
 use crate::config::Config;
 use crate::folder::{Folder, Private};
 use crate::pam_config::plan::{Edit, Planned, Wanted, also_asked, plan};

@@ -2,7 +2,7 @@
 
 use super::{dirs, sshd, state};
 use crate::cli::Context;
-use crate::cli::out::{Exit, Failed, failed};
+use crate::cli::output::{Exit, Failed, failed};
 use crate::clock::rfc3339;
 use crate::pam_config::siblings::services_of;
 use crate::pam_config::undo::Pending;

@@ -7,7 +7,7 @@
 
 use super::host::{in_namespace, myself, program, run};
 use super::proposal::Proposal;
-use crate::cli::daemon::admin_call;
+use crate::cli::rpc::admin_call;
 use crate::clock;
 use crate::config::Config;
 use crate::pam_config::proof::Change;

@@ -3,7 +3,7 @@
 use super::enable::say;
 use super::{confirm, dirs, host, sshd, state};
 use crate::cli::Context;
-use crate::cli::out::{Exit, Failed, failed, warn};
+use crate::cli::output::{Exit, Failed, failed, warn};
 use crate::pam_config::Facility;
 use crate::pam_config::undo::{Pending, Restored, State, take_back as take_back_file};
 use serde_json::json;

@@ -8,7 +8,7 @@ use crate::audit::Event;
 use crate::clock;
 use crate::engine::audit_dedup::Kind;
 use crate::engine::{Failure, MOST_RACES};
-use crate::entropy::Kernel;
+use crate::os_random::Kernel;
 use crate::store::{Also, Change, CommitError, Key, Stored, Ticket, Write};
 use serde_json::{Map, Value};
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use super::{Caller, Engine, Refusal, patience};
 use crate::audit::{Event, From};
 use crate::clock;
 use crate::engine::Failure;
-use crate::entropy::Kernel;
+use crate::os_random::Kernel;
 use crate::store::{Also, Change, ClientRow, CommitError, Write};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,7 @@ use super::{Engine, Refusal};
 use crate::audit::{Event, From};
 use crate::clock;
 use crate::engine::Failure;
-use crate::entropy::Kernel;
+use crate::os_random::Kernel;
 use crate::seal::Sealer;
 use crate::store::{Also, KeyRow};
 use aws_lc_rs::encoding::AsDer;

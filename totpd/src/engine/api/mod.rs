@@ -3,17 +3,17 @@
 
 mod authenticate;
 mod clients;
+mod error;
 mod keyring;
-mod refusal;
+pub mod session_view;
 mod sessions;
 mod totps;
 mod users;
-pub mod words;
 
+pub use crate::engine::api::error::Refusal;
 pub use authenticate::{Authenticated, Wanted};
 pub use clients::{AddedClient, Client, Known, Looked, Scope};
 pub use keyring::{JWT_SECONDS, Keyring, PublicKey};
-pub use refusal::Refusal;
 pub use sessions::{OpenSession, Presented};
 pub use totps::{CreatedTotp, ShownCodes};
 pub use users::{NewUser, UserChange, UserView};
@@ -23,7 +23,7 @@ use crate::audit::{Event, From};
 use crate::fair_queue::FairQueue;
 pub use crate::store::is_id;
 use crate::store::{Also, Key, Stored};
-use crate::turns::ApplicationTurn;
+use crate::user_locks::ApplicationTurn;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

@@ -1,8 +1,9 @@
 //! Sessions of applications: found by a token or a JWT, extended, ended.
 
-use super::{Caller, Engine, JWT_SECONDS, Keyring, Refusal, is_id, words};
+use super::{Caller, Engine, JWT_SECONDS, Keyring, Refusal, is_id};
 use crate::audit::Event;
 use crate::clock;
+use crate::engine::api::session_view;
 use crate::engine::{Failure, MOST_RACES, patience};
 use crate::fair_queue::Permit;
 use crate::seal::{SealError, Sealer};
@@ -135,7 +136,7 @@ impl Engine {
             "exp": now.plus(JWT_SECONDS).min(session.expires()).unix(),
         });
         claims.extend(own.as_object().cloned().unwrap_or_default());
-        let words = words::Session::from(&session);
+        let words = session_view::Session::from(&session);
         let document = json!({
             "id": session.id(),
             "started_at": words.started_at,

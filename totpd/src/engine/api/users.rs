@@ -4,7 +4,7 @@ use super::super::withdrawals::counted;
 use super::{Caller, Engine, Refusal, Scope};
 use crate::clock;
 use crate::engine::{Failure, MOST_RACES, patience};
-use crate::entropy::Kernel;
+use crate::os_random::Kernel;
 use crate::store::{Key, Stored, UserPage, UserQuery, Write};
 use serde_json::{Map, Value};
 use totp_core::account::new_id;

@@ -1,9 +1,9 @@
 //! SQLite, the embedded default: WAL, `synchronous=FULL`, one writer thread with group commit, and readers.
 
 mod apply;
+mod file_watch;
 mod open;
 mod overview;
-mod place;
 mod reader;
 mod replaced;
 mod search;
@@ -21,8 +21,8 @@ use super::{
     ReadError, SessionKey, SessionRow, Snapshot, Store, Stored, StoredSession, Ticket, UserPage, UserQuery,
 };
 use crate::seal::{SealedAccount, Sealer};
+use crate::store::sqlite::file_watch::Place;
 use crate::witness::Witness;
-use place::Place;
 use reader::Readers;
 use rusqlite::{Row, params};
 use std::path::{Path, PathBuf};

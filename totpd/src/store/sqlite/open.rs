@@ -1,7 +1,7 @@
 //! Making a database, and opening one: never amnesia. `create` alone makes files; opening refuses anything
 //! that is missing, empty, damaged, newer, or another store's.
 
-use crate::entropy::Kernel;
+use crate::os_random::Kernel;
 use crate::permission::{self, Want, Who};
 use crate::seal::Sealer;
 use nix::errno::Errno;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::entropy::Kernel;
 use crate::key::StoreKey;
+use crate::os_random::Kernel;
 use crate::store::{Also, EventRow, SessionRow, Unique, UserFilter, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

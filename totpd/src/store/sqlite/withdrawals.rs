@@ -4,7 +4,7 @@
 use super::Start;
 use super::apply;
 use super::open::{self, OpenError, describe};
-use crate::entropy::Kernel;
+use crate::os_random::Kernel;
 use crate::seal::{SealedAccount, Sealer};
 use crate::store::{Also, EventRow};
 use crate::witness::Witness;

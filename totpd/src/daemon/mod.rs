@@ -1,0 +1,238 @@
+//! `totpd serve`: sockets in, answers out, and a daemon that refuses rather than ends.
+//!
+//! A bad configuration or store does not end it: it stays up, refuses every login, says why in the log and
+//! in `totpd status`, and recovers on reload or by itself once what was missing is there. One exception: a
+//! store that failed while writing or was moved away has to be reopened by a fresh process, so under a
+//! supervisor that handed the sockets over the daemon ends, and is started again.
+
+mod reload;
+
+use crate::config::http::Http;
+use crate::config::{Config, ConfigError, Loaded};
+use crate::daemon::reload::{announce, check, phase_of, reload};
+use crate::http;
+use crate::logging::{self, Reporter};
+use crate::sockets::activation::Sockets;
+use crate::sockets::listener::{Listener, SocketError};
+use crate::state::{Phase, Shared};
+use crate::user_directory::Users;
+use crate::varlink::acceptor::Acceptor;
+use crate::varlink::connection::Kind;
+use crate::varlink::connection_limits::{IN_ALL, Limits};
+use crate::varlink::rate_limit::RateLimit;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use sd_notify::NotifyState;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How often a refusing daemon looks again whether it can serve.
+const RETRY: Duration = Duration::from_secs(5);
+/// How often expired enrollments are swept out.
+const SWEEP: Duration = Duration::from_mins(1);
+/// How long what is in flight may take after a stop.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+/// Descriptors beside those of conversations and of the HTTP API.
+const OTHER_DESCRIPTORS: u64 = 128;
+
+/// Why the daemon cannot even refuse.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration names no sockets.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The sockets cannot be had.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The configuration is broken, and no supervisor handed over a socket to refuse on.
+    #[error("there are no sockets to serve on")]
+    NoSockets,
+    /// The runtime cannot be had.
+    #[error("cannot start: {0}")]
+    Runtime(#[from] std::io::Error),
+    /// The store failed or was moved; a fresh process has to reopen it.
+    #[error("the store failed or was moved away; ending so that a fresh process opens what is there")]
+    Poisoned,
+    /// The file that is right again names other sockets or another store than the last good configuration.
+    #[error(
+        "the configuration is right again and names other places; ending so that a fresh process takes them"
+    )]
+    OtherPlaces,
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// [`ServeError`]: what a supervisor or an administrator has to see to.
+pub fn run(config_path: &Path) -> Result<(), ServeError> {
+    logging::start()?;
+    let result = run_logged(config_path);
+    if let Err(error) = &result {
+        tracing::error!("{error}");
+    }
+    logging::flush();
+    result
+}
+
+fn run_logged(config_path: &Path) -> Result<(), ServeError> {
+    let descriptors = harden();
+    let loaded = Loaded::of_file_or_last_good(config_path, None);
+    let sockets = match &loaded {
+        Ok(Loaded { config, .. }) if config.last_good.is_none() => Sockets::take(&config.socket_paths())?,
+        // The broken file may name others than the copy: what was handed over is told apart by its names.
+        Ok(Loaded { config, .. }) => {
+            let sockets = Sockets::take_for_broken(Some(config.socket_paths()));
+            sockets.ok_or(ServeError::NoSockets)??
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            let named = std::fs::read_to_string(config_path).ok();
+            let named = named.as_deref().and_then(Config::sockets_of_broken);
+            Sockets::take_for_broken(named).ok_or_else(|| error.clone())??
+        }
+    };
+    // One thread for everything that waits: nothing on it blocks (the store and NSS have threads of their
+    // own), and a login wakes half as many threads as with two workers (docs/explanation/benchmarks.md).
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().max_blocking_threads(32).enable_all().build()?;
+    let result = runtime.block_on(serve(config_path.to_owned(), loaded, sockets, descriptors));
+    // A directory look-up that hangs must not keep the process from its end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+async fn serve(
+    path: PathBuf,
+    loaded: Result<Loaded, ConfigError>,
+    mut sockets: Sockets,
+    descriptors: u64,
+) -> Result<(), ServeError> {
+    let users = Arc::new(Users::default());
+    let paths: Vec<PathBuf> = [sockets.root.as_ref(), Some(&sockets.login)]
+        .into_iter()
+        .flatten()
+        .filter_map(Listener::path)
+        .collect();
+    let api = loaded.as_ref().map_or(Ok(None), |loaded| loaded.config.http.clone());
+    let phase = phase_of(loaded, &users, false);
+    let connections = api.as_ref().ok().and_then(Option::as_ref).map_or(0, |http| http.connections);
+    let connections = u64::try_from(connections).unwrap_or(u64::MAX);
+    let shared = Arc::new(Shared::new(phase, users));
+    let rate_limit = Arc::new(RateLimit::default());
+    let (stop, stopped) = watch::channel(false);
+    let api = start_api(api, &shared, &mut sockets, &stopped);
+    let descriptors = descriptors.saturating_sub(connections).max(descriptors / 2);
+    let mut acceptors = JoinSet::new();
+    for (kind, listener) in
+        [(Kind::Root, sockets.root), (Kind::Login, Some(sockets.login)), (Kind::Admin, sockets.admin)]
+    {
+        let Some(listener) = listener else { continue };
+        let (listener, limits) = (listener.into_tokio()?, Limits::new(slots(kind, descriptors)));
+        let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
+        let rate_limit = Arc::clone(&rate_limit);
+        acceptors.spawn(Acceptor { kind, listener, limits, rate_limit, shared, stopped }.run());
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut retry = tokio::time::interval(RETRY);
+    let mut sweep = tokio::time::interval(SWEEP);
+    let reporter = Arc::new(Reporter::default());
+    announce(&path, &shared);
+    let result = loop {
+        tokio::select! {
+            () = ended(&mut terminate, &mut interrupt) => break Ok(()),
+            _ = hangup.recv() => {
+                give_back(&paths);
+                if let Some(end) = reload(&path, &shared).filter(|_| sockets.adopted) {
+                    break Err(end);
+                }
+            }
+            _ = retry.tick() => {
+                give_back(&paths);
+                if let Some(end) = check(&path, &shared).filter(|_| sockets.adopted) {
+                    break Err(end);
+                }
+                if let Phase::Serving(engine) = shared.phase() {
+                    let reporter = Arc::clone(&reporter);
+                    tokio::spawn(async move { reporter.report(&engine).await });
+                }
+            }
+            _ = sweep.tick() => {
+                if let Phase::Serving(engine) = shared.phase() {
+                    tokio::spawn(async move { engine.sweep().await });
+                }
+            }
+        }
+    };
+    tracing::info!("stopping: finishing what is in flight");
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    drop(sockets.files);
+    let _ = stop.send(true);
+    let finish = async { while acceptors.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(LAST_WORDS, finish).await;
+    if let Some(api) = api {
+        let _ = tokio::task::spawn_blocking(|| api.join()).await;
+    }
+    let serving = match shared.phase() {
+        Phase::Serving(engine) => Some(engine),
+        Phase::Refusing(_) => None,
+    };
+    reporter.finish(serving.as_deref()).await;
+    result
+}
+
+/// The thread of the HTTP API, if there is to be one: also where there is only somebody to turn away. That it cannot
+/// be had stops no login.
+fn start_api(
+    http: Result<Option<Http>, String>,
+    shared: &Arc<Shared>,
+    sockets: &mut Sockets,
+    stopped: &watch::Receiver<bool>,
+) -> Option<std::thread::JoinHandle<()>> {
+    let handed = sockets.http.take();
+    if http == Ok(None) && handed.is_none() {
+        return None;
+    }
+    shared.set_http("is starting".to_owned());
+    let started = http::start(Arc::clone(shared), http, handed, stopped.clone());
+    started.inspect_err(|error| tracing::error!("the HTTP API cannot be started: {error}")).ok()
+}
+
+/// How many connections a socket may have, of so many descriptors in all. Root's programs have most of them.
+fn slots(kind: Kind, descriptors: u64) -> usize {
+    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+    match kind {
+        Kind::Root => IN_ALL.min(descriptors / 2),
+        Kind::Login => IN_ALL.min(descriptors / 3),
+        Kind::Admin => (IN_ALL / 128).min(descriptors / 16),
+    }
+}
+
+/// Takes the sockets of logins back from a break-glass that was killed.
+fn give_back(paths: &[PathBuf]) {
+    for path in paths.iter().filter(|path| crate::breakglass::give_back_left_over(path)) {
+        tracing::warn!("break-glass was killed; {} is given back", path.display());
+    }
+}
+
+async fn ended(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// No core dump holds a secret, nobody but root looks into the process, and files are made for nobody else.
+/// Returns how many descriptors conversations may use.
+pub(crate) fn harden() -> u64 {
+    let _ = nix::sys::prctl::set_dumpable(false);
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    hard.saturating_sub(OTHER_DESCRIPTORS)
+}

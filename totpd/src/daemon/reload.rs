@@ -1,0 +1,177 @@
+//! Whether the daemon serves, and what changes that: a reload, a store that comes back or fails.
+
+use crate::clock;
+use crate::config::{Config, ConfigError, KeepOrder, Loaded};
+use crate::daemon::ServeError;
+use crate::engine::Engine;
+use crate::key::StoreKey;
+use crate::seal::Sealer;
+use crate::state::{Phase, Shared};
+use crate::store::sqlite::{Sqlite, Start};
+use crate::user_directory::Users;
+use crate::witness::{self, Witness};
+use sd_notify::NotifyState;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Opens what the configuration names.
+///
+/// `accept`: an administrator has accepted a store that is older than its witness.
+pub(super) fn phase_of(loaded: Result<Loaded, ConfigError>, users: &Arc<Users>, accept: bool) -> Phase {
+    let open = |loaded: Loaded| -> Result<Engine, String> {
+        let config = &loaded.config;
+        let key = StoreKey::load(&config.key_file).map_err(|e| e.to_string())?;
+        crate::init::check_store_id(config, &key)?;
+        check_owner(config)?;
+        let sealer = Sealer::new(&key);
+        warn_of_findings(config);
+        let witness = Witness::new(&witness::folder(config.witness_dir.as_deref()), &key.store_id);
+        let start = Start { now: clock::now(), accept };
+        let store = Sqlite::open(&config.state_dir, &sealer, config.keep_events, witness, start)
+            .map_err(|e| e.to_string())?;
+        loaded.keep(&sealer, KeepOrder::next());
+        Ok(Engine::new(Arc::new(store), sealer, Arc::clone(users), Arc::new(loaded.config)))
+    };
+    match loaded.map_err(|error| error.to_string()).and_then(open) {
+        Ok(engine) => Phase::Serving(Arc::new(engine)),
+        Err(why) => Phase::Refusing(why),
+    }
+}
+
+/// SQLite opens its files by path and follows links. Root must not do that in a folder where another user makes them.
+fn check_owner(config: &Config) -> Result<(), String> {
+    let folder = config.state_dir.display();
+    let owner = std::fs::metadata(&config.state_dir).map_or(0, |metadata| metadata.uid());
+    if !nix::unistd::geteuid().is_root() || owner == 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "{folder} belongs to uid {owner}, and this daemon runs as root, which opens nothing there. Start the service \
+         (`systemctl start totpd`), or run: setpriv --reuid {owner} --clear-groups totpd serve"
+    ))
+}
+
+/// Rules that never decide are no reason to refuse, and no reason to be silent.
+fn warn_of_findings(config: &Config) {
+    if config.last_good.is_some() {
+        return;
+    }
+    for finding in config.findings() {
+        tracing::warn!("{finding}");
+    }
+}
+
+/// SIGHUP. The old configuration stays in force when the new one is wrong. What is returned needs a fresh process.
+pub(super) fn reload(path: &Path, shared: &Shared) -> Option<ServeError> {
+    let Phase::Serving(engine) = shared.phase() else {
+        retry(path, shared);
+        return None;
+    };
+    let whole = |Loaded { config, text }: Loaded| Ok(Loaded { config: config.whole(path)?, text });
+    match Config::load(path).and_then(whole) {
+        Err(error) => {
+            tracing::error!("not reloaded, the old configuration stays in force: {error}");
+            None
+        }
+        Ok(loaded) => take(path, shared, &engine, loaded),
+    }
+}
+
+/// Serves by another configuration from now on. What is returned needs a fresh process: the daemon returns from the last
+/// good configuration by itself, also where the file names other places.
+fn take(path: &Path, shared: &Shared, engine: &Engine, loaded: Loaded) -> Option<ServeError> {
+    let (old, config) = (engine.config(), &loaded.config);
+    let fixed = |c: &Config| (c.socket_paths(), c.state_dir.clone(), c.key_file.clone());
+    let mut places_differ = fixed(old) != fixed(config);
+    if places_differ {
+        tracing::warn!("sockets, state_dir and key_file change with a restart only");
+    }
+    let place = |c: &Config| c.api().map(|h| (h.listen.clone(), h.connections));
+    if place(old) != place(config) {
+        places_differ = true;
+        tracing::warn!(
+            "http.listen, its certificate's files and http.connections change with a restart only"
+        );
+    }
+    warn_of_findings(config);
+    engine.keep_configuration(loaded.clone());
+    let mended = old.last_good.is_some();
+    shared.set(Phase::Serving(Arc::new(engine.reconfigured(Arc::new(loaded.config)))));
+    tracing::info!("reloaded {}", path.display());
+    if mended {
+        announce(path, shared);
+    }
+    (mended && places_differ).then_some(ServeError::OtherPlaces)
+}
+
+/// Looks whether a refusing daemon can serve now, whether one that serves by the last good configuration has a file
+/// again, and whether the store is where it was. What is returned needs a fresh process.
+pub(super) fn check(path: &Path, shared: &Shared) -> Option<ServeError> {
+    let held = shared.phase_as_set();
+    match held {
+        Phase::Serving(engine) => {
+            let end = match engine.poisoned() {
+                Some(_) => Some(ServeError::Poisoned),
+                None => leave_last_good(path, shared, &engine),
+            };
+            tokio::spawn(async move { engine.look().await });
+            end
+        }
+        Phase::Refusing(_) => {
+            retry(path, shared);
+            None
+        }
+    }
+}
+
+/// Returns to the file once it is right. Until then another mistake in it is said, and a rule whose date has come denies.
+fn leave_last_good(path: &Path, shared: &Shared, engine: &Engine) -> Option<ServeError> {
+    let last_good = engine.config().last_good.as_ref()?;
+    match Loaded::of_file_or_last_good(path, Some(last_good.since)) {
+        // The file was moved away, as editors do for a moment. The defaults would let in whom the copy denies.
+        Ok(Loaded { text: None, config }) if config.last_good.is_none() => {}
+        Ok(loaded) if loaded.config.last_good.is_none() => return take(path, shared, engine, loaded),
+        Ok(loaded) if loaded.config != *engine.config() => {
+            shared.set(Phase::Serving(Arc::new(engine.reconfigured(Arc::new(loaded.config)))));
+            announce(path, shared);
+        }
+        // The copy that was read stays in force, whatever became of file and copy since.
+        Ok(_) | Err(_) => {}
+    }
+    None
+}
+
+fn retry(path: &Path, shared: &Shared) {
+    let held = shared.phase_as_set();
+    // A store that failed while writing is not opened again by this process.
+    let Phase::Refusing(old) = held else { return };
+    let accept = shared.take_acceptance();
+    let phase = phase_of(Loaded::of_file_or_last_good(path, None), &shared.users, accept);
+    let changed = !matches!(&phase, Phase::Refusing(why) if *why == old);
+    shared.set(phase);
+    if changed {
+        announce(path, shared);
+    }
+}
+
+pub(super) fn announce(path: &Path, shared: &Shared) {
+    match shared.phase() {
+        Phase::Serving(engine) => {
+            let text = format!("serving store {}", engine.store_id());
+            tracing::info!("{text}");
+            let last_good = engine.config().last_good.as_ref().map(|last_good| last_good.notice(path));
+            if let Some(notice) = &last_good {
+                tracing::error!("{notice}");
+            }
+            let text = last_good.or_else(|| engine.notice()).unwrap_or(text);
+            let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&text)]);
+        }
+        Phase::Refusing(why) => {
+            tracing::error!("refusing every login: {why}");
+            // Ready all the same: the sockets answer, and a restart would mend nothing.
+            let text = format!("refusing every login: {why}");
+            let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&text)]);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What a user is told at a login, in words.
+
+use crate::audit::{Event, From};
+use crate::clock::{self, rfc3339};
+use crate::engine::Engine;
+use crate::engine::change::{AdminError, patience};
+use crate::store::breakglass;
+use totp_core::UserName;
+use totp_core::notices::{Changed, News};
+use totp_core::self_service::{ChangeKind, StagedChange};
+
+impl Engine {
+    /// The lines for `user`: what has happened since the last login, whether break-glass let somebody in, and for who is
+    /// root by this login what an administrator has to see to.
+    pub fn told(&self, user: &str, service: Option<&str>, news: &News) -> Vec<String> {
+        let mut lines = Vec::new();
+        if user == "root" || service.is_some_and(|service| service == "sudo" || service == "sudo-i") {
+            lines.extend(self.for_root());
+        }
+        if let Some(at) = breakglass::last_use(&self.config.breakglass_marks, user, clock::now()) {
+            lines.push(format!(
+                "Break-glass let somebody in as {user} on {}. Ask your administrators.",
+                rfc3339(at)
+            ));
+        }
+        lines.extend(news.staged().map(|staged| self.staged_line(user, staged)));
+        for (what, used) in news.changes() {
+            let what = match what {
+                Changed::Ticket => "A new authenticator app was enrolled with a ticket",
+                Changed::Replaced => "The authenticator app was replaced",
+                Changed::RecoveryCodes => "The recovery codes were replaced",
+                Changed::Cancelled => "A change of the factor was cancelled",
+            };
+            let (at, from) = (rfc3339(used.at), &used.from);
+            lines.push(format!("{what} on {at} from {from}. Was it you? If not, call your administrators."));
+        }
+        for used in news.recovery_uses() {
+            lines.push(format!(
+                "A recovery code was used on {} from {}. Was it you? If not, call your administrators.",
+                rfc3339(used.at),
+                used.from
+            ));
+        }
+        if let Some((count, last)) = news.burst() {
+            lines.push(format!(
+                "{count} codes were refused since your last login, the last on {} from {}.",
+                rfc3339(last.at),
+                last.from
+            ));
+        }
+        lines
+    }
+
+    /// What root is told at each login while it lasts: an administrator may not have read the journal.
+    fn for_root(&self) -> Vec<String> {
+        let last_good = self.config.last_good.as_ref().map(|last_good| {
+            format!(
+                "totpd has used its last good configuration since {}, with exempt, monitor, enroll and remember off: \
+                 {}. Fix the file; see totpd status.",
+                rfc3339(last_good.since),
+                last_good.why
+            )
+        });
+        last_good.into_iter().chain(crate::doctor::last::notice(&self.config)).collect()
+    }
+
+    /// Notes that `user` has answered the question which showed `shown`. When that cannot be stored it is asked
+    /// again at the next login.
+    pub async fn notices_shown(&self, user: &str, shown: &News) {
+        let Ok(name) = UserName::parse(user) else { return };
+        let ticket = patience();
+        let noted = self.change(&name, false, &ticket, |slot, now| {
+            slot.as_mut().ok_or(AdminError::NotEnrolled)?.notices_shown(shown, now);
+            Ok(((), Event::new("notice", user, now, From::default())))
+        });
+        if let Err(error) = noted.await {
+            let why = match error {
+                AdminError::Unavailable(why) => why,
+                AdminError::Busy => "too much is going on".to_owned(),
+                _ => "the record changed meanwhile".to_owned(),
+            };
+            tracing::warn!("that {user} was told of a change cannot be stored ({why}); it is told again");
+        }
+    }
+
+    /// When, from where, and which label.
+    fn staged_line(&self, user: &str, staged: &StagedChange) -> String {
+        let what = match staged.kind {
+            ChangeKind::Replace => "to replace the authenticator app",
+            ChangeKind::Remove => "to remove the authenticator app",
+            ChangeKind::RecoveryCodes => "for new recovery codes",
+        };
+        let label = format!("{}:{user}", self.config.issuer());
+        let (at, from, ripe) = (rfc3339(staged.at), &staged.from, rfc3339(staged.ripens_at()));
+        format!(
+            "Somebody asked on {at} from {from} {what} ({label}). It can be done from {ripe} on. \
+             If it was not you, run: totpd cancel (with a code), and call your administrators"
+        )
+    }
+}

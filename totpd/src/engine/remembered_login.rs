@@ -1,0 +1,87 @@
+//! Remembered logins: an earlier grant that still holds, or the key under which the next one is kept.
+
+use crate::clock;
+use crate::engine::admit::{Admission, Asker, Asking};
+use crate::engine::login::Grant;
+use crate::engine::{Engine, Failure, MOST_RACES};
+use crate::store::{Change, Ticket, Write};
+use crate::user_directory::Found;
+use std::sync::Arc;
+use totp_core::policy::Place;
+use totp_core::remembered::{Key, Remember, RememberBy, Session, recall};
+
+impl Engine {
+    /// An earlier grant lets in, or a code is asked for and its grant remembered.
+    pub(super) async fn recall_or_ask(
+        &self,
+        mut asking: Asking,
+        rule: Option<Remember>,
+        ticket: &Arc<Ticket>,
+    ) -> Result<Admission, Failure> {
+        if let Some(rule) = rule
+            && let Some(key) = self.key(&asking.asker, &rule).await?
+        {
+            if let Some(grant) = self.recalled(&asking, &rule, &key, ticket).await? {
+                return Ok(Admission::Remembered(grant));
+            }
+            asking.remember = Some((key, rule.length));
+        }
+        Ok(Admission::Ask(Box::new(asking)))
+    }
+
+    /// By what a grant of this attempt is recognised later.
+    async fn key(&self, asker: &Asker, rule: &Remember) -> Result<Option<Key>, Failure> {
+        let Some(Found { uid, .. }) = self.find(&asker.user).await? else { return Ok(None) };
+        let service = asker.facts.service.as_deref().unwrap_or_default();
+        Ok(match rule.by {
+            RememberBy::Session => Key::session(&Session {
+                uid,
+                user: &asker.facts.user,
+                caller: asker.facts.caller,
+                service,
+                boot_id: &self.boot_id,
+                audit_session: asker.audit_session,
+            }),
+            RememberBy::SshKey => {
+                let Place::Address(address) = asker.facts.place else { return Ok(None) };
+                let keys: Vec<&str> =
+                    asker.facts.ssh.iter().filter_map(|s| s.fingerprint.as_deref()).collect();
+                Key::ssh_key(uid, service, &address.to_canonical().to_string(), &keys)
+            }
+        })
+    }
+
+    /// The grant that is remembered under `key`, recorded while the record is still the one that says so.
+    async fn recalled(
+        &self,
+        asking: &Asking,
+        rule: &Remember,
+        key: &Key,
+        ticket: &Arc<Ticket>,
+    ) -> Result<Option<Grant>, Failure> {
+        let Some(Found { name, uid }) = self.find(&asking.asker.user).await? else { return Ok(None) };
+        for _ in 0..MOST_RACES {
+            let Some(stored) = self.load(&name).await? else { return Ok(None) };
+            if stored.damaged || !stored.account.is_of(Some(uid)) {
+                return Ok(None);
+            }
+            // Opened, since only then it is known that nobody without the key wrote it.
+            let Some((account, version)) = self.open(stored) else { return Ok(None) };
+            let now = clock::now();
+            if !self.rules().trusts(now, self.config.totp.params) {
+                return Ok(None);
+            }
+            let Some(verified) = recall(&account, key, now, rule) else { return Ok(None) };
+            let mut event = asking.event_at(now);
+            event.outcome = "granted";
+            event.totp_id = Some(verified.totp_id().to_owned());
+            let event = event.with_how(verified.how());
+            let write = Write::Unchanged(account.id, version);
+            let change = Change::of(write, event.row(now));
+            if let Some(grant) = self.grant(verified, event, change, ticket).await? {
+                return Ok(Some(grant));
+            }
+        }
+        Err(Failure::Busy)
+    }
+}

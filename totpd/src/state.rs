@@ -1,0 +1,86 @@
+//! What the front ends share: whether the daemon serves, and what `totpd status` says about it.
+
+use crate::engine::Engine;
+use crate::user_directory::Users;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// Whether the daemon serves.
+#[derive(Clone, Debug)]
+pub(crate) enum Phase {
+    /// It does.
+    Serving(Arc<Engine>),
+    /// It refuses everybody; the text says why and what to do.
+    Refusing(String),
+}
+
+/// What every connection of every front end shares.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    phase: RwLock<Phase>,
+    /// The users of this host.
+    pub(crate) users: Arc<Users>,
+    /// An administrator has accepted that the store is older than its witness.
+    accept: AtomicBool,
+    /// Where the HTTP API answers, or why it does not.
+    http: RwLock<Option<String>>,
+    started: Instant,
+}
+
+impl Shared {
+    /// The state of a daemon that starts now.
+    pub(crate) fn new(phase: Phase, users: Arc<Users>) -> Self {
+        Self {
+            phase: RwLock::new(phase),
+            users,
+            accept: AtomicBool::new(false),
+            http: RwLock::default(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Whether the daemon serves now. A store that failed while writing serves nobody.
+    pub(crate) fn phase(&self) -> Phase {
+        let phase = self.phase_as_set();
+        match &phase {
+            Phase::Serving(engine) => engine.poisoned().map_or(phase, Phase::Refusing),
+            Phase::Refusing(_) => phase,
+        }
+    }
+
+    /// The state that was set last, whatever became of the store since.
+    pub(crate) fn phase_as_set(&self) -> Phase {
+        self.phase.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on the daemon serves, or refuses, like this.
+    pub(crate) fn set(&self, phase: Phase) {
+        *self.phase.write().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    /// Where the HTTP API answers, or why it does not; `None` when the configuration names no API.
+    pub(crate) fn http_state(&self) -> Option<String> {
+        self.http.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Records where the HTTP API answers, or why it does not.
+    pub(crate) fn set_http(&self, state: String) {
+        *self.http.write().unwrap_or_else(PoisonError::into_inner) = Some(state);
+    }
+
+    /// An administrator accepts a store that is older than its witness, once.
+    pub(crate) fn accept_older_store(&self) {
+        self.accept.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether an administrator has accepted an older store since this was asked last.
+    pub(crate) fn take_acceptance(&self) -> bool {
+        self.accept.swap(false, Ordering::Relaxed)
+    }
+
+    /// How long the daemon has been running.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+}

@@ -1,0 +1,294 @@
+//! Who is who, through NSS: local files first, so that a hung directory never stops root; everything else
+//! off the async threads, with a timeout and a bound on look-ups that hang.
+
+mod local_files;
+
+use crate::user_directory::local_files::Files;
+use nix::errno::Errno;
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::CString;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use totp_core::UserName;
+
+/// Look-ups that may hang at once: of what root and trusted peers ask for, and of what anybody else causes.
+/// They are apart, so that no user and no application can stop the look-ups of others' logins.
+const AT_ONCE: usize = 16;
+const AT_ONCE_FOR_OTHERS: usize = 4;
+const AT_ONCE_FOR_APPLICATIONS: usize = 4;
+/// Names of directories that are remembered, so that they may be logged while the directory does not answer.
+const MAX_SEEN: usize = 10_000;
+/// How long a look-up is waited for, its turn included.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A directory did not answer in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the user directory (NSS) does not answer, or answers with an error")]
+pub struct Stuck;
+
+/// A user, as the system calls him.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The name.
+    pub name: UserName,
+    /// The uid.
+    pub uid: u32,
+}
+
+/// Looks users up.
+#[derive(Debug)]
+pub struct Users {
+    trusted: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+    applications: Arc<Semaphore>,
+    files: Files,
+    /// Names that a directory knew, as far as they are remembered.
+    seen: Mutex<HashSet<String>>,
+}
+
+impl Default for Users {
+    fn default() -> Self {
+        Self {
+            trusted: Arc::new(Semaphore::new(AT_ONCE)),
+            others: Arc::new(Semaphore::new(AT_ONCE_FOR_OTHERS)),
+            applications: Arc::new(Semaphore::new(AT_ONCE_FOR_APPLICATIONS)),
+            files: Files::default(),
+            seen: Mutex::default(),
+        }
+    }
+}
+
+impl Users {
+    /// The user of a name, or `None` when nobody has it. A directory may know a name by other spellings: what is
+    /// returned is the one that it calls the user by. Only for names that root, a trusted peer or an administrator
+    /// brought.
+    ///
+    /// # Errors
+    /// [`Stuck`] when the directory does not answer.
+    pub async fn find(&self, name: &UserName) -> Result<Option<Found>, Stuck> {
+        self.find_in_turn(&self.trusted, name).await
+    }
+
+    /// The same for a name that an application brought, which may have made it up.
+    ///
+    /// # Errors
+    /// [`Stuck`] when the directory does not answer.
+    pub async fn find_for_application(&self, name: &UserName) -> Result<Option<Found>, Stuck> {
+        self.find_in_turn(&self.applications, name).await
+    }
+
+    async fn find_in_turn(&self, turns: &Arc<Semaphore>, name: &UserName) -> Result<Option<Found>, Stuck> {
+        if let Some(local) = self.files.user(name.as_str()) {
+            return Ok(Some(Found { name: name.clone(), uid: local.uid }));
+        }
+        let name = name.clone();
+        let look = move || found(nix::unistd::User::from_name(name.as_str()));
+        let user = ask(turns, look).await??;
+        let found = user
+            .and_then(|user| Some(Found { name: UserName::parse(&user.name).ok()?, uid: user.uid.as_raw() }));
+        if let Some(found) = &found {
+            self.see(found.name.as_str());
+        }
+        Ok(found)
+    }
+
+    /// Whether the local file has the name, or a directory was found to have it. Asks no directory: for a word of
+    /// the log nobody waits, and nothing is told by how long it takes.
+    pub fn has_seen(&self, name: &str) -> bool {
+        let seen = || self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(name);
+        self.files.user(name).is_some() || seen()
+    }
+
+    fn see(&self, name: &str) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= MAX_SEEN {
+            seen.clear();
+        }
+        if !seen.contains(name) {
+            seen.insert(name.to_owned());
+        }
+    }
+
+    /// Whether `name` is a name of `uid`, asked by that uid: what is looked up is the uid, never a name that
+    /// somebody made up.
+    ///
+    /// # Errors
+    /// [`Stuck`] when the directory does not answer.
+    pub async fn is_name_of(&self, name: &UserName, uid: u32) -> Result<bool, Stuck> {
+        if let Some(local) = self.files.user(name.as_str()) {
+            return Ok(local.uid == uid);
+        }
+        let look = move || found(nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)));
+        Ok(ask(&self.others, look).await??.is_some_and(|user| user.name == name.as_str()))
+    }
+
+    /// Whether `uid` is a member of `group`, by its list or as somebody's first group.
+    ///
+    /// # Errors
+    /// [`Stuck`] when the directory does not answer.
+    pub async fn is_member(&self, uid: u32, group: &str) -> Result<bool, Stuck> {
+        let group = group.to_owned();
+        let look = move || {
+            let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
+            let group = nix::unistd::Group::from_name(&group).ok().flatten();
+            match (user, group) {
+                (Some(user), Some(group)) => user.gid == group.gid || group.mem.contains(&user.name),
+                _ => false,
+            }
+        };
+        ask(&self.others, look).await
+    }
+
+    /// The name of `uid`, asked by that uid.
+    ///
+    /// # Errors
+    /// [`Stuck`] when the directory does not answer.
+    pub async fn name_of(&self, uid: u32) -> Result<Option<UserName>, Stuck> {
+        if let Some(name) = self.files.name_of(uid) {
+            return Ok(UserName::parse(&name).ok());
+        }
+        let look = move || found(nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)));
+        Ok(ask(&self.others, look).await??.and_then(|user| UserName::parse(&user.name).ok()))
+    }
+
+    /// Which of `groups` the user is a member of. Groups are compared by their number, so that two names of
+    /// one are one. Of a local user in a local group the files decide, and for root they do so always: a directory
+    /// that hangs must not stop either, and one that answers must not make root anybody's member.
+    ///
+    /// # Errors
+    /// [`Stuck`] when the directory does not answer.
+    pub async fn groups_among(
+        &self,
+        user: &str,
+        groups: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, Stuck> {
+        let (local, unsure): (BTreeSet<String>, BTreeSet<String>) =
+            groups.iter().cloned().partition(|group| self.files.is_in(user, group));
+        let unsure: BTreeSet<String> = match self.files.user(user) {
+            Some(entry) if entry.uid == 0 => BTreeSet::new(),
+            Some(_) => unsure.into_iter().filter(|group| !self.files.has_group(group)).collect(),
+            None => unsure,
+        };
+        if unsure.is_empty() {
+            return Ok(local);
+        }
+        let user = user.to_owned();
+        let mut found = ask(&self.trusted, move || nss_groups(&user, unsure)).await??;
+        found.extend(local);
+        Ok(found)
+    }
+}
+
+/// What a directory said of a user. An error is no "no", except those that say so (getpwnam(3)).
+fn found(answer: nix::Result<Option<nix::unistd::User>>) -> Result<Option<nix::unistd::User>, Stuck> {
+    match answer {
+        Ok(user) => Ok(user),
+        Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
+        Err(_) => Err(Stuck),
+    }
+}
+
+/// Which of `groups` the user is in, by getgrouplist(3) and by their lists. Any error is no answer: whoever is
+/// taken for nobody's member meets the rules of others.
+fn nss_groups(user: &str, groups: BTreeSet<String>) -> Result<BTreeSet<String>, Stuck> {
+    let entry = nix::unistd::User::from_name(user).map_err(|_| Stuck)?;
+    let (Some(entry), Ok(name)) = (entry, CString::new(user)) else { return Ok(BTreeSet::new()) };
+    let of_user = nix::unistd::getgrouplist(&name, entry.gid).map_err(|_| Stuck)?;
+    let mut found = BTreeSet::new();
+    for group in groups {
+        let known = nix::unistd::Group::from_name(&group).map_err(|_| Stuck)?;
+        // A source that failed drops out of getgrouplist(3) silently; the group's own list may still have him.
+        if known.is_some_and(|known| of_user.contains(&known.gid) || known.mem.iter().any(|m| m == user)) {
+            found.insert(group);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether the local file has the name: asked where no directory may be.
+pub fn is_local(name: &str) -> bool {
+    Files::default().user(name).is_some()
+}
+
+/// Runs a look-up on a thread of its own, when it is its turn.
+async fn ask<T: Send + 'static>(
+    permits: &Arc<Semaphore>,
+    look: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Stuck> {
+    let asked = async {
+        let permit = Arc::clone(permits).acquire_owned().await.map_err(|_| Stuck)?;
+        let task = tokio::task::spawn_blocking(move || {
+            let found = look();
+            drop(permit); // Held for as long as the look-up hangs, not for as long as somebody waits.
+            found
+        });
+        task.await.map_err(|_| Stuck)
+    };
+    tokio::time::timeout(PATIENCE, asked).await.map_err(|_| Stuck)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn uid(users: &Users, name: &str) -> Result<Option<u32>, Stuck> {
+        Ok(users.find(&UserName::parse(name).unwrap()).await?.map(|found| found.uid))
+    }
+
+    #[tokio::test]
+    async fn root_is_found_locally_and_nobody_is_invented() {
+        let users = Users::default();
+        assert_eq!(uid(&users, "root").await, Ok(Some(0)));
+        assert_eq!(uid(&users, "no-such-user-here").await, Ok(None));
+        assert_eq!(users.is_name_of(&UserName::parse("root").unwrap(), 0).await, Ok(true));
+        assert_eq!(users.is_name_of(&UserName::parse("root").unwrap(), 1).await, Ok(false));
+        assert_eq!(users.is_name_of(&UserName::parse("no-such-user-here").unwrap(), 1).await, Ok(false));
+        assert_eq!(users.is_member(0, "root").await, Ok(true));
+        assert_eq!(users.is_member(0, "no-such-group-here").await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn groups_are_found_locally_and_through_the_directory() {
+        let users = Users::default();
+        let wanted = BTreeSet::from(["root", "nogroup", "no-such-group-here"].map(str::to_owned));
+        let of = async |user: &str| {
+            users.groups_among(user, &wanted).await.unwrap().into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(of("root").await, ["root"]);
+        assert_eq!(of("nobody").await, ["nogroup"]);
+        assert_eq!(of("no-such-user-here").await, [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn look_ups_that_hang_are_bounded_and_local_users_are_still_found() {
+        let users = Users::default();
+        let _hung = Arc::clone(&users.trusted).acquire_many_owned(16).await.unwrap();
+        assert_eq!(uid(&users, "somebody-in-ldap").await, Err(Stuck));
+        assert_eq!(uid(&users, "root").await, Ok(Some(0)));
+        let wheel = BTreeSet::from(["wheel".to_owned()]);
+        assert_eq!(users.groups_among("root", &wheel).await, Ok(BTreeSet::new()));
+        assert_eq!(users.groups_among("somebody-in-ldap", &wheel).await, Err(Stuck));
+    }
+
+    #[tokio::test]
+    async fn many_look_ups_at_once_wait_for_their_turn() {
+        let users = Arc::new(Users::default());
+        let tasks: Vec<_> = (0..100)
+            .map(|i| {
+                let users = Arc::clone(&users);
+                tokio::spawn(async move { uid(&users, &format!("nobody{i}")).await })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), Ok(None));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_others_cause_takes_no_turn_of_a_login() {
+        let users = Users::default();
+        let _hung = Arc::clone(&users.others).acquire_many_owned(4).await.unwrap();
+        assert_eq!(uid(&users, "somebody-in-ldap").await, Ok(None));
+    }
+}

@@ -1,0 +1,53 @@
+//! Work on an answer, while watching the clock and the peer: what has not begun to commit when the time is up
+//! or the peer is gone is dropped unjudged. Once it has begun its result stands.
+
+use crate::engine::Failure;
+use crate::store::Ticket;
+use crate::varlink::connection::{Closed, Connection};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long an answer may wait to be judged when the caller does not say.
+const DEFAULT_TIME: Duration = Duration::from_secs(10);
+/// The longest a caller may ask for.
+const MOST_TIME: Duration = Duration::from_mins(1);
+
+/// The ticket of a call whose caller waits for so many milliseconds more.
+pub(crate) fn ticket(remaining_ms: Option<u64>) -> Arc<Ticket> {
+    let time = remaining_ms.map_or(DEFAULT_TIME, Duration::from_millis).min(MOST_TIME);
+    Arc::new(Ticket::new(Instant::now() + time))
+}
+
+/// What came of it, and whether the peer has hung up meanwhile.
+pub(crate) struct Watched<T, E> {
+    pub(crate) result: Result<T, E>,
+    pub(crate) gone: bool,
+}
+
+/// Runs `work`, which commits under `ticket`. [`Closed`]: the peer hung up before anything had begun.
+pub(crate) async fn watched<T, E: From<Failure>>(
+    connection: &mut Connection,
+    ticket: &Ticket,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<Watched<T, E>, Closed> {
+    // Not a task of its own: dropping it, once its ticket is dropped, takes it back whole.
+    tokio::pin!(work);
+    let (mut gone, mut late) = (false, false);
+    loop {
+        tokio::select! {
+            result = &mut work => return Ok(Watched { result, gone }),
+            () = connection.hung_up(), if !gone => {
+                gone = true;
+                if ticket.drop_it() {
+                    return Err(Closed);
+                }
+            }
+            () = tokio::time::sleep_until(ticket.deadline().into()), if !late => {
+                late = true;
+                if ticket.drop_it() {
+                    return Ok(Watched { result: Err(Failure::TimedOut.into()), gone });
+                }
+            }
+        }
+    }
+}

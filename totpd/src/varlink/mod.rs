@@ -1,0 +1,15 @@
+//! The Varlink front end: the sockets of logins, of users and of administrators.
+//!
+//! ```text
+//! acceptor ─▶ connection (bytes) ─▶ dispatch (methods) ─▶ login | admin | self_service ─▶ engine
+//! ```
+
+pub(crate) mod acceptor;
+pub(crate) mod admin;
+pub(crate) mod cancellation;
+pub(crate) mod connection;
+pub(crate) mod connection_limits;
+pub(crate) mod login;
+pub(crate) mod peer;
+pub(crate) mod rate_limit;
+pub(crate) mod self_service;

@@ -1,0 +1,277 @@
+//! `org.totpd.Self`: users about their own uid. Each call is bounded like an attempt to log in.
+
+use crate::audit::{Event, From};
+use crate::clock;
+use crate::config::lifetime;
+use crate::engine::{AdminError, Engine, Failure, Oneself, SelfChange, Shown, patience, staged_view};
+use crate::state::Phase;
+use crate::store::Ticket;
+use crate::varlink::admin::{enrolled, page};
+use crate::varlink::cancellation::{Watched, watched};
+use crate::varlink::connection::{Bytes, Closed, Connection, done, failed, failed_plainly, read};
+use crate::varlink::peer;
+use std::sync::Arc;
+use totp_core::account::NewFactor;
+use totp_core::recovery::RecoveryCode;
+use totp_core::{Origin, UserName};
+use totp_wire::admin::{
+    CancelReply, ConfirmReply, ForgetReply, RecoveryCodesReply, RevokeReply, StatusReply,
+};
+use totp_wire::self_service::*;
+use totp_wire::{SecretText, message, service};
+
+/// Answers one call. What has not begun to commit when the user has hung up is dropped.
+pub(crate) async fn call(
+    connection: &mut Connection,
+    method: &str,
+    parameters: &[u8],
+) -> Result<Bytes, Closed> {
+    let engine = match connection.shared.phase() {
+        Phase::Serving(engine) => engine,
+        // What is wrong with the host is its administrators' to know.
+        Phase::Refusing(_) => {
+            return Ok(failed(STORE_UNAVAILABLE, "why", "the daemon refuses everybody at the moment"));
+        }
+    };
+    let uid = connection.peer.uid;
+    if !peer::speaks_for_others(uid, Some(engine.config())) && !connection.rate_limit.allows_attempt(uid) {
+        return Ok(failed_plainly(BUSY));
+    }
+    let user = match connection.shared.users.name_of(uid).await {
+        Ok(Some(user)) => user,
+        Ok(None) => return Ok(failed_plainly(NO_NAME)),
+        Err(_) => return Ok(failed_plainly(BUSY)),
+    };
+    let (ticket, from) = (patience(), connection.peer.from());
+    let own = Own { engine: &engine, user: &user, uid, from: &from, ticket: &ticket };
+    let work = own.answer(method, parameters);
+    let Ok(Watched { result, gone }) = watched(connection, &ticket, work).await else {
+        own.log_refusal(method, "hung-up");
+        return Err(Closed);
+    };
+    if gone {
+        if let Ok((_, Some(what))) = result {
+            let mut event = Event::new(what, user.as_str(), clock::now(), from);
+            event.outcome = "undelivered";
+            engine.undelivered(&event).await;
+        }
+        return Err(Closed);
+    }
+    Ok(match result {
+        Ok((reply, _)) | Err(NotDone::Reply(reply)) => reply,
+        Err(NotDone::Error(error)) => {
+            if let Some(reason) = unrecorded(&error) {
+                own.log_refusal(method, reason);
+            }
+            explained(&error, &user)
+        }
+    })
+}
+
+/// The user, and how a call is done for him.
+struct Own<'a> {
+    engine: &'a Engine,
+    user: &'a UserName,
+    uid: u32,
+    from: &'a From,
+    ticket: &'a Arc<Ticket>,
+}
+
+/// Why a call was not done.
+enum NotDone {
+    /// It cannot be read, or there is no such one.
+    Reply(Bytes),
+    /// The engine says no.
+    Error(AdminError),
+}
+
+impl std::convert::From<AdminError> for NotDone {
+    fn from(error: AdminError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl std::convert::From<Failure> for NotDone {
+    fn from(failure: Failure) -> Self {
+        Self::Error(failure.into())
+    }
+}
+
+impl std::convert::From<Bytes> for NotDone {
+    fn from(reply: Bytes) -> Self {
+        Self::Reply(reply)
+    }
+}
+
+impl Own<'_> {
+    /// The reply, and the event that it belongs to if something was changed.
+    async fn answer(
+        &self,
+        method: &str,
+        parameters: &[u8],
+    ) -> Result<(Bytes, Option<&'static str>), NotDone> {
+        let Self { engine, user, uid, ticket, .. } = *self;
+        let from = self.from.clone();
+        let who = Oneself { user, uid, from: self.from };
+        Ok(match method {
+            "Status" => {
+                let Status {} = read(parameters)?;
+                self.is_still_oneself().await?;
+                (
+                    done(&StatusReply {
+                        status: engine.status(user).await?,
+                        clock_behind: engine.clock_behind().map(totp_core::Time::unix),
+                    }),
+                    None,
+                )
+            }
+            "Enroll" => {
+                let call: Enroll = read(parameters)?;
+                let config = engine.config();
+                let invalid = |what: String| failed(service::INVALID_PARAMETER, "parameter", &what);
+                let new = NewFactor {
+                    params: config.totp.params,
+                    lifetime: lifetime(call.lifetime.unwrap_or(config.totp.pending)).map_err(invalid)?,
+                    keeping: config.totp.keeping,
+                };
+                let shown = shown(call.code.as_ref(), call.ticket.as_ref());
+                let staged = engine.enroll_self(who, shown, new, ticket).await?;
+                (done(&enrolled(user, staged)), Some("enroll"))
+            }
+            "Confirm" => {
+                let call: Confirm = read(parameters)?;
+                let code = call.code.reveal();
+                let confirmed = engine.confirm(user, Some(uid), code, Origin::Own, from, ticket).await?;
+                let (confirmed, phone_offset) =
+                    confirmed.map_or_else(|offset| (false, offset), |()| (true, None));
+                (done(&ConfirmReply { confirmed, phone_offset }), Some("confirm"))
+            }
+            "RecoveryCodes" => {
+                let call: RecoveryCodes = read(parameters)?;
+                let shown = shown(call.code.as_ref(), call.ticket.as_ref());
+                let reply = match engine.recovery_codes_self(who, shown, ticket).await? {
+                    SelfChange::Done(codes) => {
+                        RecoveryCodesReply { recovery_codes: texts(&codes), staged: None }
+                    }
+                    SelfChange::Staged(staged) => {
+                        let staged = Some(staged_view(&staged));
+                        RecoveryCodesReply { recovery_codes: Vec::new(), staged }
+                    }
+                };
+                (done(&reply), Some("recovery-codes"))
+            }
+            "Revoke" => {
+                let call: Revoke = read(parameters)?;
+                let shown = shown(call.code.as_ref(), call.ticket.as_ref());
+                let reply = match engine.revoke_self(who, shown, ticket).await? {
+                    SelfChange::Done(revoked) => RevokeReply { revoked, staged: None },
+                    SelfChange::Staged(staged) => {
+                        RevokeReply { revoked: false, staged: Some(staged_view(&staged)) }
+                    }
+                };
+                (done(&reply), Some("revoke"))
+            }
+            "Cancel" => {
+                let call: Cancel = read(parameters)?;
+                let cancelled = engine.cancel_self(who, call.code.reveal(), ticket).await?;
+                (done(&CancelReply { cancelled: staged_view(&cancelled) }), Some("cancel"))
+            }
+            "Forget" => {
+                let Forget {} = read(parameters)?;
+                let forgotten = engine.forget(user, Some(uid), from).await?;
+                (
+                    done(&ForgetReply { forgotten: u64::try_from(forgotten).unwrap_or(u64::MAX) }),
+                    Some("forget"),
+                )
+            }
+            "History" => {
+                let History { before, since, limit } = read(parameters)?;
+                self.is_still_oneself().await?;
+                (done(&page(engine, Some(user.to_string()), before, since, limit).await?), None)
+            }
+            _ => return Err(failed(service::METHOD_NOT_FOUND, "method", method).into()),
+        })
+    }
+
+    /// What is kept under this name is the user's own, and not of somebody who had the name before.
+    async fn is_still_oneself(&self) -> Result<(), AdminError> {
+        match self.engine.enrolled_uid(self.user).await? {
+            Some(enrolled) if enrolled != self.uid => Err(AdminError::UidChanged { enrolled, now: self.uid }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A refusal of which nothing is stored is said in the log.
+    fn log_refusal(&self, method: &str, reason: &'static str) {
+        let event = match method {
+            "Enroll" => "enroll",
+            "Confirm" => "confirm",
+            "RecoveryCodes" => "recovery-codes",
+            "Revoke" => "revoke",
+            "Cancel" => "cancel",
+            "Forget" => "forget",
+            _ => return,
+        };
+        let mut event = Event::new(event, self.user.as_str(), clock::now(), self.from.clone());
+        event.outcome = "refused";
+        event.reason = Some(reason);
+        event.log();
+    }
+}
+
+/// The reason of a refusal that the engine did not record.
+const fn unrecorded(error: &AdminError) -> Option<&'static str> {
+    match error {
+        AdminError::CodeNeeded => Some("code-needed"),
+        AdminError::TicketNeeded => Some("ticket-needed"),
+        AdminError::Off => Some("off"),
+        AdminError::UidChanged { .. } => Some("uid-changed"),
+        AdminError::NotEnrolled => Some("not-enrolled"),
+        AdminError::AlreadyStaged(_) => Some("already-staged"),
+        AdminError::CancelledTwice => Some("cancelled-twice"),
+        AdminError::NothingStaged => Some("nothing-staged"),
+        AdminError::NotRipe(_) => Some("not-ripe"),
+        _ => None,
+    }
+}
+
+fn shown<'a>(code: Option<&'a SecretText>, ticket: Option<&'a SecretText>) -> Shown<'a> {
+    Shown { code: code.map(SecretText::reveal), ticket: ticket.map(SecretText::reveal) }
+}
+
+/// The texts of recovery codes, for the one moment they are shown.
+pub(crate) fn texts(codes: &[RecoveryCode]) -> Vec<SecretText> {
+    codes.iter().map(|code| SecretText::new(code.reveal())).collect()
+}
+
+fn explained(error: &AdminError, user: &UserName) -> Bytes {
+    let user = user.as_str();
+    match error {
+        AdminError::NoSuchUser => failed_plainly(NO_NAME),
+        AdminError::NotEnrolled => failed(NOT_ENROLLED, "user", user),
+        AdminError::UidChanged { enrolled, now } => {
+            let parameters = serde_json::json!({ "user": user, "enrolled": enrolled, "now": now });
+            message::error_bytes(UID_CHANGED, &parameters).unwrap_or_default()
+        }
+        AdminError::Invalid(what) => failed(service::INVALID_PARAMETER, "parameter", what),
+        AdminError::CodeNeeded => failed_plainly(CODE_NEEDED),
+        AdminError::TicketNeeded => failed_plainly(TICKET_NEEDED),
+        AdminError::AlreadyStaged(staged) => {
+            let parameters = match staged {
+                Some(staged) => serde_json::json!({ "staged": staged_view(staged) }),
+                None => serde_json::json!({}),
+            };
+            message::error_bytes(ALREADY_STAGED, &parameters).unwrap_or_default()
+        }
+        AdminError::NotRipe(staged) => {
+            let parameters = serde_json::json!({ "staged": staged_view(staged) });
+            message::error_bytes(NOT_RIPE, &parameters).unwrap_or_default()
+        }
+        AdminError::CancelledTwice => failed_plainly(CANCELLED_TWICE),
+        AdminError::NothingStaged => failed_plainly(NOTHING_STAGED),
+        AdminError::Refused => failed_plainly(REFUSED),
+        AdminError::Off => failed_plainly(OFF),
+        AdminError::Unavailable(why) => failed(STORE_UNAVAILABLE, "why", why),
+        AdminError::Taken(_) | AdminError::Busy => failed_plainly(BUSY),
+    }
+}
