@@ -6,7 +6,7 @@ use crate::outcome::Outcome;
 use std::ffi::CStr;
 use std::path::PathBuf;
 use totp_wire::input_filter::{fits, split_combined};
-use totp_wire::login::{Accept, Answer, Attempt, Begin, MAX_TEXT, Prompt, Step, Unfit};
+use totp_wire::login::{Accept, Answer, Attempt, Begin, MAX_TEXT, Prompt, RejectedInput, Step};
 use totp_wire::pam_args::Args;
 use totp_wire::process::sockets;
 use totp_wire::text::plain;
@@ -149,14 +149,14 @@ impl Relay {
             if !host.set_authtok(password) {
                 host.log(Level::Error, "forward_pass: the password cannot be handed on");
             }
-            let shape = if code.is_empty() && !typed.is_empty() { Some(Unfit::Shape) } else { None };
+            let shape = if code.is_empty() && !typed.is_empty() { Some(RejectedInput::Shape) } else { None };
             typed = Zeroizing::new(code.to_vec());
             if shape.is_some() {
                 return Answer { unusable: shape, ..Answer::default() };
             }
         }
         // Checked before it is copied: what is no text is a password, and is left where it is wiped.
-        let fitting = str::from_utf8(&typed).map_err(|_| Unfit::Shape);
+        let fitting = str::from_utf8(&typed).map_err(|_| RejectedInput::Shape);
         match fitting.and_then(|text| fits(text, prompt).map(|()| text.to_owned())) {
             Ok(text) => Answer { text: Some(SecretText::from(text)), ..Answer::default() },
             Err(unfit) => Answer { unusable: Some(unfit), ..Answer::default() },

@@ -5,7 +5,7 @@
 //! address that the user logs in from, as other users of the machine, or at its console.
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 
-use totp_core::lock::{Class, Guard};
+use totp_core::lock::{LockState, SourceClass};
 use totp_core::time::{DAY, HOUR};
 use totp_core::{Origin, Time};
 
@@ -48,15 +48,15 @@ enum Place {
 
 impl Place {
     /// The class of the next guess.
-    fn class(self, guard: &mut Guard, home: &Origin, now: Time) -> Class {
+    fn class(self, guard: &mut LockState, home: &Origin, now: Time) -> SourceClass {
         match self {
-            Self::Elsewhere => Class::Others,
+            Self::Elsewhere => SourceClass::Others,
             Self::Beside => guard.class(home, now),
-            Self::Console => Class::Console,
+            Self::Console => SourceClass::Console,
             Self::Local(users) => {
                 let free =
-                    (0..users).map(Class::LocalStranger).find(|class| guard.remaining(class, now) == 0);
-                free.unwrap_or(Class::LocalStranger(0))
+                    (0..users).map(SourceClass::LocalStranger).find(|class| guard.remaining(class, now) == 0);
+                free.unwrap_or(SourceClass::LocalStranger(0))
             }
         }
     }
@@ -64,10 +64,10 @@ impl Place {
 
 /// Judged guesses within `days`; after a lock the attacker rests for `patience` seconds.
 fn simulate(days: u64, at: Place, patience: u64, logins_per_day: u64) -> u32 {
-    let mut guard = Guard::default();
+    let mut guard = LockState::default();
     let start = Time::from_unix(1_800_000_000);
     let home = Origin::Remote(std::net::Ipv4Addr::new(192, 0, 2, 1).into());
-    guard.succeed(&Class::Others, &home, start);
+    guard.succeed(&SourceClass::Others, &home, start);
     let (mut guesses, mut rest_until) = (0, start);
     for minute in 0..days * DAY / 60 {
         let now = start.plus(minute * 60);
@@ -77,7 +77,7 @@ fn simulate(days: u64, at: Place, patience: u64, logins_per_day: u64) -> u32 {
             let (class, origin) = match at {
                 Place::Elsewhere => (class.clone(), Origin::Remote(fresh.into())),
                 Place::Beside => (class.clone(), home.clone()),
-                Place::Local(_) => (Class::Local, Origin::Local),
+                Place::Local(_) => (SourceClass::Local, Origin::Local),
                 Place::Console => (class.clone(), Origin::Console),
             };
             if at == Place::Elsewhere || guard.remaining(&class, now) == 0 {

@@ -7,13 +7,13 @@
 //!
 //! An account has at most one active and one pending factor: the old one works until the new one is proved.
 
-use crate::lock::Guard;
+use crate::lock::LockState;
 use crate::name::UserName;
-use crate::notices::News;
+use crate::notices::Notices;
 use crate::otp::Params;
 use crate::profile::Profile;
 use crate::random::{self, Random, RandomFailed};
-use crate::recovery::{Keeping, RecoveryCode, RecoverySet};
+use crate::recovery::{RecoveryCode, RecoverySet, RecoveryStorage};
 use crate::remembered::Remembered;
 use crate::secret::{Secret, Secrets};
 use crate::self_service::StagedChange;
@@ -74,7 +74,7 @@ pub struct Factor<S = Secrets> {
 
 /// Leave for a user to enroll once without an administrator, or to change the factor in use without a delay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ticket {
+pub struct EnrollmentTicket {
     /// The first moment at which it is worth nothing.
     pub expires: Time,
     /// The factor in use that it is bound to; none: it is for a first factor.
@@ -110,13 +110,13 @@ pub struct Account<S = Secrets> {
     pub lapsed: bool,
     /// Failures and locks.
     #[serde(default)]
-    pub guard: Guard,
+    pub guard: LockState,
     /// What the user is told at the next login.
-    #[serde(default, skip_serializing_if = "News::is_empty")]
-    pub news: News,
+    #[serde(default, skip_serializing_if = "Notices::is_empty")]
+    pub news: Notices,
     /// Leave to enroll by oneself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ticket: Option<Ticket>,
+    pub ticket: Option<EnrollmentTicket>,
     /// What applications know of the user.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub profile: Box<Profile>,
@@ -141,12 +141,12 @@ impl<S> Factor<S> {
 impl<S> Account<S> {
     /// Whether the account is that of the user whom the system knows by this uid. Nobody knows an account
     /// without one, and no account is that of a user whom the system does not know.
-    pub fn is_of(&self, uid: Option<u32>) -> bool {
+    pub fn belongs_to_uid(&self, uid: Option<u32>) -> bool {
         uid.is_some() && self.uid == uid
     }
 
     /// What the account is called in logs: its login name, or its id.
-    pub fn label(&self) -> &str {
+    pub fn display_name(&self) -> &str {
         self.name.as_ref().map_or(&self.id, UserName::as_str)
     }
 
@@ -194,8 +194,8 @@ impl<S> Account<S> {
             created,
             active: None,
             pending: None,
-            guard: Guard::default(),
-            news: News::default(),
+            guard: LockState::default(),
+            news: Notices::default(),
             ticket: None,
             lapsed: false,
             profile: Box::default(),
@@ -217,7 +217,7 @@ impl<S> Account<S> {
 
     /// Drops a pending factor whose time has come, and says whether there was one; and a staged change of the
     /// active one.
-    pub fn settle(&mut self, now: Time) -> bool {
+    pub fn expire_pending(&mut self, now: Time) -> bool {
         if let Some(active) = &mut self.active {
             active.staged.take_if(|staged| now >= staged.expires);
         }
@@ -252,7 +252,7 @@ pub struct NewFactor {
     /// Seconds until it is gone unless confirmed.
     pub lifetime: u64,
     /// How its recovery codes are kept.
-    pub keeping: Keeping,
+    pub keeping: RecoveryStorage,
 }
 
 impl Account {
@@ -307,7 +307,7 @@ impl Account {
     /// When the random source fails; the account is unchanged then.
     pub fn renew_recovery(
         &mut self,
-        keeping: Keeping,
+        keeping: RecoveryStorage,
         random: &mut impl Random,
     ) -> Result<Option<Vec<RecoveryCode>>, RandomFailed> {
         let Some(active) = &mut self.active else { return Ok(None) };
@@ -337,15 +337,15 @@ mod tests {
     }
 
     fn minute() -> NewFactor {
-        NewFactor { params: Params::default(), lifetime: 60, keeping: Keeping::Hashed }
+        NewFactor { params: Params::default(), lifetime: 60, keeping: RecoveryStorage::Hashed }
     }
 
     #[test]
     fn a_pending_factor_is_gone_at_its_time() {
         let mut account = account();
         account.enroll(&minute(), Time::from_unix(100), &mut Counting(1)).unwrap();
-        assert!(!account.settle(Time::from_unix(159)));
-        assert!(account.settle(Time::from_unix(160)));
+        assert!(!account.expire_pending(Time::from_unix(159)));
+        assert!(account.expire_pending(Time::from_unix(160)));
         assert_eq!((account.pending.is_some(), account.lapsed), (false, true));
         account.enroll(&minute(), Time::from_unix(160), &mut Counting(1)).unwrap();
         assert!(!account.lapsed);
@@ -371,9 +371,13 @@ mod tests {
     #[test]
     fn an_account_without_a_uid_is_nobodys_and_nobody_has_none() {
         let mut account = account();
-        assert!(account.is_of(Some(1000)) && !account.is_of(Some(1001)) && !account.is_of(None));
+        assert!(
+            account.belongs_to_uid(Some(1000))
+                && !account.belongs_to_uid(Some(1001))
+                && !account.belongs_to_uid(None)
+        );
         account.uid = None;
-        assert!(!account.is_of(None) && !account.is_of(Some(1000)));
+        assert!(!account.belongs_to_uid(None) && !account.belongs_to_uid(Some(1000)));
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub enum Typed {
 
 /// Why an input cannot be a code. Refused and audited, never counted as a failure: it is no guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unusable {
+pub enum RejectedInput {
     /// Nothing was typed, or the host had nothing.
     Empty,
     /// Text of another shape, such as a password.
@@ -62,16 +62,16 @@ impl Typed {
     ///
     /// # Errors
     /// Why it is no code. The error holds nothing of the text.
-    pub fn parse(text: &str) -> Result<Self, Unusable> {
+    pub fn parse(text: &str) -> Result<Self, RejectedInput> {
         let text = text.trim_matches([' ', '\t', '\r', '\n']);
         if text.is_empty() {
-            return Err(Unusable::Empty);
+            return Err(RejectedInput::Empty);
         }
         if text.ends_with("\u{7f}INCORRECT") {
-            return Err(Unusable::HostJunk);
+            return Err(RejectedInput::HostJunk);
         }
         if text.len() > MAX_BYTES || !text.is_ascii() {
-            return Err(Unusable::Shape);
+            return Err(RejectedInput::Shape);
         }
         let separators = text.bytes().filter(|b| matches!(b, b' ' | b'-')).count();
         let mut symbols = Zeroizing::new(Vec::with_capacity(MAX_BYTES));
@@ -86,7 +86,7 @@ impl Typed {
             let digits = u8::try_from(symbols.len()).unwrap_or(0); // 6 to 8
             return Ok(Self::Code(Code { value, digits }));
         }
-        RecoveryCode::from_symbols(&symbols).map(Self::Recovery).ok_or(Unusable::Shape)
+        RecoveryCode::from_symbols(&symbols).map(Self::Recovery).ok_or(RejectedInput::Shape)
     }
 }
 
@@ -115,10 +115,10 @@ mod tests {
         for text in
             ["12345", "123456789", "12 34 56", "-123456", "123456-", "12345a", "１２３４５６", "+12345"]
         {
-            assert_eq!(Typed::parse(text), Err(Unusable::Shape), "{text:?}");
+            assert_eq!(Typed::parse(text), Err(RejectedInput::Shape), "{text:?}");
         }
-        assert_eq!(Typed::parse("  \n"), Err(Unusable::Empty));
-        assert_eq!(Typed::parse("\u{8}\n\r\u{7f}INCORRECT"), Err(Unusable::HostJunk));
+        assert_eq!(Typed::parse("  \n"), Err(RejectedInput::Empty));
+        assert_eq!(Typed::parse("\u{8}\n\r\u{7f}INCORRECT"), Err(RejectedInput::HostJunk));
     }
 
     #[test]

@@ -5,9 +5,9 @@
 //! audit row before it answers anything.
 
 use crate::account::{Account, Factor, FactorState};
-use crate::code::{Typed, Unusable};
-use crate::lock::Class;
-use crate::notices::{Changed, News};
+use crate::code::{RejectedInput, Typed};
+use crate::lock::SourceClass;
+use crate::notices::{Changed, Notices};
 use crate::otp::Params;
 use crate::remembered;
 use crate::remembered::Key;
@@ -19,7 +19,7 @@ use crate::window::{is_code_of, matching_step};
 
 /// What the site decides about judging.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules {
+pub struct JudgeSettings {
     /// Steps of clock skew that are tolerated either way (RFC 6238 section 5.2 recommends one).
     pub skew: u8,
     /// A clock before this moment is wrong: the release is younger.
@@ -28,7 +28,7 @@ pub struct Rules {
     pub latest_grant: Time,
 }
 
-impl Rules {
+impl JudgeSettings {
     /// Whether a clock that says `now` can judge codes of a phone. It may lie behind the latest grant by the
     /// window, and by one step at least: clocks are adjusted.
     pub fn trusts(&self, now: Time, params: Params) -> bool {
@@ -51,12 +51,12 @@ pub struct Attempt {
     /// Nobody can be told anything: news waits for another login.
     pub silent: bool,
     /// A program of root's shows what is said. None: a process does that may be anybody's.
-    pub shown: Option<Shown>,
+    pub shown: Option<Submission>,
 }
 
 /// How a program of root's shows what is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Shown {
+pub struct Submission {
     /// A further question can be put. Its answer says that what it showed was read.
     pub asks: bool,
 }
@@ -69,7 +69,7 @@ impl Attempt {
 }
 
 /// What was typed, or why it is no code.
-pub type Input = Result<Typed, Unusable>;
+pub type Input = Result<Typed, RejectedInput>;
 
 /// Why an attempt was refused. For the audit only: at the prompt they all read the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,12 +97,12 @@ pub enum Reason {
     /// Somebody else was enrolled under this name during the enrollment.
     Raced,
     /// The input is no code.
-    Unusable(Unusable),
+    Unusable(RejectedInput),
 }
 
 impl Reason {
     /// The word in the audit.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Wrong => "wrong",
             Self::Replayed => "replayed",
@@ -115,9 +115,9 @@ impl Reason {
             Self::NoFirstFactor => "no-first-factor",
             Self::NotShown => "not-shown",
             Self::Raced => "raced",
-            Self::Unusable(Unusable::Empty) => "empty",
-            Self::Unusable(Unusable::Shape) => "not-a-code",
-            Self::Unusable(Unusable::HostJunk) => "host-junk",
+            Self::Unusable(RejectedInput::Empty) => "empty",
+            Self::Unusable(RejectedInput::Shape) => "not-a-code",
+            Self::Unusable(RejectedInput::HostJunk) => "host-junk",
         }
     }
 }
@@ -137,20 +137,20 @@ pub struct Judgement {
     /// The decision.
     pub outcome: Outcome,
     /// The class it was counted in.
-    pub class: Class,
+    pub class: SourceClass,
     /// Whether the account differs from what is stored.
     pub changed: bool,
     /// Whether this failure locked its class.
     pub locks: bool,
     /// What the user is to be told now, after a grant.
-    pub news: News,
+    pub news: Notices,
     /// It holds notices of changes that have to be shown by a question: [`Account::notices_shown`] notes its answer.
     pub unread: bool,
 }
 
 /// What one factor has to say about a code.
 #[derive(Clone, Copy)]
-enum Finding {
+enum MatchResult {
     /// The code of a step that is not used up.
     Fresh(u64),
     /// The code of a step that is, lately or long ago.
@@ -167,8 +167,8 @@ enum Finding {
 
 /// Judges one attempt. Changes `account` as the outcome demands: a step used up, a recovery code spent, a
 /// failure counted, a pending factor confirmed or gone.
-pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules) -> Judgement {
-    let expired = account.settle(now);
+pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &JudgeSettings) -> Judgement {
+    let expired = account.expire_pending(now);
     let origin = attempt.origin.resolved(account.uid);
     let class = account.guard.class(&origin, now);
     let active = find(account.active.as_ref(), &attempt.input, now, rules);
@@ -180,7 +180,7 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules)
         class: class.clone(),
         changed,
         locks,
-        news: News::default(),
+        news: Notices::default(),
         unread: false,
     };
     let refused = |reason, changed| verdict(Outcome::Refused(reason), changed, false);
@@ -201,11 +201,13 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules)
     let proof = match typed {
         Typed::Recovery(_) => recovery.and_then(|place| spend_recovery(account, place)).ok_or(Reason::Wrong),
         Typed::Code(_) => match (active, pending) {
-            (Finding::Fresh(step), _) => use_step(account, step, now).ok_or(Reason::Wrong),
-            (_, Finding::Fresh(step)) => confirm(account, step, now).ok_or(Reason::Wrong),
-            (Finding::Used, _) => Err(Reason::Replayed),
-            (_, Finding::NotRipe) => Err(Reason::NotRipe),
-            (Finding::Clock | Finding::Absent, Finding::Clock | Finding::Absent) => Err(Reason::Clock),
+            (MatchResult::Fresh(step), _) => use_step(account, step, now).ok_or(Reason::Wrong),
+            (_, MatchResult::Fresh(step)) => confirm(account, step, now).ok_or(Reason::Wrong),
+            (MatchResult::Used, _) => Err(Reason::Replayed),
+            (_, MatchResult::NotRipe) => Err(Reason::NotRipe),
+            (MatchResult::Clock | MatchResult::Absent, MatchResult::Clock | MatchResult::Absent) => {
+                Err(Reason::Clock)
+            }
             _ => Err(Reason::Wrong),
         },
     };
@@ -222,7 +224,7 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules)
             if let Some((key, length)) = &attempt.remember {
                 remembered::remember(account, &verified, key, *length, now);
             }
-            let mut news = if attempt.silent { News::default() } else { account.news.take(read) };
+            let mut news = if attempt.silent { Notices::default() } else { account.news.take(read) };
             news.staged = account.staged().filter(|_| !attempt.silent).cloned().map(Box::new);
             if verified.confirmed() && staged.is_some() {
                 account.news.changed(Changed::Replaced, now, &attempt.from);
@@ -243,7 +245,7 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &Rules)
 }
 
 /// Judges an attempt for a name that has no account: the same work, and always a refusal.
-pub fn judge_nobody(attempt: &Attempt, now: Time, rules: &Rules) -> Reason {
+pub fn judge_nobody(attempt: &Attempt, now: Time, rules: &JudgeSettings) -> Reason {
     if let (Ok(Typed::Code(code)), Ok(decoy)) = (&attempt.input, Secret::from_bytes(&[0; 20])) {
         std::hint::black_box(matching_step(&decoy, Params::default(), code, now, rules.skew));
         std::hint::black_box(is_code_of(&decoy, Params::default(), code, &[None; USED_STEPS]));
@@ -263,10 +265,10 @@ pub fn forecast<S: Clone>(
     account: Option<&Account<S>>,
     origin: &Origin,
     now: Time,
-    rules: &Rules,
+    rules: &JudgeSettings,
 ) -> Result<(), Reason> {
     let mut account = account.cloned().ok_or(Reason::NotEnrolled)?;
-    account.settle(now);
+    account.expire_pending(now);
     let Some(factor) = account.active.as_ref().or(account.pending.as_ref()) else {
         return Err(if account.lapsed { Reason::Expired } else { Reason::NotEnrolled });
     };
@@ -282,7 +284,7 @@ pub fn forecast<S: Clone>(
 
 /// Whether the clock is before the release, or behind a step that was used already, or was set back behind a
 /// grant: codes that were used or shown before would be fresh.
-fn clock_is_wrong<S>(factor: &Factor<S>, now: Time, rules: &Rules) -> bool {
+fn clock_is_wrong<S>(factor: &Factor<S>, now: Time, rules: &JudgeSettings) -> bool {
     let latest = factor.params.period.step_at(now).saturating_add(u64::from(rules.skew));
     !rules.trusts(now, factor.params) || factor.last_step.is_some_and(|last| latest < last)
 }
@@ -308,20 +310,22 @@ impl<S> Factor<S> {
     }
 }
 
-fn find(factor: Option<&Factor>, input: &Input, now: Time, rules: &Rules) -> Finding {
-    let (Some(factor), Ok(Typed::Code(code))) = (factor, input) else { return Finding::Absent };
+fn find(factor: Option<&Factor>, input: &Input, now: Time, rules: &JudgeSettings) -> MatchResult {
+    let (Some(factor), Ok(Typed::Code(code))) = (factor, input) else { return MatchResult::Absent };
     let secret = factor.secrets.secret();
     let matched = matching_step(secret, factor.params, code, now, rules.skew);
     let was_right = is_code_of(secret, factor.params, code, &factor.used_lately(now));
     if clock_is_wrong(factor, now, rules) {
-        return Finding::Clock;
+        return MatchResult::Clock;
     }
     match matched {
-        Some(_) if factor.staged.as_ref().is_some_and(|staged| !staged.allows_codes(now)) => Finding::NotRipe,
-        Some(step) if factor.last_step.is_none_or(|last| step > last) => Finding::Fresh(step),
-        Some(_) => Finding::Used,
-        None if was_right => Finding::Used,
-        None => Finding::Unlike,
+        Some(_) if factor.staged.as_ref().is_some_and(|staged| !staged.allows_codes(now)) => {
+            MatchResult::NotRipe
+        }
+        Some(step) if factor.last_step.is_none_or(|last| step > last) => MatchResult::Fresh(step),
+        Some(_) => MatchResult::Used,
+        None if was_right => MatchResult::Used,
+        None => MatchResult::Unlike,
     }
 }
 

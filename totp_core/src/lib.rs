@@ -40,8 +40,8 @@ pub mod window;
 pub mod withdrawal;
 
 pub use account::{Account, Factor, FactorState};
-pub use code::{Typed, Unusable};
-pub use judge::{Attempt, Input, Judgement, Outcome, Reason, Rules, judge};
+pub use code::{RejectedInput, Typed};
+pub use judge::{Attempt, Input, JudgeSettings, Judgement, Outcome, Reason, judge};
 pub use name::UserName;
 pub use otp::{Algorithm, Digits, Params, Period};
 pub use random::{Random, RandomFailed};

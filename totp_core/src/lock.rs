@@ -50,7 +50,7 @@ pub struct Lock {
 
 /// The failures of one class.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counter {
+pub struct FailureCounter {
     /// Consecutive failures since the last success or lock.
     #[serde(default)]
     failures: u32,
@@ -67,7 +67,7 @@ pub struct Counter {
     judged: Vec<Time>,
 }
 
-impl Counter {
+impl FailureCounter {
     /// Seconds this class stays locked, 0 when it is not. A start in the future (the clock was set back) is
     /// moved to now: after the last jump nobody waits longer than one lock.
     fn remaining(&mut self, now: Time) -> u64 {
@@ -141,38 +141,38 @@ impl Counter {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Known {
+struct KnownSource {
     source: Source,
     seen: Time,
     #[serde(default)]
-    counter: Counter,
+    counter: FailureCounter,
 }
 
 /// Every counter of one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Guard {
+pub struct LockState {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    known: Vec<Known>,
+    known: Vec<KnownSource>,
     #[serde(default)]
-    local: Counter,
+    local: FailureCounter,
     #[serde(default)]
-    own: Counter,
+    own: FailureCounter,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    clients: BTreeMap<String, Counter>,
+    clients: BTreeMap<String, FailureCounter>,
     #[serde(default)]
-    others: Counter,
+    others: FailureCounter,
     #[serde(default)]
-    console: Counter,
+    console: FailureCounter,
     /// Other local users, by uid, and the budget that they share.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    strangers: BTreeMap<u32, Counter>,
+    strangers: BTreeMap<u32, FailureCounter>,
     #[serde(default)]
-    strangers_together: Counter,
+    strangers_together: FailureCounter,
 }
 
 /// The class that an attempt is counted in, resolved against one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Class {
+pub enum SourceClass {
     /// A source this user succeeded from lately.
     Known(Source),
     /// The user's own sudo and other setuid programs.
@@ -189,7 +189,7 @@ pub enum Class {
     Others,
 }
 
-impl Class {
+impl SourceClass {
     /// The application, if it is one's.
     pub fn client(&self) -> Option<&str> {
         match self {
@@ -216,37 +216,37 @@ impl Class {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Locked {
     /// Which class.
-    pub class: Class,
+    pub class: SourceClass,
     /// When it began.
     pub since: Time,
     /// When it ends, if the clock is not set.
     pub until: Time,
 }
 
-impl Guard {
+impl LockState {
     /// The class of an attempt from `origin`.
-    pub fn class(&self, origin: &Origin, now: Time) -> Class {
+    pub fn class(&self, origin: &Origin, now: Time) -> SourceClass {
         match origin {
-            Origin::Local => Class::Local,
-            Origin::Own => Class::Own,
-            Origin::Client(id) => Class::Client(id.clone()),
-            Origin::Console => Class::Console,
+            Origin::Local => SourceClass::Local,
+            Origin::Own => SourceClass::Own,
+            Origin::Client(id) => SourceClass::Client(id.clone()),
+            Origin::Console => SourceClass::Console,
             // One of whom nobody knows yet that they are the user is somebody else.
-            Origin::LocalStranger(uid) | Origin::Caller(uid) => Class::LocalStranger(*uid),
-            Origin::Unproven | Origin::ThisHost => Class::Others,
+            Origin::LocalStranger(uid) | Origin::Caller(uid) => SourceClass::LocalStranger(*uid),
+            Origin::Unproven | Origin::ThisHost => SourceClass::Others,
             Origin::Remote(address) => {
                 let source = Source::of(*address);
                 let known =
                     self.known.iter().any(|k| k.source == source && now.since(k.seen) <= SOURCE_MEMORY);
-                if known { Class::Known(source) } else { Class::Others }
+                if known { SourceClass::Known(source) } else { SourceClass::Others }
             }
         }
     }
 
     /// Seconds that `class` stays locked; 0 when it is not. May move a lock that the clock ran away from, so
     /// the account has to be stored when it was locked.
-    pub fn remaining(&mut self, class: &Class, now: Time) -> u64 {
-        if let Class::LocalStranger(uid) = class {
+    pub fn remaining(&mut self, class: &SourceClass, now: Time) -> u64 {
+        if let SourceClass::LocalStranger(uid) = class {
             let own = self.strangers.get_mut(uid).map_or(0, |c| c.remaining_of(STRANGER_BUDGET, now));
             return own.max(self.strangers_together.budget_wait(now));
         }
@@ -254,11 +254,11 @@ impl Guard {
     }
 
     /// Counts a judged failure of `class`; says whether it is locked from now on.
-    pub fn fail(&mut self, class: &Class, now: Time) -> bool {
-        if let Class::Client(id) = class {
+    pub fn fail(&mut self, class: &SourceClass, now: Time) -> bool {
+        if let SourceClass::Client(id) = class {
             self.clients.entry(id.clone()).or_default();
         }
-        if let Class::LocalStranger(uid) = class {
+        if let SourceClass::LocalStranger(uid) = class {
             self.strangers.retain(|_, counter| !counter.is_spent(now));
             self.strangers_together.judged.push(now);
             let counter = self.strangers.entry(*uid).or_default();
@@ -269,7 +269,7 @@ impl Guard {
 
     /// A success of `class`: its failures are forgotten, and its source is known from now on. The budget is not
     /// given back, or others could guess on through the user's own successes.
-    pub fn succeed(&mut self, class: &Class, origin: &Origin, now: Time) {
+    pub fn succeed(&mut self, class: &SourceClass, origin: &Origin, now: Time) {
         if let Some(counter) = self.counter(class) {
             counter.clear();
         }
@@ -277,9 +277,9 @@ impl Guard {
             let source = Source::of(*address);
             let known =
                 self.known.iter().position(|k| k.source == source).map(|place| self.known.remove(place));
-            let counter = known.map_or_else(Counter::default, |known| known.counter);
+            let counter = known.map_or_else(FailureCounter::default, |known| known.counter);
             self.known.retain(|k| now.since(k.seen) <= SOURCE_MEMORY);
-            self.known.push(Known { source, seen: now, counter });
+            self.known.push(KnownSource { source, seen: now, counter });
             let excess = self.known.len().saturating_sub(KNOWN_SOURCES);
             self.known.drain(..excess);
         }
@@ -289,7 +289,10 @@ impl Guard {
     pub fn unlock(&mut self) {
         let known = core::mem::take(&mut self.known);
         *self = Self {
-            known: known.into_iter().map(|k| Known { counter: Counter::default(), ..k }).collect(),
+            known: known
+                .into_iter()
+                .map(|k| KnownSource { counter: FailureCounter::default(), ..k })
+                .collect(),
             ..Self::default()
         };
     }
@@ -307,7 +310,7 @@ impl Guard {
     /// The classes that are locked now.
     pub fn locked(&self, now: Time) -> Vec<Locked> {
         let mut view = self.clone();
-        let classes: Vec<Class> = self.counters().map(|(class, _)| class).collect();
+        let classes: Vec<SourceClass> = self.counters().map(|(class, _)| class).collect();
         classes
             .into_iter()
             .filter_map(|class| {
@@ -321,36 +324,38 @@ impl Guard {
     /// When the last lock ends, by the clock that it was set by; it may be over. None: no class has one.
     pub fn locked_until(&self) -> Option<Time> {
         let budgets = [&self.strangers_together].into_iter().map(|counter| (BUDGET, counter));
-        let budget =
-            |class: &Class| if matches!(class, Class::LocalStranger(_)) { STRANGER_BUDGET } else { BUDGET };
+        let budget = |class: &SourceClass| {
+            if matches!(class, SourceClass::LocalStranger(_)) { STRANGER_BUDGET } else { BUDGET }
+        };
         let classes = self.counters().map(|(class, counter)| (budget(&class), counter));
         classes.chain(budgets).filter_map(|(budget, counter)| counter.locked_until(budget)).max()
     }
 
-    fn counters(&self) -> impl Iterator<Item = (Class, &Counter)> {
+    fn counters(&self) -> impl Iterator<Item = (SourceClass, &FailureCounter)> {
         let fixed = [
-            (Class::Local, &self.local),
-            (Class::Own, &self.own),
-            (Class::Console, &self.console),
-            (Class::Others, &self.others),
+            (SourceClass::Local, &self.local),
+            (SourceClass::Own, &self.own),
+            (SourceClass::Console, &self.console),
+            (SourceClass::Others, &self.others),
         ];
-        let known = self.known.iter().map(|k| (Class::Known(k.source), &k.counter));
-        let clients = self.clients.iter().map(|(id, counter)| (Class::Client(id.clone()), counter));
-        let strangers = self.strangers.iter().map(|(uid, counter)| (Class::LocalStranger(*uid), counter));
+        let known = self.known.iter().map(|k| (SourceClass::Known(k.source), &k.counter));
+        let clients = self.clients.iter().map(|(id, counter)| (SourceClass::Client(id.clone()), counter));
+        let strangers =
+            self.strangers.iter().map(|(uid, counter)| (SourceClass::LocalStranger(*uid), counter));
         fixed.into_iter().chain(known).chain(clients).chain(strangers)
     }
 
-    fn counter(&mut self, class: &Class) -> Option<&mut Counter> {
+    fn counter(&mut self, class: &SourceClass) -> Option<&mut FailureCounter> {
         match class {
-            Class::Known(source) => {
+            SourceClass::Known(source) => {
                 self.known.iter_mut().find(|k| k.source == *source).map(|k| &mut k.counter)
             }
-            Class::Local => Some(&mut self.local),
-            Class::Own => Some(&mut self.own),
-            Class::Client(id) => self.clients.get_mut(id),
-            Class::Console => Some(&mut self.console),
-            Class::LocalStranger(uid) => self.strangers.get_mut(uid),
-            Class::Others => Some(&mut self.others),
+            SourceClass::Local => Some(&mut self.local),
+            SourceClass::Own => Some(&mut self.own),
+            SourceClass::Client(id) => self.clients.get_mut(id),
+            SourceClass::Console => Some(&mut self.console),
+            SourceClass::LocalStranger(uid) => self.strangers.get_mut(uid),
+            SourceClass::Others => Some(&mut self.others),
         }
     }
 }

@@ -8,11 +8,11 @@
 
 use crate::account::{Account, Factor, FactorState, new_id};
 use crate::code::Typed;
-use crate::judge::{Input, Reason, Rules};
+use crate::judge::{Input, JudgeSettings, Reason};
 use crate::otp::Params;
 use crate::policy::FirstFactor;
 use crate::random::{Random, RandomFailed};
-use crate::recovery::{Keeping, RecoveryCode, RecoverySet};
+use crate::recovery::{RecoveryCode, RecoverySet, RecoveryStorage};
 use crate::remembered;
 use crate::remembered::Key;
 use crate::secret::{Secret, Secrets};
@@ -23,14 +23,14 @@ use crate::window::matching_step;
 
 /// The factor is made; nobody has shown a code of it.
 #[derive(Debug)]
-pub struct Enrolling {
+pub struct AwaitingFirstCode {
     factor: Box<Factor>,
     codes: Vec<RecoveryCode>,
 }
 
 /// Its first code was right; the recovery codes are shown, and one of them is to be typed.
 #[derive(Debug)]
-pub struct Noted {
+pub struct AwaitingRecoveryCode {
     factor: Box<Factor>,
     codes: Vec<RecoveryCode>,
     step: u64,
@@ -39,12 +39,12 @@ pub struct Noted {
 
 /// Every answer was right.
 #[derive(Debug)]
-pub struct Finished {
+pub struct ReadyToActivate {
     factor: Box<Factor>,
     offset: i64,
 }
 
-impl Enrolling {
+impl AwaitingFirstCode {
     /// Makes a factor for somebody whose first factor is proved.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Enrolling {
     pub fn new(
         _proof: &FirstFactor,
         params: Params,
-        keeping: Keeping,
+        keeping: RecoveryStorage,
         now: Time,
         random: &mut impl Random,
     ) -> Result<Self, RandomFailed> {
@@ -87,7 +87,12 @@ impl Enrolling {
     ///
     /// # Errors
     /// Itself again, and why.
-    pub fn first_code(self, input: &Input, now: Time, rules: &Rules) -> Result<Noted, (Self, Reason)> {
+    pub fn first_code(
+        self,
+        input: &Input,
+        now: Time,
+        rules: &JudgeSettings,
+    ) -> Result<AwaitingRecoveryCode, (Self, Reason)> {
         let code = match input {
             Ok(Typed::Code(code)) => code,
             Ok(Typed::Recovery(_)) => return Err((self, Reason::Wrong)),
@@ -100,11 +105,11 @@ impl Enrolling {
             return Err((self, Reason::Wrong));
         };
         let offset = step.cast_signed().wrapping_sub(self.params().period.step_at(now).cast_signed());
-        Ok(Noted { factor: self.factor, codes: self.codes, step, offset })
+        Ok(AwaitingRecoveryCode { factor: self.factor, codes: self.codes, step, offset })
     }
 }
 
-impl Noted {
+impl AwaitingRecoveryCode {
     /// The recovery codes, shown once.
     pub fn recovery_codes(&self) -> &[RecoveryCode] {
         &self.codes
@@ -114,7 +119,7 @@ impl Noted {
     ///
     /// # Errors
     /// Itself again, when it is none of them.
-    pub fn finish(self, input: &Input, now: Time) -> Result<Finished, Self> {
+    pub fn finish(self, input: &Input, now: Time) -> Result<ReadyToActivate, Self> {
         let known =
             matches!(input, Ok(Typed::Recovery(code)) if self.factor.secrets.recovery.find(code).is_some());
         if !known {
@@ -123,11 +128,11 @@ impl Noted {
         let Self { mut factor, step, offset, .. } = self;
         factor.use_up(step);
         factor.state = FactorState::Active { since: now };
-        Ok(Finished { factor, offset })
+        Ok(ReadyToActivate { factor, offset })
     }
 }
 
-impl Finished {
+impl ReadyToActivate {
     /// Makes it the account's factor, unless the account has come by one meanwhile.
     ///
     /// # Errors
@@ -139,7 +144,7 @@ impl Finished {
         remember: Option<&(Key, u64)>,
         now: Time,
     ) -> Result<Verified, Reason> {
-        account.settle(now);
+        account.expire_pending(now);
         if account.active.is_some() || account.pending.is_some() {
             return Err(Reason::Raced);
         }

@@ -13,7 +13,7 @@ const MOST_CHANGES: usize = 8;
 
 /// A use of a recovery code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Use {
+pub struct Occurrence {
     /// When.
     pub at: Time,
     /// From where, in words.
@@ -36,19 +36,19 @@ pub enum Changed {
 
 /// What has happened since the user was last told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct News {
+pub struct Notices {
     /// Wrong codes, and tries while the class was locked.
     #[serde(default, skip_serializing_if = "is_zero")]
     refused: u32,
     /// The last of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    last_refused: Option<Use>,
+    last_refused: Option<Occurrence>,
     /// Recovery codes that were used, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    recovery: Vec<Use>,
+    recovery: Vec<Occurrence>,
     /// Changes of the factor, the latest last. They are kept until a login showed them that counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    changes: Vec<(Changed, Use)>,
+    changes: Vec<(Changed, Occurrence)>,
     /// What is staged. It stands in the factor, and is told for as long as it does.
     #[serde(skip)]
     pub(crate) staged: Option<Box<StagedChange>>,
@@ -59,7 +59,7 @@ const fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
-impl News {
+impl Notices {
     /// Whether there is nothing to keep.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -68,25 +68,25 @@ impl News {
     /// A try was refused.
     pub(crate) fn refusal(&mut self, at: Time, from: &str) {
         self.refused = self.refused.saturating_add(1);
-        self.last_refused = Some(Use { at, from: from.to_owned() });
+        self.last_refused = Some(Occurrence { at, from: from.to_owned() });
     }
 
     /// A recovery code was used: to be told at the login after this one.
     pub(crate) fn recovery_used(&mut self, at: Time, from: &str) {
-        self.recovery.push(Use { at, from: from.to_owned() });
+        self.recovery.push(Occurrence { at, from: from.to_owned() });
         let excess = self.recovery.len().saturating_sub(MOST_USES);
         self.recovery.drain(..excess);
     }
 
     /// The tries that were refused, and the last of them, if they are worth telling.
-    pub fn burst(&self) -> Option<(u32, &Use)> {
+    pub fn burst(&self) -> Option<(u32, &Occurrence)> {
         let last = self.last_refused.as_ref()?;
         (self.refused >= BURST).then_some((self.refused, last))
     }
 
     /// The factor was changed.
     pub fn changed(&mut self, what: Changed, at: Time, from: &str) {
-        self.changes.push((what, Use { at, from: from.to_owned() }));
+        self.changes.push((what, Occurrence { at, from: from.to_owned() }));
         let excess = self.changes.len().saturating_sub(MOST_CHANGES);
         self.changes.drain(..excess);
     }
@@ -111,7 +111,7 @@ impl News {
     }
 
     /// The changes of the factor.
-    pub fn changes(&self) -> &[(Changed, Use)] {
+    pub fn changes(&self) -> &[(Changed, Occurrence)] {
         &self.changes
     }
 
@@ -121,7 +121,7 @@ impl News {
     }
 
     /// The recovery codes that were used.
-    pub fn recovery_uses(&self) -> &[Use] {
+    pub fn recovery_uses(&self) -> &[Occurrence] {
         &self.recovery
     }
 }

@@ -73,7 +73,7 @@ impl RecoveryCode {
 
 /// How the codes of a set are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Keeping {
+pub enum RecoveryStorage {
     /// As hashes: nobody can show them again.
     #[default]
     Hashed,
@@ -84,14 +84,14 @@ pub enum Keeping {
 /// What is stored of a set: the codes that are unspent.
 #[derive(Clone, PartialEq, Eq)]
 pub enum RecoverySet {
-    /// [`Keeping::Hashed`].
+    /// [`RecoveryStorage::Hashed`].
     Hashed {
         /// The key of the set.
         key: Zeroizing<[u8; HASH_BYTES]>,
         /// HMAC-SHA-256 of each code.
         hashes: Vec<[u8; HASH_BYTES]>,
     },
-    /// [`Keeping::Sealed`].
+    /// [`RecoveryStorage::Sealed`].
     Readable(Vec<RecoveryCode>),
 }
 
@@ -107,7 +107,7 @@ impl RecoverySet {
     /// # Errors
     /// When the random source fails.
     pub fn generate(
-        keeping: Keeping,
+        keeping: RecoveryStorage,
         random: &mut impl Random,
     ) -> Result<(Self, Vec<RecoveryCode>), RandomFailed> {
         let mut codes = Vec::with_capacity(CODES);
@@ -115,8 +115,8 @@ impl RecoverySet {
             codes.push(RecoveryCode::generate(random)?);
         }
         Ok(match keeping {
-            Keeping::Hashed => (Self::of(&codes, random)?, codes),
-            Keeping::Sealed => (Self::Readable(codes.clone()), codes),
+            RecoveryStorage::Hashed => (Self::of(&codes, random)?, codes),
+            RecoveryStorage::Sealed => (Self::Readable(codes.clone()), codes),
         })
     }
 
@@ -204,15 +204,15 @@ impl RecoverySet {
     }
 
     /// Reads [`Self::append_to`] of a set that is kept so.
-    pub(crate) fn from_bytes(keeping: Keeping, bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(keeping: RecoveryStorage, bytes: &[u8]) -> Option<Self> {
         match keeping {
-            Keeping::Hashed => {
+            RecoveryStorage::Hashed => {
                 let (key, rest) = bytes.split_first_chunk::<HASH_BYTES>()?;
                 let (hashes, left) = rest.as_chunks::<HASH_BYTES>();
                 let whole = left.is_empty() && hashes.len() <= CODES;
                 whole.then(|| Self::Hashed { key: Zeroizing::new(*key), hashes: hashes.to_vec() })
             }
-            Keeping::Sealed => {
+            RecoveryStorage::Sealed => {
                 let (codes, left) = bytes.as_chunks::<CODE_BYTES>();
                 let whole = left.is_empty() && codes.len() <= CODES;
                 let codes = codes.iter().map(|code| RecoveryCode(Zeroizing::new(*code)));
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn each_code_is_found_once_and_its_text_reads_back() {
-        let (mut set, codes) = RecoverySet::generate(Keeping::Hashed, &mut Counting(3)).unwrap();
+        let (mut set, codes) = RecoverySet::generate(RecoveryStorage::Hashed, &mut Counting(3)).unwrap();
         assert_eq!(set.left(), CODES);
         for code in &codes {
             let shown = code.reveal();
@@ -261,8 +261,8 @@ mod tests {
 
     #[test]
     fn a_code_of_another_set_is_not_found() {
-        let (set, _) = RecoverySet::generate(Keeping::Hashed, &mut Counting(3)).unwrap();
-        let (_, others) = RecoverySet::generate(Keeping::Hashed, &mut Counting(4)).unwrap();
+        let (set, _) = RecoverySet::generate(RecoveryStorage::Hashed, &mut Counting(3)).unwrap();
+        let (_, others) = RecoverySet::generate(RecoveryStorage::Hashed, &mut Counting(4)).unwrap();
         assert!(others.iter().all(|code| set.find(code).is_none()));
     }
 }

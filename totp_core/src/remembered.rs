@@ -15,7 +15,7 @@ pub const SHORTEST: u64 = MINUTE;
 /// The longest, in seconds.
 pub const LONGEST: u64 = 30 * DAY;
 /// How many logins of one factor are remembered at most: the latest.
-pub const MOST: usize = 32;
+pub const MAX_REMEMBERED: usize = 32;
 /// "Unset" of the kernel's audit session, `(uint32_t) -1`.
 pub const UNSET_SESSION: u32 = u32::MAX;
 
@@ -122,7 +122,7 @@ pub(crate) fn remember(account: &mut Account, proof: &Verified, key: &Key, lengt
     let Some(factor) = account.active.as_mut().filter(|factor| factor.id == proof.totp_id()) else { return };
     factor.remembered.retain(|r| r.key != *key && r.holds(now));
     factor.remembered.push(Remembered { key: key.clone(), since: now, length });
-    let excess = factor.remembered.len().saturating_sub(MOST);
+    let excess = factor.remembered.len().saturating_sub(MAX_REMEMBERED);
     factor.remembered.drain(..excess);
 }
 

@@ -1,7 +1,7 @@
 //! The shared secret, and the sealed half of an enrollment: types that are wiped and never printed.
 
 use crate::random::{self, Random, RandomFailed};
-use crate::recovery::{Keeping, RecoveryCode, RecoverySet};
+use crate::recovery::{RecoveryCode, RecoverySet, RecoveryStorage};
 use core::fmt;
 use data_encoding::BASE32_NOPAD;
 use zeroize::Zeroizing;
@@ -118,8 +118,8 @@ impl Secrets {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (&[version, length], rest) = bytes.split_first_chunk::<2>()?;
         let keeping = match version {
-            HASHED => Keeping::Hashed,
-            READABLE => Keeping::Sealed,
+            HASHED => RecoveryStorage::Hashed,
+            READABLE => RecoveryStorage::Sealed,
             _ => return None,
         };
         let (secret, recovery) = rest.split_at_checked(usize::from(length))?;
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn secrets_survive_their_byte_form_and_nothing_else_is_read() {
         let mut random = Counting(1);
-        let (recovery, _) = RecoverySet::generate(Keeping::Hashed, &mut random).unwrap();
+        let (recovery, _) = RecoverySet::generate(RecoveryStorage::Hashed, &mut random).unwrap();
         let secrets = Secrets { secret: Secret::generate(&mut random).unwrap(), recovery };
         let bytes = secrets.to_bytes();
         assert_eq!(Secrets::from_bytes(&bytes), Some(secrets));
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn readable_recovery_codes_survive_their_byte_form() {
         let mut random = Counting(1);
-        let (recovery, codes) = RecoverySet::generate(Keeping::Sealed, &mut random).unwrap();
+        let (recovery, codes) = RecoverySet::generate(RecoveryStorage::Sealed, &mut random).unwrap();
         let secrets = Secrets { secret: Secret::generate(&mut random).unwrap(), recovery };
         let mut read = Secrets::from_bytes(&secrets.to_bytes()).unwrap();
         assert_eq!(read.recovery_codes(), Some(&codes[..]));

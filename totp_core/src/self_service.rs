@@ -12,10 +12,10 @@
 //! The further proof is the first code of the new factor, or a second code of the factor in use. A staged
 //! change stands in the factor that it concerns, where the seal covers it.
 
-use crate::account::{Account, Factor, NewFactor, Ticket};
+use crate::account::{Account, EnrollmentTicket, Factor, NewFactor};
 use crate::judge::Attempt;
-use crate::lock::Class;
-use crate::notices::News;
+use crate::lock::SourceClass;
+use crate::notices::Notices;
 use crate::random::{Random, RandomFailed};
 use crate::recovery::RecoveryCode;
 use crate::source::Origin;
@@ -186,7 +186,7 @@ impl<S> Account<S> {
     }
 
     /// Whether a ticket that an administrator made is for the factor in use (or for the first one).
-    pub fn is_for_this_factor(&self, ticket: &Ticket) -> bool {
+    pub fn is_for_this_factor(&self, ticket: &EnrollmentTicket) -> bool {
         ticket.totp_id.as_deref() == self.active.as_ref().map(|active| active.id.as_str())
     }
 
@@ -196,7 +196,7 @@ impl<S> Account<S> {
     }
 
     /// Notes that a user has answered the question which showed `shown`, in a login that counts.
-    pub fn notices_shown(&mut self, shown: &News, now: Time) {
+    pub fn notices_shown(&mut self, shown: &Notices, now: Time) {
         if self.staged().is_some_and(|staged| shown.staged().is_some_and(|seen| seen.is_same(staged))) {
             self.tell(now);
         }
@@ -239,12 +239,18 @@ impl Account {
 
     /// Whether notices of changes count as read when this granted login shows them. Asked with the class that it was
     /// counted in before its source became known.
-    pub(crate) fn notices_count(&self, attempt: &Attempt, origin: &Origin, class: &Class, now: Time) -> bool {
+    pub(crate) fn notices_count(
+        &self,
+        attempt: &Attempt,
+        origin: &Origin,
+        class: &SourceClass,
+        now: Time,
+    ) -> bool {
         if attempt.silent || attempt.shown.is_none() {
             return false;
         }
         match (origin, self.guard.knows_a_remote_source(now)) {
-            (Origin::Remote(_), true) => matches!(class, Class::Known(_)),
+            (Origin::Remote(_), true) => matches!(class, SourceClass::Known(_)),
             (Origin::Remote(_) | Origin::ThisHost | Origin::Local | Origin::Console, false) => true,
             _ => false,
         }

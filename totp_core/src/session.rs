@@ -45,7 +45,7 @@ pub struct ClaimsTooLarge;
 /// By what a factor was shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Means {
+pub enum FactorKind {
     /// A code of the phone.
     Totp,
     /// A recovery code; the id names it in this session.
@@ -54,9 +54,9 @@ pub enum Means {
 
 /// A factor that was shown in a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shown {
+pub struct AuthenticatedFactor {
     /// By what.
-    pub means: Means,
+    pub means: FactorKind,
     /// The enrollment.
     pub totp_id: String,
     /// When it was shown first in this session.
@@ -73,7 +73,7 @@ pub struct Session {
     started: Time,
     accessed: Time,
     expires: Time,
-    shown: Vec<Shown>,
+    shown: Vec<AuthenticatedFactor>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     claims: Map<String, Value>,
 }
@@ -138,16 +138,16 @@ impl Session {
 
     fn show(&mut self, proof: &Verified, now: Time, random: &mut impl Random) -> Result<(), RandomFailed> {
         let means = match proof.how() {
-            How::Recovery { .. } => Means::Recovery(new_id("totp-recovery-code", random)?),
-            _ => Means::Totp,
+            How::Recovery { .. } => FactorKind::Recovery(new_id("totp-recovery-code", random)?),
+            _ => FactorKind::Totp,
         };
         // Each recovery code is one of its own; the phone is the same one again.
-        let same = |s: &&mut Shown| s.means == means && s.totp_id == proof.totp_id();
+        let same = |s: &&mut AuthenticatedFactor| s.means == means && s.totp_id == proof.totp_id();
         if let Some(shown) = self.shown.iter_mut().find(same) {
             shown.last = now;
         } else {
             let totp_id = proof.totp_id().to_owned();
-            self.shown.push(Shown { means, totp_id, first: now, last: now });
+            self.shown.push(AuthenticatedFactor { means, totp_id, first: now, last: now });
         }
         Ok(())
     }
@@ -183,7 +183,7 @@ impl Session {
     }
 
     /// The factors that were shown.
-    pub fn shown(&self) -> &[Shown] {
+    pub fn shown(&self) -> &[AuthenticatedFactor] {
         &self.shown
     }
 

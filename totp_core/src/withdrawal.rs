@@ -8,7 +8,7 @@
 //!          8 ticket   user-…       ─┘
 //! ```
 
-use crate::account::{Account, Factor, Ticket};
+use crate::account::{Account, EnrollmentTicket, Factor};
 use crate::judge::{Input, Reason};
 use crate::time::Time;
 use crate::{Secrets, Typed};
@@ -226,7 +226,7 @@ pub fn withdrawn_factors<S>(
             withdrawn.insert(Withdrawal::new(Kind::Staged, &factor.id));
         }
     }
-    let ticket = |ticket: &Ticket| {
+    let ticket = |ticket: &EnrollmentTicket| {
         now < ticket.expires && after.and_then(|account| account.ticket.as_ref()) != Some(ticket)
     };
     if before.ticket.as_ref().is_some_and(ticket) {

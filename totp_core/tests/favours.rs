@@ -8,16 +8,16 @@ use common::Counting;
 use std::collections::BTreeSet;
 use totp_core::account::NewFactor;
 use totp_core::judge::{Attempt, forecast};
-use totp_core::login_enrollment::Enrolling;
+use totp_core::login_enrollment::AwaitingFirstCode;
 use totp_core::otp::totp_at;
-use totp_core::policy::{Action, Facts, FirstFactor, Peer, Place, Policy, Rule, Ruling};
-use totp_core::recovery::Keeping;
-use totp_core::remembered::{Key, LONGEST, MOST, Remember, RememberBy, recall};
-use totp_core::{Account, How, Origin, Outcome, Params, Reason, Rules, Time, Typed, UserName, judge};
+use totp_core::policy::{Action, Facts, FirstFactor, Peer, Policy, RemoteHost, Rule, Ruling};
+use totp_core::recovery::RecoveryStorage;
+use totp_core::remembered::{Key, LONGEST, MAX_REMEMBERED, Remember, RememberBy, recall};
+use totp_core::{Account, How, JudgeSettings, Origin, Outcome, Params, Reason, Time, Typed, UserName, judge};
 
 const T0: Time = Time::from_unix(1_800_000_000);
-const RULES: Rules =
-    Rules { skew: 1, not_before: Time::from_unix(1_790_000_000), latest_grant: Time::from_unix(0) };
+const RULES: JudgeSettings =
+    JudgeSettings { skew: 1, not_before: Time::from_unix(1_790_000_000), latest_grant: Time::from_unix(0) };
 
 fn account() -> Account {
     Account::new(UserName::parse("alice").ok(), Some(1000), T0, &mut Counting(1)).unwrap()
@@ -27,7 +27,7 @@ fn enrolled() -> Account {
     let mut account = account();
     account
         .enroll(
-            &NewFactor { params: Params::default(), lifetime: 3600, keeping: Keeping::Hashed },
+            &NewFactor { params: Params::default(), lifetime: 3600, keeping: RecoveryStorage::Hashed },
             T0,
             &mut Counting(2),
         )
@@ -62,7 +62,7 @@ fn proof() -> FirstFactor {
         caller: None,
         ruser: None,
         service: Some("su".into()),
-        place: Place::Here,
+        rhost: RemoteHost::Local,
         peer: Peer::Root,
         ssh: vec![],
         first_factor_passed: true,
@@ -73,8 +73,9 @@ fn proof() -> FirstFactor {
     }
 }
 
-fn enrolling(seed: u64) -> Enrolling {
-    Enrolling::new(&proof(), Params::default(), Keeping::Hashed, T0, &mut Counting(seed)).unwrap()
+fn enrolling(seed: u64) -> AwaitingFirstCode {
+    AwaitingFirstCode::new(&proof(), Params::default(), RecoveryStorage::Hashed, T0, &mut Counting(seed))
+        .unwrap()
 }
 
 fn key(address: &str) -> Key {
@@ -117,7 +118,7 @@ fn what_an_administrator_staged_is_not_overwritten_by_an_enrollment() {
     let mut account = account();
     account
         .enroll(
-            &NewFactor { params: Params::default(), lifetime: 60, keeping: Keeping::Hashed },
+            &NewFactor { params: Params::default(), lifetime: 60, keeping: RecoveryStorage::Hashed },
             T0,
             &mut Counting(7),
         )
@@ -156,13 +157,13 @@ fn a_refused_code_is_not_remembered_and_only_the_latest_grants_are() {
     let mut account = enrolled();
     judged(&mut account, "000000", T0, Some((key("a"), 3600)));
     assert!(account.active.as_ref().unwrap().remembered.is_empty());
-    for n in 1..=u64::try_from(MOST).unwrap() + 3 {
+    for n in 1..=u64::try_from(MAX_REMEMBERED).unwrap() + 3 {
         let now = T0.plus(30 * n);
         let code = code_of(&account, now);
         judged(&mut account, &code, now, Some((key(&n.to_string()), LONGEST)));
     }
     let kept = &account.active.as_ref().unwrap().remembered;
-    assert_eq!(kept.len(), MOST);
+    assert_eq!(kept.len(), MAX_REMEMBERED);
     assert!(kept.iter().all(|grant| grant.key != key("3")) && kept.iter().any(|grant| grant.key == key("4")));
 }
 
@@ -178,7 +179,7 @@ fn a_forecast_changes_nothing_and_says_what_judging_would() {
     let mut pending = account();
     pending
         .enroll(
-            &NewFactor { params: Params::default(), lifetime: 60, keeping: Keeping::Hashed },
+            &NewFactor { params: Params::default(), lifetime: 60, keeping: RecoveryStorage::Hashed },
             T0,
             &mut Counting(9),
         )
@@ -203,7 +204,7 @@ fn news_is_told_once_and_a_recovery_code_at_the_login_after_it() {
     let code = code_of(&account, T0.plus(90));
     let told = judged(&mut account, &code, T0.plus(90), None).news;
     assert_eq!(told.burst().map(|(count, last)| (count, last.from.as_str())), Some((5, "192.0.2.7")));
-    let codes = account.renew_recovery(Keeping::Hashed, &mut Counting(11)).unwrap().unwrap();
+    let codes = account.renew_recovery(RecoveryStorage::Hashed, &mut Counting(11)).unwrap().unwrap();
     let told = judged(&mut account, &codes[0].reveal(), T0.plus(120), None).news;
     assert!(told.is_empty(), "neither twice, nor in the login itself");
     let code = code_of(&account, T0.plus(150));

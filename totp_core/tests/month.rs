@@ -5,16 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use totp_core::account::NewFactor;
 use totp_core::lock::{BUDGET, BUDGET_WINDOW};
 use totp_core::otp::totp_at;
-use totp_core::recovery::Keeping;
+use totp_core::recovery::RecoveryStorage;
 use totp_core::time::{DAY, HOUR};
 use totp_core::{
-    Account, Attempt, Origin, Outcome, Params, Random, RandomFailed, Reason, Rules, Time, Typed, UserName,
-    judge,
+    Account, Attempt, JudgeSettings, Origin, Outcome, Params, Random, RandomFailed, Reason, Time, Typed,
+    UserName, judge,
 };
 
 const T0: u64 = 1_800_000_000;
-const RULES: Rules =
-    Rules { skew: 1, not_before: Time::from_unix(T0 - DAY), latest_grant: Time::from_unix(0) };
+const RULES: JudgeSettings =
+    JudgeSettings { skew: 1, not_before: Time::from_unix(T0 - DAY), latest_grant: Time::from_unix(0) };
 const DAYS: u64 = 30;
 /// Addresses of the attacker; a prime, so that no rhythm of the day meets the same ones again.
 const ADDRESSES: u64 = 4_001;
@@ -38,7 +38,7 @@ fn enrolled() -> Account {
     let mut account = Account::new(UserName::parse("alice").ok(), Some(1000), now, &mut Bytes(1)).unwrap();
     account
         .enroll(
-            &NewFactor { params: Params::default(), lifetime: HOUR, keeping: Keeping::Hashed },
+            &NewFactor { params: Params::default(), lifetime: HOUR, keeping: RecoveryStorage::Hashed },
             now,
             &mut Bytes(2),
         )

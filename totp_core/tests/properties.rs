@@ -10,15 +10,18 @@ use totp_core::judge::forecast;
 use totp_core::lock::LONGEST_LOCK;
 use totp_core::otp::totp_at;
 use totp_core::otpauth::OtpAuth;
-use totp_core::recovery::Keeping;
+use totp_core::recovery::RecoveryStorage;
 use totp_core::{
-    Account, Algorithm, Attempt, Digits, Origin, Outcome, Params, Period, Reason, Rules, Secret, Time, Typed,
-    UserName, judge,
+    Account, Algorithm, Attempt, Digits, JudgeSettings, Origin, Outcome, Params, Period, Reason, Secret,
+    Time, Typed, UserName, judge,
 };
 
 const T0: u64 = 1_800_000_000;
-const RULES: Rules =
-    Rules { skew: 1, not_before: Time::from_unix(T0 - 86_400 * 3650), latest_grant: Time::from_unix(0) };
+const RULES: JudgeSettings = JudgeSettings {
+    skew: 1,
+    not_before: Time::from_unix(T0 - 86_400 * 3650),
+    latest_grant: Time::from_unix(0),
+};
 
 fn at(offset: u64) -> Time {
     Time::from_unix(T0 + offset)
@@ -29,7 +32,7 @@ fn enrolled() -> Account {
     let mut account = Account::new(UserName::parse("alice").ok(), Some(1000), at(0), &mut random).unwrap();
     account
         .enroll(
-            &NewFactor { params: Params::default(), lifetime: 3600, keeping: Keeping::Hashed },
+            &NewFactor { params: Params::default(), lifetime: 3600, keeping: RecoveryStorage::Hashed },
             at(0),
             &mut random,
         )
@@ -213,7 +216,7 @@ fn oracle(algorithm: totp_rs::Algorithm, digits: u8, period: u64, key: &[u8], ti
 #[test]
 fn a_locked_class_refuses_right_codes_and_recovery_codes() {
     let mut account = enrolled();
-    let codes = account.renew_recovery(Keeping::Hashed, &mut Counting(5)).unwrap().unwrap();
+    let codes = account.renew_recovery(RecoveryStorage::Hashed, &mut Counting(5)).unwrap().unwrap();
     let now = at(600);
     for _ in 0..10 {
         let wrong = wrong_code(&account, now);
@@ -233,7 +236,7 @@ fn a_locked_class_refuses_right_codes_and_recovery_codes() {
 #[test]
 fn a_clock_that_went_back_refuses_codes_and_takes_recovery_codes() {
     let mut account = enrolled();
-    let codes = account.renew_recovery(Keeping::Hashed, &mut Counting(5)).unwrap().unwrap();
+    let codes = account.renew_recovery(RecoveryStorage::Hashed, &mut Counting(5)).unwrap().unwrap();
     let back = Time::from_unix(T0 - 3600);
     let code = code_of(&account, back);
     assert!(matches!(try_code(&mut account, Origin::Local, &code, back), Outcome::Refused(Reason::Clock)));
@@ -249,9 +252,9 @@ fn a_clock_that_went_back_refuses_codes_and_takes_recovery_codes() {
 #[test]
 fn a_clock_set_back_behind_a_grant_takes_recovery_codes_alone() {
     let mut account = enrolled();
-    let codes = account.renew_recovery(Keeping::Hashed, &mut Counting(5)).unwrap().unwrap();
+    let codes = account.renew_recovery(RecoveryStorage::Hashed, &mut Counting(5)).unwrap().unwrap();
     // Somebody else was granted an hour later; this account has used no step since.
-    let rules = Rules { latest_grant: at(3600), ..RULES };
+    let rules = JudgeSettings { latest_grant: at(3600), ..RULES };
     let mut judged = |text: &str, now| {
         judge(&mut account, &Attempt::plain(Origin::Local, Typed::parse(text)), now, &rules).outcome
     };
@@ -310,7 +313,7 @@ fn editing_the_list_of_used_steps_makes_no_used_code_fresh() {
 fn the_old_factor_works_until_the_new_one_shows_its_first_code() {
     let mut account = enrolled();
     let old = account.active.clone().unwrap();
-    let new = NewFactor { params: Params::default(), lifetime: 3600, keeping: Keeping::Hashed };
+    let new = NewFactor { params: Params::default(), lifetime: 3600, keeping: RecoveryStorage::Hashed };
     let staged = account.enroll(&new, at(60), &mut Counting(77)).unwrap();
     // The staged factor's recovery codes do nothing.
     let outcome = try_code(&mut account, Origin::Local, &staged[0].reveal(), at(61));
@@ -333,7 +336,7 @@ fn the_old_factor_works_until_the_new_one_shows_its_first_code() {
 #[test]
 fn an_expired_enrollment_is_refused_as_such_and_its_secret_dropped() {
     let mut account = Account::new(UserName::parse("bob").ok(), Some(1), at(0), &mut Counting(2)).unwrap();
-    let new = NewFactor { params: Params::default(), lifetime: 60, keeping: Keeping::Hashed };
+    let new = NewFactor { params: Params::default(), lifetime: 60, keeping: RecoveryStorage::Hashed };
     account.enroll(&new, at(0), &mut Counting(3)).unwrap();
     let code = code_of(&account, at(60));
     let outcome = try_code(&mut account, Origin::Local, &code, at(60));

@@ -6,21 +6,21 @@ mod common;
 use common::Counting;
 use proptest::prelude::*;
 use totp_core::account::NewFactor;
-use totp_core::judge::Shown;
+use totp_core::judge::Submission;
 use totp_core::otp::totp_at;
-use totp_core::recovery::{Keeping, RecoveryCode};
+use totp_core::recovery::{RecoveryCode, RecoveryStorage};
 use totp_core::self_service::{ChangeKind, NotNow, StagedChange, Step};
 use totp_core::time::{DAY, HOUR};
 use totp_core::{
-    Account, Attempt, Origin, Outcome, Params, Reason, Rules, Secret, Time, Typed, UserName, judge,
+    Account, Attempt, JudgeSettings, Origin, Outcome, Params, Reason, Secret, Time, Typed, UserName, judge,
 };
 
 const T0: Time = Time::from_unix(1_800_000_000);
-const RULES: Rules =
-    Rules { skew: 1, not_before: Time::from_unix(1_700_000_000), latest_grant: Time::from_unix(0) };
+const RULES: JudgeSettings =
+    JudgeSettings { skew: 1, not_before: Time::from_unix(1_700_000_000), latest_grant: Time::from_unix(0) };
 
 fn new_factor() -> NewFactor {
-    NewFactor { params: Params::default(), lifetime: DAY, keeping: Keeping::Hashed }
+    NewFactor { params: Params::default(), lifetime: DAY, keeping: RecoveryStorage::Hashed }
 }
 
 fn enrolled() -> (Account, Vec<RecoveryCode>) {
@@ -36,12 +36,12 @@ fn remote(host: u8) -> Origin {
 }
 
 fn quiet(origin: Origin) -> Attempt {
-    Attempt::plain(origin, Err(totp_core::Unusable::Empty))
+    Attempt::plain(origin, Err(totp_core::RejectedInput::Empty))
 }
 
 /// A login whose messages are shown.
 fn loud(origin: Origin) -> Attempt {
-    Attempt { silent: false, shown: Some(Shown::default()), ..quiet(origin) }
+    Attempt { silent: false, shown: Some(Submission::default()), ..quiet(origin) }
 }
 
 fn outcome(account: &mut Account, attempt: Attempt, secret: &Secret, now: Time) -> Outcome {
@@ -150,7 +150,7 @@ fn where_a_question_can_be_put_its_answer_tells_and_no_grant() {
     let old = secret(&account);
     staged(&mut account, T0.plus(60));
     account.news.changed(totp_core::notices::Changed::Cancelled, T0.plus(61), "this host");
-    let shown = Some(Shown { asks: true });
+    let shown = Some(Submission { asks: true });
     let login = |account: &mut Account, now| {
         let input = Typed::parse(&totp_at(&old, Params::default(), now));
         judge(account, &Attempt { shown, input, ..loud(Origin::Local) }, now, &RULES)
@@ -206,7 +206,7 @@ fn a_removal_takes_a_second_code_when_it_is_ripe_and_ends_by_itself() {
     assert!(account.next_step(ChangeKind::Remove, T0.plus(59 + DAY)).is_err());
     assert_eq!(account.next_step(ChangeKind::Remove, T0.plus(60 + DAY)), Ok(Step::CarryOut));
     assert!(account.next_step(ChangeKind::RecoveryCodes, T0.plus(60 + DAY)).is_err(), "another change");
-    account.settle(T0.plus(60 + 2 * DAY));
+    account.expire_pending(T0.plus(60 + 2 * DAY));
     assert!(account.staged().is_none() && account.active.is_some());
 }
 
@@ -267,7 +267,7 @@ proptest! {
         let (mut staged_at, mut told, mut known) = (None, false, false);
         for (seconds, act) in acts {
             now = now.plus(seconds + 90);
-            account.settle(now);
+            account.expire_pending(now);
             match act {
                 Act::Stage(kind) => {
                     if account.next_step(kind, now) != Ok(Step::Stage) || stolen.take().is_none() {

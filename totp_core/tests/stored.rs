@@ -1,6 +1,6 @@
 //! What a store may hold, whoever wrote it: any number is read without a panic, and locks a day at most.
 
-use totp_core::lock::{Class, Guard, LONGEST_LOCK};
+use totp_core::lock::{LONGEST_LOCK, LockState, SourceClass};
 use totp_core::time::DAY;
 use totp_core::{Account, Origin, Time, UserName};
 
@@ -15,8 +15,8 @@ fn any_stored_numbers_lock_for_a_day_at_most() {
                     "lock":{{"start":{moment},"length":{moment}}},"judged":[{moment},{moment}]}}"#
             );
             let text = format!(r#"{{"local":{counter},"own":{counter},"others":{counter}}}"#);
-            let mut guard: Guard = serde_json::from_str(&text).unwrap();
-            for class in [Class::Local, Class::Own, Class::Others] {
+            let mut guard: LockState = serde_json::from_str(&text).unwrap();
+            for class in [SourceClass::Local, SourceClass::Own, SourceClass::Others] {
                 assert!(guard.remaining(&class, NOW) <= LONGEST_LOCK);
                 guard.fail(&class, NOW);
                 assert!(guard.remaining(&class, NOW) <= LONGEST_LOCK);
@@ -40,5 +40,5 @@ fn a_record_of_before_staged_changes_is_read_and_written_the_same() {
     let read: Account<String> = serde_json::from_value(record.clone()).unwrap();
     assert!(read.staged().is_none() && read.active.as_ref().unwrap().used.is_empty());
     assert_eq!(serde_json::to_value(&read).unwrap(), record);
-    assert_eq!(Guard::default().class(&Origin::Own, NOW), Class::Own);
+    assert_eq!(LockState::default().class(&Origin::Own, NOW), SourceClass::Own);
 }

@@ -2,7 +2,7 @@
 //!
 //! Only the shape is looked at. Whether it is right, and what exactly it means, is the daemon's to say.
 
-use crate::login::{Accept, Prompt, Unfit};
+use crate::login::{Accept, Prompt, RejectedInput};
 
 /// What sshd answers for users that it refuses anyway, repeated or cut to the length of what was typed
 /// (`fake_password` of auth-pam.c).
@@ -16,21 +16,21 @@ const RECOVERY_PRINTED: usize = 19;
 ///
 /// # Errors
 /// Why not; to be sent instead.
-pub fn fits(typed: &str, prompt: &Prompt) -> Result<(), Unfit> {
+pub fn fits(typed: &str, prompt: &Prompt) -> Result<(), RejectedInput> {
     if is_host_junk(typed) {
-        return Err(Unfit::HostJunk);
+        return Err(RejectedInput::HostJunk);
     }
     let text = typed.trim_matches([' ', '\t', '\r', '\n']);
     if text.is_empty() {
-        return Err(Unfit::Empty);
+        return Err(RejectedInput::Empty);
     }
     if typed.len() > usize::from(prompt.max_len) {
-        return Err(Unfit::Shape);
+        return Err(RejectedInput::Shape);
     }
     match prompt.accept {
         Accept::Text | Accept::Confirm => Ok(()),
         Accept::Code if is_code(text) || is_recovery_code(text) => Ok(()),
-        Accept::Code => Err(Unfit::Shape),
+        Accept::Code => Err(RejectedInput::Shape),
     }
 }
 
@@ -97,13 +97,13 @@ mod tests {
     #[test]
     fn passwords_stay_where_they_are() {
         for typed in ["correct horse", "12345", "123456789", "hunter2!", "pass-word-1234-56", "Ünïcode"] {
-            assert_eq!(fits(typed, &prompt(Accept::Code)), Err(Unfit::Shape), "{typed}");
+            assert_eq!(fits(typed, &prompt(Accept::Code)), Err(RejectedInput::Shape), "{typed}");
         }
-        assert_eq!(fits("", &prompt(Accept::Code)), Err(Unfit::Empty));
+        assert_eq!(fits("", &prompt(Accept::Code)), Err(RejectedInput::Empty));
         for junk in ["\u{8}\n\r\u{7f}INCORRECT", "\u{8}\n\r\u{7f}IN", "\u{8}\n\r\u{7f}INCORRECT\u{8}\n\r"] {
-            assert_eq!(fits(junk, &prompt(Accept::Code)), Err(Unfit::HostJunk));
+            assert_eq!(fits(junk, &prompt(Accept::Code)), Err(RejectedInput::HostJunk));
         }
-        assert_eq!(fits(&"1".repeat(65), &prompt(Accept::Text)), Err(Unfit::Shape));
+        assert_eq!(fits(&"1".repeat(65), &prompt(Accept::Text)), Err(RejectedInput::Shape));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The wire between totpd, its PAM module and its command line: [Varlink](https://varlink.org), one JSON
 //! object per message, ended by a NUL byte, over a Unix socket.
 //!
-//! - `interfaces/*.varlink` are the contract; [`login`], [`own`], [`admin`] and [`service`] are its Rust types, and a
+//! - `interfaces/*.varlink` are the contract; [`login`], [`self_service`], [`admin`] and [`service`] are its Rust types, and a
 //!   test compares the two with a parser that is not ours.
 //! - [`frame`] cuts bytes into messages with a bound; the daemon and the client share it.
 //! - [`client`] is the blocking client of the module and the command line; [`trust`] is how it knows the

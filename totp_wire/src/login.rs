@@ -158,7 +158,7 @@ pub struct StepReply {
 /// Why what was typed is not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Unfit {
+pub enum RejectedInput {
     /// Nothing was typed.
     Empty,
     /// It has not the shape of a code.
@@ -185,7 +185,7 @@ pub struct Answer {
     pub text: Option<SecretText>,
     /// Why it is not sent, when it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unusable: Option<Unfit>,
+    pub unusable: Option<RejectedInput>,
     /// How long the caller still waits, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining_ms: Option<u64>,

@@ -82,7 +82,9 @@ fn secret() -> SecretText {
 
 #[test]
 fn the_login_interface_is_what_the_types_say() {
-    use login::{Accept, Answer, Attempt, Begin, Message, Prompt, Step, StepReply, Style, Unfit, Verdict};
+    use login::{
+        Accept, Answer, Attempt, Begin, Message, Prompt, RejectedInput, Step, StepReply, Style, Verdict,
+    };
     let idl = parse(login::DESCRIPTION);
     let step = |style, accept, verdict| StepReply {
         step: Step {
@@ -116,11 +118,8 @@ fn the_login_interface_is_what_the_types_say() {
         own_address: Some(true),
     };
     check_method(&idl, &[Begin { attempt, remaining_ms: Some(1) }], &replies);
-    let answers = [Unfit::Empty, Unfit::Shape, Unfit::HostJunk].map(|unusable| Answer {
-        text: Some(secret()),
-        unusable: Some(unusable),
-        remaining_ms: Some(1),
-    });
+    let answers = [RejectedInput::Empty, RejectedInput::Shape, RejectedInput::HostJunk]
+        .map(|unusable| Answer { text: Some(secret()), unusable: Some(unusable), remaining_ms: Some(1) });
     check_method(&idl, &answers, &replies);
     assert_eq!(idl.methods.len(), 2);
     assert_eq!(words(&[Accept::Code, Accept::Text, Accept::Confirm]).len(), 3);

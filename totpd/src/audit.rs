@@ -99,12 +99,12 @@ pub struct Event {
     pub dropped: Option<Dropped>,
     /// Where it came from.
     #[serde(flatten)]
-    pub from: From,
+    pub from: EventSource,
 }
 
 /// Where something came from: what the peer is, and what it says, as far as it is believed.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct From {
+pub struct EventSource {
     /// The PAM service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
@@ -143,7 +143,7 @@ pub struct From {
     pub peer_pid: Option<i32>,
 }
 
-impl From {
+impl EventSource {
     /// What tells sources apart: the remote address (of IPv6 the /64), the application, or the caller; for a service that
     /// names none of them its name; for a process of a user's own the uid.
     pub fn source(&self) -> String {
@@ -159,7 +159,7 @@ impl From {
     }
 
     /// The source in words, for a person.
-    pub fn in_words(&self) -> String {
+    pub fn to_sentence(&self) -> String {
         let client = || self.client.as_ref().map(|client| format!("the application {client}"));
         let caller = || self.caller_uid.map(|uid| format!("this host (uid {uid})"));
         let known = self.rhost.clone().or_else(client).or_else(caller);
@@ -169,7 +169,7 @@ impl From {
 
 impl Event {
     /// An event about `user` at `time`.
-    pub fn new(event: &'static str, user: &str, time: Time, from: From) -> Self {
+    pub fn new(event: &'static str, user: &str, time: Time, from: EventSource) -> Self {
         Self { event, user: plain(user, MAX_FIELD), time: rfc3339(time), from, ..Self::default() }
     }
 
@@ -198,9 +198,9 @@ impl Event {
     /// far is why.
     pub fn passes(&mut self, pass: &Pass, would: &'static str) {
         self.outcome = "exempt";
-        self.first_factor = Some(pass.evidence().word());
+        self.first_factor = Some(pass.evidence().as_str());
         if pass.mode() != Mode::Enforce {
-            self.mode = Some(pass.mode().word());
+            self.mode = Some(pass.mode().as_str());
             self.would = Some(would);
             self.would_reason = self.reason.take();
         }
@@ -269,7 +269,7 @@ mod tests {
             remembered_age: Some(1),
             repeated: Some(1),
             dropped: Some(Dropped::one_of_each()),
-            from: From {
+            from: EventSource {
                 service: text(),
                 ruser: text(),
                 caller_uid: Some(1),
@@ -283,7 +283,7 @@ mod tests {
                 peer_uid: Some(1),
                 peer_pid: Some(1),
             },
-            ..Event::new("login", "x", Time::default(), From::default())
+            ..Event::new("login", "x", Time::default(), EventSource::default())
         };
         let value: serde_json::Value = serde_json::from_str(&full.json()).unwrap();
         let table = DOCUMENT.split("## Reasons").next().unwrap_or_default();
@@ -300,8 +300,9 @@ mod tests {
 
     #[test]
     fn every_reason_of_the_engine_is_documented() {
-        use totp_core::{Reason, Unusable};
-        let unusable = [Unusable::Empty, Unusable::Shape, Unusable::HostJunk].map(Reason::Unusable);
+        use totp_core::{Reason, RejectedInput};
+        let unusable =
+            [RejectedInput::Empty, RejectedInput::Shape, RejectedInput::HostJunk].map(Reason::Unusable);
         let others = [
             Reason::Wrong,
             Reason::Replayed,
@@ -316,7 +317,7 @@ mod tests {
             Reason::Raced,
         ];
         for reason in unusable.into_iter().chain(others) {
-            assert!(DOCUMENT.contains(&format!("`{}`", reason.word())), "{}", reason.word());
+            assert!(DOCUMENT.contains(&format!("`{}`", reason.as_str())), "{}", reason.as_str());
         }
     }
 }

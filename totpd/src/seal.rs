@@ -9,7 +9,7 @@ use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
-use totp_core::account::Ticket;
+use totp_core::account::EnrollmentTicket;
 use totp_core::self_service::StagedChange;
 use totp_core::{Account, Factor, FactorState, Random, Secrets, Time};
 use zeroize::Zeroizing;
@@ -121,16 +121,17 @@ impl Sealer {
         text: &str,
         expires: Time,
         lost: bool,
-    ) -> Result<Ticket, SealError> {
+    ) -> Result<EnrollmentTicket, SealError> {
         let totp_id = account.active.as_ref().map(|active| active.id.clone());
-        let mut ticket = Ticket { expires, lost: lost && totp_id.is_some(), totp_id, sealed: String::new() };
+        let mut ticket =
+            EnrollmentTicket { expires, lost: lost && totp_id.is_some(), totp_id, sealed: String::new() };
         let sealed = self.seal_bytes(text.as_bytes(), &self.ticket_row(account, &ticket))?;
         ticket.sealed = serde_json::to_string(&sealed).map_err(|_| SealError::Damaged)?;
         Ok(ticket)
     }
 
     /// Whether `text` is the account's ticket.
-    pub fn is_ticket<S>(&self, account: &Account<S>, ticket: &Ticket, text: &str) -> bool {
+    pub fn is_ticket<S>(&self, account: &Account<S>, ticket: &EnrollmentTicket, text: &str) -> bool {
         let sealed: Option<Sealed> = serde_json::from_str(&ticket.sealed).ok();
         let row = self.ticket_row(account, ticket);
         let opened = sealed.and_then(|sealed| self.open_bytes(&sealed, &row).ok());
@@ -141,13 +142,13 @@ impl Sealer {
     ///
     /// # Errors
     /// [`SealError::Random`].
-    pub fn vouch(&self, kind: &str, text: &str) -> Result<String, SealError> {
+    pub fn mac(&self, kind: &str, text: &str) -> Result<String, SealError> {
         let sealed = self.seal_bytes(b"", &self.vouched(kind, text))?;
         serde_json::to_string(&sealed).map_err(|_| SealError::Damaged)
     }
 
     /// Whether `mark` was made under this text.
-    pub fn vouches(&self, kind: &str, text: &str, mark: &str) -> bool {
+    pub fn verify_mac(&self, kind: &str, text: &str, mark: &str) -> bool {
         let sealed: Option<Sealed> = serde_json::from_str(mark).ok();
         sealed.is_some_and(|sealed| self.open_bytes(&sealed, &self.vouched(kind, text)).is_ok())
     }
@@ -174,7 +175,7 @@ impl Sealer {
         format!("totpd-seal-{FORMAT}\n{}\n{kind}\n{text}", self.store_id)
     }
 
-    fn ticket_row<S>(&self, account: &Account<S>, ticket: &Ticket) -> String {
+    fn ticket_row<S>(&self, account: &Account<S>, ticket: &EnrollmentTicket) -> String {
         let row = format!("{}\nticket {}", self.row(account), ticket.expires.unix());
         match &ticket.totp_id {
             Some(id) if ticket.lost => format!("{row}\nlost {id}"),

@@ -1,14 +1,14 @@
 //! What the front ends share: whether the daemon serves, and what `totpd status` says about it.
 
 use crate::engine::Engine;
-use crate::user_directory::Users;
+use crate::user_directory::UserDirectory;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// Whether the daemon serves.
 #[derive(Clone, Debug)]
-pub(crate) enum Phase {
+pub(crate) enum ServiceState {
     /// It does.
     Serving(Arc<Engine>),
     /// It refuses everybody; the text says why and what to do.
@@ -17,10 +17,10 @@ pub(crate) enum Phase {
 
 /// What every connection of every front end shares.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    phase: RwLock<Phase>,
+pub(crate) struct DaemonState {
+    phase: RwLock<ServiceState>,
     /// The users of this host.
-    pub(crate) users: Arc<Users>,
+    pub(crate) users: Arc<UserDirectory>,
     /// An administrator has accepted that the store is older than its witness.
     accept: AtomicBool,
     /// Where the HTTP API answers, or why it does not.
@@ -28,9 +28,9 @@ pub(crate) struct Shared {
     started: Instant,
 }
 
-impl Shared {
+impl DaemonState {
     /// The state of a daemon that starts now.
-    pub(crate) fn new(phase: Phase, users: Arc<Users>) -> Self {
+    pub(crate) fn new(phase: ServiceState, users: Arc<UserDirectory>) -> Self {
         Self {
             phase: RwLock::new(phase),
             users,
@@ -41,21 +41,21 @@ impl Shared {
     }
 
     /// Whether the daemon serves now. A store that failed while writing serves nobody.
-    pub(crate) fn phase(&self) -> Phase {
-        let phase = self.phase_as_set();
+    pub(crate) fn service(&self) -> ServiceState {
+        let phase = self.service_as_set();
         match &phase {
-            Phase::Serving(engine) => engine.poisoned().map_or(phase, Phase::Refusing),
-            Phase::Refusing(_) => phase,
+            ServiceState::Serving(engine) => engine.poisoned().map_or(phase, ServiceState::Refusing),
+            ServiceState::Refusing(_) => phase,
         }
     }
 
     /// The state that was set last, whatever became of the store since.
-    pub(crate) fn phase_as_set(&self) -> Phase {
+    pub(crate) fn service_as_set(&self) -> ServiceState {
         self.phase.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// From now on the daemon serves, or refuses, like this.
-    pub(crate) fn set(&self, phase: Phase) {
+    pub(crate) fn set(&self, phase: ServiceState) {
         *self.phase.write().unwrap_or_else(PoisonError::into_inner) = phase;
     }
 

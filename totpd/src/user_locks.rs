@@ -17,7 +17,7 @@ type Lock = Arc<tokio::sync::Mutex<()>>;
 
 /// Whose turn, in the affairs of one user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Whose {
+enum LockKey {
     /// Whoever has it may change the user's record.
     User(String),
     /// Whoever has it waits for that in the name of all applications.
@@ -28,51 +28,51 @@ enum Whose {
 
 /// The turns of all users. A user who has nobody waiting takes no memory.
 #[derive(Debug, Default)]
-pub struct Turns {
-    locks: Mutex<HashMap<Whose, Lock>>,
+pub struct UserLocks {
+    locks: Mutex<HashMap<LockKey, Lock>>,
 }
 
 /// A turn; the next one begins when it is dropped.
 #[derive(Debug)]
-pub struct Turn<'a> {
-    turns: &'a Turns,
-    whose: Whose,
+pub struct UserLockGuard<'a> {
+    turns: &'a UserLocks,
+    whose: LockKey,
     guard: Option<OwnedMutexGuard<()>>,
 }
 
 /// The turn of an application's request. The user's is given back first, so that whoever waits with the logins is
 /// behind those that are there by then.
 #[derive(Debug)]
-pub struct ApplicationTurn<'a>(#[expect(dead_code, reason = "held for its end")] [Turn<'a>; 3]);
+pub struct ApplicationLockGuard<'a>(#[expect(dead_code, reason = "held for its end")] [UserLockGuard<'a>; 3]);
 
-impl Turns {
+impl UserLocks {
     /// Waits for the turn of `user`, in the order of arrival.
-    pub async fn of(&self, user: &str) -> Turn<'_> {
-        self.next(Whose::User(user.to_owned())).await
+    pub async fn lock(&self, user: &str) -> UserLockGuard<'_> {
+        self.next(LockKey::User(user.to_owned())).await
     }
 
     /// Waits for the turn of `user` as one of many requests that the application `client` may have sent.
-    pub async fn of_application(&self, user: &str, client: &str) -> ApplicationTurn<'_> {
-        let mine = self.next(Whose::Application(user.to_owned(), client.to_owned())).await;
-        let all = self.next(Whose::Applications(user.to_owned())).await;
-        ApplicationTurn([self.of(user).await, all, mine])
+    pub async fn lock_for_application(&self, user: &str, client: &str) -> ApplicationLockGuard<'_> {
+        let mine = self.next(LockKey::Application(user.to_owned(), client.to_owned())).await;
+        let all = self.next(LockKey::Applications(user.to_owned())).await;
+        ApplicationLockGuard([self.lock(user).await, all, mine])
     }
 
-    async fn next(&self, whose: Whose) -> Turn<'_> {
+    async fn next(&self, whose: LockKey) -> UserLockGuard<'_> {
         let lock = Arc::clone(self.map().entry(whose.clone()).or_default());
         // Made before the wait, so that an abandoned wait is tidied up as well.
-        let mut turn = Turn { turns: self, whose, guard: None };
+        let mut turn = UserLockGuard { turns: self, whose, guard: None };
         turn.guard = Some(lock.lock_owned().await);
         turn
     }
 
-    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<Whose, Lock>> {
+    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<LockKey, Lock>> {
         // Nothing panics while it is held; the map is whole either way.
         self.locks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for UserLockGuard<'_> {
     fn drop(&mut self) {
         let mut map = self.turns.map();
         drop(self.guard.take());
@@ -90,13 +90,13 @@ mod tests {
 
     #[tokio::test]
     async fn one_users_turns_follow_each_other_and_leave_nothing() {
-        let turns = Arc::new(Turns::default());
+        let turns = Arc::new(UserLocks::default());
         let inside = Arc::new(AtomicU32::new(0));
         let tasks: Vec<_> = (0..50)
             .map(|i| {
                 let (turns, inside) = (Arc::clone(&turns), Arc::clone(&inside));
                 tokio::spawn(async move {
-                    let _turn = turns.of(if i % 2 == 0 { "alice" } else { "bob" }).await;
+                    let _turn = turns.lock(if i % 2 == 0 { "alice" } else { "bob" }).await;
                     assert!(inside.fetch_add(1, Ordering::SeqCst) < 2);
                     tokio::task::yield_now().await;
                     inside.fetch_sub(1, Ordering::SeqCst);
@@ -111,11 +111,11 @@ mod tests {
 
     #[tokio::test]
     async fn an_abandoned_wait_leaves_nothing() {
-        let turns = Turns::default();
-        let turn = turns.of("alice").await;
+        let turns = UserLocks::default();
+        let turn = turns.lock("alice").await;
         tokio::select! {
             biased;
-            _ = turns.of("alice") => panic!("two turns at once"),
+            _ = turns.lock("alice") => panic!("two turns at once"),
             () = tokio::task::yield_now() => {}
         }
         drop(turn);
@@ -124,15 +124,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_login_and_another_application_wait_for_one_request_of_a_busy_application() {
-        let turns = Arc::new(Turns::default());
+        let turns = Arc::new(UserLocks::default());
         let order = Arc::new(Mutex::new(Vec::new()));
-        let first = turns.of_application("alice", "flood").await;
+        let first = turns.lock_for_application("alice", "flood").await;
         let wait = |who: &'static str| {
             let (turns, order) = (Arc::clone(&turns), Arc::clone(&order));
             tokio::spawn(async move {
-                let _turn: (Option<Turn<'_>>, Option<ApplicationTurn<'_>>) = match who {
-                    "login" => (Some(turns.of("alice").await), None),
-                    client => (None, Some(turns.of_application("alice", client).await)),
+                let _turn: (Option<UserLockGuard<'_>>, Option<ApplicationLockGuard<'_>>) = match who {
+                    "login" => (Some(turns.lock("alice").await), None),
+                    client => (None, Some(turns.lock_for_application("alice", client).await)),
                 };
                 order.lock().unwrap().push(who);
                 tokio::task::yield_now().await;

@@ -12,18 +12,18 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 use std::time::{Duration, Instant};
-use ticket::Ticket;
+use ticket::CommitGuard;
 
 /// A ticket, and what belongs to whoever may act on it. loom fails when two touch it without an order between them.
 struct Work {
-    ticket: Ticket,
+    ticket: CommitGuard,
     record: UnsafeCell<u32>,
 }
 
 impl Work {
     fn new() -> Arc<Self> {
         let deadline = Instant::now() + Duration::from_hours(1);
-        Arc::new(Self { ticket: Ticket::new(deadline), record: UnsafeCell::new(0) })
+        Arc::new(Self { ticket: CommitGuard::new(deadline), record: UnsafeCell::new(0) })
     }
 
     /// Touches the record.
@@ -40,7 +40,7 @@ impl Work {
     }
 
     fn give_up(&self) -> bool {
-        let dropped = self.ticket.drop_it();
+        let dropped = self.ticket.cancel();
         if dropped {
             self.act();
         }

@@ -15,15 +15,15 @@ pub enum Peer {
     Own,
 }
 
-/// From where the person comes.
+/// What `PAM_RHOST` says about where the user comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// From this machine: no remote host was named.
-    Here,
-    /// From this address.
+pub enum RemoteHost {
+    /// This machine: no remote host is named.
+    Local,
+    /// A host at this address.
     Address(IpAddr),
-    /// From a host of which only a name is known, which proves nothing.
-    Name,
+    /// A host of which only the name is known, which proves nothing.
+    NameOnly,
 }
 
 /// One attempt.
@@ -39,7 +39,7 @@ pub struct Facts {
     /// `PAM_SERVICE`.
     pub service: Option<String>,
     /// `PAM_RHOST`.
-    pub place: Place,
+    pub rhost: RemoteHost,
     /// Who speaks.
     pub peer: Peer,
     /// What the PAM environment says of methods that succeeded in SSH; see [`Facts::ssh_methods`].
@@ -61,7 +61,7 @@ pub enum Evidence {
 
 impl Evidence {
     /// The word in the audit.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ssh => "ssh",
             Self::PamLine => "pam-line",
@@ -91,7 +91,7 @@ impl Facts {
     /// The methods that succeeded in SSH. Without a remote host it was not sshd that wrote them: another
     /// program's PAM environment may come from its user.
     pub(super) fn ssh_methods(&self) -> &[SshAuth] {
-        if self.place == Place::Here || self.peer == Peer::Own { &[] } else { &self.ssh }
+        if self.rhost == RemoteHost::Local || self.peer == Peer::Own { &[] } else { &self.ssh }
     }
 
     /// The proof that a first factor succeeded, as far as `rule` accepts it.
@@ -101,7 +101,9 @@ impl Facts {
             Peer::Own => return None,
             _ if by_ssh => Evidence::Ssh,
             _ if self.first_factor_passed => Evidence::PamLine,
-            Peer::Root if rule.local && self.place == Place::Here && self.caller.is_some() => Evidence::Local,
+            Peer::Root if rule.local && self.rhost == RemoteHost::Local && self.caller.is_some() => {
+                Evidence::Local
+            }
             _ => return None,
         };
         Some(FirstFactor { evidence })

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 /// What is wrong with a rule, in a sentence that goes behind its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub enum Lint {
     /// Everything it is about is decided by this rule before it (its place, from 0).
     Shadowed(usize),
     /// Two of its keys exclude each other.
@@ -16,7 +16,7 @@ pub enum Finding {
     NoEffect(&'static str),
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for Lint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Shadowed(by) => write!(f, "never decides: rule {} before it takes everything", by + 1),
@@ -28,15 +28,15 @@ impl fmt::Display for Finding {
 
 impl Policy {
     /// What is wrong, with the place of the rule (from 0).
-    pub fn findings(&self) -> Vec<(usize, Finding)> {
+    pub fn findings(&self) -> Vec<(usize, Lint)> {
         let mut found = Vec::new();
         for (place, rule) in self.rules.iter().enumerate() {
             let before = self.rules.iter().take(place);
             if let Some(by) = before.enumerate().find_map(|(by, b)| covers(b, rule).then_some(by)) {
-                found.push((place, Finding::Shadowed(by)));
+                found.push((place, Lint::Shadowed(by)));
             }
-            found.extend(contradictions(rule).into_iter().map(|why| (place, Finding::Contradiction(why))));
-            found.extend(idle_keys(rule).into_iter().map(|why| (place, Finding::NoEffect(why))));
+            found.extend(contradictions(rule).into_iter().map(|why| (place, Lint::Contradiction(why))));
+            found.extend(idle_keys(rule).into_iter().map(|why| (place, Lint::NoEffect(why))));
         }
         found
     }

@@ -18,8 +18,8 @@ mod rule;
 pub mod siblings;
 mod ssh;
 
-pub use facts::{Evidence, Facts, FirstFactor, Peer, Place};
-pub use findings::Finding;
+pub use facts::{Evidence, Facts, FirstFactor, Peer, RemoteHost};
+pub use findings::Lint;
 pub use network::{Network, NotANetwork};
 pub use rule::{Action, Mismatch, Mode, PeerMatch, Rule, Subject};
 pub use ssh::{NotAMethod, SshAuth, SshMatch};
@@ -144,8 +144,10 @@ fn ruling(rule: &Rule, proof: Option<FirstFactor>, mode: Mode, by_root: bool) ->
 /// Whose factor is asked for. The caller is who started a setuid program on this machine; over the
 /// network, and from a daemon, there is none.
 fn subject(rule: &Rule, facts: &Facts) -> String {
-    match (rule.subject, facts.caller, &facts.ruser, facts.place, facts.peer) {
-        (Subject::Ruser, Some(_), Some(ruser), Place::Here, Peer::Root) if !ruser.is_empty() => ruser.clone(),
+    match (rule.subject, facts.caller, &facts.ruser, facts.rhost, facts.peer) {
+        (Subject::Ruser, Some(_), Some(ruser), RemoteHost::Local, Peer::Root) if !ruser.is_empty() => {
+            ruser.clone()
+        }
         _ => facts.user.clone(),
     }
 }

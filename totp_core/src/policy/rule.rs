@@ -1,6 +1,6 @@
 //! One rule: whom it is about, and what becomes of them.
 
-use super::facts::{Facts, Peer, Place};
+use super::facts::{Facts, Peer, RemoteHost};
 use super::network::Network;
 use super::ssh::SshMatch;
 use crate::remembered::Remember;
@@ -23,7 +23,7 @@ pub enum Action {
 
 impl Action {
     /// The word in the configuration.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Require => "require",
             Self::Exempt => "exempt",
@@ -48,7 +48,7 @@ pub enum Mode {
 
 impl Mode {
     /// The word in the configuration.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Enforce => "enforce",
             Self::Monitor => "monitor",
@@ -163,9 +163,9 @@ impl Rule {
             return Some(Mismatch::Services);
         }
         if let Some(networks) = &self.networks {
-            let inside = match facts.place {
-                Place::Address(address) => networks.iter().any(|n| n.contains(address)),
-                Place::Here | Place::Name => false,
+            let inside = match facts.rhost {
+                RemoteHost::Address(address) => networks.iter().any(|n| n.contains(address)),
+                RemoteHost::Local | RemoteHost::NameOnly => false,
             };
             if !inside {
                 return Some(Mismatch::Networks);

@@ -10,7 +10,7 @@ fn facts() -> Facts {
         caller: None,
         ruser: None,
         service: Some("sshd".into()),
-        place: Place::Address("192.0.2.7".parse().unwrap()),
+        rhost: RemoteHost::Address("192.0.2.7".parse().unwrap()),
         peer: Peer::Root,
         ssh: vec![SshAuth::parse("publickey")],
         first_factor_passed: false,
@@ -83,15 +83,15 @@ fn a_name_as_remote_host_is_in_no_network() {
         ..Rule::default()
     }];
     assert_eq!(decide(all.clone(), &facts()).rule, Some(0));
-    for place in [Place::Name, Place::Here] {
-        assert_eq!(decide(all.clone(), &Facts { place, ..facts() }).rule, None, "{place:?}");
+    for rhost in [RemoteHost::NameOnly, RemoteHost::Local] {
+        assert_eq!(decide(all.clone(), &Facts { rhost, ..facts() }).rule, None, "{rhost:?}");
     }
 }
 
 #[test]
 fn nobody_passes_without_a_first_factor() {
     let kbd_only = Facts { ssh: vec![], ..facts() };
-    let sudo = Facts { place: Place::Here, service: Some("sudo".into()), ssh: vec![], ..facts() };
+    let sudo = Facts { rhost: RemoteHost::Local, service: Some("sudo".into()), ssh: vec![], ..facts() };
     // What sudo's PAM environment says of SSH was not written by sshd.
     let forged = Facts { ssh: vec![SshAuth::parse("publickey")], ..sudo.clone() };
     let own = Facts { peer: Peer::Own, first_factor_passed: true, ..facts() };
@@ -132,13 +132,13 @@ fn favours() -> Vec<(Action, Mode)> {
 #[test]
 fn a_local_rule_waives_the_proof_for_setuid_programs_alone() {
     let rule = vec![Rule { local: true, ..exempt() }];
-    let here = Facts { caller: Some(5001), place: Place::Here, ssh: vec![], ..facts() };
+    let here = Facts { caller: Some(5001), rhost: RemoteHost::Local, ssh: vec![], ..facts() };
     assert!(matches!(decide(rule.clone(), &here).ruling, Ruling::Pass(p) if p.evidence() == Evidence::Local));
     for not in [
         Facts { ssh: vec![], ..facts() },
         // xrdp, cockpit, a console: whoever that is, nobody has proved anything.
         Facts { caller: None, ..here.clone() },
-        Facts { place: Place::Name, ssh: vec![], ..facts() },
+        Facts { rhost: RemoteHost::NameOnly, ssh: vec![], ..facts() },
         Facts { peer: Peer::Own, ..here.clone() },
         Facts { peer: Peer::Trusted(116), ..here.clone() },
     ] {
@@ -163,7 +163,7 @@ fn under_su_the_caller_may_be_the_subject_but_not_over_the_network() {
     let su = Facts {
         caller: Some(5002),
         ruser: Some("bob".into()),
-        place: Place::Here,
+        rhost: RemoteHost::Local,
         service: Some("su".into()),
         ..facts()
     };
@@ -172,7 +172,7 @@ fn under_su_the_caller_may_be_the_subject_but_not_over_the_network() {
         Facts { ruser: None, ..su.clone() },
         Facts { caller: None, ..su.clone() },
         Facts { ruser: Some(String::new()), ..su.clone() },
-        Facts { place: Place::Name, ..su.clone() },
+        Facts { rhost: RemoteHost::NameOnly, ..su.clone() },
         Facts { ruser: Some("bob".into()), ..facts() },
         Facts { peer: Peer::Own, ..su.clone() },
     ] {
@@ -250,7 +250,7 @@ proptest! {
     ) {
         // A remote attempt whose methods prove nothing, or a user's own process that claims everything.
         let unproven = if own {
-            Facts { peer: Peer::Own, first_factor_passed: true, place: Place::Here, ..facts() }
+            Facts { peer: Peer::Own, first_factor_passed: true, rhost: RemoteHost::Local, ..facts() }
         } else {
             Facts { ssh: vec![SshAuth::parse("keyboard-interactive/pam")], ..facts() }
         };
@@ -268,7 +268,7 @@ proptest! {
         let shadowed: Vec<usize> = policy
             .findings()
             .into_iter()
-            .filter_map(|(place, f)| matches!(f, Finding::Shadowed(_)).then_some(place))
+            .filter_map(|(place, f)| matches!(f, Lint::Shadowed(_)).then_some(place))
             .collect();
         let facts = Facts { user: user.into(), service: Some(service.into()), ..facts() };
         let decided = policy.decide(&facts, &BTreeSet::new(), NOW, BEFORE).rule;

@@ -1,12 +1,13 @@
 use super::*;
 use crate::account::NewFactor;
 use crate::random::testing::Counting;
-use crate::recovery::Keeping;
+use crate::recovery::RecoveryStorage;
 use crate::self_service::{ChangeKind, StagedChange};
-use crate::{Attempt, Origin, Params, Rules, UserName, judge, otp};
+use crate::{Attempt, JudgeSettings, Origin, Params, UserName, judge, otp};
 
 const NOW: Time = Time::from_unix(1_800_000_000);
-const RULES: Rules = Rules { skew: 1, not_before: Time::from_unix(0), latest_grant: Time::from_unix(0) };
+const RULES: JudgeSettings =
+    JudgeSettings { skew: 1, not_before: Time::from_unix(0), latest_grant: Time::from_unix(0) };
 
 fn entry(counter: u64, kind: Kind, id: &str) -> Entry {
     Entry { counter, what: Withdrawal::new(kind, id), at: NOW }
@@ -17,7 +18,7 @@ fn mark(counter: u64, generation: &str) -> Mark {
 }
 
 fn new() -> NewFactor {
-    NewFactor { params: Params::default(), lifetime: 60, keeping: Keeping::Hashed }
+    NewFactor { params: Params::default(), lifetime: 60, keeping: RecoveryStorage::Hashed }
 }
 
 fn enrolled(seed: u64) -> (Account, Vec<crate::recovery::RecoveryCode>) {
@@ -87,7 +88,7 @@ fn every_way_to_lose_a_factor_code_or_ticket_is_one() {
         assert!(matches!(judge(a, &attempt, NOW, &RULES).outcome, crate::Outcome::Granted(_)));
     };
     assert_eq!(after(&spend), only(Kind::Recovery, &id));
-    let renew = |a: &mut Account| drop(a.renew_recovery(Keeping::Hashed, &mut Counting(50)));
+    let renew = |a: &mut Account| drop(a.renew_recovery(RecoveryStorage::Hashed, &mut Counting(50)));
     assert_eq!(after(&renew), only(Kind::Recovery, &id));
     // A replacement: the old one goes when the new one shows its first code.
     let mut staged = alice.clone();
@@ -112,7 +113,8 @@ fn every_way_to_lose_a_factor_code_or_ticket_is_one() {
     refusals.apply(&mut changing, 1);
     assert_eq!(changing, alice);
     let mut ticket = alice.clone();
-    ticket.ticket = Some(Ticket { expires: NOW.plus(9), sealed: "x".into(), lost: false, totp_id: None });
+    ticket.ticket =
+        Some(EnrollmentTicket { expires: NOW.plus(9), sealed: "x".into(), lost: false, totp_id: None });
     assert_eq!(withdrawn(&ticket, Some(&alice), NOW), only(Kind::Ticket, &alice.id));
     assert_eq!(withdrawn(&ticket, Some(&alice), NOW.plus(9)), BTreeSet::new(), "expired");
 }

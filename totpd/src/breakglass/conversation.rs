@@ -1,9 +1,9 @@
 //! One conversation with the responder: `org.totpd.Login` and nothing else, for root's programs alone.
 
-use crate::audit::From;
+use crate::audit::EventSource;
 use crate::breakglass::{event, record, syslog};
 use crate::varlink::connection_limits::ConnectionSlot;
-use crate::varlink::login::step;
+use crate::varlink::login::{input, step};
 use crate::varlink::peer::{Peer, cause, source};
 use nix::syslog::Severity;
 use std::cell::{Cell, RefCell};
@@ -14,19 +14,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use totp_core::breakglass::BreakGlass;
-use totp_core::{Typed, Unusable};
 use totp_wire::frame::{Framer, MESSAGE_TIME};
-use totp_wire::login::{self, Answer, Attempt, Begin, Step, StepReply, Unfit};
+use totp_wire::login::{self, Answer, Attempt, Begin, Step, StepReply};
 use totp_wire::message::{self, Call};
 use totp_wire::{Method, service};
 use zeroize::Zeroizing;
 
 /// How long a conversation may wait for a person.
-const PATIENCE: Duration = Duration::from_mins(10);
+const PROMPT_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// What the conversations share.
 #[derive(Debug)]
-pub(super) struct Glass {
+pub(super) struct BreakGlassAuthority {
     responder: RefCell<BreakGlass>,
     marks: PathBuf,
     prompt: String,
@@ -38,7 +37,7 @@ pub(super) struct Glass {
 /// The connection is over.
 struct Over;
 
-impl Glass {
+impl BreakGlassAuthority {
     pub(super) fn new(glass: BreakGlass, marks: PathBuf, prompt: String, start: Instant) -> Self {
         Self { responder: RefCell::new(glass), marks, prompt, start, next: Cell::new(0), used: Notify::new() }
     }
@@ -49,13 +48,8 @@ impl Glass {
     }
 
     /// Judges an answer: recorded before it is given, and spent only when it is recorded. Says whether it lets in.
-    fn judge(&self, id: &str, attempt: &Attempt, from: From, answer: &Answer) -> (Step, bool) {
-        let input = match (&answer.text, answer.unusable) {
-            (Some(text), None) => Typed::parse(text.reveal()),
-            (_, Some(Unfit::Shape)) => Err(Unusable::Shape),
-            (_, Some(Unfit::HostJunk)) => Err(Unusable::HostJunk),
-            (None, None) | (_, Some(Unfit::Empty)) => Err(Unusable::Empty),
-        };
+    fn judge(&self, id: &str, attempt: &Attempt, from: EventSource, answer: &Answer) -> (Step, bool) {
+        let input = input::of(answer);
         let mut glass = self.responder.borrow_mut();
         let mut event = event(&attempt.user, "granted", from);
         event.id = Some(id.to_owned());
@@ -70,7 +64,7 @@ impl Glass {
                 // Nobody gets in unrecorded; the code is still good.
                 Err(_) => "not-recorded",
             },
-            Err(reason) => reason.word(),
+            Err(reason) => reason.as_str(),
         };
         event.outcome = "refused";
         event.reason = Some(reason);
@@ -89,7 +83,7 @@ pub(super) fn of_root(stream: UnixStream) -> Option<UnixStream> {
 }
 
 /// Answers one peer.
-pub(super) async fn converse(glass: Rc<Glass>, mut stream: UnixStream, slot: ConnectionSlot) {
+pub(super) async fn converse(glass: Rc<BreakGlassAuthority>, mut stream: UnixStream, slot: ConnectionSlot) {
     // Whatever ends it, the peer sees a closed connection.
     if let Ok(true) = attempt(&glass, &mut stream, &slot).await {
         glass.used.notify_one();
@@ -97,7 +91,11 @@ pub(super) async fn converse(glass: Rc<Glass>, mut stream: UnixStream, slot: Con
 }
 
 /// One attempt; whether somebody was let in.
-async fn attempt(glass: &Glass, stream: &mut UnixStream, slot: &ConnectionSlot) -> Result<bool, Over> {
+async fn attempt(
+    glass: &BreakGlassAuthority,
+    stream: &mut UnixStream,
+    slot: &ConnectionSlot,
+) -> Result<bool, Over> {
     let credentials = stream.peer_cred().map_err(|_| Over)?;
     let peer = Peer { uid: credentials.uid(), pid: credentials.pid() };
     let mut framer = Framer::default();
@@ -112,7 +110,7 @@ async fn attempt(glass: &Glass, stream: &mut UnixStream, slot: &ConnectionSlot) 
     let step = step::ask(&id, &glass.prompt, 6, attempt.combined == Some(true), false);
     write(stream, &done(step)).await?;
     let answer: Answer = tokio::select! {
-        answer = call(stream, &mut framer, PATIENCE) => answer?,
+        answer = call(stream, &mut framer, PROMPT_TIMEOUT) => answer?,
         // Somebody else of the same cause came: who waits longest gives way.
         () = slot.closed() => return Err(Over),
     };

@@ -12,7 +12,7 @@ mod syslog;
 
 pub use socket::give_back_left_over;
 
-use crate::audit::{Event, From};
+use crate::audit::{Event, EventSource};
 use crate::clock;
 use crate::config::Config;
 use crate::daemon::harden;
@@ -20,10 +20,10 @@ use crate::os_random::Kernel;
 use crate::sockets::listener::Access;
 use crate::store::breakglass::mark;
 use crate::varlink::connection_limits::{IN_ALL, Limits};
-use conversation::Glass;
+use conversation::BreakGlassAuthority;
 use nix::fcntl::{Flock, FlockArg};
 use nix::syslog::Severity;
-use socket::Taken;
+use socket::SocketTakeover;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ use zeroize::Zeroizing;
 const CLOSING_HEADROOM: usize = 64;
 
 /// How often it looks whether the socket is still its own.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub enum BreakGlassError {
 #[derive(Debug)]
 pub struct Responder {
     glass: BreakGlass,
-    taken: Taken,
+    taken: SocketTakeover,
     listeners: Vec<std::os::unix::net::UnixListener>,
     marks: PathBuf,
     prompt: String,
@@ -93,7 +93,7 @@ impl Responder {
     ) -> Result<(Self, Zeroizing<String>), BreakGlassError> {
         let (glass, code) = BreakGlass::new(user, lasts, &mut Kernel).map_err(|_| BreakGlassError::Random)?;
         let marks = config.breakglass_marks.clone();
-        let started = event(glass.user().as_str(), "started", From::default());
+        let started = event(glass.user().as_str(), "started", EventSource::default());
         record(&marks, &started).map_err(|e| BreakGlassError::Mark(marks.display().to_string(), e))?;
         // Beside the marks, where only root writes.
         let lock = marks.with_extension("lock");
@@ -101,7 +101,7 @@ impl Responder {
             (config.root_socket.as_path(), Access::Root),
             (config.login_socket.as_path(), Access::Everybody),
         ];
-        let (listeners, taken) = Taken::take(&sockets, &lock).map_err(BreakGlassError::Socket)?;
+        let (listeners, taken) = SocketTakeover::take(&sockets, &lock).map_err(BreakGlassError::Socket)?;
         let prompt = config.prompt.clone();
         Ok((Self { glass, taken, listeners, marks, prompt, start: Instant::now() }, code.reveal()))
     }
@@ -116,7 +116,7 @@ impl Responder {
         let (user, marks) = (self.glass.user().to_string(), self.marks.clone());
         let end = LocalSet::new().block_on(&runtime, self.answer()).map_err(BreakGlassError::Runtime)?;
         // That it is over is said, and need not be kept: its beginning was.
-        let _ = record(&marks, &event(&user, "ended", From::default()));
+        let _ = record(&marks, &event(&user, "ended", EventSource::default()));
         syslog::flush();
         Ok(end)
     }
@@ -130,9 +130,9 @@ impl Responder {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let glass = Rc::new(Glass::new(glass, marks, prompt, start));
+        let glass = Rc::new(BreakGlassAuthority::new(glass, marks, prompt, start));
         let mut conversations = tokio::task::JoinSet::new();
-        let mut look = tokio::time::interval(LOOK);
+        let mut look = tokio::time::interval(CHECK_INTERVAL);
         let end = loop {
             tokio::select! {
                 accepted = next(&listeners), if conversations.len() < most => {
@@ -183,7 +183,7 @@ pub fn is_open(config: &Config) -> bool {
     lock.is_ok_and(|lock| Flock::lock(lock, FlockArg::LockSharedNonblock).is_err())
 }
 
-fn event(user: &str, outcome: &'static str, from: From) -> Event {
+fn event(user: &str, outcome: &'static str, from: EventSource) -> Event {
     Event { outcome, ..Event::new("breakglass", user, clock::now(), from) }
 }
 

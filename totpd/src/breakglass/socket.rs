@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// The sockets of logins, as long as they are taken.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct SocketTakeover {
     sockets: Vec<TakenSocket>,
     _lock: Flock<File>,
 }
@@ -27,7 +27,7 @@ struct TakenSocket {
     ours: Option<(u64, u64)>,
 }
 
-impl Taken {
+impl SocketTakeover {
     /// Listens in the place of whoever did, on each of `sockets`. `lock` is a file in a folder that only root writes:
     /// in the sockets' folder the daemon's user could put what they like in its place.
     pub(super) fn take(
@@ -175,8 +175,9 @@ mod tests {
             self.folder.path().join("lock")
         }
 
-        fn take(&self) -> Result<(UnixListener, Taken), String> {
-            let (mut listeners, taken) = Taken::take(&[(&self.path(), Access::Everybody)], &self.lock())?;
+        fn take(&self) -> Result<(UnixListener, SocketTakeover), String> {
+            let (mut listeners, taken) =
+                SocketTakeover::take(&[(&self.path(), Access::Everybody)], &self.lock())?;
             Ok((listeners.remove(0), taken))
         }
     }
@@ -193,8 +194,8 @@ mod tests {
     }
 
     /// As if the responder had been killed: neither its destructor ran, nor does anybody hold its lock.
-    fn kill(responder: UnixListener, taken: Taken) {
-        let Taken { _lock: lock, .. } = &taken;
+    fn kill(responder: UnixListener, taken: SocketTakeover) {
+        let SocketTakeover { _lock: lock, .. } = &taken;
         let lock = Flock::lock(lock.try_clone().unwrap(), FlockArg::LockExclusiveNonblock).unwrap();
         Flock::unlock(lock).unwrap();
         std::mem::forget(taken);
@@ -221,14 +222,14 @@ mod tests {
         let sockets = [(scratch.path(), Access::Everybody), (root.clone(), Access::Root)];
         let sockets = sockets.each_ref().map(|(path, access)| (path.as_path(), *access));
         let daemon = UnixListener::bind(scratch.path()).unwrap();
-        let (responders, taken) = Taken::take(&sockets, &scratch.lock()).unwrap();
+        let (responders, taken) = SocketTakeover::take(&sockets, &scratch.lock()).unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&scratch.path()), mode(&root)), (0o666, 0o600));
         assert!(answers(&root, &responders[1]) && taken.is_still_ours());
         drop((responders, taken));
         assert!(!root.exists() && answers(&scratch.path(), &daemon));
         std::fs::create_dir(beside(&root, "new")).unwrap();
-        assert!(Taken::take(&sockets, &scratch.lock()).is_err());
+        assert!(SocketTakeover::take(&sockets, &scratch.lock()).is_err());
         assert!(answers(&scratch.path(), &daemon), "the first was not given back");
     }
 

@@ -4,7 +4,7 @@ use super::args::Backup;
 use super::progress::{self, Progress};
 use super::{Context, passphrase};
 use crate::backup::{self, Lock, Source};
-use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc;
 use crate::clock::rfc3339;
 use serde_json::json;
@@ -16,13 +16,13 @@ use totp_wire::admin;
 const COPY_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// Makes a backup, and reads it back.
-pub(super) fn backup(context: &Context, args: Backup) -> Result<(), Failed> {
+pub(super) fn backup(context: &Context, args: Backup) -> Result<(), CommandError> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(failed(Exit::Refused, "only root makes backups: the key is in them"));
+        return Err(failed(ExitStatus::Refused, "only root makes backups: the key is in them"));
     }
     if args.file.symlink_metadata().is_ok() {
         let why = format!("{} exists already; a backup never overwrites a file", args.file.display());
-        return Err(failed(Exit::Refused, why));
+        return Err(failed(ExitStatus::Refused, why));
     }
     let config = context.config()?;
     let lock = if args.recipient.is_empty() {
@@ -46,7 +46,7 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<(), Failed> {
     // Once written, once read back.
     let progress = Progress::start(context.out, 2 * copy.size);
     let made = backup::create(&source, &args.file, lock, &|bytes| progress.add(bytes))
-        .map_err(|error| failed(Exit::Refused, error))?;
+        .map_err(|error| failed(ExitStatus::Refused, error))?;
     drop(progress);
     let (file, out) = (args.file.display(), context.out);
     let time = rfc3339(Time::from_unix(made.manifest.time));

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::args::ClientCommand;
-use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::admin_call;
 use crate::clock::rfc3339;
 use crate::config::Config;
@@ -11,7 +11,7 @@ use totp_core::Time;
 use totp_wire::admin::{AddClient, ClientSecret, ListClients, RevokeClient};
 
 /// `totpd client add|list|revoke`
-pub(super) fn client(context: &Context, command: ClientCommand) -> Result<(), Failed> {
+pub(super) fn client(context: &Context, command: ClientCommand) -> Result<(), CommandError> {
     match command {
         ClientCommand::Add { name, scope } => add(context, &name, &scope),
         ClientCommand::List => list(context),
@@ -19,7 +19,7 @@ pub(super) fn client(context: &Context, command: ClientCommand) -> Result<(), Fa
     }
 }
 
-fn add(context: &Context, name: &str, scope: &str) -> Result<(), Failed> {
+fn add(context: &Context, name: &str, scope: &str) -> Result<(), CommandError> {
     context.out.will_show("the secret")?;
     let config = context.config()?;
     let call = AddClient { name: name.to_owned(), scope: scope.to_owned() };
@@ -50,7 +50,7 @@ fn add(context: &Context, name: &str, scope: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-fn list(context: &Context) -> Result<(), Failed> {
+fn list(context: &Context) -> Result<(), CommandError> {
     let (project_id, clients) = every(&context.config()?)?;
     clients.iter().try_for_each(|client| context.out.line(sentence(client)))?;
     if clients.is_empty() {
@@ -61,7 +61,7 @@ fn list(context: &Context) -> Result<(), Failed> {
 }
 
 /// The project, and every secret of every client.
-fn every(config: &Config) -> Result<(String, Vec<ClientSecret>), Failed> {
+fn every(config: &Config) -> Result<(String, Vec<ClientSecret>), CommandError> {
     let (mut after, mut clients) = (None, Vec::new());
     loop {
         let page = admin_call(config, &ListClients { after })?;
@@ -73,13 +73,16 @@ fn every(config: &Config) -> Result<(String, Vec<ClientSecret>), Failed> {
     }
 }
 
-fn revoke(context: &Context, name: &str, secret: Option<String>) -> Result<(), Failed> {
+fn revoke(context: &Context, name: &str, secret: Option<String>) -> Result<(), CommandError> {
     let call = RevokeClient { name: name.to_owned(), secret_id: secret.clone() };
     let revoked = admin_call(&context.config()?, &call)?.revoked;
     context.out.json(&json!({ "name": name, "revoked": revoked }))?;
     if revoked == 0 {
         let what = secret.map_or_else(String::new, |secret| format!(" with the secret {secret}"));
-        return Err(failed(Exit::Refused, format!("there is no client {name}{what}; `totpd client list`")));
+        return Err(failed(
+            ExitStatus::Refused,
+            format!("there is no client {name}{what}; `totpd client list`"),
+        ));
     }
     context.out.line(format!("{name}: {revoked} secrets are worth nothing any more"))
 }

@@ -1,7 +1,7 @@
 //! `totpd completions`: what a shell offers after TAB, made from the same definition as the help.
 
 use super::args::Args;
-use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::output::{CommandError, ExitStatus, failed};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use std::io::Write;
@@ -10,8 +10,8 @@ use std::io::Write;
 ///
 /// # Errors
 /// When they cannot be written.
-pub(super) fn completions(shell: &str) -> Result<(), Failed> {
-    let shell: Shell = shell.parse().map_err(|error: String| failed(Exit::Usage, error))?;
+pub(super) fn completions(shell: &str) -> Result<(), CommandError> {
+    let shell: Shell = shell.parse().map_err(|error: String| failed(ExitStatus::Usage, error))?;
     // Into memory first: clap_complete panics when a pipe is closed.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "totpd", &mut script);

@@ -1,7 +1,7 @@
 //! `totpd config check`.
 
 use super::{Context, config_files};
-use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::config::Config;
 use crate::pam_config::{ConfigDirs, siblings};
 use serde_json::json;
@@ -11,11 +11,11 @@ use totp_core::policy::{PeerMatch, Rule};
 /// `totpd config check [--strict]`. A file that can be used is no failure: the unit's reload checks it first, and
 /// must not be kept from a change by a remark. That the daemon's user cannot use what the file names is one, when root
 /// asks: the next start would refuse everybody.
-pub(super) fn check(context: &Context, strict: bool, files: bool) -> Result<(), Failed> {
+pub(super) fn check(context: &Context, strict: bool, files: bool) -> Result<(), CommandError> {
     let path = context.config_path.display().to_string();
     let config = Config::load_for_command(&context.config_path)
-        .and_then(|config| config.whole(&context.config_path))
-        .map_err(|error| failed(Exit::Refused, error))?;
+        .and_then(|config| config.require_valid(&context.config_path))
+        .map_err(|error| failed(ExitStatus::Refused, error))?;
     if files {
         return config_files::print_refused(context, &config);
     }
@@ -38,10 +38,10 @@ pub(super) fn check(context: &Context, strict: bool, files: bool) -> Result<(), 
         context.out.line(format!("{path}: {finding}"))?;
     }
     if !problems.is_empty() && nix::unistd::geteuid().is_root() {
-        return Err(failed(Exit::Refused, "the daemon could not start with these files (see above)"));
+        return Err(failed(ExitStatus::Refused, "the daemon could not start with these files (see above)"));
     }
     if strict {
-        return Err(failed(Exit::Refused, "valid, but some rules have no effect (see above)"));
+        return Err(failed(ExitStatus::Refused, "valid, but some rules have no effect (see above)"));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! it, and whether the sockets are those of the units.
 
 use super::Context;
-use crate::cli::output::Failed;
+use crate::cli::output::CommandError;
 use crate::config::http::Listen;
 use crate::config::{Config, DEFAULT_PATH};
 use crate::key::{KeyError, StoreKey};
@@ -102,7 +102,7 @@ fn daemon(unit: bool, config: &Config) -> Result<Who, String> {
 }
 
 /// `totpd config check --files`: what this process's user may not use, as JSON for the process that started it.
-pub(super) fn print_refused(context: &Context, config: &Config) -> Result<(), Failed> {
+pub(super) fn print_refused(context: &Context, config: &Config) -> Result<(), CommandError> {
     let refused = refused(&context.config_path, config);
     context.out.json(&serde_json::json!(refused))
 }

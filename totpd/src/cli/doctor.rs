@@ -2,23 +2,23 @@
 
 use super::Context;
 use super::args::Doctor;
-use crate::cli::output::{Exit, Failed, color, failed, warn};
+use crate::cli::output::{CommandError, ExitStatus, color, failed, warn};
 use crate::doctor::system::Installed;
 use crate::doctor::{Host, Report, Severity, examine, last};
 use std::io::{BufRead, IsTerminal, Write};
 
 /// `totpd doctor [--fix [--yes]] [--root DIR] [--notes] [--accept] [--journal]`
-pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<(), Failed> {
+pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<(), CommandError> {
     if let Some(root) = &args.root {
         if !root.is_dir() {
-            return Err(failed(Exit::Usage, format!("{} is no folder", root.display())));
+            return Err(failed(ExitStatus::Usage, format!("{} is no folder", root.display())));
         }
         let host = Host::of_tree(root, &context.config_path);
         return show(context, args, &examine(&host, &last::LastRun::default().asked, false));
     }
     if !nix::unistd::geteuid().is_root() {
         return Err(failed(
-            Exit::Refused,
+            ExitStatus::Refused,
             "only root sees what doctor has to look at. Run: sudo totpd doctor",
         ));
     }
@@ -45,7 +45,7 @@ fn look(context: &Context, accept: bool) -> Report {
     report
 }
 
-fn show(context: &Context, args: &Doctor, report: &Report) -> Result<(), Failed> {
+fn show(context: &Context, args: &Doctor, report: &Report) -> Result<(), CommandError> {
     let out = context.out;
     out.json(&report.json())?;
     if args.journal {
@@ -60,17 +60,17 @@ fn show(context: &Context, args: &Doctor, report: &Report) -> Result<(), Failed>
         }
     }
     match report.worst() {
-        Some(Severity::Error) => Err(failed(Exit::Errors, "")),
-        Some(Severity::Warning) => Err(failed(Exit::Refused, "")),
+        Some(Severity::Error) => Err(failed(ExitStatus::Errors, "")),
+        Some(Severity::Warning) => Err(failed(ExitStatus::Refused, "")),
         Some(Severity::Note) | None => Ok(()),
     }
 }
 
 /// Applies the cures of what is ours; whether there was one.
-fn cure(context: &Context, args: &Doctor, report: &Report) -> Result<bool, Failed> {
+fn cure(context: &Context, args: &Doctor, report: &Report) -> Result<bool, CommandError> {
     let fixable: Vec<_> = report.findings.iter().filter_map(|f| Some((f, f.fix.as_ref()?))).collect();
     if !args.yes && !fixable.is_empty() && !std::io::stdin().is_terminal() {
-        return Err(failed(Exit::Usage, "nobody can be asked here. Run: totpd doctor --fix --yes"));
+        return Err(failed(ExitStatus::Usage, "nobody can be asked here. Run: totpd doctor --fix --yes"));
     }
     let host = Host::of_tree(std::path::Path::new("/"), &context.config_path);
     let mut tried = false;
@@ -88,7 +88,7 @@ fn cure(context: &Context, args: &Doctor, report: &Report) -> Result<bool, Faile
     Ok(tried)
 }
 
-fn agreed() -> Result<bool, Failed> {
+fn agreed() -> Result<bool, CommandError> {
     let mut stderr = std::io::stderr().lock();
     write!(stderr, "  Do it? [y/N] ")?;
     stderr.flush()?;

@@ -2,9 +2,9 @@
 
 use super::args::{Enroll, QrForm};
 use super::{Context, staged, verify};
-use crate::cli::output::{Exit, Failed, Out, color, failed};
+use crate::cli::output::{CommandError, ExitStatus, Output, color, failed};
 use crate::cli::rpc::{admin_call, connect, deadline, explain};
-use crate::cli::subject::{Whom, own_call};
+use crate::cli::subject::{Subject, own_call};
 use crate::clock::rfc3339;
 use crate::qr;
 use serde_json::json;
@@ -18,16 +18,16 @@ use totp_wire::{CallError, SecretText, admin, self_service};
 const FIRST_CODE_TRIES: u8 = 5;
 
 /// `totpd enroll [USER]`
-pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), Failed> {
+pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), CommandError> {
     let (config, out) = (context.config()?, context.out);
     out.will_show("what is shown once")?;
-    let whom = Whom::of(args.user.clone())?;
+    let whom = Subject::of(args.user.clone())?;
     if args.ticket {
         return ticket(context, &args);
     }
     let enrolled = match &whom {
-        Whom::Oneself(_) => enroll_oneself(context, &args)?,
-        Whom::User(user) => {
+        Subject::Oneself(_) => enroll_oneself(context, &args)?,
+        Subject::User(user) => {
             let call = admin::Enroll {
                 user: user.clone(),
                 lifetime: args.expires.map(|time| time.as_secs()),
@@ -40,7 +40,7 @@ pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), Failed> {
         }
     };
     let uri = enrolled.uri.reveal();
-    let picture = |error: qrcode::types::QrError| failed(Exit::Refused, format!("no QR code: {error}"));
+    let picture = |error: qrcode::types::QrError| failed(ExitStatus::Refused, format!("no QR code: {error}"));
     let expires_at = rfc3339(Time::from_unix(enrolled.expires_at));
     if out.json {
         let codes: Vec<&str> = enrolled.recovery_codes.iter().map(SecretText::reveal).collect();
@@ -90,11 +90,11 @@ pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), Failed> {
 }
 
 /// Stages a factor for oneself, and asks for what the daemon wants to see first.
-fn enroll_oneself(context: &Context, args: &Enroll) -> Result<admin::EnrollReply, Failed> {
+fn enroll_oneself(context: &Context, args: &Enroll) -> Result<admin::EnrollReply, CommandError> {
     let config = context.config()?;
     if args.issuer.is_some() || args.algorithm.is_some() || args.digits.is_some() || args.period.is_some() {
         return Err(failed(
-            Exit::Usage,
+            ExitStatus::Usage,
             "issuer, algorithm, digits and period are the administrator's to choose",
         ));
     }
@@ -122,9 +122,9 @@ fn enroll_oneself(context: &Context, args: &Enroll) -> Result<admin::EnrollReply
 }
 
 /// `totpd enroll USER --ticket`
-fn ticket(context: &Context, args: &Enroll) -> Result<(), Failed> {
+fn ticket(context: &Context, args: &Enroll) -> Result<(), CommandError> {
     let Some(user) = args.user.clone() else {
-        return Err(failed(Exit::Usage, "name the user whom the ticket is for"));
+        return Err(failed(ExitStatus::Usage, "name the user whom the ticket is for"));
     };
     let lifetime = args.expires.map(|time| time.as_secs());
     let reply =
@@ -143,16 +143,16 @@ fn ticket(context: &Context, args: &Enroll) -> Result<(), Failed> {
 }
 
 /// `totpd recovery-codes [USER]`
-pub(super) fn recovery_codes(context: &Context, user: Option<String>) -> Result<(), Failed> {
+pub(super) fn recovery_codes(context: &Context, user: Option<String>) -> Result<(), CommandError> {
     context.out.will_show("the codes")?;
     let config = context.config()?;
-    let whom = Whom::of(user)?;
+    let whom = Subject::of(user)?;
     let codes = match &whom {
-        Whom::Oneself(_) => {
+        Subject::Oneself(_) => {
             let (code, ticket) = staged::ask_proof()?;
             own_call(&config, &self_service::RecoveryCodes { code, ticket })?
         }
-        Whom::User(user) => admin_call(&config, &admin::RecoveryCodes { user: user.clone() })?,
+        Subject::User(user) => admin_call(&config, &admin::RecoveryCodes { user: user.clone() })?,
     };
     let user = whom.name();
     if let Some(staged) = &codes.staged {
@@ -168,7 +168,7 @@ pub(super) fn recovery_codes(context: &Context, user: Option<String>) -> Result<
     show_recovery_codes(context.out, &codes)
 }
 
-fn show_recovery_codes(out: Out, codes: &[SecretText]) -> Result<(), Failed> {
+fn show_recovery_codes(out: Output, codes: &[SecretText]) -> Result<(), CommandError> {
     out.line("Recovery codes, for the day without a phone. Each works once; they are never shown again:")?;
     for pair in codes.chunks(2) {
         let pair: Vec<&str> = pair.iter().map(SecretText::reveal).collect();
@@ -178,7 +178,7 @@ fn show_recovery_codes(out: Out, codes: &[SecretText]) -> Result<(), Failed> {
 }
 
 /// A file that holds the secret: for nobody else, and never through a link or over another file.
-fn write_secret(out: Out, path: &Path, content: &[u8]) -> Result<(), Failed> {
+fn write_secret(out: Output, path: &Path, content: &[u8]) -> Result<(), CommandError> {
     let written = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -187,7 +187,7 @@ fn write_secret(out: Out, path: &Path, content: &[u8]) -> Result<(), Failed> {
         .and_then(|mut file| file.write_all(content));
     written.map_err(|error| {
         failed(
-            Exit::Refused,
+            ExitStatus::Refused,
             format!("{}: {error}. The enrollment stands; show it anew with another", path.display()),
         )
     })?;

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::args::Explain;
-use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::admin_call;
 use crate::clock;
 use crate::pam_config::{ConfigDirs, Facility, MODULE, dispatch};
@@ -12,19 +12,20 @@ use totp_core::Time;
 use totp_wire::admin::{self, ExplainReply, Fate};
 
 /// `totpd explain`
-pub(super) fn explain(context: &Context, args: Explain) -> Result<(), Failed> {
+pub(super) fn explain(context: &Context, args: Explain) -> Result<(), CommandError> {
     let at = match &args.at {
         None => None,
         Some(text) => {
             let time = clock::from_rfc3339(text);
-            let usage =
-                || failed(Exit::Usage, "--at takes an RFC 3339 time with its zone: 2027-01-31T08:00:00Z");
+            let usage = || {
+                failed(ExitStatus::Usage, "--at takes an RFC 3339 time with its zone: 2027-01-31T08:00:00Z")
+            };
             Some(time.ok_or_else(usage)?)
         }
     };
     if args.rhost.is_none() && !args.ssh_auth.is_empty() {
         let why = "--ssh-auth needs --rhost: without a remote host it was not sshd that verified anything";
-        return Err(failed(Exit::Usage, why));
+        return Err(failed(ExitStatus::Usage, why));
     }
     let call = admin::Explain {
         user: args.user.clone(),

@@ -1,9 +1,9 @@
 //! `totpd history`: the last uses and refusals.
 
 use super::Context;
-use crate::cli::output::Failed;
+use crate::cli::output::CommandError;
 use crate::cli::rpc::admin_call;
-use crate::cli::subject::{Whom, own_call};
+use crate::cli::subject::{Subject, own_call};
 use crate::clock;
 use crate::config::Config;
 use serde_json::{Value, json};
@@ -23,14 +23,14 @@ pub(super) fn history(
     user: Option<String>,
     limit: usize,
     since: Option<Duration>,
-) -> Result<(), Failed> {
+) -> Result<(), CommandError> {
     let config = context.config()?;
     let mut pages = if user.is_none() && nix::unistd::geteuid().is_root() {
         Pages::new(&config, None, false)
     } else {
-        match Whom::of(user)? {
-            Whom::User(user) => Pages::new(&config, Some(user), false),
-            Whom::Oneself(user) => Pages::new(&config, Some(user), true),
+        match Subject::of(user)? {
+            Subject::User(user) => Pages::new(&config, Some(user), false),
+            Subject::Oneself(user) => Pages::new(&config, Some(user), true),
         }
     };
     pages.since = since.map(start_of);
@@ -66,7 +66,7 @@ impl<'a> Pages<'a> {
     }
 
     /// The next page, `None` when there is none.
-    pub(super) fn next(&mut self, limit: usize) -> Result<Option<Vec<Value>>, Failed> {
+    pub(super) fn next(&mut self, limit: usize) -> Result<Option<Vec<Value>>, CommandError> {
         if self.ended {
             return Ok(None);
         }

@@ -26,7 +26,7 @@ mod user_view;
 mod users;
 mod verify;
 
-use crate::cli::output::{Exit, Failed, Out, end, failed};
+use crate::cli::output::{CommandError, ExitStatus, Output, end, failed};
 use crate::config::{Config, ConfigProblem, DEFAULT_PATH, SocketPaths};
 use crate::{daemon, init, units};
 use args::{Args, Command, ConfigCommand};
@@ -40,24 +40,24 @@ struct Context {
     config_path: PathBuf,
     /// The path was named on the command line.
     named: bool,
-    out: Out,
+    out: Output,
 }
 
 impl Context {
     /// The configuration; the defaults where there is none to read and none was named.
-    fn config(&self) -> Result<Config, Failed> {
+    fn config(&self) -> Result<Config, CommandError> {
         let readable = std::fs::File::open(&self.config_path).is_ok();
         if !self.named && !readable {
             return Ok(Config::defaults(self.config_path.parent().unwrap_or(Path::new("/"))));
         }
         Config::load_for_command(&self.config_path).or_else(|error| {
             if error.problem == ConfigProblem::Untrusted {
-                return Err(failed(Exit::Usage, &error));
+                return Err(failed(ExitStatus::Usage, &error));
             }
             // A daemon that refuses a broken file goes on under the old one: it can still be asked.
             let text = std::fs::read_to_string(&self.config_path).unwrap_or_default();
             let SocketPaths { root: root_socket, login: login_socket, admin: admin_socket } =
-                Config::sockets_of_broken(&text).ok_or_else(|| failed(Exit::Usage, &error))?;
+                Config::sockets_of_broken(&text).ok_or_else(|| failed(ExitStatus::Usage, &error))?;
             output::warn(&format!("{error} (only its sockets are used)"));
             let defaults = Config::defaults(self.config_path.parent().unwrap_or(Path::new("/")));
             Ok(Config { root_socket, login_socket, admin_socket, ..defaults })
@@ -68,7 +68,7 @@ impl Context {
 /// The program.
 pub fn main() -> ExitCode {
     let args = Args::parse();
-    let out = Out { json: args.json, quiet: args.quiet };
+    let out = Output { json: args.json, quiet: args.quiet };
     let named = args.config.is_some();
     let config_path = args.config.unwrap_or_else(|| DEFAULT_PATH.into());
     // A path that is relative to here means the same wherever it is printed or joined.
@@ -80,11 +80,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(context: &Context, command: Command) -> Result<(), Failed> {
+fn run(context: &Context, command: Command) -> Result<(), CommandError> {
     match command {
         Command::Init { if_missing: true, .. } if already_made(context)? => Ok(()),
         Command::Init { owner, .. } => run_init(context, owner.as_deref()),
-        Command::Serve => daemon::run(&context.config_path).map_err(|_logged| failed(Exit::Refused, "")),
+        Command::Serve => {
+            daemon::run(&context.config_path).map_err(|_logged| failed(ExitStatus::Refused, ""))
+        }
         Command::Enroll(enroll) => enroll::enroll(context, enroll),
         Command::Confirm { user } => verify::confirm(context, user),
         Command::Verify { user } => verify::verify(context, user),
@@ -115,7 +117,7 @@ fn run(context: &Context, command: Command) -> Result<(), Failed> {
 }
 
 /// What root would own the daemon of the installed unit could not read.
-fn refuse_other_owner(context: &Context, owner: Option<&str>) -> Result<(), Failed> {
+fn refuse_other_owner(context: &Context, owner: Option<&str>) -> Result<(), CommandError> {
     let is_units = context.config_path == Path::new(DEFAULT_PATH) && nix::unistd::geteuid().is_root();
     match units::daemon_user(Path::new("/")).filter(|user| user != "root") {
         Some(user) if is_units && owner.is_none() => {
@@ -123,15 +125,16 @@ fn refuse_other_owner(context: &Context, owner: Option<&str>) -> Result<(), Fail
                 "totpd.service runs as {user}, which could not read what root owns. Run: {}",
                 init::call()
             );
-            Err(failed(Exit::Usage, why))
+            Err(failed(ExitStatus::Usage, why))
         }
         _ => Ok(()),
     }
 }
 
 /// Whether something is there that `totpd init` would refuse to overwrite; says what.
-fn already_made(context: &Context) -> Result<bool, Failed> {
-    let found = init::first_found(&context.config_path).map_err(|error| failed(Exit::Refused, error))?;
+fn already_made(context: &Context) -> Result<bool, CommandError> {
+    let found =
+        init::first_found(&context.config_path).map_err(|error| failed(ExitStatus::Refused, error))?;
     let Some(found) = found else { return Ok(false) };
     context.out.line(format!("nothing was made: {} is there", found.display()))?;
     let left: Vec<String> =
@@ -147,9 +150,9 @@ fn already_made(context: &Context) -> Result<bool, Failed> {
     Ok(true)
 }
 
-fn run_init(context: &Context, owner: Option<&str>) -> Result<(), Failed> {
+fn run_init(context: &Context, owner: Option<&str>) -> Result<(), CommandError> {
     refuse_other_owner(context, owner)?;
-    let made = init::init(&context.config_path, owner).map_err(|error| failed(Exit::Refused, error))?;
+    let made = init::init(&context.config_path, owner).map_err(|error| failed(ExitStatus::Refused, error))?;
     let (config, out) = (&made.config, context.out);
     if made.wrote_config {
         out.line(format!("wrote {} with every default", context.config_path.display()))?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 /// How a command ends: the exit status that scripts rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub enum ExitStatus {
     /// 0
     Done,
     /// 1: refused, or not found.
@@ -19,57 +19,57 @@ pub enum Exit {
     Errors,
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
+impl From<ExitStatus> for ExitCode {
+    fn from(exit: ExitStatus) -> Self {
         match exit {
-            Exit::Done => Self::SUCCESS,
-            Exit::Refused => Self::from(1),
-            Exit::Usage => Self::from(2),
-            Exit::Unreachable => Self::from(3),
-            Exit::Errors => Self::from(4),
+            ExitStatus::Done => Self::SUCCESS,
+            ExitStatus::Refused => Self::from(1),
+            ExitStatus::Usage => Self::from(2),
+            ExitStatus::Unreachable => Self::from(3),
+            ExitStatus::Errors => Self::from(4),
         }
     }
 }
 
 /// A command that failed: what happened and what to do, in one sentence or two.
 #[derive(Debug)]
-pub(super) struct Failed {
+pub(super) struct CommandError {
     /// How it ends.
-    pub exit: Exit,
+    pub exit: ExitStatus,
     /// The sentence.
     pub why: String,
 }
 
 /// A failure with its sentence.
-pub(super) fn failed(exit: Exit, why: impl Display) -> Failed {
-    Failed { exit, why: why.to_string() }
+pub(super) fn failed(exit: ExitStatus, why: impl Display) -> CommandError {
+    CommandError { exit, why: why.to_string() }
 }
 
-impl From<std::io::Error> for Failed {
+impl From<std::io::Error> for CommandError {
     fn from(error: std::io::Error) -> Self {
         // `totpd list | head -1` is no mistake.
         if error.kind() == std::io::ErrorKind::BrokenPipe {
-            return failed(Exit::Done, "");
+            return failed(ExitStatus::Done, "");
         }
-        failed(Exit::Refused, format!("cannot write: {error}"))
+        failed(ExitStatus::Refused, format!("cannot write: {error}"))
     }
 }
 
 /// Standard output in one of its three manners.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Out {
+pub(super) struct Output {
     /// One JSON document.
     pub json: bool,
     /// Nothing.
     pub quiet: bool,
 }
 
-impl Out {
+impl Output {
     /// A line for people: not under `--json` or `-q`.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(super) fn line(self, text: impl Display) -> Result<(), Failed> {
+    pub(super) fn line(self, text: impl Display) -> Result<(), CommandError> {
         if self.json || self.quiet {
             return Ok(());
         }
@@ -80,7 +80,7 @@ impl Out {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(super) fn json(self, document: &serde_json::Value) -> Result<(), Failed> {
+    pub(super) fn json(self, document: &serde_json::Value) -> Result<(), CommandError> {
         if !self.json {
             return Ok(());
         }
@@ -90,11 +90,11 @@ impl Out {
     /// Before something is made that is shown once: not under `-q`, where nobody would ever see it.
     ///
     /// # Errors
-    /// [`Exit::Usage`].
-    pub(super) fn will_show(self, what: &str) -> Result<(), Failed> {
+    /// [`ExitStatus::Usage`].
+    pub(super) fn will_show(self, what: &str) -> Result<(), CommandError> {
         if self.quiet {
             let why = format!("under -q nobody would ever see {what}; leave it out, or take --json");
-            return Err(failed(Exit::Usage, why));
+            return Err(failed(ExitStatus::Usage, why));
         }
         Ok(())
     }
@@ -122,7 +122,7 @@ pub(super) fn warn(what: &str) {
 }
 
 /// Says on stderr why a command failed, and ends.
-pub(super) fn end(failed: &Failed) -> ExitCode {
+pub(super) fn end(failed: &CommandError) -> ExitCode {
     if !failed.why.is_empty() {
         let _ = writeln!(std::io::stderr().lock(), "totpd: {}", failed.why);
     }

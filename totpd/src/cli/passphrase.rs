@@ -1,7 +1,7 @@
 //! Reading a passphrase: from the terminal without echo, or the first line of standard input.
 
 use super::verify::ask;
-use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::output::{CommandError, ExitStatus, failed};
 use age::secrecy::SecretString;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use std::io::{IsTerminal, Write};
@@ -28,7 +28,7 @@ impl Drop for Silence {
     }
 }
 
-fn read(question: &str) -> Result<SecretString, Failed> {
+fn read(question: &str) -> Result<SecretString, CommandError> {
     let terminal = std::io::stdin().is_terminal();
     let silence = if terminal { Silence::start() } else { None };
     let text = ask(question)?;
@@ -43,7 +43,7 @@ fn read(question: &str) -> Result<SecretString, Failed> {
 ///
 /// # Errors
 /// When none can be read.
-pub(super) fn existing() -> Result<SecretString, Failed> {
+pub(super) fn existing() -> Result<SecretString, CommandError> {
     read("Passphrase of the backup: ")
 }
 
@@ -51,16 +51,16 @@ pub(super) fn existing() -> Result<SecretString, Failed> {
 ///
 /// # Errors
 /// When it is too short, or not the same twice.
-pub(super) fn new() -> Result<SecretString, Failed> {
+pub(super) fn new() -> Result<SecretString, CommandError> {
     use age::secrecy::ExposeSecret;
     let first = read("Passphrase for the backup: ")?;
     if first.expose_secret().chars().count() < SHORTEST {
         let why =
             format!("a passphrase has at least {SHORTEST} characters; with it anybody reads the backup");
-        return Err(failed(Exit::Usage, why));
+        return Err(failed(ExitStatus::Usage, why));
     }
     if std::io::stdin().is_terminal() && read("Again: ")?.expose_secret() != first.expose_secret() {
-        return Err(failed(Exit::Usage, "the two passphrases differ; nothing was written"));
+        return Err(failed(ExitStatus::Usage, "the two passphrases differ; nothing was written"));
     }
     Ok(first)
 }

@@ -1,6 +1,6 @@
 //! A progress bar on stderr, for work that takes longer than a second.
 
-use crate::cli::output::Out;
+use crate::cli::output::Output;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::Cell;
 use std::io::IsTerminal;
@@ -20,7 +20,7 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Starts to count. Shows nothing under `-q`, `--json`, or where stderr is no terminal.
-    pub(super) fn start(out: Out, bytes: u64) -> Self {
+    pub(super) fn start(out: Output, bytes: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}") {
             bar.set_style(style);
@@ -44,7 +44,7 @@ impl Drop for Progress {
     }
 }
 
-fn shows(out: Out) -> bool {
+fn shows(out: Output) -> bool {
     !out.json && !out.quiet && std::io::stderr().is_terminal()
 }
 
@@ -59,7 +59,7 @@ impl Drop for Waiting {
 }
 
 /// Shows what is waited for, once it takes longer than a second.
-pub(super) fn waiting(out: Out, what: &'static str) -> Waiting {
+pub(super) fn waiting(out: Output, what: &'static str) -> Waiting {
     let target = if shows(out) { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(None, target);
     bar.set_message(what);

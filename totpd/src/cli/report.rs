@@ -2,7 +2,7 @@
 
 use super::history::{Pages, start_of};
 use super::{Context, report_now};
-use crate::cli::output::Failed;
+use crate::cli::output::CommandError;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use totp_wire::text::plain;
 
 /// After this long a person sees how far it is.
-const PATIENCE: Duration = Duration::from_secs(1);
+const RPC_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What became of the logins of one user by one service.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -21,7 +21,7 @@ struct Row {
 }
 
 /// `totpd report`
-pub(super) fn report(context: &Context, since: Duration) -> Result<(), Failed> {
+pub(super) fn report(context: &Context, since: Duration) -> Result<(), CommandError> {
     let config = context.config()?;
     let mut pages = Pages::new(&config, None, false);
     pages.since = Some(start_of(since));
@@ -33,7 +33,7 @@ pub(super) fn report(context: &Context, since: Duration) -> Result<(), Failed> {
         for event in &page {
             add(&mut rows, event);
         }
-        if start.elapsed() > PATIENCE && std::io::stderr().is_terminal() && !context.out.quiet {
+        if start.elapsed() > RPC_TIMEOUT && std::io::stderr().is_terminal() && !context.out.quiet {
             write!(std::io::stderr(), "\r{seen} events read")?;
             shown = true;
         }

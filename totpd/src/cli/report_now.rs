@@ -1,6 +1,6 @@
 //! The second half of `totpd report`: whom enforcement would refuse today, also those who never logged in.
 
-use crate::cli::output::Failed;
+use crate::cli::output::CommandError;
 use crate::cli::rpc::admin_call;
 use crate::config::Config;
 use crate::pam_config::{ConfigDirs, Facility};
@@ -29,7 +29,7 @@ pub(super) struct Now {
 }
 
 /// Asks the daemon about everybody whom a rule names, who is in a group that a rule names, or has a login shell here.
-pub(super) fn now(config: &Config) -> Result<Now, Failed> {
+pub(super) fn now(config: &Config) -> Result<Now, CommandError> {
     let (users, services) = (users(config), services(config));
     let mut now = Now { cut: users.len().saturating_mul(services.len()) > MOST_ATTEMPTS, ..Now::default() };
     let attempts = users.iter().flat_map(|user| services.iter().map(move |service| (user, service)));

@@ -5,7 +5,7 @@ use super::progress::Progress;
 use super::verify::ask;
 use super::{Context, passphrase};
 use crate::backup::{self, Opener, Plan, Target};
-use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc;
 use crate::clock::rfc3339;
 use crate::config::Config;
@@ -22,9 +22,9 @@ use zeroize::Zeroizing;
 const REOPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Restores a backup, or accepts a store that was put back by other means.
-pub(super) fn restore(context: &Context, args: &Restore) -> Result<(), Failed> {
+pub(super) fn restore(context: &Context, args: &Restore) -> Result<(), CommandError> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(failed(Exit::Refused, "only root restores"));
+        return Err(failed(ExitStatus::Refused, "only root restores"));
     }
     match &args.file {
         None => accept(context),
@@ -32,7 +32,7 @@ pub(super) fn restore(context: &Context, args: &Restore) -> Result<(), Failed> {
     }
 }
 
-fn restore_file(context: &Context, args: &Restore, file: &Path) -> Result<(), Failed> {
+fn restore_file(context: &Context, args: &Restore, file: &Path) -> Result<(), CommandError> {
     let out = context.out;
     let config_folder = context.config_path.parent().unwrap_or(Path::new("/"));
     // On a bare host the configuration comes out of the backup.
@@ -49,21 +49,24 @@ fn restore_file(context: &Context, args: &Restore, file: &Path) -> Result<(), Fa
     let size = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
     let progress = Progress::start(out, size);
     let plan = backup::plan(&target, file, &opener, &|bytes| progress.add(bytes))
-        .map_err(|error| failed(Exit::Refused, error))?;
+        .map_err(|error| failed(ExitStatus::Refused, error))?;
     drop(progress);
     let document = show(context, &plan)?;
     if !args.yes {
         if !std::io::stdin().is_terminal() {
-            return Err(failed(Exit::Usage, "nothing was changed: say --yes to restore without a question"));
+            return Err(failed(
+                ExitStatus::Usage,
+                "nothing was changed: say --yes to restore without a question",
+            ));
         }
         if ask("Restore it? (yes/no) ")?.reveal() != "yes" {
-            return Err(failed(Exit::Refused, "nothing was changed"));
+            return Err(failed(ExitStatus::Refused, "nothing was changed"));
         }
     }
     refuse_beside_a_daemon(&plan.config)?;
     let replaces = plan.replaces;
     let state = plan.config.state_dir.display().to_string();
-    plan.carry_out().map_err(|error| failed(Exit::Refused, error))?;
+    plan.carry_out().map_err(|error| failed(ExitStatus::Refused, error))?;
     out.line("Restored. Start the sockets and the daemon: systemctl start totpd.socket totpd-root.socket totpd-admin.socket totpd")?;
     if replaces {
         out.line(format!(
@@ -74,14 +77,14 @@ fn restore_file(context: &Context, args: &Restore, file: &Path) -> Result<(), Fa
 }
 
 /// A store is replaced only where nobody serves it.
-fn refuse_beside_a_daemon(config: &Config) -> Result<(), Failed> {
+fn refuse_beside_a_daemon(config: &Config) -> Result<(), CommandError> {
     let deadline = Instant::now() + Duration::from_secs(5);
     let asked = rpc::connect(&[config.admin_socket.as_path()], deadline)
         .and_then(|mut client| client.call(&admin::Daemon {}, deadline));
     match asked {
         Ok(reply) if reply.state == DaemonState::Refusing => Ok(()),
         Ok(_) => Err(failed(
-            Exit::Refused,
+            ExitStatus::Refused,
             "a totpd serves this host. Stop it first: systemctl stop 'totpd*.socket' totpd.service",
         )),
         Err(totp_wire::CallError::NoSocket | totp_wire::CallError::ConnectionRefused) => Ok(()),
@@ -90,7 +93,7 @@ fn refuse_beside_a_daemon(config: &Config) -> Result<(), Failed> {
 }
 
 /// What would be done; the document for programs.
-fn show(context: &Context, plan: &Plan) -> Result<serde_json::Value, Failed> {
+fn show(context: &Context, plan: &Plan) -> Result<serde_json::Value, CommandError> {
     let out = context.out;
     out.line(format!("The backup is of store {}, made {}.", plan.manifest.store_id, rfc3339(plan.made())))?;
     out.line("Codes of phones that were used before now are not accepted again.")?;
@@ -127,18 +130,18 @@ fn show(context: &Context, plan: &Plan) -> Result<serde_json::Value, Failed> {
 }
 
 /// The identities of an age identity file.
-fn identities(path: &Path) -> Result<Vec<age::x25519::Identity>, Failed> {
-    let unreadable = |error| failed(Exit::Usage, format!("{}: {error}", path.display()));
+fn identities(path: &Path) -> Result<Vec<age::x25519::Identity>, CommandError> {
+    let unreadable = |error| failed(ExitStatus::Usage, format!("{}: {error}", path.display()));
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let found: Option<Vec<_>> = lines.map(|line| age::x25519::Identity::from_str(line).ok()).collect();
     found.filter(|found| !found.is_empty()).ok_or_else(|| {
-        failed(Exit::Usage, format!("{} holds no identity of age (AGE-SECRET-KEY-1…)", path.display()))
+        failed(ExitStatus::Usage, format!("{} holds no identity of age (AGE-SECRET-KEY-1…)", path.display()))
     })
 }
 
 /// `totpd restore --accept`: the daemon does it, since nobody else opens its folder.
-fn accept(context: &Context) -> Result<(), Failed> {
+fn accept(context: &Context) -> Result<(), CommandError> {
     let config = context.config()?;
     let end = Instant::now() + REOPEN_TIMEOUT;
     let mut reply = rpc::admin_call(&config, &admin::Accept {})?;
@@ -151,7 +154,10 @@ fn accept(context: &Context) -> Result<(), Failed> {
             }
             if Instant::now() >= end {
                 let why = state.why.unwrap_or_default();
-                return Err(failed(Exit::Refused, format!("the daemon refuses for another reason: {why}")));
+                return Err(failed(
+                    ExitStatus::Refused,
+                    format!("the daemon refuses for another reason: {why}"),
+                ));
             }
             std::thread::sleep(Duration::from_millis(200));
         };

@@ -1,21 +1,21 @@
 //! Speaking to the daemon, and saying in words what its errors mean.
 
-use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::config::Config;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use totp_wire::{CallError, Client, Method, Trust, admin, login, self_service, service};
 
 /// How long a command waits for the daemon.
-const PATIENCE: Duration = Duration::from_secs(30);
+const RPC_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// When this command's patience ends.
 pub(super) fn deadline() -> Instant {
-    Instant::now() + PATIENCE
+    Instant::now() + RPC_TIMEOUT
 }
 
 /// Calls a method of the admin socket.
-pub(super) fn admin_call<M: Method>(config: &Config, call: &M) -> Result<M::Reply, Failed> {
+pub(super) fn admin_call<M: Method>(config: &Config, call: &M) -> Result<M::Reply, CommandError> {
     let deadline = deadline();
     // That of administrators is root's; members of admin_group ask where everybody does.
     let paths = [config.admin_socket.as_path(), &config.login_socket];
@@ -35,30 +35,30 @@ pub(super) fn connect(paths: &[&Path], deadline: Instant) -> Result<Client, Call
 }
 
 /// The sentence for a failed call.
-pub(super) fn explain(path: &Path, error: &CallError) -> Failed {
+pub(super) fn explain(path: &Path, error: &CallError) -> CommandError {
     let at = path.display();
     match error {
         CallError::NoSocket if let Some(listens) = unit_listens_elsewhere(path) => failed(
-            Exit::Unreachable,
+            ExitStatus::Unreachable,
             format!(
                 "admin_socket is {at}, where nobody listens, and totpd-admin.socket listens at {listens}. Make both the \
                  same, then run: systemctl daemon-reload; systemctl restart totpd-admin.socket totpd"
             ),
         ),
         CallError::NoSocket | CallError::ConnectionRefused => failed(
-            Exit::Unreachable,
+            ExitStatus::Unreachable,
             format!(
                 "no totpd answers at {at}: {error}. Is it running? `systemctl status totpd`, or see its log"
             ),
         ),
         CallError::Error { name, parameters } => explain_error(name, parameters),
         CallError::WrongServer(uid) => failed(
-            Exit::Unreachable,
+            ExitStatus::Unreachable,
             format!(
                 "the listener at {at} runs as uid {uid}, which is neither root nor the owner of its folder"
             ),
         ),
-        other => failed(Exit::Unreachable, format!("totpd at {at}: {other}")),
+        other => failed(ExitStatus::Unreachable, format!("totpd at {at}: {other}")),
     }
 }
 
@@ -71,7 +71,7 @@ fn unit_listens_elsewhere(path: &Path) -> Option<String> {
     elsewhere.then(|| listens.join(", "))
 }
 
-fn explain_error(name: &str, parameters: &str) -> Failed {
+fn explain_error(name: &str, parameters: &str) -> CommandError {
     let parameters: serde_json::Value = serde_json::from_str(parameters).unwrap_or_default();
     let text = |key: &str| parameters.get(key).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
     let number = |key: &str| parameters.get(key).and_then(serde_json::Value::as_u64).unwrap_or_default();
@@ -79,67 +79,69 @@ fn explain_error(name: &str, parameters: &str) -> Failed {
     let staged = parameters.get("staged").unwrap_or(&serde_json::Value::Null);
     match name {
         service::PERMISSION_DENIED => {
-            failed(Exit::Refused, "only root and members of admin_group may do this")
+            failed(ExitStatus::Refused, "only root and members of admin_group may do this")
         }
-        service::INVALID_PARAMETER => failed(Exit::Usage, text("parameter")),
-        admin::NO_SUCH_USER => failed(Exit::Refused, format!("there is no user {user} on this system")),
-        self_service::NO_NAME => failed(Exit::Refused, "your uid has no name on this system"),
+        service::INVALID_PARAMETER => failed(ExitStatus::Usage, text("parameter")),
+        admin::NO_SUCH_USER => failed(ExitStatus::Refused, format!("there is no user {user} on this system")),
+        self_service::NO_NAME => failed(ExitStatus::Refused, "your uid has no name on this system"),
         self_service::NOT_ENROLLED => {
-            failed(Exit::Refused, "you have no factor that this could be done to; see `totpd status`")
+            failed(ExitStatus::Refused, "you have no factor that this could be done to; see `totpd status`")
         }
-        self_service::CODE_NEEDED => failed(Exit::Refused, "a current code or a recovery code is needed"),
+        self_service::CODE_NEEDED => {
+            failed(ExitStatus::Refused, "a current code or a recovery code is needed")
+        }
         self_service::TICKET_NEEDED => failed(
-            Exit::Refused,
+            ExitStatus::Refused,
             "a ticket is needed: ask your administrator for one (`totpd enroll USER --ticket`)",
         ),
         self_service::ALREADY_STAGED if !staged.is_object() => failed(
-            Exit::Refused,
+            ExitStatus::Refused,
             "a new factor waits for its first code already: run totpd confirm, or ask your administrator",
         ),
         self_service::ALREADY_STAGED => failed(
-            Exit::Refused,
+            ExitStatus::Refused,
             format!(
                 "a change is staged already: {}. See `totpd status`; `totpd cancel` with a code ends it",
                 crate::cli::staged::lacks(staged)
             ),
         ),
         self_service::CANCELLED_TWICE => failed(
-            Exit::Refused,
+            ExitStatus::Refused,
             "two changes were cancelled within a week, so that only a ticket helps: ask your administrator for one \
              (`totpd enroll USER --ticket`)",
         ),
         self_service::NOTHING_STAGED | admin::NOTHING_STAGED => {
-            failed(Exit::Refused, "nothing is staged that could be cancelled; see `totpd status`")
+            failed(ExitStatus::Refused, "nothing is staged that could be cancelled; see `totpd status`")
         }
         self_service::NOT_RIPE => failed(
-            Exit::Refused,
+            ExitStatus::Refused,
             format!(
                 "the new factor cannot be used yet: {}. Nothing was changed",
                 crate::cli::staged::lacks(staged)
             ),
         ),
         admin::NOT_RIPE => failed(
-            Exit::Refused,
+            ExitStatus::Refused,
             format!(
                 "the user has staged this factor, and {}. An administrator's own `totpd enroll` needs no delay",
                 crate::cli::staged::lacks(staged)
             ),
         ),
         self_service::REFUSED => failed(
-            Exit::Refused,
+            ExitStatus::Refused,
             "refused; nothing was changed. `totpd history` says why; a ticket comes from your administrator",
         ),
         self_service::OFF => {
-            failed(Exit::Refused, "this site lets nobody enroll by himself: ask your administrator")
+            failed(ExitStatus::Refused, "this site lets nobody enroll by himself: ask your administrator")
         }
         admin::NOT_ENROLLED => failed(
-            Exit::Refused,
+            ExitStatus::Refused,
             format!(
                 "{user} has no factor that this could be done to; `totpd status {user}` shows what there is"
             ),
         ),
         admin::UID_CHANGED | self_service::UID_CHANGED => failed(
-            Exit::Refused,
+            ExitStatus::Refused,
             format!(
                 "{user} was enrolled as uid {} and is uid {} now: somebody else? `totpd revoke {user}` forgets \
                  the old factor",
@@ -147,14 +149,16 @@ fn explain_error(name: &str, parameters: &str) -> Failed {
                 number("now")
             ),
         ),
-        admin::STORE_UNAVAILABLE | self_service::STORE_UNAVAILABLE => failed(Exit::Refused, text("why")),
+        admin::STORE_UNAVAILABLE | self_service::STORE_UNAVAILABLE => {
+            failed(ExitStatus::Refused, text("why"))
+        }
         login::STORE_UNAVAILABLE => failed(
-            Exit::Refused,
+            ExitStatus::Refused,
             "the store cannot be used and everybody is refused; `totpd status` says why",
         ),
         admin::BUSY | self_service::BUSY | login::BUSY | login::TIMED_OUT => {
-            failed(Exit::Refused, "totpd is busy; nothing was changed. Try again")
+            failed(ExitStatus::Refused, "totpd is busy; nothing was changed. Try again")
         }
-        other => failed(Exit::Refused, format!("totpd answered {other}")),
+        other => failed(ExitStatus::Refused, format!("totpd answered {other}")),
     }
 }

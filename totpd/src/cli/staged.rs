@@ -1,9 +1,9 @@
 //! Changes of a factor in use that its user makes: what is asked for, what waits, and `totpd cancel`.
 
 use super::{Context, verify};
-use crate::cli::output::{Failed, Out};
+use crate::cli::output::{CommandError, Output};
 use crate::cli::rpc::admin_call;
-use crate::cli::subject::{Whom, own_call};
+use crate::cli::subject::{Subject, own_call};
 use crate::clock::rfc3339;
 use serde_json::{Value, json};
 use totp_core::Time;
@@ -14,7 +14,7 @@ use totp_wire::{SecretText, admin, self_service};
 pub(super) type Proof = (Option<SecretText>, Option<SecretText>);
 
 /// Asks for what changes a factor in use: a code of it, and a ticket for doing so without a delay.
-pub(super) fn ask_proof() -> Result<Proof, Failed> {
+pub(super) fn ask_proof() -> Result<Proof, CommandError> {
     let given = |text: SecretText| if text.reveal().is_empty() { None } else { Some(text) };
     let code = verify::ask("Current code, or a recovery code (empty with a ticket for a lost phone): ")?;
     let ticket = verify::ask("Ticket of your administrator (empty: without one the change waits): ")?;
@@ -22,15 +22,15 @@ pub(super) fn ask_proof() -> Result<Proof, Failed> {
 }
 
 /// `totpd cancel [USER]`
-pub(super) fn cancel(context: &Context, user: Option<String>) -> Result<(), Failed> {
+pub(super) fn cancel(context: &Context, user: Option<String>) -> Result<(), CommandError> {
     let config = context.config()?;
-    let whom = Whom::of(user)?;
+    let whom = Subject::of(user)?;
     let cancelled = match &whom {
-        Whom::Oneself(_) => {
+        Subject::Oneself(_) => {
             let code = verify::ask("Current code, or a recovery code: ")?;
             own_call(&config, &self_service::Cancel { code })?.cancelled
         }
-        Whom::User(user) => admin_call(&config, &admin::Cancel { user: user.clone() })?.cancelled,
+        Subject::User(user) => admin_call(&config, &admin::Cancel { user: user.clone() })?.cancelled,
     };
     let user = whom.name();
     context.out.json(&json!({ "user": user, "cancelled": document(&cancelled) }))?;
@@ -53,7 +53,7 @@ pub(super) fn what(staged: &Staged) -> &'static str {
 }
 
 /// Says what waits, for how long, and what to do then.
-pub(super) fn explain(out: Out, staged: &Staged) -> Result<(), Failed> {
+pub(super) fn explain(out: Output, staged: &Staged) -> Result<(), CommandError> {
     let (ripens_at, expires_at) = (time(staged.ripens_at), time(staged.expires_at));
     let then = match staged.change.as_str() {
         "replace" => "run `totpd confirm` with a code of the new app",

@@ -1,7 +1,7 @@
 //! `totpd status` without a name: how the daemon is, at a glance.
 
 use super::Context;
-use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::connect;
 use crate::clock::{from_rfc3339, now, rfc3339};
 use crate::config::Config;
@@ -26,7 +26,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(1_600);
 const NTP_TIMEOUT: u16 = 700;
 
 /// `totpd status`, for root.
-pub(super) fn status(context: &Context) -> Result<(), Failed> {
+pub(super) fn status(context: &Context) -> Result<(), CommandError> {
     let config = context.config()?;
     let reply = match ask(&config) {
         Ok(reply) => reply,
@@ -41,7 +41,7 @@ pub(super) fn status(context: &Context) -> Result<(), Failed> {
     context.out.json(&document(&reply, synchronised, ends, doctor.as_ref()))?;
     if reply.state == DaemonState::Refusing {
         let why = reply.why.unwrap_or_default();
-        return Err(failed(Exit::Refused, format!("the daemon refuses every login: {why}")));
+        return Err(failed(ExitStatus::Refused, format!("the daemon refuses every login: {why}")));
     }
     let lines = lines(&reply, context, synchronised, ends);
     for line in lines.into_iter().chain(doctor_line(doctor.as_ref())).chain(breakglass_lines(&config)) {
@@ -52,7 +52,7 @@ pub(super) fn status(context: &Context) -> Result<(), Failed> {
 
 /// Why there was no reply, for people and for programs.
 struct Unanswered {
-    failed: Failed,
+    failed: CommandError,
     document: Value,
 }
 
@@ -100,7 +100,7 @@ fn unanswered(config: &Config, error: &CallError, client: Option<&Client>) -> Un
         _ => format!("nothing answers at {} in time. See: systemctl status totpd", path.display()),
     };
     let document = json!({ "state": "hangs", "pid": pid, "why": why });
-    Unanswered { failed: failed(Exit::Unreachable, why), document }
+    Unanswered { failed: failed(ExitStatus::Unreachable, why), document }
 }
 
 /// Name and state of a process (proc_pid_stat(5)).

@@ -1,22 +1,22 @@
 //! `totpd status`, `list`, `revoke`, `forget` and `unlock`.
 
 use super::{Context, staged, user_view};
-use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::admin_call;
-use crate::cli::subject::{Whom, own_call};
+use crate::cli::subject::{Subject, own_call};
 use serde_json::json;
 use totp_wire::admin;
 use totp_wire::self_service;
 
 /// `totpd status [USER]`
-pub(super) fn status(context: &Context, user: Option<String>) -> Result<(), Failed> {
+pub(super) fn status(context: &Context, user: Option<String>) -> Result<(), CommandError> {
     if user.is_none() && nix::unistd::geteuid().is_root() {
         return super::status::status(context);
     }
     let config = context.config()?;
-    let admin::StatusReply { status, clock_behind } = match Whom::of(user)? {
-        Whom::Oneself(_) => own_call(&config, &self_service::Status {})?,
-        Whom::User(user) => admin_call(&config, &admin::Status { user })?,
+    let admin::StatusReply { status, clock_behind } = match Subject::of(user)? {
+        Subject::Oneself(_) => own_call(&config, &self_service::Status {})?,
+        Subject::User(user) => admin_call(&config, &admin::Status { user })?,
     };
     context.out.json(&user_view::document(&status, clock_behind))?;
     context.out.line(format!("{}: {}", status.user, user_view::sentence(&status)))?;
@@ -27,14 +27,14 @@ pub(super) fn status(context: &Context, user: Option<String>) -> Result<(), Fail
 }
 
 /// `totpd trust-clock`
-pub(super) fn trust_clock(context: &Context) -> Result<(), Failed> {
+pub(super) fn trust_clock(context: &Context) -> Result<(), CommandError> {
     admin_call(&context.config()?, &admin::TrustClock {})?;
     context.out.json(&json!({ "trusted": true }))?;
     context.out.line("this host's clock is taken for right: codes of phones are judged by it again")
 }
 
 /// `totpd list`
-pub(super) fn list(context: &Context) -> Result<(), Failed> {
+pub(super) fn list(context: &Context) -> Result<(), CommandError> {
     let config = context.config()?;
     let mut after = None;
     let mut documents = Vec::new();
@@ -56,15 +56,15 @@ pub(super) fn list(context: &Context) -> Result<(), Failed> {
 }
 
 /// `totpd revoke [USER]`
-pub(super) fn revoke(context: &Context, user: Option<String>) -> Result<(), Failed> {
+pub(super) fn revoke(context: &Context, user: Option<String>) -> Result<(), CommandError> {
     let config = context.config()?;
-    let whom = Whom::of(user)?;
+    let whom = Subject::of(user)?;
     let admin::RevokeReply { revoked, staged } = match &whom {
-        Whom::Oneself(_) => {
+        Subject::Oneself(_) => {
             let (code, ticket) = staged::ask_proof()?;
             own_call(&config, &self_service::Revoke { code, ticket })?
         }
-        Whom::User(user) => admin_call(&config, &admin::Revoke { user: user.clone() })?,
+        Subject::User(user) => admin_call(&config, &admin::Revoke { user: user.clone() })?,
     };
     let user = whom.name();
     let waits = staged.as_ref().map(staged::document);
@@ -74,18 +74,18 @@ pub(super) fn revoke(context: &Context, user: Option<String>) -> Result<(), Fail
         return staged::explain(context.out, staged);
     }
     if !revoked {
-        return Err(failed(Exit::Refused, format!("{user} has no factor")));
+        return Err(failed(ExitStatus::Refused, format!("{user} has no factor")));
     }
     context.out.line(format!("{user}: every factor, recovery code, ticket and remembered login is forgotten"))
 }
 
 /// `totpd forget [USER]`
-pub(super) fn forget(context: &Context, user: Option<String>) -> Result<(), Failed> {
+pub(super) fn forget(context: &Context, user: Option<String>) -> Result<(), CommandError> {
     let config = context.config()?;
-    let whom = Whom::of(user)?;
+    let whom = Subject::of(user)?;
     let forgotten = match &whom {
-        Whom::Oneself(_) => own_call(&config, &self_service::Forget {})?.forgotten,
-        Whom::User(user) => admin_call(&config, &admin::Forget { user: user.clone() })?.forgotten,
+        Subject::Oneself(_) => own_call(&config, &self_service::Forget {})?.forgotten,
+        Subject::User(user) => admin_call(&config, &admin::Forget { user: user.clone() })?.forgotten,
     };
     let user = whom.name();
     context.out.json(&json!({ "user": user, "forgotten": forgotten }))?;
@@ -95,7 +95,7 @@ pub(super) fn forget(context: &Context, user: Option<String>) -> Result<(), Fail
 }
 
 /// `totpd unlock USER`
-pub(super) fn unlock(context: &Context, user: &str) -> Result<(), Failed> {
+pub(super) fn unlock(context: &Context, user: &str) -> Result<(), CommandError> {
     let call = admin::Unlock { user: user.to_owned() };
     let unlocked = admin_call(&context.config()?, &call)?.unlocked;
     context.out.json(&json!({ "user": user, "unlocked": unlocked }))?;

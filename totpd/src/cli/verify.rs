@@ -1,9 +1,9 @@
 //! `totpd verify` and `totpd confirm`: codes come from the terminal or standard input, never from argv.
 
 use super::Context;
-use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::{admin_call, connect, deadline, explain};
-use crate::cli::subject::{Whom, own_call, own_name};
+use crate::cli::subject::{Subject, own_call, own_name};
 use serde_json::json;
 use std::io::{IsTerminal, Read, Write};
 use totp_wire::login::{Answer, Attempt, Begin, Step, Verdict};
@@ -11,10 +11,10 @@ use totp_wire::{SecretText, admin, self_service};
 use zeroize::Zeroizing;
 
 /// The most bytes of a code that are read.
-const MOST: u64 = 128;
+const MAX_TYPED_BYTES: u64 = 128;
 
 /// `totpd verify [USER]`
-pub(super) fn verify(context: &Context, user: Option<String>) -> Result<(), Failed> {
+pub(super) fn verify(context: &Context, user: Option<String>) -> Result<(), CommandError> {
     let config = context.config()?;
     let user = user.map_or_else(own_name, Ok)?;
     let paths = [config.root_socket.as_path(), &config.login_socket];
@@ -33,14 +33,14 @@ pub(super) fn verify(context: &Context, user: Option<String>) -> Result<(), Fail
         context.out.line(text)?;
     }
     if !verified {
-        return Err(failed(Exit::Refused, format!("refused; `totpd history {user}` says why")));
+        return Err(failed(ExitStatus::Refused, format!("refused; `totpd history {user}` says why")));
     }
     context.out.line(format!("{user}: accepted"))
 }
 
 /// `totpd confirm [USER]`
-pub(super) fn confirm(context: &Context, user: Option<String>) -> Result<(), Failed> {
-    let whom = Whom::of(user)?;
+pub(super) fn confirm(context: &Context, user: Option<String>) -> Result<(), CommandError> {
+    let whom = Subject::of(user)?;
     let code = ask("First code: ")?;
     let reply = confirm_with(context, &whom, code)?;
     let user = whom.name();
@@ -48,13 +48,13 @@ pub(super) fn confirm(context: &Context, user: Option<String>) -> Result<(), Fai
         "user": user, "confirmed": reply.confirmed, "phone_offset_seconds": reply.phone_offset,
     }))?;
     if !reply.confirmed {
-        return Err(failed(Exit::Refused, why_refused(&reply)));
+        return Err(failed(ExitStatus::Refused, why_refused(&reply)));
     }
     context.out.line(format!("{user}: confirmed"))
 }
 
 /// Asks for the first code right after enrolling, until it is right or left for later.
-pub(super) fn first_code(context: &Context, whom: &Whom, tries: u8) -> Result<(), Failed> {
+pub(super) fn first_code(context: &Context, whom: &Subject, tries: u8) -> Result<(), CommandError> {
     let out = context.out;
     let user = whom.name();
     for _ in 0..tries {
@@ -71,11 +71,15 @@ pub(super) fn first_code(context: &Context, whom: &Whom, tries: u8) -> Result<()
     out.line(format!("Not confirmed yet: `totpd confirm {user}` does it, or the first login with a code."))
 }
 
-fn confirm_with(context: &Context, whom: &Whom, code: SecretText) -> Result<admin::ConfirmReply, Failed> {
+fn confirm_with(
+    context: &Context,
+    whom: &Subject,
+    code: SecretText,
+) -> Result<admin::ConfirmReply, CommandError> {
     let config = context.config()?;
     match whom {
-        Whom::Oneself(_) => own_call(&config, &self_service::Confirm { code }),
-        Whom::User(user) => admin_call(&config, &admin::Confirm { user: user.clone(), code }),
+        Subject::Oneself(_) => own_call(&config, &self_service::Confirm { code }),
+        Subject::User(user) => admin_call(&config, &admin::Confirm { user: user.clone(), code }),
     }
 }
 
@@ -98,25 +102,25 @@ fn texts(step: &Step) -> Vec<&str> {
 }
 
 /// One line, from the terminal with a question, or from standard input without.
-pub(super) fn ask(question: &str) -> Result<SecretText, Failed> {
+pub(super) fn ask(question: &str) -> Result<SecretText, CommandError> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
         let mut stderr = std::io::stderr().lock();
         write!(stderr, "{question}")?;
         stderr.flush()?;
     }
-    let mut line = Zeroizing::new(Vec::with_capacity(usize::try_from(MOST).unwrap_or(0)));
+    let mut line = Zeroizing::new(Vec::with_capacity(usize::try_from(MAX_TYPED_BYTES).unwrap_or(0)));
     let mut byte = [0];
-    let mut input = stdin.lock().take(MOST);
+    let mut input = stdin.lock().take(MAX_TYPED_BYTES);
     loop {
         match input.read(&mut byte) {
             Ok(0) => break,
             Ok(_) if byte[0] == b'\n' => break,
             Ok(_) => line.push(byte[0]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed(Exit::Refused, format!("no code could be read: {error}"))),
+            Err(error) => return Err(failed(ExitStatus::Refused, format!("no code could be read: {error}"))),
         }
     }
-    let text = str::from_utf8(&line).map_err(|_| failed(Exit::Refused, "what was typed is no text"))?;
+    let text = str::from_utf8(&line).map_err(|_| failed(ExitStatus::Refused, "what was typed is no text"))?;
     Ok(SecretText::new(Zeroizing::new(text.trim().to_owned())))
 }

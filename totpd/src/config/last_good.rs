@@ -147,7 +147,7 @@ fn marked(saved: &str, text: &str) -> String {
 fn write(folder: &Path, text: &str, sealer: &Sealer, now: Time) -> std::io::Result<()> {
     let folder = Folder::open_own(folder)?;
     let saved = rfc3339(now);
-    let mark = sealer.vouch(KIND, &marked(&saved, text)).map_err(std::io::Error::other)?;
+    let mark = sealer.mac(KIND, &marked(&saved, text)).map_err(std::io::Error::other)?;
     let content = format!("{ABOUT}\n# {saved} {} {mark}\n{text}", sealer.store_id());
     folder.remove(FRESH)?;
     folder.write_new(FRESH, &mut content.as_bytes(), 0o600, Owner::me())?;
@@ -187,7 +187,7 @@ fn read(
     if key.store_id != store_id {
         return Err("belongs to another store".to_owned());
     }
-    if !Sealer::new(&key).vouches(KIND, &marked(saved, text), mark) {
+    if !Sealer::new(&key).verify_mac(KIND, &marked(saved, text), mark) {
         return Err(damaged());
     }
     let saved = from_rfc3339(saved).ok_or_else(damaged)?;

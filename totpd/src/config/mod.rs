@@ -20,8 +20,8 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use totp_core::account::{PENDING_DEFAULT, PENDING_LONGEST};
-use totp_core::policy::{Action, Finding, Policy, Rule};
-use totp_core::recovery::Keeping;
+use totp_core::policy::{Action, Lint, Policy, Rule};
+use totp_core::recovery::RecoveryStorage;
 use totp_core::self_service::DELAY_DEFAULT;
 use totp_core::{Digits, Params, Period};
 
@@ -121,7 +121,7 @@ pub struct Totp {
     /// Seconds until an unconfirmed enrollment is gone.
     pub pending: u64,
     /// How recovery codes are kept.
-    pub keeping: Keeping,
+    pub keeping: RecoveryStorage,
 }
 
 /// A service account that may ask for others, such as a mail server's.
@@ -151,7 +151,7 @@ impl Config {
                 params: Params::default(),
                 skew: 1,
                 pending: PENDING_DEFAULT,
-                keeping: Keeping::Hashed,
+                keeping: RecoveryStorage::Hashed,
             },
             prompt: "Verification code: ".into(),
             console_services: CONSOLE_SERVICES.map(str::to_owned).to_vec(),
@@ -215,7 +215,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn whole(self, path: &Path) -> Result<Self, ConfigError> {
+    pub fn require_valid(self, path: &Path) -> Result<Self, ConfigError> {
         match &self.http {
             Ok(_) => Ok(self),
             Err(what) => Err(ConfigError::content(path, what.clone())),
@@ -260,7 +260,7 @@ impl Config {
 
     /// Rules that can never decide or that change nothing, a sentence each.
     pub fn findings(&self) -> Vec<String> {
-        let sentence = |(place, finding): (usize, Finding)| format!("{} {finding}", self.rule_name(place));
+        let sentence = |(place, finding): (usize, Lint)| format!("{} {finding}", self.rule_name(place));
         let findings = self.policy.findings().into_iter().map(sentence);
         let rules = self.policy.rules.iter().enumerate();
         findings.chain(rules.filter_map(|(place, rule)| self.shows_nothing(place, rule))).collect()

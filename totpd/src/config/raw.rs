@@ -7,7 +7,7 @@ use super::{Config, SelfEnroll, TrustedPeer, checked_issuer, lifetime, params};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use totp_core::recovery::Keeping;
+use totp_core::recovery::RecoveryStorage;
 use totp_core::self_service::{DELAY_LONGEST, DELAY_SHORTEST};
 
 #[derive(Debug, Default, Deserialize)]
@@ -165,8 +165,8 @@ impl RawTotp {
             totp.pending = lifetime(time.as_secs()).map_err(|e| in_table("pending", e))?;
         }
         totp.keeping = match self.recovery_codes {
-            Some(RawKeeping::Sealed) => Keeping::Sealed,
-            Some(RawKeeping::Hashed) | None => Keeping::Hashed,
+            Some(RawKeeping::Sealed) => RecoveryStorage::Sealed,
+            Some(RawKeeping::Hashed) | None => RecoveryStorage::Hashed,
         };
         Ok(())
     }

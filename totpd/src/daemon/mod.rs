@@ -14,8 +14,8 @@ use crate::http;
 use crate::logging::{self, Reporter};
 use crate::sockets::activation::Sockets;
 use crate::sockets::listener::{Listener, SocketError};
-use crate::state::{Phase, Shared};
-use crate::user_directory::Users;
+use crate::state::{DaemonState, ServiceState};
+use crate::user_directory::UserDirectory;
 use crate::varlink::acceptor::Acceptor;
 use crate::varlink::connection::Kind;
 use crate::varlink::connection_limits::{IN_ALL, Limits};
@@ -32,9 +32,9 @@ use tokio::task::JoinSet;
 /// How often a refusing daemon looks again whether it can serve.
 const RETRY: Duration = Duration::from_secs(5);
 /// How often expired enrollments are swept out.
-const SWEEP: Duration = Duration::from_mins(1);
+const EXPIRY_INTERVAL: Duration = Duration::from_mins(1);
 /// How long what is in flight may take after a stop.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Descriptors beside those of conversations and of the HTTP API.
 const OTHER_DESCRIPTORS: u64 = 128;
 
@@ -110,7 +110,7 @@ async fn serve(
     mut sockets: Sockets,
     descriptors: u64,
 ) -> Result<(), ServeError> {
-    let users = Arc::new(Users::default());
+    let users = Arc::new(UserDirectory::default());
     let paths: Vec<PathBuf> = [sockets.root.as_ref(), Some(&sockets.login)]
         .into_iter()
         .flatten()
@@ -120,7 +120,7 @@ async fn serve(
     let phase = phase_of(loaded, &users, false);
     let connections = api.as_ref().ok().and_then(Option::as_ref).map_or(0, |http| http.connections);
     let connections = u64::try_from(connections).unwrap_or(u64::MAX);
-    let shared = Arc::new(Shared::new(phase, users));
+    let shared = Arc::new(DaemonState::new(phase, users));
     let rate_limit = Arc::new(RateLimit::default());
     let (stop, stopped) = watch::channel(false);
     let api = start_api(api, &shared, &mut sockets, &stopped);
@@ -139,7 +139,7 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut retry = tokio::time::interval(RETRY);
-    let mut sweep = tokio::time::interval(SWEEP);
+    let mut sweep = tokio::time::interval(EXPIRY_INTERVAL);
     let reporter = Arc::new(Reporter::default());
     announce(&path, &shared);
     let result = loop {
@@ -156,13 +156,13 @@ async fn serve(
                 if let Some(end) = check(&path, &shared).filter(|_| sockets.adopted) {
                     break Err(end);
                 }
-                if let Phase::Serving(engine) = shared.phase() {
+                if let ServiceState::Serving(engine) = shared.service() {
                     let reporter = Arc::clone(&reporter);
                     tokio::spawn(async move { reporter.report(&engine).await });
                 }
             }
             _ = sweep.tick() => {
-                if let Phase::Serving(engine) = shared.phase() {
+                if let ServiceState::Serving(engine) = shared.service() {
                     tokio::spawn(async move { engine.sweep().await });
                 }
             }
@@ -173,13 +173,13 @@ async fn serve(
     drop(sockets.files);
     let _ = stop.send(true);
     let finish = async { while acceptors.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(LAST_WORDS, finish).await;
+    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, finish).await;
     if let Some(api) = api {
         let _ = tokio::task::spawn_blocking(|| api.join()).await;
     }
-    let serving = match shared.phase() {
-        Phase::Serving(engine) => Some(engine),
-        Phase::Refusing(_) => None,
+    let serving = match shared.service() {
+        ServiceState::Serving(engine) => Some(engine),
+        ServiceState::Refusing(_) => None,
     };
     reporter.finish(serving.as_deref()).await;
     result
@@ -189,7 +189,7 @@ async fn serve(
 /// be had stops no login.
 fn start_api(
     http: Result<Option<Http>, String>,
-    shared: &Arc<Shared>,
+    shared: &Arc<DaemonState>,
     sockets: &mut Sockets,
     stopped: &watch::Receiver<bool>,
 ) -> Option<std::thread::JoinHandle<()>> {

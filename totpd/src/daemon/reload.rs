@@ -6,9 +6,9 @@ use crate::daemon::ServeError;
 use crate::engine::Engine;
 use crate::key::StoreKey;
 use crate::seal::Sealer;
-use crate::state::{Phase, Shared};
+use crate::state::{DaemonState, ServiceState};
 use crate::store::sqlite::{Sqlite, Start};
-use crate::user_directory::Users;
+use crate::user_directory::UserDirectory;
 use crate::witness::{self, Witness};
 use sd_notify::NotifyState;
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +18,11 @@ use std::sync::Arc;
 /// Opens what the configuration names.
 ///
 /// `accept`: an administrator has accepted a store that is older than its witness.
-pub(super) fn phase_of(loaded: Result<Loaded, ConfigError>, users: &Arc<Users>, accept: bool) -> Phase {
+pub(super) fn phase_of(
+    loaded: Result<Loaded, ConfigError>,
+    users: &Arc<UserDirectory>,
+    accept: bool,
+) -> ServiceState {
     let open = |loaded: Loaded| -> Result<Engine, String> {
         let config = &loaded.config;
         let key = StoreKey::load(&config.key_file).map_err(|e| e.to_string())?;
@@ -34,8 +38,8 @@ pub(super) fn phase_of(loaded: Result<Loaded, ConfigError>, users: &Arc<Users>, 
         Ok(Engine::new(Arc::new(store), sealer, Arc::clone(users), Arc::new(loaded.config)))
     };
     match loaded.map_err(|error| error.to_string()).and_then(open) {
-        Ok(engine) => Phase::Serving(Arc::new(engine)),
-        Err(why) => Phase::Refusing(why),
+        Ok(engine) => ServiceState::Serving(Arc::new(engine)),
+        Err(why) => ServiceState::Refusing(why),
     }
 }
 
@@ -63,12 +67,12 @@ fn warn_of_findings(config: &Config) {
 }
 
 /// SIGHUP. The old configuration stays in force when the new one is wrong. What is returned needs a fresh process.
-pub(super) fn reload(path: &Path, shared: &Shared) -> Option<ServeError> {
-    let Phase::Serving(engine) = shared.phase() else {
+pub(super) fn reload(path: &Path, shared: &DaemonState) -> Option<ServeError> {
+    let ServiceState::Serving(engine) = shared.service() else {
         retry(path, shared);
         return None;
     };
-    let whole = |Loaded { config, text }: Loaded| Ok(Loaded { config: config.whole(path)?, text });
+    let whole = |Loaded { config, text }: Loaded| Ok(Loaded { config: config.require_valid(path)?, text });
     match Config::load(path).and_then(whole) {
         Err(error) => {
             tracing::error!("not reloaded, the old configuration stays in force: {error}");
@@ -80,7 +84,7 @@ pub(super) fn reload(path: &Path, shared: &Shared) -> Option<ServeError> {
 
 /// Serves by another configuration from now on. What is returned needs a fresh process: the daemon returns from the last
 /// good configuration by itself, also where the file names other places.
-fn take(path: &Path, shared: &Shared, engine: &Engine, loaded: Loaded) -> Option<ServeError> {
+fn take(path: &Path, shared: &DaemonState, engine: &Engine, loaded: Loaded) -> Option<ServeError> {
     let (old, config) = (engine.config(), &loaded.config);
     let fixed = |c: &Config| (c.socket_paths(), c.state_dir.clone(), c.key_file.clone());
     let mut places_differ = fixed(old) != fixed(config);
@@ -97,7 +101,7 @@ fn take(path: &Path, shared: &Shared, engine: &Engine, loaded: Loaded) -> Option
     warn_of_findings(config);
     engine.keep_configuration(loaded.clone());
     let mended = old.last_good.is_some();
-    shared.set(Phase::Serving(Arc::new(engine.reconfigured(Arc::new(loaded.config)))));
+    shared.set(ServiceState::Serving(Arc::new(engine.reconfigured(Arc::new(loaded.config)))));
     tracing::info!("reloaded {}", path.display());
     if mended {
         announce(path, shared);
@@ -107,18 +111,18 @@ fn take(path: &Path, shared: &Shared, engine: &Engine, loaded: Loaded) -> Option
 
 /// Looks whether a refusing daemon can serve now, whether one that serves by the last good configuration has a file
 /// again, and whether the store is where it was. What is returned needs a fresh process.
-pub(super) fn check(path: &Path, shared: &Shared) -> Option<ServeError> {
-    let held = shared.phase_as_set();
+pub(super) fn check(path: &Path, shared: &DaemonState) -> Option<ServeError> {
+    let held = shared.service_as_set();
     match held {
-        Phase::Serving(engine) => {
+        ServiceState::Serving(engine) => {
             let end = match engine.poisoned() {
                 Some(_) => Some(ServeError::Poisoned),
                 None => leave_last_good(path, shared, &engine),
             };
-            tokio::spawn(async move { engine.look().await });
+            tokio::spawn(async move { engine.check_store_files().await });
             end
         }
-        Phase::Refusing(_) => {
+        ServiceState::Refusing(_) => {
             retry(path, shared);
             None
         }
@@ -126,14 +130,14 @@ pub(super) fn check(path: &Path, shared: &Shared) -> Option<ServeError> {
 }
 
 /// Returns to the file once it is right. Until then another mistake in it is said, and a rule whose date has come denies.
-fn leave_last_good(path: &Path, shared: &Shared, engine: &Engine) -> Option<ServeError> {
+fn leave_last_good(path: &Path, shared: &DaemonState, engine: &Engine) -> Option<ServeError> {
     let last_good = engine.config().last_good.as_ref()?;
     match Loaded::of_file_or_last_good(path, Some(last_good.since)) {
         // The file was moved away, as editors do for a moment. The defaults would let in whom the copy denies.
         Ok(Loaded { text: None, config }) if config.last_good.is_none() => {}
         Ok(loaded) if loaded.config.last_good.is_none() => return take(path, shared, engine, loaded),
         Ok(loaded) if loaded.config != *engine.config() => {
-            shared.set(Phase::Serving(Arc::new(engine.reconfigured(Arc::new(loaded.config)))));
+            shared.set(ServiceState::Serving(Arc::new(engine.reconfigured(Arc::new(loaded.config)))));
             announce(path, shared);
         }
         // The copy that was read stays in force, whatever became of file and copy since.
@@ -142,22 +146,22 @@ fn leave_last_good(path: &Path, shared: &Shared, engine: &Engine) -> Option<Serv
     None
 }
 
-fn retry(path: &Path, shared: &Shared) {
-    let held = shared.phase_as_set();
+fn retry(path: &Path, shared: &DaemonState) {
+    let held = shared.service_as_set();
     // A store that failed while writing is not opened again by this process.
-    let Phase::Refusing(old) = held else { return };
+    let ServiceState::Refusing(old) = held else { return };
     let accept = shared.take_acceptance();
     let phase = phase_of(Loaded::of_file_or_last_good(path, None), &shared.users, accept);
-    let changed = !matches!(&phase, Phase::Refusing(why) if *why == old);
+    let changed = !matches!(&phase, ServiceState::Refusing(why) if *why == old);
     shared.set(phase);
     if changed {
         announce(path, shared);
     }
 }
 
-pub(super) fn announce(path: &Path, shared: &Shared) {
-    match shared.phase() {
-        Phase::Serving(engine) => {
+pub(super) fn announce(path: &Path, shared: &DaemonState) {
+    match shared.service() {
+        ServiceState::Serving(engine) => {
             let text = format!("serving store {}", engine.store_id());
             tracing::info!("{text}");
             let last_good = engine.config().last_good.as_ref().map(|last_good| last_good.notice(path));
@@ -167,7 +171,7 @@ pub(super) fn announce(path: &Path, shared: &Shared) {
             let text = last_good.or_else(|| engine.notice()).unwrap_or(text);
             let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&text)]);
         }
-        Phase::Refusing(why) => {
+        ServiceState::Refusing(why) => {
             tracing::error!("refusing every login: {why}");
             // Ready all the same: the sockets answer, and a restart would mend nothing.
             let text = format!("refusing every login: {why}");

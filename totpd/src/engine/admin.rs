@@ -1,15 +1,15 @@
 //! What administrators do, each in one transaction with its event.
 
-use super::change::{AdminError, no_randomness, patience};
+use super::change::{AccountError, default_commit_deadline, no_randomness};
 use super::withdrawals::counted;
-use super::{Engine, Failure, MOST_RACES};
-use crate::audit::{Event, From};
+use super::{Engine, EngineError, MOST_RACES};
+use crate::audit::{Event, EventSource};
 use crate::clock;
 use crate::os_random::Kernel;
-use crate::store::{Also, Write};
+use crate::store::{AccountWrite, SideWrite};
 use totp_core::account::NewFactor;
 use totp_core::otpauth::OtpAuth;
-use totp_core::recovery::{Keeping, RecoveryCode};
+use totp_core::recovery::{RecoveryCode, RecoveryStorage};
 use totp_core::self_service::StagedChange;
 use totp_core::withdrawal::withdrawn_factors;
 use totp_core::{Account, Time, UserName};
@@ -38,16 +38,16 @@ impl Engine {
     /// Stages a factor for `user`.
     ///
     /// # Errors
-    /// [`AdminError`]; nothing was changed then.
+    /// [`AccountError`]; nothing was changed then.
     pub async fn enroll(
         &self,
         user: &UserName,
         new: NewFactor,
         issuer: String,
-        from: From,
-    ) -> Result<Enrolled, AdminError> {
-        let uid = self.uid(user).await?.ok_or(AdminError::NoSuchUser)?;
-        self.change(user, true, &patience(), |slot, now| {
+        from: EventSource,
+    ) -> Result<Enrolled, AccountError> {
+        let uid = self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
+        self.change(user, true, &default_commit_deadline(), |slot, now| {
             let (enrolled, totp_id) = stage(account_of(slot, user, uid, now)?, &new, &issuer, now)?;
             let mut event = Event::new("enroll", user.as_str(), now, from.clone());
             event.totp_id = Some(totp_id);
@@ -60,18 +60,18 @@ impl Engine {
     /// bound to that factor, and takes a code of it too unless the phone is `lost`. Its text and its end.
     ///
     /// # Errors
-    /// [`AdminError`]; nothing was changed then.
+    /// [`AccountError`]; nothing was changed then.
     pub async fn ticket(
         &self,
         user: &UserName,
         lifetime: u64,
         lost: bool,
-        from: From,
-    ) -> Result<(Zeroizing<String>, Time), AdminError> {
-        let uid = self.uid(user).await?.ok_or(AdminError::NoSuchUser)?;
+        from: EventSource,
+    ) -> Result<(Zeroizing<String>, Time), AccountError> {
+        let uid = self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
         let text = RecoveryCode::generate(&mut Kernel).map_err(no_randomness)?.reveal();
         let expires = self
-            .change(user, true, &patience(), |slot, now| {
+            .change(user, true, &default_commit_deadline(), |slot, now| {
                 let account = account_of(slot, user, uid, now)?;
                 let expires = now.plus(lifetime);
                 account.ticket =
@@ -85,10 +85,14 @@ impl Engine {
     /// Replaces the recovery codes of the active factor.
     ///
     /// # Errors
-    /// [`AdminError`]; nothing was changed then.
-    pub async fn recovery_codes(&self, user: &UserName, from: From) -> Result<Vec<RecoveryCode>, AdminError> {
-        self.change(user, true, &patience(), |slot, now| {
-            let account = slot.as_mut().ok_or(AdminError::NotEnrolled)?;
+    /// [`AccountError`]; nothing was changed then.
+    pub async fn recovery_codes(
+        &self,
+        user: &UserName,
+        from: EventSource,
+    ) -> Result<Vec<RecoveryCode>, AccountError> {
+        self.change(user, true, &default_commit_deadline(), |slot, now| {
+            let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
             Ok((
                 renew(account, self.config.totp.keeping)?,
                 Event::new("recovery-codes", user.as_str(), now, from.clone()),
@@ -100,11 +104,16 @@ impl Engine {
     /// Forgets the remembered logins; says how many there were.
     ///
     /// # Errors
-    /// [`AdminError`]; nothing was changed then.
-    pub async fn forget(&self, user: &UserName, uid: Option<u32>, from: From) -> Result<usize, AdminError> {
-        self.change(user, false, &patience(), |slot, now| {
-            let account = slot.as_mut().filter(|a| uid.is_none_or(|uid| a.is_of(Some(uid))));
-            let forgotten = account.ok_or(AdminError::NotEnrolled)?.forget();
+    /// [`AccountError`]; nothing was changed then.
+    pub async fn forget(
+        &self,
+        user: &UserName,
+        uid: Option<u32>,
+        from: EventSource,
+    ) -> Result<usize, AccountError> {
+        self.change(user, false, &default_commit_deadline(), |slot, now| {
+            let account = slot.as_mut().filter(|a| uid.is_none_or(|uid| a.belongs_to_uid(Some(uid))));
+            let forgotten = account.ok_or(AccountError::NotEnrolled)?.forget();
             Ok((forgotten, Event::new("forget", user.as_str(), now, from.clone())))
         })
         .await
@@ -113,10 +122,10 @@ impl Engine {
     /// Forgets every factor, and ends the sessions of applications; says whether there was one.
     ///
     /// # Errors
-    /// [`AdminError`]; nothing was changed then.
-    pub async fn revoke(&self, user: &UserName, from: From) -> Result<bool, AdminError> {
-        let Some(stored) = self.load(user).await.map_err(Failure::from)? else {
-            self.uid(user).await?.ok_or(AdminError::NoSuchUser)?;
+    /// [`AccountError`]; nothing was changed then.
+    pub async fn revoke(&self, user: &UserName, from: EventSource) -> Result<bool, AccountError> {
+        let Some(stored) = self.load(user).await.map_err(EngineError::from)? else {
+            self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
             return Ok(false);
         };
         // A record whose secrets cannot be opened can still be forgotten: this is the way out.
@@ -124,9 +133,9 @@ impl Engine {
         if nothing && !stored.damaged {
             return Ok(false);
         }
-        let _turn = self.turns.of(user.as_str()).await;
+        let _turn = self.turns.lock(user.as_str()).await;
         for _ in 0..MOST_RACES {
-            let Some(stored) = self.load(user).await.map_err(Failure::from)? else { return Ok(false) };
+            let Some(stored) = self.load(user).await.map_err(EngineError::from)? else { return Ok(false) };
             let mut account = stored.account;
             let totp_id = account.active.as_ref().or(account.pending.as_ref()).map(|f| f.id.clone());
             let now = clock::now();
@@ -136,23 +145,27 @@ impl Engine {
             event.totp_id = totp_id;
             // Whoever revokes a factor does not want it to go on letting in.
             let mut sessions = counted(withdrawn_factors(&before, Some(&account), now));
-            sessions.push(Also::EndOf(account.id.clone()));
-            let write = Write::Update(Box::new(account), stored.version);
-            if self.store_admin(write, sessions, false, event, now, &patience()).await?.is_some() {
+            sessions.push(SideWrite::EndOf(account.id.clone()));
+            let write = AccountWrite::Update(Box::new(account), stored.version);
+            if self
+                .store_admin(write, sessions, false, event, now, &default_commit_deadline())
+                .await?
+                .is_some()
+            {
                 return Ok(true);
             }
         }
-        Err(AdminError::Busy)
+        Err(AccountError::Busy)
     }
 
     /// Ends what the user has staged.
     ///
     /// # Errors
-    /// [`AdminError`]; nothing was changed then.
-    pub async fn cancel(&self, user: &UserName, from: From) -> Result<StagedChange, AdminError> {
-        self.change(user, false, &patience(), |slot, now| {
-            let account = slot.as_mut().ok_or(AdminError::NotEnrolled)?;
-            account.settle(now);
+    /// [`AccountError`]; nothing was changed then.
+    pub async fn cancel(&self, user: &UserName, from: EventSource) -> Result<StagedChange, AccountError> {
+        self.change(user, false, &default_commit_deadline(), |slot, now| {
+            let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
+            account.expire_pending(now);
             Ok((account.drop_staged()?, Event::new("cancel", user.as_str(), now, from.clone())))
         })
         .await
@@ -161,24 +174,27 @@ impl Engine {
     /// Takes the clock of this moment for right, whatever codes were granted later by it.
     ///
     /// # Errors
-    /// [`AdminError`]; nothing was changed then.
-    pub async fn trust_clock(&self, from: From) -> Result<(), AdminError> {
+    /// [`AccountError`]; nothing was changed then.
+    pub async fn trust_clock(&self, from: EventSource) -> Result<(), AccountError> {
         let now = clock::now();
         let event = Event::new("trust-clock", "", now, from);
-        let also = vec![Also::ClockIsRight(now)];
-        match self.store_admin(Write::Nothing, also, false, event, now, &patience()).await? {
+        let also = vec![SideWrite::ClockIsRight(now)];
+        match self
+            .store_admin(AccountWrite::Nothing, also, false, event, now, &default_commit_deadline())
+            .await?
+        {
             Some(()) => Ok(()),
-            None => Err(AdminError::Busy),
+            None => Err(AccountError::Busy),
         }
     }
 
     /// Ends every lock; says whether there was anything to forget.
     ///
     /// # Errors
-    /// [`AdminError`]; nothing was changed then.
-    pub async fn unlock(&self, user: &UserName, from: From) -> Result<bool, AdminError> {
-        self.change(user, false, &patience(), |slot, now| {
-            let account = slot.as_mut().ok_or(AdminError::NotEnrolled)?;
+    /// [`AccountError`]; nothing was changed then.
+    pub async fn unlock(&self, user: &UserName, from: EventSource) -> Result<bool, AccountError> {
+        self.change(user, false, &default_commit_deadline(), |slot, now| {
+            let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
             let any = account.guard.failures() > 0 || !account.guard.locked(now).is_empty();
             account.guard.unlock();
             Ok((any, Event::new("unlock", user.as_str(), now, from.clone())))
@@ -194,11 +210,11 @@ pub(super) fn account_of<'a>(
     user: &UserName,
     uid: u32,
     now: Time,
-) -> Result<&'a mut Account, AdminError> {
+) -> Result<&'a mut Account, AccountError> {
     let account = match slot.take() {
         Some(mut account) => {
-            account.settle(now);
-            if account.is_of(Some(uid)) {
+            account.expire_pending(now);
+            if account.belongs_to_uid(Some(uid)) {
                 account
             } else if account.has_factor() {
                 let error = of_another(&account, uid);
@@ -222,7 +238,7 @@ pub(super) fn stage(
     new: &NewFactor,
     issuer: &str,
     now: Time,
-) -> Result<(Enrolled, String), AdminError> {
+) -> Result<(Enrolled, String), AccountError> {
     let recovery_codes = account.enroll(new, now, &mut Kernel).map_err(no_randomness)?;
     shown_once(account, recovery_codes, issuer, now)
 }
@@ -234,7 +250,7 @@ pub(super) fn stage_replacement(
     change: StagedChange,
     issuer: &str,
     now: Time,
-) -> Result<(Enrolled, String), AdminError> {
+) -> Result<(Enrolled, String), AccountError> {
     let codes = account.stage_replacement(new, change, now, &mut Kernel).map_err(no_randomness)?;
     shown_once(account, codes, issuer, now)
 }
@@ -244,13 +260,13 @@ fn shown_once(
     recovery_codes: Vec<RecoveryCode>,
     issuer: &str,
     now: Time,
-) -> Result<(Enrolled, String), AdminError> {
-    let pending = account.pending.as_ref().ok_or(AdminError::NotEnrolled)?;
+) -> Result<(Enrolled, String), AccountError> {
+    let pending = account.pending.as_ref().ok_or(AccountError::NotEnrolled)?;
     let enrolled = Enrolled {
         totp_id: pending.id.clone(),
         otpauth: OtpAuth {
             issuer: issuer.to_owned(),
-            account: account.label().to_owned(),
+            account: account.display_name().to_owned(),
             secret: pending.secrets.secret().clone(),
             params: pending.params,
         },
@@ -265,17 +281,20 @@ fn shown_once(
 }
 
 /// New recovery codes for the active factor.
-pub(super) fn renew(account: &mut Account, keeping: Keeping) -> Result<Vec<RecoveryCode>, AdminError> {
-    account.renew_recovery(keeping, &mut Kernel).map_err(no_randomness)?.ok_or(AdminError::NotEnrolled)
+pub(super) fn renew(
+    account: &mut Account,
+    keeping: RecoveryStorage,
+) -> Result<Vec<RecoveryCode>, AccountError> {
+    account.renew_recovery(keeping, &mut Kernel).map_err(no_randomness)?.ok_or(AccountError::NotEnrolled)
 }
 
 /// The account is not that of the user who has the uid `now`.
-pub(super) fn of_another<S>(account: &Account<S>, now: u32) -> AdminError {
+pub(super) fn of_another<S>(account: &Account<S>, now: u32) -> AccountError {
     match account.uid {
-        Some(enrolled) => AdminError::UidChanged { enrolled, now },
-        None => AdminError::Invalid(format!(
+        Some(enrolled) => AccountError::UidChanged { enrolled, now },
+        None => AccountError::Invalid(format!(
             "{} was enrolled by an application when this host knew no such user; `totpd revoke {0}` forgets that",
-            account.label()
+            account.display_name()
         )),
     }
 }

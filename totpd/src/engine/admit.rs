@@ -8,16 +8,16 @@
 //! ```
 
 use super::audit_dedup::Kind;
-use super::{Engine, Failure};
-use crate::audit::{Event, From};
+use super::{Engine, EngineError};
+use crate::audit::{Event, EventSource};
 use crate::clock;
 use crate::config::Config;
-use crate::store::{Change, CommitError, Committed, Ticket, Write};
-use crate::user_directory::Found;
+use crate::store::{AccountWrite, ChangeSet, CommitError, CommitGuard, Committed};
+use crate::user_directory::ResolvedUser;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use totp_core::judge::forecast;
-use totp_core::login_enrollment::Enrolling;
+use totp_core::login_enrollment::AwaitingFirstCode;
 use totp_core::policy::{Action, Decision, Evidence, Facts, FirstFactor, Mode, Pass, Ruling};
 use totp_core::remembered::Key;
 use totp_core::{Origin, Reason, Time};
@@ -26,13 +26,13 @@ use super::login::Grant;
 
 /// Who asks, as far as it is believed.
 #[derive(Clone, Debug)]
-pub struct Asker {
+pub struct LoginRequest {
     /// Whose factor is asked for; it may be nobody's name.
     pub user: String,
     /// Where it comes from, for the lock.
     pub origin: Origin,
     /// Where it comes from, for the audit.
-    pub from: From,
+    pub from: EventSource,
     /// Names the attempt.
     pub id: String,
     /// What the policy looks at.
@@ -48,9 +48,9 @@ pub struct Asker {
 /// An attempt that is asked for a code.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the attempt")]
-pub struct Asking {
+pub struct PendingLogin {
     /// Who asks.
-    pub asker: Asker,
+    pub asker: LoginRequest,
     /// With a first factor it would not have been asked.
     pub(super) unproven: bool,
     /// A factor would have been given, and this program may log what it shows.
@@ -69,7 +69,7 @@ pub struct Asking {
     config: Arc<Config>,
 }
 
-impl Asking {
+impl PendingLogin {
     /// An event of this attempt.
     pub(super) fn event_at(&self, now: Time) -> Event {
         Event { time: clock::rfc3339(now), ..self.event.clone() }
@@ -88,38 +88,42 @@ impl Asking {
 
 /// What becomes of an attempt at its beginning.
 #[derive(Debug)]
-pub enum Admission {
+pub enum BeginOutcome {
     /// It is asked for a code.
-    Ask(Box<Asking>),
+    Ask(Box<PendingLogin>),
     /// It passes without one; whether its name is a user's.
     Exempt(Pass, Committed, bool),
     /// An earlier grant lets in.
     Remembered(Grant),
     /// A factor is offered.
-    Enroll(Box<Asking>, Box<Enrolling>),
+    Enroll(Box<PendingLogin>, Box<AwaitingFirstCode>),
 }
 
 impl Engine {
     /// Decides whether to ask. What lets in without a question is on stable storage before this returns.
     ///
     /// # Errors
-    /// [`Failure`]: nothing was decided.
-    pub async fn admit(&self, asker: Asker, ticket: &Arc<Ticket>) -> Result<Admission, Failure> {
+    /// [`EngineError`]: nothing was decided.
+    pub async fn admit(
+        &self,
+        asker: LoginRequest,
+        ticket: &Arc<CommitGuard>,
+    ) -> Result<BeginOutcome, EngineError> {
         let (asker, decision, _, now) = self.rule(asker, None).await?;
         let mut asking = self.asking(asker, &decision, now);
         if asking.event.target.is_some() {
-            self.as_the_system_calls(&mut asking.asker).await?;
+            self.canonicalise_user(&mut asking.asker).await?;
         }
         match decision.ruling {
             Ruling::Pass(pass) => self.pass(&asking, pass, decision.action, ticket).await,
             Ruling::Deny => {
                 asking.denied = true;
-                Ok(Admission::Ask(Box::new(asking)))
+                Ok(BeginOutcome::Ask(Box::new(asking)))
             }
             Ruling::AskAndPass(pass) => {
                 asking.denied = decision.action == Action::Deny;
                 asking.pass = Some(pass);
-                Ok(Admission::Ask(Box::new(asking)))
+                Ok(BeginOutcome::Ask(Box::new(asking)))
             }
             Ruling::Ask { unproven } => {
                 asking.unproven = unproven;
@@ -127,7 +131,7 @@ impl Engine {
             }
             Ruling::Enroll(proof) => {
                 if let Some(enrolling) = self.offer(&asking, &proof, ticket).await? {
-                    return Ok(Admission::Enroll(Box::new(asking), Box::new(enrolling)));
+                    return Ok(BeginOutcome::Enroll(Box::new(asking), Box::new(enrolling)));
                 }
                 asking.not_shown = asking.asker.converses && !self.shows_secrets(&asking.asker);
                 self.recall_or_ask(asking, decision.remember, ticket).await
@@ -139,12 +143,12 @@ impl Engine {
     /// nothing hangs on the name, and no directory is asked before the question.
     pub(super) async fn rule(
         &self,
-        mut asker: Asker,
+        mut asker: LoginRequest,
         at: Option<Time>,
-    ) -> Result<(Asker, Decision, BTreeSet<String>, Time), Failure> {
+    ) -> Result<(LoginRequest, Decision, BTreeSet<String>, Time), EngineError> {
         let policy = &self.config.policy;
         if !policy.rules.is_empty() {
-            self.as_the_system_calls(&mut asker).await?;
+            self.canonicalise_user(&mut asker).await?;
             asker.facts.user.clone_from(&asker.user);
         }
         if let Some(caller) = asker.facts.caller.filter(|_| policy.names_callers()) {
@@ -160,7 +164,7 @@ impl Engine {
     }
 
     /// Rules are about users, not about spellings that a directory also takes for them.
-    async fn as_the_system_calls(&self, asker: &mut Asker) -> Result<(), Failure> {
+    async fn canonicalise_user(&self, asker: &mut LoginRequest) -> Result<(), EngineError> {
         if let Some(found) = self.find(&asker.user).await? {
             asker.user = found.name.to_string();
         }
@@ -169,7 +173,10 @@ impl Engine {
 
     /// What was decided at the beginning holds for as long as the configuration does: an answer that comes after
     /// a reload is judged by what is in force then.
-    pub(super) async fn decide_anew(&self, asking: &mut Asking) -> Result<Option<FirstFactor>, Failure> {
+    pub(super) async fn reevaluate_policy(
+        &self,
+        asking: &mut PendingLogin,
+    ) -> Result<Option<FirstFactor>, EngineError> {
         if Arc::ptr_eq(&asking.config, &self.config) {
             return Ok(None);
         }
@@ -199,17 +206,17 @@ impl Engine {
     }
 
     /// Whether this attempt's program shows secrets to the person alone.
-    pub(super) fn shows_secrets(&self, asker: &Asker) -> bool {
+    pub(super) fn shows_secrets(&self, asker: &LoginRequest) -> bool {
         self.config.shows_secrets(asker.facts.service.as_deref())
     }
 
     /// Whether a factor is still to be made inside this login.
-    pub(super) async fn still_enrolls(&self, asking: &mut Asking) -> Result<bool, Failure> {
+    pub(super) async fn still_enrolls(&self, asking: &mut PendingLogin) -> Result<bool, EngineError> {
         let unchanged = Arc::ptr_eq(&asking.config, &self.config);
-        Ok(unchanged || self.decide_anew(asking).await?.is_some())
+        Ok(unchanged || self.reevaluate_policy(asking).await?.is_some())
     }
 
-    pub(super) fn asking(&self, mut asker: Asker, decision: &Decision, now: Time) -> Asking {
+    pub(super) fn asking(&self, mut asker: LoginRequest, decision: &Decision, now: Time) -> PendingLogin {
         let target = (decision.subject != asker.user).then(|| asker.user.clone());
         if target.is_some() {
             // The caller types their own code; their real uid says who they are.
@@ -221,7 +228,7 @@ impl Engine {
         event.id = Some(asker.id.clone());
         event.rule = self.config.rule_word(decision.rule);
         let config = Arc::clone(&self.config);
-        Asking {
+        PendingLogin {
             asker,
             unproven: false,
             not_shown: false,
@@ -237,11 +244,11 @@ impl Engine {
     /// Lets pass; under `monitor` with a word on what enforcement would have done.
     async fn pass(
         &self,
-        asking: &Asking,
+        asking: &PendingLogin,
         pass: Pass,
         action: Action,
-        ticket: &Arc<Ticket>,
-    ) -> Result<Admission, Failure> {
+        ticket: &Arc<CommitGuard>,
+    ) -> Result<BeginOutcome, EngineError> {
         let now = clock::now();
         let mut event = asking.event_at(now);
         let mut would = "exempt";
@@ -263,12 +270,12 @@ impl Engine {
             }
             None => self.record(&event, now, ticket).await?,
         };
-        Ok(Admission::Exempt(pass, committed, known))
+        Ok(BeginOutcome::Exempt(pass, committed, known))
     }
 
     /// The kind of a pass for which nobody has proved anything: a `local` rule waived the proof for somebody else than
     /// the user. They can cause it as often as they start su.
-    async fn unproved(&self, asking: &Asking, pass: &Pass) -> Result<Option<Kind>, Failure> {
+    async fn unproved(&self, asking: &PendingLogin, pass: &Pass) -> Result<Option<Kind>, EngineError> {
         if pass.evidence() != Evidence::Local {
             return Ok(None);
         }
@@ -279,8 +286,8 @@ impl Engine {
     }
 
     /// Logs an event that is left out of the history.
-    async fn leave_out(&self, event: &Event, ticket: &Arc<Ticket>) -> Result<Committed, CommitError> {
-        let nothing = Change { write: Write::Nothing, also: Vec::new(), grows: false, event: None };
+    async fn leave_out(&self, event: &Event, ticket: &Arc<CommitGuard>) -> Result<Committed, CommitError> {
+        let nothing = ChangeSet { write: AccountWrite::Nothing, also: Vec::new(), grows: false, event: None };
         let committed = self.store.commit(nothing, Arc::clone(ticket)).await?;
         event.log();
         Ok(committed)
@@ -289,15 +296,15 @@ impl Engine {
     /// What enforcement would do now, and why it would refuse.
     pub(super) async fn would(
         &self,
-        asking: &Asking,
+        asking: &PendingLogin,
         action: Action,
         now: Time,
-    ) -> Result<(&'static str, Option<&'static str>), Failure> {
+    ) -> Result<(&'static str, Option<&'static str>), EngineError> {
         if action == Action::Deny {
-            return Ok(("refused", Some(Reason::Denied.word())));
+            return Ok(("refused", Some(Reason::Denied.as_str())));
         }
         let asker = &asking.asker;
-        let Some(Found { name, uid }) = self.find(&asker.user).await? else {
+        let Some(ResolvedUser { name, uid }) = self.find(&asker.user).await? else {
             return Ok(("refused", Some("unknown-user")));
         };
         let stored = self.load(&name).await?;
@@ -305,7 +312,7 @@ impl Engine {
             return Ok(("refused", Some("damaged")));
         }
         let account = stored.map(|s| s.account);
-        if account.as_ref().is_some_and(|a| !a.is_of(Some(uid)) && a.has_factor()) {
+        if account.as_ref().is_some_and(|a| !a.belongs_to_uid(Some(uid)) && a.has_factor()) {
             return Ok(("refused", Some("uid-changed")));
         }
         let mut accepted = account.clone();
@@ -325,9 +332,9 @@ impl Engine {
                 ("enrolled", None)
             }
             Err(Reason::NotEnrolled | Reason::Expired) if action == Action::Enroll && asker.converses => {
-                ("refused", Some(Reason::NotShown.word()))
+                ("refused", Some(Reason::NotShown.as_str()))
             }
-            Err(reason) => ("refused", Some(reason.word())),
+            Err(reason) => ("refused", Some(reason.as_str())),
         })
     }
 }

@@ -2,22 +2,22 @@
 //! else was faster.
 
 use super::withdrawals::withdrawals;
-use super::{Engine, Failure, MOST_RACES};
+use super::{Engine, EngineError, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
-use crate::store::{Also, Change, CommitError, Key, Ticket, Unique, Write};
-use crate::user_locks::Turn;
+use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, SideWrite, UniqueField};
+use crate::user_locks::UserLockGuard;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use totp_core::self_service::{NotNow, StagedChange};
 use totp_core::{Account, Time, UserName};
 
 /// How long a change may wait to begin.
-const PATIENCE: Duration = Duration::from_secs(20);
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why something was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdminError {
+pub enum AccountError {
     /// The operating system knows no such user.
     NoSuchUser,
     /// There is no factor that this could be done to.
@@ -30,7 +30,7 @@ pub enum AdminError {
         now: u32,
     },
     /// Another user has it.
-    Taken(Unique),
+    Taken(UniqueField),
     /// A value is out of its range; the text names it.
     Invalid(String),
     /// A code of the factor in use is needed.
@@ -55,16 +55,16 @@ pub enum AdminError {
     Busy,
 }
 
-impl From<Failure> for AdminError {
-    fn from(failure: Failure) -> Self {
+impl From<EngineError> for AccountError {
+    fn from(failure: EngineError) -> Self {
         match failure {
-            Failure::Unavailable(why) => Self::Unavailable(why),
-            Failure::Busy | Failure::TimedOut => Self::Busy,
+            EngineError::Unavailable(why) => Self::Unavailable(why),
+            EngineError::Busy | EngineError::TimedOut => Self::Busy,
         }
     }
 }
 
-impl From<NotNow> for AdminError {
+impl From<NotNow> for AccountError {
     fn from(why: NotNow) -> Self {
         match why {
             NotNow::NotEnrolled => Self::NotEnrolled,
@@ -76,21 +76,21 @@ impl From<NotNow> for AdminError {
 }
 
 /// The ticket of a change that nobody waits for as a login is waited for.
-pub fn patience() -> Arc<Ticket> {
-    Arc::new(Ticket::new(Instant::now() + PATIENCE))
+pub fn default_commit_deadline() -> Arc<CommitGuard> {
+    Arc::new(CommitGuard::new(Instant::now() + COMMIT_TIMEOUT))
 }
 
 /// What a change answers, and its event.
-pub(super) type Changed<T> = Result<(T, Event), AdminError>;
+pub(super) type Changed<T> = Result<(T, Event), AccountError>;
 
 /// The system's random source failed.
-pub(super) fn no_randomness<E>(_: E) -> AdminError {
-    AdminError::Unavailable("the system's random source failed".to_owned())
+pub(super) fn no_randomness<E>(_: E) -> AccountError {
+    AccountError::Unavailable("the system's random source failed".to_owned())
 }
 
 impl Engine {
-    pub(super) async fn uid(&self, user: &UserName) -> Result<Option<u32>, AdminError> {
-        let found = self.users.find(user).await.map_err(|stuck| AdminError::Unavailable(stuck.to_string()));
+    pub(super) async fn uid(&self, user: &UserName) -> Result<Option<u32>, AccountError> {
+        let found = self.users.find(user).await.map_err(|stuck| AccountError::Unavailable(stuck.to_string()));
         Ok(found?.map(|found| found.uid))
     }
 
@@ -101,10 +101,10 @@ impl Engine {
     }
 
     /// The turn of a user: by name where the user has one, as logins take it.
-    pub(super) async fn turn(&self, key: &Key) -> Turn<'_> {
+    pub(super) async fn turn(&self, key: &AccountKey) -> UserLockGuard<'_> {
         match key {
-            Key::Name(name) => self.turns.of(name.as_str()).await,
-            Key::Id(id) | Key::Totp(id) => self.turns.of(id).await,
+            AccountKey::Name(name) => self.turns.lock(name.as_str()).await,
+            AccountKey::Id(id) | AccountKey::Totp(id) => self.turns.lock(id).await,
         }
     }
 
@@ -112,23 +112,23 @@ impl Engine {
     /// forgotten.
     pub(super) async fn change<T>(
         &self,
-        user: impl Into<Key>,
+        user: impl Into<AccountKey>,
         grows: bool,
-        ticket: &Arc<Ticket>,
+        ticket: &Arc<CommitGuard>,
         change: impl Fn(&mut Option<Account>, Time) -> Changed<T>,
-    ) -> Result<T, AdminError> {
+    ) -> Result<T, AccountError> {
         let alone =
             |slot: &mut Option<Account>, now| change(slot, now).map(|(t, event)| (t, event, Vec::new()));
         self.change_with(user, grows, ticket, alone).await
     }
 
     /// The same, with what belongs to the record.
-    pub(super) async fn change_with<T, E: From<AdminError> + From<Failure>>(
+    pub(super) async fn change_with<T, E: From<AccountError> + From<EngineError>>(
         &self,
-        user: impl Into<Key>,
+        user: impl Into<AccountKey>,
         grows: bool,
-        ticket: &Arc<Ticket>,
-        change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<Also>), E>,
+        ticket: &Arc<CommitGuard>,
+        change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<SideWrite>), E>,
     ) -> Result<T, E> {
         let key = user.into();
         let _turn = self.turn(&key).await;
@@ -136,20 +136,20 @@ impl Engine {
     }
 
     /// The same for whoever has the user's turn.
-    pub(super) async fn change_in_turn<T, E: From<AdminError> + From<Failure>>(
+    pub(super) async fn change_in_turn<T, E: From<AccountError> + From<EngineError>>(
         &self,
-        key: Key,
+        key: AccountKey,
         grows: bool,
-        ticket: &Arc<Ticket>,
-        change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<Also>), E>,
+        ticket: &Arc<CommitGuard>,
+        change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<SideWrite>), E>,
     ) -> Result<T, E> {
         for _ in 0..MOST_RACES {
-            let (mut account, version) = match self.load(key.clone()).await.map_err(Failure::from)? {
+            let (mut account, version) = match self.load(key.clone()).await.map_err(EngineError::from)? {
                 None => (None, None),
                 Some(stored) => {
-                    let user = stored.account.label().to_owned();
+                    let user = stored.account.display_name().to_owned();
                     let damaged = || {
-                        AdminError::Unavailable(format!(
+                        AccountError::Unavailable(format!(
                             "the record of {user} is damaged; `totpd revoke {user}` forgets it"
                         ))
                     };
@@ -162,49 +162,51 @@ impl Engine {
             let id = account.as_ref().map(|account| account.id.clone());
             let (answer, event, mut also) = change(&mut account, now)?;
             also.extend(withdrawals(before.as_ref(), account.as_ref(), now));
-            let failed = |e: crate::seal::SealError| AdminError::Unavailable(e.to_string());
+            let failed = |e: crate::seal::SealError| AccountError::Unavailable(e.to_string());
             let sealed = account.map(|account| self.sealer.seal(account).map(Box::new)).transpose();
             let write = match (sealed.map_err(failed)?, version) {
-                (Some(sealed), Some(version)) => Write::Update(sealed, version),
-                (Some(sealed), None) => Write::Insert(sealed),
-                (None, Some(version)) => Write::Delete(id.unwrap_or_default(), version),
+                (Some(sealed), Some(version)) => AccountWrite::Update(sealed, version),
+                (Some(sealed), None) => AccountWrite::Insert(sealed),
+                (None, Some(version)) => AccountWrite::Delete(id.unwrap_or_default(), version),
                 // Nothing came of it but its event.
-                (None, None) => Write::Nothing,
+                (None, None) => AccountWrite::Nothing,
             };
             match self.store_admin(write, also, grows, event, now, ticket).await {
                 Ok(Some(())) => return Ok(answer),
                 Ok(None) => {}
                 // A name that was free when it was looked up is somebody's by now: looked up again.
-                Err(AdminError::Taken(Unique::Name)) if matches!(key, Key::Name(_)) => {}
+                Err(AccountError::Taken(UniqueField::Name)) if matches!(key, AccountKey::Name(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(AdminError::Busy.into())
+        Err(AccountError::Busy.into())
     }
 
     /// Commits; `None` when somebody else was faster.
     pub(super) async fn store_admin(
         &self,
-        write: Write,
-        also: Vec<Also>,
+        write: AccountWrite,
+        also: Vec<SideWrite>,
         grows: bool,
         mut event: Event,
         now: Time,
-        ticket: &Arc<Ticket>,
-    ) -> Result<Option<()>, AdminError> {
+        ticket: &Arc<CommitGuard>,
+    ) -> Result<Option<()>, AccountError> {
         if event.outcome.is_empty() {
             event.outcome = "done";
         }
-        let change = Change { write, also, grows, event: Some(event.row(now)) };
+        let change = ChangeSet { write, also, grows, event: Some(event.row(now)) };
         match self.commit(change, ticket).await {
             Ok(_) => {
                 event.log();
                 Ok(Some(()))
             }
             Err(CommitError::Conflict) => Ok(None),
-            Err(CommitError::Taken(what)) => Err(AdminError::Taken(what)),
-            Err(CommitError::Full(why) | CommitError::Unavailable(why)) => Err(AdminError::Unavailable(why)),
-            Err(CommitError::Dropped) => Err(AdminError::Busy),
+            Err(CommitError::Taken(what)) => Err(AccountError::Taken(what)),
+            Err(CommitError::Full(why) | CommitError::Unavailable(why)) => {
+                Err(AccountError::Unavailable(why))
+            }
+            Err(CommitError::Dropped) => Err(AccountError::Busy),
         }
     }
 }

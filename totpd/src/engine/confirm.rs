@@ -2,9 +2,9 @@
 
 use super::Engine;
 use super::admin::of_another;
-use super::change::AdminError;
-use crate::audit::{Event, From};
-use crate::store::{Also, Ticket};
+use super::change::AccountError;
+use crate::audit::{Event, EventSource};
+use crate::store::{CommitGuard, SideWrite};
 use std::sync::Arc;
 use totp_core::window::phone_offset;
 use totp_core::{Attempt, Origin, Outcome, Reason, Typed, UserName, judge};
@@ -17,29 +17,29 @@ impl Engine {
     /// that many seconds ahead, if that is why.
     ///
     /// # Errors
-    /// [`AdminError`]; nothing was changed then.
+    /// [`AccountError`]; nothing was changed then.
     pub async fn confirm(
         &self,
         user: &UserName,
         own_uid: Option<u32>,
         code: &str,
         origin: Origin,
-        from: From,
-        ticket: &Arc<Ticket>,
-    ) -> Result<Result<(), Option<i64>>, AdminError> {
+        from: EventSource,
+        ticket: &Arc<CommitGuard>,
+    ) -> Result<Result<(), Option<i64>>, AccountError> {
         let uid = match own_uid {
             Some(uid) => Some(uid),
             None => self.uid(user).await?,
         };
         self.change_with(user, false, ticket, |slot, now| {
-            let account = slot.as_mut().ok_or(AdminError::NotEnrolled)?;
-            if let Some(uid) = uid.filter(|uid| !account.is_of(Some(*uid))) {
+            let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
+            if let Some(uid) = uid.filter(|uid| !account.belongs_to_uid(Some(*uid))) {
                 return Err(of_another(account, uid));
             }
-            account.settle(now);
-            let pending = account.pending.clone().ok_or(AdminError::NotEnrolled)?;
+            account.expire_pending(now);
+            let pending = account.pending.clone().ok_or(AccountError::NotEnrolled)?;
             if let Some(staged) = pending.staged.as_ref().filter(|staged| !staged.is_ripe(now)) {
-                return Err(AdminError::NotRipe(staged.clone()));
+                return Err(AccountError::NotRipe(staged.clone()));
             }
             // Judged as if it were alone: a code of the old factor confirms nothing.
             let old = account.active.take();
@@ -52,12 +52,12 @@ impl Engine {
             match judgement.outcome {
                 Outcome::Granted(proof) => {
                     event.confirmed = true;
-                    Ok((Ok(()), event.with_how(proof.how()), Also::of_grant(proof.how(), now)))
+                    Ok((Ok(()), event.with_how(proof.how()), SideWrite::of_grant(proof.how(), now)))
                 }
                 Outcome::Refused(reason) => {
                     account.active = old;
                     event.outcome = "refused";
-                    event.reason = Some(reason.word());
+                    event.reason = Some(reason.as_str());
                     let offset = match &attempt.input {
                         // A code that is right and used up, or that no clock could judge, tells nothing of a phone.
                         Ok(Typed::Code(code)) if reason == Reason::Wrong => {

@@ -1,10 +1,10 @@
 //! Sweeping expired enrollments out of the store, with their secrets. They are gone from every view at their
 //! moment; the sweep is for the disk.
 
-use crate::audit::{Event, From};
+use crate::audit::{Event, EventSource};
 use crate::clock;
-use crate::engine::{Engine, patience};
-use crate::store::{Also, Change, Key, Ticket, Write};
+use crate::engine::{Engine, default_commit_deadline};
+use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitGuard, SideWrite};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,18 +18,18 @@ impl Engine {
         let Ok(ids) = self.store.expired(clock::now(), AT_ONCE).await else { return 0 };
         let mut swept = 0;
         for id in ids {
-            let Ok(Some(stored)) = self.load(Key::Id(id)).await else { continue };
+            let Ok(Some(stored)) = self.load(AccountKey::Id(id)).await else { continue };
             let (mut account, version, now) = (stored.account, stored.version, clock::now());
             let totp_id = account.pending.as_ref().map(|f| f.id.clone());
-            if !account.settle(now) {
+            if !account.expire_pending(now) {
                 continue;
             }
-            let mut event = Event::new("expire", account.label(), now, From::default());
+            let mut event = Event::new("expire", account.display_name(), now, EventSource::default());
             event.outcome = "done";
             event.totp_id = totp_id;
-            let write = Write::Update(Box::new(account), version);
-            let ticket = Arc::new(Ticket::new(Instant::now() + Duration::from_secs(10)));
-            let change = Change::of(write, event.row(now));
+            let write = AccountWrite::Update(Box::new(account), version);
+            let ticket = Arc::new(CommitGuard::new(Instant::now() + Duration::from_secs(10)));
+            let change = ChangeSet::of(write, event.row(now));
             if self.commit(change, &ticket).await.is_ok() {
                 event.log();
                 swept += 1;
@@ -42,10 +42,10 @@ impl Engine {
     async fn sweep_sessions(&self) {
         let now = clock::now();
         if self.store.any_session_over(now).await.unwrap_or(false) {
-            let also = vec![Also::Sweep(now)];
-            let change = Change { write: Write::Nothing, also, grows: false, event: None };
+            let also = vec![SideWrite::Sweep(now)];
+            let change = ChangeSet { write: AccountWrite::Nothing, also, grows: false, event: None };
             // What is left is swept the next time.
-            let _ = self.store.commit(change, patience()).await;
+            let _ = self.store.commit(change, default_commit_deadline()).await;
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What the policy would do with an attempt: the same decision as at a login, and nothing recorded.
 
 use super::Engine;
-use super::admit::Asker;
-use super::change::AdminError;
+use super::admit::LoginRequest;
+use super::change::AccountError;
 use std::collections::BTreeSet;
-use totp_core::policy::{Action, Mode, Pass, Place, Rule, Ruling};
+use totp_core::policy::{Action, Mode, Pass, RemoteHost, Rule, Ruling};
 use totp_core::remembered::RememberBy;
 use totp_core::{Reason, Time};
 use totp_wire::admin::{Checked, ExplainReply, Fate};
@@ -13,19 +13,19 @@ impl Engine {
     /// Explains. `at` is now unless said otherwise.
     ///
     /// # Errors
-    /// [`AdminError`], when a directory or the store does not answer.
-    pub async fn explain(&self, asker: Asker, at: Option<Time>) -> Result<ExplainReply, AdminError> {
+    /// [`AccountError`], when a directory or the store does not answer.
+    pub async fn explain(&self, asker: LoginRequest, at: Option<Time>) -> Result<ExplainReply, AccountError> {
         let policy = &self.config.policy;
         let (asker, decision, groups, now) = self.rule(asker, at).await?;
         let asking = self.asking(asker, &decision, now);
         let rule = decision.rule.and_then(|place| policy.rules.get(place));
         let mode = rule.map_or(Mode::Enforce, |rule| rule.mode_at(now, self.rules.not_before));
         let (would, why) = self.would(&asking, decision.action, now).await?;
-        let passing = |pass: &Pass| Some(pass.evidence().word().to_owned());
+        let passing = |pass: &Pass| Some(pass.evidence().as_str().to_owned());
         let mut reply = ExplainReply {
             checked: self.checked(&asking.asker, &groups, decision.rule),
-            action: decision.action.word().to_owned(),
-            mode: mode.word().to_owned(),
+            action: decision.action.as_str().to_owned(),
+            mode: mode.as_str().to_owned(),
             subject: decision.subject,
             first_factor: None,
             fate: Fate::Asked,
@@ -44,7 +44,7 @@ impl Engine {
         match decision.ruling {
             Ruling::Deny => {
                 reply.fate = Fate::Refused;
-                reply.reason = Some(Reason::Denied.word().to_owned());
+                reply.reason = Some(Reason::Denied.as_str().to_owned());
             }
             Ruling::Pass(pass) => {
                 reply.fate = Fate::Exempt;
@@ -62,12 +62,12 @@ impl Engine {
                     matches!(why, Some("not-enrolled" | "expired" | "not-shown")) || would == "enrolled";
                 // Nobody's proof helps a name that is nobody's.
                 let nobody = matches!(why, Some("unknown-user" | "uid-changed" | "damaged"));
-                let no_proof = (unproven && !nobody).then(|| Reason::NoFirstFactor.word().to_owned());
+                let no_proof = (unproven && !nobody).then(|| Reason::NoFirstFactor.as_str().to_owned());
                 reply.fate = if refuses.is_some() || unproven && lacks { Fate::Refused } else { Fate::Asked };
                 reply.reason = no_proof.or(refuses);
             }
             Ruling::Enroll(proof) => {
-                reply.first_factor = Some(proof.evidence().word().to_owned());
+                reply.first_factor = Some(proof.evidence().as_str().to_owned());
                 reply.fate = match would {
                     "enrolled" => Fate::Enrolled,
                     "refused" => Fate::Refused,
@@ -80,7 +80,12 @@ impl Engine {
     }
 
     /// The rules up to the one that decides, each with what does not match.
-    fn checked(&self, asker: &Asker, groups: &BTreeSet<String>, decides: Option<usize>) -> Vec<Checked> {
+    fn checked(
+        &self,
+        asker: &LoginRequest,
+        groups: &BTreeSet<String>,
+        decides: Option<usize>,
+    ) -> Vec<Checked> {
         let rules = self.config.policy.rules.iter().enumerate();
         let upto = decides.map_or(usize::MAX, |place| place + 1);
         let looked_at = rules.take(upto).map(|(place, rule)| Checked {
@@ -93,24 +98,24 @@ impl Engine {
 }
 
 /// Why a grant of this attempt is not remembered, where the rule says that it is.
-fn not_remembered(rule: &Rule, proved: bool, asker: &Asker) -> Option<String> {
+fn not_remembered(rule: &Rule, proved: bool, asker: &LoginRequest) -> Option<String> {
     let (remember, facts) = (rule.remember?, &asker.facts);
     if !proved {
         return Some("nothing is remembered: that takes a login whose first factor is proved".to_owned());
     }
     let service = facts.service.as_deref().unwrap_or("this service");
     let has_key = facts.ssh.iter().any(|auth| auth.method == "publickey");
-    let why = match (remember.by, facts.place, facts.caller) {
+    let why = match (remember.by, facts.rhost, facts.caller) {
         (RememberBy::Session, _, Some(_)) => return None,
-        (RememberBy::Session, Place::Here, None) => format!(
+        (RememberBy::Session, RemoteHost::Local, None) => format!(
             "{service} asks before there is a session by which the next login could be recognised, and no user started it"
         ),
         (RememberBy::Session, ..) => format!(
             "{service} asks before there is a session by which the next login could be recognised; for SSH keys there is \
              remember_by = \"ssh-key\""
         ),
-        (RememberBy::SshKey, Place::Address(_), _) if has_key => return None,
-        (RememberBy::SshKey, Place::Address(_), _) => {
+        (RememberBy::SshKey, RemoteHost::Address(_), _) if has_key => return None,
+        (RememberBy::SshKey, RemoteHost::Address(_), _) => {
             "remember_by = \"ssh-key\" recognises a login by its key, and this one has none".to_owned()
         }
         (RememberBy::SshKey, ..) => {

@@ -1,15 +1,17 @@
 //! One answer of one attempt, judged and made durable.
 
-use super::admit::Asking;
+use super::admit::PendingLogin;
 use super::audit_dedup::Kind;
 use super::withdrawals::withdrawals;
-use super::{Engine, Failure, MOST_RACES};
+use super::{Engine, EngineError, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
-use crate::store::{Also, Change, CommitError, Committed, HistoryQuery, Stored, Ticket, Write};
+use crate::store::{
+    AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, HistoryQuery, SideWrite, Stored,
+};
 use std::sync::Arc;
-use totp_core::judge::{Input, Shown, judge_nobody};
-use totp_core::notices::News;
+use totp_core::judge::{Input, Submission, judge_nobody};
+use totp_core::notices::Notices;
 use totp_core::policy::{Pass, Peer};
 use totp_core::{Attempt, Digits, Outcome, Reason, Time, UserName, Verified, judge};
 
@@ -18,7 +20,7 @@ const ROWS_OF_A_NAME: usize = 50;
 
 /// What a conversation remembers of the record while it waits for a person.
 #[derive(Clone, Debug)]
-pub struct Prepared {
+pub struct PrefetchedAccount {
     /// Digits of the code.
     pub digits: Digits,
     /// The record as it was then, still sealed.
@@ -34,7 +36,7 @@ pub struct Prepared {
 
 /// What was decided, durably.
 #[derive(Debug)]
-pub enum Decided {
+pub enum AnswerOutcome {
     /// The factor was proved, and that is on stable storage.
     Granted(Grant),
     /// It was not; the policy lets pass all the same.
@@ -53,16 +55,16 @@ pub struct Grant {
     /// What was recorded.
     pub event: Box<Event>,
     /// What the user is to be told.
-    pub news: News,
+    pub news: Notices,
     /// It has to be shown by a question: [`Engine::notices_shown`] notes its answer.
     pub unread: bool,
 }
 
 /// A decision that is not stored yet.
 struct Decision {
-    outcome: Result<(Verified, News, bool), Reason>,
-    write: Write,
-    also: Vec<Also>,
+    outcome: Result<(Verified, Notices, bool), Reason>,
+    write: AccountWrite,
+    also: Vec<SideWrite>,
     event: Event,
 }
 
@@ -76,8 +78,8 @@ impl Engine {
     /// What can be known before the code is typed. Nobody's code has as many digits as a new enrollment's.
     ///
     /// # Errors
-    /// [`Failure::Unavailable`], or [`Failure::Busy`] when a directory does not answer.
-    pub async fn prepare(&self, user: &str) -> Result<Prepared, Failure> {
+    /// [`EngineError::Unavailable`], or [`EngineError::Busy`] when a directory does not answer.
+    pub async fn prepare(&self, user: &str) -> Result<PrefetchedAccount, EngineError> {
         let found = self.find(user).await?;
         let uid = found.as_ref().map(|found| found.uid);
         let name = found.map(|found| found.name).or_else(|| UserName::parse(user).ok());
@@ -91,17 +93,17 @@ impl Engine {
             Some(name) if uid.is_none() && stored.is_none() => self.was_granted(name).await?,
             name => name.is_some(),
         };
-        Ok(Prepared { digits, stored, name, uid, known })
+        Ok(PrefetchedAccount { digits, stored, name, uid, known })
     }
 
     /// Whether a name is a user's or was one, and no password that somebody typed at the wrong prompt.
-    pub(super) async fn knows(&self, user: &str) -> Result<bool, Failure> {
+    pub(super) async fn knows(&self, user: &str) -> Result<bool, EngineError> {
         let Ok(name) = UserName::parse(user) else { return Ok(false) };
         Ok(self.users.has_seen(user) || self.load(&name).await?.is_some() || self.was_granted(&name).await?)
     }
 
     /// Whether the history has a grant of this name.
-    async fn was_granted(&self, name: &UserName) -> Result<bool, Failure> {
+    async fn was_granted(&self, name: &UserName) -> Result<bool, EngineError> {
         let (user, limit) = (Some(name.to_string()), ROWS_OF_A_NAME);
         let rows = self.store.history(HistoryQuery { user, limit, ..HistoryQuery::default() }).await?;
         Ok(rows.iter().any(|row| row.json.contains(r#""outcome":"granted""#)))
@@ -110,26 +112,26 @@ impl Engine {
     /// Judges one input of one attempt. It is stored before this returns.
     ///
     /// # Errors
-    /// [`Failure`] when nothing was judged; then nothing was used up either, except after
-    /// [`Failure::Unavailable`] from a disk that failed in the middle of the commit.
+    /// [`EngineError`] when nothing was judged; then nothing was used up either, except after
+    /// [`EngineError::Unavailable`] from a disk that failed in the middle of the commit.
     pub async fn login(
         &self,
-        asking: &mut Asking,
-        prepared: Prepared,
+        asking: &mut PendingLogin,
+        prepared: PrefetchedAccount,
         input: Input,
-        ticket: &Arc<Ticket>,
-    ) -> Result<Decided, Failure> {
-        self.decide_anew(asking).await?;
+        ticket: &Arc<CommitGuard>,
+    ) -> Result<AnswerOutcome, EngineError> {
+        self.reevaluate_policy(asking).await?;
         let asker = &asking.asker;
-        let Prepared { name, uid, known, .. } = prepared;
-        let _turn = self.turns.of(name.as_ref().map_or(asker.user.as_str(), UserName::as_str)).await;
+        let PrefetchedAccount { name, uid, known, .. } = prepared;
+        let _turn = self.turns.lock(name.as_ref().map_or(asker.user.as_str(), UserName::as_str)).await;
         let attempt = Attempt {
             origin: asker.origin.clone(),
-            from: asker.from.in_words(),
+            from: asker.from.to_sentence(),
             input,
             remember: asking.remember.clone(),
             silent: asker.silent,
-            shown: (asker.facts.peer == Peer::Root).then_some(Shown { asks: asker.converses }),
+            shown: (asker.facts.peer == Peer::Root).then_some(Submission { asks: asker.converses }),
         };
         let mut early = prepared.stored;
         for _ in 0..MOST_RACES {
@@ -148,7 +150,7 @@ impl Engine {
             }
             // A change names the version it was decided on, so an old record loses the race. A decision that
             // changes nothing names none, and has to be made on a fresh one.
-            if was_early && matches!(decision.write, Write::Nothing) {
+            if was_early && matches!(decision.write, AccountWrite::Nothing) {
                 continue;
             }
             let mut event = decision.event;
@@ -156,13 +158,14 @@ impl Engine {
             if let (Err(_), Some(pass)) = (&decision.outcome, &asking.pass) {
                 event.passes(pass, "refused");
             }
-            let mut change = Change { also: decision.also, ..Change::of(decision.write, event.row(now)) };
+            let mut change =
+                ChangeSet { also: decision.also, ..ChangeSet::of(decision.write, event.row(now)) };
             if kind.as_ref().is_some_and(|kind| self.dedup.is_duplicate(kind)) {
                 if asking.pass.is_none() {
                     event.log();
-                    return Ok(Decided::Refused);
+                    return Ok(AnswerOutcome::Refused);
                 }
-                change = Change { write: Write::Nothing, also: Vec::new(), event: None, ..change };
+                change = ChangeSet { write: AccountWrite::Nothing, also: Vec::new(), event: None, ..change };
             } else if let Some(kind) = &kind {
                 event.left_out = self.dedup.left_out(kind);
                 change.event = Some(event.row(now));
@@ -178,14 +181,18 @@ impl Engine {
                 self.dedup.record(kind);
             }
             return Ok(match (decision.outcome, asking.pass.take()) {
-                (Ok((verified, news, unread)), _) => {
-                    Decided::Granted(Grant { verified, committed, event: Box::new(event), news, unread })
-                }
-                (Err(_), Some(pass)) => Decided::Exempt(pass, committed),
-                (Err(_), None) => Decided::Refused,
+                (Ok((verified, news, unread)), _) => AnswerOutcome::Granted(Grant {
+                    verified,
+                    committed,
+                    event: Box::new(event),
+                    news,
+                    unread,
+                }),
+                (Err(_), Some(pass)) => AnswerOutcome::Exempt(pass, committed),
+                (Err(_), None) => AnswerOutcome::Refused,
             });
         }
-        Err(Failure::Busy)
+        Err(EngineError::Busy)
     }
 
     /// Makes a grant durable that no code was judged for; `None` when the record changed meanwhile.
@@ -193,13 +200,13 @@ impl Engine {
         &self,
         verified: Verified,
         event: Event,
-        change: Change,
-        ticket: &Arc<Ticket>,
-    ) -> Result<Option<Grant>, Failure> {
+        change: ChangeSet,
+        ticket: &Arc<CommitGuard>,
+    ) -> Result<Option<Grant>, EngineError> {
         match self.commit(change, ticket).await {
             Ok(committed) => {
                 event.log();
-                let (event, news) = (Box::new(event), News::default());
+                let (event, news) = (Box::new(event), Notices::default());
                 Ok(Some(Grant { verified, committed, event, news, unread: false }))
             }
             Err(CommitError::Conflict | CommitError::Taken(_)) => Ok(None),
@@ -213,15 +220,15 @@ impl Engine {
         let event = Event { outcome: "undelivered", time: clock::rfc3339(now), ..granted.clone() };
         event.log();
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        let change = Change::of(Write::Nothing, event.row(now));
-        if let Err(error) = self.store.commit(change, Arc::new(Ticket::new(deadline))).await {
+        let change = ChangeSet::of(AccountWrite::Nothing, event.row(now));
+        if let Err(error) = self.store.commit(change, Arc::new(CommitGuard::new(deadline))).await {
             tracing::warn!("the history lacks an undelivered grant of {}: {error}", event.user);
         }
     }
 
     fn decide(
         &self,
-        asking: &Asking,
+        asking: &PendingLogin,
         stored: Option<Stored>,
         uid: Option<u32>,
         attempt: &Attempt,
@@ -231,7 +238,7 @@ impl Engine {
         event.outcome = "refused";
         let refused = |mut event: Event, reason: Reason, word: &'static str| {
             event.reason = Some(word);
-            Decision { outcome: Err(reason), write: Write::Nothing, also: Vec::new(), event }
+            Decision { outcome: Err(reason), write: AccountWrite::Nothing, also: Vec::new(), event }
         };
         let nobody = || judge_nobody(attempt, now, &self.rules());
         // Whoever has no factor would have been let in, or given one, with a first factor.
@@ -242,13 +249,13 @@ impl Engine {
         };
         if asking.denied {
             nobody();
-            return refused(event, Reason::Denied, Reason::Denied.word());
+            return refused(event, Reason::Denied, Reason::Denied.as_str());
         }
         let Some(stored) = stored else {
             let reason = without_factor(nobody());
-            return refused(event, reason, reason.word());
+            return refused(event, reason, reason.as_str());
         };
-        if !stored.damaged && !stored.account.is_of(uid) {
+        if !stored.damaged && !stored.account.belongs_to_uid(uid) {
             nobody();
             let word = if uid.is_none() { "unknown-user" } else { "uid-changed" };
             return refused(event, Reason::NotEnrolled, word);
@@ -266,9 +273,9 @@ impl Engine {
             let Ok(sealed) = self.sealer.seal(account) else {
                 return refused(event, Reason::Wrong, "no-randomness");
             };
-            Write::Update(Box::new(sealed), version)
+            AccountWrite::Update(Box::new(sealed), version)
         } else {
-            Write::Nothing
+            AccountWrite::Nothing
         };
         match judgement.outcome {
             Outcome::Granted(verified) => {
@@ -276,13 +283,13 @@ impl Engine {
                 event.totp_id = Some(verified.totp_id().to_owned());
                 event.confirmed = verified.confirmed();
                 let event = event.with_how(verified.how());
-                also.extend(Also::of_grant(verified.how(), now));
+                also.extend(SideWrite::of_grant(verified.how(), now));
                 Decision { outcome: Ok((verified, judgement.news, judgement.unread)), write, also, event }
             }
             Outcome::Refused(reason) => {
                 let withdrawn = self.store.refusals().explain(&sealed, &attempt.input, reason);
                 let reason = without_factor(reason);
-                event.reason = Some(if withdrawn { "withdrawn" } else { reason.word() });
+                event.reason = Some(if withdrawn { "withdrawn" } else { reason.as_str() });
                 Decision { outcome: Err(reason), write, also, event }
             }
         }

@@ -1,18 +1,18 @@
 //! What a user is told at a login, in words.
 
-use crate::audit::{Event, From};
+use crate::audit::{Event, EventSource};
 use crate::clock::{self, rfc3339};
 use crate::engine::Engine;
-use crate::engine::change::{AdminError, patience};
+use crate::engine::change::{AccountError, default_commit_deadline};
 use crate::store::breakglass;
 use totp_core::UserName;
-use totp_core::notices::{Changed, News};
+use totp_core::notices::{Changed, Notices};
 use totp_core::self_service::{ChangeKind, StagedChange};
 
 impl Engine {
     /// The lines for `user`: what has happened since the last login, whether break-glass let somebody in, and for who is
     /// root by this login what an administrator has to see to.
-    pub fn told(&self, user: &str, service: Option<&str>, news: &News) -> Vec<String> {
+    pub fn login_notices(&self, user: &str, service: Option<&str>, news: &Notices) -> Vec<String> {
         let mut lines = Vec::new();
         if user == "root" || service.is_some_and(|service| service == "sudo" || service == "sudo-i") {
             lines.extend(self.for_root());
@@ -66,17 +66,17 @@ impl Engine {
 
     /// Notes that `user` has answered the question which showed `shown`. When that cannot be stored it is asked
     /// again at the next login.
-    pub async fn notices_shown(&self, user: &str, shown: &News) {
+    pub async fn notices_shown(&self, user: &str, shown: &Notices) {
         let Ok(name) = UserName::parse(user) else { return };
-        let ticket = patience();
+        let ticket = default_commit_deadline();
         let noted = self.change(&name, false, &ticket, |slot, now| {
-            slot.as_mut().ok_or(AdminError::NotEnrolled)?.notices_shown(shown, now);
-            Ok(((), Event::new("notice", user, now, From::default())))
+            slot.as_mut().ok_or(AccountError::NotEnrolled)?.notices_shown(shown, now);
+            Ok(((), Event::new("notice", user, now, EventSource::default())))
         });
         if let Err(error) = noted.await {
             let why = match error {
-                AdminError::Unavailable(why) => why,
-                AdminError::Busy => "too much is going on".to_owned(),
+                AccountError::Unavailable(why) => why,
+                AccountError::Busy => "too much is going on".to_owned(),
                 _ => "the record changed meanwhile".to_owned(),
             };
             tracing::warn!("that {user} was told of a change cannot be stored ({why}); it is told again");

@@ -19,22 +19,24 @@ mod self_service;
 mod withdrawals;
 
 pub use crate::engine::queries::staged_view;
-pub use crate::engine::self_service::{Oneself, SelfChange, Shown};
+pub use crate::engine::self_service::{EnrollmentProof, Oneself, SelfChange};
 pub use admin::Enrolled;
-pub use admit::{Admission, Asker, Asking};
-pub use change::{AdminError, patience};
-pub use login::{Decided, Grant, Prepared};
+pub use admit::{BeginOutcome, LoginRequest, PendingLogin};
+pub use change::{AccountError, default_commit_deadline};
+pub use login::{AnswerOutcome, Grant, PrefetchedAccount};
 
 use crate::audit::Event;
 use crate::clock;
 use crate::config::{Config, KeepOrder, Loaded};
 use crate::seal::{SealError, Sealer};
-use crate::store::{Change, CommitError, Committed, Key, ReadError, Store, Stored, Ticket, Write};
-use crate::user_directory::{Found, Stuck, Users};
-use crate::user_locks::Turns;
+use crate::store::{
+    AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, ReadError, Store, Stored,
+};
+use crate::user_directory::{DirectoryUnavailable, ResolvedUser, UserDirectory};
+use crate::user_locks::UserLocks;
 use audit_dedup::AuditDedup;
 use std::sync::Arc;
-use totp_core::{Account, Rules, Time, UserName};
+use totp_core::{Account, JudgeSettings, Time, UserName};
 
 /// Rounds of a race with other daemons over one record before it counts as busy.
 const MOST_RACES: usize = 16;
@@ -43,13 +45,13 @@ const MOST_RACES: usize = 16;
 pub struct Engine {
     store: Arc<dyn Store>,
     sealer: Arc<Sealer>,
-    users: Arc<Users>,
-    turns: Arc<Turns>,
+    users: Arc<UserDirectory>,
+    turns: Arc<UserLocks>,
     config: Arc<Config>,
     api: Arc<api::Api>,
     dedup: Arc<AuditDedup>,
     recent: Arc<recent::Recent>,
-    rules: Rules,
+    rules: JudgeSettings,
     /// Names this run of the kernel: audit sessions count anew in each.
     boot_id: String,
 }
@@ -62,7 +64,7 @@ impl std::fmt::Debug for Engine {
 
 /// Why there is no decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum EngineError {
     /// Too much is going on, or a directory hangs, or the disk is full.
     Busy,
     /// The time ran out, or the client hung up, before anything was judged.
@@ -71,19 +73,19 @@ pub enum Failure {
     Unavailable(String),
 }
 
-impl From<ReadError> for Failure {
+impl From<ReadError> for EngineError {
     fn from(error: ReadError) -> Self {
         Self::Unavailable(error.0)
     }
 }
 
-impl From<Stuck> for Failure {
-    fn from(_: Stuck) -> Self {
+impl From<DirectoryUnavailable> for EngineError {
+    fn from(_: DirectoryUnavailable) -> Self {
         Self::Busy
     }
 }
 
-impl From<CommitError> for Failure {
+impl From<CommitError> for EngineError {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Dropped => Self::TimedOut,
@@ -94,8 +96,8 @@ impl From<CommitError> for Failure {
     }
 }
 
-fn rules(config: &Config) -> Rules {
-    Rules { skew: config.totp.skew, not_before: clock::RELEASED, latest_grant: Time::default() }
+fn rules(config: &Config) -> JudgeSettings {
+    JudgeSettings { skew: config.totp.skew, not_before: clock::RELEASED, latest_grant: Time::default() }
 }
 
 /// proc(5). Where it cannot be read no session is ever remembered.
@@ -105,7 +107,12 @@ fn boot_id() -> String {
 
 impl Engine {
     /// With an open store.
-    pub fn new(store: Arc<dyn Store>, sealer: Sealer, users: Arc<Users>, config: Arc<Config>) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        sealer: Sealer,
+        users: Arc<UserDirectory>,
+        config: Arc<Config>,
+    ) -> Self {
         let rules = rules(&config);
         Self {
             store,
@@ -139,8 +146,8 @@ impl Engine {
     }
 
     /// The rules of this moment: the latest grant is part of them.
-    fn rules(&self) -> Rules {
-        Rules { latest_grant: self.store.latest_grant(), ..self.rules }
+    fn rules(&self) -> JudgeSettings {
+        JudgeSettings { latest_grant: self.store.latest_grant(), ..self.rules }
     }
 
     /// The configuration it works under.
@@ -165,20 +172,20 @@ impl Engine {
     }
 
     /// Looks whether the store's files are where they were opened; it refuses everything otherwise.
-    pub async fn look(&self) {
+    pub async fn check_store_files(&self) {
         // Whoever reads next hears of a store that cannot be asked.
         let _ = self.store.look().await;
     }
 
     /// The user of a name, as the system calls him; `None` when there is none.
-    async fn find(&self, user: &str) -> Result<Option<Found>, Failure> {
+    async fn find(&self, user: &str) -> Result<Option<ResolvedUser>, EngineError> {
         match UserName::parse(user) {
             Ok(name) => Ok(self.users.find(&name).await?),
             Err(_) => Ok(None),
         }
     }
 
-    async fn load(&self, key: impl Into<Key>) -> Result<Option<Stored>, ReadError> {
+    async fn load(&self, key: impl Into<AccountKey>) -> Result<Option<Stored>, ReadError> {
         if let Some(why) = self.store.poisoned() {
             return Err(ReadError(why));
         }
@@ -198,8 +205,13 @@ impl Engine {
     }
 
     /// Makes an event durable that changes no record, and logs it.
-    async fn record(&self, event: &Event, now: Time, ticket: &Arc<Ticket>) -> Result<Committed, CommitError> {
-        let change = Change::of(Write::Nothing, event.row(now));
+    async fn record(
+        &self,
+        event: &Event,
+        now: Time,
+        ticket: &Arc<CommitGuard>,
+    ) -> Result<Committed, CommitError> {
+        let change = ChangeSet::of(AccountWrite::Nothing, event.row(now));
         let committed = self.commit(change, ticket).await?;
         event.log();
         Ok(committed)
@@ -210,12 +222,12 @@ impl Engine {
     /// # Errors
     /// [`CommitError`]: it has to be reported again.
     pub(crate) async fn record_report(&self, event: &Event) -> Result<(), CommitError> {
-        self.record(event, clock::now(), &patience()).await.map(drop)
+        self.record(event, clock::now(), &default_commit_deadline()).await.map(drop)
     }
 
     /// The record with its secrets open, or `None` (and a line in the log) when it is damaged.
     fn open(&self, stored: Stored) -> Option<(Account, u64)> {
-        let (name, version) = (stored.account.label().to_owned(), stored.version);
+        let (name, version) = (stored.account.display_name().to_owned(), stored.version);
         let opened = if stored.damaged { Err(SealError::Damaged) } else { self.sealer.open(stored.account) };
         match opened {
             Ok(mut account) => {

@@ -1,6 +1,6 @@
 //! What the store holds, for a glance.
 
-use super::{Engine, Failure};
+use super::{Engine, EngineError};
 use crate::clock;
 use serde_json::value::RawValue;
 use totp_core::Time;
@@ -11,8 +11,8 @@ impl Engine {
     /// What the store holds now, and who was refused in the last day.
     ///
     /// # Errors
-    /// [`Failure::Unavailable`].
-    pub async fn overview(&self) -> Result<admin::Overview, Failure> {
+    /// [`EngineError::Unavailable`].
+    pub async fn overview(&self) -> Result<admin::Overview, EngineError> {
         let now = clock::now();
         let since = Time::from_unix(now.unix().saturating_sub(DAY));
         let found = self.store.overview(now, since).await?;

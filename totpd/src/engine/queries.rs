@@ -1,9 +1,9 @@
 //! What there is to know: of a user, of all of them, of what happened.
 
 use crate::clock;
-use crate::engine::{AdminError, Engine, Failure};
-use crate::store::{HistoryQuery, KeptEvent, Stored};
-use totp_core::lock::Class;
+use crate::engine::{AccountError, Engine, EngineError};
+use crate::store::{HistoryQuery, HistoryRow, Stored};
+use totp_core::lock::SourceClass;
 use totp_core::self_service::StagedChange;
 use totp_core::{Account, Time, UserName};
 use totp_wire::admin;
@@ -24,15 +24,15 @@ impl Engine {
     /// What there is to know about `user`.
     ///
     /// # Errors
-    /// [`AdminError`].
-    pub async fn status(&self, user: &UserName) -> Result<admin::User, AdminError> {
-        if let Some(stored) = self.load(user).await.map_err(Failure::from)? {
+    /// [`AccountError`].
+    pub async fn status(&self, user: &UserName) -> Result<admin::User, AccountError> {
+        if let Some(stored) = self.load(user).await.map_err(EngineError::from)? {
             let mut users = [self.view(stored, clock::now())];
             self.look_at_host(&mut users).await;
             let [user] = users;
             return Ok(user);
         }
-        let uid = self.uid(user).await?.ok_or(AdminError::NoSuchUser)?;
+        let uid = self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
         let nothing = Account::blank(String::new(), Some(user.clone()), Some(uid), clock::now());
         Ok(self.view(Stored { account: nothing, version: 0, damaged: false }, clock::now()))
     }
@@ -40,14 +40,15 @@ impl Engine {
     /// A page of users who have a factor, and where the next one starts.
     ///
     /// # Errors
-    /// [`AdminError`].
+    /// [`AccountError`].
     pub async fn list(
         &self,
         after: Option<String>,
         limit: usize,
-    ) -> Result<(Vec<admin::User>, Option<String>), AdminError> {
-        let page = self.store.scan(after, limit).await.map_err(Failure::from)?;
-        let next = page.last().filter(|_| page.len() == limit).map(|last| last.account.label().to_owned());
+    ) -> Result<(Vec<admin::User>, Option<String>), AccountError> {
+        let page = self.store.scan(after, limit).await.map_err(EngineError::from)?;
+        let next =
+            page.last().filter(|_| page.len() == limit).map(|last| last.account.display_name().to_owned());
         let now = clock::now();
         let users = page.into_iter().map(|stored| self.view(stored, now));
         let has_any = |user: &admin::User| {
@@ -61,14 +62,14 @@ impl Engine {
     fn view(&self, stored: Stored, now: Time) -> admin::User {
         let damaged = stored.damaged.then_some(true);
         let mut sealed = stored.account.clone();
-        sealed.settle(now);
+        sealed.expire_pending(now);
         self.store.refusals().hide(&mut sealed);
         let left = self.open(stored).and_then(|(a, _)| a.active.map(|f| f.secrets.recovery_left()));
         let remembered =
             sealed.active.as_ref().map(|f| f.remembered.iter().filter(|grant| grant.holds(now)).count());
         let locks = sealed.guard.locked(now).into_iter();
         admin::User {
-            user: sealed.label().to_owned(),
+            user: sealed.display_name().to_owned(),
             state: match (&sealed.active, &sealed.pending) {
                 (Some(_), _) => admin::State::Active,
                 (None, Some(_)) => admin::State::Pending,
@@ -86,11 +87,11 @@ impl Engine {
                     class: l.class.name().to_owned(),
                     client: l.class.client().map(str::to_owned),
                     source: match &l.class {
-                        Class::Known(source) => Some(source.to_string()),
+                        SourceClass::Known(source) => Some(source.to_string()),
                         _ => None,
                     },
                     uid: match l.class {
-                        Class::LocalStranger(uid) => Some(uid),
+                        SourceClass::LocalStranger(uid) => Some(uid),
                         _ => None,
                     },
                     until: l.until.unix(),
@@ -135,17 +136,17 @@ impl Engine {
     /// The uid that a record of this name was made for, if there is one.
     ///
     /// # Errors
-    /// [`AdminError`].
-    pub async fn enrolled_uid(&self, user: &UserName) -> Result<Option<u32>, AdminError> {
-        let stored = self.load(user).await.map_err(Failure::from)?;
+    /// [`AccountError`].
+    pub async fn enrolled_uid(&self, user: &UserName) -> Result<Option<u32>, AccountError> {
+        let stored = self.load(user).await.map_err(EngineError::from)?;
         Ok(stored.filter(|stored| !stored.damaged).and_then(|stored| stored.account.uid))
     }
 
     /// Rows of the history, the latest first.
     ///
     /// # Errors
-    /// [`AdminError`].
-    pub async fn history(&self, query: HistoryQuery) -> Result<Vec<KeptEvent>, AdminError> {
-        Ok(self.store.history(query).await.map_err(Failure::from)?)
+    /// [`AccountError`].
+    pub async fn history(&self, query: HistoryQuery) -> Result<Vec<HistoryRow>, AccountError> {
+        Ok(self.store.history(query).await.map_err(EngineError::from)?)
     }
 }

@@ -1,7 +1,7 @@
 //! What this daemon wrote in the last minutes: used steps and versions of records. A row that is put back under the
 //! running daemon makes no used code fresh, and is not believed.
 
-use crate::store::{Stored, Write};
+use crate::store::{AccountWrite, Stored};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use totp_core::Account;
 /// How long a write is remembered: longer than the widest window (21 steps of 120 s).
 const MEMORY: Duration = Duration::from_hours(1);
 /// Writes that are remembered at most; the oldest go first. About 4 MiB.
-const MOST: usize = 65_536;
+const MAX_WRITES: usize = 65_536;
 
 /// The writes, by hashes of ids under a key of this process.
 #[derive(Debug, Default)]
@@ -33,11 +33,13 @@ pub(super) struct Noted(Vec<(u64, u64)>);
 
 impl Recent {
     /// What `write` will have written.
-    pub(super) fn of(&self, write: &Write) -> Noted {
+    pub(super) fn of(&self, write: &AccountWrite) -> Noted {
         let (account, version) = match write {
-            Write::Insert(account) => (account, 1),
-            Write::Update(account, version) => (account, version + 1),
-            Write::Nothing | Write::Unchanged(..) | Write::Delete(..) => return Noted::default(),
+            AccountWrite::Insert(account) => (account, 1),
+            AccountWrite::Update(account, version) => (account, version + 1),
+            AccountWrite::Nothing | AccountWrite::Unchanged(..) | AccountWrite::Delete(..) => {
+                return Noted::default();
+            }
         };
         let factors = account.active.iter().chain(&account.pending);
         let steps = factors.filter_map(|f| Some((self.hasher.hash_one(&f.id), f.last_step?)));
@@ -50,12 +52,12 @@ impl Recent {
         for (key, number) in &noted.0 {
             values.insert(*key, Value { number: *number, at });
         }
-        if values.len() > MOST {
+        if values.len() > MAX_WRITES {
             values.retain(|_, value| at.duration_since(value.at) < MEMORY);
         }
-        if values.len() > MOST {
+        if values.len() > MAX_WRITES {
             let mut ages: Vec<Instant> = values.values().map(|value| value.at).collect();
-            let (_, middle, _) = ages.select_nth_unstable(MOST / 2);
+            let (_, middle, _) = ages.select_nth_unstable(MAX_WRITES / 2);
             let middle = *middle;
             values.retain(|_, value| value.at > middle);
         }
@@ -93,15 +95,15 @@ mod tests {
     fn an_older_version_is_known_and_the_memory_is_bounded() {
         let recent = Recent::default();
         let start = Instant::now();
-        for n in 0..2 * MOST {
-            let write = Write::Update(Box::new(account(n)), 6);
+        for n in 0..2 * MAX_WRITES {
+            let write = AccountWrite::Update(Box::new(account(n)), 6);
             recent.note(&recent.of(&write), start + Duration::from_millis(n as u64));
-            assert!(recent.values.lock().unwrap().len() <= MOST);
+            assert!(recent.values.lock().unwrap().len() <= MAX_WRITES);
         }
         let stored = |n, version| Stored { account: account(n), version, damaged: false };
-        assert!(recent.is_older(&stored(2 * MOST - 1, 6)));
-        assert!(!recent.is_older(&stored(2 * MOST - 1, 7)));
-        assert!(!recent.is_older(&stored(2 * MOST - 1, 8)));
+        assert!(recent.is_older(&stored(2 * MAX_WRITES - 1, 6)));
+        assert!(!recent.is_older(&stored(2 * MAX_WRITES - 1, 7)));
+        assert!(!recent.is_older(&stored(2 * MAX_WRITES - 1, 8)));
         assert!(!recent.is_older(&stored(0, 1)), "it was long ago");
     }
 }

@@ -1,37 +1,37 @@
 //! Remembered logins: an earlier grant that still holds, or the key under which the next one is kept.
 
 use crate::clock;
-use crate::engine::admit::{Admission, Asker, Asking};
+use crate::engine::admit::{BeginOutcome, LoginRequest, PendingLogin};
 use crate::engine::login::Grant;
-use crate::engine::{Engine, Failure, MOST_RACES};
-use crate::store::{Change, Ticket, Write};
-use crate::user_directory::Found;
+use crate::engine::{Engine, EngineError, MOST_RACES};
+use crate::store::{AccountWrite, ChangeSet, CommitGuard};
+use crate::user_directory::ResolvedUser;
 use std::sync::Arc;
-use totp_core::policy::Place;
+use totp_core::policy::RemoteHost;
 use totp_core::remembered::{Key, Remember, RememberBy, Session, recall};
 
 impl Engine {
     /// An earlier grant lets in, or a code is asked for and its grant remembered.
     pub(super) async fn recall_or_ask(
         &self,
-        mut asking: Asking,
+        mut asking: PendingLogin,
         rule: Option<Remember>,
-        ticket: &Arc<Ticket>,
-    ) -> Result<Admission, Failure> {
+        ticket: &Arc<CommitGuard>,
+    ) -> Result<BeginOutcome, EngineError> {
         if let Some(rule) = rule
             && let Some(key) = self.key(&asking.asker, &rule).await?
         {
             if let Some(grant) = self.recalled(&asking, &rule, &key, ticket).await? {
-                return Ok(Admission::Remembered(grant));
+                return Ok(BeginOutcome::Remembered(grant));
             }
             asking.remember = Some((key, rule.length));
         }
-        Ok(Admission::Ask(Box::new(asking)))
+        Ok(BeginOutcome::Ask(Box::new(asking)))
     }
 
     /// By what a grant of this attempt is recognised later.
-    async fn key(&self, asker: &Asker, rule: &Remember) -> Result<Option<Key>, Failure> {
-        let Some(Found { uid, .. }) = self.find(&asker.user).await? else { return Ok(None) };
+    async fn key(&self, asker: &LoginRequest, rule: &Remember) -> Result<Option<Key>, EngineError> {
+        let Some(ResolvedUser { uid, .. }) = self.find(&asker.user).await? else { return Ok(None) };
         let service = asker.facts.service.as_deref().unwrap_or_default();
         Ok(match rule.by {
             RememberBy::Session => Key::session(&Session {
@@ -43,7 +43,7 @@ impl Engine {
                 audit_session: asker.audit_session,
             }),
             RememberBy::SshKey => {
-                let Place::Address(address) = asker.facts.place else { return Ok(None) };
+                let RemoteHost::Address(address) = asker.facts.rhost else { return Ok(None) };
                 let keys: Vec<&str> =
                     asker.facts.ssh.iter().filter_map(|s| s.fingerprint.as_deref()).collect();
                 Key::ssh_key(uid, service, &address.to_canonical().to_string(), &keys)
@@ -54,15 +54,15 @@ impl Engine {
     /// The grant that is remembered under `key`, recorded while the record is still the one that says so.
     async fn recalled(
         &self,
-        asking: &Asking,
+        asking: &PendingLogin,
         rule: &Remember,
         key: &Key,
-        ticket: &Arc<Ticket>,
-    ) -> Result<Option<Grant>, Failure> {
-        let Some(Found { name, uid }) = self.find(&asking.asker.user).await? else { return Ok(None) };
+        ticket: &Arc<CommitGuard>,
+    ) -> Result<Option<Grant>, EngineError> {
+        let Some(ResolvedUser { name, uid }) = self.find(&asking.asker.user).await? else { return Ok(None) };
         for _ in 0..MOST_RACES {
             let Some(stored) = self.load(&name).await? else { return Ok(None) };
-            if stored.damaged || !stored.account.is_of(Some(uid)) {
+            if stored.damaged || !stored.account.belongs_to_uid(Some(uid)) {
                 return Ok(None);
             }
             // Opened, since only then it is known that nobody without the key wrote it.
@@ -76,12 +76,12 @@ impl Engine {
             event.outcome = "granted";
             event.totp_id = Some(verified.totp_id().to_owned());
             let event = event.with_how(verified.how());
-            let write = Write::Unchanged(account.id, version);
-            let change = Change::of(write, event.row(now));
+            let write = AccountWrite::Unchanged(account.id, version);
+            let change = ChangeSet::of(write, event.row(now));
             if let Some(grant) = self.grant(verified, event, change, ticket).await? {
                 return Ok(Some(grant));
             }
         }
-        Err(Failure::Busy)
+        Err(EngineError::Busy)
     }
 }

@@ -1,12 +1,12 @@
 //! What users do for themselves. Whatever changes a factor in use takes a ticket of an administrator's, or a
 //! code now and a delay in which the user is told: malware that runs as the user may have one code.
 
-use crate::audit::{Event, From};
+use crate::audit::{Event, EventSource};
 use crate::config::SelfEnroll;
 use crate::engine::Engine;
 use crate::engine::admin::{Enrolled, account_of, of_another, renew, stage, stage_replacement};
-use crate::engine::change::AdminError;
-use crate::store::{self, Also};
+use crate::engine::change::AccountError;
+use crate::store::{self, SideWrite};
 use std::sync::Arc;
 use totp_core::account::NewFactor;
 use totp_core::notices;
@@ -16,7 +16,7 @@ use totp_core::{Account, Attempt, Origin, Outcome, Time, Typed, UserName, judge}
 
 /// What a user shows to be allowed a change.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Shown<'a> {
+pub struct EnrollmentProof<'a> {
     /// A code of the factor in use, or a recovery code.
     pub code: Option<&'a str>,
     /// A ticket of an administrator's.
@@ -40,14 +40,14 @@ pub struct Oneself<'a> {
     /// The uid of the process.
     pub uid: u32,
     /// Where it comes from.
-    pub from: &'a From,
+    pub from: &'a EventSource,
 }
 
 /// An event on its way, and what is stored with it.
-type Noted = (Event, Vec<Also>);
+type Noted = (Event, Vec<SideWrite>);
 
 /// An answer, its event, and what is stored with it.
-type Answered<T> = (Result<T, AdminError>, Event, Vec<Also>);
+type Answered<T> = (Result<T, AccountError>, Event, Vec<SideWrite>);
 
 /// Leave for a change: at once, or after the delay.
 enum Leave {
@@ -59,32 +59,33 @@ impl Engine {
     /// Stages a factor for the user.
     ///
     /// # Errors
-    /// [`AdminError`]; nothing was changed then but what a wrong code counts.
+    /// [`AccountError`]; nothing was changed then but what a wrong code counts.
     pub async fn enroll_self(
         &self,
         who: Oneself<'_>,
-        shown: Shown<'_>,
+        shown: EnrollmentProof<'_>,
         new: NewFactor,
-        ticket: &Arc<store::Ticket>,
-    ) -> Result<Enrolled, AdminError> {
+        ticket: &Arc<store::CommitGuard>,
+    ) -> Result<Enrolled, AccountError> {
         if self.config.self_enroll == SelfEnroll::Off {
-            return Err(AdminError::Off);
+            return Err(AccountError::Off);
         }
         let (issuer, Oneself { user, uid, from }) = (self.config.issuer(), who);
         let staged = self.change_with(user, true, ticket, |slot, now| {
             let event = Event::new("enroll", user.as_str(), now, from.clone());
-            let in_use = slot.as_mut().filter(|account| account.is_of(Some(uid)) && account.active.is_some());
+            let in_use =
+                slot.as_mut().filter(|account| account.belongs_to_uid(Some(uid)) && account.active.is_some());
             if let Some(account) = in_use {
-                account.settle(now);
+                account.expire_pending(now);
                 let left = self.leave(account, shown, ChangeKind::Replace, new.lifetime, event, now)?;
                 let (leave, (mut event, also)) = match left {
                     Ok(left) => left,
-                    Err(event) => return Ok((Err(AdminError::Refused), *event, Vec::new())),
+                    Err(event) => return Ok((Err(AccountError::Refused), *event, Vec::new())),
                 };
                 let (mut enrolled, totp_id) = match leave {
                     Leave::Now => {
                         let _ = account.drop_staged();
-                        account.news.changed(notices::Changed::Ticket, now, &from.in_words());
+                        account.news.changed(notices::Changed::Ticket, now, &from.to_sentence());
                         stage(account, &new, &issuer, now)?
                     }
                     Leave::Later(change) => {
@@ -94,15 +95,15 @@ impl Engine {
                 };
                 enrolled.recovery_codes_left = event.recovery_codes_left;
                 event.totp_id = Some(totp_id);
-                return Ok::<_, AdminError>((Ok(enrolled), event, also));
+                return Ok::<_, AccountError>((Ok(enrolled), event, also));
             }
             let mut event = match shown.ticket {
                 Some(ticket) => match self.redeem(slot, uid, ticket, event, now) {
                     Ok(event) => event,
-                    Err(event) => return Ok((Err(AdminError::Refused), *event, Vec::new())),
+                    Err(event) => return Ok((Err(AccountError::Refused), *event, Vec::new())),
                 },
                 None if self.config.self_enroll == SelfEnroll::Open => event,
-                None => return Err(AdminError::TicketNeeded),
+                None => return Err(AccountError::TicketNeeded),
             };
             let (enrolled, totp_id) = stage(account_of(slot, user, uid, now)?, &new, &issuer, now)?;
             event.totp_id = Some(totp_id);
@@ -118,12 +119,12 @@ impl Engine {
     pub async fn recovery_codes_self(
         &self,
         who: Oneself<'_>,
-        shown: Shown<'_>,
-        ticket: &Arc<store::Ticket>,
-    ) -> Result<SelfChange<Vec<RecoveryCode>>, AdminError> {
+        shown: EnrollmentProof<'_>,
+        ticket: &Arc<store::CommitGuard>,
+    ) -> Result<SelfChange<Vec<RecoveryCode>>, AccountError> {
         let changed = self.change_with(who.user, true, ticket, |slot, now| {
             self.changed(slot, who, shown, ChangeKind::RecoveryCodes, now, |account| {
-                account.news.changed(notices::Changed::RecoveryCodes, now, &who.from.in_words());
+                account.news.changed(notices::Changed::RecoveryCodes, now, &who.from.to_sentence());
                 renew(account, self.config.totp.keeping)
             })
         });
@@ -137,16 +138,16 @@ impl Engine {
     pub async fn revoke_self(
         &self,
         who: Oneself<'_>,
-        shown: Shown<'_>,
-        ticket: &Arc<store::Ticket>,
-    ) -> Result<SelfChange<bool>, AdminError> {
+        shown: EnrollmentProof<'_>,
+        ticket: &Arc<store::CommitGuard>,
+    ) -> Result<SelfChange<bool>, AccountError> {
         let changed = self.change_with(who.user, false, ticket, |slot, now| {
             let (revoked, event, mut also) =
                 self.changed(slot, who, shown, ChangeKind::Remove, now, |account| Ok(account.revoke()))?;
             // As when an administrator revokes: the sessions of applications end with the factor.
             let ended = slot.as_ref().filter(|_| matches!(revoked, Ok(SelfChange::Done(_))));
-            also.extend(ended.map(|account| Also::EndOf(account.id.clone())));
-            Ok::<_, AdminError>((revoked, event, also))
+            also.extend(ended.map(|account| SideWrite::EndOf(account.id.clone())));
+            Ok::<_, AccountError>((revoked, event, also))
         });
         changed.await?
     }
@@ -160,21 +161,21 @@ impl Engine {
         &self,
         who: Oneself<'_>,
         code: &str,
-        ticket: &Arc<store::Ticket>,
-    ) -> Result<StagedChange, AdminError> {
+        ticket: &Arc<store::CommitGuard>,
+    ) -> Result<StagedChange, AccountError> {
         let Oneself { user, uid, from } = who;
         let cancelled = self.change_with(user, false, ticket, |slot, now| {
             let account = in_use(slot, uid, now)?;
             if account.staged().is_none() {
-                return Err(AdminError::NothingStaged);
+                return Err(AccountError::NothingStaged);
             }
             let event = Event::new("cancel", user.as_str(), now, from.clone());
             let guard = std::mem::take(&mut account.guard);
             let proved = self.prove(account, code, event, now);
             account.guard = guard;
             Ok(match proved {
-                Ok((event, also)) => (Ok(account.cancel(now, &from.in_words())?), event, also),
-                Err(event) => (Err(AdminError::Refused), *event, Vec::new()),
+                Ok((event, also)) => (Ok(account.cancel(now, &from.to_sentence())?), event, also),
+                Err(event) => (Err(AccountError::Refused), *event, Vec::new()),
             })
         });
         cancelled.await?
@@ -185,11 +186,11 @@ impl Engine {
         &self,
         slot: &mut Option<Account>,
         who: Oneself<'_>,
-        shown: Shown<'_>,
+        shown: EnrollmentProof<'_>,
         kind: ChangeKind,
         now: Time,
-        then: impl Fn(&mut Account) -> Result<T, AdminError>,
-    ) -> Result<Answered<SelfChange<T>>, AdminError> {
+        then: impl Fn(&mut Account) -> Result<T, AccountError>,
+    ) -> Result<Answered<SelfChange<T>>, AccountError> {
         let word = if kind == ChangeKind::Remove { "revoke" } else { "recovery-codes" };
         let event = Event::new(word, who.user.as_str(), now, who.from.clone());
         let account = in_use(slot, who.uid, now)?;
@@ -204,7 +205,7 @@ impl Engine {
                 account.stage_leave(change.clone());
                 Ok((Ok(SelfChange::Staged(change)), Event { outcome: "staged", ..event }, also))
             }
-            Err(event) => Ok((Err(AdminError::Refused), *event, Vec::new())),
+            Err(event) => Ok((Err(AccountError::Refused), *event, Vec::new())),
         }
     }
 
@@ -213,13 +214,13 @@ impl Engine {
     fn leave(
         &self,
         account: &mut Account,
-        shown: Shown<'_>,
+        shown: EnrollmentProof<'_>,
         kind: ChangeKind,
         lifetime: u64,
         event: Event,
         now: Time,
-    ) -> Result<Result<(Leave, Noted), Box<Event>>, AdminError> {
-        let from = event.from.in_words();
+    ) -> Result<Result<(Leave, Noted), Box<Event>>, AccountError> {
+        let from = event.from.to_sentence();
         if let Some(text) = shown.ticket {
             if !self.fits(account, text, now) {
                 return Ok(Err(refused(event, "bad-ticket")));
@@ -227,7 +228,7 @@ impl Engine {
             let lost = account.ticket.as_ref().is_some_and(|ticket| ticket.lost);
             let (mut event, also) = match shown.code {
                 None if lost => (event, Vec::new()),
-                None => return Err(AdminError::CodeNeeded),
+                None => return Err(AccountError::CodeNeeded),
                 Some(code) => match self.prove(account, code, event, now) {
                     Ok(noted) => noted,
                     Err(event) => return Ok(Err(event)),
@@ -237,7 +238,7 @@ impl Engine {
             event.method = Some("ticket");
             return Ok(Ok((Leave::Now, (event, also))));
         }
-        let code = shown.code.ok_or(AdminError::CodeNeeded)?;
+        let code = shown.code.ok_or(AccountError::CodeNeeded)?;
         let step = account.next_step(kind, now)?;
         let noted = match self.prove(account, code, event, now) {
             Ok(noted) => noted,
@@ -261,17 +262,17 @@ impl Engine {
     ) -> Result<Noted, Box<Event>> {
         let pending = account.pending.take();
         let attempt =
-            Attempt { from: event.from.in_words(), ..Attempt::plain(Origin::Own, Typed::parse(code)) };
+            Attempt { from: event.from.to_sentence(), ..Attempt::plain(Origin::Own, Typed::parse(code)) };
         let judgement = judge(account, &attempt, now, &self.rules());
         account.pending = pending;
         event.class = Some(judgement.class.name());
         event.locks = judgement.locks;
         match judgement.outcome {
             Outcome::Granted(proof) => {
-                let also = Also::of_grant(proof.how(), now);
+                let also = SideWrite::of_grant(proof.how(), now);
                 Ok((event.with_how(proof.how()), also))
             }
-            Outcome::Refused(reason) => Err(refused(event, reason.word())),
+            Outcome::Refused(reason) => Err(refused(event, reason.as_str())),
         }
     }
 
@@ -284,7 +285,7 @@ impl Engine {
         mut event: Event,
         now: Time,
     ) -> Result<Event, Box<Event>> {
-        if let Some(account) = slot.as_mut().filter(|account| account.is_of(Some(uid)))
+        if let Some(account) = slot.as_mut().filter(|account| account.belongs_to_uid(Some(uid)))
             && self.fits(account, text, now)
         {
             account.ticket = None;
@@ -313,13 +314,13 @@ impl Engine {
 }
 
 /// The account of the user who has the uid, with a factor in use.
-fn in_use(slot: &mut Option<Account>, uid: u32, now: Time) -> Result<&mut Account, AdminError> {
-    let account = slot.as_mut().ok_or(AdminError::NotEnrolled)?;
-    if !account.is_of(Some(uid)) {
+fn in_use(slot: &mut Option<Account>, uid: u32, now: Time) -> Result<&mut Account, AccountError> {
+    let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
+    if !account.belongs_to_uid(Some(uid)) {
         return Err(of_another(account, uid));
     }
-    account.settle(now);
-    if account.active.is_none() { Err(AdminError::NotEnrolled) } else { Ok(account) }
+    account.expire_pending(now);
+    if account.active.is_none() { Err(AccountError::NotEnrolled) } else { Ok(account) }
 }
 
 fn refused(mut event: Event, reason: &'static str) -> Box<Event> {

@@ -1,10 +1,12 @@
 //! What a change withdraws, for the witness; and the end of the refusals of an older copy, when an administrator accepts
 //! it.
 
-use super::{AdminError, Engine, Failure, patience};
-use crate::audit::{Event, From};
+use super::{AccountError, Engine, EngineError, default_commit_deadline};
+use crate::audit::{Event, EventSource};
 use crate::clock;
-use crate::store::{Also, Change, CommitError, Committed, Key, Snapshot, Ticket, Write};
+use crate::store::{
+    AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, SideWrite, Snapshot,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,21 +14,21 @@ use totp_core::withdrawal::{Kind, Withdrawal, withdrawn};
 use totp_core::{Account, Time, random};
 
 /// The rows that count what a change withdraws. `after` is `None` when the account is deleted.
-pub(super) fn withdrawals(before: Option<&Account>, after: Option<&Account>, now: Time) -> Vec<Also> {
+pub(super) fn withdrawals(before: Option<&Account>, after: Option<&Account>, now: Time) -> Vec<SideWrite> {
     counted(before.map(|before| withdrawn(before, after, now)).unwrap_or_default())
 }
 
 /// The same for what is known already.
-pub(super) fn counted(withdrawn: BTreeSet<Withdrawal>) -> Vec<Also> {
-    withdrawn.into_iter().map(Also::Withdraw).collect()
+pub(super) fn counted(withdrawn: BTreeSet<Withdrawal>) -> Vec<SideWrite> {
+    withdrawn.into_iter().map(SideWrite::Withdraw).collect()
 }
 
 impl Engine {
     /// Commits a change, and remembers what it wrote.
     pub(super) async fn commit(
         &self,
-        change: Change,
-        ticket: &Arc<Ticket>,
+        change: ChangeSet,
+        ticket: &Arc<CommitGuard>,
     ) -> Result<Committed, CommitError> {
         let noted = self.recent.of(&change.write);
         let committed = self.store.commit(change, Arc::clone(ticket)).await?;
@@ -48,52 +50,53 @@ impl Engine {
     /// Takes the older copy as it is: what was withdrawn after it is removed from it for good. Says how much that is.
     ///
     /// # Errors
-    /// [`AdminError`]; what was removed before stays removed.
-    pub async fn accept(&self, from: From) -> Result<usize, AdminError> {
+    /// [`AccountError`]; what was removed before stays removed.
+    pub async fn accept(&self, from: EventSource) -> Result<usize, AccountError> {
         let refused = self.store.refusals().withdrawn.clone();
         if refused.is_empty() {
             return Ok(0);
         }
         for what in &refused {
             let key = match what.kind {
-                Kind::Ticket => Key::Id(what.id.clone()),
-                _ => Key::Totp(what.id.clone()),
+                Kind::Ticket => AccountKey::Id(what.id.clone()),
+                _ => AccountKey::Totp(what.id.clone()),
             };
             // Opening the record has taken away what is refused; writing it back makes that last.
             let removed = self
-                .change(key, false, &patience(), |slot, now| {
-                    let account = slot.as_ref().ok_or(AdminError::NotEnrolled)?;
-                    let mut event = Event::new("restore", account.label(), now, from.clone());
+                .change(key, false, &default_commit_deadline(), |slot, now| {
+                    let account = slot.as_ref().ok_or(AccountError::NotEnrolled)?;
+                    let mut event = Event::new("restore", account.display_name(), now, from.clone());
                     event.totp_id = (what.kind != Kind::Ticket).then(|| what.id.clone());
                     event.reason = Some("withdrawn");
                     Ok(((), event))
                 })
                 .await;
             match removed {
-                Ok(()) | Err(AdminError::NotEnrolled) => {}
+                Ok(()) | Err(AccountError::NotEnrolled) => {}
                 // A damaged record lets nobody in.
-                Err(AdminError::Unavailable(why)) => tracing::warn!("{why}"),
+                Err(AccountError::Unavailable(why)) => tracing::warn!("{why}"),
                 Err(error) => return Err(error),
             }
         }
         let token: [u8; 8] =
             random::bytes(&mut crate::os_random::Kernel).map_err(super::change::no_randomness)?;
-        let also = vec![Also::Accept(format!("{:016x}", u64::from_be_bytes(token)))];
+        let also = vec![SideWrite::Accept(format!("{:016x}", u64::from_be_bytes(token)))];
         let now = clock::now();
         let event = Event::new("restore", "", now, from);
-        self.store_admin(Write::Nothing, also, false, event, now, &patience()).await?;
+        self.store_admin(AccountWrite::Nothing, also, false, event, now, &default_commit_deadline()).await?;
         Ok(refused.len())
     }
 
     /// A copy of the store for a backup.
     ///
     /// # Errors
-    /// [`AdminError::Unavailable`].
-    pub async fn snapshot(&self, from: From) -> Result<Snapshot, AdminError> {
-        let snapshot = self.store.snapshot().await.map_err(Failure::from)?;
+    /// [`AccountError::Unavailable`].
+    pub async fn snapshot(&self, from: EventSource) -> Result<Snapshot, AccountError> {
+        let snapshot = self.store.snapshot().await.map_err(EngineError::from)?;
         let now = clock::now();
         let event = Event::new("backup", "", now, from);
-        self.store_admin(Write::Nothing, Vec::new(), false, event, now, &patience()).await?;
+        self.store_admin(AccountWrite::Nothing, Vec::new(), false, event, now, &default_commit_deadline())
+            .await?;
         Ok(snapshot)
     }
 }

@@ -12,13 +12,13 @@ mod v1;
 pub(crate) use crate::http::server::validity::not_after as certificate_ends;
 
 use crate::config::http::{Http, Listen};
-use crate::engine::api::Refusal;
-use crate::http::server::connection_limits::Guests;
+use crate::engine::api::ApiRefusal;
+use crate::http::server::connection_limits::ConnectionTable;
 use crate::http::server::listener::Listener;
 use crate::http::server::tls::Certificate;
 use crate::http::v1::auth::Server;
-use crate::sockets::activation::Handed as InheritedSocket;
-use crate::state::{Phase, Shared};
+use crate::sockets::activation::InheritedSocket;
+use crate::state::{DaemonState, ServiceState};
 use axum::Router;
 use std::future::pending;
 use std::sync::Arc;
@@ -29,11 +29,11 @@ use tokio::task::JoinSet;
 /// How often it is tried again to listen, and looked whether the certificate changed and who does not read.
 const RETRY: Duration = Duration::from_secs(5);
 /// How often the keys of tokens are looked after.
-const TEND: Duration = Duration::from_mins(10);
+const KEY_CHECK_INTERVAL: Duration = Duration::from_mins(10);
 /// Connections beyond those that have a place.
-const LEAVING: usize = 64;
+const CLOSING_HEADROOM: usize = 64;
 /// How long what is in flight may take after a stop.
-const LAST_WORDS: Duration = Duration::from_secs(8);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Starts the thread; with an error, or without a configuration, it only turns away whoever comes to a socket that was
 /// handed over. It ends after `stopped` says so.
@@ -41,7 +41,7 @@ const LAST_WORDS: Duration = Duration::from_secs(8);
 /// # Errors
 /// When no thread can be had.
 pub(crate) fn start(
-    shared: Arc<Shared>,
+    shared: Arc<DaemonState>,
     http: Result<Option<Http>, String>,
     handed: Option<InheritedSocket>,
     stopped: watch::Receiver<bool>,
@@ -66,7 +66,7 @@ pub fn read_bodies(bytes: &[u8]) -> Vec<Result<(), String>> {
 }
 
 async fn run(
-    shared: Arc<Shared>,
+    shared: Arc<DaemonState>,
     http: Result<Option<Http>, String>,
     handed: Option<InheritedSocket>,
     mut stopped: watch::Receiver<bool>,
@@ -74,8 +74,8 @@ async fn run(
     let server = Server { shared, shares: Arc::default() };
     let app = v1::router::router(server.clone());
     // Whoever is answered at all finds keys, unless they cannot be made.
-    let tended = tend_once(&server.shared).await;
-    let tender = tokio::spawn(tend(Arc::clone(&server.shared), tended));
+    let tended = rotate_keys_once(&server.shared).await;
+    let tender = tokio::spawn(keep_keys_fresh(Arc::clone(&server.shared), tended));
     let mut said = String::new();
     let mut handed = handed.and_then(|socket| {
         let adopted = Listener::adopt(socket);
@@ -131,7 +131,7 @@ fn prepare(
 }
 
 async fn serve(
-    shared: &Shared,
+    shared: &DaemonState,
     most: usize,
     listener: Listener,
     certificate: Option<Arc<Certificate>>,
@@ -139,14 +139,14 @@ async fn serve(
     stopped: &mut watch::Receiver<bool>,
 ) {
     let stop = stopped.clone();
-    let guests = Guests::new(most);
+    let guests = ConnectionTable::new(most);
     let mut connections = JoinSet::new();
     let mut look = tokio::time::interval(RETRY);
     loop {
         // Who has given way has its socket until its task has ended: no more are accepted than end.
         while connections.try_join_next().is_some() {}
         tokio::select! {
-            accepted = listener.accept(), if connections.len() < most + LEAVING => match accepted {
+            accepted = listener.accept(), if connections.len() < most + CLOSING_HEADROOM => match accepted {
                 Ok((stream, from)) => {
                     if let Some(place) = guests.enter(from) {
                         let (app, certificate) = (app.clone(), certificate.clone());
@@ -171,25 +171,25 @@ async fn serve(
     }
     drop(listener);
     let finish = async { while connections.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(LAST_WORDS, finish).await;
+    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, finish).await;
 }
 
-async fn tend_once(shared: &Shared) -> Result<(), Refusal> {
-    match shared.phase() {
-        Phase::Serving(engine) => engine.tend_keys().await,
-        Phase::Refusing(_) => Err(Refusal::Busy),
+async fn rotate_keys_once(shared: &DaemonState) -> Result<(), ApiRefusal> {
+    match shared.service() {
+        ServiceState::Serving(engine) => engine.rotate_keys().await,
+        ServiceState::Refusing(_) => Err(ApiRefusal::Busy),
     }
 }
 
 /// Looks after the keys of tokens: makes the first, and new ones in time.
-async fn tend(shared: Arc<Shared>, mut done: Result<(), Refusal>) {
+async fn keep_keys_fresh(shared: Arc<DaemonState>, mut done: Result<(), ApiRefusal>) {
     let mut said = false;
     loop {
-        if let (Err(Refusal::Unavailable(why)), false) = (&done, said) {
+        if let (Err(ApiRefusal::Unavailable(why)), false) = (&done, said) {
             tracing::error!("the HTTP API has no keys for its tokens: {why}");
             said = true;
         }
-        tokio::time::sleep(if done.is_ok() { TEND } else { RETRY }).await;
-        done = tend_once(&shared).await;
+        tokio::time::sleep(if done.is_ok() { KEY_CHECK_INTERVAL } else { RETRY }).await;
+        done = rotate_keys_once(&shared).await;
     }
 }

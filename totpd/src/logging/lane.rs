@@ -68,20 +68,23 @@ pub(super) fn source(lane: Lane, event: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::From;
+    use crate::audit::EventSource;
     use totp_core::Time;
 
-    fn login(outcome: &'static str, from: From) -> Event {
-        Event { outcome, ..Event::new("login", "alice", Time::default(), From { peer_uid: Some(0), ..from }) }
+    fn login(outcome: &'static str, from: EventSource) -> Event {
+        Event {
+            outcome,
+            ..Event::new("login", "alice", Time::default(), EventSource { peer_uid: Some(0), ..from })
+        }
     }
 
-    fn remote(rhost: &str) -> From {
-        From { rhost: Some(rhost.into()), ..From::default() }
+    fn remote(rhost: &str) -> EventSource {
+        EventSource { rhost: Some(rhost.into()), ..EventSource::default() }
     }
 
     #[test]
     fn each_kind_of_line_has_its_lane() {
-        let (here, there) = (From::default, || remote("192.0.2.1"));
+        let (here, there) = (EventSource::default, || remote("192.0.2.1"));
         assert_eq!(lane(&login("refused", here())), Lane::Local);
         assert_eq!(lane(&login("exempt", here())), Lane::Local);
         assert_eq!(lane(&login("granted", here())), Lane::Grants);
@@ -91,15 +94,20 @@ mod tests {
         assert_eq!(lane(&login("granted", there())), Lane::Grants);
         let by = |uid, outcome| Event {
             outcome,
-            ..Event::new("enroll", "alice", Time::default(), From { peer_uid: Some(uid), ..From::default() })
+            ..Event::new(
+                "enroll",
+                "alice",
+                Time::default(),
+                EventSource { peer_uid: Some(uid), ..EventSource::default() },
+            )
         };
         assert_eq!(lane(&by(0, "done")), Lane::Grants);
         assert_eq!(lane(&by(5001, "done")), Lane::Grants);
         assert_eq!(lane(&by(5001, "refused")), Lane::Local);
-        let application = From { client: Some("shop".into()), ..From::default() };
+        let application = EventSource { client: Some("shop".into()), ..EventSource::default() };
         let asked = Event::new("authenticate", "alice", Time::default(), application);
         assert_eq!(lane(&asked), Lane::Applications);
-        let unknown = From { peer_address: Some("192.0.2.1".into()), ..From::default() };
+        let unknown = EventSource { peer_address: Some("192.0.2.1".into()), ..EventSource::default() };
         let unknown = Event { outcome: "refused", ..Event::new("client", "", Time::default(), unknown) };
         assert_eq!(lane(&unknown), Lane::Sources);
     }
@@ -116,7 +124,11 @@ mod tests {
     #[test]
     fn a_setuid_programs_lines_are_those_of_who_started_it() {
         // polkit's helper says that alice asks.
-        let started_by = |uid| From { ruser: Some("alice".into()), caller_uid: Some(uid), ..From::default() };
+        let started_by = |uid| EventSource {
+            ruser: Some("alice".into()),
+            caller_uid: Some(uid),
+            ..EventSource::default()
+        };
         let of = |uid| source(Lane::Local, &login("refused", started_by(uid)));
         assert_eq!(of(7102), of(7102));
         assert_ne!(of(7102), of(7103));

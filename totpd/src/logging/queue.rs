@@ -245,11 +245,16 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::From;
+    use crate::audit::EventSource;
     use totp_core::Time;
 
     fn refused(user: &str, rhost: Option<&str>, caller_uid: Option<u32>) -> Line {
-        let from = From { rhost: rhost.map(str::to_owned), caller_uid, peer_uid: Some(0), ..From::default() };
+        let from = EventSource {
+            rhost: rhost.map(str::to_owned),
+            caller_uid,
+            peer_uid: Some(0),
+            ..EventSource::default()
+        };
         let event = Event { outcome: "refused", ..Event::new("login", user, Time::default(), from) };
         Line::event(event)
     }
@@ -337,7 +342,7 @@ mod tests {
         let mut queue = Queue::default();
         let report = Event {
             dropped: Some(Dropped::one_of_each()),
-            ..Event::new("log-dropped", "", Time::default(), From::default())
+            ..Event::new("log-dropped", "", Time::default(), EventSource::default())
         };
         queue.push(Line::event(report));
         queue.push(granted("alice"));

@@ -1,7 +1,7 @@
 //! The row of the history that says how many lines the log lacks.
 
 use super::{Dropped, flush, give_back, take_dropped};
-use crate::audit::{Event, From};
+use crate::audit::{Event, EventSource};
 use crate::clock;
 use crate::engine::Engine;
 use std::sync::{Mutex, PoisonError};
@@ -52,7 +52,7 @@ impl Reporter {
 }
 
 async fn store(engine: &Engine, dropped: &Dropped) {
-    let mut event = Event::new("log-dropped", "", clock::now(), From::default());
+    let mut event = Event::new("log-dropped", "", clock::now(), EventSource::default());
     event.outcome = "done";
     event.dropped = Some(*dropped);
     if engine.record_report(&event).await.is_err() {

@@ -50,7 +50,7 @@ pub const AUTHENTICATORS: [&str; 21] = [
 ];
 
 /// Combinations that are tried at most.
-const MOST: usize = 300_000;
+const MAX_RUNS: usize = 300_000;
 /// What our module answers: granted, exempt, refused, no daemon, a daemon that fails, tries used up, not loaded.
 const OURS: [Answer; 7] =
     ["success", "ignore", "auth_err", "authinfo_unavail", "system_err", "maxtries", "module_unknown"];
@@ -197,7 +197,7 @@ impl<'a> Change<'a> {
             })
         };
         let count = |few: bool| choices(few).map(<[Answer]>::len).try_fold(1_usize, usize::checked_mul);
-        let fits = |few: bool| count(few).is_some_and(|count| count <= MOST);
+        let fits = |few: bool| count(few).is_some_and(|count| count <= MAX_RUNS);
         let few = !fits(false);
         if few && !fits(true) {
             let modules = self.before.entries.len();

@@ -1,13 +1,13 @@
 use super::*;
 use totp_core::account::NewFactor;
-use totp_core::recovery::Keeping;
+use totp_core::recovery::RecoveryStorage;
 use totp_core::self_service::ChangeKind;
 use totp_core::{Params, Time, UserName};
 
 fn account(name: &str) -> Account {
     let name = UserName::parse(name).ok();
     let mut account = Account::new(name, Some(1), Time::default(), &mut Kernel).unwrap();
-    let new = NewFactor { params: Params::default(), lifetime: 60, keeping: Keeping::Hashed };
+    let new = NewFactor { params: Params::default(), lifetime: 60, keeping: RecoveryStorage::Hashed };
     account.enroll(&new, Time::default(), &mut Kernel).unwrap();
     account
 }
@@ -65,7 +65,7 @@ fn what_is_staged_is_nobodys_to_ripen_or_to_take_away_without_the_key() {
     let now = Time::from_unix(1_800_000_000);
     let mut account = account("alice");
     account.active = account.pending.take();
-    let new = NewFactor { params: Params::default(), lifetime: 60, keeping: Keeping::Hashed };
+    let new = NewFactor { params: Params::default(), lifetime: 60, keeping: RecoveryStorage::Hashed };
     let change = |kind| StagedChange::new(kind, now, 86_400, 86_400, "this host");
     account.stage_replacement(&new, change(ChangeKind::Replace), now, &mut Kernel).unwrap();
     let active = account.active.as_mut().unwrap();
@@ -114,10 +114,10 @@ fn a_ticket_is_bound_to_the_factor_in_use_and_to_what_it_asks_for() {
     assert!(sealer.is_ticket(&alice, &ticket, "ABCD") && alice.is_for_this_factor(&ticket));
     assert!(!alice.is_for_this_factor(&first));
     for edited in [
-        Ticket { lost: true, ..ticket.clone() },
-        Ticket { totp_id: None, ..ticket.clone() },
-        Ticket { totp_id: Some("totp-other".into()), ..ticket.clone() },
-        Ticket { totp_id: ticket.totp_id.clone(), ..first },
+        EnrollmentTicket { lost: true, ..ticket.clone() },
+        EnrollmentTicket { totp_id: None, ..ticket.clone() },
+        EnrollmentTicket { totp_id: Some("totp-other".into()), ..ticket.clone() },
+        EnrollmentTicket { totp_id: ticket.totp_id.clone(), ..first },
     ] {
         assert!(!sealer.is_ticket(&alice, &edited, "ABCD"), "{edited:?}");
     }
@@ -147,7 +147,7 @@ fn a_ticket_is_its_accounts_and_its_times_alone() {
     assert!(sealer.is_ticket(&alice, &ticket, "ABCD"));
     assert!(!sealer.is_ticket(&alice, &ticket, "ABCE") && !sealer.is_ticket(&alice, &ticket, ""));
     assert!(!sealer.is_ticket(&bob, &ticket, "ABCD"));
-    let longer = Ticket { expires: Time::from_unix(10), ..ticket };
+    let longer = EnrollmentTicket { expires: Time::from_unix(10), ..ticket };
     assert!(!sealer.is_ticket(&alice, &longer, "ABCD"));
     assert!(!longer.sealed.contains("ABCD"));
 }
@@ -155,11 +155,11 @@ fn a_ticket_is_its_accounts_and_its_times_alone() {
 #[test]
 fn a_mark_is_its_texts_and_its_kinds_alone() {
     let sealer = Sealer::new(&StoreKey::generate().unwrap());
-    let mark = sealer.vouch("session", "text").unwrap();
-    assert!(sealer.vouches("session", "text", &mark));
-    assert!(!sealer.vouches("session", "texts", &mark) && !sealer.vouches("client", "text", &mark));
-    assert!(!sealer.vouches("session", "text", "") && !sealer.vouches("session", "text", "{}"));
-    assert!(!Sealer::new(&StoreKey::generate().unwrap()).vouches("session", "text", &mark));
+    let mark = sealer.mac("session", "text").unwrap();
+    assert!(sealer.verify_mac("session", "text", &mark));
+    assert!(!sealer.verify_mac("session", "texts", &mark) && !sealer.verify_mac("client", "text", &mark));
+    assert!(!sealer.verify_mac("session", "text", "") && !sealer.verify_mac("session", "text", "{}"));
+    assert!(!Sealer::new(&StoreKey::generate().unwrap()).verify_mac("session", "text", &mark));
     let sealed = sealer.seal_named("a", b"bytes").unwrap();
     assert_eq!(*sealer.open_named("a", &sealed).unwrap(), b"bytes");
     assert_eq!(sealer.open_named("b", &sealed), Err(SealError::Damaged));

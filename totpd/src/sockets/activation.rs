@@ -1,7 +1,7 @@
 //! The sockets: handed over by systemd, or made here. That of the HTTP API is made by itself (`http::server::listener`) unless
 //! it is handed over with the others.
 
-use super::listener::{Access, BACKLOG, Bound, Listener, SocketError, bind};
+use super::listener::{Access, BACKLOG, BoundSocket, Listener, SocketError, bind};
 use crate::config::SocketPaths;
 use nix::sys::socket::{Backlog, listen};
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// A listening socket of the HTTP API that a supervisor handed over.
 #[derive(Debug)]
-pub(crate) enum Handed {
+pub(crate) enum InheritedSocket {
     /// A Unix socket.
     Unix(UnixListener),
     /// TCP.
@@ -27,9 +27,9 @@ pub(crate) struct Sockets {
     /// A supervisor handed some of them over and will hand them to the next process.
     pub(crate) adopted: bool,
     /// The files of sockets that were made here.
-    pub(crate) files: Vec<Bound>,
+    pub(crate) files: Vec<BoundSocket>,
     /// A socket for the HTTP API that was handed over.
-    pub(crate) http: Option<Handed>,
+    pub(crate) http: Option<InheritedSocket>,
 }
 
 /// What a supervisor handed over.
@@ -38,7 +38,7 @@ struct Adopted {
     root: Option<Listener>,
     login: Option<Listener>,
     admin: Option<Listener>,
-    http: Option<Handed>,
+    http: Option<InheritedSocket>,
 }
 
 impl Sockets {
@@ -105,7 +105,7 @@ fn adopt(expected: Option<&SocketPaths>) -> Result<Adopted, SocketError> {
                     if adopted.http.is_some() {
                         tracing::warn!("totpd-http.socket hands over more than one socket; one is served");
                     }
-                    adopted.http.get_or_insert(Handed::Tcp(listener));
+                    adopted.http.get_or_insert(InheritedSocket::Tcp(listener));
                     continue;
                 }
                 let what = format!("a socket that was handed over is of no use: {error}");
@@ -138,7 +138,7 @@ fn adopt(expected: Option<&SocketPaths>) -> Result<Adopted, SocketError> {
             &mut adopted.admin
         } else if adopted.http.is_none() {
             // `http::server::listener` looks whether it is the one that the configuration names.
-            adopted.http = Some(Handed::Unix(listener));
+            adopted.http = Some(InheritedSocket::Unix(listener));
             continue;
         } else {
             tracing::warn!(

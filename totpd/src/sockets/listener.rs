@@ -42,13 +42,13 @@ pub(crate) struct Listener(UnixListener);
 
 /// The file of a socket that we bound, and the lock that says so. Dropped, it is removed, if it is still ours.
 #[derive(Debug)]
-pub(crate) struct Bound {
+pub(crate) struct BoundSocket {
     path: PathBuf,
     identity: Option<(u64, u64)>,
     _lock: Flock<File>,
 }
 
-impl Drop for Bound {
+impl Drop for BoundSocket {
     fn drop(&mut self) {
         // A successor may have put its own there.
         if self.identity.is_some() && self.identity == identity(&self.path) {
@@ -96,7 +96,7 @@ fn lock_failure(path: &Path, error: &std::io::Error) -> String {
 }
 
 /// Binds a socket, and takes nobody's away.
-pub(crate) fn bind(path: &Path, access: Access) -> Result<(Listener, Bound), SocketError> {
+pub(crate) fn bind(path: &Path, access: Access) -> Result<(Listener, BoundSocket), SocketError> {
     let failed = |what: String| SocketError(format!("{}: {what}", path.display()));
     if let Some(folder) = path.parent()
         && !folder.is_dir()
@@ -129,5 +129,5 @@ pub(crate) fn bind(path: &Path, access: Access) -> Result<(Listener, Bound), Soc
     let listener = bound.map_err(|e| failed(format!("cannot be bound: {e}")))?;
     let backlog = Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN);
     listen(&listener, backlog).map_err(|e| failed(format!("cannot listen: {e}")))?;
-    Ok((Listener(listener), Bound { path: path.to_owned(), identity: identity(path), _lock: lock }))
+    Ok((Listener(listener), BoundSocket { path: path.to_owned(), identity: identity(path), _lock: lock }))
 }

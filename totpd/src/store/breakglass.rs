@@ -62,7 +62,7 @@ pub fn last_use(file: &Path, user: &str, now: Time) -> Option<Time> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::From;
+    use crate::audit::EventSource;
 
     #[test]
     fn a_use_is_told_for_a_week() {
@@ -71,7 +71,7 @@ mod tests {
         let at = Time::from_unix(1_800_000_000);
         assert_eq!(last_use(&file, "alice", at), None);
         for (user, outcome, time) in [("alice", "granted", at), ("bob", "started", at.plus(9))] {
-            let event = Event { outcome, ..Event::new("breakglass", user, time, From::default()) };
+            let event = Event { outcome, ..Event::new("breakglass", user, time, EventSource::default()) };
             mark(&file, &event).unwrap();
         }
         OpenOptions::new().append(true).open(&file).unwrap().write_all(b"no json\n").unwrap();

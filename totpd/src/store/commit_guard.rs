@@ -5,7 +5,7 @@
 //!    └────── the client hung up, or time ran out ────▶ dropped (nothing was judged)
 //! ```
 
-use crate::store::atomic::{AtomicU8, Ordering};
+use super::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 const WAITING: u8 = 0;
@@ -14,12 +14,12 @@ const DROPPED: u8 = 2;
 
 /// One piece of work.
 #[derive(Debug)]
-pub struct Ticket {
+pub struct CommitGuard {
     deadline: Instant,
     state: AtomicU8,
 }
 
-impl Ticket {
+impl CommitGuard {
     /// For work that has to begin before `deadline`.
     pub fn new(deadline: Instant) -> Self {
         Self { deadline, state: AtomicU8::new(WAITING) }
@@ -33,7 +33,7 @@ impl Ticket {
     /// The writer begins. `false`: too late, nothing may be written. A second claim (the writer's own retry)
     /// succeeds like the first.
     pub fn claim(&self) -> bool {
-        if Instant::now() >= self.deadline && self.drop_it() {
+        if Instant::now() >= self.deadline && self.cancel() {
             return false;
         }
         match self.state.compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire) {
@@ -49,7 +49,7 @@ impl Ticket {
     }
 
     /// The waiting side gives up. `false`: the commit has begun and its result stands.
-    pub fn drop_it(&self) -> bool {
+    pub fn cancel(&self) -> bool {
         match self.state.compare_exchange(WAITING, DROPPED, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) | Err(DROPPED) => true,
             Err(_) => false,

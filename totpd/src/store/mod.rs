@@ -17,9 +17,9 @@ mod atomic {
     pub(super) use std::sync::atomic::{AtomicU8, Ordering};
 }
 
-pub use crate::store::commit_guard::Ticket;
+pub use crate::store::commit_guard::CommitGuard;
 pub use crate::store::rows::{
-    Also, ClientRow, KeyRow, SessionKey, SessionRow, StoredSession, UserFilter, UserPage, UserQuery,
+    ClientRow, KeyRow, SessionKey, SessionRow, SideWrite, StoredSession, UserFilter, UserPage, UserQuery,
 };
 pub use overview::Overview;
 
@@ -46,7 +46,7 @@ pub struct Stored {
 
 /// By what a record is found.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Key {
+pub enum AccountKey {
     /// The login name.
     Name(UserName),
     /// The id of the account.
@@ -55,7 +55,7 @@ pub enum Key {
     Totp(String),
 }
 
-impl From<&UserName> for Key {
+impl From<&UserName> for AccountKey {
     /// A user of applications alone is called by the id, which is no name that any host gives.
     fn from(name: &UserName) -> Self {
         if is_id("user", name.as_str()) { Self::Id(name.to_string()) } else { Self::Name(name.clone()) }
@@ -70,7 +70,7 @@ pub fn is_id(kind: &str, text: &str) -> bool {
 
 /// What becomes of a record.
 #[derive(Clone, Debug)]
-pub enum Write {
+pub enum AccountWrite {
     /// Nothing: only the audit row is written.
     Nothing,
     /// Nothing, as long as the record with this id is still at this version.
@@ -85,20 +85,20 @@ pub enum Write {
 
 /// One transaction.
 #[derive(Clone, Debug)]
-pub struct Change {
+pub struct ChangeSet {
     /// The record.
-    pub write: Write,
+    pub write: AccountWrite,
     /// What belongs to it: all of it is written, or nothing.
-    pub also: Vec<Also>,
+    pub also: Vec<SideWrite>,
     /// Whether it asks for room: enrollments do, logins must go on without.
     pub grows: bool,
     /// The audit row; none where nothing was decided.
     pub event: Option<EventRow>,
 }
 
-impl Change {
+impl ChangeSet {
     /// A record that asks for no room, with its event.
-    pub const fn of(write: Write, event: EventRow) -> Self {
+    pub const fn of(write: AccountWrite, event: EventRow) -> Self {
         Self { write, also: Vec::new(), grows: false, event: Some(event) }
     }
 }
@@ -129,7 +129,7 @@ pub struct HistoryQuery {
 
 /// A row of the history that was kept.
 #[derive(Clone, Debug)]
-pub struct KeptEvent {
+pub struct HistoryRow {
     /// Its place: later rows have higher ones.
     pub seq: i64,
     /// The event as JSON.
@@ -148,7 +148,7 @@ pub enum CommitError {
     Conflict,
     /// Another record has the value that must be one's own.
     #[error("the {0} belongs to another user")]
-    Taken(Unique),
+    Taken(UniqueField),
     /// The ticket was dropped, or its deadline passed, before the commit began.
     #[error("too late")]
     Dropped,
@@ -162,7 +162,7 @@ pub enum CommitError {
 
 /// What no two records share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unique {
+pub enum UniqueField {
     /// The login name.
     Name,
     /// The mail address.
@@ -171,7 +171,7 @@ pub enum Unique {
     Phone,
 }
 
-impl std::fmt::Display for Unique {
+impl std::fmt::Display for UniqueField {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Name => "name",
@@ -200,9 +200,13 @@ pub struct ReadError(pub String);
 /// What holds the records.
 pub trait Store: Send + Sync {
     /// The record of a user.
-    fn load(&self, key: Key) -> Answer<'_, Result<Option<Stored>, ReadError>>;
+    fn load(&self, key: AccountKey) -> Answer<'_, Result<Option<Stored>, ReadError>>;
     /// Makes one change durable. The ticket is claimed when the commit begins.
-    fn commit(&self, change: Change, ticket: Arc<Ticket>) -> Answer<'_, Result<Committed, CommitError>>;
+    fn commit(
+        &self,
+        change: ChangeSet,
+        ticket: Arc<CommitGuard>,
+    ) -> Answer<'_, Result<Committed, CommitError>>;
     /// Records that have a name, in the order of their names, after the one given.
     fn scan(&self, after: Option<String>, limit: usize) -> Answer<'_, Result<Vec<Stored>, ReadError>>;
     /// Ids of records whose pending factor was gone at `now`, some of them.
@@ -210,7 +214,7 @@ pub trait Store: Send + Sync {
     /// The records of a uid, under whatever names.
     fn of_uid(&self, uid: u32) -> Answer<'_, Result<Vec<Stored>, ReadError>>;
     /// Rows of the history, the latest first.
-    fn history(&self, query: HistoryQuery) -> Answer<'_, Result<Vec<KeptEvent>, ReadError>>;
+    fn history(&self, query: HistoryQuery) -> Answer<'_, Result<Vec<HistoryRow>, ReadError>>;
     /// What the store holds at a moment, and who was refused since another one.
     fn overview(&self, now: Time, since: Time) -> Answer<'_, Result<Overview, ReadError>>;
     /// When each of these users last passed a login, as far as their latest events tell.

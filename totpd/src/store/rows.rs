@@ -7,7 +7,7 @@ use totp_core::{How, Time};
 
 /// What is written together with a record, or for itself.
 #[derive(Clone, Debug)]
-pub enum Also {
+pub enum SideWrite {
     /// A new session.
     Begin(Box<SessionRow>),
     /// A session that was read at this version.
@@ -38,7 +38,7 @@ pub enum Also {
     DropKey(String),
 }
 
-impl Also {
+impl SideWrite {
     /// What a grant is kept by: a code of the phone says what time it is, and nothing else does.
     pub fn of_grant(how: How, now: Time) -> Vec<Self> {
         if matches!(how, How::Totp { .. }) { vec![Self::Granted(now)] } else { Vec::new() }

@@ -20,16 +20,16 @@ const AT_ONCE_FOR_APPLICATIONS: usize = 4;
 /// Names of directories that are remembered, so that they may be logged while the directory does not answer.
 const MAX_SEEN: usize = 10_000;
 /// How long a look-up is waited for, its turn included.
-const PATIENCE: Duration = Duration::from_secs(2);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A directory did not answer in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the user directory (NSS) does not answer, or answers with an error")]
-pub struct Stuck;
+pub struct DirectoryUnavailable;
 
 /// A user, as the system calls him.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct ResolvedUser {
     /// The name.
     pub name: UserName,
     /// The uid.
@@ -38,7 +38,7 @@ pub struct Found {
 
 /// Looks users up.
 #[derive(Debug)]
-pub struct Users {
+pub struct UserDirectory {
     trusted: Arc<Semaphore>,
     others: Arc<Semaphore>,
     applications: Arc<Semaphore>,
@@ -47,7 +47,7 @@ pub struct Users {
     seen: Mutex<HashSet<String>>,
 }
 
-impl Default for Users {
+impl Default for UserDirectory {
     fn default() -> Self {
         Self {
             trusted: Arc::new(Semaphore::new(AT_ONCE)),
@@ -59,34 +59,42 @@ impl Default for Users {
     }
 }
 
-impl Users {
+impl UserDirectory {
     /// The user of a name, or `None` when nobody has it. A directory may know a name by other spellings: what is
     /// returned is the one that it calls the user by. Only for names that root, a trusted peer or an administrator
     /// brought.
     ///
     /// # Errors
-    /// [`Stuck`] when the directory does not answer.
-    pub async fn find(&self, name: &UserName) -> Result<Option<Found>, Stuck> {
+    /// [`DirectoryUnavailable`] when the directory does not answer.
+    pub async fn find(&self, name: &UserName) -> Result<Option<ResolvedUser>, DirectoryUnavailable> {
         self.find_in_turn(&self.trusted, name).await
     }
 
     /// The same for a name that an application brought, which may have made it up.
     ///
     /// # Errors
-    /// [`Stuck`] when the directory does not answer.
-    pub async fn find_for_application(&self, name: &UserName) -> Result<Option<Found>, Stuck> {
+    /// [`DirectoryUnavailable`] when the directory does not answer.
+    pub async fn find_for_application(
+        &self,
+        name: &UserName,
+    ) -> Result<Option<ResolvedUser>, DirectoryUnavailable> {
         self.find_in_turn(&self.applications, name).await
     }
 
-    async fn find_in_turn(&self, turns: &Arc<Semaphore>, name: &UserName) -> Result<Option<Found>, Stuck> {
+    async fn find_in_turn(
+        &self,
+        turns: &Arc<Semaphore>,
+        name: &UserName,
+    ) -> Result<Option<ResolvedUser>, DirectoryUnavailable> {
         if let Some(local) = self.files.user(name.as_str()) {
-            return Ok(Some(Found { name: name.clone(), uid: local.uid }));
+            return Ok(Some(ResolvedUser { name: name.clone(), uid: local.uid }));
         }
         let name = name.clone();
         let look = move || found(nix::unistd::User::from_name(name.as_str()));
         let user = ask(turns, look).await??;
-        let found = user
-            .and_then(|user| Some(Found { name: UserName::parse(&user.name).ok()?, uid: user.uid.as_raw() }));
+        let found = user.and_then(|user| {
+            Some(ResolvedUser { name: UserName::parse(&user.name).ok()?, uid: user.uid.as_raw() })
+        });
         if let Some(found) = &found {
             self.see(found.name.as_str());
         }
@@ -114,8 +122,8 @@ impl Users {
     /// somebody made up.
     ///
     /// # Errors
-    /// [`Stuck`] when the directory does not answer.
-    pub async fn is_name_of(&self, name: &UserName, uid: u32) -> Result<bool, Stuck> {
+    /// [`DirectoryUnavailable`] when the directory does not answer.
+    pub async fn is_name_of(&self, name: &UserName, uid: u32) -> Result<bool, DirectoryUnavailable> {
         if let Some(local) = self.files.user(name.as_str()) {
             return Ok(local.uid == uid);
         }
@@ -126,8 +134,8 @@ impl Users {
     /// Whether `uid` is a member of `group`, by its list or as somebody's first group.
     ///
     /// # Errors
-    /// [`Stuck`] when the directory does not answer.
-    pub async fn is_member(&self, uid: u32, group: &str) -> Result<bool, Stuck> {
+    /// [`DirectoryUnavailable`] when the directory does not answer.
+    pub async fn is_member(&self, uid: u32, group: &str) -> Result<bool, DirectoryUnavailable> {
         let group = group.to_owned();
         let look = move || {
             let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
@@ -143,8 +151,8 @@ impl Users {
     /// The name of `uid`, asked by that uid.
     ///
     /// # Errors
-    /// [`Stuck`] when the directory does not answer.
-    pub async fn name_of(&self, uid: u32) -> Result<Option<UserName>, Stuck> {
+    /// [`DirectoryUnavailable`] when the directory does not answer.
+    pub async fn name_of(&self, uid: u32) -> Result<Option<UserName>, DirectoryUnavailable> {
         if let Some(name) = self.files.name_of(uid) {
             return Ok(UserName::parse(&name).ok());
         }
@@ -157,12 +165,12 @@ impl Users {
     /// that hangs must not stop either, and one that answers must not make root anybody's member.
     ///
     /// # Errors
-    /// [`Stuck`] when the directory does not answer.
+    /// [`DirectoryUnavailable`] when the directory does not answer.
     pub async fn groups_among(
         &self,
         user: &str,
         groups: &BTreeSet<String>,
-    ) -> Result<BTreeSet<String>, Stuck> {
+    ) -> Result<BTreeSet<String>, DirectoryUnavailable> {
         let (local, unsure): (BTreeSet<String>, BTreeSet<String>) =
             groups.iter().cloned().partition(|group| self.files.is_in(user, group));
         let unsure: BTreeSet<String> = match self.files.user(user) {
@@ -181,23 +189,25 @@ impl Users {
 }
 
 /// What a directory said of a user. An error is no "no", except those that say so (getpwnam(3)).
-fn found(answer: nix::Result<Option<nix::unistd::User>>) -> Result<Option<nix::unistd::User>, Stuck> {
+fn found(
+    answer: nix::Result<Option<nix::unistd::User>>,
+) -> Result<Option<nix::unistd::User>, DirectoryUnavailable> {
     match answer {
         Ok(user) => Ok(user),
         Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
-        Err(_) => Err(Stuck),
+        Err(_) => Err(DirectoryUnavailable),
     }
 }
 
 /// Which of `groups` the user is in, by getgrouplist(3) and by their lists. Any error is no answer: whoever is
 /// taken for nobody's member meets the rules of others.
-fn nss_groups(user: &str, groups: BTreeSet<String>) -> Result<BTreeSet<String>, Stuck> {
-    let entry = nix::unistd::User::from_name(user).map_err(|_| Stuck)?;
+fn nss_groups(user: &str, groups: BTreeSet<String>) -> Result<BTreeSet<String>, DirectoryUnavailable> {
+    let entry = nix::unistd::User::from_name(user).map_err(|_| DirectoryUnavailable)?;
     let (Some(entry), Ok(name)) = (entry, CString::new(user)) else { return Ok(BTreeSet::new()) };
-    let of_user = nix::unistd::getgrouplist(&name, entry.gid).map_err(|_| Stuck)?;
+    let of_user = nix::unistd::getgrouplist(&name, entry.gid).map_err(|_| DirectoryUnavailable)?;
     let mut found = BTreeSet::new();
     for group in groups {
-        let known = nix::unistd::Group::from_name(&group).map_err(|_| Stuck)?;
+        let known = nix::unistd::Group::from_name(&group).map_err(|_| DirectoryUnavailable)?;
         // A source that failed drops out of getgrouplist(3) silently; the group's own list may still have him.
         if known.is_some_and(|known| of_user.contains(&known.gid) || known.mem.iter().any(|m| m == user)) {
             found.insert(group);
@@ -215,30 +225,30 @@ pub fn is_local(name: &str) -> bool {
 async fn ask<T: Send + 'static>(
     permits: &Arc<Semaphore>,
     look: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Stuck> {
+) -> Result<T, DirectoryUnavailable> {
     let asked = async {
-        let permit = Arc::clone(permits).acquire_owned().await.map_err(|_| Stuck)?;
+        let permit = Arc::clone(permits).acquire_owned().await.map_err(|_| DirectoryUnavailable)?;
         let task = tokio::task::spawn_blocking(move || {
             let found = look();
             drop(permit); // Held for as long as the look-up hangs, not for as long as somebody waits.
             found
         });
-        task.await.map_err(|_| Stuck)
+        task.await.map_err(|_| DirectoryUnavailable)
     };
-    tokio::time::timeout(PATIENCE, asked).await.map_err(|_| Stuck)?
+    tokio::time::timeout(LOOKUP_TIMEOUT, asked).await.map_err(|_| DirectoryUnavailable)?
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    async fn uid(users: &Users, name: &str) -> Result<Option<u32>, Stuck> {
+    async fn uid(users: &UserDirectory, name: &str) -> Result<Option<u32>, DirectoryUnavailable> {
         Ok(users.find(&UserName::parse(name).unwrap()).await?.map(|found| found.uid))
     }
 
     #[tokio::test]
     async fn root_is_found_locally_and_nobody_is_invented() {
-        let users = Users::default();
+        let users = UserDirectory::default();
         assert_eq!(uid(&users, "root").await, Ok(Some(0)));
         assert_eq!(uid(&users, "no-such-user-here").await, Ok(None));
         assert_eq!(users.is_name_of(&UserName::parse("root").unwrap(), 0).await, Ok(true));
@@ -250,7 +260,7 @@ mod tests {
 
     #[tokio::test]
     async fn groups_are_found_locally_and_through_the_directory() {
-        let users = Users::default();
+        let users = UserDirectory::default();
         let wanted = BTreeSet::from(["root", "nogroup", "no-such-group-here"].map(str::to_owned));
         let of = async |user: &str| {
             users.groups_among(user, &wanted).await.unwrap().into_iter().collect::<Vec<_>>()
@@ -262,18 +272,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn look_ups_that_hang_are_bounded_and_local_users_are_still_found() {
-        let users = Users::default();
+        let users = UserDirectory::default();
         let _hung = Arc::clone(&users.trusted).acquire_many_owned(16).await.unwrap();
-        assert_eq!(uid(&users, "somebody-in-ldap").await, Err(Stuck));
+        assert_eq!(uid(&users, "somebody-in-ldap").await, Err(DirectoryUnavailable));
         assert_eq!(uid(&users, "root").await, Ok(Some(0)));
         let wheel = BTreeSet::from(["wheel".to_owned()]);
         assert_eq!(users.groups_among("root", &wheel).await, Ok(BTreeSet::new()));
-        assert_eq!(users.groups_among("somebody-in-ldap", &wheel).await, Err(Stuck));
+        assert_eq!(users.groups_among("somebody-in-ldap", &wheel).await, Err(DirectoryUnavailable));
     }
 
     #[tokio::test]
     async fn many_look_ups_at_once_wait_for_their_turn() {
-        let users = Arc::new(Users::default());
+        let users = Arc::new(UserDirectory::default());
         let tasks: Vec<_> = (0..100)
             .map(|i| {
                 let users = Arc::clone(&users);
@@ -287,7 +297,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_others_cause_takes_no_turn_of_a_login() {
-        let users = Users::default();
+        let users = UserDirectory::default();
         let _hung = Arc::clone(&users.others).acquire_many_owned(4).await.unwrap();
         assert_eq!(uid(&users, "somebody-in-ldap").await, Ok(None));
     }

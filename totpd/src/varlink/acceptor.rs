@@ -1,8 +1,8 @@
 //! Accepting: one loop for each socket. A connection counts until its task has ended, not until it was told to end:
 //! however fast peers come and go, no more sockets are open than there are slots.
 
-use crate::state::Phase;
-use crate::state::Shared;
+use crate::state::DaemonState;
+use crate::state::ServiceState;
 use crate::varlink::connection::{Connection, Kind};
 use crate::varlink::connection_limits::Limits;
 use crate::varlink::peer;
@@ -29,7 +29,7 @@ pub(crate) struct Acceptor {
     pub(crate) listener: UnixListener,
     pub(crate) limits: Limits,
     pub(crate) rate_limit: Arc<RateLimit>,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<DaemonState>,
     pub(crate) stopped: watch::Receiver<bool>,
 }
 
@@ -71,10 +71,10 @@ impl Acceptor {
     fn admit(&self, stream: UnixStream) -> Option<Connection> {
         let credentials = stream.peer_cred().ok()?;
         let peer = Peer { uid: credentials.uid(), pid: credentials.pid() };
-        let phase = self.shared.phase();
+        let phase = self.shared.service();
         let config = match &phase {
-            Phase::Serving(engine) => Some(engine.config()),
-            Phase::Refusing(_) => None,
+            ServiceState::Serving(engine) => Some(engine.config()),
+            ServiceState::Refusing(_) => None,
         };
         let uid = (!peer::speaks_for_others(peer.uid, config)).then_some(peer.uid);
         if uid.is_some_and(|uid| !self.rate_limit.allows_connection(uid)) {

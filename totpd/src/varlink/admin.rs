@@ -2,12 +2,12 @@
 
 mod daemon;
 
-use crate::audit::{Event, From};
+use crate::audit::{Event, EventSource};
 use crate::clock;
 use crate::config::{checked_issuer, lifetime, params};
 use crate::engine::api::{AddedClient, Client, Scope};
-use crate::engine::{AdminError, Engine, Enrolled, patience, staged_view};
-use crate::state::Phase;
+use crate::engine::{AccountError, Engine, Enrolled, default_commit_deadline, staged_view};
+use crate::state::ServiceState;
 use crate::store::HistoryQuery;
 use crate::varlink::connection::{Bytes, Connection, done, failed, failed_plainly, read};
 use crate::varlink::peer;
@@ -23,13 +23,13 @@ use totp_wire::{SecretText, message, service};
 
 /// Events in one page of the history at most, and their bytes: a message has 16 KiB.
 const EVENTS: usize = 100;
-const ROOM_FOR_EVENTS: usize = 15 * 1024;
+const EVENTS_PAGE_BYTES: usize = 15 * 1024;
 /// Secrets of clients in one page.
 const CLIENTS: usize = 50;
 
 /// Answers one call.
 pub(crate) async fn call(connection: &Connection, method: &str, parameters: &[u8]) -> Bytes {
-    let phase = connection.shared.phase();
+    let phase = connection.shared.service();
     if !authorised(connection, &phase).await {
         if !connection.rate_limit.allows_attempt(connection.peer.uid) {
             return failed_plainly(BUSY);
@@ -44,12 +44,12 @@ pub(crate) async fn call(connection: &Connection, method: &str, parameters: &[u8
         return daemon::daemon(&connection.shared, phase).await;
     }
     let engine = match phase {
-        Phase::Serving(engine) => engine,
-        Phase::Refusing(_) if method == "Accept" => {
+        ServiceState::Serving(engine) => engine,
+        ServiceState::Refusing(_) if method == "Accept" => {
             connection.shared.accept_older_store();
             return done(&AcceptReply { reopens: true, withdrawn: 0 });
         }
-        Phase::Refusing(why) => return failed(STORE_UNAVAILABLE, "why", &why),
+        ServiceState::Refusing(why) => return failed(STORE_UNAVAILABLE, "why", &why),
     };
     match answer(connection, &engine, method, parameters).await {
         Ok(reply) | Err(reply) => reply,
@@ -57,11 +57,11 @@ pub(crate) async fn call(connection: &Connection, method: &str, parameters: &[u8
 }
 
 /// Root always; members of `admin_group` while there is a configuration that names it.
-async fn authorised(connection: &Connection, phase: &Phase) -> bool {
+async fn authorised(connection: &Connection, phase: &ServiceState) -> bool {
     if connection.peer.uid == 0 {
         return true;
     }
-    let Phase::Serving(engine) = phase else { return false };
+    let ServiceState::Serving(engine) = phase else { return false };
     match &engine.config().admin_group {
         // A directory that hangs is no proof of membership.
         Some(group) => connection.shared.users.is_member(connection.peer.uid, group).await.unwrap_or(false),
@@ -69,7 +69,7 @@ async fn authorised(connection: &Connection, phase: &Phase) -> bool {
     }
 }
 
-async fn backup(engine: &Engine, from: From) -> Result<Bytes, Bytes> {
+async fn backup(engine: &Engine, from: EventSource) -> Result<Bytes, Bytes> {
     let copy = engine.snapshot(from).await.map_err(|e| error(&e, ""))?;
     Ok(done(&BackupReply {
         file: copy.file.to_owned(),
@@ -101,7 +101,7 @@ async fn answer(
                     call.code.reveal(),
                     Origin::Client("(confirm)".to_owned()),
                     from,
-                    &patience(),
+                    &default_commit_deadline(),
                 )
                 .await;
             let confirmed = confirmed.map_err(|e| error(&e, &call.user))?;
@@ -189,7 +189,7 @@ async fn list(engine: &Engine, call: List) -> Result<Bytes, Bytes> {
     Ok(done(&ListReply { users, clock_behind: engine.clock_behind().map(Time::unix), next }))
 }
 
-async fn ticket(engine: &Engine, call: Ticket, from: From) -> Result<Bytes, Bytes> {
+async fn ticket(engine: &Engine, call: Ticket, from: EventSource) -> Result<Bytes, Bytes> {
     let invalid = |what: String| failed(service::INVALID_PARAMETER, "parameter", &what);
     let seconds = lifetime(call.lifetime.unwrap_or(engine.config().totp.pending)).map_err(invalid)?;
     let user = name(engine, &call.user).await?;
@@ -199,7 +199,7 @@ async fn ticket(engine: &Engine, call: Ticket, from: From) -> Result<Bytes, Byte
     Ok(done(&TicketReply { user: call.user, ticket, expires_at }))
 }
 
-async fn trust_clock(engine: &Engine, _: TrustClock, from: From) -> Result<Bytes, Bytes> {
+async fn trust_clock(engine: &Engine, _: TrustClock, from: EventSource) -> Result<Bytes, Bytes> {
     engine.trust_clock(from).await.map_err(|e| error(&e, ""))?;
     Ok(done(&TrustClockReply {}))
 }
@@ -214,7 +214,7 @@ fn client_page(project_id: String, clients: &[Client], after: Option<&str>) -> L
         .take(CLIENTS)
         .map(|client| ClientSecret {
             name: client.name.clone(),
-            scope: client.scope.word().to_owned(),
+            scope: client.scope.as_str().to_owned(),
             secret_id: client.secret_id.clone(),
             created_at: client.created.unix(),
             used_at: client.used.map(Time::unix),
@@ -232,12 +232,12 @@ pub(crate) async fn page(
     before: Option<i64>,
     since: Option<u64>,
     limit: Option<u64>,
-) -> Result<HistoryReply, AdminError> {
+) -> Result<HistoryReply, AccountError> {
     let limit = limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(EVENTS).clamp(1, EVENTS);
     let query = HistoryQuery { user, before, since: since.map(Time::from_unix), limit };
     let rows = engine.history(query).await?;
     let full = rows.len() == limit;
-    let (mut events, mut next, mut room) = (Vec::new(), None, ROOM_FOR_EVENTS);
+    let (mut events, mut next, mut room) = (Vec::new(), None, EVENTS_PAGE_BYTES);
     for row in rows {
         let Some(left) = room.checked_sub(row.json.len()) else { return Ok(HistoryReply { events, next }) };
         room = left;
@@ -261,7 +261,7 @@ async fn explain(connection: &Connection, engine: &Engine, call: Explain) -> Res
         ..Attempt::default()
     };
     let peer = Peer { uid: call.peer_uid.unwrap_or(0), pid: None };
-    let asker = peer::supposed(peer, &attempt, engine.config());
+    let asker = peer::simulate(peer, &attempt, engine.config());
     let asker = asker.ok_or_else(|| failed(NO_SUCH_USER, "user", &call.user))?;
     let explained = engine.explain(asker, call.at.map(Time::from_unix)).await;
     Ok(done(&explained.map_err(|e| error(&e, &call.user))?))
@@ -327,29 +327,29 @@ async fn name(engine: &Engine, user: &str) -> Result<UserName, Bytes> {
     Ok(engine.name_of(name).await)
 }
 
-fn error(error: &AdminError, user: &str) -> Bytes {
+fn error(error: &AccountError, user: &str) -> Bytes {
     match error {
-        AdminError::NoSuchUser => failed(NO_SUCH_USER, "user", user),
-        AdminError::NotEnrolled => failed(NOT_ENROLLED, "user", user),
-        AdminError::UidChanged { enrolled, now } => {
+        AccountError::NoSuchUser => failed(NO_SUCH_USER, "user", user),
+        AccountError::NotEnrolled => failed(NOT_ENROLLED, "user", user),
+        AccountError::UidChanged { enrolled, now } => {
             let parameters = serde_json::json!({ "user": user, "enrolled": enrolled, "now": now });
             message::error_bytes(UID_CHANGED, &parameters).unwrap_or_default()
         }
-        AdminError::Invalid(what) => failed(service::INVALID_PARAMETER, "parameter", what),
-        AdminError::Unavailable(why) => failed(STORE_UNAVAILABLE, "why", why),
-        AdminError::NotRipe(staged) => {
+        AccountError::Invalid(what) => failed(service::INVALID_PARAMETER, "parameter", what),
+        AccountError::Unavailable(why) => failed(STORE_UNAVAILABLE, "why", why),
+        AccountError::NotRipe(staged) => {
             let parameters = serde_json::json!({ "staged": staged_view(staged) });
             message::error_bytes(NOT_RIPE, &parameters).unwrap_or_default()
         }
-        AdminError::NothingStaged => failed_plainly(NOTHING_STAGED),
+        AccountError::NothingStaged => failed_plainly(NOTHING_STAGED),
         // These are answers to users alone.
-        AdminError::Taken(_)
-        | AdminError::Busy
-        | AdminError::CodeNeeded
-        | AdminError::AlreadyStaged(_)
-        | AdminError::CancelledTwice
-        | AdminError::TicketNeeded
-        | AdminError::Refused
-        | AdminError::Off => failed_plainly(BUSY),
+        AccountError::Taken(_)
+        | AccountError::Busy
+        | AccountError::CodeNeeded
+        | AccountError::AlreadyStaged(_)
+        | AccountError::CancelledTwice
+        | AccountError::TicketNeeded
+        | AccountError::Refused
+        | AccountError::Off => failed_plainly(BUSY),
     }
 }

@@ -1,6 +1,6 @@
 //! One connection: messages in, replies out, each bounded in size and time.
 
-use crate::state::Shared;
+use crate::state::DaemonState;
 use crate::varlink::connection_limits::ConnectionSlot;
 use crate::varlink::login::Conversation;
 use crate::varlink::peer::Peer;
@@ -20,7 +20,7 @@ use zeroize::{Zeroize, Zeroizing};
 /// How long a connection may be silent before its first call.
 const FIRST_CALL: Duration = Duration::from_secs(10);
 /// How long a conversation may wait for a person.
-const PATIENCE: Duration = Duration::from_mins(10);
+const PROMPT_TIMEOUT: Duration = Duration::from_mins(10);
 /// How long a peer may take to read a reply.
 const WRITE_TIME: Duration = Duration::from_secs(5);
 
@@ -65,7 +65,7 @@ pub(crate) struct Connection {
     pub(crate) peer: Peer,
     pub(crate) slot: ConnectionSlot,
     pub(crate) rate_limit: Arc<RateLimit>,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<DaemonState>,
     stopped: watch::Receiver<bool>,
 }
 
@@ -76,7 +76,7 @@ impl Connection {
         peer: Peer,
         slot: ConnectionSlot,
         rate_limit: Arc<RateLimit>,
-        shared: Arc<Shared>,
+        shared: Arc<DaemonState>,
         stopped: watch::Receiver<bool>,
     ) -> Self {
         Self { stream, framer: Framer::default(), peer, slot, rate_limit, shared, stopped }
@@ -92,7 +92,7 @@ impl Connection {
         let mut patience = FIRST_CALL;
         loop {
             let message = self.next(patience).await?;
-            patience = PATIENCE;
+            patience = PROMPT_TIMEOUT;
             self.slot.waits(false);
             let Ok(call) = message::read::<Call<'_>>(&message) else {
                 tracing::debug!("an unreadable message of uid {}", self.peer.uid);

@@ -1,12 +1,12 @@
 //! Who speaks, and what of it is believed (invariant 6).
 
-use crate::audit::{self, From};
+use crate::audit::{self, EventSource};
 use crate::config::Config;
-use crate::engine::Asker;
-use crate::user_directory::{Stuck, Users};
+use crate::engine::LoginRequest;
+use crate::user_directory::{DirectoryUnavailable, UserDirectory};
 use crate::varlink::connection_limits::Cause;
 use std::net::IpAddr;
-use totp_core::policy::{Facts, Peer as Speaker, Place, SshAuth};
+use totp_core::policy::{Facts, Peer as Speaker, RemoteHost, SshAuth};
 use totp_core::{Origin, UserName};
 use totp_wire::login::Attempt;
 
@@ -28,16 +28,16 @@ pub(crate) enum NotTaken {
     Stuck,
 }
 
-impl std::convert::From<Stuck> for NotTaken {
-    fn from(_: Stuck) -> Self {
+impl From<DirectoryUnavailable> for NotTaken {
+    fn from(_: DirectoryUnavailable) -> Self {
         Self::Stuck
     }
 }
 
 impl Peer {
     /// Where something comes from that this peer does for itself.
-    pub(crate) fn from(self) -> From {
-        From { peer_uid: Some(self.uid), peer_pid: self.pid, ..From::default() }
+    pub(crate) fn from(self) -> EventSource {
+        EventSource { peer_uid: Some(self.uid), peer_pid: self.pid, ..EventSource::default() }
     }
 }
 
@@ -51,51 +51,51 @@ pub(crate) fn speaks_for_others(uid: u32, config: Option<&Config>) -> bool {
 /// Root's programs are believed, which is not the same as trusted: anybody can start a setuid one, so that what
 /// counts is its real uid. A trusted peer is believed for the services the configuration lets it claim; anybody else
 /// asks for their own uid only, and nothing they say about where they come from counts.
-pub(crate) async fn believed(
+pub(crate) async fn authorise(
     peer: Peer,
     attempt: &Attempt,
     id: String,
     config: &Config,
-    users: &Users,
-) -> Result<Asker, NotTaken> {
+    users: &UserDirectory,
+) -> Result<LoginRequest, NotTaken> {
     if peer.uid == 0 {
-        return Ok(told(peer, Speaker::Root, attempt, id, config));
+        return Ok(from_trusted_peer(peer, Speaker::Root, attempt, id, config));
     }
     if let Some(trusted) = config.trusted_peers.iter().find(|p| p.uid == peer.uid) {
         let service = attempt.service.as_deref().unwrap_or_default();
         if trusted.services.iter().any(|s| s == service) {
-            return Ok(told(peer, Speaker::Trusted(peer.uid), attempt, id, config));
+            return Ok(from_trusted_peer(peer, Speaker::Trusted(peer.uid), attempt, id, config));
         }
     }
     let name = UserName::parse(&attempt.user).map_err(|_| NotTaken::Denied)?;
     if !users.is_name_of(&name, peer.uid).await? {
         return Err(NotTaken::Denied);
     }
-    Ok(own(peer, &name, attempt, id))
+    Ok(from_own_uid(peer, &name, attempt, id))
 }
 
 /// The same for an attempt that is only supposed, and whose peer's uid nobody asks for its name. `None` when that
 /// peer could not ask for such a user.
-pub(crate) fn supposed(peer: Peer, attempt: &Attempt, config: &Config) -> Option<Asker> {
+pub(crate) fn simulate(peer: Peer, attempt: &Attempt, config: &Config) -> Option<LoginRequest> {
     let service = attempt.service.as_deref().unwrap_or_default();
     let trusted = config.trusted_peers.iter().find(|p| p.uid == peer.uid);
     let speaker = match (peer.uid, trusted) {
         (0, _) => Speaker::Root,
         (uid, Some(trusted)) if trusted.services.iter().any(|s| s == service) => Speaker::Trusted(uid),
-        _ => return Some(own(peer, &UserName::parse(&attempt.user).ok()?, attempt, String::new())),
+        _ => return Some(from_own_uid(peer, &UserName::parse(&attempt.user).ok()?, attempt, String::new())),
     };
-    Some(told(peer, speaker, attempt, String::new(), config))
+    Some(from_trusted_peer(peer, speaker, attempt, String::new(), config))
 }
 
-fn own(peer: Peer, name: &UserName, attempt: &Attempt, id: String) -> Asker {
+fn from_own_uid(peer: Peer, name: &UserName, attempt: &Attempt, id: String) -> LoginRequest {
     let name = name.to_string();
-    let from = From { ruser: Some(name.clone()), ..peer.from() };
+    let from = EventSource { ruser: Some(name.clone()), ..peer.from() };
     let facts = Facts {
         user: name.clone(),
         caller: None,
         ruser: Some(name.clone()),
         service: None,
-        place: Place::Here,
+        rhost: RemoteHost::Local,
         peer: Speaker::Own,
         ssh: Vec::new(),
         first_factor_passed: false,
@@ -103,19 +103,25 @@ fn own(peer: Peer, name: &UserName, attempt: &Attempt, id: String) -> Asker {
     // What it claims of its session is nothing to go by; whether it can show lines is its own affair.
     let silent = attempt.silent == Some(true);
     let origin = Origin::Own;
-    Asker { user: name, origin, from, id, facts, audit_session: None, silent, converses: false }
+    LoginRequest { user: name, origin, from, id, facts, audit_session: None, silent, converses: false }
 }
 
 /// The service that `totpd verify` of root names.
 const OWN_SERVICE: &str = "totpd";
 
-fn told(peer: Peer, speaker: Speaker, attempt: &Attempt, id: String, config: &Config) -> Asker {
+fn from_trusted_peer(
+    peer: Peer,
+    speaker: Speaker,
+    attempt: &Attempt,
+    id: String,
+    config: &Config,
+) -> LoginRequest {
     let by_root = speaker == Speaker::Root;
     let from = source(peer, attempt, by_root);
     let caller = from.caller_uid;
-    let place = match &from.rhost {
-        None => Place::Here,
-        Some(rhost) => address(rhost).map_or(Place::Name, Place::Address),
+    let rhost = match &from.rhost {
+        None => RemoteHost::Local,
+        Some(rhost) => address(rhost).map_or(RemoteHost::NameOnly, RemoteHost::Address),
     };
     let lines = attempt.ssh_auth.iter().flatten().filter(|_| caller.is_none());
     let ssh: Vec<SshAuth> = lines.map(|line| SshAuth::parse(line)).collect();
@@ -124,26 +130,28 @@ fn told(peer: Peer, speaker: Speaker, attempt: &Attempt, id: String, config: &Co
         audit::field(&methods.join(","))
     });
     let ssh_key = ssh.iter().find_map(|auth| auth.fingerprint.clone());
-    let from = From { ssh_methods: methods, ssh_key, ..from };
+    let from = EventSource { ssh_methods: methods, ssh_key, ..from };
     let service = attempt.service.as_deref().unwrap_or_default();
     let is_console = by_root && config.console_services.iter().any(|console| console == service);
     // PAM_RUSER decides nothing: polkit's helper writes its argument there.
-    let origin = match (place, caller) {
-        (Place::Address(address), _)
+    let origin = match (rhost, caller) {
+        (RemoteHost::Address(address), _)
             if attempt.own_address == Some(true) || address.to_canonical().is_loopback() =>
         {
             Origin::ThisHost
         }
-        (Place::Address(address), _) => Origin::Remote(address),
-        (Place::Here, Some(uid)) => Origin::Caller(uid),
-        (Place::Here, None) if is_console => Origin::Console,
+        (RemoteHost::Address(address), _) => Origin::Remote(address),
+        (RemoteHost::Local, Some(uid)) => Origin::Caller(uid),
+        (RemoteHost::Local, None) if is_console => Origin::Console,
         // As `totpd confirm`: what an administrator mistypes locks nobody's login.
-        (Place::Here, None) if by_root && service == OWN_SERVICE => Origin::Client("(verify)".to_owned()),
+        (RemoteHost::Local, None) if by_root && service == OWN_SERVICE => {
+            Origin::Client("(verify)".to_owned())
+        }
         // A name proves nothing. xrdp names nobody: whoever that is, they may come over the network.
-        (Place::Name | Place::Here, _) => Origin::Unproven,
+        (RemoteHost::NameOnly | RemoteHost::Local, _) => Origin::Unproven,
     };
     let silent = attempt.silent == Some(true);
-    Asker {
+    LoginRequest {
         user: attempt.user.clone(),
         origin,
         // Several questions and lines between them: not in one line, nor where nothing is shown or asked.
@@ -155,7 +163,7 @@ fn told(peer: Peer, speaker: Speaker, attempt: &Attempt, id: String, config: &Co
             caller,
             ruser: None,
             service: attempt.service.clone().filter(|service| !service.is_empty()),
-            place,
+            rhost,
             peer: speaker,
             ssh,
             first_factor_passed: attempt.first_factor == Some(true),
@@ -173,17 +181,17 @@ fn audit_session(attempt: &Attempt, caller: Option<u32>) -> Option<u32> {
 }
 
 /// Whether who started the program asks for themselves. A directory that does not answer proves nothing.
-pub(crate) async fn is_oneself(asker: &Asker, caller: u32, users: &Users) -> bool {
+pub(crate) async fn is_oneself(asker: &LoginRequest, caller: u32, users: &UserDirectory) -> bool {
     let Ok(name) = UserName::parse(&asker.user) else { return false };
     users.is_name_of(&name, caller).await.unwrap_or(false)
 }
 
 /// Where an attempt of root's or a trusted program comes from, as it says.
-pub(crate) fn source(peer: Peer, attempt: &Attempt, by_root: bool) -> From {
+pub(crate) fn source(peer: Peer, attempt: &Attempt, by_root: bool) -> EventSource {
     let kept = |text: &Option<String>| text.as_deref().filter(|t| !t.is_empty()).map(audit::field);
     // A module that does not say its real uid may be anybody's: then nobody is known.
     let caller_uid = attempt.real_uid.filter(|uid| by_root && *uid != 0);
-    From {
+    EventSource {
         service: kept(&attempt.service),
         ruser: kept(&attempt.ruser),
         caller_uid,
@@ -196,7 +204,7 @@ pub(crate) fn source(peer: Peer, attempt: &Attempt, by_root: bool) -> From {
 }
 
 /// Who causes an attempt for `user`, for the limits of connections.
-pub(crate) fn cause(user: &str, from: &From) -> Cause {
+pub(crate) fn cause(user: &str, from: &EventSource) -> Cause {
     match (&from.rhost, from.caller_uid) {
         (Some(rhost), _) => Cause::Remote { user: user.to_owned(), rhost: rhost.clone() },
         (None, Some(uid)) => Cause::Caller(uid),
@@ -234,14 +242,14 @@ mod tests {
         }
     }
 
-    async fn believe(uid: u32, attempt: &Attempt) -> Result<Asker, NotTaken> {
+    async fn believe(uid: u32, attempt: &Attempt) -> Result<LoginRequest, NotTaken> {
         let config = Config::parse(
             "[[trusted_peer]]\nuid = 116\nservices = [\"dovecot\"]",
             Path::new("/etc/totpd/totpd.toml"),
         )
         .unwrap();
         let peer = Peer { uid, pid: None };
-        believed(peer, attempt, "1".into(), &config, &Users::default()).await
+        authorise(peer, attempt, "1".into(), &config, &UserDirectory::default()).await
     }
 
     #[tokio::test]
@@ -249,7 +257,7 @@ mod tests {
         let asker = believe(0, &attempt("anybody")).await.unwrap();
         assert_eq!(asker.origin, Origin::Remote("192.0.2.1".parse().unwrap()));
         assert_eq!(asker.from.ssh_methods.as_deref(), Some("publickey"));
-        assert_eq!(asker.facts.place, Place::Address("192.0.2.1".parse().unwrap()));
+        assert_eq!(asker.facts.rhost, RemoteHost::Address("192.0.2.1".parse().unwrap()));
         let named = Attempt { rhost: Some("home.example".into()), ..attempt("anybody") };
         assert_eq!(believe(0, &named).await.unwrap().origin, Origin::Unproven);
         // Whoever is logged in here can connect from these.
@@ -275,7 +283,7 @@ mod tests {
         assert_eq!((asker.origin, asker.facts.caller), (Origin::Caller(7102), Some(7102)));
         assert_eq!((asker.from.caller_uid, asker.from.login_uid), (Some(7102), Some(7101)));
         // She sits here, whatever address and key the program names.
-        assert_eq!((asker.facts.place, asker.from.rhost), (Place::Here, None));
+        assert_eq!((asker.facts.rhost, asker.from.rhost), (RemoteHost::Local, None));
         assert!(asker.facts.ssh.is_empty() && asker.facts.ruser.is_none());
         assert_eq!(asker.audit_session, None, "her session says another user");
         let own = Attempt { real_uid: Some(7101), ..eve };
@@ -330,7 +338,7 @@ mod tests {
         assert!(from.service.is_none() && from.rhost.is_none() && from.tty.is_none());
         assert!(from.ssh_methods.is_none() && from.ssh_key.is_none());
         let facts = &asker.facts;
-        assert_eq!((facts.peer, facts.place), (Speaker::Own, Place::Here));
+        assert_eq!((facts.peer, facts.rhost), (Speaker::Own, RemoteHost::Local));
         assert!(facts.ssh.is_empty() && facts.service.is_none() && !facts.first_factor_passed);
         assert!(asker.audit_session.is_none() && !asker.converses);
         for other in ["root", "no-such-user", "", "no\nbody"] {
@@ -358,14 +366,14 @@ mod tests {
     async fn a_name_that_begins_like_an_address_is_a_name() {
         for name in ["10.0.0.1%evil.example", "::1%", "2001:db8::1%evil.example"] {
             let named = Attempt { rhost: Some(name.into()), ..attempt("anybody") };
-            assert_eq!(believe(0, &named).await.unwrap().facts.place, Place::Name, "{name}");
+            assert_eq!(believe(0, &named).await.unwrap().facts.rhost, RemoteHost::NameOnly, "{name}");
         }
     }
 
     #[tokio::test]
     async fn a_supposed_user_peer_is_never_explained_as_root() {
         let config = Config::parse("", Path::new("/etc/totpd/totpd.toml")).unwrap();
-        let supposed = |user: &str| supposed(Peer { uid: 1000, pid: None }, &attempt(user), &config);
+        let supposed = |user: &str| simulate(Peer { uid: 1000, pid: None }, &attempt(user), &config);
         assert!(supposed("no/name").is_none());
         assert_eq!(supposed("alice").map(|asker| asker.facts.peer), Some(Speaker::Own));
     }

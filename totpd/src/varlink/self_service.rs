@@ -1,13 +1,16 @@
 //! `org.totpd.Self`: users about their own uid. Each call is bounded like an attempt to log in.
 
-use crate::audit::{Event, From};
+use crate::audit::{Event, EventSource};
 use crate::clock;
 use crate::config::lifetime;
-use crate::engine::{AdminError, Engine, Failure, Oneself, SelfChange, Shown, patience, staged_view};
-use crate::state::Phase;
-use crate::store::Ticket;
+use crate::engine::{
+    AccountError, Engine, EngineError, EnrollmentProof, Oneself, SelfChange, default_commit_deadline,
+    staged_view,
+};
+use crate::state::ServiceState;
+use crate::store::CommitGuard;
 use crate::varlink::admin::{enrolled, page};
-use crate::varlink::cancellation::{Watched, watched};
+use crate::varlink::cancellation::{Watched, run_cancellable};
 use crate::varlink::connection::{Bytes, Closed, Connection, done, failed, failed_plainly, read};
 use crate::varlink::peer;
 use std::sync::Arc;
@@ -26,10 +29,10 @@ pub(crate) async fn call(
     method: &str,
     parameters: &[u8],
 ) -> Result<Bytes, Closed> {
-    let engine = match connection.shared.phase() {
-        Phase::Serving(engine) => engine,
+    let engine = match connection.shared.service() {
+        ServiceState::Serving(engine) => engine,
         // What is wrong with the host is its administrators' to know.
-        Phase::Refusing(_) => {
+        ServiceState::Refusing(_) => {
             return Ok(failed(STORE_UNAVAILABLE, "why", "the daemon refuses everybody at the moment"));
         }
     };
@@ -42,10 +45,10 @@ pub(crate) async fn call(
         Ok(None) => return Ok(failed_plainly(NO_NAME)),
         Err(_) => return Ok(failed_plainly(BUSY)),
     };
-    let (ticket, from) = (patience(), connection.peer.from());
-    let own = Own { engine: &engine, user: &user, uid, from: &from, ticket: &ticket };
+    let (ticket, from) = (default_commit_deadline(), connection.peer.from());
+    let own = SelfServiceCall { engine: &engine, user: &user, uid, from: &from, ticket: &ticket };
     let work = own.answer(method, parameters);
-    let Ok(Watched { result, gone }) = watched(connection, &ticket, work).await else {
+    let Ok(Watched { result, gone }) = run_cancellable(connection, &ticket, work).await else {
         own.log_refusal(method, "hung-up");
         return Err(Closed);
     };
@@ -58,8 +61,8 @@ pub(crate) async fn call(
         return Err(Closed);
     }
     Ok(match result {
-        Ok((reply, _)) | Err(NotDone::Reply(reply)) => reply,
-        Err(NotDone::Error(error)) => {
+        Ok((reply, _)) | Err(CallError::Reply(reply)) => reply,
+        Err(CallError::Error(error)) => {
             if let Some(reason) = unrecorded(&error) {
                 own.log_refusal(method, reason);
             }
@@ -69,47 +72,47 @@ pub(crate) async fn call(
 }
 
 /// The user, and how a call is done for him.
-struct Own<'a> {
+struct SelfServiceCall<'a> {
     engine: &'a Engine,
     user: &'a UserName,
     uid: u32,
-    from: &'a From,
-    ticket: &'a Arc<Ticket>,
+    from: &'a EventSource,
+    ticket: &'a Arc<CommitGuard>,
 }
 
 /// Why a call was not done.
-enum NotDone {
+enum CallError {
     /// It cannot be read, or there is no such one.
     Reply(Bytes),
     /// The engine says no.
-    Error(AdminError),
+    Error(AccountError),
 }
 
-impl std::convert::From<AdminError> for NotDone {
-    fn from(error: AdminError) -> Self {
+impl From<AccountError> for CallError {
+    fn from(error: AccountError) -> Self {
         Self::Error(error)
     }
 }
 
-impl std::convert::From<Failure> for NotDone {
-    fn from(failure: Failure) -> Self {
+impl From<EngineError> for CallError {
+    fn from(failure: EngineError) -> Self {
         Self::Error(failure.into())
     }
 }
 
-impl std::convert::From<Bytes> for NotDone {
+impl From<Bytes> for CallError {
     fn from(reply: Bytes) -> Self {
         Self::Reply(reply)
     }
 }
 
-impl Own<'_> {
+impl SelfServiceCall<'_> {
     /// The reply, and the event that it belongs to if something was changed.
     async fn answer(
         &self,
         method: &str,
         parameters: &[u8],
-    ) -> Result<(Bytes, Option<&'static str>), NotDone> {
+    ) -> Result<(Bytes, Option<&'static str>), CallError> {
         let Self { engine, user, uid, ticket, .. } = *self;
         let from = self.from.clone();
         let who = Oneself { user, uid, from: self.from };
@@ -194,9 +197,11 @@ impl Own<'_> {
     }
 
     /// What is kept under this name is the user's own, and not of somebody who had the name before.
-    async fn is_still_oneself(&self) -> Result<(), AdminError> {
+    async fn is_still_oneself(&self) -> Result<(), AccountError> {
         match self.engine.enrolled_uid(self.user).await? {
-            Some(enrolled) if enrolled != self.uid => Err(AdminError::UidChanged { enrolled, now: self.uid }),
+            Some(enrolled) if enrolled != self.uid => {
+                Err(AccountError::UidChanged { enrolled, now: self.uid })
+            }
             _ => Ok(()),
         }
     }
@@ -220,23 +225,23 @@ impl Own<'_> {
 }
 
 /// The reason of a refusal that the engine did not record.
-const fn unrecorded(error: &AdminError) -> Option<&'static str> {
+const fn unrecorded(error: &AccountError) -> Option<&'static str> {
     match error {
-        AdminError::CodeNeeded => Some("code-needed"),
-        AdminError::TicketNeeded => Some("ticket-needed"),
-        AdminError::Off => Some("off"),
-        AdminError::UidChanged { .. } => Some("uid-changed"),
-        AdminError::NotEnrolled => Some("not-enrolled"),
-        AdminError::AlreadyStaged(_) => Some("already-staged"),
-        AdminError::CancelledTwice => Some("cancelled-twice"),
-        AdminError::NothingStaged => Some("nothing-staged"),
-        AdminError::NotRipe(_) => Some("not-ripe"),
+        AccountError::CodeNeeded => Some("code-needed"),
+        AccountError::TicketNeeded => Some("ticket-needed"),
+        AccountError::Off => Some("off"),
+        AccountError::UidChanged { .. } => Some("uid-changed"),
+        AccountError::NotEnrolled => Some("not-enrolled"),
+        AccountError::AlreadyStaged(_) => Some("already-staged"),
+        AccountError::CancelledTwice => Some("cancelled-twice"),
+        AccountError::NothingStaged => Some("nothing-staged"),
+        AccountError::NotRipe(_) => Some("not-ripe"),
         _ => None,
     }
 }
 
-fn shown<'a>(code: Option<&'a SecretText>, ticket: Option<&'a SecretText>) -> Shown<'a> {
-    Shown { code: code.map(SecretText::reveal), ticket: ticket.map(SecretText::reveal) }
+fn shown<'a>(code: Option<&'a SecretText>, ticket: Option<&'a SecretText>) -> EnrollmentProof<'a> {
+    EnrollmentProof { code: code.map(SecretText::reveal), ticket: ticket.map(SecretText::reveal) }
 }
 
 /// The texts of recovery codes, for the one moment they are shown.
@@ -244,34 +249,34 @@ pub(crate) fn texts(codes: &[RecoveryCode]) -> Vec<SecretText> {
     codes.iter().map(|code| SecretText::new(code.reveal())).collect()
 }
 
-fn explained(error: &AdminError, user: &UserName) -> Bytes {
+fn explained(error: &AccountError, user: &UserName) -> Bytes {
     let user = user.as_str();
     match error {
-        AdminError::NoSuchUser => failed_plainly(NO_NAME),
-        AdminError::NotEnrolled => failed(NOT_ENROLLED, "user", user),
-        AdminError::UidChanged { enrolled, now } => {
+        AccountError::NoSuchUser => failed_plainly(NO_NAME),
+        AccountError::NotEnrolled => failed(NOT_ENROLLED, "user", user),
+        AccountError::UidChanged { enrolled, now } => {
             let parameters = serde_json::json!({ "user": user, "enrolled": enrolled, "now": now });
             message::error_bytes(UID_CHANGED, &parameters).unwrap_or_default()
         }
-        AdminError::Invalid(what) => failed(service::INVALID_PARAMETER, "parameter", what),
-        AdminError::CodeNeeded => failed_plainly(CODE_NEEDED),
-        AdminError::TicketNeeded => failed_plainly(TICKET_NEEDED),
-        AdminError::AlreadyStaged(staged) => {
+        AccountError::Invalid(what) => failed(service::INVALID_PARAMETER, "parameter", what),
+        AccountError::CodeNeeded => failed_plainly(CODE_NEEDED),
+        AccountError::TicketNeeded => failed_plainly(TICKET_NEEDED),
+        AccountError::AlreadyStaged(staged) => {
             let parameters = match staged {
                 Some(staged) => serde_json::json!({ "staged": staged_view(staged) }),
                 None => serde_json::json!({}),
             };
             message::error_bytes(ALREADY_STAGED, &parameters).unwrap_or_default()
         }
-        AdminError::NotRipe(staged) => {
+        AccountError::NotRipe(staged) => {
             let parameters = serde_json::json!({ "staged": staged_view(staged) });
             message::error_bytes(NOT_RIPE, &parameters).unwrap_or_default()
         }
-        AdminError::CancelledTwice => failed_plainly(CANCELLED_TWICE),
-        AdminError::NothingStaged => failed_plainly(NOTHING_STAGED),
-        AdminError::Refused => failed_plainly(REFUSED),
-        AdminError::Off => failed_plainly(OFF),
-        AdminError::Unavailable(why) => failed(STORE_UNAVAILABLE, "why", why),
-        AdminError::Taken(_) | AdminError::Busy => failed_plainly(BUSY),
+        AccountError::CancelledTwice => failed_plainly(CANCELLED_TWICE),
+        AccountError::NothingStaged => failed_plainly(NOTHING_STAGED),
+        AccountError::Refused => failed_plainly(REFUSED),
+        AccountError::Off => failed_plainly(OFF),
+        AccountError::Unavailable(why) => failed(STORE_UNAVAILABLE, "why", why),
+        AccountError::Taken(_) | AccountError::Busy => failed_plainly(BUSY),
     }
 }

@@ -1,6 +1,6 @@
 //! Who must not be locked out: administrators, and everybody who has a factor.
 
-use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::admin_call;
 use crate::config::Config;
 use crate::pam_config::Mode;
@@ -10,7 +10,7 @@ use totp_wire::admin::{self, DaemonState, State};
 /// Groups whose members administer a host: sudo of Debian and Ubuntu, wheel of the others, admin of old Ubuntus.
 const GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
 /// Users for whom sshd's configuration is compared at most.
-const MOST: usize = 50;
+const MAX_ADMINISTRATORS: usize = 50;
 
 /// The names of uid 0.
 pub(super) fn roots() -> Vec<String> {
@@ -46,7 +46,7 @@ pub(super) struct Ready {
 ///
 /// # Errors
 /// The sentence that says what is missing, and the command for it.
-pub(super) fn ready(config: &Config, mode: Mode) -> Result<Ready, Failed> {
+pub(super) fn ready(config: &Config, mode: Mode) -> Result<Ready, CommandError> {
     let daemon = admin_call(config, &admin::Daemon {}).map_err(|why| {
         let sentence =
             format!("{}. Nothing was changed; start it first: systemctl enable --now totpd", why.why);
@@ -55,7 +55,7 @@ pub(super) fn ready(config: &Config, mode: Mode) -> Result<Ready, Failed> {
     if daemon.state != DaemonState::Serving {
         let why = daemon.why.unwrap_or_default();
         return Err(failed(
-            Exit::Refused,
+            ExitStatus::Refused,
             format!("the daemon refuses every login: {why}. Nothing was changed"),
         ));
     }
@@ -77,7 +77,7 @@ pub(super) fn ready(config: &Config, mode: Mode) -> Result<Ready, Failed> {
     if active.is_empty() && mode != Mode::Monitor {
         let someone = administrators.iter().find(|name| *name != "root").map_or("root", String::as_str);
         return Err(failed(
-            Exit::Refused,
+            ExitStatus::Refused,
             format!(
                 "no administrator (root, or a member of the groups {}) has a confirmed factor, and nobody could undo a \
                  mistake. Enroll one first: totpd enroll {someone}",
@@ -85,7 +85,7 @@ pub(super) fn ready(config: &Config, mode: Mode) -> Result<Ready, Failed> {
             ),
         ));
     }
-    users.truncate(MOST);
+    users.truncate(MAX_ADMINISTRATORS);
     users.extend(administrators);
     users.sort();
     users.dedup();

@@ -1,7 +1,7 @@
 //! Which services a login has confirmed: by the daemon's history.
 
 use crate::cli::history::Pages;
-use crate::cli::output::Failed;
+use crate::cli::output::CommandError;
 use crate::config::Config;
 use crate::pam_config::Mode;
 use crate::pam_config::undo::{Pending, PendingService};
@@ -16,7 +16,10 @@ const PAGE: usize = 100;
 ///
 /// # Errors
 /// When the daemon does not answer.
-pub(super) fn confirmed(config: &Config, pending: &Pending) -> Result<BTreeMap<String, String>, Failed> {
+pub(super) fn confirmed(
+    config: &Config,
+    pending: &Pending,
+) -> Result<BTreeMap<String, String>, CommandError> {
     let mut groups = BTreeMap::new();
     for service in &pending.services {
         if let Some(user) = &service.confirmed {
@@ -42,7 +45,7 @@ pub(super) fn confirmed(config: &Config, pending: &Pending) -> Result<BTreeMap<S
 ///
 /// # Errors
 /// When the daemon does not answer.
-pub(super) fn events_since(config: &Config, since: u64) -> Result<Vec<String>, Failed> {
+pub(super) fn events_since(config: &Config, since: u64) -> Result<Vec<String>, CommandError> {
     let mut pages = Pages::new(config, None, false);
     pages.since = Some(since);
     let mut ids = Vec::new();

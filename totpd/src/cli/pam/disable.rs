@@ -5,7 +5,7 @@ use super::proposal::diff;
 use super::{dirs, host, sshd, state, undo};
 use crate::cli::Context;
 use crate::cli::args::PamDisable;
-use crate::cli::output::{Exit, Failed, failed, warn};
+use crate::cli::output::{CommandError, ExitStatus, failed, warn};
 use crate::clock;
 use crate::pam_config::siblings::services_of;
 use crate::pam_config::undo::{Pending, PendingFile, PendingService, State, checksum, content};
@@ -27,14 +27,14 @@ struct Edit {
 }
 
 /// `totpd pam disable`
-pub(super) fn disable(context: &Context, args: &PamDisable) -> Result<(), Failed> {
+pub(super) fn disable(context: &Context, args: &PamDisable) -> Result<(), CommandError> {
     let state = state()?;
     let services: BTreeSet<String> = if args.all {
         dirs().names()
     } else {
         args.services.iter().flat_map(|name| services_of(name)).map(str::to_owned).collect()
     };
-    let edits = edits(&services, args.all).map_err(|why| failed(Exit::Refused, why))?;
+    let edits = edits(&services, args.all).map_err(|why| failed(ExitStatus::Refused, why))?;
     for edit in &edits {
         say(context, diff(&edit.path, Some(&edit.old), edit.new.as_deref()));
     }
@@ -57,7 +57,7 @@ pub(super) fn disable(context: &Context, args: &PamDisable) -> Result<(), Failed
         return Ok(());
     }
     Err(failed(
-        Exit::Refused,
+        ExitStatus::Refused,
         format!(
             "{MODULE} stands outside of the blocks of totpd pam, and stays: {}. Remove it by hand",
             left.join(", ")
@@ -93,12 +93,12 @@ fn edits(services: &BTreeSet<String>, all: bool) -> Result<Vec<Edit>, String> {
     Ok(edits)
 }
 
-fn go_on(args: &PamDisable) -> Result<(), Failed> {
+fn go_on(args: &PamDisable) -> Result<(), CommandError> {
     if args.yes {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(failed(Exit::Usage, "nobody can be asked here: add --yes"));
+        return Err(failed(ExitStatus::Usage, "nobody can be asked here: add --yes"));
     }
     let _ = write!(std::io::stderr(), "Change these files? These services will ask for no code then. [y/N] ");
     let mut answer = String::new();
@@ -106,13 +106,13 @@ fn go_on(args: &PamDisable) -> Result<(), Failed> {
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         Ok(())
     } else {
-        Err(failed(Exit::Refused, "nothing was changed"))
+        Err(failed(ExitStatus::Refused, "nothing was changed"))
     }
 }
 
 /// Written down like a change whose undo is what is wanted: whatever kills this, the undo finishes it.
-fn apply(context: &Context, state: &State, edits: Vec<Edit>) -> Result<(), Failed> {
-    let said = |error: std::io::Error| failed(Exit::Refused, error);
+fn apply(context: &Context, state: &State, edits: Vec<Edit>) -> Result<(), CommandError> {
+    let said = |error: std::io::Error| failed(ExitStatus::Refused, error);
     let _lock = state.lock().map_err(said)?;
     let now = clock::now().unix();
     let waiting = state.pending().map_err(said)?;

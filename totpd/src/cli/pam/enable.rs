@@ -4,7 +4,7 @@ use super::proposal::{Proposal, diff};
 use super::{admins, confirm, host, sshd, state, trial, undo};
 use crate::cli::Context;
 use crate::cli::args::PamEnable;
-use crate::cli::output::{Exit, Failed, failed, warn};
+use crate::cli::output::{CommandError, ExitStatus, failed, warn};
 use crate::clock;
 use crate::config::Config;
 use crate::pam_config::undo::{Pending, PendingFile, PendingService, State, checksum, content, replace};
@@ -21,15 +21,15 @@ use std::time::{Duration, Instant};
 const SHORTEST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_hours(24);
 /// How often the history is looked at.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// `totpd pam enable`
-pub(super) fn enable(context: &Context, args: &PamEnable) -> Result<(), Failed> {
+pub(super) fn enable(context: &Context, args: &PamEnable) -> Result<(), CommandError> {
     if !(SHORTEST..=LONGEST).contains(&args.confirm_within) {
-        return Err(failed(Exit::Usage, "--confirm-within takes 10s to 24h"));
+        return Err(failed(ExitStatus::Usage, "--confirm-within takes 10s to 24h"));
     }
     let (config, state) = (context.config()?, state()?);
-    let refused = |why: String| failed(Exit::Refused, why);
+    let refused = |why: String| failed(ExitStatus::Refused, why);
     let damaged = |error: std::io::Error| refused(error.to_string());
     if state.pending().map_err(damaged)?.is_some() {
         return Err(refused(
@@ -101,12 +101,12 @@ fn show(context: &Context, proposal: &Proposal, edits: &Edits) {
 }
 
 /// Asks, unless `--yes` answers.
-fn go_on(context: &Context, args: &PamEnable) -> Result<(), Failed> {
+fn go_on(context: &Context, args: &PamEnable) -> Result<(), CommandError> {
     if args.yes {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(failed(Exit::Usage, "nobody can be asked here: add --yes"));
+        return Err(failed(ExitStatus::Usage, "nobody can be asked here: add --yes"));
     }
     let within = humantime::format_duration(args.confirm_within);
     context
@@ -118,7 +118,7 @@ fn go_on(context: &Context, args: &PamEnable) -> Result<(), Failed> {
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         return Ok(());
     }
-    Err(failed(Exit::Refused, "nothing was changed"))
+    Err(failed(ExitStatus::Refused, "nothing was changed"))
 }
 
 /// From the first edit on, Ctrl-C means "take it back" and ends nothing half-way.
@@ -138,18 +138,18 @@ fn apply(
     proposal: &Proposal,
     args: &PamEnable,
     (edits, administrators): (&Edits, Vec<String>),
-) -> Result<Pending, Failed> {
-    let said = |error: std::io::Error| failed(Exit::Refused, error);
+) -> Result<Pending, CommandError> {
+    let said = |error: std::io::Error| failed(ExitStatus::Refused, error);
     let lock = state.lock().map_err(said)?;
     // Another one may have come between.
     if state.pending().map_err(said)?.is_some() {
-        return Err(failed(Exit::Refused, "another change came first. Nothing was changed"));
+        return Err(failed(ExitStatus::Refused, "another change came first. Nothing was changed"));
     }
     let mut pending = arm(context, state, proposal, args, edits)?;
     let waits = || state.pending().is_ok_and(|now| now.is_some_and(|now| now.id == pending.id));
     let written = write(edits, waits);
     if let Err(why) = written {
-        let why = failed(Exit::Refused, format!("{why}. Everything is taken back"));
+        let why = failed(ExitStatus::Refused, format!("{why}. Everything is taken back"));
         undo::settle(context, state, pending, None, true)?;
         return Err(why);
     }
@@ -169,9 +169,10 @@ fn arm(
     proposal: &Proposal,
     args: &PamEnable,
     edits: &Edits,
-) -> Result<Pending, Failed> {
+) -> Result<Pending, CommandError> {
     let now = clock::now().unix();
-    let said = |error: std::io::Error| failed(Exit::Refused, format!("the undo cannot be armed: {error}"));
+    let said =
+        |error: std::io::Error| failed(ExitStatus::Refused, format!("the undo cannot be armed: {error}"));
     let mut files = Vec::new();
     for (service, path, old, new) in edits {
         let backup = old.as_deref().map(|old| state.back_up(path, old, now)).transpose().map_err(said)?;
@@ -207,7 +208,7 @@ fn arm(
         Err(why) => {
             state.set_pending(None).map_err(said)?;
             return Err(failed(
-                Exit::Refused,
+                ExitStatus::Refused,
                 format!("the undo cannot be armed: {why}. Nothing was changed"),
             ));
         }
@@ -242,7 +243,7 @@ fn wait(
     pending: &Pending,
     within: Duration,
     signals: &SignalFd,
-) -> Result<(), Failed> {
+) -> Result<(), CommandError> {
     let begun = Instant::now();
     let groups: BTreeSet<&str> = pending.services.iter().map(|service| service.group.as_str()).collect();
     let mut waiting = groups.clone();
@@ -263,8 +264,9 @@ fn wait(
                     if !waiting.remove(group.as_str()) {
                         continue;
                     }
-                    let all =
-                        state.confirm(&pending.id, &group, &user).map_err(|e| failed(Exit::Refused, e))?;
+                    let all = state
+                        .confirm(&pending.id, &group, &user)
+                        .map_err(|e| failed(ExitStatus::Refused, e))?;
                     clear_line();
                     say(context, format!("{group}: confirmed by {user}, and stays"));
                     if all {
@@ -286,13 +288,16 @@ fn wait(
             say(context, "taking back what no login has confirmed");
             undo::take_back(context, Some(&pending.id), false)?;
             return Err(failed(
-                Exit::Refused,
+                ExitStatus::Refused,
                 format!("not confirmed: {}", waiting.into_iter().collect::<Vec<_>>().join(", ")),
             ));
         }
         if state.pending().is_ok_and(|now| now.is_none_or(|now| now.id != pending.id)) {
             clear_line();
-            return Err(failed(Exit::Refused, "the change was settled elsewhere: see totpd pam status"));
+            return Err(failed(
+                ExitStatus::Refused,
+                "the change was settled elsewhere: see totpd pam status",
+            ));
         }
         tell(context, &waiting, left);
     }
@@ -301,7 +306,7 @@ fn wait(
 /// Waits a moment; whether SIGINT or SIGTERM came.
 fn interrupted(signals: &SignalFd) -> bool {
     let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-    let timeout = PollTimeout::try_from(LOOK).unwrap_or(PollTimeout::ZERO);
+    let timeout = PollTimeout::try_from(CHECK_INTERVAL).unwrap_or(PollTimeout::ZERO);
     matches!(poll(&mut fds, timeout), Ok(1..)) && matches!(signals.read_signal(), Ok(Some(_)))
 }
 

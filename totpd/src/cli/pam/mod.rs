@@ -21,19 +21,19 @@ mod undo;
 
 use super::Context;
 use super::args::PamCommand;
-use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::pam_config::ConfigDirs;
 use crate::pam_config::undo::{STATE, State};
 use std::path::Path;
 use std::time::Duration;
 
 /// `totpd pam …`
-pub(super) fn pam(context: &Context, command: PamCommand) -> Result<(), Failed> {
+pub(super) fn pam(context: &Context, command: PamCommand) -> Result<(), CommandError> {
     if let PamCommand::SshKeyShown = command {
         return ssh_key_shown();
     }
     if !nix::unistd::geteuid().is_root() {
-        return Err(failed(Exit::Refused, "only root may read and change what services ask"));
+        return Err(failed(ExitStatus::Refused, "only root may read and change what services ask"));
     }
     match command {
         PamCommand::Enable(args) => enable::enable(context, &args),
@@ -53,16 +53,16 @@ fn dirs() -> ConfigDirs {
 }
 
 /// The state folder of this system.
-fn state() -> Result<State, Failed> {
-    State::open(Path::new(STATE)).map_err(|error| failed(Exit::Refused, format!("{STATE}: {error}")))
+fn state() -> Result<State, CommandError> {
+    State::open(Path::new(STATE)).map_err(|error| failed(ExitStatus::Refused, format!("{STATE}: {error}")))
 }
 
 /// Whether a line of `SSH_AUTH_INFO_0` names a method that needs no password. sshd puts it into PAM's environment, and
 /// `pam_exec` into ours: nobody else can, since it takes nothing over from the program's own.
 #[expect(clippy::disallowed_methods, reason = "the interface of pam_exec; only PAM's environment is in it")]
-fn ssh_key_shown() -> Result<(), Failed> {
+fn ssh_key_shown() -> Result<(), CommandError> {
     let shown = std::env::var("SSH_AUTH_INFO_0").unwrap_or_default();
-    if is_key(&shown) { Ok(()) } else { Err(failed(Exit::Refused, "")) }
+    if is_key(&shown) { Ok(()) } else { Err(failed(ExitStatus::Refused, "")) }
 }
 
 fn is_key(auth_info: &str) -> bool {

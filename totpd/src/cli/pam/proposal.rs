@@ -2,7 +2,7 @@
 
 use super::{admins, dirs, host, sshd};
 use crate::cli::args::PamEnable;
-use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::config::Config;
 use crate::folder::{Folder, Private};
 use crate::pam_config::plan::{Edit, Planned, Wanted, also_asked, plan};
@@ -50,9 +50,9 @@ impl Proposal {
     ///
     /// # Errors
     /// The services that are refused, each with the reason.
-    pub(super) fn new(config: &Config, args: &PamEnable) -> Result<Self, Failed> {
+    pub(super) fn new(config: &Config, args: &PamEnable) -> Result<Self, CommandError> {
         let before = dirs();
-        let refuse = |why: String| failed(Exit::Refused, why);
+        let refuse = |why: String| failed(ExitStatus::Refused, why);
         let scratch = Folder::private_beside(&Path::new(STATE).join("trial"), "trial")
             .map_err(|error| refuse(format!("{STATE}: {error}")))?;
         let mut proposal = Self {
@@ -97,7 +97,7 @@ impl Proposal {
     }
 
     /// The services to change, each with the name that was asked for.
-    fn wanted(&mut self, args: &PamEnable) -> Result<Vec<(String, String)>, Failed> {
+    fn wanted(&mut self, args: &PamEnable) -> Result<Vec<(String, String)>, CommandError> {
         let mut wanted: Vec<(String, String)> = Vec::new();
         if args.all {
             let all = self.before.authenticating();
@@ -116,7 +116,7 @@ impl Proposal {
                     self.notes.push(format!("{service}: there is no such service here"));
                 } else if !exists {
                     let why = format!("there is no PAM service {service}: ls /etc/pam.d shows what there is");
-                    return Err(failed(Exit::Usage, why));
+                    return Err(failed(ExitStatus::Usage, why));
                 } else if !wanted.iter().any(|(_, known)| known == service) {
                     wanted.push((name.trim_start_matches('=').to_owned(), (*service).to_owned()));
                 }

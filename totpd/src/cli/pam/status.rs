@@ -2,7 +2,7 @@
 
 use super::{dirs, sshd, state};
 use crate::cli::Context;
-use crate::cli::output::{Exit, Failed, failed};
+use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::clock::rfc3339;
 use crate::pam_config::siblings::services_of;
 use crate::pam_config::undo::Pending;
@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use totp_core::Time;
 
 /// `totpd pam status [SERVICE…]`
-pub(super) fn status(context: &Context, names: &[String]) -> Result<(), Failed> {
-    let pending = state()?.pending().map_err(|error| failed(Exit::Refused, error))?;
+pub(super) fn status(context: &Context, names: &[String]) -> Result<(), CommandError> {
+    let pending = state()?.pending().map_err(|error| failed(ExitStatus::Refused, error))?;
     let dirs = dirs();
     let services: Vec<String> = if names.is_empty() {
         dirs.authenticating()

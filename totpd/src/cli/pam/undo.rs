@@ -3,17 +3,17 @@
 use super::enable::say;
 use super::{confirm, dirs, host, sshd, state};
 use crate::cli::Context;
-use crate::cli::output::{Exit, Failed, failed, warn};
+use crate::cli::output::{CommandError, ExitStatus, failed, warn};
 use crate::pam_config::Facility;
 use crate::pam_config::undo::{Pending, Restored, State, take_back as take_back_file};
 use serde_json::json;
 use std::collections::BTreeMap;
 
 /// `totpd pam take-back`
-pub(super) fn take_back(context: &Context, change: Option<&str>, boot: bool) -> Result<(), Failed> {
+pub(super) fn take_back(context: &Context, change: Option<&str>, boot: bool) -> Result<(), CommandError> {
     let state = state()?;
     let of_change = |pending: &Pending| change.is_none_or(|id| id == pending.id);
-    let read = || state.pending().map_err(|error| failed(Exit::Refused, error));
+    let read = || state.pending().map_err(|error| failed(ExitStatus::Refused, error));
     let Some(pending) = read()?.filter(of_change) else {
         return context.out.line("there is no change that waits for a login");
     };
@@ -52,7 +52,7 @@ pub(super) fn settle(
     mut pending: Pending,
     rest: Option<&Pending>,
     reload: bool,
-) -> Result<(), Failed> {
+) -> Result<(), CommandError> {
     let kept = |pending: &Pending, service: &str| {
         pending.services.iter().any(|one| one.name == service && one.confirmed.is_some())
     };
@@ -102,13 +102,13 @@ pub(super) fn settle(
     let _ = context.out.json(&json!({ "services": pending.services, "files": done, "errors": errors }));
     let timer = pending.timer.take();
     let left = pending.left(failed_files, rest);
-    state.set_pending(left.as_ref()).map_err(|error| failed(Exit::Refused, error))?;
+    state.set_pending(left.as_ref()).map_err(|error| failed(ExitStatus::Refused, error))?;
     if errors.is_empty() {
         // Last: when the timer itself runs this, stopping it is harmless then.
         host::disarm(timer.as_deref());
         return Ok(());
     }
-    Err(failed(Exit::Refused, format!("not everything could be taken back: {}", errors.join("; "))))
+    Err(failed(ExitStatus::Refused, format!("not everything could be taken back: {}", errors.join("; "))))
 }
 
 /// Whether sshd's stack has a line of ours, or cannot be read.

@@ -238,7 +238,7 @@ fn exempt_refused(host: &Host, service: &Protected) -> Option<Finding> {
         "{}: {} lets users pass ({}), and this stack refuses them",
         service.name,
         config.rule_name(place),
-        if rule.action == RuleAction::Exempt { "exempt" } else { mode.word() }
+        if rule.action == RuleAction::Exempt { "exempt" } else { mode.as_str() }
     );
     let cure = format!(
         "Run: totpd pam enable {} --mode rules. By hand, the lines are in docs/how-to/hosts.md",

@@ -3,13 +3,13 @@
 
 use super::super::withdrawals::withdrawals;
 use super::sessions::{no_seal, row};
-use super::{Caller, Engine, OpenSession, Presented, Refusal};
+use super::{ApiRefusal, Caller, Engine, IssuedSession, SessionCredential};
 use crate::audit::Event;
 use crate::clock;
 use crate::engine::audit_dedup::Kind;
-use crate::engine::{Failure, MOST_RACES};
+use crate::engine::{EngineError, MOST_RACES};
 use crate::os_random::Kernel;
-use crate::store::{Also, Change, CommitError, Key, Stored, Ticket, Write};
+use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, SideWrite, Stored};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use totp_core::session::{Minutes, Session, claims_fit};
@@ -17,11 +17,11 @@ use totp_core::{Account, Attempt, Origin, Outcome, Reason, Time, Typed, Verified
 
 /// What is to come of a grant.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
+pub struct SessionOptions {
     /// A session of this length, or this length for the one that is shown.
     pub length: Option<Minutes>,
     /// The factor is added to this session.
-    pub session: Option<Presented>,
+    pub session: Option<SessionCredential>,
     /// These claims are merged into the session's.
     pub claims: Map<String, Value>,
 }
@@ -34,7 +34,7 @@ pub struct Authenticated {
     /// The user as he is now.
     pub user: Stored,
     /// The session, if one was wanted.
-    pub session: Option<OpenSession>,
+    pub session: Option<IssuedSession>,
     /// What was recorded.
     pub event: Box<Event>,
 }
@@ -46,45 +46,45 @@ impl Engine {
     /// Judges a code, and makes the outcome durable with the session that was wanted, if any.
     ///
     /// # Errors
-    /// [`Refusal::Code`], [`Refusal::RecoveryCode`] or [`Refusal::Locked`] when the code was judged and refused; anything
+    /// [`ApiRefusal::Code`], [`ApiRefusal::RecoveryCode`] or [`ApiRefusal::Locked`] when the code was judged and refused; anything
     /// else has judged nothing and used up nothing.
     pub async fn authenticate(
         &self,
         caller: &Caller,
         user: &str,
         typed: Typed,
-        wanted: &Wanted,
-        ticket: &Arc<Ticket>,
-    ) -> Result<Authenticated, Refusal> {
+        wanted: &SessionOptions,
+        ticket: &Arc<CommitGuard>,
+    ) -> Result<Authenticated, ApiRefusal> {
         let found = self.user(user).await?.account;
-        let _turn = self.turn_of(caller, found.label()).await?;
+        let _turn = self.turn_of(caller, found.display_name()).await?;
         // Keys are there before a code is used up for a session that nobody could sign.
         // Without a session none are needed: that a store's first keys are not made yet keeps nobody out.
         let keys = match wanted {
-            Wanted { length: None, session: None, .. } => None,
+            SessionOptions { length: None, session: None, .. } => None,
             _ => Some(self.keyring().await?),
         };
         let recovery = matches!(typed, Typed::Recovery(_));
         let refused = |reason, locked_for| match reason {
-            Reason::Locked => Refusal::Locked(locked_for),
-            reason if recovery => Refusal::RecoveryCode(reason),
-            reason => Refusal::Code(reason),
+            Reason::Locked => ApiRefusal::Locked(locked_for),
+            reason if recovery => ApiRefusal::RecoveryCode(reason),
+            reason => ApiRefusal::Code(reason),
         };
         let attempt = Attempt {
             from: format!("the application {}", caller.client),
             ..Attempt::plain(Origin::Client(caller.client.clone()), Ok(typed))
         };
         for _ in 0..MOST_RACES {
-            let stored = self.load(Key::Id(found.id.clone())).await.map_err(Failure::from)?;
-            let stored = stored.ok_or(Refusal::UserNotFound)?;
+            let stored = self.load(AccountKey::Id(found.id.clone())).await.map_err(EngineError::from)?;
+            let stored = stored.ok_or(ApiRefusal::UserNotFound)?;
             let as_stored = stored.account.clone();
             let (mut account, version) = self
                 .open(stored)
-                .ok_or_else(|| Refusal::Unavailable("the user's record is damaged".to_owned()))?;
+                .ok_or_else(|| ApiRefusal::Unavailable("the user's record is damaged".to_owned()))?;
             let now = clock::now();
             fits(&account, &attempt)?;
             let shown = self.wanted_session(&account, wanted, now).await?;
-            let mut event = caller.event("authenticate", account.label(), Some(&account.id), now);
+            let mut event = caller.event("authenticate", account.display_name(), Some(&account.id), now);
             event.outcome = "refused";
             let before = account.clone();
             let judgement = judge(&mut account, &attempt, now, &self.rules());
@@ -101,24 +101,24 @@ impl Engine {
                     event.session_id = session.as_ref().map(|(session, _)| session.id().to_owned());
                     event = event.with_how(proof.how());
                     let session = session.zip(keys.clone());
-                    let mut also = Also::of_grant(proof.how(), now);
+                    let mut also = SideWrite::of_grant(proof.how(), now);
                     match &session {
                         None => {}
                         Some(((session, None), keys)) => {
-                            also.push(Also::Begin(row(session, keys, &self.sealer).map_err(no_seal)?));
+                            also.push(SideWrite::Begin(row(session, keys, &self.sealer).map_err(no_seal)?));
                         }
                         Some(((session, Some(version)), keys)) => {
                             let row = row(session, keys, &self.sealer).map_err(no_seal)?;
-                            also.push(Also::Replace(row, *version));
+                            also.push(SideWrite::Replace(row, *version));
                         }
                     }
                     (Ok((proof, session)), also)
                 }
                 Outcome::Refused(reason) => {
                     let withdrawn = self.store.refusals().explain(&as_stored, &attempt.input, reason);
-                    event.reason = Some(if withdrawn { "withdrawn" } else { reason.word() });
+                    event.reason = Some(if withdrawn { "withdrawn" } else { reason.as_str() });
                     let counts = judgement.changed && reason != Reason::Locked;
-                    let kind = (!counts).then(|| Kind::new(&account.id, &caller.client, reason.word()));
+                    let kind = (!counts).then(|| Kind::new(&account.id, &caller.client, reason.as_str()));
                     if kind.as_ref().is_some_and(|kind| self.dedup.is_duplicate(kind)) {
                         event.log();
                         return Err(refused(reason, locked_for));
@@ -130,15 +130,15 @@ impl Engine {
             also.extend(withdrawals(Some(&before), Some(&account), now));
             let sealed = self.sealer.seal(account).map_err(no_seal)?;
             let write = if judgement.changed {
-                Write::Update(Box::new(sealed.clone()), version)
+                AccountWrite::Update(Box::new(sealed.clone()), version)
             } else {
-                Write::Nothing
+                AccountWrite::Nothing
             };
-            let change = Change { write, also, grows: false, event: Some(event.row(now)) };
+            let change = ChangeSet { write, also, grows: false, event: Some(event.row(now)) };
             match self.commit(change, ticket).await {
                 Ok(_) => event.log(),
                 Err(CommitError::Conflict) => continue,
-                Err(error) => return Err(Failure::from(error).into()),
+                Err(error) => return Err(EngineError::from(error).into()),
             }
             let (proof, session) = outcome.map_err(|(reason, kind)| {
                 if let Some(kind) = kind {
@@ -154,23 +154,23 @@ impl Engine {
             let totp_id = proof.totp_id().to_owned();
             return Ok(Authenticated { totp_id, user, session, event: Box::new(event) });
         }
-        Err(Refusal::Busy)
+        Err(ApiRefusal::Busy)
     }
 
     /// The session that the factor is to be added to, and whether the claims fit into what there will be.
     async fn wanted_session(
         &self,
         account: &Account,
-        wanted: &Wanted,
+        wanted: &SessionOptions,
         now: Time,
-    ) -> Result<Option<Draft>, Refusal> {
+    ) -> Result<Option<Draft>, ApiRefusal> {
         let Some(shown) = &wanted.session else {
             claims_fit(&Map::new(), wanted.claims.clone())?;
             return Ok(None);
         };
         let (mut session, version) = self.shown_session(shown, now, &mut None).await?;
         if session.user() != account.id {
-            return Err(Refusal::OtherUsersSession);
+            return Err(ApiRefusal::OtherUsersSession);
         }
         session.claim(wanted.claims.clone())?;
         Ok(Some((session, Some(version))))
@@ -178,12 +178,12 @@ impl Engine {
 }
 
 /// Whether the code has as many digits as the user's phone shows.
-fn fits(account: &Account, attempt: &Attempt) -> Result<(), Refusal> {
+fn fits(account: &Account, attempt: &Attempt) -> Result<(), ApiRefusal> {
     let Ok(Typed::Code(code)) = &attempt.input else { return Ok(()) };
     let mut factors = account.active.iter().chain(&account.pending);
     let any = account.has_factor();
     if any && !factors.any(|factor| factor.params.digits.get() == code.digits()) {
-        return Err(Refusal::InvalidCode);
+        return Err(ApiRefusal::InvalidCode);
     }
     Ok(())
 }
@@ -193,10 +193,10 @@ fn drafted(
     account: &Account,
     proof: &Verified,
     shown: Option<Draft>,
-    wanted: &Wanted,
+    wanted: &SessionOptions,
     now: Time,
-) -> Result<Option<Draft>, Refusal> {
-    let failed = |_| Refusal::Unavailable("the system's random source failed".to_owned());
+) -> Result<Option<Draft>, ApiRefusal> {
+    let failed = |_| ApiRefusal::Unavailable("the system's random source failed".to_owned());
     match (shown, wanted.length) {
         (Some((mut session, version)), length) => {
             session.strengthen(proof, length, now, &mut Kernel).map_err(failed)?;

@@ -3,13 +3,13 @@
 //! A client may have several secrets at once, so that one can be replaced by another while both work. The lock
 //! counts by name: a new secret is no new beginning.
 
-use super::super::change::{AdminError, no_randomness};
-use super::{Caller, Engine, Refusal, patience};
-use crate::audit::{Event, From};
+use super::super::change::{AccountError, no_randomness};
+use super::{ApiRefusal, Caller, Engine, default_commit_deadline};
+use crate::audit::{Event, EventSource};
 use crate::clock;
-use crate::engine::Failure;
+use crate::engine::EngineError;
 use crate::os_random::Kernel;
-use crate::store::{Also, Change, ClientRow, CommitError, Write};
+use crate::store::{AccountWrite, ChangeSet, ClientRow, CommitError, SideWrite};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -41,7 +41,7 @@ pub enum Scope {
 
 impl Scope {
     /// The word for it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Verify => "verify",
             Self::Enroll => "enroll",
@@ -51,7 +51,7 @@ impl Scope {
 
     /// The scope of a word.
     pub fn of(word: &str) -> Option<Self> {
-        [Self::Verify, Self::Enroll, Self::Admin].into_iter().find(|scope| scope.word() == word)
+        [Self::Verify, Self::Enroll, Self::Admin].into_iter().find(|scope| scope.as_str() == word)
     }
 }
 
@@ -67,7 +67,7 @@ struct Record {
 impl Record {
     fn marked(&self, row: &ClientRow) -> String {
         let Self { scope, hash, created, .. } = self;
-        format!("{}\n{}\n{}\n{hash}\n{}", row.secret_id, row.name, scope.word(), created.unix())
+        format!("{}\n{}\n{}\n{hash}\n{}", row.secret_id, row.name, scope.as_str(), created.unix())
     }
 }
 
@@ -88,18 +88,18 @@ pub struct Client {
 
 /// Whose credentials a request has.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct AuthenticatedClient {
     /// The client's name.
     pub name: String,
     /// The secret.
-    pub secret: Looked,
+    pub secret: SecretVersion,
     /// What it may do with this secret.
     pub scope: Scope,
 }
 
 /// A secret, and when it was looked at: after how many revocations.
 #[derive(Clone, Debug)]
-pub struct Looked {
+pub struct SecretVersion {
     id: String,
     revocations: u64,
 }
@@ -119,16 +119,21 @@ impl Engine {
     /// Makes a secret for the client of this name.
     ///
     /// # Errors
-    /// [`AdminError`]; nothing was changed then.
-    pub async fn add_client(&self, name: &str, scope: Scope, from: From) -> Result<AddedClient, AdminError> {
+    /// [`AccountError`]; nothing was changed then.
+    pub async fn add_client(
+        &self,
+        name: &str,
+        scope: Scope,
+        from: EventSource,
+    ) -> Result<AddedClient, AccountError> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         if !(1..=MAX_NAME).contains(&name.len()) || !name.bytes().all(plain) {
             let what = format!("a client's name has 1 to {MAX_NAME} letters, digits, '.', '_' or '-'");
-            return Err(AdminError::Invalid(what));
+            return Err(AccountError::Invalid(what));
         }
         if self.clients().await?.iter().filter(|client| client.name == name).count() >= SECRETS {
             let what = format!("{name} has {SECRETS} secrets already; revoke one with --secret first");
-            return Err(AdminError::Invalid(what));
+            return Err(AccountError::Invalid(what));
         }
         let bytes = Zeroizing::new(random::bytes::<32>(&mut Kernel).map_err(no_randomness)?);
         let id = BASE32_NOPAD.encode(&random::bytes::<10>(&mut Kernel).map_err(no_randomness)?);
@@ -139,9 +144,9 @@ impl Engine {
         let now = clock::now();
         let row = ClientRow { secret_id: secret_id.clone(), name: name.to_owned(), record: String::new() };
         let record = Record { scope, hash: hash(&secret), created: now, mark: String::new() };
-        let mark = self.sealer.vouch("client", &record.marked(&row)).map_err(no_randomness)?;
+        let mark = self.sealer.mac("client", &record.marked(&row)).map_err(no_randomness)?;
         let record = serde_json::to_string(&Record { mark, ..record }).map_err(no_randomness)?;
-        let added = Also::AddClient(Box::new(ClientRow { record, ..row }));
+        let added = SideWrite::AddClient(Box::new(ClientRow { record, ..row }));
         self.change_clients(vec![added], "client-add", name, from, now).await?;
         Ok(AddedClient { project_id: self.project_id(), secret, secret_id })
     }
@@ -149,9 +154,9 @@ impl Engine {
     /// Every secret of every client.
     ///
     /// # Errors
-    /// [`AdminError`].
-    pub async fn clients(&self) -> Result<Vec<Client>, AdminError> {
-        let rows = self.store.clients().await.map_err(Failure::from)?;
+    /// [`AccountError`].
+    pub async fn clients(&self) -> Result<Vec<Client>, AccountError> {
+        let rows = self.store.clients().await.map_err(EngineError::from)?;
         let used = self.api.used.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let client = |row: ClientRow| {
             let record = self.read(&row)?;
@@ -165,18 +170,18 @@ impl Engine {
     /// Takes a client's secrets away, or the one that is named; says how many there were.
     ///
     /// # Errors
-    /// [`AdminError`]; nothing was changed then.
+    /// [`AccountError`]; nothing was changed then.
     pub async fn revoke_client(
         &self,
         name: &str,
         secret_id: Option<&str>,
-        from: From,
-    ) -> Result<usize, AdminError> {
+        from: EventSource,
+    ) -> Result<usize, AccountError> {
         // Also rows that nobody vouches for: what cannot be read can be taken away.
-        let rows = self.store.clients().await.map_err(Failure::from)?;
+        let rows = self.store.clients().await.map_err(EngineError::from)?;
         let mine =
             rows.into_iter().filter(|r| r.name == name && secret_id.is_none_or(|id| r.secret_id == id));
-        let gone: Vec<Also> = mine.map(|row| Also::RevokeClient(row.secret_id)).collect();
+        let gone: Vec<SideWrite> = mine.map(|row| SideWrite::RevokeClient(row.secret_id)).collect();
         let count = gone.len();
         if count > 0 {
             self.change_clients(gone, "client-revoke", name, from, clock::now()).await?;
@@ -187,26 +192,32 @@ impl Engine {
 
     async fn change_clients(
         &self,
-        also: Vec<Also>,
+        also: Vec<SideWrite>,
         word: &'static str,
         name: &str,
-        from: From,
+        from: EventSource,
         now: Time,
-    ) -> Result<(), AdminError> {
-        let from = From { client: Some(name.to_owned()), ..from };
+    ) -> Result<(), AccountError> {
+        let from = EventSource { client: Some(name.to_owned()), ..from };
         let grows = word == "client-add";
         let event = Event::new(word, "", now, from);
-        let stored = self.store_admin(Write::Nothing, also, grows, event, now, &patience()).await?;
-        stored.ok_or(AdminError::Busy)
+        let stored = self
+            .store_admin(AccountWrite::Nothing, also, grows, event, now, &default_commit_deadline())
+            .await?;
+        stored.ok_or(AccountError::Busy)
     }
 
     /// The client of these credentials, or `None`.
     ///
     /// # Errors
-    /// [`Failure`] when that cannot be known.
-    pub async fn client_of(&self, project_id: &str, secret: &str) -> Result<Option<Known>, Failure> {
+    /// [`EngineError`] when that cannot be known.
+    pub async fn client_of(
+        &self,
+        project_id: &str,
+        secret: &str,
+    ) -> Result<Option<AuthenticatedClient>, EngineError> {
         if let Some(why) = self.store.poisoned() {
-            return Err(Failure::Unavailable(why));
+            return Err(EngineError::Unavailable(why));
         }
         // Before the look: one that comes in between is looked at again.
         let revocations = self.api.revocations.load(Ordering::SeqCst);
@@ -222,34 +233,34 @@ impl Engine {
             self.api_used(&row.secret_id, clock::now());
         }
         Ok(client.map(|(row, record)| {
-            let secret = Looked { id: row.secret_id, revocations };
-            Known { name: row.name, secret, scope: record.scope }
+            let secret = SecretVersion { id: row.secret_id, revocations };
+            AuthenticatedClient { name: row.name, secret, scope: record.scope }
         }))
     }
 
     /// Whether the caller's secret is good still, after a wait. It is looked at anew when there was a revocation.
     ///
     /// # Errors
-    /// [`Refusal::Revoked`] when it is not, or why that cannot be known.
-    pub async fn is_current(&self, caller: &Caller) -> Result<(), Refusal> {
-        let Looked { id, revocations } = &caller.secret;
+    /// [`ApiRefusal::Revoked`] when it is not, or why that cannot be known.
+    pub async fn is_current(&self, caller: &Caller) -> Result<(), ApiRefusal> {
+        let SecretVersion { id, revocations } = &caller.secret;
         if self.api.revocations.load(Ordering::SeqCst) == *revocations {
             return Ok(());
         }
-        let row = self.store.client(id.clone()).await.map_err(Failure::from)?;
+        let row = self.store.client(id.clone()).await.map_err(EngineError::from)?;
         let good = row.is_some_and(|row| row.name == caller.client && self.read(&row).is_some());
-        if good { Ok(()) } else { Err(Refusal::Revoked) }
+        if good { Ok(()) } else { Err(ApiRefusal::Revoked) }
     }
 
     /// A row that somebody with the store's key wrote.
     fn read(&self, row: &ClientRow) -> Option<Record> {
         let record: Record = serde_json::from_str(&row.record).ok()?;
-        self.sealer.vouches("client", &record.marked(row), &record.mark).then_some(record)
+        self.sealer.verify_mac("client", &record.marked(row), &record.mark).then_some(record)
     }
 
     /// Somebody came with credentials that are none. In the log alone: it costs whoever tries nothing.
     pub fn bad_credentials(&self, request_id: &str, peer_address: Option<&str>) {
-        let from = From { peer_address: peer_address.map(str::to_owned), ..From::default() };
+        let from = EventSource { peer_address: peer_address.map(str::to_owned), ..EventSource::default() };
         let mut event = Event::new("client", "", clock::now(), from);
         event.id = Some(request_id.to_owned());
         event.outcome = "refused";
@@ -260,13 +271,13 @@ impl Engine {
     /// Makes something durable that belongs to no record, with its event.
     pub(super) async fn commit_apart(
         &self,
-        also: Vec<Also>,
+        also: Vec<SideWrite>,
         event: Option<&Event>,
         now: Time,
     ) -> Result<(), CommitError> {
         let row = event.map(|event| event.row(now));
-        let change = Change { write: Write::Nothing, also, grows: false, event: row };
-        self.store.commit(change, patience()).await?;
+        let change = ChangeSet { write: AccountWrite::Nothing, also, grows: false, event: row };
+        self.store.commit(change, default_commit_deadline()).await?;
         if let Some(event) = event {
             event.log();
         }

@@ -1,13 +1,13 @@
 //! Why an application is not given what it asks for.
 
-use crate::engine::{AdminError, Failure};
-use crate::store::Unique;
+use crate::engine::{AccountError, EngineError};
+use crate::store::UniqueField;
 use totp_core::Reason;
 use totp_core::session::ClaimsTooLarge;
 
 /// Nothing was changed, unless a code was judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ApiRefusal {
     /// No id and no external id looks like this.
     InvalidUserId,
     /// There is no such user.
@@ -43,7 +43,7 @@ pub enum Refusal {
     /// Custom claims are too large together.
     ClaimsTooLarge,
     /// Another user has it.
-    Taken(Unique),
+    Taken(UniqueField),
     /// The client's secret is worth nothing, or not any more.
     Revoked,
     /// The client may not do this.
@@ -56,38 +56,38 @@ pub enum Refusal {
     Unavailable(String),
 }
 
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
+impl From<EngineError> for ApiRefusal {
+    fn from(failure: EngineError) -> Self {
         match failure {
-            Failure::Busy | Failure::TimedOut => Self::Busy,
-            Failure::Unavailable(why) => Self::Unavailable(why),
+            EngineError::Busy | EngineError::TimedOut => Self::Busy,
+            EngineError::Unavailable(why) => Self::Unavailable(why),
         }
     }
 }
 
-impl From<AdminError> for Refusal {
-    fn from(error: AdminError) -> Self {
+impl From<AccountError> for ApiRefusal {
+    fn from(error: AccountError) -> Self {
         match error {
-            AdminError::NoSuchUser => Self::UserNotFound,
-            AdminError::NotEnrolled => Self::NoTotp,
-            AdminError::UidChanged { .. } | AdminError::Invalid(_) => Self::UidChanged,
-            AdminError::Taken(what) => Self::Taken(what),
-            AdminError::Unavailable(why) => Self::Unavailable(why),
-            AdminError::Busy => Self::Busy,
+            AccountError::NoSuchUser => Self::UserNotFound,
+            AccountError::NotEnrolled => Self::NoTotp,
+            AccountError::UidChanged { .. } | AccountError::Invalid(_) => Self::UidChanged,
+            AccountError::Taken(what) => Self::Taken(what),
+            AccountError::Unavailable(why) => Self::Unavailable(why),
+            AccountError::Busy => Self::Busy,
             // Answers to users about themselves alone.
-            AdminError::CodeNeeded
-            | AdminError::TicketNeeded
-            | AdminError::AlreadyStaged(_)
-            | AdminError::CancelledTwice
-            | AdminError::NothingStaged
-            | AdminError::NotRipe(_)
-            | AdminError::Refused
-            | AdminError::Off => Self::Scope,
+            AccountError::CodeNeeded
+            | AccountError::TicketNeeded
+            | AccountError::AlreadyStaged(_)
+            | AccountError::CancelledTwice
+            | AccountError::NothingStaged
+            | AccountError::NotRipe(_)
+            | AccountError::Refused
+            | AccountError::Off => Self::Scope,
         }
     }
 }
 
-impl From<ClaimsTooLarge> for Refusal {
+impl From<ClaimsTooLarge> for ApiRefusal {
     fn from(_: ClaimsTooLarge) -> Self {
         Self::ClaimsTooLarge
     }

@@ -4,13 +4,13 @@
 //! A session's token is an HMAC over the session's id. So nothing but its hash is stored, and it can be told again
 //! to whoever shows a JWT of the session.
 
-use super::{Engine, Refusal};
-use crate::audit::{Event, From};
+use super::{ApiRefusal, Engine};
+use crate::audit::{Event, EventSource};
 use crate::clock;
-use crate::engine::Failure;
+use crate::engine::EngineError;
 use crate::os_random::Kernel;
 use crate::seal::Sealer;
-use crate::store::{Also, KeyRow};
+use crate::store::{KeyRow, SideWrite};
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize, PublicKeyComponents};
@@ -86,9 +86,9 @@ impl Keyring {
     /// A compact JWS with these claims (RFC 7515 section 7.1).
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] when there is no key, or it does not sign.
-    pub fn sign(&self, claims: &Value) -> Result<Zeroizing<String>, Refusal> {
-        let failed = || Refusal::Unavailable("no key signs tokens".to_owned());
+    /// [`ApiRefusal::Unavailable`] when there is no key, or it does not sign.
+    pub fn sign(&self, claims: &Value) -> Result<Zeroizing<String>, ApiRefusal> {
+        let failed = || ApiRefusal::Unavailable("no key signs tokens".to_owned());
         let signer = self.signers.last().ok_or_else(failed)?;
         let header = json!({ "alg": "RS256", "kid": signer.kid, "typ": "JWT" });
         let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
@@ -160,25 +160,25 @@ impl Keyring {
 }
 
 impl Engine {
-    /// The keys, read from the store the first time. [`Engine::tend_keys`] makes them.
+    /// The keys, read from the store the first time. [`Engine::rotate_keys`] makes them.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] while there are none.
-    pub async fn keyring(&self) -> Result<Arc<Keyring>, Refusal> {
+    /// [`ApiRefusal::Unavailable`] while there are none.
+    pub async fn keyring(&self) -> Result<Arc<Keyring>, ApiRefusal> {
         let held = self.api.keyring.read().unwrap_or_else(PoisonError::into_inner).clone();
         match held {
             Some(keyring) => Ok(keyring),
-            None => self.read_keys().await?.ok_or(Refusal::Busy),
+            None => self.read_keys().await?.ok_or(ApiRefusal::Busy),
         }
     }
 
     /// The keyring that may know a key which another daemon has made meanwhile.
-    pub(super) async fn keyring_anew(&self) -> Result<Arc<Keyring>, Refusal> {
-        self.read_keys().await?.ok_or(Refusal::Busy)
+    pub(super) async fn keyring_anew(&self) -> Result<Arc<Keyring>, ApiRefusal> {
+        self.read_keys().await?.ok_or(ApiRefusal::Busy)
     }
 
-    async fn read_keys(&self) -> Result<Option<Arc<Keyring>>, Refusal> {
-        let rows = self.store.signing_keys().await.map_err(Failure::from)?;
+    async fn read_keys(&self) -> Result<Option<Arc<Keyring>>, ApiRefusal> {
+        let rows = self.store.signing_keys().await.map_err(EngineError::from)?;
         let keyring = Keyring::read(&rows, &self.sealer).map(Arc::new);
         if let Some(keyring) = &keyring {
             *self.api.keyring.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(keyring));
@@ -189,15 +189,15 @@ impl Engine {
     /// Makes the keys that are missing or due, and forgets those whose time is over.
     ///
     /// # Errors
-    /// [`Refusal`]; what there was stays in use then.
-    pub async fn tend_keys(&self) -> Result<(), Refusal> {
+    /// [`ApiRefusal`]; what there was stays in use then.
+    pub async fn rotate_keys(&self) -> Result<(), ApiRefusal> {
         let now = clock::now();
         if now < self.rules.not_before {
             // Keys of a wrong clock would be old at once, or never. Without any it is tried again soon.
             return self.keyring().await.map(drop);
         }
         let held = self.read_keys().await?;
-        let rows = self.store.signing_keys().await.map_err(Failure::from)?;
+        let rows = self.store.signing_keys().await.map_err(EngineError::from)?;
         let mut made = Vec::new();
         if !rows.iter().any(|row| row.id.starts_with(TOKEN_KEY)) {
             let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(random::bytes(&mut Kernel).map_err(failed)?);
@@ -218,26 +218,26 @@ impl Engine {
         }
         if made.is_empty() && gone.is_empty() {
             let damaged = "the keys of tokens in the store are damaged; put the store back from its backup";
-            return if whole { Ok(()) } else { Err(Refusal::Unavailable(damaged.to_owned())) };
+            return if whole { Ok(()) } else { Err(ApiRefusal::Unavailable(damaged.to_owned())) };
         }
-        let mut also: Vec<Also> = made.into_iter().map(|row| Also::AddKey(Box::new(row))).collect();
-        also.extend(gone.into_iter().map(Also::DropKey));
-        let mut event = Event::new("signing-key", "", now, From::default());
+        let mut also: Vec<SideWrite> = made.into_iter().map(|row| SideWrite::AddKey(Box::new(row))).collect();
+        also.extend(gone.into_iter().map(SideWrite::DropKey));
+        let mut event = Event::new("signing-key", "", now, EventSource::default());
         event.outcome = "done";
-        self.commit_apart(also, Some(&event), now).await.map_err(Failure::from)?;
+        self.commit_apart(also, Some(&event), now).await.map_err(EngineError::from)?;
         self.read_keys().await?;
         Ok(())
     }
 
-    fn sealed_key(&self, kind: &str, bytes: &[u8], now: Time) -> Result<KeyRow, Refusal> {
+    fn sealed_key(&self, kind: &str, bytes: &[u8], now: Time) -> Result<KeyRow, ApiRefusal> {
         let id = new_id(kind, &mut Kernel).map_err(failed)?;
         let record = self.sealer.seal_named(&id, bytes).map_err(failed)?;
         Ok(KeyRow { id, created: now, record })
     }
 }
 
-fn failed<E>(_: E) -> Refusal {
-    Refusal::Unavailable("no key for tokens can be made".to_owned())
+fn failed<E>(_: E) -> ApiRefusal {
+    ApiRefusal::Unavailable("no key for tokens can be made".to_owned())
 }
 
 #[cfg(test)]

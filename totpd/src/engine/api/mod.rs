@@ -10,20 +10,20 @@ mod sessions;
 mod totps;
 mod users;
 
-pub use crate::engine::api::error::Refusal;
-pub use authenticate::{Authenticated, Wanted};
-pub use clients::{AddedClient, Client, Known, Looked, Scope};
+pub use crate::engine::api::error::ApiRefusal;
+pub use authenticate::{Authenticated, SessionOptions};
+pub use clients::{AddedClient, AuthenticatedClient, Client, Scope, SecretVersion};
 pub use keyring::{JWT_SECONDS, Keyring, PublicKey};
-pub use sessions::{OpenSession, Presented};
+pub use sessions::{IssuedSession, SessionCredential};
 pub use totps::{CreatedTotp, ShownCodes};
 pub use users::{NewUser, UserChange, UserView};
 
-use super::{Engine, Failure, patience};
-use crate::audit::{Event, From};
+use super::{Engine, EngineError, default_commit_deadline};
+use crate::audit::{Event, EventSource};
 use crate::fair_queue::FairQueue;
 pub use crate::store::is_id;
-use crate::store::{Also, Key, Stored};
-use crate::user_locks::ApplicationTurn;
+use crate::store::{AccountKey, SideWrite, Stored};
+use crate::user_locks::ApplicationLockGuard;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -63,7 +63,7 @@ pub struct Caller {
     /// The name of its credentials.
     pub client: String,
     /// The secret of its credentials.
-    pub secret: Looked,
+    pub secret: SecretVersion,
     /// What it may do.
     pub scope: Scope,
     /// Names the request in the answer and in the audit.
@@ -75,10 +75,10 @@ pub struct Caller {
 impl Caller {
     /// An event of this request about a user.
     fn event(&self, word: &'static str, user: &str, user_id: Option<&str>, now: Time) -> Event {
-        let from = From {
+        let from = EventSource {
             client: Some(self.client.clone()),
             peer_address: self.peer_address.clone(),
-            ..From::default()
+            ..EventSource::default()
         };
         let event = Event::new(word, user, now, from);
         Event { id: Some(self.request_id.clone()), user_id: user_id.map(str::to_owned), ..event }
@@ -92,38 +92,38 @@ impl Engine {
     }
 
     /// The record of a user who is named by their id or external id.
-    async fn user(&self, user: &str) -> Result<Stored, Refusal> {
+    async fn user(&self, user: &str) -> Result<Stored, ApiRefusal> {
         let wanted = self.wanted_user(user).await?;
         self.load_user(wanted).await
     }
 
     /// The same, as one of many reads that the client may ask for. It holds no permit while a directory is asked.
-    async fn user_in_turn(&self, caller: &Caller, user: &str) -> Result<Stored, Refusal> {
+    async fn user_in_turn(&self, caller: &Caller, user: &str) -> Result<Stored, ApiRefusal> {
         let wanted = self.wanted_user(user).await?;
         let _permit = self.api.reading.acquire(&caller.client).await;
         self.load_user(wanted).await
     }
 
     /// The key of a user who is named by their id or external id, and the uid that the system has for the name.
-    async fn wanted_user(&self, user: &str) -> Result<(Key, Option<u32>), Refusal> {
+    async fn wanted_user(&self, user: &str) -> Result<(AccountKey, Option<u32>), ApiRefusal> {
         if is_id("user", user) {
-            return Ok((Key::Id(user.to_owned()), None));
+            return Ok((AccountKey::Id(user.to_owned()), None));
         }
-        let name = external_id::to_name(user).ok_or(Refusal::InvalidUserId)?;
+        let name = external_id::to_name(user).ok_or(ApiRefusal::InvalidUserId)?;
         let (name, uid) = self.resolve(name).await?;
-        Ok((Key::from(&name), uid))
+        Ok((AccountKey::from(&name), uid))
     }
 
-    async fn load_user(&self, (key, uid): (Key, Option<u32>)) -> Result<Stored, Refusal> {
-        let stored = self.load(key).await.map_err(Failure::from)?.ok_or(Refusal::UserNotFound)?;
+    async fn load_user(&self, (key, uid): (AccountKey, Option<u32>)) -> Result<Stored, ApiRefusal> {
+        let stored = self.load(key).await.map_err(EngineError::from)?.ok_or(ApiRefusal::UserNotFound)?;
         // A name that belongs to another uid by now is somebody else.
         let changed = uid.is_some() && stored.account.uid.is_some() && stored.account.uid != uid;
-        if changed && !stored.damaged { Err(Refusal::UserNotFound) } else { Ok(stored) }
+        if changed && !stored.damaged { Err(ApiRefusal::UserNotFound) } else { Ok(stored) }
     }
 
     /// The turn of the caller with a user, if its credentials are good still when it comes.
-    async fn turn_of(&self, caller: &Caller, user: &str) -> Result<ApplicationTurn<'_>, Refusal> {
-        let turn = self.turns.of_application(user, &caller.client).await;
+    async fn turn_of(&self, caller: &Caller, user: &str) -> Result<ApplicationLockGuard<'_>, ApiRefusal> {
+        let turn = self.turns.lock_for_application(user, &caller.client).await;
         self.is_current(caller).await.map(|()| turn)
     }
 
@@ -133,15 +133,15 @@ impl Engine {
         caller: &Caller,
         user: &Account<impl Sized>,
         grows: bool,
-        change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<Also>), Refusal>,
-    ) -> Result<T, Refusal> {
-        let _turn = self.turn_of(caller, user.label()).await?;
-        self.change_in_turn(Key::Id(user.id.clone()), grows, &patience(), change).await
+        change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<SideWrite>), ApiRefusal>,
+    ) -> Result<T, ApiRefusal> {
+        let _turn = self.turn_of(caller, user.display_name()).await?;
+        self.change_in_turn(AccountKey::Id(user.id.clone()), grows, &default_commit_deadline(), change).await
     }
 
     /// A name as the system has it, with its uid; as it was given when the system knows nobody of it.
-    async fn resolve(&self, name: UserName) -> Result<(UserName, Option<u32>), Refusal> {
-        let found = self.users.find_for_application(&name).await.map_err(Failure::from)?;
+    async fn resolve(&self, name: UserName) -> Result<(UserName, Option<u32>), ApiRefusal> {
+        let found = self.users.find_for_application(&name).await.map_err(EngineError::from)?;
         Ok(found.map_or((name, None), |found| (found.name, Some(found.uid))))
     }
 

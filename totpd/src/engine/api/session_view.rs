@@ -3,7 +3,7 @@
 use crate::clock::rfc3339;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use totp_core::session::{self, Means};
+use totp_core::session::{self, FactorKind};
 use utoipa::ToSchema;
 
 /// By which enrollment a factor was shown.
@@ -75,14 +75,14 @@ pub struct Session {
     pub custom_claims: Map<String, Value>,
 }
 
-impl From<&session::Shown> for AuthenticationFactor {
-    fn from(shown: &session::Shown) -> Self {
+impl From<&session::AuthenticatedFactor> for AuthenticationFactor {
+    fn from(shown: &session::AuthenticatedFactor) -> Self {
         let (kind, delivery_method, app, recovery) = match &shown.means {
-            Means::Totp => {
+            FactorKind::Totp => {
                 let app = AuthenticatorAppFactor { totp_id: shown.totp_id.clone() };
                 ("totp", "authenticator_app", Some(app), None)
             }
-            Means::Recovery(id) => {
+            FactorKind::Recovery(id) => {
                 let code = RecoveryCodeFactor { totp_recovery_code_id: id.clone() };
                 ("recovery_codes", "recovery_code", None, Some(code))
             }

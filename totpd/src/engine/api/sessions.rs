@@ -1,13 +1,16 @@
 //! Sessions of applications: found by a token or a JWT, extended, ended.
 
-use super::{Caller, Engine, JWT_SECONDS, Keyring, Refusal, is_id};
+use super::{ApiRefusal, Caller, Engine, JWT_SECONDS, Keyring, is_id};
 use crate::audit::Event;
 use crate::clock;
 use crate::engine::api::session_view;
-use crate::engine::{Failure, MOST_RACES, patience};
+use crate::engine::{EngineError, MOST_RACES, default_commit_deadline};
 use crate::fair_queue::Permit;
 use crate::seal::{SealError, Sealer};
-use crate::store::{Also, Change, CommitError, Key, SessionKey, SessionRow, Stored, StoredSession, Write};
+use crate::store::{
+    AccountKey, AccountWrite, ChangeSet, CommitError, SessionKey, SessionRow, SideWrite, Stored,
+    StoredSession,
+};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use totp_core::Time;
@@ -23,7 +26,7 @@ const CLAIM: &str = "https://stytch.com/session";
 
 /// By what a session is shown.
 #[derive(Clone, Debug)]
-pub enum Presented {
+pub enum SessionCredential {
     /// `session_token`.
     Token(Zeroizing<String>),
     /// `session_jwt`; one that is over is good as long as its session is.
@@ -34,7 +37,7 @@ pub enum Presented {
 
 /// An open session and what speaks for it.
 #[derive(Debug)]
-pub struct OpenSession {
+pub struct IssuedSession {
     /// The session.
     pub session: Session,
     /// Its token.
@@ -48,7 +51,7 @@ pub(super) fn row(session: &Session, keys: &Keyring, sealer: &Sealer) -> Result<
     let text = serde_json::to_string(session).map_err(|_| SealError::Damaged)?;
     // The mark vouches for the text as it stands, never for what reading and writing it again would make of it: a
     // number in a claim may come back as its neighbour. Neither of the two lines holds a line break.
-    let mark = sealer.vouch("session", &text)?;
+    let mark = sealer.mac("session", &text)?;
     Ok(Box::new(SessionRow {
         id: session.id().to_owned(),
         account: session.user().to_owned(),
@@ -63,69 +66,69 @@ impl Engine {
     /// for reading alone, and ends before that.
     pub(super) async fn shown_session(
         &self,
-        shown: &Presented,
+        shown: &SessionCredential,
         now: Time,
         permit: &mut Option<Permit>,
-    ) -> Result<(Session, u64), Refusal> {
+    ) -> Result<(Session, u64), ApiRefusal> {
         let key = match shown {
-            Presented::Token(token) => SessionKey::Token(Keyring::token_hash(token)),
-            Presented::Id(id) if is_id("session", id) => SessionKey::Id(id.clone()),
-            Presented::Id(_) => return Err(Refusal::InvalidSessionId),
-            Presented::Jwt(jwt) => SessionKey::Id(self.session_of_jwt(jwt).await?),
+            SessionCredential::Token(token) => SessionKey::Token(Keyring::token_hash(token)),
+            SessionCredential::Id(id) if is_id("session", id) => SessionKey::Id(id.clone()),
+            SessionCredential::Id(_) => return Err(ApiRefusal::InvalidSessionId),
+            SessionCredential::Jwt(jwt) => SessionKey::Id(self.session_of_jwt(jwt).await?),
         };
         // Under a clock before the release every session would be open again.
         if now < self.rules.not_before {
-            return Err(Refusal::SessionNotFound);
+            return Err(ApiRefusal::SessionNotFound);
         }
         for _ in 0..MOST_RACES {
-            let stored = self.store.session(key.clone()).await.map_err(Failure::from)?;
-            let stored = stored.ok_or(Refusal::SessionNotFound)?;
-            let session = self.whole(&stored).ok_or(Refusal::SessionNotFound)?;
+            let stored = self.store.session(key.clone()).await.map_err(EngineError::from)?;
+            let stored = stored.ok_or(ApiRefusal::SessionNotFound)?;
+            let session = self.verify_session(&stored).ok_or(ApiRefusal::SessionNotFound)?;
             if session.is_open(now) {
                 return Ok((session, stored.version));
             }
             // Once it was found over it stays so, wherever the clock is set; unless it was extended meanwhile. If that
             // cannot be written it is refused all the same.
             drop(permit.take());
-            let end = vec![Also::EndAt(stored.row.id, stored.version)];
+            let end = vec![SideWrite::EndAt(stored.row.id, stored.version)];
             if self.commit_apart(end, None, now).await != Err(CommitError::Conflict) {
-                return Err(Refusal::SessionNotFound);
+                return Err(ApiRefusal::SessionNotFound);
             }
         }
-        Err(Refusal::Busy)
+        Err(ApiRefusal::Busy)
     }
 
     /// The session of a row, when somebody with the key wrote it.
-    fn whole(&self, stored: &StoredSession) -> Option<Session> {
+    fn verify_session(&self, stored: &StoredSession) -> Option<Session> {
         let (mark, text) = stored.row.record.split_once('\n')?;
         let session: Session = serde_json::from_str(text).ok()?;
-        let whole = self.sealer.vouches("session", text, mark)
+        let whole = self.sealer.verify_mac("session", text, mark)
             && session.id() == stored.row.id
             && session.user() == stored.row.account;
         whole.then_some(session)
     }
 
     /// The id of the session in a JWT of ours, however old it is.
-    async fn session_of_jwt(&self, jwt: &str) -> Result<String, Refusal> {
+    async fn session_of_jwt(&self, jwt: &str) -> Result<String, ApiRefusal> {
         let claims = match self.keyring().await?.open(jwt) {
             Some(claims) => claims,
             // Another daemon of the same store may have signed it with a key that is new.
-            None => self.keyring_anew().await?.open(jwt).ok_or(Refusal::InvalidJwt)?,
+            None => self.keyring_anew().await?.open(jwt).ok_or(ApiRefusal::InvalidJwt)?,
         };
-        session_in(&claims, &self.project_id()).map(str::to_owned).ok_or(Refusal::InvalidJwt)
+        session_in(&claims, &self.project_id()).map(str::to_owned).ok_or(ApiRefusal::InvalidJwt)
     }
 
     /// Issues the tokens of a session. Clients take turns at the signature, which another thread computes.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] when no key signs.
+    /// [`ApiRefusal::Unavailable`] when no key signs.
     pub async fn issue_tokens(
         &self,
         caller: &Caller,
         session: Session,
         keys: Arc<Keyring>,
         now: Time,
-    ) -> Result<OpenSession, Refusal> {
+    ) -> Result<IssuedSession, ApiRefusal> {
         let mut claims = session.claims().clone();
         let own = json!({
             "iss": issuer(&self.project_id()),
@@ -154,21 +157,21 @@ impl Engine {
             drop(permit);
             signed
         });
-        let failed = |_| Refusal::Unavailable("no thread signs tokens".to_owned());
-        Ok(OpenSession { token, session, jwt: signed.await.map_err(failed)?? })
+        let failed = |_| ApiRefusal::Unavailable("no thread signs tokens".to_owned());
+        Ok(IssuedSession { token, session, jwt: signed.await.map_err(failed)?? })
     }
 
     /// Looks at a session that is shown; with a length its end is set anew, with claims they are merged in.
     ///
     /// # Errors
-    /// [`Refusal`]; nothing was changed then.
+    /// [`ApiRefusal`]; nothing was changed then.
     pub async fn check_session(
         &self,
         caller: &Caller,
-        shown: &Presented,
+        shown: &SessionCredential,
         length: Option<Minutes>,
         claims: &Map<String, Value>,
-    ) -> Result<(OpenSession, Stored), Refusal> {
+    ) -> Result<(IssuedSession, Stored), ApiRefusal> {
         let keys = self.keyring().await?;
         let changes = length.is_some() || !claims.is_empty();
         for _ in 0..MOST_RACES {
@@ -182,12 +185,13 @@ impl Engine {
                     return Err(refusal);
                 }
             };
-            let user = self.load(Key::Id(session.user().to_owned())).await.map_err(Failure::from)?;
-            let user = user.ok_or(Refusal::SessionNotFound)?;
+            let user =
+                self.load(AccountKey::Id(session.user().to_owned())).await.map_err(EngineError::from)?;
+            let user = user.ok_or(ApiRefusal::SessionNotFound)?;
             session.claim(claims.clone())?;
             let stale = now.since(session.accessed()) >= TOUCH;
             session.extend(length, now);
-            let mut event = caller.event("session", user.account.label(), Some(session.user()), now);
+            let mut event = caller.event("session", user.account.display_name(), Some(session.user()), now);
             event.session_id = Some(session.id().to_owned());
             event.outcome = "granted";
             drop(permit);
@@ -195,41 +199,41 @@ impl Engine {
                 let row = row(&session, &keys, &self.sealer).map_err(no_seal)?;
                 // That a session was used is no decision to keep; what was changed in it is.
                 let kept = changes.then(|| event.row(now));
-                let also = vec![Also::Replace(row, version)];
-                let change = Change { write: Write::Nothing, also, grows: false, event: kept };
-                match self.store.commit(change, patience()).await {
+                let also = vec![SideWrite::Replace(row, version)];
+                let change = ChangeSet { write: AccountWrite::Nothing, also, grows: false, event: kept };
+                match self.store.commit(change, default_commit_deadline()).await {
                     Ok(_) => {}
                     Err(CommitError::Conflict) => continue,
                     // A session that could be looked at is good, though its use cannot be noted.
                     Err(CommitError::Full(_)) if !changes => {}
-                    Err(error) => return Err(Failure::from(error).into()),
+                    Err(error) => return Err(EngineError::from(error).into()),
                 }
             }
             event.log();
             return Ok((self.issue_tokens(caller, session, keys, now).await?, user));
         }
-        Err(Refusal::Busy)
+        Err(ApiRefusal::Busy)
     }
 
     /// The open sessions of a user.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub async fn sessions_of(&self, caller: &Caller, user: &str) -> Result<Vec<Session>, Refusal> {
+    /// [`ApiRefusal`].
+    pub async fn sessions_of(&self, caller: &Caller, user: &str) -> Result<Vec<Session>, ApiRefusal> {
         let id = self.user_in_turn(caller, user).await?.account.id;
         let permit = self.api.reading.acquire(&caller.client).await;
-        let rows = self.store.sessions_of(id).await.map_err(Failure::from)?;
+        let rows = self.store.sessions_of(id).await.map_err(EngineError::from)?;
         drop(permit);
         let now = clock::now();
         let open = |session: &Session| session.is_open(now) && now >= self.rules.not_before;
-        Ok(rows.iter().filter_map(|stored| self.whole(stored)).filter(open).collect())
+        Ok(rows.iter().filter_map(|stored| self.verify_session(stored)).filter(open).collect())
     }
 
     /// Ends a session, with every token of it.
     ///
     /// # Errors
-    /// [`Refusal`]; nothing was changed then.
-    pub async fn end_session(&self, caller: &Caller, shown: &Presented) -> Result<(), Refusal> {
+    /// [`ApiRefusal`]; nothing was changed then.
+    pub async fn end_session(&self, caller: &Caller, shown: &SessionCredential) -> Result<(), ApiRefusal> {
         let now = clock::now();
         let (session, _) = match self.shown_session(shown, now, &mut None).await {
             Ok(found) => found,
@@ -238,25 +242,25 @@ impl Engine {
                 return Err(refusal);
             }
         };
-        let user = self.load(Key::Id(session.user().to_owned())).await.map_err(Failure::from)?;
-        let label = user.as_ref().map_or(session.user(), |stored| stored.account.label());
+        let user = self.load(AccountKey::Id(session.user().to_owned())).await.map_err(EngineError::from)?;
+        let label = user.as_ref().map_or(session.user(), |stored| stored.account.display_name());
         let mut event = caller.event("session", label, Some(session.user()), now);
         event.session_id = Some(session.id().to_owned());
         event.outcome = "ended";
-        let ended = self.commit_apart(vec![Also::End(session.id().to_owned())], Some(&event), now).await;
+        let ended = self.commit_apart(vec![SideWrite::End(session.id().to_owned())], Some(&event), now).await;
         match ended {
             // Somebody else has ended it meanwhile.
-            Err(CommitError::Conflict) => Err(Refusal::SessionNotFound),
-            other => Ok(other.map_err(Failure::from)?),
+            Err(CommitError::Conflict) => Err(ApiRefusal::SessionNotFound),
+            other => Ok(other.map_err(EngineError::from)?),
         }
     }
 
-    fn no_session(caller: &Caller, refusal: &Refusal, now: Time) {
+    fn no_session(caller: &Caller, refusal: &ApiRefusal, now: Time) {
         let mut event: Event = caller.event("session", "", None, now);
         event.outcome = "refused";
         event.reason = Some(match refusal {
-            Refusal::SessionNotFound | Refusal::InvalidSessionId => "no-session",
-            Refusal::InvalidJwt => "bad-token",
+            ApiRefusal::SessionNotFound | ApiRefusal::InvalidSessionId => "no-session",
+            ApiRefusal::InvalidJwt => "bad-token",
             _ => "store-unavailable",
         });
         event.log();
@@ -273,8 +277,8 @@ fn session_in<'a>(claims: &'a Value, project_id: &str) -> Option<&'a str> {
     claims[CLAIM]["id"].as_str().filter(|_| ours)
 }
 
-pub(super) fn no_seal(_: SealError) -> Refusal {
-    Refusal::Unavailable("the system's random source failed".to_owned())
+pub(super) fn no_seal(_: SealError) -> ApiRefusal {
+    ApiRefusal::Unavailable("the system's random source failed".to_owned())
 }
 
 #[cfg(test)]

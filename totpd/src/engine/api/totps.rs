@@ -1,10 +1,10 @@
 //! Enrollments that applications make, look at and take away.
 
-use super::{Caller, Engine, Refusal, is_id};
+use super::{ApiRefusal, Caller, Engine, is_id};
 use crate::clock;
-use crate::engine::Failure;
+use crate::engine::EngineError;
 use crate::engine::admin::{Enrolled, stage};
-use crate::store::{Key, Stored};
+use crate::store::{AccountKey, Stored};
 use totp_core::account::NewFactor;
 use totp_core::recovery::RecoveryCode;
 use totp_core::{Account, FactorState, UserName};
@@ -34,20 +34,20 @@ impl Engine {
     /// replaced.
     ///
     /// # Errors
-    /// [`Refusal::ActiveTotp`] when there is one that is confirmed; nothing is ever changed with an error.
+    /// [`ApiRefusal::ActiveTotp`] when there is one that is confirmed; nothing is ever changed with an error.
     pub async fn create_totp(
         &self,
         caller: &Caller,
         user: &str,
         lifetime: u64,
-    ) -> Result<CreatedTotp, Refusal> {
+    ) -> Result<CreatedTotp, ApiRefusal> {
         let id = self.user(user).await?.account.id;
         let totp = &self.config.totp;
         let new = NewFactor { params: totp.params, lifetime, keeping: totp.keeping };
         let issuer = self.config.issuer();
         for _ in 0..2 {
-            let stored = self.load(Key::Id(id.clone())).await.map_err(Failure::from)?;
-            let found = stored.ok_or(Refusal::UserNotFound)?.account;
+            let stored = self.load(AccountKey::Id(id.clone())).await.map_err(EngineError::from)?;
+            let found = stored.ok_or(ApiRefusal::UserNotFound)?.account;
             let name = found.name.clone();
             let uid = match name.clone() {
                 Some(name) => self.resolve(name).await?.1,
@@ -55,46 +55,46 @@ impl Engine {
             };
             let staged = self
                 .change_of(caller, &found, true, |slot, now| {
-                    let account = slot.as_mut().ok_or(Refusal::UserNotFound)?;
+                    let account = slot.as_mut().ok_or(ApiRefusal::UserNotFound)?;
                     if account.name != name {
-                        return Err(Refusal::Busy);
+                        return Err(ApiRefusal::Busy);
                     }
-                    account.settle(now);
+                    account.expire_pending(now);
                     if account.active.is_some() {
-                        return Err(Refusal::ActiveTotp);
+                        return Err(ApiRefusal::ActiveTotp);
                     }
                     bind(account, uid)?;
                     let (mut enrolled, totp_id) = stage(account, &new, &issuer, now)?;
                     enrolled.otpauth.account = shown_name(account);
-                    let mut event = caller.event("enroll", account.label(), Some(&account.id), now);
+                    let mut event = caller.event("enroll", account.display_name(), Some(&account.id), now);
                     event.totp_id = Some(totp_id);
                     Ok((enrolled, event, Vec::new()))
                 })
                 .await;
             let enrolled = match staged {
                 // Given another name meanwhile: whose uid that is has to be looked up.
-                Err(Refusal::Busy) => continue,
+                Err(ApiRefusal::Busy) => continue,
                 staged => staged?,
             };
-            let user = self.load(Key::Id(id)).await.map_err(Failure::from)?;
-            return Ok(CreatedTotp { enrolled, user: user.ok_or(Refusal::UserNotFound)? });
+            let user = self.load(AccountKey::Id(id)).await.map_err(EngineError::from)?;
+            return Ok(CreatedTotp { enrolled, user: user.ok_or(ApiRefusal::UserNotFound)? });
         }
-        Err(Refusal::Busy)
+        Err(ApiRefusal::Busy)
     }
 
     /// Takes an enrollment away; its user as he is then. Sessions go on: they are the application's to end.
     ///
     /// # Errors
-    /// [`Refusal`]; nothing was changed then.
-    pub async fn delete_totp(&self, caller: &Caller, totp_id: &str) -> Result<Stored, Refusal> {
+    /// [`ApiRefusal`]; nothing was changed then.
+    pub async fn delete_totp(&self, caller: &Caller, totp_id: &str) -> Result<Stored, ApiRefusal> {
         if !is_id("totp", totp_id) {
-            return Err(Refusal::InvalidTotpId);
+            return Err(ApiRefusal::InvalidTotpId);
         }
-        let stored = self.load(Key::Totp(totp_id.to_owned())).await.map_err(Failure::from)?;
-        let found = stored.ok_or(Refusal::TotpNotFound)?.account;
+        let stored = self.load(AccountKey::Totp(totp_id.to_owned())).await.map_err(EngineError::from)?;
+        let found = stored.ok_or(ApiRefusal::TotpNotFound)?.account;
         self.change_of(caller, &found, false, |slot, now| {
-            let account = slot.as_mut().ok_or(Refusal::TotpNotFound)?;
-            account.settle(now);
+            let account = slot.as_mut().ok_or(ApiRefusal::TotpNotFound)?;
+            account.expire_pending(now);
             let mine = |factor: &totp_core::Factor| factor.id == totp_id;
             if account.active.as_ref().is_some_and(mine) {
                 account.active = None;
@@ -103,53 +103,53 @@ impl Engine {
             } else if account.pending.as_ref().is_some_and(mine) {
                 account.pending = None;
             } else {
-                return Err(Refusal::TotpNotFound);
+                return Err(ApiRefusal::TotpNotFound);
             }
-            let mut event = caller.event("revoke", account.label(), Some(&account.id), now);
+            let mut event = caller.event("revoke", account.display_name(), Some(&account.id), now);
             event.totp_id = Some(totp_id.to_owned());
             Ok(((), event, Vec::new()))
         })
         .await?;
-        let user = self.load(Key::Id(found.id)).await.map_err(Failure::from)?;
-        user.ok_or(Refusal::TotpNotFound)
+        let user = self.load(AccountKey::Id(found.id)).await.map_err(EngineError::from)?;
+        user.ok_or(ApiRefusal::TotpNotFound)
     }
 
     /// The recovery codes that are unspent, where they are kept readable. That they were shown is recorded first.
     ///
     /// # Errors
-    /// [`Refusal::CodesHashed`] where they are not.
+    /// [`ApiRefusal::CodesHashed`] where they are not.
     pub async fn show_recovery_codes(
         &self,
         caller: &Caller,
         user: &str,
-    ) -> Result<(String, Vec<ShownCodes>), Refusal> {
+    ) -> Result<(String, Vec<ShownCodes>), ApiRefusal> {
         let stored = self.user(user).await?;
         let id = stored.account.id.clone();
-        let damaged = || Refusal::Unavailable("the user's record is damaged".to_owned());
+        let damaged = || ApiRefusal::Unavailable("the user's record is damaged".to_owned());
         let (mut account, _) = self.open(stored).ok_or_else(damaged)?;
         let now = clock::now();
-        account.settle(now);
+        account.expire_pending(now);
         let mut shown = Vec::new();
         for factor in account.active.iter().chain(&account.pending) {
-            let codes = factor.secrets.recovery_codes().ok_or(Refusal::CodesHashed)?.to_vec();
+            let codes = factor.secrets.recovery_codes().ok_or(ApiRefusal::CodesHashed)?.to_vec();
             let verified = matches!(factor.state, FactorState::Active { .. });
             shown.push(ShownCodes { totp_id: factor.id.clone(), verified, codes });
         }
         if shown.is_empty() {
-            return Err(Refusal::NoTotp);
+            return Err(ApiRefusal::NoTotp);
         }
-        let mut event = caller.event("show-recovery-codes", account.label(), Some(&id), now);
+        let mut event = caller.event("show-recovery-codes", account.display_name(), Some(&id), now);
         event.outcome = "done";
         event.totp_id = shown.first().map(|codes| codes.totp_id.clone());
-        self.commit_apart(Vec::new(), Some(&event), now).await.map_err(Failure::from)?;
+        self.commit_apart(Vec::new(), Some(&event), now).await.map_err(EngineError::from)?;
         Ok((id, shown))
     }
 }
 
 /// Binds an account to the uid that its name has now. One that was bound to another uid is somebody else's.
-pub(super) fn bind(account: &mut Account, uid: Option<u32>) -> Result<(), Refusal> {
+pub(super) fn bind(account: &mut Account, uid: Option<u32>) -> Result<(), ApiRefusal> {
     match (account.uid, uid) {
-        (Some(old), Some(new)) if old != new => Err(Refusal::UidChanged),
+        (Some(old), Some(new)) if old != new => Err(ApiRefusal::UidChanged),
         (None, Some(new)) => {
             account.uid = Some(new);
             Ok(())

@@ -1,15 +1,15 @@
 //! Users as applications see them: made, found, changed, forgotten.
 
 use super::super::withdrawals::counted;
-use super::{Caller, Engine, Refusal, Scope};
+use super::{ApiRefusal, Caller, Engine, Scope};
 use crate::clock;
-use crate::engine::{Failure, MOST_RACES, patience};
+use crate::engine::{EngineError, MOST_RACES, default_commit_deadline};
 use crate::os_random::Kernel;
-use crate::store::{Key, Stored, UserPage, UserQuery, Write};
+use crate::store::{AccountKey, AccountWrite, Stored, UserPage, UserQuery};
 use serde_json::{Map, Value};
 use totp_core::account::new_id;
 use totp_core::contact::{MailAddress, PhoneNumber};
-use totp_core::lock::Class;
+use totp_core::lock::SourceClass;
 use totp_core::profile::{Contact, FullName, Profile, merge};
 use totp_core::withdrawal::withdrawn_factors;
 use totp_core::{Account, Time, UserName};
@@ -57,7 +57,7 @@ pub struct UserView {
 }
 
 impl UserChange {
-    fn apply(&self, profile: &mut Profile) -> Result<(), Refusal> {
+    fn apply(&self, profile: &mut Profile) -> Result<(), ApiRefusal> {
         if let Some(name) = &self.full_name {
             profile.name = Some(name.clone());
         }
@@ -68,7 +68,7 @@ impl UserChange {
         }
         let text = serde_json::to_string(profile).unwrap_or_default();
         if text.len() > PROFILE_BYTES {
-            return Err(Refusal::ProfileTooLarge);
+            return Err(ApiRefusal::ProfileTooLarge);
         }
         // Whatever made it: what could not be read again would cost the user his factor.
         let again: Option<Profile> = serde_json::from_str(&text).ok();
@@ -76,7 +76,7 @@ impl UserChange {
         if whole {
             Ok(())
         } else {
-            Err(Refusal::Unavailable("a profile would not be read as it was written".to_owned()))
+            Err(ApiRefusal::Unavailable("a profile would not be read as it was written".to_owned()))
         }
     }
 }
@@ -85,8 +85,8 @@ impl Engine {
     /// Makes a user.
     ///
     /// # Errors
-    /// [`Refusal::Taken`] when another one has name, address or number; nothing was changed then.
-    pub async fn create_user(&self, caller: &Caller, new: NewUser) -> Result<Stored, Refusal> {
+    /// [`ApiRefusal::Taken`] when another one has name, address or number; nothing was changed then.
+    pub async fn create_user(&self, caller: &Caller, new: NewUser) -> Result<Stored, ApiRefusal> {
         let (name, uid) = match new.name {
             Some(name) => {
                 let (name, uid) = self.resolve(name).await?;
@@ -94,7 +94,7 @@ impl Engine {
             }
             None => (None, None),
         };
-        let failed = |_| Refusal::Unavailable("the system's random source failed".to_owned());
+        let failed = |_| ApiRefusal::Unavailable("the system's random source failed".to_owned());
         let contact = |kind: &str, address: Option<String>| {
             address.map(|address| Ok(Contact { id: new_id(kind, &mut Kernel)?, address })).transpose()
         };
@@ -106,12 +106,12 @@ impl Engine {
         };
         new.change.apply(&mut profile)?;
         let id = new_id("user", &mut Kernel).map_err(failed)?;
-        self.change_with(Key::Id(id.clone()), true, &patience(), |slot, now| {
+        self.change_with(AccountKey::Id(id.clone()), true, &default_commit_deadline(), |slot, now| {
             // The key is new: nobody has it, and only name, address and number can be another's.
             let blank = Account::blank(id.clone(), name.clone(), uid, now);
             let account = slot.insert(Account { profile: Box::new(profile.clone()), ..blank });
-            let event = caller.event("user-create", account.label(), Some(&id), now);
-            Ok::<_, Refusal>(((), event, Vec::new()))
+            let event = caller.event("user-create", account.display_name(), Some(&id), now);
+            Ok::<_, ApiRefusal>(((), event, Vec::new()))
         })
         .await?;
         self.user(&id).await
@@ -120,34 +120,34 @@ impl Engine {
     /// A user.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub async fn find_user(&self, caller: &Caller, user: &str) -> Result<Stored, Refusal> {
+    /// [`ApiRefusal`].
+    pub async fn find_user(&self, caller: &Caller, user: &str) -> Result<Stored, ApiRefusal> {
         self.user_in_turn(caller, user).await
     }
 
     /// A page of users, and how many there are in all when they are few enough to be counted.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub async fn search_users(&self, mut query: UserQuery) -> Result<UserPage, Refusal> {
+    /// [`ApiRefusal`].
+    pub async fn search_users(&self, mut query: UserQuery) -> Result<UserPage, ApiRefusal> {
         if let Some(why) = self.store.poisoned() {
-            return Err(Refusal::Unavailable(why));
+            return Err(ApiRefusal::Unavailable(why));
         }
         query.now = clock::now();
-        Ok(self.store.search(query).await.map_err(Failure::from)?)
+        Ok(self.store.search(query).await.map_err(EngineError::from)?)
     }
 
     /// Changes a user. Another login name than the one there was takes the scope `admin`: with it his factor lets
     /// in somebody else.
     ///
     /// # Errors
-    /// [`Refusal`]; nothing was changed then.
+    /// [`ApiRefusal`]; nothing was changed then.
     pub async fn update_user(
         &self,
         caller: &Caller,
         user: &str,
         change: &UserChange,
-    ) -> Result<Stored, Refusal> {
+    ) -> Result<Stored, ApiRefusal> {
         let found = self.user(user).await?.account;
         let id = found.id.clone();
         let name = match change.name.clone() {
@@ -155,19 +155,19 @@ impl Engine {
             None => None,
         };
         self.change_of(caller, &found, true, |slot, now| {
-            let account = slot.as_mut().ok_or(Refusal::UserNotFound)?;
-            account.settle(now);
+            let account = slot.as_mut().ok_or(ApiRefusal::UserNotFound)?;
+            account.expire_pending(now);
             change.apply(&mut account.profile)?;
             if let Some((name, uid)) = &name
                 && (account.name.as_ref(), account.uid) != (Some(name), *uid)
             {
                 let bound = account.name.is_some() || account.has_factor();
                 if bound && caller.scope < Scope::Admin {
-                    return Err(Refusal::Scope);
+                    return Err(ApiRefusal::Scope);
                 }
                 rebind(account, Some(name.clone()), *uid);
             }
-            let event = caller.event("user-update", account.label(), Some(&id), now);
+            let event = caller.event("user-update", account.display_name(), Some(&id), now);
             Ok(((), event, Vec::new()))
         })
         .await?;
@@ -177,13 +177,13 @@ impl Engine {
     /// Takes a user's login name away: his factor lets nobody log in any more.
     ///
     /// # Errors
-    /// [`Refusal`]; nothing was changed then.
-    pub async fn unname_user(&self, caller: &Caller, user: &str) -> Result<Stored, Refusal> {
+    /// [`ApiRefusal`]; nothing was changed then.
+    pub async fn remove_external_id(&self, caller: &Caller, user: &str) -> Result<Stored, ApiRefusal> {
         let found = self.user(user).await?.account;
         let id = found.id.clone();
         self.change_of(caller, &found, false, |slot, now| {
-            let account = slot.as_mut().ok_or(Refusal::UserNotFound)?;
-            let event = caller.event("user-update", account.label(), Some(&id), now);
+            let account = slot.as_mut().ok_or(ApiRefusal::UserNotFound)?;
+            let event = caller.event("user-update", account.display_name(), Some(&id), now);
             rebind(account, None, None);
             Ok(((), event, Vec::new()))
         })
@@ -194,34 +194,34 @@ impl Engine {
     /// Forgets a user, with factors and sessions; his id.
     ///
     /// # Errors
-    /// [`Refusal`]; nothing was changed then.
-    pub async fn delete_user(&self, caller: &Caller, user: &str) -> Result<String, Refusal> {
+    /// [`ApiRefusal`]; nothing was changed then.
+    pub async fn delete_user(&self, caller: &Caller, user: &str) -> Result<String, ApiRefusal> {
         let found = self.user(user).await?.account;
         let id = found.id.clone();
-        let _turn = self.turn_of(caller, found.label()).await?;
+        let _turn = self.turn_of(caller, found.display_name()).await?;
         for _ in 0..MOST_RACES {
             // Not opened: a record that is damaged can be forgotten, too.
-            let stored = self.load(Key::Id(id.clone())).await.map_err(Failure::from)?;
-            let stored = stored.ok_or(Refusal::UserNotFound)?;
+            let stored = self.load(AccountKey::Id(id.clone())).await.map_err(EngineError::from)?;
+            let stored = stored.ok_or(ApiRefusal::UserNotFound)?;
             let now = clock::now();
-            let event = caller.event("user-delete", stored.account.label(), Some(&id), now);
-            let write = Write::Delete(id.clone(), stored.version);
+            let event = caller.event("user-delete", stored.account.display_name(), Some(&id), now);
+            let write = AccountWrite::Delete(id.clone(), stored.version);
             let also = counted(withdrawn_factors(&stored.account, None, now));
-            if self.store_admin(write, also, false, event, now, &patience()).await?.is_some() {
+            if self.store_admin(write, also, false, event, now, &default_commit_deadline()).await?.is_some() {
                 return Ok(id);
             }
         }
-        Err(Refusal::Busy)
+        Err(ApiRefusal::Busy)
     }
 
     /// What a client sees of a user.
     pub fn view_of(&self, caller: &Caller, stored: Stored) -> UserView {
         let now = clock::now();
-        let class = Class::Client(caller.client.clone());
+        let class = SourceClass::Client(caller.client.clone());
         let locks = stored.account.guard.locked(now);
         let lock = locks.into_iter().find(|lock| lock.class == class).map(|lock| (lock.since, lock.until));
         let Ok(mut account) = stored.account.try_map(|_, _| Ok::<(), std::convert::Infallible>(()));
-        account.settle(now);
+        account.expire_pending(now);
         UserView { account, lock }
     }
 }

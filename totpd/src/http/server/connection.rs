@@ -1,10 +1,10 @@
 //! One connection: TLS, HTTP/1.1 or 2, and how long each may take.
 
-use crate::http::server::connection_limits::Place;
+use crate::http::server::connection_limits::HttpConnectionSlot;
 use crate::http::server::listener::Stream;
-use crate::http::server::malformed::Explaining;
+use crate::http::server::malformed::ErrorBodyStream;
 use crate::http::server::tls::Certificate;
-use crate::http::server::write_timeout::Patient;
+use crate::http::server::write_timeout::WriteTimeoutStream;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -32,7 +32,7 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// Serves a connection until it ends, its place is given away, or the daemon stops and what is in flight is done.
 pub(crate) async fn serve(
     stream: Stream,
-    place: Place,
+    place: HttpConnectionSlot,
     certificate: Option<Arc<Certificate>>,
     app: Router,
     stopped: watch::Receiver<bool>,
@@ -44,13 +44,13 @@ pub(crate) async fn serve(
     let place = Arc::new(place);
     let app = app.layer(Extension(Arc::clone(&place)));
     tokio::select! {
-        () = speak(Patient::new(stream), certificate, app, stopped) => {}
-        () = place.given_away() => {}
+        () = speak(WriteTimeoutStream::new(stream), certificate, app, stopped) => {}
+        () = place.evicted() => {}
     }
 }
 
 async fn speak(
-    stream: Patient<Stream>,
+    stream: WriteTimeoutStream<Stream>,
     certificate: Option<Arc<Certificate>>,
     app: Router,
     stopped: watch::Receiver<bool>,
@@ -73,7 +73,7 @@ where
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(4 * HEAD_BYTES);
     let connection =
-        builder.serve_connection(TokioIo::new(Explaining::new(stream)), TowerToHyperService::new(app));
+        builder.serve_connection(TokioIo::new(ErrorBodyStream::new(stream)), TowerToHyperService::new(app));
     tokio::pin!(connection);
     tokio::select! {
         // An error is one of the other end's, which hears no answer.
@@ -96,7 +96,7 @@ where
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(2 * WINDOW)
         .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
-    let busy = crate::http::server::idle_timeout::Busy::default();
+    let busy = crate::http::server::idle_timeout::InFlightCounter::default();
     let service = TowerToHyperService::new(busy.watching(app));
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);

@@ -19,7 +19,7 @@ const BYTES_A_SECOND: usize = 4 * 1024;
 
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum From {
+pub(crate) enum PeerAddr {
     /// Over TCP, from here.
     Address(IpAddr),
     /// From a process of this host with this uid.
@@ -28,7 +28,7 @@ pub(crate) enum From {
 
 /// What counts as one: somebody has many addresses of one network, and this host may be a proxy for many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Origin {
+enum SourceGroup {
     Network(Source),
     Loopback,
     Uid(u32),
@@ -36,21 +36,21 @@ enum Origin {
 
 /// Who is connected.
 #[derive(Clone, Debug)]
-pub(crate) struct Guests {
+pub(crate) struct ConnectionTable {
     most: usize,
-    here: Arc<Mutex<Here>>,
+    here: Arc<Mutex<Inner>>,
 }
 
 #[derive(Debug, Default)]
-struct Here {
-    guests: BTreeMap<u64, Guest>,
+struct Inner {
+    guests: BTreeMap<u64, HttpConnection>,
     /// Counts arrivals and requests: their order in time, and their names.
     ticks: u64,
 }
 
 #[derive(Debug)]
-struct Guest {
-    origin: Origin,
+struct HttpConnection {
+    origin: SourceGroup,
     /// The client that has shown its credentials.
     client: Option<String>,
     /// Requests of the client that are under way, and by when the answers to those that have one have to have left.
@@ -62,21 +62,21 @@ struct Guest {
 
 /// A place of a connection; free again when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    guests: Guests,
+pub(crate) struct HttpConnectionSlot {
+    guests: ConnectionTable,
     number: u64,
-    from: From,
+    from: PeerAddr,
     leave: Arc<Notify>,
 }
 
 /// A request that is under way; over when dropped.
 #[derive(Debug)]
-pub(crate) struct Visit {
-    place: Arc<Place>,
+pub(crate) struct RequestGuard {
+    place: Arc<HttpConnectionSlot>,
     number: u64,
 }
 
-impl From {
+impl PeerAddr {
     /// The address, if there is one.
     pub(crate) const fn address(self) -> Option<IpAddr> {
         match self {
@@ -85,33 +85,33 @@ impl From {
         }
     }
 
-    fn origin(self) -> Origin {
+    fn origin(self) -> SourceGroup {
         match self {
-            Self::Address(address) if address.is_loopback() => Origin::Loopback,
-            Self::Address(address) => Origin::Network(Source::of(address)),
-            Self::Uid(uid) => Origin::Uid(uid),
+            Self::Address(address) if address.is_loopback() => SourceGroup::Loopback,
+            Self::Address(address) => SourceGroup::Network(Source::of(address)),
+            Self::Uid(uid) => SourceGroup::Uid(uid),
         }
     }
 }
 
-impl Guests {
+impl ConnectionTable {
     pub(crate) fn new(most: usize) -> Self {
         Self { most, here: Arc::default() }
     }
 
     /// A place, unless there is none and nobody gives way. This host itself may take them all.
-    pub(crate) fn enter(&self, from: From) -> Option<Place> {
+    pub(crate) fn enter(&self, from: PeerAddr) -> Option<HttpConnectionSlot> {
         let origin = from.origin();
         let mut here = self.here();
-        let of_mine = |guest: &Guest| guest.origin == origin;
-        let over_share = matches!(origin, Origin::Network(_))
+        let of_mine = |guest: &HttpConnection| guest.origin == origin;
+        let over_share = matches!(origin, SourceGroup::Network(_))
             && here.guests.values().filter(|guest| of_mine(guest)).count() >= self.most / 4;
         if over_share || here.guests.len() >= self.most {
-            let number = here.gives_way(|guest| !over_share || of_mine(guest))?;
+            let number = here.pick_victim(|guest| !over_share || of_mine(guest))?;
             here.leaves(number);
         }
         let (number, leave) = (here.tick(), Arc::new(Notify::new()));
-        let guest = Guest {
+        let guest = HttpConnection {
             origin,
             client: None,
             requests: HashMap::new(),
@@ -119,26 +119,26 @@ impl Guests {
             leave: Arc::clone(&leave),
         };
         here.guests.insert(number, guest);
-        Some(Place { guests: self.clone(), number, from, leave })
+        Some(HttpConnectionSlot { guests: self.clone(), number, from, leave })
     }
 
     /// Ends the connections on which an answer did not leave in its time.
     pub(crate) fn sweep(&self) {
         let (mut here, now) = (self.here(), Instant::now());
-        let late = |guest: &Guest| guest.requests.values().flatten().any(|end| *end <= now);
+        let late = |guest: &HttpConnection| guest.requests.values().flatten().any(|end| *end <= now);
         let late: Vec<u64> = here.guests.iter().filter(|(_, guest)| late(guest)).map(|(n, _)| *n).collect();
         for number in late {
             here.leaves(number);
         }
     }
 
-    fn here(&self) -> MutexGuard<'_, Here> {
+    fn here(&self) -> MutexGuard<'_, Inner> {
         // Nothing panics while it is held.
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Here {
+impl Inner {
     fn tick(&mut self) -> u64 {
         self.ticks += 1;
         self.ticks
@@ -151,9 +151,9 @@ impl Here {
     }
 
     /// The number of the one among these who gives way.
-    fn gives_way(&self, among: impl Fn(&Guest) -> bool) -> Option<u64> {
+    fn pick_victim(&self, among: impl Fn(&HttpConnection) -> bool) -> Option<u64> {
         let these = || self.guests.iter().filter(|(_, guest)| among(guest));
-        let longest = |wanted: &dyn Fn(&Guest) -> bool| {
+        let longest = |wanted: &dyn Fn(&HttpConnection) -> bool| {
             these().filter(|(_, g)| wanted(g)).min_by_key(|(_, g)| g.since).map(|(number, _)| *number)
         };
         let strangers = these().map(|(_, guest)| guest).filter(|guest| guest.client.is_none());
@@ -177,30 +177,30 @@ fn most_first<T: Copy + Eq + std::hash::Hash>(all: impl Iterator<Item = T>) -> i
     counts.into_iter().map(|(one, _)| one)
 }
 
-impl Place {
+impl HttpConnectionSlot {
     /// Where the connection comes from.
-    pub(crate) const fn from(&self) -> From {
+    pub(crate) const fn from(&self) -> PeerAddr {
         self.from
     }
 
     /// Ends when somebody else has the place.
-    pub(crate) async fn given_away(&self) {
+    pub(crate) async fn evicted(&self) {
         self.leave.notified().await;
     }
 
     /// A request came with this client's credentials.
-    pub(crate) fn visit(self: Arc<Self>, client: &str) -> Visit {
+    pub(crate) fn begin_request(self: Arc<Self>, client: &str) -> RequestGuard {
         let mut number = 0;
         self.change(|guest, tick| {
             guest.client = Some(client.to_owned());
             guest.requests.insert(tick, None);
             number = tick;
         });
-        Visit { place: self, number }
+        RequestGuard { place: self, number }
     }
 
     /// A request came with credentials that are not good, or not any more.
-    pub(crate) fn is_strange(&self) {
+    pub(crate) fn mark_unauthenticated(&self) {
         self.change(|guest, _| {
             // A proxy may bring the requests of many on one connection.
             if guest.requests.is_empty() {
@@ -209,7 +209,7 @@ impl Place {
         });
     }
 
-    fn change(&self, change: impl FnOnce(&mut Guest, u64)) {
+    fn change(&self, change: impl FnOnce(&mut HttpConnection, u64)) {
         let mut here = self.guests.here();
         let tick = here.tick();
         if let Some(guest) = here.guests.get_mut(&self.number) {
@@ -218,7 +218,7 @@ impl Place {
     }
 }
 
-impl Visit {
+impl RequestGuard {
     /// There is an answer of so many bytes.
     pub(crate) fn answered(&self, bytes: usize) {
         let seconds = u64::try_from(bytes / BYTES_A_SECOND).unwrap_or(0);
@@ -229,7 +229,7 @@ impl Visit {
     }
 }
 
-impl Drop for Visit {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.place.change(|guest, tick| {
             guest.requests.remove(&self.number);
@@ -238,7 +238,7 @@ impl Drop for Visit {
     }
 }
 
-impl Drop for Place {
+impl Drop for HttpConnectionSlot {
     fn drop(&mut self) {
         self.guests.here().guests.remove(&self.number);
     }
@@ -248,47 +248,47 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    const ME: From = From::Uid(1000);
+    const ME: PeerAddr = PeerAddr::Uid(1000);
 
-    fn from(guests: &Guests, address: &str) -> Option<Arc<Place>> {
-        guests.enter(From::Address(address.parse().unwrap())).map(Arc::new)
+    fn from(guests: &ConnectionTable, address: &str) -> Option<Arc<HttpConnectionSlot>> {
+        guests.enter(PeerAddr::Address(address.parse().unwrap())).map(Arc::new)
     }
 
-    fn gone(place: &Arc<Place>) -> bool {
+    fn gone(place: &Arc<HttpConnectionSlot>) -> bool {
         !place.guests.here().guests.contains_key(&place.number)
     }
 
-    fn visit(place: &Arc<Place>, client: &str) -> Visit {
-        Arc::clone(place).visit(client)
+    fn visit(place: &Arc<HttpConnectionSlot>, client: &str) -> RequestGuard {
+        Arc::clone(place).begin_request(client)
     }
 
     #[tokio::test]
     async fn strangers_give_way_to_whoever_comes_the_first_of_them_first() {
-        let guests = Guests::new(3);
+        let guests = ConnectionTable::new(3);
         let enter = || Arc::new(guests.enter(ME).unwrap());
         let [one, two, three] = [enter(), enter(), enter()];
         drop(visit(&one, "shop"));
         let four = enter();
         assert_eq!([&one, &two, &three, &four].map(gone), [false, true, false, false]);
-        two.given_away().await;
+        two.evicted().await;
         drop(two);
         // Credentials that are revoked make a stranger, but of nobody who is being answered.
         let busy = visit(&four, "shop");
-        four.is_strange();
-        one.is_strange();
+        four.mark_unauthenticated();
+        one.mark_unauthenticated();
         let five = enter();
         assert_eq!([&one, &three, &four].map(gone), [false, true, false], "since its last request");
         let _six = enter();
         assert_eq!([&one, &four].map(gone), [true, false]);
         drop(busy);
-        four.is_strange();
+        four.mark_unauthenticated();
         let _seven = enter();
         assert_eq!([&four, &five].map(gone), [false, true]);
     }
 
     #[test]
     fn a_crowd_of_strangers_gives_way_to_others_and_not_they_to_it() {
-        let guests = Guests::new(8);
+        let guests = ConnectionTable::new(8);
         let honest = from(&guests, "192.0.2.9").unwrap();
         let mine = Arc::new(guests.enter(ME).unwrap());
         let crowd: Vec<_> = (0..100).map(|_| from(&guests, "127.0.0.1").unwrap()).collect();
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn one_source_takes_no_more_than_its_share_and_gives_it_back() {
-        let guests = Guests::new(8);
+        let guests = ConnectionTable::new(8);
         let (first, second) = (from(&guests, "192.0.2.1").unwrap(), from(&guests, "192.0.2.1").unwrap());
         let other = from(&guests, "192.0.2.2").unwrap();
         // Of its own places one is given away, while others are free.
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn among_clients_the_one_with_the_most_idle_ones_gives_its_longest_idle_away() {
-        let guests = Guests::new(4);
+        let guests = ConnectionTable::new(4);
         let enter = || Arc::new(guests.enter(ME).unwrap());
         let (small, big) = (enter(), [enter(), enter(), enter()]);
         drop(visit(&small, "small"));
@@ -336,7 +336,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_does_not_leave_in_its_time_ends_its_connection() {
-        let guests = Guests::new(4);
+        let guests = ConnectionTable::new(4);
         let enter = || Arc::new(guests.enter(ME).unwrap());
         let (slow, waiting, read) = (enter(), enter(), enter());
         let visits = [visit(&slow, "shop"), visit(&waiting, "shop")];
@@ -350,6 +350,6 @@ mod tests {
         tokio::time::advance(Duration::from_mins(1)).await;
         guests.sweep();
         assert_eq!([&slow, &waiting, &read].map(gone), [true, false, false]);
-        slow.given_away().await;
+        slow.evicted().await;
     }
 }

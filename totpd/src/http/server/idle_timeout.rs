@@ -10,16 +10,16 @@ use tokio::time::Instant;
 
 /// Requests that are being answered, and when that last changed.
 #[derive(Clone, Debug)]
-pub(crate) struct Busy(Arc<Mutex<(usize, Instant)>>);
+pub(crate) struct InFlightCounter(Arc<Mutex<(usize, Instant)>>);
 
-impl Default for Busy {
+impl Default for InFlightCounter {
     fn default() -> Self {
         Self(Arc::new(Mutex::new((0, Instant::now()))))
     }
 }
 
 /// One request; over when dropped, also when it was given up.
-struct Answering(Busy);
+struct Answering(InFlightCounter);
 
 impl Drop for Answering {
     fn drop(&mut self) {
@@ -27,7 +27,7 @@ impl Drop for Answering {
     }
 }
 
-impl Busy {
+impl InFlightCounter {
     /// The same application, watched.
     pub(crate) fn watching(&self, app: Router) -> Router {
         let watch = |State(busy): State<Self>, request: Request, next: Next| async move {
@@ -64,7 +64,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_is_idle_after_its_time_without_a_request() {
-        let (busy, start) = (Busy::default(), Instant::now());
+        let (busy, start) = (InFlightCounter::default(), Instant::now());
         let minute = Duration::from_mins(1);
         busy.change(|count| count + 1);
         assert!(tokio::time::timeout(10 * minute, busy.idle_for(minute)).await.is_err());

@@ -1,9 +1,9 @@
 //! Where connections come from: a socket of this host, or TCP; made here or handed over by systemd.
 
 use crate::config::http::Listen;
-use crate::http::server::connection_limits::From;
-use crate::sockets::activation::Handed;
-use crate::sockets::listener::{Access, Bound, bind};
+use crate::http::server::connection_limits::PeerAddr;
+use crate::sockets::activation::InheritedSocket;
+use crate::sockets::listener::{Access, BoundSocket, bind};
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 pub(crate) enum Listener {
     Tcp(TcpListener),
     /// With the file that was made for it; that goes when the listener does.
-    Unix(UnixListener, #[expect(dead_code, reason = "held for its end")] Option<Bound>),
+    Unix(UnixListener, #[expect(dead_code, reason = "held for its end")] Option<BoundSocket>),
 }
 
 /// A connection.
@@ -30,13 +30,13 @@ pub(crate) enum Stream {
 
 impl Listener {
     /// What was handed over.
-    pub(crate) fn adopt(socket: Handed) -> std::io::Result<Self> {
+    pub(crate) fn adopt(socket: InheritedSocket) -> std::io::Result<Self> {
         match socket {
-            Handed::Unix(socket) => {
+            InheritedSocket::Unix(socket) => {
                 socket.set_nonblocking(true)?;
                 Ok(Self::Unix(UnixListener::from_std(socket)?, None))
             }
-            Handed::Tcp(socket) => {
+            InheritedSocket::Tcp(socket) => {
                 socket.set_nonblocking(true)?;
                 Ok(Self::Tcp(TcpListener::from_std(socket)?))
             }
@@ -90,16 +90,16 @@ impl Listener {
     }
 
     /// The next connection, and where it comes from.
-    pub(crate) async fn accept(&self) -> std::io::Result<(Stream, From)> {
+    pub(crate) async fn accept(&self) -> std::io::Result<(Stream, PeerAddr)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok((Stream::Tcp(stream), From::Address(address.ip().to_canonical())))
+                Ok((Stream::Tcp(stream), PeerAddr::Address(address.ip().to_canonical())))
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                let from = From::Uid(stream.peer_cred()?.uid());
+                let from = PeerAddr::Uid(stream.peer_cred()?.uid());
                 Ok((Stream::Unix(stream), from))
             }
         }

@@ -16,7 +16,7 @@ const LINGER_BYTES: usize = 1024 * 1024;
 
 /// The stream of a connection.
 #[derive(Debug)]
-pub(crate) struct Explaining<S> {
+pub(crate) struct ErrorBodyStream<S> {
     stream: S,
     /// What is still to be written in place of hyper's answer.
     instead: Vec<u8>,
@@ -25,13 +25,13 @@ pub(crate) struct Explaining<S> {
     read_on: usize,
 }
 
-impl<S> Explaining<S> {
+impl<S> ErrorBodyStream<S> {
     pub(crate) const fn new(stream: S) -> Self {
         Self { stream, instead: Vec::new(), lingering: None, read_on: 0 }
     }
 }
 
-impl<S> Explaining<S> {
+impl<S> ErrorBodyStream<S> {
     /// Takes the answer that begins at `start` of `last`, and what stands before it, to write it with its body.
     fn explain(&mut self, before: &[IoSlice<'_>], last: &[u8], start: usize, status: StatusCode) {
         self.instead = before.iter().flat_map(|buf| buf.iter().copied()).collect();
@@ -41,7 +41,7 @@ impl<S> Explaining<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Explaining<S> {
+impl<S: AsyncWrite + Unpin> ErrorBodyStream<S> {
     fn poll_instead(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         while !self.instead.is_empty() {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.instead))?;
@@ -54,7 +54,7 @@ impl<S: AsyncWrite + Unpin> Explaining<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Explaining<S> {
+impl<S: AsyncRead + Unpin> ErrorBodyStream<S> {
     /// Ready when the other end has closed, or has had its time.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(time) = &mut self.lingering else { return Poll::Ready(()) };
@@ -99,7 +99,7 @@ fn explained(head: &[u8], status: StatusCode) -> Vec<u8> {
     (String::from_utf8_lossy(head).replacen(NO_BODY, &with_body, 1) + &body).into_bytes()
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Explaining<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ErrorBodyStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -111,7 +111,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Explaining<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Explaining<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ErrorBodyStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_instead(cx))?;
@@ -167,7 +167,7 @@ mod tests {
     async fn an_answer_without_a_body_gets_one_behind_what_was_to_be_written_before_it() {
         // A pipe of seven bytes: everything is written in pieces.
         let (near, mut far) = tokio::io::duplex(7);
-        let mut stream = Explaining::new(near);
+        let mut stream = ErrorBodyStream::new(near);
         let served = tokio::spawn(async move {
             let whole = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
             stream.write_all(&[whole, BARE].concat()).await.unwrap();

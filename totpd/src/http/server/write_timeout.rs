@@ -9,18 +9,18 @@ use tokio::time::Sleep;
 
 /// From when the other end has to be waited for, so much has to go out in so long.
 const STALL: Duration = Duration::from_secs(30);
-const ENOUGH: usize = 4 * 1024;
+const MIN_PROGRESS: usize = 4 * 1024;
 
 /// The stream of a connection, which fails when the other end does not read.
 #[derive(Debug)]
-pub(crate) struct Patient<S> {
+pub(crate) struct WriteTimeoutStream<S> {
     stream: S,
     waiting: Option<Pin<Box<Sleep>>>,
     /// Bytes that went out since.
     out: usize,
 }
 
-impl<S> Patient<S> {
+impl<S> WriteTimeoutStream<S> {
     pub(crate) const fn new(stream: S) -> Self {
         Self { stream, waiting: None, out: 0 }
     }
@@ -30,7 +30,7 @@ impl<S> Patient<S> {
         match result {
             Poll::Ready(Ok(bytes)) => {
                 self.out = self.out.saturating_add(bytes);
-                if self.out >= ENOUGH {
+                if self.out >= MIN_PROGRESS {
                     self.waiting = None;
                 }
                 result
@@ -49,13 +49,13 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeoutStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeoutStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_write(cx, buf);
@@ -107,7 +107,7 @@ mod tests {
     async fn who_reads_nothing_is_given_up_in_time() {
         let (near, _far) = tokio::io::duplex(64);
         let start = Instant::now();
-        let error = Patient::new(near).write_all(&[0; 1024]).await.unwrap_err();
+        let error = WriteTimeoutStream::new(near).write_all(&[0; 1024]).await.unwrap_err();
         assert_eq!((error.kind(), start.elapsed().as_secs()), (io::ErrorKind::TimedOut, STALL.as_secs()));
     }
 
@@ -120,7 +120,7 @@ mod tests {
             }
         });
         let start = Instant::now();
-        let error = Patient::new(near).write_all(&[0; 1024]).await.unwrap_err();
+        let error = WriteTimeoutStream::new(near).write_all(&[0; 1024]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(start.elapsed() <= STALL * 2, "{:?}", start.elapsed());
         trickle.await.unwrap();
@@ -128,22 +128,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_reads_slowly_is_waited_for_and_a_pause_between_answers_is_none() {
-        let (near, mut far) = tokio::io::duplex(2 * ENOUGH);
+        let (near, mut far) = tokio::io::duplex(2 * MIN_PROGRESS);
         let reader = tokio::spawn(async move {
-            let (mut all, mut space) = (0, vec![0; ENOUGH]);
+            let (mut all, mut space) = (0, vec![0; MIN_PROGRESS]);
             while let Ok(bytes @ 1..) = far.read(&mut space).await {
                 all += bytes;
                 sleep(STALL / 2).await;
             }
             all
         });
-        let mut stream = Patient::new(near);
+        let mut stream = WriteTimeoutStream::new(near);
         for _ in 0..3 {
-            stream.write_all(&vec![0; 20 * ENOUGH]).await.unwrap();
+            stream.write_all(&vec![0; 20 * MIN_PROGRESS]).await.unwrap();
             stream.flush().await.unwrap();
             sleep(STALL * 10).await;
         }
         drop(stream);
-        assert_eq!(reader.await.unwrap(), 3 * 20 * ENOUGH);
+        assert_eq!(reader.await.unwrap(), 3 * 20 * MIN_PROGRESS);
     }
 }

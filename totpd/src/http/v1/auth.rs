@@ -1,11 +1,11 @@
 //! Who asks: HTTP's Basic scheme (RFC 7617), the client's scope, its rate.
 
 use crate::engine::Engine;
-use crate::engine::api::{Caller, Known, Refusal, Scope};
-use crate::http::server::connection_limits::Place;
-use crate::http::v1::client_limits::{Large, Shares, Turn, Underway, holding};
+use crate::engine::api::{ApiRefusal, AuthenticatedClient, Caller, Scope};
+use crate::http::server::connection_limits::HttpConnectionSlot;
+use crate::http::v1::client_limits::{ClientLimits, InFlight, LargeResponsePermit, RequestPermit, holding};
 use crate::http::v1::error::ApiError;
-use crate::state::{Phase, Shared};
+use crate::state::{DaemonState, ServiceState};
 use axum::Extension;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -23,8 +23,8 @@ const MOST_CREDENTIALS: usize = 1024;
 /// What every request shares.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) shares: Arc<Shares>,
+    pub(crate) shared: Arc<DaemonState>,
+    pub(crate) shares: Arc<ClientLimits>,
 }
 
 /// Names a request.
@@ -36,7 +36,7 @@ pub(crate) struct RequestId(pub(crate) String);
 pub(crate) struct Context {
     pub(crate) engine: Arc<Engine>,
     pub(crate) caller: Caller,
-    shares: Arc<Shares>,
+    shares: Arc<ClientLimits>,
 }
 
 impl Context {
@@ -45,13 +45,13 @@ impl Context {
         if self.caller.scope >= scope {
             return Ok(());
         }
-        let (has, needs) = (self.caller.scope.word(), scope.word());
+        let (has, needs) = (self.caller.scope.as_str(), scope.as_str());
         let message = format!("These credentials have the scope {has}, and this takes {needs}.");
         Err(ApiError::new(StatusCode::FORBIDDEN, "unauthorized_action", message))
     }
 
     /// Waits until the client may have one more large answer, which the turn goes with.
-    pub(crate) async fn large(&self) -> Result<Extension<Large>, ApiError> {
+    pub(crate) async fn large(&self) -> Result<Extension<LargeResponsePermit>, ApiError> {
         let turn = self.shares.large(&self.caller.client).await?;
         self.is_current().await?;
         Ok(Extension(turn))
@@ -87,13 +87,13 @@ pub(crate) fn new_request_id() -> Option<String> {
 }
 
 /// The outermost layer: names the request, gives every error its body, and holds what is held until the answer has left.
-pub(crate) async fn answered(mut request: Request, next: Next) -> Response {
+pub(crate) async fn request_id_layer(mut request: Request, next: Next) -> Response {
     let Some(id) = new_request_id() else {
         return ApiError::unavailable().answer("request-id-live-none");
     };
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).await;
-    let underway = response.extensions_mut().remove::<Underway>();
+    let underway = response.extensions_mut().remove::<InFlight>();
     let response = match response.extensions_mut().remove::<ApiError>() {
         Some(error) => error.answer(&id),
         // An answer of the router's own, such as to a path that is no text.
@@ -109,22 +109,22 @@ pub(crate) async fn answered(mut request: Request, next: Next) -> Response {
 }
 
 /// Lets a request through whose credentials are good, with its [`Context`].
-pub(crate) async fn authorised(State(server): State<Server>, request: Request, next: Next) -> Response {
+pub(crate) async fn auth_layer(State(server): State<Server>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let place = parts.extensions.remove::<Arc<Place>>();
+    let place = parts.extensions.remove::<Arc<HttpConnectionSlot>>();
     // Out of the request, so that nothing further down keeps or prints it; wiped with its buffer when that is freed.
     let authorization = parts.headers.remove(header::AUTHORIZATION);
     match context(&server, &parts, authorization, place.as_deref()).await {
         Ok((context, turn)) => {
-            let visit = place.map(|place| place.visit(&context.caller.client));
+            let visit = place.map(|place| place.begin_request(&context.caller.client));
             parts.extensions.insert(context);
             let mut response = next.run(Request::from_parts(parts, body)).await;
-            response.extensions_mut().insert(Underway::new(turn, visit));
+            response.extensions_mut().insert(InFlight::new(turn, visit));
             response
         }
         Err(error) => {
             if let Some(place) = place.filter(|_| error.is_unauthorised()) {
-                place.is_strange();
+                place.mark_unauthenticated();
             }
             error.into_response()
         }
@@ -138,27 +138,27 @@ async fn context(
     server: &Server,
     request: &Parts,
     authorization: Option<HeaderValue>,
-    place: Option<&Place>,
-) -> Result<(Context, Turn), ApiError> {
+    place: Option<&HttpConnectionSlot>,
+) -> Result<(Context, RequestPermit), ApiError> {
     let request_id = request.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
     let peer_address =
         place.and_then(|place| place.from().address()).map(|address| address.to_canonical().to_string());
-    let engine = match server.shared.phase() {
-        Phase::Serving(engine) => engine,
-        Phase::Refusing(_) => return Err(ApiError::unavailable()),
+    let engine = match server.shared.service() {
+        ServiceState::Serving(engine) => engine,
+        ServiceState::Refusing(_) => return Err(ApiError::unavailable()),
     };
     let refused = || {
         if server.shares.may_log() {
             engine.bad_credentials(&request_id, peer_address.as_deref());
         }
-        ApiError::from(Refusal::Revoked)
+        ApiError::from(ApiRefusal::Revoked)
     };
     let (project_id, secret) = authorization.and_then(credentials).ok_or_else(refused)?;
     let client = engine
         .client_of(&project_id, &secret)
         .await
-        .map_err(|failure| ApiError::from(Refusal::from(failure)))?;
-    let Known { name: client, secret, scope } = client.ok_or_else(refused)?;
+        .map_err(|failure| ApiError::from(ApiRefusal::from(failure)))?;
+    let AuthenticatedClient { name: client, secret, scope } = client.ok_or_else(refused)?;
     let most = engine.config().api().map_or(u32::MAX, |http| http.requests_per_minute);
     let turn = server.shares.allow(&client, most)?;
     if let Some(name) = MEMBER.into_iter().find(|name| request.headers.contains_key(*name)) {

@@ -19,7 +19,7 @@ pub(crate) const MOST_BYTES: usize = 64 * 1024;
 /// reads 127 levels.
 const MOST_LEVELS: usize = 32;
 /// How long it may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(15);
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The fields of a request. What is null is absent, and what is unknown is not looked at: the SDKs send both.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -45,14 +45,14 @@ async fn whole(request: Request) -> Result<Bytes, ApiError> {
     if declared.is_some_and(|length: usize| length > MOST_BYTES) {
         return Err(too_large());
     }
-    match tokio::time::timeout(PATIENCE, axum::body::to_bytes(request.into_body(), MOST_BYTES)).await {
+    match tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(request.into_body(), MOST_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         // The bound, or a client that hung up and reads no answer.
         Ok(Err(_)) => Err(too_large()),
         Err(_) => Err(ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
             "bad_request",
-            format!("The body did not arrive within {} seconds.", PATIENCE.as_secs()),
+            format!("The body did not arrive within {} seconds.", BODY_TIMEOUT.as_secs()),
         )),
     }
 }

@@ -1,7 +1,7 @@
 //! How much one client may ask for: so many requests in each minute, counted from its first; so many at once; and few
 //! large answers at once. A request is over when its answer has left.
 
-use crate::http::server::connection_limits::Visit;
+use crate::http::server::connection_limits::RequestGuard;
 use crate::http::v1::error::ApiError;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
@@ -21,17 +21,17 @@ const LARGE: usize = 4;
 /// Seconds after which a client that has too many requests at once may try again: one of them may be over by then.
 const SOON: u64 = 1;
 /// How long a request for a large answer waits for those before it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What each client has asked for.
 #[derive(Debug, Default)]
-pub(crate) struct Shares {
+pub(crate) struct ClientLimits {
     /// As many as clients were ever named.
-    clients: Mutex<HashMap<String, Share>>,
+    clients: Mutex<HashMap<String, ClientLimit>>,
 }
 
 #[derive(Debug)]
-struct Share {
+struct ClientLimit {
     /// When its minute began.
     since: Option<Instant>,
     requests: u32,
@@ -39,7 +39,7 @@ struct Share {
     large: Arc<Semaphore>,
 }
 
-impl Default for Share {
+impl Default for ClientLimit {
     fn default() -> Self {
         let (at_once, large) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(LARGE)));
         Self { since: None, requests: 0, at_once, large }
@@ -47,21 +47,24 @@ impl Default for Share {
 }
 
 /// One request among those at once.
-pub(crate) type Turn = OwnedSemaphorePermit;
+pub(crate) type RequestPermit = OwnedSemaphorePermit;
 
-impl Shares {
+impl ClientLimits {
     /// One more of `most` requests a minute, unless there are too many.
-    pub(crate) fn allow(&self, client: &str, most: u32) -> Result<Turn, ApiError> {
+    pub(crate) fn allow(&self, client: &str, most: u32) -> Result<RequestPermit, ApiError> {
         self.allows_at(client, most, Instant::now()).map_err(|left| too_many().after(seconds(left)))?;
         let turn = self.of(client, |share| Arc::clone(&share.at_once)).try_acquire_owned();
         turn.map_err(|_| too_many().after(SOON))
     }
 
     /// Waits until the client may have one more large answer.
-    pub(crate) async fn large(&self, client: &str) -> Result<Large, ApiError> {
+    pub(crate) async fn large(&self, client: &str) -> Result<LargeResponsePermit, ApiError> {
         let turn = self.of(client, |share| Arc::clone(&share.large)).acquire_owned();
-        let turn = tokio::time::timeout(PATIENCE, turn).await;
-        turn.ok().and_then(Result::ok).map(|turn| Large(Arc::new(turn))).ok_or_else(|| too_many().after(SOON))
+        let turn = tokio::time::timeout(PERMIT_TIMEOUT, turn).await;
+        turn.ok()
+            .and_then(Result::ok)
+            .map(|turn| LargeResponsePermit(Arc::new(turn)))
+            .ok_or_else(|| too_many().after(SOON))
     }
 
     /// Whether one more refusal of credentials is worth a line.
@@ -82,7 +85,7 @@ impl Shares {
         })
     }
 
-    fn of<T>(&self, client: &str, look: impl FnOnce(&mut Share) -> T) -> T {
+    fn of<T>(&self, client: &str, look: impl FnOnce(&mut ClientLimit) -> T) -> T {
         // Nothing panics while it is held.
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         look(clients.entry(client.to_owned()).or_default())
@@ -101,42 +104,42 @@ fn too_many() -> ApiError {
 
 /// What a request holds until its answer has left; it goes with the answer, as an extension.
 #[derive(Clone, Debug)]
-pub(crate) struct Underway {
+pub(crate) struct InFlight {
     #[expect(dead_code, reason = "held for its end")]
-    turn: Arc<Turn>,
-    visit: Option<Arc<Visit>>,
+    turn: Arc<RequestPermit>,
+    visit: Option<Arc<RequestGuard>>,
 }
 
 /// The turn of a large answer; it goes the same way.
 #[derive(Clone, Debug)]
-pub(crate) struct Large(#[expect(dead_code, reason = "held for its end")] Arc<Turn>);
+pub(crate) struct LargeResponsePermit(#[expect(dead_code, reason = "held for its end")] Arc<RequestPermit>);
 
-impl Underway {
-    pub(crate) fn new(turn: Turn, visit: Option<Visit>) -> Self {
+impl InFlight {
+    pub(crate) fn new(turn: RequestPermit, visit: Option<RequestGuard>) -> Self {
         Self { turn: Arc::new(turn), visit: visit.map(Arc::new) }
     }
 }
 
 /// Bytes of an answer, and what is held until they are gone.
 #[expect(dead_code, reason = "held for its end")]
-struct Held(Bytes, Underway, Option<Large>);
+struct BodyWithPermits(Bytes, InFlight, Option<LargeResponsePermit>);
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for BodyWithPermits {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
 /// The answer as it leaves: it holds what came with it until its bytes are gone.
-pub(crate) async fn holding(mut answer: Response, underway: Underway) -> Response {
-    let large = answer.extensions_mut().remove::<Large>();
+pub(crate) async fn holding(mut answer: Response, underway: InFlight) -> Response {
+    let large = answer.extensions_mut().remove::<LargeResponsePermit>();
     let (parts, body) = answer.into_parts();
     // Answers are whole in memory: there is nothing to wait for, and nothing that fails.
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     if let Some(visit) = &underway.visit {
         visit.answered(bytes.len());
     }
-    Response::from_parts(parts, Body::from(Bytes::from_owner(Held(bytes, underway, large))))
+    Response::from_parts(parts, Body::from(Bytes::from_owner(BodyWithPermits(bytes, underway, large))))
 }
 
 #[cfg(test)]
@@ -145,7 +148,7 @@ mod tests {
 
     #[test]
     fn each_client_has_its_own_minute() {
-        let (shares, start) = (Shares::default(), Instant::now());
+        let (shares, start) = (ClientLimits::default(), Instant::now());
         assert_eq!((0..10).filter(|_| shares.allows_at("a", 3, start).is_ok()).count(), 3);
         assert!(shares.allows_at("b", 3, start).is_ok());
         let late = shares.allows_at("a", 3, start + Duration::from_millis(58_500)).unwrap_err();
@@ -155,11 +158,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_holds_its_place_until_its_bytes_are_gone() {
-        let shares = Shares::default();
+        let shares = ClientLimits::default();
         let mut answers = Vec::new();
         for _ in 0..AT_ONCE {
             let turn = shares.allow("a", u32::MAX).unwrap();
-            answers.push(holding(Response::new(Body::from("{}")), Underway::new(turn, None)).await);
+            answers.push(holding(Response::new(Body::from("{}")), InFlight::new(turn, None)).await);
         }
         assert_eq!(shares.allow("a", u32::MAX).unwrap_err(), too_many().after(SOON));
         assert!(shares.allow("b", u32::MAX).is_ok());
@@ -173,7 +176,7 @@ mod tests {
         for _ in 0..LARGE {
             let mut answer = Response::new(Body::from("{}"));
             answer.extensions_mut().insert(shares.large("a").await.unwrap());
-            large.push(holding(answer, Underway::new(shares.allow("a", u32::MAX).unwrap(), None)).await);
+            large.push(holding(answer, InFlight::new(shares.allow("a", u32::MAX).unwrap(), None)).await);
         }
         assert_eq!(shares.large("a").await.unwrap_err(), too_many().after(SOON));
         large.pop();

@@ -1,7 +1,7 @@
 //! Errors in the API's form: a status, a name that programs go by, a sentence for people. docs/reference/api.md lists them.
 
-use crate::engine::api::Refusal;
-use crate::store::Unique;
+use crate::engine::api::ApiRefusal;
+use crate::store::UniqueField;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -166,72 +166,74 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl From<Refusal> for ApiError {
-    fn from(refusal: Refusal) -> Self {
+impl From<ApiRefusal> for ApiError {
+    fn from(refusal: ApiRefusal) -> Self {
         let bad = |name, message: &str| Self::new(StatusCode::BAD_REQUEST, name, message);
         let missing = |name, message: &str| Self::new(StatusCode::NOT_FOUND, name, message);
         match refusal {
-            Refusal::InvalidUserId => bad("invalid_user_id", "user_id format is invalid."),
-            Refusal::UserNotFound => missing("user_not_found", "User could not be found."),
-            Refusal::InvalidTotpId => bad("invalid_totp_id", "totp_id format is invalid."),
-            Refusal::TotpNotFound => missing("totp_not_found", "TOTP could not be found."),
-            Refusal::NoTotp => missing("totps_not_found_for_user", "The user has no TOTP."),
-            Refusal::ActiveTotp => bad(
+            ApiRefusal::InvalidUserId => bad("invalid_user_id", "user_id format is invalid."),
+            ApiRefusal::UserNotFound => missing("user_not_found", "User could not be found."),
+            ApiRefusal::InvalidTotpId => bad("invalid_totp_id", "totp_id format is invalid."),
+            ApiRefusal::TotpNotFound => missing("totp_not_found", "TOTP could not be found."),
+            ApiRefusal::NoTotp => missing("totps_not_found_for_user", "The user has no TOTP."),
+            ApiRefusal::ActiveTotp => bad(
                 "active_totp_exists",
                 "Cannot create a new TOTP for the specified user since the user already has an active TOTP. \
                  Users may only have one active TOTP at a time.",
             ),
-            Refusal::CodesHashed => missing(
+            ApiRefusal::CodesHashed => missing(
                 "recovery_codes_not_found",
                 "The recovery codes of this user are kept as hashes and cannot be shown. Those of TOTPs that are \
                  created while the server has recovery_codes = \"sealed\" can.",
             ),
-            Refusal::InvalidCode => bad("invalid_totp_code", "totp_code is no code of this user's TOTP."),
-            Refusal::Code(reason) => judged(reason, "unable_to_authenticate_totp", "The TOTP code is wrong."),
-            Refusal::RecoveryCode(reason) => judged(
+            ApiRefusal::InvalidCode => bad("invalid_totp_code", "totp_code is no code of this user's TOTP."),
+            ApiRefusal::Code(reason) => {
+                judged(reason, "unable_to_authenticate_totp", "The TOTP code is wrong.")
+            }
+            ApiRefusal::RecoveryCode(reason) => judged(
                 reason,
                 "unable_to_authenticate_recovery_code",
                 "The recovery code is wrong, or used already.",
             ),
-            Refusal::Locked(seconds) => locked().after(seconds),
-            Refusal::SessionNotFound => missing("session_not_found", "Session could not be found."),
-            Refusal::InvalidJwt => {
+            ApiRefusal::Locked(seconds) => locked().after(seconds),
+            ApiRefusal::SessionNotFound => missing("session_not_found", "Session could not be found."),
+            ApiRefusal::InvalidJwt => {
                 bad("unable_to_parse_session_jwt", "session_jwt is no token that this server signed.")
             }
-            Refusal::InvalidSessionId => bad("invalid_session_id", "session_id format is invalid."),
-            Refusal::OtherUsersSession => bad("user_id_mismatch", "The session belongs to another user."),
-            Refusal::ClaimsTooLarge => {
+            ApiRefusal::InvalidSessionId => bad("invalid_session_id", "session_id format is invalid."),
+            ApiRefusal::OtherUsersSession => bad("user_id_mismatch", "The session belongs to another user."),
+            ApiRefusal::ClaimsTooLarge => {
                 bad("custom_claims_too_large", "The session's custom claims are larger than 4 kB together.")
             }
-            Refusal::ProfileTooLarge => {
+            ApiRefusal::ProfileTooLarge => {
                 bad("bad_request", "Name, metadata and roles are larger than 16 kB together.")
             }
-            Refusal::Taken(Unique::Email) => {
+            ApiRefusal::Taken(UniqueField::Email) => {
                 bad("duplicate_email", "A user with the specified email already exists for this project.")
             }
-            Refusal::Taken(Unique::Phone) => bad(
+            ApiRefusal::Taken(UniqueField::Phone) => bad(
                 "duplicate_phone_number",
                 "A user with the specified phone number already exists for this project.",
             ),
-            Refusal::Taken(Unique::Name) => bad(
+            ApiRefusal::Taken(UniqueField::Name) => bad(
                 "duplicate_user_external_id",
                 "A user with the specified external_id already exists for this project.",
             ),
-            Refusal::Revoked => {
+            ApiRefusal::Revoked => {
                 Self::new(StatusCode::UNAUTHORIZED, "unauthorized_credentials", "Unauthorized credentials.")
             }
-            Refusal::Scope => Self::new(
+            ApiRefusal::Scope => Self::new(
                 StatusCode::FORBIDDEN,
                 "unauthorized_action",
                 "These credentials have not the scope for this; `totpd client add` makes others.",
             ),
-            Refusal::UidChanged => bad(
+            ApiRefusal::UidChanged => bad(
                 "invalid_external_id",
                 "The external_id belongs to another user of the host than when it was set. Set it anew, or remove \
                  it, with users.update or users.deleteExternalId.",
             ),
-            Refusal::Busy => Self::unavailable(),
-            Refusal::Unavailable(why) => {
+            ApiRefusal::Busy => Self::unavailable(),
+            ApiRefusal::Unavailable(why) => {
                 tracing::warn!("an application was refused: {why}");
                 Self::unavailable()
             }
@@ -260,7 +262,7 @@ fn judged(reason: Reason, wrong: &'static str, message: &str) -> ApiError {
             "expired_totp",
             "The TOTP was not authenticated in time. Create a new one.",
         ),
-        Reason::NotEnrolled => Refusal::NoTotp.into(),
+        Reason::NotEnrolled => ApiRefusal::NoTotp.into(),
         // Nobody's mistake but this host's; recovery codes work.
         Reason::Clock => {
             tracing::error!("an application was refused: the clock of this host is wrong");

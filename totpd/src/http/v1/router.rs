@@ -45,7 +45,7 @@ pub(crate) fn router(server: Server) -> Router {
     complete(&mut document);
     // Text and numbers: this cannot fail. Shared: however many ask for it, it is there once.
     let text = Bytes::from(document.to_json().unwrap_or_default());
-    let closed = closed_routes().layer(middleware::from_fn_with_state(server.clone(), auth::authorised));
+    let closed = closed_routes().layer(middleware::from_fn_with_state(server.clone(), auth::auth_layer));
     let json = [(header::CONTENT_TYPE, "application/json")];
     Router::new()
         .merge(closed.split_for_parts().0)
@@ -54,7 +54,7 @@ pub(crate) fn router(server: Server) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .with_state(server)
-        .layer(middleware::from_fn(auth::answered))
+        .layer(middleware::from_fn(auth::request_id_layer))
 }
 
 /// The routes that take credentials.

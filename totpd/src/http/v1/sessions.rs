@@ -1,15 +1,15 @@
 //! `/v1/sessions`: looking at them, extending and ending them, and the keys that their tokens are checked with.
 
 use crate::engine::api::session_view::Session;
-use crate::engine::api::{OpenSession, Presented};
+use crate::engine::api::{IssuedSession, SessionCredential};
 use crate::http::v1::auth::{Context, RequestId, Server};
 use crate::http::v1::body::{Answer, Body, Unsupported, fields, unsupported};
-use crate::http::v1::client_limits::Large;
+use crate::http::v1::client_limits::LargeResponsePermit;
 use crate::http::v1::error::ApiError;
 use crate::http::v1::totps::length;
 use crate::http::v1::user_view::User;
 use crate::http::v1::users::user_id;
-use crate::state::Phase;
+use crate::state::ServiceState;
 use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -115,7 +115,7 @@ struct Jwks {
 async fn get(
     context: Context,
     query: Result<Query<OfUser>, QueryRejection>,
-) -> Result<(Extension<Large>, Answer<Sessions>), ApiError> {
+) -> Result<(Extension<LargeResponsePermit>, Answer<Sessions>), ApiError> {
     let Query(of) = query.map_err(|_| ApiError::bad_request("The query cannot be understood."))?;
     let user = user_id(of.user_id)?;
     let large = context.large().await?;
@@ -141,7 +141,7 @@ async fn authenticate(
     })?;
     let claims = fields.session_custom_claims.unwrap_or_default();
     let Context { engine, caller, .. } = &context;
-    let (OpenSession { session, token, jwt }, user) =
+    let (IssuedSession { session, token, jwt }, user) =
         engine.check_session(caller, &shown, length, &claims).await?;
     let user = User::of(engine, caller, user);
     let session = Session::from(&session);
@@ -172,7 +172,7 @@ async fn jwks(
     RequestId(request_id): RequestId,
     Path(project_id): Path<String>,
 ) -> Answered<Jwks> {
-    let Phase::Serving(engine) = server.shared.phase() else { return Err(ApiError::unavailable()) };
+    let ServiceState::Serving(engine) = server.shared.service() else { return Err(ApiError::unavailable()) };
     if project_id != engine.project_id() {
         let message = "Project could not be found.";
         return Err(ApiError::new(StatusCode::NOT_FOUND, "project_not_found", message));
@@ -211,11 +211,11 @@ pub(crate) fn one_of(
     jwt: Option<Zeroizing<String>>,
     id: Option<String>,
     too_many: &'static str,
-) -> Result<Option<Presented>, ApiError> {
+) -> Result<Option<SessionCredential>, ApiError> {
     let shown = [
-        token.filter(|t| !t.is_empty()).map(Presented::Token),
-        jwt.filter(|t| !t.is_empty()).map(Presented::Jwt),
-        id.filter(|t| !t.is_empty()).map(Presented::Id),
+        token.filter(|t| !t.is_empty()).map(SessionCredential::Token),
+        jwt.filter(|t| !t.is_empty()).map(SessionCredential::Jwt),
+        id.filter(|t| !t.is_empty()).map(SessionCredential::Id),
     ];
     let mut shown = shown.into_iter().flatten();
     let first = shown.next();

@@ -1,14 +1,14 @@
 //! `/v1/totps`: making enrollments, and proving them.
 
 use crate::engine::api::session_view::Session;
-use crate::engine::api::{Authenticated, OpenSession, Refusal, Scope, Wanted};
+use crate::engine::api::{ApiRefusal, Authenticated, IssuedSession, Scope, SessionOptions};
 use crate::http::v1::auth::Context;
 use crate::http::v1::body::{Answer, Body, fields, required};
 use crate::http::v1::error::ApiError;
 use crate::http::v1::user_view::User;
 use crate::http::v1::users::user_id;
 use crate::qr;
-use crate::store::Ticket;
+use crate::store::CommitGuard;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 const WAITS: i64 = 1440;
 const WAITS_AT_LEAST: i64 = 5;
 /// How long a code may wait to be judged.
-const PATIENCE: Duration = Duration::from_secs(20);
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 type Answered<T> = Result<Answer<T>, ApiError>;
 
@@ -185,7 +185,7 @@ async fn authenticate(context: Context, Body(fields): Body<AuthenticateTotp>) ->
             return Err(ApiError::invalid("recovery_code_used_as_totp_code", message));
         }
         Ok(code) => code,
-        Err(_) => return Err(Refusal::InvalidCode.into()),
+        Err(_) => return Err(ApiRefusal::InvalidCode.into()),
     };
     let wanted = wanted(
         fields.session_duration_minutes,
@@ -258,10 +258,10 @@ fn wanted(
     token: Option<Zeroizing<String>>,
     jwt: Option<Zeroizing<String>>,
     claims: Option<Map<String, Value>>,
-) -> Result<Wanted, ApiError> {
+) -> Result<SessionOptions, ApiError> {
     let length = minutes.map(length).transpose()?;
     let session = crate::http::v1::sessions::one_of(token, jwt, None, "too_many_session_arguments")?;
-    Ok(Wanted { length, session, claims: claims.unwrap_or_default() })
+    Ok(SessionOptions { length, session, claims: claims.unwrap_or_default() })
 }
 
 /// The length of a session.
@@ -274,7 +274,7 @@ pub(crate) fn length(minutes: i64) -> Result<Minutes, ApiError> {
 
 /// Tells, when the request is given up, whoever works on it.
 struct Waiting {
-    ticket: Arc<Ticket>,
+    ticket: Arc<CommitGuard>,
     gone: Arc<AtomicBool>,
 }
 
@@ -282,14 +282,19 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         self.gone.store(true, Ordering::SeqCst);
         // What has not begun to commit is dropped unjudged.
-        self.ticket.drop_it();
+        self.ticket.cancel();
     }
 }
 
 /// Judges on a task of its own: when the client hangs up the work either is taken back whole, or is done whole and
 /// what nobody received is recorded.
-async fn judged(context: Context, user: String, typed: Typed, wanted: Wanted) -> Answered<TotpAuthenticated> {
-    let ticket = Arc::new(Ticket::new(Instant::now() + PATIENCE));
+async fn judged(
+    context: Context,
+    user: String,
+    typed: Typed,
+    wanted: SessionOptions,
+) -> Answered<TotpAuthenticated> {
+    let ticket = Arc::new(CommitGuard::new(Instant::now() + COMMIT_TIMEOUT));
     let gone = Arc::new(AtomicBool::new(false));
     let waiting = Waiting { ticket: Arc::clone(&ticket), gone: Arc::clone(&gone) };
     let Context { engine, caller, .. } = context.clone();
@@ -309,7 +314,7 @@ async fn judged(context: Context, user: String, typed: Typed, wanted: Wanted) ->
     let user = User::of(engine, caller, user);
     let (session_token, session_jwt, session) = match session {
         None => (Zeroizing::default(), Zeroizing::default(), None),
-        Some(OpenSession { session, token, jwt }) => (token, jwt, Some(Session::from(&session))),
+        Some(IssuedSession { session, token, jwt }) => (token, jwt, Some(Session::from(&session))),
     };
     let user_id = user.user_id.clone();
     let body = TotpAuthenticated { user_id, totp_id, user, session_token, session_jwt, session };

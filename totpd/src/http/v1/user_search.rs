@@ -4,7 +4,7 @@ use crate::clock::from_rfc3339;
 use crate::engine::api::{Scope, is_id};
 use crate::http::v1::auth::Context;
 use crate::http::v1::body::{Answer, Body, Nested, fields};
-use crate::http::v1::client_limits::Large;
+use crate::http::v1::client_limits::LargeResponsePermit;
 use crate::http::v1::error::ApiError;
 use crate::http::v1::user_view::User;
 use crate::store::{UserFilter, UserQuery};
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 const PAGE: i64 = 100;
 const LARGEST_PAGE: i64 = 1000;
 /// Filters in one search, and values of one filter.
-const MOST: usize = 100;
+const MAX_PAGE: usize = 100;
 
 /// What is searched for.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -71,7 +71,7 @@ struct Metadata {
 pub(crate) async fn search(
     context: Context,
     Body(fields): Body<SearchUsers>,
-) -> Result<(Extension<Large>, Answer<Found>), ApiError> {
+) -> Result<(Extension<LargeResponsePermit>, Answer<Found>), ApiError> {
     context.may(Scope::Enroll)?;
     let limit = fields.limit.unwrap_or(PAGE);
     let limit =
@@ -88,8 +88,8 @@ pub(crate) async fn search(
         }
     };
     let operands = query.operands.unwrap_or_default();
-    if operands.len() > MOST {
-        return Err(ApiError::bad_request(format!("operands are {MOST} at most.")));
+    if operands.len() > MAX_PAGE {
+        return Err(ApiError::bad_request(format!("operands are {MAX_PAGE} at most.")));
     }
     let filters: Vec<Vec<UserFilter>> =
         operands.into_iter().map(|Nested(operand)| filters(operand)).collect::<Result<_, _>>()?;
@@ -144,7 +144,7 @@ fn filters(operand: Operand) -> Result<Vec<UserFilter>, ApiError> {
         ApiError::invalid("user_search_invalid_filter_value", format!("filter_value of {name} is {what}."))
     };
     let texts = || -> Result<Vec<String>, ApiError> {
-        let values = value.as_array().filter(|values| (1..=MOST).contains(&values.len()));
+        let values = value.as_array().filter(|values| (1..=MAX_PAGE).contains(&values.len()));
         let texts = values.and_then(|values| values.iter().map(|v| v.as_str().map(str::to_owned)).collect());
         texts.ok_or_else(|| wrong("a list of 1 to 100 texts"))
     };

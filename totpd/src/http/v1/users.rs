@@ -252,7 +252,7 @@ async fn delete_totp(context: Context, Path(totp): Path<String>) -> Answered<Use
 async fn delete_external_id(context: Context, Path(user): Path<String>) -> Answered<UserChanged> {
     context.may(Scope::Admin)?;
     let Context { engine, caller, .. } = &context;
-    let user = User::of(engine, caller, engine.unname_user(caller, &user).await?);
+    let user = User::of(engine, caller, engine.remove_external_id(caller, &user).await?);
     Ok(Answer::new(&caller.request_id, UserChanged { user_id: user.user_id.clone(), user }))
 }
 

@@ -2,7 +2,7 @@
 
 use super::{sql_time, withdrawals};
 use crate::seal::SealedAccount;
-use crate::store::{Also, Change, CommitError, EventRow, Unique, Write};
+use crate::store::{AccountWrite, ChangeSet, CommitError, EventRow, SideWrite, UniqueField};
 use rusqlite::{Connection, ErrorCode, ToSql, params};
 use totp_core::withdrawal::Entry;
 use totp_core::{Time, UserName};
@@ -15,9 +15,13 @@ pub(super) type Applied = Result<(), CommitError>;
 
 /// Applies `change`. The outer error is one of the database, and ends the transaction.
 /// Withdrawals are added to `entries`.
-pub(super) fn apply(db: &Connection, change: &Change, entries: &mut Vec<Entry>) -> rusqlite::Result<Applied> {
+pub(super) fn apply(
+    db: &Connection,
+    change: &ChangeSet,
+    entries: &mut Vec<Entry>,
+) -> rusqlite::Result<Applied> {
     // What marks a grant refuses nothing, so that a login needs no savepoint.
-    if change.also.iter().all(|also| matches!(also, Also::Granted(_))) {
+    if change.also.iter().all(|also| matches!(also, SideWrite::Granted(_))) {
         return whole(db, change, entries);
     }
     db.execute_batch("SAVEPOINT change")?;
@@ -30,7 +34,7 @@ pub(super) fn apply(db: &Connection, change: &Change, entries: &mut Vec<Entry>) 
     Ok(applied)
 }
 
-fn whole(db: &Connection, change: &Change, entries: &mut Vec<Entry>) -> rusqlite::Result<Applied> {
+fn whole(db: &Connection, change: &ChangeSet, entries: &mut Vec<Entry>) -> rusqlite::Result<Applied> {
     let written = match record_written(db, &change.write) {
         Err(error) => return taken(error).map(Err),
         Ok(written) => written,
@@ -63,14 +67,14 @@ pub(super) fn insert_event(db: &Connection, event: &EventRow) -> rusqlite::Resul
 }
 
 /// Writes the record; `false` when it is not at the version it was read at.
-fn record_written(db: &Connection, write: &Write) -> rusqlite::Result<bool> {
+fn record_written(db: &Connection, write: &AccountWrite) -> rusqlite::Result<bool> {
     let changed = match write {
-        Write::Nothing => 1,
-        Write::Unchanged(id, version) => db
+        AccountWrite::Nothing => 1,
+        AccountWrite::Unchanged(id, version) => db
             .prepare_cached("SELECT count(*) FROM account WHERE id = ?1 AND version = ?2")?
             .query_row(params![id, sql_int(*version)], |row| row.get::<_, i64>(0))
             .map(|count| usize::try_from(count).unwrap_or(0))?,
-        Write::Insert(account) => with_columns(account, 0, |values| {
+        AccountWrite::Insert(account) => with_columns(account, 0, |values| {
             db.prepare_cached(
                 "INSERT INTO account (id, name, version, uid, created, email, phone, awaits, active_totp,
                    pending_totp, pending_until, locked_until, ticket_until, record)
@@ -78,7 +82,7 @@ fn record_written(db: &Connection, write: &Write) -> rusqlite::Result<bool> {
             )?
             .execute(values)
         })?,
-        Write::Update(account, version) => with_columns(account, *version, |values| {
+        AccountWrite::Update(account, version) => with_columns(account, *version, |values| {
             db.prepare_cached(
                 "UPDATE account SET name = ?2, version = version + 1, uid = ?4, created = ?5, email = ?6,
                    phone = ?7, awaits = ?8, active_totp = ?9, pending_totp = ?10, pending_until = ?11,
@@ -87,7 +91,7 @@ fn record_written(db: &Connection, write: &Write) -> rusqlite::Result<bool> {
             )?
             .execute(values)
         })?,
-        Write::Delete(id, version) => db
+        AccountWrite::Delete(id, version) => db
             .prepare_cached("DELETE FROM account WHERE id = ?1 AND version = ?2")?
             .execute(params![id, sql_int(*version)])?,
     };
@@ -122,9 +126,9 @@ fn with_columns<T>(
 }
 
 /// Writes what belongs to a record; `false` when it is not as it was read.
-fn also_written(db: &Connection, also: &Also) -> rusqlite::Result<bool> {
+fn also_written(db: &Connection, also: &SideWrite) -> rusqlite::Result<bool> {
     let changed = match also {
-        Also::Begin(row) => {
+        SideWrite::Begin(row) => {
             // Its user may have gone while it was made.
             let there = db
                 .prepare_cached("SELECT count(*) FROM account WHERE id = ?1")?
@@ -137,28 +141,28 @@ fn also_written(db: &Connection, also: &Also) -> rusqlite::Result<bool> {
             )?
             .execute(params![row.id, row.account, row.token, sql_time(row.expires), row.record])?
         }
-        Also::Replace(row, version) => db
+        SideWrite::Replace(row, version) => db
             .prepare_cached(
                 "UPDATE session SET version = version + 1, token = ?2, expires = ?3, record = ?4
                  WHERE id = ?1 AND version = ?5",
             )?
             .execute(params![row.id, row.token, sql_time(row.expires), row.record, sql_int(*version)])?,
-        Also::End(id) => db.prepare_cached("DELETE FROM session WHERE id = ?1")?.execute([id])?,
-        Also::EndAt(id, version) => db
+        SideWrite::End(id) => db.prepare_cached("DELETE FROM session WHERE id = ?1")?.execute([id])?,
+        SideWrite::EndAt(id, version) => db
             .prepare_cached("DELETE FROM session WHERE id = ?1 AND version = ?2")?
             .execute(params![id, sql_int(*version)])?,
-        Also::EndOf(account) => {
+        SideWrite::EndOf(account) => {
             db.prepare_cached("DELETE FROM session WHERE account = ?1")?.execute([account])?;
             1
         }
-        Also::Sweep(now) => {
+        SideWrite::Sweep(now) => {
             db.prepare_cached(
                 "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires <= ?1 LIMIT ?2)",
             )?
             .execute(params![sql_time(*now), SWEPT])?;
             1
         }
-        Also::Granted(at) => {
+        SideWrite::Granted(at) => {
             db.prepare_cached(
                 "INSERT INTO meta (key, value) VALUES ('latest_grant', ?1)
                  ON CONFLICT (key) DO UPDATE SET value = ?1 WHERE CAST(value AS INTEGER) < CAST(?1 AS INTEGER)",
@@ -166,21 +170,23 @@ fn also_written(db: &Connection, also: &Also) -> rusqlite::Result<bool> {
             .execute([sql_time(*at).to_string()])?;
             1
         }
-        Also::ClockIsRight(at) => db
+        SideWrite::ClockIsRight(at) => db
             .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('latest_grant', ?1)")?
             .execute([sql_time(*at).to_string()])?,
         // `withdrawals::record` writes these.
-        Also::Withdraw(_) | Also::Accept(_) => 1,
-        Also::AddClient(row) => db
+        SideWrite::Withdraw(_) | SideWrite::Accept(_) => 1,
+        SideWrite::AddClient(row) => db
             .prepare_cached("INSERT INTO client (secret_id, name, record) VALUES (?1, ?2, ?3)")?
             .execute(params![row.secret_id, row.name, row.record])?,
-        Also::RevokeClient(id) => {
+        SideWrite::RevokeClient(id) => {
             db.prepare_cached("DELETE FROM client WHERE secret_id = ?1")?.execute([id])?
         }
-        Also::AddKey(row) => db
+        SideWrite::AddKey(row) => db
             .prepare_cached("INSERT INTO signing_key (id, created, record) VALUES (?1, ?2, ?3)")?
             .execute(params![row.id, sql_time(row.created), row.record])?,
-        Also::DropKey(id) => db.prepare_cached("DELETE FROM signing_key WHERE id = ?1")?.execute([id])?,
+        SideWrite::DropKey(id) => {
+            db.prepare_cached("DELETE FROM signing_key WHERE id = ?1")?.execute([id])?
+        }
     };
     Ok(changed == 1)
 }
@@ -194,11 +200,11 @@ fn taken(error: rusqlite::Error) -> rusqlite::Result<CommitError> {
     };
     // "UNIQUE constraint failed: account.email": the names of our own columns.
     Ok(if text.ends_with("account.email") {
-        CommitError::Taken(Unique::Email)
+        CommitError::Taken(UniqueField::Email)
     } else if text.ends_with("account.phone") {
-        CommitError::Taken(Unique::Phone)
+        CommitError::Taken(UniqueField::Phone)
     } else if text.ends_with("account.name") {
-        CommitError::Taken(Unique::Name)
+        CommitError::Taken(UniqueField::Name)
     } else {
         CommitError::Conflict
     })

@@ -11,11 +11,11 @@ type Identity = (u64, u64);
 
 /// The files as they were when the store was opened.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct StoreFiles {
     files: Vec<(PathBuf, Identity)>,
 }
 
-impl Place {
+impl StoreFiles {
     /// The files of the store in `state_dir`, which has just been opened.
     pub(super) fn of(state_dir: &Path) -> Self {
         let file = open::database_file(state_dir);
@@ -52,7 +52,7 @@ mod tests {
         for name in ["totpd.db", "totpd.db-wal"] {
             std::fs::write(at(name), "1").unwrap();
         }
-        let place = Place::of(folder.path());
+        let place = StoreFiles::of(folder.path());
         assert_eq!(place.gone(), None);
         std::fs::write(at("totpd.db"), "22").unwrap();
         assert_eq!(place.gone(), None);

@@ -17,11 +17,12 @@ pub use snapshot::{SNAPSHOT, check as check_snapshot};
 pub use withdrawals::{Restored, restored};
 
 use super::{
-    Answer, Change, ClientRow, CommitError, Committed, HistoryQuery, KeptEvent, Key, KeyRow, Overview,
-    ReadError, SessionKey, SessionRow, Snapshot, Store, Stored, StoredSession, Ticket, UserPage, UserQuery,
+    AccountKey, Answer, ChangeSet, ClientRow, CommitError, CommitGuard, Committed, HistoryQuery, HistoryRow,
+    KeyRow, Overview, ReadError, SessionKey, SessionRow, Snapshot, Store, Stored, StoredSession, UserPage,
+    UserQuery,
 };
 use crate::seal::{SealedAccount, Sealer};
-use crate::store::sqlite::file_watch::Place;
+use crate::store::sqlite::file_watch::StoreFiles;
 use crate::witness::Witness;
 use reader::Readers;
 use rusqlite::{Row, params};
@@ -33,7 +34,7 @@ use totp_core::withdrawal::Refusals;
 use totp_core::{Account, Time, UserName};
 
 /// Why everything is refused, once it is.
-type Poison = Arc<OnceLock<Poisoned>>;
+type FatalError = Arc<OnceLock<Poisoned>>;
 
 /// A store that refuses everything until a fresh process reopens it.
 #[derive(Debug)]
@@ -49,8 +50,8 @@ pub struct Sqlite {
     jobs: Option<tokio::sync::mpsc::Sender<Job>>,
     writer: Option<std::thread::JoinHandle<()>>,
     readers: Readers,
-    poison: Poison,
-    place: Place,
+    poison: FatalError,
+    place: StoreFiles,
     latest_grant: Arc<AtomicU64>,
     refusals: SharedRefusals,
     state_dir: PathBuf,
@@ -73,8 +74,8 @@ type SharedRefusals = Arc<RwLock<Arc<Refusals>>>;
 /// A change on its way to the writer.
 #[derive(Debug)]
 struct Job {
-    change: Change,
-    ticket: Arc<Ticket>,
+    change: ChangeSet,
+    ticket: Arc<CommitGuard>,
     reply: oneshot::Sender<Result<Committed, CommitError>>,
 }
 
@@ -102,7 +103,7 @@ impl Sqlite {
         let refusals: SharedRefusals = Arc::new(RwLock::new(Arc::new(refusals)));
         snapshot::remove(state_dir);
         let readers = Readers::start(state_dir)?;
-        let poison = Poison::default();
+        let poison = FatalError::default();
         let (jobs, queue) = tokio::sync::mpsc::channel(QUEUE);
         let writer = writer::Writer::new(
             writer,
@@ -122,7 +123,7 @@ impl Sqlite {
             writer: Some(thread),
             readers,
             poison,
-            place: Place::of(state_dir),
+            place: StoreFiles::of(state_dir),
             latest_grant,
             refusals,
             state_dir: state_dir.to_owned(),
@@ -130,7 +131,11 @@ impl Sqlite {
         })
     }
 
-    async fn commit_now(&self, change: Change, ticket: Arc<Ticket>) -> Result<Committed, CommitError> {
+    async fn commit_now(
+        &self,
+        change: ChangeSet,
+        ticket: Arc<CommitGuard>,
+    ) -> Result<Committed, CommitError> {
         let (reply, answer) = oneshot::channel();
         let job = Job { change, ticket, reply };
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
@@ -157,12 +162,12 @@ impl Drop for Sqlite {
 }
 
 impl Store for Sqlite {
-    fn load(&self, key: Key) -> Answer<'_, Result<Option<Stored>, ReadError>> {
+    fn load(&self, key: AccountKey) -> Answer<'_, Result<Option<Stored>, ReadError>> {
         Box::pin(self.readers.run(move |db| {
             let (condition, value) = match &key {
-                Key::Name(name) => ("name = ?1", name.as_str()),
-                Key::Id(id) => ("id = ?1", id.as_str()),
-                Key::Totp(id) => ("active_totp = ?1 OR pending_totp = ?1", id.as_str()),
+                AccountKey::Name(name) => ("name = ?1", name.as_str()),
+                AccountKey::Id(id) => ("id = ?1", id.as_str()),
+                AccountKey::Totp(id) => ("active_totp = ?1 OR pending_totp = ?1", id.as_str()),
             };
             let sql = format!("SELECT record, version, id, name FROM account WHERE {condition}");
             let mut statement = db.prepare_cached(&sql)?;
@@ -171,7 +176,11 @@ impl Store for Sqlite {
         }))
     }
 
-    fn commit(&self, change: Change, ticket: Arc<Ticket>) -> Answer<'_, Result<Committed, CommitError>> {
+    fn commit(
+        &self,
+        change: ChangeSet,
+        ticket: Arc<CommitGuard>,
+    ) -> Answer<'_, Result<Committed, CommitError>> {
         Box::pin(self.commit_now(change, ticket))
     }
 
@@ -204,12 +213,12 @@ impl Store for Sqlite {
         }))
     }
 
-    fn history(&self, query: HistoryQuery) -> Answer<'_, Result<Vec<KeptEvent>, ReadError>> {
+    fn history(&self, query: HistoryQuery) -> Answer<'_, Result<Vec<HistoryRow>, ReadError>> {
         Box::pin(self.readers.run_long(move |db| {
             let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
             let before = query.before.unwrap_or(i64::MAX);
             let since = query.since.map_or(0, sql_time);
-            let kept = |row: &Row<'_>| Ok(KeptEvent { seq: row.get(0)?, json: row.get(1)? });
+            let kept = |row: &Row<'_>| Ok(HistoryRow { seq: row.get(0)?, json: row.get(1)? });
             // Two statements, so that each has its index.
             match query.user {
                 Some(user) => db

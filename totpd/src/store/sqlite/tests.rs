@@ -1,7 +1,7 @@
 use super::*;
 use crate::key::StoreKey;
 use crate::os_random::Kernel;
-use crate::store::{Also, EventRow, SessionRow, Unique, UserFilter, Write};
+use crate::store::{AccountWrite, EventRow, SessionRow, SideWrite, UniqueField, UserFilter};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use totp_core::Account;
@@ -37,12 +37,12 @@ impl Fixture {
     }
 }
 
-fn ticket() -> Arc<Ticket> {
-    Arc::new(Ticket::new(Instant::now() + Duration::from_mins(10)))
+fn ticket() -> Arc<CommitGuard> {
+    Arc::new(CommitGuard::new(Instant::now() + Duration::from_mins(10)))
 }
 
-fn change(write: Write) -> Change {
-    Change::of(write, EventRow { at: Time::default(), user: None, json: "{}".into() })
+fn change(write: AccountWrite) -> ChangeSet {
+    ChangeSet::of(write, EventRow { at: Time::default(), user: None, json: "{}".into() })
 }
 
 fn events(fixture: &Fixture) -> i64 {
@@ -55,21 +55,21 @@ async fn the_latest_grant_is_kept_with_its_change_and_read_when_the_store_is_ope
     let fixture = Fixture::new();
     let store = fixture.open();
     let at = Time::from_unix;
-    let granted = |write, seconds| Change { also: vec![Also::Granted(at(seconds))], ..change(write) };
+    let granted = |write, seconds| ChangeSet { also: vec![SideWrite::Granted(at(seconds))], ..change(write) };
     assert_eq!(store.latest_grant(), at(0));
     let alice = fixture.account("alice");
-    store.commit(granted(Write::Insert(alice.clone()), 900), ticket()).await.unwrap();
+    store.commit(granted(AccountWrite::Insert(alice.clone()), 900), ticket()).await.unwrap();
     assert_eq!(store.latest_grant(), at(900));
     // Neither an earlier one moves it nor one that was not stored.
-    store.commit(granted(Write::Nothing, 99), ticket()).await.unwrap();
-    store.commit(granted(Write::Update(alice.clone(), 7), 5_000), ticket()).await.unwrap_err();
-    store.commit(granted(Write::Insert(fixture.account("alice")), 5_000), ticket()).await.unwrap_err();
+    store.commit(granted(AccountWrite::Nothing, 99), ticket()).await.unwrap();
+    store.commit(granted(AccountWrite::Update(alice.clone(), 7), 5_000), ticket()).await.unwrap_err();
+    store.commit(granted(AccountWrite::Insert(fixture.account("alice")), 5_000), ticket()).await.unwrap_err();
     assert_eq!(store.latest_grant(), at(900));
     drop(store);
     let store = fixture.open();
     assert_eq!(store.latest_grant(), at(900));
     // An administrator's word moves it back.
-    let right = Change { also: vec![Also::ClockIsRight(at(60))], ..change(Write::Nothing) };
+    let right = ChangeSet { also: vec![SideWrite::ClockIsRight(at(60))], ..change(AccountWrite::Nothing) };
     store.commit(right, ticket()).await.unwrap();
     assert_eq!(store.latest_grant(), at(60));
     drop(store);
@@ -81,12 +81,12 @@ async fn a_change_against_an_old_version_is_a_conflict_and_leaves_no_event() {
     let fixture = Fixture::new();
     let store = fixture.open();
     let alice = fixture.account("alice");
-    store.commit(change(Write::Insert(alice.clone())), ticket()).await.unwrap();
-    let again = store.commit(change(Write::Insert(fixture.account("alice"))), ticket()).await;
-    assert_eq!(again.err(), Some(CommitError::Taken(Unique::Name)));
-    let read = store.load(Key::Id(alice.id.clone())).await.unwrap().unwrap();
-    store.commit(change(Write::Update(alice.clone(), read.version)), ticket()).await.unwrap();
-    let late = store.commit(change(Write::Update(alice.clone(), read.version)), ticket()).await;
+    store.commit(change(AccountWrite::Insert(alice.clone())), ticket()).await.unwrap();
+    let again = store.commit(change(AccountWrite::Insert(fixture.account("alice"))), ticket()).await;
+    assert_eq!(again.err(), Some(CommitError::Taken(UniqueField::Name)));
+    let read = store.load(AccountKey::Id(alice.id.clone())).await.unwrap().unwrap();
+    store.commit(change(AccountWrite::Update(alice.clone(), read.version)), ticket()).await.unwrap();
+    let late = store.commit(change(AccountWrite::Update(alice.clone(), read.version)), ticket()).await;
     assert_eq!(late.err(), Some(CommitError::Conflict));
     assert_eq!(events(&fixture), 2);
 }
@@ -95,10 +95,10 @@ async fn a_change_against_an_old_version_is_a_conflict_and_leaves_no_event() {
 async fn what_was_dropped_is_not_written() {
     let fixture = Fixture::new();
     let store = fixture.open();
-    let (dropped, late) = (ticket(), Arc::new(Ticket::new(Instant::now())));
-    assert!(dropped.drop_it());
+    let (dropped, late) = (ticket(), Arc::new(CommitGuard::new(Instant::now())));
+    assert!(dropped.cancel());
     for ticket in [dropped, late] {
-        let done = store.commit(change(Write::Insert(fixture.account("alice"))), ticket).await;
+        let done = store.commit(change(AccountWrite::Insert(fixture.account("alice"))), ticket).await;
         assert_eq!(done.err(), Some(CommitError::Dropped));
     }
     assert!(store.load((&UserName::parse("alice").unwrap()).into()).await.unwrap().is_none());
@@ -112,7 +112,9 @@ async fn changes_that_come_together_all_arrive_and_survive_a_reopening() {
     let tasks: Vec<_> = (0..500)
         .map(|i| {
             let (store, account) = (Arc::clone(&store), fixture.account(&format!("user{i:03}")));
-            tokio::spawn(async move { store.commit(change(Write::Insert(account)), ticket()).await.is_ok() })
+            tokio::spawn(async move {
+                store.commit(change(AccountWrite::Insert(account)), ticket()).await.is_ok()
+            })
         })
         .collect();
     for task in tasks {
@@ -121,7 +123,7 @@ async fn changes_that_come_together_all_arrive_and_survive_a_reopening() {
     drop(store);
     let store = fixture.open();
     let page = store.scan(Some("user100".into()), 3).await.unwrap();
-    let names: Vec<_> = page.iter().map(|s| s.account.label()).collect();
+    let names: Vec<_> = page.iter().map(|s| s.account.display_name()).collect();
     assert_eq!(names, ["user101", "user102", "user103"]);
 }
 
@@ -130,7 +132,7 @@ async fn history_is_kept_to_its_bound() {
     let fixture = Fixture::new();
     let store = fixture.open();
     for _ in 0..2_000 {
-        store.commit(change(Write::Nothing), ticket()).await.unwrap();
+        store.commit(change(AccountWrite::Nothing), ticket()).await.unwrap();
     }
     drop(store);
     let kept = events(&fixture);
@@ -194,20 +196,20 @@ async fn what_belongs_together_is_written_whole_or_not_at_all() {
     let fixture = Fixture::new();
     let store = fixture.open();
     let alice = fixture.account("alice");
-    store.commit(change(Write::Insert(alice.clone())), ticket()).await.unwrap();
-    let with = |also, version| Change { also, ..change(Write::Update(alice.clone(), version)) };
+    store.commit(change(AccountWrite::Insert(alice.clone())), ticket()).await.unwrap();
+    let with = |also, version| ChangeSet { also, ..change(AccountWrite::Update(alice.clone(), version)) };
     // The second of two fails: the record, the first and the event are not written either.
-    let first = Also::Begin(Box::new(session(&alice.id, "s1")));
+    let first = SideWrite::Begin(Box::new(session(&alice.id, "s1")));
     let bad = [
-        Also::Replace(Box::new(session(&alice.id, "s9")), 1),
-        Also::End("s9".into()),
-        Also::Begin(Box::new(session("user-nobody", "s2"))),
+        SideWrite::Replace(Box::new(session(&alice.id, "s9")), 1),
+        SideWrite::End("s9".into()),
+        SideWrite::Begin(Box::new(session("user-nobody", "s2"))),
     ];
     for second in bad {
         let done = store.commit(with(vec![first.clone(), second], 1), ticket()).await;
         assert_eq!(done.err(), Some(CommitError::Conflict));
     }
-    assert_eq!(store.load(Key::Id(alice.id.clone())).await.unwrap().unwrap().version, 1);
+    assert_eq!(store.load(AccountKey::Id(alice.id.clone())).await.unwrap().unwrap().version, 1);
     assert!(store.session(SessionKey::Id("s1".into())).await.unwrap().is_none());
     assert_eq!(events(&fixture), 1);
     // And other changes in the same transaction are untouched by it.
@@ -217,7 +219,7 @@ async fn what_belongs_together_is_written_whole_or_not_at_all() {
     assert!(!store.any_session_over(Time::from_unix(99)).await.unwrap());
     assert!(store.any_session_over(Time::from_unix(100)).await.unwrap());
     // Who forgets the user forgets the sessions.
-    store.commit(change(Write::Delete(alice.id.clone(), 2)), ticket()).await.unwrap();
+    store.commit(change(AccountWrite::Delete(alice.id.clone(), 2)), ticket()).await.unwrap();
     assert!(store.sessions_of(alice.id.clone()).await.unwrap().is_empty());
 }
 
@@ -234,7 +236,7 @@ async fn users_are_found_by_what_applications_know_and_paged_in_order() {
         account.profile.pending = number == 4;
         ids.push(account.id.clone());
         let account = Box::new(fixture.sealer.seal(account).unwrap());
-        store.commit(change(Write::Insert(account)), ticket()).await.unwrap();
+        store.commit(change(AccountWrite::Insert(account)), ticket()).await.unwrap();
     }
     let found = async |any: bool, filters: Vec<UserFilter>| -> Vec<usize> {
         let query = UserQuery { any, filters, limit: 10, ..UserQuery::default() };
@@ -264,8 +266,8 @@ async fn users_are_found_by_what_applications_know_and_paged_in_order() {
     let address = "u0@example.COM".to_owned();
     other.profile.email = Some(totp_core::profile::Contact { id: "email-y".into(), address });
     let other = Box::new(fixture.sealer.seal(other).unwrap());
-    let taken = store.commit(change(Write::Insert(other)), ticket()).await;
-    assert_eq!(taken.err(), Some(CommitError::Taken(Unique::Email)));
+    let taken = store.commit(change(AccountWrite::Insert(other)), ticket()).await;
+    assert_eq!(taken.err(), Some(CommitError::Taken(UniqueField::Email)));
 }
 
 #[tokio::test]
@@ -276,13 +278,13 @@ async fn a_store_from_before_there_were_applications_is_taken_over_whole() {
     let new = totp_core::account::NewFactor {
         params: totp_core::Params::default(),
         lifetime: 60,
-        keeping: totp_core::recovery::Keeping::Hashed,
+        keeping: totp_core::recovery::RecoveryStorage::Hashed,
     };
     account.enroll(&new, Time::from_unix(7), &mut Kernel).unwrap();
     for _ in 0..totp_core::lock::STRIKES {
-        account.guard.fail(&totp_core::lock::Class::Others, Time::from_unix(7));
+        account.guard.fail(&totp_core::lock::SourceClass::Others, Time::from_unix(7));
     }
-    let leave = totp_core::account::Ticket {
+    let leave = totp_core::account::EnrollmentTicket {
         expires: Time::from_unix(60),
         totp_id: None,
         lost: false,
@@ -290,7 +292,7 @@ async fn a_store_from_before_there_were_applications_is_taken_over_whole() {
     };
     account.ticket = Some(leave);
     let sealed = Box::new(fixture.sealer.seal(account.clone()).unwrap());
-    fixture.open().commit(change(Write::Insert(sealed)), ticket()).await.unwrap();
+    fixture.open().commit(change(AccountWrite::Insert(sealed)), ticket()).await.unwrap();
     // What the third version of the schema and those after it added is taken away again.
     let db = rusqlite::Connection::open(database_file(fixture.folder.path())).unwrap();
     db.execute_batch(
@@ -309,7 +311,7 @@ async fn a_store_from_before_there_were_applications_is_taken_over_whole() {
     drop(db);
     let store = fixture.open();
     let totp = account.pending.as_ref().unwrap().id.clone();
-    for key in [Key::Id(account.id.clone()), Key::Totp(totp)] {
+    for key in [AccountKey::Id(account.id.clone()), AccountKey::Totp(totp)] {
         let stored = store.load(key).await.unwrap().unwrap();
         assert_eq!(fixture.sealer.open(stored.account), Ok(account.clone()));
     }
@@ -332,7 +334,7 @@ async fn pages_are_bounded_in_bytes_and_go_on_over_records_that_are_damaged() {
         let mut account = Account::new(None, None, Time::from_unix(10 + number / 7), &mut Kernel).unwrap();
         account.profile.trusted_metadata.insert("large".into(), "x".repeat(30_000).into());
         let account = Box::new(fixture.sealer.seal(account).unwrap());
-        store.commit(change(Write::Insert(account)), ticket()).await.unwrap();
+        store.commit(change(AccountWrite::Insert(account)), ticket()).await.unwrap();
     }
     let db = rusqlite::Connection::open(database_file(fixture.folder.path())).unwrap();
     db.execute("UPDATE account SET record = '{' WHERE created < 15", []).unwrap();

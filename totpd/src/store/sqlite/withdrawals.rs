@@ -6,7 +6,7 @@ use super::apply;
 use super::open::{self, OpenError, describe};
 use crate::os_random::Kernel;
 use crate::seal::{SealedAccount, Sealer};
-use crate::store::{Also, EventRow};
+use crate::store::{EventRow, SideWrite};
 use crate::witness::Witness;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeSet;
@@ -83,11 +83,11 @@ pub(super) fn kept(db: &Connection) -> rusqlite::Result<Vec<Entry>> {
 }
 
 /// What a change withdraws, counted.
-pub(super) fn record(db: &Connection, also: &Also, at: Time) -> rusqlite::Result<Option<Entry>> {
+pub(super) fn record(db: &Connection, also: &SideWrite, at: Time) -> rusqlite::Result<Option<Entry>> {
     match also {
-        Also::Withdraw(what) => count(db, what.clone(), at).map(Some),
-        Also::RevokeClient(id) => count(db, Withdrawal::new(Kind::Client, id), at).map(Some),
-        Also::Accept(token) => {
+        SideWrite::Withdraw(what) => count(db, what.clone(), at).map(Some),
+        SideWrite::RevokeClient(id) => count(db, Withdrawal::new(Kind::Client, id), at).map(Some),
+        SideWrite::Accept(token) => {
             let floor = refusals(db)?.floor;
             set_refused(db, &Refusals { withdrawn: BTreeSet::new(), floor })?;
             begin_generation(db, &Generation::default(), token, at).map(Some)
@@ -286,7 +286,7 @@ fn strip(
     let found = db.query_row(&sql, [&what.id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((id, record)): Option<(String, String)> = found else { return Ok(None) };
     let sealed: Option<SealedAccount> = serde_json::from_str(&record).ok();
-    let label = sealed.as_ref().map_or_else(|| id.clone(), |account| account.label().to_owned());
+    let label = sealed.as_ref().map_or_else(|| id.clone(), |account| account.display_name().to_owned());
     // A record that cannot be opened lets nobody in.
     if let Some(mut account) = sealed.and_then(|sealed| sealer.open(sealed).ok()) {
         refusals.apply(&mut account, skew);

@@ -5,8 +5,8 @@
 //! success for pages that never reached the disk. The store is poisoned until a fresh process reopens it.
 
 use super::open::{self, OpenError};
-use super::{Job, Poison, Poisoned, SharedRefusals, apply, withdrawals};
-use crate::store::{Also, CommitError, Committed};
+use super::{FatalError, Job, Poisoned, SharedRefusals, apply, withdrawals};
+use crate::store::{CommitError, Committed, SideWrite};
 use crate::witness::Witness;
 use rusqlite::{Connection, ErrorCode, params};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub(super) struct Writer {
     latest_grant: Arc<AtomicU64>,
     state_dir: PathBuf,
     keep_events: u64,
-    poison: Poison,
+    poison: FatalError,
     witness: Witness,
     refusals: SharedRefusals,
     /// Events written since old ones were last forgotten.
@@ -43,7 +43,7 @@ pub(super) struct Writer {
 }
 
 /// How a transaction ended, if not well.
-enum Failure {
+enum WriteFailure {
     /// No room; rolled back.
     Full,
     /// Another process holds the write lock for too long; rolled back.
@@ -60,7 +60,7 @@ impl Writer {
         (mine, latest_grant): (String, Arc<AtomicU64>),
         state_dir: &Path,
         keep_events: u64,
-        poison: Poison,
+        poison: FatalError,
         witness: Witness,
         refusals: SharedRefusals,
     ) -> Result<Self, OpenError> {
@@ -112,10 +112,10 @@ impl Writer {
         let jobs: Vec<&Job> = batch.iter().collect();
         let results = match self.transaction(&jobs) {
             Ok(results) => results,
-            Err(Failure::Broken(why)) => self.poisoned(&why, jobs.len()),
-            Err(Failure::Contended) => jobs.iter().map(|_| Err(CommitError::Dropped)).collect(),
+            Err(WriteFailure::Broken(why)) => self.poisoned(&why, jobs.len()),
+            Err(WriteFailure::Contended) => jobs.iter().map(|_| Err(CommitError::Dropped)).collect(),
             // One by one, so that an enrollment without room takes no login with it.
-            Err(Failure::Full) => jobs.iter().map(|job| self.commit_alone(job)).collect(),
+            Err(WriteFailure::Full) => jobs.iter().map(|job| self.commit_alone(job)).collect(),
         };
         for (job, result) in batch.into_iter().zip(results) {
             // Whoever waited may have gone; the result stands.
@@ -130,19 +130,19 @@ impl Writer {
         for last_try in [false, true] {
             match self.transaction(&[job]) {
                 Ok(results) => return results.into_iter().next().unwrap_or(Err(CommitError::Conflict)),
-                Err(Failure::Broken(why)) => {
+                Err(WriteFailure::Broken(why)) => {
                     return self.poisoned(&why, 1).pop().unwrap_or(Err(CommitError::Conflict));
                 }
-                Err(Failure::Contended) => return Err(CommitError::Dropped),
-                Err(Failure::Full) if last_try || job.change.grows => break,
-                Err(Failure::Full) => self.make_room(),
+                Err(WriteFailure::Contended) => return Err(CommitError::Dropped),
+                Err(WriteFailure::Full) if last_try || job.change.grows => break,
+                Err(WriteFailure::Full) => self.make_room(),
             }
         }
         Err(CommitError::Full(self.no_room()))
     }
 
     /// One transaction of all the jobs that may still begin. A conflict leaves nothing of its job.
-    fn transaction(&mut self, jobs: &[&Job]) -> Result<Vec<Done>, Failure> {
+    fn transaction(&mut self, jobs: &[&Job]) -> Result<Vec<Done>, WriteFailure> {
         self.db.execute_batch("BEGIN IMMEDIATE").map_err(|e| failure(&e))?;
         let mut results = Vec::with_capacity(jobs.len());
         let mut entries = Vec::new();
@@ -190,11 +190,11 @@ impl Writer {
     }
 
     /// What was granted, for judging the clock by.
-    fn note_grants(&self, also: &[Also]) {
+    fn note_grants(&self, also: &[SideWrite]) {
         for also in also {
             match also {
-                Also::Granted(at) => drop(self.latest_grant.fetch_max(at.unix(), Ordering::AcqRel)),
-                Also::ClockIsRight(at) => self.latest_grant.store(at.unix(), Ordering::Release),
+                SideWrite::Granted(at) => drop(self.latest_grant.fetch_max(at.unix(), Ordering::AcqRel)),
+                SideWrite::ClockIsRight(at) => self.latest_grant.store(at.unix(), Ordering::Release),
                 _ => {}
             }
         }
@@ -246,7 +246,7 @@ impl Writer {
     /// An I/O error of housekeeping is one of the store; a full or busy one is not.
     fn note(&self, done: rusqlite::Result<()>) {
         let Err(error) = done else { return };
-        if let Failure::Broken(why) = failure(&error) {
+        if let WriteFailure::Broken(why) = failure(&error) {
             self.poisoned(&why, 0);
         }
     }
@@ -278,10 +278,10 @@ impl Writer {
     }
 }
 
-fn failure(error: &rusqlite::Error) -> Failure {
+fn failure(error: &rusqlite::Error) -> WriteFailure {
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Failure::Full,
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Failure::Contended,
-        _ => Failure::Broken(open::describe(error)),
+        Some(ErrorCode::DiskFull) => WriteFailure::Full,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => WriteFailure::Contended,
+        _ => WriteFailure::Broken(open::describe(error)),
     }
 }

@@ -4,19 +4,19 @@ use crate::clock;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::logging;
-use crate::state::{Phase, Shared};
+use crate::state::{DaemonState, ServiceState};
 use crate::varlink::connection::{Bytes, done};
 use std::time::Duration;
 use totp_core::Time;
-use totp_wire::admin::{Configuration, ConfigurationInUse, DaemonReply, DaemonState, Overview};
+use totp_wire::admin::{self, Configuration, ConfigurationInUse, DaemonReply, Overview};
 
 /// How long the store may take to count: a daemon whose disk hangs still says that it runs.
 const OVERVIEW_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Answers `org.totpd.Admin.Daemon`.
-pub(super) async fn daemon(shared: &Shared, phase: Phase) -> Bytes {
+pub(super) async fn daemon(shared: &DaemonState, phase: ServiceState) -> Bytes {
     let mut reply = DaemonReply {
-        state: DaemonState::Refusing,
+        state: admin::DaemonState::Refusing,
         why: None,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         store_id: None,
@@ -32,9 +32,9 @@ pub(super) async fn daemon(shared: &Shared, phase: Phase) -> Bytes {
         overview: None,
     };
     match phase {
-        Phase::Refusing(why) => reply.why = Some(why),
-        Phase::Serving(engine) => {
-            reply.state = DaemonState::Serving;
+        ServiceState::Refusing(why) => reply.why = Some(why),
+        ServiceState::Serving(engine) => {
+            reply.state = admin::DaemonState::Serving;
             reply.store_id = Some(engine.store_id().to_owned());
             reply.clock_behind = engine.clock_behind().map(Time::unix);
             reply.notice = engine.notice();

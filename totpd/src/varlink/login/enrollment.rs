@@ -1,14 +1,14 @@
 //! An enrollment inside a login: what is shown, and what follows each answer.
 
-use crate::engine::{Asking, Engine, Failure, Grant};
+use crate::engine::{Engine, EngineError, Grant, PendingLogin};
 use crate::qr;
-use crate::store::Ticket;
+use crate::store::CommitGuard;
 use crate::varlink::login::State;
 use crate::varlink::login::step;
 use crate::varlink::login::step::info;
 use std::sync::Arc;
 use totp_core::judge::Input;
-use totp_core::login_enrollment::{Enrolling, Noted};
+use totp_core::login_enrollment::{AwaitingFirstCode, AwaitingRecoveryCode};
 use totp_wire::login::{MAX_TEXT, Step};
 
 /// Answers to each question.
@@ -19,16 +19,16 @@ const MOST_PICTURE: usize = 12 * 1024;
 /// The factor is shown; its first code is asked for.
 #[derive(Debug)]
 pub(super) struct Offered {
-    asking: Asking,
-    enrolling: Enrolling,
+    asking: PendingLogin,
+    enrolling: AwaitingFirstCode,
     tries_left: u8,
 }
 
 /// The recovery codes are shown; one of them is asked for.
 #[derive(Debug)]
 pub(super) struct Noting {
-    asking: Asking,
-    noted: Noted,
+    asking: PendingLogin,
+    noted: AwaitingRecoveryCode,
     tries_left: u8,
 }
 
@@ -49,7 +49,7 @@ impl crate::varlink::login::Grants for Finish {
 }
 
 impl Offered {
-    pub(super) const fn new(asking: Asking, enrolling: Enrolling) -> Self {
+    pub(super) const fn new(asking: PendingLogin, enrolling: AwaitingFirstCode) -> Self {
         Self { asking, enrolling, tries_left: TRIES }
     }
 
@@ -62,8 +62,8 @@ impl Offered {
         self,
         engine: &Engine,
         input: &Input,
-        ticket: &Arc<Ticket>,
-    ) -> Result<(State, Step), Failure> {
+        ticket: &Arc<CommitGuard>,
+    ) -> Result<(State, Step), EngineError> {
         let Self { asking, enrolling, tries_left } = self;
         let id = asking.asker.id.clone();
         Ok(match engine.first_code(&asking, enrolling, input, ticket).await? {
@@ -96,8 +96,8 @@ impl Noting {
         self,
         engine: &Engine,
         input: &Input,
-        ticket: &Arc<Ticket>,
-    ) -> Result<Finish, Failure> {
+        ticket: &Arc<CommitGuard>,
+    ) -> Result<Finish, EngineError> {
         let Self { mut asking, noted, tries_left } = self;
         Ok(match engine.finish(&asking, noted, input, ticket).await? {
             Ok(finished) => match engine.activate(&mut asking, &finished, ticket).await? {
@@ -119,7 +119,7 @@ const ONE_OF_THEM: &str = "Note them, then type one of them to finish: ";
 
 /// QR code, setup key and link, and the question for the first code. The key and the link are for clients that
 /// garble the blocks: ssh(1) does in a locale without UTF-8.
-pub(super) fn first_step(engine: &Engine, asking: &Asking, enrolling: &Enrolling) -> Step {
+pub(super) fn first_step(engine: &Engine, asking: &PendingLogin, enrolling: &AwaitingFirstCode) -> Step {
     let otpauth = engine.otpauth(asking, enrolling);
     let (uri, key) = (otpauth.to_uri(), otpauth.secret.to_base32());
     let mut lines = vec![info("This account needs a second factor. Scan this with an authenticator app:")];
@@ -137,7 +137,7 @@ pub(super) fn first_step(engine: &Engine, asking: &Asking, enrolling: &Enrolling
 
 /// The recovery codes, and the question for one of them: some hosts show lines only before a question, and
 /// whoever answers has seen them.
-fn recovery_step(id: &str, noted: &Noted) -> Step {
+fn recovery_step(id: &str, noted: &AwaitingRecoveryCode) -> Step {
     let mut lines =
         vec![info("Recovery codes, for the day without a phone. Each works once; they are shown only now:")];
     for pair in noted.recovery_codes().chunks(2) {

@@ -14,15 +14,18 @@
 //! Anything else is out of order, and the end.
 
 mod enrollment;
+pub(crate) mod input;
 mod notice;
 mod refusal;
 pub(crate) mod step;
 mod undelivered;
 
-use crate::engine::{Admission, Asking, Decided, Engine, Failure, Grant, Prepared};
+use crate::engine::{
+    AnswerOutcome, BeginOutcome, Engine, EngineError, Grant, PendingLogin, PrefetchedAccount,
+};
 use crate::os_random::Kernel;
-use crate::state::Phase;
-use crate::varlink::cancellation::{Watched, ticket, watched};
+use crate::state::ServiceState;
+use crate::varlink::cancellation::{Watched, run_cancellable, ticket};
 use crate::varlink::connection::{Bytes, Closed, Connection, done, failed, failed_plainly, read};
 use crate::varlink::peer;
 use crate::varlink::peer::NotTaken;
@@ -31,10 +34,9 @@ use enrollment::{Noting, Offered};
 use notice::Unread;
 use refusal::{count_refusal, failed_with, refusal_time, refused};
 use std::sync::Arc;
-use totp_core::judge::Input;
 use totp_core::policy::Peer as Speaker;
-use totp_core::{Typed, Unusable, random};
-use totp_wire::login::{self, Answer, Begin, Step, StepReply, Unfit};
+use totp_core::random;
+use totp_wire::login::{self, Answer, Begin, Step, StepReply};
 use totp_wire::service;
 use undelivered::{Grants, Undelivered};
 
@@ -54,12 +56,12 @@ enum State {
 }
 
 /// The record, on its way.
-type Early = tokio::task::JoinHandle<Result<Prepared, Failure>>;
+type Early = tokio::task::JoinHandle<Result<PrefetchedAccount, EngineError>>;
 
 /// What is remembered between prompt and answer.
 #[derive(Debug)]
 struct Asked {
-    asking: Asking,
+    asking: PendingLogin,
     early: Early,
     tries_left: u8,
     combined: bool,
@@ -113,7 +115,7 @@ impl Conversation {
 
     async fn begin(&mut self, connection: &mut Connection, begin: Begin) -> Result<Bytes, Closed> {
         let attempt = begin.attempt;
-        let Phase::Serving(engine) = connection.shared.phase() else {
+        let ServiceState::Serving(engine) = connection.shared.service() else {
             refused(connection, &attempt.user, "store-unavailable");
             return Ok(failed_plainly(login::STORE_UNAVAILABLE));
         };
@@ -123,7 +125,7 @@ impl Conversation {
         if !peer::speaks_for_others(peer, Some(config)) && !connection.rate_limit.allows_attempt(peer) {
             return Ok(failed_plainly(login::BUSY));
         }
-        let asker = match peer::believed(connection.peer, &attempt, new_id(), config, &shared.users).await {
+        let asker = match peer::authorise(connection.peer, &attempt, new_id(), config, &shared.users).await {
             Ok(asker) => asker,
             Err(NotTaken::Denied) => {
                 refused(connection, &attempt.user, "not-yours");
@@ -150,21 +152,21 @@ impl Conversation {
         let id = asker.id.clone();
         let ticket = ticket(begin.remaining_ms);
         let work = Box::pin(engine.admit(asker, &ticket));
-        let watched = watched(connection, &ticket, work).await;
+        let watched = run_cancellable(connection, &ticket, work).await;
         let admission = match self.attend(connection, &engine, &attempt.user, watched).await? {
             Ok(admission) => admission,
             Err(failure) => return Ok(failure),
         };
         let tries = attempt.tries.unwrap_or(1).clamp(1, MOST_TRIES);
         let step = match admission {
-            Admission::Exempt(pass, durable, known) => step::exempt(&id, pass, durable, known),
-            Admission::Remembered(grant) => self.granted(&engine, &id, grant),
-            Admission::Enroll(asking, enrolling) => {
+            BeginOutcome::Exempt(pass, durable, known) => step::exempt(&id, pass, durable, known),
+            BeginOutcome::Remembered(grant) => self.granted(&engine, &id, grant),
+            BeginOutcome::Enroll(asking, enrolling) => {
                 let step = enrollment::first_step(&engine, &asking, &enrolling);
                 self.state = State::Offered(Box::new(Offered::new(*asking, *enrolling)));
                 step
             }
-            Admission::Ask(asking) => {
+            BeginOutcome::Ask(asking) => {
                 let tries = if asking.passes_anyway() { 1 } else { tries };
                 let combined = attempt.combined == Some(true);
                 match self.ask(&engine, *asking, tries, combined, false).await {
@@ -189,35 +191,35 @@ impl Conversation {
             State::Unread(unread) => unread.user().to_owned(),
             State::Fresh | State::Over => String::new(),
         };
-        let Phase::Serving(engine) = connection.shared.phase() else {
+        let ServiceState::Serving(engine) = connection.shared.service() else {
             refused(connection, &user, "store-unavailable");
             return Ok(failed_plainly(login::STORE_UNAVAILABLE));
         };
         let refusal = refusal_time(answer.remaining_ms);
-        let (ticket, input) = (ticket(answer.remaining_ms), input(&answer));
+        let (ticket, input) = (ticket(answer.remaining_ms), input::of(&answer));
         drop(answer);
         let step = match state {
             State::Asked(asked) => {
                 let Asked { mut asking, early, tries_left, combined } = *asked;
                 let work = async {
-                    let prepared = early.await.unwrap_or(Err(Failure::Busy))?;
+                    let prepared = early.await.unwrap_or(Err(EngineError::Busy))?;
                     Box::pin(engine.login(&mut asking, prepared, input, &ticket)).await
                 };
-                let watched = watched(connection, &ticket, work).await;
+                let watched = run_cancellable(connection, &ticket, work).await;
                 match self.attend(connection, &engine, &user, watched).await? {
-                    Ok(Decided::Granted(grant)) if grant.unread => {
+                    Ok(AnswerOutcome::Granted(grant)) if grant.unread => {
                         self.ask_to_read(&engine, &asking.asker.id, grant)
                     }
-                    Ok(Decided::Granted(grant)) => self.granted(&engine, &asking.asker.id, grant),
-                    Ok(Decided::Exempt(pass, durable)) => {
+                    Ok(AnswerOutcome::Granted(grant)) => self.granted(&engine, &asking.asker.id, grant),
+                    Ok(AnswerOutcome::Exempt(pass, durable)) => {
                         step::exempt(&asking.asker.id, pass, durable, asking.is_known())
                     }
-                    Ok(Decided::Refused) if tries_left <= 1 => {
+                    Ok(AnswerOutcome::Refused) if tries_left <= 1 => {
                         count_refusal(connection, &asking.asker);
                         tokio::time::sleep_until(refusal).await;
                         step::denied(&asking.asker.id, asking.is_known())
                     }
-                    Ok(Decided::Refused) => {
+                    Ok(AnswerOutcome::Refused) => {
                         count_refusal(connection, &asking.asker);
                         tokio::time::sleep_until(refusal).await;
                         match self.ask(&engine, asking, tries_left - 1, combined, true).await {
@@ -230,7 +232,7 @@ impl Conversation {
             }
             State::Offered(offered) => {
                 let work = offered.first_code(&engine, &input, &ticket);
-                let watched = watched(connection, &ticket, work).await;
+                let watched = run_cancellable(connection, &ticket, work).await;
                 match self.attend(connection, &engine, &user, watched).await? {
                     Ok((state, step)) => {
                         self.state = state;
@@ -242,7 +244,7 @@ impl Conversation {
             State::Noted(noting) => {
                 let id = noting.id().to_owned();
                 let work = Box::pin(noting.finish(&engine, &input, &ticket));
-                let watched = watched(connection, &ticket, work).await;
+                let watched = run_cancellable(connection, &ticket, work).await;
                 match self.attend(connection, &engine, &user, watched).await? {
                     Ok(enrollment::Finish::Granted(grant)) => self.granted(&engine, &id, *grant),
                     Ok(enrollment::Finish::Denied) => step::denied(&id, true),
@@ -263,11 +265,11 @@ impl Conversation {
     async fn ask(
         &mut self,
         engine: &Arc<Engine>,
-        asking: Asking,
+        asking: PendingLogin,
         tries_left: u8,
         combined: bool,
         again: bool,
-    ) -> Result<Step, Failure> {
+    ) -> Result<Step, EngineError> {
         let (early, digits) = read_early(engine, &asking.asker.user, combined).await?;
         let step = step::ask(&asking.asker.id, &engine.config().prompt, digits, combined, again);
         self.state = State::Asked(Box::new(Asked { asking, early, tries_left, combined }));
@@ -277,7 +279,7 @@ impl Conversation {
     /// Lets in; if the reply never arrives, that is recorded.
     fn granted(&mut self, engine: &Arc<Engine>, id: &str, grant: Grant) -> Step {
         let Grant { verified, committed, event, news, .. } = grant;
-        let told = engine.told(&event.user, event.from.service.as_deref(), &news);
+        let told = engine.login_notices(&event.user, event.from.service.as_deref(), &news);
         self.undelivered = Some(Undelivered { engine: Arc::clone(engine), event });
         step::granted(id, verified, committed, &told)
     }
@@ -289,7 +291,7 @@ impl Conversation {
         connection: &Connection,
         engine: &Engine,
         user: &str,
-        watched: Result<Watched<T, Failure>, Closed>,
+        watched: Result<Watched<T, EngineError>, Closed>,
     ) -> Result<Result<T, Bytes>, Closed> {
         let Ok(Watched { result, gone }) = watched else {
             refused(connection, user, "hung-up");
@@ -320,7 +322,7 @@ impl Drop for Conversation {
 
 /// Begins to read the record while the person types, for anybody alike. Only a line that holds password and code
 /// has to be split by the length of the code, and waits for it; otherwise the length is the site's.
-async fn read_early(engine: &Arc<Engine>, user: &str, combined: bool) -> Result<(Early, u8), Failure> {
+async fn read_early(engine: &Arc<Engine>, user: &str, combined: bool) -> Result<(Early, u8), EngineError> {
     if combined {
         let prepared = engine.prepare(user).await?;
         let digits = prepared.digits.get();
@@ -329,16 +331,6 @@ async fn read_early(engine: &Arc<Engine>, user: &str, combined: bool) -> Result<
     let (reading, user) = (Arc::clone(engine), user.to_owned());
     let early = tokio::spawn(async move { reading.prepare(&user).await });
     Ok((early, engine.config().totp.params.digits.get()))
-}
-
-/// What was typed, or why it is no code. A client that sends neither typed nothing.
-fn input(answer: &Answer) -> Input {
-    match (&answer.text, answer.unusable) {
-        (_, Some(Unfit::Shape)) => Err(Unusable::Shape),
-        (_, Some(Unfit::HostJunk)) => Err(Unusable::HostJunk),
-        (_, Some(Unfit::Empty)) | (None, None) => Err(Unusable::Empty),
-        (Some(text), None) => Typed::parse(text.reveal()),
-    }
 }
 
 fn new_id() -> String {

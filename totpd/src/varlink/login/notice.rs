@@ -31,7 +31,7 @@ impl Unread {
 impl Conversation {
     /// Shows the notices, and asks.
     pub(super) fn ask_to_read(&mut self, engine: &Arc<Engine>, id: &str, grant: Grant) -> Step {
-        let told = engine.told(&grant.event.user, grant.event.from.service.as_deref(), &grant.news);
+        let told = engine.login_notices(&grant.event.user, grant.event.from.service.as_deref(), &grant.news);
         let lines = told.into_iter().map(step::error).collect();
         let (id, engine) = (id.to_owned(), Arc::clone(engine));
         let step = step::question(&id, lines, GO_ON, true);

@@ -2,7 +2,7 @@
 
 use crate::audit::Event;
 use crate::clock;
-use crate::engine::{Asker, Failure};
+use crate::engine::{EngineError, LoginRequest};
 use crate::varlink::connection::{Bytes, Connection, failed_plainly};
 use std::time::Duration;
 use totp_wire::login;
@@ -19,11 +19,11 @@ pub(super) fn refusal_time(remaining_ms: Option<u64>) -> tokio::time::Instant {
 }
 
 /// The error that a failure is answered with; nothing follows it.
-pub(super) fn failed_with(connection: &Connection, user: &str, failure: &Failure) -> Bytes {
+pub(super) fn failed_with(connection: &Connection, user: &str, failure: &EngineError) -> Bytes {
     let (reason, error) = match failure {
-        Failure::Busy => ("busy", login::BUSY),
-        Failure::TimedOut => ("too-late", login::TIMED_OUT),
-        Failure::Unavailable(why) => {
+        EngineError::Busy => ("busy", login::BUSY),
+        EngineError::TimedOut => ("too-late", login::TIMED_OUT),
+        EngineError::Unavailable(why) => {
             tracing::error!("{why}");
             ("store-unavailable", login::STORE_UNAVAILABLE)
         }
@@ -33,7 +33,7 @@ pub(super) fn failed_with(connection: &Connection, user: &str, failure: &Failure
 }
 
 /// Counts a refusal against whoever started the program, for whom they ask next.
-pub(super) fn count_refusal(connection: &Connection, asker: &Asker) {
+pub(super) fn count_refusal(connection: &Connection, asker: &LoginRequest) {
     if let Some(caller) = asker.facts.caller {
         connection.rate_limit.refused(caller);
     }

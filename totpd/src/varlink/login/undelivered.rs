@@ -1,7 +1,7 @@
 //! A grant whose reply has not arrived yet: if it never does, that is recorded.
 
 use crate::audit::Event;
-use crate::engine::{Admission, Decided, Engine};
+use crate::engine::{AnswerOutcome, BeginOutcome, Engine};
 use crate::varlink::login::State;
 use std::sync::Arc;
 use totp_wire::login::Step;
@@ -19,13 +19,13 @@ pub(super) trait Grants {
     fn event(&self) -> Option<&Event>;
 }
 
-impl Grants for Admission {
+impl Grants for BeginOutcome {
     fn event(&self) -> Option<&Event> {
         if let Self::Remembered(grant) = self { Some(&grant.event) } else { None }
     }
 }
 
-impl Grants for Decided {
+impl Grants for AnswerOutcome {
     fn event(&self) -> Option<&Event> {
         if let Self::Granted(grant) = self { Some(&grant.event) } else { None }
     }

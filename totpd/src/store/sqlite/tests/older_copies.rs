@@ -8,12 +8,12 @@ async fn what_is_withdrawn_is_counted_with_its_change_or_not_at_all() {
     let alice = fixture.account("alice");
     let withdraw = |write, id: &str| {
         let what = Withdrawal::new(Kind::Factor, id);
-        Change { also: vec![Also::Withdraw(what)], ..change(write) }
+        ChangeSet { also: vec![SideWrite::Withdraw(what)], ..change(write) }
     };
-    store.commit(withdraw(Write::Insert(alice.clone()), "totp-a"), ticket()).await.unwrap();
-    let lost = store.commit(withdraw(Write::Update(alice.clone(), 7), "totp-lost"), ticket()).await;
+    store.commit(withdraw(AccountWrite::Insert(alice.clone()), "totp-a"), ticket()).await.unwrap();
+    let lost = store.commit(withdraw(AccountWrite::Update(alice.clone(), 7), "totp-lost"), ticket()).await;
     assert_eq!(lost.err(), Some(CommitError::Conflict));
-    store.commit(withdraw(Write::Update(alice, 1), "totp-b"), ticket()).await.unwrap();
+    store.commit(withdraw(AccountWrite::Update(alice, 1), "totp-b"), ticket()).await.unwrap();
     let witness = || Witness::new(fixture.folder.path(), fixture.sealer.store_id());
     let lines: Vec<String> = witness().read().unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(lines, ["1 factor totp-a 0", "2 factor totp-b 0"]);
@@ -30,7 +30,7 @@ async fn a_snapshot_is_complete_without_a_log() {
     let fixture = Fixture::new();
     let store = fixture.open();
     let alice = fixture.account("alice");
-    store.commit(change(Write::Insert(alice.clone())), ticket()).await.unwrap();
+    store.commit(change(AccountWrite::Insert(alice.clone())), ticket()).await.unwrap();
     let copy = store.snapshot().await.unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     std::fs::copy(fixture.folder.path().join(copy.file), database_file(elsewhere.path())).unwrap();
@@ -39,7 +39,7 @@ async fn a_snapshot_is_complete_without_a_log() {
     assert!(check_snapshot(elsewhere.path(), &other).is_err());
     let witness = Witness::new(elsewhere.path(), "x");
     let opened = Sqlite::open(elsewhere.path(), &fixture.sealer, 1_000, witness, Start::default()).unwrap();
-    assert!(opened.load(Key::Id(alice.id)).await.unwrap().is_some());
+    assert!(opened.load(AccountKey::Id(alice.id)).await.unwrap().is_some());
     drop(store);
     drop(fixture.open());
     assert!(!fixture.folder.path().join(SNAPSHOT).exists(), "a copy was left over");
