@@ -4,6 +4,7 @@ use super::args::Backup;
 use super::progress::{self, Progress};
 use super::{Context, passphrase};
 use crate::backup::{self, Lock, Source};
+use crate::cli::call_error;
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc;
 use crate::clock::rfc3339;
@@ -35,7 +36,7 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<(), CommandError
     let waiting = progress::waiting(context.out, "copying the store");
     let copy = rpc::connect(&[path.as_path()], deadline)
         .and_then(|mut client| client.call(&admin::Backup {}, deadline))
-        .map_err(|error| rpc::explain(path, &error))?;
+        .map_err(|error| call_error::explain(path, &error))?;
     drop(waiting);
     let source = Source {
         config: &config,

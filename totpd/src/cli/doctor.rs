@@ -3,6 +3,7 @@
 use super::Context;
 use super::args::Doctor;
 use crate::cli::output::{CommandError, ExitStatus, color, failed, warn};
+use crate::doctor::ask_daemon::running_host;
 use crate::doctor::system::Installed;
 use crate::doctor::{Host, Report, Severity, examine, last};
 use std::io::{BufRead, IsTerminal, Write};
@@ -32,7 +33,7 @@ pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<(), CommandErro
 
 /// Looks at this host, and keeps what was seen for the next run.
 fn look(context: &Context, accept: bool) -> Report {
-    let host = Host::running(&context.config_path);
+    let host = running_host(&context.config_path);
     let config = host.config_or_defaults();
     let before = last::read(&config).unwrap_or_default().asked;
     let report = examine(&host, &before, accept);

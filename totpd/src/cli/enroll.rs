@@ -2,8 +2,9 @@
 
 use super::args::{Enroll, QrForm};
 use super::{Context, staged, verify};
+use crate::cli::call_error::explain;
 use crate::cli::output::{CommandError, ExitStatus, Output, color, failed};
-use crate::cli::rpc::{admin_call, connect, deadline, explain};
+use crate::cli::rpc::{admin_call, connect, deadline};
 use crate::cli::subject::{Subject, own_call};
 use crate::clock::rfc3339;
 use crate::qr;

@@ -3,6 +3,7 @@
 pub mod args;
 mod backup;
 mod breakglass;
+mod call_error;
 mod client;
 mod completions;
 mod config;

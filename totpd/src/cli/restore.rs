@@ -5,6 +5,7 @@ use super::progress::Progress;
 use super::verify::ask;
 use super::{Context, passphrase};
 use crate::backup::{self, Opener, Plan, Target};
+use crate::cli::call_error;
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc;
 use crate::clock::rfc3339;
@@ -88,7 +89,7 @@ fn refuse_beside_a_daemon(config: &Config) -> Result<(), CommandError> {
             "a totpd serves this host. Stop it first: systemctl stop 'totpd*.socket' totpd.service",
         )),
         Err(totp_wire::CallError::NoSocket | totp_wire::CallError::ConnectionRefused) => Ok(()),
-        Err(error) => Err(rpc::explain(&config.admin_socket, &error)),
+        Err(error) => Err(call_error::explain(&config.admin_socket, &error)),
     }
 }
 

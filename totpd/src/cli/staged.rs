@@ -67,20 +67,6 @@ pub(super) fn explain(out: Output, staged: &Staged) -> Result<(), CommandError> 
     out.line("The factor in use works until then. `totpd cancel` with a code of it ends this.")
 }
 
-/// What stands in the way of a change that is not ripe.
-pub(super) fn lacks(staged: &Value) -> String {
-    let number = |key: &str| staged.get(key).and_then(Value::as_u64).unwrap_or_default();
-    let told = staged.get("told").and_then(Value::as_bool).unwrap_or_default();
-    let ripens_at = time(number("ripens_at"));
-    if told {
-        format!("it waits until {ripens_at}")
-    } else {
-        format!(
-            "it waits until {ripens_at}, and until a login from where you always log in has told you of it"
-        )
-    }
-}
-
 /// The document for programs.
 pub(super) fn document(staged: &Staged) -> Value {
     json!({

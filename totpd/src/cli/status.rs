@@ -1,6 +1,7 @@
 //! `totpd status` without a name: how the daemon is, at a glance.
 
 use super::Context;
+use crate::cli::call_error;
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::connect;
 use crate::clock::{from_rfc3339, now, rfc3339};
@@ -78,7 +79,7 @@ fn cleaned(mut reply: DaemonReply) -> DaemonReply {
 fn unanswered(config: &Config, error: &CallError, client: Option<&Client>) -> Unanswered {
     let path = &config.admin_socket;
     if *error != CallError::TimedOut {
-        let failed = crate::cli::rpc::explain(path, error);
+        let failed = call_error::explain(path, error);
         let document = json!({ "state": "unreachable", "why": failed.why });
         return Unanswered { failed, document };
     }

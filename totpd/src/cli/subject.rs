@@ -1,7 +1,8 @@
 //! About whom a command is: root about anybody, everybody else about themselves.
 
+use crate::cli::call_error::explain;
 use crate::cli::output::{CommandError, ExitStatus, failed};
-use crate::cli::rpc::{connect, deadline, explain};
+use crate::cli::rpc::{connect, deadline};
 use crate::config::Config;
 use totp_wire::Method;
 

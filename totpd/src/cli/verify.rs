@@ -1,8 +1,9 @@
 //! `totpd verify` and `totpd confirm`: codes come from the terminal or standard input, never from argv.
 
 use super::Context;
+use crate::cli::call_error::explain;
 use crate::cli::output::{CommandError, ExitStatus, failed};
-use crate::cli::rpc::{admin_call, connect, deadline, explain};
+use crate::cli::rpc::{admin_call, connect, deadline};
 use crate::cli::subject::{Subject, own_call, own_name};
 use serde_json::json;
 use std::io::{IsTerminal, Read, Write};

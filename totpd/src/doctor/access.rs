@@ -1,36 +1,9 @@
 //! Who may read and write what, by owner and mode, as the daemon's user would see it.
 
-use super::system::{Host, inside, read_bounded};
+use super::accounts::{Account, groups};
+use super::system::Host;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-/// A user of the host's files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    /// The login name; none for a uid that has no name.
-    pub name: String,
-    /// The uid.
-    pub uid: u32,
-    /// The first group.
-    pub gid: u32,
-    /// The home folder.
-    pub home: PathBuf,
-    /// The program at a login.
-    pub shell: String,
-}
-
-impl Account {
-    /// A uid that no file names.
-    pub fn unnamed(uid: u32) -> Self {
-        Self { name: uid.to_string(), uid, gid: u32::MAX, home: "/".into(), shell: String::new() }
-    }
-
-    /// Whether a person or a program can log in as this user: root, or a uid of people with a shell.
-    pub fn logs_in(&self) -> bool {
-        let shell = !matches!(self.shell.rsplit('/').next(), Some("nologin" | "false" | "sync" | "halt"));
-        shell && (self.uid == 0 || (1000..65534).contains(&self.uid))
-    }
-}
 
 /// What is wanted of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,47 +31,6 @@ pub struct Denied {
     pub on_the_way: bool,
 }
 
-/// The users of the passwd file of a tree.
-pub fn accounts(root: &Path) -> Vec<Account> {
-    let text = read_bounded(&inside(root, Path::new("/etc/passwd"))).unwrap_or_default();
-    let account = |line: &str| {
-        let mut fields = line.split(':');
-        let name = fields.next().filter(|name| !name.is_empty() && !name.starts_with(['#', '+', '-']))?;
-        let uid = fields.nth(1)?.parse().ok()?;
-        let gid = fields.next()?.parse().ok()?;
-        let home = fields.nth(1)?.into();
-        Some(Account {
-            name: name.to_owned(),
-            uid,
-            gid,
-            home,
-            shell: fields.next().unwrap_or_default().to_owned(),
-        })
-    };
-    text.lines().filter_map(account).collect()
-}
-
-/// Name, id and members of each group of the host's group file.
-pub fn groups(host: &Host) -> Vec<(String, u32, Vec<String>)> {
-    let text = host.read("/etc/group").unwrap_or_default();
-    let group = |line: &str| {
-        let mut fields = line.split(':');
-        let name = fields.next()?.to_owned();
-        let gid = fields.nth(1)?.parse().ok()?;
-        let members = fields.next().unwrap_or_default().split(',').filter(|member| !member.is_empty());
-        Some((name, gid, members.map(str::to_owned).collect()))
-    };
-    text.lines().filter_map(group).collect()
-}
-
-/// The names of the groups that a user is in.
-pub fn groups_of(host: &Host, account: &Account) -> Vec<String> {
-    let is_in = |(_, gid, members): &(String, u32, Vec<String>)| {
-        *gid == account.gid || members.contains(&account.name)
-    };
-    groups(host).into_iter().filter(is_in).map(|(name, _, _)| name).collect()
-}
-
 /// Whether `account` may do this with the file, by owner and mode of it and of each folder on the way. `Ok` where it is
 /// not there: that is another finding.
 ///
@@ -110,7 +42,7 @@ pub fn may(host: &Host, account: &Account, path: &Path, want: Want) -> Result<()
     }
     let gids: Vec<u32> = {
         let member = |(_, _, members): &(String, u32, Vec<String>)| members.contains(&account.name);
-        let more = groups(host).into_iter().filter(member).map(|(_, gid, _)| gid);
+        let more = groups(&host.root).into_iter().filter(member).map(|(_, gid, _)| gid);
         std::iter::once(account.gid).chain(more).collect()
     };
     let check = |path: &Path, bits: u32, on_the_way: bool| {
@@ -157,6 +89,7 @@ pub fn child_may(host: &Host, account: &Account, path: &Path, want: Want) -> boo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::accounts::groups_of;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -175,7 +108,7 @@ mod tests {
         let host = Host::of_tree(scratch.path(), Path::new("/etc/totpd/totpd.toml"));
         let (totpd, ann) = (host.account("totpd").unwrap(), host.account("ann").unwrap());
         assert!(ann.logs_in() && !totpd.logs_in());
-        assert_eq!(groups_of(&host, ann), ["totpd"]);
+        assert_eq!(groups_of(&host.root, ann), ["totpd"]);
         let (file, path) = (scratch.path().join("etc/totpd/totpd.toml"), Path::new("/etc/totpd/totpd.toml"));
         let denied = may(&host, totpd, path, Want::Read).unwrap_err();
         assert_eq!((denied.mode, denied.on_the_way), (0o640, false));

@@ -108,3 +108,15 @@ impl Finding {
         self
     }
 }
+
+/// Names that are listed in one sentence.
+const MOST_NAMES: usize = 10;
+
+/// The first of these names, and how many more there are.
+pub(super) fn few(names: &[String]) -> String {
+    let shown = names.iter().take(MOST_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(MOST_NAMES).filter(|more| *more > 0) {
+        Some(more) => format!("{shown} and {more} more"),
+        None => shown,
+    }
+}

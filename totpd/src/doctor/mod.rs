@@ -11,6 +11,8 @@
 //! It changes nothing unless `--fix` is given, and then only what is ours.
 
 pub mod access;
+pub mod accounts;
+pub mod ask_daemon;
 pub mod catalogue;
 pub mod checks;
 pub mod daemon;
@@ -19,8 +21,10 @@ pub mod finding;
 pub mod fix;
 pub mod last;
 pub mod report;
+mod sshd_settings;
 pub mod stack;
 pub mod system;
+mod tree_files;
 
 pub use finding::{Finding, Severity};
 pub use report::Report;

@@ -3,7 +3,7 @@
 //! libpam's decision is [`crate::pam_config::dispatch()`]. Here stand the answers of the other modules: what each can say,
 //! and which of them are tried.
 
-use crate::pam_config::{Action, Answer, Entry, Stack, dispatch};
+use crate::pam_config::{Action, Answer, Entry, MODULE, Stack, dispatch};
 
 /// What a module of others does in an `auth` stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,4 +199,23 @@ pub fn reached_without_proof(stack: &Stack, at: usize) -> bool {
 /// Whether a code is asked for and decides: nobody gets in with every password right and ours refusing.
 pub fn asks(stack: &Stack) -> bool {
     stack.ours().next().is_some() && lets_in(stack, "auth_err").is_none_or(|run| !run.unusual.is_empty())
+}
+/// Two letters or less from our name.
+pub fn is_near(name: &str) -> bool {
+    if name == MODULE {
+        return false;
+    }
+    let (a, b): (Vec<char>, Vec<char>) = (MODULE.chars().collect(), name.chars().take(32).collect());
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let change = row.get(j).copied().unwrap_or_default() + usize::from(x != y);
+            let drop = row.get(j + 1).copied().unwrap_or_default() + 1;
+            let add = next.last().copied().unwrap_or_default() + 1;
+            next.push(change.min(drop).min(add));
+        }
+        row = next;
+    }
+    row.last().is_some_and(|distance| *distance <= 2)
 }

@@ -2,25 +2,22 @@
 //!
 //! Everything goes through here, so that an image (`--root`) and a test have files and answers of their own.
 
-use super::access::{Account, accounts, groups_of};
+use super::accounts::{Account, accounts, groups_of};
 use super::daemon::DaemonFacts;
+use super::tree_files::{LARGEST, inside, read_bounded};
 use crate::config::{Config, ConfigError, ConfigProblem};
 use crate::pam_config::ConfigDirs;
-use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use totp_core::Time;
 
 /// How long a program of the host may take.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(10);
-/// More of a file is not read.
-const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// What a program printed.
 #[derive(Clone, Debug, Default)]
@@ -127,14 +124,6 @@ impl Host {
         }
     }
 
-    /// This host: the daemon is asked too, for two seconds at most.
-    pub fn running(config_path: &Path) -> Self {
-        let mut host = Self::of_tree(Path::new("/"), config_path);
-        host.programs = Box::new(Installed);
-        host.daemon = Some(DaemonFacts::ask(&host));
-        host
-    }
-
     /// Whether it is a running host.
     pub fn is_live(&self) -> bool {
         self.daemon.is_some()
@@ -204,7 +193,10 @@ impl Host {
 
     /// The members of a group of the host's files, those whose first group it is among them.
     pub fn members(&self, group: &str) -> Vec<&Account> {
-        self.accounts.iter().filter(|account| groups_of(self, account).iter().any(|g| g == group)).collect()
+        self.accounts
+            .iter()
+            .filter(|account| groups_of(&self.root, account).iter().any(|g| g == group))
+            .collect()
     }
 
     fn uid_of(&self, pid: i32) -> Option<u32> {
@@ -212,31 +204,6 @@ impl Host {
         let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }
-}
-
-/// Where `path` of the tree at `root` is.
-pub fn inside(root: &Path, path: &Path) -> PathBuf {
-    root.join(path.strip_prefix("/").unwrap_or(path))
-}
-
-/// The text of a file, as far as doctor reads one.
-///
-/// # Errors
-/// What the file system said, or that it is no file.
-pub fn read_bounded(path: &Path) -> std::io::Result<String> {
-    let mut bytes = Vec::new();
-    // A FIFO of a tree that others made would wait for a writer.
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
-    if !file.metadata()?.is_file() && !path.starts_with("/proc") {
-        return Err(std::io::Error::other("it is not a file"));
-    }
-    file.take(LARGEST).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// When doctor stops waiting for the daemon.
-pub fn daemon_deadline() -> Instant {
-    Instant::now() + Duration::from_secs(2)
 }
 
 #[cfg(test)]

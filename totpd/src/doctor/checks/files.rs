@@ -1,6 +1,7 @@
 //! Our own files as the daemon's user sees them: configuration, key, store, sockets.
 
-use crate::doctor::access::{Account, Denied, Want, child_may, may};
+use crate::doctor::access::{Denied, Want, child_may, may};
+use crate::doctor::accounts::Account;
 use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::{Finding, Kind};
 use crate::doctor::fix::Fix;

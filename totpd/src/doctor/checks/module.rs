@@ -2,7 +2,8 @@
 
 use super::services::protected;
 use crate::doctor::catalogue as kinds;
-use crate::doctor::finding::Finding;
+use crate::doctor::finding::{Finding, few};
+use crate::doctor::stack::is_near;
 use crate::doctor::system::Host;
 use crate::pam_config::{Entry, Facility, MODULE};
 use std::collections::BTreeSet;
@@ -159,26 +160,6 @@ fn typo(host: &Host) -> Vec<Finding> {
     found
 }
 
-/// Two letters or less from our name.
-pub(super) fn is_near(name: &str) -> bool {
-    if name == MODULE {
-        return false;
-    }
-    let (a, b): (Vec<char>, Vec<char>) = (MODULE.chars().collect(), name.chars().take(32).collect());
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut next = vec![i + 1];
-        for (j, y) in b.iter().enumerate() {
-            let change = row.get(j).copied().unwrap_or_default() + usize::from(x != y);
-            let drop = row.get(j + 1).copied().unwrap_or_default() + 1;
-            let add = next.last().copied().unwrap_or_default() + 1;
-            next.push(change.min(drop).min(add));
-        }
-        row = next;
-    }
-    row.last().is_some_and(|distance| *distance <= 2)
-}
-
 /// Row "loaded module ≠ installed": programs that have mapped a file that was replaced.
 fn loaded(host: &Host) -> Option<Finding> {
     let processes = std::fs::read_dir(host.inside(Path::new("/proc"))).ok()?.flatten();
@@ -195,7 +176,7 @@ fn loaded(host: &Host) -> Option<Finding> {
     }
     let names: Vec<String> = names.into_iter().collect();
     (!names.is_empty()).then(|| {
-        let what = format!("{} have loaded a module that was replaced since", super::few(&names));
+        let what = format!("{} have loaded a module that was replaced since", few(&names));
         Finding::new(&kinds::MODULE_OUTDATED, "processes", what)
             .cure("Restart these programs, or log out and in")
     })

@@ -128,7 +128,7 @@ fn names(host: &Host, config: &Config, place: usize) -> Vec<Finding> {
     let Some(rule) = config.policy.rules.get(place) else { return Vec::new() };
     let (name, line) = (config.rule_name(place), config.rule_lines.get(place).copied());
     let groups: Vec<String> =
-        crate::doctor::access::groups(host).into_iter().map(|(name, ..)| name).collect();
+        crate::doctor::accounts::groups(&host.root).into_iter().map(|(name, ..)| name).collect();
     let mut found = Vec::new();
     let mut unknown = |kind: &str, database: &str, who: &String| {
         // A directory may know it. One that does not answer says nothing.

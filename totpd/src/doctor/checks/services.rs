@@ -2,7 +2,7 @@
 
 use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::Finding;
-use crate::doctor::stack::{authenticators, lets_in_with_all, name_of};
+use crate::doctor::stack::{authenticators, is_near, lets_in_with_all, name_of};
 use crate::doctor::system::Host;
 use crate::pam_config::siblings::services_of;
 use crate::pam_config::{Facility, Stack};
@@ -97,7 +97,7 @@ pub fn check(host: &Host) -> Vec<Finding> {
         let Ok(stack) = dirs.stack(&name, Facility::Auth) else { continue };
         // An answer of ours changes nothing: there is none. A stack that lets nobody in is no door, as one that names our
         // module wrongly: that is a finding of its own.
-        let misspelt = stack.entries.iter().any(|entry| super::module::is_near(entry.line.module_name()));
+        let misspelt = stack.entries.iter().any(|entry| is_near(entry.line.module_name()));
         // A file without such lines is of a program that asks nobody who they are; "other" would answer for it.
         let borrowed = dirs.file(&name).is_none_or(|own| own != stack.file);
         if misspelt || borrowed || !lets_in_with_all(&stack, "success") {

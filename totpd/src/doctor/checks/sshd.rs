@@ -2,96 +2,24 @@
 
 use super::services::{first_factor, protected};
 use super::sshd_match;
-use crate::doctor::access::Account;
+use crate::doctor::accounts::Account;
 use crate::doctor::catalogue as kinds;
-use crate::doctor::finding::Finding;
+use crate::doctor::finding::{Finding, few};
+use crate::doctor::sshd_settings::{MAIN_FILE, Settings, config_files};
 use crate::doctor::stack::{authenticators, lets_in};
 use crate::doctor::system::Host;
 use crate::pam_config::Stack;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use totp_core::policy::{Action, SshMatch};
 
-/// The main configuration.
-const CONFIG: &str = "/etc/ssh/sshd_config";
 /// Users whom sshd is asked about one by one, at most.
 const MOST_USERS: usize = 50;
 /// Less than this ends an enrollment inside a login in its middle: an app has to be installed.
 const ENROLL_GRACE: u64 = 600;
 /// Groups whose members administer.
 pub const ADMIN_GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
-
-/// What sshd would do, by its keys in small letters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings(BTreeMap<String, Vec<String>>);
-
-impl Settings {
-    pub(super) fn parse(text: &str) -> Self {
-        let mut settings = BTreeMap::<String, Vec<String>>::new();
-        for line in text.lines() {
-            let (key, value) = line.split_once(' ').unwrap_or((line, ""));
-            settings.entry(key.to_ascii_lowercase()).or_default().push(value.to_owned());
-        }
-        Self(settings)
-    }
-
-    fn get(&self, key: &str) -> &str {
-        self.0.get(key).and_then(|values| values.first()).map_or("", String::as_str)
-    }
-
-    fn is_on(&self, key: &str) -> bool {
-        self.get(key) == "yes"
-    }
-
-    /// The lists of methods that let in, each with all its methods; "any" stands for each of them alone.
-    fn method_lists(&self) -> Vec<Vec<&str>> {
-        let methods = self.get("authenticationmethods");
-        if !methods.is_empty() && methods != "any" {
-            return methods.split_whitespace().map(|list| list.split(',').collect()).collect();
-        }
-        let alone = [
-            ("pubkeyauthentication", "publickey"),
-            ("hostbasedauthentication", "hostbased"),
-            ("gssapiauthentication", "gssapi-with-mic"),
-            ("kbdinteractiveauthentication", "keyboard-interactive"),
-            ("passwordauthentication", "password"),
-        ];
-        alone.into_iter().filter(|(key, _)| self.is_on(key)).map(|(_, method)| vec![method]).collect()
-    }
-
-    /// Lists that let in without a question of PAM's.
-    pub(super) fn without_pam(&self) -> Vec<String> {
-        let lists = self.method_lists().into_iter();
-        lists.filter(|list| !list.iter().any(|method| asks_pam(method))).map(|list| list.join(",")).collect()
-    }
-
-    /// Whether some list lets in by PAM's questions alone.
-    fn pam_alone(&self) -> bool {
-        let possible = |method: &&str| self.has(method);
-        let lists = self.method_lists();
-        lists.iter().any(|list| list.iter().all(|method| asks_pam(method)) && list.iter().all(possible))
-    }
-
-    fn has(&self, method: &str) -> bool {
-        match method.split(':').next() {
-            Some("keyboard-interactive") => self.is_on("kbdinteractiveauthentication"),
-            Some("password") => self.is_on("passwordauthentication"),
-            _ => true,
-        }
-    }
-
-    /// Whether some list that asks PAM can be finished.
-    fn can_ask(&self) -> bool {
-        let lists = self.method_lists();
-        lists.iter().any(|l| l.iter().any(|m| asks_pam(m)) && l.iter().all(|m| self.has(m)))
-    }
-}
-
-/// Whether the method asks PAM's `auth` lines.
-fn asks_pam(method: &str) -> bool {
-    matches!(method.split(':').next(), Some("keyboard-interactive" | "password"))
-}
 
 /// All of them, where sshd's PAM file has our line.
 pub fn check(host: &Host) -> Vec<Finding> {
@@ -115,7 +43,7 @@ pub fn check(host: &Host) -> Vec<Finding> {
             return vec![nobody_asked(host, format!("sshd says: {why}"))];
         }
         let finding = Finding::new(&kinds::SSHD_CONFIG, "sshd", format!("sshd says: {why}"));
-        return vec![finding.cure("Run: sshd -t, and correct what it names").at(Path::new(CONFIG), None)];
+        return vec![finding.cure("Run: sshd -t, and correct what it names").at(Path::new(MAIN_FILE), None)];
     }
     let settings = Settings::parse(&asked.stdout);
     let mut found = Vec::new();
@@ -217,7 +145,7 @@ fn users(host: &Host, global: &Settings) -> Vec<Finding> {
         }
     }
     if !by_key.is_empty() {
-        let names = super::few(&by_key);
+        let names = few(&by_key);
         let what = format!("sshd lets {names} in without a code: a Match block or a drop-in says so");
         let cure = "If that is meant, say it in totpd.toml too: a rule with users, services = [\"sshd\"], action = \
                     \"exempt\". Otherwise take the block away; `sshd -T -C user=NAME` shows what holds";
@@ -322,19 +250,6 @@ fn keys_in_files(host: &Host, settings: &Settings) -> Option<Finding> {
     Some(place(host, finding, "pubkeyacceptedalgorithms"))
 }
 
-/// The files of sshd's configuration, its drop-ins first, as Debian and Fedora include them.
-pub(super) fn config_files(host: &Host) -> Vec<PathBuf> {
-    let folder = host.inside(Path::new("/etc/ssh/sshd_config.d"));
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<PathBuf> = entries
-        .filter(|path| path.extension().is_some_and(|e| e == "conf"))
-        .map(|path| host.shown(&path))
-        .collect();
-    files.sort();
-    files.push(CONFIG.into());
-    files
-}
-
 /// With the first line that sets `key`, which is the one that counts; or the main file.
 fn place(host: &Host, finding: Finding, key: &str) -> Finding {
     for file in config_files(host) {
@@ -347,7 +262,7 @@ fn place(host: &Host, finding: Finding, key: &str) -> Finding {
             return finding.at(&file, line + 1);
         }
     }
-    finding.at(Path::new(CONFIG), None)
+    finding.at(Path::new(MAIN_FILE), None)
 }
 
 /// Whether sshd asks for a code: for drift.

@@ -1,8 +1,8 @@
 //! Match blocks of sshd about where somebody comes from: there, too, a key alone may let in.
 
-use super::sshd::{Settings, config_files};
 use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::Finding;
+use crate::doctor::sshd_settings::{Settings, config_files};
 use crate::doctor::system::Host;
 use totp_core::policy::Action;
 

@@ -3,7 +3,7 @@
 
 use super::services::protected;
 use crate::doctor::catalogue as kinds;
-use crate::doctor::finding::{Finding, Kind};
+use crate::doctor::finding::{Finding, Kind, few};
 use crate::doctor::system::Host;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -57,7 +57,7 @@ fn of_line(file: &Path, number: usize, line: &str, whom: &[String]) -> Option<Fi
         let is_alias =
             who.len() > 1 && who.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit());
         let who = if is_alias && who != "ALL" && !whom.is_empty() {
-            format!("{who} (without a password in all: {})", super::few(whom))
+            format!("{who} (without a password in all: {})", few(whom))
         } else {
             who.to_owned()
         };

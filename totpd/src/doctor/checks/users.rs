@@ -2,10 +2,10 @@
 
 use super::services::protected;
 use super::sshd::ADMIN_GROUPS;
-use crate::doctor::access::Account;
+use crate::doctor::accounts::Account;
+use crate::doctor::ask_daemon::explain;
 use crate::doctor::catalogue as kinds;
-use crate::doctor::daemon::explain;
-use crate::doctor::finding::Finding;
+use crate::doctor::finding::{Finding, few};
 use crate::doctor::system::Host;
 use std::collections::BTreeSet;
 use totp_wire::admin::{Fate, State, User};
@@ -26,7 +26,7 @@ pub(super) fn check(host: &Host) -> Vec<Finding> {
     };
     let mut about = |kind, names: Vec<String>, what: &str, cure: &str| {
         if !names.is_empty() {
-            let sentence = format!("{what}: {}", super::few(&names));
+            let sentence = format!("{what}: {}", few(&names));
             found.push(Finding::new(kind, names.join(","), sentence).cure(cure));
         }
     };
@@ -93,10 +93,8 @@ fn without_factor(host: &Host, users: &[User]) -> Option<Finding> {
     }
     let names: Vec<String> = missing.into_iter().collect();
     (!names.is_empty()).then(|| {
-        let what = format!(
-            "by {service} a code is asked, or will be, of users without a factor: {}",
-            super::few(&names)
-        );
+        let what =
+            format!("by {service} a code is asked, or will be, of users without a factor: {}", few(&names));
         let cure = "Run: totpd enroll USER, or totpd enroll USER --ticket";
         Finding::new(&kinds::USERS_WITHOUT_FACTOR, names.join(","), what).cure(cure)
     })

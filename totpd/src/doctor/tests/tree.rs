@@ -1,6 +1,6 @@
 //! A healthy host in a scratch folder, as Debian and our package set it up, to break one thing of.
 
-use crate::doctor::access::accounts;
+use crate::doctor::accounts::accounts;
 use crate::doctor::daemon::DaemonFacts;
 use crate::doctor::drift::Asked;
 use crate::doctor::system::{Host, Output, Programs};
