@@ -1,8 +1,9 @@
 //! Work that clients share: so many pieces of it at once, and the next permit goes to the client that has waited longest
 //! since its last one. So a client with many requests under way makes another one wait for a piece or two.
 
+use crate::sync::ignore_poison;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 /// The permits, and the clients that wait for one.
@@ -67,7 +68,7 @@ impl FairQueue {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        ignore_poison(self.0.lock())
     }
 }
 

@@ -1,9 +1,10 @@
 //! What the front ends share: whether the daemon serves, and what `totpd status` says about it.
 
 use crate::engine::Engine;
+use crate::sync::ignore_poison;
 use crate::user_directory::UserDirectory;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 /// Whether the daemon serves.
@@ -51,22 +52,22 @@ impl DaemonState {
 
     /// The state that was set last, whatever became of the store since.
     pub(crate) fn service_as_set(&self) -> ServiceState {
-        self.phase.read().unwrap_or_else(PoisonError::into_inner).clone()
+        ignore_poison(self.phase.read()).clone()
     }
 
     /// From now on the daemon serves, or refuses, like this.
     pub(crate) fn set(&self, phase: ServiceState) {
-        *self.phase.write().unwrap_or_else(PoisonError::into_inner) = phase;
+        *ignore_poison(self.phase.write()) = phase;
     }
 
     /// Where the HTTP API answers, or why it does not; `None` when the configuration names no API.
     pub(crate) fn http_state(&self) -> Option<String> {
-        self.http.read().unwrap_or_else(PoisonError::into_inner).clone()
+        ignore_poison(self.http.read()).clone()
     }
 
     /// Records where the HTTP API answers, or why it does not.
     pub(crate) fn set_http(&self, state: String) {
-        *self.http.write().unwrap_or_else(PoisonError::into_inner) = Some(state);
+        *ignore_poison(self.http.write()) = Some(state);
     }
 
     /// An administrator accepts a store that is older than its witness, once.

@@ -9,8 +9,9 @@
 //! Logins wait for each other and for one request of an application at most, however many those send; and no
 //! application waits for more than one request of another.
 
+use crate::sync::ignore_poison;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::sync::OwnedMutexGuard;
 
 type Lock = Arc<tokio::sync::Mutex<()>>;
@@ -68,7 +69,7 @@ impl UserLocks {
 
     fn map(&self) -> std::sync::MutexGuard<'_, HashMap<LockKey, Lock>> {
         // Nothing panics while it is held; the map is whole either way.
-        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
+        ignore_poison(self.locks.lock())
     }
 }
 

@@ -2,6 +2,7 @@
 //! is found again. Of two sockets the one that answers is put in the path, so that what a killed responder left
 //! behind never takes the place of a living daemon.
 
+use crate::file_identity::FileIdentity;
 use crate::sockets::listener::Access;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
@@ -9,7 +10,7 @@ use nix::sys::stat::{Mode, umask};
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +25,7 @@ pub(super) struct SocketTakeover {
 #[derive(Debug)]
 struct TakenSocket {
     path: PathBuf,
-    ours: Option<(u64, u64)>,
+    ours: Option<FileIdentity>,
 }
 
 impl SocketTakeover {
@@ -79,12 +80,12 @@ impl TakenSocket {
             let _ = (remove(&new), remove(&saved));
             return Err(failed("cannot be taken", error));
         }
-        let ours = identity(path);
+        let ours = FileIdentity::of_link(path).ok();
         Ok((listener, Self { path: path.to_owned(), ours }))
     }
 
     fn is_still_ours(&self) -> bool {
-        self.ours.is_some() && identity(&self.path) == self.ours
+        self.ours.is_some() && FileIdentity::of_link(&self.path).ok() == self.ours
     }
 }
 
@@ -92,7 +93,7 @@ impl Drop for TakenSocket {
     fn drop(&mut self) {
         let saved = beside(&self.path, "saved");
         // Unless somebody has put their own there meanwhile.
-        let _ = match (self.is_still_ours(), identity(&saved)) {
+        let _ = match (self.is_still_ours(), FileIdentity::of_link(&saved).ok()) {
             (true, Some(_)) => std::fs::rename(&saved, &self.path),
             (true, None) => remove(&self.path),
             (false, _) => remove(&saved),
@@ -104,7 +105,7 @@ impl Drop for TakenSocket {
 /// somebody does on what was put aside. Says whether it did.
 pub fn give_back_left_over(path: &Path) -> bool {
     let saved = beside(path, "saved");
-    if identity(&saved).is_none() || is_answered(path) {
+    if FileIdentity::of_link(&saved).is_err() || is_answered(path) {
         return false;
     }
     if is_answered(&saved) {
@@ -146,10 +147,6 @@ fn beside(path: &Path, what: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".breakglass-{what}"));
     name.into()
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::symlink_metadata(path).ok().map(|m| (m.dev(), m.ino()))
 }
 
 #[cfg(test)]

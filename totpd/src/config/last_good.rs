@@ -12,11 +12,12 @@ use crate::clock::{self, RELEASED, from_rfc3339, rfc3339};
 use crate::folder::{Folder, Owner};
 use crate::key::StoreKey;
 use crate::seal::Sealer;
+use crate::sync::ignore_poison;
 use std::io::{Read, Take};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use totp_core::Time;
 use totp_core::policy::{Action, Mode};
 
@@ -124,7 +125,7 @@ impl Loaded {
     pub(crate) fn keep(&self, sealer: &Sealer, order: KeepOrder) {
         let Some(text) = &self.text else { return };
         let folder = folder(&self.config.state_dir);
-        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = ignore_poison(KEPT.lock());
         if *kept > order.0 {
             return;
         }

@@ -3,8 +3,9 @@
 //! history, which says how many there were. So nobody makes the disk work, or pushes others' events out of the
 //! history, by asking again and again.
 
+use crate::sync::ignore_poison;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// How long a row stands for those that follow.
@@ -75,7 +76,7 @@ impl AuditDedup {
 
     fn recorded(&self) -> MutexGuard<'_, HashMap<Kind, Recorded>> {
         // Nothing panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        ignore_poison(self.0.lock())
     }
 }
 

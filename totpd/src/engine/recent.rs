@@ -2,9 +2,10 @@
 //! running daemon makes no used code fresh, and is not believed.
 
 use crate::store::{AccountWrite, Stored};
+use crate::sync::ignore_poison;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use totp_core::Account;
 
@@ -48,7 +49,7 @@ impl Recent {
 
     /// It was committed.
     pub(super) fn note(&self, noted: &Noted, at: Instant) {
-        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut values = ignore_poison(self.values.lock());
         for (key, number) in &noted.0 {
             values.insert(*key, Value { number: *number, at });
         }
@@ -64,7 +65,7 @@ impl Recent {
     }
 
     fn number(&self, id: &str) -> Option<u64> {
-        let values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        let values = ignore_poison(self.values.lock());
         values.get(&self.hasher.hash_one(id)).map(|value| value.number)
     }
 

@@ -18,9 +18,10 @@ pub use queue::Dropped;
 pub(crate) use report::Reporter;
 
 use crate::audit::Event;
+use crate::sync::ignore_poison;
 use queue::{Line, Queue};
 use std::fmt::Write as _;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, TryLockError};
 use std::time::{Duration, Instant};
 use tracing::field::{Field, Visit};
 use tracing::{Level, Subscriber};
@@ -55,7 +56,7 @@ struct State {
 impl Log {
     fn state(&self) -> MutexGuard<'_, State> {
         // A queue that somebody panicked in is whole: each change is made by one call.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        ignore_poison(self.state.lock())
     }
 
     fn push(&self, line: Line) {
@@ -129,7 +130,7 @@ pub fn flush() {
     let mut state = log.state();
     while state.writing || !state.queue.is_empty() {
         let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
-        state = log.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        state = ignore_poison(log.changed.wait_timeout(state, left)).0;
     }
     state.queue.drop_all();
 }

@@ -4,7 +4,8 @@ use super::{Dropped, flush, give_back, take_dropped};
 use crate::audit::{Event, EventSource};
 use crate::clock;
 use crate::engine::Engine;
-use std::sync::{Mutex, PoisonError};
+use crate::sync::ignore_poison;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// One row in this time at most: a log that nobody reads must not push logins out of the history.
@@ -41,7 +42,7 @@ impl Reporter {
     }
 
     fn is_due(&self, now: Instant) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = ignore_poison(self.last.lock());
         let due = last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL);
         // Only a report begins the interval.
         if due && super::is_anything_dropped() {

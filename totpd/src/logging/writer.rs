@@ -2,8 +2,9 @@
 
 use super::queue::Line;
 use super::{Log, State};
+use crate::sync::ignore_poison;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use tracing::Level;
 use tracing::dispatcher::{Dispatch, with_default};
 use tracing_subscriber::layer::SubscriberExt;
@@ -47,7 +48,7 @@ fn next(log: &Log) -> (Line, u64) {
             *writing = true;
             return next;
         }
-        state = log.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state = ignore_poison(log.changed.wait(state));
     }
 }
 

@@ -1,11 +1,12 @@
 //! Unix sockets that the daemon makes itself: the mode from the first moment, a lock beside, never somebody else's socket.
 
+use crate::file_identity::FileIdentity;
 use crate::permission::{self, Want, Who};
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::socket::{Backlog, listen};
 use nix::sys::stat::{Mode, umask};
 use std::fs::File;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -44,21 +45,17 @@ pub(crate) struct Listener(UnixListener);
 #[derive(Debug)]
 pub(crate) struct BoundSocket {
     path: PathBuf,
-    identity: Option<(u64, u64)>,
+    identity: Option<FileIdentity>,
     _lock: Flock<File>,
 }
 
 impl Drop for BoundSocket {
     fn drop(&mut self) {
         // A successor may have put its own there.
-        if self.identity.is_some() && self.identity == identity(&self.path) {
+        if self.identity.is_some() && self.identity == FileIdentity::of_link(&self.path).ok() {
             let _ = std::fs::remove_file(&self.path);
         }
     }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::symlink_metadata(path).ok().map(|m| (m.dev(), m.ino()))
 }
 
 impl Listener {
@@ -129,5 +126,8 @@ pub(crate) fn bind(path: &Path, access: Access) -> Result<(Listener, BoundSocket
     let listener = bound.map_err(|e| failed(format!("cannot be bound: {e}")))?;
     let backlog = Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN);
     listen(&listener, backlog).map_err(|e| failed(format!("cannot listen: {e}")))?;
-    Ok((Listener(listener), BoundSocket { path: path.to_owned(), identity: identity(path), _lock: lock }))
+    Ok((
+        Listener(listener),
+        BoundSocket { path: path.to_owned(), identity: FileIdentity::of_link(path).ok(), _lock: lock },
+    ))
 }

@@ -1,8 +1,9 @@
 //! `/etc/passwd` and `/etc/group`, read without NSS: local users are found whatever a directory does.
 
+use crate::sync::ignore_poison;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// A local user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ fn read<T, U>(
     line: fn(usize, &str) -> Option<(String, T)>,
     look: impl FnOnce(&HashMap<String, T>) -> U,
 ) -> U {
-    let mut cached = cached.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut cached = ignore_poison(cached.lock());
     let stamp = stamp(Path::new(path));
     if stamp.is_none() || cached.stamp != stamp {
         let read = std::fs::read(path);

@@ -3,11 +3,12 @@
 
 mod local_files;
 
+use crate::sync::ignore_poison;
 use crate::user_directory::local_files::Files;
 use nix::errno::Errno;
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::CString;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use totp_core::UserName;
@@ -104,12 +105,12 @@ impl UserDirectory {
     /// Whether the local file has the name, or a directory was found to have it. Asks no directory: for a word of
     /// the log nobody waits, and nothing is told by how long it takes.
     pub fn has_seen(&self, name: &str) -> bool {
-        let seen = || self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(name);
+        let seen = || ignore_poison(self.seen.lock()).contains(name);
         self.files.user(name).is_some() || seen()
     }
 
     fn see(&self, name: &str) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = ignore_poison(self.seen.lock());
         if seen.len() >= MAX_SEEN {
             seen.clear();
         }

@@ -2,9 +2,10 @@
 //! person is closed. Attempts without a remote host keep room of their own, so that a flood over the network
 //! never stops a local sudo; and each limit is about whoever caused it, so that nobody fills another's room.
 
+use crate::sync::ignore_poison;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 /// Per uid that is neither root nor trusted, by its own processes.
@@ -219,7 +220,7 @@ impl State {
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     // Nothing panics while it is held; the state is whole either way.
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+    ignore_poison(state.lock())
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! How often a local user may connect and cause events. Every event is a line of the log and may be a row of the
 //! history, and nobody shall push the others' out of it.
 
+use crate::sync::ignore_poison;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Instant;
 
 /// How much one uid may do: at once, and a second in the long run.
@@ -101,7 +102,7 @@ impl Buckets {
     fn with(&self, uid: u32, now: Instant, act: impl FnOnce(&mut Bucket) -> bool) -> bool {
         let Self { rate, buckets } = self;
         // Nothing panics while it is held; the map is whole either way.
-        let mut buckets = buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = ignore_poison(buckets.lock());
         // Who is not in a hurry takes no memory. Looked for when the map has doubled, not each time.
         if buckets.len() >= 64 && buckets.len().is_power_of_two() {
             buckets.retain(|other, bucket| *other == uid || bucket.filled(*rate, now) < rate.burst);

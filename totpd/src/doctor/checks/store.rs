@@ -3,6 +3,7 @@
 use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::Finding;
 use crate::doctor::system::Host;
+use crate::file_identity::FileIdentity;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -41,9 +42,9 @@ fn seen_by_host(host: &Host, folder: &Path) -> PathBuf {
 
 /// Row "store unmounted under a running daemon (it keeps its own mount)".
 fn other_mount(host: &Host, folder: &Path) -> Option<Finding> {
-    let daemons = std::fs::symlink_metadata(seen_by_daemon(host, folder)?).ok()?;
-    let ours = std::fs::symlink_metadata(seen_by_host(host, folder)).ok()?;
-    if (daemons.dev(), daemons.ino()) == (ours.dev(), ours.ino()) {
+    let daemons = FileIdentity::of_link(&seen_by_daemon(host, folder)?).ok()?;
+    let ours = FileIdentity::of_link(&seen_by_host(host, folder)).ok()?;
+    if daemons == ours {
         return None;
     }
     let what = format!("the daemon and this host see two folders at {}", folder.display());

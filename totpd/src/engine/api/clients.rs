@@ -10,10 +10,10 @@ use crate::clock;
 use crate::engine::EngineError;
 use crate::os_random::Kernel;
 use crate::store::{AccountWrite, ChangeSet, ClientRow, CommitError, SideWrite};
+use crate::sync::ignore_poison;
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use subtle::ConstantTimeEq;
 use totp_core::{Time, random};
@@ -157,7 +157,7 @@ impl Engine {
     /// [`AccountError`].
     pub async fn clients(&self) -> Result<Vec<Client>, AccountError> {
         let rows = self.store.clients().await.map_err(EngineError::from)?;
-        let used = self.api.used.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let used = ignore_poison(self.api.used.lock()).clone();
         let client = |row: ClientRow| {
             let record = self.read(&row)?;
             let used = used.get(&row.secret_id).copied();

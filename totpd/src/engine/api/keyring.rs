@@ -11,6 +11,7 @@ use crate::engine::EngineError;
 use crate::os_random::Kernel;
 use crate::seal::Sealer;
 use crate::store::{KeyRow, SideWrite};
+use crate::sync::ignore_poison;
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize, PublicKeyComponents};
@@ -19,7 +20,7 @@ use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256, Sha512};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use totp_core::account::new_id;
 use totp_core::time::DAY;
 use totp_core::{Time, random};
@@ -165,7 +166,7 @@ impl Engine {
     /// # Errors
     /// [`ApiRefusal::Unavailable`] while there are none.
     pub async fn keyring(&self) -> Result<Arc<Keyring>, ApiRefusal> {
-        let held = self.api.keyring.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let held = ignore_poison(self.api.keyring.read()).clone();
         match held {
             Some(keyring) => Ok(keyring),
             None => self.read_keys().await?.ok_or(ApiRefusal::Busy),
@@ -181,7 +182,7 @@ impl Engine {
         let rows = self.store.signing_keys().await.map_err(EngineError::from)?;
         let keyring = Keyring::read(&rows, &self.sealer).map(Arc::new);
         if let Some(keyring) = &keyring {
-            *self.api.keyring.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(keyring));
+            *ignore_poison(self.api.keyring.write()) = Some(Arc::clone(keyring));
         }
         Ok(keyring)
     }

@@ -23,10 +23,11 @@ use crate::audit::{Event, EventSource};
 use crate::fair_queue::FairQueue;
 pub use crate::store::is_id;
 use crate::store::{AccountKey, SideWrite, Stored};
+use crate::sync::ignore_poison;
 use crate::user_locks::ApplicationLockGuard;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use totp_core::{Account, Time, UserName, external_id};
 
 /// What the API keeps in memory, whatever the configuration.
@@ -146,7 +147,7 @@ impl Engine {
     }
 
     fn api_used(&self, secret_id: &str, now: Time) {
-        let mut used = self.api.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = ignore_poison(self.api.used.lock());
         used.insert(secret_id.to_owned(), now);
     }
 }

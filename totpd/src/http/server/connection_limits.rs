@@ -5,9 +5,10 @@
 //! are only clients, the one with the most connections that has an idle one gives the longest idle of them away. Who is
 //! being answered stays, as long as he reads.
 
+use crate::sync::ignore_poison;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -134,7 +135,7 @@ impl ConnectionTable {
 
     fn here(&self) -> MutexGuard<'_, Inner> {
         // Nothing panics while it is held.
-        self.here.lock().unwrap_or_else(PoisonError::into_inner)
+        ignore_poison(self.here.lock())
     }
 }
 

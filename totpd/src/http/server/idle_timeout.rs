@@ -1,10 +1,11 @@
 //! Whether anybody is being answered on a connection, so that one without a request can be closed.
 
+use crate::sync::ignore_poison;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -43,7 +44,7 @@ impl InFlightCounter {
     /// Ends when nobody was answered for so long.
     pub(crate) async fn idle_for(&self, time: Duration) {
         loop {
-            let (count, since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let (count, since) = *ignore_poison(self.0.lock());
             let until = if count == 0 { since + time } else { Instant::now() + time };
             if count == 0 && Instant::now() >= until {
                 return;
@@ -53,7 +54,7 @@ impl InFlightCounter {
     }
 
     fn change(&self, by: impl FnOnce(usize) -> usize) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = ignore_poison(self.0.lock());
         *held = (by(held.0), Instant::now());
     }
 }

@@ -2,11 +2,12 @@
 //! force.
 
 use crate::config::http::Tls;
+use crate::sync::ignore_poison;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 /// What tells that a file, or who may read it, has changed: inode, length, and both times.
 type Mark = Option<(u64, u64, [i64; 4])>;
@@ -37,21 +38,21 @@ impl Certificate {
 
     /// What a new connection is served with.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+        ignore_poison(self.config.read()).clone()
     }
 
     /// Reads the files again if they have changed, or could not be taken over the last time. What there is to say
     /// about it behind where the API answers, if that is anything new.
     pub(crate) fn refresh(&self) -> Option<String> {
         let now = marks(&self.files);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = ignore_poison(self.seen.lock());
         if seen.marks == now && seen.wrong.is_none() {
             return None;
         }
         seen.marks = now;
         match read(&self.files) {
             Ok(config) => {
-                *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+                *ignore_poison(self.config.write()) = config;
                 tracing::info!("the HTTP API has read its certificate anew");
                 seen.wrong = None;
                 Some(String::new())

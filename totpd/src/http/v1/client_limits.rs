@@ -3,11 +3,12 @@
 
 use crate::http::server::connection_limits::RequestGuard;
 use crate::http::v1::error::ApiError;
+use crate::sync::ignore_poison;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::response::Response;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -87,7 +88,7 @@ impl ClientLimits {
 
     fn of<T>(&self, client: &str, look: impl FnOnce(&mut ClientLimit) -> T) -> T {
         // Nothing panics while it is held.
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = ignore_poison(self.clients.lock());
         look(clients.entry(client.to_owned()).or_default())
     }
 }

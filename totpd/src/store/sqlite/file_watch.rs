@@ -1,18 +1,15 @@
 //! Where the files of an open store are. One that was moved away, replaced or unmounted while it is open is still
 //! written to, and what is written is gone with the process: used codes would be fresh again.
 
+use crate::file_identity::FileIdentity;
 use crate::store::sqlite::open;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-
-/// The device and the number of a file.
-type Identity = (u64, u64);
 
 /// The files as they were when the store was opened.
 #[derive(Clone, Debug)]
 pub(super) struct StoreFiles {
-    files: Vec<(PathBuf, Identity)>,
+    files: Vec<(PathBuf, FileIdentity)>,
 }
 
 impl StoreFiles {
@@ -21,24 +18,19 @@ impl StoreFiles {
         let file = open::database_file(state_dir);
         let log = state_dir.join("totpd.db-wal");
         let identified =
-            [file, log].into_iter().filter_map(|path| Some((path.clone(), identity(&path).ok()?)));
+            [file, log].into_iter().filter_map(|path| Some((path.clone(), FileIdentity::of(&path).ok()?)));
         Self { files: identified.collect() }
     }
 
     /// The first file that is not there any more, or is another one.
     pub(super) fn gone(&self) -> Option<&Path> {
-        let gone = |path: &Path, was: Identity| match identity(path) {
+        let gone = |path: &Path, was: FileIdentity| match FileIdentity::of(path) {
             Ok(is) => is != was,
             // Only what is known to be gone is: a file system that does not answer has the file yet.
             Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
         };
         self.files.iter().find(|(path, was)| gone(path, *was)).map(|(path, _)| path.as_path())
     }
-}
-
-fn identity(path: &Path) -> std::io::Result<Identity> {
-    let metadata = std::fs::metadata(path)?;
-    Ok((metadata.dev(), metadata.ino()))
 }
 
 #[cfg(test)]

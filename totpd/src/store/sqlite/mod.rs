@@ -23,12 +23,13 @@ use super::{
 };
 use crate::seal::{SealedAccount, Sealer};
 use crate::store::sqlite::file_watch::StoreFiles;
+use crate::sync::ignore_poison;
 use crate::witness::Witness;
 use reader::Readers;
 use rusqlite::{Row, params};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use tokio::sync::oneshot;
 use totp_core::withdrawal::Refusals;
 use totp_core::{Account, Time, UserName};
@@ -328,7 +329,7 @@ impl Store for Sqlite {
     }
 
     fn refusals(&self) -> Arc<Refusals> {
-        Arc::clone(&self.refusals.read().unwrap_or_else(PoisonError::into_inner))
+        ignore_poison(self.refusals.read()).clone()
     }
 
     fn snapshot(&self) -> Answer<'_, Result<Snapshot, ReadError>> {

@@ -3,16 +3,17 @@
 use super::open::{self, describe};
 use super::withdrawals;
 use crate::store::{ReadError, Snapshot};
+use crate::sync::ignore_poison;
 use rusqlite::Connection;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// The file's name in the state folder. Whoever asked removes it; so does the next copy, and the next start.
 pub const SNAPSHOT: &str = "backup.db";
 
 /// Makes the copy. SQLite reads one moment of the store, whatever is written meanwhile.
 pub(super) fn take(state_dir: &Path, one_at_a_time: &Mutex<()>) -> Result<Snapshot, ReadError> {
-    let _one = one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = ignore_poison(one_at_a_time.lock());
     remove(state_dir);
     let file = state_dir.join(SNAPSHOT);
     let make = || -> rusqlite::Result<Snapshot> {

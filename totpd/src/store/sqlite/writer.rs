@@ -7,11 +7,12 @@
 use super::open::{self, OpenError};
 use super::{FatalError, Job, Poisoned, SharedRefusals, apply, withdrawals};
 use crate::store::{CommitError, Committed, SideWrite};
+use crate::sync::ignore_poison;
 use crate::witness::Witness;
 use rusqlite::{Connection, ErrorCode, params};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 use tokio::sync::mpsc::Receiver;
 use totp_core::withdrawal::{Entry, Kind};
 
@@ -204,7 +205,7 @@ impl Writer {
     fn withdrew(&mut self, entries: Vec<Entry>) {
         if entries.iter().any(|entry| entry.what.kind == Kind::Generation) {
             let left = withdrawals::refusals(&self.db).unwrap_or_default();
-            *self.refusals.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(left);
+            *ignore_poison(self.refusals.write()) = Arc::new(left);
         }
         self.witness.write(entries);
     }
