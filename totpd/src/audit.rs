@@ -3,7 +3,6 @@
 
 use crate::clock::rfc3339;
 use crate::logging::{self, Dropped};
-use crate::store::EventRow;
 use serde::Serialize;
 use totp_core::policy::{Mode, Pass};
 use totp_core::{How, Time};
@@ -229,6 +228,17 @@ impl Event {
         // Text and numbers only: this cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
+}
+
+/// A row of the history: an event in the form in which the store keeps it.
+#[derive(Clone, Debug)]
+pub struct EventRow {
+    /// When it was decided.
+    pub at: Time,
+    /// The login name, or the id, of the user it is about; `None` where it names nobody.
+    pub user: Option<String>,
+    /// The event as one line of JSON.
+    pub json: String,
 }
 
 /// Text of a peer, bounded and without control characters.

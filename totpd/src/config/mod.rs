@@ -144,7 +144,7 @@ impl Config {
             witness_dir: None,
             key_file: folder.join("totpd.key"),
             store_id_file: folder.join("store.id"),
-            breakglass_marks: crate::store::breakglass::marks_file(folder),
+            breakglass_marks: folder.join("breakglass.log"),
             admin_group: None,
             totp: Totp {
                 issuer: "%h".into(),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use totp_core::Time;
 use totp_core::time::DAY;
 
@@ -15,11 +15,6 @@ use totp_core::time::DAY;
 const TOLD_FOR: u64 = 7 * DAY;
 /// More than any honest file has.
 const MOST_BYTES: u64 = 1024 * 1024;
-
-/// Where the marks are, beside the configuration file.
-pub fn marks_file(config_folder: &Path) -> PathBuf {
-    config_folder.join("breakglass.log")
-}
 
 /// Writes a mark to stable storage; the folder too, so that the file is found again.
 ///
@@ -67,7 +62,7 @@ mod tests {
     #[test]
     fn a_use_is_told_for_a_week() {
         let folder = tempfile::tempdir().unwrap();
-        let file = marks_file(folder.path());
+        let file = folder.path().join("breakglass.log");
         let at = Time::from_unix(1_800_000_000);
         assert_eq!(last_use(&file, "alice", at), None);
         for (user, outcome, time) in [("alice", "granted", at), ("bob", "started", at.plus(9))] {

@@ -23,6 +23,7 @@ pub use crate::store::rows::{
 };
 pub use overview::Overview;
 
+use crate::audit::EventRow;
 use crate::seal::SealedAccount;
 use std::future::Future;
 use std::pin::Pin;
@@ -101,17 +102,6 @@ impl ChangeSet {
     pub const fn of(write: AccountWrite, event: EventRow) -> Self {
         Self { write, also: Vec::new(), grows: false, event: Some(event) }
     }
-}
-
-/// A row of the history.
-#[derive(Clone, Debug)]
-pub struct EventRow {
-    /// When it was decided.
-    pub at: Time,
-    /// Whom it is about, if anybody.
-    pub user: Option<String>,
-    /// The event as JSON.
-    pub json: String,
 }
 
 /// A page of the history.

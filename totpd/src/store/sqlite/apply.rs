@@ -1,8 +1,9 @@
 //! One change, applied inside a transaction: all of it, or nothing and why.
 
 use super::{sql_time, withdrawals};
+use crate::audit::EventRow;
 use crate::seal::SealedAccount;
-use crate::store::{AccountWrite, ChangeSet, CommitError, EventRow, SideWrite, UniqueField};
+use crate::store::{AccountWrite, ChangeSet, CommitError, SideWrite, UniqueField};
 use rusqlite::{Connection, ErrorCode, ToSql, params};
 use totp_core::withdrawal::Entry;
 use totp_core::{Time, UserName};

@@ -1,7 +1,8 @@
 use super::*;
+use crate::audit::EventRow;
 use crate::key::StoreKey;
 use crate::os_random::Kernel;
-use crate::store::{AccountWrite, EventRow, SessionRow, SideWrite, UniqueField, UserFilter};
+use crate::store::{AccountWrite, SessionRow, SideWrite, UniqueField, UserFilter};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use totp_core::Account;

@@ -4,9 +4,10 @@
 use super::Start;
 use super::apply;
 use super::open::{self, OpenError, describe};
+use crate::audit::EventRow;
 use crate::os_random::Kernel;
 use crate::seal::{SealedAccount, Sealer};
-use crate::store::{EventRow, SideWrite};
+use crate::store::SideWrite;
 use crate::witness::Witness;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeSet;
