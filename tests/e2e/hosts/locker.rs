@@ -12,14 +12,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 /// An X server of the site's own.
-struct Screen<'a> {
+pub(super) struct Screen<'a> {
     site: &'a Site,
     display: String,
     _server: Running,
 }
 
 impl<'a> Screen<'a> {
-    fn new(site: &'a Site) -> Self {
+    pub(super) fn new(site: &'a Site) -> Self {
         // The server puts its socket into /tmp, which is the site's own now; the build's folder may lie there.
         let script = "mkdir -p \"$1\"; mount --bind \"$2\" \"$1\"; mount -t tmpfs -o mode=1777 tmpfs /tmp; \
                       mkdir -p \"$2\"; mount --bind \"$1\" \"$2\"";
@@ -41,7 +41,7 @@ impl<'a> Screen<'a> {
     }
 
     /// alice's i3lock, locked.
-    fn lock(&self) -> Running {
+    pub(super) fn lock(&self) -> Running {
         let mut i3lock = self.site.command_as("alice", "env");
         i3lock.args([&format!("DISPLAY={}", self.display), "i3lock", "--nofork", "--debug"]);
         let mut running = Running::start(i3lock);
@@ -57,13 +57,13 @@ impl<'a> Screen<'a> {
         running
     }
 
-    fn types(&self, line: &str) {
+    pub(super) fn types(&self, line: &str) {
         self.xdotool(&["type", "--delay", "0", line]);
         self.xdotool(&["key", "Return"]);
     }
 
     /// Types a line and waits for what comes of it: whether the locker is gone.
-    fn unlocks(&self, locker: &mut Running, typed: &str) -> bool {
+    pub(super) fn unlocks(&self, locker: &mut Running, typed: &str) -> bool {
         let seen = self.site.events().len();
         self.types(typed);
         wait_until("the attempt is judged", || self.site.events().len() > seen);
@@ -75,10 +75,14 @@ impl<'a> Screen<'a> {
     }
 }
 
-fn service(site: &Site) {
-    // unix_chkpwd, which reads the shadow file for a user's own process, is in the group shadow.
+/// unix_chkpwd, which reads the shadow file for a user's own process, is in the group shadow.
+pub(super) fn let_unix_chkpwd_read(site: &Site) {
     nix::unistd::chown(&site.path("etc/shadow"), None, Some(42.into())).unwrap();
     std::fs::set_permissions(site.path("etc/shadow"), std::fs::Permissions::from_mode(0o640)).unwrap();
+}
+
+fn service(site: &Site) {
+    let_unix_chkpwd_read(site);
     let line = site.pam_line("nodelay forward_pass");
     site.service(
         "i3lock",

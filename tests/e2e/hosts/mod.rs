@@ -2,6 +2,7 @@
 
 mod cockpit;
 mod cron;
+mod enabled;
 mod enroll;
 mod locker;
 mod login;

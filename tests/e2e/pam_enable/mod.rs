@@ -1,6 +1,7 @@
 //! `totpd pam` on machines that boot: what it leaves is tried by logins, not by reading files.
 
 mod kill;
+mod locker;
 mod modes;
 mod takes_back;
 mod whole;

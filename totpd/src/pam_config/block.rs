@@ -123,11 +123,13 @@ pub enum Place {
     Instead(usize),
     /// After this line.
     After(usize),
+    /// Before this line.
+    Before(usize),
 }
 
 /// The file with a block of these lines.
 pub fn insert(text: &str, place: Place, service: &str, mode: Mode, lines: &[String]) -> String {
-    let (Place::Instead(number) | Place::After(number)) = place;
+    let (Place::Instead(number) | Place::After(number) | Place::Before(number)) = place;
     let mut result = String::with_capacity(text.len() + 256);
     for (index, line) in text.split_inclusive('\n').enumerate() {
         let here = index + 1 == number;
@@ -150,6 +152,9 @@ pub fn insert(text: &str, place: Place, service: &str, mode: Mode, lines: &[Stri
         }
         result.push_str(END);
         result.push('\n');
+        if matches!(place, Place::Before(_)) {
+            result.push_str(line);
+        }
     }
     result
 }
@@ -172,7 +177,14 @@ mod tests {
 
     #[test]
     fn what_is_inserted_is_found_and_stripped_again() {
-        for place in [Place::Instead(5), Place::After(5), Place::After(6), Place::Instead(1)] {
+        for place in [
+            Place::Instead(5),
+            Place::After(5),
+            Place::After(6),
+            Place::Instead(1),
+            Place::Before(1),
+            Place::Before(6),
+        ] {
             let with = insert(SUDO, place, "sudo", Mode::Rules, &lines());
             let found = find(&with).unwrap();
             assert_eq!(found.len(), 1, "{with}");
@@ -201,9 +213,13 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn stripping_gives_back_every_byte(text in "([a-z #@]{0,20}\n){1,9}", at in 1_usize..9, instead: bool) {
+        fn stripping_gives_back_every_byte(text in "([a-z #@]{0,20}\n){1,9}", at in 1_usize..9, which in 0..3) {
             proptest::prop_assume!(!text.contains("# BEGIN totpd"));
-            let place = if instead { Place::Instead(at) } else { Place::After(at) };
+            let place = match which {
+                0 => Place::Instead(at),
+                1 => Place::After(at),
+                _ => Place::Before(at),
+            };
             let with = insert(&text, place, "sudo", Mode::Monitor, &lines());
             proptest::prop_assert_eq!(strip(&with).unwrap(), text);
         }

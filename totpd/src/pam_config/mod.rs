@@ -19,6 +19,7 @@
 pub mod block;
 pub mod dispatch;
 pub mod line;
+pub mod locker;
 pub mod plan;
 pub mod proof;
 pub mod sshd;

@@ -7,6 +7,7 @@
 //! | the stack | the include becomes a `substack`, then ours | ours with `first_factor=passed` after the include | the same, `optional` |
 //! | sshd | ours instead of the include, below a `pam_exec` that wants a key | the same, and `pam_permit` | – |
 //! | either | `pam_exec` skips the substack when a key was shown | the same, with two lines of ours | – |
+//! | a locker's one field | ours before the first factor: [`locker`] | the same | – |
 //!
 //! A `substack` confines a `die`: Debian's common-auth ends the whole stack at a wrong password when it is included, and
 //! the missing prompt for the code would tell. It confines a `done` too: Fedora's system-auth ends the whole stack at a
@@ -14,24 +15,11 @@
 
 use super::block::{self, Mode, Place};
 use super::line::{Control, Facility, Line, parse};
+use super::locker;
 use super::proof::{Change, FirstFactor, describe, is_authenticator};
 use super::stack::{ConfigDirs, Entry, Stack};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-/// Programs that answer every prompt with one field: a second prompt locks their users out.
-const ONE_FIELD: [&str; 10] = [
-    "i3lock",
-    "swaylock",
-    "hyprlock",
-    "gtklock",
-    "xscreensaver",
-    "slock",
-    "physlock",
-    "xsecurelock",
-    "mate-screensaver",
-    "waylock",
-];
 
 /// An sshd with a configuration of its own (`-f`, `-o`) may ask PAM without a key: the code would be the only factor.
 /// Its success is ignored, so that under `require` nobody is exempt.
@@ -79,6 +67,7 @@ pub enum Planned {
 /// The sentence that says why it is refused, and what to do.
 pub fn plan(dirs: &ConfigDirs, service: &str, wanted: &Wanted) -> Result<Planned, String> {
     let (file, from) = own_file(dirs, service)?;
+    locker::has_a_field(service)?;
     let text = dirs.read(&from).map_err(|error| format!("{}: {error}", from.display()))?;
     let in_file = |why: String| format!("{}: {why}", file.display());
     // It could not be written back as it is.
@@ -86,6 +75,10 @@ pub fn plan(dirs: &ConfigDirs, service: &str, wanted: &Wanted) -> Result<Planned
         return Err(in_file("it has bytes that are not UTF-8; edit it by hand".to_owned()));
     }
     let plain = block::strip(&text).map_err(in_file)?;
+    if locker::is_locker(service) {
+        let new = locker::propose(dirs, service, (&file, &plain), wanted)?;
+        return Ok(edited(file, &from, text, new));
+    }
     let stripped = dirs.with(&file, &plain);
     let before = stripped.stack(service, Facility::Auth)?;
     if let Some(trouble) = before.troubles.first() {
@@ -101,18 +94,17 @@ pub fn plan(dirs: &ConfigDirs, service: &str, wanted: &Wanted) -> Result<Planned
             ))
         };
     }
-    if ONE_FIELD.contains(&service) {
-        return Err(format!(
-            "{service} answers every prompt with one field. Write its lines by hand: docs/how-to/hosts.md has them"
-        ));
-    }
     let anchor = anchor(&stripped, &plain, &before)?;
     let new = propose(&stripped, service, &file, &plain, &anchor, wanted)?;
+    Ok(edited(file, &from, text, new))
+}
+
+fn edited(file: PathBuf, from: &Path, text: String, new: String) -> Planned {
     if new == text {
-        return Ok(Planned::Already);
+        return Planned::Already;
     }
     let old = (file == from).then_some(text);
-    Ok(Planned::Edit(Edit { file, old, new }))
+    Planned::Edit(Edit { file, old, new })
 }
 
 /// The service's file in /etc/pam.d, and the one whose text it has: a package's file is never changed, since an update
@@ -149,7 +141,7 @@ pub fn in_a_block(dirs: &ConfigDirs, entry: &Entry) -> Result<bool, String> {
 }
 
 /// The one line of the file that checks who somebody is, by itself or by what it includes.
-fn anchor(dirs: &ConfigDirs, text: &str, before: &Stack) -> Result<Line, String> {
+pub(super) fn anchor(dirs: &ConfigDirs, text: &str, before: &Stack) -> Result<Line, String> {
     let file = before.file.display();
     let (lines, _) = parse(text);
     let auth = |line: &&Line| line.facility.is_none_or(|facility| facility == Facility::Auth);
@@ -262,6 +254,7 @@ fn shapes(anchor: &Line, wanted: &Wanted) -> Vec<(Place, Vec<String>)> {
             }
             shapes
         }
+        (FirstFactor::OneField, _) => Vec::new(),
         // What is included in place of the first factor is not asked any more: only an include is one for sure.
         (_, _) if !include => Vec::new(),
         (FirstFactor::Sshd, Mode::Require) => {
@@ -318,7 +311,7 @@ fn only_auth(dirs: &ConfigDirs, anchor: &Line) -> Result<(), String> {
 /// Services that would ask too, because they include `file`: those that must not are an error.
 ///
 /// # Errors
-/// Names a program that answers every prompt with one field.
+/// Names a locker, which answers every prompt with one field, and the command that comes first.
 pub fn also_asked(before: &ConfigDirs, after: &ConfigDirs, service: &str) -> Result<Vec<String>, String> {
     let mut others = Vec::new();
     for other in after.services() {
@@ -328,10 +321,10 @@ pub fn also_asked(before: &ConfigDirs, after: &ConfigDirs, service: &str) -> Res
         if other == service || asks(before) || !asks(after) {
             continue;
         }
-        if ONE_FIELD.contains(&other.as_str()) {
+        if locker::is_locker(&other) {
             return Err(format!(
-                "{other} includes {service}, and answers every prompt with one field: it would lock its users out. \
-                 Give {other} lines of its own first: see docs/how-to/hosts.md"
+                "{other} includes {service}, and answers every prompt with one field: nobody could unlock it. Run \
+                 first: totpd pam enable {other}; once that is confirmed, enable {service}"
             ));
         }
         others.push(other);

@@ -249,7 +249,6 @@ fn what_is_not_understood_is_refused_with_its_line() {
     );
     says("x", "auth required \\\n pam_unix.so\n", "goes on in the next");
     says("x", "@include common-auth\n@include none-such\n", "which is not there");
-    says("i3lock", "auth include login\n", "one field");
     says("x", "# BEGIN totpd (by hand\n@include common-auth\n", "line 1 begins a block that was edited");
     tree.write("common-auth", &format!("{COMMON_AUTH}auth required pam_totp.so\n"));
     // A profile of pam-auth-update's.
@@ -286,14 +285,8 @@ fn a_packages_file_is_copied_and_links_are_refused() {
 }
 
 #[test]
-fn a_locker_that_includes_a_service_is_noticed() {
+fn a_service_that_includes_another_asks_as_well() {
     let tree = Tree::new(&DEBIAN);
-    tree.write("i3lock", "auth include login\n");
-    let Planned::Edit(edit) = tree.plan("login", Mode::Require, FirstFactor::Stack).unwrap() else {
-        unreachable!()
-    };
-    let after = tree.dirs().with(&edit.file, &edit.new);
-    assert!(also_asked(&tree.dirs(), &after, "login").unwrap_err().contains("i3lock includes login"));
     let Planned::Edit(edit) = tree.plan("su", Mode::Require, FirstFactor::Stack).unwrap() else {
         unreachable!()
     };

@@ -10,6 +10,7 @@
 
 use super::block::{self, Mode};
 use super::dispatch::{Answer, dispatch_numbered};
+use super::line::Line;
 use super::stack::{ConfigDirs, Entry, Stack};
 use std::fmt::Write;
 
@@ -22,6 +23,8 @@ pub enum FirstFactor {
     Sshd,
     /// One of the two: a line of the block finds out which.
     Either,
+    /// The modules behind our line, which leaves them the password of a locker's one field.
+    OneField,
 }
 
 /// Modules that check who somebody is. One that is not known here is taken for one that does not.
@@ -129,14 +132,13 @@ impl<'a> Change<'a> {
                 "pam_exec.so" if in_block => Role::KeyShown,
                 "pam_permit.so" if in_block => Role::Permit,
                 _ => {
+                    // A locker's block has copies of the lines that its file included.
+                    let copied = in_block && first == FirstFactor::OneField;
                     let same = |old: &Entry| {
-                        (&old.file, &old.line.control_text, &old.line.module, &old.line.arguments)
-                            == (
-                                &entry.file,
-                                &entry.line.control_text,
-                                &entry.line.module,
-                                &entry.line.arguments,
-                            )
+                        let words = |line: &Line| {
+                            (line.control_text.clone(), line.module.clone(), line.arguments.clone())
+                        };
+                        (copied || old.file == entry.file) && words(&old.line) == words(&entry.line)
                     };
                     let found = before.entries.iter().skip(next).position(same).map(|at| next + at);
                     let at = found.ok_or_else(|| format!("{} is new in the stack", describe(entry)))?;
@@ -205,7 +207,7 @@ impl<'a> Change<'a> {
         }
         let choices: Vec<_> = choices(few).collect();
         let keys: &[bool] = match self.first {
-            FirstFactor::Stack => &[false],
+            FirstFactor::Stack | FirstFactor::OneField => &[false],
             FirstFactor::Sshd => &[true],
             FirstFactor::Either => &[false, true],
         };

@@ -4,19 +4,28 @@
 //! controls and jumps is compared with [`super::dispatch()`]. Modules that ask a person or a directory are replaced by
 //! `pam_permit`, `pam_deny` and `pam_warn` (which answers "ignore"); whether the real ones can be loaded is seen by
 //! lines of another type, which libpam loads and never asks.
+//!
+//! Of a locker, the real `pam_unix` runs, with a password of the trial's own: it has to take what our line leaves, and
+//! must not ask again.
 
 use super::block::Mode;
 use super::dispatch::Answer;
 use super::line::{Control, Facility, Line, parse};
-use super::proof::{Answers, Change, FirstFactor};
+use super::proof::{Answers, Change, FirstFactor, is_authenticator};
 use super::stack::{ConfigDirs, Entry};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The service that the trial asks: that of the program which runs it.
 pub const SERVICE: &str = "su";
+/// The module that checks a password in the trial of a locker.
+const UNIX: &str = "pam_unix.so";
 /// Before the name of an included file, so that none of them is taken for [`SERVICE`].
 const INCLUDED: &str = "totpd-trial-";
+/// root's password in the trial of a locker: there alone, by [`SHADOW`] over /etc/shadow.
+pub const PASSWORD: &str = "totpd-trial-Passw0rd";
+/// `openssl passwd -6 -salt totpdtrial totpd-trial-Passw0rd`
+pub const SHADOW: &str = "root:$6$totpdtrial$5kGLNjMOrc7QCLeDG/R6283XZkc3uelreL9MCkKga/8uUa3D0XgsnVafjVmCEOt7lvLXcPhaVTM6N0zXZEKqH0:20000:0:99999:7:::\n";
 
 /// What the daemon of the trial answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +38,19 @@ pub enum Daemon {
     Missing,
 }
 
+/// What is typed into a locker's one field, which answers every prompt. The password is [`PASSWORD`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// The password and the code behind it.
+    PasswordAndCode,
+    /// The password alone.
+    Password,
+    /// The code alone.
+    Code,
+    /// Another password and the code.
+    WrongPasswordAndCode,
+}
+
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -36,6 +58,8 @@ pub struct Case {
     pub answers: Answers,
     /// How ours is answered.
     pub daemon: Daemon,
+    /// Of a locker: what its field holds. Then `pam_unix` is the real one.
+    pub field: Option<Field>,
     /// Whether it has to let in.
     pub expected: bool,
     /// In words, for people.
@@ -48,6 +72,7 @@ pub struct Case {
 /// The sentence that says why no run can show it.
 pub fn cases(change: &Change) -> Result<Vec<Case>, String> {
     let keys: &[bool] = match change.first {
+        FirstFactor::OneField => return locker_cases(change),
         FirstFactor::Stack => &[false],
         FirstFactor::Sshd => &[true],
         FirstFactor::Either => &[false, true],
@@ -66,7 +91,7 @@ pub fn cases(change: &Change) -> Result<Vec<Case>, String> {
         let proved = proved.ok_or("no run of its modules can show the change; edit it by hand")?;
         let failed = change.with_first_factor(&proved, "auth_err");
         let first = match (change.first, key_shown) {
-            (FirstFactor::Stack, _) => "first factor right",
+            (FirstFactor::Stack | FirstFactor::OneField, _) => "first factor right",
             (_, true) => "key shown",
             (_, false) => "no key, first factor right",
         };
@@ -78,7 +103,7 @@ pub fn cases(change: &Change) -> Result<Vec<Case>, String> {
             };
             let expected = change.decide(answers, ours).lets_in;
             let what = format!("{first}, {word}");
-            cases.push(Case { answers: answers.clone(), daemon, expected, what });
+            cases.push(Case { answers: answers.clone(), daemon, field: None, expected, what });
         };
         for daemon in [Daemon::Grants, Daemon::Refuses, Daemon::Missing] {
             add(&proved, daemon, first);
@@ -109,6 +134,53 @@ pub fn cases(change: &Change) -> Result<Vec<Case>, String> {
     Ok(cases)
 }
 
+/// The runs of a locker: the real `pam_unix` checks what our line leaves, and every other module of a first factor says
+/// no.
+fn locker_cases(change: &Change) -> Result<Vec<Case>, String> {
+    let modules = change.before.entries.iter();
+    let is_unix = |entry: &Entry| entry.line.module_name() == UNIX;
+    let answers = |password_right: bool| Answers {
+        by_module: modules
+            .clone()
+            .map(|entry| match () {
+                () if is_unix(entry) && password_right => "success",
+                () if is_authenticator(entry) => "auth_err",
+                () => usual_answer(entry),
+            })
+            .collect(),
+        key_shown: false,
+    };
+    if !change.let_in_before(&answers(true)) || change.let_in_before(&answers(false)) {
+        return Err(format!(
+            "no run can show the change, since {UNIX} alone does not decide; edit it by hand"
+        ));
+    }
+    let case = |field, daemon, password_right: bool, what: &str| {
+        let answers = answers(password_right);
+        let ours = match (field, daemon) {
+            (_, Daemon::Missing) => "authinfo_unavail",
+            (Field::Password, _) | (_, Daemon::Refuses) => "auth_err",
+            (_, Daemon::Grants) => "success",
+        };
+        let expected = change.decide(&answers, ours).lets_in;
+        let wanted = (field, daemon) == (Field::PasswordAndCode, Daemon::Grants);
+        if expected == wanted {
+            return Ok(Case { answers, daemon, field: Some(field), expected, what: what.to_owned() });
+        }
+        Err(format!("with {what} the stack would decide wrongly"))
+    };
+    [
+        (Field::PasswordAndCode, Daemon::Grants, true, "password and code in one field"),
+        (Field::Password, Daemon::Grants, true, "password alone"),
+        (Field::Code, Daemon::Grants, false, "code alone"),
+        (Field::WrongPasswordAndCode, Daemon::Grants, false, "another password and a code"),
+        (Field::PasswordAndCode, Daemon::Missing, true, "password and code, no daemon"),
+    ]
+    .into_iter()
+    .map(|(field, daemon, password_right, what)| case(field, daemon, password_right, what))
+    .collect()
+}
+
 /// What a module answers on most hosts, when the first factor is right.
 fn usual_answer(entry: &Entry) -> Answer {
     let argument = |word: &str| entry.line.arguments.iter().any(|argument| argument == word);
@@ -135,14 +207,13 @@ fn is_consistent(change: &Change, answers: &Answers) -> bool {
 ///
 /// # Errors
 /// Which file cannot be read.
-pub fn files(
-    dirs: &ConfigDirs,
-    change: &Change,
-    answers: &Answers,
-) -> Result<BTreeMap<String, String>, String> {
+pub fn files(dirs: &ConfigDirs, change: &Change, case: &Case) -> Result<BTreeMap<String, String>, String> {
     let mut answer_of: BTreeMap<(PathBuf, usize), Answer> = BTreeMap::new();
     for (at, entry) in change.after.entries.iter().enumerate() {
-        if let Some(answer) = change.fixed_answer(at, answers) {
+        if case.field.is_some() && entry.line.module_name() == UNIX {
+            continue;
+        }
+        if let Some(answer) = change.fixed_answer(at, &case.answers) {
             answer_of.insert((entry.file.clone(), entry.line.number), answer);
         }
     }
@@ -187,7 +258,7 @@ fn render(
     Ok(())
 }
 
-/// A line with a module that gives this answer; our own line stays what it is.
+/// A line with a module that gives this answer; without one, the line stays what it is.
 fn module_line(line: &Line, answer: Option<Answer>) -> String {
     let words = match answer {
         None => format!("{} {}", line.module, line.arguments.join(" ")),

@@ -33,6 +33,19 @@ fn administrators() -> BTreeSet<String> {
     groups.flat_map(|group| group.mem).chain(roots()).collect()
 }
 
+/// Users of this host who log in and are not among `active`: names of /etc/passwd with a shell.
+fn without_factor(active: &BTreeSet<String>) -> Vec<String> {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let logs_in = |line: &&str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let uid = fields.get(2).and_then(|uid| uid.parse::<u32>().ok()).unwrap_or_default();
+        let shell = fields.get(6).copied().unwrap_or_default();
+        (1000..65534).contains(&uid) && !shell.ends_with("/nologin") && !shell.ends_with("/false")
+    };
+    let names = passwd.lines().filter(logs_in).filter_map(|line| line.split(':').next());
+    names.filter(|name| !active.contains(*name)).map(str::to_owned).collect()
+}
+
 /// Who matters for a change.
 #[derive(Debug)]
 pub(super) struct Ready {
@@ -40,6 +53,8 @@ pub(super) struct Ready {
     pub users: Vec<String>,
     /// Administrators with a confirmed factor: their logins confirm the change.
     pub administrators: Vec<String>,
+    /// Users of this host without a confirmed factor.
+    pub without_factor: Vec<String>,
 }
 
 /// The daemon serves, and an administrator has a factor: what `require` and `rules` need.
@@ -61,11 +76,15 @@ pub(super) fn ready(config: &Config, mode: Mode) -> Result<Ready, CommandError> 
     }
     let administrators = administrators();
     let (mut users, mut active, mut after) = (Vec::new(), Vec::new(), None);
+    let mut with_factor = BTreeSet::new();
     loop {
         let page = admin_call(config, &admin::List { after, limit: None })?;
         for user in page.users {
-            if user.state == State::Active && administrators.contains(&user.user) {
-                active.push(user.user.clone());
+            if user.state == State::Active {
+                with_factor.insert(user.user.clone());
+                if administrators.contains(&user.user) {
+                    active.push(user.user.clone());
+                }
             }
             users.push(user.user);
         }
@@ -89,5 +108,6 @@ pub(super) fn ready(config: &Config, mode: Mode) -> Result<Ready, CommandError> 
     users.extend(administrators);
     users.sort();
     users.dedup();
-    Ok(Ready { users, administrators: active })
+    let without_factor = without_factor(&with_factor);
+    Ok(Ready { users, administrators: active, without_factor })
 }

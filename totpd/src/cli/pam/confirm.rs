@@ -4,6 +4,7 @@ use crate::cli::history::Pages;
 use crate::cli::output::CommandError;
 use crate::config::Config;
 use crate::pam_config::Mode;
+use crate::pam_config::locker::is_locker;
 use crate::pam_config::undo::{Pending, PendingService};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -56,13 +57,20 @@ pub(super) fn events_since(config: &Config, since: u64) -> Result<Vec<String>, C
 }
 
 /// Whether an event shows that the service asks as its mode intends. A process of a user's own may claim to be any
-/// service, so only root's programs count. And any user may type a code of their own at sudo, so only the login of
-/// somebody who could undo the change settles it.
+/// service, so only root's programs count, except for a locker. And any user may type a code of their own at sudo, so
+/// only the login of somebody who could undo the change settles it.
 fn confirms(event: &Value, service: &PendingService, pending: &Pending) -> bool {
+    if event["event"] != "login" {
+        return false;
+    }
     let of_group =
         |name: &str| pending.services.iter().any(|one| one.group == service.group && one.name == name);
-    let asked = event["event"] == "login" && event["peer_uid"] == 0;
-    let here = event["service"].as_str().is_some_and(of_group);
+    let here = if is_locker(&service.name) {
+        // Of a user's own process the daemon believes nothing but whose it is: no event names a locker.
+        event["class"] == "own"
+    } else {
+        event["peer_uid"] == 0 && event["service"].as_str().is_some_and(of_group)
+    };
     let outcome = match service.mode {
         Mode::Require | Mode::Rules => {
             event["outcome"] == "granted"
@@ -70,7 +78,7 @@ fn confirms(event: &Value, service: &PendingService, pending: &Pending) -> bool 
         }
         Mode::Monitor => true,
     };
-    asked && here && outcome
+    here && outcome
 }
 
 #[cfg(test)]
@@ -116,6 +124,26 @@ mod tests {
             other[key] = value;
             assert!(!confirms(&other, sudo, &require), "{key}");
         }
+    }
+
+    #[test]
+    fn a_locker_is_confirmed_by_a_process_of_an_administrators_own() {
+        let mut require = pending(Mode::Require);
+        require.services[0] = PendingService { name: "i3lock".into(), ..require.services[2].clone() };
+        require.services[0].group = "i3lock".into();
+        let event = json!({ "event": "login", "outcome": "granted", "class": "own", "peer_uid": 1000, "user": "alice" });
+        assert!(confirms(&event, &require.services[0], &require));
+        for (key, value) in [
+            ("user", json!("eve")),
+            ("outcome", json!("refused")),
+            ("class", json!("local")),
+            ("event", json!("confirm")),
+        ] {
+            let mut other = event.clone();
+            other[key] = value;
+            assert!(!confirms(&other, &require.services[0], &require), "{key}");
+        }
+        assert!(!confirms(&event, &require.services[2], &require));
     }
 
     #[test]

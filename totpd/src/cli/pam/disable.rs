@@ -7,9 +7,11 @@ use crate::cli::Context;
 use crate::cli::args::PamDisable;
 use crate::cli::output::{CommandError, ExitStatus, failed, warn};
 use crate::clock;
+use crate::pam_config::plan::in_a_block;
+use crate::pam_config::proof::describe;
 use crate::pam_config::siblings::services_of;
 use crate::pam_config::undo::{Pending, PendingFile, PendingService, State, checksum, content};
-use crate::pam_config::{Facility, MODULE, Mode, block, parse};
+use crate::pam_config::{Facility, MODULE, Mode, block, locker, parse};
 use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -41,6 +43,7 @@ pub(super) fn disable(context: &Context, args: &PamDisable) -> Result<(), Comman
     if args.dry_run {
         return context.out.line("a dry run: nothing was changed");
     }
+    unlocks_as_before(&edits).map_err(|why| failed(Exit::Refused, why))?;
     if edits.is_empty() {
         say(context, "there is no block of totpd to take out");
     } else {
@@ -65,13 +68,41 @@ pub(super) fn disable(context: &Context, args: &PamDisable) -> Result<(), Comman
     ))
 }
 
+/// A locker that got lines of its own would ask by those of the service that it includes, and nobody could unlock it.
+fn unlocks_as_before(edits: &[Edit]) -> Result<(), String> {
+    let (before, mut after) = (dirs(), dirs());
+    for edit in edits {
+        // A copy of a package's file goes: what it held without the block is what the package's holds.
+        after = after.with(&edit.path, edit.new.as_deref().unwrap_or(&block::strip(&edit.old)?));
+    }
+    let known = locker::unusable(&before);
+    let Some(locked) = locker::unusable(&after).into_iter().find(|service| !known.contains(service)) else {
+        return Ok(());
+    };
+    let stack = after.stack(&locked, Facility::Auth)?;
+    let Some(ours) = stack.ours().next() else { return Ok(()) };
+    let first = if in_a_block(&after, ours)? {
+        let service = ours.file.file_name().unwrap_or_default().display();
+        format!("Run: totpd pam disable {locked} {service}")
+    } else {
+        format!("Take out {} by hand first", describe(ours))
+    };
+    Err(format!(
+        "{locked} would ask by {}, in a second prompt, and nobody could unlock it. {first}",
+        describe(ours)
+    ))
+}
+
 /// The files with a block, PAM's in reverse order of their writing: sshd's drop-in is listed first, and taken out last.
+/// So are lockers, until what they include asks no more.
 fn edits(services: &BTreeSet<String>, all: bool) -> Result<Vec<Edit>, String> {
     let mut paths: Vec<(String, PathBuf)> = Vec::new();
     if all || services.contains("sshd") {
         paths.push(("sshd".to_owned(), sshd::drop_in()));
     }
     paths.extend(services.iter().map(|service| (service.clone(), dirs().own(service))));
+    // sshd's drop-in stays the first of its two.
+    paths.sort_by_key(|(service, _)| !locker::is_locker(service));
     let mut edits = Vec::new();
     for (service, path) in paths {
         // What is a link, or of somebody else's, has no block that this program wrote.

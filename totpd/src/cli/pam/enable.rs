@@ -7,6 +7,8 @@ use crate::cli::args::PamEnable;
 use crate::cli::output::{CommandError, ExitStatus, failed, warn};
 use crate::clock;
 use crate::config::Config;
+use crate::pam_config::locker::is_locker;
+use crate::pam_config::proof::FirstFactor;
 use crate::pam_config::undo::{Pending, PendingFile, PendingService, State, checksum, content, replace};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -20,6 +22,8 @@ use std::time::{Duration, Instant};
 /// The shortest that anybody can log in within.
 const SHORTEST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_hours(24);
+/// Users who are named in one line at most.
+const NAMED: usize = 20;
 /// How often the history is looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -55,6 +59,7 @@ pub(super) fn enable(context: &Context, args: &PamEnable) -> Result<(), CommandE
         sshd::check(&proposal.scratch, plan, &ready.users, &admins::roots())
             .map_err(|why| refused(format!("{why}. Nothing was changed")))?;
     }
+    name_the_locked_out(context, &proposal, &ready.without_factor);
     say(context, "trying the new stacks with libpam, pam_totp and a daemon of the trial's own …");
     let runs = trial::trial(&config, &proposal).map_err(refused)?;
     say(context, format!("{runs} runs: each let in or refused as it has to"));
@@ -98,6 +103,22 @@ fn show(context: &Context, proposal: &Proposal, edits: &Edits) {
     for (service, why) in &proposal.left {
         say(context, format!("left as it is: {service}: {why}"));
     }
+}
+
+/// The users whom a locker of the change would keep out.
+fn name_the_locked_out(context: &Context, proposal: &Proposal, users: &[String]) {
+    let lockers = proposal.changed.iter().filter(|changed| changed.first == FirstFactor::OneField);
+    let lockers: Vec<&str> = lockers.map(|changed| changed.service.as_str()).collect();
+    if lockers.is_empty() || users.is_empty() {
+        return;
+    }
+    let more = users.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let users = users.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    say(
+        context,
+        format!("note: {}: without a factor, and unable to unlock: {users}{more}", lockers.join(", ")),
+    );
 }
 
 /// Asks, unless `--yes` answers.
@@ -249,6 +270,9 @@ fn wait(
     let mut waiting = groups.clone();
     let names = groups.iter().copied().collect::<Vec<_>>().join(", ");
     say(context, format!("changed. Now log in from another terminal, with a code, to each of: {names}"));
+    if groups.iter().any(|group| is_locker(group)) {
+        say(context, "A login to a locker is: lock the screen now, and unlock it with a code.");
+    }
     if !pending.administrators.is_empty() {
         say(
             context,

@@ -10,7 +10,7 @@ use crate::pam_config::proof::FirstFactor;
 use crate::pam_config::siblings::services_of;
 use crate::pam_config::sshd::SshdPlan;
 use crate::pam_config::undo::STATE;
-use crate::pam_config::{ConfigDirs, Mode};
+use crate::pam_config::{ConfigDirs, Mode, locker};
 use std::path::{Path, PathBuf};
 
 /// A service whose stack changes.
@@ -75,6 +75,7 @@ impl Proposal {
                     proposal.sshd = Some(plan);
                     first
                 }),
+                name if locker::is_locker(name) => Ok(FirstFactor::OneField),
                 _ => Ok(FirstFactor::Stack),
             };
             let outcome = first.and_then(|first| {
@@ -106,6 +107,8 @@ impl Proposal {
                 let group = all.iter().find(is_sibling).unwrap_or(service);
                 wanted.push((group.clone(), service.clone()));
             }
+            // What a locker includes is refused until the locker has lines of its own.
+            wanted.sort_by_key(|(_, service)| !locker::is_locker(service));
             return Ok(wanted);
         }
         for name in &args.services {
@@ -114,6 +117,8 @@ impl Proposal {
                 let exists = self.before.file(service).is_some();
                 if !exists && services.len() > 1 && Some(service) != services.first() {
                     self.notes.push(format!("{service}: there is no such service here"));
+                } else if !exists && let Some(what) = locker::elsewhere(service) {
+                    return Err(failed(Exit::Usage, format!("there is no PAM service {service}: {what}")));
                 } else if !exists {
                     let why = format!("there is no PAM service {service}: ls /etc/pam.d shows what there is");
                     return Err(failed(ExitStatus::Usage, why));
@@ -142,6 +147,12 @@ impl Proposal {
             }
             Planned::Edit(edit) => {
                 let after = self.after.with(&edit.file, &edit.new);
+                if wanted.first == FirstFactor::OneField {
+                    self.note_locker(service);
+                } else {
+                    // As the files are now: a locker whose own lines are new may lose them again.
+                    also_asked(&self.before, &self.before.with(&edit.file, &edit.new), service)?;
+                }
                 let others = also_asked(&self.after, &after, service)?;
                 for other in others {
                     self.notes.push(format!("{other}: includes {service}, and asks for the code as well"));
@@ -153,6 +164,21 @@ impl Proposal {
         let (service, group) = (service.to_owned(), group.to_owned());
         self.changed.push(Changed { service, group, first: wanted.first, edit });
         Ok(())
+    }
+
+    /// What happens at a locker, and to whom.
+    fn note_locker(&mut self, service: &str) {
+        self.notes.push(format!("{service}: the code is typed right behind the password: hunter2123456"));
+        self.notes.push(format!(
+            "{service}: rules exempt and remember nobody there. Users without a factor, and everybody while the daemon \
+             is stopped, cannot unlock; root can end a locker from a console. A screen that is locked now may go on \
+             asking as before"
+        ));
+        let beside = locker::beside(&self.after, service);
+        if !beside.is_empty() {
+            let beside = beside.join(" and ");
+            self.notes.push(format!("{service}: {beside} unlock the same screen, and ask for no code"));
+        }
     }
 
     /// The files in the order in which they are written: sshd's drop-in first. Without it, a stack that asks for the code

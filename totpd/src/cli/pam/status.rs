@@ -58,6 +58,7 @@ fn describe(dirs: &ConfigDirs, stack: &Stack, pending: Option<&Pending>) -> Valu
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         lines.push(format!("{}:{}: {text}", entry.file.display(), entry.line.number));
     }
+    let one_field = stack.ours().any(|entry| entry.line.arguments.iter().any(|word| word == "forward_pass"));
     let first = stack.entries.iter().position(|entry| entry.line.is_ours()).unwrap_or(stack.entries.len());
     let before: Vec<&str> =
         stack.entries[..first].iter().map(|entry: &Entry| entry.line.module_name()).collect();
@@ -71,7 +72,7 @@ fn describe(dirs: &ConfigDirs, stack: &Stack, pending: Option<&Pending>) -> Valu
     };
     json!({
         "service": stack.service, "file": stack.file, "state": state, "mode": mode,
-        "lines": lines, "before": before,
+        "lines": lines, "before": before, "one_field": one_field,
     })
 }
 
@@ -80,11 +81,15 @@ fn sentence(document: &Value) -> String {
     let before: Vec<&str> =
         document["before"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let before = if before.is_empty() { "nothing".to_owned() } else { before.join(", ") };
+    let place = match document["one_field"].as_bool() {
+        Some(true) => "in one field with the password".to_owned(),
+        _ => format!("after {before}"),
+    };
     let (service, mode) = (text("service"), text("mode"));
     match text("state") {
         "off" => format!("{service}: asks for no code ({before})"),
-        "by-hand" => format!("{service}: asks for a code by lines that were written by hand, after {before}"),
-        "armed" => format!("{service}: {mode}, not yet confirmed by a login, after {before}"),
-        _ => format!("{service}: {mode}, after {before}"),
+        "by-hand" => format!("{service}: asks for a code by lines that were written by hand, {place}"),
+        "armed" => format!("{service}: {mode}, not yet confirmed by a login, {place}"),
+        _ => format!("{service}: {mode}, {place}"),
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! The program that asks PAM is su, which every host has: this one then needs no binding to libpam. It runs as root, for
 //! root, with service files in which `pam_permit` and `pam_deny` answer for all modules but ours
-//! ([`crate::pam_config::trial`]).
+//! ([`crate::pam_config::trial`]). In a locker's runs `pam_unix` is the real one, over an /etc/shadow of the trial's own.
 
 use super::host::{in_namespace, myself, program, run};
 use super::proposal::Proposal;
@@ -11,8 +11,8 @@ use crate::cli::rpc::admin_call;
 use crate::clock;
 use crate::config::Config;
 use crate::pam_config::proof::Change;
-use crate::pam_config::trial::{Case, Daemon, cases, files};
-use crate::pam_config::{Facility, Stack, block};
+use crate::pam_config::trial::{Case, Daemon, Field, PASSWORD, SHADOW, cases, files};
+use crate::pam_config::{Facility, Stack, block, locker};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixDatagram;
@@ -35,6 +35,8 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(40);
 const LET_IN: &str = "totpd-trial-let-in";
 /// What is typed where a code is to be refused: it is no code, so that no failure is counted.
 const NO_CODE: &str = "this is no code";
+/// How often a locker's field answers: more often than a stack may ask.
+const PROMPTS: usize = 4;
 /// Runs at once: each takes one of the ten recovery codes at most.
 const AT_ONCE: usize = 10;
 
@@ -42,6 +44,7 @@ const AT_ONCE: usize = 10;
 const SCRIPT: &str = r#"set -e
 mount --bind "$1" /etc/pam.d
 mount --bind "$2" "$3"
+[ -z "$5" ] || mount --bind "$5" /etc/shadow
 [ ! -d /var/log ] || mount -t tmpfs -o mode=0755 tmpfs /var/log
 if [ -d /run/systemd/journal ]; then
     mount --bind "$4" /run/systemd/journal
@@ -121,6 +124,7 @@ pub(super) fn trial(config: &Config, proposal: &Proposal) -> Result<usize, Strin
     for folder in ["run", "nothing", "journal", "pam"] {
         std::fs::create_dir(scratch.join(folder)).map_err(said)?;
     }
+    std::fs::write(scratch.join("shadow"), SHADOW).map_err(said)?;
     let _log = Log::new(&scratch.join("journal/dev-log")).map_err(said)?;
     let daemon = start(scratch)?;
     let mut runs = prepare(proposal, scratch)?;
@@ -129,9 +133,7 @@ pub(super) fn trial(config: &Config, proposal: &Proposal) -> Result<usize, Strin
         let mut batch: Vec<Run> = runs.drain(..runs.len().min(AT_ONCE)).collect();
         let codes = recovery_codes(&daemon.config)?;
         for (run, code) in batch.iter_mut().zip(codes) {
-            if run.case.daemon != Daemon::Refuses {
-                code.reveal().clone_into(&mut run.answer);
-            }
+            run.answer = typed(&run.case, code.reveal());
         }
         let outcome: Result<Vec<()>, String> = std::thread::scope(|scope| {
             let threads: Vec<_> =
@@ -148,6 +150,20 @@ pub(super) fn trial(config: &Config, proposal: &Proposal) -> Result<usize, Strin
     Ok(count)
 }
 
+/// What is typed in a run.
+fn typed(case: &Case, code: &str) -> String {
+    let Some(field) = case.field else {
+        return if case.daemon == Daemon::Refuses { NO_CODE.to_owned() } else { code.to_owned() };
+    };
+    let field = match field {
+        Field::PasswordAndCode => format!("{PASSWORD}{code}"),
+        Field::Password => PASSWORD.to_owned(),
+        Field::Code => code.to_owned(),
+        Field::WrongPasswordAndCode => format!("not-{PASSWORD}{code}"),
+    };
+    vec![field; PROMPTS].join("\n")
+}
+
 /// Writes the service files of all runs.
 fn prepare(proposal: &Proposal, scratch: &Path) -> Result<Vec<Run>, String> {
     let mut runs = Vec::new();
@@ -162,11 +178,11 @@ fn prepare(proposal: &Proposal, scratch: &Path) -> Result<Vec<Run>, String> {
             let folder = scratch.join("pam").join(format!("{}-{number}", changed.service));
             let said = |error: std::io::Error| format!("{}: {error}", folder.display());
             std::fs::create_dir(&folder).map_err(said)?;
-            for (name, text) in files(&proposal.after, &change, &case.answers)? {
+            for (name, text) in files(&proposal.after, &change, &case)? {
                 std::fs::write(folder.join(name), text).map_err(said)?;
             }
             let modules = if number == 0 { modules.clone() } else { BTreeSet::new() };
-            let (service, answer) = (changed.service.clone(), NO_CODE.to_owned());
+            let (service, answer) = (changed.service.clone(), String::new());
             runs.push(Run { service, case, folder, answer, modules });
         }
     }
@@ -181,6 +197,8 @@ fn stripped(after: &Stack, proposal: &Proposal) -> Result<Stack, String> {
         let text = proposal.after.read(file).map_err(|error| format!("{}: {error}", file.display()))?;
         dirs = dirs.with(file, &block::strip(&text)?);
     }
+    // What a locker included before may ask for a code itself.
+    let dirs = locker::without_blocks(&dirs, &after.service)?;
     dirs.stack(&after.service, Facility::Auth)
 }
 
@@ -257,6 +275,7 @@ fn perform(run: &Run, scratch: &Path, sockets: &Path) -> Result<(), String> {
     let served = scratch.join(if run.case.daemon == Daemon::Missing { "nothing" } else { "run" });
     let mut command = in_namespace(SCRIPT);
     command.arg(&run.folder).arg(served).arg(sockets).arg(scratch.join("journal"));
+    command.arg(run.case.field.map_or_else(PathBuf::new, |_| scratch.join("shadow")));
     let (lets_in, said) = converse(command, run).map_err(|why| format!("{what}: {why}"))?;
     if lets_in == run.case.expected {
         return Ok(());

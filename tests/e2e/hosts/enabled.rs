@@ -1,0 +1,146 @@
+//! `totpd pam enable` on Debian's own service files, and then a login by the real program: a screen locker.
+
+use super::locker::{Screen, let_unix_chkpwd_read};
+use site::pamhost::{PamHost, code, result};
+use site::run::{Finished, Running, run, wait_until};
+use site::setup::{PASSWORD, module};
+use site::{Phone, Site};
+
+/// What `totpd pam` writes to and the module's folder, over those of the host.
+const PREPARE: &str = r#"
+folder=$(dirname "$(find /usr/lib /lib -name pam_unix.so | head -n1)")
+cp -a "$folder" "$1/security"
+cp "$2" "$1/security/pam_totp.so"
+mount --bind "$1/security" "$folder"
+mkdir /run/var-lib
+mount --rbind /var/lib /run/var-lib
+mount -t tmpfs -o mode=0755 tmpfs /var/lib
+for each in /run/var-lib/*/; do
+    name=$(basename "$each")
+    [ "$name" != totpd-pam ] || continue
+    mkdir "/var/lib/$name"
+    mount --rbind "$each" "/var/lib/$name"
+done
+"#;
+
+/// A site with these files of the host's own packages, where alice is an administrator with a factor.
+fn debian(services: &[&str]) -> (Site, Phone) {
+    let site = Site::new();
+    let mut prepare = site.command("sh");
+    prepare.args(["-e", "-c", PREPARE, "sh"]).arg(&site.root).arg(module());
+    run(prepare, "").ok();
+    let common = ["common-auth", "common-account", "common-session", "common-session-noninteractive"];
+    for name in common.iter().chain(&["common-password"]).chain(services) {
+        site.service(name, &packaged(name));
+    }
+    let group = std::fs::read_to_string(site.path("etc/group")).unwrap();
+    site.write("etc/group", &(group + "sudo:x:27:alice\n"));
+    let phone = site.enroll("alice");
+    (site, phone)
+}
+
+/// A service file of the host's.
+fn packaged(name: &str) -> String {
+    std::fs::read_to_string(format!("/etc/pam.d/{name}")).unwrap()
+}
+
+fn enable(site: &Site, services: &[&str]) -> Finished {
+    let options = ["--yes", "--unattended", "--confirm-within", "10s"];
+    site.totpd(&[&["pam", "enable"], services, &options].concat())
+}
+
+/// What a locker does with a field that answers every prompt: the module's answer, and how often it asked.
+fn one_field(site: &Site, user: &str, field: &str) -> (i32, usize) {
+    let ran = PamHost::new(site, "i3lock", user)
+        .run_as(user)
+        .run(&["authenticate"], &format!("{field}\n").repeat(4));
+    (result(&ran, "authenticate"), ran.stdout.matches("prompt: ").count())
+}
+
+/// Types a line into a locker that asks for no code, and waits until it is gone.
+fn ends(screen: &Screen, locker: &mut Running, typed: &str) {
+    screen.types(typed);
+    wait_until("the locker has ended", || locker.0.try_wait().unwrap().is_some());
+}
+
+#[test]
+fn an_enabled_locker_takes_password_and_code_in_one_field() {
+    let (site, phone) = debian(&["login", "i3lock"]);
+    let_unix_chkpwd_read(&site);
+    let said = enable(&site, &["i3lock"]).ok().stdout;
+    assert!(said.contains("unable to unlock: bob, eve"), "{said}");
+    assert!(said.contains("right behind the password"), "{said}");
+    let status = site.totpd(&["pam", "status", "i3lock"]).ok().stdout;
+    assert!(status.contains("i3lock: require, in one field with the password"), "{status}");
+
+    let screen = Screen::new(&site);
+    let mut locker = screen.lock();
+    for refused in [PASSWORD.to_owned(), format!("{PASSWORD}{}", phone.wrong_code(&site))] {
+        assert!(!screen.unlocks(&mut locker, &refused), "{refused}");
+    }
+    assert!(screen.unlocks(&mut locker, &format!("{PASSWORD}{}", phone.code(&site))));
+    assert_eq!(site.last_login()["class"], "own");
+    // A right code alone, and behind another password.
+    for typed in [phone.recovery_codes[0].clone(), format!("wrong{}", phone.recovery_codes[1])] {
+        let (answer, asked) = one_field(&site, "alice", &typed);
+        assert_eq!((answer, site.last_login()["outcome"].as_str()), (code::AUTH_ERR, Some("granted")));
+        assert_eq!(asked, 1, "it asked again");
+    }
+    assert_eq!(one_field(&site, "bob", PASSWORD), (code::AUTH_ERR, 1), "bob has no factor");
+
+    // Nobody judges: the modules behind ask nothing, and the code still works afterwards.
+    site.end(nix::sys::signal::Signal::SIGTERM);
+    let field = format!("{PASSWORD}{}", phone.recovery_codes[2]);
+    assert_eq!(one_field(&site, "alice", &field), (code::AUTHINFO_UNAVAIL, 0));
+    site.start();
+    assert_eq!(one_field(&site, "alice", &field), (code::SUCCESS, 1));
+
+    // A screen that has asked already goes on as it began; the next one asks as before.
+    locker = screen.lock();
+    assert!(!screen.unlocks(&mut locker, PASSWORD));
+    site.totpd(&["pam", "disable", "i3lock", "--yes"]).ok();
+    assert_eq!(std::fs::read_to_string(site.path("etc/pam.d/i3lock")).unwrap(), packaged("i3lock"));
+    assert!(!screen.unlocks(&mut locker, PASSWORD));
+    assert!(screen.unlocks(&mut locker, &format!("{PASSWORD}{}", phone.recovery_codes[3])));
+    locker = screen.lock();
+    ends(&screen, &mut locker, PASSWORD);
+    assert_eq!(one_field(&site, "bob", PASSWORD), (code::SUCCESS, 1));
+}
+
+#[test]
+fn a_locker_never_asks_by_the_lines_of_an_enabled_login() {
+    let (site, phone) = debian(&["login", "i3lock"]);
+    let_unix_chkpwd_read(&site);
+    for services in [&["login"][..], &["login", "i3lock"]] {
+        let refused = enable(&site, services);
+        assert!(refused.code != 0 && refused.stderr.contains("totpd pam enable i3lock"), "{refused:?}");
+    }
+    assert_eq!(std::fs::read_to_string(site.path("etc/pam.d/i3lock")).unwrap(), packaged("i3lock"));
+    enable(&site, &["i3lock"]).ok();
+    enable(&site, &["login"]).ok();
+    let refused = site.totpd(&["pam", "disable", "i3lock", "--yes"]);
+    assert!(refused.code != 0 && refused.stderr.contains("totpd pam disable i3lock login"), "{refused:?}");
+    assert_eq!(one_field(&site, "alice", PASSWORD).0, code::AUTH_ERR);
+    let field = format!("{PASSWORD}{}", phone.recovery_codes[0]);
+    assert_eq!(one_field(&site, "alice", &field), (code::SUCCESS, 1));
+    site.totpd(&["pam", "disable", "i3lock", "login", "--yes"]).ok();
+    assert_eq!(one_field(&site, "alice", PASSWORD), (code::SUCCESS, 1));
+    for name in ["login", "i3lock"] {
+        assert_eq!(std::fs::read_to_string(site.path(&format!("etc/pam.d/{name}"))).unwrap(), packaged(name));
+    }
+    // login asks by a line of somebody's own.
+    enable(&site, &["i3lock"]).ok();
+    site.service("login", &format!("{}auth required pam_totp.so\n", packaged("login")));
+    let refused = site.totpd(&["pam", "disable", "--all", "--yes"]);
+    assert!(refused.code != 0 && refused.stderr.contains("(pam_totp.so) by hand first"), "{refused:?}");
+    site.service("login", &packaged("login"));
+    site.totpd(&["pam", "disable", "--all", "--yes"]).ok();
+    // A locker that was installed after login had been enabled.
+    site.service("i3lock", "auth required pam_permit.so\n");
+    enable(&site, &["login"]).ok();
+    site.service("i3lock", &packaged("i3lock"));
+    assert_ne!(one_field(&site, "alice", PASSWORD).0, code::SUCCESS, "it asks twice");
+    enable(&site, &["i3lock"]).ok();
+    let field = format!("{PASSWORD}{}", phone.recovery_codes[1]);
+    assert_eq!(one_field(&site, "alice", &field), (code::SUCCESS, 1));
+}
