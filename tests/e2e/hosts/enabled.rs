@@ -1,9 +1,13 @@
-//! `totpd pam enable` on Debian's own service files, and then a login by the real program: a screen locker.
+//! `totpd pam enable` on Debian's own service files, and then a login by each real program: a screen locker, `login`,
+//! polkit's helper and cockpit-session.
 
 use super::locker::{Screen, let_unix_chkpwd_read};
+use super::{login, polkit};
 use site::pamhost::{PamHost, code, result};
+use site::polkit::Polkit;
 use site::run::{Finished, Running, run, wait_until};
-use site::setup::{PASSWORD, module};
+use site::setup::{PASSWORD, module, script};
+use site::shell::Shell;
 use site::{Phone, Site};
 
 /// What `totpd pam` writes to and the module's folder, over those of the host.
@@ -143,4 +147,53 @@ fn a_locker_never_asks_by_the_lines_of_an_enabled_login() {
     enable(&site, &["i3lock"]).ok();
     let field = format!("{PASSWORD}{}", phone.recovery_codes[1]);
     assert_eq!(one_field(&site, "alice", &field), (code::SUCCESS, 1));
+}
+
+#[test]
+fn after_enable_login_lets_in_with_a_code_and_not_without() {
+    let (site, phone) = debian(&["login"]);
+    enable(&site, &["login"]).ok();
+    let mut shell = Shell::of(&site, "root");
+    for refused in ["", &phone.wrong_code(&site)] {
+        assert!(!login::login(&mut shell, "login alice", refused).let_in("in as alice"));
+    }
+    assert_eq!(site.last_login()["service"], "login");
+    let ran = login::login(&mut shell, "login alice", &phone.code(&site));
+    assert!(ran.let_in("in as alice"), "{ran:?}");
+}
+
+#[test]
+fn after_enable_polkit_lets_in_with_a_code_and_not_without() {
+    let (site, phone) = debian(&[]);
+    enable(&site, &["polkit-1"]).ok();
+    let _polkit = Polkit::start(&site);
+    let mut shell = Shell::of(&site, "alice");
+    for refused in ["", &phone.wrong_code(&site)] {
+        assert!(!polkit::polkit(&mut shell, refused).let_in("in as alice"));
+    }
+    assert_eq!(site.last_login()["service"], "polkit-1");
+    let ran = polkit::polkit(&mut shell, &phone.code(&site));
+    assert!(ran.let_in("in as alice"), "{ran:?}");
+    site.totpd(&["pam", "disable", "polkit-1", "--yes"]).ok();
+    assert!(!site.path("etc/pam.d/polkit-1").exists(), "the package's file counts again");
+}
+
+#[test]
+fn after_enable_cockpit_lets_in_with_a_code_and_not_without() {
+    let (site, phone) = debian(&["cockpit"]);
+    enable(&site, &["cockpit"]).ok();
+    let cockpit = |answer: &str| {
+        let mut command = site.command(script("cockpit.py"));
+        command.args(["alice", PASSWORD, answer]);
+        run(command, "")
+    };
+    for answer in ["", &phone.wrong_code(&site)] {
+        let refused = cockpit(answer);
+        assert!(refused.stdout.contains("authentication-failed"), "{refused:?}");
+    }
+    assert_eq!(site.last_login()["service"], "cockpit");
+    let granted = cockpit(&phone.code(&site));
+    assert!(granted.stdout.contains("prompt Verification code:"), "{granted:?}");
+    assert!(!granted.stdout.contains("authentication-failed"), "{granted:?}");
+    assert_eq!(site.last_login()["outcome"], "granted");
 }

@@ -16,7 +16,7 @@ fn service(site: &Site, line: &str) {
 }
 
 /// By a line that runs a login.
-fn login(shell: &mut Shell, line: &str, code: &str) -> Ran {
+pub(super) fn login(shell: &mut Shell, line: &str, code: &str) -> Ran {
     let [password, code] = password_and(code);
     let line = format!("{} {line}", script("console.py").display());
     shell.run(&line, &[password, code, ("$ ", "echo in as $(id -un); exit")])
