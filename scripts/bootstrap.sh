@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs what a machine with only a Rust toolchain lacks: bootstrap.sh build | run | package | test | bench | docs. Each asks
-# for no more than it needs (nobody gets an SSH server for a demonstration), and nothing is done for what is
-# there. Debian and its kin.
+# Installs what a machine with only a Rust toolchain lacks:
+#   bootstrap.sh build | check | run | package | test | bench | docs
+# Each installs only what it needs (a demonstration installs no SSH server), and skips what is installed already.
+# For Debian and systems derived from it.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,6 +11,7 @@ packages="gcc libc6-dev libpam0g-dev make"
 packaging="binutils dpkg-dev lintian rpm checkpolicy semodule-utils pandoc python3"
 case "${1:-test}" in
     build) ;;
+    check) packages="$packages python3 python3-venv git" ;;
     package) packages="$packages g++ $packaging" ;;
     run) packages="$packages libpam-modules pamtester libpam-wrapper oathtool" ;;
     test) packages="$packages $packaging g++ libpam-modules openssh-server openssh-client sudo util-linux procps python3 \
@@ -21,7 +23,7 @@ i3lock cockpit-ws mmdebstrap debian-archive-keyring systemd-container xrdp mando
         command -v npm >/dev/null || packages="$packages npm" ;;
     bench) packages="$packages libpam-modules util-linux procps python3 oathtool libpam-google-authenticator libpam-oath" ;;
     docs) packages="python3 gcc libc6-dev" ;;
-    *) echo "bootstrap.sh: build, run, package, test, bench or docs" >&2; exit 2 ;;
+    *) echo "bootstrap.sh: build, check, run, package, test, bench or docs" >&2; exit 2 ;;
 esac
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
@@ -54,15 +56,24 @@ test | package)
     command -v cargo-deb >/dev/null || cargo install --locked cargo-deb --version 3.8.0
     command -v cargo-generate-rpm >/dev/null || cargo install --locked cargo-generate-rpm --version 0.21.1 ;;
 esac
+
+# The spelling checker of scripts/check-text.py.
+typos=1.52.0
+case "${1:-test}" in
+test | check)
+    [ -x .venv/bin/python ] || python3 -m venv .venv
+    [ "$(.venv/bin/typos --version 2>/dev/null)" = "typos-cli $typos" ] ||
+        .venv/bin/pip install --quiet --disable-pip-version-check "typos==$typos"
+    cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+    cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt ;;
+esac
 [ "${1:-test}" = test ] || exit 0
 
 as_root scripts/debian-trees.sh
 
 # A Varlink client that is not ours, for the test that speaks to the running daemon.
-if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import varlink' 2>/dev/null; then
-    python3 -m venv .venv
+.venv/bin/python -c 'import varlink' 2>/dev/null ||
     .venv/bin/pip install --quiet --disable-pip-version-check varlink==31.0.0
-fi
 
 # Stytch's own SDKs, for the tests of the HTTP API (tests/sdk); the Rust one comes with cargo. Anew when a pin changes.
 if ! cmp -s tests/sdk/python/requirements.txt .venv/requirements.txt; then
@@ -83,5 +94,3 @@ fi
 command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz --version 0.13.2
 command -v cargo-deny >/dev/null || cargo install --locked cargo-deny --version 0.20.2
-cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
-cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
