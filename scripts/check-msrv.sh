@@ -1,0 +1,11 @@
+#!/bin/sh
+# The oldest supported compiler, `rust-version` in Cargo.toml, accepts the project.
+set -eu
+cd "$(dirname "$0")/.."
+oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+case "$(rustc --version)" in
+"rustc $oldest."*) echo "msrv: this is Rust $oldest" && exit 0 ;;
+esac
+rustup toolchain list | grep -q "^$oldest-" || rustup toolchain install "$oldest" --profile minimal --no-self-update
+cargo "+$oldest" check --quiet --locked --workspace --all-targets --all-features --target-dir target/msrv
+echo "msrv: Rust $oldest accepts the project"
