@@ -1,17 +1,33 @@
-# `make run` shows it, `make test` proves it; both install what they need first.
-.PHONY: run test test-long fuzz bench build install deb rpm docs man
+# `make help` lists the targets. Each installs what it needs first.
+.PHONY: help check run test test-long fuzz bench build install deb rpm docs man
 
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo env "PATH=$$PATH" "HOME=$$HOME")
 
-run:
+help: ## list the targets
+	@sed -nE 's/^([a-z][a-z -]*):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r targets text; do \
+	    printf '  make %-10s %s\n' "$$targets" "$$text"; done
+
+# Needs no root, and no network once the tools and crates are there.
+check: ## format, lints, links, text and unit tests: the loop while you work
+	@scripts/bootstrap.sh check
+	cargo fmt --all --check
+	scripts/check-text.py
+	scripts/docs.py check
+	cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings
+	cargo test --workspace --lib --quiet
+	cargo test -p totpd --test documents --quiet
+
+run: ## a demonstration: a private daemon, a QR code, a login through a real PAM stack
 	@scripts/bootstrap.sh run
 	@cargo build --quiet --profile demo -p totpd -p pam_totp
 	@scripts/run.sh
 
-# Everything CI runs, the quickest to fail first.
-test:
+# The quickest to fail first.
+test: ## everything that CI runs: every change has to pass it
 	scripts/bootstrap.sh test
 	cargo fmt --all --check
+	scripts/check-text.py
+	scripts/check-msrv.sh
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --quiet
 	cargo deny --log-level error check bans licenses sources
@@ -30,20 +46,20 @@ FUZZ_CORE := frames call conversation otpauth typed ssh_auth_info names secrets 
 FUZZ_DAEMON := config http_body sealed_record
 FUZZ_SECONDS ?= 3600
 
-# What takes hours or minutes too long for each change (docs/explanation/assurance.md keeps what it printed).
-test-long: test
+# What takes too long for each change. docs/explanation/assurance.md says where its output is kept.
+test-long: test ## the same with long counts, Miri, two equal builds, a release build; before a release
 	$(ROOT) env TOTPD_LONG=1 cargo nextest run --workspace --no-fail-fast
 	scripts/miri.sh
 	scripts/check-reproducible.sh
 	cargo build --release -p totpd -p pam_totp
 	$(MAKE) fuzz FUZZ_SECONDS=60
 
-fuzz:
+fuzz: ## each fuzz target for an hour (FUZZ_SECONDS=N)
 	scripts/bootstrap.sh test
 	scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_CORE)
 	scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_DAEMON)
 
-bench:
+bench: ## measure logins and HTTP requests beside other modules
 	scripts/bootstrap.sh bench
 	cargo build --release -p totpd -p pam_totp
 	$(ROOT) bench/run.sh
@@ -51,26 +67,25 @@ bench:
 	cargo build --release -p bench_http
 	$(ROOT) bench/http/run.sh
 
-# The book: target/book/index.html.
-docs:
+docs: ## the book: target/book/index.html
 	@scripts/bootstrap.sh docs
 	rm -rf target/book target/book-source
 	scripts/docs.py stage target/book-source
 	mdbook build target/book-source
 	scripts/docs.py built target/book
 
-man:
+man: ## the man pages: target/man
 	scripts/man.sh
 
-build:
+build: ## a release build: target/release
 	@scripts/bootstrap.sh build
 	cargo build --release -p totpd -p pam_totp
 
-# From source, where there is no package: docs/how-to/packages.md. MODULE_DIR= names another folder of PAM modules.
-install:
+# For systems without a package: docs/how-to/by-hand.md.
+install: ## install a release build (MODULE_DIR= for the folder of PAM modules, DESTDIR=)
 	@DESTDIR="$(DESTDIR)" MODULE_DIR="$(MODULE_DIR)" scripts/install.sh
 
-# Packages of a release build: docs/how-to/packages.md, RELEASING.md. They are in target/package.
-deb rpm:
+# docs/how-to/packages.md, RELEASING.md.
+deb rpm: ## the package of a release build: target/package
 	@scripts/bootstrap.sh package
 	@scripts/package.sh $@
