@@ -48,11 +48,7 @@ FUZZ_SECONDS ?= 3600
 
 # What takes too long for each change. docs/explanation/assurance.md says where its output is kept.
 test-long: test ## the same with long counts, Miri, two equal builds, a release build; before a release
-	$(ROOT) env TOTPD_LONG=1 cargo nextest run --workspace --no-fail-fast
-	scripts/miri.sh
-	scripts/check-reproducible.sh
-	cargo build --release -p totpd -p pam_totp
-	$(MAKE) fuzz FUZZ_SECONDS=60
+	scripts/test-long.sh
 
 fuzz: ## each fuzz target for an hour (FUZZ_SECONDS=N)
 	scripts/bootstrap.sh test
