@@ -19,7 +19,7 @@ WORDS = {
     r"whoever|whomever": "a client that, a user who, anyone who",
     r"anew": "again",
     r"thereof": "of it",
-    r"(?-i:is none)": "is not one",
+    r"(?-i:(?<!there )is none)": "is not one",
     r"just so": "leave it out",
     r"mend(?:s|ed|ing)?": "fix",
     r"s?he|his|her|hers|him|himself|herself": "they, their, them",
