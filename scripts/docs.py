@@ -91,9 +91,9 @@ def check():
 
 
 def chapter(page):
-    """Where a page of docs/ stands in the book, whose first page is its index."""
-    name = page.relative_to(BOOK).as_posix()
-    return "index.md" if name == "README.md" else name
+    """The place of a page of docs/ in the book. The README of a folder is its index."""
+    page = page.relative_to(BOOK)
+    return (page.with_name("index.md") if page.name == "README.md" else page).as_posix()
 
 
 def staged(document, text, place):
