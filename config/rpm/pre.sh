@@ -1,4 +1,5 @@
-# An older totpd refuses everybody over a newer store: it is not installed over one (user_version in SQLite's header).
+# An older totpd would refuse everybody with a newer store, so it is not installed over one (user_version in SQLite's
+# header).
 known=@SCHEMA@
 folder=$(sed -n 's/^[[:space:]]*state_dir[[:space:]]*=[[:space:]]*["'\'']\([^"'\'']*\)["'\''].*/\1/p' \
     /etc/totpd/totpd.toml 2>/dev/null | head -n 1)
