@@ -42,7 +42,7 @@ fn sftp(site: &Site, sshd: &Sshd, line: &str) -> bool {
 }
 
 #[test]
-fn sftp_gets_in_with_password_and_code_in_one_line() {
+fn sftp_logs_in_with_password_and_code_in_one_line() {
     let site = Site::new();
     let auth = combined(&site);
     let sshd = sshd(&site, &auth);
@@ -59,7 +59,7 @@ fn sftp_gets_in_with_password_and_code_in_one_line() {
 }
 
 #[test]
-fn sftp_with_either_half_wrong_is_refused_and_told_nothing_of_which() {
+fn sftp_does_not_reveal_whether_password_or_code_was_wrong() {
     let site = Site::new();
     let auth = combined(&site);
     let sshd = sshd(&site, &auth);
@@ -107,7 +107,7 @@ transport.close()
 "#;
 
 #[test]
-fn another_sftp_client_gets_in_the_same_way() {
+fn paramiko_logs_in_with_password_and_code_in_one_line() {
     let site = Site::new();
     let auth = combined(&site);
     let sshd = sshd(&site, &auth);
@@ -171,7 +171,7 @@ fn sudo_takes_one_line_from_a_program_that_waits_for_the_prompt() {
 }
 
 #[test]
-fn nobody_to_ask_is_a_refusal_at_once_that_burns_nothing() {
+fn without_a_terminal_logins_are_refused_and_use_up_no_code() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let auth = format!("auth required {}\n", site.pam_line("nodelay"));

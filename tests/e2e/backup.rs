@@ -36,7 +36,7 @@ fn assert_tidy(site: &Site) {
 }
 
 #[test]
-fn on_another_host_the_same_phones_work_and_used_codes_do_not() {
+fn a_restore_elsewhere_keeps_phones_and_used_codes() {
     let here = Site::new();
     let (alice, bob) = (here.enroll("alice"), here.enroll("bob"));
     assert_eq!(login(&here, "alice", &alice.recovery_codes[0]), GRANTED);
@@ -68,7 +68,7 @@ fn on_another_host_the_same_phones_work_and_used_codes_do_not() {
 }
 
 #[test]
-fn on_a_bare_host_the_configuration_comes_out_of_the_backup() {
+fn on_a_bare_host_the_backup_restores_the_configuration() {
     let here = Site::new();
     let alice = here.enroll("alice");
     let file = back_up(&here);
@@ -87,7 +87,7 @@ fn on_a_bare_host_the_configuration_comes_out_of_the_backup() {
 }
 
 #[test]
-fn what_was_withdrawn_after_the_backup_stays_withdrawn() {
+fn codes_withdrawn_after_the_backup_stay_withdrawn() {
     for witness in [true, false] {
         let site = Site::new();
         let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
@@ -160,7 +160,7 @@ fn a_restore_verifies_before_it_replaces_anything() {
 }
 
 #[test]
-fn a_passphrase_on_a_terminal_is_asked_for_twice_and_not_shown() {
+fn the_passphrase_is_asked_for_twice_and_not_shown() {
     let site = Site::new();
     site.enroll("alice");
     let file = site.path("backup.age");
@@ -190,7 +190,7 @@ fn a_clock_behind_the_backup_restores_nothing() {
 }
 
 #[test]
-fn a_daemon_that_refuses_serves_what_is_restored() {
+fn a_refusing_daemon_serves_a_restored_store() {
     let site = Site::new();
     let alice = site.enroll("alice");
     let file = back_up(&site);
@@ -207,7 +207,7 @@ fn a_daemon_that_refuses_serves_what_is_restored() {
 }
 
 #[test]
-fn a_backup_overwrites_nothing_and_is_roots_to_make() {
+fn only_root_makes_backups_which_overwrite_nothing() {
     let site = Site::new();
     site.enroll("alice");
     let file = back_up(&site);
@@ -232,7 +232,7 @@ fn a_backup_overwrites_nothing_and_is_roots_to_make() {
 }
 
 #[test]
-fn a_backup_for_a_recipient_without_the_key_restores_where_the_key_is() {
+fn a_backup_without_the_key_restores_on_the_host_with_the_key() {
     let site = Site::new();
     let alice = site.enroll("alice");
     let (identity, recipient) = {

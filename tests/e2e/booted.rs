@@ -31,7 +31,7 @@ pub(crate) fn sudo(machine: &Booted, code: &str) -> Finished {
 }
 
 #[test]
-fn everything_the_daemon_does_is_allowed_by_its_own_unit() {
+fn the_sandbox_allows_everything_the_daemon_does() {
     let machine = installed();
     let modes = machine.sh("stat -c '%n %a %U' /run/totpd/*.sock").ok().stdout;
     let wanted =
@@ -87,7 +87,7 @@ fn everything_the_daemon_does_is_allowed_by_its_own_unit() {
 }
 
 #[test]
-fn a_daemon_that_is_killed_comes_back_and_its_sockets_never_go() {
+fn a_killed_daemon_restarts_and_its_sockets_stay() {
     let machine = installed();
     let phone = enroll(&machine, "alice");
     machine.sh("kill -KILL $(systemctl show --value -p MainPID totpd)").ok();
@@ -118,7 +118,7 @@ print(post("sessions/authenticate", session_jwt=session["session_jwt"])["status_
 "#;
 
 #[test]
-fn the_port_of_the_http_api_is_handed_over_and_its_work_is_allowed() {
+fn the_sandbox_allows_the_http_api_on_an_inherited_port() {
     let machine = installed();
     let script = r#"set -e
         sed -i 's/^# listen = "127/listen = "127/' /etc/totpd/totpd.toml

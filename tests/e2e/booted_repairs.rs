@@ -10,7 +10,7 @@ fn start_anew(machine: &Booted) {
 }
 
 #[test]
-fn a_typo_at_boot_is_no_lock_out_and_systemctl_says_so() {
+fn a_typo_at_boot_locks_nobody_out_and_systemctl_shows_it() {
     let machine = installed();
     let phone = enroll(&machine, "alice");
     let reload = machine.sh("echo '[login' >> /etc/totpd/totpd.toml; systemctl reload totpd");
@@ -38,7 +38,7 @@ fn a_typo_at_boot_is_no_lock_out_and_systemctl_says_so() {
 }
 
 #[test]
-fn a_file_that_the_daemons_user_cannot_use_is_named_with_its_cure() {
+fn a_file_the_daemon_cannot_use_is_reported_with_a_fix() {
     let machine = installed();
     // Without an owner root would own what the daemon has to read.
     let init = machine.sh("mv /etc/totpd/totpd.key /root/; totpd init");
@@ -75,7 +75,7 @@ fn a_file_that_the_daemons_user_cannot_use_is_named_with_its_cure() {
 }
 
 #[test]
-fn neither_restarts_nor_a_late_mount_lock_anybody_out() {
+fn restarts_and_a_late_mount_lock_nobody_out() {
     let machine = installed();
     let phone = enroll(&machine, "alice");
     // systemd starts a socket five times in ten seconds, unless told otherwise.

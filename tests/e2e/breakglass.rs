@@ -30,7 +30,7 @@ fn service(site: &Site) {
 }
 
 #[test]
-fn without_store_and_daemon_one_user_gets_in_once_and_everybody_else_is_refused() {
+fn without_a_daemon_one_user_gets_in_once_by_break_glass() {
     let site = Site::without_daemon();
     service(&site);
     let (responder, glass) = broken(&site, "30m");
@@ -58,7 +58,7 @@ fn without_store_and_daemon_one_user_gets_in_once_and_everybody_else_is_refused(
 }
 
 #[test]
-fn it_gives_the_socket_back_and_later_logins_are_told() {
+fn break_glass_returns_the_socket_and_is_announced_at_login() {
     let site = Site::new();
     service(&site);
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
@@ -79,7 +79,7 @@ fn it_gives_the_socket_back_and_later_logins_are_told() {
 }
 
 #[test]
-fn it_ends_by_a_signal_and_a_second_one_is_refused_meanwhile() {
+fn break_glass_ends_by_a_signal_and_runs_only_once() {
     let site = Site::new();
     service(&site);
     let bob = site.enroll("bob");
@@ -93,7 +93,7 @@ fn it_ends_by_a_signal_and_a_second_one_is_refused_meanwhile() {
 }
 
 #[test]
-fn a_responder_whose_socket_was_replaced_says_so_and_ends() {
+fn a_responder_whose_socket_was_replaced_reports_it_and_ends() {
     let site = Site::new();
     service(&site);
     let bob = site.enroll("bob");
@@ -111,7 +111,7 @@ fn a_responder_whose_socket_was_replaced_says_so_and_ends() {
 }
 
 #[test]
-fn what_a_killed_responder_left_is_mended_by_the_daemon() {
+fn the_daemon_recovers_the_socket_of_a_killed_responder() {
     let site = Site::new();
     service(&site);
     let bob = site.enroll("bob");
@@ -124,7 +124,7 @@ fn what_a_killed_responder_left_is_mended_by_the_daemon() {
 }
 
 #[test]
-fn nobody_but_root_breaks_the_glass_nor_gets_in_by_it() {
+fn only_root_opens_break_glass_for_root_programs_only() {
     let site = Site::new();
     service(&site);
     let mut command = site.command_as("alice", site::setup::target().join("debug/totpd"));

@@ -76,7 +76,7 @@ fn exit_statuses_and_documents_are_what_scripts_rely_on() {
 }
 
 #[test]
-fn a_phone_whose_clock_is_off_is_told_so_and_never_the_right_code() {
+fn a_wrong_phone_clock_is_reported_without_the_right_code() {
     let site = Site::new();
     let phone = Phone::from(&site.totpd(&["enroll", "alice", "--json"]).ok().json());
     let refused = site.totpd_with(&["confirm", "alice"], &phone.code_at(site.now() - 300));
@@ -109,7 +109,7 @@ fn on_a_terminal_enroll_asks_for_the_first_code_at_once() {
 }
 
 #[test]
-fn a_replacement_leaves_the_old_factor_working_until_its_first_code() {
+fn the_old_factor_works_until_the_first_code_of_the_new_one() {
     let site = Site::new();
     let old = site.enroll("alice");
     let shown = site.totpd(&["enroll", "alice", "--json"]).ok().json();
@@ -129,7 +129,7 @@ fn a_replacement_leaves_the_old_factor_working_until_its_first_code() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_panic() {
+fn a_closed_pipe_causes_no_panic() {
     let site = Site::new();
     let mut shell = site.command("sh");
     let totpd = site::setup::target().join("debug/totpd");

@@ -12,7 +12,7 @@ fn login(site: &Site, user: &str, typed: &str) -> i32 {
 }
 
 #[test]
-fn a_clock_set_back_takes_no_code_that_was_never_used() {
+fn a_clock_set_back_accepts_no_unused_old_code() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
@@ -48,7 +48,7 @@ fn a_clock_set_back_takes_no_code_that_was_never_used() {
 }
 
 #[test]
-fn an_administrator_ends_what_a_clock_that_was_ahead_has_left() {
+fn trust_clock_ends_the_refusals_after_a_clock_set_ahead() {
     let site = Site::new();
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     site.advance(30 * 24 * 3600);
@@ -62,7 +62,7 @@ fn an_administrator_ends_what_a_clock_that_was_ahead_has_left() {
 }
 
 #[test]
-fn the_mark_of_a_grant_costs_a_login_no_further_sync() {
+fn recording_a_grant_costs_a_login_one_sync() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let before = site.faults.syncs();
@@ -76,7 +76,7 @@ fn the_mark_of_a_grant_costs_a_login_no_further_sync() {
 }
 
 #[test]
-fn editors_that_send_their_old_codes_again_lock_nobody() {
+fn replayed_old_codes_lock_nobody() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let mut old = Vec::new();
@@ -100,7 +100,7 @@ fn editors_that_send_their_old_codes_again_lock_nobody() {
 }
 
 #[test]
-fn a_level_that_nobody_of_us_stored_locks_and_ends_nothing_else() {
+fn a_forged_lock_level_overflows_nothing() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let script = "import sqlite3,sys,json\nd=sqlite3.connect(sys.argv[1])\n\

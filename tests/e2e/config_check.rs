@@ -25,7 +25,7 @@ fn site() -> Site {
 }
 
 #[test]
-fn config_check_reads_files_as_the_daemons_user_does() {
+fn config_check_reads_files_as_the_daemons_user() {
     let site = site();
     site.totpd(&["config", "check", "--strict"]).ok();
     let (key, config) = (site.path("etc/totpd/totpd.key"), site.path("etc/totpd/totpd.toml"));
@@ -82,7 +82,7 @@ fn config_check_names_services_that_do_not_exist() {
 }
 
 #[test]
-fn a_daemon_that_may_not_use_a_file_says_the_cure() {
+fn a_daemon_that_cannot_read_a_file_names_the_fix() {
     let site = site();
     let (key, store) = (site.path("etc/totpd/totpd.key"), site.path("state/totpd.db"));
     own(&key, 0);
@@ -102,7 +102,7 @@ fn a_daemon_that_may_not_use_a_file_says_the_cure() {
 }
 
 #[test]
-fn a_read_only_state_folder_is_said_to_be_one() {
+fn a_read_only_state_folder_is_reported() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
     // A view of the folder that is read-only, as a unit's sandbox makes it: the file system is not.

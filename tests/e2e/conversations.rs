@@ -98,7 +98,7 @@ fn check(answers: &[u8], said: &[u8]) {
 }
 
 #[test]
-fn no_conversation_lets_anybody_in_or_ends_the_daemon() {
+fn random_conversations_neither_log_in_nor_stop_the_daemon() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let (pid, count) = (site.daemon_pid(), AtomicUsize::new(0));

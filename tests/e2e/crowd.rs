@@ -5,7 +5,7 @@ use site::pamhost::{PamHost, code};
 use site::peer::{begin, from_host, local};
 
 #[test]
-fn with_500_conversations_waiting_a_local_sudo_still_gets_in() {
+fn with_500_waiting_conversations_a_local_sudo_works() {
     let site = Site::new();
     site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay")));
     let phone = site.enroll("alice");
@@ -22,7 +22,7 @@ fn with_500_conversations_waiting_a_local_sudo_still_gets_in() {
 }
 
 #[test]
-fn a_host_that_opens_too_many_loses_its_own_oldest() {
+fn a_host_with_too_many_connections_loses_its_oldest() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let mut flood: Vec<_> =

@@ -34,7 +34,7 @@ fn answer_stalled(
 }
 
 #[test]
-fn a_stalled_sync_burns_the_code_it_began_with_and_no_other() {
+fn a_stalled_sync_uses_up_only_the_code_it_began_with() {
     let site = Site::new();
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     let (code_a, code_b) = (alice.code(&site), bob.code(&site));
@@ -56,7 +56,7 @@ fn a_stalled_sync_burns_the_code_it_began_with_and_no_other() {
 }
 
 #[test]
-fn a_client_that_closes_after_sending_burns_nothing_while_nothing_has_begun() {
+fn a_client_that_hangs_up_before_the_commit_uses_up_no_code() {
     let site = Site::new();
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     let (code_a, code_b) = (alice.code(&site), bob.code(&site));

@@ -14,7 +14,7 @@ fn in_site(site: &Site, program: &str, arguments: &[&str]) -> bool {
 }
 
 #[test]
-fn on_a_full_disk_logins_go_on_and_enrollments_say_why_they_do_not() {
+fn on_a_full_disk_logins_work_and_enrollment_says_why_not() {
     let site = Site::without_daemon();
     let state = site.path("state");
     std::fs::create_dir(&state).unwrap();
@@ -49,7 +49,7 @@ fn on_a_full_disk_logins_go_on_and_enrollments_say_why_they_do_not() {
 }
 
 #[test]
-fn after_an_io_error_everything_is_refused_until_reopened_and_nothing_is_lost() {
+fn after_an_io_error_all_is_refused_until_a_restart() {
     let site = Site::new();
     site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));

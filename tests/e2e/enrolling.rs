@@ -48,7 +48,7 @@ fn enroll(site: &Site, client: &mut PtySession) -> (String, String) {
 }
 
 #[test]
-fn through_ssh_with_a_command_and_a_shell_in_any_locale() {
+fn ssh_enrolls_with_a_command_or_a_shell_in_any_locale() {
     for (locale, command) in [("C.UTF-8", &["echo in as $(id -un)"][..]), ("C", &[])] {
         let site = Site::new();
         let sshd = Sshd::start(&site);
@@ -116,7 +116,7 @@ fn site_with_service() -> Site {
 }
 
 #[test]
-fn an_enrollment_that_is_not_finished_leaves_nothing() {
+fn an_unfinished_enrollment_leaves_nothing() {
     let site = site_with_service();
     let bob = PamHost::new(&site, "x", "bob").option(&["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=publickey"]);
     let nothing = |phone: &Phone| {
@@ -154,7 +154,7 @@ fn an_enrollment_that_is_not_finished_leaves_nothing() {
 }
 
 #[test]
-fn of_two_that_are_raced_the_first_one_finished_stands() {
+fn of_two_racing_enrollments_the_first_finished_wins() {
     let site = site_with_service();
     let recovery = |host: &mut Running, phone: &Phone| {
         host.say(&format!("{}\n", phone.code(&site)));
@@ -180,7 +180,7 @@ fn of_two_that_are_raced_the_first_one_finished_stands() {
 }
 
 #[test]
-fn it_is_not_offered_where_lines_are_not_shown_nor_to_who_has_a_factor() {
+fn enrollment_needs_shown_messages_and_a_user_without_factor() {
     let site = site_with_service();
     let proof = &["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=publickey"][..];
     let refused = |user: &str, options: &[&str], answers: &str| {

@@ -67,7 +67,7 @@ fn logins(site: &Site) -> usize {
 }
 
 #[test]
-fn guesses_and_probing_are_matched_and_nothing_else() {
+fn the_filter_matches_guesses_and_probing_only() {
     let site = Site::new();
     let expected = logins(&site);
     let log = site.path("daemon.log").display().to_string();
@@ -93,7 +93,7 @@ fn date_of(time: &str) -> Command {
 }
 
 #[test]
-fn each_reason_counts_or_not_as_the_filter_says() {
+fn the_filter_counts_each_reason_as_documented() {
     let site = Site::new();
     let phone = site.enroll("alice");
     attempt(&site, "alice", "203.0.113.1", &phone.wrong_code(&site));
@@ -162,7 +162,7 @@ fn forgeries() -> Vec<String> {
 }
 
 #[test]
-fn nothing_that_a_stranger_types_names_another_address() {
+fn no_typed_text_can_ban_another_address() {
     let site = Site::new();
     let mut count = 0;
     for text in forgeries() {
@@ -205,7 +205,7 @@ fn nothing_that_a_stranger_types_names_another_address() {
 }
 
 #[test]
-fn a_syslog_file_and_the_journal_are_read_as_well() {
+fn the_filter_reads_syslog_files_and_the_journal() {
     let site = Site::new();
     let phone = site.enroll("alice");
     attempt(&site, "alice", "203.0.113.1", &phone.wrong_code(&site));
@@ -243,7 +243,7 @@ fn a_syslog_file_and_the_journal_are_read_as_well() {
 }
 
 #[test]
-fn fail2ban_takes_the_jail() {
+fn fail2ban_accepts_the_jail() {
     let site = Site::new();
     let folder = site.path("fail2ban");
     let mut copy = Command::new("cp");

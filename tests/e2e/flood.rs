@@ -72,18 +72,18 @@ fn siege(at: &str, own_address: &str, strange_address: &str) {
 }
 
 #[test]
-fn a_flood_over_ipv4_leaves_her_own_address_and_her_sudo_unlocked() {
+fn an_ipv4_flood_locks_neither_known_addresses_nor_sudo() {
     siege(SERVER[0], "198.51.100.1", "198.51.100.2");
 }
 
 #[test]
-fn a_flood_over_ipv6_leaves_her_own_address_and_her_sudo_unlocked() {
+fn an_ipv6_flood_locks_neither_known_addresses_nor_sudo() {
     siege(SERVER[1], "2001:db8:1::2", "2001:db8:2::2");
 }
 
 /// cockpit asks for a code after a wrong password, too: no key is needed to get there.
 #[test]
-fn somebody_on_the_server_locks_no_address_that_she_comes_from() {
+fn a_local_process_locks_no_address_that_the_user_comes_from() {
     let site = Site::new();
     let network = Network::new(1);
     let settings = "ListenAddress 2001:db8:1::1\nListenAddress ::1";
@@ -107,7 +107,7 @@ fn somebody_on_the_server_locks_no_address_that_she_comes_from() {
 }
 
 #[test]
-fn strangers_of_both_families_share_one_lock_and_other_users_have_their_own() {
+fn ipv4_and_ipv6_strangers_share_one_lock_for_each_user() {
     let site = Site::new();
     let network = Network::new(3);
     let sshd = Sshd::start_with(&site, Setup { place: Some(&network.server), ..Setup::default() });

@@ -17,7 +17,7 @@ fn told(site: &Site, answers: &str, options: &[&str]) -> String {
 }
 
 #[test]
-fn the_history_names_source_and_reason_and_comes_in_pages() {
+fn the_history_names_source_and_reason_in_pages() {
     let site = site_with_service();
     let phone = site.enroll("alice");
     for n in 0..130 {
@@ -62,7 +62,7 @@ fn the_history_is_bounded() {
 }
 
 #[test]
-fn a_recovery_code_and_a_burst_of_failures_are_told_at_the_next_login_unless_it_is_silent() {
+fn the_next_login_that_shows_messages_tells_of_past_events() {
     let site = site_with_service();
     let phone = site.enroll("alice");
     let quiet = told(&site, &format!("{}\n", phone.code(&site)), &[]);
@@ -92,7 +92,7 @@ fn a_recovery_code_and_a_burst_of_failures_are_told_at_the_next_login_unless_it_
 }
 
 #[test]
-fn a_shell_over_ssh_shows_it() {
+fn an_ssh_shell_shows_past_events() {
     let site = Site::new();
     let sshd = site::ssh::Sshd::start(&site);
     let phone = site.enroll("alice");

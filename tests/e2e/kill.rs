@@ -9,7 +9,7 @@ use std::time::Duration;
 use totp_wire::login::Verdict;
 
 #[test]
-fn no_accepted_code_is_accepted_again_and_no_acknowledged_enrollment_is_gone() {
+fn kill_9_loses_neither_used_codes_nor_enrollments() {
     let site = Site::new();
     let users = ["u1", "u2", "u3", "u4", "u5", "u6"];
     let phones: Vec<Phone> =

@@ -117,7 +117,7 @@ fn fix_sockets_only(site: &Site, mistake: &str) {
 }
 
 #[test]
-fn a_copy_that_cannot_be_trusted_serves_nobody() {
+fn an_untrusted_last_good_copy_is_not_used() {
     let (site, [alice, ..]) = stopped();
     let copy = site.path("state/last-good.toml");
     let content = std::fs::read_to_string(&copy).unwrap();
@@ -168,7 +168,7 @@ fn a_copy_that_cannot_be_trusted_serves_nobody() {
 }
 
 #[test]
-fn a_copy_that_cannot_be_written_costs_no_login() {
+fn an_unwritable_last_good_copy_stops_no_login() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
     // A folder that is in the way of the copy.
@@ -180,7 +180,7 @@ fn a_copy_that_cannot_be_written_costs_no_login() {
 }
 
 #[test]
-fn a_broken_reload_keeps_what_runs_and_the_copy() {
+fn a_broken_reload_changes_neither_rules_nor_copy() {
     let (site, _) = stopped();
     site.start();
     let before = std::fs::read(site.path("state/last-good.toml")).unwrap();
@@ -194,7 +194,7 @@ fn a_broken_reload_keeps_what_runs_and_the_copy() {
 }
 
 #[test]
-fn a_file_that_names_other_places_is_taken_by_a_fresh_daemon() {
+fn changed_socket_paths_need_a_restart_of_the_daemon() {
     let (site, [alice, ..]) = stopped();
     break_file(&site);
     crate::serve::start_with_adopted_sockets(&site);

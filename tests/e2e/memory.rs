@@ -20,7 +20,7 @@ fn refuses(site: &Site, what: &str, words: &[&str]) {
 }
 
 #[test]
-fn what_is_missing_or_foreign_refuses_and_what_is_put_back_serves() {
+fn missing_or_foreign_files_refuse_until_they_are_restored() {
     let site = Site::new();
     let phone = site.enroll("alice");
     site.end(Signal::SIGTERM);
@@ -78,7 +78,7 @@ fn what_is_missing_or_foreign_refuses_and_what_is_put_back_serves() {
 }
 
 #[test]
-fn a_store_in_use_without_its_log_is_refused() {
+fn a_store_without_its_write_ahead_log_is_refused() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let code = phone.code(&site);
@@ -103,7 +103,7 @@ fn a_store_in_use_without_its_log_is_refused() {
 }
 
 #[test]
-fn a_damaged_record_is_its_users_trouble_alone_and_can_be_revoked() {
+fn a_damaged_record_refuses_only_its_user_and_can_be_revoked() {
     let site = Site::new();
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     site.end(Signal::SIGTERM);
@@ -125,7 +125,7 @@ fn a_damaged_record_is_its_users_trouble_alone_and_can_be_revoked() {
 }
 
 #[test]
-fn a_store_that_somebody_else_holds_is_busy_and_not_given_up() {
+fn a_store_locked_by_another_process_is_busy_not_failed() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None); \
@@ -156,7 +156,7 @@ fn a_store_of_another_host_is_refused() {
 }
 
 #[test]
-fn init_on_a_bare_machine_makes_folders_that_the_daemons_user_can_pass() {
+fn init_makes_folders_that_the_daemons_user_can_enter() {
     let site = Site::without_daemon();
     let config = site.path("new/etc/totpd.toml").display().to_string();
     let mut init = site.command(site::setup::target().join("debug/totpd"));
@@ -172,7 +172,7 @@ fn init_on_a_bare_machine_makes_folders_that_the_daemons_user_can_pass() {
 }
 
 #[test]
-fn init_makes_things_once_and_never_over_others() {
+fn init_never_overwrites_anything() {
     let site = Site::new();
     let again = site.totpd(&["init"]);
     assert_eq!(again.code, 1);
@@ -188,7 +188,7 @@ fn init_makes_things_once_and_never_over_others() {
 }
 
 #[test]
-fn a_store_that_is_moved_away_under_a_running_daemon_is_written_no_more_and_keeps_what_it_has() {
+fn a_moved_store_is_written_no_more_and_loses_nothing() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let (state, away, log) = (site.path("state"), site.path("away"), site.path("state/totpd.db-wal"));
@@ -225,7 +225,7 @@ fn a_store_that_is_moved_away_under_a_running_daemon_is_written_no_more_and_keep
 }
 
 #[test]
-fn a_store_that_is_replaced_is_served_after_the_supervisors_restart() {
+fn a_replaced_store_is_served_after_a_supervised_restart() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
     crate::serve::start_with_adopted_sockets(&site);

@@ -41,7 +41,7 @@ fn a_ticket_enrolls_once() {
 }
 
 #[test]
-fn a_ticket_ends_with_its_time_with_a_newer_one_and_with_a_revoke() {
+fn a_ticket_ends_by_expiry_a_newer_ticket_or_revoke() {
     let site = Site::new();
     let refused = |ticket: &str| as_alice(&site, &["enroll"], &format!("{ticket}\n")).code == 1;
     let document = site.totpd(&["enroll", "alice", "--ticket", "--expires", "60s", "--json"]).ok().json();
@@ -60,7 +60,7 @@ fn a_ticket_ends_with_its_time_with_a_newer_one_and_with_a_revoke() {
 }
 
 #[test]
-fn open_needs_nothing_for_a_first_factor_and_off_allows_nothing() {
+fn self_enroll_open_needs_nothing_and_off_allows_nothing() {
     let site = Site::new();
     site.configure("[login]\nself_enroll = \"open\"\n");
     let phone = Phone::from(&as_alice(&site, &["enroll", "--json"], "").ok().json());
@@ -76,7 +76,7 @@ fn open_needs_nothing_for_a_first_factor_and_off_allows_nothing() {
 }
 
 #[test]
-fn changing_or_removing_a_factor_takes_a_code_which_is_used_up() {
+fn changing_or_removing_a_factor_uses_up_a_code() {
     let site = Site::new();
     let phone = site.enroll("alice");
     for command in ["enroll", "recovery-codes", "revoke"] {
@@ -116,7 +116,7 @@ fn changing_or_removing_a_factor_takes_a_code_which_is_used_up() {
 }
 
 #[test]
-fn malware_running_as_the_user_neither_replaces_nor_reads_nor_locks_her_sudo() {
+fn malware_cannot_read_or_replace_a_factor_nor_lock_sudo() {
     let site = Site::new();
     site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay")));
     let phone = site.enroll("alice");
@@ -137,7 +137,7 @@ fn malware_running_as_the_user_neither_replaces_nor_reads_nor_locks_her_sudo() {
 }
 
 #[test]
-fn users_see_their_own_history_and_nobody_elses() {
+fn users_see_only_their_own_history() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let bob = site.enroll("bob");

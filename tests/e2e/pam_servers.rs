@@ -40,7 +40,7 @@ fn authenticate(site: &Site) -> i32 {
 }
 
 #[test]
-fn exempt_is_ignored_and_only_exempt() {
+fn the_module_ignores_only_an_exempt_verdict() {
     let site = Site::without_daemon();
     listen(&site, |stream| answer(&stream, EXEMPT.as_bytes()));
     // Ignored by the only module there is: libpam refuses.
@@ -54,7 +54,7 @@ fn exempt_is_ignored_and_only_exempt() {
 }
 
 #[test]
-fn every_kind_of_broken_server_is_a_refusal_in_time() {
+fn a_broken_server_is_refused_in_time() {
     let site = Site::without_daemon();
     let nest = format!("{{\"parameters\":{}", "{\"a\":".repeat(2000));
     let both = ASK.replace("\"digits\":6}}", "\"digits\":6},\"verdict\":\"granted\"}");
@@ -80,7 +80,7 @@ fn every_kind_of_broken_server_is_a_refusal_in_time() {
 }
 
 #[test]
-fn half_a_message_nothing_drips_and_floods_are_refused_in_time() {
+fn partial_slow_silent_and_huge_replies_are_refused_in_time() {
     let site = Site::without_daemon();
     listen(&site, |mut stream| {
         let _ = stream.read(&mut [0; 4096]);
@@ -109,7 +109,7 @@ fn half_a_message_nothing_drips_and_floods_are_refused_in_time() {
 }
 
 #[test]
-fn a_full_backlog_is_given_up_in_time() {
+fn a_full_backlog_is_refused_in_time() {
     let site = Site::new();
     site.enroll("alice");
     site.signal(nix::sys::signal::Signal::SIGSTOP);
@@ -150,7 +150,7 @@ fn impostor(site: &Site, socket: &str) -> Running {
 }
 
 #[test]
-fn a_listener_under_the_wrong_uid_is_sent_nothing() {
+fn a_server_of_the_wrong_uid_is_sent_nothing() {
     let site = Site::without_daemon();
     let folder = |name: &str, mode: u32, uid: u32| {
         let path = site.path(name);

@@ -11,7 +11,7 @@ fn service(site: &Site, arguments: &str) {
 }
 
 #[test]
-fn granted_denied_and_unusable_input() {
+fn each_kind_of_input_has_its_pam_result() {
     let site = Site::new();
     service(&site, "");
     let phone = site.enroll("alice");
@@ -35,7 +35,7 @@ fn granted_denied_and_unusable_input() {
 }
 
 #[test]
-fn tries_used_up_are_maxtries_and_the_last_one_still_lets_in() {
+fn the_last_try_can_succeed_and_used_up_tries_are_maxtries() {
     let site = Site::new();
     service(&site, "tries=2");
     let phone = site.enroll("alice");
@@ -47,7 +47,7 @@ fn tries_used_up_are_maxtries_and_the_last_one_still_lets_in() {
 }
 
 #[test]
-fn a_bad_argument_refuses_and_says_which() {
+fn an_unknown_argument_is_refused_and_named() {
     let site = Site::new();
     service(&site, "nullok");
     site.enroll("alice");
@@ -56,7 +56,7 @@ fn a_bad_argument_refuses_and_says_which() {
 }
 
 #[test]
-fn a_failed_conversation_is_conv_err() {
+fn a_failed_conversation_returns_conv_err() {
     let site = Site::new();
     service(&site, "");
     site.enroll("alice");
@@ -81,7 +81,7 @@ fn setcred_succeeds_without_authenticate_and_without_a_daemon() {
 }
 
 #[test]
-fn nobody_there_is_authinfo_unavail() {
+fn only_a_missing_daemon_or_store_is_authinfo_unavail() {
     let site = Site::without_daemon();
     service(&site, "");
     let alice = PamHost::new(&site, "x", "alice");
@@ -98,7 +98,7 @@ fn nobody_there_is_authinfo_unavail() {
 }
 
 #[test]
-fn a_panic_refuses_and_the_host_lives() {
+fn a_panic_is_refused_and_the_host_program_survives() {
     let site = Site::new();
     site.enroll("alice");
     for kind in ["plain", "bomb"] {
@@ -163,7 +163,7 @@ fn forward_pass_takes_password_and_code_from_one_line() {
 }
 
 #[test]
-fn first_pass_options_use_what_the_module_before_left() {
+fn first_pass_options_use_the_password_of_an_earlier_module() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let stack = |option: &str| {

@@ -12,7 +12,7 @@ fn as_alice(site: &Site, arguments: &[&str], input: &str) -> site::Finished {
 }
 
 #[test]
-fn a_user_verifies_himself_and_nobody_else() {
+fn users_verify_only_their_own_codes() {
     let site = Site::new();
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     let own = as_alice(&site, &["verify"], &alice.code(&site)).ok();
@@ -27,7 +27,7 @@ fn a_user_verifies_himself_and_nobody_else() {
 }
 
 #[test]
-fn what_a_user_claims_about_where_he_comes_from_is_dropped() {
+fn claims_of_a_users_process_about_its_source_are_dropped() {
     let site = Site::new();
     let alice = site.enroll("alice");
     site.service("sshd", &format!("auth required {}\n", site.pam_line("nodelay")));
@@ -54,7 +54,7 @@ fn what_a_user_claims_about_where_he_comes_from_is_dropped() {
 }
 
 #[test]
-fn a_user_may_not_administer_nor_read_what_is_kept() {
+fn users_neither_administer_nor_read_the_store() {
     let site = Site::new();
     let phone = site.enroll("alice");
     for arguments in [
@@ -88,7 +88,7 @@ fn a_user_may_not_administer_nor_read_what_is_kept() {
 }
 
 #[test]
-fn a_user_cannot_flood_the_history_with_his_own_attempts() {
+fn a_users_own_attempts_cannot_flood_the_history() {
     let site = Site::new();
     site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
     let alice = PamHost::new(&site, "x", "alice").run_as("alice");
@@ -101,7 +101,7 @@ fn a_user_cannot_flood_the_history_with_his_own_attempts() {
 }
 
 #[test]
-fn one_who_wants_to_become_another_by_su_cannot_lock_her_sudo() {
+fn su_to_another_user_cannot_lock_that_users_sudo() {
     let site = Site::new();
     site.service("su", &format!("auth required {}\n", site.pam_line("nodelay")));
     let phone = site.enroll("alice");
@@ -117,7 +117,7 @@ fn one_who_wants_to_become_another_by_su_cannot_lock_her_sudo() {
 }
 
 #[test]
-fn members_of_the_admin_group_administer() {
+fn members_of_the_admin_group_can_administer() {
     let site = Site::new();
     site.enroll("alice");
     let config = format!("{}admin_group = \"alice\"\n", site.config());

@@ -63,7 +63,7 @@ fn rules_decide_over_user_group_service_network_and_ssh_method() {
 }
 
 #[test]
-fn a_wrong_password_gets_nobody_by_and_nobody_enrolled() {
+fn a_wrong_password_neither_passes_nor_enrolls() {
     let site = Site::new();
     let line = site.pam_line("nodelay");
     site.service("sudo", &format!("auth required pam_unix.so nodelay\nauth required {line}\n"));
@@ -97,7 +97,7 @@ fn a_wrong_password_gets_nobody_by_and_nobody_enrolled() {
 }
 
 #[test]
-fn a_local_rule_waives_the_proof_for_this_hosts_own_programs_alone() {
+fn a_local_rule_needs_no_first_factor_for_local_programs_only() {
     let site = Site::new();
     alone(&site, "sudo", "");
     exempt(&site, "local = true");
@@ -108,7 +108,7 @@ fn a_local_rule_waives_the_proof_for_this_hosts_own_programs_alone() {
 }
 
 #[test]
-fn an_exempt_or_remembered_user_without_a_key_is_asked_by_a_real_sshd() {
+fn sshd_asks_exempt_and_remembered_users_without_a_key() {
     let site = Site::new();
     let auth = format!("auth required {}\nauth required pam_permit.so\n", site.pam_line("nodelay"));
     let settings = "AuthenticationMethods publickey,keyboard-interactive:pam keyboard-interactive:pam\n";
@@ -140,7 +140,7 @@ fn an_exempt_or_remembered_user_without_a_key_is_asked_by_a_real_sshd() {
 }
 
 #[test]
-fn a_users_own_process_that_claims_to_be_sshd_is_asked() {
+fn a_users_process_that_claims_to_be_sshd_is_asked() {
     let site = Site::new();
     alone(&site, "sshd", "first_factor=passed");
     exempt(&site, "");
@@ -159,7 +159,7 @@ fn a_users_own_process_that_claims_to_be_sshd_is_asked() {
 }
 
 #[test]
-fn under_su_the_callers_factor_may_be_asked_for() {
+fn a_rule_can_ask_for_the_callers_code_under_su() {
     let site = Site::new();
     alone(&site, "su", "");
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
@@ -178,7 +178,7 @@ fn under_su_the_callers_factor_may_be_asked_for() {
 }
 
 #[test]
-fn a_wrong_file_leaves_the_old_policy_in_force_and_says_so() {
+fn an_invalid_file_leaves_the_old_policy_in_force() {
     let site = Site::new();
     alone(&site, "sudo", "first_factor=passed");
     exempt(&site, "users = [\"alice\"]");
@@ -195,7 +195,7 @@ fn a_wrong_file_leaves_the_old_policy_in_force_and_says_so() {
 }
 
 #[test]
-fn explain_and_config_check_say_what_decides_and_what_never_does() {
+fn explain_and_config_check_name_deciding_and_dead_rules() {
     let site = Site::new();
     let rules = "[[login.rule]]\nname = \"robots\"\nusers = [\"bob\"]\nnetworks = [\"10.0.0.0/8\"]\naction = \"exempt\"\n\
                  [[login.rule]]\nservices = [\"sshd\"]\naction = \"require\"\nenforce_from = \"2099-01-01T00:00:00Z\"\n\

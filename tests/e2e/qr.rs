@@ -7,7 +7,7 @@ use site::qr::{on_terminal, read, to_png};
 use std::process::Command;
 
 #[test]
-fn the_qr_code_holds_the_uri_as_data_uri_png_svg_and_on_the_terminal() {
+fn the_qr_code_holds_the_uri_in_every_format() {
     let site = Site::new();
     let document = site.totpd(&["enroll", "alice", "--json"]).ok().json();
     let data = document["qr_code"].as_str().unwrap().strip_prefix("data:image/png;base64,").unwrap();

@@ -37,7 +37,7 @@ fn granted(verdicts: &[Verdict]) -> usize {
 }
 
 #[test]
-fn of_64_logins_with_one_code_exactly_one_gets_in() {
+fn of_64_logins_with_one_code_exactly_one_succeeds() {
     let site = Site::new();
     let phone = site.enroll("alice");
     for round in 0..50 {
@@ -49,7 +49,7 @@ fn of_64_logins_with_one_code_exactly_one_gets_in() {
 }
 
 #[test]
-fn of_64_pam_clients_with_one_code_exactly_one_gets_in() {
+fn of_64_pam_clients_with_one_code_exactly_one_succeeds() {
     let site = Site::new();
     pam(&site);
     let phone = site.enroll("alice");
@@ -67,7 +67,7 @@ fn of_64_pam_clients_with_one_code_exactly_one_gets_in() {
 }
 
 #[test]
-fn of_six_ssh_sessions_with_one_code_exactly_one_gets_in() {
+fn of_six_ssh_logins_with_one_code_exactly_one_succeeds() {
     let site = Site::new();
     let sshd = Sshd::start(&site);
     let phone = site.enroll("alice");
@@ -80,7 +80,7 @@ fn of_six_ssh_sessions_with_one_code_exactly_one_gets_in() {
 }
 
 #[test]
-fn wrong_codes_sent_together_are_judged_no_more_often_than_the_limit() {
+fn simultaneous_wrong_codes_never_exceed_the_limit() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let wrong = phone.wrong_code(&site);
@@ -103,7 +103,7 @@ fn wrong_codes_sent_together_are_judged_no_more_often_than_the_limit() {
 }
 
 #[test]
-fn right_codes_of_eight_users_who_come_together_are_all_accepted() {
+fn simultaneous_codes_of_eight_users_are_all_accepted() {
     let site = Site::new();
     let users = ["u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8"];
     let phones: Vec<Phone> =

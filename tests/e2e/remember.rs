@@ -23,7 +23,7 @@ fn twice(site: &Site, options: &[&str], answers: &str) -> (Vec<i32>, String) {
 }
 
 #[test]
-fn the_same_session_is_not_asked_again_and_another_is() {
+fn only_the_same_session_is_remembered() {
     let (site, phone) = site_with_sudo();
     let session = &["-A", "5001", "-R", "alice"][..];
     let (codes, shown) = twice(&site, session, &format!("{}\nnever asked\n", phone.code(&site)));
@@ -41,7 +41,7 @@ fn the_same_session_is_not_asked_again_and_another_is() {
 }
 
 #[test]
-fn an_unset_session_is_never_remembered() {
+fn a_login_without_an_audit_session_is_never_remembered() {
     let (site, phone) = site_with_sudo();
     let (codes, _) = twice(&site, &["-R", "alice"], &format!("{}\n000000\n", phone.code(&site)));
     assert_eq!(codes, [code::SUCCESS, code::AUTH_ERR]);
@@ -64,7 +64,7 @@ fn after(site: &Site, phone: &Phone, between: impl FnOnce()) -> (Vec<i32>, Strin
 }
 
 #[test]
-fn forget_revoke_time_a_new_phone_and_a_shorter_rule_end_it() {
+fn forget_revoke_time_and_a_new_factor_end_remembering() {
     type End = fn(&Site);
     let ends: [(&str, End); 6] = [
         ("nothing", |_| {}),
@@ -83,7 +83,7 @@ fn forget_revoke_time_a_new_phone_and_a_shorter_rule_end_it() {
 }
 
 #[test]
-fn a_restart_of_the_daemon_forgets_nothing_and_a_clock_set_back_proves_nothing() {
+fn remembered_logins_survive_a_restart_but_not_a_clock_set_back() {
     let (site, phone) = site_with_sudo();
     let (codes, _) = after(&site, &phone, || {
         site.end(nix::sys::signal::Signal::SIGTERM);

@@ -14,7 +14,7 @@ fn batch(sshd: &Client, options: &[&str], user: &str) -> Command {
 }
 
 #[test]
-fn many_sessions_of_one_connection_take_one_code() {
+fn sessions_of_one_ssh_connection_take_one_code() {
     let site = Site::new();
     let sshd = Sshd::start(&site);
     let phone = site.enroll("alice");
@@ -44,7 +44,7 @@ fn many_sessions_of_one_connection_take_one_code() {
 }
 
 #[test]
-fn a_match_block_lets_a_robot_in_by_its_key() {
+fn a_match_block_lets_an_automated_client_in_by_key() {
     let site = Site::new();
     site.write("robots.conf", "Match User bob\n    AuthenticationMethods publickey\nMatch all\n");
     let settings = format!("Include {}", site.path("robots.conf").display());
@@ -58,7 +58,7 @@ fn a_match_block_lets_a_robot_in_by_its_key() {
 }
 
 #[test]
-fn a_remembered_key_is_asked_nothing_and_still_wants_a_client_that_answers() {
+fn a_remembered_key_still_needs_an_interactive_client() {
     let site = Site::new();
     site.configure("[[login.rule]]\naction = \"require\"\nremember = \"8h\"\nremember_by = \"ssh-key\"\n");
     let sshd = Sshd::start(&site);

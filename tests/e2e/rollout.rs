@@ -15,7 +15,7 @@ fn shipped(site: &Site, name: &str) -> String {
 const MONITOR: &str = "[[login.rule]]\nname = \"rollout\"\naction = \"require\"\nmode = \"monitor\"\n";
 
 #[test]
-fn monitoring_records_what_enforcement_would_do_and_burns_nothing() {
+fn monitoring_records_the_enforced_result_and_uses_up_no_code() {
     let site = Site::new();
     site.service("sudo", &shipped(&site, "sudo-monitor"));
     let phone = site.enroll("alice");
@@ -68,7 +68,7 @@ fn monitoring_records_what_enforcement_would_do_and_burns_nothing() {
 }
 
 #[test]
-fn under_the_monitor_stacks_nobody_is_locked_out_whatever_the_daemon_does() {
+fn the_monitor_stacks_lock_nobody_out_without_a_daemon() {
     let site = Site::new();
     site.service("sudo", &shipped(&site, "sudo-monitor"));
     let auth = shipped(&site, "sshd-monitor");
@@ -88,7 +88,7 @@ fn under_the_monitor_stacks_nobody_is_locked_out_whatever_the_daemon_does() {
 }
 
 #[test]
-fn a_date_turns_watching_into_enforcing() {
+fn enforce_from_turns_monitoring_into_enforcement() {
     let site = Site::new();
     site.service("sudo", &shipped(&site, "sudo-rules"));
     let phone = site.enroll("alice");
@@ -114,7 +114,7 @@ fn a_date_turns_watching_into_enforcing() {
 }
 
 #[test]
-fn who_is_asked_under_monitor_ask_passes_whatever_is_typed() {
+fn monitor_ask_lets_in_whatever_is_typed() {
     let site = Site::new();
     site.service("sudo", &shipped(&site, "sudo-rules"));
     let phone = site.enroll("alice");
@@ -139,7 +139,7 @@ fn who_is_asked_under_monitor_ask_passes_whatever_is_typed() {
 }
 
 #[test]
-fn off_passes_with_proof_and_is_recorded() {
+fn mode_off_lets_in_with_a_first_factor_and_is_audited() {
     let site = Site::new();
     site.service("sudo", &shipped(&site, "sudo-rules"));
     site.configure("[[login.rule]]\naction = \"deny\"\nmode = \"off\"\n");
@@ -153,7 +153,7 @@ fn off_passes_with_proof_and_is_recorded() {
 }
 
 #[test]
-fn report_names_whom_enforcement_would_refuse_today() {
+fn report_names_users_that_enforcement_would_refuse() {
     let site = Site::new();
     site.enroll("alice");
     let group = std::fs::read_to_string(site.path("etc/group")).unwrap();

@@ -70,7 +70,7 @@ fn told(site: &Site) -> bool {
 }
 
 #[test]
-fn a_replacement_takes_the_delay_and_a_login_that_told() {
+fn a_replacement_takes_the_delay_and_a_login_with_notice() {
     let site = Site::new();
     let old = site.enroll("alice");
     let mut shell = su(&site);
@@ -109,7 +109,7 @@ fn a_replacement_takes_the_delay_and_a_login_that_told() {
 }
 
 #[test]
-fn a_told_login_before_the_delay_is_not_enough() {
+fn a_notice_before_the_delay_is_not_enough() {
     let site = Site::new();
     let old = site.enroll("alice");
     let mut shell = su(&site);
@@ -127,7 +127,7 @@ fn a_told_login_before_the_delay_is_not_enough() {
 }
 
 #[test]
-fn it_ripens_only_by_a_login_from_where_the_user_was_before() {
+fn a_change_needs_a_notice_at_a_login_from_a_known_source() {
     let site = Site::new();
     let network = Network::new(2);
     let sshd = Sshd::start_with(&site, Setup { place: Some(&network.server), ..Setup::default() });
@@ -186,7 +186,7 @@ fn it_ripens_only_by_a_login_from_where_the_user_was_before() {
 }
 
 #[test]
-fn cancel_takes_a_code_of_the_old_factor_and_two_are_enough() {
+fn cancel_takes_a_code_and_after_two_only_a_ticket_helps() {
     let site = Site::new();
     let old = site.enroll("alice");
     let nothing = as_alice(&site, &["cancel"], &format!("{}\n", old.code(&site)));
@@ -219,7 +219,7 @@ fn cancel_takes_a_code_of_the_old_factor_and_two_are_enough() {
 }
 
 #[test]
-fn no_lock_of_malware_keeps_the_user_from_cancelling() {
+fn no_lock_keeps_the_user_from_cancelling() {
     let site = Site::new();
     let phone = site.enroll("alice");
     staged(&site, &phone.code(&site));
@@ -235,7 +235,7 @@ fn no_lock_of_malware_keeps_the_user_from_cancelling() {
 }
 
 #[test]
-fn a_lost_phone_has_recovery_codes_until_it_is_replaced() {
+fn recovery_codes_work_until_a_lost_phone_is_replaced() {
     let site = Site::new();
     let old = site.enroll("alice");
     let mut shell = su(&site);
@@ -253,7 +253,7 @@ fn a_lost_phone_has_recovery_codes_until_it_is_replaced() {
 }
 
 #[test]
-fn a_ticket_is_bound_to_the_factor_and_takes_a_code_unless_lost() {
+fn a_ticket_needs_a_code_of_its_factor_unless_it_is_lost() {
     let site = Site::new();
     let ticket = |arguments: &[&str]| {
         let all = [&["enroll", "alice", "--ticket", "--json"], arguments].concat();
@@ -292,7 +292,7 @@ fn a_ticket_is_bound_to_the_factor_and_takes_a_code_unless_lost() {
 }
 
 #[test]
-fn a_removal_and_new_recovery_codes_take_two_codes_and_the_delay() {
+fn removal_and_new_recovery_codes_take_two_codes_and_a_delay() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let mut shell = su(&site);
@@ -323,7 +323,7 @@ fn a_removal_and_new_recovery_codes_take_two_codes_and_the_delay() {
 }
 
 #[test]
-fn an_administrator_waits_for_nothing() {
+fn an_administrators_change_has_no_delay() {
     let site = Site::new();
     let old = site.enroll("alice");
     let own = staged(&site, &old.code(&site));
@@ -342,7 +342,7 @@ fn an_administrator_waits_for_nothing() {
 }
 
 #[test]
-fn the_delay_is_the_sites_to_choose() {
+fn the_configuration_sets_the_delay() {
     let site = Site::new();
     site.configure("[login]\nself_change_delay = \"2h\"\n");
     let old = site.enroll("alice");

@@ -48,7 +48,7 @@ os.execv(command[0], command)
 }
 
 #[test]
-fn sockets_that_were_not_handed_over_are_made() {
+fn sockets_that_systemd_does_not_pass_are_created() {
     use std::os::unix::fs::PermissionsExt;
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
@@ -73,7 +73,7 @@ fn sockets_that_were_not_handed_over_are_made() {
 }
 
 #[test]
-fn sockets_that_are_handed_over_are_adopted_and_left_in_place() {
+fn inherited_sockets_are_used_and_left_in_place() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
     start_with_adopted_sockets(&site);
@@ -84,7 +84,7 @@ fn sockets_that_are_handed_over_are_adopted_and_left_in_place() {
 }
 
 #[test]
-fn a_daemon_of_its_own_uid_is_believed_whoever_owns_the_sockets_folder() {
+fn an_unprivileged_daemon_is_trusted_for_any_folder_owner() {
     let site = Site::without_daemon();
     site.totpd(&["init", "--owner", "nobody"]).ok();
     let faults = std::fs::Permissions::from_mode(0o666);
@@ -107,7 +107,7 @@ fn a_daemon_of_its_own_uid_is_believed_whoever_owns_the_sockets_folder() {
 }
 
 #[test]
-fn a_socket_unit_that_listens_elsewhere_is_served_and_named() {
+fn a_socket_unit_on_another_path_is_served_and_reported() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
     let elsewhere = site.path("elsewhere/login.sock");
@@ -125,7 +125,7 @@ fn a_socket_unit_that_listens_elsewhere_is_served_and_named() {
 }
 
 #[test]
-fn a_stopping_daemon_leaves_its_successors_sockets_alone() {
+fn a_stopping_daemon_keeps_its_successors_sockets() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let code = phone.code(&site);
@@ -146,7 +146,7 @@ fn a_stopping_daemon_leaves_its_successors_sockets_alone() {
 }
 
 #[test]
-fn under_a_supervisor_a_failed_store_ends_the_daemon_so_that_a_fresh_one_reopens_it() {
+fn a_supervised_daemon_ends_when_its_store_fails() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
     start_with_adopted_sockets(&site);
@@ -164,7 +164,7 @@ fn under_a_supervisor_a_failed_store_ends_the_daemon_so_that_a_fresh_one_reopens
 }
 
 #[test]
-fn an_orderly_stop_finishes_what_is_in_flight() {
+fn a_clean_stop_finishes_requests_in_flight() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let code = phone.code(&site);
@@ -183,7 +183,7 @@ fn an_orderly_stop_finishes_what_is_in_flight() {
 }
 
 #[test]
-fn a_wrong_configuration_refuses_at_start_and_changes_nothing_at_reload() {
+fn an_invalid_configuration_refuses_at_start_but_not_at_reload() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let good = site.config();
@@ -217,7 +217,7 @@ fn a_wrong_configuration_refuses_at_start_and_changes_nothing_at_reload() {
 }
 
 #[test]
-fn a_second_daemon_does_not_take_the_sockets_away() {
+fn a_second_daemon_does_not_take_the_sockets() {
     let site = Site::new();
     let second = site.totpd(&["serve"]);
     assert_eq!(second.code, 1);
@@ -226,7 +226,7 @@ fn a_second_daemon_does_not_take_the_sockets_away() {
 }
 
 #[test]
-fn expired_enrollments_are_swept_out_with_their_secret() {
+fn expired_enrollments_are_deleted_with_their_secret() {
     let site = Site::new();
     site.totpd(&["enroll", "bob", "--expires", "1s"]).ok();
     site.advance(2);
@@ -237,7 +237,7 @@ fn expired_enrollments_are_swept_out_with_their_secret() {
 }
 
 #[test]
-fn a_configuration_that_others_may_change_refuses() {
+fn a_configuration_that_others_can_change_is_refused() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let path = site.path("etc/totpd/totpd.toml");

@@ -5,7 +5,7 @@ use site::phone::Phone;
 use site::ssh::Sshd;
 
 #[test]
-fn a_phones_code_lets_in_once_and_everything_else_is_refused() {
+fn sshd_accepts_a_code_once_and_refuses_wrong_codes() {
     let site = Site::new();
     let sshd = Sshd::start(&site);
     let phone = site.enroll("alice");
@@ -81,7 +81,7 @@ fn three_wrong_codes_then_the_right_one_in_one_connection() {
 }
 
 #[test]
-fn what_sshd_is_told_of_unknown_and_known_users_is_the_same() {
+fn sshd_treats_enrolled_and_unenrolled_users_alike() {
     let site = Site::new();
     let sshd = Sshd::start(&site);
     let phone = site.enroll("alice");
@@ -97,7 +97,7 @@ fn what_sshd_is_told_of_unknown_and_known_users_is_the_same() {
 }
 
 #[test]
-fn with_the_daemon_ended_nobody_is_asked_and_nobody_gets_in() {
+fn with_a_stopped_daemon_sshd_asks_nobody_and_refuses() {
     let site = Site::new();
     let sshd = Sshd::start(&site);
     let phone = site.enroll("alice");

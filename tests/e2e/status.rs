@@ -60,7 +60,7 @@ fn status_says_within_two_seconds_that_the_daemon_hangs() {
 }
 
 #[test]
-fn status_and_list_tell_who_has_the_name_now() {
+fn status_and_list_report_changed_and_deleted_users() {
     let site = Site::new();
     for user in ["alice", "bob", "u1"] {
         site.enroll(user);
@@ -88,7 +88,7 @@ fn status_and_list_tell_who_has_the_name_now() {
 }
 
 #[test]
-fn status_tells_of_locks_logins_and_a_clock_that_refuses() {
+fn status_reports_locks_logins_and_a_refusing_clock() {
     let site = Site::new();
     let phone = site.enroll("alice");
     assert_eq!(site::peer::login(&site, "alice", &phone.code(&site)), Ok(totp_wire::login::Verdict::Granted));

@@ -50,7 +50,7 @@ fn with_code(site: &Site, code: &str) -> bool {
 }
 
 #[test]
-fn a_code_lets_in_once_and_wrong_and_recovery_codes_are_told_apart() {
+fn sudo_accepts_a_code_and_a_recovery_code_once_each() {
     let site = Site::new();
     service(&site);
     let phone = site.enroll("alice");
@@ -77,7 +77,7 @@ fn a_wrong_password_with_a_right_code_is_refused() {
 }
 
 #[test]
-fn with_the_daemon_stopped_it_refuses_within_the_deadline() {
+fn with_a_stopped_daemon_sudo_refuses_in_time() {
     let site = Site::new();
     service(&site);
     site.enroll("alice");

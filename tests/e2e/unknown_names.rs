@@ -39,7 +39,7 @@ fn service(site: &Site, name: &str) {
 }
 
 #[test]
-fn a_password_typed_as_the_name_at_sshd_is_kept_nowhere() {
+fn a_password_typed_as_the_name_at_sshd_is_not_stored() {
     let site = Site::new();
     site.enroll("alice");
     let settings = "AuthenticationMethods keyboard-interactive:pam\n";
@@ -57,7 +57,7 @@ fn a_password_typed_as_the_name_at_sshd_is_kept_nowhere() {
 }
 
 #[test]
-fn a_password_typed_as_the_name_at_login_is_kept_nowhere() {
+fn a_password_typed_as_the_name_at_login_is_not_stored() {
     let site = Site::new();
     service(&site, "login");
     let line = format!("{} login", script("console.py").display());
@@ -77,7 +77,7 @@ fn a_password_typed_as_the_name_at_login_is_kept_nowhere() {
 }
 
 #[test]
-fn a_password_typed_as_the_name_at_su_is_kept_nowhere() {
+fn a_password_typed_as_the_name_at_su_is_not_stored() {
     let site = Site::new();
     service(&site, "su");
     let ran = Shell::of(&site, "alice").run(&format!("su {TYPED}"), &[("code: ", "123456")]);
@@ -93,7 +93,7 @@ fn a_password_typed_as_the_name_at_su_is_kept_nowhere() {
 }
 
 #[test]
-fn rules_monitoring_and_reports_keep_no_unknown_name() {
+fn rules_monitoring_and_reports_store_no_unknown_name() {
     let rules = "[[login.rule]]\nname = \"watch\"\nservices = [\"watched\"]\naction = \"require\"\nmode = \"monitor\"\n\
                  [[login.rule]]\nservices = [\"closed\"]\naction = \"deny\"\n";
     let site = Site::with_rules(rules);
@@ -116,7 +116,7 @@ fn rules_monitoring_and_reports_keep_no_unknown_name() {
 }
 
 #[test]
-fn without_a_daemon_and_by_break_glass_no_unknown_name_is_kept() {
+fn break_glass_and_a_missing_daemon_store_no_unknown_name() {
     let site = Site::new();
     service(&site, "x");
     let (responder, glass) = crate::breakglass::broken(&site, "30m");
@@ -134,7 +134,7 @@ fn without_a_daemon_and_by_break_glass_no_unknown_name_is_kept() {
 }
 
 #[test]
-fn while_a_directory_hangs_a_name_is_kept_only_if_it_is_known() {
+fn while_a_directory_hangs_only_known_names_are_stored() {
     let site = Site::without_daemon();
     crate::attack::directory::hung(&site);
     site.totpd(&["init"]).ok();
@@ -147,7 +147,7 @@ fn while_a_directory_hangs_a_name_is_kept_only_if_it_is_known() {
 }
 
 #[test]
-fn a_user_who_is_gone_is_still_named() {
+fn a_deleted_user_is_still_named() {
     let site = Site::new();
     let phone: Phone = site.enroll("u8");
     assert_eq!(begin(&site, local("u8")).unwrap().answer(&phone.code(&site)), Ok(Verdict::Granted));

@@ -97,7 +97,7 @@ fn logins_go_on(site: &Site) {
 }
 
 #[test]
-fn logins_go_on_while_nobody_reads_the_pipe_on_stderr() {
+fn logins_work_while_nobody_reads_the_stderr_pipe() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
     let _pipe = with_unread_pipe(&site);
@@ -105,7 +105,7 @@ fn logins_go_on_while_nobody_reads_the_pipe_on_stderr() {
 }
 
 #[test]
-fn logins_go_on_while_nobody_reads_the_journals_socket() {
+fn logins_work_while_nobody_reads_the_journal_socket() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
     let _journal = unread_journal(&site);
@@ -115,7 +115,7 @@ fn logins_go_on_while_nobody_reads_the_journals_socket() {
 }
 
 #[test]
-fn what_the_last_lines_lack_is_a_row_after_the_stop() {
+fn dropped_log_lines_are_counted_in_a_row_after_the_stop() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
     let _pipe = with_unread_pipe(&site);
@@ -127,7 +127,7 @@ fn what_the_last_lines_lack_is_a_row_after_the_stop() {
 }
 
 #[test]
-fn eves_flood_of_su_blinds_nobody_to_a_strangers_guesses() {
+fn a_local_flood_does_not_hide_guesses_of_strangers() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
     let mut pipe = with_unread_pipe(&site);
@@ -171,7 +171,7 @@ fn eves_flood_of_su_blinds_nobody_to_a_strangers_guesses() {
 }
 
 #[test]
-fn break_glass_lets_in_while_nobody_reads_dev_log() {
+fn break_glass_works_while_nobody_reads_dev_log() {
     let site = Site::new();
     std::fs::remove_file(site.path("log/sock")).unwrap();
     let _unread = UnixDatagram::bind(site.path("log/sock")).unwrap();

@@ -44,7 +44,7 @@ fn notice(site: &Site) -> Option<String> {
 }
 
 #[test]
-fn an_older_folder_brings_back_nothing_that_was_withdrawn() {
+fn an_older_store_restores_nothing_that_was_withdrawn() {
     let site = Site::new();
     let (alice, bob, carol) = (site.enroll("alice"), site.enroll("bob"), site.enroll("u1"));
     let old = copy(&site, "old");
@@ -81,7 +81,7 @@ fn an_older_folder_brings_back_nothing_that_was_withdrawn() {
 }
 
 #[test]
-fn an_accepted_folder_keeps_withdrawn_what_was() {
+fn an_accepted_copy_keeps_withdrawn_codes_withdrawn() {
     let site = Site::new();
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     let old = copy(&site, "old");
@@ -117,7 +117,7 @@ fn an_accepted_folder_keeps_withdrawn_what_was() {
 }
 
 #[test]
-fn a_gap_that_is_not_listed_refuses_until_it_is_accepted() {
+fn an_unexplained_gap_refuses_until_it_is_accepted() {
     let site = Site::new();
     let alice = site.enroll("alice");
     let old = copy(&site, "old");
@@ -141,7 +141,7 @@ fn a_gap_that_is_not_listed_refuses_until_it_is_accepted() {
 }
 
 #[test]
-fn a_lost_witness_is_warned_of_and_written_again() {
+fn a_missing_witness_is_reported_and_written_again() {
     let site = Site::new();
     let alice = site.enroll("alice");
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), GRANTED);
@@ -154,7 +154,7 @@ fn a_lost_witness_is_warned_of_and_written_again() {
 }
 
 #[test]
-fn an_unwritable_witness_costs_no_login_and_is_caught_up() {
+fn an_unwritable_witness_stops_no_login_and_is_completed() {
     let site = Site::new();
     let alice = site.enroll("alice");
     let old = copy(&site, "old");
@@ -173,7 +173,7 @@ fn an_unwritable_witness_costs_no_login_and_is_caught_up() {
 }
 
 #[test]
-fn a_crash_before_the_witness_is_written_is_no_alarm() {
+fn a_crash_before_the_witness_write_raises_no_alarm() {
     let site = Site::new();
     let alice = site.enroll("alice");
     let mut lines = 0;
@@ -220,7 +220,7 @@ fn an_old_row_put_back_under_the_daemon_lets_nobody_in() {
 }
 
 #[test]
-fn the_witness_is_where_systemd_or_the_configuration_says() {
+fn systemd_or_the_configuration_choose_the_witness_folder() {
     let site = Site::new();
     let alice = site.enroll("alice");
     let (logs, named) = (site.path("logs"), site.path("named"));

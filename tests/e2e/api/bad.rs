@@ -95,7 +95,7 @@ fn but(body: &Value, field: &str, value: Option<Value>) -> String {
 }
 
 #[test]
-fn a_body_that_is_no_json_object_is_refused_on_every_route() {
+fn a_body_other_than_a_json_object_is_refused_everywhere() {
     let world = World::new("");
     world.unchanged("no object", |code, recovery| {
         for (method, path, body, _) in routes(&world, code, recovery) {
@@ -154,7 +154,7 @@ fn request(api: &Api, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_field_of_another_type_is_refused_wherever_it_stands() {
+fn a_field_of_the_wrong_type_is_refused_on_every_route() {
     let world = World::new("");
     let values = [
         (Text, json!("text")),
@@ -202,7 +202,7 @@ fn a_field_of_another_type_is_refused_wherever_it_stands() {
 }
 
 #[test]
-fn what_is_needed_is_missed_whether_null_or_absent_and_what_is_unknown_is_not_looked_at() {
+fn missing_fields_are_refused_and_unknown_fields_ignored() {
     let world = World::new("");
     let missing = [
         ("/v1/users", "email", "bad_request"),
@@ -247,7 +247,7 @@ fn what_is_needed_is_missed_whether_null_or_absent_and_what_is_unknown_is_not_lo
 }
 
 #[test]
-fn what_is_nested_too_deep_is_refused_and_damages_no_record() {
+fn deeply_nested_json_is_refused_and_damages_no_record() {
     let world = World::new("");
     let deep = |field: &str, depth: usize| {
         format!("\"{field}\":{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth))

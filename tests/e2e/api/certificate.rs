@@ -46,7 +46,7 @@ fn status(site: &Site) -> String {
 }
 
 #[test]
-fn what_would_cross_the_network_in_the_clear_is_no_configuration() {
+fn listening_on_a_network_without_tls_is_refused() {
     let site = Site::without_daemon();
     let check = |http: &str| {
         site.write("etc/totpd/totpd.toml", &format!("{}[http]\n{http}\n", site.config()));
@@ -74,7 +74,7 @@ fn what_would_cross_the_network_in_the_clear_is_no_configuration() {
 }
 
 #[test]
-fn without_a_certificate_that_can_be_read_logins_go_on_and_the_status_says_why_the_api_does_not() {
+fn an_unreadable_certificate_stops_the_api_but_not_logins() {
     let port = api::free_port();
     let site = site(port);
     let key = site.path("keys/key.pem");
@@ -109,7 +109,7 @@ fn without_a_certificate_that_can_be_read_logins_go_on_and_the_status_says_why_t
 }
 
 #[test]
-fn a_renewed_certificate_is_served_without_a_restart_and_a_broken_one_is_not() {
+fn a_renewed_certificate_is_reloaded_and_a_broken_one_is_not() {
     let port = api::free_port();
     let site = site(port);
     site.start();
@@ -139,7 +139,7 @@ fn a_renewed_certificate_is_served_without_a_restart_and_a_broken_one_is_not() {
 }
 
 #[test]
-fn http_2_is_spoken_where_the_other_end_asks_for_it() {
+fn http_2_is_negotiated_by_alpn() {
     let port = api::free_port();
     let site = site(port);
     site.start();

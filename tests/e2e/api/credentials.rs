@@ -98,7 +98,7 @@ fn wrong(api: &Api) -> Vec<String> {
 }
 
 #[test]
-fn without_credentials_of_the_site_every_route_answers_the_same_and_does_nothing() {
+fn every_route_refuses_bad_credentials_in_the_same_way() {
     let world = World::new("");
     let (mut lines, admin) = (wrong(&world.admin), &world.admin);
     // One of two secrets, and all of a client's.
@@ -135,7 +135,7 @@ fn without_credentials_of_the_site_every_route_answers_the_same_and_does_nothing
 }
 
 #[test]
-fn what_a_scope_does_not_include_is_not_done() {
+fn a_scope_allows_only_what_it_includes() {
     let world = World::new("");
     let admins = |method: &str, path: &str| method == "DELETE" || path.ends_with("recovery_codes");
     let enrolls = |method: &str, path: &str| {
@@ -173,7 +173,7 @@ fn audited(site: &Site, reply: &Reply) -> Value {
 }
 
 #[test]
-fn whoever_is_refused_is_in_the_audit_under_the_id_of_the_answer() {
+fn every_refusal_is_audited_under_its_request_id() {
     let world = World::new("");
     let (site, alice) = (&world.site, &world.alice);
     let wrong = world.verify.authenticate(&alice.id, &alice.phone.wrong_code(site));
@@ -199,7 +199,7 @@ fn whoever_is_refused_is_in_the_audit_under_the_id_of_the_answer() {
 }
 
 #[test]
-fn credentials_that_are_revoked_while_a_body_comes_are_good_for_nothing() {
+fn credentials_revoked_during_a_request_are_refused() {
     let site = api::site("");
     let (app, admin) = (Api::new(&site, "enroll"), Api::new(&site, "admin"));
     let (alice, phone) = admin.enrolled(&site, "alice");
@@ -232,7 +232,7 @@ fn credentials_that_are_revoked_while_a_body_comes_are_good_for_nothing() {
 }
 
 #[test]
-fn a_client_that_asks_too_often_waits_and_nobody_else_does() {
+fn the_rate_limit_slows_only_the_client_that_exceeds_it() {
     let site = api::site("requests_per_minute = 5\n");
     // No request of the harness before the first: it asks for the keys, which takes no credentials.
     let (hasty, calm) = (Api::new(&site, "admin"), Api::new(&site, "verify"));

@@ -89,7 +89,7 @@ fn served() -> (Site, Api, u16) {
 }
 
 #[test]
-fn the_node_programs_of_the_document_do_what_it_says() {
+fn the_documented_node_programs_work() {
     let (site, app, port) = served();
     let mut command = Command::new("node");
     command.arg("-e");
@@ -97,7 +97,7 @@ fn the_node_programs_of_the_document_do_what_it_says() {
 }
 
 #[test]
-fn the_python_programs_of_the_document_do_what_it_says() {
+fn the_documented_python_programs_work() {
     let (site, app, port) = served();
     let mut command = Command::new(root().join(".venv/bin/python"));
     command.arg("-c");

@@ -57,7 +57,7 @@ fn extend(app: &Api, token: &str, answered: &AtomicUsize) {
 }
 
 #[test]
-fn a_session_that_was_answered_outlives_kill_9() {
+fn an_acknowledged_session_survives_kill_9() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (alice, phone) = app.enrolled(&site, "alice");
@@ -90,7 +90,7 @@ fn a_session_that_was_answered_outlives_kill_9() {
 }
 
 #[test]
-fn on_a_full_disk_codes_are_verified_and_nobody_is_made() {
+fn on_a_full_disk_codes_are_verified_and_no_user_is_created() {
     let site = Site::without_daemon();
     let state = site.path("state");
     std::fs::create_dir(&state).unwrap();
@@ -119,7 +119,7 @@ fn on_a_full_disk_codes_are_verified_and_nobody_is_made() {
 }
 
 #[test]
-fn a_disk_that_failed_is_believed_no_more_and_a_code_is_not_used_up_by_it() {
+fn after_a_failed_sync_the_api_refuses_until_a_restart() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (alice, phone) = app.enrolled(&site, "alice");
@@ -144,7 +144,7 @@ fn a_disk_that_failed_is_believed_no_more_and_a_code_is_not_used_up_by_it() {
 }
 
 #[test]
-fn without_its_store_the_daemon_refuses_applications_as_it_refuses_logins() {
+fn without_a_store_the_api_refuses_every_request() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (_, phone) = app.enrolled(&site, "alice");

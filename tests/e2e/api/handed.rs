@@ -40,7 +40,7 @@ fn listening(site: &Site, listen: &str) {
 }
 
 #[test]
-fn a_port_that_is_handed_over_is_served_by_a_daemon_without_a_network() {
+fn an_inherited_port_is_served_without_network_access() {
     let site = Site::without_daemon();
     let port = api::free_port();
     listening(&site, &format!("127.0.0.1:{port}"));
@@ -66,7 +66,7 @@ fn turned_away(port: u16) {
 }
 
 #[test]
-fn with_a_mistake_in_its_table_or_without_it_the_api_turns_away_and_logins_go_on() {
+fn an_invalid_http_table_disables_the_api_but_not_logins() {
     for (http, why) in [
         ("[http]\nlisten = \"0.0.0.0:1\"\n", "in the clear"),
         ("[http]\nlistn = \"127.0.0.1:1\"\n", "unknown field `listn`"),
@@ -95,7 +95,7 @@ fn with_a_mistake_in_its_table_or_without_it_the_api_turns_away_and_logins_go_on
 }
 
 #[test]
-fn another_port_than_the_configuration_names_is_not_served_and_logins_go_on() {
+fn an_inherited_port_other_than_configured_is_not_served() {
     let site = Site::without_daemon();
     let port = api::free_port();
     // What is handed over might be reached from the network, where the configuration says loopback.

@@ -106,7 +106,7 @@ fn status(site: &Site, api: &Api, port: u16, path: &str, body: &str) -> String {
 }
 
 #[test]
-fn who_leaves_no_room_for_an_answer_is_closed_in_time_and_gives_everything_back() {
+fn an_http2_client_with_a_zero_window_is_closed_in_time() {
     let (site, port) = tls();
     let (deaf, other) = (client(&site, "enroll"), client(&site, "verify"));
     wait_until("the API answers", || status(&site, &other, port, "/openapi.json", "") == "2 200");

@@ -6,7 +6,7 @@ use site::run::wait_until;
 use site::{Api, Site};
 
 #[test]
-fn before_there_are_keys_codes_are_judged_and_no_code_is_used_up_for_a_session() {
+fn without_signing_keys_codes_work_and_sessions_are_refused() {
     let site = Site::new();
     let phone = site.enroll("alice");
     site.end(nix::sys::signal::Signal::SIGTERM);

@@ -89,7 +89,7 @@ fn phone(made: &Value) -> Phone {
 }
 
 #[test]
-fn every_answer_is_as_the_description_says_and_every_operation_is_tried() {
+fn every_operation_answers_as_the_openapi_document_says() {
     let site = api::site("[totp]\nrecovery_codes = \"sealed\"\n");
     let app = Api::new(&site, "admin");
     let mut api = Described::of(&app);
@@ -193,7 +193,7 @@ fn every_answer_is_as_the_description_says_and_every_operation_is_tried() {
 }
 
 #[test]
-fn the_description_names_each_operation_once_and_says_what_is_needed() {
+fn the_openapi_document_names_operations_and_required_fields() {
     let site = api::site("");
     let app = Api::new(&site, "verify");
     let api = Described::of(&app);

@@ -10,7 +10,7 @@ fn turned(id: &str) -> String {
 }
 
 #[test]
-fn ids_that_are_nobodys_find_nobody() {
+fn unknown_and_malformed_user_ids_are_refused() {
     let world = World::new("");
     let id = &world.alice.id;
     let (tail, long) = (id.strip_prefix("user-").unwrap(), "a".repeat(129));
@@ -65,7 +65,7 @@ fn ids_that_are_nobodys_find_nobody() {
 }
 
 #[test]
-fn enrollments_and_sessions_are_called_by_their_own_ids() {
+fn ids_of_another_kind_are_refused() {
     let world = World::new("");
     let (totp, session) = (&world.alice.totp, &world.alice.session);
     world.unchanged("other ids", |_, _| {
@@ -86,7 +86,7 @@ fn enrollments_and_sessions_are_called_by_their_own_ids() {
 }
 
 #[test]
-fn paths_that_lead_elsewhere_lead_nowhere() {
+fn unknown_paths_are_404_and_segments_are_never_traversed() {
     let world = World::new("");
     let id = world.alice.id.clone();
     world.unchanged("paths", |_, _| {
@@ -149,7 +149,7 @@ fn paths_that_lead_elsewhere_lead_nowhere() {
 }
 
 #[test]
-fn a_method_that_a_route_has_not_is_refused_in_the_form_of_every_error() {
+fn an_unsupported_method_gets_the_standard_405_error() {
     let world = World::new("");
     let id = world.alice.id.clone();
     world.unchanged("methods", |_, _| {

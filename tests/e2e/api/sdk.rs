@@ -97,7 +97,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 #[test]
-fn the_node_sdk_goes_through_every_method_over_tls_and_in_the_clear() {
+fn the_node_sdk_works_with_and_without_tls() {
     let folder = folder("node");
     assert!(folder.join("node_modules/stytch").exists(), "scripts/bootstrap.sh test installs it");
     walk(|part| {
@@ -120,17 +120,17 @@ fn python(client: &str) {
 }
 
 #[test]
-fn the_python_sdk_that_blocks_goes_through_every_method_over_tls_and_in_the_clear() {
+fn the_blocking_python_sdk_works_with_and_without_tls() {
     python("sync");
 }
 
 #[test]
-fn the_python_sdk_that_awaits_goes_through_every_method_over_tls_and_in_the_clear() {
+fn the_async_python_sdk_works_with_and_without_tls() {
     python("async");
 }
 
 #[test]
-fn the_rust_sdk_goes_through_every_method_over_tls_and_in_the_clear() {
+fn the_rust_sdk_works_with_and_without_tls() {
     walk(|part| {
         let mut program = Command::new(env!("CARGO_BIN_EXE_totpd_sdk"));
         program.arg(part);

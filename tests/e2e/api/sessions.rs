@@ -44,7 +44,7 @@ fn is_kept(site: &Site, text: &str) -> bool {
 }
 
 #[test]
-fn nothing_of_a_token_or_a_secret_is_kept() {
+fn tokens_and_secrets_are_never_stored() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
@@ -58,7 +58,7 @@ fn nothing_of_a_token_or_a_secret_is_kept() {
 }
 
 #[test]
-fn a_session_outlives_a_restart_and_not_its_time() {
+fn a_session_survives_a_restart_and_expires() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
@@ -83,7 +83,7 @@ fn a_session_outlives_a_restart_and_not_its_time() {
 }
 
 #[test]
-fn who_looks_at_a_session_while_it_is_extended_does_not_end_it() {
+fn reading_a_session_during_its_extension_does_not_end_it() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
@@ -109,7 +109,7 @@ fn who_looks_at_a_session_while_it_is_extended_does_not_end_it() {
 }
 
 #[test]
-fn no_token_says_that_it_outlives_its_session() {
+fn no_token_expires_after_its_session() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
@@ -127,7 +127,7 @@ fn no_token_says_that_it_outlives_its_session() {
 }
 
 #[test]
-fn whatever_numbers_an_application_claims_its_session_is_found_again() {
+fn sessions_keep_every_number_of_custom_claims() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
@@ -159,7 +159,7 @@ fn whatever_numbers_an_application_claims_its_session_is_found_again() {
 }
 
 #[test]
-fn keys_that_cannot_be_opened_are_not_made_anew_again_and_again() {
+fn damaged_signing_keys_are_not_replaced_repeatedly() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
@@ -179,7 +179,7 @@ fn keys_that_cannot_be_opened_are_not_made_anew_again_and_again() {
 }
 
 #[test]
-fn who_revokes_a_factor_or_forgets_a_user_ends_the_sessions() {
+fn revoke_and_user_deletion_end_the_sessions() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
@@ -202,7 +202,7 @@ fn who_revokes_a_factor_or_forgets_a_user_ends_the_sessions() {
 }
 
 #[test]
-fn the_keys_of_tokens_change_after_half_a_year_and_are_known_for_a_month_more() {
+fn signing_keys_rotate_and_stay_published_for_a_month() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
@@ -226,7 +226,7 @@ fn the_keys_of_tokens_change_after_half_a_year_and_are_known_for_a_month_more() 
 }
 
 #[test]
-fn sessions_and_clients_that_somebody_without_the_key_writes_are_none() {
+fn rows_written_without_the_key_are_no_sessions_or_clients() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let weak = Api::new(&site, "verify");
@@ -249,7 +249,7 @@ fn sessions_and_clients_that_somebody_without_the_key_writes_are_none() {
 }
 
 #[test]
-fn secrets_are_replaced_while_both_work_and_end_at_once() {
+fn client_secrets_rotate_without_an_outage() {
     let site = api::site("");
     let (old, new) = (Api::new(&site, "enroll"), Api::new(&site, "enroll"));
     let user = old.user("alice");

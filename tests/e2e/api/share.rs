@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use totp_wire::login::Verdict;
 
 #[test]
-fn an_application_that_floods_one_user_holds_up_no_login_of_his() {
+fn writes_by_an_application_delay_no_login_of_the_user() {
     let site = api::site("");
     let (app, other) = (Api::new(&site, "admin"), Api::new(&site, "verify"));
     let (alice, phone) = app.enrolled(&site, "alice");
@@ -43,7 +43,7 @@ fn an_application_that_floods_one_user_holds_up_no_login_of_his() {
 }
 
 #[test]
-fn a_client_waits_for_few_signatures_of_another_one() {
+fn a_client_waits_for_few_signatures_of_another() {
     let site = api::site("requests_per_minute = 10000000\n");
     let (flood, other) = (Api::new(&site, "admin"), Api::new(&site, "verify"));
     let user = flood.user("alice");
@@ -91,7 +91,7 @@ fn a_client_waits_for_few_signatures_of_another_one() {
 }
 
 #[test]
-fn what_says_nothing_new_is_logged_and_written_once_a_minute() {
+fn repeated_refusals_are_stored_once_a_minute() {
     let site = api::site("");
     let (app, guesser) = (Api::new(&site, "admin"), Api::new(&site, "verify"));
     let (alice, phone) = app.enrolled(&site, "alice");
@@ -122,7 +122,7 @@ fn what_says_nothing_new_is_logged_and_written_once_a_minute() {
 }
 
 #[test]
-fn large_answers_that_nobody_reads_take_little_memory_and_nobodys_turn() {
+fn unread_large_responses_take_little_memory_and_block_nobody() {
     let site = api::site("");
     let (app, other) = (Api::new(&site, "admin"), Api::new(&site, "enroll"));
     let metadata = json!({ "large": "x".repeat(15_000) });
@@ -174,7 +174,7 @@ fn large_answers_that_nobody_reads_take_little_memory_and_nobodys_turn() {
 }
 
 #[test]
-fn however_fast_strangers_come_no_more_of_them_have_a_socket_than_there_are_places() {
+fn unauthenticated_connections_never_exceed_the_limit() {
     let site = api::site("connections = 64\n");
     let app = Api::new(&site, "admin");
     let (_, phone) = app.enrolled(&site, "alice");

@@ -42,7 +42,7 @@ fn padded(body: &str, length: usize) -> String {
 }
 
 #[test]
-fn a_body_that_is_too_large_is_refused_whether_it_says_so_or_not() {
+fn a_large_body_is_refused_with_or_without_content_length() {
     let world = World::new("");
     world.unchanged("size", |code, _| {
         for path in ["/v1/users", "/v1/totps/authenticate", "/v1/sessions/authenticate"] {
@@ -72,7 +72,7 @@ fn a_body_that_is_too_large_is_refused_whether_it_says_so_or_not() {
 }
 
 #[test]
-fn over_tcp_the_refusal_of_what_is_too_large_arrives() {
+fn over_tcp_the_refusal_of_a_large_request_arrives() {
     let (site, app) = tcp();
     for _ in 0..20 {
         let large = padded("{}", 300_000);
@@ -85,7 +85,7 @@ fn over_tcp_the_refusal_of_what_is_too_large_arrives() {
 }
 
 #[test]
-fn a_head_that_is_too_large_or_no_head_is_refused_and_nothing_more() {
+fn an_oversized_or_malformed_header_is_refused_and_harmless() {
     let world = World::new("");
     world.unchanged("heads", |_, _| {
         let get = |more: &str| {
@@ -115,7 +115,7 @@ fn a_head_that_is_too_large_or_no_head_is_refused_and_nothing_more() {
 }
 
 #[test]
-fn behind_a_request_that_is_one_what_is_none_is_refused_after_its_answer() {
+fn a_malformed_request_is_refused_after_the_earlier_answers() {
     let (_site, app) = tcp();
     for before in [1, 20] {
         let mut stream = app.connect().unwrap();

@@ -47,7 +47,7 @@ fn served(site: &Site, app: &Api, phone: &Phone) {
 }
 
 #[test]
-fn a_body_that_does_not_come_is_given_up_in_its_time_and_keeps_nobody_waiting() {
+fn a_body_that_never_arrives_times_out_without_blocking_others() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (_, phone) = app.enrolled(&site, "alice");
@@ -76,7 +76,7 @@ fn a_body_that_does_not_come_is_given_up_in_its_time_and_keeps_nobody_waiting() 
 }
 
 #[test]
-fn a_head_that_does_not_come_is_given_up_in_its_time_and_keeps_nobody_waiting() {
+fn a_header_that_never_arrives_times_out_without_blocking() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (_, phone) = app.enrolled(&site, "alice");
@@ -100,7 +100,7 @@ fn a_head_that_does_not_come_is_given_up_in_its_time_and_keeps_nobody_waiting() 
 }
 
 #[test]
-fn who_reads_no_answer_keeps_no_one_waiting() {
+fn a_client_that_reads_nothing_blocks_nobody() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (_, phone) = app.enrolled(&site, "alice");
@@ -128,7 +128,7 @@ fn who_reads_no_answer_keeps_no_one_waiting() {
 }
 
 #[test]
-fn strangers_keep_no_place_from_anybody_and_who_reads_nothing_keeps_none_at_all() {
+fn unauthenticated_slow_readers_block_nobody_and_are_closed() {
     let site = api::site("connections = 8\n");
     let app = Api::new(&site, "admin");
     let (_, phone) = app.enrolled(&site, "alice");
@@ -159,7 +159,7 @@ fn strangers_keep_no_place_from_anybody_and_who_reads_nothing_keeps_none_at_all(
 }
 
 #[test]
-fn when_every_place_is_busy_who_comes_is_turned_away_and_logins_go_on() {
+fn with_all_connections_busy_new_ones_are_refused() {
     let site = api::site("connections = 8\n");
     let app = Api::new(&site, "admin");
     let (_, phone) = app.enrolled(&site, "alice");
@@ -195,7 +195,7 @@ fn events_of(site: &Site, user: &str, outcome: &str) -> usize {
 }
 
 #[test]
-fn a_client_that_hangs_up_has_used_up_nothing_or_it_is_recorded_that_nobody_heard() {
+fn a_hung_up_request_uses_up_no_code_or_is_audited_undelivered() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (alice, alices) = app.enrolled(&site, "alice");
@@ -238,7 +238,7 @@ fn a_client_that_hangs_up_has_used_up_nothing_or_it_is_recorded_that_nobody_hear
 }
 
 #[test]
-fn a_request_that_is_cut_off_uses_up_no_code() {
+fn a_truncated_request_uses_up_no_code() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (alice, phone) = app.enrolled(&site, "alice");
@@ -257,7 +257,7 @@ fn a_request_that_is_cut_off_uses_up_no_code() {
 }
 
 #[test]
-fn names_that_an_application_makes_up_take_no_look_up_of_a_login() {
+fn made_up_names_of_an_application_block_no_login_lookup() {
     let site = Site::without_daemon();
     site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::socket(&site)));
     site.totpd(&["init"]).ok();

@@ -119,7 +119,7 @@ fn forgeries(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn forged_tokens_are_no_tokens_and_use_up_no_code() {
+fn forged_tokens_are_refused_and_use_up_no_code() {
     let world = World::new("");
     let forged = forgeries(&world);
     world.unchanged("forged", |code, recovery| {
@@ -173,7 +173,7 @@ fn forged_tokens_are_no_tokens_and_use_up_no_code() {
 }
 
 #[test]
-fn another_users_session_and_two_sessions_at_once_use_up_no_code() {
+fn another_users_session_or_two_sessions_use_up_no_code() {
     let world = World::new("");
     let (alice, bob) = (&world.alice, &world.bob);
     world.unchanged("sessions", |code, recovery| {
@@ -222,7 +222,7 @@ fn another_users_session_and_two_sessions_at_once_use_up_no_code() {
 }
 
 #[test]
-fn claims_of_an_application_are_never_the_tokens_own() {
+fn custom_claims_never_replace_registered_claims() {
     let world = World::new("");
     let before = read(world.alice.jwt.split('.').nth(1).unwrap());
     let claims = json!({
@@ -245,7 +245,7 @@ fn claims_of_an_application_are_never_the_tokens_own() {
 }
 
 #[test]
-fn a_session_that_is_revoked_or_over_is_nobodys_and_uses_up_no_code() {
+fn a_revoked_or_expired_session_is_refused_and_uses_up_no_code() {
     let world = World::new("");
     let (alice, bob) = (&world.alice, &world.bob);
     world.admin.post("/v1/sessions/revoke", &json!({ "session_jwt": alice.jwt })).ok();
@@ -286,7 +286,7 @@ fn a_session_that_is_revoked_or_over_is_nobodys_and_uses_up_no_code() {
 }
 
 #[test]
-fn the_sessions_of_a_user_who_is_deleted_are_over() {
+fn deleting_a_user_ends_their_sessions() {
     let world = World::new("");
     let (bob, path) = (&world.bob, format!("/v1/users/{}", world.bob.id));
     world.admin.delete(&path).ok();

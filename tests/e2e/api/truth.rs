@@ -8,7 +8,7 @@ use std::sync::Barrier;
 use totp_wire::login::Verdict;
 
 #[test]
-fn who_enrolls_by_the_api_logs_in_and_who_enrolls_here_is_known_to_the_api() {
+fn api_and_logins_share_factors_used_codes_and_history() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
@@ -38,7 +38,7 @@ fn who_enrolls_by_the_api_logs_in_and_who_enrolls_here_is_known_to_the_api() {
 }
 
 #[test]
-fn an_applications_failures_lock_that_application_and_nobody_else() {
+fn an_applications_failures_lock_only_that_application() {
     let site = api::site("");
     let (first, second) = (Api::new(&site, "admin"), Api::new(&site, "verify"));
     let (user, phone) = first.enrolled(&site, "alice");
@@ -69,7 +69,7 @@ fn an_applications_failures_lock_that_application_and_nobody_else() {
 }
 
 #[test]
-fn no_change_of_a_user_is_a_new_beginning_for_who_guesses() {
+fn no_change_of_a_user_resets_a_lock() {
     let site = api::site("");
     let (admin, guesser) = (Api::new(&site, "admin"), Api::new(&site, "verify"));
     let (user, phone) = admin.enrolled(&site, "alice");
@@ -121,7 +121,7 @@ fn together(site: &site::Site, app: &Api, user: &str, code: &str, http: usize, l
 }
 
 #[test]
-fn of_8_and_64_uses_of_one_code_over_http_and_pam_exactly_one_wins() {
+fn one_code_used_64_times_over_http_and_pam_works_once() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
@@ -139,7 +139,7 @@ fn of_8_and_64_uses_of_one_code_over_http_and_pam_exactly_one_wins() {
 }
 
 #[test]
-fn a_recovery_code_sent_many_times_at_once_lets_one_in() {
+fn a_recovery_code_sent_eight_times_works_once() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
@@ -160,7 +160,7 @@ fn a_recovery_code_sent_many_times_at_once_lets_one_in() {
 }
 
 #[test]
-fn a_name_that_the_host_did_not_know_lets_nobody_log_in_until_it_is_set_anew() {
+fn an_external_id_of_a_later_user_needs_to_be_set_again() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     // Enrolled before there is such a user here; what an application calls its users is no login's business.
@@ -181,7 +181,7 @@ fn a_name_that_the_host_did_not_know_lets_nobody_log_in_until_it_is_set_anew() {
 }
 
 #[test]
-fn names_outside_the_alphabet_of_external_ids_are_escaped() {
+fn login_names_are_escaped_in_external_ids() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
@@ -200,7 +200,7 @@ fn names_outside_the_alphabet_of_external_ids_are_escaped() {
 }
 
 #[test]
-fn an_enrollment_of_the_api_that_is_not_confirmed_in_time_is_gone() {
+fn an_unconfirmed_api_enrollment_expires() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let user = app.user("alice");
@@ -221,7 +221,7 @@ fn an_enrollment_of_the_api_that_is_not_confirmed_in_time_is_gone() {
 }
 
 #[test]
-fn a_locked_user_is_let_in_after_the_time_that_was_said() {
+fn a_lock_ends_after_the_announced_time() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (alice, phone) = app.enrolled(&site, "alice");

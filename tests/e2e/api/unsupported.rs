@@ -4,7 +4,7 @@ use super::world::World;
 use serde_json::{Value, json};
 
 #[test]
-fn arguments_that_nobody_decides_about_are_refused() {
+fn unsupported_arguments_are_refused() {
     let world = World::new("");
     world.unchanged("unsupported arguments", |_, _| {
         let checks =

@@ -11,7 +11,7 @@ fn with(body: &Value, field: &str, value: Value) -> Value {
 }
 
 #[test]
-fn numbers_out_of_range_are_refused_and_use_up_no_code() {
+fn out_of_range_numbers_are_refused_and_use_up_no_code() {
     let world = World::new("");
     let out_of_range = |least: i64, most: i64| {
         [json!(least - 1), json!(most + 1), json!(0), json!(-least), json!(i64::MIN), json!(i64::MAX)]
@@ -71,7 +71,7 @@ fn numbers_out_of_range_are_refused_and_use_up_no_code() {
 }
 
 #[test]
-fn codes_that_are_none_are_told_apart_from_wrong_ones() {
+fn malformed_codes_are_distinguished_from_wrong_ones() {
     let world = World::new("");
     world.unchanged("no codes", |code, recovery| {
         let totp = |code: &str| json!({ "user_id": world.alice.id, "totp_code": code });
@@ -114,7 +114,7 @@ fn codes_that_are_none_are_told_apart_from_wrong_ones() {
 }
 
 #[test]
-fn searches_that_cannot_be_are_refused() {
+fn invalid_searches_are_refused() {
     let world = World::new("");
     let query = |name: &str, value: Value| json!({ "query": { "operator": "AND", "operands": [{ "filter_name": name, "filter_value": value }] } });
     world.unchanged("searches", |_, _| {
@@ -177,7 +177,7 @@ fn searches_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn cursors_that_no_answer_gave_are_refused() {
+fn unknown_cursors_are_refused() {
     let world = World::new("");
     let first = world.admin.post("/v1/users/search", &json!({ "limit": 1 })).ok().json;
     let cursor = first["results_metadata"]["next_cursor"].as_str().unwrap().to_owned();
@@ -210,7 +210,7 @@ fn cursors_that_no_answer_gave_are_refused() {
 }
 
 #[test]
-fn users_that_cannot_be_made_leave_nothing_behind() {
+fn invalid_users_are_refused_and_leave_nothing_behind() {
     let world = World::new("");
     world.unchanged("users", |_, _| {
         for email in [

@@ -84,7 +84,7 @@ fn whole_answer(stream: &mut dyn api::Stream) -> Value {
 }
 
 #[test]
-fn what_an_application_was_shown_once_is_in_no_memory() {
+fn secrets_shown_to_an_application_are_wiped() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let basic = BASE64.encode(format!("{}:{}", app.project_id, app.secret).as_bytes());
@@ -135,14 +135,14 @@ fn what_an_application_was_shown_once_is_in_no_memory() {
 }
 
 #[test]
-fn what_root_was_shown_once_is_in_no_memory_of_the_daemon() {
+fn secrets_shown_to_root_are_wiped() {
     let site = Site::new();
     let made = site.totpd(&["enroll", "alice", "--json"]).ok().json();
     expect_nothing(&site, &secrets_of(&made));
 }
 
 #[test]
-fn over_tls_the_header_goes_with_its_connection() {
+fn over_tls_credentials_are_wiped_with_their_connection() {
     let site = Site::without_daemon();
     let port = api::free_port();
     api::certificate(&site);

@@ -30,7 +30,7 @@ fn slay(responder: Running) {
 }
 
 #[test]
-fn a_daemon_that_starts_after_a_killed_break_glass_keeps_its_socket() {
+fn a_daemon_started_after_a_killed_break_glass_keeps_its_socket() {
     let site = Site::new();
     service(&site);
     let bob = site.enroll("bob");
@@ -47,7 +47,7 @@ fn a_daemon_that_starts_after_a_killed_break_glass_keeps_its_socket() {
 }
 
 #[test]
-fn a_second_break_glass_after_a_killed_one_gives_back_the_socket_of_the_daemon_that_lives() {
+fn a_killed_break_glass_returns_the_socket_of_a_new_daemon() {
     let site = Site::new();
     service(&site);
     let bob = site.enroll("bob");
@@ -67,7 +67,7 @@ fn a_second_break_glass_after_a_killed_one_gives_back_the_socket_of_the_daemon_t
 }
 
 #[test]
-fn a_local_user_who_floods_the_socket_does_not_keep_the_break_glass_user_out() {
+fn a_flood_of_the_socket_does_not_stop_break_glass() {
     let site = Site::new();
     service(&site);
     let (responder, glass) = broken(&site, ":");
@@ -98,7 +98,7 @@ fn a_local_user_who_floods_the_socket_does_not_keep_the_break_glass_user_out() {
 }
 
 #[test]
-fn programs_that_wait_keep_nobody_from_break_glass() {
+fn waiting_prompts_do_not_stop_break_glass() {
     use site::peer::begin;
     use totp_wire::login::Attempt;
     let site = Site::new();
@@ -119,7 +119,7 @@ fn programs_that_wait_keep_nobody_from_break_glass() {
 }
 
 #[test]
-fn under_roots_strict_umask_the_daemon_can_still_read_the_mark() {
+fn the_daemon_reads_the_mark_under_a_strict_umask() {
     use std::os::unix::fs::PermissionsExt;
     let site = Site::new();
     service(&site);
@@ -133,7 +133,7 @@ fn under_roots_strict_umask_the_daemon_can_still_read_the_mark() {
 }
 
 #[test]
-fn a_break_glass_code_that_let_nobody_in_still_works_once_the_disk_does() {
+fn an_unrecorded_break_glass_code_works_after_the_disk_recovers() {
     let site = Site::new();
     service(&site);
     let (responder, glass) = broken(&site, ":");
@@ -151,7 +151,7 @@ fn a_break_glass_code_that_let_nobody_in_still_works_once_the_disk_does() {
 }
 
 #[test]
-fn a_responder_that_a_daemon_of_a_broken_configuration_outlived_gives_the_socket_back_once_it_is_mended() {
+fn a_daemon_with_a_fixed_configuration_recovers_the_socket() {
     let site = Site::new();
     service(&site);
     let bob = site.enroll("bob");
@@ -186,7 +186,7 @@ fn held_by_bob(site: &Site, file: &str) -> std::process::Child {
 }
 
 #[test]
-fn a_local_user_who_locks_a_file_keeps_root_from_no_break_glass() {
+fn a_users_file_lock_does_not_stop_break_glass() {
     let site = Site::new();
     service(&site);
     // Once used, its lock lies there.
@@ -205,7 +205,7 @@ fn a_local_user_who_locks_a_file_keeps_root_from_no_break_glass() {
 }
 
 #[test]
-fn a_local_user_who_locks_a_file_keeps_no_daemon_from_its_start() {
+fn a_users_file_lock_does_not_stop_the_daemon() {
     let site = Site::new();
     site.end(Signal::SIGTERM);
     let mut holder = held_by_bob(&site, "run/login.sock.lock");
@@ -219,7 +219,7 @@ fn a_local_user_who_locks_a_file_keeps_no_daemon_from_its_start() {
 }
 
 #[test]
-fn break_glass_works_while_the_configuration_is_broken() {
+fn break_glass_works_with_a_broken_configuration() {
     let site = Site::new();
     service(&site);
     site.write("etc/totpd/totpd.toml", &format!("{}[login]\nself_enroll = \"maybe\"\n", site.config()));
@@ -232,7 +232,7 @@ fn break_glass_works_while_the_configuration_is_broken() {
 }
 
 #[test]
-fn break_glass_works_where_the_pam_line_names_the_daemons_uid() {
+fn break_glass_works_with_server_uid_in_the_pam_line() {
     let site = Site::without_daemon();
     // As for a daemon of a user of its own: server_uid= is the documented way to say so.
     site.service("x", &format!("auth required {}\n", site.pam_line("nodelay server_uid=5002")));

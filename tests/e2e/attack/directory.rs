@@ -27,7 +27,7 @@ enum nss_status _nss_fold_getpwnam_r(const char *n, struct passwd *p, char *b, s
 }
 
 #[test]
-fn a_thief_of_a_key_is_given_no_factor_by_writing_the_name_in_capitals() {
+fn an_uppercase_name_of_an_enrolled_user_is_offered_no_factor() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
     caseless(&site);
@@ -56,7 +56,7 @@ fn a_thief_of_a_key_is_given_no_factor_by_writing_the_name_in_capitals() {
 }
 
 #[test]
-fn a_name_in_capitals_meets_the_rules_of_the_user_it_is() {
+fn an_uppercase_name_meets_the_rules_of_its_user() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
     caseless(&site);
@@ -72,7 +72,7 @@ fn a_name_in_capitals_meets_the_rules_of_the_user_it_is() {
 }
 
 #[test]
-fn a_thief_of_a_key_is_given_no_factor_under_a_second_name_of_the_enrolled_uid() {
+fn a_second_name_of_an_enrolled_uid_is_offered_no_factor() {
     let site = Site::new();
     service(&site);
     let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
@@ -100,7 +100,7 @@ enum nss_status _nss_hang_getgrnam_r(const char *n, struct group *g, char *b, si
 }
 
 #[test]
-fn a_rule_about_a_local_group_stops_no_local_user_while_a_directory_hangs() {
+fn local_groups_work_while_a_directory_hangs() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
     hung(&site);
@@ -115,7 +115,7 @@ fn a_rule_about_a_local_group_stops_no_local_user_while_a_directory_hangs() {
 }
 
 #[test]
-fn break_glass_for_a_user_of_a_directory_that_hangs_is_open_at_once() {
+fn break_glass_opens_at_once_while_a_directory_hangs() {
     let site = Site::without_daemon();
     hung(&site);
     let mut command = site.totpd_command();
@@ -171,7 +171,7 @@ enum nss_status _nss_dir_getgrnam_r(const char *n, struct group *g, char *b, siz
 }
 
 #[test]
-fn a_directory_that_is_down_makes_no_administrator_an_ordinary_user() {
+fn an_unavailable_directory_never_demotes_an_administrator() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
     directory_with_groups(&site);

@@ -42,7 +42,7 @@ fn restore(site: &Site, file: &str) -> site::Finished {
 }
 
 #[test]
-fn a_restore_runs_nothing_that_the_replaced_store_says() {
+fn a_restore_runs_no_code_of_the_replaced_store() {
     let (site, file) = backed_up();
     let mut trap = site.command("python3");
     trap.args(["-c", TRAP]).arg(site.path("state/totpd.db"));
@@ -54,7 +54,7 @@ fn a_restore_runs_nothing_that_the_replaced_store_says() {
 }
 
 #[test]
-fn a_restore_copies_and_reads_no_holes() {
+fn a_restore_neither_reads_nor_copies_holes() {
     let (site, file) = backed_up();
     let lengthen = |path: &str| {
         let file = std::fs::OpenOptions::new().write(true).open(site.path(path)).unwrap();

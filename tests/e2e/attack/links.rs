@@ -20,7 +20,7 @@ fn assert_untouched(file: &std::path::Path) {
 }
 
 #[test]
-fn init_for_an_owner_follows_no_link_of_the_owners() {
+fn init_follows_no_link_of_the_stores_owner() {
     let script = "
 import os, sys
 state, target = sys.argv[1], sys.argv[2]
@@ -56,7 +56,7 @@ while True:
 }
 
 #[test]
-fn init_for_an_owner_makes_a_store_that_the_owner_serves() {
+fn init_makes_a_store_that_its_owner_can_serve() {
     let site = Site::without_daemon();
     let state = site.path("state");
     std::fs::create_dir(&state).unwrap();
@@ -69,7 +69,7 @@ fn init_for_an_owner_makes_a_store_that_the_owner_serves() {
 }
 
 #[test]
-fn a_lock_file_that_is_a_link_is_not_truncated() {
+fn a_link_in_place_of_a_lock_file_is_not_followed() {
     let site = Site::new();
     site.end(Signal::SIGTERM);
     let target = roots_file(&site);
@@ -87,7 +87,7 @@ fn a_lock_file_that_is_a_link_is_not_truncated() {
 }
 
 #[test]
-fn root_serves_no_store_in_a_folder_of_another_user() {
+fn root_serves_no_store_in_another_users_folder() {
     let site = Site::new();
     site.end(Signal::SIGTERM);
     let target = roots_file(&site);

@@ -9,7 +9,7 @@ use site::run::run;
 use std::io::BufRead;
 
 #[test]
-fn an_enrollment_in_a_login_works_for_the_longest_name() {
+fn an_enrollment_at_login_works_for_the_longest_name() {
     let site = Site::new();
     service(&site);
     let user = "ж".repeat(120);
@@ -26,7 +26,7 @@ fn an_enrollment_in_a_login_works_for_the_longest_name() {
 }
 
 #[test]
-fn the_link_that_is_shown_is_whole() {
+fn the_enrollment_link_is_never_truncated() {
     let site = Site::new();
     service(&site);
     site.configure(&format!(
@@ -40,7 +40,7 @@ fn the_link_that_is_shown_is_whole() {
 }
 
 #[test]
-fn a_remembered_su_to_one_user_is_none_to_another() {
+fn remembering_su_to_bob_does_not_cover_su_to_root() {
     let site = Site::new();
     site.service("su", &format!("auth required {}\n", site.pam_line("nodelay first_factor=passed")));
     let phone = site.enroll("alice");
@@ -62,7 +62,7 @@ fn a_remembered_su_to_one_user_is_none_to_another() {
 }
 
 #[test]
-fn a_link_that_is_too_long_for_a_line_of_pam_is_left_out_and_the_key_stays() {
+fn a_link_too_long_for_pam_is_left_out_and_the_key_is_shown() {
     let site = Site::new();
     service(&site);
     let user = "firstname.lastname@department.corp.example";
@@ -79,7 +79,7 @@ fn a_link_that_is_too_long_for_a_line_of_pam_is_left_out_and_the_key_stays() {
 }
 
 #[test]
-fn the_longest_issuer_and_which_name_still_fit_a_message() {
+fn the_longest_issuer_enrolls_user_names_of_any_length() {
     let site = Site::new();
     service(&site);
     site.configure(&format!(
@@ -99,7 +99,7 @@ fn the_longest_issuer_and_which_name_still_fit_a_message() {
 }
 
 #[test]
-fn an_answer_to_a_question_is_never_judged_against_an_enrollment_that_was_not_shown() {
+fn an_answer_never_confirms_an_enrollment_that_was_not_shown() {
     let site = Site::new();
     service(&site);
     // Asked under one configuration; the daemon restarts under another while bob types.
@@ -129,7 +129,7 @@ fn an_answer_to_a_question_is_never_judged_against_an_enrollment_that_was_not_sh
 }
 
 #[test]
-fn on_a_full_disk_exempt_monitored_and_remembered_logins_go_on_and_enrolling_refuses() {
+fn exempt_and_remembered_logins_work_on_a_full_disk() {
     let site = Site::without_daemon();
     let state = site.path("state");
     std::fs::create_dir(&state).unwrap();
@@ -187,7 +187,7 @@ fn on_a_full_disk_exempt_monitored_and_remembered_logins_go_on_and_enrolling_ref
 }
 
 #[test]
-fn config_check_tells_of_a_service_in_capitals_which_libpam_never_says() {
+fn config_check_warns_of_service_names_in_capitals() {
     let site = Site::new();
     // libpam folds a service's name to small letters, so this never matches.
     site.configure("[[login.rule]]\nservices = [\"SSHD\"]\naction = \"deny\"\n");
@@ -196,7 +196,7 @@ fn config_check_tells_of_a_service_in_capitals_which_libpam_never_says() {
 }
 
 #[test]
-fn a_reload_by_the_unit_is_not_stopped_by_a_mere_finding() {
+fn a_warning_of_config_check_does_not_stop_a_reload() {
     let unit =
         std::fs::read_to_string(site::setup::target().join("../config/systemd/totpd.service")).unwrap();
     let site = Site::new();
@@ -208,7 +208,7 @@ fn a_reload_by_the_unit_is_not_stopped_by_a_mere_finding() {
 }
 
 #[test]
-fn an_enrollment_that_was_offered_ends_when_the_rule_that_offered_it_is_gone() {
+fn an_offered_enrollment_ends_when_its_rule_is_removed() {
     let site = Site::new();
     service(&site);
     site.configure("[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n");
@@ -237,7 +237,7 @@ fn an_enrollment_that_was_offered_ends_when_the_rule_that_offered_it_is_gone() {
 }
 
 #[test]
-fn a_login_that_was_to_pass_anyway_is_judged_by_the_rule_in_force_when_it_is_answered() {
+fn a_monitored_login_is_judged_by_the_rule_at_its_answer() {
     let site = Site::new();
     service(&site);
     site.configure("[[login.rule]]\naction = \"require\"\nmode = \"monitor-ask\"\n");
@@ -256,7 +256,7 @@ fn a_login_that_was_to_pass_anyway_is_judged_by_the_rule_in_force_when_it_is_ans
 }
 
 #[test]
-fn a_remembered_login_by_one_key_is_not_recalled_by_a_host_key_that_many_share() {
+fn a_login_by_a_shared_host_key_is_never_remembered() {
     let site = Site::new();
     site.service("sshd", &format!("auth required {}\n", site.pam_line("nodelay")));
     let phone = site.enroll("alice");

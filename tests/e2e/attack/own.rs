@@ -10,7 +10,7 @@ use site::ssh::{Setup, Sshd};
 use std::process::Command;
 
 #[test]
-fn a_left_over_ticket_replaces_no_factor_in_use() {
+fn an_old_ticket_replaces_no_factor_in_use() {
     let site = Site::new();
     let ticket = site.totpd(&["enroll", "alice", "--ticket", "--json"]).ok().json();
     let ticket = ticket["ticket"].as_str().unwrap().to_owned();
@@ -37,7 +37,7 @@ fn a_left_over_ticket_replaces_no_factor_in_use() {
 }
 
 #[test]
-fn a_new_owner_of_a_name_sees_nothing_of_the_old_one() {
+fn a_new_owner_of_a_name_sees_no_old_history() {
     let site = Site::new();
     service(&site);
     let phone = site.enroll("alice");
@@ -56,7 +56,7 @@ fn a_new_owner_of_a_name_sees_nothing_of_the_old_one() {
 }
 
 #[test]
-fn what_is_written_into_the_history_without_a_key_moves_no_terminal() {
+fn a_forged_history_row_cannot_control_the_terminal() {
     let site = Site::new();
     site.enroll("alice");
     let row = "{\"event\":\"login\",\"time\":\"2026-11-25T00:00:00Z\",\"user\":\"alice\",\"outcome\":\"granted\",\
@@ -71,7 +71,7 @@ fn what_is_written_into_the_history_without_a_key_moves_no_terminal() {
 }
 
 #[test]
-fn a_refused_call_of_self_service_leaves_an_event_whatever_refused_it() {
+fn every_refused_self_service_call_is_audited() {
     let site = Site::new();
     site.enroll("alice");
     let path = site.path("run/login.sock");
@@ -87,7 +87,7 @@ fn a_refused_call_of_self_service_leaves_an_event_whatever_refused_it() {
 }
 
 #[test]
-fn new_recovery_codes_that_nobody_received_do_not_silently_replace_the_old_ones() {
+fn undelivered_recovery_codes_replace_none_unannounced() {
     let site = Site::new();
     service(&site);
     let phone = site.enroll("alice");
@@ -112,7 +112,7 @@ fn new_recovery_codes_that_nobody_received_do_not_silently_replace_the_old_ones(
 }
 
 #[test]
-fn a_ticket_that_was_too_old_is_not_fresh_again_under_a_clock_before_the_release() {
+fn an_expired_ticket_stays_expired_when_the_clock_is_set_back() {
     let site = Site::new();
     let document = site.totpd(&["enroll", "alice", "--ticket", "--expires", "60s", "--json"]).ok().json();
     let ticket = document["ticket"].as_str().unwrap().to_owned();
@@ -122,7 +122,7 @@ fn a_ticket_that_was_too_old_is_not_fresh_again_under_a_clock_before_the_release
 }
 
 #[test]
-fn a_locked_guesser_at_self_confirm_learns_nothing_of_codes_to_come() {
+fn self_confirm_never_reveals_future_codes_to_a_locked_user() {
     let site = Site::new();
     service(&site);
     // The administrator has staged a factor; alice has scanned it and not logged in yet. Malware runs as her.
@@ -145,7 +145,7 @@ fn a_locked_guesser_at_self_confirm_learns_nothing_of_codes_to_come() {
 }
 
 #[test]
-fn one_code_told_to_malware_is_one_login_and_never_the_factor() {
+fn one_code_given_to_malware_is_one_login_not_the_factor() {
     let site = Site::new();
     let network = Network::new(2);
     let sshd = Sshd::start_with(&site, Setup { place: Some(&network.server), ..Setup::default() });

@@ -48,7 +48,7 @@ fn doctor(root: &Path) -> site::Finished {
 }
 
 #[test]
-fn debians_own_files_are_healthy_when_every_way_in_asks() {
+fn debians_files_are_healthy_when_every_login_service_asks() {
     for debian in TREES {
         let tree = tree(debian, &["sshd", "sudo", "sudo-i", "su", "login", "polkit-1"]);
         let found = doctor(tree.path());
@@ -57,7 +57,7 @@ fn debians_own_files_are_healthy_when_every_way_in_asks() {
 }
 
 #[test]
-fn the_ways_in_that_ask_for_nothing_are_listed() {
+fn login_services_that_ask_for_no_code_are_listed() {
     for debian in TREES {
         let tree = tree(debian, &["sshd", "sudo"]);
         let found = doctor(tree.path());
@@ -75,7 +75,7 @@ fn the_ways_in_that_ask_for_nothing_are_listed() {
 }
 
 #[test]
-fn a_tree_that_is_no_folder_is_a_wrong_use() {
+fn a_root_that_is_not_a_folder_is_a_usage_error() {
     let none = doctor(&PathBuf::from("/nonexistent"));
     assert_eq!((none.code, none.stdout.as_str()), (2, ""));
 }

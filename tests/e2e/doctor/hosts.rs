@@ -67,7 +67,7 @@ fn a_daemon_that_hangs_is_named_with_its_pid_within_two_seconds() {
 }
 
 #[test]
-fn what_a_real_sshd_would_do_is_what_doctor_says() {
+fn doctor_reports_what_a_real_sshd_does() {
     let site = site("");
     let cases: [(&str, &[&str]); 7] = [
         ("UsePAM no\n", &["sshd-usepam-off"]),
@@ -94,7 +94,7 @@ fn what_a_real_sshd_would_do_is_what_doctor_says() {
 }
 
 #[test]
-fn what_real_sudoers_say_is_found_with_file_line_and_user() {
+fn doctor_names_file_line_and_user_of_real_sudoers() {
     let site = site("");
     let sudoers = |text: &str| {
         // In place: the file is bound over the host's.
@@ -119,7 +119,7 @@ fn what_real_sudoers_say_is_found_with_file_line_and_user() {
 }
 
 #[test]
-fn users_whom_a_code_will_refuse_are_named_before_they_come() {
+fn doctor_names_users_whose_next_login_fails() {
     let rules = "[[login.rule]]\nusers = [\"u1\"]\nservices = [\"sshd\"]\naction = \"deny\"\n";
     let site = site(rules);
     assert_eq!(ids(&doctor(&site)).0, [""; 0], "{}", site.totpd(&["doctor"]).stdout);
@@ -140,7 +140,7 @@ fn users_whom_a_code_will_refuse_are_named_before_they_come() {
 }
 
 #[test]
-fn root_is_told_of_errors_at_the_next_login_and_others_are_not() {
+fn only_root_is_shown_errors_at_the_next_login() {
     let site = site("");
     let phone = site.enroll("root");
     site.totpd(&["doctor", "--quiet"]).ok();
@@ -169,7 +169,7 @@ fn root_is_told_of_errors_at_the_next_login_and_others_are_not() {
 }
 
 #[test]
-fn only_root_may_ask_and_nothing_is_changed_by_looking() {
+fn only_root_may_run_doctor_which_changes_nothing() {
     let site = site("");
     let mut eve = site.command_as("eve", site::setup::target().join("debug/totpd"));
     eve.args(["doctor", "--config"]).arg(site.path("etc/totpd/totpd.toml"));

@@ -133,7 +133,7 @@ fn units_mounts_and_owners(release: Release) {
 }
 
 #[test]
-fn what_totpd_pam_enable_writes_is_healthy_in_each_mode() {
+fn doctor_is_satisfied_with_pam_enable_in_each_mode() {
     let machine = Booted::on(Release::Trixie);
     let install = "set -e
         systemd-sysusers; systemd-tmpfiles --create
@@ -159,11 +159,11 @@ fn what_totpd_pam_enable_writes_is_healthy_in_each_mode() {
 }
 
 #[test]
-fn debian_12_units_mounts_and_owners_are_found_and_cured() {
+fn doctor_finds_and_fixes_units_and_owners_on_debian_12() {
     units_mounts_and_owners(Release::Bookworm);
 }
 
 #[test]
-fn debian_13_units_mounts_and_owners_are_found_and_cured() {
+fn doctor_finds_and_fixes_units_and_owners_on_debian_13() {
     units_mounts_and_owners(Release::Trixie);
 }

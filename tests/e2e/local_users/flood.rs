@@ -46,7 +46,7 @@ fn highest(site: &Site, work: impl FnOnce()) -> (u64, usize) {
 }
 
 #[test]
-fn floods_on_the_sockets_stop_no_login_of_roots_programs() {
+fn floods_of_the_sockets_stop_no_login_by_root_programs() {
     let (logins, time) = length();
     let site = Site::without_daemon();
     site.totpd(&["init"]).ok();
@@ -113,7 +113,7 @@ fn median(times: &mut [Duration]) -> Duration {
 }
 
 #[test]
-fn a_flood_keeps_no_locker_out() {
+fn a_flood_stops_no_screen_locker() {
     let site = Site::new();
     services(&site, &["i3lock"]);
     let phone = site.enroll("alice");
@@ -123,7 +123,7 @@ fn a_flood_keeps_no_locker_out() {
 }
 
 #[test]
-fn nobody_but_root_reaches_roots_sockets() {
+fn only_root_can_open_the_root_and_admin_sockets() {
     use std::os::unix::fs::PermissionsExt;
     let site = Site::new();
     for (socket, mode) in [("root", 0o600), ("login", 0o666), ("admin", 0o600)] {

@@ -14,7 +14,7 @@ fn rows(site: &Site) -> usize {
 }
 
 #[test]
-fn su_against_everybody_writes_few_rows() {
+fn su_against_many_users_writes_few_history_rows() {
     let site = Site::new();
     services(&site, &["su"]);
     site.enroll("alice");
@@ -33,7 +33,7 @@ fn su_against_everybody_writes_few_rows() {
 }
 
 #[test]
-fn a_locked_user_who_goes_on_typing_writes_a_row_a_minute() {
+fn refusals_of_a_locked_user_write_one_row_a_minute() {
     let site = Site::new();
     services(&site, &["sudo"]);
     let phone = site.enroll("alice");
@@ -48,7 +48,7 @@ fn a_locked_user_who_goes_on_typing_writes_a_row_a_minute() {
 }
 
 #[test]
-fn a_local_exemption_that_anybody_can_cause_is_a_row_a_minute() {
+fn local_exemptions_write_one_history_row_a_minute() {
     let site = Site::new();
     services(&site, &["su"]);
     site.configure("[[login.rule]]\nservices = [\"su\"]\naction = \"exempt\"\nlocal = true\n");
@@ -60,7 +60,7 @@ fn a_local_exemption_that_anybody_can_cause_is_a_row_a_minute() {
 }
 
 #[test]
-fn programs_that_wait_take_their_callers_places_alone() {
+fn waiting_prompts_use_only_their_callers_connections() {
     let site = Site::new();
     services(&site, &["su", "sudo"]);
     let phone = site.enroll("alice");

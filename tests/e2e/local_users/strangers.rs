@@ -110,7 +110,7 @@ fn sudo_that_asks_for_roots_code_locks_nobody_else() {
 }
 
 #[test]
-fn xrdp_counts_as_a_stranger_and_locks_nobodys_own() {
+fn xrdp_counts_as_a_stranger_and_locks_no_local_login() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let sesman = Sesman::start(&site, &format!("auth required {}", site.pam_line("nodelay")));
@@ -129,7 +129,7 @@ fn xrdp_counts_as_a_stranger_and_locks_nobodys_own() {
 }
 
 #[test]
-fn a_root_service_without_a_remote_host_is_never_waved_through() {
+fn a_root_service_without_a_remote_host_is_always_asked() {
     let site = Site::new();
     site.service("vsftpd", &format!("auth required {}\n", site.pam_line("nodelay")));
     site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay")));
@@ -150,7 +150,7 @@ fn a_root_service_without_a_remote_host_is_never_waved_through() {
 }
 
 #[test]
-fn an_sshd_started_from_a_session_remembers_nobody_by_it() {
+fn an_sshd_started_in_a_session_is_not_remembered_by_it() {
     let site = Site::new();
     services(&site, &["sshd"]);
     let phone = site.enroll("alice");
@@ -168,7 +168,7 @@ fn an_sshd_started_from_a_session_remembers_nobody_by_it() {
 }
 
 #[test]
-fn a_session_of_somebody_else_vetoes_remembering() {
+fn another_users_audit_session_prevents_remembering() {
     let site = Site::new();
     site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay first_factor=passed")));
     let phone = site.enroll("alice");

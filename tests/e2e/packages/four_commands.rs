@@ -6,7 +6,7 @@ use site::booted::APT;
 use site::logins::PASSWORD;
 
 #[test]
-fn four_commands_ask_for_codes_and_removal_takes_them_back() {
+fn four_commands_require_codes_and_removal_reverts_them() {
     on_each(|release| {
         let mut machine = Booted::packaged(release);
         machine.add_user("alice");

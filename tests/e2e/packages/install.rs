@@ -5,7 +5,7 @@ use site::Booted;
 use site::booted::{APT, package};
 
 #[test]
-fn an_installed_package_serves_at_once_and_asks_at_logins() {
+fn an_installed_package_serves_and_asks_for_codes() {
     on_each(|release| {
         let machine = Booted::packaged(release);
         // The first of four commands is done; nothing was edited and nobody is asked yet.

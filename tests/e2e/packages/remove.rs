@@ -5,7 +5,7 @@ use site::Booted;
 use site::booted::APT;
 
 #[test]
-fn a_module_that_a_stack_names_is_not_removed() {
+fn a_module_in_use_by_a_pam_stack_is_not_removed() {
     on_each(|release| {
         let machine = Booted::packaged(release);
         machine.add_user("alice");

@@ -5,7 +5,7 @@ use site::run::wait_until;
 use site::{Booted, Release};
 
 #[test]
-fn thirty_refused_starts_leave_the_sockets_alive() {
+fn thirty_failed_starts_leave_the_sockets_alive() {
     on_each(|release| {
         let machine = Booted::packaged(release);
         machine.add_user("alice");
@@ -39,7 +39,7 @@ fn thirty_refused_starts_leave_the_sockets_alive() {
 }
 
 #[test]
-fn a_store_that_is_unmounted_under_the_daemon_is_noticed() {
+fn an_unmounted_store_is_noticed() {
     on_each(|release| {
         let machine = Booted::packaged(release);
         machine.add_user("alice");

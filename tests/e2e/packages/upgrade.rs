@@ -21,7 +21,7 @@ os._exit(0)
 const PAM_SUMS: &str = "find /etc/pam.d /etc/ssh -type f -exec sha256sum {} + | sort";
 
 #[test]
-fn an_upgrade_loses_no_login_also_when_stopped_in_its_middle() {
+fn an_interrupted_upgrade_loses_no_login() {
     on_each(|release| {
         let machine = Booted::packaged(release);
         machine.copy(&package("totpd-next.deb"), "/root/next.deb");
@@ -71,7 +71,7 @@ fn an_upgrade_loses_no_login_also_when_stopped_in_its_middle() {
 }
 
 #[test]
-fn a_downgrade_over_a_newer_store_is_refused_before_it_starts() {
+fn a_downgrade_over_a_newer_store_is_refused() {
     on_each(|release| {
         let machine = Booted::packaged(release);
         machine.copy(&package("totpd-next.deb"), "/root/next.deb");
