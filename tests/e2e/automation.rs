@@ -23,15 +23,16 @@ fn combined(site: &Site) -> String {
 /// A server that asks for password and code alone, for clients without keys.
 fn sshd<'a>(site: &'a Site, auth: &'a str) -> Sshd<'a> {
     let settings = "AuthenticationMethods keyboard-interactive:pam\nSubsystem sftp internal-sftp\n";
-    Sshd::start_with(site, Setup { auth, settings, place: None })
+    Sshd::start_with(site, Setup { auth, settings, network: None })
 }
 
 /// OpenSSH's sftp, which uploads a file; it is asked once and would answer another prompt with nonsense.
+#[track_caller]
 fn sftp(site: &Site, sshd: &Sshd, line: &str) -> bool {
     let target = site.path("home/alice/upload");
     let _ = std::fs::remove_file(&target);
     site.write("local", line);
-    sshd.will_answer(&[line, "never asked"]);
+    sshd.prepare_answers(&[line, "never asked"]);
     let mut sftp = sshd.program("sftp", "askpass", 1);
     sftp.arg(sshd.destination("alice"));
     let finished = run(sftp, &format!("put {} upload\n", site.path("local").display()));
@@ -75,7 +76,7 @@ fn sftp_does_not_reveal_whether_password_or_code_was_wrong() {
         String::new(),
     ] {
         assert!(!sftp(&site, &sshd, &line), "{line}");
-        sshd.will_answer(&[&line, "never asked"]);
+        sshd.prepare_answers(&[&line, "never asked"]);
         let mut ssh = sshd.program("ssh", "askpass", 1);
         ssh.args([&sshd.destination("alice"), "true"]);
         let refused = run(ssh, "");
@@ -117,7 +118,7 @@ fn paramiko_logs_in_with_password_and_code_in_one_line() {
         // Debian's own Python has Debian's paramiko.
         let mut python = site.command("/usr/bin/python3");
         python.arg(site.path("client.py")).args([&sshd.port().to_string(), "alice"]);
-        run(python, line).ok().stdout
+        run(python, line).assert_success().stdout
     };
     assert_eq!(client(&format!("wrong{}", phone.wrong_code(&site))), format!("out ['{PROMPT}']\n"));
     assert_eq!(client(&format!("{PASSWORD}{}", phone.code(&site))), format!("in ['{PROMPT}']\n"));
@@ -139,6 +140,7 @@ fn sudo(site: &Site, arguments: &[&str]) -> Command {
 }
 
 /// As Ansible does it: waits for the prompt that it chose, then writes one line and no more.
+#[track_caller]
 fn become_root(site: &Site, line: &str) -> Finished {
     let prompt = "BECOME-KEY password:";
     let shown = site.path("shown");
@@ -161,13 +163,13 @@ fn sudo_takes_one_line_from_a_program_that_waits_for_the_prompt() {
     let phone = site.enroll("alice");
     sudoers(&site, &combined(&site));
     let code = phone.code(&site);
-    assert_eq!(become_root(&site, &format!("{PASSWORD}{code}")).ok().stdout, "0\n");
+    assert_eq!(become_root(&site, &format!("{PASSWORD}{code}")).assert_success().stdout, "0\n");
     assert_eq!(become_root(&site, &format!("{PASSWORD}{code}")).code, 1, "a code was accepted twice");
     site.next_step();
     assert_eq!(become_root(&site, &format!("wrong{}", phone.code(&site))).code, 1);
     assert_eq!(become_root(&site, &format!("{PASSWORD}{}", phone.wrong_code(&site))).code, 1);
     let recovery = format!("{PASSWORD}{}", phone.recovery_codes[0]);
-    assert_eq!(become_root(&site, &recovery).ok().stdout, "0\n");
+    assert_eq!(become_root(&site, &recovery).assert_success().stdout, "0\n");
 }
 
 #[test]
@@ -200,10 +202,10 @@ fn without_a_terminal_logins_are_refused_and_use_up_no_code() {
         assert_eq!((&status["failures"], &status["locked"]), (&0.into(), &false.into()));
         assert!(!site.events().iter().any(|e| e["reason"] == "wrong"), "something was judged");
         // The code of then is still good.
-        sshd.will_answer(&[&line]);
+        sshd.prepare_answers(&[&line]);
         let mut ssh = sshd.program("ssh", "askpass", 1);
         ssh.args([&sshd.destination("alice"), "true"]);
-        run(ssh, "").ok();
+        run(ssh, "").assert_success();
         site.next_step();
     }
 }

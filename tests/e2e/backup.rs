@@ -12,9 +12,13 @@ const GRANTED: Result<Verdict, totp_wire::CallError> = Ok(Verdict::Granted);
 const DENIED: Result<Verdict, totp_wire::CallError> = Ok(Verdict::Denied);
 const PASSPHRASE: &str = "correct horse battery\n";
 
+#[track_caller]
 fn back_up(site: &Site) -> PathBuf {
     let file = site.path("backup.age");
-    let made = site.totpd_with(&["backup", &file.display().to_string(), "--json"], PASSPHRASE).ok().json();
+    let made = site
+        .totpd_with(&["backup", &file.display().to_string(), "--json"], PASSPHRASE)
+        .assert_success()
+        .json();
     assert_eq!(made["store_id"], std::fs::read_to_string(site.path("etc/totpd/store.id")).unwrap().trim());
     file
 }
@@ -25,6 +29,7 @@ fn restore(site: &Site, file: &Path, more: &[&str]) -> Finished {
 }
 
 /// Nothing is left over that a restore or a backup made on its way.
+#[track_caller]
 fn assert_tidy(site: &Site) {
     for folder in [site.root.clone(), site.path("state")] {
         let Ok(files) = std::fs::read_dir(folder) else { continue };
@@ -51,7 +56,7 @@ fn a_restore_elsewhere_keeps_phones_and_used_codes() {
     there.advance(here.now() - there.now());
     let config = there.path("etc/totpd/totpd.toml");
     // Its own configuration is kept, since its paths are its own.
-    let restored = restore(&there, &file, &[]).ok().json();
+    let restored = restore(&there, &file, &[]).assert_success().json();
     assert_eq!((restored["listed"].as_bool(), restored["unknown"].as_u64()), (Some(false), Some(0)));
     assert_eq!(std::fs::read_to_string(&config).unwrap(), there.config());
     assert_tidy(&there);
@@ -63,7 +68,7 @@ fn a_restore_elsewhere_keeps_phones_and_used_codes() {
     assert_eq!(login(&there, "alice", &alice.code(&there)), GRANTED);
     assert_eq!(login(&there, "bob", &bob.code(&there)), GRANTED);
     assert_eq!(login(&there, "alice", &alice.recovery_codes[1]), GRANTED);
-    let events = there.totpd(&["history", "--json"]).ok().stdout;
+    let events = there.totpd(&["history", "--json"]).assert_success().stdout;
     assert!(events.contains("\"restore\""), "{events}");
 }
 
@@ -79,8 +84,8 @@ fn on_a_bare_host_the_backup_restores_the_configuration() {
     }
     let mut wipe = here.command("rm");
     wipe.args(["-rf", "/var/log/totpd"]);
-    run(wipe, "").ok();
-    restore(&here, &file, &[]).ok();
+    run(wipe, "").assert_success();
+    restore(&here, &file, &[]).assert_success();
     here.start();
     here.advance(90);
     assert_eq!(login(&here, "alice", &alice.code(&here)), GRANTED);
@@ -93,15 +98,15 @@ fn codes_withdrawn_after_the_backup_stay_withdrawn() {
         let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
         let file = back_up(&site);
         assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), GRANTED);
-        site.totpd(&["revoke", "bob"]).ok();
+        site.totpd(&["revoke", "bob"]).assert_success();
         site.end(Signal::SIGTERM);
         if !witness {
             // The store that is replaced lists them as well.
             let mut wipe = site.command("rm");
             wipe.args(["-rf", "/var/log/totpd"]);
-            run(wipe, "").ok();
+            run(wipe, "").assert_success();
         }
-        let restored = restore(&site, &file, &[]).ok().json();
+        let restored = restore(&site, &file, &[]).assert_success().json();
         let whose = |n: usize| restored["withdrawn"][n]["user"].as_str().map(str::to_owned);
         assert_eq!((whose(0).as_deref(), whose(1).as_deref(), whose(2)), (Some("alice"), Some("bob"), None));
         site.start();
@@ -198,11 +203,11 @@ fn a_refusing_daemon_serves_a_restored_store() {
     std::fs::remove_dir_all(site.path("state")).unwrap();
     site.start();
     assert!(site.totpd(&["status"]).stderr.contains("mounted?"));
-    restore(&site, &file, &[]).ok();
+    restore(&site, &file, &[]).assert_success();
     wait_until("it serves", || site.totpd(&["status"]).code == 0);
     site.advance(90);
     assert_eq!(login(&site, "alice", &alice.code(&site)), GRANTED);
-    let nothing = site.totpd(&["restore", "--accept", "--json"]).ok().json();
+    let nothing = site.totpd(&["restore", "--accept", "--json"]).assert_success().json();
     assert_eq!(nothing["accepted"], false);
 }
 
@@ -246,7 +251,7 @@ fn a_backup_without_the_key_restores_on_the_host_with_the_key() {
         (identity.display().to_string(), pair.1)
     };
     let file = site.path("backup.age").display().to_string();
-    site.totpd(&["backup", &file, "--recipient", recipient, "--without-key"]).ok();
+    site.totpd(&["backup", &file, "--recipient", recipient, "--without-key"]).assert_success();
     site.end(Signal::SIGTERM);
     std::fs::remove_dir_all(site.path("state")).unwrap();
     let (key, away) = (site.path("etc/totpd/totpd.key"), site.path("key"));
@@ -254,7 +259,7 @@ fn a_backup_without_the_key_restores_on_the_host_with_the_key() {
     let without = site.totpd(&["restore", &file, "--identity", &identity, "--yes"]);
     assert!(without.code == 1 && without.stderr.contains("--without-key"), "{without:?}");
     std::fs::rename(&away, &key).unwrap();
-    site.totpd(&["restore", &file, "--identity", &identity, "--yes"]).ok();
+    site.totpd(&["restore", &file, "--identity", &identity, "--yes"]).assert_success();
     site.start();
     site.advance(90);
     assert_eq!(login(&site, "alice", &alice.code(&site)), GRANTED);
@@ -274,12 +279,12 @@ fn a_restore_follows_no_link_of_the_daemons_user() {
     for name in ["totpd.db", "totpd.db-wal", "totpd.db-shm", "restored.db", "before-restore.db"] {
         std::os::unix::fs::symlink(&roots, state.join(name)).unwrap();
     }
-    restore(&there, &file, &[]).ok();
+    restore(&there, &file, &[]).assert_success();
     let metadata = std::fs::metadata(&roots).unwrap();
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&metadata), 0);
     assert_eq!(std::fs::read_to_string(&roots).unwrap(), "root's own\n");
     let database = std::fs::symlink_metadata(state.join("totpd.db")).unwrap();
     assert!(database.is_file() && std::os::unix::fs::MetadataExt::uid(&database) == 5011);
-    crate::serve::start_with_adopted_sockets_as(&there, 5011);
+    crate::serve::start_with_inherited_sockets_as(&there, 5011);
     assert_eq!(there.totpd(&["status"]).code, 0);
 }

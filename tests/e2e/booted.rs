@@ -5,6 +5,7 @@ use site::run::{run, wait_until};
 use site::{Booted, Finished};
 
 /// README.md, "Installing it on a host", and two users.
+#[track_caller]
 pub(crate) fn installed() -> Booted {
     let machine = Booted::new();
     let script = "set -e
@@ -16,13 +17,14 @@ pub(crate) fn installed() -> Booted {
         echo 'alice ALL=(ALL) ALL' > /etc/sudoers.d/alice
         printf 'auth required pam_totp.so\naccount required pam_permit.so\n' | tee /etc/pam.d/sudo > /etc/pam.d/su
         totpd status";
-    machine.sh(script).ok();
+    machine.sh(script).assert_success();
     machine
 }
 
+#[track_caller]
 pub(crate) fn enroll(machine: &Booted, user: &str) -> Phone {
-    let phone = Phone::from(&machine.sh(&format!("totpd enroll --json {user}")).ok().json());
-    machine.sh_with(&format!("totpd confirm {user}"), &phone.code_at(machine.now())).ok();
+    let phone = Phone::from(&machine.sh(&format!("totpd enroll --json {user}")).assert_success().json());
+    machine.sh_with(&format!("totpd confirm {user}"), &phone.code_at(machine.now())).assert_success();
     phone
 }
 
@@ -33,7 +35,7 @@ pub(crate) fn sudo(machine: &Booted, code: &str) -> Finished {
 #[test]
 fn the_sandbox_allows_everything_the_daemon_does() {
     let machine = installed();
-    let modes = machine.sh("stat -c '%n %a %U' /run/totpd/*.sock").ok().stdout;
+    let modes = machine.sh("stat -c '%n %a %U' /run/totpd/*.sock").assert_success().stdout;
     let wanted =
         "/run/totpd/admin.sock 600 root\n/run/totpd/login.sock 666 root\n/run/totpd/root.sock 600 root\n";
     assert_eq!(modes, wanted);
@@ -41,7 +43,7 @@ fn the_sandbox_allows_everything_the_daemon_does() {
 
     // A login by the phone, and two by recovery codes: the second one finds the witness that the first one made.
     for code in [&phone.code_at(machine.now() + 30), &phone.recovery_codes[0], &phone.recovery_codes[1]] {
-        assert_eq!(sudo(&machine, code).ok().stdout, "root\n");
+        assert_eq!(sudo(&machine, code).assert_success().stdout, "root\n");
     }
     let again = sudo(&machine, &phone.recovery_codes[0]);
     assert_eq!((again.code, again.stdout.as_str()), (1, ""), "{again:?}");
@@ -61,44 +63,58 @@ fn the_sandbox_allows_everything_the_daemon_does() {
         systemctl reload totpd; totpd config check
         totpd enroll --json eve > /root/eve; totpd revoke eve
         totpd revoke alice";
-    machine.sh(all).ok();
+    machine.sh(all).assert_success();
     // The copy is older than the revoke: the witness lists it, and nothing comes back unseen.
-    machine.sh("systemctl stop 'totpd*.socket' totpd.service").ok();
-    let restored =
-        machine.sh_with("totpd restore /root/copy.age --yes --json", "correct horse\n").ok().json();
+    machine.sh("systemctl stop 'totpd*.socket' totpd.service").assert_success();
+    let restored = machine
+        .sh_with("totpd restore /root/copy.age --yes --json", "correct horse\n")
+        .assert_success()
+        .json();
     assert_eq!((restored["listed"].as_bool(), restored["unknown"].as_u64()), (Some(true), Some(0)));
-    machine.sh("systemctl start totpd.socket totpd-root.socket totpd-admin.socket totpd; totpd status").ok();
+    machine
+        .sh("systemctl start totpd.socket totpd-root.socket totpd-admin.socket totpd; totpd status")
+        .assert_success();
     assert_ne!(sudo(&machine, &phone.recovery_codes[2]).code, 0, "revoked after the copy");
 
     // An older folder is noticed at the next start, and what was spent since is spent.
     let eve = enroll(&machine, "eve");
     let verify = |code: &str| machine.sh_with("totpd verify eve", code).code;
-    machine.sh("cp -a /var/lib/totpd /root/older").ok();
+    machine.sh("cp -a /var/lib/totpd /root/older").assert_success();
     assert_eq!(verify(&eve.recovery_codes[0]), 0);
-    machine.sh("systemctl stop 'totpd*.socket' totpd.service; rm -r /var/lib/totpd").ok();
-    machine.sh("mv /root/older /var/lib/totpd; systemctl start totpd.socket totpd; totpd status").ok();
+    machine.sh("systemctl stop 'totpd*.socket' totpd.service; rm -r /var/lib/totpd").assert_success();
+    machine
+        .sh("mv /root/older /var/lib/totpd; systemctl start totpd.socket totpd; totpd status")
+        .assert_success();
     assert_ne!(verify(&eve.recovery_codes[0]), 0);
     assert_ne!(verify(&eve.recovery_codes[1]), 0, "which ones were spent is not known");
-    assert!(machine.sh("totpd status eve").ok().stdout.contains("active"));
+    assert!(machine.sh("totpd status eve").assert_success().stdout.contains("active"));
 
     let journal = machine.journal();
     assert!(!journal.contains("code=killed") && !journal.contains("code=dumped"), "{journal}");
-    assert_eq!(machine.sh("systemctl show --value -p NRestarts totpd").ok().stdout, "0\n");
+    assert_eq!(machine.sh("systemctl show --value -p NRestarts totpd").assert_success().stdout, "0\n");
 }
 
 #[test]
 fn a_killed_daemon_restarts_and_its_sockets_stay() {
     let machine = installed();
     let phone = enroll(&machine, "alice");
-    machine.sh("kill -KILL $(systemctl show --value -p MainPID totpd)").ok();
-    assert_eq!(sudo(&machine, &phone.recovery_codes[0]).ok().stdout, "root\n", "the sockets hold who comes");
+    machine.sh("kill -KILL $(systemctl show --value -p MainPID totpd)").assert_success();
+    assert_eq!(
+        sudo(&machine, &phone.recovery_codes[0]).assert_success().stdout,
+        "root\n",
+        "the sockets hold who comes"
+    );
     wait_until("systemd counts the restart", || {
-        machine.sh("systemctl show --value -p NRestarts totpd").ok().stdout == "1\n"
+        machine.sh("systemctl show --value -p NRestarts totpd").assert_success().stdout == "1\n"
     });
     // Only one socket enabled, as by an administrator who skipped half of a line: the unit wants the others.
-    machine.sh("systemctl disable totpd-root.socket totpd-admin.socket; systemctl stop 'totpd*'").ok();
-    machine.sh("systemctl start totpd.socket && totpd verify --help && systemctl start totpd").ok();
-    assert_eq!(machine.sh("ls /run/totpd").ok().stdout, "admin.sock\nlogin.sock\nroot.sock\n");
+    machine
+        .sh("systemctl disable totpd-root.socket totpd-admin.socket; systemctl stop 'totpd*'")
+        .assert_success();
+    machine
+        .sh("systemctl start totpd.socket && totpd verify --help && systemctl start totpd")
+        .assert_success();
+    assert_eq!(machine.sh("ls /run/totpd").assert_success().stdout, "admin.sock\nlogin.sock\nroot.sock\n");
 }
 
 /// `PROJECT SECRET`: the steps of docs/reference/api.md, by a program that is not ours.
@@ -126,20 +142,20 @@ fn the_sandbox_allows_the_http_api_on_an_inherited_port() {
         systemctl enable totpd-http.socket
         systemctl restart totpd
         totpd client add shop --scope enroll --json"#;
-    let added = machine.sh(script).ok();
+    let added = machine.sh(script).assert_success();
     wait_until("the API answers", || {
-        machine.sh("totpd status").ok().stdout.contains("answers on 127.0.0.1:8420")
+        machine.sh("totpd status").assert_success().stdout.contains("answers on 127.0.0.1:8420")
     });
     let start = added.stdout.find('{').unwrap();
     let client: serde_json::Value = serde_json::from_str(&added.stdout[start..]).unwrap();
-    let mut application = machine.near("python3");
+    let mut application = machine.command_in_network("python3");
     application.args([
         "-c",
         APPLICATION,
         client["project_id"].as_str().unwrap(),
         client["secret"].as_str().unwrap(),
     ]);
-    assert_eq!(run(application, "").ok().stdout, "200\n");
+    assert_eq!(run(application, "").assert_success().stdout, "200\n");
     let journal = machine.journal();
     assert!(!journal.contains("code=killed") && !journal.contains("code=dumped"), "{journal}");
 }

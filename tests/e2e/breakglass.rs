@@ -8,7 +8,8 @@ use site::run::{Running, wait_until};
 use std::io::BufRead;
 
 /// A responder that has the socket, and its code.
-pub(crate) fn broken(site: &Site, lasts: &str) -> (Running, String) {
+#[track_caller]
+pub(crate) fn open_break_glass(site: &Site, lasts: &str) -> (Running, String) {
     let mut command = site.totpd_command();
     command.args(["breakglass", "alice", "--for", lasts, "--json"]);
     let mut responder = Running::start(command);
@@ -33,7 +34,7 @@ fn service(site: &Site) {
 fn without_a_daemon_one_user_gets_in_once_by_break_glass() {
     let site = Site::without_daemon();
     service(&site);
-    let (responder, glass) = broken(&site, "30m");
+    let (responder, glass) = open_break_glass(&site, "30m");
     assert_eq!(login(&site, "bob", &glass), code::AUTH_ERR);
     assert_eq!(login(&site, "alice", "123456"), code::AUTH_ERR);
     assert_eq!(login(&site, "alice", "AAAA-AAAA-AAAA-AAAA"), code::AUTH_ERR);
@@ -62,7 +63,7 @@ fn break_glass_returns_the_socket_and_is_announced_at_login() {
     let site = Site::new();
     service(&site);
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
-    let (responder, glass) = broken(&site, "30m");
+    let (responder, glass) = open_break_glass(&site, "30m");
     assert_eq!(
         login(&site, "bob", &bob.code(&site)),
         code::AUTH_ERR,
@@ -75,7 +76,7 @@ fn break_glass_returns_the_socket_and_is_announced_at_login() {
     let finished =
         PamHost::new(&site, "x", "alice").run(&["authenticate"], &format!("{}\n", alice.code(&site)));
     assert!(finished.stdout.contains("error: Break-glass let somebody in as alice on "), "{finished:?}");
-    assert!(site.totpd(&["status"]).ok().stdout.contains("break-glass was used on this host"));
+    assert!(site.totpd(&["status"]).assert_success().stdout.contains("break-glass was used on this host"));
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn break_glass_ends_by_a_signal_and_runs_only_once() {
     let site = Site::new();
     service(&site);
     let bob = site.enroll("bob");
-    let (responder, glass) = broken(&site, "1h");
+    let (responder, glass) = open_break_glass(&site, "1h");
     let second = site.totpd(&["breakglass", "bob"]);
     assert!(second.code == 1 && second.stderr.contains("open already"), "{second:?}");
     kill(Pid::from_raw(i32::try_from(responder.0.id()).unwrap()), Signal::SIGTERM).unwrap();
@@ -97,8 +98,8 @@ fn a_responder_whose_socket_was_replaced_reports_it_and_ends() {
     let site = Site::new();
     service(&site);
     let bob = site.enroll("bob");
-    let (responder, _) = broken(&site, "1h");
-    assert!(site.totpd(&["status"]).ok().stdout.contains("break-glass is open"));
+    let (responder, _) = open_break_glass(&site, "1h");
+    assert!(site.totpd(&["status"]).assert_success().stdout.contains("break-glass is open"));
     // As a restart of the socket's unit does.
     site.end(Signal::SIGTERM);
     for socket in ["run/login.sock", "run/root.sock"] {
@@ -115,7 +116,7 @@ fn the_daemon_recovers_the_socket_of_a_killed_responder() {
     let site = Site::new();
     service(&site);
     let bob = site.enroll("bob");
-    let (responder, _) = broken(&site, "1h");
+    let (responder, _) = open_break_glass(&site, "1h");
     kill(Pid::from_raw(i32::try_from(responder.0.id()).unwrap()), Signal::SIGKILL).unwrap();
     drop(responder);
     assert_eq!(login(&site, "bob", "123456"), code::SYSTEM_ERR);
@@ -136,7 +137,7 @@ fn only_root_opens_break_glass_for_root_programs_only() {
     for bad in ["10s", "25h", "soon"] {
         assert_eq!(site.totpd(&["breakglass", "alice", "--for", bad]).code, 2, "{bad}");
     }
-    let (responder, glass) = broken(&site, "30m");
+    let (responder, glass) = open_break_glass(&site, "30m");
     let own = PamHost::new(&site, "x", "alice").run_as("alice");
     assert_ne!(own.authenticate(&format!("{glass}\n")), code::SUCCESS);
     assert_eq!(login(&site, "alice", &glass), code::SUCCESS);

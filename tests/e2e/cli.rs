@@ -7,7 +7,7 @@ use site::phone::Phone;
 #[test]
 fn exit_statuses_and_documents_are_what_scripts_rely_on() {
     let site = Site::without_daemon();
-    site.totpd(&["init", "--json"]).ok().json();
+    site.totpd(&["init", "--json"]).assert_success().json();
     let unreachable = site.totpd(&["status", "alice"]);
     assert_eq!(unreachable.code, 3);
     assert!(unreachable.stderr.contains("no totpd answers at"), "{unreachable:?}");
@@ -29,7 +29,7 @@ fn exit_statuses_and_documents_are_what_scripts_rely_on() {
     assert_eq!(nobody.code, 1);
     assert!(nobody.stderr.contains("there is no user no-such-user"), "{nobody:?}");
 
-    let document = site.totpd(&["enroll", "alice", "--json", "--expires", "1h"]).ok().json();
+    let document = site.totpd(&["enroll", "alice", "--json", "--expires", "1h"]).assert_success().json();
     for key in ["user", "totp_id", "secret", "uri", "qr_code", "recovery_codes", "expires_at"] {
         assert!(!document[key].is_null(), "{key}");
     }
@@ -44,7 +44,8 @@ fn exit_statuses_and_documents_are_what_scripts_rely_on() {
 
     let phone = Phone::from(&document);
     assert_eq!(site.totpd_with(&["confirm", "alice"], &phone.wrong_code(&site)).code, 1);
-    let confirmed = site.totpd_with(&["confirm", "alice", "--json"], &phone.code(&site)).ok().json();
+    let confirmed =
+        site.totpd_with(&["confirm", "alice", "--json"], &phone.code(&site)).assert_success().json();
     assert_eq!(confirmed["confirmed"], true);
     assert_eq!(site.totpd_with(&["confirm", "alice"], &phone.code(&site)).code, 1, "nothing is pending");
     let status = site.status("alice");
@@ -52,12 +53,12 @@ fn exit_statuses_and_documents_are_what_scripts_rely_on() {
     assert!(status["expires_at"].is_null() && status["locked_until"].is_null());
     site.next_step();
     assert_eq!(
-        site.totpd_with(&["verify", "alice", "--json"], &phone.code(&site)).ok().json()["verified"],
+        site.totpd_with(&["verify", "alice", "--json"], &phone.code(&site)).assert_success().json()["verified"],
         true
     );
-    let list = site.totpd(&["list", "--json"]).ok().json();
+    let list = site.totpd(&["list", "--json"]).assert_success().json();
     assert_eq!(list["users"][0]["user"], "alice");
-    assert_eq!(site.totpd(&["-q", "list"]).ok().stdout, "");
+    assert_eq!(site.totpd(&["-q", "list"]).assert_success().stdout, "");
     // What is shown once is not made where nobody would see it.
     for hidden in [
         &["-q", "enroll", "bob"][..],
@@ -69,7 +70,10 @@ fn exit_statuses_and_documents_are_what_scripts_rely_on() {
         assert!(refused.code == 2 && refused.stderr.contains("--json"), "{refused:?}");
     }
     assert_eq!(site.status("bob")["state"], "none");
-    assert_eq!(site.totpd(&["client", "list", "--json"]).ok().json()["clients"], serde_json::json!([]));
+    assert_eq!(
+        site.totpd(&["client", "list", "--json"]).assert_success().json()["clients"],
+        serde_json::json!([])
+    );
     assert_eq!(site.totpd(&["revoke", "alice"]).code, 0);
     assert_eq!(site.totpd(&["revoke", "alice"]).code, 1);
     assert_eq!(site.totpd(&["config", "check"]).code, 0);
@@ -78,7 +82,7 @@ fn exit_statuses_and_documents_are_what_scripts_rely_on() {
 #[test]
 fn a_wrong_phone_clock_is_reported_without_the_right_code() {
     let site = Site::new();
-    let phone = Phone::from(&site.totpd(&["enroll", "alice", "--json"]).ok().json());
+    let phone = Phone::from(&site.totpd(&["enroll", "alice", "--json"]).assert_success().json());
     let refused = site.totpd_with(&["confirm", "alice"], &phone.code_at(site.now() - 300));
     assert_eq!(refused.code, 1);
     assert!(refused.stderr.contains("clock is about 5m behind this host's"), "{refused:?}");
@@ -112,20 +116,20 @@ fn on_a_terminal_enroll_asks_for_the_first_code_at_once() {
 fn the_old_factor_works_until_the_first_code_of_the_new_one() {
     let site = Site::new();
     let old = site.enroll("alice");
-    let shown = site.totpd(&["enroll", "alice", "--json"]).ok().json();
+    let shown = site.totpd(&["enroll", "alice", "--json"]).assert_success().json();
     assert_eq!(shown["replaces"], true);
     let new = Phone::from(&shown);
     assert_eq!(site.status("alice")["replacement_pending"], true);
-    site.totpd_with(&["verify", "alice"], &old.code(&site)).ok();
+    site.totpd_with(&["verify", "alice"], &old.code(&site)).assert_success();
     assert_eq!(site.totpd_with(&["verify", "alice"], &new.recovery_codes[0]).code, 1);
     // A code of the old factor confirms nothing.
     site.next_step();
     assert_eq!(site.totpd_with(&["confirm", "alice"], &old.code(&site)).code, 1);
-    site.totpd_with(&["confirm", "alice"], &new.code(&site)).ok();
+    site.totpd_with(&["confirm", "alice"], &new.code(&site)).assert_success();
     site.next_step();
     assert_eq!(site.totpd_with(&["verify", "alice"], &old.code(&site)).code, 1);
-    site.totpd_with(&["verify", "alice"], &new.code(&site)).ok();
-    site.totpd_with(&["verify", "alice"], &new.recovery_codes[0]).ok();
+    site.totpd_with(&["verify", "alice"], &new.code(&site)).assert_success();
+    site.totpd_with(&["verify", "alice"], &new.recovery_codes[0]).assert_success();
 }
 
 #[test]

@@ -29,11 +29,12 @@ fn a_clock_set_back_accepts_no_unused_old_code() {
         assert_eq!(login(&site, "alice", &seen), code::AUTH_ERR);
         assert_eq!(site.last_login()["reason"], "clock");
     }
-    app.wait();
+    app.wait_until_up();
     assert_ne!(app.authenticate("alice", &seen).status, 200);
-    let explained = site.totpd(&["explain", "alice", "sshd", "--rhost", "192.0.2.1", "--json"]).ok().json();
+    let explained =
+        site.totpd(&["explain", "alice", "sshd", "--rhost", "192.0.2.1", "--json"]).assert_success().json();
     assert_eq!(explained["reason"], "clock", "{explained}");
-    let status = site.totpd(&["status"]).ok().stdout;
+    let status = site.totpd(&["status"]).assert_success().stdout;
     assert!(status.contains("it was set back") && status.contains("totpd trust-clock"), "{status}");
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), code::SUCCESS);
     assert_eq!(site.status("alice")["failures"], 0);
@@ -56,8 +57,8 @@ fn trust_clock_ends_the_refusals_after_a_clock_set_ahead() {
     site.advance(-30 * 24 * 3600);
     site.next_step();
     assert_eq!(login(&site, "alice", &alice.code(&site)), code::AUTH_ERR);
-    site.totpd(&["trust-clock"]).ok();
-    assert!(!site.totpd(&["status"]).ok().stdout.contains("set back"));
+    site.totpd(&["trust-clock"]).assert_success();
+    assert!(!site.totpd(&["status"]).assert_success().stdout.contains("set back"));
     assert_eq!(login(&site, "alice", &alice.code(&site)), code::SUCCESS);
 }
 
@@ -109,14 +110,14 @@ fn a_forged_lock_level_overflows_nothing() {
                   d.execute(\"UPDATE account SET record=?, version=version+1 WHERE name='alice'\",(json.dumps(r),))\nd.commit()";
     let mut writer = Command::new("python3");
     writer.args(["-c", script]).arg(site.path("state/totpd.db")).arg(site.now().to_string());
-    run(writer, "").ok();
+    run(writer, "").assert_success();
     assert_eq!(site.status("alice")["locked"], false);
     for _ in 0..3 {
         assert_eq!(login(&site, "alice", &phone.wrong_code(&site)), code::AUTH_ERR);
     }
     let status = site.status("alice");
     assert_eq!((&status["locked"], &status["locks"][0]["class"]), (&true.into(), &"others".into()));
-    site.totpd(&["unlock", "alice"]).ok();
+    site.totpd(&["unlock", "alice"]).assert_success();
     assert_eq!(login(&site, "alice", &phone.code(&site)), code::SUCCESS);
     assert!(!site.log().contains("panicked"));
 }

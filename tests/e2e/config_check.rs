@@ -16,9 +16,10 @@ fn mode(path: &Path, mode: u32) {
 }
 
 /// A site whose daemon runs as nobody.
+#[track_caller]
 fn site() -> Site {
     let site = Site::without_daemon();
-    site.totpd(&["init", "--owner", "nobody"]).ok();
+    site.totpd(&["init", "--owner", "nobody"]).assert_success();
     mode(&site.faults.path, 0o666);
     own(&site.path("run"), NOBODY);
     site
@@ -27,7 +28,7 @@ fn site() -> Site {
 #[test]
 fn config_check_reads_files_as_the_daemons_user() {
     let site = site();
-    site.totpd(&["config", "check", "--strict"]).ok();
+    site.totpd(&["config", "check", "--strict"]).assert_success();
     let (key, config) = (site.path("etc/totpd/totpd.key"), site.path("etc/totpd/totpd.toml"));
     let (id, store, folder) =
         (site.path("etc/totpd/store.id"), site.path("state/totpd.db"), site.path("etc/totpd"));
@@ -63,7 +64,7 @@ fn config_check_reads_files_as_the_daemons_user() {
         format!("chmod a+x {}", folder.display()),
     ]);
     mode(&folder, 0o755);
-    site.totpd(&["config", "check", "--strict"]).ok();
+    site.totpd(&["config", "check", "--strict"]).assert_success();
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn config_check_names_services_that_do_not_exist() {
     site.service("sshd", "auth required pam_deny.so\n");
     site.service("su", "auth required pam_deny.so\n");
     site.write("etc/totpd/totpd.toml", &format!("{}{rules}", site.config()));
-    let check = site.totpd(&["config", "check"]).ok();
+    let check = site.totpd(&["config", "check"]).assert_success();
     let said = "names a PAM service that has no file in /etc/pam.d: ssh. Is it sshd?";
     assert!(check.stdout.contains(said), "{check:?}");
     // su-l was added by us.
@@ -87,7 +88,7 @@ fn a_daemon_that_cannot_read_a_file_names_the_fix() {
     let (key, store) = (site.path("etc/totpd/totpd.key"), site.path("state/totpd.db"));
     own(&key, 0);
     own(&store, 0);
-    crate::serve::start_with_adopted_sockets_as(&site, NOBODY);
+    crate::serve::start_with_inherited_sockets_as(&site, NOBODY);
     for file in [&key, &store] {
         let cure = "and the daemon runs as nobody, which cannot";
         let command = format!("Run: chown nobody: {}", file.display());
@@ -104,12 +105,12 @@ fn a_daemon_that_cannot_read_a_file_names_the_fix() {
 #[test]
 fn a_read_only_state_folder_is_reported() {
     let site = Site::without_daemon();
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     // A view of the folder that is read-only, as a unit's sandbox makes it: the file system is not.
     let state = site.path("state");
     let mut mount = site.command("sh");
     mount.args(["-c", "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\"", "sh"]).arg(&state);
-    site::run::run(mount, "").ok();
+    site::run::run(mount, "").assert_success();
     site.start();
     let status = site.totpd(&["status"]);
     assert_eq!(status.code, 1, "{status:?}");
@@ -117,6 +118,6 @@ fn a_read_only_state_folder_is_reported() {
     assert!(!status.stderr.contains("Error code"), "{status:?}");
     let mut unmount = site.command("umount");
     unmount.arg(&state);
-    site::run::run(unmount, "").ok();
+    site::run::run(unmount, "").assert_success();
     site::run::wait_until("it serves", || site.totpd(&["status"]).code == 0);
 }

@@ -86,6 +86,7 @@ fn script(random: &mut Random) -> Vec<u8> {
 }
 
 /// Checks everything that was answered.
+#[track_caller]
 fn check(answers: &[u8], said: &[u8]) {
     for answer in answers.split_inclusive(|byte| *byte == 0) {
         let Some(text) = answer.strip_suffix(b"\0") else { continue };
@@ -131,6 +132,6 @@ fn random_conversations_neither_log_in_nor_stop_the_daemon() {
     assert_eq!(site.daemon_pid(), pid);
     assert!(!site.log().contains("panicked"), "{}", site.log());
     // What was guessed may have locked a class; nothing of it is more than that.
-    site.totpd(&["unlock", "alice"]).ok();
+    site.totpd(&["unlock", "alice"]).assert_success();
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
 }

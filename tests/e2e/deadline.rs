@@ -18,6 +18,7 @@ fn events_of(site: &Site, user: &str, outcome: &str) -> usize {
 }
 
 /// Answers, and returns once the commit of it hangs in its sync.
+#[track_caller]
 fn answer_stalled(
     site: &Site,
     user: &str,
@@ -63,7 +64,7 @@ fn a_client_that_hangs_up_before_the_commit_uses_up_no_code() {
     let stalled = answer_stalled(&site, "alice", &code_a, Duration::from_secs(20));
     // Gone long before its time is up: the daemon hears of it by the hang-up alone.
     let hung_up = begin(&site, local("bob")).unwrap();
-    hung_up.send_and_leave(&code_b);
+    hung_up.send_and_hang_up(&code_b);
     wait_until("the hang-up was noticed", || {
         site.events().iter().any(|e| e["user"] == "bob" && e["reason"] == "hung-up")
     });
@@ -77,7 +78,7 @@ fn an_answer_without_time_left_is_not_judged() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let code = phone.code(&site);
-    let late = begin(&site, local("alice")).unwrap().answer_saying(&code, 0);
+    let late = begin(&site, local("alice")).unwrap().answer_with_remaining(&code, 0);
     assert!(matches!(late, Err(CallError::Error { ref name, .. }) if name == TIMED_OUT), "{late:?}");
     assert_eq!(begin(&site, local("alice")).unwrap().answer(&code), Ok(Verdict::Granted));
 }

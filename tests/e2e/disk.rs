@@ -20,7 +20,7 @@ fn on_a_full_disk_logins_work_and_enrollment_says_why_not() {
     std::fs::create_dir(&state).unwrap();
     let state = state.display().to_string();
     assert!(in_site(&site, "mount", &["-t", "tmpfs", "-o", "size=14m,mode=0700", "tmpfs", &state]));
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     site.start();
     let phone = site.enroll("alice");
     // dd fails when the disk is full: that is what it is for.
@@ -45,7 +45,7 @@ fn on_a_full_disk_logins_work_and_enrollment_says_why_not() {
     site.start();
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
     assert!(in_site(&site, "rm", &[&format!("{state}/filler")]));
-    site.totpd(&["enroll", "bob"]).ok();
+    site.totpd(&["enroll", "bob"]).assert_success();
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn enrollment_needs_shown_messages_and_a_user_without_factor() {
     let phone = site.enroll("alice");
     assert_eq!(refused("alice", &[], &format!("{}\n", phone.code(&site))), code::SUCCESS);
     // What an administrator has staged is not thrown away: its code confirms it.
-    let staged = Phone::from(&site.totpd(&["enroll", "bob", "--json"]).ok().json());
+    let staged = Phone::from(&site.totpd(&["enroll", "bob", "--json"]).assert_success().json());
     assert_eq!(refused("bob", &[], &format!("{}\n", staged.code(&site))), code::SUCCESS);
     // Password and code in one line, and a code that another module asked for, leave no room for questions.
     for arguments in ["forward_pass", "use_first_pass"] {

@@ -13,10 +13,11 @@ fn config(file: &str) -> PathBuf {
 }
 
 /// What fail2ban-regex prints about `log` (a file or a journal). Far from UTC: the lines say their zone themselves.
+#[track_caller]
 fn fail2ban(log: &str, options: &[&str]) -> String {
     let mut command = Command::new("fail2ban-regex");
     command.args(options).arg(log).arg(config("filter.d/totpd.conf")).env("TZ", "America/New_York");
-    run(command, "").ok().stdout
+    run(command, "").assert_success().stdout
 }
 
 /// The addresses that would be banned, one for each line that counts.
@@ -30,6 +31,7 @@ fn attempt(site: &Site, user: &str, rhost: &str, typed: &str) {
 }
 
 /// Logins of every kind that has an address, each from its own; what counts is from 203.0.113.x or 2001:db8::/32.
+#[track_caller]
 fn logins(site: &Site) -> usize {
     let phone = site.enroll("alice");
     attempt(site, "alice", "198.51.100.1", &phone.code(site)); // granted
@@ -40,7 +42,8 @@ fn logins(site: &Site) -> usize {
     attempt(site, "alice", "203.0.113.2", "my password"); // not-a-code
     attempt(site, "bob", "203.0.113.3", "123456"); // not-enrolled
     attempt(site, "no-such-user", "2001:db8:1::4", "123456");
-    let pending = Phone::from(&site.totpd(&["enroll", "bob", "--expires", "9s", "--json"]).ok().json());
+    let pending =
+        Phone::from(&site.totpd(&["enroll", "bob", "--expires", "9s", "--json"]).assert_success().json());
     site.advance(30);
     attempt(site, "bob", "203.0.113.5", &pending.code(site)); // expired
     for n in 0..9 {
@@ -60,7 +63,7 @@ fn logins(site: &Site) -> usize {
         assert!(site.events().iter().any(|e| e["reason"] == reason), "{reason}");
     }
     site.advance(-400 * 86_400);
-    let clock = Phone::from(&site.totpd(&["enroll", "u1", "--json"]).ok().json());
+    let clock = Phone::from(&site.totpd(&["enroll", "u1", "--json"]).assert_success().json());
     attempt(site, "u1", "198.51.100.3", &clock.code(site));
     assert_eq!(site.last_login()["reason"], "clock");
     17
@@ -82,7 +85,7 @@ fn the_filter_matches_guesses_and_probing_only() {
     assert!(fail2ban(&log, &[]).contains(&summary), "{summary}\n{}", fail2ban(&log, &[]));
     // The times are the events' own, whatever the zone.
     let first = site.events().into_iter().find(|e| e["rhost"] == "203.0.113.1").unwrap();
-    let date = run(date_of(first["time"].as_str().unwrap()), "").ok().stdout;
+    let date = run(date_of(first["time"].as_str().unwrap()), "").assert_success().stdout;
     assert!(fail2ban(&log, &["-o", "row"]).contains(&format!("'203.0.113.1',\t{}", date.trim())));
 }
 
@@ -237,7 +240,7 @@ fn the_filter_reads_syslog_files_and_the_journal() {
     let journal = site.path("log/test.journal");
     let mut remote = Command::new("/usr/lib/systemd/systemd-journal-remote");
     remote.arg("-o").arg(&journal).arg("-");
-    run(remote, &export).ok();
+    run(remote, &export).assert_success();
     let found = addresses(&format!("systemd-journal[journalfiles={}]", journal.display()));
     assert_eq!(found, expected);
 }
@@ -248,7 +251,7 @@ fn fail2ban_accepts_the_jail() {
     let folder = site.path("fail2ban");
     let mut copy = Command::new("cp");
     copy.args(["-r", "/etc/fail2ban"]).arg(&folder);
-    run(copy, "").ok();
+    run(copy, "").assert_success();
     // Nobody's jail but ours: a distribution's own may want files that are not here.
     std::fs::remove_dir_all(folder.join("jail.d")).unwrap();
     std::fs::create_dir(folder.join("jail.d")).unwrap();
@@ -258,7 +261,7 @@ fn fail2ban_accepts_the_jail() {
     let client = |option: &str| {
         let mut client = Command::new("fail2ban-client");
         client.arg("-c").arg(&folder).arg(option);
-        run(client, "").ok().stdout
+        run(client, "").assert_success().stdout
     };
     client("-t");
     let commands = client("-d");

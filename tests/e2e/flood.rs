@@ -9,6 +9,7 @@ use site::ssh::{Client, Setup, Sshd};
 use totp_wire::login::Verdict;
 
 /// Wrong codes until the stranger's class is locked and twice as many for good measure, four a connection.
+#[track_caller]
 fn flood(site: &Site, stranger: &Client, phone: &Phone) {
     let wrong = phone.wrong_code(site);
     let before = reasons_of(site, "others").len();
@@ -27,10 +28,11 @@ fn reasons_of(site: &Site, class: &str) -> Vec<String> {
 }
 
 /// The user and a stranger, each at an address of their own, and the server at `at` for both.
+#[track_caller]
 fn siege(at: &str, own_address: &str, strange_address: &str) {
     let site = Site::new();
     let network = Network::new(2);
-    let sshd = Sshd::start_with(&site, Setup { place: Some(&network.server), ..Setup::default() });
+    let sshd = Sshd::start_with(&site, Setup { network: Some(&network.server), ..Setup::default() });
     site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay")));
     let (own, stranger) = (sshd.client(&network.clients[0], at), sshd.client(&network.clients[1], at));
     let phone = site.enroll("alice");
@@ -87,7 +89,8 @@ fn a_local_process_locks_no_address_that_the_user_comes_from() {
     let site = Site::new();
     let network = Network::new(1);
     let settings = "ListenAddress 2001:db8:1::1\nListenAddress ::1";
-    let sshd = Sshd::start_with(&site, Setup { place: Some(&network.server), settings, ..Setup::default() });
+    let sshd =
+        Sshd::start_with(&site, Setup { network: Some(&network.server), settings, ..Setup::default() });
     let own = sshd.client(&network.clients[0], "2001:db8:1::1");
     let phone = site.enroll("alice");
     assert!(own.lets_in("alice", &[&phone.code(&site)]));
@@ -102,7 +105,7 @@ fn a_local_process_locks_no_address_that_the_user_comes_from() {
         assert_eq!(site.last_login()["rhost"], at);
         assert!(own.lets_in("alice", &[&phone.code(&site)]), "somebody at {at} locked her out");
         assert_eq!(site.last_login()["class"], "known");
-        site.totpd(&["unlock", "alice"]).ok();
+        site.totpd(&["unlock", "alice"]).assert_success();
     }
 }
 
@@ -110,7 +113,7 @@ fn a_local_process_locks_no_address_that_the_user_comes_from() {
 fn ipv4_and_ipv6_strangers_share_one_lock_for_each_user() {
     let site = Site::new();
     let network = Network::new(3);
-    let sshd = Sshd::start_with(&site, Setup { place: Some(&network.server), ..Setup::default() });
+    let sshd = Sshd::start_with(&site, Setup { network: Some(&network.server), ..Setup::default() });
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     flood(&site, &sshd.client(&network.clients[0], SERVER[0]), &alice);
     // Another stranger, by the other protocol: an attacker gains nothing by having many addresses.

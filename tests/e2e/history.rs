@@ -10,6 +10,7 @@ fn site_with_service() -> Site {
 }
 
 /// What alice is told at a login with a right code.
+#[track_caller]
 fn told(site: &Site, answers: &str, options: &[&str]) -> String {
     let finished = PamHost::new(site, "x", "alice").option(options).run(&["authenticate"], answers);
     assert_eq!(site::pamhost::result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
@@ -25,13 +26,13 @@ fn the_history_names_source_and_reason_in_pages() {
         host.authenticate("no code\n");
     }
     told(&site, &format!("{}\n", phone.code(&site)), &[]);
-    let text = site.totpd(&["history", "alice", "-n", "3"]).ok().stdout;
+    let text = site.totpd(&["history", "alice", "-n", "3"]).assert_success().stdout;
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 3, "{text}");
     assert!(lines[0].contains("login granted by totp, x"), "{text}");
     assert!(lines[1].ends_with("login refused: not-a-code, x from 192.0.2.129"), "{text}");
     // More than fits a message: every event once, the latest first.
-    let all = site.totpd(&["history", "-n", "1000", "--json"]).ok().json();
+    let all = site.totpd(&["history", "-n", "1000", "--json"]).assert_success().json();
     let events = all["events"].as_array().unwrap();
     let ids: std::collections::BTreeSet<_> = events.iter().filter_map(|e| e["id"].as_str()).collect();
     assert_eq!((events.len(), ids.len()), (133, 131));
@@ -39,12 +40,15 @@ fn the_history_names_source_and_reason_in_pages() {
     site.advance(3600);
     told(&site, &format!("{}\n", phone.code(&site)), &[]);
     assert_eq!(
-        site.totpd(&["history", "--since", "30m", "--json"]).ok().json()["events"].as_array().unwrap().len(),
+        site.totpd(&["history", "--since", "30m", "--json"]).assert_success().json()["events"]
+            .as_array()
+            .unwrap()
+            .len(),
         1
     );
     // The id is in the module's log too.
     let id = site.last_login()["id"].as_str().unwrap().to_owned();
-    site.expect_syslog(&format!("granted user=alice id={id}"));
+    site.wait_for_syslog(&format!("granted user=alice id={id}"));
 }
 
 #[test]
@@ -56,7 +60,7 @@ fn the_history_is_bounded() {
     // Each from a network of its own: refusals that change nothing are a row a minute for each source.
     let from = |n: usize| site::peer::from_host("alice", &format!("2001:db8:{n:x}::1"));
     site::peer::refusals(&site, 1_400, from, "123456");
-    let events = site.totpd(&["history", "-n", "5000", "--json"]).ok().json();
+    let events = site.totpd(&["history", "-n", "5000", "--json"]).assert_success().json();
     let count = events["events"].as_array().unwrap().len();
     assert!((1_000..1_300).contains(&count), "{count}");
 }
@@ -97,7 +101,7 @@ fn an_ssh_shell_shows_past_events() {
     let sshd = site::ssh::Sshd::start(&site);
     let phone = site.enroll("alice");
     assert!(sshd.lets_in("alice", &[&phone.recovery_codes[0]]));
-    sshd.will_answer(&[&phone.code(&site)]);
+    sshd.prepare_answers(&[&phone.code(&site)]);
     let mut ssh = sshd.program("ssh", "askpass", 1);
     ssh.args(["-tt", &sshd.destination("alice")]);
     let shown = site::run::run(ssh, "exit\n");

@@ -32,6 +32,7 @@ mode = "off"
 "#;
 
 /// A site that served by these rules, with alice, root and u2 enrolled; its daemon is stopped.
+#[track_caller]
 fn stopped() -> (Site, [Phone; 3]) {
     let site = Site::with_rules(RULES);
     // As in config/pam.d/sudo-rules: what is exempt passes by the line behind ours.
@@ -67,11 +68,11 @@ fn a_typo_at_the_next_start_asks_everybody_and_locks_nobody_out() {
     break_file(&site);
     site.start();
 
-    let status = site.totpd(&["status"]).ok().stdout;
+    let status = site.totpd(&["status"]).assert_success().stdout;
     let first = status.lines().next().unwrap();
     assert!(first.starts_with("THE LAST GOOD CONFIGURATION IS IN USE since 20"), "{status}");
     assert!(first.contains("totpd.toml:26:7: "), "the broken place: {status}");
-    let json = site.totpd(&["status", "--json"]).ok().json();
+    let json = site.totpd(&["status", "--json"]).assert_success().json();
     assert_eq!(json["configuration"]["in_use"], "last_good", "{json}");
     assert_eq!(json["state"], "serving");
     assert!(json["configuration"]["why"].as_str().unwrap().contains("totpd.toml:26:7: "), "{json}");
@@ -108,7 +109,7 @@ fn a_typo_at_the_next_start_asks_everybody_and_locks_nobody_out() {
         site.totpd(&["status", "--json"]).json()["configuration"]["in_use"] == "file"
     });
     assert_eq!(PamHost::new(&site, "x", "bob").authenticate(""), code::SUCCESS);
-    assert!(!site.totpd(&["status"]).ok().stdout.contains("LAST GOOD"));
+    assert!(!site.totpd(&["status"]).assert_success().stdout.contains("LAST GOOD"));
 }
 
 /// The site's sockets, and a mistake.
@@ -170,7 +171,7 @@ fn an_untrusted_last_good_copy_is_not_used() {
 #[test]
 fn an_unwritable_last_good_copy_stops_no_login() {
     let site = Site::without_daemon();
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     // A folder that is in the way of the copy.
     std::fs::create_dir_all(site.path("state/last-good.toml/x")).unwrap();
     site.start();
@@ -190,15 +191,15 @@ fn a_broken_reload_changes_neither_rules_nor_copy() {
     // The rules that run are still those of before, favours and all.
     assert_eq!(PamHost::new(&site, "x", "bob").authenticate(""), code::SUCCESS);
     assert_eq!(std::fs::read(site.path("state/last-good.toml")).unwrap(), before);
-    assert_eq!(site.totpd(&["status", "--json"]).ok().json()["configuration"]["in_use"], "file");
+    assert_eq!(site.totpd(&["status", "--json"]).assert_success().json()["configuration"]["in_use"], "file");
 }
 
 #[test]
 fn changed_socket_paths_need_a_restart_of_the_daemon() {
     let (site, [alice, ..]) = stopped();
     break_file(&site);
-    crate::serve::start_with_adopted_sockets(&site);
-    assert!(site.totpd(&["status"]).ok().stdout.contains("LAST GOOD"));
+    crate::serve::start_with_inherited_sockets(&site);
+    assert!(site.totpd(&["status"]).assert_success().stdout.contains("LAST GOOD"));
     let api = site.path("run/http.sock");
     site.write(
         "etc/totpd/totpd.toml",
@@ -209,7 +210,7 @@ fn changed_socket_paths_need_a_restart_of_the_daemon() {
         std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
     });
     wait_until("the log says so", || site.log().contains("names other places"));
-    crate::serve::start_with_adopted_sockets(&site);
+    crate::serve::start_with_inherited_sockets(&site);
     wait_until("the API answers", || site.totpd(&["status"]).stdout.contains("the HTTP API answers on"));
     assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::SUCCESS);
 }

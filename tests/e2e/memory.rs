@@ -8,6 +8,7 @@ use site::run::wait_until;
 use totp_wire::login::Verdict;
 
 /// Refused with a sentence that has these words; nothing is made.
+#[track_caller]
 fn refuses(site: &Site, what: &str, words: &[&str]) {
     site.start();
     let status = site.totpd(&["status"]);
@@ -116,10 +117,10 @@ fn a_damaged_record_refuses_only_its_user_and_can_be_revoked() {
     assert_eq!(login(&site, "alice", &alice.code(&site)), Ok(Verdict::Denied));
     assert_eq!(site.last_login()["reason"], "damaged");
     assert_eq!(login(&site, "bob", &bob.code(&site)), Ok(Verdict::Granted));
-    assert!(site.totpd(&["list"]).ok().stdout.contains("bob"));
+    assert!(site.totpd(&["list"]).assert_success().stdout.contains("bob"));
     let refused = site.totpd(&["enroll", "alice"]);
     assert!(refused.stderr.contains("totpd revoke alice"), "{refused:?}");
-    site.totpd(&["revoke", "alice"]).ok();
+    site.totpd(&["revoke", "alice"]).assert_success();
     let fresh = site.enroll("alice");
     assert_eq!(login(&site, "alice", &fresh.code(&site)), Ok(Verdict::Granted));
 }
@@ -140,7 +141,7 @@ fn a_store_locked_by_another_process_is_busy_not_failed() {
         matches!(&busy, Err(totp_wire::CallError::Error { name, .. }) if name == totp_wire::login::TIMED_OUT),
         "{busy:?}"
     );
-    hold.finish().ok();
+    hold.finish().assert_success();
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
 }
 
@@ -227,8 +228,8 @@ fn a_moved_store_is_written_no_more_and_loses_nothing() {
 #[test]
 fn a_replaced_store_is_served_after_a_supervised_restart() {
     let site = Site::without_daemon();
-    site.totpd(&["init"]).ok();
-    crate::serve::start_with_adopted_sockets(&site);
+    site.totpd(&["init"]).assert_success();
+    crate::serve::start_with_inherited_sockets(&site);
     let phone = site.enroll("alice");
     let pid = site.daemon_pid();
     let (state, away) = (site.path("state"), site.path("away"));
@@ -236,7 +237,7 @@ fn a_replaced_store_is_served_after_a_supervised_restart() {
     wait_until("the daemon ended", || {
         std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
     });
-    crate::serve::start_with_adopted_sockets(&site);
+    crate::serve::start_with_inherited_sockets(&site);
     assert!(site.totpd(&["status"]).stderr.contains("mounted?"));
     std::fs::rename(&away, &state).unwrap();
     wait_until("it serves what was put back", || site.totpd(&["status"]).code == 0);

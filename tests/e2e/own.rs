@@ -12,8 +12,9 @@ fn as_alice(site: &Site, arguments: &[&str], input: &str) -> site::Finished {
     run(command, input)
 }
 
+#[track_caller]
 fn ticket(site: &Site) -> String {
-    let document = site.totpd(&["enroll", "alice", "--ticket", "--json"]).ok().json();
+    let document = site.totpd(&["enroll", "alice", "--ticket", "--json"]).assert_success().json();
     document["ticket"].as_str().unwrap().to_owned()
 }
 
@@ -28,11 +29,11 @@ fn a_ticket_enrolls_once() {
     let ticket = ticket(&site);
     // Typed as people type: in small letters, without dashes.
     let typed = format!("{}\n", ticket.to_lowercase().replace('-', ""));
-    let phone = Phone::from(&as_alice(&site, &["enroll", "--json"], &typed).ok().json());
-    assert_eq!(as_alice(&site, &["status", "--json"], "").ok().json()["state"], "pending");
-    as_alice(&site, &["confirm"], &format!("{}\n", phone.code(&site))).ok();
+    let phone = Phone::from(&as_alice(&site, &["enroll", "--json"], &typed).assert_success().json());
+    assert_eq!(as_alice(&site, &["status", "--json"], "").assert_success().json()["state"], "pending");
+    as_alice(&site, &["confirm"], &format!("{}\n", phone.code(&site))).assert_success();
     assert_eq!(
-        as_alice(&site, &["status"], "").ok().stdout,
+        as_alice(&site, &["status"], "").assert_success().stdout,
         "alice: active, 10 recovery codes left, no login in the history\n"
     );
     assert_eq!(as_alice(&site, &["enroll"], &typed).code, 1, "used up");
@@ -44,12 +45,13 @@ fn a_ticket_enrolls_once() {
 fn a_ticket_ends_by_expiry_a_newer_ticket_or_revoke() {
     let site = Site::new();
     let refused = |ticket: &str| as_alice(&site, &["enroll"], &format!("{ticket}\n")).code == 1;
-    let document = site.totpd(&["enroll", "alice", "--ticket", "--expires", "60s", "--json"]).ok().json();
+    let document =
+        site.totpd(&["enroll", "alice", "--ticket", "--expires", "60s", "--json"]).assert_success().json();
     site.advance(60);
     assert!(refused(document["ticket"].as_str().unwrap()), "too old");
     let (older, newer) = (ticket(&site), ticket(&site));
     assert!(refused(&older), "there is a newer one");
-    site.totpd(&["revoke", "alice"]).ok();
+    site.totpd(&["revoke", "alice"]).assert_success();
     assert!(refused(&newer), "revoked");
     // It is alice's alone.
     let ticket = ticket(&site);
@@ -63,8 +65,8 @@ fn a_ticket_ends_by_expiry_a_newer_ticket_or_revoke() {
 fn self_enroll_open_needs_nothing_and_off_allows_nothing() {
     let site = Site::new();
     site.configure("[login]\nself_enroll = \"open\"\n");
-    let phone = Phone::from(&as_alice(&site, &["enroll", "--json"], "").ok().json());
-    as_alice(&site, &["confirm"], &format!("{}\n", phone.code(&site))).ok();
+    let phone = Phone::from(&as_alice(&site, &["enroll", "--json"], "").assert_success().json());
+    as_alice(&site, &["confirm"], &format!("{}\n", phone.code(&site))).assert_success();
     assert_eq!(as_alice(&site, &["enroll"], "\n").code, 1, "a second one takes a code of the first");
     assert_eq!(site.status("alice")["replacement_pending"], false);
     site.configure("[login]\nself_enroll = \"off\"\n");
@@ -72,7 +74,7 @@ fn self_enroll_open_needs_nothing_and_off_allows_nothing() {
     let off = as_alice(&site, &["enroll"], &format!("{}\n", phone.code(&site)));
     assert!(off.code == 1 && off.stderr.contains("ask your administrator"), "{off:?}");
     // Nothing was used up by it.
-    as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).ok();
+    as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).assert_success();
 }
 
 #[test]
@@ -90,16 +92,16 @@ fn changing_or_removing_a_factor_uses_up_a_code() {
     // With a ticket at once: the old factor works until the new one is proved.
     let code = phone.code(&site);
     let input = format!("{code}\n{}\n", ticket(&site));
-    let new = Phone::from(&as_alice(&site, &["enroll", "--json"], &input).ok().json());
+    let new = Phone::from(&as_alice(&site, &["enroll", "--json"], &input).assert_success().json());
     assert_eq!(as_alice(&site, &["verify"], &format!("{code}\n")).code, 1, "the code was used up");
     site.next_step();
-    as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).ok();
+    as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).assert_success();
     assert_eq!(
         as_alice(&site, &["revoke"], &format!("{}\n{}\n", new.code(&site), ticket(&site))).code,
         1,
         "it is not proved yet"
     );
-    as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).ok();
+    as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
     site.next_step();
     assert_eq!(
         as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).code,
@@ -108,10 +110,10 @@ fn changing_or_removing_a_factor_uses_up_a_code() {
     );
     // Recovery codes by a recovery code, which is spent with its set.
     let input = format!("{}\n{}\n", new.recovery_codes[0], ticket(&site));
-    let renewed = as_alice(&site, &["recovery-codes", "--json"], &input).ok().json();
+    let renewed = as_alice(&site, &["recovery-codes", "--json"], &input).assert_success().json();
     let fresh = renewed["recovery_codes"][0].as_str().unwrap().to_owned();
     assert_eq!(as_alice(&site, &["verify"], &format!("{}\n", new.recovery_codes[1])).code, 1);
-    as_alice(&site, &["revoke"], &format!("{fresh}\n{}\n", ticket(&site))).ok();
+    as_alice(&site, &["revoke"], &format!("{fresh}\n{}\n", ticket(&site))).assert_success();
     assert_eq!(site.status("alice")["state"], "none");
 }
 
@@ -141,10 +143,10 @@ fn users_see_only_their_own_history() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let bob = site.enroll("bob");
-    as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).ok();
-    site.totpd_with(&["verify", "bob"], &format!("{}\n", bob.code(&site))).ok();
-    let own = as_alice(&site, &["history"], "").ok().stdout;
+    as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).assert_success();
+    site.totpd_with(&["verify", "bob"], &format!("{}\n", bob.code(&site))).assert_success();
+    let own = as_alice(&site, &["history"], "").assert_success().stdout;
     assert!(own.contains("login granted by totp") && !own.contains("bob"), "{own}");
     assert_eq!(as_alice(&site, &["history", "bob"], "").code, 1);
-    assert_eq!(as_alice(&site, &["forget"], "").ok().stdout.matches("0 remembered").count(), 1);
+    assert_eq!(as_alice(&site, &["forget"], "").assert_success().stdout.matches("0 remembered").count(), 1);
 }

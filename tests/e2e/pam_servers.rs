@@ -31,6 +31,7 @@ fn answer(mut stream: &UnixStream, bytes: &[u8]) {
     let _ = stream.write_all(b"\0");
 }
 
+#[track_caller]
 fn authenticate(site: &Site) -> i32 {
     site.service("x", &format!("auth required {}\n", site.pam_line("nodelay timeout=1")));
     let start = Instant::now();
@@ -137,6 +138,7 @@ fn a_full_backlog_is_refused_in_time() {
 }
 
 /// A listener run by nobody that grants everything it is asked.
+#[track_caller]
 fn impostor(site: &Site, socket: &str) -> Running {
     let script = format!(
         "import socket\ns = socket.socket(socket.AF_UNIX)\ns.bind({socket:?})\ns.listen(9)\nprint('up', flush=True)\n\
@@ -171,7 +173,7 @@ fn a_server_of_the_wrong_uid_is_sent_nothing() {
     let open = folder("open", 0o1777, 0);
     let _squatter = impostor(&site, &open);
     assert_eq!(try_at(&open, ""), code::SYSTEM_ERR);
-    site.expect_syslog("runs as uid 65534");
+    site.wait_for_syslog("runs as uid 65534");
     // The owner of a folder that he lets others write into.
     let shared = folder("shared", 0o777, 65534);
     let _other = impostor(&site, &shared);

@@ -52,7 +52,7 @@ fn an_unknown_argument_is_refused_and_named() {
     service(&site, "nullok");
     site.enroll("alice");
     assert_eq!(PamHost::new(&site, "x", "alice").authenticate("123456\n"), code::SERVICE_ERR);
-    site.expect_syslog("\"nullok\" is unknown");
+    site.wait_for_syslog("\"nullok\" is unknown");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_panic_is_refused_and_the_host_program_survives() {
         );
         assert_eq!(finished.stderr, "", "a panic reached the host's stderr");
     }
-    site.expect_syslog("internal error (panic)");
+    site.wait_for_syslog("internal error (panic)");
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn as_alice(site: &Site, arguments: &[&str], input: &str) -> site::Finished {
 fn users_verify_only_their_own_codes() {
     let site = Site::new();
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
-    let own = as_alice(&site, &["verify"], &alice.code(&site)).ok();
+    let own = as_alice(&site, &["verify"], &alice.code(&site)).assert_success();
     assert_eq!(own.stdout, "alice: accepted\n");
     assert_eq!(site.last_login()["class"], "own");
     let other = as_alice(&site, &["verify", "bob"], &bob.code(&site));
@@ -23,7 +23,7 @@ fn users_verify_only_their_own_codes() {
     assert_eq!(site.last_login()["reason"], "not-yours");
     assert_eq!(as_alice(&site, &["verify", "root"], "123456").code, 1);
     // Bob's code was not used up by it.
-    site.totpd_with(&["verify", "bob"], &bob.code(&site)).ok();
+    site.totpd_with(&["verify", "bob"], &bob.code(&site)).assert_success();
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn users_neither_administer_nor_read_the_store() {
     let mut cat: Command = site.command_as("alice", "cat");
     cat.arg(format!("/proc/{}/environ", site.daemon_pid()));
     assert_ne!(run(cat, "").code, 0);
-    site.totpd_with(&["verify", "alice"], &phone.code(&site)).ok();
+    site.totpd_with(&["verify", "alice"], &phone.code(&site)).assert_success();
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn members_of_the_admin_group_can_administer() {
     site.write("etc/totpd/totpd.toml", &config);
     site.signal(nix::sys::signal::Signal::SIGHUP);
     site::run::wait_until("the group may", || as_alice(&site, &["status", "alice"], "").code == 0);
-    let enrolled = as_alice(&site, &["enroll", "bob", "--json"], "").ok();
+    let enrolled = as_alice(&site, &["enroll", "bob", "--json"], "").assert_success();
     assert_eq!(enrolled.json()["user"], "bob");
     assert_eq!(site.events().last().unwrap()["peer_uid"], 5001);
 }
@@ -160,9 +160,9 @@ fn a_name_that_changed_its_uid_is_refused() {
     assert_eq!(site.last_login()["reason"], "uid-changed");
     let refused = site.totpd(&["enroll", "u8"]);
     assert!(refused.stderr.contains("totpd revoke u8"), "{refused:?}");
-    site.totpd(&["revoke", "u8"]).ok();
+    site.totpd(&["revoke", "u8"]).assert_success();
     let fresh = site.enroll("u8");
-    site.totpd_with(&["verify", "u8"], &fresh.code(&site)).ok();
+    site.totpd_with(&["verify", "u8"], &fresh.code(&site)).assert_success();
     // And a name that is gone.
     site.write("etc/passwd", &passwd.replace("u8:x:", "gone:x:"));
     site.next_step();

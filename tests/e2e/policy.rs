@@ -112,10 +112,10 @@ fn sshd_asks_exempt_and_remembered_users_without_a_key() {
     let site = Site::new();
     let auth = format!("auth required {}\nauth required pam_permit.so\n", site.pam_line("nodelay"));
     let settings = "AuthenticationMethods publickey,keyboard-interactive:pam keyboard-interactive:pam\n";
-    let sshd = Sshd::start_with(&site, Setup { auth: &auth, settings, place: None });
+    let sshd = Sshd::start_with(&site, Setup { auth: &auth, settings, network: None });
     let phone = site.enroll("alice");
     let without_key = |user: &str, answer: &str| {
-        sshd.will_answer(&[answer]);
+        sshd.prepare_answers(&[answer]);
         let mut ssh = sshd.program("ssh", "askpass", 1);
         ssh.args([
             "-o",
@@ -201,7 +201,8 @@ fn explain_and_config_check_name_deciding_and_dead_rules() {
                  [[login.rule]]\nservices = [\"sshd\"]\naction = \"require\"\nenforce_from = \"2099-01-01T00:00:00Z\"\n\
                  [[login.rule]]\nservices = [\"sshd\"]\nusers = [\"alice\"]\naction = \"deny\"\n";
     site.configure(rules);
-    let explain = |arguments: &[&str]| site.totpd(&[&["explain"], arguments].concat()).ok().stdout;
+    let explain =
+        |arguments: &[&str]| site.totpd(&[&["explain"], arguments].concat()).assert_success().stdout;
     let text = explain(&["alice", "sshd", "--rhost", "192.0.2.1", "--ssh-auth", "publickey"]);
     assert!(text.contains("rule 1 \"robots\" (line 4): does not match: users"), "{text}");
     assert!(text.contains("rule 2 (line 9): decides"), "{text}");
@@ -228,12 +229,12 @@ fn explain_and_config_check_name_deciding_and_dead_rules() {
         "2099-01-01T00:00:00Z",
     ]);
     assert!(later.contains("alice: a code would be asked for"), "{later}");
-    let document = site.totpd(&["explain", "alice", "sudo", "--json"]).ok().json();
+    let document = site.totpd(&["explain", "alice", "sudo", "--json"]).assert_success().json();
     assert_eq!((&document["fate"], &document["mode"]), (&"asked".into(), &"enforce".into()));
     assert_eq!(site.totpd(&["explain", "alice", "sudo", "--at", "tomorrow"]).code, 2);
 
     assert_eq!(site.totpd(&["config", "check", "--strict"]).code, 1);
-    let check = site.totpd(&["config", "check"]).ok();
+    let check = site.totpd(&["config", "check"]).assert_success();
     assert!(
         check.stdout.contains("rule 3 (line 13) never decides: rule 2 before it takes everything"),
         "{check:?}"
@@ -242,5 +243,5 @@ fn explain_and_config_check_name_deciding_and_dead_rules() {
     site.configure("[[login.rule]]\nusers = [\"no-such-user\"]\naction = \"deny\"\n");
     assert!(site.totpd(&["config", "check"]).stdout.contains("does not know: no-such-user"));
     site.configure("");
-    site.totpd(&["config", "check"]).ok();
+    site.totpd(&["config", "check"]).assert_success();
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 #[test]
 fn the_qr_code_holds_the_uri_in_every_format() {
     let site = Site::new();
-    let document = site.totpd(&["enroll", "alice", "--json"]).ok().json();
+    let document = site.totpd(&["enroll", "alice", "--json"]).assert_success().json();
     let data = document["qr_code"].as_str().unwrap().strip_prefix("data:image/png;base64,").unwrap();
     std::fs::write(site.path("qr.png"), BASE64.decode(data.as_bytes()).unwrap()).unwrap();
     assert_eq!(read(&site.path("qr.png")), document["uri"]);
@@ -17,10 +17,10 @@ fn the_qr_code_holds_the_uri_in_every_format() {
     let uri_of =
         |output: &str| output.lines().find_map(|l| l.strip_prefix("Or open this link: ")).unwrap().to_owned();
     let png = site.path("file.png");
-    let shown = site.totpd(&["enroll", "alice", "--qr", &format!("png:{}", png.display())]).ok();
+    let shown = site.totpd(&["enroll", "alice", "--qr", &format!("png:{}", png.display())]).assert_success();
     assert_eq!(read(&png), uri_of(&shown.stdout));
     let svg = site.path("file.svg");
-    let shown = site.totpd(&["enroll", "alice", "--qr", &format!("svg:{}", svg.display())]).ok();
+    let shown = site.totpd(&["enroll", "alice", "--qr", &format!("svg:{}", svg.display())]).assert_success();
     to_png(&svg, &png);
     assert_eq!(read(&png), uri_of(&shown.stdout));
     let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&svg).unwrap());
@@ -31,7 +31,7 @@ fn the_qr_code_holds_the_uri_in_every_format() {
         "overwritten"
     );
 
-    let shown = site.totpd(&["enroll", "alice"]).ok();
+    let shown = site.totpd(&["enroll", "alice"]).assert_success();
     assert_eq!(on_terminal(&site, &shown.stdout), uri_of(&shown.stdout));
 }
 
@@ -40,7 +40,8 @@ fn oathtool_computes_the_codes_of_every_kind_of_enrollment() {
     let site = Site::new();
     for (algorithm, digits, period) in [("SHA1", "6", "30"), ("SHA256", "7", "60"), ("SHA512", "8", "15")] {
         let kind = ["--algorithm", algorithm, "--digits", digits, "--period", period];
-        let document = site.totpd(&[&["enroll", "alice", "--json"][..], &kind].concat()).ok().json();
+        let document =
+            site.totpd(&[&["enroll", "alice", "--json"][..], &kind].concat()).assert_success().json();
         let uri = document["uri"].as_str().unwrap();
         for part in [format!("algorithm={algorithm}"), format!("digits={digits}"), format!("period={period}")]
         {
@@ -52,6 +53,6 @@ fn oathtool_computes_the_codes_of_every_kind_of_enrollment() {
             .arg(Phone::from(&document).secret)
             .output()
             .unwrap();
-        site.totpd_with(&["confirm", "alice"], &String::from_utf8(code.stdout).unwrap()).ok();
+        site.totpd_with(&["confirm", "alice"], &String::from_utf8(code.stdout).unwrap()).assert_success();
     }
 }

@@ -72,7 +72,7 @@ fn of_six_ssh_logins_with_one_code_exactly_one_succeeds() {
     let sshd = Sshd::start(&site);
     let phone = site.enroll("alice");
     for round in 0..40 {
-        let crowd = sshd.crowd("alice", 6);
+        let crowd = sshd.start_waiting_clients("alice", 6);
         let code = phone.code(&site);
         assert_eq!(sshd.answer_together(crowd, &code), 1, "round {round}");
         site.next_step();
@@ -97,7 +97,7 @@ fn simultaneous_wrong_codes_never_exceed_the_limit() {
     let own = PamHost::new(&site, "x", "alice").run_as("alice");
     assert_eq!(own.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
     // `unlock` ends it.
-    site.totpd(&["unlock", "alice"]).ok();
+    site.totpd(&["unlock", "alice"]).assert_success();
     site.next_step();
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
 }
@@ -106,8 +106,10 @@ fn simultaneous_wrong_codes_never_exceed_the_limit() {
 fn simultaneous_codes_of_eight_users_are_all_accepted() {
     let site = Site::new();
     let users = ["u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8"];
-    let phones: Vec<Phone> =
-        users.iter().map(|u| Phone::from(&site.totpd(&["enroll", u, "--json"]).ok().json())).collect();
+    let phones: Vec<Phone> = users
+        .iter()
+        .map(|u| Phone::from(&site.totpd(&["enroll", u, "--json"]).assert_success().json()))
+        .collect();
     for round in 0..20 {
         let codes: Vec<String> = phones.iter().map(|phone| phone.code(&site)).collect();
         assert_eq!(granted(&answer_together(&site, &users, &codes)), 8, "round {round}");

@@ -49,6 +49,7 @@ fn a_login_without_an_audit_session_is_never_remembered() {
 }
 
 /// A login in a session that stays: what `between` does happens before the second one.
+#[track_caller]
 fn after(site: &Site, phone: &Phone, between: impl FnOnce()) -> (Vec<i32>, String) {
     let mut held = PamHost::new(site, "sudo", "alice")
         .option(&["-A", "5001", "-R", "alice", "-w"])
@@ -68,8 +69,8 @@ fn forget_revoke_time_and_a_new_factor_end_remembering() {
     type End = fn(&Site);
     let ends: [(&str, End); 6] = [
         ("nothing", |_| {}),
-        ("forget", |site| drop(site.totpd(&["forget", "alice"]).ok())),
-        ("revoke", |site| drop(site.totpd(&["revoke", "alice"]).ok())),
+        ("forget", |site| drop(site.totpd(&["forget", "alice"]).assert_success())),
+        ("revoke", |site| drop(site.totpd(&["revoke", "alice"]).assert_success())),
         ("time", |site| site.advance(3601)),
         ("a new phone", |site| drop(site.enroll("alice"))),
         ("a rule without it", |site| site.configure("")),
@@ -114,6 +115,6 @@ fn sshd_remembers_by_address_and_key() {
     assert_eq!(login("127.0.0.2", &key), code::AUTH_ERR);
     assert_eq!(login("127.0.0.1", &key.replace("AAAA", "AAAB")), code::AUTH_ERR);
     assert_eq!(login("127.0.0.1", "SSH_AUTH_INFO_0=publickey"), code::AUTH_ERR);
-    site.totpd(&["forget", "alice"]).ok();
+    site.totpd(&["forget", "alice"]).assert_success();
     assert_eq!(login("127.0.0.1", &key), code::AUTH_ERR);
 }

@@ -22,7 +22,7 @@ fn sessions_of_one_ssh_connection_take_one_code() {
     let shared = ["-o", path.as_str()];
     assert_eq!(run(batch(&sshd, &shared, "alice"), "").code, 255, "nobody has opened the connection");
 
-    sshd.will_answer(&[&phone.code(&site)]);
+    sshd.prepare_answers(&[&phone.code(&site)]);
     let mut master = sshd.program("ssh", "askpass", 1);
     master.args(["-M", "-N"]).args(shared).arg(sshd.destination("alice"));
     let _master = Running::start(master);
@@ -32,14 +32,14 @@ fn sessions_of_one_ssh_connection_take_one_code() {
     // Eight, since sshd allows ten sessions a connection (MaxSessions).
     let sessions: Vec<Running> = (0..8).map(|_| Running::start(batch(&sshd, &shared, "alice"))).collect();
     for session in sessions {
-        assert_eq!(session.finish().ok().stdout, "in\n");
+        assert_eq!(session.finish().assert_success().stdout, "in\n");
     }
     let logins = site.events().into_iter().filter(|event| event["event"] == "login").count();
     assert_eq!((sshd.prompts().len(), logins), (1, 1), "a session asked for a code");
 
     let mut end = sshd.program("ssh", "askpass", 1);
     end.args(["-O", "exit"]).args(shared).arg(sshd.destination("alice"));
-    run(end, "").ok();
+    run(end, "").assert_success();
     assert_eq!(run(batch(&sshd, &shared, "alice"), "").code, 255, "the connection was closed");
 }
 
@@ -50,7 +50,7 @@ fn a_match_block_lets_an_automated_client_in_by_key() {
     let settings = format!("Include {}", site.path("robots.conf").display());
     let sshd = Sshd::start_with(&site, Setup { settings: &settings, ..Setup::default() });
     let phone = site.enroll("alice");
-    assert_eq!(run(batch(&sshd, &[], "bob"), "").ok().stdout, "in\n");
+    assert_eq!(run(batch(&sshd, &[], "bob"), "").assert_success().stdout, "in\n");
     assert!(site.events().iter().all(|event| event["event"] != "login"), "PAM was asked about the robot");
     // Everybody else is asked.
     assert_eq!(run(batch(&sshd, &[], "alice"), "").code, 255);

@@ -34,7 +34,7 @@ fn monitoring_records_the_enforced_result_and_uses_up_no_code() {
     let told = |would: &str, reason: &str| (would.to_owned(), reason.to_owned());
     assert_eq!(sudo("alice"), told("asked", ""));
     assert_eq!(sudo("bob"), told("refused", "not-enrolled"));
-    site.totpd(&["enroll", "u1", "--expires", "60s"]).ok();
+    site.totpd(&["enroll", "u1", "--expires", "60s"]).assert_success();
     assert_eq!(sudo("u1"), told("asked", ""), "its first code may come");
     site.advance(61);
     assert_eq!(sudo("u1").0, "refused");
@@ -46,7 +46,7 @@ fn monitoring_records_the_enforced_result_and_uses_up_no_code() {
     // That service is monitored too, but has no proof: it enforced.
     assert_eq!(site.status("alice")["locked"], true);
     assert_eq!(sudo("alice"), told("refused", "locked"));
-    site.totpd(&["unlock", "alice"]).ok();
+    site.totpd(&["unlock", "alice"]).assert_success();
     site.advance(-400 * 86_400);
     assert_eq!(sudo("alice"), told("refused", "clock"));
     site.advance(400 * 86_400);
@@ -58,10 +58,10 @@ fn monitoring_records_the_enforced_result_and_uses_up_no_code() {
         code::SUCCESS
     );
 
-    let report = site.totpd(&["report"]).ok().stdout;
+    let report = site.totpd(&["report"]).assert_success().stdout;
     assert!(report.contains("1 user would be refused: not enrolled: bob"), "{report}");
     assert!(report.contains("1 user would be refused: expired: u1"), "{report}");
-    let document = site.totpd(&["report", "--json"]).ok().json();
+    let document = site.totpd(&["report", "--json"]).assert_success().json();
     assert!(
         document["rows"].as_array().unwrap().iter().any(|r| r["user"] == "bob" && r["service"] == "sudo")
     );
@@ -163,17 +163,17 @@ fn report_names_users_that_enforcement_would_refuse() {
          [[login.rule]]\nusers = [\"u1\"]\naction = \"exempt\"\n",
     );
     // Nobody has ever logged in.
-    let report = site.totpd(&["report"]).ok().stdout;
+    let report = site.totpd(&["report"]).assert_success().stdout;
     let line = report.lines().find(|line| line.starts_with("today sshd would refuse")).unwrap_or_default();
     assert!(
         line.contains("not enrolled: bob, ") && line.ends_with("no login of them in this time"),
         "{report}"
     );
     assert!(!line.contains("alice") && !line.contains("u1,"), "{report}");
-    let document = site.totpd(&["report", "--json"]).ok().json();
+    let document = site.totpd(&["report", "--json"]).assert_success().json();
     let row = document["now"].as_array().unwrap().iter().find(|row| row["reason"] == "not enrolled").unwrap();
     let users = |key: &str| row[key].as_array().unwrap().iter().any(|user| user == "bob");
     assert!(users("users") && users("without_login"), "{document}");
     site.enroll("bob");
-    assert!(!site.totpd(&["report"]).ok().stdout.contains("not enrolled: bob"));
+    assert!(!site.totpd(&["report"]).assert_success().stdout.contains("not enrolled: bob"));
 }

@@ -23,8 +23,9 @@ fn later(site: &Site, seconds: i64) {
 }
 
 /// Stages a replacement as alice does, with a code of her phone.
+#[track_caller]
 fn staged(site: &Site, code: &str) -> Phone {
-    let document = as_alice(site, &["enroll", "--json"], &format!("{code}\n")).ok().json();
+    let document = as_alice(site, &["enroll", "--json"], &format!("{code}\n")).assert_success().json();
     assert_eq!(document["staged"]["told"], false, "{document}");
     site.next_step();
     Phone::from(&document)
@@ -49,6 +50,7 @@ fn login(shell: &mut Shell, code: &str) -> Option<String> {
 }
 
 /// A sudo of alice's that lets her in, with the stack of her su.
+#[track_caller]
 fn sudo(site: &Site, code: &str) {
     let lines = std::fs::read_to_string(site.path("etc/pam.d/su")).unwrap();
     site.service("sudo", &lines);
@@ -58,11 +60,12 @@ fn sudo(site: &Site, code: &str) {
 }
 
 /// A login over SSH with a terminal, and what it shows.
+#[track_caller]
 fn ssh(client: &Client<'_>, code: &str) -> String {
-    client.will_answer(&[code, ""]);
+    client.prepare_answers(&[code, ""]);
     let mut ssh = client.program("ssh", "askpass", 1);
     ssh.args(["-tt", &client.destination("alice")]);
-    run(ssh, "exit\n").ok().stdout
+    run(ssh, "exit\n").assert_success().stdout
 }
 
 fn told(site: &Site) -> bool {
@@ -74,15 +77,15 @@ fn a_replacement_takes_the_delay_and_a_login_with_notice() {
     let site = Site::new();
     let old = site.enroll("alice");
     let mut shell = su(&site);
-    let asked = as_alice(&site, &["enroll"], &format!("{}\n", old.code(&site))).ok();
+    let asked = as_alice(&site, &["enroll"], &format!("{}\n", old.code(&site))).assert_success();
     for words in ["This waits until ", "until a login has told you", "`totpd cancel` with a code of it ends"]
     {
         assert!(asked.stdout.contains(words), "{asked:?}");
     }
-    as_alice(&site, &["cancel"], &format!("{}\n", old.recovery_codes[0])).ok();
+    as_alice(&site, &["cancel"], &format!("{}\n", old.recovery_codes[0])).assert_success();
     site.next_step();
     let new = staged(&site, &old.code(&site));
-    let status = as_alice(&site, &["status"], "").ok().stdout;
+    let status = as_alice(&site, &["status"], "").assert_success().stdout;
     assert!(status.contains("a replacement of the factor is staged and can be done from "), "{status}");
     // Nobody told, and no delay: neither confirms it nor lets in.
     let refused = as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site)));
@@ -122,7 +125,7 @@ fn a_notice_before_the_delay_is_not_enough() {
     later(&site, DAY - 180);
     assert_eq!(login(&mut shell, &new.code(&site)), None);
     later(&site, 120);
-    as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).ok();
+    as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
     assert_eq!(site.status("alice")["replacement_pending"], false);
 }
 
@@ -130,7 +133,7 @@ fn a_notice_before_the_delay_is_not_enough() {
 fn a_change_needs_a_notice_at_a_login_from_a_known_source() {
     let site = Site::new();
     let network = Network::new(2);
-    let sshd = Sshd::start_with(&site, Setup { place: Some(&network.server), ..Setup::default() });
+    let sshd = Sshd::start_with(&site, Setup { network: Some(&network.server), ..Setup::default() });
     let home = sshd.client(&network.clients[0], SERVER[0]);
     let elsewhere = sshd.client(&network.clients[1], SERVER[0]);
     let phone = site.enroll("alice");
@@ -149,13 +152,13 @@ fn a_change_needs_a_notice_at_a_login_from_a_known_source() {
     site.next_step();
     sudo(&site, &phone.code(&site));
     site.next_step();
-    as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).ok();
+    as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).assert_success();
     assert!(!told(&site), "{}", site.status("alice"));
     later(&site, DAY);
     assert!(!elsewhere.lets_in("alice", &[&new.code(&site)]));
     site.next_step();
     // Without a terminal sshd shows nothing behind the last question: so there is one, which nobody answers here.
-    home.will_answer(&[&phone.code(&site)]);
+    home.prepare_answers(&[&phone.code(&site)]);
     let mut left = home.program("ssh", "askpass", 1);
     left.args(["-T", &home.destination("alice"), "echo in"]);
     site.write(
@@ -199,18 +202,18 @@ fn cancel_takes_a_code_and_after_two_only_a_ticket_helps() {
             assert!(refused.code == 1 && refused.stderr.contains("staged already"), "{refused:?}");
         }
         assert_eq!(as_alice(&site, &["cancel"], &format!("{}\n", new.code(&site))).code, 1);
-        as_alice(&site, &["cancel"], &format!("{}\n", old.code(&site))).ok();
+        as_alice(&site, &["cancel"], &format!("{}\n", old.code(&site))).assert_success();
         assert!(site.status("alice")["staged"].is_null());
         site.next_step();
         assert_eq!(as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).code, 1, "it is gone");
     }
     let refused = as_alice(&site, &["enroll"], &format!("{}\n", old.code(&site)));
     assert!(refused.code == 1 && refused.stderr.contains("only a ticket helps"), "{refused:?}");
-    let ticket = site.totpd(&["enroll", "alice", "--ticket", "--json"]).ok().json();
+    let ticket = site.totpd(&["enroll", "alice", "--ticket", "--json"]).assert_success().json();
     let input = format!("{}\n{}\n", old.code(&site), ticket["ticket"].as_str().unwrap());
-    let document = as_alice(&site, &["enroll", "--json"], &input).ok().json();
+    let document = as_alice(&site, &["enroll", "--json"], &input).assert_success().json();
     assert!(document["staged"].is_null());
-    as_alice(&site, &["confirm"], &format!("{}\n", Phone::from(&document).code(&site))).ok();
+    as_alice(&site, &["confirm"], &format!("{}\n", Phone::from(&document).code(&site))).assert_success();
     // Told at the next login that counts.
     site.next_step();
     let shown = login(&mut su(&site), &Phone::from(&document).code(&site)).unwrap();
@@ -229,7 +232,7 @@ fn no_lock_keeps_the_user_from_cancelling() {
     assert_eq!(site.status("alice")["locks"][0]["class"], "own");
     let locked = site.status("alice")["locks"].clone();
     assert_eq!(as_alice(&site, &["cancel"], &format!("{}\n", phone.wrong_code(&site))).code, 1);
-    as_alice(&site, &["cancel"], &format!("{}\n", phone.code(&site))).ok();
+    as_alice(&site, &["cancel"], &format!("{}\n", phone.code(&site))).assert_success();
     assert!(site.status("alice")["staged"].is_null());
     assert_eq!(site.status("alice")["locks"], locked, "and it ends none");
 }
@@ -239,14 +242,14 @@ fn recovery_codes_work_until_a_lost_phone_is_replaced() {
     let site = Site::new();
     let old = site.enroll("alice");
     let mut shell = su(&site);
-    let asked = as_alice(&site, &["enroll"], &format!("{}\n", old.recovery_codes[0])).ok();
+    let asked = as_alice(&site, &["enroll"], &format!("{}\n", old.recovery_codes[0])).assert_success();
     assert!(asked.stdout.contains("is used up. 9 old ones are left"), "{asked:?}");
-    as_alice(&site, &["cancel"], &format!("{}\n", old.recovery_codes[1])).ok();
+    as_alice(&site, &["cancel"], &format!("{}\n", old.recovery_codes[1])).assert_success();
     let new = staged(&site, &old.recovery_codes[2]);
     assert_eq!(as_alice(&site, &["verify"], &format!("{}\n", new.recovery_codes[0])).code, 1);
     assert!(login(&mut shell, &old.recovery_codes[3]).unwrap().contains("totpd cancel"));
     later(&site, DAY);
-    as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).ok();
+    as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
     site.next_step();
     assert!(login(&mut shell, &new.code(&site)).is_some());
     assert_eq!(login(&mut shell, &old.recovery_codes[4]), None);
@@ -257,7 +260,7 @@ fn a_ticket_needs_a_code_of_its_factor_unless_it_is_lost() {
     let site = Site::new();
     let ticket = |arguments: &[&str]| {
         let all = [&["enroll", "alice", "--ticket", "--json"], arguments].concat();
-        site.totpd(&all).ok().json()["ticket"].as_str().unwrap().to_owned()
+        site.totpd(&all).assert_success().json()["ticket"].as_str().unwrap().to_owned()
     };
     let old = site.enroll("alice");
     let plain = ticket(&[]);
@@ -269,7 +272,7 @@ fn a_ticket_needs_a_code_of_its_factor_unless_it_is_lost() {
     assert_eq!(as_alice(&site, &["recovery-codes"], &guess).code, 1);
     assert_eq!(site.events().last().unwrap()["reason"], "bad-ticket");
     let input = format!("{}\n{plain}\n", old.code(&site));
-    let renewed = as_alice(&site, &["recovery-codes", "--json"], &input).ok().json();
+    let renewed = as_alice(&site, &["recovery-codes", "--json"], &input).assert_success().json();
     assert_eq!(renewed["recovery_codes"].as_array().unwrap().len(), 10);
     assert_eq!(as_alice(&site, &["verify"], &format!("{}\n", old.recovery_codes[0])).code, 1);
     site.next_step();
@@ -278,16 +281,16 @@ fn a_ticket_needs_a_code_of_its_factor_unless_it_is_lost() {
     site.next_step();
     let thief = staged(&site, &old.code(&site));
     let lost = ticket(&["--lost"]);
-    let document = as_alice(&site, &["enroll", "--json"], &format!("\n{lost}\n")).ok().json();
+    let document = as_alice(&site, &["enroll", "--json"], &format!("\n{lost}\n")).assert_success().json();
     let new = Phone::from(&document);
     assert_eq!(as_alice(&site, &["confirm"], &format!("{}\n", thief.code(&site))).code, 1);
     let left = ticket(&["--lost"]);
-    as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).ok();
+    as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
     // A ticket for the factor before is none for this one.
     site.next_step();
     assert_eq!(as_alice(&site, &["enroll"], &format!("\n{left}\n")).code, 1);
     let removes = ticket(&[]);
-    as_alice(&site, &["revoke"], &format!("{}\n{removes}\n", new.code(&site))).ok();
+    as_alice(&site, &["revoke"], &format!("{}\n{removes}\n", new.code(&site))).assert_success();
     assert_eq!(site.status("alice")["state"], "none");
 }
 
@@ -297,7 +300,7 @@ fn removal_and_new_recovery_codes_take_two_codes_and_a_delay() {
     let phone = site.enroll("alice");
     let mut shell = su(&site);
     for command in ["recovery-codes", "revoke"] {
-        let asked = as_alice(&site, &[command], &format!("{}\n", phone.code(&site))).ok();
+        let asked = as_alice(&site, &[command], &format!("{}\n", phone.code(&site))).assert_success();
         assert!(asked.stdout.contains(&format!("run `totpd {command}` again")), "{asked:?}");
         assert!(!asked.stdout.contains("Recovery codes"), "{asked:?}");
         site.next_step();
@@ -308,7 +311,9 @@ fn removal_and_new_recovery_codes_take_two_codes_and_a_delay() {
         // Of each kind its own alone.
         let other = if command == "revoke" { "recovery-codes" } else { "revoke" };
         assert_eq!(as_alice(&site, &[other], &format!("{}\n", phone.code(&site))).code, 1);
-        let done = as_alice(&site, &[command, "--json"], &format!("{}\n", phone.code(&site))).ok().json();
+        let done = as_alice(&site, &[command, "--json"], &format!("{}\n", phone.code(&site)))
+            .assert_success()
+            .json();
         if command == "revoke" {
             assert_eq!(
                 (&done["revoked"], site.status("alice")["state"].as_str()),
@@ -330,14 +335,14 @@ fn an_administrators_change_has_no_delay() {
     // What a user has staged is not confirmed early by anybody.
     let refused = site.totpd_with(&["confirm", "alice"], &own.code(&site));
     assert!(refused.code == 1 && refused.stderr.contains("`totpd enroll` needs no delay"), "{refused:?}");
-    site.totpd(&["cancel", "alice"]).ok();
+    site.totpd(&["cancel", "alice"]).assert_success();
     assert_eq!(site.totpd(&["cancel", "alice"]).code, 1);
     staged(&site, &old.code(&site));
-    let new = Phone::from(&site.totpd(&["enroll", "alice", "--json"]).ok().json());
-    site.totpd_with(&["confirm", "alice"], &new.code(&site)).ok();
-    let renewed = site.totpd(&["recovery-codes", "alice", "--json"]).ok().json();
+    let new = Phone::from(&site.totpd(&["enroll", "alice", "--json"]).assert_success().json());
+    site.totpd_with(&["confirm", "alice"], &new.code(&site)).assert_success();
+    let renewed = site.totpd(&["recovery-codes", "alice", "--json"]).assert_success().json();
     assert_eq!(renewed["recovery_codes"].as_array().unwrap().len(), 10);
-    site.totpd(&["revoke", "alice"]).ok();
+    site.totpd(&["revoke", "alice"]).assert_success();
     assert_eq!(site.status("alice")["state"], "none");
 }
 
@@ -350,7 +355,7 @@ fn the_configuration_sets_the_delay() {
     let new = staged(&site, &old.code(&site));
     assert!(login(&mut shell, &old.code(&site)).is_some());
     later(&site, 2 * 3600);
-    as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).ok();
+    as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
     site.write("etc/totpd/short.toml", &format!("{}[login]\nself_change_delay = \"1m\"\n", site.config()));
     let mut check = site.command(site::setup::target().join("debug/totpd"));
     check.arg("--config").arg(site.path("etc/totpd/short.toml")).args(["config", "check"]);

@@ -9,12 +9,12 @@ use std::os::unix::fs::PermissionsExt;
 use totp_wire::login::Verdict;
 
 /// Hands all sockets to the daemon the way systemd does.
-pub(crate) fn start_with_adopted_sockets(site: &Site) {
-    start_with_adopted_sockets_as(site, 0);
+pub(crate) fn start_with_inherited_sockets(site: &Site) {
+    start_with_inherited_sockets_as(site, 0);
 }
 
 /// The same for a daemon of this uid.
-pub(crate) fn start_with_adopted_sockets_as(site: &Site, uid: u32) {
+pub(crate) fn start_with_inherited_sockets_as(site: &Site, uid: u32) {
     start_with(site, &["root", "login", "admin"], uid);
 }
 
@@ -51,7 +51,7 @@ os.execv(command[0], command)
 fn sockets_that_systemd_does_not_pass_are_created() {
     use std::os::unix::fs::PermissionsExt;
     let site = Site::without_daemon();
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     // The unit of an older release hands two over; a broken one, or one that is not enabled, only one.
     for handed in [&["login", "admin"][..], &["login"], &["root"], &["admin"]] {
         start_with(&site, handed, 0);
@@ -62,7 +62,7 @@ fn sockets_that_systemd_does_not_pass_are_created() {
         }
         let phone = site.enroll("alice");
         assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted), "{handed:?}");
-        site.totpd(&["revoke", "alice"]).ok();
+        site.totpd(&["revoke", "alice"]).assert_success();
         assert_eq!(site.end(Signal::SIGTERM), Some(0));
         for socket in ["root", "login", "admin"] {
             let left = site.path(&format!("run/{socket}.sock")).exists();
@@ -75,8 +75,8 @@ fn sockets_that_systemd_does_not_pass_are_created() {
 #[test]
 fn inherited_sockets_are_used_and_left_in_place() {
     let site = Site::without_daemon();
-    site.totpd(&["init"]).ok();
-    start_with_adopted_sockets(&site);
+    site.totpd(&["init"]).assert_success();
+    start_with_inherited_sockets(&site);
     let phone = site.enroll("alice");
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
     assert_eq!(site.end(Signal::SIGTERM), Some(0));
@@ -86,7 +86,7 @@ fn inherited_sockets_are_used_and_left_in_place() {
 #[test]
 fn an_unprivileged_daemon_is_trusted_for_any_folder_owner() {
     let site = Site::without_daemon();
-    site.totpd(&["init", "--owner", "nobody"]).ok();
+    site.totpd(&["init", "--owner", "nobody"]).assert_success();
     let faults = std::fs::Permissions::from_mode(0o666);
     std::fs::set_permissions(&site.faults.path, faults).unwrap();
     let nobody = Some(nix::unistd::Uid::from_raw(65534));
@@ -95,13 +95,13 @@ fn an_unprivileged_daemon_is_trusted_for_any_folder_owner() {
         if owner.is_some() {
             nix::unistd::chown(&site.path("run"), owner, None).unwrap();
         }
-        start_with_adopted_sockets_as(&site, 65534);
+        start_with_inherited_sockets_as(&site, 65534);
         let phone = site.enroll("alice");
         site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
         let alice = PamHost::new(&site, "x", "alice");
         assert_eq!(alice.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS, "{owner:?}");
         assert!(site.log().contains("systemd-tmpfiles --create"));
-        site.totpd(&["revoke", "alice"]).ok();
+        site.totpd(&["revoke", "alice"]).assert_success();
         assert_eq!(site.end(Signal::SIGTERM), Some(0));
     }
 }
@@ -109,13 +109,13 @@ fn an_unprivileged_daemon_is_trusted_for_any_folder_owner() {
 #[test]
 fn a_socket_unit_on_another_path_is_served_and_reported() {
     let site = Site::without_daemon();
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     let elsewhere = site.path("elsewhere/login.sock");
     let moved = site
         .config()
         .replace(&site.path("run/login.sock").display().to_string(), &elsewhere.display().to_string());
     site.write("etc/totpd/totpd.toml", &moved);
-    start_with_adopted_sockets(&site);
+    start_with_inherited_sockets(&site);
     let phone = site.enroll("alice");
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
     for path in [elsewhere, site.path("run/login.sock")] {
@@ -148,8 +148,8 @@ fn a_stopping_daemon_keeps_its_successors_sockets() {
 #[test]
 fn a_supervised_daemon_ends_when_its_store_fails() {
     let site = Site::without_daemon();
-    site.totpd(&["init"]).ok();
-    start_with_adopted_sockets(&site);
+    site.totpd(&["init"]).assert_success();
+    start_with_inherited_sockets(&site);
     let phone = site.enroll("alice");
     let pid = site.daemon_pid();
     site.faults.sync_fails(true);
@@ -159,7 +159,7 @@ fn a_supervised_daemon_ends_when_its_store_fails() {
         std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
     });
     site.faults.sync_fails(false);
-    start_with_adopted_sockets(&site);
+    start_with_inherited_sockets(&site);
     assert_eq!(login(&site, "alice", &phone.recovery_codes[0]), Ok(Verdict::Granted));
 }
 
@@ -192,7 +192,7 @@ fn an_invalid_configuration_refuses_at_start_but_not_at_reload() {
     wait_until("the reload is refused", || site.log().contains("the old configuration stays in force"));
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
     // The daemon can still be asked through the sockets that the broken file names.
-    let asked = site.totpd(&["status"]).ok();
+    let asked = site.totpd(&["status"]).assert_success();
     assert!(
         asked.stderr.contains("only its sockets are used") && asked.stdout.contains("serves store"),
         "{asked:?}"
@@ -228,7 +228,7 @@ fn a_second_daemon_does_not_take_the_sockets() {
 #[test]
 fn expired_enrollments_are_deleted_with_their_secret() {
     let site = Site::new();
-    site.totpd(&["enroll", "bob", "--expires", "1s"]).ok();
+    site.totpd(&["enroll", "bob", "--expires", "1s"]).assert_success();
     site.advance(2);
     assert_eq!(site.status("bob")["state"], "none");
     site.end(Signal::SIGTERM);

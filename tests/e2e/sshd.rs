@@ -39,7 +39,7 @@ fn a_recovery_code_lets_in_once_and_says_how_many_are_left() {
     assert!(!sshd.lets_in("alice", &[&code]), "a recovery code was accepted twice");
     assert_eq!(site.status("alice")["recovery_codes_left"], 9);
     // A set that was replaced is worth nothing.
-    site.totpd(&["recovery-codes", "alice"]).ok();
+    site.totpd(&["recovery-codes", "alice"]).assert_success();
     assert!(!sshd.lets_in("alice", &[&phone.recovery_codes[5]]));
     assert_eq!(site.status("alice")["recovery_codes_left"], 10);
 }
@@ -51,18 +51,19 @@ fn unenrolled_expired_and_revoked_users_are_refused() {
     assert!(!sshd.lets_in("bob", &["123456"]));
     assert_eq!(site.last_login()["reason"], "not-enrolled");
 
-    let pending = Phone::from(&site.totpd(&["enroll", "bob", "--expires", "90s", "--json"]).ok().json());
+    let pending =
+        Phone::from(&site.totpd(&["enroll", "bob", "--expires", "90s", "--json"]).assert_success().json());
     site.advance(91);
     assert_eq!(site.status("bob")["state"], "none");
     assert!(!sshd.lets_in("bob", &[&pending.code(&site)]));
     assert!(["expired", "not-enrolled"].contains(&site.last_login()["reason"].as_str().unwrap()));
 
     // A first code at the login itself confirms.
-    let phone = Phone::from(&site.totpd(&["enroll", "bob", "--json"]).ok().json());
+    let phone = Phone::from(&site.totpd(&["enroll", "bob", "--json"]).assert_success().json());
     assert!(sshd.lets_in("bob", &[&phone.code(&site)]));
     assert_eq!(site.status("bob")["state"], "active");
     site.next_step();
-    site.totpd(&["revoke", "bob"]).ok();
+    site.totpd(&["revoke", "bob"]).assert_success();
     for answer in [&phone.code(&site), &phone.recovery_codes[0]] {
         assert!(!sshd.lets_in("bob", &[answer]));
     }
@@ -104,7 +105,7 @@ fn with_a_stopped_daemon_sshd_asks_nobody_and_refuses() {
     site.end(nix::sys::signal::Signal::SIGTERM);
     assert!(!sshd.lets_in("alice", &[&phone.code(&site)]));
     assert_eq!(sshd.prompts(), [""; 0]);
-    site.expect_syslog("there is no socket");
+    site.wait_for_syslog("there is no socket");
     site.start();
     assert!(sshd.lets_in("alice", &[&phone.code(&site)]), "and no code was used up");
 }

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 fn status_shows_who_is_enrolled_locked_and_refused() {
     let site = Site::new();
     site.enroll("alice");
-    site.totpd(&["enroll", "bob"]).ok();
-    site.totpd(&["enroll", "u1", "--ticket"]).ok();
+    site.totpd(&["enroll", "bob"]).assert_success();
+    site.totpd(&["enroll", "u1", "--ticket"]).assert_success();
     refusals(&site, 10, |_| local("alice"), "000000");
-    let json = site.totpd(&["status", "--json"]).ok().json();
+    let json = site.totpd(&["status", "--json"]).assert_success().json();
     let overview = &json["overview"];
     for (what, count) in [("enrolled", 1), ("pending", 1), ("locked", 1), ("tickets", 1)] {
         assert_eq!(overview[what], count, "{what}: {json}");
@@ -21,17 +21,17 @@ fn status_shows_who_is_enrolled_locked_and_refused() {
     assert_eq!(overview["locked_users"][0], "alice");
     assert_eq!(overview["refusals"].as_array().unwrap().len(), 3);
     assert_eq!((&json["configuration"]["in_use"], &json["state"]), (&"file".into(), &"serving".into()));
-    let text = site.totpd(&["status"]).ok().stdout;
+    let text = site.totpd(&["status"]).assert_success().stdout;
     for line in
         ["users: 1 enrolled, 1 pending, 1 open tickets", "locked: 1 (alice)", "refused in the last 24 h: 1"]
     {
         assert!(text.contains(line), "{line}: {text}");
     }
     // What is over is counted no more.
-    site.totpd(&["unlock", "alice"]).ok();
-    site.totpd(&["revoke", "u1"]).ok();
+    site.totpd(&["unlock", "alice"]).assert_success();
+    site.totpd(&["revoke", "u1"]).assert_success();
     site.advance(2 * 24 * 3600);
-    let overview = site.totpd(&["status", "--json"]).ok().json()["overview"].clone();
+    let overview = site.totpd(&["status", "--json"]).assert_success().json()["overview"].clone();
     for what in ["pending", "locked", "tickets", "refused"] {
         assert_eq!(overview[what], 0, "{what}: {overview}");
     }
@@ -56,7 +56,7 @@ fn status_says_within_two_seconds_that_the_daemon_hangs() {
         "{status:?}"
     );
     assert_eq!((json.code, &json.json()["state"]), (3, &"hangs".into()));
-    site.totpd(&["status"]).ok();
+    site.totpd(&["status"]).assert_success();
 }
 
 #[test]
@@ -65,20 +65,20 @@ fn status_and_list_report_changed_and_deleted_users() {
     for user in ["alice", "bob", "u1"] {
         site.enroll(user);
     }
-    site.totpd(&["enroll", "u2", "--ticket"]).ok();
+    site.totpd(&["enroll", "u2", "--ticket"]).assert_success();
     // alice's name is another uid's now, and bob was deleted.
     let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
     let lines = passwd.lines().filter(|line| !line.starts_with("bob:"));
     let changed: String = lines.map(|line| line.replace("alice:x:5001:", "alice:x:7001:") + "\n").collect();
     site.write("etc/passwd", &changed);
-    let list = site.totpd(&["list"]).ok().stdout;
+    let list = site.totpd(&["list"]).assert_success().stdout;
     let line =
         |user: &str| list.lines().find(|line| line.starts_with(user)).unwrap_or_else(|| panic!("{list}"));
     assert!(line("alice").contains("REFUSED: enrolled as uid 5001, and the name has uid 7001 now"), "{list}");
     assert!(line("bob").contains("NO SUCH USER"), "{list}");
     assert!(line("u1").contains("active") && line("u1").contains("no login in the history"), "{list}");
     assert!(line("u2").contains("not enrolled, an open ticket until"), "{list}");
-    let alice = site.totpd(&["status", "alice"]).ok().stdout;
+    let alice = site.totpd(&["status", "alice"]).assert_success().stdout;
     assert!(alice.contains("totpd revoke alice"), "{alice}");
     assert_eq!(site.status("bob")["host_user"], "gone");
     assert_eq!(
@@ -95,7 +95,7 @@ fn status_reports_locks_logins_and_a_refusing_clock() {
     assert!(site.status("alice")["last_login"].is_string());
     let from = |_| site::peer::from_host("alice", "192.0.2.9");
     refusals(&site, 10, from, "000000");
-    let status = site.totpd(&["status", "alice"]).ok().stdout;
+    let status = site.totpd(&["status", "alice"]).assert_success().stdout;
     for words in
         ["LOCKED for everybody else (others)", "`totpd unlock alice` ends it", "last login that passed"]
     {
@@ -104,7 +104,7 @@ fn status_reports_locks_logins_and_a_refusing_clock() {
     assert!(!status.contains("no login in the history"), "{status}");
     site.advance(-3600);
     for command in [&["status", "alice"][..], &["list"]] {
-        let said = site.totpd(command).ok().stdout;
+        let said = site.totpd(command).assert_success().stdout;
         assert!(said.contains("EVERY CODE IS REFUSED") && said.contains("totpd trust-clock"), "{said}");
     }
 }
@@ -117,7 +117,7 @@ fn explain_says_why_nothing_will_be_remembered() {
     let site = Site::with_rules(&rule("ssh-key"));
     site.enroll("alice");
     let explain = |words: &[&str]| {
-        let said = site.totpd(&[&["explain", "alice"], words].concat()).ok().stdout;
+        let said = site.totpd(&[&["explain", "alice"], words].concat()).assert_success().stdout;
         (said.contains("would be remembered"), said.contains("nothing is remembered"), said)
     };
     let ssh = ["sshd", "--rhost", "192.0.2.1", "--ssh-auth"];

@@ -8,6 +8,7 @@ use site::setup::PASSWORD;
 use std::time::Instant;
 
 /// How a sudo ended: its exit status and what it printed after the last prompt.
+#[track_caller]
 fn end(mut sudo: PtySession) -> (i32, String) {
     let output = sudo.exp_eof().unwrap();
     match sudo.process_mut().wait().unwrap() {
@@ -35,6 +36,7 @@ fn sudo(site: &Site) -> PtySession {
 }
 
 /// One sudo with password and code.
+#[track_caller]
 fn with_code(site: &Site, code: &str) -> bool {
     let mut session = sudo(site);
     session.send_line(PASSWORD).unwrap();

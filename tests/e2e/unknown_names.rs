@@ -29,6 +29,7 @@ fn written(site: &Site) -> String {
 }
 
 /// The refusals of names that nobody has.
+#[track_caller]
 fn unknown(site: &Site) -> Vec<serde_json::Value> {
     let events = site.events().into_iter().filter(|event| event["unknown"] == true);
     events.inspect(|event| assert_eq!(event["user"], "", "{event}")).collect()
@@ -46,8 +47,8 @@ fn a_password_typed_as_the_name_at_sshd_is_not_stored() {
     let sshd = Sshd::start_with(&site, Setup { settings, ..Setup::default() });
     assert!(!sshd.lets_in(TYPED, &["123456"]));
     assert!(!sshd.lets_in("alice", &["no code"]));
-    site.expect_syslog("refused user=alice id=");
-    site.expect_syslog("refused id=");
+    site.wait_for_syslog("refused user=alice id=");
+    site.wait_for_syslog("refused id=");
     let event = unknown(&site).pop().unwrap();
     assert_eq!((&event["service"], &event["rhost"]), (&"sshd".into(), &"127.0.0.1".into()));
     assert!(event["reason"].is_string() && event["id"].is_string(), "{event}");
@@ -71,7 +72,7 @@ fn a_password_typed_as_the_name_at_login_is_not_stored() {
         }
     });
     assert_eq!(ran.answered, 2, "{ran:?}");
-    site.expect_syslog("refused id=");
+    site.wait_for_syslog("refused id=");
     assert_eq!(unknown(&site).pop().unwrap()["service"], "login");
     assert!(!written(&site).contains(TYPED));
 }
@@ -110,7 +111,7 @@ fn rules_monitoring_and_reports_store_no_unknown_name() {
     }
     let outcomes: Vec<_> = unknown(&site).iter().map(|event| event["outcome"].clone()).collect();
     assert_eq!(outcomes, ["exempt", "refused"]);
-    let report = site.totpd(&["report"]).ok().stdout;
+    let report = site.totpd(&["report"]).assert_success().stdout;
     assert!(report.contains("(unknown)"), "{report}");
     assert!(!written(&site).contains(TYPED));
 }
@@ -119,16 +120,16 @@ fn rules_monitoring_and_reports_store_no_unknown_name() {
 fn break_glass_and_a_missing_daemon_store_no_unknown_name() {
     let site = Site::new();
     service(&site, "x");
-    let (responder, glass) = crate::breakglass::broken(&site, "30m");
+    let (responder, glass) = crate::breakglass::open_break_glass(&site, "30m");
     assert_eq!(PamHost::new(&site, "x", TYPED).authenticate("123456\n"), code::AUTH_ERR);
     assert_eq!(PamHost::new(&site, "x", "alice").authenticate(&format!("{glass}\n")), code::SUCCESS);
     responder.finish();
-    site.expect_syslog("granted user=alice id=glass");
+    site.wait_for_syslog("granted user=alice id=glass");
     let text = written(&site);
     site.end(Signal::SIGTERM);
     std::fs::remove_file(site.path("run/login.sock")).ok();
     assert_eq!(PamHost::new(&site, "x", TYPED).authenticate("123456\n"), code::AUTHINFO_UNAVAIL);
-    site.expect_syslog("; refusing");
+    site.wait_for_syslog("; refusing");
     let said = site.syslog().concat();
     assert!(!text.contains(TYPED) && !said.contains(TYPED), "{said}");
 }
@@ -137,7 +138,7 @@ fn break_glass_and_a_missing_daemon_store_no_unknown_name() {
 fn while_a_directory_hangs_only_known_names_are_stored() {
     let site = Site::without_daemon();
     crate::attack::directory::hung(&site);
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     site::directory::start(&site);
     begin(&site, from_host(TYPED, "192.0.2.1")).unwrap().answer("123456").unwrap_err();
     assert_eq!(unknown(&site).pop().unwrap()["reason"], "busy");
@@ -164,7 +165,7 @@ fn a_deleted_user_is_still_named() {
     let delete = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\ndb.execute('DELETE FROM account')\ndb.commit()";
     let mut python = site.command("python3");
     python.args(["-c", delete]).arg(site.path("state/totpd.db"));
-    site::run::run(python, "").ok();
+    site::run::run(python, "").assert_success();
     site.start();
     assert_eq!(refused(), ("u8".into(), "not-enrolled".into()));
 }

@@ -16,7 +16,7 @@ use totp_wire::login::{Attempt, Verdict};
 /// Refusals of one flood.
 const FLOOD: usize = 2_000;
 /// Far more than a flood takes (2 s), and far less than for ever.
-const MOST: Duration = Duration::from_secs(30);
+const FLOOD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An attempt of one of eight strangers, none of whom holds more connections than an address may.
 fn stranger(number: usize) -> Attempt {
@@ -40,6 +40,7 @@ fn with_unread_pipe(site: &Site) -> File {
 }
 
 /// The journal's socket in the site's namespace, which nobody reads.
+#[track_caller]
 fn unread_journal(site: &Site) -> Running {
     let script = r"
 import os, socket, sys
@@ -68,13 +69,15 @@ fn with_journal(site: &Site) {
 }
 
 /// The last row that says how many lines the log lacks.
+#[track_caller]
 fn dropped(site: &Site) -> Option<serde_json::Value> {
-    let history = site.totpd(&["history", "-n", "20000", "--json"]).ok().json();
+    let history = site.totpd(&["history", "-n", "20000", "--json"]).assert_success().json();
     let rows = history["events"].as_array().unwrap();
     rows.iter().find(|row| row["event"] == "log-dropped").map(|row| row["dropped"].clone())
 }
 
 /// A flood, and logins meanwhile and afterwards.
+#[track_caller]
 fn logins_go_on(site: &Site) {
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     let started = Instant::now();
@@ -84,12 +87,12 @@ fn logins_go_on(site: &Site) {
         flood.join().unwrap();
     });
     let took = started.elapsed();
-    assert!(took < MOST, "{took:?}");
+    assert!(took < FLOOD_TIMEOUT, "{took:?}");
     assert_eq!(login(site, "bob", &bob.code(site)), Ok(Verdict::Granted));
     wait_until("a row says what was dropped", || dropped(site).is_some());
     let lines = dropped(site).unwrap();
     assert!(lines["sources"].as_u64().is_some_and(|n| n > 100) && lines.get("grants").is_none(), "{lines}");
-    let status = site.totpd(&["status", "--json"]).ok().json();
+    let status = site.totpd(&["status", "--json"]).assert_success().json();
     assert!(status["log_lines_dropped"].as_u64().is_some_and(|n| n > 100), "{status}");
     let stopped = Instant::now();
     assert_eq!(site.end(Signal::SIGTERM), Some(0));
@@ -99,7 +102,7 @@ fn logins_go_on(site: &Site) {
 #[test]
 fn logins_work_while_nobody_reads_the_stderr_pipe() {
     let site = Site::without_daemon();
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     let _pipe = with_unread_pipe(&site);
     logins_go_on(&site);
 }
@@ -107,7 +110,7 @@ fn logins_work_while_nobody_reads_the_stderr_pipe() {
 #[test]
 fn logins_work_while_nobody_reads_the_journal_socket() {
     let site = Site::without_daemon();
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     let _journal = unread_journal(&site);
     with_journal(&site);
     logins_go_on(&site);
@@ -117,7 +120,7 @@ fn logins_work_while_nobody_reads_the_journal_socket() {
 #[test]
 fn dropped_log_lines_are_counted_in_a_row_after_the_stop() {
     let site = Site::without_daemon();
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     let _pipe = with_unread_pipe(&site);
     refusals(&site, 1_600, stranger, "000000");
     assert_eq!(site.end(Signal::SIGTERM), Some(0));
@@ -129,7 +132,7 @@ fn dropped_log_lines_are_counted_in_a_row_after_the_stop() {
 #[test]
 fn a_local_flood_does_not_hide_guesses_of_strangers() {
     let site = Site::without_daemon();
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     let mut pipe = with_unread_pipe(&site);
     site.enroll("alice");
     let su = || {
@@ -178,7 +181,7 @@ fn break_glass_works_while_nobody_reads_dev_log() {
     let filler = UnixDatagram::unbound().unwrap();
     filler.set_nonblocking(true).unwrap();
     while filler.send_to(b"x", site.path("log/sock")).is_ok() {}
-    let (responder, glass) = crate::breakglass::broken(&site, "30m");
+    let (responder, glass) = crate::breakglass::open_break_glass(&site, "30m");
     for _ in 0..100 {
         let refused = begin(&site, local("bob")).unwrap().answer("000000");
         assert_eq!(refused, Ok(Verdict::Denied));

@@ -43,6 +43,6 @@ fn pythons_varlink_client_logs_in_and_administers() {
     let mut command = Command::new(python);
     command.args(["-c", SCRIPT]).arg(site.path("run/login.sock")).arg(site.path("run/admin.sock"));
     command.arg(phone.code(&site));
-    let finished = run(command, "").ok();
+    let finished = run(command, "").assert_success();
     assert_eq!(finished.stdout, "done\n", "{finished:?}");
 }

@@ -22,6 +22,7 @@ fn witness(site: &Site) -> String {
 }
 
 /// Copies the state folder while no daemon runs.
+#[track_caller]
 fn copy(site: &Site, name: &str) -> PathBuf {
     site.end(Signal::SIGTERM);
     let to = site.path(name);
@@ -39,8 +40,9 @@ fn put_back(site: &Site, copy: &std::path::Path) {
     site.start();
 }
 
+#[track_caller]
 fn notice(site: &Site) -> Option<String> {
-    site.totpd(&["status", "--json"]).ok().json()["notice"].as_str().map(str::to_owned)
+    site.totpd(&["status", "--json"]).assert_success().json()["notice"].as_str().map(str::to_owned)
 }
 
 #[test]
@@ -52,7 +54,7 @@ fn an_older_store_restores_nothing_that_was_withdrawn() {
     let used = alice.code(&site);
     assert_eq!(login(&site, "alice", &used), GRANTED);
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), GRANTED);
-    site.totpd(&["revoke", "bob"]).ok();
+    site.totpd(&["revoke", "bob"]).assert_success();
     let replacement = site.enroll("u1");
     assert_eq!(witness(&site).lines().count(), 3, "{}", witness(&site));
     let newer = copy(&site, "newer");
@@ -86,10 +88,10 @@ fn an_accepted_copy_keeps_withdrawn_codes_withdrawn() {
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     let old = copy(&site, "old");
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), GRANTED);
-    site.totpd(&["revoke", "bob"]).ok();
+    site.totpd(&["revoke", "bob"]).assert_success();
     let newer = copy(&site, "newer");
     put_back(&site, &old);
-    let accepted = site.totpd(&["restore", "--accept", "--json"]).ok().json();
+    let accepted = site.totpd(&["restore", "--accept", "--json"]).assert_success().json();
     assert_eq!(accepted["withdrawn"], 2);
     assert_eq!(notice(&site), None);
     for _ in 0..2 {
@@ -111,7 +113,7 @@ fn an_accepted_copy_keeps_withdrawn_codes_withdrawn() {
     let status = site.totpd(&["status"]);
     assert!(status.code == 1 && status.stderr.contains("another copy"), "{status:?}");
     assert!(login(&site, "alice", "123456").is_err());
-    site.totpd(&["restore", "--accept"]).ok();
+    site.totpd(&["restore", "--accept"]).assert_success();
     site.advance(90);
     assert_eq!(login(&site, "alice", &alice.code(&site)), GRANTED);
 }
@@ -125,13 +127,13 @@ fn an_unexplained_gap_refuses_until_it_is_accepted() {
         assert_eq!(login(&site, "alice", code), GRANTED);
     }
     // The first of three lines is gone.
-    in_namespace(&site, "sed -i 1d /var/log/totpd/withdrawals-*").ok();
+    in_namespace(&site, "sed -i 1d /var/log/totpd/withdrawals-*").assert_success();
     put_back(&site, &old);
     let status = site.totpd(&["status"]);
     assert!(status.code == 1 && status.stderr.contains("lacks 1 withdrawals"), "{status:?}");
     assert!(status.stderr.contains("totpd restore --accept"), "{status:?}");
     assert!(login(&site, "alice", &alice.code(&site)).is_err());
-    site.totpd(&["restore", "--accept"]).ok();
+    site.totpd(&["restore", "--accept"]).assert_success();
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), DENIED);
     site.advance(90);
     assert_eq!(login(&site, "alice", &alice.code(&site)), GRANTED);
@@ -146,7 +148,7 @@ fn a_missing_witness_is_reported_and_written_again() {
     let alice = site.enroll("alice");
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), GRANTED);
     site.end(Signal::SIGTERM);
-    in_namespace(&site, "rm -r /var/log/totpd").ok();
+    in_namespace(&site, "rm -r /var/log/totpd").assert_success();
     site.start();
     assert!(site.log().contains("is missing: whether the store is an older copy cannot be known"));
     assert_eq!(login(&site, "alice", &alice.code(&site)), GRANTED);
@@ -161,11 +163,11 @@ fn an_unwritable_witness_stops_no_login_and_is_completed() {
     // Root writes whatever the mode is: a folder in the place of the file.
     let name =
         format!("withdrawals-{}", std::fs::read_to_string(site.path("etc/totpd/store.id")).unwrap().trim());
-    in_namespace(&site, &format!("mkdir -p /var/log/totpd/{name}")).ok();
+    in_namespace(&site, &format!("mkdir -p /var/log/totpd/{name}")).assert_success();
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), GRANTED);
     assert_eq!(login(&site, "alice", &alice.recovery_codes[1]), GRANTED);
     assert_eq!(site.log().matches("cannot be written").count(), 1, "{}", site.log());
-    in_namespace(&site, &format!("rmdir /var/log/totpd/{name}")).ok();
+    in_namespace(&site, &format!("rmdir /var/log/totpd/{name}")).assert_success();
     assert_eq!(login(&site, "alice", &alice.recovery_codes[2]), GRANTED);
     assert_eq!(witness(&site).lines().count(), 3, "{}", witness(&site));
     put_back(&site, &old);
@@ -182,7 +184,7 @@ fn a_crash_before_the_witness_write_raises_no_alarm() {
         lines += 1;
         site.end(Signal::SIGKILL);
         // As if the kill had come between the commit and the line.
-        in_namespace(&site, "sed -i '$d' /var/log/totpd/withdrawals-*").ok();
+        in_namespace(&site, "sed -i '$d' /var/log/totpd/withdrawals-*").assert_success();
         site.start();
         assert_eq!(notice(&site), None);
         assert_eq!(witness(&site).lines().count(), lines, "it was not caught up: {}", witness(&site));
@@ -214,7 +216,7 @@ fn an_old_row_put_back_under_the_daemon_lets_nobody_in() {
     assert_eq!(login(&site, "alice", &code), DENIED, "a used code was fresh again");
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), DENIED, "a spent code was accepted");
     // The way out.
-    site.totpd(&["revoke", "alice"]).ok();
+    site.totpd(&["revoke", "alice"]).assert_success();
     let again = site.enroll("alice");
     assert_eq!(login(&site, "alice", &again.code(&site)), GRANTED);
 }

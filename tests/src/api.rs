@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// Where the API is.
 #[derive(Clone, Debug)]
-pub enum Place {
+pub enum Endpoint {
     /// A Unix socket.
     Unix(PathBuf),
     /// A port of loopback.
@@ -26,7 +26,7 @@ pub enum Place {
 #[derive(Clone, Debug)]
 pub struct Api {
     /// Where.
-    pub place: Place,
+    pub endpoint: Endpoint,
     /// The user of HTTP's Basic scheme.
     pub project_id: String,
     /// Its password.
@@ -53,6 +53,7 @@ impl Reply {
     }
 
     /// The seconds that it asks to wait.
+    #[track_caller]
     pub fn retry_after(&self) -> i64 {
         let line = self.head.lines().find_map(|line| line.strip_prefix("retry-after: "));
         line.unwrap_or_else(|| panic!("{self:?}")).trim().parse().unwrap()
@@ -60,13 +61,15 @@ impl Reply {
 
     /// Itself, if it is a good answer.
     #[expect(clippy::return_self_not_must_use, reason = "often only the check is wanted")]
-    pub fn ok(self) -> Self {
+    #[track_caller]
+    pub fn assert_success(self) -> Self {
         assert_eq!(self.status, 200, "{self:?}");
         self
     }
 
     /// Checks that it is this error, in the form that every error has.
-    pub fn expect(&self, status: u16, error: &str) {
+    #[track_caller]
+    pub fn assert_error(&self, status: u16, error: &str) {
         assert_eq!((self.status, self.error()), (status, error), "{self:?}");
         assert_eq!(self.json["status_code"], status);
         for field in ["request_id", "error_message", "error_url"] {
@@ -82,26 +85,28 @@ impl<S: Read + Write + Send> Stream for S {}
 impl Api {
     /// A new client of the site with this scope, over a Unix socket that `[http]` of [`socket`] names.
     pub fn new(site: &Site, scope: &str) -> Self {
-        Self::at(site, Place::Unix(site.path("run/http.sock")), scope)
+        Self::at(site, Endpoint::Unix(site.path("run/http.sock")), scope)
     }
 
     /// The same, somewhere else.
-    pub fn at(site: &Site, place: Place, scope: &str) -> Self {
+    #[track_caller]
+    pub fn at(site: &Site, place: Endpoint, scope: &str) -> Self {
         let name = format!("app-{scope}");
-        let added = site.totpd(&["client", "add", &name, "--scope", scope, "--json"]).ok().json();
+        let added = site.totpd(&["client", "add", &name, "--scope", scope, "--json"]).assert_success().json();
         let text = |key: &str| added[key].as_str().unwrap().to_owned();
         let api = Self {
-            place,
+            endpoint: place,
             project_id: text("project_id"),
             secret: text("secret"),
             secret_id: text("secret_id"),
         };
-        api.wait();
+        api.wait_until_up();
         api
     }
 
     /// Waits until the API answers.
-    pub fn wait(&self) {
+    #[track_caller]
+    pub fn wait_until_up(&self) {
         let path = format!("/v1/sessions/jwks/{}", self.project_id);
         wait_until("the API answers", || self.connect().is_some() && self.get(&path).status == 200);
     }
@@ -109,13 +114,13 @@ impl Api {
     /// A connection, if it can be had.
     pub fn connect(&self) -> Option<Box<dyn Stream>> {
         let patience = Some(Duration::from_mins(2));
-        match &self.place {
-            Place::Unix(path) => {
+        match &self.endpoint {
+            Endpoint::Unix(path) => {
                 let stream = UnixStream::connect(path).ok()?;
                 stream.set_read_timeout(patience).unwrap();
                 Some(Box::new(stream))
             }
-            Place::Tcp(port) => {
+            Endpoint::Tcp(port) => {
                 let stream = TcpStream::connect(("127.0.0.1", *port)).ok()?;
                 stream.set_read_timeout(patience).unwrap();
                 Some(Box::new(stream))
@@ -138,6 +143,7 @@ impl Api {
     }
 
     /// A request with its credentials.
+    #[track_caller]
     pub fn send(&self, method: &str, path: &str, body: &str) -> Reply {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: totpd\r\nConnection: close\r\nContent-Type: application/json\r\n\
@@ -169,14 +175,16 @@ impl Api {
     }
 
     /// Makes a user with this external id; the user's id.
+    #[track_caller]
     pub fn user(&self, external_id: &str) -> String {
-        let made = self.post("/v1/users", &json!({ "external_id": external_id })).ok();
+        let made = self.post("/v1/users", &json!({ "external_id": external_id })).assert_success();
         made.json["user_id"].as_str().unwrap().to_owned()
     }
 
     /// Enrolls a user; the id of the enrollment, and the phone.
+    #[track_caller]
     pub fn totp(&self, user: &str) -> (String, Phone) {
-        let made = self.post("/v1/totps", &json!({ "user_id": user })).ok().json;
+        let made = self.post("/v1/totps", &json!({ "user_id": user })).assert_success().json;
         let mut document = made.clone();
         document["uri"] = json!("");
         (made["totp_id"].as_str().unwrap().to_owned(), Phone::from(&document))
@@ -188,10 +196,11 @@ impl Api {
     }
 
     /// A user who has just confirmed an enrollment; the clock is in a fresh step afterwards.
+    #[track_caller]
     pub fn enrolled(&self, site: &Site, external_id: &str) -> (String, Phone) {
         let user = self.user(external_id);
         let (_, phone) = self.totp(&user);
-        self.authenticate(&user, &phone.code(site)).ok();
+        self.authenticate(&user, &phone.code(site)).assert_success();
         site.next_step();
         (user, phone)
     }
@@ -219,16 +228,18 @@ pub fn free_port() -> u16 {
 }
 
 /// A site that serves the API: over a Unix socket, with these lines at the end of its configuration.
+#[track_caller]
 pub fn site(more: &str) -> Site {
     let site = Site::without_daemon();
     site.write("etc/totpd/totpd.toml", &format!("{}{}{more}", site.config(), socket(&site)));
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     site.start();
     site
 }
 
 /// An authority of the site's own (`keys/ca.pem`), and a certificate of it for localhost and 127.0.0.1
 /// (`keys/cert.pem`, `keys/key.pem`).
+#[track_caller]
 pub fn certificate(site: &Site) {
     let keys = site.path("keys");
     let script = "
@@ -242,7 +253,7 @@ pub fn certificate(site: &Site) {
         mv new.key key.pem; mv new.pem cert.pem";
     let mut command = Command::new("sh");
     command.current_dir(keys).args(["-e", "-c", script]);
-    run(command, "").ok();
+    run(command, "").assert_success();
 }
 
 /// `[http]` under TLS on this port.

@@ -43,6 +43,7 @@ enum Before {
 pub const APT: &str = "DEBIAN_FRONTEND=noninteractive apt-get -q -y";
 
 /// A package that `scripts/package.sh test` has made.
+#[track_caller]
 pub fn package(name: &str) -> PathBuf {
     let path = target().join("package/test").join(name);
     assert!(path.exists(), "{} is made by scripts/package.sh test", path.display());
@@ -119,13 +120,15 @@ impl Booted {
     }
 
     /// A machine of this release with the package of this build, which `scripts/package.sh test` has made.
+    #[track_caller]
     pub fn packaged(release: Release) -> Self {
         let machine = Self::bare(release);
         machine.copy(&package("totpd.deb"), "/root/totpd.deb");
-        machine.sh(&format!("{APT} install /root/totpd.deb")).ok();
+        machine.sh(&format!("{APT} install /root/totpd.deb")).assert_success();
         machine
     }
 
+    #[track_caller]
     fn boot(release: Release, before: Before) -> Self {
         let tree = release.tree();
         assert!(Path::new(tree).join(".complete").exists(), "{tree} is made by scripts/bootstrap.sh test");
@@ -166,6 +169,7 @@ impl Booted {
         booted
     }
 
+    #[track_caller]
     fn wait_for_boot(&self) {
         wait_until("the machine has booted", || {
             let state = self.sh("systemctl is-system-running");
@@ -187,6 +191,7 @@ impl Booted {
         self.boots_again();
     }
 
+    #[track_caller]
     fn boots_again(&mut self) {
         let before = self.leader;
         wait_until("the machine starts again", || {
@@ -225,6 +230,7 @@ impl Booted {
     }
 
     /// Copies a file of this machine's to that one.
+    #[track_caller]
     pub fn copy(&self, from: &Path, to: &str) {
         let mut command = self.command();
         command.arg(format!("cat > '{to}'")).stdin(std::fs::File::open(from).unwrap());
@@ -237,7 +243,7 @@ impl Booted {
     }
 
     /// A program of this machine's, in the network of that one.
-    pub fn near(&self, program: &str) -> Command {
+    pub fn command_in_network(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.leader.to_string(), "--net", program]);
         command
@@ -255,8 +261,11 @@ impl Booted {
     }
 
     /// The journal of the daemon's unit, with what systemd says of it.
+    #[track_caller]
     pub fn journal(&self) -> String {
-        self.sh("journalctl --sync; journalctl --no-pager --output=cat --unit=totpd.service").ok().stdout
+        self.sh("journalctl --sync; journalctl --no-pager --output=cat --unit=totpd.service")
+            .assert_success()
+            .stdout
     }
 }
 

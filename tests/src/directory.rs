@@ -5,6 +5,7 @@ use crate::run::run;
 use std::process::Command;
 
 /// Builds the module `libnss_NAME.so.2` and puts `nsswitch.conf` into the site.
+#[track_caller]
 pub fn put(site: &Site, name: &str, source: &str, switch: &str) {
     site.write(&format!("{name}.c"), source);
     let (library, source) = (site.path(&format!("libnss_{name}.so.2")), site.path(&format!("{name}.c")));
@@ -13,7 +14,7 @@ pub fn put(site: &Site, name: &str, source: &str, switch: &str) {
     site.write("etc/nsswitch.conf", switch);
     let mut mount = site.command("mount");
     mount.arg("--bind").arg(site.path("etc/nsswitch.conf")).arg("/etc/nsswitch.conf");
-    run(mount, "").ok();
+    run(mount, "").assert_success();
 }
 
 /// Starts a daemon that looks users up there.

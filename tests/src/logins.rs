@@ -24,14 +24,16 @@ pub const PASSWORD: &str = "correct horse";
 
 impl Booted {
     /// Makes a user with [`PASSWORD`], root's key, and the right to become root with sudo.
+    #[track_caller]
     pub fn add_user(&self, user: &str) {
-        self.sh(&format!("set -- '{user}' '{PASSWORD}'\n{ADD_USER}")).ok();
+        self.sh(&format!("set -- '{user}' '{PASSWORD}'\n{ADD_USER}")).assert_success();
     }
 
     /// Enrolls a user and confirms the factor by its first code.
+    #[track_caller]
     pub fn enroll(&self, user: &str) -> Phone {
-        let phone = Phone::from(&self.sh(&format!("totpd enroll --json {user}")).ok().json());
-        self.sh_with(&format!("totpd confirm {user}"), &phone.code_at(self.now())).ok();
+        let phone = Phone::from(&self.sh(&format!("totpd enroll --json {user}")).assert_success().json());
+        self.sh_with(&format!("totpd confirm {user}"), &phone.code_at(self.now())).assert_success();
         phone
     }
 

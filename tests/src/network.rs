@@ -44,6 +44,7 @@ impl Namespace {
         format!("/proc/{}/ns/net", self.holder.id()).into()
     }
 
+    #[track_caller]
     fn sh(&self, script: &str) {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.path().display())).args(["sh", "-e", "-c", script]);

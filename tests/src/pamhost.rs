@@ -109,6 +109,7 @@ pub fn results(finished: &Finished, operation: &str) -> Vec<i32> {
 }
 
 /// The return code that the helper printed for an operation.
+#[track_caller]
 pub fn result(finished: &Finished, operation: &str) -> i32 {
     let line = finished.stdout.lines().find_map(|line| line.strip_prefix(&format!("{operation}=")));
     line.and_then(|code| code.parse().ok()).unwrap_or_else(|| unreachable!("no result: {finished:?}"))

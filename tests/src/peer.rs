@@ -56,12 +56,13 @@ impl Waiting {
     ///
     /// # Errors
     /// What the daemon answered.
-    pub fn answer_saying(mut self, code: &str, millis: u64) -> Result<Verdict, CallError> {
+    pub fn answer_with_remaining(mut self, code: &str, millis: u64) -> Result<Verdict, CallError> {
         self.send(code, millis, Instant::now() + Duration::from_secs(20))
     }
 
     /// Sends the answer and hangs up without waiting for the reply.
-    pub fn send_and_leave(mut self, code: &str) {
+    #[track_caller]
+    pub fn send_and_hang_up(mut self, code: &str) {
         let left = self.send(code, 20_000, Instant::now() + Duration::from_millis(100));
         assert_eq!(left, Err(CallError::TimedOut));
     }
@@ -83,6 +84,7 @@ impl Waiting {
 }
 
 /// So many attempts, a crowd at a time, each refused: a refusal takes its time, and they share it.
+#[track_caller]
 pub fn refusals(site: &Site, count: usize, attempt: impl Fn(usize) -> Attempt + Sync, answer: &str) {
     const CROWD: usize = 64;
     std::thread::scope(|scope| {

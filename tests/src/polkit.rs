@@ -44,6 +44,7 @@ pub struct Polkit {
 
 impl Polkit {
     /// Starts both, and waits until polkitd answers.
+    #[track_caller]
     pub fn start(site: &Site) -> Self {
         for (file, lines) in [
             (
@@ -67,7 +68,7 @@ impl Polkit {
             },
             "",
         )
-        .ok();
+        .assert_success();
         let start = |program: &str, arguments: &[&str], log: &str| {
             let log = std::fs::File::create(site.path(log)).unwrap();
             let mut command = site.command(program);

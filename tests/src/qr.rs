@@ -11,6 +11,7 @@ pub fn read(picture: &Path) -> String {
 }
 
 /// Draws a picture.
+#[track_caller]
 pub fn to_png(svg: &Path, png: &Path) {
     let drawn = Command::new("rsvg-convert").arg(svg).arg("-o").arg(png).status().unwrap();
     assert!(drawn.success());
@@ -35,6 +36,7 @@ fn terminal(lines: &[&str]) -> String {
 }
 
 /// What a camera reads on a dark terminal that shows this text.
+#[track_caller]
 pub fn on_terminal(site: &Site, text: &str) -> String {
     let blocks: Vec<&str> = text.lines().filter(|line| line.contains(['█', '▀', '▄'])).collect();
     assert!(blocks.len() > 20, "{text}");

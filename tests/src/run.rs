@@ -5,7 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// No program of these tests takes longer unless something is wrong.
-const MOST: Duration = Duration::from_mins(1);
+const PROGRAM_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A program that has ended.
 #[derive(Debug)]
@@ -28,17 +28,26 @@ impl Finished {
     }
 
     /// The JSON document it printed.
+    #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
             unreachable!("no JSON ({error}): {self:?}");
         })
     }
 
-    /// Itself, if it succeeded.
+    /// Asserts that the program exited with status 0, and returns the result.
     #[expect(clippy::return_self_not_must_use, reason = "often only the check is wanted")]
-    pub fn ok(self) -> Self {
+    #[track_caller]
+    pub fn assert_success(self) -> Self {
         assert_eq!(self.code, 0, "{self:?}");
         self
+    }
+
+    /// [`Self::assert_success`] under its former name.
+    #[expect(clippy::return_self_not_must_use, reason = "often only the check is wanted")]
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        self.assert_success()
     }
 }
 
@@ -48,6 +57,7 @@ pub struct Running(pub Child);
 
 impl Running {
     /// Starts it with pipes for input and output.
+    #[track_caller]
     pub fn start(mut command: Command) -> Self {
         let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         Self(started.unwrap_or_else(|error| unreachable!("{command:?}: {error}")))
@@ -66,7 +76,7 @@ impl Running {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
         let (done, ended) = std::sync::mpsc::channel::<()>();
         let guard = std::thread::spawn(move || {
-            if ended.recv_timeout(MOST).is_err() {
+            if ended.recv_timeout(PROGRAM_TIMEOUT).is_err() {
                 let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
             }
         });
@@ -92,6 +102,7 @@ pub fn run(command: Command, input: &str) -> Finished {
 }
 
 /// Waits until `check` holds; for things that other processes do, which have no clock to move.
+#[track_caller]
 pub fn wait_until(what: &str, mut check: impl FnMut() -> bool) {
     let start = Instant::now();
     while !check() {

@@ -78,23 +78,26 @@ pub fn panicking_module() -> PathBuf {
 
 impl Site {
     /// A site with an initialised store and a daemon that serves.
+    #[track_caller]
     pub fn new() -> Self {
         let site = Self::without_daemon();
-        site.totpd(&["init"]).ok();
+        site.totpd(&["init"]).assert_success();
         site.start();
         site
     }
 
     /// A site whose daemon serves with these lines at the end of its configuration.
+    #[track_caller]
     pub fn with_rules(rules: &str) -> Self {
         let site = Self::without_daemon();
         site.write("etc/totpd/totpd.toml", &format!("{}{rules}", site.config()));
-        site.totpd(&["init"]).ok();
+        site.totpd(&["init"]).assert_success();
         site.start();
         site
     }
 
     /// A site without store and daemon.
+    #[track_caller]
     pub fn without_daemon() -> Self {
         assert!(nix::unistd::geteuid().is_root(), "the end-to-end tests need root: run `make test`");
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -126,6 +129,7 @@ impl Site {
     }
 
     /// Adds to the configuration, and has the running daemon take it over.
+    #[track_caller]
     pub fn configure(&self, more: &str) {
         self.write("etc/totpd/totpd.toml", &format!("{}{more}", self.config()));
         let reloads = || self.log().matches("totpd: reloaded ").count();
@@ -210,6 +214,7 @@ impl Site {
     }
 
     /// Starts the daemon by a command of one's own.
+    #[track_caller]
     pub fn start_as(&self, mut command: Command) {
         let log =
             std::fs::OpenOptions::new().create(true).append(true).open(self.path("daemon.log")).unwrap();
@@ -254,7 +259,8 @@ impl Site {
     }
 
     /// Waits until a line of syslog has these words: it arrives by itself, after what wrote it.
-    pub fn expect_syslog(&self, words: &str) {
+    #[track_caller]
+    pub fn wait_for_syslog(&self, words: &str) {
         let said = || self.syslog().iter().any(|line| line.contains(words));
         wait_until(&format!("syslog says \"{words}\""), said);
     }
@@ -277,16 +283,18 @@ impl Site {
     }
 
     /// Enrolls a user and confirms with a first code; the clock is in a fresh step afterwards.
+    #[track_caller]
     pub fn enroll(&self, user: &str) -> Phone {
-        let phone = Phone::from(&self.totpd(&["enroll", user, "--json"]).ok().json());
-        self.totpd_with(&["confirm", user], &phone.code(self)).ok();
+        let phone = Phone::from(&self.totpd(&["enroll", user, "--json"]).assert_success().json());
+        self.totpd_with(&["confirm", user], &phone.code(self)).assert_success();
         self.next_step();
         phone
     }
 
     /// A user's status.
+    #[track_caller]
     pub fn status(&self, user: &str) -> serde_json::Value {
-        self.totpd(&["status", user, "--json"]).ok().json()
+        self.totpd(&["status", user, "--json"]).assert_success().json()
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 /// What the shell prints when a program has ended, with its exit status.
 const MARK: &str = r"\[ended \d+\] ";
 /// What any of the programs asks. Whoever is not answered is interrupted.
-const ASKS: &str =
+const PROMPTS: &str =
     r"[Pp]assword[^\r\n]*: |Verification code: |login: |First code from the app: |one of them to finish: ";
 
 /// The shell. Each has a new audit session.
@@ -29,6 +29,7 @@ pub struct Ran {
 
 impl Ran {
     /// Whether it went through and printed what only the program behind the login prints.
+    #[track_caller]
     pub fn let_in(&self, printed: &str) -> bool {
         let inside = self.output.contains(printed);
         assert_eq!(inside, self.status == Some(0), "{self:?}");
@@ -60,7 +61,7 @@ impl Shell {
     }
 
     /// Of a user, by a command that ends root's rights itself and runs what stands behind it.
-    pub fn as_is(mut command: Command) -> Self {
+    pub fn with_command(mut command: Command) -> Self {
         command.args(["env", r"PS1=[ended $?] ", "LC_ALL=C", "TERM=dumb", "sh", "-i"]);
         let mut shell = Self { terminal: spawn_command(command, Some(20_000)).unwrap() };
         shell.until(MARK);
@@ -77,6 +78,7 @@ impl Shell {
         shell
     }
 
+    #[track_caller]
     fn until(&mut self, pattern: &str) -> (String, String) {
         self.terminal.exp_regex(pattern).unwrap_or_else(|error| unreachable!("{error}"))
     }
@@ -105,7 +107,7 @@ impl Shell {
         let mut ran = Ran { status: None, output: String::new(), answered: 0 };
         let mut interrupted = false;
         loop {
-            let (before, found) = self.until(&format!("{MARK}|{prompts}{ASKS}"));
+            let (before, found) = self.until(&format!("{MARK}|{prompts}{PROMPTS}"));
             ran.output += &before;
             if let Some(status) = found.strip_prefix("[ended ").and_then(|rest| rest.strip_suffix("] ")) {
                 ran.status = status.parse().ok().filter(|_| !interrupted);

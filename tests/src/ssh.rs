@@ -22,7 +22,7 @@ pub struct Client<'a> {
     port: u16,
     /// The server's address.
     at: String,
-    place: Option<&'a Namespace>,
+    network: Option<&'a Namespace>,
 }
 
 /// How a server is set up.
@@ -33,7 +33,7 @@ pub struct Setup<'a> {
     /// Lines of `sshd_config` that go before the others: the first value of an option wins.
     pub settings: &'a str,
     /// The network it runs in; the host's loopback otherwise.
-    pub place: Option<&'a Namespace>,
+    pub network: Option<&'a Namespace>,
 }
 
 impl<'a> Sshd<'a> {
@@ -43,6 +43,7 @@ impl<'a> Sshd<'a> {
     }
 
     /// Starts it with other settings.
+    #[track_caller]
     pub fn start_with(site: &'a Site, setup: Setup<'a>) -> Self {
         let ours = format!("auth required {}\n", site.pam_line("nodelay"));
         let auth = if setup.auth.is_empty() { &ours } else { setup.auth };
@@ -58,7 +59,7 @@ impl<'a> Sshd<'a> {
         for (user, _) in USERS {
             std::fs::copy(site.path("keys/user.pub"), site.path(&format!("keys/{user}.authorized"))).unwrap();
         }
-        let (addresses, port) = match setup.place {
+        let (addresses, port) = match setup.network {
             Some(_) => (&SERVER[..], 22),
             None => {
                 (&["127.0.0.1"][..], TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port())
@@ -77,7 +78,7 @@ impl<'a> Sshd<'a> {
         );
         let log = std::fs::File::create(site.path("sshd.log")).unwrap();
         let server = site
-            .command_at(setup.place, "/usr/sbin/sshd")
+            .command_at(setup.network, "/usr/sbin/sshd")
             .args(["-D", "-e", "-f"])
             .arg(site.path("sshd_config"))
             .stdin(Stdio::null())
@@ -85,7 +86,7 @@ impl<'a> Sshd<'a> {
             .stderr(log)
             .spawn()
             .unwrap();
-        let client = Client { site, port, at: addresses[0].into(), place: setup.place };
+        let client = Client { site, port, at: addresses[0].into(), network: setup.network };
         let sshd = Self { client, server };
         let sockets = addresses.len() + setup.settings.matches("ListenAddress").count();
         wait_until("sshd listens", || sshd.log().matches("Server listening on").count() == sockets);
@@ -94,7 +95,7 @@ impl<'a> Sshd<'a> {
 
     /// A client elsewhere in the server's network, that reaches it at this address.
     pub fn client(&self, place: &'a Namespace, at: &str) -> Client<'a> {
-        Client { at: at.into(), place: Some(place), ..self.client.clone() }
+        Client { at: at.into(), network: Some(place), ..self.client.clone() }
     }
 
     /// What sshd has logged.
@@ -116,7 +117,7 @@ impl Client<'_> {
     /// An SSH client program (`ssh`, `sftp`) whose askpass program is `askpass`, a script in the site.
     pub fn program(&self, program: &str, askpass: &str, prompts: u8) -> Command {
         let root = self.site.root.display();
-        let mut ssh = self.site.command_at(self.place, program);
+        let mut ssh = self.site.command_at(self.network, program);
         ssh.args(["-F", "none", "-i", &format!("{root}/keys/user")]);
         for option in [
             &format!("Port={}", self.port),
@@ -156,7 +157,7 @@ impl Client<'_> {
     }
 
     /// Makes the askpass program `askpass` that gives these answers, one a prompt, and keeps the prompts.
-    pub fn will_answer(&self, answers: &[&str]) {
+    pub fn prepare_answers(&self, answers: &[&str]) {
         self.site.write("answers", &format!("{}\n", answers.join("\n")));
         self.site.write("prompts", "");
         let root = self.site.root.display();
@@ -168,12 +169,13 @@ impl Client<'_> {
 
     /// Logs in with these answers, one a prompt. What the prompts were is in `prompts` of the site.
     pub fn login(&self, user: &str, answers: &[&str]) -> Finished {
-        self.will_answer(answers);
+        self.prepare_answers(answers);
         let prompts = u8::try_from(answers.len()).unwrap();
         run(self.ssh(user, "askpass", prompts), "")
     }
 
     /// Whether these answers let `user` in.
+    #[track_caller]
     pub fn lets_in(&self, user: &str, answers: &[&str]) -> bool {
         let finished = self.login(user, answers);
         let inside = finished.stdout.trim() == format!("in as {user}");
@@ -188,7 +190,8 @@ impl Client<'_> {
     }
 
     /// `count` clients that all wait at their prompts. They answer together when `code` is written.
-    pub fn crowd(&self, user: &str, count: usize) -> Vec<Running> {
+    #[track_caller]
+    pub fn start_waiting_clients(&self, user: &str, count: usize) -> Vec<Running> {
         let root = self.site.root.display();
         let _ = std::fs::remove_file(self.site.path("go"));
         self.site.write("asked", "");

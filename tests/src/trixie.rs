@@ -16,6 +16,7 @@ pub struct Trixie<'a> {
 
 impl<'a> Trixie<'a> {
     /// Binds the site's files into the tree, in the site's namespace alone. The tree itself is never written.
+    #[track_caller]
     pub fn new(site: &'a Site) -> Self {
         assert!(Path::new(TREE).join(".complete").exists(), "{TREE} is made by scripts/bootstrap.sh test");
         let script = r#"
@@ -28,7 +29,7 @@ mount --bind "$2" "$1"/usr/lib/*-linux-gnu*/security/pam_totp.so
 "#;
         let mut mount = site.command("sh");
         mount.args(["-c", script, "sh", TREE]).arg(module());
-        crate::run::run(mount, "").ok();
+        crate::run::run(mount, "").assert_success();
         Self { site }
     }
 

@@ -14,6 +14,7 @@ pub struct UnitLimits {
 }
 
 /// The value of a setting of the unit.
+#[track_caller]
 fn setting(name: &str) -> String {
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/systemd/totpd.service");
     let unit = std::fs::read_to_string(unit).unwrap();
@@ -23,6 +24,7 @@ fn setting(name: &str) -> String {
 
 impl UnitLimits {
     /// Makes the cgroup.
+    #[track_caller]
     pub fn new(site: &Site) -> Self {
         let name = format!("totpd-e2e-{}", site.root.file_name().unwrap().to_string_lossy());
         let folder = |controller: &str| {

@@ -18,6 +18,7 @@ const AUTHENTICATE: u16 = 4;
 
 impl Sesman {
     /// Starts it with these `auth` lines. That of Debian 12 takes 127.0.0.1 for ::1.
+    #[track_caller]
     pub fn start(site: &Site, auth: &str) -> Self {
         site.service("xrdp-sesman", &format!("{auth}\naccount required pam_permit.so\n"));
         let port = TcpListener::bind("[::1]:0").unwrap().local_addr().unwrap().port();
@@ -42,6 +43,7 @@ impl Sesman {
 
     /// Asks as an xrdp gateway does, from whatever process this is. Version 0 of the protocol: version, size, code, name
     /// and password with their lengths, each number in network order. The reply's last word is 0 for a right password.
+    #[track_caller]
     pub fn lets_in(&self, user: &str, password: &str) -> bool {
         let mut body = AUTHENTICATE.to_be_bytes().to_vec();
         for text in [user, password] {

@@ -1,6 +1,6 @@
 //! Bad input, route by route: each has its error, changes nothing, and uses up no code that came with it.
 
-use super::world::World;
+use super::fixture::Fixture;
 use serde_json::{Value, json};
 use site::Api;
 
@@ -34,8 +34,8 @@ const fn with_session_fields(first: &'static str, second: &'static str) -> [(&'s
 const CODE: [(&str, Kind); 6] = with_session_fields("user_id", "totp_code");
 const RECOVERY: [(&str, Kind); 6] = with_session_fields("user_id", "recovery_code");
 
-fn routes(world: &World, code: &str, recovery: &str) -> Vec<Route> {
-    let (alice, token) = (&world.alice.id, &world.alice.token);
+fn routes(fixture: &Fixture, code: &str, recovery: &str) -> Vec<Route> {
+    let (alice, token) = (&fixture.alice.id, &fixture.alice.token);
     let post = |path: &str, body: Value, fields: &'static [(&'static str, Kind)]| {
         ("POST", path.to_owned(), body, fields)
     };
@@ -96,9 +96,9 @@ fn but(body: &Value, field: &str, value: Option<Value>) -> String {
 
 #[test]
 fn a_body_other_than_a_json_object_is_refused_everywhere() {
-    let world = World::new("");
-    world.unchanged("no object", |code, recovery| {
-        for (method, path, body, _) in routes(&world, code, recovery) {
+    let fixture = Fixture::new("");
+    fixture.assert_unchanged("no object", |code, recovery| {
+        for (method, path, body, _) in routes(&fixture, code, recovery) {
             let good = body.to_string();
             let cut = good.trim_end_matches('}');
             let deep =
@@ -114,7 +114,7 @@ fn a_body_other_than_a_json_object_is_refused_everywhere() {
                 format!("{cut},\"x\":nul}}"),
                 format!("{cut},\"x\":\"\u{1}\"}}"),
                 Value::from(good.as_str()).to_string(),
-                format!("user_id={}&totp_code={code}", world.alice.id),
+                format!("user_id={}&totp_code={code}", fixture.alice.id),
                 ["null", "true", "5", "\"\"", "[]", "[{}]", "{", "}", "\0"].concat(),
                 "null".to_owned(),
                 "[]".to_owned(),
@@ -124,23 +124,23 @@ fn a_body_other_than_a_json_object_is_refused_everywhere() {
                 "<xml/>".to_owned(),
                 lists,
             ] {
-                world.admin.send(method, &path, &bad).expect(400, "bad_request");
+                fixture.admin.send(method, &path, &bad).assert_error(400, "bad_request");
             }
             if matches!(path.as_str(), "/v1/users") || method == "PUT" {
-                world.admin.send(method, &path, &deep).expect(400, "bad_request");
+                fixture.admin.send(method, &path, &deep).assert_error(400, "bad_request");
             }
             // Bytes that are no UTF-8, in a text and outside.
             for place in ["{\"user_id\":\"", "{\""] {
                 let bytes = [place.as_bytes(), b"\xff\xfe\":1}"].concat();
-                world
+                fixture
                     .admin
-                    .raw(&request(&world.admin, method, &path, &bytes))
+                    .raw(&request(&fixture.admin, method, &path, &bytes))
                     .unwrap()
-                    .expect(400, "bad_request");
+                    .assert_error(400, "bad_request");
             }
         }
     });
-    world.kept_quiet(&[]);
+    fixture.assert_no_secret_logged(&[]);
 }
 
 /// The bytes of a request.
@@ -155,7 +155,7 @@ fn request(api: &Api, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_field_of_the_wrong_type_is_refused_on_every_route() {
-    let world = World::new("");
+    let fixture = Fixture::new("");
     let values = [
         (Text, json!("text")),
         (Number, json!(5)),
@@ -163,47 +163,53 @@ fn a_field_of_the_wrong_type_is_refused_on_every_route() {
         (Object, json!({ "first_name": "A" })),
         (List, json!(["a"])),
     ];
-    world.unchanged("another type", |code, recovery| {
-        for (method, path, body, fields) in routes(&world, code, recovery) {
+    fixture.assert_unchanged("another type", |code, recovery| {
+        for (method, path, body, fields) in routes(&fixture, code, recovery) {
             for (field, kind) in fields {
                 for (_, value) in values.iter().filter(|(other, _)| other != kind) {
                     let bad = but(&body, field, Some(value.clone()));
-                    world.admin.send(method, &path, &bad).expect(400, "bad_request");
+                    fixture.admin.send(method, &path, &bad).assert_error(400, "bad_request");
                 }
                 // Twice the same field: whichever counts, another reader would take the other one.
                 let value = values.iter().find(|(same, _)| same == kind).unwrap().1.to_string();
                 let once = but(&body, field, None);
                 let comma = if once == "{}" { "" } else { "," };
                 let twice = format!("{{\"{field}\":{value},\"{field}\":{value}{comma}{}", &once[1..]);
-                world.admin.send(method, &path, &twice).expect(400, "bad_request");
+                fixture.admin.send(method, &path, &twice).assert_error(400, "bad_request");
             }
         }
         // As many as an object has fields, in their order: no object, though some readers take it for one.
         let three = json!({ "external_id": "new", "name": ["a", "b", "c"] });
-        world.admin.post("/v1/users", &three).expect(400, "bad_request");
-        world.admin.put(&format!("/v1/users/{}", world.alice.id), &three).expect(400, "bad_request");
+        fixture.admin.post("/v1/users", &three).assert_error(400, "bad_request");
+        fixture
+            .admin
+            .put(&format!("/v1/users/{}", fixture.alice.id), &three)
+            .assert_error(400, "bad_request");
         for query in [json!([null, null]), json!({ "operands": [["totp_verified", true]] })] {
-            world.admin.post("/v1/users/search", &json!({ "query": query })).expect(400, "bad_request");
+            fixture
+                .admin
+                .post("/v1/users/search", &json!({ "query": query }))
+                .assert_error(400, "bad_request");
         }
         for roles in [json!([1]), json!([null]), json!([["a"]])] {
-            world
+            fixture
                 .admin
                 .post("/v1/users", &json!({ "external_id": "new", "roles": roles }))
-                .expect(400, "bad_request");
+                .assert_error(400, "bad_request");
         }
         for name in [json!({ "first_name": 1 }), json!({ "last_name": ["a"] })] {
-            world
+            fixture
                 .admin
                 .post("/v1/users", &json!({ "external_id": "new", "name": name }))
-                .expect(400, "bad_request");
+                .assert_error(400, "bad_request");
         }
     });
-    world.kept_quiet(&[]);
+    fixture.assert_no_secret_logged(&[]);
 }
 
 #[test]
 fn missing_fields_are_refused_and_unknown_fields_ignored() {
-    let world = World::new("");
+    let fixture = Fixture::new("");
     let missing = [
         ("/v1/users", "email", "bad_request"),
         ("/v1/totps", "user_id", "bad_request"),
@@ -215,55 +221,55 @@ fn missing_fields_are_refused_and_unknown_fields_ignored() {
         ("/v1/sessions/authenticate", "session_token", "no_session_arguments"),
         ("/v1/sessions/revoke", "session_token", "no_session_revoke_arguments"),
     ];
-    world.unchanged("missing", |code, recovery| {
-        let routes = routes(&world, code, recovery);
+    fixture.assert_unchanged("missing", |code, recovery| {
+        let routes = routes(&fixture, code, recovery);
         for (path, field, error) in missing {
             let (_, _, body, _) = routes.iter().find(|(_, p, ..)| p == path).unwrap();
             for value in [None, Some(Value::Null)] {
-                world.admin.send("POST", path, &but(body, field, value)).expect(400, error);
+                fixture.admin.send("POST", path, &but(body, field, value)).assert_error(400, error);
             }
             for nothing in ["", "{}", " \r\n\t{ }\n"] {
-                world.admin.send("POST", path, nothing).expect(400, error);
+                fixture.admin.send("POST", path, nothing).assert_error(400, error);
             }
         }
-        world.admin.get("/v1/sessions").expect(400, "bad_request");
-        world.admin.get("/v1/sessions?user=x").expect(400, "bad_request");
-        world.admin.get("/v1/sessions?user_id=").expect(400, "invalid_user_id");
+        fixture.admin.get("/v1/sessions").assert_error(400, "bad_request");
+        fixture.admin.get("/v1/sessions?user=x").assert_error(400, "bad_request");
+        fixture.admin.get("/v1/sessions?user_id=").assert_error(400, "invalid_user_id");
     });
     // Null is absent, and nobody knows the rest.
-    world.site.next_step();
-    let phone = &world.alice.phone;
-    let code = phone.code(&world.site);
+    fixture.site.next_step();
+    let phone = &fixture.alice.phone;
+    let code = phone.code(&fixture.site);
     let deep = format!("{}{}", "[".repeat(30), "]".repeat(30));
     let odd = format!(
         "{{\"user_id\":\"{}\",\"totp_code\":\"{code}\",\"session_duration_minutes\":null,\"session_token\":null,\
          \"session_jwt\":\"\",\"session_custom_claims\":null,\"telemetry_id\":5,\"attributes\":{{\"a\":{deep}}},\
          \"__proto__\":[],\"\":0}}",
-        world.alice.id
+        fixture.alice.id
     );
-    let reply = world.admin.send("POST", "/v1/totps/authenticate", &odd).ok().json;
+    let reply = fixture.admin.send("POST", "/v1/totps/authenticate", &odd).assert_success().json;
     assert_eq!((&reply["session"], &reply["session_token"]), (&Value::Null, &json!("")));
-    world.kept_quiet(&[&code]);
+    fixture.assert_no_secret_logged(&[&code]);
 }
 
 #[test]
 fn deeply_nested_json_is_refused_and_damages_no_record() {
-    let world = World::new("");
+    let fixture = Fixture::new("");
     let deep = |field: &str, depth: usize| {
         format!("\"{field}\":{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth))
     };
-    let user = format!("/v1/users/{}", world.alice.id);
-    world.unchanged("nesting", |_, _| {
+    let user = format!("/v1/users/{}", fixture.alice.id);
+    fixture.assert_unchanged("nesting", |_, _| {
         for depth in [31, 60, 100, 124, 125, 126, 127, 128, 30_000] {
             for field in ["trusted_metadata", "untrusted_metadata"] {
                 let body = format!("{{{}}}", deep(field, depth));
-                world.admin.send("PUT", &user, &body).expect(400, "bad_request");
+                fixture.admin.send("PUT", &user, &body).assert_error(400, "bad_request");
                 let new = format!("{{\"email\":\"deep@example.com\",{}}}", deep(field, depth));
-                world.admin.send("POST", "/v1/users", &new).expect(400, "bad_request");
+                fixture.admin.send("POST", "/v1/users", &new).assert_error(400, "bad_request");
             }
             let claims = deep("session_custom_claims", depth);
-            let body = format!("{{\"session_token\":\"{}\",{claims}}}", world.alice.token);
-            world.admin.send("POST", "/v1/sessions/authenticate", &body).expect(400, "bad_request");
+            let body = format!("{{\"session_token\":\"{}\",{claims}}}", fixture.alice.token);
+            fixture.admin.send("POST", "/v1/sessions/authenticate", &body).assert_error(400, "bad_request");
         }
     });
     // What fits is kept and read again; brackets in a text are none.
@@ -272,9 +278,14 @@ fn deeply_nested_json_is_refused_and_damages_no_record() {
         deep("trusted_metadata", 30),
         "[".repeat(99)
     );
-    world.admin.send("PUT", &user, &body).ok();
-    world.site.next_step();
-    let code = world.alice.phone.code(&world.site);
-    world.admin.authenticate("alice", &code).ok();
-    assert!(world.admin.get(&user).ok().json["untrusted_metadata"]["b"].as_str().unwrap().ends_with("[\""));
+    fixture.admin.send("PUT", &user, &body).assert_success();
+    fixture.site.next_step();
+    let code = fixture.alice.phone.code(&fixture.site);
+    fixture.admin.authenticate("alice", &code).assert_success();
+    assert!(
+        fixture.admin.get(&user).assert_success().json["untrusted_metadata"]["b"]
+            .as_str()
+            .unwrap()
+            .ends_with("[\"")
+    );
 }

@@ -5,11 +5,12 @@ use site::{Finished, Site, api};
 use std::process::Command;
 
 /// A site that listens on this port under the certificate of its own authority.
+#[track_caller]
 fn site(port: u16) -> Site {
     let site = Site::without_daemon();
     api::certificate(&site);
     site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::tls(&site, port)));
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     site
 }
 
@@ -23,6 +24,7 @@ fn curl(site: &Site, port: u16, arguments: &[&str]) -> Finished {
     run(command, "")
 }
 
+#[track_caller]
 fn answers(site: &Site, port: u16) {
     wait_until("the API answers over TLS", || curl(site, port, &["--fail"]).code == 0);
 }
@@ -70,7 +72,7 @@ fn listening_on_a_network_without_tls_is_refused() {
         assert_ne!(refused.code, 0, "{http}");
         assert!(refused.stderr.contains(why), "{http}: {refused:?}");
     }
-    check("listen = \"127.0.0.1:8420\"").ok();
+    check("listen = \"127.0.0.1:8420\"").assert_success();
 }
 
 #[test]
@@ -96,7 +98,7 @@ fn an_unreadable_certificate_stops_the_api_but_not_logins() {
         assert!(said.contains(word), "{word}: {said}");
         assert!(said.contains(&key.display().to_string()) && !said.contains("c2VjcmV0"), "{said}");
         assert!(!site.log().contains("c2VjcmV0"));
-        site.totpd(&["enroll", "alice", "--json"]).ok();
+        site.totpd(&["enroll", "alice", "--json"]).assert_success();
         site.end(nix::sys::signal::Signal::SIGTERM);
     }
     // What is mended is found without a restart.
@@ -105,7 +107,7 @@ fn an_unreadable_certificate_stops_the_api_but_not_logins() {
     std::fs::write(&key, good).unwrap();
     answers(&site, port);
     assert!(status(&site).contains("the HTTP API answers on"), "{}", status(&site));
-    site.totpd_with(&["verify", "bob"], &phone.code(&site)).ok();
+    site.totpd_with(&["verify", "bob"], &phone.code(&site)).assert_success();
 }
 
 #[test]
@@ -122,20 +124,20 @@ fn a_renewed_certificate_is_reloaded_and_a_broken_one_is_not() {
     std::fs::write(&old, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
     wait_until("the broken renewal is noticed", || site.log().contains("keeps its old certificate"));
     assert_eq!(serial(port), first);
-    curl(&site, port, &["--fail"]).ok();
+    curl(&site, port, &["--fail"]).assert_success();
     wait_until("the status says so", || status(&site).contains("with its old certificate: "));
     // Half of a renewal is broken, too, and the whole of it is served.
     std::fs::write(&old, &kept).unwrap();
     api::certificate(&site);
     wait_until("the renewal is served", || serial(port) != first);
     let second = serial(port);
-    curl(&site, port, &["--fail"]).ok();
+    curl(&site, port, &["--fail"]).assert_success();
     wait_until("the status says so", || !status(&site).contains("old certificate"));
     std::fs::write(&key, &kept_key).unwrap();
     let kept_old = || site.log().matches("keeps its old certificate").count();
     wait_until("the key of another certificate is noticed", || kept_old() > 1);
     assert_eq!(serial(port), second);
-    curl(&site, port, &["--fail"]).ok();
+    curl(&site, port, &["--fail"]).assert_success();
 }
 
 #[test]
@@ -151,7 +153,7 @@ fn http_2_is_negotiated_by_alpn() {
             port,
             &[version, "--output", "/dev/null", "--write-out", "%{http_version} %{http_code}"],
         );
-        assert_eq!(answer.ok().stdout, format!("{says} 200"));
+        assert_eq!(answer.assert_success().stdout, format!("{says} 200"));
     }
     // Older than TLS 1.2 is not spoken, and nothing in the clear.
     assert_ne!(curl(&site, port, &["--tls-max", "1.1"]).code, 0);
@@ -166,5 +168,5 @@ fn http_2_is_negotiated_by_alpn() {
         .args(["--silent", "--max-time", "10", "--noproxy", "*", "--http2", "--cacert"])
         .arg(site.path("keys/ca.pem"));
     refused.arg(format!("https://localhost:{port}/v1/users/alice"));
-    assert_eq!(run(refused, "").ok().json()["error_type"], "unauthorized_credentials");
+    assert_eq!(run(refused, "").assert_success().json()["error_type"], "unauthorized_credentials");
 }

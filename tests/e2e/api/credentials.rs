@@ -1,6 +1,6 @@
 //! Who asks, and what for: credentials that are none are refused on every route, scopes keep to what they say.
 
-use super::world::World;
+use super::fixture::Fixture;
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 use site::api::Reply;
@@ -8,8 +8,8 @@ use site::{Api, Site, api};
 use std::io::Write as _;
 
 /// Every route that takes credentials, with arguments that would be good.
-fn routes(world: &World, code: &str, recovery: &str) -> Vec<(&'static str, String, Value)> {
-    let (alice, token) = (&world.alice, &world.alice.token);
+fn routes(fixture: &Fixture, code: &str, recovery: &str) -> Vec<(&'static str, String, Value)> {
+    let (alice, token) = (&fixture.alice, &fixture.alice.token);
     let user = json!({ "user_id": alice.id });
     vec![
         ("POST", "/v1/users".to_owned(), json!({ "external_id": "new" })),
@@ -99,26 +99,26 @@ fn wrong(api: &Api) -> Vec<String> {
 
 #[test]
 fn every_route_refuses_bad_credentials_in_the_same_way() {
-    let world = World::new("");
-    let (mut lines, admin) = (wrong(&world.admin), &world.admin);
+    let fixture = Fixture::new("");
+    let (mut lines, admin) = (wrong(&fixture.admin), &fixture.admin);
     // One of two secrets, and all of a client's.
     let revoke = |name: &str, more: &[&str]| {
-        world.site.totpd(&[&["client", "revoke", name], more].concat()).ok();
+        fixture.site.totpd(&[&["client", "revoke", name], more].concat()).assert_success();
     };
-    let (kept, gone) = (Api::new(&world.site, "verify"), Api::new(&world.site, "verify"));
+    let (kept, gone) = (Api::new(&fixture.site, "verify"), Api::new(&fixture.site, "verify"));
     revoke("app-verify", &["--secret", &gone.secret_id]);
-    let all = world.enroll.clone();
+    let all = fixture.enroll.clone();
     revoke("app-enroll", &[]);
     lines.extend([gone.authorization(), all.authorization()]);
-    world.unchanged("credentials", |code, recovery| {
-        for (method, path, body) in routes(&world, code, recovery) {
+    fixture.assert_unchanged("credentials", |code, recovery| {
+        for (method, path, body) in routes(&fixture, code, recovery) {
             for line in &lines {
                 let reply = ask(admin, method, &path, line, &body);
-                reply.expect(401, "unauthorized_credentials");
+                reply.assert_error(401, "unauthorized_credentials");
                 assert!(reply.head.contains("www-authenticate: Basic"), "{reply:?}");
             }
             // Before anything else is looked at.
-            ask(admin, method, &path, "", &json!([1])).expect(401, "unauthorized_credentials");
+            ask(admin, method, &path, "", &json!([1])).assert_error(401, "unauthorized_credentials");
         }
         // What the scheme is written like says nothing.
         let small = admin.authorization().replace("Basic", "basic");
@@ -130,41 +130,46 @@ fn every_route_refuses_bad_credentials_in_the_same_way() {
     for line in lines.iter().filter(|line| line.len() < 8_000) {
         assert_eq!(ask(admin, "GET", &jwks, line, &json!({})).status, 200);
     }
-    ask(admin, "GET", "/v1/sessions/jwks/project-live-x", "", &json!({})).expect(404, "project_not_found");
-    world.kept_quiet(&[&gone.secret, &all.secret, &kept.secret]);
+    ask(admin, "GET", "/v1/sessions/jwks/project-live-x", "", &json!({}))
+        .assert_error(404, "project_not_found");
+    fixture.assert_no_secret_logged(&[&gone.secret, &all.secret, &kept.secret]);
 }
 
 #[test]
 fn a_scope_allows_only_what_it_includes() {
-    let world = World::new("");
+    let fixture = Fixture::new("");
     let admins = |method: &str, path: &str| method == "DELETE" || path.ends_with("recovery_codes");
     let enrolls = |method: &str, path: &str| {
         method == "PUT" || ["/v1/users", "/v1/users/search", "/v1/totps"].contains(&path)
     };
-    world.unchanged("scopes", |code, recovery| {
-        for (method, path, body) in routes(&world, code, recovery) {
+    fixture.assert_unchanged("scopes", |code, recovery| {
+        for (method, path, body) in routes(&fixture, code, recovery) {
             let body = body.to_string();
             if admins(method, &path) {
-                world.enroll.send(method, &path, &body).expect(403, "unauthorized_action");
+                fixture.enroll.send(method, &path, &body).assert_error(403, "unauthorized_action");
             }
             if admins(method, &path) || enrolls(method, &path) {
-                world.verify.send(method, &path, &body).expect(403, "unauthorized_action");
+                fixture.verify.send(method, &path, &body).assert_error(403, "unauthorized_action");
             }
         }
         // Who only enrolls binds no factor to another login name.
-        let path = format!("/v1/users/{}", world.alice.id);
-        world.enroll.put(&path, &json!({ "external_id": "u1" })).expect(403, "unauthorized_action");
+        let path = format!("/v1/users/{}", fixture.alice.id);
+        fixture.enroll.put(&path, &json!({ "external_id": "u1" })).assert_error(403, "unauthorized_action");
     });
     // And what is included is done.
-    world.verify.get("/v1/users/alice").ok();
-    world.verify.post("/v1/sessions/authenticate", &json!({ "session_token": world.alice.token })).ok();
-    world.enroll.user("u2");
-    world.enroll.totp("u2");
-    world.enroll.post("/v1/users/search", &json!({})).ok();
-    world.site.next_step();
-    world.verify.authenticate("alice", &world.alice.phone.code(&world.site)).ok();
+    fixture.verify.get("/v1/users/alice").assert_success();
+    fixture
+        .verify
+        .post("/v1/sessions/authenticate", &json!({ "session_token": fixture.alice.token }))
+        .assert_success();
+    fixture.enroll.user("u2");
+    fixture.enroll.totp("u2");
+    fixture.enroll.post("/v1/users/search", &json!({})).assert_success();
+    fixture.site.next_step();
+    fixture.verify.authenticate("alice", &fixture.alice.phone.code(&fixture.site)).assert_success();
 }
 
+#[track_caller]
 fn audited(site: &Site, reply: &Reply) -> Value {
     let id = reply.json["request_id"].as_str().unwrap();
     let events: Vec<Value> = site.events().into_iter().filter(|event| event["id"] == id).collect();
@@ -174,28 +179,28 @@ fn audited(site: &Site, reply: &Reply) -> Value {
 
 #[test]
 fn every_refusal_is_audited_under_its_request_id() {
-    let world = World::new("");
-    let (site, alice) = (&world.site, &world.alice);
-    let wrong = world.verify.authenticate(&alice.id, &alice.phone.wrong_code(site));
-    wrong.expect(401, "unable_to_authenticate_totp");
+    let fixture = Fixture::new("");
+    let (site, alice) = (&fixture.site, &fixture.alice);
+    let wrong = fixture.verify.authenticate(&alice.id, &alice.phone.wrong_code(site));
+    wrong.assert_error(401, "unable_to_authenticate_totp");
     let event = audited(site, &wrong);
     assert_eq!((&event["outcome"], &event["client"]), (&json!("refused"), &json!("app-verify")));
     let code = alice.phone.code(site);
-    world.verify.authenticate(&alice.id, &code).ok();
-    let again = world.admin.authenticate(&alice.id, &code);
-    again.expect(401, "totp_code_already_authenticated");
+    fixture.verify.authenticate(&alice.id, &code).assert_success();
+    let again = fixture.admin.authenticate(&alice.id, &code);
+    again.assert_error(401, "totp_code_already_authenticated");
     assert_eq!(audited(site, &again)["reason"], "replayed");
     let body = json!({ "user_id": alice.id, "recovery_code": "0000-0000-0000-0000" });
-    let recovery = world.admin.post("/v1/totps/recover", &body);
-    recovery.expect(401, "unable_to_authenticate_recovery_code");
+    let recovery = fixture.admin.post("/v1/totps/recover", &body);
+    recovery.assert_error(401, "unable_to_authenticate_recovery_code");
     assert_eq!(audited(site, &recovery)["outcome"], "refused");
-    let credentials = ask(&world.admin, "GET", "/v1/users/alice", "", &json!({}));
+    let credentials = ask(&fixture.admin, "GET", "/v1/users/alice", "", &json!({}));
     assert_eq!(audited(site, &credentials)["reason"], "bad-credentials");
-    let session = world.verify.post("/v1/sessions/authenticate", &json!({ "session_token": "nobody's" }));
+    let session = fixture.verify.post("/v1/sessions/authenticate", &json!({ "session_token": "nobody's" }));
     assert_eq!(audited(site, &session)["reason"], "no-session");
-    let forged = world.verify.post("/v1/sessions/authenticate", &json!({ "session_jwt": "a.b.c" }));
+    let forged = fixture.verify.post("/v1/sessions/authenticate", &json!({ "session_jwt": "a.b.c" }));
     assert_eq!(audited(site, &forged)["reason"], "bad-token");
-    world.kept_quiet(&[&code, "0000-0000-0000-0000"]);
+    fixture.assert_no_secret_logged(&[&code, "0000-0000-0000-0000"]);
 }
 
 #[test]
@@ -221,14 +226,14 @@ fn credentials_revoked_during_a_request_are_refused() {
         asked("/v1/users", json!({ "external_id": "late" })),
     ];
     // They have been let in when others after them are answered and their use is known.
-    app.get("/v1/users/alice").ok();
-    site.totpd(&["client", "revoke", "app-enroll"]).ok();
+    app.get("/v1/users/alice").assert_success();
+    site.totpd(&["client", "revoke", "app-enroll"]).assert_success();
     for (stream, last) in &mut begun {
         stream.write_all(&[*last]).unwrap();
-        api::read(&mut **stream).unwrap().expect(401, "unauthorized_credentials");
+        api::read(&mut **stream).unwrap().assert_error(401, "unauthorized_credentials");
     }
-    admin.get("/v1/users/late").expect(404, "user_not_found");
-    admin.authenticate(&alice, &code).ok();
+    admin.get("/v1/users/late").assert_error(404, "user_not_found");
+    admin.authenticate(&alice, &code).assert_success();
 }
 
 #[test]
@@ -238,17 +243,17 @@ fn the_rate_limit_slows_only_the_client_that_exceeds_it() {
     let (hasty, calm) = (Api::new(&site, "admin"), Api::new(&site, "verify"));
     hasty.user("alice");
     for _ in 0..4 {
-        hasty.get("/v1/users/alice").ok();
+        hasty.get("/v1/users/alice").assert_success();
     }
     for _ in 0..3 {
         let refused = hasty.get("/v1/users/alice");
-        refused.expect(429, "too_many_requests");
+        refused.assert_error(429, "too_many_requests");
         assert!((30..=60).contains(&refused.retry_after()), "the minute has just begun: {refused:?}");
     }
     // What was refused for this is not done.
-    hasty.delete("/v1/users/alice").expect(429, "too_many_requests");
-    calm.get("/v1/users/alice").ok();
+    hasty.delete("/v1/users/alice").assert_error(429, "too_many_requests");
+    calm.get("/v1/users/alice").assert_success();
     // Another secret of the same client is no other client.
-    Api::new(&site, "admin").get("/v1/users/alice").expect(429, "too_many_requests");
+    Api::new(&site, "admin").get("/v1/users/alice").assert_error(429, "too_many_requests");
     assert_eq!(site::peer::login(&site, "alice", "123456"), Ok(totp_wire::login::Verdict::Denied));
 }

@@ -9,6 +9,7 @@ fn root() -> PathBuf {
 }
 
 /// Every block of the document in this language, one after the other.
+#[track_caller]
 fn blocks(language: &str) -> String {
     let document = std::fs::read_to_string(root().join("docs/reference/api.md")).unwrap();
     let start = format!("```{language}\n");
@@ -53,6 +54,7 @@ assert recover(user, recovery_codes[0])["token"]
 print("done", client.sessions.authenticate(session_token=done["token"]).user.external_id)
 "#;
 
+#[track_caller]
 fn run_there(site: &Site, app: &Api, port: u16, mut command: Command, program: &str) {
     let ca = site.path("keys/ca.pem");
     command
@@ -64,22 +66,23 @@ fn run_there(site: &Site, app: &Api, port: u16, mut command: Command, program: &
         .env("NODE_EXTRA_CA_CERTS", &ca)
         .env("REQUESTS_CA_BUNDLE", &ca)
         .env("SSL_CERT_FILE", &ca);
-    let ended = site::run::run(command, "").ok();
+    let ended = site::run::run(command, "").assert_success();
     assert_eq!(ended.stdout, "done alice\n");
 }
 
 /// A site under TLS, and a client of the scope that the document says is enough.
+#[track_caller]
 fn served() -> (Site, Api, u16) {
     let site = Site::without_daemon();
     let port = api::free_port();
     api::certificate(&site);
     site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::tls(&site, port)));
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     site.start();
-    let added = site.totpd(&["client", "add", "shop", "--scope", "enroll", "--json"]).ok().json();
+    let added = site.totpd(&["client", "add", "shop", "--scope", "enroll", "--json"]).assert_success().json();
     let text = |key: &str| added[key].as_str().unwrap().to_owned();
     let app = Api {
-        place: api::Place::Tcp(port),
+        endpoint: api::Endpoint::Tcp(port),
         project_id: text("project_id"),
         secret: text("secret"),
         secret_id: text("secret_id"),

@@ -16,6 +16,7 @@ fn in_site(site: &Site, program: &str, arguments: &[&str]) -> bool {
 }
 
 /// The API answers with this to everything that touches a user.
+#[track_caller]
 fn refuses(app: &Api, code: &str) {
     let (code, user) = (json!({ "user_id": "alice", "totp_code": code }), json!({ "external_id": "new" }));
     for reply in [
@@ -29,11 +30,12 @@ fn refuses(app: &Api, code: &str) {
         app.post("/v1/sessions/authenticate", &json!({ "session_token": "x" })),
         app.post("/v1/sessions/revoke", &json!({ "session_token": "x" })),
     ] {
-        reply.expect(503, "server_unavailable");
+        reply.assert_error(503, "server_unavailable");
         assert!(reply.head.contains("retry-after: "), "{reply:?}");
     }
 }
 
+#[track_caller]
 fn is_back(app: &Api) {
     site::run::wait_until("the API is back", || {
         app.connect().is_some() && app.get("/v1/users/alice").status == 200
@@ -64,7 +66,7 @@ fn an_acknowledged_session_survives_kill_9() {
     for round in 0..10 {
         let code = phone.code(&site);
         let body = json!({ "user_id": alice, "totp_code": code, "session_duration_minutes": 5 });
-        let opened = app.post("/v1/totps/authenticate", &body).ok().json;
+        let opened = app.post("/v1/totps/authenticate", &body).assert_success().json;
         let shown = json!({ "session_token": opened["session_token"] });
         let answered = AtomicUsize::new(0);
         std::thread::scope(|scope| {
@@ -76,15 +78,15 @@ fn an_acknowledged_session_survives_kill_9() {
         is_back(&app);
         // Longer than it was made for, as was answered; and the code that it came of is used.
         site.advance(6 * 60);
-        app.post("/v1/sessions/authenticate", &shown).ok();
+        app.post("/v1/sessions/authenticate", &shown).assert_success();
         site.advance(-6 * 60);
-        app.authenticate(&alice, &code).expect(401, "totp_code_already_authenticated");
+        app.authenticate(&alice, &code).assert_error(401, "totp_code_already_authenticated");
         // What was ended stays ended.
-        app.post("/v1/sessions/revoke", &shown).ok();
+        app.post("/v1/sessions/revoke", &shown).assert_success();
         site.end(Signal::SIGKILL);
         site.start();
         is_back(&app);
-        app.post("/v1/sessions/authenticate", &shown).expect(404, "session_not_found");
+        app.post("/v1/sessions/authenticate", &shown).assert_error(404, "session_not_found");
         site.next_step();
     }
 }
@@ -97,7 +99,7 @@ fn on_a_full_disk_codes_are_verified_and_no_user_is_created() {
     let state = state.display().to_string();
     assert!(in_site(&site, "mount", &["-t", "tmpfs", "-o", "size=14m,mode=0700", "tmpfs", &state]));
     site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::socket(&site)));
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     site.start();
     let app = Api::new(&site, "admin");
     let (alice, phone) = app.enrolled(&site, "alice");
@@ -105,15 +107,15 @@ fn on_a_full_disk_codes_are_verified_and_no_user_is_created() {
     assert!(!in_site(&site, "dd", &["if=/dev/zero", &format!("of={state}/filler"), "bs=4k"]));
     for round in 0..10 {
         let code = phone.code(&site);
-        app.authenticate(&alice, &code).ok();
-        app.authenticate(&alice, &code).expect(401, "totp_code_already_authenticated");
+        app.authenticate(&alice, &code).assert_success();
+        app.authenticate(&alice, &code).assert_error(401, "totp_code_already_authenticated");
         let made = app.post("/v1/users", &json!({ "external_id": format!("new-{round}") }));
-        made.expect(503, "server_unavailable");
-        app.post("/v1/totps", &json!({ "user_id": "alice" })).expect(400, "active_totp_exists");
+        made.assert_error(503, "server_unavailable");
+        app.post("/v1/totps", &json!({ "user_id": "alice" })).assert_error(400, "active_totp_exists");
         site.next_step();
     }
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
-    app.get("/v1/users/new-0").expect(404, "user_not_found");
+    app.get("/v1/users/new-0").assert_error(404, "user_not_found");
     assert!(in_site(&site, "rm", &[&format!("{state}/filler")]));
     app.user("new-0");
 }
@@ -125,7 +127,7 @@ fn after_a_failed_sync_the_api_refuses_until_a_restart() {
     let (alice, phone) = app.enrolled(&site, "alice");
     let code = phone.code(&site);
     site.faults.sync_fails(true);
-    app.authenticate(&alice, &code).expect(503, "server_unavailable");
+    app.authenticate(&alice, &code).assert_error(503, "server_unavailable");
     site.faults.sync_fails(false);
     refuses(&app, &code);
     // A fresh process knows whether the disk had it: then it is used and recorded, else as good as new.
@@ -135,7 +137,7 @@ fn after_a_failed_sync_the_api_refuses_until_a_restart() {
     let again = app.authenticate(&alice, &code);
     assert!(again.status == 200 || again.error() == "totp_code_already_authenticated", "{again:?}");
     site.next_step();
-    app.authenticate(&alice, &phone.code(&site)).ok();
+    app.authenticate(&alice, &phone.code(&site)).assert_success();
     for secret in [code.as_str(), &app.secret, &phone.secret] {
         assert!(
             !site.log().split(|c: char| !c.is_ascii_alphanumeric() && c != '-').any(|word| word == secret)
@@ -156,13 +158,13 @@ fn without_a_store_the_api_refuses_every_request() {
     let code = phone.code(&site);
     refuses(&app, &code);
     let jwks = format!("/v1/sessions/jwks/{}", app.project_id);
-    app.get(&jwks).expect(503, "server_unavailable");
-    app.get("/v1/nowhere").expect(404, "route_not_found");
+    app.get(&jwks).assert_error(503, "server_unavailable");
+    app.get("/v1/nowhere").assert_error(404, "route_not_found");
     assert_ne!(login(&site, "alice", &code), Ok(Verdict::Granted));
     site.end(Signal::SIGTERM);
     let _ = std::fs::remove_dir_all(&state);
     std::fs::rename(&away, &state).unwrap();
     site.start();
     is_back(&app);
-    app.authenticate("alice", &code).ok();
+    app.authenticate("alice", &code).assert_success();
 }

@@ -1,7 +1,7 @@
 //! A port that systemd hands over: the service itself has no network.
 
 use nix::sys::signal::Signal;
-use site::api::{self, Api, Place};
+use site::api::{self, Api, Endpoint};
 use site::peer::login;
 use site::run::wait_until;
 use site::{Site, setup};
@@ -44,18 +44,22 @@ fn an_inherited_port_is_served_without_network_access() {
     let site = Site::without_daemon();
     let port = api::free_port();
     listening(&site, &format!("127.0.0.1:{port}"));
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     start(&site, port);
-    let app = Api::at(&site, Place::Tcp(port), "admin");
+    let app = Api::at(&site, Endpoint::Tcp(port), "admin");
     let (_, phone) = app.enrolled(&site, "alice");
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
     assert!(
-        site.totpd(&["status"]).ok().stdout.contains(&format!("the HTTP API answers on 127.0.0.1:{port}"))
+        site.totpd(&["status"])
+            .assert_success()
+            .stdout
+            .contains(&format!("the HTTP API answers on 127.0.0.1:{port}"))
     );
     assert_eq!(site.end(Signal::SIGTERM), Some(0));
 }
 
 /// Whoever connects is not kept waiting for an answer that does not come.
+#[track_caller]
 fn turned_away(port: u16) {
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
@@ -75,11 +79,14 @@ fn an_invalid_http_table_disables_the_api_but_not_logins() {
     ] {
         let site = Site::without_daemon();
         site.write("etc/totpd/totpd.toml", &format!("{}{http}", site.config()));
-        site.totpd(&["init"]).ok();
+        site.totpd(&["init"]).assert_success();
         let port = api::free_port();
         start(&site, port);
-        assert!(site.totpd(&["status"]).ok().stdout.contains("the HTTP API "), "from the first moment on");
-        wait_until("status says why", || site.totpd(&["status"]).ok().stdout.contains(why));
+        assert!(
+            site.totpd(&["status"]).assert_success().stdout.contains("the HTTP API "),
+            "from the first moment on"
+        );
+        wait_until("status says why", || site.totpd(&["status"]).assert_success().stdout.contains(why));
         turned_away(port);
         let phone = site.enroll("alice");
         assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
@@ -100,13 +107,13 @@ fn an_inherited_port_other_than_configured_is_not_served() {
     let port = api::free_port();
     // What is handed over might be reached from the network, where the configuration says loopback.
     listening(&site, "127.0.0.1:1");
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     start(&site, port);
     let why = format!("http.listen names 127.0.0.1:1, and totpd-http.socket listens on 127.0.0.1:{port}");
-    wait_until("status says so", || site.totpd(&["status"]).ok().stdout.contains(&why));
+    wait_until("status says so", || site.totpd(&["status"]).assert_success().stdout.contains(&why));
     turned_away(port);
     // Whoever is turned away changes nothing of the reason, however often it is tried again.
-    assert!(site.totpd(&["status"]).ok().stdout.contains(&why));
+    assert!(site.totpd(&["status"]).assert_success().stdout.contains(&why));
     let phone = site.enroll("alice");
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
 }

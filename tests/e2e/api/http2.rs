@@ -1,7 +1,7 @@
 //! HTTP/2, spoken by hand (RFC 9113, RFC 7541): what no well-behaved client says.
 
 use data_encoding::BASE64;
-use site::api::Place;
+use site::api::Endpoint;
 use site::run::wait_until;
 use site::{Api, Site, api};
 use std::io::{Read as _, Write as _};
@@ -70,22 +70,24 @@ fn connected(port: u16, bytes: &[u8]) -> Child {
 }
 
 /// A site under TLS, and its port.
+#[track_caller]
 fn tls() -> (Site, u16) {
     let port = api::free_port();
     let site = Site::without_daemon();
     api::certificate(&site);
     site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::tls(&site, port)));
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     site.start();
     (site, port)
 }
 
 /// A client of the site.
+#[track_caller]
 fn client(site: &Site, scope: &str) -> Api {
-    let added = site.totpd(&["client", "add", scope, "--scope", scope, "--json"]).ok().json();
+    let added = site.totpd(&["client", "add", scope, "--scope", scope, "--json"]).assert_success().json();
     let text = |key: &str| added[key].as_str().unwrap().to_owned();
     Api {
-        place: Place::Tcp(0),
+        endpoint: Endpoint::Tcp(0),
         project_id: text("project_id"),
         secret: text("secret"),
         secret_id: text("secret_id"),

@@ -1,7 +1,7 @@
 //! The keys that sessions are signed with: who needs none of them waits for none.
 
 use serde_json::json;
-use site::api::{Place, socket};
+use site::api::{Endpoint, socket};
 use site::run::wait_until;
 use site::{Api, Site};
 
@@ -15,20 +15,20 @@ fn without_signing_keys_codes_work_and_sessions_are_refused() {
     site.advance(1_000_000_000 - site.now());
     site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), socket(&site)));
     site.start();
-    let added = site.totpd(&["client", "add", "app", "--scope", "admin", "--json"]).ok().json();
+    let added = site.totpd(&["client", "add", "app", "--scope", "admin", "--json"]).assert_success().json();
     let text = |key: &str| added[key].as_str().unwrap().to_owned();
-    let place = Place::Unix(site.path("run/http.sock"));
+    let place = Endpoint::Unix(site.path("run/http.sock"));
     let (project_id, secret, secret_id) = (text("project_id"), text("secret"), text("secret_id"));
-    let app = Api { place, project_id, secret, secret_id };
+    let app = Api { endpoint: place, project_id, secret, secret_id };
     wait_until("the API listens", || app.connect().is_some());
     let keys = format!("/v1/sessions/jwks/{}", app.project_id);
-    app.get(&keys).expect(503, "server_unavailable");
+    app.get(&keys).assert_error(503, "server_unavailable");
 
     let recover = |code: &str| json!({ "user_id": "alice", "recovery_code": code });
-    app.post("/v1/totps/recover", &recover(&phone.recovery_codes[0])).ok();
+    app.post("/v1/totps/recover", &recover(&phone.recovery_codes[0])).assert_success();
     let mut with_session = recover(&phone.recovery_codes[1]);
     with_session["session_duration_minutes"] = json!(60);
-    app.post("/v1/totps/recover", &with_session).expect(503, "server_unavailable");
+    app.post("/v1/totps/recover", &with_session).assert_error(503, "server_unavailable");
     // HTTP has no date before 1970: nobody is answered, and nothing used up.
     site.end(nix::sys::signal::Signal::SIGTERM);
     site.advance(-site.now() - 1_000_000);
@@ -41,7 +41,7 @@ fn without_signing_keys_codes_work_and_sessions_are_refused() {
     // Soon after the clock is right there are keys, and the code is as good as before.
     site.faults.clock_offset(right);
     wait_until("there are keys", || app.get(&keys).status == 200);
-    let recovered = app.post("/v1/totps/recover", &with_session).ok().json;
+    let recovered = app.post("/v1/totps/recover", &with_session).assert_success().json;
     assert_eq!(recovered["session"]["user_id"], recovered["user_id"]);
     assert_ne!(recovered["session_token"], "");
 }

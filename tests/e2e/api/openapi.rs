@@ -2,7 +2,7 @@
 //! way to break it.
 
 use serde_json::{Value, json};
-use site::api::{Place, Reply};
+use site::api::{Endpoint, Reply};
 use site::phone::Phone;
 use site::run::run;
 use site::{Api, Site, api};
@@ -18,8 +18,9 @@ struct Described<'a> {
 }
 
 impl<'a> Described<'a> {
+    #[track_caller]
     fn of(app: &'a Api) -> Self {
-        let document = app.get("/openapi.json").ok().json;
+        let document = app.get("/openapi.json").assert_success().json;
         Self { app, document, good: BTreeMap::new() }
     }
 
@@ -32,6 +33,7 @@ impl<'a> Described<'a> {
     }
 
     /// Validates a value against a schema of the document.
+    #[track_caller]
     fn check(&self, schema: &Value, value: &Value, what: &str) {
         let mut schema = schema.clone();
         assert!(schema.is_object(), "{what}: no schema");
@@ -43,6 +45,7 @@ impl<'a> Described<'a> {
     }
 
     /// The description of the answer to an operation.
+    #[track_caller]
     fn answer(&self, method: &str, path: &str, reply: &Reply) -> &Value {
         let operation = &self.document["paths"][path][method];
         assert!(operation.is_object(), "{method} {path} is not described");
@@ -68,16 +71,18 @@ impl<'a> Described<'a> {
     }
 
     /// The same, and the answer is a good one.
+    #[track_caller]
     fn good(&mut self, method: &str, path: &str, filled: &str, body: &Value) -> Value {
-        let reply = self.ask(method, path, filled, body).ok();
+        let reply = self.ask(method, path, filled, body).assert_success();
         *self.good.entry((method.to_owned(), path.to_owned())).or_default() += 1;
         reply.json
     }
 
     /// A request that is not as described, and whose refusal is.
+    #[track_caller]
     fn bad(&self, method: &str, path: &str, filled: &str, body: &Value, status: u16, error: &str) {
         let reply = self.app.send(&method.to_uppercase(), filled, &body.to_string());
-        reply.expect(status, error);
+        reply.assert_error(status, error);
         self.check(self.answer(method, path, &reply), &reply.json, &format!("{method} {path}"));
     }
 }
@@ -168,7 +173,7 @@ fn every_operation_answers_as_the_openapi_document_says() {
         "bad_request",
     );
     for _ in 0..10 {
-        app.authenticate(&alice, &phone.wrong_code(&site)).expect(401, "unable_to_authenticate_totp");
+        app.authenticate(&alice, &phone.wrong_code(&site)).assert_error(401, "unable_to_authenticate_totp");
     }
     let locked = json!({ "user_id": alice, "totp_code": phone.wrong_code(&site) });
     api.bad("post", authenticate, authenticate, &locked, 429, "user_lock_limit_reached");
@@ -235,14 +240,15 @@ fn the_openapi_document_names_operations_and_required_fields() {
 }
 
 /// A site whose API is reached over TCP, which Schemathesis needs.
+#[track_caller]
 fn over_tcp() -> (Site, Api, u16) {
     let port = api::free_port();
     let site = Site::without_daemon();
     let http = format!("[totp]\nrecovery_codes = \"sealed\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n");
     site.write("etc/totpd/totpd.toml", &format!("{}{http}", site.config()));
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     site.start();
-    let app = Api::at(&site, Place::Tcp(port), "admin");
+    let app = Api::at(&site, Endpoint::Tcp(port), "admin");
     (site, app, port)
 }
 
@@ -262,7 +268,7 @@ fn schemathesis_finds_no_server_error() {
     assert_eq!(found.code, 0, "{}\n{}", found.stdout, found.stderr);
     assert!(found.stdout.contains("Tested: 15"), "{}", found.stdout);
     // None of it has hurt the daemon, and none of the credentials were logged.
-    site.totpd(&["status"]).ok();
+    site.totpd(&["status"]).assert_success();
     app.user("afterwards");
     let log = site.log();
     assert!(!log.contains("panicked") && !log.contains(&app.secret), "{log}");

@@ -1,6 +1,6 @@
 //! Ids that are nobody's, paths that are no routes, methods that a route has not.
 
-use super::world::World;
+use super::fixture::Fixture;
 use serde_json::json;
 
 /// The same id with another last character.
@@ -11,8 +11,8 @@ fn turned(id: &str) -> String {
 
 #[test]
 fn unknown_and_malformed_user_ids_are_refused() {
-    let world = World::new("");
-    let id = &world.alice.id;
+    let fixture = Fixture::new("");
+    let id = &fixture.alice.id;
     let (tail, long) = (id.strip_prefix("user-").unwrap(), "a".repeat(129));
     let unknown =
         [turned(id), id.to_uppercase(), tail.to_owned(), id[..id.len() - 1].to_owned(), "nobody".to_owned()];
@@ -31,7 +31,7 @@ fn unknown_and_malformed_user_ids_are_refused() {
         " alice",
         "alice\n",
     ];
-    world.unchanged("ids", |code, recovery| {
+    fixture.assert_unchanged("ids", |code, recovery| {
         let users = unknown.iter().map(|id| (id.as_str(), 404, "user_not_found"));
         let users = users.chain(malformed.iter().map(|id| (*id, 400, "invalid_user_id")));
         for (user, status, error) in users.chain([("", 400, "invalid_user_id")]) {
@@ -41,55 +41,59 @@ fn unknown_and_malformed_user_ids_are_refused() {
                 ("/v1/totps/recover", json!({ "user_id": user, "recovery_code": recovery })),
                 ("/v1/totps/recovery_codes", json!({ "user_id": user })),
             ] {
-                world.admin.post(path, &body).expect(status, error);
+                fixture.admin.post(path, &body).assert_error(status, error);
             }
             let escaped: String = user.bytes().map(|b| format!("%{b:02X}")).collect();
-            world.admin.get(&format!("/v1/sessions?user_id={escaped}")).expect(status, error);
+            fixture.admin.get(&format!("/v1/sessions?user_id={escaped}")).assert_error(status, error);
             if user.is_empty() {
                 continue;
             }
             let path = format!("/v1/users/{escaped}");
-            world.admin.get(&path).expect(status, error);
-            world.admin.put(&path, &json!({ "roles": ["x"] })).expect(status, error);
-            world.admin.delete(&path).expect(status, error);
-            world.admin.delete(&format!("{path}/external_id")).expect(status, error);
+            fixture.admin.get(&path).assert_error(status, error);
+            fixture.admin.put(&path, &json!({ "roles": ["x"] })).assert_error(status, error);
+            fixture.admin.delete(&path).assert_error(status, error);
+            fixture.admin.delete(&format!("{path}/external_id")).assert_error(status, error);
         }
         // Another user's code is a wrong code, and not his.
-        world.admin.authenticate(&world.bob.id, code).expect(401, "unable_to_authenticate_totp");
-        let body = json!({ "user_id": world.bob.id, "recovery_code": recovery });
-        world.admin.post("/v1/totps/recover", &body).expect(401, "unable_to_authenticate_recovery_code");
+        fixture.admin.authenticate(&fixture.bob.id, code).assert_error(401, "unable_to_authenticate_totp");
+        let body = json!({ "user_id": fixture.bob.id, "recovery_code": recovery });
+        fixture
+            .admin
+            .post("/v1/totps/recover", &body)
+            .assert_error(401, "unable_to_authenticate_recovery_code");
         // Both were counted as Bob's failures, which is what the lock is for.
-        world.site.totpd(&["unlock", "bob"]).ok();
+        fixture.site.totpd(&["unlock", "bob"]).assert_success();
     });
-    world.kept_quiet(&[]);
+    fixture.assert_no_secret_logged(&[]);
 }
 
 #[test]
 fn ids_of_another_kind_are_refused() {
-    let world = World::new("");
-    let (totp, session) = (&world.alice.totp, &world.alice.session);
-    world.unchanged("other ids", |_, _| {
+    let fixture = Fixture::new("");
+    let (totp, session) = (&fixture.alice.totp, &fixture.alice.session);
+    fixture.assert_unchanged("other ids", |_, _| {
         for id in [turned(totp), format!("totp-{}", "a".repeat(26))] {
-            world.admin.delete(&format!("/v1/users/totps/{id}")).expect(404, "totp_not_found");
+            fixture.admin.delete(&format!("/v1/users/totps/{id}")).assert_error(404, "totp_not_found");
         }
         let long = format!("totp-{}", "a".repeat(2_000));
-        for id in ["x", "totp-", &world.alice.id, &totp.to_uppercase(), &long, "totp-%00", "%2e%2e", "alice"]
+        for id in
+            ["x", "totp-", &fixture.alice.id, &totp.to_uppercase(), &long, "totp-%00", "%2e%2e", "alice"]
         {
-            world.admin.delete(&format!("/v1/users/totps/{id}")).expect(400, "invalid_totp_id");
+            fixture.admin.delete(&format!("/v1/users/totps/{id}")).assert_error(400, "invalid_totp_id");
         }
-        let revoke = |id: &str| world.admin.post("/v1/sessions/revoke", &json!({ "session_id": id }));
-        revoke(&turned(session)).expect(404, "session_not_found");
-        for id in ["x", "session-", &world.alice.id, &session.to_uppercase(), &long, "\0", "%"] {
-            revoke(id).expect(400, "invalid_session_id");
+        let revoke = |id: &str| fixture.admin.post("/v1/sessions/revoke", &json!({ "session_id": id }));
+        revoke(&turned(session)).assert_error(404, "session_not_found");
+        for id in ["x", "session-", &fixture.alice.id, &session.to_uppercase(), &long, "\0", "%"] {
+            revoke(id).assert_error(400, "invalid_session_id");
         }
     });
 }
 
 #[test]
 fn unknown_paths_are_404_and_segments_are_never_traversed() {
-    let world = World::new("");
-    let id = world.alice.id.clone();
-    world.unchanged("paths", |_, _| {
+    let fixture = Fixture::new("");
+    let id = fixture.alice.id.clone();
+    fixture.assert_unchanged("paths", |_, _| {
         for path in [
             format!("/v1/users/x/../{id}"),
             format!("/v1/users/%2e%2e/users/{id}"),
@@ -114,7 +118,7 @@ fn unknown_paths_are_404_and_segments_are_never_traversed() {
             "/openapi.json/".to_owned(),
         ] {
             for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"] {
-                world.admin.send(method, &path, "{}").expect(404, "route_not_found");
+                fixture.admin.send(method, &path, "{}").assert_error(404, "route_not_found");
             }
         }
         // One segment is one id, whatever it would mean to a file system.
@@ -132,32 +136,38 @@ fn unknown_paths_are_404_and_segments_are_never_traversed() {
             long,
         ] {
             for method in ["GET", "PUT", "DELETE"] {
-                world.admin.send(method, &format!("/v1/users/{user}"), "{}").expect(400, "invalid_user_id");
+                fixture
+                    .admin
+                    .send(method, &format!("/v1/users/{user}"), "{}")
+                    .assert_error(400, "invalid_user_id");
             }
         }
         // No text at all.
         for path in ["/v1/users/%ff", "/v1/users/%c3%28", "/v1/users/totps/%ff", "/v1/users/%ff/external_id"]
         {
-            world.admin.delete(path).expect(400, "bad_request");
+            fixture.admin.delete(path).assert_error(400, "bad_request");
         }
-        world.admin.get("/v1/sessions?user_id=%ff").expect(400, "invalid_user_id");
-        world.admin.get("/v1/sessions?user_id=alice&user_id=bob").expect(400, "bad_request");
+        fixture.admin.get("/v1/sessions?user_id=%ff").assert_error(400, "invalid_user_id");
+        fixture.admin.get("/v1/sessions?user_id=alice&user_id=bob").assert_error(400, "bad_request");
     });
     // Every character escaped is the same user.
     let escaped: String = id.bytes().map(|b| format!("%{b:02x}")).collect();
-    assert_eq!(world.admin.get(&format!("/v1/users/{escaped}?user_id=bob")).ok().json["user_id"], id);
+    assert_eq!(
+        fixture.admin.get(&format!("/v1/users/{escaped}?user_id=bob")).assert_success().json["user_id"],
+        id
+    );
 }
 
 #[test]
 fn an_unsupported_method_gets_the_standard_405_error() {
-    let world = World::new("");
-    let id = world.alice.id.clone();
-    world.unchanged("methods", |_, _| {
+    let fixture = Fixture::new("");
+    let id = fixture.alice.id.clone();
+    fixture.assert_unchanged("methods", |_, _| {
         for (path, has) in [
             ("/v1/users".to_owned(), &["POST"][..]),
             (format!("/v1/users/{id}"), &["GET", "PUT", "DELETE"]),
             (format!("/v1/users/{id}/external_id"), &["DELETE"]),
-            (format!("/v1/users/totps/{}", world.alice.totp), &["DELETE"]),
+            (format!("/v1/users/totps/{}", fixture.alice.totp), &["DELETE"]),
             ("/v1/users/search".to_owned(), &["POST", "GET", "PUT", "DELETE"]),
             ("/v1/totps".to_owned(), &["POST"]),
             ("/v1/totps/authenticate".to_owned(), &["POST"]),
@@ -166,12 +176,12 @@ fn an_unsupported_method_gets_the_standard_405_error() {
             ("/v1/sessions".to_owned(), &["GET"]),
             ("/v1/sessions/authenticate".to_owned(), &["POST"]),
             ("/v1/sessions/revoke".to_owned(), &["POST"]),
-            (format!("/v1/sessions/jwks/{}", world.admin.project_id), &["GET"]),
+            (format!("/v1/sessions/jwks/{}", fixture.admin.project_id), &["GET"]),
             ("/openapi.json".to_owned(), &["GET"]),
         ] {
             let methods = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW", "get"];
             for method in methods.iter().filter(|method| !has.contains(method)) {
-                world.admin.send(method, &path, "{}").expect(405, "method_not_allowed");
+                fixture.admin.send(method, &path, "{}").assert_error(405, "method_not_allowed");
             }
         }
     });

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A site for one walk, and how its application reaches it.
-struct Place {
+struct SdkSite {
     site: Site,
     port: u16,
     tls: bool,
@@ -15,7 +15,8 @@ struct Place {
     secret: String,
 }
 
-impl Place {
+impl SdkSite {
+    #[track_caller]
     fn new(tls: bool) -> Self {
         let site = Site::without_daemon();
         let port = api::free_port();
@@ -26,9 +27,10 @@ impl Place {
         place
             .site
             .write("etc/totpd/totpd.toml", &format!("{}{}", place.site.config(), place.rules("sealed")));
-        place.site.totpd(&["init"]).ok();
+        place.site.totpd(&["init"]).assert_success();
         place.site.start();
-        let added = place.site.totpd(&["client", "add", "app", "--scope", "admin", "--json"]).ok().json();
+        let added =
+            place.site.totpd(&["client", "add", "app", "--scope", "admin", "--json"]).assert_success().json();
         let text = |key: &str| added[key].as_str().unwrap().to_owned();
         (place.project_id, place.secret) = (text("project_id"), text("secret"));
         // The keys of a new store take half a second, and sessions cannot do without.
@@ -54,6 +56,7 @@ impl Place {
     }
 
     /// Runs a program that is told where the API is, and whose certificate to trust, by its environment.
+    #[track_caller]
     fn run(&self, mut program: Command) -> Finished {
         let scheme = if self.tls { "https://localhost" } else { "http://127.0.0.1" };
         program
@@ -79,9 +82,10 @@ impl Place {
 }
 
 /// Both programs, over TLS and in the clear.
+#[track_caller]
 fn walk(program: impl Fn(&str) -> Command) {
     for tls in [true, false] {
-        let place = Place::new(tls);
+        let place = SdkSite::new(tls);
         place.fresh_step();
         let done = place.run(program("walk"));
         assert!(done.stdout.contains("every method went through"), "{done:?}");
@@ -108,6 +112,7 @@ fn the_node_sdk_works_with_and_without_tls() {
 }
 
 /// The Python SDK's blocking client, or the one that is awaited.
+#[track_caller]
 fn python(client: &str) {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
     assert!(python.exists(), "scripts/bootstrap.sh test makes it");

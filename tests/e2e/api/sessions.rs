@@ -8,10 +8,11 @@ use std::process::Command;
 const DAY: i64 = 86_400;
 
 /// A session of the user, of so many minutes.
+#[track_caller]
 fn session(site: &Site, app: &Api, user: &str, phone: &Phone, minutes: i64) -> Value {
     let code = phone.code(site);
     let body = json!({ "user_id": user, "totp_code": code, "session_duration_minutes": minutes });
-    let made = app.post("/v1/totps/authenticate", &body).ok().json;
+    let made = app.post("/v1/totps/authenticate", &body).assert_success().json;
     site.next_step();
     made
 }
@@ -21,6 +22,7 @@ fn check(app: &Api, field: &str, shown: &Value) -> api::Reply {
 }
 
 /// Statements on the store of a daemon that is not there.
+#[track_caller]
 fn edit(site: &Site, sql: &str) {
     let script =
         "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\ndb.executescript(sys.argv[2])\ndb.commit()";
@@ -33,7 +35,7 @@ fn restart(site: &Site, app: &Api, between: impl FnOnce()) {
     site.end(nix::sys::signal::Signal::SIGTERM);
     between();
     site.start();
-    app.wait();
+    app.wait_until_up();
 }
 
 /// Whether any file of the site's store holds this text.
@@ -64,22 +66,22 @@ fn a_session_survives_a_restart_and_expires() {
     let (user, phone) = app.enrolled(&site, "alice");
     let made = session(&site, &app, &user, &phone, 60);
     restart(&site, &app, || {});
-    let checked = check(&app, "session_token", &made["session_token"]).ok().json;
+    let checked = check(&app, "session_token", &made["session_token"]).assert_success().json;
     assert_eq!(checked["session_token"], made["session_token"]);
     assert_eq!(checked["session"]["expires_at"], made["session"]["expires_at"]);
     // A token that is over for whoever checks it by himself is good as long as its session is.
     site.advance(301);
-    let renewed = check(&app, "session_jwt", &made["session_jwt"]).ok().json;
+    let renewed = check(&app, "session_jwt", &made["session_jwt"]).assert_success().json;
     assert_eq!(renewed["session_token"], made["session_token"]);
     assert_ne!(renewed["session_jwt"], made["session_jwt"]);
     site.advance(3600);
-    check(&app, "session_token", &made["session_token"]).expect(404, "session_not_found");
-    check(&app, "session_jwt", &renewed["session_jwt"]).expect(404, "session_not_found");
+    check(&app, "session_token", &made["session_token"]).assert_error(404, "session_not_found");
+    check(&app, "session_jwt", &renewed["session_jwt"]).assert_error(404, "session_not_found");
     // Neither does a clock that is set back revive it, nor one before the release.
     site.advance(-3600);
-    check(&app, "session_token", &made["session_token"]).expect(404, "session_not_found");
+    check(&app, "session_token", &made["session_token"]).assert_error(404, "session_not_found");
     site.advance(-10 * 365 * DAY);
-    check(&app, "session_token", &made["session_token"]).expect(404, "session_not_found");
+    check(&app, "session_token", &made["session_token"]).assert_error(404, "session_not_found");
 }
 
 #[test]
@@ -100,12 +102,12 @@ fn reading_a_session_during_its_extension_does_not_end_it() {
         // Until it is stored the session is over.
         site.advance(60);
         let looks = scope.spawn(|| check(app, "session_token", token));
-        app.get(&format!("/v1/sessions/jwks/{}", app.project_id)).ok();
+        app.get(&format!("/v1/sessions/jwks/{}", app.project_id)).assert_success();
         site.faults.sync_delay_us(0);
-        extends.join().unwrap().ok();
-        looks.join().unwrap().ok();
+        extends.join().unwrap().assert_success();
+        looks.join().unwrap().assert_success();
     });
-    check(&app, "session_token", token).ok();
+    check(&app, "session_token", token).assert_success();
 }
 
 #[test]
@@ -122,7 +124,7 @@ fn no_token_expires_after_its_session() {
     let first = claims(&made);
     assert_eq!(first["exp"].as_i64().unwrap() - first["iat"].as_i64().unwrap(), 300);
     site.advance(240);
-    let last = claims(&check(&app, "session_token", &made["session_token"]).ok().json);
+    let last = claims(&check(&app, "session_token", &made["session_token"]).assert_success().json);
     assert_eq!(last["exp"].as_i64().unwrap() - first["iat"].as_i64().unwrap(), 7 * 60);
 }
 
@@ -145,17 +147,17 @@ fn sessions_keep_every_number_of_custom_claims() {
         "user_id": user, "totp_code": phone.code(&site), "session_duration_minutes": 5,
         "session_custom_claims": { "numbers": numbers, "text": "line\nbreak", "big": u64::MAX },
     });
-    let made = app.post("/v1/totps/authenticate", &body).ok().json;
-    let checked = check(&app, "session_token", &made["session_token"]).ok().json;
+    let made = app.post("/v1/totps/authenticate", &body).assert_success().json;
+    let checked = check(&app, "session_token", &made["session_token"]).assert_success().json;
     let claims = &checked["session"]["custom_claims"];
     assert_eq!((&claims["text"], &claims["numbers"]), (&json!("line\nbreak"), &json!(numbers)));
     // Neither do they move in metadata, however often the record is read and written.
     let path = format!("/v1/users/{user}");
-    app.put(&path, &json!({ "trusted_metadata": { "numbers": numbers } })).ok();
+    app.put(&path, &json!({ "trusted_metadata": { "numbers": numbers } })).assert_success();
     for n in 0..5 {
-        app.put(&path, &json!({ "untrusted_metadata": { "n": n } })).ok();
+        app.put(&path, &json!({ "untrusted_metadata": { "n": n } })).assert_success();
     }
-    assert_eq!(app.get(&path).ok().json["trusted_metadata"]["numbers"], json!(numbers));
+    assert_eq!(app.get(&path).assert_success().json["trusted_metadata"]["numbers"], json!(numbers));
 }
 
 #[test]
@@ -171,9 +173,9 @@ fn damaged_signing_keys_are_not_replaced_repeatedly() {
     let code = phone.code(&site);
     let body = json!({ "user_id": user, "totp_code": code, "session_duration_minutes": 5 });
     for _ in 0..2 {
-        app.post("/v1/totps/authenticate", &body).expect(503, "server_unavailable");
+        app.post("/v1/totps/authenticate", &body).assert_error(503, "server_unavailable");
     }
-    app.authenticate(&user, &code).ok();
+    app.authenticate(&user, &code).assert_success();
     assert!(site.log().contains("the keys of tokens in the store are damaged"));
     assert_eq!(site.log().matches("\"event\":\"signing-key\"").count(), 1);
 }
@@ -186,19 +188,19 @@ fn revoke_and_user_deletion_end_the_sessions() {
     let first = session(&site, &app, &user, &phone, 60);
     // Taking a TOTP away leaves the sessions to the application.
     let totp = first["totp_id"].as_str().unwrap();
-    app.delete(&format!("/v1/users/totps/{totp}")).ok();
-    check(&app, "session_token", &first["session_token"]).ok();
+    app.delete(&format!("/v1/users/totps/{totp}")).assert_success();
+    check(&app, "session_token", &first["session_token"]).assert_success();
     let (_, phone) = app.totp(&user);
     let second = session(&site, &app, &user, &phone, 60);
-    site.totpd(&["revoke", "alice"]).ok();
+    site.totpd(&["revoke", "alice"]).assert_success();
     for made in [&first, &second] {
-        check(&app, "session_token", &made["session_token"]).expect(404, "session_not_found");
+        check(&app, "session_token", &made["session_token"]).assert_error(404, "session_not_found");
     }
     let (_, phone) = app.totp(&user);
     let third = session(&site, &app, &user, &phone, 60);
-    app.delete(&format!("/v1/users/{user}")).ok();
-    check(&app, "session_jwt", &third["session_jwt"]).expect(404, "session_not_found");
-    app.get("/v1/users/alice").expect(404, "user_not_found");
+    app.delete(&format!("/v1/users/{user}")).assert_success();
+    check(&app, "session_jwt", &third["session_jwt"]).assert_error(404, "session_not_found");
+    app.get("/v1/users/alice").assert_error(404, "user_not_found");
 }
 
 #[test]
@@ -207,22 +209,23 @@ fn signing_keys_rotate_and_stay_published_for_a_month() {
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
     let made = session(&site, &app, &user, &phone, 527_040);
-    let jwks = || app.get(&format!("/v1/sessions/jwks/{}", app.project_id)).ok().json["keys"].clone();
+    let jwks =
+        || app.get(&format!("/v1/sessions/jwks/{}", app.project_id)).assert_success().json["keys"].clone();
     let first = jwks()[0]["kid"].clone();
     restart(&site, &app, || site.advance(180 * DAY));
     let keys = jwks();
     assert_eq!(keys.as_array().unwrap().len(), 2);
     assert_eq!(keys[1]["kid"], first);
-    let renewed = check(&app, "session_jwt", &made["session_jwt"]).ok().json;
+    let renewed = check(&app, "session_jwt", &made["session_jwt"]).assert_success().json;
     let header = renewed["session_jwt"].as_str().unwrap().split('.').next().unwrap().to_owned();
     let header: Value =
         serde_json::from_slice(&data_encoding::BASE64URL_NOPAD.decode(header.as_bytes()).unwrap()).unwrap();
     assert_eq!(header["kid"], keys[0]["kid"]);
     restart(&site, &app, || site.advance(31 * DAY));
     assert_eq!(jwks().as_array().unwrap().len(), 1);
-    check(&app, "session_jwt", &made["session_jwt"]).expect(400, "unable_to_parse_session_jwt");
+    check(&app, "session_jwt", &made["session_jwt"]).assert_error(400, "unable_to_parse_session_jwt");
     // The token of the session is derived with another key, which stays.
-    check(&app, "session_token", &made["session_token"]).ok();
+    check(&app, "session_token", &made["session_token"]).assert_success();
 }
 
 #[test]
@@ -236,16 +239,16 @@ fn rows_written_without_the_key_are_no_sessions_or_clients() {
     restart(&site, &app, || {
         edit(&site, "UPDATE session SET record = replace(record, 'user-', 'user_'), expires = 1 << 40");
     });
-    check(&app, "session_token", &made["session_token"]).expect(404, "session_not_found");
+    check(&app, "session_token", &made["session_token"]).assert_error(404, "session_not_found");
     for change in ["record = replace(record, 'verify', 'admin')", "name = 'somebody'"] {
         restart(&site, &app, || {
             edit(&site, &format!("UPDATE client SET {change} WHERE secret_id = '{}'", weak.secret_id));
         });
-        weak.get(&format!("/v1/users/{user}")).expect(401, "unauthorized_credentials");
+        weak.get(&format!("/v1/users/{user}")).assert_error(401, "unauthorized_credentials");
     }
     // And they can be taken away.
     assert_eq!(site.totpd(&["client", "revoke", "somebody"]).code, 0);
-    app.get(&format!("/v1/users/{user}")).ok();
+    app.get(&format!("/v1/users/{user}")).assert_success();
 }
 
 #[test]
@@ -253,20 +256,20 @@ fn client_secrets_rotate_without_an_outage() {
     let site = api::site("");
     let (old, new) = (Api::new(&site, "enroll"), Api::new(&site, "enroll"));
     let user = old.user("alice");
-    new.get(&format!("/v1/users/{user}")).ok();
-    let listed = site.totpd(&["client", "list", "--json"]).ok().json();
+    new.get(&format!("/v1/users/{user}")).assert_success();
+    let listed = site.totpd(&["client", "list", "--json"]).assert_success().json();
     assert_eq!(listed["clients"].as_array().unwrap().len(), 2);
     assert!(listed["clients"].as_array().unwrap().iter().all(|c| c["used_at"].is_string()), "{listed}");
-    site.totpd(&["client", "revoke", "app-enroll", "--secret", &old.secret_id]).ok();
-    old.get(&format!("/v1/users/{user}")).expect(401, "unauthorized_credentials");
-    new.get(&format!("/v1/users/{user}")).ok();
-    site.totpd(&["client", "revoke", "app-enroll"]).ok();
-    new.get(&format!("/v1/users/{user}")).expect(401, "unauthorized_credentials");
+    site.totpd(&["client", "revoke", "app-enroll", "--secret", &old.secret_id]).assert_success();
+    old.get(&format!("/v1/users/{user}")).assert_error(401, "unauthorized_credentials");
+    new.get(&format!("/v1/users/{user}")).assert_success();
+    site.totpd(&["client", "revoke", "app-enroll"]).assert_success();
+    new.get(&format!("/v1/users/{user}")).assert_error(401, "unauthorized_credentials");
     assert_eq!(site.totpd(&["client", "revoke", "app-enroll"]).code, 1);
     // A second secret says what the first may do.
-    let first = site.totpd(&["client", "add", "shop", "--scope", "admin"]).ok().stdout;
+    let first = site.totpd(&["client", "add", "shop", "--scope", "admin"]).assert_success().stdout;
     assert!(!first.contains("other secrets"), "{first}");
-    let second = site.totpd(&["client", "add", "shop", "--scope", "verify"]).ok().stdout;
+    let second = site.totpd(&["client", "add", "shop", "--scope", "verify"]).assert_success().stdout;
     assert!(second.contains("shop has other secrets") && second.contains("shop: admin, secret "), "{second}");
     for bad in ["", "a b", "x/y", &"x".repeat(65)] {
         assert_eq!(site.totpd(&["client", "add", bad, "--scope", "verify"]).code, 2, "{bad}");

@@ -32,12 +32,12 @@ fn writes_by_an_application_delay_no_login_of_the_user() {
         assert!(waited <= 4, "a login waited for {waited} syncs");
         // And another application waits as little.
         let before = site.faults.syncs();
-        other.authenticate(&alice, &code).expect(401, "totp_code_already_authenticated");
+        other.authenticate(&alice, &code).assert_error(401, "totp_code_already_authenticated");
         let waited = site.faults.syncs() - before;
         assert!(waited <= 7, "an application waited for {waited} syncs");
         site.faults.sync_delay_us(0);
         for request in flood {
-            request.join().unwrap().ok();
+            request.join().unwrap().assert_success();
         }
     });
 }
@@ -49,7 +49,7 @@ fn a_client_waits_for_few_signatures_of_another() {
     let user = flood.user("alice");
     let (_, phone) = flood.totp(&user);
     let body = json!({ "user_id": user, "totp_code": phone.code(&site), "session_duration_minutes": 60 });
-    let token = flood.post("/v1/totps/authenticate", &body).ok().json["session_token"].clone();
+    let token = flood.post("/v1/totps/authenticate", &body).assert_success().json["session_token"].clone();
     let body = json!({ "session_token": token }).to_string();
     let request = format!(
         "POST /v1/sessions/authenticate HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n{}\r\n{body}",
@@ -79,7 +79,7 @@ fn a_client_waits_for_few_signatures_of_another() {
         let mut waits: Vec<usize> = (0..60)
             .map(|_| {
                 let before = signed.load(Ordering::SeqCst);
-                other.get("/v1/users/alice").ok();
+                other.get("/v1/users/alice").assert_success();
                 signed.load(Ordering::SeqCst) - before
             })
             .collect();
@@ -96,25 +96,25 @@ fn repeated_refusals_are_stored_once_a_minute() {
     let (app, guesser) = (Api::new(&site, "admin"), Api::new(&site, "verify"));
     let (alice, phone) = app.enrolled(&site, "alice");
     let rows = || {
-        let shown = site.totpd(&["history", "alice", "-n", "1000", "--json"]).ok().json();
+        let shown = site.totpd(&["history", "alice", "-n", "1000", "--json"]).assert_success().json();
         shown["events"].as_array().unwrap().len()
     };
     let (start, logged) = (rows(), site.events().len());
     let wrong = phone.wrong_code(&site);
     for _ in 0..10 {
-        guesser.authenticate(&alice, &wrong).expect(401, "unable_to_authenticate_totp");
+        guesser.authenticate(&alice, &wrong).assert_error(401, "unable_to_authenticate_totp");
     }
     let (judged, syncs) = (rows(), site.faults.syncs());
     assert_eq!(judged, start + 10);
     for _ in 0..40 {
-        guesser.authenticate(&alice, &wrong).expect(429, "user_lock_limit_reached");
+        guesser.authenticate(&alice, &wrong).assert_error(429, "user_lock_limit_reached");
     }
     assert_eq!(rows(), judged + 1, "one row says that the locked class was asked");
     // Another application's is told apart, and so is another reason.
     let code = phone.code(&site);
-    app.authenticate(&alice, &code).ok();
+    app.authenticate(&alice, &code).assert_success();
     for _ in 0..40 {
-        app.authenticate(&alice, &code).expect(401, "totp_code_already_authenticated");
+        app.authenticate(&alice, &code).assert_error(401, "totp_code_already_authenticated");
     }
     assert_eq!(rows(), judged + 3);
     assert!(site.faults.syncs() - syncs <= 6, "{} syncs", site.faults.syncs() - syncs);
@@ -129,13 +129,14 @@ fn unread_large_responses_take_little_memory_and_block_nobody() {
     let users: Vec<String> = (0..150)
         .map(|n| {
             let new = json!({ "external_id": format!("u-{n}"), "trusted_metadata": metadata });
-            app.post("/v1/users", &new).ok().json["user_id"].as_str().unwrap().to_owned()
+            app.post("/v1/users", &new).assert_success().json["user_id"].as_str().unwrap().to_owned()
         })
         .collect();
     // Pages end where they are large enough, and together they are everybody.
     let (mut cursor, mut found, mut pages) = (json!(null), Vec::new(), 0);
     loop {
-        let page = app.post("/v1/users/search", &json!({ "limit": 1000, "cursor": cursor })).ok().json;
+        let page =
+            app.post("/v1/users/search", &json!({ "limit": 1000, "cursor": cursor })).assert_success().json;
         let results = page["results"].as_array().unwrap();
         found.extend(results.iter().map(|user| user["user_id"].as_str().unwrap().to_owned()));
         pages += 1;
@@ -164,10 +165,10 @@ fn unread_large_responses_take_little_memory_and_block_nobody() {
     // Another application's search is answered, and the one's other requests.
     for _ in 0..5 {
         assert_eq!(
-            other.post("/v1/users/search", &json!({ "limit": 3 })).ok().json["results"][2]["user_id"],
+            other.post("/v1/users/search", &json!({ "limit": 3 })).assert_success().json["results"][2]["user_id"],
             found[2]
         );
-        app.get(&format!("/v1/users/{}", users[0])).ok();
+        app.get(&format!("/v1/users/{}", users[0])).assert_success();
     }
     let grown = site.resident_kib() - before;
     assert!(grown < 40 * 1024, "{grown} KiB for {} answers", deaf.len());
@@ -206,5 +207,5 @@ fn unauthenticated_connections_never_exceed_the_limit() {
         // Places, those that give way, and the daemon's own.
         assert!(most < 64 + 64 + 64, "{most} files");
     });
-    app.get("/v1/users/alice").ok();
+    app.get("/v1/users/alice").assert_success();
 }

@@ -1,22 +1,23 @@
 //! What is too large, by its own word or not: refused with an answer that arrives, and forgotten.
 
-use super::world::World;
+use super::fixture::Fixture;
 use serde_json::json;
-use site::api::Place;
+use site::api::Endpoint;
 use site::{Api, api};
 use std::io::{Read as _, Write as _};
 
 const LIMIT: usize = 64 * 1024;
 
 /// A site that answers on a port of loopback.
+#[track_caller]
 fn tcp() -> (site::Site, Api) {
     let port = api::free_port();
     let site = site::Site::without_daemon();
     let http = format!("[http]\nlisten = \"127.0.0.1:{port}\"\n");
     site.write("etc/totpd/totpd.toml", &format!("{}{http}", site.config()));
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     site.start();
-    let app = Api::at(&site, Place::Tcp(port), "admin");
+    let app = Api::at(&site, Endpoint::Tcp(port), "admin");
     (site, app)
 }
 
@@ -43,32 +44,32 @@ fn padded(body: &str, length: usize) -> String {
 
 #[test]
 fn a_large_body_is_refused_with_or_without_content_length() {
-    let world = World::new("");
-    world.unchanged("size", |code, _| {
+    let fixture = Fixture::new("");
+    fixture.assert_unchanged("size", |code, _| {
         for path in ["/v1/users", "/v1/totps/authenticate", "/v1/sessions/authenticate"] {
             let body =
-                json!({ "user_id": world.alice.id, "totp_code": code, "external_id": "new" }).to_string();
+                json!({ "user_id": fixture.alice.id, "totp_code": code, "external_id": "new" }).to_string();
             for length in [LIMIT + 1, 1_000_000] {
                 let large = padded(&body, length);
-                world.admin.send("POST", path, &large).expect(413, "bad_request");
+                fixture.admin.send("POST", path, &large).assert_error(413, "bad_request");
                 for piece in [1_000, LIMIT * 2] {
-                    let reply = world.admin.raw(&chunked(&world.admin, path, &large, piece)).unwrap();
-                    reply.expect(413, "bad_request");
+                    let reply = fixture.admin.raw(&chunked(&fixture.admin, path, &large, piece)).unwrap();
+                    reply.assert_error(413, "bad_request");
                 }
             }
             // Its word is enough.
-            let promised = head(&world.admin, path, "Content-Length: 9999999999\r\n");
-            world.admin.raw(promised.as_bytes()).unwrap().expect(413, "bad_request");
+            let promised = head(&fixture.admin, path, "Content-Length: 9999999999\r\n");
+            fixture.admin.raw(promised.as_bytes()).unwrap().assert_error(413, "bad_request");
         }
     });
     // What fits is read, in one piece or many.
     let body = json!({ "limit": 1 }).to_string();
-    world.admin.send("POST", "/v1/users/search", &padded(&body, LIMIT)).ok();
+    fixture.admin.send("POST", "/v1/users/search", &padded(&body, LIMIT)).assert_success();
     for piece in [1, 7, 1_000] {
-        let bytes = chunked(&world.admin, "/v1/users/search", &padded(&body, LIMIT / 16), piece);
-        assert_eq!(world.admin.raw(&bytes).unwrap().status, 200);
+        let bytes = chunked(&fixture.admin, "/v1/users/search", &padded(&body, LIMIT / 16), piece);
+        assert_eq!(fixture.admin.raw(&bytes).unwrap().status, 200);
     }
-    world.kept_quiet(&[]);
+    fixture.assert_no_secret_logged(&[]);
 }
 
 #[test]
@@ -76,22 +77,22 @@ fn over_tcp_the_refusal_of_a_large_request_arrives() {
     let (site, app) = tcp();
     for _ in 0..20 {
         let large = padded("{}", 300_000);
-        app.send("POST", "/v1/users", &large).expect(413, "bad_request");
-        app.raw(&chunked(&app, "/v1/users", &large, 10_000)).unwrap().expect(413, "bad_request");
+        app.send("POST", "/v1/users", &large).assert_error(413, "bad_request");
+        app.raw(&chunked(&app, "/v1/users", &large, 10_000)).unwrap().assert_error(413, "bad_request");
         let endless = format!("GET / HTTP/1.1\r\nX-Long: {large}");
-        app.raw(endless.as_bytes()).unwrap().expect(431, "bad_request");
+        app.raw(endless.as_bytes()).unwrap().assert_error(431, "bad_request");
     }
     assert!(site.log().contains("answers on 127.0.0.1"));
 }
 
 #[test]
 fn an_oversized_or_malformed_header_is_refused_and_harmless() {
-    let world = World::new("");
-    world.unchanged("heads", |_, _| {
+    let fixture = Fixture::new("");
+    fixture.assert_unchanged("heads", |_, _| {
         let get = |more: &str| {
             format!(
                 "GET /v1/users/alice HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}{more}\r\n",
-                world.admin.authorization()
+                fixture.admin.authorization()
             )
         };
         for (status, bytes) in [
@@ -108,10 +109,10 @@ fn an_oversized_or_malformed_header_is_refused_and_harmless() {
             (400, get("Transfer-Encoding: chunked, identity\r\n")),
         ] {
             // What cannot be read as a request is refused before there is one, in the form of every error.
-            world.admin.raw(bytes.as_bytes()).unwrap().expect(status, "bad_request");
+            fixture.admin.raw(bytes.as_bytes()).unwrap().assert_error(status, "bad_request");
         }
     });
-    world.kept_quiet(&[]);
+    fixture.assert_no_secret_logged(&[]);
 }
 
 #[test]

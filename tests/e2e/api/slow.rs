@@ -35,11 +35,12 @@ fn started(app: &Api, bytes: &str) -> Box<dyn Stream> {
 }
 
 /// Others are served for a while, over HTTP and at the prompt.
+#[track_caller]
 fn served(site: &Site, app: &Api, phone: &Phone) {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(3) {
         let asked = Instant::now();
-        app.get("/v1/users/alice").ok();
+        app.get("/v1/users/alice").assert_success();
         assert_eq!(login(site, "alice", &phone.code(site)), Ok(Verdict::Granted));
         assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
         site.next_step();
@@ -68,7 +69,10 @@ fn a_body_that_never_arrives_times_out_without_blocking_others() {
         }
         served(&site, &app, &phone);
         for slow in slow {
-            slow.join().unwrap().expect("an answer to a body that does not come").expect(408, "bad_request");
+            slow.join()
+                .unwrap()
+                .expect("an answer to a body that does not come")
+                .assert_error(408, "bad_request");
         }
     });
     let took = start.elapsed();
@@ -118,7 +122,7 @@ fn a_client_that_reads_nothing_blocks_nobody() {
         .collect();
     for _ in 0..3 {
         let asked = Instant::now();
-        app.authenticate("alice", &phone.code(&site)).ok();
+        app.authenticate("alice", &phone.code(&site)).assert_success();
         assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
         site.next_step();
         assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
@@ -143,7 +147,7 @@ fn unauthenticated_slow_readers_block_nobody_and_are_closed() {
         })
         .collect();
     for _ in 0..20 {
-        app.get("/v1/users/alice").ok();
+        app.get("/v1/users/alice").assert_success();
     }
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
@@ -165,27 +169,27 @@ fn with_all_connections_busy_new_ones_are_refused() {
     let (_, phone) = app.enrolled(&site, "alice");
     let code = phone.code(&site);
     site.faults.sync_delay_us(60_000_000);
-    let mut guests = Vec::new();
-    wait_until("all places are taken by guests who wait for their answers", || {
+    let mut requests = Vec::new();
+    wait_until("all places are taken by requests who wait for their answers", || {
         // Whoever has shown no credentials yet may have to give way to the next.
-        let body = json!({ "external_id": format!("guest-{}", guests.len()) }).to_string();
-        guests.push(started(&app, &format!("{}{body}", head(&app, "/v1/users", body.len()))));
+        let body = json!({ "external_id": format!("request-{}", requests.len()) }).to_string();
+        requests.push(started(&app, &format!("{}{body}", head(&app, "/v1/users", body.len()))));
         let mut late = app.connect().unwrap();
         let _ = late.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         read(&mut *late).is_none()
     });
-    assert!(guests.len() >= 8);
-    site.totpd(&["status"]).ok();
+    assert!(requests.len() >= 8);
+    site.totpd(&["status"]).assert_success();
     site.faults.sync_delay_us(0);
     assert_eq!(login(&site, "alice", &code), Ok(Verdict::Granted));
-    let served = guests.iter_mut().filter_map(|guest| {
+    let served = requests.iter_mut().filter_map(|request| {
         let mut first = [0; 15];
-        guest.read_exact(&mut first).ok().map(|()| first.starts_with(b"HTTP/1.1 200"))
+        request.read_exact(&mut first).ok().map(|()| first.starts_with(b"HTTP/1.1 200"))
     });
     assert_eq!(served.collect::<Vec<_>>(), [true; 8]);
     // Those who have their answers and ask for nothing else give way.
     for _ in 0..20 {
-        app.get("/v1/users/alice").ok();
+        app.get("/v1/users/alice").assert_success();
     }
 }
 
@@ -217,16 +221,16 @@ fn a_hung_up_request_uses_up_no_code_or_is_audited_undelivered() {
     drop(first);
     drop(second);
     // The daemon has heard of both when it has closed as well: a request of ours behind them is answered.
-    app.get(&format!("/v1/sessions/jwks/{}", app.project_id)).ok();
+    app.get(&format!("/v1/sessions/jwks/{}", app.project_id)).assert_success();
     site.faults.sync_delay_us(0);
     wait_until("the grant nobody heard of is recorded", || events_of(&site, "alice", "undelivered") == 1);
-    app.authenticate(&alice, &code_a).expect(401, "totp_code_already_authenticated");
+    app.authenticate(&alice, &code_a).assert_error(401, "totp_code_already_authenticated");
     let again = app.authenticate(&bob, &code_b);
     if again.status == 200 {
         // The first was his enrollment's.
         assert_eq!((events_of(&site, "bob", "granted"), events_of(&site, "bob", "undelivered")), (2, 0));
     } else {
-        again.expect(401, "totp_code_already_authenticated");
+        again.assert_error(401, "totp_code_already_authenticated");
         wait_until("Bob's is recorded, too", || events_of(&site, "bob", "undelivered") == 1);
     }
     // Whatever became of them, nothing secret was said about it.
@@ -251,16 +255,16 @@ fn a_truncated_request_uses_up_no_code() {
         stream.write_all(&whole.as_bytes()[..whole.len() - cut]).unwrap();
         drop(stream);
         // A second request is read after the first, and the code is as good as new.
-        app.get("/v1/users/alice").ok();
+        app.get("/v1/users/alice").assert_success();
     }
-    app.authenticate(&alice, &code).ok();
+    app.authenticate(&alice, &code).assert_success();
 }
 
 #[test]
 fn made_up_names_of_an_application_block_no_login_lookup() {
     let site = Site::without_daemon();
     site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::socket(&site)));
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     // A directory that takes its time over whom it does not know.
     let source = r#"
 #include <nss.h>

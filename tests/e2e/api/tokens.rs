@@ -1,6 +1,6 @@
 //! Sessions that are shown and are none: another user's, forged, ended, over.
 
-use super::world::World;
+use super::fixture::Fixture;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde_json::{Value, json};
 use site::run::run;
@@ -15,26 +15,29 @@ fn read(part: &str) -> Value {
 }
 
 /// `openssl dgst` over a text, as the last part of a token.
-fn signed(world: &World, text: &str, how: &[&str]) -> String {
-    let output = world.site.path("keys/signature");
-    world.site.write("keys/signed", text);
+#[track_caller]
+fn signed(fixture: &Fixture, text: &str, how: &[&str]) -> String {
+    let output = fixture.site.path("keys/signature");
+    fixture.site.write("keys/signed", text);
     let mut command = Command::new("openssl");
     command.args(["dgst", "-sha256", "-binary", "-out"]).arg(&output).args(how);
-    command.arg(world.site.path("keys/signed"));
-    run(command, "").ok();
+    command.arg(fixture.site.path("keys/signed"));
+    run(command, "").assert_success();
     BASE64URL_NOPAD.encode(&std::fs::read(output).unwrap())
 }
 
 /// A key pair of the forger's; its path.
-fn own_key(world: &World) -> String {
-    let path = world.site.path("keys/own.pem").display().to_string();
+#[track_caller]
+fn own_key(fixture: &Fixture) -> String {
+    let path = fixture.site.path("keys/own.pem").display().to_string();
     let mut command = Command::new("openssl");
     command.args(["genrsa", "-out", &path, "2048"]);
-    run(command, "").ok();
+    run(command, "").assert_success();
     path
 }
 
 /// The public key of the site in every form that somebody may have taken for a secret.
+#[track_caller]
 fn public_forms(jwk: &Value) -> Vec<Vec<u8>> {
     let number = |field: &str| BASE64URL_NOPAD.decode(jwk[field].as_str().unwrap().as_bytes()).unwrap();
     let (n, e) = (number("n"), number("e"));
@@ -47,7 +50,7 @@ fn public_forms(jwk: &Value) -> Vec<Vec<u8>> {
     let pkcs1 = pkcs1.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap());
     let pkcs1 = pkcs1.collect::<Vec<_>>().join("\n");
     let pem = format!("-----BEGIN RSA PUBLIC KEY-----\n{pkcs1}\n-----END RSA PUBLIC KEY-----\n");
-    let spki = run(command, &pem).ok().stdout;
+    let spki = run(command, &pem).assert_success().stdout;
     vec![
         n,
         der,
@@ -60,13 +63,15 @@ fn public_forms(jwk: &Value) -> Vec<Vec<u8>> {
 }
 
 /// Tokens that say they are Bob's session and that the site did not sign.
-fn forgeries(world: &World) -> Vec<String> {
-    let jwks = world.admin.get(&format!("/v1/sessions/jwks/{}", world.admin.project_id)).ok().json;
+#[track_caller]
+fn forgeries(fixture: &Fixture) -> Vec<String> {
+    let jwks =
+        fixture.admin.get(&format!("/v1/sessions/jwks/{}", fixture.admin.project_id)).assert_success().json;
     let jwk = &jwks["keys"][0];
     let kid = jwk["kid"].clone();
-    let parts: Vec<&str> = world.bob.jwt.split('.').collect();
+    let parts: Vec<&str> = fixture.bob.jwt.split('.').collect();
     let (header, claims, signature) = (parts[0], parts[1], parts[2]);
-    let alices: Vec<&str> = world.alice.jwt.split('.').collect();
+    let alices: Vec<&str> = fixture.alice.jwt.split('.').collect();
     let mut forged = vec![
         format!("{header}.{claims}.{}", alices[2]),
         format!("{}.{claims}.{}", alices[0], alices[2]),
@@ -75,11 +80,11 @@ fn forgeries(world: &World) -> Vec<String> {
         format!("{header}.{claims}.{signature}="),
         format!("{header}.{claims}.{signature}.{signature}"),
         format!("{header}.{claims}.{}", &signature[..signature.len() - 2]),
-        format!(" {}", world.bob.jwt),
+        format!(" {}", fixture.bob.jwt),
         format!("{header}.{}.{signature}", alices[1]),
         "..".to_owned(),
         "x".repeat(60_000),
-        world.bob.token.clone(),
+        fixture.bob.token.clone(),
     ];
     for alg in ["none", "None", "NONE", "", "RS512", "PS256", "HS256", "ES256", "rs256"] {
         let head = part(&json!({ "alg": alg, "kid": kid, "typ": "JWT" }));
@@ -89,9 +94,9 @@ fn forgeries(world: &World) -> Vec<String> {
     for secret in public_forms(jwk) {
         let text = format!("{head}.{claims}");
         let key = format!("hexkey:{}", HEXLOWER.encode(&secret));
-        forged.push(format!("{text}.{}", signed(world, &text, &["-mac", "HMAC", "-macopt", &key])));
+        forged.push(format!("{text}.{}", signed(fixture, &text, &["-mac", "HMAC", "-macopt", &key])));
     }
-    let own = own_key(world);
+    let own = own_key(fixture);
     for head in [
         json!({ "alg": "RS256", "kid": kid, "typ": "JWT" }),
         json!({ "alg": "RS256", "typ": "JWT" }),
@@ -101,15 +106,15 @@ fn forgeries(world: &World) -> Vec<String> {
         json!({ "alg": "RS256", "kid": kid, "jwk": jwk, "typ": "JWT" }),
     ] {
         let text = format!("{}.{claims}", part(&head));
-        forged.push(format!("{text}.{}", signed(world, &text, &["-sign", &own])));
+        forged.push(format!("{text}.{}", signed(fixture, &text, &["-sign", &own])));
     }
     // The site's signature under other claims.
     for (claim, value) in [
-        ("sub", json!(world.alice.id)),
+        ("sub", json!(fixture.alice.id)),
         ("aud", json!(["project-live-other"])),
         ("iss", json!("stytch.com/project-live-other")),
         ("exp", json!(99_999_999_999_u64)),
-        ("https://stytch.com/session", json!({ "id": world.alice.session })),
+        ("https://stytch.com/session", json!({ "id": fixture.alice.session })),
     ] {
         let mut changed = read(claims);
         changed[claim] = value;
@@ -120,9 +125,9 @@ fn forgeries(world: &World) -> Vec<String> {
 
 #[test]
 fn forged_tokens_are_refused_and_use_up_no_code() {
-    let world = World::new("");
-    let forged = forgeries(&world);
-    world.unchanged("forged", |code, recovery| {
+    let fixture = Fixture::new("");
+    let forged = forgeries(&fixture);
+    fixture.assert_unchanged("forged", |code, recovery| {
         for jwt in &forged {
             for (path, body) in [
                 ("/v1/sessions/authenticate", json!({ "session_jwt": jwt })),
@@ -136,19 +141,19 @@ fn forged_tokens_are_refused_and_use_up_no_code() {
                     json!({ "user_id": "alice", "recovery_code": recovery, "session_jwt": jwt }),
                 ),
             ] {
-                world.admin.post(path, &body).expect(400, "unable_to_parse_session_jwt");
+                fixture.admin.post(path, &body).assert_error(400, "unable_to_parse_session_jwt");
             }
         }
         let long = "x".repeat(60_000);
-        let halves = format!("{}{}", &world.bob.token[..22], &world.alice.token[22..]);
+        let halves = format!("{}{}", &fixture.bob.token[..22], &fixture.alice.token[22..]);
         for token in [
             "x",
             "\0",
             &long,
             &halves,
-            &world.alice.jwt,
-            &world.alice.session,
-            &world.bob.token.to_lowercase(),
+            &fixture.alice.jwt,
+            &fixture.alice.session,
+            &fixture.bob.token.to_lowercase(),
         ] {
             for (path, body) in [
                 ("/v1/sessions/authenticate", json!({ "session_token": token })),
@@ -162,27 +167,27 @@ fn forged_tokens_are_refused_and_use_up_no_code() {
                     json!({ "user_id": "alice", "recovery_code": recovery, "session_token": token }),
                 ),
             ] {
-                world.admin.post(path, &body).expect(404, "session_not_found");
+                fixture.admin.post(path, &body).assert_error(404, "session_not_found");
             }
         }
     });
     let sent: Vec<&str> = forged.iter().map(String::as_str).filter(|jwt| jwt.len() > 40).collect();
-    world.kept_quiet(&sent);
-    let recovery = json!({ "user_id": "alice", "recovery_code": world.alice.phone.recovery_codes[0] });
-    world.admin.post("/v1/totps/recover", &recovery).ok();
+    fixture.assert_no_secret_logged(&sent);
+    let recovery = json!({ "user_id": "alice", "recovery_code": fixture.alice.phone.recovery_codes[0] });
+    fixture.admin.post("/v1/totps/recover", &recovery).assert_success();
 }
 
 #[test]
 fn another_users_session_or_two_sessions_use_up_no_code() {
-    let world = World::new("");
-    let (alice, bob) = (&world.alice, &world.bob);
-    world.unchanged("sessions", |code, recovery| {
+    let fixture = Fixture::new("");
+    let (alice, bob) = (&fixture.alice, &fixture.bob);
+    fixture.assert_unchanged("sessions", |code, recovery| {
         let totp = json!({ "user_id": alice.id, "totp_code": code });
         let recover = json!({ "user_id": alice.id, "recovery_code": recovery });
         let refused = |path: &str, body: &Value, more: Value, error: &str| {
             let mut body = body.clone();
             body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            world.admin.post(path, &body).expect(400, error);
+            fixture.admin.post(path, &body).assert_error(400, error);
         };
         let both = json!({ "session_token": alice.token, "session_jwt": alice.jwt });
         for (path, body) in [("/v1/totps/authenticate", &totp), ("/v1/totps/recover", &recover)] {
@@ -217,26 +222,26 @@ fn another_users_session_or_two_sessions_use_up_no_code() {
         refused("/v1/sessions/authenticate", &named, json!({}), "no_session_arguments");
     });
     let recovery = json!({ "user_id": "alice", "recovery_code": alice.phone.recovery_codes[0] });
-    world.admin.post("/v1/totps/recover", &recovery).ok();
-    world.kept_quiet(&[]);
+    fixture.admin.post("/v1/totps/recover", &recovery).assert_success();
+    fixture.assert_no_secret_logged(&[]);
 }
 
 #[test]
 fn custom_claims_never_replace_registered_claims() {
-    let world = World::new("");
-    let before = read(world.alice.jwt.split('.').nth(1).unwrap());
+    let fixture = Fixture::new("");
+    let before = read(fixture.alice.jwt.split('.').nth(1).unwrap());
     let claims = json!({
-        "iss": "stytch.com/other", "sub": world.bob.id, "aud": ["other"], "exp": 99_999_999_999_u64, "nbf": 0, "iat": 0,
-        "https://stytch.com/session": { "id": world.bob.session }, "role": "admin",
+        "iss": "stytch.com/other", "sub": fixture.bob.id, "aud": ["other"], "exp": 99_999_999_999_u64, "nbf": 0, "iat": 0,
+        "https://stytch.com/session": { "id": fixture.bob.session }, "role": "admin",
     });
-    let body = json!({ "session_token": world.alice.token, "session_custom_claims": claims });
-    let reply = world.admin.post("/v1/sessions/authenticate", &body).ok().json;
+    let body = json!({ "session_token": fixture.alice.token, "session_custom_claims": claims });
+    let reply = fixture.admin.post("/v1/sessions/authenticate", &body).assert_success().json;
     let jwt = reply["session_jwt"].as_str().unwrap();
     let after = read(jwt.split('.').nth(1).unwrap());
     for claim in ["iss", "sub", "aud"] {
         assert_eq!(after[claim], before[claim], "{after}");
     }
-    assert_eq!(after["https://stytch.com/session"]["id"], json!(world.alice.session));
+    assert_eq!(after["https://stytch.com/session"]["id"], json!(fixture.alice.session));
     assert_eq!(after["exp"].as_u64().unwrap(), after["iat"].as_u64().unwrap() + 300);
     assert_eq!(
         (&after["role"], &reply["session"]["custom_claims"]),
@@ -246,11 +251,11 @@ fn custom_claims_never_replace_registered_claims() {
 
 #[test]
 fn a_revoked_or_expired_session_is_refused_and_uses_up_no_code() {
-    let world = World::new("");
-    let (alice, bob) = (&world.alice, &world.bob);
-    world.admin.post("/v1/sessions/revoke", &json!({ "session_jwt": alice.jwt })).ok();
+    let fixture = Fixture::new("");
+    let (alice, bob) = (&fixture.alice, &fixture.bob);
+    fixture.admin.post("/v1/sessions/revoke", &json!({ "session_jwt": alice.jwt })).assert_success();
     let gone = |token: &str, jwt: &str, session: &str| {
-        world.unchanged("gone", |code, recovery| {
+        fixture.assert_unchanged("gone", |code, recovery| {
             for (field, shown) in [("session_token", token), ("session_jwt", jwt)] {
                 for (path, body) in [
                     ("/v1/sessions/authenticate", json!({ field: shown, "session_duration_minutes": 60 })),
@@ -265,39 +270,39 @@ fn a_revoked_or_expired_session_is_refused_and_uses_up_no_code() {
                         json!({ field: shown, "user_id": alice.id, "recovery_code": recovery }),
                     ),
                 ] {
-                    world.admin.post(path, &body).expect(404, "session_not_found");
+                    fixture.admin.post(path, &body).assert_error(404, "session_not_found");
                 }
             }
-            world
+            fixture
                 .admin
                 .post("/v1/sessions/revoke", &json!({ "session_id": session }))
-                .expect(404, "session_not_found");
+                .assert_error(404, "session_not_found");
         });
     };
     gone(&alice.token, &alice.jwt, &alice.session);
     // Bob's has an hour. Until its end a token of it that is over by itself is good, and not a second longer.
-    world.site.advance(50 * 60);
-    world.admin.post("/v1/sessions/authenticate", &json!({ "session_jwt": bob.jwt })).ok();
-    world.site.advance(11 * 60);
+    fixture.site.advance(50 * 60);
+    fixture.admin.post("/v1/sessions/authenticate", &json!({ "session_jwt": bob.jwt })).assert_success();
+    fixture.site.advance(11 * 60);
     gone(&bob.token, &bob.jwt, &bob.session);
-    let sessions = world.admin.get(&format!("/v1/sessions?user_id={}", bob.id)).ok().json;
+    let sessions = fixture.admin.get(&format!("/v1/sessions?user_id={}", bob.id)).assert_success().json;
     assert_eq!(sessions["sessions"], json!([]));
-    world.kept_quiet(&[]);
+    fixture.assert_no_secret_logged(&[]);
 }
 
 #[test]
 fn deleting_a_user_ends_their_sessions() {
-    let world = World::new("");
-    let (bob, path) = (&world.bob, format!("/v1/users/{}", world.bob.id));
-    world.admin.delete(&path).ok();
+    let fixture = Fixture::new("");
+    let (bob, path) = (&fixture.bob, format!("/v1/users/{}", fixture.bob.id));
+    fixture.admin.delete(&path).assert_success();
     for body in [json!({ "session_token": bob.token }), json!({ "session_jwt": bob.jwt })] {
-        world.admin.post("/v1/sessions/authenticate", &body).expect(404, "session_not_found");
-        world.admin.post("/v1/sessions/revoke", &body).expect(404, "session_not_found");
+        fixture.admin.post("/v1/sessions/authenticate", &body).assert_error(404, "session_not_found");
+        fixture.admin.post("/v1/sessions/revoke", &body).assert_error(404, "session_not_found");
     }
-    world.admin.delete(&path).expect(404, "user_not_found");
-    world.admin.delete(&format!("/v1/users/totps/{}", bob.totp)).expect(404, "totp_not_found");
+    fixture.admin.delete(&path).assert_error(404, "user_not_found");
+    fixture.admin.delete(&format!("/v1/users/totps/{}", bob.totp)).assert_error(404, "totp_not_found");
     // Whoever is called the same afterwards is somebody else.
-    assert_ne!(world.admin.user("bob"), bob.id);
-    let sessions = world.admin.get("/v1/sessions?user_id=bob").ok().json;
+    assert_ne!(fixture.admin.user("bob"), bob.id);
+    let sessions = fixture.admin.get("/v1/sessions?user_id=bob").assert_success().json;
     assert_eq!(sessions["sessions"], json!([]));
 }

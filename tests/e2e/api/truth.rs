@@ -16,22 +16,22 @@ fn api_and_logins_share_factors_used_codes_and_history() {
     // A code that the API has used is used for logins, and the other way round.
     let code = phone.code(&site);
     assert_eq!(login(&site, "alice", &code), Ok(Verdict::Granted));
-    app.authenticate("alice", &code).expect(401, "totp_code_already_authenticated");
+    app.authenticate("alice", &code).assert_error(401, "totp_code_already_authenticated");
     site.next_step();
     let code = phone.code(&site);
-    app.authenticate(&user, &code).ok();
+    app.authenticate(&user, &code).assert_success();
     assert_eq!(login(&site, "alice", &code), Ok(Verdict::Denied));
     assert_eq!(site.last_login()["reason"], "replayed");
 
     let phone = site.enroll("bob");
-    let known = app.get("/v1/users/bob").ok().json;
+    let known = app.get("/v1/users/bob").assert_success().json;
     assert_eq!(known["totps"][0]["verified"], true);
-    app.authenticate("bob", &phone.code(&site)).ok();
+    app.authenticate("bob", &phone.code(&site)).assert_success();
     // What `totpd revoke` forgets is forgotten.
-    site.totpd(&["revoke", "bob"]).ok();
-    app.authenticate("bob", &phone.code(&site)).expect(404, "totps_not_found_for_user");
+    site.totpd(&["revoke", "bob"]).assert_success();
+    app.authenticate("bob", &phone.code(&site)).assert_error(404, "totps_not_found_for_user");
     // One history.
-    let history = site.totpd(&["history", "alice", "--json"]).ok().stdout;
+    let history = site.totpd(&["history", "alice", "--json"]).assert_success().stdout;
     for word in ["user-create", "authenticate", "\"login\"", &user] {
         assert!(history.contains(word), "{word}: {history}");
     }
@@ -44,28 +44,28 @@ fn an_applications_failures_lock_only_that_application() {
     let (user, phone) = first.enrolled(&site, "alice");
     for _ in 0..10 {
         let refused = second.authenticate(&user, &phone.wrong_code(&site));
-        refused.expect(401, "unable_to_authenticate_totp");
+        refused.assert_error(401, "unable_to_authenticate_totp");
     }
     // Right codes are refused, too, and recovery codes; and a right code is not used up by it.
-    second.authenticate(&user, &phone.code(&site)).expect(429, "user_lock_limit_reached");
+    second.authenticate(&user, &phone.code(&site)).assert_error(429, "user_lock_limit_reached");
     let recovery = json!({ "user_id": user, "recovery_code": phone.recovery_codes[0] });
-    second.post("/v1/totps/recover", &recovery).expect(429, "user_lock_limit_reached");
-    let seen = |api: &Api| api.get(&format!("/v1/users/{user}")).ok().json;
+    second.post("/v1/totps/recover", &recovery).assert_error(429, "user_lock_limit_reached");
+    let seen = |api: &Api| api.get(&format!("/v1/users/{user}")).assert_success().json;
     assert_eq!(seen(&second)["is_locked"], true);
     for field in ["lock_created_at", "lock_expires_at"] {
         assert!(seen(&second)[field].is_string() && seen(&first)[field].is_null(), "{field}");
     }
     assert_eq!(seen(&first)["is_locked"], false);
-    first.authenticate(&user, &phone.code(&site)).ok();
+    first.authenticate(&user, &phone.code(&site)).assert_success();
     site.next_step();
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
     // A new secret of the same client is no new beginning.
     let again = Api::new(&site, "verify");
     site.next_step();
-    again.authenticate(&user, &phone.code(&site)).expect(429, "user_lock_limit_reached");
+    again.authenticate(&user, &phone.code(&site)).assert_error(429, "user_lock_limit_reached");
     // It ends by itself, and by hand.
-    site.totpd(&["unlock", "alice"]).ok();
-    again.authenticate(&user, &phone.code(&site)).ok();
+    site.totpd(&["unlock", "alice"]).assert_success();
+    again.authenticate(&user, &phone.code(&site)).assert_success();
 }
 
 #[test]
@@ -74,26 +74,29 @@ fn no_change_of_a_user_resets_a_lock() {
     let (admin, guesser) = (Api::new(&site, "admin"), Api::new(&site, "verify"));
     let (user, phone) = admin.enrolled(&site, "alice");
     for _ in 0..10 {
-        guesser.authenticate(&user, &phone.wrong_code(&site)).expect(401, "unable_to_authenticate_totp");
+        guesser
+            .authenticate(&user, &phone.wrong_code(&site))
+            .assert_error(401, "unable_to_authenticate_totp");
     }
-    let totp = admin.get(&format!("/v1/users/{user}")).ok().json["totps"][0]["totp_id"].clone();
+    let totp = admin.get(&format!("/v1/users/{user}")).assert_success().json["totps"][0]["totp_id"].clone();
     let locked = |phone: &Phone| {
         site.next_step();
-        guesser.authenticate(&user, &phone.code(&site)).expect(429, "user_lock_limit_reached");
+        guesser.authenticate(&user, &phone.code(&site)).assert_error(429, "user_lock_limit_reached");
     };
     locked(&phone);
-    admin.put(&format!("/v1/users/{user}"), &json!({ "external_id": "bob" })).ok();
+    admin.put(&format!("/v1/users/{user}"), &json!({ "external_id": "bob" })).assert_success();
     locked(&phone);
-    admin.delete(&format!("/v1/users/{user}/external_id")).ok();
+    admin.delete(&format!("/v1/users/{user}/external_id")).assert_success();
     locked(&phone);
-    admin.delete(&format!("/v1/users/totps/{}", totp.as_str().unwrap())).ok();
+    admin.delete(&format!("/v1/users/totps/{}", totp.as_str().unwrap())).assert_success();
     let (_, other) = admin.totp(&user);
     locked(&other);
-    admin.authenticate(&user, &other.code(&site)).ok();
+    admin.authenticate(&user, &other.code(&site)).assert_success();
     locked(&other);
 }
 
 /// All at once: those who got in.
+#[track_caller]
 fn together(site: &site::Site, app: &Api, user: &str, code: &str, http: usize, logins: usize) -> usize {
     let waiting: Vec<_> = (0..logins).map(|_| peer::begin(site, peer::local("alice")).unwrap()).collect();
     let barrier = Barrier::new(http + logins);
@@ -105,7 +108,7 @@ fn together(site: &site::Site, app: &Api, user: &str, code: &str, http: usize, l
                 barrier.wait();
                 let reply = app.authenticate(user, code);
                 if reply.status != 200 {
-                    reply.expect(401, "totp_code_already_authenticated");
+                    reply.assert_error(401, "totp_code_already_authenticated");
                 }
                 reply.status == 200
             }));
@@ -155,7 +158,7 @@ fn a_recovery_code_sent_eight_times_works_once() {
         assert_eq!(recovered, 1);
     }
     // Refused ones have left no session behind.
-    let sessions = app.get(&format!("/v1/sessions?user_id={user}")).ok().json;
+    let sessions = app.get(&format!("/v1/sessions?user_id={user}")).assert_success().json;
     assert_eq!(sessions["sessions"].as_array().unwrap().len(), 4);
 }
 
@@ -169,13 +172,13 @@ fn an_external_id_of_a_later_user_needs_to_be_set_again() {
     site.write("etc/passwd", &format!("{passwd}carol:x:5077:5077::/:/bin/sh\n"));
     assert_eq!(login(&site, "carol", &phone.code(&site)), Ok(Verdict::Denied));
     assert_eq!(site.last_login()["reason"], "uid-changed");
-    app.authenticate(&user, &phone.code(&site)).ok();
+    app.authenticate(&user, &phone.code(&site)).assert_success();
     site.next_step();
-    app.put(&format!("/v1/users/{user}"), &json!({ "external_id": "carol" })).ok();
+    app.put(&format!("/v1/users/{user}"), &json!({ "external_id": "carol" })).assert_success();
     assert_eq!(login(&site, "carol", &phone.code(&site)), Ok(Verdict::Granted));
     // Without the external id she is nobody here again.
     site.next_step();
-    app.delete(&format!("/v1/users/{user}/external_id")).ok();
+    app.delete(&format!("/v1/users/{user}/external_id")).assert_success();
     assert_eq!(login(&site, "carol", &phone.code(&site)), Ok(Verdict::Denied));
     assert_eq!(site.last_login()["reason"], "not-enrolled");
 }
@@ -188,15 +191,15 @@ fn login_names_are_escaped_in_external_ids() {
     site.write("etc/passwd", &format!("{passwd}dave@corp:x:5078:5078::/:/bin/sh\n"));
     let (user, phone) = app.enrolled(&site, "dave||40corp");
     assert_eq!(login(&site, "dave@corp", &phone.code(&site)), Ok(Verdict::Granted));
-    let seen = app.get("/v1/users/dave%7C%7C40corp").ok().json;
+    let seen = app.get("/v1/users/dave%7C%7C40corp").assert_success().json;
     assert_eq!((&seen["external_id"], &seen["user_id"]), (&json!("dave||40corp"), &json!(user)));
     // Another spelling of the name is nobody's.
-    app.get("/v1/users/dave%40corp").expect(400, "invalid_user_id");
-    app.get("/v1/users/d%7C%7C61ve").expect(400, "invalid_user_id");
+    app.get("/v1/users/dave%40corp").assert_error(400, "invalid_user_id");
+    app.get("/v1/users/d%7C%7C61ve").assert_error(400, "invalid_user_id");
     // A user called like a route.
     app.user("search");
-    assert_eq!(app.get("/v1/users/search").ok().json["external_id"], "search");
-    app.delete("/v1/users/search").ok();
+    assert_eq!(app.get("/v1/users/search").assert_success().json["external_id"], "search");
+    app.delete("/v1/users/search").assert_success();
 }
 
 #[test]
@@ -204,20 +207,21 @@ fn an_unconfirmed_api_enrollment_expires() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let user = app.user("alice");
-    let made = app.post("/v1/totps", &json!({ "user_id": "alice", "expiration_minutes": 5 })).ok().json;
+    let made =
+        app.post("/v1/totps", &json!({ "user_id": "alice", "expiration_minutes": 5 })).assert_success().json;
     let mut document = made.clone();
     document["uri"] = json!("");
     let phone = Phone::from(&document);
     site.advance(301);
-    app.authenticate(&user, &phone.code(&site)).expect(401, "expired_totp");
-    assert_eq!(app.get(&format!("/v1/users/{user}")).ok().json["totps"], json!([]));
-    app.authenticate(&user, &phone.code(&site)).expect(401, "expired_totp");
+    app.authenticate(&user, &phone.code(&site)).assert_error(401, "expired_totp");
+    assert_eq!(app.get(&format!("/v1/users/{user}")).assert_success().json["totps"], json!([]));
+    app.authenticate(&user, &phone.code(&site)).assert_error(401, "expired_totp");
     // A second one before the first was confirmed replaces it.
     let (_, first) = app.totp(&user);
     let (_, second) = app.totp(&user);
-    app.authenticate(&user, &first.code(&site)).expect(401, "unable_to_authenticate_totp");
-    app.authenticate(&user, &second.code(&site)).ok();
-    app.post("/v1/totps", &json!({ "user_id": user })).expect(400, "active_totp_exists");
+    app.authenticate(&user, &first.code(&site)).assert_error(401, "unable_to_authenticate_totp");
+    app.authenticate(&user, &second.code(&site)).assert_success();
+    app.post("/v1/totps", &json!({ "user_id": user })).assert_error(400, "active_totp_exists");
 }
 
 #[test]
@@ -227,11 +231,11 @@ fn a_lock_ends_after_the_announced_time() {
     let (alice, phone) = app.enrolled(&site, "alice");
     let wrong = phone.wrong_code(&site);
     for _ in 0..10 {
-        app.authenticate(&alice, &wrong).expect(401, "unable_to_authenticate_totp");
+        app.authenticate(&alice, &wrong).assert_error(401, "unable_to_authenticate_totp");
     }
     let ask = || {
         let refused = app.authenticate(&alice, &phone.code(&site));
-        refused.expect(429, "user_lock_limit_reached");
+        refused.assert_error(429, "user_lock_limit_reached");
         refused.retry_after()
     };
     let first = ask();
@@ -243,5 +247,5 @@ fn a_lock_ends_after_the_announced_time() {
     let recover = app.post("/v1/totps/recover", &body);
     assert!(recover.status == 429 && (2_980..=3_000).contains(&recover.retry_after()), "{recover:?}");
     site.advance(then);
-    app.authenticate(&alice, &phone.code(&site)).ok();
+    app.authenticate(&alice, &phone.code(&site)).assert_success();
 }

@@ -1,42 +1,45 @@
 //! Arguments of Stytch's API that callers rely on and that this server does not support.
 
-use super::world::World;
+use super::fixture::Fixture;
 use serde_json::{Value, json};
 
 #[test]
 fn unsupported_arguments_are_refused() {
-    let world = World::new("");
-    world.unchanged("unsupported arguments", |_, _| {
+    let fixture = Fixture::new("");
+    fixture.assert_unchanged("unsupported arguments", |_, _| {
         let checks =
             [json!({ "resource_id": "documents", "action": "delete" }), json!({}), json!([]), json!(false)];
         for check in checks {
             for shown in
-                [json!({ "session_token": world.alice.token }), json!({ "session_jwt": world.alice.jwt })]
+                [json!({ "session_token": fixture.alice.token }), json!({ "session_jwt": fixture.alice.jwt })]
             {
                 let mut body = shown.clone();
                 body["session_duration_minutes"] = json!(5000);
                 body["authorization_check"] = check.clone();
-                let reply = world.verify.post("/v1/sessions/authenticate", &body);
-                reply.expect(400, "unsupported_argument");
+                let reply = fixture.verify.post("/v1/sessions/authenticate", &body);
+                reply.assert_error(400, "unsupported_argument");
                 assert_eq!(reply.json["session_jwt"], Value::Null);
             }
         }
-        let update = format!("/v1/users/{}", world.alice.id);
+        let update = format!("/v1/users/{}", fixture.alice.id);
         for field in ["email", "emails", "phone_number", "phone_numbers"] {
-            world.admin.put(&update, &json!({ field: "a@example.org" })).expect(400, "unsupported_argument");
+            fixture
+                .admin
+                .put(&update, &json!({ field: "a@example.org" }))
+                .assert_error(400, "unsupported_argument");
         }
         for header in ["X-Stytch-Member-Session", "x-stytch-member-sessionjwt"] {
             let head = format!(
                 "GET {update} HTTP/1.1\r\nHost: totpd\r\nConnection: close\r\n{header}: x\r\n{}\r\n",
-                world.admin.authorization()
+                fixture.admin.authorization()
             );
-            world.admin.raw(head.as_bytes()).unwrap().expect(400, "unsupported_argument");
+            fixture.admin.raw(head.as_bytes()).unwrap().assert_error(400, "unsupported_argument");
         }
     });
     // The Rust SDK sends every field that is not set as null.
-    let body = json!({ "session_token": world.alice.token, "authorization_check": null });
-    world.verify.post("/v1/sessions/authenticate", &body).ok();
+    let body = json!({ "session_token": fixture.alice.token, "authorization_check": null });
+    fixture.verify.post("/v1/sessions/authenticate", &body).assert_success();
     // What Stytch only records is no decision.
     let body = json!({ "external_id": "carol", "attributes": { "ip_address": "192.0.2.1" } });
-    world.admin.post("/v1/users", &body).ok();
+    fixture.admin.post("/v1/users", &body).assert_success();
 }

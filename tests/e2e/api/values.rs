@@ -1,6 +1,6 @@
 //! Values of the right type that cannot be: each has its error, and a code that came with it is still good.
 
-use super::world::World;
+use super::fixture::Fixture;
 use serde_json::{Value, json};
 
 /// The same object with one more field.
@@ -12,70 +12,73 @@ fn with(body: &Value, field: &str, value: Value) -> Value {
 
 #[test]
 fn out_of_range_numbers_are_refused_and_use_up_no_code() {
-    let world = World::new("");
+    let fixture = Fixture::new("");
     let out_of_range = |least: i64, most: i64| {
         [json!(least - 1), json!(most + 1), json!(0), json!(-least), json!(i64::MIN), json!(i64::MAX)]
     };
     let no_number = [json!(5.5), json!(60.0), json!("60"), json!(1_u64 << 63), json!(u64::MAX), json!(1e300)];
-    world.unchanged("numbers", |code, recovery| {
-        let user = &world.alice.id;
+    fixture.assert_unchanged("numbers", |code, recovery| {
+        let user = &fixture.alice.id;
         let lengths = [
             ("/v1/totps/authenticate", json!({ "user_id": user, "totp_code": code })),
             ("/v1/totps/recover", json!({ "user_id": user, "recovery_code": recovery })),
-            ("/v1/sessions/authenticate", json!({ "session_token": world.alice.token })),
+            ("/v1/sessions/authenticate", json!({ "session_token": fixture.alice.token })),
         ];
         for (path, body) in lengths {
             for bad in out_of_range(5, 527_040) {
                 let body = with(&body, "session_duration_minutes", bad);
-                world.admin.post(path, &body).expect(400, "invalid_session_duration_minutes");
+                fixture.admin.post(path, &body).assert_error(400, "invalid_session_duration_minutes");
             }
             for bad in &no_number {
                 let body = with(&body, "session_duration_minutes", bad.clone());
-                world.admin.post(path, &body).expect(400, "bad_request");
+                fixture.admin.post(path, &body).assert_error(400, "bad_request");
             }
         }
         let carol = json!({ "user_id": "nobody-yet" });
         for bad in out_of_range(5, 1440) {
-            world
+            fixture
                 .admin
                 .post("/v1/totps", &with(&carol, "expiration_minutes", bad))
-                .expect(400, "invalid_expiration");
+                .assert_error(400, "invalid_expiration");
         }
         for bad in out_of_range(1, 1000) {
-            world
+            fixture
                 .admin
                 .post("/v1/users/search", &json!({ "limit": bad }))
-                .expect(400, "user_search_invalid_limit");
+                .assert_error(400, "user_search_invalid_limit");
         }
         for bad in &no_number {
-            world
+            fixture
                 .admin
                 .post("/v1/totps", &with(&carol, "expiration_minutes", bad.clone()))
-                .expect(400, "bad_request");
-            world.admin.post("/v1/users/search", &json!({ "limit": bad })).expect(400, "bad_request");
+                .assert_error(400, "bad_request");
+            fixture.admin.post("/v1/users/search", &json!({ "limit": bad })).assert_error(400, "bad_request");
         }
     });
     for good in [1, 1000] {
-        world.admin.post("/v1/users/search", &json!({ "limit": good })).ok();
+        fixture.admin.post("/v1/users/search", &json!({ "limit": good })).assert_success();
     }
     for good in [5, 527_040] {
-        world.site.next_step();
-        let code = world.alice.phone.code(&world.site);
+        fixture.site.next_step();
+        let code = fixture.alice.phone.code(&fixture.site);
         let body = json!({ "user_id": "alice", "totp_code": code, "session_duration_minutes": good });
-        world.admin.post("/v1/totps/authenticate", &body).ok();
+        fixture.admin.post("/v1/totps/authenticate", &body).assert_success();
     }
-    world.admin.user("carol");
+    fixture.admin.user("carol");
     for good in [5, 1440] {
-        world.admin.post("/v1/totps", &json!({ "user_id": "carol", "expiration_minutes": good })).ok();
+        fixture
+            .admin
+            .post("/v1/totps", &json!({ "user_id": "carol", "expiration_minutes": good }))
+            .assert_success();
     }
 }
 
 #[test]
 fn malformed_codes_are_distinguished_from_wrong_ones() {
-    let world = World::new("");
-    world.unchanged("no codes", |code, recovery| {
-        let totp = |code: &str| json!({ "user_id": world.alice.id, "totp_code": code });
-        let recover = |code: &str| json!({ "user_id": world.alice.id, "recovery_code": code });
+    let fixture = Fixture::new("");
+    fixture.assert_unchanged("no codes", |code, recovery| {
+        let totp = |code: &str| json!({ "user_id": fixture.alice.id, "totp_code": code });
+        let recover = |code: &str| json!({ "user_id": fixture.alice.id, "recovery_code": code });
         let long = "1".repeat(60_000);
         for bad in [
             "",
@@ -91,35 +94,38 @@ fn malformed_codes_are_distinguished_from_wrong_ones() {
             &long,
             "1234\u{0}56",
         ] {
-            world.admin.post("/v1/totps/authenticate", &totp(bad)).expect(400, "invalid_totp_code");
+            fixture.admin.post("/v1/totps/authenticate", &totp(bad)).assert_error(400, "invalid_totp_code");
         }
-        world
+        fixture
             .admin
             .post("/v1/totps/authenticate", &totp(recovery))
-            .expect(400, "recovery_code_used_as_totp_code");
-        world.admin.post("/v1/totps/recover", &recover(code)).expect(400, "totp_code_used_as_recovery_code");
+            .assert_error(400, "recovery_code_used_as_totp_code");
+        fixture
+            .admin
+            .post("/v1/totps/recover", &recover(code))
+            .assert_error(400, "totp_code_used_as_recovery_code");
         for bad in ["", "a1b2-c3d4-e5f6", "xxxx", "u000-0000-0000-0000", &long, &recovery[..18]] {
-            world.admin.post("/v1/totps/recover", &recover(bad)).expect(400, "invalid_recovery_code");
+            fixture.admin.post("/v1/totps/recover", &recover(bad)).assert_error(400, "invalid_recovery_code");
         }
         // Codes of the real service's sandbox are no codes here.
         let sandbox =
             json!({ "user_id": "user-test-e3795c81-f849-4167-bfda-e4a6e9c280fd", "totp_code": "000000" });
-        world.admin.post("/v1/totps/authenticate", &sandbox).expect(404, "user_not_found");
+        fixture.admin.post("/v1/totps/authenticate", &sandbox).assert_error(404, "user_not_found");
     });
     // It was in none of these answers used up.
-    let body = json!({ "user_id": world.alice.id, "recovery_code": world.alice.phone.recovery_codes[0] });
-    world.admin.post("/v1/totps/recover", &body).ok();
-    world.admin.post("/v1/totps/recover", &body).expect(401, "unable_to_authenticate_recovery_code");
-    world.kept_quiet(&[]);
+    let body = json!({ "user_id": fixture.alice.id, "recovery_code": fixture.alice.phone.recovery_codes[0] });
+    fixture.admin.post("/v1/totps/recover", &body).assert_success();
+    fixture.admin.post("/v1/totps/recover", &body).assert_error(401, "unable_to_authenticate_recovery_code");
+    fixture.assert_no_secret_logged(&[]);
 }
 
 #[test]
 fn invalid_searches_are_refused() {
-    let world = World::new("");
+    let fixture = Fixture::new("");
     let query = |name: &str, value: Value| json!({ "query": { "operator": "AND", "operands": [{ "filter_name": name, "filter_value": value }] } });
-    world.unchanged("searches", |_, _| {
+    fixture.assert_unchanged("searches", |_, _| {
         let refused = |body: Value, error: &str| {
-            world.admin.post("/v1/users/search", &body).expect(400, error);
+            fixture.admin.post("/v1/users/search", &body).assert_error(400, error);
         };
         for operator in ["and", "NOT", "XOR"] {
             refused(json!({ "query": { "operator": operator } }), "user_search_invalid_operator");
@@ -171,15 +177,15 @@ fn invalid_searches_are_refused() {
         ("user_id", json!(["' OR 1=1 --", "%", "\u{0}"])),
         ("external_id", json!(["ALICE\u{0}", "*"])),
     ] {
-        let found = world.admin.post("/v1/users/search", &query(name, odd.clone())).ok().json;
+        let found = fixture.admin.post("/v1/users/search", &query(name, odd.clone())).assert_success().json;
         assert_eq!(found["results"], json!([]), "{name} {odd}");
     }
 }
 
 #[test]
 fn unknown_cursors_are_refused() {
-    let world = World::new("");
-    let first = world.admin.post("/v1/users/search", &json!({ "limit": 1 })).ok().json;
+    let fixture = Fixture::new("");
+    let first = fixture.admin.post("/v1/users/search", &json!({ "limit": 1 })).assert_success().json;
     let cursor = first["results_metadata"]["next_cursor"].as_str().unwrap().to_owned();
     let encoded = |text: &str| data_encoding::BASE64URL_NOPAD.encode(text.as_bytes());
     let bad = [
@@ -199,20 +205,20 @@ fn unknown_cursors_are_refused() {
     ];
     for cursor in bad {
         let body = json!({ "cursor": cursor });
-        world.admin.post("/v1/users/search", &body).expect(400, "user_search_invalid_cursor");
+        fixture.admin.post("/v1/users/search", &body).assert_error(400, "user_search_invalid_cursor");
     }
     let latest = encoded(&format!("{} user-aaaaaaaaaaaaaaaaaaaaaaaaaa", u64::MAX));
-    let reply = world.admin.post("/v1/users/search", &json!({ "cursor": latest }));
+    let reply = fixture.admin.post("/v1/users/search", &json!({ "cursor": latest }));
     assert!(reply.status == 200 || reply.error() == "user_search_invalid_cursor", "{reply:?}");
-    let second = world.admin.post("/v1/users/search", &json!({ "cursor": cursor })).ok().json;
+    let second = fixture.admin.post("/v1/users/search", &json!({ "cursor": cursor })).assert_success().json;
     assert_eq!(second["results"].as_array().unwrap().len(), 1);
     assert_eq!(second["results_metadata"]["next_cursor"], Value::Null);
 }
 
 #[test]
 fn invalid_users_are_refused_and_leave_nothing_behind() {
-    let world = World::new("");
-    world.unchanged("users", |_, _| {
+    let fixture = Fixture::new("");
+    fixture.assert_unchanged("users", |_, _| {
         for email in [
             "x",
             "@",
@@ -230,16 +236,16 @@ fn invalid_users_are_refused_and_leave_nothing_behind() {
             "\u{202e}bob@example.org",
             "bo\u{301}b@example.org",
         ] {
-            world.admin.post("/v1/users", &json!({ "email": email })).expect(400, "invalid_email");
+            fixture.admin.post("/v1/users", &json!({ "email": email })).assert_error(400, "invalid_email");
         }
         for phone in ["1", "+", "+0123456789", "12025550123", "+1 202", "+12025550123456789", "+1202555012x"]
         {
-            world
+            fixture
                 .admin
                 .post("/v1/users", &json!({ "phone_number": phone }))
-                .expect(400, "invalid_phone_number");
+                .assert_error(400, "invalid_phone_number");
         }
-        let (long, update) = ("a".repeat(129), format!("/v1/users/{}", world.alice.id));
+        let (long, update) = ("a".repeat(129), format!("/v1/users/{}", fixture.alice.id));
         for id in [
             "",
             " ",
@@ -255,37 +261,44 @@ fn invalid_users_are_refused_and_leave_nothing_behind() {
             "alice||E2||80||8B",
             "jose||CC||81",
             &long,
-            &world.bob.id,
+            &fixture.bob.id,
         ] {
             let body = json!({ "external_id": id });
-            world.admin.post("/v1/users", &body).expect(400, "invalid_external_id");
-            world.admin.put(&update, &body).expect(400, "invalid_external_id");
+            fixture.admin.post("/v1/users", &body).assert_error(400, "invalid_external_id");
+            fixture.admin.put(&update, &body).assert_error(400, "invalid_external_id");
         }
         let taken = json!({ "external_id": "bob" });
-        world.admin.post("/v1/users", &taken).expect(400, "duplicate_user_external_id");
-        world.admin.put(&update, &taken).expect(400, "duplicate_user_external_id");
+        fixture.admin.post("/v1/users", &taken).assert_error(400, "duplicate_user_external_id");
+        fixture.admin.put(&update, &taken).assert_error(400, "duplicate_user_external_id");
         let large = json!({ "external_id": "new", "trusted_metadata": { "a": "x".repeat(17_000) } });
-        world.admin.post("/v1/users", &large).expect(400, "bad_request");
-        world
+        fixture.admin.post("/v1/users", &large).assert_error(400, "bad_request");
+        fixture
             .admin
             .put(&update, &json!({ "untrusted_metadata": { "a": "x".repeat(17_000) } }))
-            .expect(400, "bad_request");
-        world.admin.put(&update, &json!({ "roles": vec!["x".repeat(100); 200] })).expect(400, "bad_request");
+            .assert_error(400, "bad_request");
+        fixture
+            .admin
+            .put(&update, &json!({ "roles": vec!["x".repeat(100); 200] }))
+            .assert_error(400, "bad_request");
     });
-    world.admin.post("/v1/users", &json!({ "email": "a@example.org", "phone_number": "+12025550123" })).ok();
+    fixture
+        .admin
+        .post("/v1/users", &json!({ "email": "a@example.org", "phone_number": "+12025550123" }))
+        .assert_success();
     for (body, error) in [
         (json!({ "email": "a@example.org" }), "duplicate_email"),
         (json!({ "email": "A@EXAMPLE.org" }), "duplicate_email"),
         (json!({ "phone_number": "+12025550123", "external_id": "new" }), "duplicate_phone_number"),
     ] {
-        world.admin.post("/v1/users", &body).expect(400, error);
+        fixture.admin.post("/v1/users", &body).assert_error(400, error);
     }
     // An address is kept and found in one spelling, whatever it was sent in.
-    let made = world.admin.post("/v1/users", &json!({ "email": "Carol@Example.ORG" })).ok().json;
+    let made =
+        fixture.admin.post("/v1/users", &json!({ "email": "Carol@Example.ORG" })).assert_success().json;
     assert_eq!(made["user"]["emails"][0]["email"], "carol@example.org");
     let operand = json!({ "filter_name": "email_address", "filter_value": ["CAROL@example.org"] });
     let query = json!({ "query": { "operator": "AND", "operands": [operand] } });
-    let found = world.admin.post("/v1/users/search", &query).ok().json;
+    let found = fixture.admin.post("/v1/users/search", &query).assert_success().json;
     assert_eq!(found["results"][0]["user_id"], made["user_id"]);
-    world.admin.get("/v1/users/new").expect(404, "user_not_found");
+    fixture.admin.get("/v1/users/new").assert_error(404, "user_not_found");
 }

@@ -31,10 +31,11 @@ print(json.dumps(hits))
 ";
 
 /// The places of the daemon's writable memory that hold one of these, by the name of what they hold.
+#[track_caller]
 fn found(site: &Site, wanted: &[(&'static str, Vec<u8>)]) -> Vec<Value> {
     let mut command = std::process::Command::new("python3");
     command.args(["-c", SEARCH, &site.daemon_pid().to_string()]);
-    let hits = site::run::run(command, &json!(wanted).to_string()).ok().json();
+    let hits = site::run::run(command, &json!(wanted).to_string()).assert_success().json();
     hits.as_array().unwrap().clone()
 }
 
@@ -58,6 +59,7 @@ fn secrets_of(made: &Value) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Nothing is left within a second: connections end by themselves, and their memory with them.
+#[track_caller]
 fn expect_nothing(site: &Site, wanted: &[(&'static str, Vec<u8>)]) {
     let start = Instant::now();
     loop {
@@ -70,6 +72,7 @@ fn expect_nothing(site: &Site, wanted: &[(&'static str, Vec<u8>)]) {
 }
 
 /// The body of an answer on a connection that stays open.
+#[track_caller]
 fn whole_answer(stream: &mut dyn api::Stream) -> Value {
     let (mut text, mut space) = (String::new(), [0; 8192]);
     loop {
@@ -105,7 +108,7 @@ fn secrets_shown_to_an_application_are_wiped() {
     expect_nothing(&site, &[control]);
 
     let user = app.user("alice");
-    let made = app.post("/v1/totps", &json!({ "user_id": user })).ok().json;
+    let made = app.post("/v1/totps", &json!({ "user_id": user })).assert_success().json;
     let wanted = [&secrets_of(&made)[..], &credentials].concat();
     expect_nothing(&site, &wanted);
 
@@ -127,7 +130,7 @@ fn secrets_shown_to_an_application_are_wiped() {
     document["uri"] = json!("");
     let code = site::phone::Phone::from(&document).code(&site);
     let body = json!({ "user_id": user, "totp_code": code, "session_duration_minutes": 5 });
-    let session = app.post("/v1/totps/authenticate", &body).ok().json;
+    let session = app.post("/v1/totps/authenticate", &body).assert_success().json;
     let token = |field: &str| session[field].as_str().unwrap().as_bytes().to_vec();
     let wanted =
         [&wanted[..], &[("the token", token("session_token")), ("the JWT", token("session_jwt"))]].concat();
@@ -137,7 +140,7 @@ fn secrets_shown_to_an_application_are_wiped() {
 #[test]
 fn secrets_shown_to_root_are_wiped() {
     let site = Site::new();
-    let made = site.totpd(&["enroll", "alice", "--json"]).ok().json();
+    let made = site.totpd(&["enroll", "alice", "--json"]).assert_success().json();
     expect_nothing(&site, &secrets_of(&made));
 }
 
@@ -147,9 +150,9 @@ fn over_tls_credentials_are_wiped_with_their_connection() {
     let port = api::free_port();
     api::certificate(&site);
     site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::tls(&site, port)));
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     site.start();
-    let added = site.totpd(&["client", "add", "app", "--scope", "admin", "--json"]).ok().json();
+    let added = site.totpd(&["client", "add", "app", "--scope", "admin", "--json"]).assert_success().json();
     let text = |key: &str| added[key].as_str().unwrap().to_owned();
     let basic = BASE64.encode(format!("{}:{}", text("project_id"), text("secret")).as_bytes());
     let script = "

@@ -10,7 +10,7 @@ use std::io::BufRead;
 use std::process::{Command, Stdio};
 
 /// A responder that has the socket, and its code.
-fn broken(site: &Site, before: &str) -> (Running, String) {
+fn open_break_glass(site: &Site, before: &str) -> (Running, String) {
     let totpd = site.totpd_command();
     let mut command = Command::new(totpd.get_program());
     let words: Vec<_> = totpd.get_args().collect();
@@ -24,7 +24,7 @@ fn broken(site: &Site, before: &str) -> (Running, String) {
     (responder, document["code"].as_str().unwrap().to_owned())
 }
 
-fn slay(responder: Running) {
+fn kill_responder(responder: Running) {
     kill(Pid::from_raw(i32::try_from(responder.0.id()).unwrap()), Signal::SIGKILL).unwrap();
     drop(responder);
 }
@@ -34,10 +34,10 @@ fn a_daemon_started_after_a_killed_break_glass_keeps_its_socket() {
     let site = Site::new();
     service(&site);
     let bob = site.enroll("bob");
-    let (responder, _) = broken(&site, ":");
+    let (responder, _) = open_break_glass(&site, ":");
     // The daemon is what is broken: it ends; the responder is killed; the administrator starts the daemon again.
     site.end(Signal::SIGKILL);
-    slay(responder);
+    kill_responder(responder);
     let mut serve = site.totpd_command();
     serve.arg("serve");
     site.start_as(serve);
@@ -51,7 +51,7 @@ fn a_killed_break_glass_returns_the_socket_of_a_new_daemon() {
     let site = Site::new();
     service(&site);
     let bob = site.enroll("bob");
-    let (responder, _) = broken(&site, ":");
+    let (responder, _) = open_break_glass(&site, ":");
     let saved = site.path("run/login.sock.breakglass-saved");
     assert!(saved.exists());
     site.end(Signal::SIGKILL);
@@ -60,7 +60,7 @@ fn a_killed_break_glass_returns_the_socket_of_a_new_daemon() {
         let _ = std::fs::remove_file(site.path(socket));
     }
     site.start();
-    slay(responder);
+    kill_responder(responder);
     // The daemon looks for what was left behind at a reload, as it does every few seconds.
     site.configure("");
     assert_eq!(login(&site, "bob", &bob.code(&site)), code::SUCCESS);
@@ -70,7 +70,7 @@ fn a_killed_break_glass_returns_the_socket_of_a_new_daemon() {
 fn a_flood_of_the_socket_does_not_stop_break_glass() {
     let site = Site::new();
     service(&site);
-    let (responder, glass) = broken(&site, ":");
+    let (responder, glass) = open_break_glass(&site, ":");
     let script = "import socket,sys,time\n\
                   held=[]\n\
                   def fresh():\n\
@@ -103,7 +103,7 @@ fn waiting_prompts_do_not_stop_break_glass() {
     use totp_wire::login::Attempt;
     let site = Site::new();
     service(&site);
-    let (responder, glass) = broken(&site, ":");
+    let (responder, glass) = open_break_glass(&site, ":");
     // As many `su alice` as eve likes, each at its prompt; and a root service that names nobody.
     let su = |real_uid, service: &str| Attempt {
         user: "alice".into(),
@@ -123,7 +123,7 @@ fn the_daemon_reads_the_mark_under_a_strict_umask() {
     use std::os::unix::fs::PermissionsExt;
     let site = Site::new();
     service(&site);
-    let (responder, glass) = broken(&site, "umask 077");
+    let (responder, glass) = open_break_glass(&site, "umask 077");
     let mode = |path: &str| std::fs::metadata(site.path(path)).unwrap().permissions().mode() & 0o777;
     let modes = (mode("etc/totpd/breakglass.log"), mode("etc/totpd/breakglass.lock"));
     assert_eq!(login(&site, "alice", &glass), code::SUCCESS);
@@ -136,7 +136,7 @@ fn the_daemon_reads_the_mark_under_a_strict_umask() {
 fn an_unrecorded_break_glass_code_works_after_the_disk_recovers() {
     let site = Site::new();
     service(&site);
-    let (responder, glass) = broken(&site, ":");
+    let (responder, glass) = open_break_glass(&site, ":");
     let marks = site.path("etc/totpd/breakglass.log");
     // The disk fills up, or is remounted read-only, after the start.
     std::fs::rename(&marks, site.path("etc/totpd/aside")).unwrap();
@@ -165,8 +165,8 @@ fn a_daemon_with_a_fixed_configuration_recovers_the_socket() {
     wait_until("it refuses", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
     site.write("etc/totpd/totpd.toml", &site.config());
     wait_until("it serves again", || site.totpd(&["status"]).code == 0);
-    let (responder, _) = broken(&site, ":");
-    slay(responder);
+    let (responder, _) = open_break_glass(&site, ":");
+    kill_responder(responder);
     wait_until("the socket is given back", || site.log().contains("is given back"));
     let outcome = login(&site, "bob", &bob.code(&site));
     daemon.kill().unwrap();
@@ -190,7 +190,7 @@ fn a_users_file_lock_does_not_stop_break_glass() {
     let site = Site::new();
     service(&site);
     // Once used, its lock lies there.
-    let (responder, glass) = broken(&site, ":");
+    let (responder, glass) = open_break_glass(&site, ":");
     assert_eq!(login(&site, "alice", &glass), code::SUCCESS);
     responder.finish();
     let mut holder = held_by_bob(&site, "etc/totpd/breakglass.lock");
@@ -236,7 +236,7 @@ fn break_glass_works_with_server_uid_in_the_pam_line() {
     let site = Site::without_daemon();
     // As for a daemon of a user of its own: server_uid= is the documented way to say so.
     site.service("x", &format!("auth required {}\n", site.pam_line("nodelay server_uid=5002")));
-    let (responder, glass) = broken(&site, ":");
+    let (responder, glass) = open_break_glass(&site, ":");
     let outcome = login(&site, "alice", &glass);
     drop(responder);
     assert_eq!(outcome, code::SUCCESS);

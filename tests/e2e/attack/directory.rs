@@ -29,7 +29,7 @@ enum nss_status _nss_fold_getpwnam_r(const char *n, struct passwd *p, char *b, s
 #[test]
 fn an_uppercase_name_of_an_enrolled_user_is_offered_no_factor() {
     let site = Site::without_daemon();
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     caseless(&site);
     service(&site);
     site.enroll("alice");
@@ -58,7 +58,7 @@ fn an_uppercase_name_of_an_enrolled_user_is_offered_no_factor() {
 #[test]
 fn an_uppercase_name_meets_the_rules_of_its_user() {
     let site = Site::without_daemon();
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     caseless(&site);
     service(&site);
     site.enroll("alice");
@@ -102,7 +102,7 @@ enum nss_status _nss_hang_getgrnam_r(const char *n, struct group *g, char *b, si
 #[test]
 fn local_groups_work_while_a_directory_hangs() {
     let site = Site::without_daemon();
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     hung(&site);
     site::directory::start(&site);
     service(&site);
@@ -173,7 +173,7 @@ enum nss_status _nss_dir_getgrnam_r(const char *n, struct group *g, char *b, siz
 #[test]
 fn an_unavailable_directory_never_demotes_an_administrator() {
     let site = Site::without_daemon();
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     directory_with_groups(&site);
     service(&site);
     site.enroll("alice");

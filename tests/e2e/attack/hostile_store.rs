@@ -23,11 +23,12 @@ CREATE VIEW meta (key, value) AS
 db.close()
 ";
 
+#[track_caller]
 fn backed_up() -> (Site, String) {
     let site = Site::new();
     site.enroll("alice");
     let file = site.path("backup.age").display().to_string();
-    site.totpd_with(&["backup", &file], PASSPHRASE).ok();
+    site.totpd_with(&["backup", &file], PASSPHRASE).assert_success();
     site.end(Signal::SIGTERM);
     (site, file)
 }
@@ -46,8 +47,8 @@ fn a_restore_runs_no_code_of_the_replaced_store() {
     let (site, file) = backed_up();
     let mut trap = site.command("python3");
     trap.args(["-c", TRAP]).arg(site.path("state/totpd.db"));
-    run(trap, "").ok();
-    let restored = restore(&site, &file).ok().json();
+    run(trap, "").assert_success();
+    let restored = restore(&site, &file).assert_success().json();
     assert_eq!(restored["listed"], false, "nothing it lists is believed");
     site.start();
     assert_eq!(site.status("alice")["state"], "active");
@@ -73,7 +74,7 @@ fn a_restore_neither_reads_nor_copies_holes() {
     // At the end of the log there is something again.
     let mut log = std::fs::OpenOptions::new().append(true).open(site.path("state/totpd.db-wal")).unwrap();
     log.write_all(b"the end").unwrap();
-    restore(&site, &file).ok();
+    restore(&site, &file).assert_success();
     assert_eq!(site.path("state/before-restore.db").metadata().unwrap().len(), HUGE);
     assert!(site.path("state/totpd.db").metadata().unwrap().blocks() < 100_000);
     site.start();

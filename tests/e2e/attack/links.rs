@@ -13,6 +13,7 @@ fn roots_file(site: &Site) -> std::path::PathBuf {
     file
 }
 
+#[track_caller]
 fn assert_untouched(file: &std::path::Path) {
     let metadata = std::fs::metadata(file).unwrap();
     assert_eq!((metadata.uid(), metadata.gid()), (0, 0), "root's file was given away");
@@ -61,9 +62,9 @@ fn init_makes_a_store_that_its_owner_can_serve() {
     let state = site.path("state");
     std::fs::create_dir(&state).unwrap();
     nix::unistd::chown(&state, Some(5011.into()), Some(5011.into())).unwrap();
-    site.totpd(&["init", "--owner", "u1"]).ok();
+    site.totpd(&["init", "--owner", "u1"]).assert_success();
     assert_eq!(std::fs::metadata(state.join("totpd.db")).unwrap().uid(), 5011);
-    crate::serve::start_with_adopted_sockets_as(&site, 5011);
+    crate::serve::start_with_inherited_sockets_as(&site, 5011);
     let phone = site.enroll("alice");
     assert!(login(&site, "alice", &phone.code(&site)).is_ok());
 }

@@ -136,8 +136,8 @@ fn exempt_and_remembered_logins_work_on_a_full_disk() {
     let state = state.display().to_string();
     let mut mount = site.command("mount");
     mount.args(["-t", "tmpfs", "-o", "size=14m,mode=0700", "tmpfs", &state]);
-    run(mount, "").ok();
-    site.totpd(&["init"]).ok();
+    run(mount, "").assert_success();
+    site.totpd(&["init"]).assert_success();
     site.start();
     service(&site);
     site.service("y", &format!("auth required {}\n", site.pam_line("nodelay first_factor=passed")));

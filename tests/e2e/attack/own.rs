@@ -12,7 +12,7 @@ use std::process::Command;
 #[test]
 fn an_old_ticket_replaces_no_factor_in_use() {
     let site = Site::new();
-    let ticket = site.totpd(&["enroll", "alice", "--ticket", "--json"]).ok().json();
+    let ticket = site.totpd(&["enroll", "alice", "--ticket", "--json"]).assert_success().json();
     let ticket = ticket["ticket"].as_str().unwrap().to_owned();
     // Enrolled by the administrator meanwhile; the ticket stays in alice's mail, where malware reads it.
     let phone = site.enroll("alice");
@@ -23,10 +23,11 @@ fn an_old_ticket_replaces_no_factor_in_use() {
                   print(s.recv(20000).rstrip(b'\\0').decode())";
     let mut malware = site.command_as("alice", "python3");
     malware.args(["-c", script]).arg(&path).arg(&ticket);
-    let reply: serde_json::Value = serde_json::from_str(run(malware, "").ok().stdout.trim()).unwrap();
+    let reply: serde_json::Value =
+        serde_json::from_str(run(malware, "").assert_success().stdout.trim()).unwrap();
     let Some(secret) = reply["parameters"]["secret"].as_str() else { return };
     let own = Phone { secret: secret.to_owned(), recovery_codes: vec![], uri: String::new() };
-    as_alice(&site, &["confirm"], &format!("{}\n", own.code(&site))).ok();
+    as_alice(&site, &["confirm"], &format!("{}\n", own.code(&site))).assert_success();
     site.next_step();
     service(&site);
     panic!(
@@ -65,8 +66,8 @@ fn a_forged_history_row_cannot_control_the_terminal() {
                   d.execute('UPDATE history SET event=? WHERE seq=(SELECT max(seq) FROM history)',(sys.argv[2],))\nd.commit()";
     let mut writer = Command::new("python3");
     writer.args(["-c", script]).arg(site.path("state/totpd.db")).arg(row);
-    run(writer, "").ok();
-    let shown = site.totpd(&["history", "alice"]).ok().stdout;
+    run(writer, "").assert_success();
+    let shown = site.totpd(&["history", "alice"]).assert_success().stdout;
     assert!(shown.contains("pwned") && !shown.contains('\u{1b}'), "{shown:?}");
 }
 
@@ -82,7 +83,7 @@ fn every_refused_self_service_call_is_audited() {
     let before = site.events().len();
     let mut malware = site.command_as("alice", "python3");
     malware.args(["-c", script]).arg(&path);
-    assert!(run(malware, "").ok().stdout.contains("CodeNeeded"));
+    assert!(run(malware, "").assert_success().stdout.contains("CodeNeeded"));
     assert_eq!(site.events().len(), before + 1);
 }
 
@@ -97,7 +98,7 @@ fn undelivered_recovery_codes_replace_none_unannounced() {
                   s.close()";
     let mut client = site.command_as("alice", "python3");
     client.args(["-c", script]).arg(site.path("run/login.sock")).arg(phone.code(&site));
-    run(client, "").ok();
+    run(client, "").assert_success();
     let ends = ["hung-up", "undelivered"];
     let ended = |event: &serde_json::Value| {
         ends.iter().any(|end| event["reason"] == *end || event["outcome"] == *end)
@@ -114,7 +115,8 @@ fn undelivered_recovery_codes_replace_none_unannounced() {
 #[test]
 fn an_expired_ticket_stays_expired_when_the_clock_is_set_back() {
     let site = Site::new();
-    let document = site.totpd(&["enroll", "alice", "--ticket", "--expires", "60s", "--json"]).ok().json();
+    let document =
+        site.totpd(&["enroll", "alice", "--ticket", "--expires", "60s", "--json"]).assert_success().json();
     let ticket = document["ticket"].as_str().unwrap().to_owned();
     site.advance(120);
     site.advance(-60 * 24 * 3600);
@@ -126,7 +128,7 @@ fn self_confirm_never_reveals_future_codes_to_a_locked_user() {
     let site = Site::new();
     service(&site);
     // The administrator has staged a factor; alice has scanned it and not logged in yet. Malware runs as her.
-    let phone = Phone::from(&site.totpd(&["enroll", "alice", "--json"]).ok().json());
+    let phone = Phone::from(&site.totpd(&["enroll", "alice", "--json"]).assert_success().json());
     for n in 0..12 {
         as_alice(&site, &["confirm"], &format!("{:06}\n", 900_000 + n));
     }
@@ -148,7 +150,7 @@ fn self_confirm_never_reveals_future_codes_to_a_locked_user() {
 fn one_code_given_to_malware_is_one_login_not_the_factor() {
     let site = Site::new();
     let network = Network::new(2);
-    let sshd = Sshd::start_with(&site, Setup { place: Some(&network.server), ..Setup::default() });
+    let sshd = Sshd::start_with(&site, Setup { network: Some(&network.server), ..Setup::default() });
     let (home, thief) =
         (sshd.client(&network.clients[0], SERVER[0]), sshd.client(&network.clients[1], SERVER[0]));
     let phone = site.enroll("alice");
@@ -156,7 +158,8 @@ fn one_code_given_to_malware_is_one_login_not_the_factor() {
     site.next_step();
     // As alice's uid, with the one code that she typed to it: new recovery codes, and a factor with one of them.
     let stolen = phone.code(&site);
-    let renewed = as_alice(&site, &["recovery-codes", "--json"], &format!("{stolen}\n")).ok().json();
+    let renewed =
+        as_alice(&site, &["recovery-codes", "--json"], &format!("{stolen}\n")).assert_success().json();
     assert_eq!(renewed["recovery_codes"], serde_json::json!([]), "a thief's recovery codes");
     for command in ["enroll", "recovery-codes", "revoke", "cancel"] {
         assert_eq!(as_alice(&site, &[command], &format!("{stolen}\n")).code, 1, "{command}");
@@ -164,10 +167,11 @@ fn one_code_given_to_malware_is_one_login_not_the_factor() {
     assert!(!thief.lets_in("alice", &[&stolen]), "it was used up");
     assert!(home.lets_in("alice", &[&phone.recovery_codes[0]]), "hers are as they were");
     site.next_step();
-    as_alice(&site, &["cancel"], &format!("{}\n", phone.code(&site))).ok();
+    as_alice(&site, &["cancel"], &format!("{}\n", phone.code(&site))).assert_success();
     site.next_step();
     // The same with a factor of its own: confirmed and logged in with at once, after the delay, from anywhere.
-    let document = as_alice(&site, &["enroll", "--json"], &format!("{}\n", phone.code(&site))).ok().json();
+    let document =
+        as_alice(&site, &["enroll", "--json"], &format!("{}\n", phone.code(&site))).assert_success().json();
     let own = Phone::from(&document);
     for wait in [0, 3600, 22 * 3600, 3600, 3600] {
         site.advance(wait);
@@ -180,14 +184,14 @@ fn one_code_given_to_malware_is_one_login_not_the_factor() {
     assert!(thief.lets_in("alice", &[&phone.code(&site)]));
     site.next_step();
     assert!(!thief.lets_in("alice", &[&own.code(&site)]));
-    home.will_answer(&[&phone.code(&site), ""]);
+    home.prepare_answers(&[&phone.code(&site), ""]);
     let mut ssh = home.program("ssh", "askpass", 1);
     ssh.args(["-tt", &home.destination("alice")]);
-    run(ssh, "exit\n").ok();
+    run(ssh, "exit\n").assert_success();
     let shown = home.prompts().join("\n");
     assert!(shown.contains("to replace the authenticator app") && shown.contains("totpd cancel"), "{shown}");
     site.next_step();
-    as_alice(&site, &["cancel"], &format!("{}\n", phone.code(&site))).ok();
+    as_alice(&site, &["cancel"], &format!("{}\n", phone.code(&site))).assert_success();
     assert!(!thief.lets_in("alice", &[&own.code(&site)]));
     site.next_step();
     assert!(home.lets_in("alice", &[&phone.code(&site)]), "her factor is hers");

@@ -8,6 +8,7 @@ use std::process::Command;
 const TREES: [&str; 2] = ["/var/lib/totpd-e2e-trees/bookworm-2", "/var/lib/totpd-e2e-trees/trixie-2"];
 
 /// The files of a Debian that doctor looks at, with our line where `enable` puts it, and our package's files.
+#[track_caller]
 fn tree(debian: &str, services: &[&str]) -> tempfile::TempDir {
     let scratch = tempfile::tempdir().unwrap();
     let root = scratch.path();

@@ -26,6 +26,7 @@ fn site(rules: &str) -> Site {
 }
 
 /// Writes sshd's configuration in the site, over the host's: these lines, then those that ask for a code.
+#[track_caller]
 fn sshd(site: &Site, first: &str) {
     let rest = "UsePAM yes\nKbdInteractiveAuthentication yes\nPasswordAuthentication no\nPermitRootLogin no\n\
                 AuthenticationMethods publickey,keyboard-interactive:pam\n";
@@ -34,10 +35,10 @@ fn sshd(site: &Site, first: &str) {
     if !host_key.exists() {
         let mut keygen = site.command("ssh-keygen");
         keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&host_key);
-        site::run::run(keygen, "").ok();
+        site::run::run(keygen, "").assert_success();
         let mut mount = site.command("mount");
         mount.arg("--bind").arg(site.path("sshd_config")).arg("/etc/ssh/sshd_config");
-        site::run::run(mount, "").ok();
+        site::run::run(mount, "").assert_success();
     }
     let host_key =
         format!("{first}{rest}").replacen("UsePAM", &format!("HostKey {}\nUsePAM", host_key.display()), 1);
@@ -123,7 +124,7 @@ fn doctor_names_users_whose_next_login_fails() {
     let rules = "[[login.rule]]\nusers = [\"u1\"]\nservices = [\"sshd\"]\naction = \"deny\"\n";
     let site = site(rules);
     assert_eq!(ids(&doctor(&site)).0, [""; 0], "{}", site.totpd(&["doctor"]).stdout);
-    site.totpd(&["revoke", "bob"]).ok();
+    site.totpd(&["revoke", "bob"]).assert_success();
     for _ in 0..10 {
         site.totpd_with(&["verify", "alice"], "000000");
     }
@@ -143,7 +144,7 @@ fn doctor_names_users_whose_next_login_fails() {
 fn only_root_is_shown_errors_at_the_next_login() {
     let site = site("");
     let phone = site.enroll("root");
-    site.totpd(&["doctor", "--quiet"]).ok();
+    site.totpd(&["doctor", "--quiet"]).assert_success();
     let login = |user: &str, code: &str| {
         let host = PamHost::new(&site, "x", user).daemon();
         let finished = host.run(&["authenticate"], &format!("{code}\n"));
@@ -159,7 +160,7 @@ fn only_root_is_shown_errors_at_the_next_login() {
     assert!(!quiet.contains("totpd doctor"), "{quiet}");
     site.service("sudo", "auth required pam_unix.so\n");
     assert_eq!(site.totpd(&["doctor", "--quiet"]).code, 4);
-    site.totpd(&["revoke", "alice"]).ok();
+    site.totpd(&["revoke", "alice"]).assert_success();
     let alice = site.enroll("alice");
     let others = login("alice", &alice.code(&site));
     assert!(others.contains("authenticate=0") && !others.contains("doctor"), "{others}");

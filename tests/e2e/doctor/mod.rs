@@ -17,6 +17,7 @@ fn ids(finished: &Finished) -> (Vec<String>, Vec<String>) {
 }
 
 /// One of its findings.
+#[track_caller]
 fn finding(finished: &Finished, wanted: &str) -> serde_json::Value {
     let document = finished.json();
     let mut findings = document["findings"].as_array().unwrap().iter();

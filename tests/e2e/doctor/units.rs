@@ -72,22 +72,23 @@ const BROKEN: [(&str, &[&str], &str); 13] = [
     ),
 ];
 
+#[track_caller]
 fn units_mounts_and_owners(release: Release) {
     let machine = Booted::on(release);
-    machine.sh(INSTALL).ok();
-    let phone = site::phone::Phone::from(&machine.sh("cat /root/alice").ok().json());
-    machine.sh_with("totpd confirm alice", &phone.code_at(machine.now())).ok();
+    machine.sh(INSTALL).assert_success();
+    let phone = site::phone::Phone::from(&machine.sh("cat /root/alice").assert_success().json());
+    machine.sh_with("totpd confirm alice", &phone.code_at(machine.now())).assert_success();
     let healthy = doctor(&machine);
     assert_eq!(ids(&healthy), (vec![], vec![]), "{}", machine.sh("totpd doctor --notes").stdout);
     assert_eq!((healthy.code, machine.sh("totpd doctor").stdout.as_str()), (0, ""));
     let mut wrong = Vec::new();
     for (break_it, wanted, cure) in BROKEN {
-        machine.sh(break_it).ok();
+        machine.sh(break_it).assert_success();
         let found = doctor(&machine);
         if ids(&found).0 != wanted {
             wrong.push(format!("{break_it}: {wanted:?} was wanted\n{}", machine.sh("totpd doctor").stdout));
         }
-        machine.sh(cure).ok();
+        machine.sh(cure).assert_success();
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(ids(&doctor(&machine)).0, [""; 0], "{}", machine.sh("totpd doctor").stdout);
@@ -95,7 +96,7 @@ fn units_mounts_and_owners(release: Release) {
     // What it cures itself: a store and a key of root's, a socket that was forgotten.
     let broken =
         "chown root: /etc/totpd/totpd.key /var/lib/totpd/totpd.db; systemctl disable totpd-root.socket";
-    machine.sh(broken).ok();
+    machine.sh(broken).assert_success();
     assert_eq!(machine.sh("totpd doctor --fix < /dev/null").code, 2, "nobody was asked");
     let fixed = machine.sh("totpd doctor --fix --yes");
     assert_eq!((fixed.code, fixed.stdout.as_str()), (0, ""), "{fixed:?}");
@@ -107,27 +108,29 @@ fn units_mounts_and_owners(release: Release) {
     // The timer's unit, in its sandbox, sees the same; and what stopped asking is a line of the journal.
     let unit = "systemctl start totpd-doctor.service; journalctl --sync; \
                 journalctl --no-pager --output=cat --unit=totpd-doctor.service --priority=warning";
-    assert_eq!(machine.sh(unit).ok().stdout, "", "a healthy host");
-    machine.sh("sed -i '/pam_totp/d' /etc/pam.d/sudo").ok();
-    let said = machine.sh(unit).ok().stdout;
+    assert_eq!(machine.sh(unit).assert_success().stdout, "", "a healthy host");
+    machine.sh("sed -i '/pam_totp/d' /etc/pam.d/sudo").assert_success();
+    let said = machine.sh(unit).assert_success().stdout;
     assert!(said.contains("doctor: error stopped-asking: sudo asked for a code on "), "{said}");
     assert!(said.contains("doctor: error sibling-without-code: "), "{said}");
     // Whom a login tells: root, and nobody else, by the pam_motd of most services.
     machine.copy(&site::setup::native("pamhost"), "/root/pamhost");
     machine
         .sh("chmod 0755 /root/pamhost; echo 'session optional pam_motd.so noupdate' > /etc/pam.d/shell")
-        .ok();
+        .assert_success();
     let told = |user: &str| machine.sh(&format!("/root/pamhost shell {user} open_session 2>&1")).stdout;
     assert!(told("root").contains("totpd doctor found "), "{}", told("root"));
     assert_eq!(told("alice").matches("doctor").count(), 0, "{}", told("alice"));
-    let last =
-        machine.sh("stat -c '%U %a' /var/lib/totpd-doctor /var/lib/totpd-doctor/last.json").ok().stdout;
+    let last = machine
+        .sh("stat -c '%U %a' /var/lib/totpd-doctor /var/lib/totpd-doctor/last.json")
+        .assert_success()
+        .stdout;
     assert_eq!(last, "root 755\nroot 644\n");
     // It stays until it is accepted.
     assert_eq!(finding(&doctor(&machine), "stopped-asking")["subject"], "sudo");
     machine.sh("rm /etc/pam.d/sudo-i; totpd doctor --accept").stdout.clear();
     assert!(!ids(&doctor(&machine)).0.contains(&"stopped-asking".to_owned()));
-    machine.sh("cp /usr/lib/pam.d/polkit-1 /etc/pam.d/sudo; sed -i '/common-auth/a auth required pam_totp.so' /etc/pam.d/sudo").ok();
+    machine.sh("cp /usr/lib/pam.d/polkit-1 /etc/pam.d/sudo; sed -i '/common-auth/a auth required pam_totp.so' /etc/pam.d/sudo").assert_success();
     assert_eq!(machine.sh("totpd doctor").stdout, "");
     assert_eq!(told("root").matches("doctor").count(), 0, "{}", told("root"));
 }
@@ -142,19 +145,19 @@ fn doctor_is_satisfied_with_pam_enable_in_each_mode() {
         systemctl enable --now totpd.socket totpd-root.socket totpd-admin.socket totpd.service
         useradd --create-home --groups sudo alice
         totpd enroll alice --json > /root/alice";
-    machine.sh(install).ok();
-    let phone = site::phone::Phone::from(&machine.sh("cat /root/alice").ok().json());
-    machine.sh_with("totpd confirm alice", &phone.code_at(machine.now())).ok();
+    machine.sh(install).assert_success();
+    let phone = site::phone::Phone::from(&machine.sh("cat /root/alice").assert_success().json());
+    machine.sh_with("totpd confirm alice", &phone.code_at(machine.now())).assert_success();
     assert_eq!(ids(&doctor(&machine)).0, ["nobody-asks"]);
     for mode in ["require", "rules", "monitor"] {
         machine
             .sh(&format!("totpd pam enable --all --mode {mode} --yes --unattended && systemctl restart ssh"))
-            .ok();
+            .assert_success();
         let found = doctor(&machine);
         assert_eq!(ids(&found).0, [""; 0], "{mode}: {}", machine.sh("totpd doctor").stdout);
     }
     // What was taken away on purpose is not missed.
-    machine.sh("totpd pam disable --all --yes").ok();
+    machine.sh("totpd pam disable --all --yes").assert_success();
     assert_eq!(ids(&doctor(&machine)).0, ["nobody-asks"]);
 }
 

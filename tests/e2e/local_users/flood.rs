@@ -49,7 +49,7 @@ fn highest(site: &Site, work: impl FnOnce()) -> (u64, usize) {
 fn floods_of_the_sockets_stop_no_login_by_root_programs() {
     let (logins, time) = length();
     let site = Site::without_daemon();
-    site.totpd(&["init"]).ok();
+    site.totpd(&["init"]).assert_success();
     let limits = UnitLimits::new(&site);
     limits.start(&site);
     services(&site, &["sudo"]);

@@ -13,6 +13,7 @@ use site::xrdp::Sesman;
 const TRIES: usize = 11;
 
 /// Alice gets in by her own sudo, from her own address, at the console and by her own process.
+#[track_caller]
 fn alice_gets_in(site: &Site, phone: &Phone) {
     services(site, &["sudo", "sshd", "login", "i3lock"]);
     let alice = |service: &str| PamHost::new(site, service, "alice");
@@ -36,6 +37,7 @@ fn refusals(site: &Site) -> Vec<serde_json::Value> {
 }
 
 /// Each refusal names eve, and the last ones are those of a locked class.
+#[track_caller]
 fn eve_is_named_and_locked(site: &Site, service: &str) {
     let refused = refusals(site);
     assert!(refused.len() >= TRIES, "{refused:?}");
@@ -48,7 +50,7 @@ fn eve_is_named_and_locked(site: &Site, service: &str) {
     }
     assert_eq!(refused.last().unwrap()["reason"], "locked");
     // So does what administrators read.
-    let history = site.totpd(&["history"]).ok().stdout;
+    let history = site.totpd(&["history"]).assert_success().stdout;
     let refused: Vec<&str> = history.lines().filter(|line| line.contains("refused")).collect();
     assert!(refused.iter().all(|line| line.ends_with(", asked by eve")), "{history}");
 }
@@ -76,7 +78,7 @@ fn su_run_by_another_user_locks_nobody_else() {
     // Eve writes her login uid first, which is unset: alice's.
     let mut root = site.command("sh");
     root.args(["-c", r#"exec setpriv --reuid 5003 --regid 5003 --clear-groups "$@""#, "sh"]);
-    let mut shell = Shell::as_is(root);
+    let mut shell = Shell::with_command(root);
     shell.run("echo 5001 > /proc/self/loginuid", &[]);
     for _ in 0..TRIES {
         let wrong = phone.wrong_code(&site);

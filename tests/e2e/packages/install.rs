@@ -9,8 +9,10 @@ fn an_installed_package_serves_and_asks_for_codes() {
     on_each(|release| {
         let machine = Booted::packaged(release);
         // The first of four commands is done; nothing was edited and nobody is asked yet.
-        let modes =
-            machine.sh("stat -c '%n %a %U' /etc/totpd/* /var/lib/totpd /run/totpd/*.sock").ok().stdout;
+        let modes = machine
+            .sh("stat -c '%n %a %U' /etc/totpd/* /var/lib/totpd /run/totpd/*.sock")
+            .assert_success()
+            .stdout;
         for line in [
             "/etc/totpd/store.id 644 totpd",
             "/etc/totpd/totpd.key 400 totpd",
@@ -23,42 +25,50 @@ fn an_installed_package_serves_and_asks_for_codes() {
             assert!(modes.lines().any(|l| l == line), "{release:?}: {line} is not in {modes}");
         }
         let enabled = machine.sh("systemctl is-enabled totpd.service totpd.socket totpd-root.socket totpd-admin.socket totpd-init.service");
-        assert_eq!(enabled.ok().stdout, "enabled\n".repeat(5), "{release:?}");
+        assert_eq!(enabled.assert_success().stdout, "enabled\n".repeat(5), "{release:?}");
         machine.add_user("alice");
-        assert_eq!(machine.ssh("alice", "").ok().stdout, "alice\n", "{release:?}: no login was changed");
+        assert_eq!(
+            machine.ssh("alice", "").assert_success().stdout,
+            "alice\n",
+            "{release:?}: no login was changed"
+        );
 
         let phone = machine.enroll("alice");
-        machine.sh(STACKS).ok();
+        machine.sh(STACKS).assert_success();
         assert_ne!(machine.ssh("alice", "000000").code, 0, "{release:?}");
         let code = phone.code_at(machine.now() + 30);
-        assert_eq!(machine.ssh("alice", &code).ok().stdout, "alice\n", "{release:?}");
+        assert_eq!(machine.ssh("alice", &code).assert_success().stdout, "alice\n", "{release:?}");
         assert_ne!(machine.ssh("alice", &code).code, 0, "{release:?}: a code works once");
         let code = format!("{}\n", phone.recovery_codes[0]);
-        assert_eq!(machine.sudo("alice", &code).ok().stdout, "root\n", "{release:?}");
+        assert_eq!(machine.sudo("alice", &code).assert_success().stdout, "root\n", "{release:?}");
         assert_ne!(machine.sudo("alice", &code).code, 0, "{release:?}");
         let journal = machine.journal();
         assert!(!journal.contains("code=killed") && !journal.contains("code=dumped"), "{journal}");
 
         // A host that was never configured is served by the defaults, and by nothing else.
-        machine.sh("rm /etc/totpd/totpd.toml; systemctl restart totpd").ok();
+        machine.sh("rm /etc/totpd/totpd.toml; systemctl restart totpd").assert_success();
         let missing = machine.sh("totpd config check");
         assert!(
             missing.stderr.contains("is missing, and this host had one"),
             "{release:?}: {}",
             missing.stderr
         );
-        machine.sh("rm /var/lib/totpd/last-good.toml; systemctl restart totpd; totpd config check").ok();
-        let status = machine.sh("totpd status").ok().stdout;
+        machine
+            .sh("rm /var/lib/totpd/last-good.toml; systemctl restart totpd; totpd config check")
+            .assert_success();
+        let status = machine.sh("totpd status").assert_success().stdout;
         assert!(status.contains("serves"), "{release:?}: {status}");
-        machine.sh("ln -s nowhere /etc/totpd/totpd.toml; systemctl restart totpd").ok();
+        machine.sh("ln -s nowhere /etc/totpd/totpd.toml; systemctl restart totpd").assert_success();
         let code = format!("{}\n", phone.recovery_codes[1]);
         assert_ne!(
             machine.sudo("alice", &code).code,
             0,
             "{release:?}: a link to nowhere is a broken configuration"
         );
-        machine.sh("rm /etc/totpd/totpd.toml; touch /etc/totpd/totpd.toml; systemctl restart totpd").ok();
-        assert_eq!(machine.sudo("alice", &code).ok().stdout, "root\n", "{release:?}");
+        machine
+            .sh("rm /etc/totpd/totpd.toml; touch /etc/totpd/totpd.toml; systemctl restart totpd")
+            .assert_success();
+        assert_eq!(machine.sudo("alice", &code).assert_success().stdout, "root\n", "{release:?}");
     });
 }
 
@@ -77,22 +87,22 @@ fn a_chroot_gets_no_key_and_its_first_boot_makes_one() {
             chroot /image sh -c '{APT} install /root/totpd.deb' > /root/install.log 2>&1 || {{ cat /root/install.log >&2; exit 1; }}
             umount /image/proc /image/run /image"
         );
-        machine.sh(&script).ok();
+        machine.sh(&script).assert_success();
         let made = machine.sh("ls /etc/totpd /var/lib/totpd /var/log/totpd 2>/dev/null | grep -v :").stdout;
         assert_eq!(made.trim(), "", "{release:?}: an image holds no secret");
         machine.reboot();
-        machine.sh("totpd status").ok();
+        machine.sh("totpd status").assert_success();
         let start = "systemctl start totpd.socket totpd-root.socket totpd-admin.socket && totpd status";
         let stop = "systemctl stop 'totpd*.socket' totpd.service";
         let before = secrets(&machine);
         assert_eq!(before.lines().count(), 3, "{before}");
         // Later boots, and boots where one of the three is not mounted, make nothing.
         let init = "systemctl start totpd-init.service && totpd init --owner totpd --if-missing";
-        machine.sh(&format!("{stop}; {init}")).ok();
+        machine.sh(&format!("{stop}; {init}")).assert_success();
         let closed = secrets(&machine);
         for hidden in ["/etc/totpd/totpd.key", "/etc/totpd/store.id", "/var/lib/totpd/totpd.db"] {
-            machine.sh(&format!("mv {hidden} /root/hidden && {init} && [ ! -e {hidden} ]")).ok();
-            machine.sh(&format!("mv /root/hidden {hidden}")).ok();
+            machine.sh(&format!("mv {hidden} /root/hidden && {init} && [ ! -e {hidden} ]")).assert_success();
+            machine.sh(&format!("mv /root/hidden {hidden}")).assert_success();
             assert_eq!(secrets(&machine), closed, "{release:?}: {hidden}");
         }
         // A first boot that was cut short: no witness, no store.
@@ -103,7 +113,7 @@ fn a_chroot_gets_no_key_and_its_first_boot_makes_one() {
             said.contains("rm /etc/totpd/totpd.key /etc/totpd/store.id && totpd init --owner totpd"),
             "{said}"
         );
-        machine.sh(start).ok();
+        machine.sh(start).assert_success();
         // All three are gone, and a witness says that there was a store: that is no new host.
         let script = "set -e
             systemctl stop 'totpd*.socket' totpd.service
@@ -111,8 +121,8 @@ fn a_chroot_gets_no_key_and_its_first_boot_makes_one() {
             mv /etc/totpd/totpd.key /etc/totpd/store.id /var/lib/totpd/totpd.db* /root/away
             systemctl start totpd-init.service
             ! ls /etc/totpd/totpd.key /etc/totpd/store.id /var/lib/totpd/totpd.db";
-        machine.sh(script).ok();
-        let said = machine.sh("journalctl --sync; journalctl -o cat -u totpd-init").ok().stdout;
+        machine.sh(script).assert_success();
+        let said = machine.sh("journalctl --sync; journalctl -o cat -u totpd-init").assert_success().stdout;
         assert!(said.contains("nothing was made: /var/log/totpd/withdrawals-x is there"), "{said}");
     });
 }

@@ -10,7 +10,7 @@ fn thirty_failed_starts_leave_the_sockets_alive() {
         let machine = Booted::packaged(release);
         machine.add_user("alice");
         let phone = machine.enroll("alice");
-        machine.sh(STACKS).ok();
+        machine.sh(STACKS).assert_success();
         // First a file that says nothing usable, then a socket that the units do not have: there the daemon cannot even
         // refuse, and ends at each start.
         for broken in ["= broken", "login_socket = \"/run/totpd/other.sock\""] {
@@ -24,17 +24,21 @@ fn thirty_failed_starts_leave_the_sockets_alive() {
                 done
                 wait"
             );
-            assert_eq!(machine.sh(&script).ok().stdout, "", "{release:?}: {broken}");
+            assert_eq!(machine.sh(&script).assert_success().stdout, "", "{release:?}: {broken}");
         }
         let active =
             machine.sh("systemctl is-active totpd.socket totpd-root.socket totpd-admin.socket").stdout;
         assert_eq!(active, "active\n".repeat(3), "{release:?}");
         machine
             .sh("cp /root/good.toml /etc/totpd/totpd.toml; systemctl try-reload-or-restart totpd || true")
-            .ok();
+            .assert_success();
         wait_until("the daemon serves", || machine.sh("totpd status").code == 0);
         let code = format!("{}\n", phone.recovery_codes[0]);
-        assert_eq!(machine.sudo("alice", &code).ok().stdout, "root\n", "{release:?}: without reset-failed");
+        assert_eq!(
+            machine.sudo("alice", &code).assert_success().stdout,
+            "root\n",
+            "{release:?}: without reset-failed"
+        );
     });
 }
 
@@ -44,7 +48,7 @@ fn an_unmounted_store_is_noticed() {
         let machine = Booted::packaged(release);
         machine.add_user("alice");
         let phone = machine.enroll("alice");
-        machine.sh(STACKS).ok();
+        machine.sh(STACKS).assert_success();
         let script = "set -e
             systemctl stop totpd.service
             cp -a /var/lib/totpd /store
@@ -52,13 +56,13 @@ fn an_unmounted_store_is_noticed() {
             mount -t tmpfs -o mode=0700,uid=totpd,gid=totpd tmpfs /var/lib/totpd
             cp -a /store/. /var/lib/totpd
             systemctl start totpd.service";
-        machine.sh(script).ok();
+        machine.sh(script).assert_success();
         let sudo = |place: usize| machine.sudo("alice", &format!("{}\n", phone.recovery_codes[place]));
-        assert_eq!(sudo(0).ok().stdout, "root\n", "{release:?}");
+        assert_eq!(sudo(0).assert_success().stdout, "root\n", "{release:?}");
         // Busy: the host is told so, as for any program that has files open there. Detached by force it is noticed.
         let plain = machine.sh("umount /var/lib/totpd");
         assert_ne!(plain.code, 0, "{release:?}: {plain:?}");
-        machine.sh("umount -l /var/lib/totpd").ok();
+        machine.sh("umount -l /var/lib/totpd").assert_success();
         wait_until("the daemon refuses", || {
             machine.sh("totpd status").stderr.contains("the daemon refuses every login")
         });
@@ -71,8 +75,8 @@ fn varlinkctl_speaks_to_the_sockets() {
     // systemd 257 has it.
     let machine = Booted::packaged(Release::Trixie);
     for socket in ["login", "root", "admin"] {
-        let info = machine.sh(&format!("varlinkctl info /run/totpd/{socket}.sock")).ok().stdout;
+        let info = machine.sh(&format!("varlinkctl info /run/totpd/{socket}.sock")).assert_success().stdout;
         assert!(info.contains("totpd") && info.contains("org.varlink.service"), "{info}");
     }
-    machine.sh("varlinkctl introspect /run/totpd/login.sock org.totpd.Login").ok();
+    machine.sh("varlinkctl introspect /run/totpd/login.sock org.totpd.Login").assert_success();
 }

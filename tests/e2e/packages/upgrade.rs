@@ -29,8 +29,8 @@ fn an_interrupted_upgrade_loses_no_login() {
             machine.add_user(user);
         }
         let phones = ["alice", "bob"].map(|user| (user, machine.enroll(user)));
-        machine.sh(STACKS).ok();
-        let files = machine.sh(PAM_SUMS).ok().stdout;
+        machine.sh(STACKS).assert_success();
+        let files = machine.sh(PAM_SUMS).assert_success().stdout;
         let secrets = super::secrets(&machine);
         let started = std::sync::Barrier::new(2);
         std::thread::scope(|scope| {
@@ -39,7 +39,7 @@ fn an_interrupted_upgrade_loses_no_login() {
                 started.wait();
                 let script =
                     "dpkg --unpack /root/next.deb && systemctl stop totpd.service && dpkg --configure totpd";
-                machine.sh(script).ok();
+                machine.sh(script).assert_success();
             });
             let mut upgrade = Some(upgrade);
             // Ten recovery codes each: 20 logins, the last of them after the upgrade.
@@ -60,10 +60,14 @@ fn an_interrupted_upgrade_loses_no_login() {
                 assert_eq!(login.code, 0, "{release:?}: login {number}: {login:?}\n{}", machine.journal());
             }
         });
-        let version = machine.sh("dpkg-query -W -f '${Version}' totpd; systemctl is-active totpd.service totpd.socket totpd-root.socket totpd-admin.socket").ok().stdout;
+        let version = machine.sh("dpkg-query -W -f '${Version}' totpd; systemctl is-active totpd.service totpd.socket totpd-root.socket totpd-admin.socket").assert_success().stdout;
         assert!(version.contains("-2"), "{version}");
         assert_eq!(version.matches("active").count(), 4, "{version}");
-        assert_eq!(machine.sh(PAM_SUMS).ok().stdout, files, "{release:?}: an upgrade changes no PAM file");
+        assert_eq!(
+            machine.sh(PAM_SUMS).assert_success().stdout,
+            files,
+            "{release:?}: an upgrade changes no PAM file"
+        );
         assert_eq!(super::secrets(&machine).lines().count(), secrets.lines().count());
         let key = |sums: &str| sums.lines().next().map(str::to_owned);
         assert_eq!(key(&super::secrets(&machine)), key(&secrets), "{release:?}: the key is the same");
@@ -75,14 +79,14 @@ fn a_downgrade_over_a_newer_store_is_refused() {
     on_each(|release| {
         let machine = Booted::packaged(release);
         machine.copy(&package("totpd-next.deb"), "/root/next.deb");
-        machine.sh("dpkg -i /root/next.deb").ok();
+        machine.sh("dpkg -i /root/next.deb").assert_success();
         machine.add_user("alice");
         let phone = machine.enroll("alice");
-        machine.sh(STACKS).ok();
+        machine.sh(STACKS).assert_success();
         // Over a store that it knows, an older package is installed.
-        machine.sh("dpkg -i /root/totpd.deb && dpkg -i /root/next.deb").ok();
+        machine.sh("dpkg -i /root/totpd.deb && dpkg -i /root/next.deb").assert_success();
         let version = "dpkg-query -W -f '${Version} ${db:Status-Status}' totpd";
-        let installed = machine.sh(version).ok().stdout;
+        let installed = machine.sh(version).assert_success().stdout;
         assert!(installed.ends_with("-2 installed"), "{installed}");
 
         // What the next release's schema would be, as SQLite writes it.
@@ -95,22 +99,30 @@ fn a_downgrade_over_a_newer_store_is_refused() {
             }
             let mut python = Command::new("python3");
             python.args(["-c", SET_SCHEMA]).arg(scratch.path().join(names[0])).arg(to.to_string());
-            let was = site::run::run(python, "").ok().stdout.trim().parse::<u32>().unwrap();
+            let was = site::run::run(python, "").assert_success().stdout.trim().parse::<u32>().unwrap();
             for name in names {
                 // Into the file that is there: owner and mode stay.
                 std::fs::write(there(name), std::fs::read(scratch.path().join(name)).unwrap()).unwrap();
             }
             was
         };
-        machine.sh("systemctl stop totpd.service").ok();
+        machine.sh("systemctl stop totpd.service").assert_success();
         let real = schema(99);
         assert!(real >= 3, "the daemon writes its schema into the header: {real}");
         let refused = machine.sh("dpkg -i /root/totpd.deb");
         assert_ne!(refused.code, 0, "{release:?}");
         assert!(refused.stderr.contains("written by a newer totpd (schema 99)"), "{refused:?}");
-        assert_eq!(machine.sh(version).ok().stdout, installed, "{release:?}: nothing was changed");
+        assert_eq!(
+            machine.sh(version).assert_success().stdout,
+            installed,
+            "{release:?}: nothing was changed"
+        );
         assert_eq!(schema(real), 99, "{release:?}: the store neither");
         let code = format!("{}\n", phone.recovery_codes[0]);
-        assert_eq!(machine.sudo("alice", &code).ok().stdout, "root\n", "{release:?}: logins go on");
+        assert_eq!(
+            machine.sudo("alice", &code).assert_success().stdout,
+            "root\n",
+            "{release:?}: logins go on"
+        );
     });
 }

@@ -6,7 +6,7 @@ use site::phone::Phone;
 use site::{Api, Site, api};
 
 /// A site with Alice and Bob, who each have a TOTP and a session.
-pub(super) struct World {
+pub(super) struct Fixture {
     pub(super) site: Site,
     /// May everything.
     pub(super) admin: Api,
@@ -14,12 +14,12 @@ pub(super) struct World {
     pub(super) enroll: Api,
     /// Verifies.
     pub(super) verify: Api,
-    pub(super) alice: Guest,
-    pub(super) bob: Guest,
+    pub(super) alice: TestUser,
+    pub(super) bob: TestUser,
 }
 
 /// One of them.
-pub(super) struct Guest {
+pub(super) struct TestUser {
     /// The user's id.
     pub(super) id: String,
     /// The enrollment's.
@@ -31,50 +31,53 @@ pub(super) struct Guest {
     pub(super) phone: Phone,
 }
 
-impl World {
+impl Fixture {
     /// With these lines at the end of the configuration, which ends in `[http]`.
     pub(super) fn new(more: &str) -> Self {
         let site = api::site(more);
         let [admin, enroll, verify] = ["admin", "enroll", "verify"].map(|scope| Api::new(&site, scope));
-        let (alice, bob) = (guest(&site, &admin, "alice"), guest(&site, &admin, "bob"));
+        let (alice, bob) = (test_user(&site, &admin, "alice"), test_user(&site, &admin, "bob"));
         site.next_step();
         Self { site, admin, enroll, verify, alice, bob }
     }
 
     /// Everything that can be seen of users, sessions and enrollments.
-    pub(super) fn seen(&self) -> Value {
-        let get = |path: String| bare(self.admin.get(&path).ok());
-        let of = |name: &str, guest: &Guest| {
+    #[track_caller]
+    pub(super) fn snapshot(&self) -> Value {
+        let get = |path: String| without_request_id(self.admin.get(&path).assert_success());
+        let of = |name: &str, user: &TestUser| {
             json!([
-                get(format!("/v1/users/{}", guest.id)),
-                get(format!("/v1/sessions?user_id={}", guest.id)),
+                get(format!("/v1/users/{}", user.id)),
+                get(format!("/v1/sessions?user_id={}", user.id)),
                 self.site.status(name),
             ])
         };
-        let all = bare(self.admin.post("/v1/users/search", &json!({})).ok());
+        let all = without_request_id(self.admin.post("/v1/users/search", &json!({})).assert_success());
         json!([of("alice", &self.alice), of("bob", &self.bob), all])
     }
 
     /// Does something by which nothing is changed, and no code of Alice's used up.
-    pub(super) fn unchanged(&self, what: &str, table: impl FnOnce(&str, &str)) {
+    #[track_caller]
+    pub(super) fn assert_unchanged(&self, what: &str, table: impl FnOnce(&str, &str)) {
         self.site.next_step();
         let phone = &self.alice.phone;
         let (code, recovery) = (phone.code(&self.site), &phone.recovery_codes[0]);
-        let before = self.seen();
+        let before = self.snapshot();
         table(&code, recovery);
-        assert_eq!(self.seen(), before, "{what}");
+        assert_eq!(self.snapshot(), before, "{what}");
         // All of it came with this code, and it is still as good as new.
-        self.admin.authenticate(&self.alice.id, &code).ok();
+        self.admin.authenticate(&self.alice.id, &code).assert_success();
     }
 
     /// Nothing that lets anybody in has been logged: neither what everybody has here, nor `more`.
-    pub(super) fn kept_quiet(&self, more: &[&str]) {
+    #[track_caller]
+    pub(super) fn assert_no_secret_logged(&self, more: &[&str]) {
         let log = self.site.log();
         let mut secrets: Vec<&str> = more.to_vec();
         for api in [&self.admin, &self.enroll, &self.verify] {
             secrets.push(&api.secret);
         }
-        for Guest { token, jwt, phone, .. } in [&self.alice, &self.bob] {
+        for TestUser { token, jwt, phone, .. } in [&self.alice, &self.bob] {
             secrets.extend([token.as_str(), jwt.as_str(), phone.secret.as_str()]);
             secrets.extend(phone.recovery_codes.iter().map(String::as_str));
         }
@@ -91,18 +94,19 @@ impl World {
     }
 }
 
-fn guest(site: &Site, app: &Api, name: &str) -> Guest {
+#[track_caller]
+fn test_user(site: &Site, app: &Api, name: &str) -> TestUser {
     let id = app.user(name);
     let (totp, phone) = app.totp(&id);
     let body = json!({ "user_id": id, "totp_code": phone.code(site), "session_duration_minutes": 60 });
-    let made = app.post("/v1/totps/authenticate", &body).ok().json;
+    let made = app.post("/v1/totps/authenticate", &body).assert_success().json;
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let [token, jwt] = ["session_token", "session_jwt"].map(|field| text(&made[field]));
-    Guest { id, totp, session: text(&made["session"]["session_id"]), token, jwt, phone }
+    TestUser { id, totp, session: text(&made["session"]["session_id"]), token, jwt, phone }
 }
 
 /// An answer without what names the request.
-fn bare(reply: Reply) -> Value {
+fn without_request_id(reply: Reply) -> Value {
     let mut json = reply.json;
     json["request_id"].take();
     json
