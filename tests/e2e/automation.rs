@@ -2,8 +2,8 @@
 
 use site::Site;
 use site::run::{Finished, Running, run, wait_until};
-use site::setup::PASSWORD;
 use site::ssh::{Setup, Sshd};
+use site::users::PASSWORD;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -122,7 +122,7 @@ fn paramiko_logs_in_with_password_and_code_in_one_line() {
     };
     assert_eq!(client(&format!("wrong{}", phone.wrong_code(&site))), format!("out ['{PROMPT}']\n"));
     assert_eq!(client(&format!("{PASSWORD}{}", phone.code(&site))), format!("in ['{PROMPT}']\n"));
-    assert_eq!(std::fs::read_to_string(site.path("home/alice/paramiko")).unwrap(), "hello");
+    assert_eq!(site.read("home/alice/paramiko"), "hello");
 }
 
 /// sudo with this stack, asking once.

@@ -3,8 +3,7 @@
 use nix::sys::signal::Signal;
 use rexpect::session::spawn_command;
 use site::peer::login;
-use site::run::{run, wait_until};
-use site::{Finished, Site};
+use site::{Activation, Finished, Site};
 use std::path::{Path, PathBuf};
 use totp_wire::login::Verdict;
 
@@ -19,7 +18,7 @@ fn back_up(site: &Site) -> PathBuf {
         .totpd_with(&["backup", &file.display().to_string(), "--json"], PASSPHRASE)
         .assert_success()
         .json();
-    assert_eq!(made["store_id"], std::fs::read_to_string(site.path("etc/totpd/store.id")).unwrap().trim());
+    assert_eq!(made["store_id"], site.read("etc/totpd/store.id").trim());
     file
 }
 
@@ -82,9 +81,7 @@ fn on_a_bare_host_the_backup_restores_the_configuration() {
     for gone in ["etc/totpd", "state"] {
         std::fs::remove_dir_all(here.path(gone)).unwrap();
     }
-    let mut wipe = here.command("rm");
-    wipe.args(["-rf", "/var/log/totpd"]);
-    run(wipe, "").assert_success();
+    here.run("rm", &["-rf", "/var/log/totpd"]).assert_success();
     restore(&here, &file, &[]).assert_success();
     here.start();
     here.advance(90);
@@ -102,9 +99,7 @@ fn codes_withdrawn_after_the_backup_stay_withdrawn() {
         site.end(Signal::SIGTERM);
         if !witness {
             // The store that is replaced lists them as well.
-            let mut wipe = site.command("rm");
-            wipe.args(["-rf", "/var/log/totpd"]);
-            run(wipe, "").assert_success();
+            site.run("rm", &["-rf", "/var/log/totpd"]).assert_success();
         }
         let restored = restore(&site, &file, &[]).assert_success().json();
         let whose = |n: usize| restored["withdrawn"][n]["user"].as_str().map(str::to_owned);
@@ -204,7 +199,7 @@ fn a_refusing_daemon_serves_a_restored_store() {
     site.start();
     assert!(site.totpd(&["status"]).stderr.contains("mounted?"));
     restore(&site, &file, &[]).assert_success();
-    wait_until("it serves", || site.totpd(&["status"]).code == 0);
+    site.wait_until_serving();
     site.advance(90);
     assert_eq!(login(&site, "alice", &alice.code(&site)), GRANTED);
     let nothing = site.totpd(&["restore", "--accept", "--json"]).assert_success().json();
@@ -222,15 +217,10 @@ fn only_root_makes_backups_which_overwrite_nothing() {
     assert_eq!(std::fs::read(&file).unwrap(), content);
     let short = site.totpd_with(&["backup", &site.path("b").display().to_string()], "short\n");
     assert!(short.code == 2 && !site.path("b").exists(), "{short:?}");
-    let mut as_alice = site.command_as("alice", site::setup::target().join("debug/totpd"));
-    as_alice
-        .arg("--config")
-        .arg(site.path("etc/totpd/totpd.toml"))
-        .arg("backup")
-        .arg(site.path("home/alice/b"));
-    assert_eq!(run(as_alice, PASSPHRASE).code, 1);
+    let file = site.path("home/alice/b").display().to_string();
+    assert_eq!(site.totpd_as("alice", &["backup", &file], PASSPHRASE).code, 1);
     // Nothing readable is in it.
-    let key = std::fs::read_to_string(site.path("etc/totpd/totpd.key")).unwrap();
+    let key = site.read("etc/totpd/totpd.key");
     let secret = key.split('"').nth(5).unwrap().as_bytes();
     assert!(!content.windows(secret.len()).any(|window| window == secret));
     assert!(!content.windows(6).any(|window| window == b"SQLite"));
@@ -285,6 +275,6 @@ fn a_restore_follows_no_link_of_the_daemons_user() {
     assert_eq!(std::fs::read_to_string(&roots).unwrap(), "root's own\n");
     let database = std::fs::symlink_metadata(state.join("totpd.db")).unwrap();
     assert!(database.is_file() && std::os::unix::fs::MetadataExt::uid(&database) == 5011);
-    crate::serve::start_with_inherited_sockets_as(&there, 5011);
+    Activation { uid: 5011, ..Activation::default() }.start(&there);
     assert_eq!(there.totpd(&["status"]).code, 0);
 }

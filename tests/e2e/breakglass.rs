@@ -1,40 +1,23 @@
 //! Break-glass: one user, one code, one end; without store and daemon, loud, and the socket is given back.
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use site::Site;
+use nix::sys::signal::Signal;
 use site::pamhost::{PamHost, code};
-use site::run::{Running, wait_until};
-use std::io::BufRead;
-
-/// A responder that has the socket, and its code.
-#[track_caller]
-pub(crate) fn open_break_glass(site: &Site, lasts: &str) -> (Running, String) {
-    let mut command = site.totpd_command();
-    command.args(["breakglass", "alice", "--for", lasts, "--json"]);
-    let mut responder = Running::start(command);
-    let mut line = String::new();
-    std::io::BufReader::new(responder.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let document: serde_json::Value = serde_json::from_str(&line).unwrap();
-    let code = document["code"].as_str().unwrap().to_owned();
-    let saved = site.path("run/login.sock");
-    wait_until("the socket is taken", || saved.exists());
-    (responder, code)
-}
+use site::run::wait_until;
+use site::{BreakGlass, Site};
 
 fn login(site: &Site, user: &str, typed: &str) -> i32 {
-    PamHost::new(site, "x", user).authenticate(&format!("{typed}\n"))
+    PamHost::new(site, "x", user).answer(typed)
 }
 
 fn service(site: &Site) {
-    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
+    site.totp_service("x", "nodelay");
 }
 
 #[test]
 fn without_a_daemon_one_user_gets_in_once_by_break_glass() {
     let site = Site::without_daemon();
     service(&site);
-    let (responder, glass) = open_break_glass(&site, "30m");
+    let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");
     assert_eq!(login(&site, "bob", &glass), code::AUTH_ERR);
     assert_eq!(login(&site, "alice", "123456"), code::AUTH_ERR);
     assert_eq!(login(&site, "alice", "AAAA-AAAA-AAAA-AAAA"), code::AUTH_ERR);
@@ -51,7 +34,7 @@ fn without_a_daemon_one_user_gets_in_once_by_break_glass() {
             .iter()
             .any(|l| l.starts_with("<33>") && l.contains("breakglass") && l.contains("granted"))
     );
-    let marks = std::fs::read_to_string(site.path("etc/totpd/breakglass.log")).unwrap();
+    let marks = site.read("etc/totpd/breakglass.log");
     let outcomes: Vec<&str> =
         ["started", "granted", "ended"].into_iter().filter(|o| marks.contains(o)).collect();
     assert_eq!(outcomes.len(), 3, "{marks}");
@@ -63,7 +46,7 @@ fn break_glass_returns_the_socket_and_is_announced_at_login() {
     let site = Site::new();
     service(&site);
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
-    let (responder, glass) = open_break_glass(&site, "30m");
+    let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");
     assert_eq!(
         login(&site, "bob", &bob.code(&site)),
         code::AUTH_ERR,
@@ -84,10 +67,10 @@ fn break_glass_ends_by_a_signal_and_runs_only_once() {
     let site = Site::new();
     service(&site);
     let bob = site.enroll("bob");
-    let (responder, glass) = open_break_glass(&site, "1h");
+    let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "1h");
     let second = site.totpd(&["breakglass", "bob"]);
     assert!(second.code == 1 && second.stderr.contains("open already"), "{second:?}");
-    kill(Pid::from_raw(i32::try_from(responder.0.id()).unwrap()), Signal::SIGTERM).unwrap();
+    responder.signal(Signal::SIGTERM);
     assert_eq!(responder.finish().code, 0);
     assert_eq!(login(&site, "alice", &glass), code::AUTH_ERR);
     assert_eq!(login(&site, "bob", &bob.code(&site)), code::SUCCESS);
@@ -98,7 +81,7 @@ fn a_responder_whose_socket_was_replaced_reports_it_and_ends() {
     let site = Site::new();
     service(&site);
     let bob = site.enroll("bob");
-    let (responder, _) = open_break_glass(&site, "1h");
+    let BreakGlass { responder, .. } = BreakGlass::open(&site, "1h");
     assert!(site.totpd(&["status"]).assert_success().stdout.contains("break-glass is open"));
     // As a restart of the socket's unit does.
     site.end(Signal::SIGTERM);
@@ -116,8 +99,7 @@ fn the_daemon_recovers_the_socket_of_a_killed_responder() {
     let site = Site::new();
     service(&site);
     let bob = site.enroll("bob");
-    let (responder, _) = open_break_glass(&site, "1h");
-    kill(Pid::from_raw(i32::try_from(responder.0.id()).unwrap()), Signal::SIGKILL).unwrap();
+    let BreakGlass { responder, .. } = BreakGlass::open(&site, "1h");
     drop(responder);
     assert_eq!(login(&site, "bob", "123456"), code::SYSTEM_ERR);
     wait_until("the daemon has given the socket back", || site.log().contains("is given back"));
@@ -128,18 +110,16 @@ fn the_daemon_recovers_the_socket_of_a_killed_responder() {
 fn only_root_opens_break_glass_for_root_programs_only() {
     let site = Site::new();
     service(&site);
-    let mut command = site.command_as("alice", site::setup::target().join("debug/totpd"));
-    command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).args(["breakglass", "alice"]);
-    let refused = site::run::run(command, "");
+    let refused = site.totpd_as("alice", &["breakglass", "alice"], "");
     assert!(refused.code == 1 && refused.stderr.contains("only root"), "{refused:?}");
     let slip = site.totpd(&["breakglass", "alcie"]);
     assert!(slip.code == 1 && slip.stderr.contains("--directory-user"), "{slip:?}");
     for bad in ["10s", "25h", "soon"] {
         assert_eq!(site.totpd(&["breakglass", "alice", "--for", bad]).code, 2, "{bad}");
     }
-    let (responder, glass) = open_break_glass(&site, "30m");
+    let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");
     let own = PamHost::new(&site, "x", "alice").run_as("alice");
-    assert_ne!(own.authenticate(&format!("{glass}\n")), code::SUCCESS);
+    assert_ne!(own.answer(&glass), code::SUCCESS);
     assert_eq!(login(&site, "alice", &glass), code::SUCCESS);
     responder.finish();
 }

@@ -82,7 +82,7 @@ fn exit_statuses_and_documents_are_what_scripts_rely_on() {
 #[test]
 fn a_wrong_phone_clock_is_reported_without_the_right_code() {
     let site = Site::new();
-    let phone = Phone::from(&site.totpd(&["enroll", "alice", "--json"]).assert_success().json());
+    let phone = site.stage("alice");
     let refused = site.totpd_with(&["confirm", "alice"], &phone.code_at(site.now() - 300));
     assert_eq!(refused.code, 1);
     assert!(refused.stderr.contains("clock is about 5m behind this host's"), "{refused:?}");
@@ -100,7 +100,7 @@ fn on_a_terminal_enroll_asks_for_the_first_code_at_once() {
     let mut terminal = spawn_command(command, Some(20_000)).unwrap();
     terminal.exp_string("type this key:  ").unwrap();
     let key = terminal.read_line().unwrap();
-    let phone = Phone { secret: key.replace(' ', ""), recovery_codes: vec![], uri: String::new() };
+    let phone = Phone::with_key(&key);
     terminal.exp_string("Recovery codes").unwrap();
     terminal.exp_string("First code (empty to confirm later): ").unwrap();
     terminal.send_line(&phone.wrong_code(&site)).unwrap();
@@ -136,7 +136,7 @@ fn the_old_factor_works_until_the_first_code_of_the_new_one() {
 fn a_closed_pipe_causes_no_panic() {
     let site = Site::new();
     let mut shell = site.command("sh");
-    let totpd = site::setup::target().join("debug/totpd");
+    let totpd = site::paths::totpd();
     let config = site.path("etc/totpd/totpd.toml");
     shell.arg("-c").arg(format!(
         "{} --config {} enroll alice | true; exec 2>&1; {0} --config {1} enroll alice | head -n1",

@@ -2,13 +2,11 @@
 
 use site::Site;
 use site::pamhost::{PamHost, code};
-use site::run::run;
 use site::{Api, api};
-use std::process::Command;
 
 fn login(site: &Site, user: &str, typed: &str) -> i32 {
-    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay timeout=5")));
-    PamHost::new(site, "x", user).option(&["-r", "192.0.2.1"]).authenticate(&format!("{typed}\n"))
+    site.totp_service("x", "nodelay timeout=5");
+    PamHost::new(site, "x", user).option(&["-r", "192.0.2.1"]).answer(typed)
 }
 
 #[test]
@@ -104,13 +102,11 @@ fn replayed_old_codes_lock_nobody() {
 fn a_forged_lock_level_overflows_nothing() {
     let site = Site::new();
     let phone = site.enroll("alice");
-    let script = "import sqlite3,sys,json\nd=sqlite3.connect(sys.argv[1])\n\
-                  r=json.loads(d.execute(\"SELECT record FROM account WHERE name='alice'\").fetchone()[0])\n\
-                  r['guard']['others']={'failures':4294967295,'level':4294967295,'last_failure':int(sys.argv[2])}\n\
-                  d.execute(\"UPDATE account SET record=?, version=version+1 WHERE name='alice'\",(json.dumps(r),))\nd.commit()";
-    let mut writer = Command::new("python3");
-    writer.args(["-c", script]).arg(site.path("state/totpd.db")).arg(site.now().to_string());
-    run(writer, "").assert_success();
+    let others = format!("{{\"failures\":4294967295,\"level\":4294967295,\"last_failure\":{}}}", site.now());
+    site.sql(&format!(
+        "UPDATE account SET record = json_set(record, '$.guard.others', json('{others}')), version = version + 1 \
+         WHERE name = 'alice'"
+    ));
     assert_eq!(site.status("alice")["locked"], false);
     for _ in 0..3 {
         assert_eq!(login(&site, "alice", &phone.wrong_code(&site)), code::AUTH_ERR);

@@ -1,7 +1,7 @@
 //! `totpd config check` looks at files as the daemon's user does, and a daemon that cannot use one says the command that
 //! cures it.
 
-use site::Site;
+use site::{Activation, Site};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -73,7 +73,7 @@ fn config_check_names_services_that_do_not_exist() {
     let rules = "[[login.rule]]\nservices = [\"ssh\", \"su\"]\naction = \"deny\"\n";
     site.service("sshd", "auth required pam_deny.so\n");
     site.service("su", "auth required pam_deny.so\n");
-    site.write("etc/totpd/totpd.toml", &format!("{}{rules}", site.config()));
+    site.write_config(rules);
     let check = site.totpd(&["config", "check"]).assert_success();
     let said = "names a PAM service that has no file in /etc/pam.d: ssh. Is it sshd?";
     assert!(check.stdout.contains(said), "{check:?}");
@@ -88,7 +88,7 @@ fn a_daemon_that_cannot_read_a_file_names_the_fix() {
     let (key, store) = (site.path("etc/totpd/totpd.key"), site.path("state/totpd.db"));
     own(&key, 0);
     own(&store, 0);
-    crate::serve::start_with_inherited_sockets_as(&site, NOBODY);
+    Activation { uid: NOBODY, ..Activation::default() }.start(&site);
     for file in [&key, &store] {
         let cure = "and the daemon runs as nobody, which cannot";
         let command = format!("Run: chown nobody: {}", file.display());
@@ -99,7 +99,7 @@ fn a_daemon_that_cannot_read_a_file_names_the_fix() {
         });
         own(file, NOBODY);
     }
-    site::run::wait_until("it serves", || site.totpd(&["status"]).code == 0);
+    site.wait_until_serving();
 }
 
 #[test]
@@ -107,17 +107,14 @@ fn a_read_only_state_folder_is_reported() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).assert_success();
     // A view of the folder that is read-only, as a unit's sandbox makes it: the file system is not.
-    let state = site.path("state");
-    let mut mount = site.command("sh");
-    mount.args(["-c", "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\"", "sh"]).arg(&state);
-    site::run::run(mount, "").assert_success();
+    let state = site.path("state").display().to_string();
+    let mount = r#"mount --bind "$1" "$1" && mount -o remount,bind,ro "$1""#;
+    site.run("sh", &["-c", mount, "sh", &state]).assert_success();
     site.start();
     let status = site.totpd(&["status"]);
     assert_eq!(status.code, 1, "{status:?}");
-    assert!(status.stderr.contains(&format!("ReadWritePaths={}", state.display())), "{status:?}");
+    assert!(status.stderr.contains(&format!("ReadWritePaths={state}")), "{status:?}");
     assert!(!status.stderr.contains("Error code"), "{status:?}");
-    let mut unmount = site.command("umount");
-    unmount.arg(&state);
-    site::run::run(unmount, "").assert_success();
-    site::run::wait_until("it serves", || site.totpd(&["status"]).code == 0);
+    site.run("umount", &[&state]).assert_success();
+    site.wait_until_serving();
 }

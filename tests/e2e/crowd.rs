@@ -7,13 +7,13 @@ use site::peer::{begin, from_host, local};
 #[test]
 fn with_500_waiting_conversations_a_local_sudo_works() {
     let site = Site::new();
-    site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay")));
+    site.totp_service("sudo", "nodelay");
     let phone = site.enroll("alice");
     let waiting: Vec<_> = (0..500)
         .map(|i| begin(&site, from_host("alice", &format!("192.0.{}.{}", 2 + i / 250, i % 250))).unwrap())
         .collect();
     let sudo = PamHost::new(&site, "sudo", "alice");
-    assert_eq!(sudo.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    assert_eq!(sudo.answer(&phone.code(&site)), code::SUCCESS);
     // Those who waited are served as well.
     let mut waiting = waiting.into_iter();
     site.next_step();

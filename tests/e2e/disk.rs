@@ -3,28 +3,15 @@
 use site::Site;
 use site::pamhost::{PamHost, code};
 use site::peer::{begin, local, login};
-use std::process::Command;
 use totp_wire::CallError;
 use totp_wire::login::{STORE_UNAVAILABLE, Verdict};
 
-fn in_site(site: &Site, program: &str, arguments: &[&str]) -> bool {
-    let mut command: Command = site.command(program);
-    command.args(arguments).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-    command.status().unwrap().success()
-}
-
 #[test]
 fn on_a_full_disk_logins_work_and_enrollment_says_why_not() {
-    let site = Site::without_daemon();
-    let state = site.path("state");
-    std::fs::create_dir(&state).unwrap();
-    let state = state.display().to_string();
-    assert!(in_site(&site, "mount", &["-t", "tmpfs", "-o", "size=14m,mode=0700", "tmpfs", &state]));
-    site.totpd(&["init"]).assert_success();
+    let site = Site::on_small_disk();
     site.start();
     let phone = site.enroll("alice");
-    // dd fails when the disk is full: that is what it is for.
-    assert!(!in_site(&site, "dd", &["if=/dev/zero", &format!("of={state}/filler"), "bs=4k"]));
+    site.fill_disk();
 
     for round in 0..20 {
         assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted), "round {round}");
@@ -44,14 +31,14 @@ fn on_a_full_disk_logins_work_and_enrollment_says_why_not() {
     site.end(nix::sys::signal::Signal::SIGTERM);
     site.start();
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
-    assert!(in_site(&site, "rm", &[&format!("{state}/filler")]));
+    site.free_disk();
     site.totpd(&["enroll", "bob"]).assert_success();
 }
 
 #[test]
 fn after_an_io_error_all_is_refused_until_a_restart() {
     let site = Site::new();
-    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
+    site.totp_service("x", "nodelay");
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     let used = alice.code(&site);
     assert_eq!(login(&site, "alice", &used), Ok(Verdict::Granted));
@@ -68,10 +55,7 @@ fn after_an_io_error_all_is_refused_until_a_restart() {
     // The disk says that it works again: it is not believed.
     site.faults.sync_fails(false);
     refused("bob", &bob.code(&site));
-    assert_eq!(
-        PamHost::new(&site, "x", "bob").authenticate(&format!("{}\n", bob.code(&site))),
-        code::AUTHINFO_UNAVAIL
-    );
+    assert_eq!(PamHost::new(&site, "x", "bob").answer(&bob.code(&site)), code::AUTHINFO_UNAVAIL);
     let status = site.totpd(&["status"]);
     assert_eq!(status.code, 1);
     assert!(status.stderr.contains("until totpd is restarted"), "{status:?}");

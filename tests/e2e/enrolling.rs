@@ -3,8 +3,8 @@
 use nix::sys::wait::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
 use site::Site;
-use site::pamhost::{PamHost, code, result};
-use site::phone::Phone;
+use site::pamhost::{PamHost, SSH_KEY, code, result};
+use site::phone::{Phone, recovery_codes};
 use site::run::Running;
 use site::ssh::Sshd;
 use std::process::Command;
@@ -12,16 +12,10 @@ use std::process::Command;
 const RULE: &str =
     "[login]\nshow_secrets_services = [\"x\", \"sshd\"]\n[[login.rule]]\naction = \"enroll\"\n";
 
-/// The phone that scans what was shown, by the key that stands there too.
+/// The phone that scans what an enrollment has shown.
+#[track_caller]
 fn phone(shown: &str) -> Phone {
-    let line = shown.lines().find_map(|line| line.split_once("Or type this key:  ")).unwrap().1;
-    Phone { secret: line.trim().replace(' ', ""), recovery_codes: vec![], uri: String::new() }
-}
-
-/// The recovery codes that were shown.
-fn recovery_codes(shown: &str) -> Vec<String> {
-    let is_code = |word: &&str| word.len() == 19 && word.split('-').all(|group| group.len() == 4);
-    shown.split_whitespace().filter(is_code).map(str::to_owned).collect()
+    Phone::from_shown(shown).unwrap_or_else(|| panic!("no key: {shown}"))
 }
 
 /// An ssh client at a terminal.
@@ -96,21 +90,14 @@ fn ssh_enrolls_with_a_command_or_a_shell_in_any_locale() {
 
 /// A login of bob's that is offered a factor, up to its first question.
 fn begun(site: &Site) -> (Running, Phone) {
-    let mut host = PamHost::new(site, "x", "bob")
-        .option(&["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=publickey"])
-        .start();
-    let mut shown = String::new();
-    let stdout = host.0.stdout.as_mut().unwrap();
-    let mut lines = std::io::BufReader::new(stdout);
-    while !shown.contains("prompt: ") {
-        std::io::BufRead::read_line(&mut lines, &mut shown).unwrap();
-    }
+    let mut host = PamHost::new(site, "x", "bob").option(SSH_KEY).start();
+    let shown = host.read_until("prompt: ");
     (host, phone(&shown))
 }
 
 fn site_with_service() -> Site {
     let site = Site::new();
-    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
+    site.totp_service("x", "nodelay");
     site.configure(RULE);
     site
 }
@@ -118,12 +105,12 @@ fn site_with_service() -> Site {
 #[test]
 fn an_unfinished_enrollment_leaves_nothing() {
     let site = site_with_service();
-    let bob = PamHost::new(&site, "x", "bob").option(&["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=publickey"]);
+    let bob = PamHost::new(&site, "x", "bob").option(SSH_KEY);
     let nothing = |phone: &Phone| {
         assert_eq!(site.status("bob")["state"], "none");
         // Nor does its code let in, at a service that asks.
         site.configure("");
-        assert_eq!(bob.authenticate(&format!("{}\n", phone.code(&site))), code::AUTH_ERR);
+        assert_eq!(bob.answer(&phone.code(&site)), code::AUTH_ERR);
         site.configure(RULE);
     };
     // Left at the first question, and at the second.
@@ -158,12 +145,7 @@ fn of_two_racing_enrollments_the_first_finished_wins() {
     let site = site_with_service();
     let recovery = |host: &mut Running, phone: &Phone| {
         host.say(&format!("{}\n", phone.code(&site)));
-        let mut shown = String::new();
-        let mut lines = std::io::BufReader::new(host.0.stdout.as_mut().unwrap());
-        while !shown.contains("to finish: ") {
-            std::io::BufRead::read_line(&mut lines, &mut shown).unwrap();
-        }
-        recovery_codes(&shown).swap_remove(0)
+        recovery_codes(&host.read_until("to finish: ")).swap_remove(0)
     };
     let ((mut one, phone), (mut two, other)) = (begun(&site), begun(&site));
     let (of_one, of_two) = (recovery(&mut one, &phone), recovery(&mut two, &other));
@@ -174,18 +156,17 @@ fn of_two_racing_enrollments_the_first_finished_wins() {
     assert_eq!(site.last_login()["reason"], "raced");
     site.next_step();
     let bob = PamHost::new(&site, "x", "bob");
-    assert_eq!(bob.authenticate(&format!("{}\n", other.code(&site))), code::AUTH_ERR);
-    assert_eq!(bob.authenticate(&format!("{of_two}\n")), code::AUTH_ERR);
-    assert_eq!(bob.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    assert_eq!(bob.answer(&other.code(&site)), code::AUTH_ERR);
+    assert_eq!(bob.answer(&of_two), code::AUTH_ERR);
+    assert_eq!(bob.answer(&phone.code(&site)), code::SUCCESS);
 }
 
 #[test]
 fn enrollment_needs_shown_messages_and_a_user_without_factor() {
     let site = site_with_service();
-    let proof = &["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=publickey"][..];
     let refused = |user: &str, options: &[&str], answers: &str| {
         let finished =
-            PamHost::new(&site, "x", user).option(proof).option(options).run(&["authenticate"], answers);
+            PamHost::new(&site, "x", user).option(SSH_KEY).option(options).run(&["authenticate"], answers);
         assert!(!finished.stdout.contains("key"), "{finished:?}");
         result(&finished, "authenticate")
     };
@@ -195,7 +176,7 @@ fn enrollment_needs_shown_messages_and_a_user_without_factor() {
     let phone = site.enroll("alice");
     assert_eq!(refused("alice", &[], &format!("{}\n", phone.code(&site))), code::SUCCESS);
     // What an administrator has staged is not thrown away: its code confirms it.
-    let staged = Phone::from(&site.totpd(&["enroll", "bob", "--json"]).assert_success().json());
+    let staged = site.stage("bob");
     assert_eq!(refused("bob", &[], &format!("{}\n", staged.code(&site))), code::SUCCESS);
     // Password and code in one line, and a code that another module asked for, leave no room for questions.
     for arguments in ["forward_pass", "use_first_pass"] {

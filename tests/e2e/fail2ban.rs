@@ -1,29 +1,12 @@
 //! The fail2ban filter, read by the real fail2ban-regex, on lines that a real daemon wrote.
 
 use site::Site;
+use site::fail2ban::{addresses, config, regex};
 use site::peer::{begin, from_host, local};
 use site::phone::Phone;
 use site::run::run;
-use std::path::PathBuf;
 use std::process::Command;
 use totp_wire::login::Attempt;
-
-fn config(file: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../config/fail2ban").join(file)
-}
-
-/// What fail2ban-regex prints about `log` (a file or a journal). Far from UTC: the lines say their zone themselves.
-#[track_caller]
-fn fail2ban(log: &str, options: &[&str]) -> String {
-    let mut command = Command::new("fail2ban-regex");
-    command.args(options).arg(log).arg(config("filter.d/totpd.conf")).env("TZ", "America/New_York");
-    run(command, "").assert_success().stdout
-}
-
-/// The addresses that would be banned, one for each line that counts.
-pub(crate) fn addresses(log: &str) -> Vec<String> {
-    fail2ban(log, &["-o", "ip"]).lines().map(str::to_owned).collect()
-}
 
 /// One attempt from `rhost` that answers `typed`.
 fn attempt(site: &Site, user: &str, rhost: &str, typed: &str) {
@@ -54,8 +37,8 @@ fn logins(site: &Site) -> usize {
     assert_eq!(site.last_login()["reason"], "locked");
     // Names that are gone, or somebody else's now.
     let (gone, changed) = (site.enroll("u7"), site.enroll("u8"));
-    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
-    site.write("etc/passwd", &passwd.replace("u7:x:", "gone:x:").replace("u8:x:5018:", "u8:x:6018:"));
+    site.replace("etc/passwd", "u7:x:", "gone:x:");
+    site.replace("etc/passwd", "u8:x:5018:", "u8:x:6018:");
     attempt(site, "u7", "203.0.113.8", &gone.code(site));
     attempt(site, "u8", "203.0.113.9", &changed.code(site));
     let seen = ["empty", "not-a-code", "not-enrolled", "wrong", "locked", "unknown-user", "uid-changed"];
@@ -63,7 +46,7 @@ fn logins(site: &Site) -> usize {
         assert!(site.events().iter().any(|e| e["reason"] == reason), "{reason}");
     }
     site.advance(-400 * 86_400);
-    let clock = Phone::from(&site.totpd(&["enroll", "u1", "--json"]).assert_success().json());
+    let clock = site.stage("u1");
     attempt(site, "u1", "198.51.100.3", &clock.code(site));
     assert_eq!(site.last_login()["reason"], "clock");
     17
@@ -82,11 +65,11 @@ fn the_filter_matches_guesses_and_probing_only() {
     // As its own summary counts them: every other line is missed, and none fails.
     let lines = site.log().lines().count();
     let summary = format!("Lines: {lines} lines, 0 ignored, {expected} matched, {} missed", lines - expected);
-    assert!(fail2ban(&log, &[]).contains(&summary), "{summary}\n{}", fail2ban(&log, &[]));
+    assert!(regex(&log, &[]).contains(&summary), "{summary}\n{}", regex(&log, &[]));
     // The times are the events' own, whatever the zone.
     let first = site.events().into_iter().find(|e| e["rhost"] == "203.0.113.1").unwrap();
     let date = run(date_of(first["time"].as_str().unwrap()), "").assert_success().stdout;
-    assert!(fail2ban(&log, &["-o", "row"]).contains(&format!("'203.0.113.1',\t{}", date.trim())));
+    assert!(regex(&log, &["-o", "row"]).contains(&format!("'203.0.113.1',\t{}", date.trim())));
 }
 
 fn date_of(time: &str) -> Command {

@@ -33,7 +33,7 @@ fn siege(at: &str, own_address: &str, strange_address: &str) {
     let site = Site::new();
     let network = Network::new(2);
     let sshd = Sshd::start_with(&site, Setup { network: Some(&network.server), ..Setup::default() });
-    site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay")));
+    site.totp_service("sudo", "nodelay");
     let (own, stranger) = (sshd.client(&network.clients[0], at), sshd.client(&network.clients[1], at));
     let phone = site.enroll("alice");
 
@@ -61,15 +61,10 @@ fn siege(at: &str, own_address: &str, strange_address: &str) {
 
     // A local sudo, and her own processes.
     let sudo = PamHost::new(&site, "sudo", "alice").option(&["-R", "alice"]);
-    assert_eq!(sudo.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    assert_eq!(sudo.answer(&phone.code(&site)), code::SUCCESS);
     assert_eq!(site.last_login()["class"], "local");
     site.next_step();
-    assert_eq!(
-        sudo.run_as("alice").authenticate(&format!("{}\n", phone.code(&site))),
-        code::SUCCESS,
-        "{:?}",
-        site.last_login()
-    );
+    assert_eq!(sudo.run_as("alice").answer(&phone.code(&site)), code::SUCCESS, "{:?}", site.last_login());
     assert_eq!(site.last_login()["class"], "own");
 }
 

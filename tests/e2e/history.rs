@@ -5,7 +5,7 @@ use site::pamhost::{PamHost, code};
 
 fn site_with_service() -> Site {
     let site = Site::new();
-    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
+    site.totp_service("x", "nodelay");
     site
 }
 
@@ -23,7 +23,7 @@ fn the_history_names_source_and_reason_in_pages() {
     let phone = site.enroll("alice");
     for n in 0..130 {
         let host = PamHost::new(&site, "x", "alice").option(&["-r", &format!("192.0.2.{n}"), "-t", "ssh"]);
-        host.authenticate("no code\n");
+        host.answer("no code");
     }
     told(&site, &format!("{}\n", phone.code(&site)), &[]);
     let text = site.totpd(&["history", "alice", "-n", "3"]).assert_success().stdout;
@@ -73,7 +73,7 @@ fn the_next_login_that_shows_messages_tells_of_past_events() {
     assert!(!quiet.contains("error:") && !quiet.contains("info:"), "{quiet}");
     told(&site, &format!("{}\n", phone.recovery_codes[0]), &["-r", "192.0.2.7"]);
     for _ in 0..6 {
-        PamHost::new(&site, "x", "alice").option(&["-r", "198.51.100.9"]).authenticate("000000\n");
+        PamHost::new(&site, "x", "alice").option(&["-r", "198.51.100.9"]).answer("000000");
     }
     // A silent login cannot tell, and keeps it for the next.
     site.next_step();

@@ -12,10 +12,7 @@ use totp_wire::login::Verdict;
 fn kill_9_loses_neither_used_codes_nor_enrollments() {
     let site = Site::new();
     let users = ["u1", "u2", "u3", "u4", "u5", "u6"];
-    let phones: Vec<Phone> = users
-        .iter()
-        .map(|u| Phone::from(&site.totpd(&["enroll", u, "--json"]).assert_success().json()))
-        .collect();
+    let phones: Vec<Phone> = users.iter().map(|u| site.stage(u)).collect();
     for round in 0..50_u64 {
         let codes: Vec<String> = phones.iter().map(|phone| phone.code(&site)).collect();
         let stop = AtomicBool::new(false);

@@ -4,7 +4,7 @@
 use nix::sys::signal::Signal;
 use site::pamhost::{PamHost, code};
 use site::run::{Finished, wait_until};
-use site::{Phone, Site};
+use site::{Activation, Phone, Site};
 use std::os::unix::fs::PermissionsExt;
 
 const RULES: &str = r#"
@@ -51,7 +51,7 @@ fn break_file(site: &Site) {
 }
 
 fn fix_file(site: &Site) {
-    site.write("etc/totpd/totpd.toml", &format!("{}{RULES}", site.config()));
+    site.write_config(RULES);
 }
 
 fn login(site: &Site, user: &str, answer: &str) -> Finished {
@@ -99,7 +99,7 @@ fn a_typo_at_the_next_start_asks_everybody_and_locks_nobody_out() {
 
     // Another mistake is said; the daemon goes on.
     site.write("etc/totpd/totpd.toml", "surprise = 1\n");
-    fix_sockets_only(&site, "surprise = 1\n");
+    site.write_config("surprise = 1\n");
     wait_until("the other mistake is said", || {
         site.totpd(&["status"]).stdout.contains("unknown field `surprise`")
     });
@@ -110,11 +110,6 @@ fn a_typo_at_the_next_start_asks_everybody_and_locks_nobody_out() {
     });
     assert_eq!(PamHost::new(&site, "x", "bob").authenticate(""), code::SUCCESS);
     assert!(!site.totpd(&["status"]).assert_success().stdout.contains("LAST GOOD"));
-}
-
-/// The site's sockets, and a mistake.
-fn fix_sockets_only(site: &Site, mistake: &str) {
-    site.write("etc/totpd/totpd.toml", &format!("{}{mistake}", site.config()));
 }
 
 #[test]
@@ -164,7 +159,7 @@ fn an_untrusted_last_good_copy_is_not_used() {
     wait_until("the log says so", || site.log().contains("can be changed by others"));
     assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::AUTHINFO_UNAVAIL);
     mode(&file, 0o644);
-    wait_until("it serves by the copy", || site.totpd(&["status"]).code == 0);
+    site.wait_until_serving();
     assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::SUCCESS);
 }
 
@@ -198,19 +193,16 @@ fn a_broken_reload_changes_neither_rules_nor_copy() {
 fn changed_socket_paths_need_a_restart_of_the_daemon() {
     let (site, [alice, ..]) = stopped();
     break_file(&site);
-    crate::serve::start_with_inherited_sockets(&site);
+    Activation::default().start(&site);
     assert!(site.totpd(&["status"]).assert_success().stdout.contains("LAST GOOD"));
     let api = site.path("run/http.sock");
     site.write(
         "etc/totpd/totpd.toml",
         &format!("{}{RULES}[http]\nlisten = \"{}\"\n", site.config(), api.display()),
     );
-    let pid = site.daemon_pid();
-    wait_until("the daemon has ended", || {
-        std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
-    });
+    site.wait_for_daemon_end();
     wait_until("the log says so", || site.log().contains("names other places"));
-    crate::serve::start_with_inherited_sockets(&site);
+    Activation::default().start(&site);
     wait_until("the API answers", || site.totpd(&["status"]).stdout.contains("the HTTP API answers on"));
     assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::SUCCESS);
 }

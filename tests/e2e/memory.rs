@@ -2,9 +2,9 @@
 //! goes on once it is back.
 
 use nix::sys::signal::Signal;
-use site::Site;
 use site::peer::login;
 use site::run::wait_until;
+use site::{Activation, Site};
 use totp_wire::login::Verdict;
 
 /// Refused with a sentence that has these words; nothing is made.
@@ -38,7 +38,7 @@ fn missing_or_foreign_files_refuse_until_they_are_restored() {
     // Put back while the daemon refuses: it recovers on reload.
     std::fs::rename(&away, &state).unwrap();
     site.signal(Signal::SIGHUP);
-    wait_until("it serves again", || site.totpd(&["status"]).code == 0);
+    site.wait_until_serving();
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
     site.end(Signal::SIGTERM);
 
@@ -108,11 +108,7 @@ fn a_damaged_record_refuses_only_its_user_and_can_be_revoked() {
     let site = Site::new();
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     site.end(Signal::SIGTERM);
-    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
-                  db.execute(\"UPDATE account SET record = '{}' WHERE name = 'alice'\"); db.commit(); db.close()";
-    let mut edit = site.command("/usr/bin/python3");
-    edit.args(["-c", script]).arg(site.path("state/totpd.db"));
-    assert!(edit.status().unwrap().success());
+    site.sql("UPDATE account SET record = '{}' WHERE name = 'alice'");
     site.start();
     assert_eq!(login(&site, "alice", &alice.code(&site)), Ok(Verdict::Denied));
     assert_eq!(site.last_login()["reason"], "damaged");
@@ -134,8 +130,7 @@ fn a_store_locked_by_another_process_is_busy_not_failed() {
     let mut hold = site.command("/usr/bin/python3");
     hold.args(["-c", script]).arg(site.path("state/totpd.db"));
     let mut hold = site::Running::start(hold);
-    let mut word = [0; 4];
-    std::io::Read::read_exact(hold.0.stdout.as_mut().unwrap(), &mut word).unwrap();
+    hold.read_line();
     let busy = login(&site, "alice", &phone.code(&site));
     assert!(
         matches!(&busy, Err(totp_wire::CallError::Error { name, .. }) if name == totp_wire::login::TIMED_OUT),
@@ -160,7 +155,7 @@ fn a_store_of_another_host_is_refused() {
 fn init_makes_folders_that_the_daemons_user_can_enter() {
     let site = Site::without_daemon();
     let config = site.path("new/etc/totpd.toml").display().to_string();
-    let mut init = site.command(site::setup::target().join("debug/totpd"));
+    let mut init = site.command(site::paths::totpd());
     init.args(["--config", &config, "init", "--owner", "nobody"]);
     let state = site.path("new/var/a/totpd");
     std::fs::create_dir_all(site.path("new/etc")).unwrap();
@@ -229,17 +224,14 @@ fn a_moved_store_is_written_no_more_and_loses_nothing() {
 fn a_replaced_store_is_served_after_a_supervised_restart() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).assert_success();
-    crate::serve::start_with_inherited_sockets(&site);
+    Activation::default().start(&site);
     let phone = site.enroll("alice");
-    let pid = site.daemon_pid();
     let (state, away) = (site.path("state"), site.path("away"));
     std::fs::rename(&state, &away).unwrap();
-    wait_until("the daemon ended", || {
-        std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
-    });
-    crate::serve::start_with_inherited_sockets(&site);
+    site.wait_for_daemon_end();
+    Activation::default().start(&site);
     assert!(site.totpd(&["status"]).stderr.contains("mounted?"));
     std::fs::rename(&away, &state).unwrap();
-    wait_until("it serves what was put back", || site.totpd(&["status"]).code == 0);
+    site.wait_until_serving();
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
 }

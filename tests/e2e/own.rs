@@ -3,13 +3,9 @@
 use site::Site;
 use site::pamhost::{PamHost, code};
 use site::phone::Phone;
-use site::run::run;
-use std::process::Command;
 
 fn as_alice(site: &Site, arguments: &[&str], input: &str) -> site::Finished {
-    let mut command: Command = site.command_as("alice", site::setup::target().join("debug/totpd"));
-    command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).args(arguments);
-    run(command, input)
+    site.totpd_as("alice", arguments, input)
 }
 
 #[track_caller]
@@ -55,9 +51,7 @@ fn a_ticket_ends_by_expiry_a_newer_ticket_or_revoke() {
     assert!(refused(&newer), "revoked");
     // It is alice's alone.
     let ticket = ticket(&site);
-    let mut bob: Command = site.command_as("bob", site::setup::target().join("debug/totpd"));
-    bob.arg("--config").arg(site.path("etc/totpd/totpd.toml")).arg("enroll");
-    assert_eq!(run(bob, &format!("{ticket}\n")).code, 1);
+    assert_eq!(site.totpd_as("bob", &["enroll"], &format!("{ticket}\n")).code, 1);
     assert!(!refused(&ticket));
 }
 
@@ -120,7 +114,7 @@ fn changing_or_removing_a_factor_uses_up_a_code() {
 #[test]
 fn malware_cannot_read_or_replace_a_factor_nor_lock_sudo() {
     let site = Site::new();
-    site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay")));
+    site.totp_service("sudo", "nodelay");
     let phone = site.enroll("alice");
     // Every command, guessing, until even her own processes are locked.
     for n in 0..14 {
@@ -135,7 +129,7 @@ fn malware_cannot_read_or_replace_a_factor_nor_lock_sudo() {
     assert!(!status.stdout.contains(&phone.secret), "{status:?}");
     assert_eq!(site.status("alice")["replacement_pending"], false);
     let sudo = PamHost::new(&site, "sudo", "alice");
-    assert_eq!(sudo.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    assert_eq!(sudo.answer(&phone.code(&site)), code::SUCCESS);
 }
 
 #[test]

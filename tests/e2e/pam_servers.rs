@@ -33,9 +33,9 @@ fn answer(mut stream: &UnixStream, bytes: &[u8]) {
 
 #[track_caller]
 fn authenticate(site: &Site) -> i32 {
-    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay timeout=1")));
+    site.totp_service("x", "nodelay timeout=1");
     let start = Instant::now();
-    let answer = PamHost::new(site, "x", "alice").authenticate("123456\n");
+    let answer = PamHost::new(site, "x", "alice").answer("123456");
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     answer
 }
@@ -133,8 +133,8 @@ fn a_full_backlog_is_refused_in_time() {
     assert_eq!(authenticate(&site), code::SYSTEM_ERR);
     drop(waiting);
     site.signal(nix::sys::signal::Signal::SIGCONT);
-    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
-    assert_eq!(PamHost::new(&site, "x", "alice").authenticate("no code\n"), code::AUTH_ERR);
+    site.totp_service("x", "nodelay");
+    assert_eq!(PamHost::new(&site, "x", "alice").answer("no code"), code::AUTH_ERR);
 }
 
 /// A listener run by nobody that grants everything it is asked.
@@ -162,12 +162,12 @@ fn a_server_of_the_wrong_uid_is_sent_nothing() {
         path.join("login.sock").display().to_string()
     };
     let try_at = |socket: &str, arguments: &str| {
-        let module = site::setup::module();
+        let module = site::paths::module();
         site.service(
             "x",
             &format!("auth required {} socket={socket} nodelay timeout=1 {arguments}\n", module.display()),
         );
-        PamHost::new(&site, "x", "alice").authenticate("123456\n")
+        PamHost::new(&site, "x", "alice").answer("123456")
     };
     // A squatter in a folder that anybody may write, like /tmp.
     let open = folder("open", 0o1777, 0);

@@ -2,7 +2,8 @@
 
 use site::Site;
 use site::pamhost::{PamHost, code, result};
-use site::setup::{PASSWORD, panicking_module};
+use site::paths::panicking_module;
+use site::users::PASSWORD;
 use std::os::unix::net::UnixListener;
 
 fn service(site: &Site, arguments: &str) {
@@ -16,20 +17,20 @@ fn each_kind_of_input_has_its_pam_result() {
     service(&site, "");
     let phone = site.enroll("alice");
     let alice = PamHost::new(&site, "x", "alice");
-    assert_eq!(alice.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
-    assert_eq!(alice.authenticate(&format!("{}\n", phone.code(&site))), code::AUTH_ERR);
+    assert_eq!(alice.answer(&phone.code(&site)), code::SUCCESS);
+    assert_eq!(alice.answer(&phone.code(&site)), code::AUTH_ERR);
     for (typed, reason) in [
         ("000000", "wrong"),
         ("", "empty"),
         ("correct horse battery staple", "not-a-code"),
         ("\u{8}\r\u{7f}INCORRECT", "not-a-code"),
     ] {
-        assert_eq!(alice.authenticate(&format!("{typed}\n")), code::AUTH_ERR, "{typed:?}");
+        assert_eq!(alice.answer(typed), code::AUTH_ERR, "{typed:?}");
         assert_eq!(site.last_login()["reason"], reason);
     }
     assert_eq!(site.status("alice")["failures"], 1);
     for nobody in ["bob", "no-such-user", "\u{1b}[31mred", &"x".repeat(400)] {
-        assert_eq!(PamHost::new(&site, "x", nobody).authenticate("123456\n"), code::AUTH_ERR, "{nobody:?}");
+        assert_eq!(PamHost::new(&site, "x", nobody).answer("123456"), code::AUTH_ERR, "{nobody:?}");
     }
     assert!(!site.log().contains('\u{1b}'), "a control character reached the log");
 }
@@ -51,7 +52,7 @@ fn an_unknown_argument_is_refused_and_named() {
     let site = Site::new();
     service(&site, "nullok");
     site.enroll("alice");
-    assert_eq!(PamHost::new(&site, "x", "alice").authenticate("123456\n"), code::SERVICE_ERR);
+    assert_eq!(PamHost::new(&site, "x", "alice").answer("123456"), code::SERVICE_ERR);
     site.wait_for_syslog("\"nullok\" is unknown");
 }
 
@@ -85,15 +86,15 @@ fn only_a_missing_daemon_or_store_is_authinfo_unavail() {
     let site = Site::without_daemon();
     service(&site, "");
     let alice = PamHost::new(&site, "x", "alice");
-    assert_eq!(alice.authenticate("123456\n"), code::AUTHINFO_UNAVAIL, "no socket");
+    assert_eq!(alice.answer("123456"), code::AUTHINFO_UNAVAIL, "no socket");
     // What a killed daemon leaves: an attacker may have brought that about.
     for socket in ["run/login.sock", "run/root.sock"] {
         drop(UnixListener::bind(site.path(socket)).unwrap());
-        assert_eq!(alice.authenticate("123456\n"), code::SYSTEM_ERR, "{socket}: connection refused");
+        assert_eq!(alice.answer("123456"), code::SYSTEM_ERR, "{socket}: connection refused");
     }
     // A daemon without a store refuses everybody.
     site.start();
-    assert_eq!(alice.authenticate("123456\n"), code::AUTHINFO_UNAVAIL, "no store");
+    assert_eq!(alice.answer("123456"), code::AUTHINFO_UNAVAIL, "no store");
     assert_eq!(site.last_login()["reason"], "store-unavailable");
 }
 
@@ -172,7 +173,7 @@ fn first_pass_options_use_the_password_of_an_earlier_module() {
     };
     let alice = PamHost::new(&site, "x", "alice");
     stack("use_first_pass");
-    assert_eq!(alice.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    assert_eq!(alice.answer(&phone.code(&site)), code::SUCCESS);
     let finished = alice.run(&["authenticate"], &format!("{PASSWORD}\nnever asked\n"));
     assert_eq!(result(&finished, "authenticate"), code::AUTH_ERR, "{finished:?}");
     assert_eq!(finished.stdout.matches("prompt").count(), 1);

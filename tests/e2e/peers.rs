@@ -3,12 +3,9 @@
 use site::Site;
 use site::pamhost::{PamHost, code};
 use site::run::run;
-use std::process::Command;
 
 fn as_alice(site: &Site, arguments: &[&str], input: &str) -> site::Finished {
-    let mut command: Command = site.command_as("alice", site::setup::target().join("debug/totpd"));
-    command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).args(arguments);
-    run(command, input)
+    site.totpd_as("alice", arguments, input)
 }
 
 #[test]
@@ -30,14 +27,14 @@ fn users_verify_only_their_own_codes() {
 fn claims_of_a_users_process_about_its_source_are_dropped() {
     let site = Site::new();
     let alice = site.enroll("alice");
-    site.service("sshd", &format!("auth required {}\n", site.pam_line("nodelay")));
+    site.totp_service("sshd", "nodelay");
     // And without root: pam_start_confdir(3) takes any folder of services.
     let services = site.path("etc/pam.d").display().to_string();
     let liar = PamHost::new(&site, "sshd", "alice")
         .option(&["-c", &services])
         .option(&["-r", "192.0.2.77", "-R", "root", "-t", "ssh"])
         .run_as("alice");
-    assert_eq!(liar.authenticate(&format!("{}\n", alice.code(&site))), code::SUCCESS);
+    assert_eq!(liar.answer(&alice.code(&site)), code::SUCCESS);
     let event = site.last_login();
     assert_eq!(
         (&event["class"], &event["ruser"], &event["peer_uid"]),
@@ -49,7 +46,7 @@ fn claims_of_a_users_process_about_its_source_are_dropped() {
     // And it made no source known: the same address is still a stranger's.
     site.next_step();
     let stranger = PamHost::new(&site, "sshd", "alice").option(&["-r", "192.0.2.77"]);
-    assert_eq!(stranger.authenticate(&format!("{}\n", alice.code(&site))), code::SUCCESS);
+    assert_eq!(stranger.answer(&alice.code(&site)), code::SUCCESS);
     assert_eq!(site.last_login()["class"], "others");
 }
 
@@ -76,12 +73,12 @@ fn users_neither_administer_nor_read_the_store() {
         assert!(refused.stderr.contains("only root"), "{refused:?}");
     }
     for path in ["state/totpd.db", "state/totpd.db-wal", "state/totpd.db-shm", "etc/totpd/totpd.key"] {
-        let mut cat: Command = site.command_as("alice", "cat");
+        let mut cat = site.command_as("alice", "cat");
         cat.arg(site.path(path));
         assert_ne!(run(cat, "").code, 0, "{path} can be read");
     }
     // Nor by a debugger or /proc, since the daemon is not dumpable.
-    let mut cat: Command = site.command_as("alice", "cat");
+    let mut cat = site.command_as("alice", "cat");
     cat.arg(format!("/proc/{}/environ", site.daemon_pid()));
     assert_ne!(run(cat, "").code, 0);
     site.totpd_with(&["verify", "alice"], &phone.code(&site)).assert_success();
@@ -90,30 +87,30 @@ fn users_neither_administer_nor_read_the_store() {
 #[test]
 fn a_users_own_attempts_cannot_flood_the_history() {
     let site = Site::new();
-    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
+    site.totp_service("x", "nodelay");
     let alice = PamHost::new(&site, "x", "alice").run_as("alice");
-    let answers: Vec<i32> = (0..80).map(|_| alice.authenticate("no code\n")).collect();
+    let answers: Vec<i32> = (0..80).map(|_| alice.answer("no code")).collect();
     assert_eq!(answers[0], code::AUTH_ERR);
     assert_eq!(answers[79], code::SYSTEM_ERR);
     assert!(site.events().len() < 75, "{}", site.events().len());
     // Root's programs are not slowed by it.
-    assert_eq!(PamHost::new(&site, "x", "alice").authenticate("no code\n"), code::AUTH_ERR);
+    assert_eq!(PamHost::new(&site, "x", "alice").answer("no code"), code::AUTH_ERR);
 }
 
 #[test]
 fn su_to_another_user_cannot_lock_that_users_sudo() {
     let site = Site::new();
-    site.service("su", &format!("auth required {}\n", site.pam_line("nodelay")));
+    site.totp_service("su", "nodelay");
     let phone = site.enroll("alice");
     let su = PamHost::new(&site, "su", "alice").started_by("bob");
     for _ in 0..12 {
-        assert_eq!(su.authenticate(&format!("{}\n", phone.wrong_code(&site))), code::AUTH_ERR);
+        assert_eq!(su.answer(&phone.wrong_code(&site)), code::AUTH_ERR);
     }
     assert_eq!(site.last_login()["reason"], "locked");
     let event = site.last_login();
     assert_eq!((&event["class"], &event["caller_uid"]), (&"local-stranger".into(), &5002.into()));
     let sudo = PamHost::new(&site, "su", "alice");
-    assert_eq!(sudo.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    assert_eq!(sudo.answer(&phone.code(&site)), code::SUCCESS);
 }
 
 #[test]
@@ -132,11 +129,11 @@ fn members_of_the_admin_group_can_administer() {
 #[test]
 fn nothing_secret_reaches_any_log() {
     let site = Site::new();
-    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay debug")));
+    site.totp_service("x", "nodelay debug");
     let phone = site.enroll("alice");
     let (code, recovery) = (phone.code(&site), &phone.recovery_codes[0]);
     for typed in [code.as_str(), "987654", recovery, "hunter2 hunter2"] {
-        PamHost::new(&site, "x", "alice").authenticate(&format!("{typed}\n"));
+        PamHost::new(&site, "x", "alice").answer(typed);
     }
     let logs = site.log() + &site.syslog().join("\n");
     let database = std::fs::read(site.path("state/totpd.db")).unwrap();
@@ -153,8 +150,7 @@ fn nothing_secret_reaches_any_log() {
 fn a_name_that_changed_its_uid_is_refused() {
     let site = Site::new();
     let phone = site.enroll("u8");
-    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
-    site.write("etc/passwd", &passwd.replace("u8:x:5018:", "u8:x:6018:"));
+    site.replace("etc/passwd", "u8:x:5018:", "u8:x:6018:");
     let refused = site.totpd_with(&["verify", "u8"], &phone.code(&site));
     assert_eq!(refused.code, 1);
     assert_eq!(site.last_login()["reason"], "uid-changed");
@@ -164,7 +160,7 @@ fn a_name_that_changed_its_uid_is_refused() {
     let fresh = site.enroll("u8");
     site.totpd_with(&["verify", "u8"], &fresh.code(&site)).assert_success();
     // And a name that is gone.
-    site.write("etc/passwd", &passwd.replace("u8:x:", "gone:x:"));
+    site.replace("etc/passwd", "u8:x:", "gone:x:");
     site.next_step();
     assert_eq!(site.totpd_with(&["verify", "u8"], &fresh.code(&site)).code, 1);
     assert_eq!(site.last_login()["reason"], "unknown-user");

@@ -2,8 +2,8 @@
 
 use site::Site;
 use site::pamhost::{PamHost, code, result};
-use site::setup::PASSWORD;
 use site::ssh::{Setup, Sshd};
+use site::users::PASSWORD;
 
 const KEY: &str = "SSH_AUTH_INFO_0=publickey ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE11jLspEOG69z31y9y3F3QZrJGc9oXb9gT3bNwn9Rle";
 const TOKEN: &str = "SSH_AUTH_INFO_0=publickey sk-ssh-ed25519@openssh.com AAAAC3NzaC1lZDI1NTE5AAAAIE11jLspEOG69z31y9y3F3QZrJGc9oXb9gT3bNwn9Rle";
@@ -46,8 +46,7 @@ fn rules_decide_over_user_group_service_network_and_ssh_method() {
     let event = site.events().into_iter().rfind(|e| e["outcome"] == "exempt").unwrap();
     assert_eq!((&event["first_factor"], &event["rule"]), (&"ssh".into(), &"rule 1".into()));
     assert!(event["ssh_key"].as_str().unwrap().starts_with("SHA256:"));
-    let groups = std::fs::read_to_string(site.path("etc/group")).unwrap();
-    site.write("etc/group", &format!("{groups}robots:x:7000:nobody,alice\n"));
+    site.append("etc/group", "robots:x:7000:nobody,alice\n");
     exempt(&site, "groups = [\"robots\", \"bob\"]");
     assert!(passes("alice", "192.0.2.1", KEY), "a member by the group's list");
     assert!(passes("bob", "192.0.2.1", KEY), "a member by the first group");
@@ -56,10 +55,10 @@ fn rules_decide_over_user_group_service_network_and_ssh_method() {
     let phone = site.enroll("alice");
     site.configure("[[login.rule]]\naction = \"deny\"\nusers = [\"alice\"]\n");
     let denied = PamHost::new(&site, "sshd", "alice").option(&["-r", "192.0.2.1", "-e", KEY]);
-    assert_eq!(denied.authenticate(&format!("{}\n", phone.code(&site))), code::AUTH_ERR);
+    assert_eq!(denied.answer(&phone.code(&site)), code::AUTH_ERR);
     assert_eq!(site.last_login()["reason"], "denied");
     site.configure("");
-    assert_eq!(denied.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    assert_eq!(denied.answer(&phone.code(&site)), code::SUCCESS);
 }
 
 #[test]
@@ -85,14 +84,14 @@ fn a_wrong_password_neither_passes_nor_enrolls() {
     exempt(&site, "");
     let sudo = PamHost::new(&site, "sudo", "alice");
     let before = site.events().len();
-    assert_eq!(sudo.authenticate("wrong\n"), code::AUTH_ERR);
+    assert_eq!(sudo.answer("wrong"), code::AUTH_ERR);
     assert_eq!(site.events().len(), before);
-    assert_eq!(sudo.authenticate(&format!("{PASSWORD}\n")), code::SUCCESS);
+    assert_eq!(sudo.answer(PASSWORD), code::SUCCESS);
     assert_eq!(site.last_login()["first_factor"], "pam-line");
     // Nor does the user who takes the PAM environment for proof get by: only sshd's counts, which has a remote host.
     alone(&site, "sudo", "");
     let forged = PamHost::new(&site, "sudo", "alice").option(&["-e", TOKEN]);
-    assert_eq!(forged.authenticate("123456\n"), code::AUTH_ERR);
+    assert_eq!(forged.answer("123456"), code::AUTH_ERR);
     assert_eq!(site.last_login()["reason"], "no-first-factor");
 }
 
@@ -101,10 +100,10 @@ fn a_local_rule_needs_no_first_factor_for_local_programs_only() {
     let site = Site::new();
     alone(&site, "sudo", "");
     exempt(&site, "local = true");
-    assert_eq!(PamHost::new(&site, "sudo", "alice").authenticate("1\n"), code::PERM_DENIED);
+    assert_eq!(PamHost::new(&site, "sudo", "alice").answer("1"), code::PERM_DENIED);
     assert_eq!(site.last_login()["first_factor"], "local-rule");
     let remote = PamHost::new(&site, "sudo", "alice").option(&["-r", "127.0.0.1"]);
-    assert_eq!(remote.authenticate("123456\n"), code::AUTH_ERR);
+    assert_eq!(remote.answer("123456"), code::AUTH_ERR);
 }
 
 #[test]
@@ -165,8 +164,8 @@ fn a_rule_can_ask_for_the_callers_code_under_su() {
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     let su = PamHost::new(&site, "su", "alice").started_by("bob");
     site.configure("[[login.rule]]\naction = \"require\"\nservices = [\"su\"]\nsubject = \"ruser\"\n");
-    assert_eq!(su.authenticate(&format!("{}\n", alice.code(&site))), code::AUTH_ERR);
-    assert_eq!(su.authenticate(&format!("{}\n", bob.code(&site))), code::SUCCESS);
+    assert_eq!(su.answer(&alice.code(&site)), code::AUTH_ERR);
+    assert_eq!(su.answer(&bob.code(&site)), code::SUCCESS);
     let event = site.last_login();
     assert_eq!(
         (&event["user"], &event["target"], &event["class"]),
@@ -174,7 +173,7 @@ fn a_rule_can_ask_for_the_callers_code_under_su() {
     );
     // Over the network the client chooses that name.
     let remote = PamHost::new(&site, "su", "alice").option(&["-R", "bob", "-r", "192.0.2.1"]);
-    assert_eq!(remote.authenticate(&format!("{}\n", alice.code(&site))), code::SUCCESS);
+    assert_eq!(remote.answer(&alice.code(&site)), code::SUCCESS);
 }
 
 #[test]
@@ -182,15 +181,11 @@ fn an_invalid_file_leaves_the_old_policy_in_force() {
     let site = Site::new();
     alone(&site, "sudo", "first_factor=passed");
     exempt(&site, "users = [\"alice\"]");
-    site.write(
-        "etc/totpd/totpd.toml",
-        &format!("{}[[login.rule]]\naction = \"exempt\"\nusers = []\n", site.config()),
-    );
+    site.write_config("[[login.rule]]\naction = \"exempt\"\nusers = []\n");
     site.signal(nix::sys::signal::Signal::SIGHUP);
     site::run::wait_until("it is said", || site.log().contains("the old configuration stays in force"));
     assert!(site.log().contains("users is empty"), "{}", site.log());
-    let exempted =
-        |user: &str| PamHost::new(&site, "sudo", user).authenticate("123456\n") == code::PERM_DENIED;
+    let exempted = |user: &str| PamHost::new(&site, "sudo", user).answer("123456") == code::PERM_DENIED;
     assert!(exempted("alice") && !exempted("bob"));
 }
 

@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use totp_wire::login::Verdict;
 
 fn pam(site: &Site) {
-    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay timeout=30")));
+    site.totp_service("x", "nodelay timeout=30");
 }
 
 /// All attempts wait at their prompts, then all answer.
@@ -95,7 +95,7 @@ fn simultaneous_wrong_codes_never_exceed_the_limit() {
     assert_eq!(site.status("alice")["locked"], true);
     pam(&site);
     let own = PamHost::new(&site, "x", "alice").run_as("alice");
-    assert_eq!(own.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    assert_eq!(own.answer(&phone.code(&site)), code::SUCCESS);
     // `unlock` ends it.
     site.totpd(&["unlock", "alice"]).assert_success();
     site.next_step();
@@ -106,10 +106,7 @@ fn simultaneous_wrong_codes_never_exceed_the_limit() {
 fn simultaneous_codes_of_eight_users_are_all_accepted() {
     let site = Site::new();
     let users = ["u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8"];
-    let phones: Vec<Phone> = users
-        .iter()
-        .map(|u| Phone::from(&site.totpd(&["enroll", u, "--json"]).assert_success().json()))
-        .collect();
+    let phones: Vec<Phone> = users.iter().map(|u| site.stage(u)).collect();
     for round in 0..20 {
         let codes: Vec<String> = phones.iter().map(|phone| phone.code(&site)).collect();
         assert_eq!(granted(&answer_together(&site, &users, &codes)), 8, "round {round}");

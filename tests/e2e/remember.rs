@@ -9,7 +9,7 @@ const RULE: &str = "[[login.rule]]\nservices = [\"sudo\"]\naction = \"require\"\
 
 fn site_with_sudo() -> (Site, Phone) {
     let site = Site::new();
-    site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay first_factor=passed")));
+    site.totp_service("sudo", "nodelay first_factor=passed");
     let phone = site.enroll("alice");
     site.configure(RULE);
     (site, phone)
@@ -105,11 +105,11 @@ fn sshd_remembers_by_address_and_key() {
     assert!(sshd.lets_in("alice", &[&phone.code(&site)]));
     assert!(sshd.lets_in("alice", &["no question"]) && sshd.prompts().is_empty());
     // Another address or another key is asked, through libpam with what sshd would say.
-    let key = std::fs::read_to_string(site.path("keys/user.pub")).unwrap();
+    let key = site.read("keys/user.pub");
     let key = format!("SSH_AUTH_INFO_0=publickey {}", key.rsplit_once(' ').unwrap().0);
     let login = |rhost: &str, key: &str| {
         let host = PamHost::new(&site, "sshd", "alice").option(&["-r", rhost, "-e", key]);
-        host.authenticate("000000\n")
+        host.answer("000000")
     };
     assert_eq!(login("127.0.0.1", &key), code::SUCCESS);
     assert_eq!(login("127.0.0.2", &key), code::AUTH_ERR);

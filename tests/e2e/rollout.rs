@@ -39,9 +39,9 @@ fn monitoring_records_the_enforced_result_and_uses_up_no_code() {
     site.advance(61);
     assert_eq!(sudo("u1").0, "refused");
     // The lock of the class that this login is of, and no other.
-    site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
+    site.totp_service("x", "nodelay");
     for _ in 0..10 {
-        PamHost::new(&site, "x", "alice").authenticate(&format!("{}\n", phone.wrong_code(&site)));
+        PamHost::new(&site, "x", "alice").answer(&phone.wrong_code(&site));
     }
     // That service is monitored too, but has no proof: it enforced.
     assert_eq!(site.status("alice")["locked"], true);
@@ -53,10 +53,7 @@ fn monitoring_records_the_enforced_result_and_uses_up_no_code() {
     // Nothing was used up by all that.
     site.configure("");
     site.next_step();
-    assert_eq!(
-        PamHost::new(&site, "x", "alice").authenticate(&format!("{}\n", phone.code(&site))),
-        code::SUCCESS
-    );
+    assert_eq!(PamHost::new(&site, "x", "alice").answer(&phone.code(&site)), code::SUCCESS);
 
     let report = site.totpd(&["report"]).assert_success().stdout;
     assert!(report.contains("1 user would be refused: not enrolled: bob"), "{report}");
@@ -76,8 +73,8 @@ fn the_monitor_stacks_lock_nobody_out_without_a_daemon() {
     site.configure(MONITOR);
     let everybody = |when: &str| {
         assert!(sshd.lets_in("bob", &["no question"]), "{when}");
-        assert_eq!(PamHost::new(&site, "sudo", "bob").authenticate("hunter2\n"), code::SUCCESS, "{when}");
-        assert_eq!(PamHost::new(&site, "sudo", "bob").authenticate("wrong\n"), code::AUTH_ERR, "{when}");
+        assert_eq!(PamHost::new(&site, "sudo", "bob").answer("hunter2"), code::SUCCESS, "{when}");
+        assert_eq!(PamHost::new(&site, "sudo", "bob").answer("wrong"), code::AUTH_ERR, "{when}");
     };
     everybody("the daemon serves");
     site.signal(nix::sys::signal::Signal::SIGSTOP);
@@ -143,21 +140,20 @@ fn mode_off_lets_in_with_a_first_factor_and_is_audited() {
     let site = Site::new();
     site.service("sudo", &shipped(&site, "sudo-rules"));
     site.configure("[[login.rule]]\naction = \"deny\"\nmode = \"off\"\n");
-    assert_eq!(PamHost::new(&site, "sudo", "bob").authenticate("hunter2\n"), code::SUCCESS);
+    assert_eq!(PamHost::new(&site, "sudo", "bob").answer("hunter2"), code::SUCCESS);
     assert_eq!(
         (&site.last_login()["outcome"], &site.last_login()["mode"]),
         (&"exempt".into(), &"off".into())
     );
-    site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay")));
-    assert_eq!(PamHost::new(&site, "sudo", "bob").authenticate("123456\n"), code::AUTH_ERR);
+    site.totp_service("sudo", "nodelay");
+    assert_eq!(PamHost::new(&site, "sudo", "bob").answer("123456"), code::AUTH_ERR);
 }
 
 #[test]
 fn report_names_users_that_enforcement_would_refuse() {
     let site = Site::new();
     site.enroll("alice");
-    let group = std::fs::read_to_string(site.path("etc/group")).unwrap();
-    site.write("etc/group", &format!("{group}staff:x:60:alice,bob\n"));
+    site.append("etc/group", "staff:x:60:alice,bob\n");
     site.configure(
         "[[login.rule]]\ngroups = [\"staff\"]\naction = \"require\"\nmode = \"monitor\"\n\
          [[login.rule]]\nusers = [\"u1\"]\naction = \"exempt\"\n",

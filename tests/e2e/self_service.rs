@@ -4,16 +4,14 @@ use site::Site;
 use site::network::{Network, SERVER};
 use site::phone::Phone;
 use site::run::{run, wait_until};
-use site::setup::PASSWORD;
 use site::shell::Shell;
 use site::ssh::{Client, Setup, Sshd};
+use site::users::PASSWORD;
 
 const DAY: i64 = 24 * 3600;
 
 fn as_alice(site: &Site, arguments: &[&str], input: &str) -> site::Finished {
-    let mut command = site.command_as("alice", site::setup::target().join("debug/totpd"));
-    command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).args(arguments);
-    run(command, input)
+    site.totpd_as("alice", arguments, input)
 }
 
 /// Moves the clock on by so much, and into a fresh step.
@@ -52,7 +50,7 @@ fn login(shell: &mut Shell, code: &str) -> Option<String> {
 /// A sudo of alice's that lets her in, with the stack of her su.
 #[track_caller]
 fn sudo(site: &Site, code: &str) {
-    let lines = std::fs::read_to_string(site.path("etc/pam.d/su")).unwrap();
+    let lines = site.read("etc/pam.d/su");
     site.service("sudo", &lines);
     let answers = [("assword for alice: ", PASSWORD), ("Verification code: ", code)];
     let ran = Shell::of(site, "alice").run("sudo -k sh -c 'echo in as $(id -un)'", &answers);
@@ -338,7 +336,7 @@ fn an_administrators_change_has_no_delay() {
     site.totpd(&["cancel", "alice"]).assert_success();
     assert_eq!(site.totpd(&["cancel", "alice"]).code, 1);
     staged(&site, &old.code(&site));
-    let new = Phone::from(&site.totpd(&["enroll", "alice", "--json"]).assert_success().json());
+    let new = site.stage("alice");
     site.totpd_with(&["confirm", "alice"], &new.code(&site)).assert_success();
     let renewed = site.totpd(&["recovery-codes", "alice", "--json"]).assert_success().json();
     assert_eq!(renewed["recovery_codes"].as_array().unwrap().len(), 10);
@@ -357,7 +355,7 @@ fn the_configuration_sets_the_delay() {
     later(&site, 2 * 3600);
     as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
     site.write("etc/totpd/short.toml", &format!("{}[login]\nself_change_delay = \"1m\"\n", site.config()));
-    let mut check = site.command(site::setup::target().join("debug/totpd"));
+    let mut check = site.command(site::paths::totpd());
     check.arg("--config").arg(site.path("etc/totpd/short.toml")).args(["config", "check"]);
     let refused = run(check, "");
     assert!(refused.code != 0 && refused.stderr.contains("self_change_delay"), "{refused:?}");

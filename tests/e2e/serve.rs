@@ -1,51 +1,12 @@
 //! The daemon's own life: sockets handed over, reload, stop, and a configuration that is wrong.
 
 use nix::sys::signal::Signal;
-use site::Site;
 use site::pamhost::{PamHost, code};
 use site::peer::{begin, local, login};
 use site::run::wait_until;
+use site::{Activation, Site};
 use std::os::unix::fs::PermissionsExt;
 use totp_wire::login::Verdict;
-
-/// Hands all sockets to the daemon the way systemd does.
-pub(crate) fn start_with_inherited_sockets(site: &Site) {
-    start_with_inherited_sockets_as(site, 0);
-}
-
-/// The same for a daemon of this uid.
-pub(crate) fn start_with_inherited_sockets_as(site: &Site, uid: u32) {
-    start_with(site, &["root", "login", "admin"], uid);
-}
-
-/// Sockets made by root, and handed to a daemon of this uid.
-fn start_with(site: &Site, sockets: &[&str], uid: u32) {
-    let script = r"
-import os, socket, sys
-uid, count = int(sys.argv[1]), int(sys.argv[2])
-paths, command = sys.argv[3:3 + count], sys.argv[3 + count:]
-for place, path in enumerate(paths):
-    if os.path.exists(path): os.unlink(path)
-    s = socket.socket(socket.AF_UNIX)
-    s.bind(path)
-    os.chmod(path, 0o666 if path.endswith('login.sock') else 0o600)
-    s.listen(16)
-    os.dup2(s.fileno(), place + 20)
-for place in range(count): os.dup2(place + 20, place + 3)
-os.environ['LISTEN_FDS'] = str(count)
-os.environ['LISTEN_PID'] = str(os.getpid())
-os.setgid(uid)
-os.setuid(uid)
-os.execv(command[0], command)
-";
-    let mut command = site.command("/usr/bin/python3");
-    command.args(["-c", script]).arg(uid.to_string()).arg(sockets.len().to_string());
-    command.args(sockets.iter().map(|socket| site.path(&format!("run/{socket}.sock"))));
-    command.arg(site::setup::target().join("debug/totpd"));
-    command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).arg("serve");
-    command.env("LD_PRELOAD", site::setup::native("faults.so")).env("TOTPD_FAULTS", &site.faults.path);
-    site.start_as(command);
-}
 
 #[test]
 fn sockets_that_systemd_does_not_pass_are_created() {
@@ -54,7 +15,7 @@ fn sockets_that_systemd_does_not_pass_are_created() {
     site.totpd(&["init"]).assert_success();
     // The unit of an older release hands two over; a broken one, or one that is not enabled, only one.
     for handed in [&["login", "admin"][..], &["login"], &["root"], &["admin"]] {
-        start_with(&site, handed, 0);
+        Activation { sockets: handed, ..Activation::default() }.start(&site);
         for (socket, mode) in [("root", 0o600), ("login", 0o666), ("admin", 0o600)] {
             let path = site.path(&format!("run/{socket}.sock"));
             let found = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
@@ -76,7 +37,7 @@ fn sockets_that_systemd_does_not_pass_are_created() {
 fn inherited_sockets_are_used_and_left_in_place() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).assert_success();
-    start_with_inherited_sockets(&site);
+    Activation::default().start(&site);
     let phone = site.enroll("alice");
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
     assert_eq!(site.end(Signal::SIGTERM), Some(0));
@@ -95,11 +56,11 @@ fn an_unprivileged_daemon_is_trusted_for_any_folder_owner() {
         if owner.is_some() {
             nix::unistd::chown(&site.path("run"), owner, None).unwrap();
         }
-        start_with_inherited_sockets_as(&site, 65534);
+        Activation { uid: 65534, ..Activation::default() }.start(&site);
         let phone = site.enroll("alice");
-        site.service("x", &format!("auth required {}\n", site.pam_line("nodelay")));
+        site.totp_service("x", "nodelay");
         let alice = PamHost::new(&site, "x", "alice");
-        assert_eq!(alice.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS, "{owner:?}");
+        assert_eq!(alice.answer(&phone.code(&site)), code::SUCCESS, "{owner:?}");
         assert!(site.log().contains("systemd-tmpfiles --create"));
         site.totpd(&["revoke", "alice"]).assert_success();
         assert_eq!(site.end(Signal::SIGTERM), Some(0));
@@ -115,7 +76,7 @@ fn a_socket_unit_on_another_path_is_served_and_reported() {
         .config()
         .replace(&site.path("run/login.sock").display().to_string(), &elsewhere.display().to_string());
     site.write("etc/totpd/totpd.toml", &moved);
-    start_with_inherited_sockets(&site);
+    Activation::default().start(&site);
     let phone = site.enroll("alice");
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
     for path in [elsewhere, site.path("run/login.sock")] {
@@ -149,17 +110,14 @@ fn a_stopping_daemon_keeps_its_successors_sockets() {
 fn a_supervised_daemon_ends_when_its_store_fails() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).assert_success();
-    start_with_inherited_sockets(&site);
+    Activation::default().start(&site);
     let phone = site.enroll("alice");
-    let pid = site.daemon_pid();
     site.faults.sync_fails(true);
     assert!(login(&site, "alice", &phone.code(&site)).is_err());
     // It ends by itself; until it is reaped it is a zombie, so its state is looked at.
-    wait_until("the daemon ended", || {
-        std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
-    });
+    site.wait_for_daemon_end();
     site.faults.sync_fails(false);
-    start_with_inherited_sockets(&site);
+    Activation::default().start(&site);
     assert_eq!(login(&site, "alice", &phone.recovery_codes[0]), Ok(Verdict::Granted));
 }
 
@@ -205,14 +163,12 @@ fn an_invalid_configuration_refuses_at_start_but_not_at_reload() {
     // At a start without the last good configuration it refuses on the sockets that the file still names, and serves
     // once the file is mended.
     std::fs::remove_file(site.path("state/last-good.toml")).unwrap();
-    let mut command = site.totpd_command();
-    command.arg("serve");
-    site.start_as(command);
+    site.start();
     wait_until("it refuses", || site.log().contains("refusing every login"));
     assert!(login(&site, "alice", "123456").is_err());
     site.write("etc/totpd/totpd.toml", &format!("{good}[login]\nprompt = \"Code, please: \"\n"));
     site.signal(Signal::SIGHUP);
-    wait_until("it serves", || site.totpd(&["status"]).code == 0);
+    site.wait_until_serving();
     assert_eq!(begin(&site, local("alice")).unwrap().step.prompt.unwrap().text, "Code, please: ");
 }
 
@@ -265,14 +221,12 @@ fn a_configuration_that_others_can_change_is_refused() {
     site.end(Signal::SIGTERM);
 
     // At a start it refuses everybody, and serves once the file is right.
-    let mut command = site.totpd_command();
-    command.arg("serve");
-    site.start_as(command);
+    site.start();
     wait_until("it refuses", || site.log().contains("refusing every login"));
     assert!(login(&site, "alice", &phone.code(&site)).is_err());
     assert!(site.log().contains(&format!("Run: chown root {}", path.display())));
     own(0);
     site.signal(Signal::SIGHUP);
-    wait_until("it serves", || site.totpd(&["status"]).code == 0);
+    site.wait_until_serving();
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
 }

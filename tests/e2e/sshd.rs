@@ -59,7 +59,7 @@ fn unenrolled_expired_and_revoked_users_are_refused() {
     assert!(["expired", "not-enrolled"].contains(&site.last_login()["reason"].as_str().unwrap()));
 
     // A first code at the login itself confirms.
-    let phone = Phone::from(&site.totpd(&["enroll", "bob", "--json"]).assert_success().json());
+    let phone = site.stage("bob");
     assert!(sshd.lets_in("bob", &[&phone.code(&site)]));
     assert_eq!(site.status("bob")["state"], "active");
     site.next_step();

@@ -67,7 +67,7 @@ fn status_and_list_report_changed_and_deleted_users() {
     }
     site.totpd(&["enroll", "u2", "--ticket"]).assert_success();
     // alice's name is another uid's now, and bob was deleted.
-    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
+    let passwd = site.read("etc/passwd");
     let lines = passwd.lines().filter(|line| !line.starts_with("bob:"));
     let changed: String = lines.map(|line| line.replace("alice:x:5001:", "alice:x:7001:") + "\n").collect();
     site.write("etc/passwd", &changed);

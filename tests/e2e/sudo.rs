@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
 use site::Site;
-use site::setup::PASSWORD;
+use site::users::PASSWORD;
 use std::time::Instant;
 
 /// How a sudo ended: its exit status and what it printed after the last prompt.

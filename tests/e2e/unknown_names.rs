@@ -1,13 +1,13 @@
 //! A password that somebody typed at a prompt for a name is kept nowhere (invariant 17).
 
 use nix::sys::signal::Signal;
-use site::Site;
 use site::pamhost::{PamHost, code};
+use site::paths::script;
 use site::peer::{begin, from_host, local};
 use site::phone::Phone;
-use site::setup::script;
 use site::shell::Shell;
 use site::ssh::{Setup, Sshd};
+use site::{BreakGlass, Site};
 use totp_wire::login::{Attempt, Verdict};
 
 /// The password of nobody's name. It may be a name: nothing but a directory tells that it is none.
@@ -36,7 +36,7 @@ fn unknown(site: &Site) -> Vec<serde_json::Value> {
 }
 
 fn service(site: &Site, name: &str) {
-    site.service(name, &format!("auth required {}\n", site.pam_line("nodelay")));
+    site.totp_service(name, "nodelay");
 }
 
 #[test]
@@ -120,15 +120,15 @@ fn rules_monitoring_and_reports_store_no_unknown_name() {
 fn break_glass_and_a_missing_daemon_store_no_unknown_name() {
     let site = Site::new();
     service(&site, "x");
-    let (responder, glass) = crate::breakglass::open_break_glass(&site, "30m");
-    assert_eq!(PamHost::new(&site, "x", TYPED).authenticate("123456\n"), code::AUTH_ERR);
-    assert_eq!(PamHost::new(&site, "x", "alice").authenticate(&format!("{glass}\n")), code::SUCCESS);
+    let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");
+    assert_eq!(PamHost::new(&site, "x", TYPED).answer("123456"), code::AUTH_ERR);
+    assert_eq!(PamHost::new(&site, "x", "alice").answer(&glass), code::SUCCESS);
     responder.finish();
     site.wait_for_syslog("granted user=alice id=glass");
     let text = written(&site);
     site.end(Signal::SIGTERM);
     std::fs::remove_file(site.path("run/login.sock")).ok();
-    assert_eq!(PamHost::new(&site, "x", TYPED).authenticate("123456\n"), code::AUTHINFO_UNAVAIL);
+    assert_eq!(PamHost::new(&site, "x", TYPED).answer("123456"), code::AUTHINFO_UNAVAIL);
     site.wait_for_syslog("; refusing");
     let said = site.syslog().concat();
     assert!(!text.contains(TYPED) && !said.contains(TYPED), "{said}");
@@ -137,7 +137,7 @@ fn break_glass_and_a_missing_daemon_store_no_unknown_name() {
 #[test]
 fn while_a_directory_hangs_only_known_names_are_stored() {
     let site = Site::without_daemon();
-    crate::attack::directory::hung(&site);
+    site::directory::install_hanging(&site);
     site.totpd(&["init"]).assert_success();
     site::directory::start(&site);
     begin(&site, from_host(TYPED, "192.0.2.1")).unwrap().answer("123456").unwrap_err();
@@ -152,8 +152,7 @@ fn a_deleted_user_is_still_named() {
     let site = Site::new();
     let phone: Phone = site.enroll("u8");
     assert_eq!(begin(&site, local("u8")).unwrap().answer(&phone.code(&site)), Ok(Verdict::Granted));
-    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
-    site.write("etc/passwd", &passwd.replace("u8:x:", "gone:x:"));
+    site.replace("etc/passwd", "u8:x:", "gone:x:");
     let refused = || {
         begin(&site, local("u8")).unwrap().answer("123456").unwrap();
         let event = site.last_login();
@@ -162,10 +161,7 @@ fn a_deleted_user_is_still_named() {
     assert_eq!(refused(), ("u8".into(), "unknown-user".into()));
     // The record is gone as well, as after `users.delete` of an application: the history has a grant of the name.
     site.end(Signal::SIGTERM);
-    let delete = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\ndb.execute('DELETE FROM account')\ndb.commit()";
-    let mut python = site.command("python3");
-    python.args(["-c", delete]).arg(site.path("state/totpd.db"));
-    site::run::run(python, "").assert_success();
+    site.sql("DELETE FROM account");
     site.start();
     assert_eq!(refused(), ("u8".into(), "not-enrolled".into()));
 }

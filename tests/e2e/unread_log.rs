@@ -1,12 +1,12 @@
 //! A log that nobody reads: the pipe on stderr, the journal's socket, `/dev/log` (invariant 15).
 
-use crate::fail2ban::addresses;
 use nix::sys::signal::Signal;
+use site::fail2ban::addresses;
 use site::peer::{begin, from_host, local, login, refusals};
 use site::run::wait_until;
-use site::{Running, Site};
+use site::{BreakGlass, Running, Site};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
@@ -53,9 +53,7 @@ sys.stdin.read()
     let mut command = site.command("python3");
     command.args(["-c", script]);
     let mut journal = Running::start(command);
-    let mut line = String::new();
-    BufReader::new(journal.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n");
+    assert_eq!(journal.read_line(), "ready\n");
     journal
 }
 
@@ -181,7 +179,7 @@ fn break_glass_works_while_nobody_reads_dev_log() {
     let filler = UnixDatagram::unbound().unwrap();
     filler.set_nonblocking(true).unwrap();
     while filler.send_to(b"x", site.path("log/sock")).is_ok() {}
-    let (responder, glass) = crate::breakglass::open_break_glass(&site, "30m");
+    let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");
     for _ in 0..100 {
         let refused = begin(&site, local("bob")).unwrap().answer("000000");
         assert_eq!(refused, Ok(Verdict::Denied));
@@ -190,6 +188,6 @@ fn break_glass_works_while_nobody_reads_dev_log() {
     assert_eq!(begin(&site, local("alice")).unwrap().answer(&glass), Ok(Verdict::Granted));
     assert_eq!(responder.finish().code, 0);
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
-    let marks = std::fs::read_to_string(site.path("etc/totpd/breakglass.log")).unwrap();
+    let marks = site.read("etc/totpd/breakglass.log");
     assert!(marks.contains("granted") && marks.contains("ended"), "{marks}");
 }

@@ -38,7 +38,7 @@ print("done")
 fn pythons_varlink_client_logs_in_and_administers() {
     let site = Site::new();
     let phone = site.enroll("alice");
-    let python = site::setup::target().join("../.venv/bin/python");
+    let python = site::paths::target().join("../.venv/bin/python");
     assert!(python.exists(), "{} is made by scripts/bootstrap.sh", python.display());
     let mut command = Command::new(python);
     command.args(["-c", SCRIPT]).arg(site.path("run/login.sock")).arg(site.path("run/admin.sock"));

@@ -12,9 +12,7 @@ const DENIED: Result<Verdict, totp_wire::CallError> = Ok(Verdict::Denied);
 
 /// The site's witness, as the daemon sees it: /var/log is of the site's namespace alone.
 fn in_namespace(site: &Site, script: &str) -> Finished {
-    let mut command = site.command("sh");
-    command.args(["-c", script]);
-    site::run::run(command, "")
+    site.run("sh", &["-c", script])
 }
 
 fn witness(site: &Site) -> String {
@@ -161,8 +159,7 @@ fn an_unwritable_witness_stops_no_login_and_is_completed() {
     let alice = site.enroll("alice");
     let old = copy(&site, "old");
     // Root writes whatever the mode is: a folder in the place of the file.
-    let name =
-        format!("withdrawals-{}", std::fs::read_to_string(site.path("etc/totpd/store.id")).unwrap().trim());
+    let name = format!("withdrawals-{}", site.read("etc/totpd/store.id").trim());
     in_namespace(&site, &format!("mkdir -p /var/log/totpd/{name}")).assert_success();
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), GRANTED);
     assert_eq!(login(&site, "alice", &alice.recovery_codes[1]), GRANTED);
@@ -198,21 +195,15 @@ fn a_crash_before_the_witness_write_raises_no_alarm() {
 fn an_old_row_put_back_under_the_daemon_lets_nobody_in() {
     let site = Site::new();
     let alice: Phone = site.enroll("alice");
-    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute(sys.argv[2]); db.commit(); db.close()";
-    let edit = |sql: &str| {
-        let mut edit = site.command("/usr/bin/python3");
-        edit.args(["-c", script]).arg(site.path("state/totpd.db")).arg(sql);
-        assert!(edit.status().unwrap().success());
-    };
-    edit("CREATE TABLE kept AS SELECT * FROM account");
+    site.sql("CREATE TABLE kept AS SELECT * FROM account");
     let code = alice.code(&site);
     assert_eq!(login(&site, "alice", &code), GRANTED);
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), GRANTED);
     // With its version, and with the version of the row it replaces.
     let before = "UPDATE account SET record = (SELECT record FROM kept WHERE kept.id = account.id)";
-    edit(before);
+    site.sql(before);
     assert_eq!(login(&site, "alice", &code), DENIED, "a used code was fresh again");
-    edit(&format!("{before}, version = (SELECT version FROM kept WHERE kept.id = account.id)"));
+    site.sql(&format!("{before}, version = (SELECT version FROM kept WHERE kept.id = account.id)"));
     assert_eq!(login(&site, "alice", &code), DENIED, "a used code was fresh again");
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), DENIED, "a spent code was accepted");
     // The way out.

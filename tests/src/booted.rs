@@ -1,14 +1,14 @@
-//! A Debian that boots: what only systemd itself shows, above all the sandbox of the shipped unit, packages, and logins
-//! by real ssh and sudo. Its clock is the machine's; its network is a loopback of its own.
+//! A Debian that boots in systemd-nspawn, for what only systemd shows: the sandbox of the shipped unit, packages, and
+//! logins by real ssh and sudo. Its clock is the host's, and its network is a loopback.
 
+use crate::paths::{module, repository, target, totpd};
 use crate::run::{Finished, run, wait_until};
-use crate::setup::{module, target};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Which Debian boots.
+/// The Debian release that boots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
     /// Debian 12.
@@ -18,10 +18,10 @@ pub enum Release {
 }
 
 impl Release {
-    /// Both, for tests that hold on each.
+    /// Both releases.
     pub const ALL: [Self; 2] = [Self::Bookworm, Self::Trixie];
 
-    /// Made by `scripts/debian-trees.sh`, which names them.
+    /// Returns the tree that `scripts/debian-trees.sh` makes.
     fn tree(self) -> &'static str {
         match self {
             Self::Bookworm => "/var/lib/totpd-e2e-trees/bookworm-2",
@@ -30,19 +30,19 @@ impl Release {
     }
 }
 
-/// What a machine has of totpd when it boots.
+/// What of totpd is installed when a machine boots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Before {
     /// Nothing.
     Nothing,
-    /// The files that `make install` puts there, of this build.
+    /// The files of this build that `make install` installs.
     Files,
 }
 
-/// Debian's installer of packages, which asks nobody.
+/// Debian's package manager, without questions.
 pub const APT: &str = "DEBIAN_FRONTEND=noninteractive apt-get -q -y";
 
-/// A package that `scripts/package.sh test` has made.
+/// Returns a package that `scripts/package.sh test` has made.
 #[track_caller]
 pub fn package(name: &str) -> PathBuf {
     let path = target().join("package/test").join(name);
@@ -50,16 +50,17 @@ pub fn package(name: &str) -> PathBuf {
     path
 }
 
-/// Machines of this process so far: two of them run side by side.
+/// The number of machines that this process has started: two can run at the same time.
 static MACHINES: AtomicU32 = AtomicU32::new(0);
 
-/// A mount namespace: cgroups as a machine of today has them, and the tree under a layer that is gone afterwards.
+/// `TREE SCRATCH CONFIG TOTPD MODULE files|nothing`: boots the tree in a mount namespace, under an overlay in memory, with
+/// cgroups of version 2.
 const BOOT: &str = r#"
 set -e
 umount -R /sys/fs/cgroup 2>/dev/null || true
 mkdir -p /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-# A group of its own: two machines in one would end each other's units, which have the same names.
+# A cgroup for each machine: in one they would end each other's units, which have the same names.
 group=/sys/fs/cgroup/$(basename "$2")
 mkdir "$group"
 echo $$ > "$group/cgroup.procs"
@@ -74,7 +75,7 @@ if [ "$6" = files ]; then
     install -m 0644 "$3/sysusers.d/totpd.conf" "$root/usr/lib/sysusers.d/"
     install -m 0644 "$3/tmpfiles.d/totpd.conf" "$root/usr/lib/tmpfiles.d/"
 fi
-# 133 is a reboot; the mark is there when the power was cut.
+# 133 is a reboot. The file is there after `power_cut`.
 while :; do
     status=0
     setpriv --pdeathsig KILL systemd-nspawn --quiet --register=no --keep-unit --boot --private-network \
@@ -83,7 +84,7 @@ while :; do
 done
 "#;
 
-/// Takes away the groups of a machine that is off, once its last processes have ended.
+/// `SCRATCH`: removes the cgroups of a machine that is off, once its last processes have ended.
 const CLEAN_UP: &str = r#"
 mount -t cgroup2 cgroup2 "$1"
 group=$1/$(basename "$1")
@@ -95,7 +96,7 @@ done
 echo "$group stays" >&2
 "#;
 
-/// The machine; it is switched off when dropped.
+/// A machine. Dropping it switches it off.
 #[derive(Debug)]
 pub struct Booted {
     nspawn: Child,
@@ -104,22 +105,22 @@ pub struct Booted {
 }
 
 impl Booted {
-    /// A Debian 12 with the files that `make install` puts there.
+    /// Boots Debian 12 with the files that `make install` installs.
     pub fn new() -> Self {
         Self::on(Release::Bookworm)
     }
 
-    /// A machine of this release with the files that `make install` puts there.
+    /// Boots this release with the files that `make install` installs.
     pub fn on(release: Release) -> Self {
         Self::boot(release, Before::Files)
     }
 
-    /// A machine of this release without totpd.
+    /// Boots this release without totpd.
     pub fn bare(release: Release) -> Self {
         Self::boot(release, Before::Nothing)
     }
 
-    /// A machine of this release with the package of this build, which `scripts/package.sh test` has made.
+    /// Boots this release and installs the package that `scripts/package.sh test` has made.
     #[track_caller]
     pub fn packaged(release: Release) -> Self {
         let machine = Self::bare(release);
@@ -136,7 +137,7 @@ impl Booted {
         let scratch = PathBuf::from(format!("/var/lib/totpd-e2e/booted-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&scratch).unwrap();
         let console = std::fs::File::create(scratch.with_extension("console")).unwrap();
-        // It goes with the test, however that ends.
+        // The machine ends with the test, even when the test is killed.
         let mut command = Command::new("setpriv");
         command
             .args([
@@ -153,8 +154,8 @@ impl Booted {
                 tree,
             ])
             .arg(&scratch);
-        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../config"));
-        command.arg(target().join("debug/totpd")).arg(module());
+        command.arg(repository().join("config"));
+        command.arg(totpd()).arg(module());
         command.arg(if before == Before::Files { "files" } else { "nothing" });
         command.stdin(Stdio::null()).stdout(console.try_clone().unwrap()).stderr(console);
         let mut nspawn = command.spawn().unwrap();
@@ -177,13 +178,13 @@ impl Booted {
         });
     }
 
-    /// Reboots it in good order.
+    /// Reboots the machine cleanly.
     pub fn reboot(&mut self) {
         let _ = self.sh("systemctl reboot");
         self.boots_again();
     }
 
-    /// Ends all its processes at once, and boots it again. Its disk keeps what was written.
+    /// Kills all processes at once, and boots the machine again. Its disk keeps what was written.
     pub fn power_cut(&mut self) {
         std::fs::write(self.scratch.with_extension("again"), "").unwrap();
         let leader = nix::unistd::Pid::from_raw(i32::try_from(self.leader).unwrap());
@@ -222,14 +223,14 @@ impl Booted {
         self.sh_with(script, "")
     }
 
-    /// Runs a script as root, which reads `input`.
+    /// Runs a script as root, with `input` as its standard input.
     pub fn sh_with(&self, script: &str, input: &str) -> Finished {
         let mut command = self.command();
         command.arg(script);
         run(command, input)
     }
 
-    /// Copies a file of this machine's to that one.
+    /// Copies a file of the host to the machine.
     #[track_caller]
     pub fn copy(&self, from: &Path, to: &str) {
         let mut command = self.command();
@@ -237,30 +238,30 @@ impl Booted {
         assert!(command.status().unwrap().success(), "{to} cannot be written");
     }
 
-    /// A path of that machine's as this one sees it, under any mount there.
+    /// Returns the host's path of a file of the machine, with the machine's mounts.
     pub fn path(&self, path: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{path}", self.leader))
     }
 
-    /// A program of this machine's, in the network of that one.
+    /// Returns a program of the host, in the network of the machine.
     pub fn command_in_network(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.leader.to_string(), "--net", program]);
         command
     }
 
-    /// The machine's first process.
+    /// Returns the host's pid of the machine's first process.
     pub const fn leader(&self) -> u32 {
         self.leader
     }
 
-    /// The time, in seconds since 1970.
+    /// Returns the time, in seconds since 1970.
     #[expect(clippy::disallowed_methods, reason = "nothing moves this clock")]
     pub fn now(&self) -> i64 {
         i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
     }
 
-    /// The journal of the daemon's unit, with what systemd says of it.
+    /// Returns the journal of the daemon's unit, with the lines of systemd about it.
     #[track_caller]
     pub fn journal(&self) -> String {
         self.sh("journalctl --sync; journalctl --no-pager --output=cat --unit=totpd.service")
@@ -277,7 +278,7 @@ impl Default for Booted {
 
 impl Drop for Booted {
     fn drop(&mut self) {
-        // The first process ends the machine; its mounts go with their namespace.
+        // The end of the first process ends the machine; the mounts end with their namespace.
         let leader = nix::unistd::Pid::from_raw(i32::try_from(self.leader).unwrap());
         let _ = nix::sys::signal::kill(leader, nix::sys::signal::SIGKILL);
         let _ = self.nspawn.kill();
@@ -290,7 +291,7 @@ impl Drop for Booted {
     }
 }
 
-/// The machine's first process: before it, the shell that prepares has children of its own.
+/// Returns the machine's first process. The shell that prepares the boot has other children before.
 fn first_process(shell: u32) -> Option<u32> {
     let child = |parent: u32, wanted: &str| -> Option<u32> {
         let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;

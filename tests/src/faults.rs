@@ -1,4 +1,4 @@
-//! The preload's control page: a clock that is moved, syncs that are delayed, failed and counted.
+//! The control file of the preload: it moves the clock, and delays, fails and counts syncs.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Faults {
     file: File,
-    /// For `TOTPD_FAULTS`.
+    /// Its path, for the variable `TOTPD_FAULTS`.
     pub path: PathBuf,
 }
 
 impl Faults {
-    /// A control file without faults in `folder`.
+    /// Makes a control file without faults in `folder`.
     pub fn new(folder: &Path) -> Self {
         let path = folder.join("faults");
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
@@ -36,22 +36,22 @@ impl Faults {
         self.set(0, seconds);
     }
 
-    /// How far it is moved.
+    /// Returns how far the clock is moved, in seconds.
     pub fn offset(&self) -> i64 {
         self.get(0)
     }
 
-    /// Makes every sync take this long.
+    /// Delays every sync by this many microseconds.
     pub fn sync_delay_us(&self, micros: i64) {
         self.set(1, micros);
     }
 
-    /// Makes every sync fail, or work again.
+    /// Makes every sync fail, or succeed again.
     pub fn sync_fails(&self, fails: bool) {
         self.set(2, fails.into());
     }
 
-    /// Syncs until now.
+    /// Returns the number of syncs so far.
     pub fn syncs(&self) -> i64 {
         self.get(3)
     }

@@ -1,5 +1,5 @@
-//! A site of its own for each test: users, PAM services, a log, sshd and a daemon in a mount namespace.
-//! Nothing on the host is changed. Needs root (`make test` sees to it).
+//! Fixtures of the end-to-end tests: a site for each test with its users, PAM services, log, sshd and daemon, in a mount
+//! namespace. Nothing on the host is changed. The tests need root, which `make test` sees to.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::unwrap_used,
@@ -9,14 +9,20 @@
     reason = "a test that cannot go on fails"
 )]
 
+pub mod activation;
 pub mod api;
 pub mod booted;
+pub mod breakglass;
+mod daemon;
 pub mod directory;
+pub mod fail2ban;
 pub mod faults;
-pub mod log;
+mod log;
 pub mod logins;
+mod namespace;
 pub mod network;
 pub mod pamhost;
+pub mod paths;
 pub mod peer;
 pub mod phone;
 pub mod polkit;
@@ -24,22 +30,32 @@ pub mod qr;
 pub mod run;
 pub mod setup;
 pub mod shell;
+mod site;
 pub mod ssh;
+mod store;
 pub mod trixie;
 pub mod unit;
+pub mod users;
 pub mod xrdp;
 
-/// Whether the long form of a test was asked for: `make test-long`.
-#[expect(clippy::disallowed_methods, reason = "a test run is told so by its environment")]
-pub fn is_long() -> bool {
-    std::env::var_os("TOTPD_LONG").is_some()
-}
-
+pub use activation::Activation;
 pub use api::Api;
 pub use booted::{Booted, Release};
+pub use breakglass::BreakGlass;
 pub use faults::Faults;
 pub use phone::Phone;
 pub use run::{Finished, Running};
-pub use setup::Site;
 pub use shell::Shell;
+pub use site::Site;
 pub use trixie::Trixie;
+
+/// Returns `long` in `make test-long`, and `short` otherwise.
+pub fn short_or_long<T>(short: T, long: T) -> T {
+    if is_long() { long } else { short }
+}
+
+/// Returns whether `make test-long` runs the tests in their long form.
+#[expect(clippy::disallowed_methods, reason = "only the environment reaches a test")]
+pub fn is_long() -> bool {
+    std::env::var_os("TOTPD_LONG").is_some()
+}

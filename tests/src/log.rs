@@ -1,4 +1,4 @@
-//! What the daemon of a site has logged.
+//! The log of a site's daemon, and the audit events in it.
 
 use crate::Site;
 use std::time::{Duration, Instant};
@@ -6,14 +6,14 @@ use totp_wire::admin::Daemon;
 use totp_wire::{Client, Trust};
 
 impl Site {
-    /// Everything the daemon has logged.
+    /// Returns everything that the daemon has logged.
     pub fn log(&self) -> String {
         self.wait_for_log();
         std::fs::read_to_string(self.path("daemon.log")).unwrap_or_default()
     }
 
-    /// A line is queued before the reply that it is about, and written after it: waits until none is queued. A
-    /// daemon that does not answer has ended, or is what the test is about.
+    /// Waits until no line is queued: a line is queued before the reply that it is about, and written after it. A
+    /// daemon that does not answer has ended, or hangs because the test wants it to.
     fn wait_for_log(&self) {
         let deadline = Instant::now() + Duration::from_secs(2);
         let waiting = || {
@@ -26,12 +26,12 @@ impl Site {
         }
     }
 
-    /// The audit events so far.
+    /// Returns the audit events so far.
     pub fn events(&self) -> Vec<serde_json::Value> {
         self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// The last audit event about a login.
+    /// Returns the last audit event of a login; null when there is none.
     pub fn last_login(&self) -> serde_json::Value {
         self.events().into_iter().rfind(|event| event["event"] == "login").unwrap_or_default()
     }

@@ -1,10 +1,10 @@
-//! Users of a booted machine, and their logins there by its own ssh and sudo.
+//! Users of a booted machine, and their logins by its own ssh and sudo.
 
 use crate::booted::Booted;
 use crate::phone::Phone;
 use crate::run::Finished;
 
-/// Makes a user whose password is [`PASSWORD`], and who has root's key.
+/// `USER PASSWORD`: adds a user who has root's key.
 const ADD_USER: &str = r#"
 set -e
 user=$1
@@ -19,17 +19,17 @@ printf '#!/bin/sh\nprintf "%%s\\n" "$CODE"\n' > /root/askpass
 chmod 0755 /root/askpass
 "#;
 
-/// The password of every user that is made here.
+/// The password of every user that [`Booted::add_user`] adds.
 pub const PASSWORD: &str = "correct horse";
 
 impl Booted {
-    /// Makes a user with [`PASSWORD`], root's key, and the right to become root with sudo.
+    /// Adds a user with [`PASSWORD`], root's key, and the right to become root with sudo.
     #[track_caller]
     pub fn add_user(&self, user: &str) {
         self.sh(&format!("set -- '{user}' '{PASSWORD}'\n{ADD_USER}")).assert_success();
     }
 
-    /// Enrolls a user and confirms the factor by its first code.
+    /// Enrolls a user and confirms the factor by a first code.
     #[track_caller]
     pub fn enroll(&self, user: &str) -> Phone {
         let phone = Phone::from(&self.sh(&format!("totpd enroll --json {user}")).assert_success().json());
@@ -37,7 +37,7 @@ impl Booted {
         phone
     }
 
-    /// Logs in by ssh with root's key; every question of the server is answered with `answer`. Prints the user's name.
+    /// Logs in by ssh with root's key, and answers every prompt with `answer`. Prints the user's name.
     pub fn ssh(&self, user: &str, answer: &str) -> Finished {
         self.sh(&format!(
             "CODE='{answer}' SSH_ASKPASS=/root/askpass SSH_ASKPASS_REQUIRE=force setsid -w ssh -o StrictHostKeyChecking=no \
@@ -46,7 +46,7 @@ impl Booted {
         ))
     }
 
-    /// Becomes root by sudo as `user`, who types `lines`. Prints the name of root.
+    /// Runs sudo as `user`, who types `lines`. Prints the name of root.
     pub fn sudo(&self, user: &str, lines: &str) -> Finished {
         self.sh_with(&format!("runuser -u {user} -- sudo -k -S id -un"), lines)
     }

@@ -1,24 +1,24 @@
-//! Networks of a test's own: a server and clients, each in a network namespace, joined by veth pairs.
+//! A network for one test: a server and clients, each in a network namespace, joined by veth pairs.
 //!
-//! The namespaces have no name and the pairs are made inside of them, so nothing of them is ever seen on the host,
-//! two tests cannot collide, and the kernel takes everything back when the processes that hold them end: these
-//! read a pipe of the test, and end with it whatever becomes of the test.
+//! The namespaces have no name and the pairs are made inside of them, so the host does not see them, two tests cannot
+//! collide, and the kernel removes everything when the processes that hold the namespaces end. These read a pipe of
+//! the test, and end with it.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// A network namespace, held by a process.
+/// A network namespace that a process holds.
 #[derive(Debug)]
 pub struct Namespace {
     holder: Child,
 }
 
-/// A server and its clients. The server is `192.0.2.1` and `2001:db8::1` for all of them.
+/// A server and its clients. Each client reaches the server at `192.0.2.1` and `2001:db8::1`.
 #[derive(Debug)]
 pub struct Network {
-    /// Where the server runs.
+    /// The server's namespace.
     pub server: Namespace,
-    /// Where the clients are: number n has the addresses `198.51.100.n+1` and `2001:db8:n+1::2`.
+    /// The clients' namespaces: client n has the addresses `198.51.100.n+1` and `2001:db8:n+1::2`.
     pub clients: Vec<Namespace>,
 }
 
@@ -39,7 +39,7 @@ impl Namespace {
         Self { holder }
     }
 
-    /// For `nsenter --net=`.
+    /// Returns the path that `nsenter --net=` takes.
     pub fn path(&self) -> PathBuf {
         format!("/proc/{}/ns/net", self.holder.id()).into()
     }
@@ -61,7 +61,7 @@ impl Drop for Namespace {
 }
 
 impl Network {
-    /// A server with so many clients.
+    /// Makes a server with this many clients.
     pub fn new(clients: usize) -> Self {
         let server = Namespace::new();
         // nodad: an address that is still checked for duplicates cannot be bound.

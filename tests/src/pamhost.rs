@@ -1,11 +1,15 @@
-//! Calling the module through libpam, by the helper in `native/pamhost.c`.
+//! Calls of the module through libpam, by the helper `native/pamhost.c`.
 
 use crate::Site;
+use crate::paths::native;
 use crate::run::{Finished, Running, run};
-use crate::setup::{native, uid_of};
+use crate::users::uid_of;
 use std::process::Command;
 
-/// `PAM_SUCCESS` and its kin (`security/_pam_types.h`).
+/// Options of a login for which sshd has verified a key.
+pub const SSH_KEY: &[&str] = &["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=publickey"];
+
+/// Return codes of Linux-PAM (`security/_pam_types.h`).
 pub mod code {
     #![expect(missing_docs, reason = "the names are Linux-PAM's")]
     pub const SUCCESS: i32 = 0;
@@ -20,7 +24,7 @@ pub mod code {
     pub const MODULE_UNKNOWN: i32 = 28;
 }
 
-/// A call of libpam in a site.
+/// A PAM application in a site, which calls the module through libpam.
 #[derive(Debug)]
 pub struct PamHost<'a> {
     site: &'a Site,
@@ -32,34 +36,34 @@ pub struct PamHost<'a> {
 }
 
 impl<'a> PamHost<'a> {
-    /// For `user` of `service`, as a setuid program that the user started; one that names a remote host is a daemon.
+    /// A login of `user` at `service` by a setuid program that the user started. With a remote host it is a daemon.
     pub fn new(site: &'a Site, service: &str, user: &str) -> Self {
         let (service, user) = (service.to_owned(), user.to_owned());
         Self { site, options: vec![], service, caller: Some(user.clone()), user, run_as: None }
     }
 
-    /// Started by another user of the machine.
+    /// Lets another user of the machine start the program.
     #[must_use]
     pub fn started_by(mut self, user: &str) -> Self {
         self.caller = Some(user.into());
         self
     }
 
-    /// A daemon, whose real uid is root's.
+    /// Makes the program a daemon, whose real uid is root's.
     #[must_use]
     pub fn daemon(mut self) -> Self {
         self.caller = None;
         self
     }
 
-    /// With an option of the helper.
+    /// Adds options of the helper.
     #[must_use]
     pub fn option(mut self, words: &[&str]) -> Self {
         self.options.extend(words.iter().map(|w| (*w).to_owned()));
         self
     }
 
-    /// In a process of this user.
+    /// Runs the program as this user, without root.
     #[must_use]
     pub fn run_as(mut self, user: &str) -> Self {
         self.run_as = Some(user.into());
@@ -81,36 +85,43 @@ impl<'a> PamHost<'a> {
         command
     }
 
-    /// Starts it, to be answered later.
+    /// Starts `pam_authenticate`, whose prompts the test answers later.
     pub fn start(&self) -> Running {
         self.start_with(&["authenticate"])
     }
 
-    /// Starts `operations`, to be answered later.
+    /// Starts `operations`, whose prompts the test answers later.
     pub fn start_with(&self, operations: &[&str]) -> Running {
         Running::start(self.command(operations))
     }
 
-    /// Runs `operations` with these answers.
+    /// Runs `operations` with these answers, one line for each prompt.
     pub fn run(&self, operations: &[&str], answers: &str) -> Finished {
         run(self.command(operations), answers)
     }
 
-    /// `pam_authenticate` with these answers; its return code.
+    /// Runs `pam_authenticate` with these answers, one line for each prompt. Returns its return code.
+    #[track_caller]
     pub fn authenticate(&self, answers: &str) -> i32 {
         result(&self.run(&["authenticate"], answers), "authenticate")
     }
+
+    /// Runs `pam_authenticate` and answers one prompt. Returns its return code.
+    #[track_caller]
+    pub fn answer(&self, line: &str) -> i32 {
+        self.authenticate(&format!("{line}\n"))
+    }
 }
 
-/// The return codes that the helper printed for an operation, in their order.
+/// Returns every return code that the helper printed for an operation.
 pub fn results(finished: &Finished, operation: &str) -> Vec<i32> {
     let prefix = format!("{operation}=");
     finished.stdout.lines().filter_map(|line| line.strip_prefix(&prefix)?.parse().ok()).collect()
 }
 
-/// The return code that the helper printed for an operation.
+/// Returns the first return code that the helper printed for an operation.
 #[track_caller]
 pub fn result(finished: &Finished, operation: &str) -> i32 {
     let line = finished.stdout.lines().find_map(|line| line.strip_prefix(&format!("{operation}=")));
-    line.and_then(|code| code.parse().ok()).unwrap_or_else(|| unreachable!("no result: {finished:?}"))
+    line.and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no result: {finished:?}"))
 }

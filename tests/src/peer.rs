@@ -1,22 +1,22 @@
-//! Speaking to the daemon directly, as a root peer that runs many attempts at once.
+//! Logins over Varlink without PAM, as a root program that runs many of them at once.
 
 use crate::Site;
 use std::time::{Duration, Instant};
 use totp_wire::login::{Answer, Attempt, Begin, Step, Verdict};
 use totp_wire::{CallError, Client, SecretText, Trust};
 
-/// An attempt that waits for its code.
+/// A login that waits for its code.
 #[derive(Debug)]
 pub struct Waiting {
     client: Client,
-    /// What it was asked.
+    /// The daemon's prompt.
     pub step: Step,
 }
 
-/// Begins an attempt.
+/// Begins a login.
 ///
 /// # Errors
-/// What the daemon answered.
+/// The error that the daemon replied.
 pub fn begin(site: &Site, attempt: Attempt) -> Result<Waiting, CallError> {
     let deadline = Instant::now() + Duration::from_secs(20);
     let sockets = totp_wire::process::sockets(&site.path("run/login.sock"));
@@ -26,36 +26,36 @@ pub fn begin(site: &Site, attempt: Attempt) -> Result<Waiting, CallError> {
     Ok(Waiting { client, step })
 }
 
-/// An attempt of a setuid program that `user` started for themselves.
+/// Returns an attempt of a setuid program that `user` started for themselves.
 pub fn local(user: &str) -> Attempt {
-    let real_uid = crate::setup::uid_of(user);
+    let real_uid = crate::users::uid_of(user);
     Attempt { user: user.into(), service: Some("sudo".into()), real_uid, ..Attempt::default() }
 }
 
-/// An attempt of sshd for `user` from `rhost`.
+/// Returns an attempt of sshd for `user` from `rhost`.
 pub fn from_host(user: &str, rhost: &str) -> Attempt {
     Attempt { service: Some("sshd".into()), rhost: Some(rhost.into()), real_uid: Some(0), ..local(user) }
 }
 
 impl Waiting {
-    /// Whether the daemon has not closed it.
+    /// Returns whether the daemon has left the connection open.
     pub fn is_open(&self) -> bool {
         !self.client.has_ended()
     }
 
-    /// Answers; within `time`.
+    /// Answers, and waits for the verdict for at most `time`.
     ///
     /// # Errors
-    /// What the daemon answered, or did not.
+    /// The error that the daemon replied, or [`CallError::TimedOut`].
     pub fn answer_within(mut self, code: &str, time: Duration) -> Result<Verdict, CallError> {
         let millis = u64::try_from(time.as_millis()).unwrap();
         self.send(code, millis, Instant::now() + time)
     }
 
-    /// Answers, and says that this many milliseconds are left; waits longer.
+    /// Answers, and claims that `millis` are left, but waits 20 seconds.
     ///
     /// # Errors
-    /// What the daemon answered.
+    /// The error that the daemon replied.
     pub fn answer_with_remaining(mut self, code: &str, millis: u64) -> Result<Verdict, CallError> {
         self.send(code, millis, Instant::now() + Duration::from_secs(20))
     }
@@ -74,7 +74,7 @@ impl Waiting {
         Ok(step.verdict.expect("one try is one verdict"))
     }
 
-    /// Answers with patience.
+    /// Answers, and waits for the verdict for at most 20 seconds.
     ///
     /// # Errors
     /// As [`Waiting::answer_within`].
@@ -83,15 +83,15 @@ impl Waiting {
     }
 }
 
-/// So many attempts, a crowd at a time, each refused: a refusal takes its time, and they share it.
+/// Runs `count` logins that are all refused, 64 at a time, because each refusal is delayed.
 #[track_caller]
 pub fn refusals(site: &Site, count: usize, attempt: impl Fn(usize) -> Attempt + Sync, answer: &str) {
-    const CROWD: usize = 64;
+    const PARALLEL: usize = 64;
     std::thread::scope(|scope| {
-        for first in 0..CROWD {
+        for first in 0..PARALLEL {
             let attempt = &attempt;
             scope.spawn(move || {
-                for number in (first..count).step_by(CROWD) {
+                for number in (first..count).step_by(PARALLEL) {
                     let verdict = begin(site, attempt(number)).unwrap().answer(answer);
                     assert_eq!(verdict, Ok(Verdict::Denied));
                 }
@@ -100,10 +100,10 @@ pub fn refusals(site: &Site, count: usize, attempt: impl Fn(usize) -> Attempt + 
     });
 }
 
-/// A whole attempt of a local root program.
+/// Runs a whole login of `user` by a setuid program.
 ///
 /// # Errors
-/// What the daemon answered.
+/// The error that the daemon replied.
 pub fn login(site: &Site, user: &str, code: &str) -> Result<Verdict, CallError> {
     begin(site, local(user))?.answer(code)
 }

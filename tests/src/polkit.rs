@@ -1,10 +1,10 @@
-//! polkitd and a system bus of the site's own; pkexec then asks through the real agent helper.
+//! polkitd and a system bus in the site, so that pkexec asks through the real agent helper.
 
 use crate::run::{Finished, run, wait_until};
-use crate::setup::Site;
+use crate::site::Site;
 use std::process::{Child, Stdio};
 
-/// The stack of Debian's polkit with our line: the password, and a code whatever came of it.
+/// Writes the PAM service of Debian's polkit with our line: it asks for a code after a wrong password as well.
 pub fn service(site: &Site) {
     site.service(
         "polkit-1",
@@ -16,26 +16,26 @@ pub fn service(site: &Site) {
     );
 }
 
-/// The setuid helper, as anybody can run it against anybody.
+/// The setuid helper of polkit, which any user can run with another user's name.
 #[derive(Debug)]
 pub struct Helper(Finished);
 
 impl Helper {
-    /// Runs it as `caller` with `user` as its argument, and answers its prompts in their order. The first line is the
-    /// cookie that it would hand to polkitd.
+    /// Runs the helper as `caller` with `user` as its argument, and answers its prompts in order. It reads a cookie for
+    /// polkitd first.
     pub fn run(site: &Site, caller: &str, user: &str, answers: &[&str]) -> Self {
         let mut command = site.command_as(caller, "/usr/lib/polkit-1/polkit-agent-helper-1");
         command.arg(user);
         Self(run(command, &format!("cookie\n{}\n", answers.join("\n"))))
     }
 
-    /// Whether PAM let in.
+    /// Returns whether PAM let the user in.
     pub fn succeeded(&self) -> bool {
         self.0.stdout.contains("SUCCESS")
     }
 }
 
-/// A running polkitd whose answer to every question is "ask the user himself".
+/// A running polkitd that asks the users themselves for every action.
 #[derive(Debug)]
 pub struct Polkit {
     bus: Child,
@@ -43,7 +43,7 @@ pub struct Polkit {
 }
 
 impl Polkit {
-    /// Starts both, and waits until polkitd answers.
+    /// Starts bus and polkitd, and waits until polkitd answers.
     #[track_caller]
     pub fn start(site: &Site) -> Self {
         for (file, lines) in [
@@ -53,22 +53,13 @@ impl Polkit {
             ),
             ("group", "messagebus:x:5100:\npolkitd:x:5101:\n"),
         ] {
-            let path = format!("etc/{file}");
-            let before = std::fs::read_to_string(site.path(&path)).unwrap();
-            site.write(&path, &(before + lines));
+            site.append(&format!("etc/{file}"), lines);
         }
         std::fs::create_dir(site.path("rules")).unwrap();
         site.write("rules/00-ask.rules", "polkit.addRule(function() { return polkit.Result.AUTH_SELF; });\n");
-        let mut prepare = site.command("sh");
-        prepare.args(["-c", r#"mount --bind "$1/rules" /etc/polkit-1/rules.d && mkdir -p /run/dbus"#, "sh"]);
-        run(
-            {
-                prepare.arg(&site.root);
-                prepare
-            },
-            "",
-        )
-        .assert_success();
+        let root = site.root.display().to_string();
+        let prepare = r#"mount --bind "$1/rules" /etc/polkit-1/rules.d && mkdir -p /run/dbus"#;
+        site.run("sh", &["-c", prepare, "sh", &root]).assert_success();
         let start = |program: &str, arguments: &[&str], log: &str| {
             let log = std::fs::File::create(site.path(log)).unwrap();
             let mut command = site.command(program);

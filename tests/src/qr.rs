@@ -1,23 +1,23 @@
-//! Reading QR codes as a phone's camera would: `zbarimg` over pictures, and over a drawing of a terminal.
+//! QR codes as a phone's camera reads them: `zbarimg` reads pictures, and a drawing of a terminal.
 
 use crate::Site;
 use std::path::Path;
 use std::process::Command;
 
-/// What `zbarimg` reads in a picture.
+/// Returns what `zbarimg` reads in a picture.
 pub fn read(picture: &Path) -> String {
     let output = Command::new("zbarimg").args(["--nodbus", "--raw", "-q"]).arg(picture).output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Draws a picture.
+/// Converts an SVG picture to PNG.
 #[track_caller]
 pub fn to_png(svg: &Path, png: &Path) {
     let drawn = Command::new("rsvg-convert").arg(svg).arg("-o").arg(png).status().unwrap();
     assert!(drawn.success());
 }
 
-/// A dark terminal that shows these lines, drawn with a terminal's font.
+/// Returns the SVG picture of a dark terminal that shows these lines, with a terminal's font.
 fn terminal(lines: &[&str]) -> String {
     let (width, height) = (9.64, 18.62);
     let columns = lines.iter().map(|line| line.chars().count()).max().unwrap();
@@ -35,7 +35,7 @@ fn terminal(lines: &[&str]) -> String {
     svg + "</svg>"
 }
 
-/// What a camera reads on a dark terminal that shows this text.
+/// Returns what a camera reads on a dark terminal that shows this text.
 #[track_caller]
 pub fn on_terminal(site: &Site, text: &str) -> String {
     let blocks: Vec<&str> = text.lines().filter(|line| line.contains(['█', '▀', '▄'])).collect();

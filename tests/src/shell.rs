@@ -1,34 +1,35 @@
-//! A person at a terminal: a shell in an audit session of its own, in which programs ask and are answered.
+//! A user at a terminal: a shell in its own audit session, whose programs ask and are answered.
 
-use crate::setup::{Site, uid_of};
+use crate::site::Site;
+use crate::users::uid_of;
 use rexpect::session::{PtySession, spawn_command};
 use std::process::Command;
 
-/// What the shell prints when a program has ended, with its exit status.
+/// The shell's prompt, which contains the exit status of the last program.
 const MARK: &str = r"\[ended \d+\] ";
-/// What any of the programs asks. Whoever is not answered is interrupted.
+/// The prompts of the programs. A program whose prompt has no answer is interrupted.
 const PROMPTS: &str =
     r"[Pp]assword[^\r\n]*: |Verification code: |login: |First code from the app: |one of them to finish: ";
 
-/// The shell. Each has a new audit session.
+/// A shell. Each has a new audit session.
 #[expect(missing_debug_implementations, reason = "a terminal has nothing to show")]
 pub struct Shell {
     terminal: PtySession,
 }
 
-/// How one program ended in it.
+/// How a program in the shell ended.
 #[derive(Debug)]
 pub struct Ran {
-    /// Its exit status; none if it was interrupted at a prompt that nobody was to answer.
+    /// Its exit status; `None` if it was interrupted at a prompt without an answer.
     pub status: Option<i32>,
-    /// All that it printed.
+    /// What it printed, with its prompts.
     pub output: String,
-    /// How many of the prepared answers were asked for.
+    /// How many prompts were answered.
     pub answered: usize,
 }
 
 impl Ran {
-    /// Whether it went through and printed what only the program behind the login prints.
+    /// Returns whether the login succeeded: `printed` is what only the program behind the login prints.
     #[track_caller]
     pub fn let_in(&self, printed: &str) -> bool {
         let inside = self.output.contains(printed);
@@ -36,31 +37,31 @@ impl Ran {
         inside
     }
 
-    /// How often a code was asked for.
+    /// Returns how often a code was asked for.
     pub fn codes_asked(&self) -> usize {
         self.output.matches("Verification code: ").count()
     }
 }
 
 impl Shell {
-    /// Of a user of the site.
+    /// Starts the shell of a user of the site.
     pub fn of(site: &Site, user: &str) -> Self {
         Self::start(site.command("sh"), user)
     }
 
-    /// Of root at a console, as getty has one: in no audit session.
+    /// Starts a shell of root in no audit session, as getty's console is.
     pub fn console(site: &Site) -> Self {
         Self::by(site.command("env"), "root")
     }
 
-    /// Of a user, by a command that is a shell of root.
+    /// Starts a user's shell by a command that is a root shell.
     pub fn start(mut root: Command, user: &str) -> Self {
-        // Whoever writes his login uid for the first time is given a new audit session (audit_set_loginuid).
+        // A process that sets its login uid for the first time gets a new audit session (audit_set_loginuid).
         root.args(["-c", r#"echo "$1" > /proc/self/loginuid; shift; exec "$@""#, "sh", &uid(user)]);
         Self::by(root, user)
     }
 
-    /// Of a user, by a command that ends root's rights itself and runs what stands behind it.
+    /// Starts a user's shell by a command that drops root's rights itself and runs its arguments.
     pub fn with_command(mut command: Command) -> Self {
         command.args(["env", r"PS1=[ended $?] ", "LC_ALL=C", "TERM=dumb", "sh", "-i"]);
         let mut shell = Self { terminal: spawn_command(command, Some(20_000)).unwrap() };
@@ -68,7 +69,7 @@ impl Shell {
         shell
     }
 
-    /// Of a user, by a command of root's that runs what stands behind it.
+    /// Starts a user's shell by a command of root that runs its arguments.
     fn by(mut root: Command, user: &str) -> Self {
         let uid = uid(user);
         root.args(["setpriv", "--reuid", &uid, "--regid", &uid, "--clear-groups", "--reset-env"]);
@@ -83,7 +84,7 @@ impl Shell {
         self.terminal.exp_regex(pattern).unwrap_or_else(|error| unreachable!("{error}"))
     }
 
-    /// Runs a line, and answers each prompt in its turn: the prompt's end, and what is typed.
+    /// Runs a line and answers its prompts in order. An answer is the end of a prompt and what is typed.
     pub fn run(&mut self, line: &str, answers: &[(&str, &str)]) -> Ran {
         let prompts: String = answers.iter().map(|(prompt, _)| escaped(prompt) + "|").collect();
         let mut next = answers.iter();
@@ -92,7 +93,7 @@ impl Shell {
         })
     }
 
-    /// Runs a line, and answers by what was printed and what is asked; no answer interrupts it.
+    /// Runs a line and answers by what was printed and by the prompt. No answer interrupts the program.
     pub fn answer(&mut self, line: &str, reply: impl FnMut(&str, &str) -> Option<String>) -> Ran {
         self.converse(line, "", reply)
     }
@@ -137,7 +138,7 @@ impl Drop for Shell {
     }
 }
 
-/// The text as a regular expression that matches itself.
+/// Returns a regular expression that matches the text itself.
 fn escaped(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_alphanumeric() || c == ' ' { c.to_string() } else { format!("\\{c}") })

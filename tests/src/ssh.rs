@@ -1,8 +1,9 @@
-//! A real OpenSSH server, on loopback or in a network of the test's own, and real clients.
+//! A real OpenSSH server, on loopback or in a network of the test, and real clients.
 
 use crate::network::{Namespace, SERVER};
 use crate::run::{Finished, Running, run, wait_until};
-use crate::setup::{Site, USERS};
+use crate::site::Site;
+use crate::users::USERS;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
@@ -15,7 +16,7 @@ pub struct Sshd<'a> {
     server: Child,
 }
 
-/// Where somebody logs in from, and by which address the server is reached from there.
+/// A host that logs in, and the address at which it reaches the server.
 #[derive(Clone, Debug)]
 pub struct Client<'a> {
     site: &'a Site,
@@ -25,24 +26,24 @@ pub struct Client<'a> {
     network: Option<&'a Namespace>,
 }
 
-/// How a server is set up.
+/// The configuration of a server.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Setup<'a> {
-    /// The `auth` lines of its PAM service; when empty, ours alone with `nodelay`.
+    /// The `auth` lines of its PAM service; when empty, our module alone with `nodelay`.
     pub auth: &'a str,
-    /// Lines of `sshd_config` that go before the others: the first value of an option wins.
+    /// Lines of `sshd_config` before the others: the first value of an option wins.
     pub settings: &'a str,
-    /// The network it runs in; the host's loopback otherwise.
+    /// The network of the server; the host's loopback when there is none.
     pub network: Option<&'a Namespace>,
 }
 
 impl<'a> Sshd<'a> {
-    /// Starts it with the recommended settings and our module in its PAM stack.
+    /// Starts a server with the recommended settings and our module in its PAM stack.
     pub fn start(site: &'a Site) -> Self {
         Self::start_with(site, Setup::default())
     }
 
-    /// Starts it with other settings.
+    /// Starts a server with another configuration.
     #[track_caller]
     pub fn start_with(site: &'a Site, setup: Setup<'a>) -> Self {
         let ours = format!("auth required {}\n", site.pam_line("nodelay"));
@@ -93,12 +94,12 @@ impl<'a> Sshd<'a> {
         sshd
     }
 
-    /// A client elsewhere in the server's network, that reaches it at this address.
+    /// Returns a client in another network namespace, which reaches the server at this address.
     pub fn client(&self, place: &'a Namespace, at: &str) -> Client<'a> {
         Client { at: at.into(), network: Some(place), ..self.client.clone() }
     }
 
-    /// What sshd has logged.
+    /// Returns the log of sshd.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.client.site.path("sshd.log")).unwrap_or_default()
     }
@@ -107,14 +108,14 @@ impl<'a> Sshd<'a> {
 impl<'a> std::ops::Deref for Sshd<'a> {
     type Target = Client<'a>;
 
-    /// Whoever names no place logs in from the host itself.
+    /// Without another client, logins come from the server's host.
     fn deref(&self) -> &Client<'a> {
         &self.client
     }
 }
 
 impl Client<'_> {
-    /// An SSH client program (`ssh`, `sftp`) whose askpass program is `askpass`, a script in the site.
+    /// Returns a client program (`ssh`, `sftp`) that asks by the script `askpass` of the site, at most `prompts` times.
     pub fn program(&self, program: &str, askpass: &str, prompts: u8) -> Command {
         let root = self.site.root.display();
         let mut ssh = self.site.command_at(self.network, program);
@@ -134,12 +135,12 @@ impl Client<'_> {
         ssh
     }
 
-    /// `user@server`.
+    /// Returns `user@server`.
     pub fn destination(&self, user: &str) -> String {
         format!("{user}@{}", self.at)
     }
 
-    /// The port of the server.
+    /// Returns the port of the server.
     pub const fn port(&self) -> u16 {
         self.port
     }
@@ -156,7 +157,7 @@ impl Client<'_> {
         std::fs::set_permissions(self.site.path(name), mode).unwrap();
     }
 
-    /// Makes the askpass program `askpass` that gives these answers, one a prompt, and keeps the prompts.
+    /// Writes the script `askpass`, which gives one of these answers for each prompt and records the prompts.
     pub fn prepare_answers(&self, answers: &[&str]) {
         self.site.write("answers", &format!("{}\n", answers.join("\n")));
         self.site.write("prompts", "");
@@ -167,14 +168,14 @@ impl Client<'_> {
         );
     }
 
-    /// Logs in with these answers, one a prompt. What the prompts were is in `prompts` of the site.
+    /// Logs in with one of these answers for each prompt. [`Self::prompts`] returns the prompts.
     pub fn login(&self, user: &str, answers: &[&str]) -> Finished {
         self.prepare_answers(answers);
         let prompts = u8::try_from(answers.len()).unwrap();
         run(self.ssh(user, "askpass", prompts), "")
     }
 
-    /// Whether these answers let `user` in.
+    /// Returns whether these answers let `user` in.
     #[track_caller]
     pub fn lets_in(&self, user: &str, answers: &[&str]) -> bool {
         let finished = self.login(user, answers);
@@ -183,13 +184,13 @@ impl Client<'_> {
         inside
     }
 
-    /// The prompts that the last login showed.
+    /// Returns the prompts of the last login.
     pub fn prompts(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.site.path("prompts")).unwrap();
         text.lines().map(str::to_owned).collect()
     }
 
-    /// `count` clients that all wait at their prompts. They answer together when `code` is written.
+    /// Starts `count` clients that wait at their prompts until [`Self::answer_together`].
     #[track_caller]
     pub fn start_waiting_clients(&self, user: &str, count: usize) -> Vec<Running> {
         let root = self.site.root.display();
@@ -207,11 +208,11 @@ impl Client<'_> {
         clients
     }
 
-    /// Lets a crowd answer; how many got in.
-    pub fn answer_together(&self, crowd: Vec<Running>, code: &str) -> usize {
+    /// Lets waiting clients answer at the same time. Returns how many got in.
+    pub fn answer_together(&self, clients: Vec<Running>, code: &str) -> usize {
         self.site.write("go.new", code);
         std::fs::rename(self.site.path("go.new"), self.site.path("go")).unwrap();
-        crowd
+        clients
             .into_iter()
             .map(Running::finish)
             .filter(|f| f.code == 0 && f.stdout.starts_with("in as"))

@@ -1,21 +1,22 @@
-//! The programs of Debian trixie, which are newer than the machine's, with the site's files over theirs.
+//! The programs of Debian 13 (trixie), which are newer than the host's, with the site's files in place of theirs.
 
-use crate::setup::{Site, module};
+use crate::paths::module;
 use crate::shell::Shell;
+use crate::site::Site;
 use std::path::Path;
 use std::process::Command;
 
-/// Made by `scripts/debian-trees.sh`, which names it.
+/// The tree that `scripts/debian-trees.sh` makes.
 const TREE: &str = "/var/lib/totpd-e2e-trees/trixie-1";
 
-/// The tree in a site.
+/// The tree of Debian 13, in a site.
 #[derive(Debug)]
 pub struct Trixie<'a> {
     site: &'a Site,
 }
 
 impl<'a> Trixie<'a> {
-    /// Binds the site's files into the tree, in the site's namespace alone. The tree itself is never written.
+    /// Binds the site's files into the tree. Only the site's namespace sees them, and the tree is never written.
     #[track_caller]
     pub fn new(site: &'a Site) -> Self {
         assert!(Path::new(TREE).join(".complete").exists(), "{TREE} is made by scripts/bootstrap.sh test");
@@ -33,24 +34,24 @@ mount --bind "$2" "$1"/usr/lib/*-linux-gnu*/security/pam_totp.so
         Self { site }
     }
 
-    /// The words of a PAM line for our module, which is in its usual place there.
+    /// Returns the end of a PAM line for our module, which is in its usual folder there.
     pub fn pam_line(&self, arguments: &str) -> String {
         format!("pam_totp.so socket={} {arguments}", self.site.path("run/login.sock").display())
     }
 
-    /// A command of the tree, by root, without a terminal.
+    /// Returns a command of the tree, run by root without a terminal.
     pub fn command(&self, program: &str) -> Command {
         let mut command = self.site.command("chroot");
         command.args([TREE, program]);
         command
     }
 
-    /// The line that runs `line` there, in a shell of root outside.
+    /// Returns the line that runs `line` in the tree, for a root shell outside.
     pub fn line(&self, line: &str) -> String {
         format!("chroot {TREE} {line}")
     }
 
-    /// A user's terminal whose programs are the tree's.
+    /// Starts a user's terminal whose programs are the tree's.
     pub fn shell(&self, user: &str) -> Shell {
         Shell::start(self.command("sh"), user)
     }

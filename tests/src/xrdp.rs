@@ -1,23 +1,23 @@
-//! xrdp's session manager, which asks PAM for whoever comes over the network and says no remote host.
+//! The session manager of xrdp, which asks PAM about clients of the network and names no remote host.
 
 use crate::run::wait_until;
-use crate::setup::Site;
+use crate::site::Site;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 
-/// A running xrdp-sesman on loopback.
+/// A running xrdp-sesman, on loopback.
 #[derive(Debug)]
 pub struct Sesman {
     sesman: Child,
     port: u16,
 }
 
-/// `SCP_GW_AUTHENTICATION` of libscp: only asks whether name and password are right.
+/// `SCP_GW_AUTHENTICATION` of libscp: asks whether name and password are right, and starts no session.
 const AUTHENTICATE: u16 = 4;
 
 impl Sesman {
-    /// Starts it with these `auth` lines. That of Debian 12 takes 127.0.0.1 for ::1.
+    /// Starts it with these `auth` lines. Debian 12's listens on ::1 for 127.0.0.1.
     #[track_caller]
     pub fn start(site: &Site, auth: &str) -> Self {
         site.service("xrdp-sesman", &format!("{auth}\naccount required pam_permit.so\n"));
@@ -41,8 +41,8 @@ impl Sesman {
         sesman
     }
 
-    /// Asks as an xrdp gateway does, from whatever process this is. Version 0 of the protocol: version, size, code, name
-    /// and password with their lengths, each number in network order. The reply's last word is 0 for a right password.
+    /// Asks as an xrdp gateway does, which needs no privilege. A message of protocol version 0 is version, size, code,
+    /// name and password with their lengths; numbers are in network order. The reply ends with 0 for a right password.
     #[track_caller]
     pub fn lets_in(&self, user: &str, password: &str) -> bool {
         let mut body = AUTHENTICATE.to_be_bytes().to_vec();

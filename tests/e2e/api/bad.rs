@@ -145,11 +145,8 @@ fn a_body_other_than_a_json_object_is_refused_everywhere() {
 
 /// The bytes of a request.
 fn request(api: &Api, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n{}\r\n",
-        body.len(),
-        api.authorization()
-    );
+    let fields = format!("Connection: close\r\nContent-Length: {}\r\n", body.len());
+    let head = api.head(method, path, &fields);
     [head.as_bytes(), body].concat()
 }
 

@@ -4,24 +4,9 @@ use site::run::{run, wait_until};
 use site::{Finished, Site, api};
 use std::process::Command;
 
-/// A site that listens on this port under the certificate of its own authority.
-#[track_caller]
-fn site(port: u16) -> Site {
-    let site = Site::without_daemon();
-    api::certificate(&site);
-    site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::tls(&site, port)));
-    site.totpd(&["init"]).assert_success();
-    site
-}
-
-/// `curl` to the site, which trusts its authority alone.
+/// Reads the API's description over TLS.
 fn curl(site: &Site, port: u16, arguments: &[&str]) -> Finished {
-    let mut command = Command::new("curl");
-    command
-        .args(["--silent", "--max-time", "10", "--noproxy", "*", "--cacert"])
-        .arg(site.path("keys/ca.pem"));
-    command.args(arguments).arg(format!("https://localhost:{port}/openapi.json"));
-    run(command, "")
+    api::curl(site, port, "/openapi.json", arguments)
 }
 
 #[track_caller]
@@ -77,8 +62,7 @@ fn listening_on_a_network_without_tls_is_refused() {
 
 #[test]
 fn an_unreadable_certificate_stops_the_api_but_not_logins() {
-    let port = api::free_port();
-    let site = site(port);
+    let (site, port) = api::tls_site();
     let key = site.path("keys/key.pem");
     let good = std::fs::read(&key).unwrap();
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nc2VjcmV0\n-----END ENCRYPTED PRIVATE KEY-----\n";
@@ -112,8 +96,7 @@ fn an_unreadable_certificate_stops_the_api_but_not_logins() {
 
 #[test]
 fn a_renewed_certificate_is_reloaded_and_a_broken_one_is_not() {
-    let port = api::free_port();
-    let site = site(port);
+    let (site, port) = api::tls_site();
     site.start();
     answers(&site, port);
     let first = serial(port);
@@ -142,8 +125,7 @@ fn a_renewed_certificate_is_reloaded_and_a_broken_one_is_not() {
 
 #[test]
 fn http_2_is_negotiated_by_alpn() {
-    let port = api::free_port();
-    let site = site(port);
+    let (site, port) = api::tls_site();
     site.start();
     answers(&site, port);
     assert!(shown(port).contains("ALPN protocol: h2"), "{}", shown(port));
@@ -163,10 +145,6 @@ fn http_2_is_negotiated_by_alpn() {
     let plain = run(plain, "");
     assert!(plain.code != 0 && plain.stdout.is_empty(), "{plain:?}");
     // Errors have their form in HTTP/2 as well.
-    let mut refused = Command::new("curl");
-    refused
-        .args(["--silent", "--max-time", "10", "--noproxy", "*", "--http2", "--cacert"])
-        .arg(site.path("keys/ca.pem"));
-    refused.arg(format!("https://localhost:{port}/v1/users/alice"));
-    assert_eq!(run(refused, "").assert_success().json()["error_type"], "unauthorized_credentials");
+    let refused = api::curl(&site, port, "/v1/users/alice", &["--http2"]);
+    assert_eq!(refused.assert_success().json()["error_type"], "unauthorized_credentials");
 }

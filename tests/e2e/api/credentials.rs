@@ -211,14 +211,11 @@ fn credentials_revoked_during_a_request_are_refused() {
     let code = phone.code(&site);
     let asked = |path: &str, body: Value| {
         let body = body.to_string();
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n{}\r\n",
-            body.len(),
-            app.authorization()
-        );
+        let fields = format!("Connection: close\r\nContent-Length: {}\r\n", body.len());
+        let request = format!("{}{body}", app.head("POST", path, &fields));
         let mut stream = app.connect().unwrap();
-        let (last, first) = body.as_bytes().split_last().unwrap();
-        stream.write_all(&[head.as_bytes(), first].concat()).unwrap();
+        let (last, first) = request.as_bytes().split_last().unwrap();
+        stream.write_all(first).unwrap();
         (stream, *last)
     };
     let mut begun = [

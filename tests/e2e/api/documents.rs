@@ -1,17 +1,13 @@
 //! The programs in docs/reference/api.md, run as they stand with the unmodified SDKs over TLS.
 
+use site::paths::repository;
 use site::{Api, Site, api};
-use std::path::{Path, PathBuf};
 use std::process::Command;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
-}
 
 /// Every block of the document in this language, one after the other.
 #[track_caller]
 fn blocks(language: &str) -> String {
-    let document = std::fs::read_to_string(root().join("docs/reference/api.md")).unwrap();
+    let document = std::fs::read_to_string(repository().join("docs/reference/api.md")).unwrap();
     let start = format!("```{language}\n");
     let blocks: Vec<&str> =
         document.split(&start).skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
@@ -62,7 +58,7 @@ fn run_there(site: &Site, app: &Api, port: u16, mut command: Command, program: &
         .env("TOTPD_URL", format!("https://localhost:{port}"))
         .env("TOTPD_PROJECT_ID", &app.project_id)
         .env("TOTPD_SECRET", &app.secret)
-        .env("NODE_PATH", root().join("tests/sdk/node/node_modules"))
+        .env("NODE_PATH", repository().join("tests/sdk/node/node_modules"))
         .env("NODE_EXTRA_CA_CERTS", &ca)
         .env("REQUESTS_CA_BUNDLE", &ca)
         .env("SSL_CERT_FILE", &ca);
@@ -73,20 +69,9 @@ fn run_there(site: &Site, app: &Api, port: u16, mut command: Command, program: &
 /// A site under TLS, and a client of the scope that the document says is enough.
 #[track_caller]
 fn served() -> (Site, Api, u16) {
-    let site = Site::without_daemon();
-    let port = api::free_port();
-    api::certificate(&site);
-    site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::tls(&site, port)));
-    site.totpd(&["init"]).assert_success();
+    let (site, port) = api::tls_site();
     site.start();
-    let added = site.totpd(&["client", "add", "shop", "--scope", "enroll", "--json"]).assert_success().json();
-    let text = |key: &str| added[key].as_str().unwrap().to_owned();
-    let app = Api {
-        endpoint: api::Endpoint::Tcp(port),
-        project_id: text("project_id"),
-        secret: text("secret"),
-        secret_id: text("secret_id"),
-    };
+    let app = Api::add(&site, api::Endpoint::Tcp(port), "enroll");
     site::run::wait_until("the API answers", || app.connect().is_some());
     (site, app, port)
 }
@@ -102,7 +87,7 @@ fn the_documented_node_programs_work() {
 #[test]
 fn the_documented_python_programs_work() {
     let (site, app, port) = served();
-    let mut command = Command::new(root().join(".venv/bin/python"));
+    let mut command = Command::new(repository().join(".venv/bin/python"));
     command.arg("-c");
     run_there(&site, &app, port, command, &format!("{}{PYTHON}", blocks("python")));
 }

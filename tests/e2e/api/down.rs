@@ -5,15 +5,8 @@ use serde_json::json;
 use site::peer::login;
 use site::{Api, Site, api};
 use std::io::Write;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use totp_wire::login::Verdict;
-
-fn in_site(site: &Site, program: &str, arguments: &[&str]) -> bool {
-    let mut command: Command = site.command(program);
-    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().unwrap().success()
-}
 
 /// The API answers with this to everything that touches a user.
 #[track_caller]
@@ -45,11 +38,8 @@ fn is_back(app: &Api) {
 /// Extends a session until the daemon is gone; counts the good answers.
 fn extend(app: &Api, token: &str, answered: &AtomicUsize) {
     let body = json!({ "session_token": token, "session_duration_minutes": 60 }).to_string();
-    let length = body.len();
-    let head = app.authorization();
-    let request = format!(
-        "POST /v1/sessions/authenticate HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{head}\r\n{body}"
-    );
+    let fields = format!("Connection: close\r\nContent-Length: {}\r\n", body.len());
+    let request = format!("{}{body}", app.head("POST", "/v1/sessions/authenticate", &fields));
     while let Some(mut stream) = app.connect() {
         let _ = stream.write_all(request.as_bytes());
         if api::read(&mut *stream).is_some_and(|reply| reply.status == 200) {
@@ -93,18 +83,12 @@ fn an_acknowledged_session_survives_kill_9() {
 
 #[test]
 fn on_a_full_disk_codes_are_verified_and_no_user_is_created() {
-    let site = Site::without_daemon();
-    let state = site.path("state");
-    std::fs::create_dir(&state).unwrap();
-    let state = state.display().to_string();
-    assert!(in_site(&site, "mount", &["-t", "tmpfs", "-o", "size=14m,mode=0700", "tmpfs", &state]));
-    site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::socket(&site)));
-    site.totpd(&["init"]).assert_success();
+    let site = Site::on_small_disk();
+    site.write_config(&api::socket(&site));
     site.start();
     let app = Api::new(&site, "admin");
     let (alice, phone) = app.enrolled(&site, "alice");
-    // dd fails when the disk is full: that is what it is for.
-    assert!(!in_site(&site, "dd", &["if=/dev/zero", &format!("of={state}/filler"), "bs=4k"]));
+    site.fill_disk();
     for round in 0..10 {
         let code = phone.code(&site);
         app.authenticate(&alice, &code).assert_success();
@@ -116,7 +100,7 @@ fn on_a_full_disk_codes_are_verified_and_no_user_is_created() {
     }
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
     app.get("/v1/users/new-0").assert_error(404, "user_not_found");
-    assert!(in_site(&site, "rm", &[&format!("{state}/filler")]));
+    site.free_disk();
     app.user("new-0");
 }
 

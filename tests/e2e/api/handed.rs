@@ -4,39 +4,18 @@ use nix::sys::signal::Signal;
 use site::api::{self, Api, Endpoint};
 use site::peer::login;
 use site::run::wait_until;
-use site::{Site, setup};
+use site::{Activation, Site};
 use totp_wire::login::Verdict;
 
-/// Starts the daemon, without a network of its own, with its sockets and this port handed over.
+/// Starts the daemon in a network namespace of its own, with its sockets and this port.
+#[track_caller]
 fn start(site: &Site, port: u16) {
-    let script = r"
-import os, socket, sys
-def unix(path):
-    if os.path.exists(path): os.unlink(path)
-    s = socket.socket(socket.AF_UNIX); s.bind(path); os.chmod(path, 0o666); return s
-tcp = socket.socket(socket.AF_INET)
-tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-tcp.bind(('127.0.0.1', int(sys.argv[3])))
-sockets = [tcp, unix(sys.argv[1]), unix(sys.argv[2])]
-for i, s in enumerate(sockets):
-    s.listen(16)
-    os.dup2(s.fileno(), 20 + i)
-for i in range(3): os.dup2(20 + i, 3 + i)
-os.environ['LISTEN_FDS'] = '3'
-os.environ['LISTEN_PID'] = str(os.getpid())
-os.execvp('unshare', ['unshare', '--net'] + sys.argv[4:])
-";
-    let mut command = site.command("/usr/bin/python3");
-    command.args(["-c", script]).arg(site.path("run/login.sock")).arg(site.path("run/admin.sock"));
-    command.arg(port.to_string()).arg(setup::target().join("debug/totpd"));
-    command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).arg("serve");
-    command.env("LD_PRELOAD", setup::native("faults.so")).env("TOTPD_FAULTS", &site.faults.path);
-    site.start_as(command);
+    Activation { sockets: &["login", "admin"], port: Some(port), ..Activation::default() }.start(site);
 }
 
 fn listening(site: &Site, listen: &str) {
     let http = format!("[http]\nlisten = \"{listen}\"\n");
-    site.write("etc/totpd/totpd.toml", &format!("{}{http}", site.config()));
+    site.write_config(&http);
 }
 
 #[test]
@@ -78,7 +57,7 @@ fn an_invalid_http_table_disables_the_api_but_not_logins() {
         ("", "http.listen names no place"),
     ] {
         let site = Site::without_daemon();
-        site.write("etc/totpd/totpd.toml", &format!("{}{http}", site.config()));
+        site.write_config(http);
         site.totpd(&["init"]).assert_success();
         let port = api::free_port();
         start(&site, port);

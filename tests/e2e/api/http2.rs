@@ -1,6 +1,5 @@
 //! HTTP/2, spoken by hand (RFC 9113, RFC 7541): what no well-behaved client says.
 
-use data_encoding::BASE64;
 use site::api::Endpoint;
 use site::run::wait_until;
 use site::{Api, Site, api};
@@ -39,7 +38,7 @@ fn literal(index: u8, value: &str) -> Vec<u8> {
 
 /// A request on a stream. Fewer than 128 bytes more than 127 fit into a value here.
 fn request(api: &Api, stream: u32, path: &str, body: &str) -> Vec<u8> {
-    let credentials = BASE64.encode(format!("{}:{}", api.project_id, api.secret).as_bytes());
+    let credentials = api.basic();
     let method = if body.is_empty() { 0x82 } else { 0x83 };
     let fields = [
         vec![method, 0x87],
@@ -69,48 +68,23 @@ fn connected(port: u16, bytes: &[u8]) -> Child {
     client
 }
 
-/// A site under TLS, and its port.
-#[track_caller]
-fn tls() -> (Site, u16) {
-    let port = api::free_port();
-    let site = Site::without_daemon();
-    api::certificate(&site);
-    site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::tls(&site, port)));
-    site.totpd(&["init"]).assert_success();
-    site.start();
-    (site, port)
-}
-
-/// A client of the site.
-#[track_caller]
-fn client(site: &Site, scope: &str) -> Api {
-    let added = site.totpd(&["client", "add", scope, "--scope", scope, "--json"]).assert_success().json();
-    let text = |key: &str| added[key].as_str().unwrap().to_owned();
-    Api {
-        endpoint: Endpoint::Tcp(0),
-        project_id: text("project_id"),
-        secret: text("secret"),
-        secret_id: text("secret_id"),
-    }
-}
-
 /// The status of a request by a client that behaves.
-fn status(site: &Site, api: &Api, port: u16, path: &str, body: &str) -> String {
-    let mut command = Command::new("curl");
-    command.args(["--silent", "--http2", "--max-time", "60", "--noproxy", "*", "--output", "/dev/null"]);
-    command.args(["--write-out", "%{http_version} %{http_code}", "--cacert"]).arg(site.path("keys/ca.pem"));
-    command.arg("--user").arg(format!("{}:{}", api.project_id, api.secret));
+fn status(site: &Site, client: &Api, port: u16, path: &str, body: &str) -> String {
+    let credentials = format!("{}:{}", client.project_id, client.secret);
+    let mut arguments =
+        vec!["--http2", "--output", "/dev/null", "--write-out", "%{http_version} %{http_code}"];
+    arguments.extend(["--user", &credentials]);
     if !body.is_empty() {
-        command.args(["--data", body]);
+        arguments.extend(["--data", body]);
     }
-    command.arg(format!("https://localhost:{port}{path}"));
-    site::run::run(command, "").stdout
+    api::curl(site, port, path, &arguments).stdout
 }
 
 #[test]
 fn an_http2_client_with_a_zero_window_is_closed_in_time() {
-    let (site, port) = tls();
-    let (deaf, other) = (client(&site, "enroll"), client(&site, "verify"));
+    let (site, port) = api::tls_site();
+    site.start();
+    let [deaf, other] = ["enroll", "verify"].map(|scope| Api::add(&site, Endpoint::Tcp(port), scope));
     wait_until("the API answers", || status(&site, &other, port, "/openapi.json", "") == "2 200");
     assert_eq!(status(&site, &deaf, port, "/v1/users", "{\"external_id\":\"alice\"}"), "2 200");
     let start = Instant::now();

@@ -13,13 +13,9 @@ fn without_signing_keys_codes_work_and_sessions_are_refused() {
     // Under a clock before the release no keys are made, and recovery codes are what still works.
     let right = site.faults.offset();
     site.advance(1_000_000_000 - site.now());
-    site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), socket(&site)));
+    site.write_config(&socket(&site));
     site.start();
-    let added = site.totpd(&["client", "add", "app", "--scope", "admin", "--json"]).assert_success().json();
-    let text = |key: &str| added[key].as_str().unwrap().to_owned();
-    let place = Endpoint::Unix(site.path("run/http.sock"));
-    let (project_id, secret, secret_id) = (text("project_id"), text("secret"), text("secret_id"));
-    let app = Api { endpoint: place, project_id, secret, secret_id };
+    let app = Api::add(&site, Endpoint::Unix(site.path("run/http.sock")), "admin");
     wait_until("the API listens", || app.connect().is_some());
     let keys = format!("/v1/sessions/jwks/{}", app.project_id);
     app.get(&keys).assert_error(503, "server_unavailable");

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use site::api::{Endpoint, Reply};
 use site::phone::Phone;
 use site::run::run;
-use site::{Api, Site, api};
+use site::{Api, api};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
@@ -87,12 +87,6 @@ impl<'a> Described<'a> {
     }
 }
 
-fn phone(made: &Value) -> Phone {
-    let mut document = made.clone();
-    document["uri"] = json!("");
-    Phone::from(&document)
-}
-
 #[test]
 fn every_operation_answers_as_the_openapi_document_says() {
     let site = api::site("[totp]\nrecovery_codes = \"sealed\"\n");
@@ -112,7 +106,7 @@ fn every_operation_answers_as_the_openapi_document_says() {
 
     let made =
         api.good("post", "/v1/totps", "/v1/totps", &json!({ "user_id": alice, "expiration_minutes": 5 }));
-    let phone = phone(&made);
+    let phone = Phone::from(&made);
     let totp = json!({ "user_id": alice, "totp_code": phone.code(&site) });
     let authenticate = "/v1/totps/authenticate";
     let without = api.good("post", authenticate, authenticate, &totp);
@@ -239,23 +233,12 @@ fn the_openapi_document_names_operations_and_required_fields() {
     }
 }
 
-/// A site whose API is reached over TCP, which Schemathesis needs.
-#[track_caller]
-fn over_tcp() -> (Site, Api, u16) {
-    let port = api::free_port();
-    let site = Site::without_daemon();
-    let http = format!("[totp]\nrecovery_codes = \"sealed\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n");
-    site.write("etc/totpd/totpd.toml", &format!("{}{http}", site.config()));
-    site.totpd(&["init"]).assert_success();
-    site.start();
-    let app = Api::at(&site, Endpoint::Tcp(port), "admin");
-    (site, app, port)
-}
-
 #[test]
 fn schemathesis_finds_no_server_error() {
-    let (site, app, port) = over_tcp();
-    let here = site::setup::target().join("..");
+    // Schemathesis needs TCP.
+    let (site, port) = api::tcp_site("[totp]\nrecovery_codes = \"sealed\"\n");
+    let app = Api::at(&site, Endpoint::Tcp(port), "admin");
+    let here = site::paths::target().join("..");
     let mut command = Command::new(here.join(".venv-schemathesis/bin/schemathesis"));
     // What it remembers of a run is written where it runs.
     command.current_dir(&site.root).env("NO_COLOR", "1").env("NO_PROXY", "127.0.0.1");

@@ -1,18 +1,18 @@
 //! Stytch's own SDKs, unmodified, go through every method: only the base URL tells them that this is not Stytch. The
 //! programs are in `tests/sdk`; each runs a second time when five minutes have passed for the daemon.
 
+use site::api::Endpoint;
 use site::run::{run, wait_until};
-use site::{Finished, Site, api};
+use site::{Api, Finished, Site, api};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A site for one walk, and how its application reaches it.
+/// A site for one SDK, and how its application reaches it.
 struct SdkSite {
     site: Site,
     port: u16,
     tls: bool,
-    project_id: String,
-    secret: String,
+    app: Api,
 }
 
 impl SdkSite {
@@ -23,31 +23,15 @@ impl SdkSite {
         if tls {
             api::certificate(&site);
         }
-        let mut place = Self { site, port, tls, project_id: String::new(), secret: String::new() };
-        place
-            .site
-            .write("etc/totpd/totpd.toml", &format!("{}{}", place.site.config(), place.rules("sealed")));
-        place.site.totpd(&["init"]).assert_success();
-        place.site.start();
-        let added =
-            place.site.totpd(&["client", "add", "app", "--scope", "admin", "--json"]).assert_success().json();
-        let text = |key: &str| added[key].as_str().unwrap().to_owned();
-        (place.project_id, place.secret) = (text("project_id"), text("secret"));
-        // The keys of a new store take half a second, and sessions cannot do without.
+        site.write_config(&configuration(&site, port, tls, "sealed"));
+        site.totpd(&["init"]).assert_success();
+        site.start();
+        let app = Api::add(&site, Endpoint::Tcp(port), "admin");
+        // The keys of a new store take half a second, and sessions need them.
         for said in [&format!("the HTTP API answers on 127.0.0.1:{port}"), "\"event\":\"signing-key\""] {
-            wait_until(said, || place.site.log().contains(said));
+            wait_until(said, || site.log().contains(said));
         }
-        place
-    }
-
-    /// The end of the configuration.
-    fn rules(&self, recovery_codes: &str) -> String {
-        let http = if self.tls {
-            api::tls(&self.site, self.port)
-        } else {
-            format!("[http]\nlisten = \"127.0.0.1:{}\"\n", self.port)
-        };
-        format!("[totp]\nrecovery_codes = \"{recovery_codes}\"\n{http}")
+        Self { site, port, tls, app }
     }
 
     /// Sets the clock back to two seconds into a time step: what a program takes fits into the rest.
@@ -61,8 +45,8 @@ impl SdkSite {
         let scheme = if self.tls { "https://localhost" } else { "http://127.0.0.1" };
         program
             .env("SDK_URL", format!("{scheme}:{}", self.port))
-            .env("SDK_PROJECT_ID", &self.project_id)
-            .env("SDK_SECRET", &self.secret)
+            .env("SDK_PROJECT_ID", &self.app.project_id)
+            .env("SDK_SECRET", &self.app.secret)
             .env("SDK_CLOCK", self.site.faults.offset().to_string())
             .env("SDK_FOLDER", &self.site.root);
         // Node; Python's requests; OpenSSL's own, which aiohttp, urllib and rustls go by.
@@ -81,17 +65,23 @@ impl SdkSite {
     }
 }
 
+/// The end of the configuration.
+fn configuration(site: &Site, port: u16, tls: bool, recovery_codes: &str) -> String {
+    let http = if tls { api::tls(site, port) } else { format!("[http]\nlisten = \"127.0.0.1:{port}\"\n") };
+    format!("[totp]\nrecovery_codes = \"{recovery_codes}\"\n{http}")
+}
+
 /// Both programs, over TLS and in the clear.
 #[track_caller]
 fn walk(program: impl Fn(&str) -> Command) {
     for tls in [true, false] {
-        let place = SdkSite::new(tls);
-        place.fresh_step();
-        let done = place.run(program("walk"));
+        let sdk = SdkSite::new(tls);
+        sdk.fresh_step();
+        let done = sdk.run(program("walk"));
         assert!(done.stdout.contains("every method went through"), "{done:?}");
-        place.site.configure(&place.rules("hashed"));
-        place.site.advance(301);
-        let done = place.run(program("later"));
+        sdk.site.configure(&configuration(&sdk.site, sdk.port, tls, "hashed"));
+        sdk.site.advance(301);
+        let done = sdk.run(program("later"));
         assert!(done.stdout.contains("and later, too"), "{done:?}");
     }
 }

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use site::phone::Phone;
 use site::{Api, Site, api};
-use std::process::Command;
 
 const DAY: i64 = 86_400;
 
@@ -19,16 +18,6 @@ fn session(site: &Site, app: &Api, user: &str, phone: &Phone, minutes: i64) -> V
 
 fn check(app: &Api, field: &str, shown: &Value) -> api::Reply {
     app.post("/v1/sessions/authenticate", &json!({ field: shown }))
-}
-
-/// Statements on the store of a daemon that is not there.
-#[track_caller]
-fn edit(site: &Site, sql: &str) {
-    let script =
-        "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\ndb.executescript(sys.argv[2])\ndb.commit()";
-    let mut command = Command::new("python3");
-    command.args(["-c", script]).arg(site.path("state/totpd.db")).arg(sql);
-    assert!(command.status().unwrap().success());
 }
 
 fn restart(site: &Site, app: &Api, between: impl FnOnce()) {
@@ -166,7 +155,7 @@ fn damaged_signing_keys_are_not_replaced_repeatedly() {
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
     site.end(nix::sys::signal::Signal::SIGTERM);
-    edit(&site, "UPDATE signing_key SET record = replace(record, '\"v\":1', '\"v\":2')");
+    site.sql("UPDATE signing_key SET record = replace(record, '\"v\":1', '\"v\":2')");
     site.start();
     site::run::wait_until("the API answers", || app.connect().is_some());
     // Whoever wants no session is judged all the same; a session is refused, and no code used up by that.
@@ -237,12 +226,12 @@ fn rows_written_without_the_key_are_no_sessions_or_clients() {
     let made = session(&site, &app, &user, &phone, 5);
     // A longer session, another user's, a client with a larger scope or a name with another lock.
     restart(&site, &app, || {
-        edit(&site, "UPDATE session SET record = replace(record, 'user-', 'user_'), expires = 1 << 40");
+        site.sql("UPDATE session SET record = replace(record, 'user-', 'user_'), expires = 1 << 40");
     });
     check(&app, "session_token", &made["session_token"]).assert_error(404, "session_not_found");
     for change in ["record = replace(record, 'verify', 'admin')", "name = 'somebody'"] {
         restart(&site, &app, || {
-            edit(&site, &format!("UPDATE client SET {change} WHERE secret_id = '{}'", weak.secret_id));
+            site.sql(&format!("UPDATE client SET {change} WHERE secret_id = '{}'", weak.secret_id));
         });
         weak.get(&format!("/v1/users/{user}")).assert_error(401, "unauthorized_credentials");
     }

@@ -51,26 +51,15 @@ fn a_client_waits_for_few_signatures_of_another() {
     let body = json!({ "user_id": user, "totp_code": phone.code(&site), "session_duration_minutes": 60 });
     let token = flood.post("/v1/totps/authenticate", &body).assert_success().json["session_token"].clone();
     let body = json!({ "session_token": token }).to_string();
-    let request = format!(
-        "POST /v1/sessions/authenticate HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n{}\r\n{body}",
-        body.len(),
-        flood.authorization()
-    );
+    let request = flood.request("POST", "/v1/sessions/authenticate", &body);
     let (signed, over) = (AtomicUsize::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         for _ in 0..100 {
             scope.spawn(|| {
-                let (mut stream, mut space) = (flood.connect().unwrap(), [0; 16 * 1024]);
+                let mut stream = flood.connect().unwrap();
                 while !over.load(Ordering::SeqCst) {
                     stream.write_all(request.as_bytes()).unwrap();
-                    let mut answer = Vec::new();
-                    // An answer of the API ends its object, and holds no line break behind its head.
-                    while !answer.ends_with(b"}") {
-                        let bytes = stream.read(&mut space).unwrap();
-                        assert!(bytes > 0, "it was closed");
-                        answer.extend(&space[..bytes]);
-                    }
-                    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+                    api::read_open(&mut *stream).assert_success();
                     signed.fetch_add(1, Ordering::SeqCst);
                 }
             });
@@ -149,16 +138,11 @@ fn unread_large_responses_take_little_memory_and_block_nobody() {
     assert!(users.iter().all(|user| found.contains(user)));
 
     let before = site.resident_kib();
-    let search = "{\"limit\":1000}";
-    let bytes = format!(
-        "POST /v1/users/search HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n{}\r\n{search}",
-        search.len(),
-        app.authorization()
-    );
+    let search = app.request("POST", "/v1/users/search", "{\"limit\":1000}");
     let deaf: Vec<_> = (0..60)
         .map(|_| {
             let mut stream = app.connect().unwrap();
-            stream.write_all(bytes.repeat(2).as_bytes()).unwrap();
+            stream.write_all(search.repeat(2).as_bytes()).unwrap();
             stream
         })
         .collect();

@@ -8,21 +8,16 @@ use std::io::{Read as _, Write as _};
 
 const LIMIT: usize = 64 * 1024;
 
-/// A site that answers on a port of loopback.
+/// A site that listens on a port of loopback, and a client.
 #[track_caller]
 fn tcp() -> (site::Site, Api) {
-    let port = api::free_port();
-    let site = site::Site::without_daemon();
-    let http = format!("[http]\nlisten = \"127.0.0.1:{port}\"\n");
-    site.write("etc/totpd/totpd.toml", &format!("{}{http}", site.config()));
-    site.totpd(&["init"]).assert_success();
-    site.start();
+    let (site, port) = api::tcp_site("");
     let app = Api::at(&site, Endpoint::Tcp(port), "admin");
     (site, app)
 }
 
 fn head(api: &Api, path: &str, more: &str) -> String {
-    format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}{more}\r\n", api.authorization())
+    api.head("POST", path, &format!("Connection: close\r\n{more}"))
 }
 
 /// In pieces of this size, without a word of how many there are.
@@ -90,10 +85,7 @@ fn an_oversized_or_malformed_header_is_refused_and_harmless() {
     let fixture = Fixture::new("");
     fixture.assert_unchanged("heads", |_, _| {
         let get = |more: &str| {
-            format!(
-                "GET /v1/users/alice HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}{more}\r\n",
-                fixture.admin.authorization()
-            )
+            fixture.admin.head("GET", "/v1/users/alice", &format!("Connection: close\r\n{more}"))
         };
         for (status, bytes) in [
             (431, get(&format!("X-Long: {}\r\n", "a".repeat(300_000)))),

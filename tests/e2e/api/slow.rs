@@ -1,6 +1,5 @@
 //! Clients that are slow, silent, many or gone: each has its time and its place, and nobody waits for them.
 
-use data_encoding::BASE64;
 use serde_json::{Value, json};
 use site::api::{Reply, Stream, read};
 use site::peer::login;
@@ -13,7 +12,7 @@ use totp_wire::login::Verdict;
 
 /// A head with credentials, up to its end.
 fn head(app: &Api, path: &str, length: usize) -> String {
-    format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n{}\r\n", app.authorization())
+    app.head("POST", path, &format!("Content-Length: {length}\r\n"))
 }
 
 /// Writes a byte a second, as long as the other end listens; what it answers.
@@ -234,7 +233,7 @@ fn a_hung_up_request_uses_up_no_code_or_is_audited_undelivered() {
         wait_until("Bob's is recorded, too", || events_of(&site, "bob", "undelivered") == 1);
     }
     // Whatever became of them, nothing secret was said about it.
-    let credentials = BASE64.encode(format!("{}:{}", app.project_id, app.secret).as_bytes());
+    let credentials = app.basic();
     let log = site.log();
     for secret in [credentials.as_str(), &app.secret, &alices.secret, &bobs.secret] {
         assert!(!log.contains(secret), "{secret} is in the log");
@@ -263,7 +262,7 @@ fn a_truncated_request_uses_up_no_code() {
 #[test]
 fn made_up_names_of_an_application_block_no_login_lookup() {
     let site = Site::without_daemon();
-    site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::socket(&site)));
+    site.write_config(&api::socket(&site));
     site.totpd(&["init"]).assert_success();
     // A directory that takes its time over whom it does not know.
     let source = r#"
@@ -279,7 +278,7 @@ enum nss_status _nss_slow_getpwnam_r(const char *n, struct passwd *p, char *b, s
     return NSS_STATUS_SUCCESS;
 }
 "#;
-    site::directory::put(&site, "slow", source, "passwd: files slow\ngroup: files\nshadow: files\n");
+    site::directory::install(&site, "slow", source, "passwd: files slow\ngroup: files\nshadow: files\n");
     site::directory::start(&site);
     let app = Api::new(&site, "verify");
     let phone = site.enroll("carol");

@@ -1,6 +1,6 @@
 //! What was shown once is nowhere in the daemon's memory afterwards.
 
-use data_encoding::{BASE32_NOPAD, BASE64};
+use data_encoding::BASE32_NOPAD;
 use serde_json::{Value, json};
 use site::{Api, Site, api};
 use std::io::Write as _;
@@ -71,36 +71,19 @@ fn expect_nothing(site: &Site, wanted: &[(&'static str, Vec<u8>)]) {
     }
 }
 
-/// The body of an answer on a connection that stays open.
-#[track_caller]
-fn whole_answer(stream: &mut dyn api::Stream) -> Value {
-    let (mut text, mut space) = (String::new(), [0; 8192]);
-    loop {
-        let bytes = stream.read(&mut space).unwrap();
-        assert!(bytes > 0, "it was closed: {text}");
-        text.push_str(std::str::from_utf8(&space[..bytes]).unwrap());
-        if let Some(made) = text.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str(body).ok())
-        {
-            return made;
-        }
-    }
-}
-
 #[test]
 fn secrets_shown_to_an_application_are_wiped() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
-    let basic = BASE64.encode(format!("{}:{}", app.project_id, app.secret).as_bytes());
+    let basic = app.basic();
     let credentials = [
         ("the Basic header", basic.clone().into_bytes()),
         ("the client's secret", app.secret.clone().into_bytes()),
     ];
     // The search finds what is there: a request whose body has not come yet.
     let mut waiting = app.connect().unwrap();
-    let head = format!(
-        "POST /v1/totps HTTP/1.1\r\nHost: totpd\r\nConnection: close\r\nContent-Length: 99\r\n{}\r\n{{\"user_id\":\"nobody-hunter2\"",
-        app.authorization()
-    );
+    let head = app.head("POST", "/v1/totps", "Connection: close\r\nContent-Length: 99\r\n");
+    let head = format!("{head}{{\"user_id\":\"nobody-hunter2\"");
     waiting.write_all(head.as_bytes()).unwrap();
     let control = ("the body", b"nobody-hunter2".to_vec());
     site::run::wait_until("it is found", || !found(&site, std::slice::from_ref(&control)).is_empty());
@@ -115,20 +98,14 @@ fn secrets_shown_to_an_application_are_wiped() {
     // A connection that is kept and idle holds nothing of its last request, either.
     let mut kept = app.connect().unwrap();
     let body = json!({ "user_id": user }).to_string();
-    let request = format!(
-        "POST /v1/totps HTTP/1.1\r\nHost: totpd\r\nContent-Length: {}\r\n{}\r\n{body}",
-        body.len(),
-        app.authorization()
-    );
+    let request = app.request("POST", "/v1/totps", &body);
     kept.write_all(request.as_bytes()).unwrap();
-    let made = whole_answer(&mut *kept);
+    let made = api::read_open(&mut *kept).json;
     expect_nothing(&site, &[&secrets_of(&made)[..], &credentials].concat());
     drop(kept);
 
     // And a code, with the session that came of it.
-    let mut document = made.clone();
-    document["uri"] = json!("");
-    let code = site::phone::Phone::from(&document).code(&site);
+    let code = site::phone::Phone::from(&made).code(&site);
     let body = json!({ "user_id": user, "totp_code": code, "session_duration_minutes": 5 });
     let session = app.post("/v1/totps/authenticate", &body).assert_success().json;
     let token = |field: &str| session[field].as_str().unwrap().as_bytes().to_vec();
@@ -146,15 +123,10 @@ fn secrets_shown_to_root_are_wiped() {
 
 #[test]
 fn over_tls_credentials_are_wiped_with_their_connection() {
-    let site = Site::without_daemon();
-    let port = api::free_port();
-    api::certificate(&site);
-    site.write("etc/totpd/totpd.toml", &format!("{}{}", site.config(), api::tls(&site, port)));
-    site.totpd(&["init"]).assert_success();
+    let (site, port) = api::tls_site();
     site.start();
-    let added = site.totpd(&["client", "add", "app", "--scope", "admin", "--json"]).assert_success().json();
-    let text = |key: &str| added[key].as_str().unwrap().to_owned();
-    let basic = BASE64.encode(format!("{}:{}", text("project_id"), text("secret")).as_bytes());
+    let app = Api::add(&site, api::Endpoint::Tcp(port), "admin");
+    let basic = app.basic();
     let script = "
 import http.client, json, ssl, sys, time
 port, basic, ca = sys.argv[1:]
@@ -182,7 +154,7 @@ sys.stdin.read()
         .unwrap();
     let made: Value = serde_json::from_str(&line).unwrap();
     let credentials =
-        [("the Basic header", basic.into_bytes()), ("the client's secret", text("secret").into_bytes())];
+        [("the Basic header", basic.into_bytes()), ("the client's secret", app.secret.into_bytes())];
     // rustls decrypts in a buffer of its own, which lives as long as the connection (SECURITY.md).
     expect_nothing(&site, &secrets_of(&made));
     drop(client.stdin.take());

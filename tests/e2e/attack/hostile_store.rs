@@ -12,15 +12,10 @@ const HUGE: u64 = 4 << 40;
 
 /// Replaces the table that root's restore reads by something that runs and never ends.
 const TRAP: &str = "
-import sqlite3, sys
-db = sqlite3.connect(sys.argv[1])
-db.executescript('''
 ALTER TABLE meta RENAME TO real;
 CREATE VIEW meta (key, value) AS
   WITH RECURSIVE endless (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM endless)
-  SELECT key, value FROM real UNION ALL SELECT 'withdrawal.' || n, zeroblob(100000000) FROM endless;
-''')
-db.close()
+  SELECT key, value FROM real UNION ALL SELECT 'withdrawal.' || n, zeroblob(100000000) FROM endless
 ";
 
 #[track_caller]
@@ -36,18 +31,16 @@ fn backed_up() -> (Site, String) {
 /// Under a limit of memory that a restore has no need to come near.
 fn restore(site: &Site, file: &str) -> site::Finished {
     let mut command = site.command("prlimit");
-    command.arg("--as=1500000000").arg(site::setup::target().join("debug/totpd"));
+    command.arg("--as=1500000000").arg(site::paths::totpd());
     command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).args(["restore", file, "--yes", "--json"]);
-    command.env("LD_PRELOAD", site::setup::native("faults.so")).env("TOTPD_FAULTS", &site.faults.path);
+    command.env("LD_PRELOAD", site::paths::native("faults.so")).env("TOTPD_FAULTS", &site.faults.path);
     run(command, PASSPHRASE)
 }
 
 #[test]
 fn a_restore_runs_no_code_of_the_replaced_store() {
     let (site, file) = backed_up();
-    let mut trap = site.command("python3");
-    trap.args(["-c", TRAP]).arg(site.path("state/totpd.db"));
-    run(trap, "").assert_success();
+    site.sql(TRAP);
     let restored = restore(&site, &file).assert_success().json();
     assert_eq!(restored["listed"], false, "nothing it lists is believed");
     site.start();

@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use site::peer::login;
 use site::run::run;
-use site::{Running, Site};
+use site::{Activation, Running, Site};
 use std::os::unix::fs::{MetadataExt, symlink};
 
 /// What root has and nobody may change.
@@ -44,7 +44,7 @@ while True:
         let mut swap = site.command_as("u1", "/usr/bin/python3");
         swap.args(["-c", script]).arg(&state).arg(&target);
         let mut swap = Running::start(swap);
-        std::io::Read::read_exact(swap.0.stdout.as_mut().unwrap(), &mut [0; 6]).unwrap();
+        swap.read_line();
         let init = site.totpd(&["init", "--owner", "u1"]);
         drop(swap);
         assert_untouched(&target);
@@ -64,7 +64,7 @@ fn init_makes_a_store_that_its_owner_can_serve() {
     nix::unistd::chown(&state, Some(5011.into()), Some(5011.into())).unwrap();
     site.totpd(&["init", "--owner", "u1"]).assert_success();
     assert_eq!(std::fs::metadata(state.join("totpd.db")).unwrap().uid(), 5011);
-    crate::serve::start_with_inherited_sockets_as(&site, 5011);
+    Activation { uid: 5011, ..Activation::default() }.start(&site);
     let phone = site.enroll("alice");
     assert!(login(&site, "alice", &phone.code(&site)).is_ok());
 }

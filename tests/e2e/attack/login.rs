@@ -1,26 +1,24 @@
 //! Logins: races with reloads and restarts, long names, full disks, and other hosts' keys.
 
-use super::{PROOF, service};
+use super::service;
 use nix::sys::signal::Signal;
 use site::Site;
-use site::pamhost::{PamHost, code, result, results};
-use site::phone::Phone;
+use site::pamhost::{PamHost, SSH_KEY, code, result, results};
+use site::phone::{Phone, recovery_codes};
 use site::run::run;
-use std::io::BufRead;
 
 #[test]
 fn an_enrollment_at_login_works_for_the_longest_name() {
     let site = Site::new();
     service(&site);
     let user = "ж".repeat(120);
-    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
-    site.write("etc/passwd", &format!("{passwd}{user}:x:5099:5099::/home/alice:/bin/sh\n"));
+    site.append("etc/passwd", &format!("{user}:x:5099:5099::/home/alice:/bin/sh\n"));
     site.configure(&format!(
         "[totp]\nissuer = \"{}\"\n[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n",
         "ж".repeat(32)
     ));
     let finished =
-        PamHost::new(&site, "x", &user).option(PROOF).run(&["authenticate"], "000000\n000000\n000000\n");
+        PamHost::new(&site, "x", &user).option(SSH_KEY).run(&["authenticate"], "000000\n000000\n000000\n");
     assert_eq!(result(&finished, "authenticate"), code::AUTH_ERR, "{finished:?}");
     assert!(finished.stdout.contains("Or type this key"), "{finished:?}");
 }
@@ -34,7 +32,7 @@ fn the_enrollment_link_is_never_truncated() {
         "ж".repeat(32)
     ));
     let finished =
-        PamHost::new(&site, "x", "bob").option(PROOF).run(&["authenticate"], "000000\n000000\n000000\n");
+        PamHost::new(&site, "x", "bob").option(SSH_KEY).run(&["authenticate"], "000000\n000000\n000000\n");
     let link = finished.stdout.lines().find(|line| line.contains("otpauth://")).unwrap().to_owned();
     assert!(link.contains("digits=8") && link.contains("period=30"), "{link}");
 }
@@ -42,11 +40,11 @@ fn the_enrollment_link_is_never_truncated() {
 #[test]
 fn remembering_su_to_bob_does_not_cover_su_to_root() {
     let site = Site::new();
-    site.service("su", &format!("auth required {}\n", site.pam_line("nodelay first_factor=passed")));
+    site.totp_service("su", "nodelay first_factor=passed");
     let phone = site.enroll("alice");
     site.configure("[[login.rule]]\naction = \"require\"\nsubject = \"ruser\"\nremember = \"1h\"\n");
     // One process, one audit session: su to bob, and then (by a shell that it starts) to root.
-    let helper = site::setup::native("pamhost");
+    let helper = site::paths::native("pamhost");
     let script = format!(
         "echo 5001 > /proc/self/loginuid; {0} -U 5001 su bob authenticate; {0} -U 5001 su root authenticate",
         helper.display()
@@ -66,14 +64,13 @@ fn a_link_too_long_for_pam_is_left_out_and_the_key_is_shown() {
     let site = Site::new();
     service(&site);
     let user = "firstname.lastname@department.corp.example";
-    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
-    site.write("etc/passwd", &format!("{passwd}{user}:x:5099:5099::/home/alice:/bin/sh\n"));
+    site.append("etc/passwd", &format!("{user}:x:5099:5099::/home/alice:/bin/sh\n"));
     site.configure(&format!(
         "[totp]\nissuer = \"{}\"\ndigits = 8\n[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n",
         "ж".repeat(32)
     ));
     let finished =
-        PamHost::new(&site, "x", user).option(PROOF).run(&["authenticate"], "000000\n000000\n000000\n");
+        PamHost::new(&site, "x", user).option(SSH_KEY).run(&["authenticate"], "000000\n000000\n000000\n");
     assert!(!finished.stdout.contains("otpauth://"), "{finished:?}");
     assert!(finished.stdout.contains("Or type this key"), "{finished:?}");
 }
@@ -86,13 +83,13 @@ fn the_longest_issuer_enrolls_user_names_of_any_length() {
         "[totp]\nissuer = \"{}\"\n[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n",
         "ж".repeat(32)
     ));
-    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
+    let passwd = site.read("etc/passwd");
     let mut codes = Vec::new();
     for (length, letter) in [(60, "a"), (120, "a"), (180, "a"), (255, "a"), (30, "ж"), (60, "ж"), (90, "ж")]
     {
         let user = letter.repeat(length);
         site.write("etc/passwd", &format!("{passwd}{user}:x:5099:5099::/home/alice:/bin/sh\n"));
-        let host = PamHost::new(&site, "x", &user).option(PROOF);
+        let host = PamHost::new(&site, "x", &user).option(SSH_KEY);
         codes.push((length, letter, host.authenticate("000000\n000000\n000000\n")));
     }
     assert!(codes.iter().all(|(.., c)| *c == code::AUTH_ERR), "{codes:?}");
@@ -103,25 +100,13 @@ fn an_answer_never_confirms_an_enrollment_that_was_not_shown() {
     let site = Site::new();
     service(&site);
     // Asked under one configuration; the daemon restarts under another while bob types.
-    let mut host = PamHost::new(&site, "x", "bob").option(PROOF).start();
-    let mut lines = std::io::BufReader::new(host.0.stdout.take().unwrap());
-    let mut shown = String::new();
-    while !shown.contains("prompt: ") {
-        assert!(lines.read_line(&mut shown).unwrap() > 0, "{shown}");
-    }
+    let mut host = PamHost::new(&site, "x", "bob").option(SSH_KEY).start();
+    host.read_until("prompt: ");
     site.end(Signal::SIGTERM);
-    site.write(
-        "etc/totpd/totpd.toml",
-        &format!(
-            "{}[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n",
-            site.config()
-        ),
-    );
+    site.write_config("[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n");
     site.start();
     host.say("123456\n123456\n123456\n123456\n");
-    drop(host.0.stdin.take());
-    let mut rest = String::new();
-    std::io::Read::read_to_string(&mut lines, &mut rest).unwrap();
+    let rest = host.finish().stdout;
     assert!(
         !rest.contains("That is not the code that the app shows") || rest.contains("Or type this key"),
         "{rest}"
@@ -130,21 +115,12 @@ fn an_answer_never_confirms_an_enrollment_that_was_not_shown() {
 
 #[test]
 fn exempt_and_remembered_logins_work_on_a_full_disk() {
-    let site = Site::without_daemon();
-    let state = site.path("state");
-    std::fs::create_dir(&state).unwrap();
-    let state = state.display().to_string();
-    let mut mount = site.command("mount");
-    mount.args(["-t", "tmpfs", "-o", "size=14m,mode=0700", "tmpfs", &state]);
-    run(mount, "").assert_success();
-    site.totpd(&["init"]).assert_success();
+    let site = Site::on_small_disk();
     site.start();
     service(&site);
-    site.service("y", &format!("auth required {}\n", site.pam_line("nodelay first_factor=passed")));
+    site.totp_service("y", "nodelay first_factor=passed");
     let phone = site.enroll("alice");
-    let mut dd = site.command("dd");
-    dd.args(["if=/dev/zero", &format!("of={state}/filler"), "bs=4k"]);
-    assert_ne!(run(dd, "").code, 0);
+    site.fill_disk();
     site.configure(
         "[login]\nshow_secrets_services = [\"x\"]\n\
          [[login.rule]]\nusers = [\"u1\"]\naction = \"exempt\"\n\
@@ -159,29 +135,19 @@ fn exempt_and_remembered_logins_work_on_a_full_disk() {
         codes.push(
             PamHost::new(&site, "y", "alice")
                 .option(&["-A", "5001", "-R", "alice"])
-                .authenticate(&format!("{}\n", phone.code(&site))),
+                .answer(&phone.code(&site)),
         );
         site.next_step();
     }
     assert!(codes.iter().all(|c| [code::IGNORE, code::SUCCESS, code::PERM_DENIED].contains(c)), "{codes:?}");
     assert_eq!(site.status("alice")["remembered"], 32);
-    let mut host = PamHost::new(&site, "x", "bob").option(PROOF).start();
-    let mut lines = std::io::BufReader::new(host.0.stdout.take().unwrap());
-    let mut shown = String::new();
-    while !shown.contains("prompt: ") {
-        assert!(lines.read_line(&mut shown).unwrap() > 0, "{shown}");
-    }
-    let key = shown.lines().find_map(|line| line.split_once("Or type this key:  ")).unwrap().1;
-    let phone = Phone { secret: key.trim().replace(' ', ""), recovery_codes: vec![], uri: String::new() };
+    let mut host = PamHost::new(&site, "x", "bob").option(SSH_KEY).start();
+    let shown = host.read_until("prompt: ");
+    let phone = Phone::from_shown(&shown).unwrap();
     host.say(&format!("{}\n", phone.code(&site)));
-    shown.clear();
-    while !shown.contains("to finish: ") {
-        assert!(lines.read_line(&mut shown).unwrap() > 0, "{shown}");
-    }
-    let word = shown.split_whitespace().find(|w| w.len() == 19 && w.matches('-').count() == 3).unwrap();
-    host.say(&format!("{word}\n"));
-    let mut rest = String::new();
-    std::io::Read::read_to_string(&mut lines, &mut rest).unwrap();
+    let shown = host.read_until("to finish: ");
+    host.say(&format!("{}\n", recovery_codes(&shown)[0]));
+    let rest = host.finish().stdout;
     assert!(rest.contains("authenticate=4"), "{rest}");
     assert_eq!(site.status("bob")["state"], "none");
 }
@@ -198,7 +164,7 @@ fn config_check_warns_of_service_names_in_capitals() {
 #[test]
 fn a_warning_of_config_check_does_not_stop_a_reload() {
     let unit =
-        std::fs::read_to_string(site::setup::target().join("../config/systemd/totpd.service")).unwrap();
+        std::fs::read_to_string(site::paths::target().join("../config/systemd/totpd.service")).unwrap();
     let site = Site::new();
     // A fleet's common file: this host has no such user.
     site.configure("[[login.rule]]\nusers = [\"elsewhere\"]\naction = \"deny\"\n");
@@ -212,27 +178,15 @@ fn an_offered_enrollment_ends_when_its_rule_is_removed() {
     let site = Site::new();
     service(&site);
     site.configure("[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n");
-    let mut thief = PamHost::new(&site, "x", "bob").option(PROOF).start();
-    let mut lines = std::io::BufReader::new(thief.0.stdout.take().unwrap());
-    let mut shown = String::new();
-    while !shown.contains("prompt: ") {
-        assert!(lines.read_line(&mut shown).unwrap() > 0, "{shown}");
-    }
+    let mut thief = PamHost::new(&site, "x", "bob").option(SSH_KEY).start();
+    let shown = thief.read_until("prompt: ");
     // The administrator has noticed the stolen key.
     site.configure("[[login.rule]]\nusers = [\"bob\"]\naction = \"deny\"\n");
-    let key = shown.lines().find_map(|line| line.split_once("Or type this key:  ")).unwrap().1;
-    let phone = Phone { secret: key.trim().replace(' ', ""), recovery_codes: vec![], uri: String::new() };
+    let phone = Phone::from_shown(&shown).unwrap();
     thief.say(&format!("{}\n", phone.code(&site)));
-    shown.clear();
-    while !shown.contains("to finish: ") {
-        if lines.read_line(&mut shown).unwrap() == 0 {
-            return;
-        }
-    }
-    let word = shown.split_whitespace().find(|w| w.len() == 19 && w.matches('-').count() == 3).unwrap();
-    thief.say(&format!("{word}\n"));
-    let mut rest = String::new();
-    std::io::Read::read_to_string(&mut lines, &mut rest).unwrap();
+    let Ok(shown) = thief.read_until_or_end("to finish: ") else { return };
+    thief.say(&format!("{}\n", recovery_codes(&shown)[0]));
+    let rest = thief.finish().stdout;
     assert!(!rest.contains("authenticate=0"), "{rest} {}", site.status("bob")["state"]);
 }
 
@@ -241,29 +195,23 @@ fn a_monitored_login_is_judged_by_the_rule_at_its_answer() {
     let site = Site::new();
     service(&site);
     site.configure("[[login.rule]]\naction = \"require\"\nmode = \"monitor-ask\"\n");
-    let mut thief = PamHost::new(&site, "x", "bob").option(PROOF).start();
-    let mut lines = std::io::BufReader::new(thief.0.stdout.take().unwrap());
-    let mut shown = String::new();
-    while !shown.contains("prompt: ") {
-        assert!(lines.read_line(&mut shown).unwrap() > 0, "{shown}");
-    }
+    let mut thief = PamHost::new(&site, "x", "bob").option(SSH_KEY).start();
+    thief.read_until("prompt: ");
     site.configure("[[login.rule]]\nusers = [\"bob\"]\naction = \"deny\"\n");
     thief.say("123456\n");
-    drop(thief.0.stdin.take());
-    let mut rest = String::new();
-    std::io::Read::read_to_string(&mut lines, &mut rest).unwrap();
+    let rest = thief.finish().stdout;
     assert_ne!(site.last_login()["outcome"], "exempt", "{rest}");
 }
 
 #[test]
 fn a_login_by_a_shared_host_key_is_never_remembered() {
     let site = Site::new();
-    site.service("sshd", &format!("auth required {}\n", site.pam_line("nodelay")));
+    site.totp_service("sshd", "nodelay");
     let phone = site.enroll("alice");
     site.configure("[[login.rule]]\naction = \"require\"\nremember = \"1h\"\nremember_by = \"ssh-key\"\n");
     let hostbased = &["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=hostbased ssh-ed25519 QUFBQQ=="][..];
     let first = PamHost::new(&site, "sshd", "alice").option(hostbased);
-    assert_eq!(first.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    assert_eq!(first.answer(&phone.code(&site)), code::SUCCESS);
     let second = PamHost::new(&site, "sshd", "alice").option(hostbased);
-    assert_eq!(second.authenticate("000000\n"), code::AUTH_ERR);
+    assert_eq!(second.answer("000000"), code::AUTH_ERR);
 }

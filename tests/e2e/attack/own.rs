@@ -1,13 +1,12 @@
 //! Self-service and what users read.
 
-use super::{PROOF, as_alice, login, service};
+use super::{as_alice, login, service};
 use site::Site;
 use site::network::{Network, SERVER};
-use site::pamhost::{PamHost, code};
+use site::pamhost::{PamHost, SSH_KEY, code};
 use site::phone::Phone;
 use site::run::{run, wait_until};
 use site::ssh::{Setup, Sshd};
-use std::process::Command;
 
 #[test]
 fn an_old_ticket_replaces_no_factor_in_use() {
@@ -26,7 +25,7 @@ fn an_old_ticket_replaces_no_factor_in_use() {
     let reply: serde_json::Value =
         serde_json::from_str(run(malware, "").assert_success().stdout.trim()).unwrap();
     let Some(secret) = reply["parameters"]["secret"].as_str() else { return };
-    let own = Phone { secret: secret.to_owned(), recovery_codes: vec![], uri: String::new() };
+    let own = Phone::with_key(secret);
     as_alice(&site, &["confirm"], &format!("{}\n", own.code(&site))).assert_success();
     site.next_step();
     service(&site);
@@ -42,15 +41,11 @@ fn a_new_owner_of_a_name_sees_no_old_history() {
     let site = Site::new();
     service(&site);
     let phone = site.enroll("alice");
-    assert_eq!(
-        PamHost::new(&site, "x", "alice").option(PROOF).authenticate(&format!("{}\n", phone.code(&site))),
-        code::SUCCESS
-    );
-    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
-    site.write("etc/passwd", &passwd.replace("alice:x:5001:5001", "alice:x:5098:5098"));
+    assert_eq!(PamHost::new(&site, "x", "alice").option(SSH_KEY).answer(&phone.code(&site)), code::SUCCESS);
+    site.replace("etc/passwd", "alice:x:5001:5001", "alice:x:5098:5098");
     let mut command = site.command("setpriv");
     command.args(["--reuid", "5098", "--regid", "5098", "--clear-groups", "--reset-env"]);
-    command.arg(site::setup::target().join("debug/totpd")).arg("--config");
+    command.arg(site::paths::totpd()).arg("--config");
     command.arg(site.path("etc/totpd/totpd.toml")).arg("history");
     let seen = run(command, "");
     assert!(!seen.stdout.contains("192.0.2.1"), "{seen:?}");
@@ -60,13 +55,8 @@ fn a_new_owner_of_a_name_sees_no_old_history() {
 fn a_forged_history_row_cannot_control_the_terminal() {
     let site = Site::new();
     site.enroll("alice");
-    let row = "{\"event\":\"login\",\"time\":\"2026-11-25T00:00:00Z\",\"user\":\"alice\",\"outcome\":\"granted\",\
-               \"rhost\":\"\\u001b]0;pwned\\u0007\\u001b[2J\"}";
-    let script = "import sqlite3,sys\nd=sqlite3.connect(sys.argv[1])\n\
-                  d.execute('UPDATE history SET event=? WHERE seq=(SELECT max(seq) FROM history)',(sys.argv[2],))\nd.commit()";
-    let mut writer = Command::new("python3");
-    writer.args(["-c", script]).arg(site.path("state/totpd.db")).arg(row);
-    run(writer, "").assert_success();
+    let row = r#"{"event":"login","time":"2026-11-25T00:00:00Z","user":"alice","outcome":"granted","rhost":"\u001b]0;pwned\u0007\u001b[2J"}"#;
+    site.sql(&format!("UPDATE history SET event = '{row}' WHERE seq = (SELECT max(seq) FROM history)"));
     let shown = site.totpd(&["history", "alice"]).assert_success().stdout;
     assert!(shown.contains("pwned") && !shown.contains('\u{1b}'), "{shown:?}");
 }
@@ -128,7 +118,7 @@ fn self_confirm_never_reveals_future_codes_to_a_locked_user() {
     let site = Site::new();
     service(&site);
     // The administrator has staged a factor; alice has scanned it and not logged in yet. Malware runs as her.
-    let phone = Phone::from(&site.totpd(&["enroll", "alice", "--json"]).assert_success().json());
+    let phone = site.stage("alice");
     for n in 0..12 {
         as_alice(&site, &["confirm"], &format!("{:06}\n", 900_000 + n));
     }
@@ -138,7 +128,7 @@ fn self_confirm_never_reveals_future_codes_to_a_locked_user() {
     let told = as_alice(&site, &["confirm", "--json"], &format!("{guess}\n"));
     let event = site.events().last().unwrap().clone();
     site.advance(1200);
-    let later = PamHost::new(&site, "x", "alice").option(PROOF).authenticate(&format!("{guess}\n"));
+    let later = PamHost::new(&site, "x", "alice").option(SSH_KEY).answer(&guess);
     assert!(
         !told.stdout.contains("1200") && !told.stderr.contains("20 min"),
         "locked ({}), and still told when its guess will be right: {told:?}; then it lets in: {later}",

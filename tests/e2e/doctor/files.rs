@@ -1,7 +1,7 @@
 //! Real Debian's own files, looked at as a tree.
 
 use super::ids;
-use site::setup::{module, target};
+use site::paths::{module, target};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -4,7 +4,7 @@ use super::{finding, ids};
 use nix::sys::signal::Signal;
 use site::Site;
 use site::pamhost::PamHost;
-use site::setup::module;
+use site::paths::module;
 use std::time::{Duration, Instant};
 
 /// A site with our line in `sshd` and `sudo`, and a configuration of sshd's own.
@@ -19,7 +19,7 @@ fn site(rules: &str) -> Site {
         site.service(sudo, &format!("auth required pam_unix.so\n{ours}account required pam_permit.so\n"));
     }
     sshd(&site, "");
-    for user in site::setup::USERS.map(|(user, _)| user) {
+    for user in site::users::USERS.map(|(user, _)| user) {
         site.enroll(user);
     }
     site
@@ -129,7 +129,7 @@ fn doctor_names_users_whose_next_login_fails() {
         site.totpd_with(&["verify", "alice"], "000000");
     }
     // In place: the file is bound over the host's.
-    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
+    let passwd = site.read("etc/passwd");
     let passwd: Vec<&str> = passwd.lines().filter(|line| !line.starts_with("u3:")).collect();
     site.write("etc/passwd", &passwd.join("\n").replace("u2:x:5012:", "u2:x:5112:"));
     let found = doctor(&site);
@@ -172,7 +172,7 @@ fn only_root_is_shown_errors_at_the_next_login() {
 #[test]
 fn only_root_may_run_doctor_which_changes_nothing() {
     let site = site("");
-    let mut eve = site.command_as("eve", site::setup::target().join("debug/totpd"));
+    let mut eve = site.command_as("eve", site::paths::totpd());
     eve.args(["doctor", "--config"]).arg(site.path("etc/totpd/totpd.toml"));
     let refused = site::run::run(eve, "");
     assert_eq!((refused.code, refused.stdout.as_str()), (1, ""), "{refused:?}");

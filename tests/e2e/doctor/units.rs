@@ -114,7 +114,7 @@ fn units_mounts_and_owners(release: Release) {
     assert!(said.contains("doctor: error stopped-asking: sudo asked for a code on "), "{said}");
     assert!(said.contains("doctor: error sibling-without-code: "), "{said}");
     // Whom a login tells: root, and nobody else, by the pam_motd of most services.
-    machine.copy(&site::setup::native("pamhost"), "/root/pamhost");
+    machine.copy(&site::paths::native("pamhost"), "/root/pamhost");
     machine
         .sh("chmod 0755 /root/pamhost; echo 'session optional pam_motd.so noupdate' > /etc/pam.d/shell")
         .assert_success();

@@ -5,7 +5,6 @@ use site::Site;
 use site::pamhost::{PamHost, code};
 use site::run::Running;
 use site::unit::{UnitLimits, descriptors};
-use std::io::BufRead;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,11 +17,10 @@ fn length() -> (usize, Duration) {
 const FLOODING: u32 = 120;
 
 fn flooder(site: &Site, user: &str, socket: &str, seconds: u32) -> Running {
-    let mut command = site.command_as(user, site::setup::native("flood"));
+    let mut command = site.command_as(user, site::paths::native("flood"));
     command.arg(site.path(socket)).arg(seconds.to_string());
     let mut flooder = Running::start(command);
-    let mut line = String::new();
-    std::io::BufReader::new(flooder.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    flooder.read_line();
     flooder
 }
 
@@ -79,11 +77,7 @@ fn floods_of_the_sockets_stop_no_login_by_root_programs() {
         }
     });
     for (socket, flooder) in flooders.drain(..) {
-        nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(i32::try_from(flooder.0.id()).unwrap()),
-            nix::sys::signal::SIGTERM,
-        )
-        .unwrap();
+        flooder.signal(nix::sys::signal::Signal::SIGTERM);
         let said = flooder.finish().stdout;
         assert!(
             socket == "run/login.sock" || !said.contains("connected=") || said.contains("connected=0 "),
@@ -119,7 +113,7 @@ fn a_flood_stops_no_screen_locker() {
     let phone = site.enroll("alice");
     let _flooders = ["eve", "bob"].map(|user| flooder(&site, user, "run/login.sock", 30));
     let locker = PamHost::new(&site, "i3lock", "alice").run_as("alice");
-    assert_eq!(locker.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    assert_eq!(locker.answer(&phone.code(&site)), code::SUCCESS);
 }
 
 #[test]
@@ -134,6 +128,6 @@ fn only_root_can_open_the_root_and_admin_sockets() {
     services(&site, &["sudo"]);
     let phone = site.enroll("alice");
     std::fs::remove_file(site.path("run/root.sock")).unwrap();
-    let login = || PamHost::new(&site, "sudo", "alice").authenticate(&format!("{}\n", phone.code(&site)));
+    let login = || PamHost::new(&site, "sudo", "alice").answer(&phone.code(&site));
     assert_eq!(login(), code::SUCCESS);
 }

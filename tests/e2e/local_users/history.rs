@@ -8,10 +8,7 @@ use totp_wire::login::Attempt;
 
 #[track_caller]
 fn rows(site: &Site) -> usize {
-    let mut count = site.command("/usr/bin/python3");
-    let script = "import sqlite3,sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM history').fetchone()[0])";
-    count.args(["-c", script]).arg(site.path("state/totpd.db"));
-    site::run::run(count, "").assert_success().stdout.trim().parse().unwrap()
+    site.sql("SELECT count(*) FROM history").parse().unwrap()
 }
 
 #[test]

@@ -10,11 +10,11 @@ use site::pamhost::PamHost;
 /// A stack of ours alone under each of these names.
 fn services(site: &Site, names: &[&str]) {
     for name in names {
-        site.service(name, &format!("auth required {}\n", site.pam_line("nodelay")));
+        site.totp_service(name, "nodelay");
     }
 }
 
 /// The return code of a setuid program that `caller` runs against `user`.
 fn run_against(site: &Site, service: &str, caller: &str, user: &str, typed: &str) -> i32 {
-    PamHost::new(site, service, user).started_by(caller).authenticate(&format!("{typed}\n"))
+    PamHost::new(site, service, user).started_by(caller).answer(typed)
 }

@@ -24,7 +24,7 @@ fn alice_gets_in(site: &Site, phone: &Phone) {
         (alice("sshd").option(&["-r", "198.51.100.7"]), "others"),
     ];
     for (attempt, class) in attempts {
-        let answer = attempt.authenticate(&format!("{}\n", phone.code(site)));
+        let answer = attempt.answer(&phone.code(site));
         assert_eq!(answer, code::SUCCESS, "{class}: {}", site.last_login());
         assert_eq!(site.last_login()["class"], class);
         site.next_step();
@@ -93,8 +93,7 @@ fn su_run_by_another_user_locks_nobody_else() {
 fn sudo_that_asks_for_roots_code_locks_nobody_else() {
     let site = Site::new();
     services(&site, &["sudo", "login"]);
-    let sudoers = std::fs::read_to_string(site.path("etc/sudoers")).unwrap();
-    site.write("etc/sudoers", &format!("{sudoers}Defaults rootpw, passwd_tries=1\n"));
+    site.append("etc/sudoers", "Defaults rootpw, passwd_tries=1\n");
     let phone = site.enroll("root");
     let mut shell = Shell::of(&site, "eve");
     for _ in 0..TRIES {
@@ -104,11 +103,11 @@ fn sudo_that_asks_for_roots_code_locks_nobody_else() {
     }
     eve_is_named_and_locked(&site, "sudo");
     let console = PamHost::new(&site, "login", "root").daemon();
-    assert_eq!(console.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    assert_eq!(console.answer(&phone.code(&site)), code::SUCCESS);
     site.next_step();
     // Root's sudo has no caller that could be told from anybody's: a stranger's, and not locked.
     let own = PamHost::new(&site, "sudo", "root").daemon();
-    assert_eq!(own.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    assert_eq!(own.answer(&phone.code(&site)), code::SUCCESS);
 }
 
 #[test]
@@ -125,7 +124,7 @@ fn xrdp_counts_as_a_stranger_and_locks_no_local_login() {
     assert_eq!((&last["class"], &last["reason"]), (&"others".into(), &"locked".into()), "{last}");
     services(&site, &["sudo", "login"]);
     for host in [PamHost::new(&site, "sudo", "alice"), PamHost::new(&site, "login", "alice").daemon()] {
-        assert_eq!(host.authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+        assert_eq!(host.answer(&phone.code(&site)), code::SUCCESS);
         site.next_step();
     }
 }
@@ -133,21 +132,18 @@ fn xrdp_counts_as_a_stranger_and_locks_no_local_login() {
 #[test]
 fn a_root_service_without_a_remote_host_is_always_asked() {
     let site = Site::new();
-    site.service("vsftpd", &format!("auth required {}\n", site.pam_line("nodelay")));
-    site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay")));
+    site.totp_service("vsftpd", "nodelay");
+    site.totp_service("sudo", "nodelay");
     let phone = site.enroll("alice");
     site.configure("[[login.rule]]\naction = \"exempt\"\nlocal = true\nremember = \"1h\"\n");
     let service = || PamHost::new(&site, "vsftpd", "alice").daemon();
-    assert_eq!(service().authenticate("000000\n"), code::AUTH_ERR, "asked, and refused");
-    assert_eq!(service().authenticate(&format!("{}\n", phone.code(&site))), code::SUCCESS);
+    assert_eq!(service().answer("000000"), code::AUTH_ERR, "asked, and refused");
+    assert_eq!(service().answer(&phone.code(&site)), code::SUCCESS);
     assert_eq!(PamHost::new(&site, "sudo", "alice").authenticate(""), code::PERM_DENIED, "exempt: ignored");
     // A remote host that a setuid program names for its caller is not believed.
     site.configure("[[login.rule]]\nnetworks = [\"192.0.2.0/24\"]\naction = \"exempt\"\n");
     let spoof = ["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=publickey ssh-ed25519 AAAA", "-U", "5003"];
-    assert_eq!(
-        PamHost::new(&site, "vsftpd", "alice").option(&spoof).authenticate("000000\n"),
-        code::AUTH_ERR
-    );
+    assert_eq!(PamHost::new(&site, "vsftpd", "alice").option(&spoof).answer("000000"), code::AUTH_ERR);
     assert_eq!(site.last_login()["caller_uid"], 5003);
 }
 
@@ -172,7 +168,7 @@ fn an_sshd_started_in_a_session_is_not_remembered_by_it() {
 #[test]
 fn another_users_audit_session_prevents_remembering() {
     let site = Site::new();
-    site.service("sudo", &format!("auth required {}\n", site.pam_line("nodelay first_factor=passed")));
+    site.totp_service("sudo", "nodelay first_factor=passed");
     let phone = site.enroll("alice");
     site.configure("[[login.rule]]\naction = \"require\"\nremember = \"1h\"\n");
     for (login_uid, expected) in [("5003", code::AUTH_ERR), ("5001", code::SUCCESS)] {

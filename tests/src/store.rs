@@ -1,0 +1,53 @@
+//! The store of a site as others can change it: by SQL, and by a disk that is full.
+
+use crate::run::run;
+use crate::site::Site;
+use std::process::Command;
+
+/// `FILE SQL`: executes the statements, and prints the first value that the last one returns.
+const EXECUTE: &str = "
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+*statements, last = sys.argv[2].strip().split(';\\n')
+for sql in statements:
+    db.execute(sql)
+row = db.execute(last).fetchone()
+print(row[0] if row else '')
+db.close()
+";
+
+impl Site {
+    /// Executes SQL statements on the store, as a process that can write the file and has no key. Returns the first value
+    /// of the last statement. A semicolon at the end of a line ends a statement.
+    #[track_caller]
+    pub fn sql(&self, statements: &str) -> String {
+        let mut python = Command::new("python3");
+        python.args(["-c", EXECUTE]).arg(self.path("state/totpd.db")).arg(statements);
+        run(python, "").assert_success().stdout.trim_end().to_owned()
+    }
+
+    /// Makes a site whose state folder is a file system of 14 MiB, with a store and without a daemon.
+    #[track_caller]
+    pub fn on_small_disk() -> Self {
+        let site = Self::without_daemon();
+        std::fs::create_dir(site.path("state")).unwrap();
+        let state = site.path("state").display().to_string();
+        site.run("mount", &["-t", "tmpfs", "-o", "size=14m,mode=0700", "tmpfs", &state]).assert_success();
+        site.totpd(&["init"]).assert_success();
+        site
+    }
+
+    /// Fills the disk of [`Self::on_small_disk`].
+    #[track_caller]
+    pub fn fill_disk(&self) {
+        let filler = format!("of={}", self.path("state/filler").display());
+        let filled = self.run("dd", &["if=/dev/zero", &filler, "bs=4k"]);
+        assert_ne!(filled.code, 0, "dd fails when the disk is full");
+    }
+
+    /// Gives the room back that [`Self::fill_disk`] took.
+    #[track_caller]
+    pub fn free_disk(&self) {
+        self.run("rm", &[&self.path("state/filler").display().to_string()]).assert_success();
+    }
+}
