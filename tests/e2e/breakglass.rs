@@ -1,22 +1,14 @@
 //! Break-glass: one user, one code, one end; without store and daemon, loud, and the socket is given back.
 
 use nix::sys::signal::Signal;
-use site::pamhost::{PamHost, code};
+use site::pamhost::{PamHost, code, login};
 use site::run::wait_until;
 use site::{BreakGlass, Site};
-
-fn login(site: &Site, user: &str, typed: &str) -> i32 {
-    PamHost::new(site, "x", user).answer(typed)
-}
-
-fn service(site: &Site) {
-    site.totp_service("x", "nodelay");
-}
 
 #[test]
 fn without_a_daemon_one_user_gets_in_once_by_break_glass() {
     let site = Site::without_daemon();
-    service(&site);
+    site.totp_service("x", "nodelay");
     let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");
     assert_eq!(login(&site, "bob", &glass), code::AUTH_ERR);
     assert_eq!(login(&site, "alice", "123456"), code::AUTH_ERR);
@@ -44,7 +36,7 @@ fn without_a_daemon_one_user_gets_in_once_by_break_glass() {
 #[test]
 fn break_glass_returns_the_socket_and_is_announced_at_login() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay");
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");
     assert_eq!(
@@ -65,7 +57,7 @@ fn break_glass_returns_the_socket_and_is_announced_at_login() {
 #[test]
 fn break_glass_ends_by_a_signal_and_runs_only_once() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay");
     let bob = site.enroll("bob");
     let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "1h");
     let second = site.totpd(&["breakglass", "bob"]);
@@ -79,7 +71,7 @@ fn break_glass_ends_by_a_signal_and_runs_only_once() {
 #[test]
 fn a_responder_whose_socket_was_replaced_reports_it_and_ends() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay");
     let bob = site.enroll("bob");
     let BreakGlass { responder, .. } = BreakGlass::open(&site, "1h");
     assert!(site.totpd(&["status"]).assert_success().stdout.contains("break-glass is open"));
@@ -97,7 +89,7 @@ fn a_responder_whose_socket_was_replaced_reports_it_and_ends() {
 #[test]
 fn the_daemon_recovers_the_socket_of_a_killed_responder() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay");
     let bob = site.enroll("bob");
     let BreakGlass { responder, .. } = BreakGlass::open(&site, "1h");
     drop(responder);
@@ -109,7 +101,7 @@ fn the_daemon_recovers_the_socket_of_a_killed_responder() {
 #[test]
 fn only_root_opens_break_glass_for_root_programs_only() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay");
     let refused = site.totpd_as("alice", &["breakglass", "alice"], "");
     assert!(refused.code == 1 && refused.stderr.contains("only root"), "{refused:?}");
     let slip = site.totpd(&["breakglass", "alcie"]);

@@ -4,10 +4,6 @@ use site::Site;
 use site::pamhost::{PamHost, code};
 use site::phone::Phone;
 
-fn as_alice(site: &Site, arguments: &[&str], input: &str) -> site::Finished {
-    site.totpd_as("alice", arguments, input)
-}
-
 #[track_caller]
 fn ticket(site: &Site) -> String {
     let document = site.totpd(&["enroll", "alice", "--ticket", "--json"]).assert_success().json();
@@ -17,22 +13,22 @@ fn ticket(site: &Site) -> String {
 #[test]
 fn a_ticket_enrolls_once() {
     let site = Site::new();
-    let without = as_alice(&site, &["enroll"], "");
+    let without = site.totpd_as("alice", &["enroll"], "");
     assert_eq!(without.code, 1);
     assert!(without.stderr.contains("refused"), "{without:?}");
-    let guessed = as_alice(&site, &["enroll"], "AAAA-AAAA-AAAA-AAAA\n");
+    let guessed = site.totpd_as("alice", &["enroll"], "AAAA-AAAA-AAAA-AAAA\n");
     assert_eq!((guessed.code, site.events().last().unwrap()["reason"].as_str()), (1, Some("bad-ticket")));
     let ticket = ticket(&site);
     // Typed as people type: in small letters, without dashes.
     let typed = format!("{}\n", ticket.to_lowercase().replace('-', ""));
-    let phone = Phone::from(&as_alice(&site, &["enroll", "--json"], &typed).assert_success().json());
-    assert_eq!(as_alice(&site, &["status", "--json"], "").assert_success().json()["state"], "pending");
-    as_alice(&site, &["confirm"], &format!("{}\n", phone.code(&site))).assert_success();
+    let phone = Phone::from(&site.totpd_as("alice", &["enroll", "--json"], &typed).assert_success().json());
+    assert_eq!(site.totpd_as("alice", &["status", "--json"], "").assert_success().json()["state"], "pending");
+    site.totpd_as("alice", &["confirm"], &format!("{}\n", phone.code(&site))).assert_success();
     assert_eq!(
-        as_alice(&site, &["status"], "").assert_success().stdout,
+        site.totpd_as("alice", &["status"], "").assert_success().stdout,
         "alice: active, 10 recovery codes left, no login in the history\n"
     );
-    assert_eq!(as_alice(&site, &["enroll"], &typed).code, 1, "used up");
+    assert_eq!(site.totpd_as("alice", &["enroll"], &typed).code, 1, "used up");
     let logs = site.log() + &String::from_utf8_lossy(&std::fs::read(site.path("state/totpd.db")).unwrap());
     assert!(!logs.contains(&ticket) && !logs.contains(&phone.secret));
 }
@@ -40,7 +36,7 @@ fn a_ticket_enrolls_once() {
 #[test]
 fn a_ticket_ends_by_expiry_a_newer_ticket_or_revoke() {
     let site = Site::new();
-    let refused = |ticket: &str| as_alice(&site, &["enroll"], &format!("{ticket}\n")).code == 1;
+    let refused = |ticket: &str| site.totpd_as("alice", &["enroll"], &format!("{ticket}\n")).code == 1;
     let document =
         site.totpd(&["enroll", "alice", "--ticket", "--expires", "60s", "--json"]).assert_success().json();
     site.advance(60);
@@ -59,16 +55,16 @@ fn a_ticket_ends_by_expiry_a_newer_ticket_or_revoke() {
 fn self_enroll_open_needs_nothing_and_off_allows_nothing() {
     let site = Site::new();
     site.configure("[login]\nself_enroll = \"open\"\n");
-    let phone = Phone::from(&as_alice(&site, &["enroll", "--json"], "").assert_success().json());
-    as_alice(&site, &["confirm"], &format!("{}\n", phone.code(&site))).assert_success();
-    assert_eq!(as_alice(&site, &["enroll"], "\n").code, 1, "a second one takes a code of the first");
+    let phone = Phone::from(&site.totpd_as("alice", &["enroll", "--json"], "").assert_success().json());
+    site.totpd_as("alice", &["confirm"], &format!("{}\n", phone.code(&site))).assert_success();
+    assert_eq!(site.totpd_as("alice", &["enroll"], "\n").code, 1, "a second one takes a code of the first");
     assert_eq!(site.status("alice")["replacement_pending"], false);
     site.configure("[login]\nself_enroll = \"off\"\n");
     site.next_step();
-    let off = as_alice(&site, &["enroll"], &format!("{}\n", phone.code(&site)));
+    let off = site.totpd_as("alice", &["enroll"], &format!("{}\n", phone.code(&site)));
     assert!(off.code == 1 && off.stderr.contains("ask your administrator"), "{off:?}");
     // Nothing was used up by it.
-    as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).assert_success();
+    site.totpd_as("alice", &["verify"], &format!("{}\n", phone.code(&site))).assert_success();
 }
 
 #[test]
@@ -77,7 +73,7 @@ fn changing_or_removing_a_factor_uses_up_a_code() {
     let phone = site.enroll("alice");
     for command in ["enroll", "recovery-codes", "revoke"] {
         for wrong in [phone.wrong_code(&site).as_str(), "AAAA-AAAA-AAAA-AAAA", "", "no code"] {
-            let refused = as_alice(&site, &[command], &format!("{wrong}\n"));
+            let refused = site.totpd_as("alice", &[command], &format!("{wrong}\n"));
             assert_eq!(refused.code, 1, "{command} {wrong}: {refused:?}");
             assert!(!refused.stdout.contains("Recovery codes"), "{refused:?}");
         }
@@ -86,28 +82,28 @@ fn changing_or_removing_a_factor_uses_up_a_code() {
     // With a ticket at once: the old factor works until the new one is proved.
     let code = phone.code(&site);
     let input = format!("{code}\n{}\n", ticket(&site));
-    let new = Phone::from(&as_alice(&site, &["enroll", "--json"], &input).assert_success().json());
-    assert_eq!(as_alice(&site, &["verify"], &format!("{code}\n")).code, 1, "the code was used up");
+    let new = Phone::from(&site.totpd_as("alice", &["enroll", "--json"], &input).assert_success().json());
+    assert_eq!(site.totpd_as("alice", &["verify"], &format!("{code}\n")).code, 1, "the code was used up");
     site.next_step();
-    as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).assert_success();
+    site.totpd_as("alice", &["verify"], &format!("{}\n", phone.code(&site))).assert_success();
     assert_eq!(
-        as_alice(&site, &["revoke"], &format!("{}\n{}\n", new.code(&site), ticket(&site))).code,
+        site.totpd_as("alice", &["revoke"], &format!("{}\n{}\n", new.code(&site), ticket(&site))).code,
         1,
         "it is not proved yet"
     );
-    as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
+    site.totpd_as("alice", &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
     site.next_step();
     assert_eq!(
-        as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).code,
+        site.totpd_as("alice", &["verify"], &format!("{}\n", phone.code(&site))).code,
         1,
         "the old one is gone"
     );
     // Recovery codes by a recovery code, which is spent with its set.
     let input = format!("{}\n{}\n", new.recovery_codes[0], ticket(&site));
-    let renewed = as_alice(&site, &["recovery-codes", "--json"], &input).assert_success().json();
+    let renewed = site.totpd_as("alice", &["recovery-codes", "--json"], &input).assert_success().json();
     let fresh = renewed["recovery_codes"][0].as_str().unwrap().to_owned();
-    assert_eq!(as_alice(&site, &["verify"], &format!("{}\n", new.recovery_codes[1])).code, 1);
-    as_alice(&site, &["revoke"], &format!("{fresh}\n{}\n", ticket(&site))).assert_success();
+    assert_eq!(site.totpd_as("alice", &["verify"], &format!("{}\n", new.recovery_codes[1])).code, 1);
+    site.totpd_as("alice", &["revoke"], &format!("{fresh}\n{}\n", ticket(&site))).assert_success();
     assert_eq!(site.status("alice")["state"], "none");
 }
 
@@ -119,13 +115,13 @@ fn malware_cannot_read_or_replace_a_factor_nor_lock_sudo() {
     // Every command, guessing, until even her own processes are locked.
     for n in 0..14 {
         for command in ["enroll", "recovery-codes", "revoke", "confirm", "verify"] {
-            let tried = as_alice(&site, &[command], &format!("{:06}\n", 100_000 + n));
+            let tried = site.totpd_as("alice", &[command], &format!("{:06}\n", 100_000 + n));
             assert_ne!(tried.code, 0, "{tried:?}");
         }
     }
     let locks = site.status("alice")["locks"].clone();
     assert!(locks.as_array().unwrap().iter().all(|lock| lock["class"] == "own"), "{locks}");
-    let status = as_alice(&site, &["status", "--json"], "");
+    let status = site.totpd_as("alice", &["status", "--json"], "");
     assert!(!status.stdout.contains(&phone.secret), "{status:?}");
     assert_eq!(site.status("alice")["replacement_pending"], false);
     let sudo = PamHost::new(&site, "sudo", "alice");
@@ -137,10 +133,13 @@ fn users_see_only_their_own_history() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let bob = site.enroll("bob");
-    as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).assert_success();
+    site.totpd_as("alice", &["verify"], &format!("{}\n", phone.code(&site))).assert_success();
     site.totpd_with(&["verify", "bob"], &format!("{}\n", bob.code(&site))).assert_success();
-    let own = as_alice(&site, &["history"], "").assert_success().stdout;
+    let own = site.totpd_as("alice", &["history"], "").assert_success().stdout;
     assert!(own.contains("login granted by totp") && !own.contains("bob"), "{own}");
-    assert_eq!(as_alice(&site, &["history", "bob"], "").code, 1);
-    assert_eq!(as_alice(&site, &["forget"], "").assert_success().stdout.matches("0 remembered").count(), 1);
+    assert_eq!(site.totpd_as("alice", &["history", "bob"], "").code, 1);
+    assert_eq!(
+        site.totpd_as("alice", &["forget"], "").assert_success().stdout.matches("0 remembered").count(),
+        1
+    );
 }

@@ -4,21 +4,17 @@ use site::Site;
 use site::pamhost::{PamHost, code};
 use site::run::run;
 
-fn as_alice(site: &Site, arguments: &[&str], input: &str) -> site::Finished {
-    site.totpd_as("alice", arguments, input)
-}
-
 #[test]
 fn users_verify_only_their_own_codes() {
     let site = Site::new();
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
-    let own = as_alice(&site, &["verify"], &alice.code(&site)).assert_success();
+    let own = site.totpd_as("alice", &["verify"], &alice.code(&site)).assert_success();
     assert_eq!(own.stdout, "alice: accepted\n");
     assert_eq!(site.last_login()["class"], "own");
-    let other = as_alice(&site, &["verify", "bob"], &bob.code(&site));
+    let other = site.totpd_as("alice", &["verify", "bob"], &bob.code(&site));
     assert_eq!(other.code, 1, "{other:?}");
     assert_eq!(site.last_login()["reason"], "not-yours");
-    assert_eq!(as_alice(&site, &["verify", "root"], "123456").code, 1);
+    assert_eq!(site.totpd_as("alice", &["verify", "root"], "123456").code, 1);
     // Bob's code was not used up by it.
     site.totpd_with(&["verify", "bob"], &bob.code(&site)).assert_success();
 }
@@ -68,7 +64,7 @@ fn users_neither_administer_nor_read_the_store() {
         &["report"],
         &["explain", "alice", "sudo"],
     ] {
-        let refused = as_alice(&site, arguments, "123456\n");
+        let refused = site.totpd_as("alice", arguments, "123456\n");
         assert_eq!(refused.code, 1, "{arguments:?}: {refused:?}");
         assert!(refused.stderr.contains("only root"), "{refused:?}");
     }
@@ -120,8 +116,8 @@ fn members_of_the_admin_group_can_administer() {
     let config = format!("{}admin_group = \"alice\"\n", site.config());
     site.write("etc/totpd/totpd.toml", &config);
     site.signal(nix::sys::signal::Signal::SIGHUP);
-    site::run::wait_until("the group may", || as_alice(&site, &["status", "alice"], "").code == 0);
-    let enrolled = as_alice(&site, &["enroll", "bob", "--json"], "").assert_success();
+    site::run::wait_until("the group may", || site.totpd_as("alice", &["status", "alice"], "").code == 0);
+    let enrolled = site.totpd_as("alice", &["enroll", "bob", "--json"], "").assert_success();
     assert_eq!(enrolled.json()["user"], "bob");
     assert_eq!(site.events().last().unwrap()["peer_uid"], 5001);
 }

@@ -10,10 +10,6 @@ use site::users::PASSWORD;
 
 const DAY: i64 = 24 * 3600;
 
-fn as_alice(site: &Site, arguments: &[&str], input: &str) -> site::Finished {
-    site.totpd_as("alice", arguments, input)
-}
-
 /// Moves the clock on by so much, and into a fresh step.
 fn later(site: &Site, seconds: i64) {
     site.advance(seconds);
@@ -23,7 +19,8 @@ fn later(site: &Site, seconds: i64) {
 /// Stages a replacement as alice does, with a code of her phone.
 #[track_caller]
 fn staged(site: &Site, code: &str) -> Phone {
-    let document = as_alice(site, &["enroll", "--json"], &format!("{code}\n")).assert_success().json();
+    let document =
+        site.totpd_as("alice", &["enroll", "--json"], &format!("{code}\n")).assert_success().json();
     assert_eq!(document["staged"]["told"], false, "{document}");
     site.next_step();
     Phone::from(&document)
@@ -75,18 +72,18 @@ fn a_replacement_takes_the_delay_and_a_login_with_notice() {
     let site = Site::new();
     let old = site.enroll("alice");
     let mut shell = su(&site);
-    let asked = as_alice(&site, &["enroll"], &format!("{}\n", old.code(&site))).assert_success();
+    let asked = site.totpd_as("alice", &["enroll"], &format!("{}\n", old.code(&site))).assert_success();
     for words in ["This waits until ", "until a login has told you", "`totpd cancel` with a code of it ends"]
     {
         assert!(asked.stdout.contains(words), "{asked:?}");
     }
-    as_alice(&site, &["cancel"], &format!("{}\n", old.recovery_codes[0])).assert_success();
+    site.totpd_as("alice", &["cancel"], &format!("{}\n", old.recovery_codes[0])).assert_success();
     site.next_step();
     let new = staged(&site, &old.code(&site));
-    let status = as_alice(&site, &["status"], "").assert_success().stdout;
+    let status = site.totpd_as("alice", &["status"], "").assert_success().stdout;
     assert!(status.contains("a replacement of the factor is staged and can be done from "), "{status}");
     // Nobody told, and no delay: neither confirms it nor lets in.
-    let refused = as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site)));
+    let refused = site.totpd_as("alice", &["confirm"], &format!("{}\n", new.code(&site)));
     assert!(refused.code == 1 && refused.stderr.contains("until a login from where you"), "{refused:?}");
     assert_eq!(login(&mut shell, &new.code(&site)), None);
     assert_eq!(site.last_login()["reason"], "not-ripe");
@@ -123,7 +120,7 @@ fn a_notice_before_the_delay_is_not_enough() {
     later(&site, DAY - 180);
     assert_eq!(login(&mut shell, &new.code(&site)), None);
     later(&site, 120);
-    as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
+    site.totpd_as("alice", &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
     assert_eq!(site.status("alice")["replacement_pending"], false);
 }
 
@@ -150,7 +147,7 @@ fn a_change_needs_a_notice_at_a_login_from_a_known_source() {
     site.next_step();
     sudo(&site, &phone.code(&site));
     site.next_step();
-    as_alice(&site, &["verify"], &format!("{}\n", phone.code(&site))).assert_success();
+    site.totpd_as("alice", &["verify"], &format!("{}\n", phone.code(&site))).assert_success();
     assert!(!told(&site), "{}", site.status("alice"));
     later(&site, DAY);
     assert!(!elsewhere.lets_in("alice", &[&new.code(&site)]));
@@ -190,28 +187,33 @@ fn a_change_needs_a_notice_at_a_login_from_a_known_source() {
 fn cancel_takes_a_code_and_after_two_only_a_ticket_helps() {
     let site = Site::new();
     let old = site.enroll("alice");
-    let nothing = as_alice(&site, &["cancel"], &format!("{}\n", old.code(&site)));
+    let nothing = site.totpd_as("alice", &["cancel"], &format!("{}\n", old.code(&site)));
     assert!(nothing.code == 1 && nothing.stderr.contains("nothing is staged"), "{nothing:?}");
     for _ in 0..2 {
         let new = staged(&site, &old.code(&site));
         // Nothing is staged over it, and what is refused burns no code.
         for command in ["enroll", "recovery-codes", "revoke"] {
-            let refused = as_alice(&site, &[command], &format!("{}\n", old.code(&site)));
+            let refused = site.totpd_as("alice", &[command], &format!("{}\n", old.code(&site)));
             assert!(refused.code == 1 && refused.stderr.contains("staged already"), "{refused:?}");
         }
-        assert_eq!(as_alice(&site, &["cancel"], &format!("{}\n", new.code(&site))).code, 1);
-        as_alice(&site, &["cancel"], &format!("{}\n", old.code(&site))).assert_success();
+        assert_eq!(site.totpd_as("alice", &["cancel"], &format!("{}\n", new.code(&site))).code, 1);
+        site.totpd_as("alice", &["cancel"], &format!("{}\n", old.code(&site))).assert_success();
         assert!(site.status("alice")["staged"].is_null());
         site.next_step();
-        assert_eq!(as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).code, 1, "it is gone");
+        assert_eq!(
+            site.totpd_as("alice", &["confirm"], &format!("{}\n", new.code(&site))).code,
+            1,
+            "it is gone"
+        );
     }
-    let refused = as_alice(&site, &["enroll"], &format!("{}\n", old.code(&site)));
+    let refused = site.totpd_as("alice", &["enroll"], &format!("{}\n", old.code(&site)));
     assert!(refused.code == 1 && refused.stderr.contains("only a ticket helps"), "{refused:?}");
     let ticket = site.totpd(&["enroll", "alice", "--ticket", "--json"]).assert_success().json();
     let input = format!("{}\n{}\n", old.code(&site), ticket["ticket"].as_str().unwrap());
-    let document = as_alice(&site, &["enroll", "--json"], &input).assert_success().json();
+    let document = site.totpd_as("alice", &["enroll", "--json"], &input).assert_success().json();
     assert!(document["staged"].is_null());
-    as_alice(&site, &["confirm"], &format!("{}\n", Phone::from(&document).code(&site))).assert_success();
+    site.totpd_as("alice", &["confirm"], &format!("{}\n", Phone::from(&document).code(&site)))
+        .assert_success();
     // Told at the next login that counts.
     site.next_step();
     let shown = login(&mut su(&site), &Phone::from(&document).code(&site)).unwrap();
@@ -225,12 +227,12 @@ fn no_lock_keeps_the_user_from_cancelling() {
     let phone = site.enroll("alice");
     staged(&site, &phone.code(&site));
     for _ in 0..11 {
-        as_alice(&site, &["verify"], &format!("{}\n", phone.wrong_code(&site)));
+        site.totpd_as("alice", &["verify"], &format!("{}\n", phone.wrong_code(&site)));
     }
     assert_eq!(site.status("alice")["locks"][0]["class"], "own");
     let locked = site.status("alice")["locks"].clone();
-    assert_eq!(as_alice(&site, &["cancel"], &format!("{}\n", phone.wrong_code(&site))).code, 1);
-    as_alice(&site, &["cancel"], &format!("{}\n", phone.code(&site))).assert_success();
+    assert_eq!(site.totpd_as("alice", &["cancel"], &format!("{}\n", phone.wrong_code(&site))).code, 1);
+    site.totpd_as("alice", &["cancel"], &format!("{}\n", phone.code(&site))).assert_success();
     assert!(site.status("alice")["staged"].is_null());
     assert_eq!(site.status("alice")["locks"], locked, "and it ends none");
 }
@@ -240,14 +242,14 @@ fn recovery_codes_work_until_a_lost_phone_is_replaced() {
     let site = Site::new();
     let old = site.enroll("alice");
     let mut shell = su(&site);
-    let asked = as_alice(&site, &["enroll"], &format!("{}\n", old.recovery_codes[0])).assert_success();
+    let asked = site.totpd_as("alice", &["enroll"], &format!("{}\n", old.recovery_codes[0])).assert_success();
     assert!(asked.stdout.contains("is used up. 9 old ones are left"), "{asked:?}");
-    as_alice(&site, &["cancel"], &format!("{}\n", old.recovery_codes[1])).assert_success();
+    site.totpd_as("alice", &["cancel"], &format!("{}\n", old.recovery_codes[1])).assert_success();
     let new = staged(&site, &old.recovery_codes[2]);
-    assert_eq!(as_alice(&site, &["verify"], &format!("{}\n", new.recovery_codes[0])).code, 1);
+    assert_eq!(site.totpd_as("alice", &["verify"], &format!("{}\n", new.recovery_codes[0])).code, 1);
     assert!(login(&mut shell, &old.recovery_codes[3]).unwrap().contains("totpd cancel"));
     later(&site, DAY);
-    as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
+    site.totpd_as("alice", &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
     site.next_step();
     assert!(login(&mut shell, &new.code(&site)).is_some());
     assert_eq!(login(&mut shell, &old.recovery_codes[4]), None);
@@ -263,32 +265,37 @@ fn a_ticket_needs_a_code_of_its_factor_unless_it_is_lost() {
     let old = site.enroll("alice");
     let plain = ticket(&[]);
     for input in [format!("\n{plain}\n"), format!("{}\n{plain}\n", old.wrong_code(&site))] {
-        assert_eq!(as_alice(&site, &["enroll"], &input).code, 1, "a code is asked for besides");
+        assert_eq!(site.totpd_as("alice", &["enroll"], &input).code, 1, "a code is asked for besides");
     }
     // A wrong ticket burns no code, and new recovery codes come at once with the right one.
     let guess = format!("{}\nAAAA-AAAA-AAAA-AAAA\n", old.code(&site));
-    assert_eq!(as_alice(&site, &["recovery-codes"], &guess).code, 1);
+    assert_eq!(site.totpd_as("alice", &["recovery-codes"], &guess).code, 1);
     assert_eq!(site.events().last().unwrap()["reason"], "bad-ticket");
     let input = format!("{}\n{plain}\n", old.code(&site));
-    let renewed = as_alice(&site, &["recovery-codes", "--json"], &input).assert_success().json();
+    let renewed = site.totpd_as("alice", &["recovery-codes", "--json"], &input).assert_success().json();
     assert_eq!(renewed["recovery_codes"].as_array().unwrap().len(), 10);
-    assert_eq!(as_alice(&site, &["verify"], &format!("{}\n", old.recovery_codes[0])).code, 1);
+    assert_eq!(site.totpd_as("alice", &["verify"], &format!("{}\n", old.recovery_codes[0])).code, 1);
     site.next_step();
-    assert_eq!(as_alice(&site, &["revoke"], &format!("{}\n{plain}\n", old.code(&site))).code, 1, "used up");
+    assert_eq!(
+        site.totpd_as("alice", &["revoke"], &format!("{}\n{plain}\n", old.code(&site))).code,
+        1,
+        "used up"
+    );
     // Malware has staged its own; a ticket for a lost phone goes over it.
     site.next_step();
     let thief = staged(&site, &old.code(&site));
     let lost = ticket(&["--lost"]);
-    let document = as_alice(&site, &["enroll", "--json"], &format!("\n{lost}\n")).assert_success().json();
+    let document =
+        site.totpd_as("alice", &["enroll", "--json"], &format!("\n{lost}\n")).assert_success().json();
     let new = Phone::from(&document);
-    assert_eq!(as_alice(&site, &["confirm"], &format!("{}\n", thief.code(&site))).code, 1);
+    assert_eq!(site.totpd_as("alice", &["confirm"], &format!("{}\n", thief.code(&site))).code, 1);
     let left = ticket(&["--lost"]);
-    as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
+    site.totpd_as("alice", &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
     // A ticket for the factor before is none for this one.
     site.next_step();
-    assert_eq!(as_alice(&site, &["enroll"], &format!("\n{left}\n")).code, 1);
+    assert_eq!(site.totpd_as("alice", &["enroll"], &format!("\n{left}\n")).code, 1);
     let removes = ticket(&[]);
-    as_alice(&site, &["revoke"], &format!("{}\n{removes}\n", new.code(&site))).assert_success();
+    site.totpd_as("alice", &["revoke"], &format!("{}\n{removes}\n", new.code(&site))).assert_success();
     assert_eq!(site.status("alice")["state"], "none");
 }
 
@@ -298,18 +305,23 @@ fn removal_and_new_recovery_codes_take_two_codes_and_a_delay() {
     let phone = site.enroll("alice");
     let mut shell = su(&site);
     for command in ["recovery-codes", "revoke"] {
-        let asked = as_alice(&site, &[command], &format!("{}\n", phone.code(&site))).assert_success();
+        let asked = site.totpd_as("alice", &[command], &format!("{}\n", phone.code(&site))).assert_success();
         assert!(asked.stdout.contains(&format!("run `totpd {command}` again")), "{asked:?}");
         assert!(!asked.stdout.contains("Recovery codes"), "{asked:?}");
         site.next_step();
         assert!(login(&mut shell, &phone.code(&site)).unwrap().contains("totpd cancel"));
         later(&site, DAY - 120);
-        assert_eq!(as_alice(&site, &[command], &format!("{}\n", phone.code(&site))).code, 1, "too early");
+        assert_eq!(
+            site.totpd_as("alice", &[command], &format!("{}\n", phone.code(&site))).code,
+            1,
+            "too early"
+        );
         later(&site, 120);
         // Of each kind its own alone.
         let other = if command == "revoke" { "recovery-codes" } else { "revoke" };
-        assert_eq!(as_alice(&site, &[other], &format!("{}\n", phone.code(&site))).code, 1);
-        let done = as_alice(&site, &[command, "--json"], &format!("{}\n", phone.code(&site)))
+        assert_eq!(site.totpd_as("alice", &[other], &format!("{}\n", phone.code(&site))).code, 1);
+        let done = site
+            .totpd_as("alice", &[command, "--json"], &format!("{}\n", phone.code(&site)))
             .assert_success()
             .json();
         if command == "revoke" {
@@ -319,7 +331,10 @@ fn removal_and_new_recovery_codes_take_two_codes_and_a_delay() {
             );
         } else {
             assert_eq!(done["recovery_codes"].as_array().unwrap().len(), 10);
-            assert_eq!(as_alice(&site, &["verify"], &format!("{}\n", phone.recovery_codes[0])).code, 1);
+            assert_eq!(
+                site.totpd_as("alice", &["verify"], &format!("{}\n", phone.recovery_codes[0])).code,
+                1
+            );
         }
         site.next_step();
     }
@@ -353,7 +368,7 @@ fn the_configuration_sets_the_delay() {
     let new = staged(&site, &old.code(&site));
     assert!(login(&mut shell, &old.code(&site)).is_some());
     later(&site, 2 * 3600);
-    as_alice(&site, &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
+    site.totpd_as("alice", &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
     site.write("etc/totpd/short.toml", &format!("{}[login]\nself_change_delay = \"1m\"\n", site.config()));
     let mut check = site.command(site::paths::totpd());
     check.arg("--config").arg(site.path("etc/totpd/short.toml")).args(["config", "check"]);

@@ -113,6 +113,12 @@ impl<'a> PamHost<'a> {
     }
 }
 
+/// Logs `user` in at the service `x`, and answers one prompt. Returns the return code of `pam_authenticate`.
+#[track_caller]
+pub fn login(site: &Site, user: &str, line: &str) -> i32 {
+    PamHost::new(site, "x", user).answer(line)
+}
+
 /// Returns every return code that the helper printed for an operation.
 pub fn results(finished: &Finished, operation: &str) -> Vec<i32> {
     let prefix = format!("{operation}=");

@@ -1,15 +1,14 @@
 //! Break-glass among killed responders, floods, locks and full disks.
 
-use super::{login, service};
 use nix::sys::signal::Signal;
-use site::pamhost::code;
+use site::pamhost::{code, login};
 use site::run::{Running, wait_until};
 use site::{BreakGlass, Site};
 
 #[test]
 fn a_daemon_started_after_a_killed_break_glass_keeps_its_socket() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     let bob = site.enroll("bob");
     let BreakGlass { responder, .. } = BreakGlass::open(&site, "30m");
     // The daemon is what is broken: it ends; the responder is killed; the administrator starts the daemon again.
@@ -24,7 +23,7 @@ fn a_daemon_started_after_a_killed_break_glass_keeps_its_socket() {
 #[test]
 fn a_killed_break_glass_returns_the_socket_of_a_new_daemon() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     let bob = site.enroll("bob");
     let BreakGlass { responder, .. } = BreakGlass::open(&site, "30m");
     let saved = site.path("run/login.sock.breakglass-saved");
@@ -44,7 +43,7 @@ fn a_killed_break_glass_returns_the_socket_of_a_new_daemon() {
 #[test]
 fn a_flood_of_the_socket_does_not_stop_break_glass() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");
     let script = "import socket,sys,time\n\
                   held=[]\n\
@@ -75,7 +74,7 @@ fn waiting_prompts_do_not_stop_break_glass() {
     use site::peer::begin;
     use totp_wire::login::Attempt;
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");
     // As many `su alice` as eve likes, each at its prompt; and a root service that names nobody.
     let su = |real_uid, service: &str| Attempt {
@@ -95,7 +94,7 @@ fn waiting_prompts_do_not_stop_break_glass() {
 fn the_daemon_reads_the_mark_under_a_strict_umask() {
     use std::os::unix::fs::PermissionsExt;
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     let BreakGlass { responder, code: glass } = BreakGlass::open_after(&site, "umask 077", "30m");
     let mode = |path: &str| std::fs::metadata(site.path(path)).unwrap().permissions().mode() & 0o777;
     let modes = (mode("etc/totpd/breakglass.log"), mode("etc/totpd/breakglass.lock"));
@@ -108,7 +107,7 @@ fn the_daemon_reads_the_mark_under_a_strict_umask() {
 #[test]
 fn an_unrecorded_break_glass_code_works_after_the_disk_recovers() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");
     let marks = site.path("etc/totpd/breakglass.log");
     // The disk fills up, or is remounted read-only, after the start.
@@ -126,7 +125,7 @@ fn an_unrecorded_break_glass_code_works_after_the_disk_recovers() {
 #[test]
 fn a_daemon_with_a_fixed_configuration_recovers_the_socket() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     let bob = site.enroll("bob");
     site.end(Signal::SIGTERM);
     site.write_config("[login]\nself_enroll = \"maybe\"\n");
@@ -159,7 +158,7 @@ fn held_by_bob(site: &Site, file: &str) -> Running {
 #[test]
 fn a_users_file_lock_does_not_stop_break_glass() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     // Once used, its lock lies there.
     let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");
     assert_eq!(login(&site, "alice", &glass), code::SUCCESS);
@@ -180,7 +179,7 @@ fn a_users_file_lock_does_not_stop_the_daemon() {
 #[test]
 fn break_glass_works_with_a_broken_configuration() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     site.write_config("[login]\nself_enroll = \"maybe\"\n");
     BreakGlass::open(&site, "1m");
 }

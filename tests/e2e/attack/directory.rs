@@ -1,8 +1,7 @@
 //! Directories: other spellings, second names, and those that hang or fail.
 
-use super::{login, service};
 use site::Site;
-use site::pamhost::{PamHost, SSH_KEY, code, result};
+use site::pamhost::{PamHost, SSH_KEY, code, login, result};
 use site::phone::{Phone, recovery_codes};
 use site::run::Running;
 use std::time::{Duration, Instant};
@@ -31,7 +30,7 @@ fn an_uppercase_name_of_an_enrolled_user_is_offered_no_factor() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).assert_success();
     caseless(&site);
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     site.enroll("alice");
     site.configure("[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n");
     let mut thief = PamHost::new(&site, "x", "ALICE").option(SSH_KEY).start();
@@ -49,7 +48,7 @@ fn an_uppercase_name_meets_the_rules_of_its_user() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).assert_success();
     caseless(&site);
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     site.enroll("alice");
     site.configure(
         "[[login.rule]]\nusers = [\"alice\"]\naction = \"require\"\n\
@@ -63,7 +62,7 @@ fn an_uppercase_name_meets_the_rules_of_its_user() {
 #[test]
 fn a_second_name_of_an_enrolled_uid_is_offered_no_factor() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     site.append("etc/passwd", "alice@corp:x:5001:5001::/home/alice:/bin/sh\n");
     site.enroll("alice");
     site.configure("[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n");
@@ -79,7 +78,7 @@ fn local_groups_work_while_a_directory_hangs() {
     site.totpd(&["init"]).assert_success();
     site::directory::install_hanging(&site);
     site::directory::start(&site);
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     let phone = site.enroll("alice");
     assert_eq!(login(&site, "alice", &phone.code(&site)), code::SUCCESS, "without a rule");
     site.next_step();
@@ -144,7 +143,7 @@ fn an_unavailable_directory_never_demotes_an_administrator() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).assert_success();
     directory_with_groups(&site);
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     site.enroll("alice");
     // The rollout as one does it: administrators first, everybody else is watched.
     site.configure(

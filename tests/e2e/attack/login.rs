@@ -1,6 +1,5 @@
 //! Logins: races with reloads and restarts, long names, full disks, and other hosts' keys.
 
-use super::service;
 use nix::sys::signal::Signal;
 use site::Site;
 use site::pamhost::{PamHost, SSH_KEY, code, result, results};
@@ -10,7 +9,7 @@ use site::run::run;
 #[test]
 fn an_enrollment_at_login_works_for_the_longest_name() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     let user = "ж".repeat(120);
     site.append("etc/passwd", &format!("{user}:x:5099:5099::/home/alice:/bin/sh\n"));
     site.configure(&format!(
@@ -26,7 +25,7 @@ fn an_enrollment_at_login_works_for_the_longest_name() {
 #[test]
 fn the_enrollment_link_is_never_truncated() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     site.configure(&format!(
         "[totp]\nissuer = \"{}\"\ndigits = 8\n[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n",
         "ж".repeat(32)
@@ -62,7 +61,7 @@ fn remembering_su_to_bob_does_not_cover_su_to_root() {
 #[test]
 fn a_link_too_long_for_pam_is_left_out_and_the_key_is_shown() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     let user = "firstname.lastname@department.corp.example";
     site.append("etc/passwd", &format!("{user}:x:5099:5099::/home/alice:/bin/sh\n"));
     site.configure(&format!(
@@ -78,7 +77,7 @@ fn a_link_too_long_for_pam_is_left_out_and_the_key_is_shown() {
 #[test]
 fn the_longest_issuer_enrolls_user_names_of_any_length() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     site.configure(&format!(
         "[totp]\nissuer = \"{}\"\n[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n",
         "ж".repeat(32)
@@ -98,7 +97,7 @@ fn the_longest_issuer_enrolls_user_names_of_any_length() {
 #[test]
 fn an_answer_never_confirms_an_enrollment_that_was_not_shown() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     // Asked under one configuration; the daemon restarts under another while bob types.
     let mut host = PamHost::new(&site, "x", "bob").option(SSH_KEY).start();
     host.read_until("prompt: ");
@@ -117,7 +116,7 @@ fn an_answer_never_confirms_an_enrollment_that_was_not_shown() {
 fn exempt_and_remembered_logins_work_on_a_full_disk() {
     let site = Site::on_small_disk();
     site.start();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     site.totp_service("y", "nodelay first_factor=passed");
     let phone = site.enroll("alice");
     site.fill_disk();
@@ -176,7 +175,7 @@ fn a_warning_of_config_check_does_not_stop_a_reload() {
 #[test]
 fn an_offered_enrollment_ends_when_its_rule_is_removed() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     site.configure("[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n");
     let mut thief = PamHost::new(&site, "x", "bob").option(SSH_KEY).start();
     let shown = thief.read_until("prompt: ");
@@ -193,7 +192,7 @@ fn an_offered_enrollment_ends_when_its_rule_is_removed() {
 #[test]
 fn a_monitored_login_is_judged_by_the_rule_at_its_answer() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     site.configure("[[login.rule]]\naction = \"require\"\nmode = \"monitor-ask\"\n");
     let mut thief = PamHost::new(&site, "x", "bob").option(SSH_KEY).start();
     thief.read_until("prompt: ");

@@ -1,9 +1,8 @@
 //! Self-service and what users read.
 
-use super::{as_alice, login, service};
 use site::Site;
 use site::network::{Network, SERVER};
-use site::pamhost::{PamHost, SSH_KEY, code};
+use site::pamhost::{PamHost, SSH_KEY, code, login};
 use site::phone::Phone;
 use site::run::{run, wait_until};
 use site::ssh::{Setup, Sshd};
@@ -26,9 +25,9 @@ fn an_old_ticket_replaces_no_factor_in_use() {
         serde_json::from_str(run(malware, "").assert_success().stdout.trim()).unwrap();
     let Some(secret) = reply["parameters"]["secret"].as_str() else { return };
     let own = Phone::with_key(secret);
-    as_alice(&site, &["confirm"], &format!("{}\n", own.code(&site))).assert_success();
+    site.totpd_as("alice", &["confirm"], &format!("{}\n", own.code(&site))).assert_success();
     site.next_step();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     panic!(
         "malware with the old ticket replaced the factor: its code logs in with {}, alice's own with {}",
         login(&site, "alice", &own.code(&site)),
@@ -39,7 +38,7 @@ fn an_old_ticket_replaces_no_factor_in_use() {
 #[test]
 fn a_new_owner_of_a_name_sees_no_old_history() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     let phone = site.enroll("alice");
     assert_eq!(PamHost::new(&site, "x", "alice").option(SSH_KEY).answer(&phone.code(&site)), code::SUCCESS);
     site.replace("etc/passwd", "alice:x:5001:5001", "alice:x:5098:5098");
@@ -80,7 +79,7 @@ fn every_refused_self_service_call_is_audited() {
 #[test]
 fn undelivered_recovery_codes_replace_none_unannounced() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     let phone = site.enroll("alice");
     let script = "import socket,sys,json\n\
                   s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n\
@@ -110,22 +109,22 @@ fn an_expired_ticket_stays_expired_when_the_clock_is_set_back() {
     let ticket = document["ticket"].as_str().unwrap().to_owned();
     site.advance(120);
     site.advance(-60 * 24 * 3600);
-    assert_eq!(as_alice(&site, &["enroll"], &format!("{ticket}\n")).code, 1);
+    assert_eq!(site.totpd_as("alice", &["enroll"], &format!("{ticket}\n")).code, 1);
 }
 
 #[test]
 fn self_confirm_never_reveals_future_codes_to_a_locked_user() {
     let site = Site::new();
-    service(&site);
+    site.totp_service("x", "nodelay timeout=5");
     // The administrator has staged a factor; alice has scanned it and not logged in yet. Malware runs as her.
     let phone = site.stage("alice");
     for n in 0..12 {
-        as_alice(&site, &["confirm"], &format!("{:06}\n", 900_000 + n));
+        site.totpd_as("alice", &["confirm"], &format!("{:06}\n", 900_000 + n));
     }
     assert_eq!(site.status("alice")["locks"][0]["class"], "own");
     // A guess that happens to be the code of 20 minutes later: of a million codes 120 are of the next hour.
     let guess = phone.code_at(site.now() + 1200);
-    let told = as_alice(&site, &["confirm", "--json"], &format!("{guess}\n"));
+    let told = site.totpd_as("alice", &["confirm", "--json"], &format!("{guess}\n"));
     let event = site.events().last().unwrap().clone();
     site.advance(1200);
     let later = PamHost::new(&site, "x", "alice").option(SSH_KEY).answer(&guess);
@@ -149,24 +148,26 @@ fn one_code_given_to_malware_is_one_login_not_the_factor() {
     // As alice's uid, with the one code that she typed to it: new recovery codes, and a factor with one of them.
     let stolen = phone.code(&site);
     let renewed =
-        as_alice(&site, &["recovery-codes", "--json"], &format!("{stolen}\n")).assert_success().json();
+        site.totpd_as("alice", &["recovery-codes", "--json"], &format!("{stolen}\n")).assert_success().json();
     assert_eq!(renewed["recovery_codes"], serde_json::json!([]), "a thief's recovery codes");
     for command in ["enroll", "recovery-codes", "revoke", "cancel"] {
-        assert_eq!(as_alice(&site, &[command], &format!("{stolen}\n")).code, 1, "{command}");
+        assert_eq!(site.totpd_as("alice", &[command], &format!("{stolen}\n")).code, 1, "{command}");
     }
     assert!(!thief.lets_in("alice", &[&stolen]), "it was used up");
     assert!(home.lets_in("alice", &[&phone.recovery_codes[0]]), "hers are as they were");
     site.next_step();
-    as_alice(&site, &["cancel"], &format!("{}\n", phone.code(&site))).assert_success();
+    site.totpd_as("alice", &["cancel"], &format!("{}\n", phone.code(&site))).assert_success();
     site.next_step();
     // The same with a factor of its own: confirmed and logged in with at once, after the delay, from anywhere.
-    let document =
-        as_alice(&site, &["enroll", "--json"], &format!("{}\n", phone.code(&site))).assert_success().json();
+    let document = site
+        .totpd_as("alice", &["enroll", "--json"], &format!("{}\n", phone.code(&site)))
+        .assert_success()
+        .json();
     let own = Phone::from(&document);
     for wait in [0, 3600, 22 * 3600, 3600, 3600] {
         site.advance(wait);
         site.next_step();
-        assert_eq!(as_alice(&site, &["confirm"], &format!("{}\n", own.code(&site))).code, 1);
+        assert_eq!(site.totpd_as("alice", &["confirm"], &format!("{}\n", own.code(&site))).code, 1);
         assert!(!thief.lets_in("alice", &[&own.code(&site)]) && !sshd.lets_in("alice", &[&own.code(&site)]));
         assert!(!thief.lets_in("alice", &[&own.recovery_codes[0]]));
     }
@@ -181,7 +182,7 @@ fn one_code_given_to_malware_is_one_login_not_the_factor() {
     let shown = home.prompts().join("\n");
     assert!(shown.contains("to replace the authenticator app") && shown.contains("totpd cancel"), "{shown}");
     site.next_step();
-    as_alice(&site, &["cancel"], &format!("{}\n", phone.code(&site))).assert_success();
+    site.totpd_as("alice", &["cancel"], &format!("{}\n", phone.code(&site))).assert_success();
     assert!(!thief.lets_in("alice", &[&own.code(&site)]));
     site.next_step();
     assert!(home.lets_in("alice", &[&phone.code(&site)]), "her factor is hers");
