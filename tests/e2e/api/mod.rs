@@ -1,23 +1,23 @@
-//! The HTTP API: one truth with logins, and what it refuses.
+//! The HTTP API: it shares factors, locks and history with logins, and refuses what it does not support.
 
-mod bad;
-mod certificate;
+mod consistency;
 mod credentials;
-mod documents;
-mod down;
+mod documented_programs;
+mod fairness;
 mod fixture;
-mod handed;
 mod http2;
-mod keys;
+mod invalid_bodies;
 mod openapi;
+mod outages;
 mod paths;
 mod sdk;
+mod session_tokens;
 mod sessions;
-mod share;
-mod size;
-mod slow;
-mod tokens;
-mod truth;
+mod signing_keys;
+mod size_limits;
+mod slow_clients;
+mod socket_activation;
+mod tls;
 mod unsupported;
 mod values;
-mod wiped;
+mod wiped_secrets;

@@ -1,6 +1,6 @@
 //! Broken set-ups on a machine that booted: what systemd and totpd say of them, and that nobody is locked out.
 
-use crate::booted::{enroll, installed, sudo};
+use super::booted::{enroll, installed, sudo};
 use site::Booted;
 use site::run::wait_until;
 

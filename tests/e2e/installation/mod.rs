@@ -1,8 +1,10 @@
 //! The package on booted Debian 12 and 13: install, upgrade, remove, purge, and the units it brings.
 
+mod booted;
 mod four_commands;
 mod install;
 mod remove;
+mod repairs;
 mod units;
 mod upgrade;
 

@@ -1,0 +1,4 @@
+//! Break-glass: one user logs in with one code while the daemon cannot serve.
+
+mod failures;
+mod responder;

@@ -1,0 +1,4 @@
+//! The `totpd` commands that administrators and scripts run.
+
+mod cli;
+mod status;

@@ -1,0 +1,5 @@
+//! Enrollment: what is shown, inside a login and by the command.
+
+mod login;
+mod messages;
+mod qr;

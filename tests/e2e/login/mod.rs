@@ -1,0 +1,12 @@
+//! Logins by code: what the module returns, real sshd and sudo, replay, locks and clocks.
+
+mod automation;
+mod broken_servers;
+mod clock;
+mod directory;
+mod lockout;
+mod pam_results;
+mod races;
+mod robots;
+mod sshd;
+mod sudo;

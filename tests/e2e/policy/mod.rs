@@ -1,0 +1,5 @@
+//! The policy: who is asked for a code, who passes, and whom it only monitors.
+
+mod remember;
+mod rollout;
+mod rules;
