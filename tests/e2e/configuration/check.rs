@@ -118,3 +118,24 @@ fn a_read_only_state_folder_is_reported() {
     site.run("umount", &[&state]).assert_success();
     site.wait_until_serving();
 }
+
+#[test]
+fn config_check_warns_of_service_names_in_capitals() {
+    let site = Site::new();
+    // libpam folds a service's name to small letters, so this never matches.
+    site.configure("[[login.rule]]\nservices = [\"SSHD\"]\naction = \"deny\"\n");
+    let check = site.totpd(&["config", "check", "--strict"]);
+    assert!(check.code == 1 && check.stdout.contains("small letters"), "{check:?}");
+}
+
+#[test]
+fn a_warning_of_config_check_does_not_stop_a_reload() {
+    let unit =
+        std::fs::read_to_string(site::paths::target().join("../config/systemd/totpd.service")).unwrap();
+    let site = Site::new();
+    // A fleet's common file: this host has no such user.
+    site.configure("[[login.rule]]\nusers = [\"elsewhere\"]\naction = \"deny\"\n");
+    // The first ExecReload= line; systemd runs the next one only when it succeeds (systemd.service(5)).
+    assert!(unit.contains("ExecReload=/usr/bin/totpd config check\nExecReload=/bin/kill -HUP"));
+    assert_eq!(site.totpd(&["config", "check"]).code, 0);
+}

@@ -107,3 +107,13 @@ fn an_ssh_shell_shows_past_events() {
     let shown = site::run::run(ssh, "exit\n");
     assert!(shown.stdout.contains("A recovery code was used on "), "{shown:?}");
 }
+
+#[test]
+fn a_forged_history_row_cannot_control_the_terminal() {
+    let site = Site::new();
+    site.enroll("alice");
+    let row = r#"{"event":"login","time":"2026-11-25T00:00:00Z","user":"alice","outcome":"granted","rhost":"\u001b]0;pwned\u0007\u001b[2J"}"#;
+    site.sql(&format!("UPDATE history SET event = '{row}' WHERE seq = (SELECT max(seq) FROM history)"));
+    let shown = site.totpd(&["history", "alice"]).assert_success().stdout;
+    assert!(shown.contains("pwned") && !shown.contains('\u{1b}'), "{shown:?}");
+}

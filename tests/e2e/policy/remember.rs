@@ -3,6 +3,7 @@
 use site::Site;
 use site::pamhost::{PamHost, code, results};
 use site::phone::Phone;
+use site::run::run;
 use site::ssh::Sshd;
 
 const RULE: &str = "[[login.rule]]\nservices = [\"sudo\"]\naction = \"require\"\nremember = \"1h\"\n";
@@ -117,4 +118,39 @@ fn sshd_remembers_by_address_and_key() {
     assert_eq!(login("127.0.0.1", "SSH_AUTH_INFO_0=publickey"), code::AUTH_ERR);
     site.totpd(&["forget", "alice"]).assert_success();
     assert_eq!(login("127.0.0.1", &key), code::AUTH_ERR);
+}
+
+#[test]
+fn remembering_su_to_bob_does_not_cover_su_to_root() {
+    let site = Site::new();
+    site.totp_service("su", "nodelay first_factor=passed");
+    let phone = site.enroll("alice");
+    site.configure("[[login.rule]]\naction = \"require\"\nsubject = \"ruser\"\nremember = \"1h\"\n");
+    // One process, one audit session: su to bob, and then (by a shell that it starts) to root.
+    let helper = site::paths::native("pamhost");
+    let script = format!(
+        "echo 5001 > /proc/self/loginuid; {0} -U 5001 su bob authenticate; {0} -U 5001 su root authenticate",
+        helper.display()
+    );
+    let mut shell = site.command("sh");
+    shell.args(["-c", &script]);
+    let finished = run(shell, &format!("{}\n000000\n", phone.code(&site)));
+    let codes = results(&finished, "authenticate");
+    assert_eq!(codes[0], code::SUCCESS, "{finished:?}");
+    // It was asked, and nobody answered.
+    assert_ne!(codes[1], code::SUCCESS, "{finished:?}");
+    assert_eq!(finished.stdout.matches("prompt").count(), 2, "{finished:?}");
+}
+
+#[test]
+fn a_login_by_a_shared_host_key_is_never_remembered() {
+    let site = Site::new();
+    site.totp_service("sshd", "nodelay");
+    let phone = site.enroll("alice");
+    site.configure("[[login.rule]]\naction = \"require\"\nremember = \"1h\"\nremember_by = \"ssh-key\"\n");
+    let hostbased = &["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=hostbased ssh-ed25519 QUFBQQ=="][..];
+    let first = PamHost::new(&site, "sshd", "alice").option(hostbased);
+    assert_eq!(first.answer(&phone.code(&site)), code::SUCCESS);
+    let second = PamHost::new(&site, "sshd", "alice").option(hostbased);
+    assert_eq!(second.answer("000000"), code::AUTH_ERR);
 }

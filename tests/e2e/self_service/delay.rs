@@ -1,71 +1,10 @@
-//! Users who change their own factor: with a ticket at once, and otherwise after a delay and a login that told.
+//! Changes without a ticket: after a delay, and a login at which the user was shown a notice.
 
+use super::{DAY, later, login, ssh, staged, su, sudo, told};
 use site::Site;
 use site::network::{Network, SERVER};
-use site::phone::Phone;
 use site::run::{run, wait_until};
-use site::shell::Shell;
-use site::ssh::{Client, Setup, Sshd};
-use site::users::PASSWORD;
-
-const DAY: i64 = 24 * 3600;
-
-/// Moves the clock on by so much, and into a fresh step.
-fn later(site: &Site, seconds: i64) {
-    site.advance(seconds);
-    site.next_step();
-}
-
-/// Stages a replacement as alice does, with a code of her phone.
-#[track_caller]
-fn staged(site: &Site, code: &str) -> Phone {
-    let document =
-        site.totpd_as("alice", &["enroll", "--json"], &format!("{code}\n")).assert_success().json();
-    assert_eq!(document["staged"]["told"], false, "{document}");
-    site.next_step();
-    Phone::from(&document)
-}
-
-fn su(site: &Site) -> Shell {
-    let lines = format!(
-        "auth required pam_unix.so nodelay\nauth required {}\n\
-         account required pam_unix.so\nsession required pam_permit.so\n",
-        site.pam_line("nodelay")
-    );
-    site.service("su", &lines);
-    Shell::of(site, "alice")
-}
-
-/// `su alice` as alice: her own login at this host, where messages are shown. What it showed, if it let her in.
-fn login(shell: &mut Shell, code: &str) -> Option<String> {
-    // The last one is asked where a notice has to be read.
-    let answers = [("assword: ", PASSWORD), ("Verification code: ", code), ("to go on: ", "")];
-    let ran = shell.run("su alice -c 'echo in as $(id -un)'", &answers);
-    ran.let_in("in as alice").then_some(ran.output)
-}
-
-/// A sudo of alice's that lets her in, with the stack of her su.
-#[track_caller]
-fn sudo(site: &Site, code: &str) {
-    let lines = site.read("etc/pam.d/su");
-    site.service("sudo", &lines);
-    let answers = [("assword for alice: ", PASSWORD), ("Verification code: ", code)];
-    let ran = Shell::of(site, "alice").run("sudo -k sh -c 'echo in as $(id -un)'", &answers);
-    assert!(ran.let_in("in as root"), "{ran:?}");
-}
-
-/// A login over SSH with a terminal, and what it shows.
-#[track_caller]
-fn ssh(client: &Client<'_>, code: &str) -> String {
-    client.prepare_answers(&[code, ""]);
-    let mut ssh = client.program("ssh", "askpass", 1);
-    ssh.args(["-tt", &client.destination("alice")]);
-    run(ssh, "exit\n").assert_success().stdout
-}
-
-fn told(site: &Site) -> bool {
-    site.status("alice")["staged"]["told"] == true
-}
+use site::ssh::{Setup, Sshd};
 
 #[test]
 fn a_replacement_takes_the_delay_and_a_login_with_notice() {
@@ -184,60 +123,6 @@ fn a_change_needs_a_notice_at_a_login_from_a_known_source() {
 }
 
 #[test]
-fn cancel_takes_a_code_and_after_two_only_a_ticket_helps() {
-    let site = Site::new();
-    let old = site.enroll("alice");
-    let nothing = site.totpd_as("alice", &["cancel"], &format!("{}\n", old.code(&site)));
-    assert!(nothing.code == 1 && nothing.stderr.contains("nothing is staged"), "{nothing:?}");
-    for _ in 0..2 {
-        let new = staged(&site, &old.code(&site));
-        // Nothing is staged over it, and what is refused burns no code.
-        for command in ["enroll", "recovery-codes", "revoke"] {
-            let refused = site.totpd_as("alice", &[command], &format!("{}\n", old.code(&site)));
-            assert!(refused.code == 1 && refused.stderr.contains("staged already"), "{refused:?}");
-        }
-        assert_eq!(site.totpd_as("alice", &["cancel"], &format!("{}\n", new.code(&site))).code, 1);
-        site.totpd_as("alice", &["cancel"], &format!("{}\n", old.code(&site))).assert_success();
-        assert!(site.status("alice")["staged"].is_null());
-        site.next_step();
-        assert_eq!(
-            site.totpd_as("alice", &["confirm"], &format!("{}\n", new.code(&site))).code,
-            1,
-            "it is gone"
-        );
-    }
-    let refused = site.totpd_as("alice", &["enroll"], &format!("{}\n", old.code(&site)));
-    assert!(refused.code == 1 && refused.stderr.contains("only a ticket helps"), "{refused:?}");
-    let ticket = site.totpd(&["enroll", "alice", "--ticket", "--json"]).assert_success().json();
-    let input = format!("{}\n{}\n", old.code(&site), ticket["ticket"].as_str().unwrap());
-    let document = site.totpd_as("alice", &["enroll", "--json"], &input).assert_success().json();
-    assert!(document["staged"].is_null());
-    site.totpd_as("alice", &["confirm"], &format!("{}\n", Phone::from(&document).code(&site)))
-        .assert_success();
-    // Told at the next login that counts.
-    site.next_step();
-    let shown = login(&mut su(&site), &Phone::from(&document).code(&site)).unwrap();
-    assert!(shown.contains("A change of the factor was cancelled on "), "{shown}");
-    assert!(shown.contains("A new authenticator app was enrolled with a ticket on "), "{shown}");
-}
-
-#[test]
-fn no_lock_keeps_the_user_from_cancelling() {
-    let site = Site::new();
-    let phone = site.enroll("alice");
-    staged(&site, &phone.code(&site));
-    for _ in 0..11 {
-        site.totpd_as("alice", &["verify"], &format!("{}\n", phone.wrong_code(&site)));
-    }
-    assert_eq!(site.status("alice")["locks"][0]["class"], "own");
-    let locked = site.status("alice")["locks"].clone();
-    assert_eq!(site.totpd_as("alice", &["cancel"], &format!("{}\n", phone.wrong_code(&site))).code, 1);
-    site.totpd_as("alice", &["cancel"], &format!("{}\n", phone.code(&site))).assert_success();
-    assert!(site.status("alice")["staged"].is_null());
-    assert_eq!(site.status("alice")["locks"], locked, "and it ends none");
-}
-
-#[test]
 fn recovery_codes_work_until_a_lost_phone_is_replaced() {
     let site = Site::new();
     let old = site.enroll("alice");
@@ -253,50 +138,6 @@ fn recovery_codes_work_until_a_lost_phone_is_replaced() {
     site.next_step();
     assert!(login(&mut shell, &new.code(&site)).is_some());
     assert_eq!(login(&mut shell, &old.recovery_codes[4]), None);
-}
-
-#[test]
-fn a_ticket_needs_a_code_of_its_factor_unless_it_is_lost() {
-    let site = Site::new();
-    let ticket = |arguments: &[&str]| {
-        let all = [&["enroll", "alice", "--ticket", "--json"], arguments].concat();
-        site.totpd(&all).assert_success().json()["ticket"].as_str().unwrap().to_owned()
-    };
-    let old = site.enroll("alice");
-    let plain = ticket(&[]);
-    for input in [format!("\n{plain}\n"), format!("{}\n{plain}\n", old.wrong_code(&site))] {
-        assert_eq!(site.totpd_as("alice", &["enroll"], &input).code, 1, "a code is asked for besides");
-    }
-    // A wrong ticket burns no code, and new recovery codes come at once with the right one.
-    let guess = format!("{}\nAAAA-AAAA-AAAA-AAAA\n", old.code(&site));
-    assert_eq!(site.totpd_as("alice", &["recovery-codes"], &guess).code, 1);
-    assert_eq!(site.events().last().unwrap()["reason"], "bad-ticket");
-    let input = format!("{}\n{plain}\n", old.code(&site));
-    let renewed = site.totpd_as("alice", &["recovery-codes", "--json"], &input).assert_success().json();
-    assert_eq!(renewed["recovery_codes"].as_array().unwrap().len(), 10);
-    assert_eq!(site.totpd_as("alice", &["verify"], &format!("{}\n", old.recovery_codes[0])).code, 1);
-    site.next_step();
-    assert_eq!(
-        site.totpd_as("alice", &["revoke"], &format!("{}\n{plain}\n", old.code(&site))).code,
-        1,
-        "used up"
-    );
-    // Malware has staged its own; a ticket for a lost phone goes over it.
-    site.next_step();
-    let thief = staged(&site, &old.code(&site));
-    let lost = ticket(&["--lost"]);
-    let document =
-        site.totpd_as("alice", &["enroll", "--json"], &format!("\n{lost}\n")).assert_success().json();
-    let new = Phone::from(&document);
-    assert_eq!(site.totpd_as("alice", &["confirm"], &format!("{}\n", thief.code(&site))).code, 1);
-    let left = ticket(&["--lost"]);
-    site.totpd_as("alice", &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
-    // A ticket for the factor before is none for this one.
-    site.next_step();
-    assert_eq!(site.totpd_as("alice", &["enroll"], &format!("\n{left}\n")).code, 1);
-    let removes = ticket(&[]);
-    site.totpd_as("alice", &["revoke"], &format!("{}\n{removes}\n", new.code(&site))).assert_success();
-    assert_eq!(site.status("alice")["state"], "none");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! A full disk, and one that fails.
 
 use site::Site;
-use site::pamhost::{PamHost, code};
+use site::pamhost::{PamHost, SSH_KEY, code};
 use site::peer::{begin, local, login};
+use site::phone::{Phone, recovery_codes};
 use totp_wire::CallError;
 use totp_wire::login::{STORE_UNAVAILABLE, Verdict};
 
@@ -70,4 +71,43 @@ fn after_an_io_error_all_is_refused_until_a_restart() {
     site.next_step();
     assert_eq!(login(&site, "alice", &alice.code(&site)), Ok(Verdict::Granted));
     assert_eq!(site.status("alice")["recovery_codes_left"], 10);
+}
+
+#[test]
+fn exempt_and_remembered_logins_work_on_a_full_disk() {
+    let site = Site::on_small_disk();
+    site.start();
+    site.totp_service("x", "nodelay timeout=5");
+    site.totp_service("y", "nodelay first_factor=passed");
+    let phone = site.enroll("alice");
+    site.fill_disk();
+    site.configure(
+        "[login]\nshow_secrets_services = [\"x\"]\n\
+         [[login.rule]]\nusers = [\"u1\"]\naction = \"exempt\"\n\
+         [[login.rule]]\nusers = [\"u2\"]\naction = \"require\"\nmode = \"monitor\"\n\
+         [[login.rule]]\nusers = [\"alice\"]\naction = \"require\"\nremember = \"8h\"\n\
+         [[login.rule]]\naction = \"enroll\"\n",
+    );
+    let mut codes = Vec::new();
+    for _ in 0..40 {
+        codes.push(PamHost::new(&site, "y", "u1").authenticate(""));
+        codes.push(PamHost::new(&site, "y", "u2").authenticate(""));
+        codes.push(
+            PamHost::new(&site, "y", "alice")
+                .option(&["-A", "5001", "-R", "alice"])
+                .answer(&phone.code(&site)),
+        );
+        site.next_step();
+    }
+    assert!(codes.iter().all(|c| [code::IGNORE, code::SUCCESS, code::PERM_DENIED].contains(c)), "{codes:?}");
+    assert_eq!(site.status("alice")["remembered"], 32);
+    let mut host = PamHost::new(&site, "x", "bob").option(SSH_KEY).start();
+    let shown = host.read_until("prompt: ");
+    let phone = Phone::from_shown(&shown).unwrap();
+    host.say(&format!("{}\n", phone.code(&site)));
+    let shown = host.read_until("to finish: ");
+    host.say(&format!("{}\n", recovery_codes(&shown)[0]));
+    let rest = host.finish().stdout;
+    assert!(rest.contains("authenticate=4"), "{rest}");
+    assert_eq!(site.status("bob")["state"], "none");
 }
