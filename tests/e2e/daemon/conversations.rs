@@ -103,7 +103,7 @@ fn random_conversations_neither_log_in_nor_stop_the_daemon() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let (pid, count) = (site.daemon_pid(), AtomicUsize::new(0));
-    let time = Duration::from_secs(if site::is_long() { 120 } else { 4 });
+    let time = Duration::from_secs(site::short_or_long(4, 120));
     let start = Instant::now();
     std::thread::scope(|scope| {
         for number in 1..=AT_ONCE {

@@ -8,9 +8,9 @@ use site::unit::{UnitLimits, descriptors};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Logins and seconds at least: the long form is for `make test-long`.
+/// The least logins and the least time of the flood.
 fn length() -> (usize, Duration) {
-    if site::is_long() { (500, Duration::from_mins(1)) } else { (40, Duration::ZERO) }
+    site::short_or_long((40, Duration::ZERO), (500, Duration::from_mins(1)))
 }
 
 /// Seconds of flooding at most.
