@@ -1,4 +1,4 @@
-//! Fixtures of the end-to-end tests: a site for each test with its users, PAM services, log, sshd and daemon, in a mount
+//! The library of the end-to-end tests (`e2e/`): a site for each test with its users, PAM services, log, sshd and daemon, in a mount
 //! namespace. Nothing on the host is changed. The tests need root, which `make test` sees to.
 #![forbid(unsafe_code)]
 #![expect(

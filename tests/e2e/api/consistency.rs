@@ -1,11 +1,11 @@
 //! A user is one and the same for the API and for logins: factor, lock, memory of used codes, history.
 
 use serde_json::json;
-use site::peer::{self, login};
-use site::phone::Phone;
-use site::{Api, api};
 use std::sync::Barrier;
 use totp_wire::login::Verdict;
+use totpd_e2e::peer::{self, login};
+use totpd_e2e::phone::Phone;
+use totpd_e2e::{Api, api};
 
 #[test]
 fn api_and_logins_share_factors_used_codes_and_history() {
@@ -97,7 +97,7 @@ fn no_change_of_a_user_resets_a_lock() {
 
 /// All at once: those who got in.
 #[track_caller]
-fn together(site: &site::Site, app: &Api, user: &str, code: &str, http: usize, logins: usize) -> usize {
+fn together(site: &totpd_e2e::Site, app: &Api, user: &str, code: &str, http: usize, logins: usize) -> usize {
     let waiting: Vec<_> = (0..logins).map(|_| peer::begin(site, peer::local("alice")).unwrap()).collect();
     let barrier = Barrier::new(http + logins);
     let barrier = &barrier;
@@ -129,7 +129,7 @@ fn one_code_used_64_times_over_http_and_pam_works_once() {
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
     for (http, logins) in [(8, 0), (4, 4), (64, 0), (32, 32)] {
-        for round in 0..site::short_or_long(5, 10) {
+        for round in 0..totpd_e2e::short_or_long(5, 10) {
             let code = phone.code(&site);
             assert_eq!(
                 together(&site, &app, &user, &code, http, logins),

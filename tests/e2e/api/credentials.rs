@@ -3,9 +3,10 @@
 use super::fixture::Fixture;
 use data_encoding::BASE64;
 use serde_json::{Value, json};
-use site::api::Reply;
-use site::{Api, Site, api};
 use std::io::Write as _;
+use totpd_e2e::api::Reply;
+use totpd_e2e::peer::login;
+use totpd_e2e::{Api, Site, api};
 
 /// Every route that takes credentials, with arguments that would be good.
 fn routes(fixture: &Fixture, code: &str, recovery: &str) -> Vec<(&'static str, String, Value)> {
@@ -252,5 +253,5 @@ fn the_rate_limit_slows_only_the_client_that_exceeds_it() {
     calm.get("/v1/users/alice").assert_success();
     // Another secret of the same client is no other client.
     Api::new(&site, "admin").get("/v1/users/alice").assert_error(429, "too_many_requests");
-    assert_eq!(site::peer::login(&site, "alice", "123456"), Ok(totp_wire::login::Verdict::Denied));
+    assert_eq!(login(&site, "alice", "123456"), Ok(totp_wire::login::Verdict::Denied));
 }

@@ -1,8 +1,9 @@
 //! The programs in docs/reference/api.md, run as they stand with the unmodified SDKs over TLS.
 
-use site::paths::repository;
-use site::{Api, Site, api};
 use std::process::Command;
+use totpd_e2e::paths::repository;
+use totpd_e2e::run::{run, wait_until};
+use totpd_e2e::{Api, Site, api};
 
 /// Every block of the document in this language, one after the other.
 #[track_caller]
@@ -62,7 +63,7 @@ fn run_there(site: &Site, app: &Api, port: u16, mut command: Command, program: &
         .env("NODE_EXTRA_CA_CERTS", &ca)
         .env("REQUESTS_CA_BUNDLE", &ca)
         .env("SSL_CERT_FILE", &ca);
-    let ended = site::run::run(command, "").assert_success();
+    let ended = run(command, "").assert_success();
     assert_eq!(ended.stdout, "done alice\n");
 }
 
@@ -72,7 +73,7 @@ fn served() -> (Site, Api, u16) {
     let (site, port) = api::tls_site();
     site.start();
     let app = Api::add(&site, api::Endpoint::Tcp(port), "enroll");
-    site::run::wait_until("the API answers", || app.connect().is_some());
+    wait_until("the API answers", || app.connect().is_some());
     (site, app, port)
 }
 

@@ -1,13 +1,13 @@
 //! What one application can take from others: a part, and never a login.
 
 use serde_json::json;
-use site::peer::login;
-use site::run::wait_until;
-use site::{Api, api};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use totp_wire::login::Verdict;
+use totpd_e2e::peer::login;
+use totpd_e2e::run::wait_until;
+use totpd_e2e::{Api, api};
 
 #[test]
 fn writes_by_an_application_delay_no_login_of_the_user() {

@@ -1,9 +1,9 @@
 //! Two users with everything that an application can get wrong about them, and a look at all of it.
 
 use serde_json::{Value, json};
-use site::api::Reply;
-use site::phone::Phone;
-use site::{Api, Site, api};
+use totpd_e2e::api::Reply;
+use totpd_e2e::phone::Phone;
+use totpd_e2e::{Api, Site, api};
 
 /// A site with Alice and Bob, who each have a TOTP and a session.
 pub(super) struct Fixture {

@@ -1,11 +1,11 @@
 //! HTTP/2, spoken by hand (RFC 9113, RFC 7541): what no well-behaved client says.
 
-use site::api::Endpoint;
-use site::run::wait_until;
-use site::{Api, Site, api};
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use totpd_e2e::api::Endpoint;
+use totpd_e2e::run::wait_until;
+use totpd_e2e::{Api, Site, api};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;

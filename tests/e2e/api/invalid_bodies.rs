@@ -2,7 +2,7 @@
 
 use super::fixture::Fixture;
 use serde_json::{Value, json};
-use site::Api;
+use totpd_e2e::Api;
 
 /// What a field holds, so that everything else can be sent in its place.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,12 +2,13 @@
 //! way to break it.
 
 use serde_json::{Value, json};
-use site::api::{Endpoint, Reply};
-use site::phone::Phone;
-use site::run::run;
-use site::{Api, api};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
+use totpd_e2e::api::{Endpoint, Reply};
+use totpd_e2e::paths::target;
+use totpd_e2e::phone::Phone;
+use totpd_e2e::run::run;
+use totpd_e2e::{Api, api};
 
 /// The description, and the operations whose good answers were looked at.
 struct Described<'a> {
@@ -238,7 +239,7 @@ fn schemathesis_finds_no_server_error() {
     // Schemathesis needs TCP.
     let (site, port) = api::tcp_site("[totp]\nrecovery_codes = \"sealed\"\n");
     let app = Api::at(&site, Endpoint::Tcp(port), "admin");
-    let here = site::paths::target().join("..");
+    let here = target().join("..");
     let mut command = Command::new(here.join(".venv-schemathesis/bin/schemathesis"));
     // What it remembers of a run is written where it runs.
     command.current_dir(&site.root).env("NO_COLOR", "1").env("NO_PROXY", "127.0.0.1");

@@ -2,11 +2,12 @@
 
 use nix::sys::signal::Signal;
 use serde_json::json;
-use site::peer::login;
-use site::{Api, Site, api};
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use totp_wire::login::Verdict;
+use totpd_e2e::peer::login;
+use totpd_e2e::run::wait_until;
+use totpd_e2e::{Api, Site, api};
 
 /// The API answers with this to everything that touches a user.
 #[track_caller]
@@ -30,9 +31,7 @@ fn refuses(app: &Api, code: &str) {
 
 #[track_caller]
 fn is_back(app: &Api) {
-    site::run::wait_until("the API is back", || {
-        app.connect().is_some() && app.get("/v1/users/alice").status == 200
-    });
+    wait_until("the API is back", || app.connect().is_some() && app.get("/v1/users/alice").status == 200);
 }
 
 /// Extends a session until the daemon is gone; counts the good answers.
@@ -53,7 +52,7 @@ fn an_acknowledged_session_survives_kill_9() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (alice, phone) = app.enrolled(&site, "alice");
-    for round in 0..site::short_or_long(5, 10) {
+    for round in 0..totpd_e2e::short_or_long(5, 10) {
         let code = phone.code(&site);
         let body = json!({ "user_id": alice, "totp_code": code, "session_duration_minutes": 5 });
         let opened = app.post("/v1/totps/authenticate", &body).assert_success().json;
@@ -61,7 +60,7 @@ fn an_acknowledged_session_survives_kill_9() {
         let answered = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             scope.spawn(|| extend(&app, shown["session_token"].as_str().unwrap(), &answered));
-            site::run::wait_until("the load works", || answered.load(Ordering::Relaxed) > round);
+            wait_until("the load works", || answered.load(Ordering::Relaxed) > round);
             site.end(Signal::SIGKILL);
         });
         site.start();
@@ -89,7 +88,7 @@ fn on_a_full_disk_codes_are_verified_and_no_user_is_created() {
     let app = Api::new(&site, "admin");
     let (alice, phone) = app.enrolled(&site, "alice");
     site.fill_disk();
-    for round in 0..site::short_or_long(5, 10) {
+    for round in 0..totpd_e2e::short_or_long(5, 10) {
         let code = phone.code(&site);
         app.authenticate(&alice, &code).assert_success();
         app.authenticate(&alice, &code).assert_error(401, "totp_code_already_authenticated");
@@ -138,7 +137,7 @@ fn without_a_store_the_api_refuses_every_request() {
     let (state, away) = (site.path("state"), site.path("away"));
     std::fs::rename(&state, &away).unwrap();
     site.start();
-    site::run::wait_until("the API listens", || app.connect().is_some());
+    wait_until("the API listens", || app.connect().is_some());
     let code = phone.code(&site);
     refuses(&app, &code);
     let jwks = format!("/v1/sessions/jwks/{}", app.project_id);

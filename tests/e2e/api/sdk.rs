@@ -1,11 +1,11 @@
 //! Stytch's own SDKs, unmodified, go through every method: only the base URL tells them that this is not Stytch. The
 //! programs are in `tests/sdk`; each runs a second time when five minutes have passed for the daemon.
 
-use site::api::Endpoint;
-use site::run::{run, wait_until};
-use site::{Api, Finished, Site, api};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use totpd_e2e::api::Endpoint;
+use totpd_e2e::run::{run, wait_until};
+use totpd_e2e::{Api, Finished, Site, api};
 
 /// A site for one SDK, and how its application reaches it.
 struct SdkSite {

@@ -3,8 +3,8 @@
 use super::fixture::Fixture;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde_json::{Value, json};
-use site::run::run;
 use std::process::Command;
+use totpd_e2e::run::run;
 
 fn part(value: &Value) -> String {
     BASE64URL_NOPAD.encode(value.to_string().as_bytes())

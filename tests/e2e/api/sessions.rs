@@ -1,8 +1,9 @@
 //! Sessions and the keys of their tokens: what is kept of them, who ends them, what nobody can write who has no key.
 
 use serde_json::{Value, json};
-use site::phone::Phone;
-use site::{Api, Site, api};
+use totpd_e2e::phone::Phone;
+use totpd_e2e::run::wait_until;
+use totpd_e2e::{Api, Site, api};
 
 const DAY: i64 = 86_400;
 
@@ -87,7 +88,7 @@ fn reading_a_session_during_its_extension_does_not_end_it() {
         let body = json!({ "session_token": token, "session_duration_minutes": 60 });
         let app = &app;
         let extends = scope.spawn(move || app.post("/v1/sessions/authenticate", &body));
-        site::run::wait_until("the sync of the extension has begun", || site.faults.syncs() > syncs);
+        wait_until("the sync of the extension has begun", || site.faults.syncs() > syncs);
         // Until it is stored the session is over.
         site.advance(60);
         let looks = scope.spawn(|| check(app, "session_token", token));
@@ -157,7 +158,7 @@ fn damaged_signing_keys_are_not_replaced_repeatedly() {
     site.end(nix::sys::signal::Signal::SIGTERM);
     site.sql("UPDATE signing_key SET record = replace(record, '\"v\":1', '\"v\":2')");
     site.start();
-    site::run::wait_until("the API answers", || app.connect().is_some());
+    wait_until("the API answers", || app.connect().is_some());
     // Whoever wants no session is judged all the same; a session is refused, and no code used up by that.
     let code = phone.code(&site);
     let body = json!({ "user_id": user, "totp_code": code, "session_duration_minutes": 5 });

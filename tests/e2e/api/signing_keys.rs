@@ -1,9 +1,9 @@
 //! The keys that sessions are signed with: who needs none of them waits for none.
 
 use serde_json::json;
-use site::api::{Endpoint, socket};
-use site::run::wait_until;
-use site::{Api, Site};
+use totpd_e2e::api::{Endpoint, socket};
+use totpd_e2e::run::wait_until;
+use totpd_e2e::{Api, Site};
 
 #[test]
 fn without_signing_keys_codes_work_and_sessions_are_refused() {

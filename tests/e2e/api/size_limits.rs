@@ -2,15 +2,15 @@
 
 use super::fixture::Fixture;
 use serde_json::json;
-use site::api::Endpoint;
-use site::{Api, api};
 use std::io::{Read as _, Write as _};
+use totpd_e2e::api::Endpoint;
+use totpd_e2e::{Api, api};
 
 const LIMIT: usize = 64 * 1024;
 
 /// A site that listens on a port of loopback, and a client.
 #[track_caller]
-fn tcp() -> (site::Site, Api) {
+fn tcp() -> (totpd_e2e::Site, Api) {
     let (site, port) = api::tcp_site("");
     let app = Api::at(&site, Endpoint::Tcp(port), "admin");
     (site, app)
@@ -70,7 +70,7 @@ fn a_large_body_is_refused_with_or_without_content_length() {
 #[test]
 fn over_tcp_the_refusal_of_a_large_request_arrives() {
     let (site, app) = tcp();
-    for _ in 0..site::short_or_long(5, 20) {
+    for _ in 0..totpd_e2e::short_or_long(5, 20) {
         let large = padded("{}", 300_000);
         app.send("POST", "/v1/users", &large).assert_error(413, "bad_request");
         app.raw(&chunked(&app, "/v1/users", &large, 10_000)).unwrap().assert_error(413, "bad_request");

@@ -1,14 +1,14 @@
 //! Clients that are slow, silent, many or gone: each has its time and its place, and nobody waits for them.
 
 use serde_json::{Value, json};
-use site::api::{Reply, Stream, read};
-use site::peer::login;
-use site::phone::Phone;
-use site::run::wait_until;
-use site::{Api, Site, api};
 use std::io::Write;
 use std::time::{Duration, Instant};
 use totp_wire::login::Verdict;
+use totpd_e2e::api::{Reply, Stream, read};
+use totpd_e2e::peer::login;
+use totpd_e2e::phone::Phone;
+use totpd_e2e::run::wait_until;
+use totpd_e2e::{Api, Site, api};
 
 /// A head with credentials, up to its end.
 fn head(app: &Api, path: &str, length: usize) -> String {
@@ -278,8 +278,8 @@ enum nss_status _nss_slow_getpwnam_r(const char *n, struct passwd *p, char *b, s
     return NSS_STATUS_SUCCESS;
 }
 "#;
-    site::directory::install(&site, "slow", source, "passwd: files slow\ngroup: files\nshadow: files\n");
-    site::directory::start(&site);
+    totpd_e2e::directory::install(&site, "slow", source, "passwd: files slow\ngroup: files\nshadow: files\n");
+    totpd_e2e::directory::start(&site);
     let app = Api::new(&site, "verify");
     let phone = site.enroll("carol");
     let (answered, first) = std::sync::mpsc::channel();

@@ -1,11 +1,11 @@
 //! A port that systemd hands over: the service itself has no network.
 
 use nix::sys::signal::Signal;
-use site::api::{self, Api, Endpoint};
-use site::peer::login;
-use site::run::wait_until;
-use site::{Activation, Site};
 use totp_wire::login::Verdict;
+use totpd_e2e::api::{self, Api, Endpoint};
+use totpd_e2e::peer::login;
+use totpd_e2e::run::wait_until;
+use totpd_e2e::{Activation, Site};
 
 /// Starts the daemon in a network namespace of its own, with its sockets and this port.
 #[track_caller]

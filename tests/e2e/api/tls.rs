@@ -1,8 +1,8 @@
 //! Where the API may listen, and under which certificate.
 
-use site::run::{run, wait_until};
-use site::{Finished, Site, api};
 use std::process::Command;
+use totpd_e2e::run::{run, wait_until};
+use totpd_e2e::{Finished, Site, api};
 
 /// Reads the API's description over TLS.
 fn curl(site: &Site, port: u16, arguments: &[&str]) -> Finished {

@@ -2,9 +2,11 @@
 
 use data_encoding::BASE32_NOPAD;
 use serde_json::{Value, json};
-use site::{Api, Site, api};
 use std::io::Write as _;
 use std::time::{Duration, Instant};
+use totpd_e2e::phone::Phone;
+use totpd_e2e::run::{run, wait_until};
+use totpd_e2e::{Api, Site, api};
 
 /// Reads every writable page of a process and prints where it holds one of the texts.
 const SEARCH: &str = "
@@ -35,7 +37,7 @@ print(json.dumps(hits))
 fn found(site: &Site, wanted: &[(&'static str, Vec<u8>)]) -> Vec<Value> {
     let mut command = std::process::Command::new("python3");
     command.args(["-c", SEARCH, &site.daemon_pid().to_string()]);
-    let hits = site::run::run(command, &json!(wanted).to_string()).assert_success().json();
+    let hits = run(command, &json!(wanted).to_string()).assert_success().json();
     hits.as_array().unwrap().clone()
 }
 
@@ -86,7 +88,7 @@ fn secrets_shown_to_an_application_are_wiped() {
     let head = format!("{head}{{\"user_id\":\"nobody-hunter2\"");
     waiting.write_all(head.as_bytes()).unwrap();
     let control = ("the body", b"nobody-hunter2".to_vec());
-    site::run::wait_until("it is found", || !found(&site, std::slice::from_ref(&control)).is_empty());
+    wait_until("it is found", || !found(&site, std::slice::from_ref(&control)).is_empty());
     drop(waiting);
     expect_nothing(&site, &[control]);
 
@@ -105,7 +107,7 @@ fn secrets_shown_to_an_application_are_wiped() {
     drop(kept);
 
     // And a code, with the session that came of it.
-    let code = site::phone::Phone::from(&made).code(&site);
+    let code = Phone::from(&made).code(&site);
     let body = json!({ "user_id": user, "totp_code": code, "session_duration_minutes": 5 });
     let session = app.post("/v1/totps/authenticate", &body).assert_success().json;
     let token = |field: &str| session[field].as_str().unwrap().as_bytes().to_vec();

@@ -1,9 +1,9 @@
 //! Break-glass among killed responders, floods, locks and full disks.
 
 use nix::sys::signal::Signal;
-use site::pamhost::{code, login};
-use site::run::{Running, wait_until};
-use site::{BreakGlass, Site};
+use totpd_e2e::pamhost::{code, login};
+use totpd_e2e::run::{Running, wait_until};
+use totpd_e2e::{BreakGlass, Site};
 
 #[test]
 fn a_daemon_started_after_a_killed_break_glass_keeps_its_socket() {
@@ -71,8 +71,8 @@ fn a_flood_of_the_socket_does_not_stop_break_glass() {
 
 #[test]
 fn waiting_prompts_do_not_stop_break_glass() {
-    use site::peer::begin;
     use totp_wire::login::Attempt;
+    use totpd_e2e::peer::begin;
     let site = Site::new();
     site.totp_service("x", "nodelay timeout=5");
     let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");

@@ -1,9 +1,9 @@
 //! Break-glass: one user, one code, one end; without store and daemon, loud, and the socket is given back.
 
 use nix::sys::signal::Signal;
-use site::pamhost::{PamHost, code, login};
-use site::run::wait_until;
-use site::{BreakGlass, Site};
+use totpd_e2e::pamhost::{PamHost, code, login, result};
+use totpd_e2e::run::wait_until;
+use totpd_e2e::{BreakGlass, Site};
 
 #[test]
 fn without_a_daemon_one_user_gets_in_once_by_break_glass() {
@@ -15,7 +15,7 @@ fn without_a_daemon_one_user_gets_in_once_by_break_glass() {
     assert_eq!(login(&site, "alice", "AAAA-AAAA-AAAA-AAAA"), code::AUTH_ERR);
     let finished =
         PamHost::new(&site, "x", "alice").run(&["authenticate"], &format!("{}\n", glass.to_lowercase()));
-    assert_eq!(site::pamhost::result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
+    assert_eq!(result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
     assert!(finished.stdout.contains("error: Break-glass: this login is recorded"), "{finished:?}");
     assert_eq!(responder.finish().code, 0);
     assert!(!site.path("run/login.sock").exists(), "there was none, and none is left");

@@ -1,8 +1,9 @@
 //! The command line as scripts and people use it.
 
 use rexpect::session::spawn_command;
-use site::Site;
-use site::phone::Phone;
+use totpd_e2e::Site;
+use totpd_e2e::phone::Phone;
+use totpd_e2e::run::run;
 
 #[test]
 fn exit_statuses_and_documents_are_what_scripts_rely_on() {
@@ -136,13 +137,13 @@ fn the_old_factor_works_until_the_first_code_of_the_new_one() {
 fn a_closed_pipe_causes_no_panic() {
     let site = Site::new();
     let mut shell = site.command("sh");
-    let totpd = site::paths::totpd();
+    let totpd = totpd_e2e::paths::totpd();
     let config = site.path("etc/totpd/totpd.toml");
     shell.arg("-c").arg(format!(
         "{} --config {} enroll alice | true; exec 2>&1; {0} --config {1} enroll alice | head -n1",
         totpd.display(),
         config.display()
     ));
-    let finished = site::run::run(shell, "");
+    let finished = run(shell, "");
     assert!(!finished.stderr.contains("panic") && !finished.stdout.contains("panic"), "{finished:?}");
 }

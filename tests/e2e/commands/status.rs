@@ -1,9 +1,9 @@
 //! `totpd status` for a glance: what it says, and that it answers while the daemon does not.
 
 use nix::sys::signal::Signal;
-use site::Site;
-use site::peer::{local, refusals};
 use std::time::{Duration, Instant};
+use totpd_e2e::Site;
+use totpd_e2e::peer::{from_host, local, login, refusals};
 
 #[test]
 fn status_shows_who_is_enrolled_locked_and_refused() {
@@ -91,9 +91,9 @@ fn status_and_list_report_changed_and_deleted_users() {
 fn status_reports_locks_logins_and_a_refusing_clock() {
     let site = Site::new();
     let phone = site.enroll("alice");
-    assert_eq!(site::peer::login(&site, "alice", &phone.code(&site)), Ok(totp_wire::login::Verdict::Granted));
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(totp_wire::login::Verdict::Granted));
     assert!(site.status("alice")["last_login"].is_string());
-    let from = |_| site::peer::from_host("alice", "192.0.2.9");
+    let from = |_| from_host("alice", "192.0.2.9");
     refusals(&site, 10, from, "000000");
     let status = site.totpd(&["status", "alice"]).assert_success().stdout;
     for words in

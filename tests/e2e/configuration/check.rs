@@ -1,9 +1,11 @@
 //! `totpd config check` looks at files as the daemon's user does, and a daemon that cannot use one says the command that
 //! cures it.
 
-use site::{Activation, Site};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use totpd_e2e::paths::target;
+use totpd_e2e::run::wait_until;
+use totpd_e2e::{Activation, Site};
 
 const NOBODY: u32 = 65534;
 
@@ -92,7 +94,7 @@ fn a_daemon_that_cannot_read_a_file_names_the_fix() {
     for file in [&key, &store] {
         let cure = "and the daemon runs as nobody, which cannot";
         let command = format!("Run: chown nobody: {}", file.display());
-        site::run::wait_until("the daemon says what is in the way", || {
+        wait_until("the daemon says what is in the way", || {
             let status = site.totpd(&["status"]).stderr;
             assert!(!status.contains("damaged"), "{status}");
             status.contains(cure) && status.contains(&command)
@@ -130,8 +132,7 @@ fn config_check_warns_of_service_names_in_capitals() {
 
 #[test]
 fn a_warning_of_config_check_does_not_stop_a_reload() {
-    let unit =
-        std::fs::read_to_string(site::paths::target().join("../config/systemd/totpd.service")).unwrap();
+    let unit = std::fs::read_to_string(target().join("../config/systemd/totpd.service")).unwrap();
     let site = Site::new();
     // A fleet's common file: this host has no such user.
     site.configure("[[login.rule]]\nusers = [\"elsewhere\"]\naction = \"deny\"\n");

@@ -2,10 +2,10 @@
 //! good configuration with every favour off.
 
 use nix::sys::signal::Signal;
-use site::pamhost::{PamHost, code};
-use site::run::{Finished, wait_until};
-use site::{Activation, Phone, Site};
 use std::os::unix::fs::PermissionsExt;
+use totpd_e2e::pamhost::{PamHost, code, result};
+use totpd_e2e::run::{Finished, wait_until};
+use totpd_e2e::{Activation, Phone, Site};
 
 const RULES: &str = r#"
 [[login.rule]]
@@ -59,7 +59,7 @@ fn login(site: &Site, user: &str, answer: &str) -> Finished {
 }
 
 fn outcome(site: &Site, user: &str, answer: &str) -> i32 {
-    site::pamhost::result(&login(site, user, answer), "authenticate")
+    result(&login(site, user, answer), "authenticate")
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_typo_at_the_next_start_asks_everybody_and_locks_nobody_out() {
     // Users who were exempt, monitored or to be enrolled are asked, and refused without a factor.
     for user in ["bob", "u1", "u3", "u4"] {
         let login = login(&site, user, "123456");
-        assert_eq!(site::pamhost::result(&login, "authenticate"), code::AUTH_ERR, "{user}: {login:?}");
+        assert_eq!(result(&login, "authenticate"), code::AUTH_ERR, "{user}: {login:?}");
         assert!(login.stdout.contains("Verification code"), "{user} was not asked: {login:?}");
     }
     // Whom a rule denies it denies, code or not.
@@ -172,7 +172,10 @@ fn an_unwritable_last_good_copy_stops_no_login() {
     site.start();
     let phone = site.enroll("alice");
     wait_until("the log says so", || site.log().contains("cannot be kept as the last good one"));
-    assert_eq!(site::peer::login(&site, "alice", &phone.code(&site)), Ok(totp_wire::login::Verdict::Granted));
+    assert_eq!(
+        totpd_e2e::peer::login(&site, "alice", &phone.code(&site)),
+        Ok(totp_wire::login::Verdict::Granted)
+    );
 }
 
 #[test]

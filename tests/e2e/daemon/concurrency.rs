@@ -1,8 +1,8 @@
 //! Conversations that wait for a person are in nobody's way.
 
-use site::Site;
-use site::pamhost::{PamHost, code};
-use site::peer::{begin, from_host, local};
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, code};
+use totpd_e2e::peer::{begin, from_host, local};
 
 #[test]
 fn with_500_waiting_conversations_a_local_sudo_works() {

@@ -1,13 +1,13 @@
 //! Whatever is said in whatever order, the daemon answers in its form, lets nobody in and goes on.
 
 use serde_json::{Value, json};
-use site::Site;
-use site::peer::login;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use totp_wire::login::Verdict;
+use totpd_e2e::Site;
+use totpd_e2e::peer::login;
 
 /// Conversations at once: a refusal takes its time, and they share it.
 const AT_ONCE: u64 = 16;
@@ -103,7 +103,7 @@ fn random_conversations_neither_log_in_nor_stop_the_daemon() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let (pid, count) = (site.daemon_pid(), AtomicUsize::new(0));
-    let time = Duration::from_secs(site::short_or_long(4, 120));
+    let time = Duration::from_secs(totpd_e2e::short_or_long(4, 120));
     let start = Instant::now();
     std::thread::scope(|scope| {
         for number in 1..=AT_ONCE {

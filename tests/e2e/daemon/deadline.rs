@@ -1,11 +1,11 @@
 //! A late answer burns nothing it can still save (invariant 10).
 
-use site::Site;
-use site::peer::{begin, local};
-use site::run::wait_until;
 use std::time::Duration;
 use totp_wire::CallError;
 use totp_wire::login::{TIMED_OUT, Verdict};
+use totpd_e2e::Site;
+use totpd_e2e::peer::{begin, local};
+use totpd_e2e::run::wait_until;
 
 const STALL: i64 = 60_000_000;
 const SHORT: Duration = Duration::from_millis(500);

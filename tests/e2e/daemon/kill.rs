@@ -1,19 +1,19 @@
 //! `kill -9` of the daemon under load: what it said stays true.
 
 use nix::sys::signal::Signal;
-use site::Site;
-use site::peer::{begin, local};
-use site::phone::Phone;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use totp_wire::login::Verdict;
+use totpd_e2e::Site;
+use totpd_e2e::peer::{begin, local};
+use totpd_e2e::phone::Phone;
 
 #[test]
 fn kill_9_loses_neither_used_codes_nor_enrollments() {
     let site = Site::new();
     let users = ["u1", "u2", "u3", "u4", "u5", "u6"];
     let phones: Vec<Phone> = users.iter().map(|u| site.stage(u)).collect();
-    let rounds = site::short_or_long(5, 50_u64);
+    let rounds = totpd_e2e::short_or_long(5, 50_u64);
     for round in 0..rounds {
         let codes: Vec<String> = phones.iter().map(|phone| phone.code(&site)).collect();
         let stop = AtomicBool::new(false);
@@ -59,5 +59,5 @@ fn kill_9_loses_neither_used_codes_nor_enrollments() {
         site.next_step();
     }
     let granted = site.events().iter().filter(|e| e["outcome"] == "granted").count();
-    assert!(granted > site::short_or_long(0, 10), "no load: {granted} logins in {rounds} rounds");
+    assert!(granted > totpd_e2e::short_or_long(0, 10), "no load: {granted} logins in {rounds} rounds");
 }

@@ -1,12 +1,12 @@
 //! The daemon's own life: sockets handed over, reload, stop, and a configuration that is wrong.
 
 use nix::sys::signal::Signal;
-use site::pamhost::{PamHost, code};
-use site::peer::{begin, local, login};
-use site::run::wait_until;
-use site::{Activation, Site};
 use std::os::unix::fs::PermissionsExt;
 use totp_wire::login::Verdict;
+use totpd_e2e::pamhost::{PamHost, code};
+use totpd_e2e::peer::{begin, local, login};
+use totpd_e2e::run::wait_until;
+use totpd_e2e::{Activation, Site};
 
 #[test]
 fn sockets_that_systemd_does_not_pass_are_created() {

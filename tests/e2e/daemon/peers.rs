@@ -1,8 +1,8 @@
 //! Who may ask what: users themselves, and nobody else but root.
 
-use site::Site;
-use site::pamhost::{PamHost, code};
-use site::run::run;
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, code};
+use totpd_e2e::run::{run, wait_until};
 
 #[test]
 fn users_verify_only_their_own_codes() {
@@ -116,7 +116,7 @@ fn members_of_the_admin_group_can_administer() {
     let config = format!("{}admin_group = \"alice\"\n", site.config());
     site.write("etc/totpd/totpd.toml", &config);
     site.signal(nix::sys::signal::Signal::SIGHUP);
-    site::run::wait_until("the group may", || site.totpd_as("alice", &["status", "alice"], "").code == 0);
+    wait_until("the group may", || site.totpd_as("alice", &["status", "alice"], "").code == 0);
     let enrolled = site.totpd_as("alice", &["enroll", "bob", "--json"], "").assert_success();
     assert_eq!(enrolled.json()["user"], "bob");
     assert_eq!(site.events().last().unwrap()["peer_uid"], 5001);

@@ -1,8 +1,9 @@
 //! A Varlink client that is not ours speaks to the running daemon: Python's `varlink`.
 
-use site::Site;
-use site::run::run;
 use std::process::Command;
+use totpd_e2e::Site;
+use totpd_e2e::paths::target;
+use totpd_e2e::run::run;
 
 const SCRIPT: &str = r#"
 import sys, varlink
@@ -38,7 +39,7 @@ print("done")
 fn pythons_varlink_client_logs_in_and_administers() {
     let site = Site::new();
     let phone = site.enroll("alice");
-    let python = site::paths::target().join("../.venv/bin/python");
+    let python = target().join("../.venv/bin/python");
     assert!(python.exists(), "{} is made by scripts/bootstrap.sh", python.display());
     let mut command = Command::new(python);
     command.args(["-c", SCRIPT]).arg(site.path("run/login.sock")).arg(site.path("run/admin.sock"));

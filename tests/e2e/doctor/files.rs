@@ -1,9 +1,10 @@
 //! Real Debian's own files, looked at as a tree.
 
 use super::ids;
-use site::paths::{module, target};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use totpd_e2e::paths::{module, target};
+use totpd_e2e::run::run;
 
 const TREES: [&str; 2] = ["/var/lib/totpd-e2e-trees/bookworm-2", "/var/lib/totpd-e2e-trees/trixie-2"];
 
@@ -42,10 +43,10 @@ echo 'totpd:x:990:990::/var/lib/totpd:/usr/sbin/nologin' >> "$2/etc/passwd"
     scratch
 }
 
-fn doctor(root: &Path) -> site::Finished {
+fn doctor(root: &Path) -> totpd_e2e::Finished {
     let mut doctor = Command::new(target().join("debug/totpd"));
     doctor.args(["doctor", "--json", "--root"]).arg(root);
-    site::run::run(doctor, "")
+    run(doctor, "")
 }
 
 #[test]

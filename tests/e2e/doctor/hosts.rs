@@ -2,10 +2,11 @@
 
 use super::{finding, ids};
 use nix::sys::signal::Signal;
-use site::Site;
-use site::pamhost::PamHost;
-use site::paths::module;
 use std::time::{Duration, Instant};
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::PamHost;
+use totpd_e2e::paths::{module, totpd};
+use totpd_e2e::run::run;
 
 /// A site with our line in `sshd` and `sudo`, and a configuration of sshd's own.
 fn site(rules: &str) -> Site {
@@ -19,7 +20,7 @@ fn site(rules: &str) -> Site {
         site.service(sudo, &format!("auth required pam_unix.so\n{ours}account required pam_permit.so\n"));
     }
     sshd(&site, "");
-    for user in site::users::USERS.map(|(user, _)| user) {
+    for user in totpd_e2e::users::USERS.map(|(user, _)| user) {
         site.enroll(user);
     }
     site
@@ -35,17 +36,17 @@ fn sshd(site: &Site, first: &str) {
     if !host_key.exists() {
         let mut keygen = site.command("ssh-keygen");
         keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&host_key);
-        site::run::run(keygen, "").assert_success();
+        run(keygen, "").assert_success();
         let mut mount = site.command("mount");
         mount.arg("--bind").arg(site.path("sshd_config")).arg("/etc/ssh/sshd_config");
-        site::run::run(mount, "").assert_success();
+        run(mount, "").assert_success();
     }
     let host_key =
         format!("{first}{rest}").replacen("UsePAM", &format!("HostKey {}\nUsePAM", host_key.display()), 1);
     site.write("sshd_config", &host_key);
 }
 
-fn doctor(site: &Site) -> site::Finished {
+fn doctor(site: &Site) -> totpd_e2e::Finished {
     site.totpd(&["doctor", "--json"])
 }
 
@@ -172,9 +173,9 @@ fn only_root_is_shown_errors_at_the_next_login() {
 #[test]
 fn only_root_may_run_doctor_which_changes_nothing() {
     let site = site("");
-    let mut eve = site.command_as("eve", site::paths::totpd());
+    let mut eve = site.command_as("eve", totpd());
     eve.args(["doctor", "--config"]).arg(site.path("etc/totpd/totpd.toml"));
-    let refused = site::run::run(eve, "");
+    let refused = run(eve, "");
     assert_eq!((refused.code, refused.stdout.as_str()), (1, ""), "{refused:?}");
     assert!(refused.stderr.contains("sudo totpd doctor"), "{refused:?}");
     site.write("etc/pam.d/sudo", "auth sufficient pam_unix.so\n");

@@ -4,7 +4,7 @@ mod files;
 mod hosts;
 mod units;
 
-use site::Finished;
+use totpd_e2e::Finished;
 
 /// The ids of the errors and warnings, and of the notes, of `totpd doctor --json`.
 fn ids(finished: &Finished) -> (Vec<String>, Vec<String>) {

@@ -1,7 +1,9 @@
 //! On booted Debians: systemd's units, mounts, owners as the daemon's user sees them, and the timer.
 
 use super::{finding, ids};
-use site::{Booted, Finished, Release};
+use totpd_e2e::paths::native;
+use totpd_e2e::phone::Phone;
+use totpd_e2e::{Booted, Finished, Release};
 
 /// Installed, with a code for every way onto the host, and alice enrolled.
 const INSTALL: &str = "set -e
@@ -76,7 +78,7 @@ const BROKEN: [(&str, &[&str], &str); 13] = [
 fn units_mounts_and_owners(release: Release) {
     let machine = Booted::on(release);
     machine.sh(INSTALL).assert_success();
-    let phone = site::phone::Phone::from(&machine.sh("cat /root/alice").assert_success().json());
+    let phone = Phone::from(&machine.sh("cat /root/alice").assert_success().json());
     machine.sh_with("totpd confirm alice", &phone.code_at(machine.now())).assert_success();
     let healthy = doctor(&machine);
     assert_eq!(ids(&healthy), (vec![], vec![]), "{}", machine.sh("totpd doctor --notes").stdout);
@@ -114,7 +116,7 @@ fn units_mounts_and_owners(release: Release) {
     assert!(said.contains("doctor: error stopped-asking: sudo asked for a code on "), "{said}");
     assert!(said.contains("doctor: error sibling-without-code: "), "{said}");
     // Whom a login tells: root, and nobody else, by the pam_motd of most services.
-    machine.copy(&site::paths::native("pamhost"), "/root/pamhost");
+    machine.copy(&native("pamhost"), "/root/pamhost");
     machine
         .sh("chmod 0755 /root/pamhost; echo 'session optional pam_motd.so noupdate' > /etc/pam.d/shell")
         .assert_success();
@@ -146,7 +148,7 @@ fn doctor_is_satisfied_with_pam_enable_in_each_mode() {
         useradd --create-home --groups sudo alice
         totpd enroll alice --json > /root/alice";
     machine.sh(install).assert_success();
-    let phone = site::phone::Phone::from(&machine.sh("cat /root/alice").assert_success().json());
+    let phone = Phone::from(&machine.sh("cat /root/alice").assert_success().json());
     machine.sh_with("totpd confirm alice", &phone.code_at(machine.now())).assert_success();
     assert_eq!(ids(&doctor(&machine)).0, ["nobody-asks"]);
     for mode in ["require", "rules", "monitor"] {

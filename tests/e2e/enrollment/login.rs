@@ -2,12 +2,12 @@
 
 use nix::sys::wait::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
-use site::Site;
-use site::pamhost::{PamHost, SSH_KEY, code, result};
-use site::phone::{Phone, recovery_codes};
-use site::run::Running;
-use site::ssh::Sshd;
 use std::process::Command;
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, SSH_KEY, code, result};
+use totpd_e2e::phone::{Phone, recovery_codes};
+use totpd_e2e::run::{Running, wait_until};
+use totpd_e2e::ssh::Sshd;
 
 const RULE: &str =
     "[login]\nshow_secrets_services = [\"x\", \"sshd\"]\n[[login.rule]]\naction = \"enroll\"\n";
@@ -61,7 +61,7 @@ fn ssh_enrolls_with_a_command_or_a_shell_in_any_locale() {
             "{first}"
         );
         if locale == "C.UTF-8" {
-            assert!(site::qr::on_terminal(&site, &first).contains(&format!("secret={}", key.secret)));
+            assert!(totpd_e2e::qr::on_terminal(&site, &first).contains(&format!("secret={}", key.secret)));
             client.exp_string("in as bob").unwrap();
         } else {
             client.send_line("echo in as $(id -un); exit").unwrap();
@@ -150,7 +150,7 @@ fn of_two_racing_enrollments_the_first_finished_wins() {
     let ((mut one, phone), (mut two, other)) = (begun(&site), begun(&site));
     let (of_one, of_two) = (recovery(&mut one, &phone), recovery(&mut two, &other));
     one.say(&format!("{of_one}\n"));
-    site::run::wait_until("the first is in", || site.last_login()["outcome"] == "granted");
+    wait_until("the first is in", || site.last_login()["outcome"] == "granted");
     two.say(&format!("{of_two}\n"));
     assert_eq!(result(&two.finish(), "authenticate"), code::AUTH_ERR);
     assert_eq!(site.last_login()["reason"], "raced");

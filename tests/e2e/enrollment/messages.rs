@@ -1,7 +1,7 @@
 //! What an enrollment inside a login shows, for the longest names and issuers.
 
-use site::Site;
-use site::pamhost::{PamHost, SSH_KEY, code, result};
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, SSH_KEY, code, result};
 
 #[test]
 fn an_enrollment_at_login_works_for_the_longest_name() {

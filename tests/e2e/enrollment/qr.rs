@@ -1,10 +1,10 @@
 //! What is shown at enrollment, read back by programs that are not ours.
 
 use data_encoding::BASE64;
-use site::Site;
-use site::phone::Phone;
-use site::qr::{on_terminal, read, to_png};
 use std::process::Command;
+use totpd_e2e::Site;
+use totpd_e2e::phone::Phone;
+use totpd_e2e::qr::{on_terminal, read, to_png};
 
 #[test]
 fn the_qr_code_holds_the_uri_in_every_format() {

@@ -1,8 +1,8 @@
 //! The shipped units on a machine that booted: no call of the daemon's is one that its sandbox ends it for.
 
-use site::phone::Phone;
-use site::run::{run, wait_until};
-use site::{Booted, Finished};
+use totpd_e2e::phone::Phone;
+use totpd_e2e::run::{run, wait_until};
+use totpd_e2e::{Booted, Finished};
 
 /// README.md, "Installing it on a host", and two users.
 #[track_caller]

@@ -1,9 +1,9 @@
 //! README.md, "Install it": four commands, no file edited, and `apt remove` is the way back.
 
 use super::on_each;
-use site::Booted;
-use site::booted::APT;
-use site::logins::PASSWORD;
+use totpd_e2e::Booted;
+use totpd_e2e::booted::APT;
+use totpd_e2e::logins::PASSWORD;
 
 #[test]
 fn four_commands_require_codes_and_removal_reverts_them() {

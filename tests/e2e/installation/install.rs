@@ -1,8 +1,8 @@
 //! Installing: on a running system everything is ready, in a chroot nothing is made.
 
 use super::{STACKS, on_each, secrets};
-use site::Booted;
-use site::booted::{APT, package};
+use totpd_e2e::Booted;
+use totpd_e2e::booted::{APT, package};
 
 #[test]
 fn an_installed_package_serves_and_asks_for_codes() {

@@ -8,7 +8,7 @@ mod repairs;
 mod units;
 mod upgrade;
 
-use site::{Booted, Release};
+use totpd_e2e::{Booted, Release};
 
 /// Runs a test on both releases side by side.
 fn on_each(test: impl Fn(Release) + Sync) {

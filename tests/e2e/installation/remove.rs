@@ -1,8 +1,8 @@
 //! Removing and purging: never the module under a stack that names it, never secrets without an answer.
 
 use super::{NO_STACKS, STACKS, on_each, secrets};
-use site::Booted;
-use site::booted::APT;
+use totpd_e2e::Booted;
+use totpd_e2e::booted::APT;
 
 #[test]
 fn a_module_in_use_by_a_pam_stack_is_not_removed() {
@@ -51,7 +51,7 @@ fn a_module_in_use_by_a_pam_stack_is_not_removed() {
             "{release:?}: ssh works as before"
         );
         assert_eq!(
-            machine.sudo("alice", &format!("{}\n", site::logins::PASSWORD)).assert_success().stdout,
+            machine.sudo("alice", &format!("{}\n", totpd_e2e::logins::PASSWORD)).assert_success().stdout,
             "root\n"
         );
 

@@ -1,8 +1,8 @@
 //! Broken set-ups on a machine that booted: what systemd and totpd say of them, and that nobody is locked out.
 
 use super::booted::{enroll, installed, sudo};
-use site::Booted;
-use site::run::wait_until;
+use totpd_e2e::Booted;
+use totpd_e2e::run::wait_until;
 
 /// The service and its sockets are started again, as at a boot.
 #[track_caller]

@@ -1,8 +1,8 @@
 //! The units: sockets never die, an unmounted store is noticed, and the daemon speaks plain Varlink.
 
 use super::{STACKS, on_each};
-use site::run::wait_until;
-use site::{Booted, Release};
+use totpd_e2e::run::wait_until;
+use totpd_e2e::{Booted, Release};
 
 #[test]
 fn thirty_failed_starts_leave_the_sockets_alive() {

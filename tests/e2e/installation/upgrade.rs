@@ -1,9 +1,10 @@
 //! Upgrades and downgrades: no login is lost, no PAM file is changed, and an older totpd meets no newer store.
 
 use super::{STACKS, on_each};
-use site::Booted;
-use site::booted::package;
 use std::process::Command;
+use totpd_e2e::Booted;
+use totpd_e2e::booted::package;
+use totpd_e2e::run::run;
 
 /// Logins that run while the package is replaced.
 const LOGINS: usize = 20;
@@ -99,7 +100,7 @@ fn a_downgrade_over_a_newer_store_is_refused() {
             }
             let mut python = Command::new("python3");
             python.args(["-c", SET_SCHEMA]).arg(scratch.path().join(names[0])).arg(to.to_string());
-            let was = site::run::run(python, "").assert_success().stdout.trim().parse::<u32>().unwrap();
+            let was = run(python, "").assert_success().stdout.trim().parse::<u32>().unwrap();
             for name in names {
                 // Into the file that is there: owner and mode stay.
                 std::fs::write(there(name), std::fs::read(scratch.path().join(name)).unwrap()).unwrap();

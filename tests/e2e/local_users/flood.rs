@@ -1,23 +1,24 @@
 //! Floods on the sockets, under the limits of the shipped unit.
 
 use super::services;
-use site::Site;
-use site::pamhost::{PamHost, code};
-use site::run::Running;
-use site::unit::{UnitLimits, descriptors};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, code};
+use totpd_e2e::paths::native;
+use totpd_e2e::run::Running;
+use totpd_e2e::unit::{UnitLimits, descriptors};
 
 /// The least logins and the least time of the flood.
 fn length() -> (usize, Duration) {
-    site::short_or_long((40, Duration::ZERO), (500, Duration::from_mins(1)))
+    totpd_e2e::short_or_long((40, Duration::ZERO), (500, Duration::from_mins(1)))
 }
 
 /// Seconds of flooding at most.
 const FLOODING: u32 = 120;
 
 fn flooder(site: &Site, user: &str, socket: &str, seconds: u32) -> Running {
-    let mut command = site.command_as(user, site::paths::native("flood"));
+    let mut command = site.command_as(user, native("flood"));
     command.arg(site.path(socket)).arg(seconds.to_string());
     let mut flooder = Running::start(command);
     flooder.read_line();

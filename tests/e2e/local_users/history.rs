@@ -1,10 +1,11 @@
 //! No local user pushes others' events out of the history, or takes the places that others need.
 
 use super::{run_against, services};
-use site::Site;
-use site::pamhost::{PamHost, code};
-use site::peer::begin;
 use totp_wire::login::Attempt;
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, code};
+use totpd_e2e::peer::begin;
+use totpd_e2e::run::wait_until;
 
 #[track_caller]
 fn rows(site: &Site) -> usize {
@@ -73,7 +74,7 @@ fn waiting_prompts_use_only_their_callers_connections() {
     assert!(waiting.iter().all(Result::is_ok));
     // Sixty-four of eve's, and as many of the service's: the others are closed, each by its own task.
     let waiting: Vec<_> = waiting.into_iter().filter_map(Result::ok).collect();
-    site::run::wait_until("the oldest have given way", || {
+    wait_until("the oldest have given way", || {
         waiting.iter().filter(|attempt| attempt.is_open()).count() == 128
     });
     let typed = format!("{}\n", phone.code(&site));

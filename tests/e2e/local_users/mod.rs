@@ -4,8 +4,8 @@ mod flood;
 mod history;
 mod strangers;
 
-use site::Site;
-use site::pamhost::PamHost;
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::PamHost;
 
 /// A stack of ours alone under each of these names.
 fn services(site: &Site, names: &[&str]) {

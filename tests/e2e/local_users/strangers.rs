@@ -2,12 +2,12 @@
 //! eve's own class, and nothing of alice's.
 
 use super::services;
-use site::Site;
-use site::pamhost::{PamHost, code};
-use site::phone::Phone;
-use site::polkit::{self, Helper};
-use site::shell::Shell;
-use site::xrdp::Sesman;
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, code, results};
+use totpd_e2e::phone::Phone;
+use totpd_e2e::polkit::{self, Helper};
+use totpd_e2e::shell::Shell;
+use totpd_e2e::xrdp::Sesman;
 
 /// More wrong codes than lock a class.
 const TRIES: usize = 11;
@@ -160,7 +160,7 @@ fn an_sshd_started_in_a_session_is_not_remembered_by_it() {
             .option(&["-A", "5001", "-r", "192.0.2.1", "-e", key])
             .run(&["authenticate", "again", "authenticate"], &format!("{}\n000000\n", phone.code(&site)))
     };
-    let codes = site::pamhost::results(&login(&key("AAAA")), "authenticate");
+    let codes = results(&login(&key("AAAA")), "authenticate");
     assert_eq!(codes, [code::SUCCESS, code::AUTH_ERR]);
     assert_eq!(site.status("alice")["remembered"], 0);
 }
@@ -175,7 +175,7 @@ fn another_users_audit_session_prevents_remembering() {
         let twice = PamHost::new(&site, "sudo", "alice")
             .option(&["-A", login_uid])
             .run(&["authenticate", "again", "authenticate"], &format!("{}\n000000\n", phone.code(&site)));
-        assert_eq!(site::pamhost::results(&twice, "authenticate"), [code::SUCCESS, expected], "{login_uid}");
+        assert_eq!(results(&twice, "authenticate"), [code::SUCCESS, expected], "{login_uid}");
         site.next_step();
     }
 }

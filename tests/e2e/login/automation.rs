@@ -1,11 +1,11 @@
 //! Programs instead of people: password and code in one line at one prompt, and no prompt at all.
 
-use site::Site;
-use site::run::{Finished, Running, run, wait_until};
-use site::ssh::{Setup, Sshd};
-use site::users::PASSWORD;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use totpd_e2e::Site;
+use totpd_e2e::run::{Finished, Running, run, wait_until};
+use totpd_e2e::ssh::{Setup, Sshd};
+use totpd_e2e::users::PASSWORD;
 
 /// What `pam_totp.so forward_pass` asks.
 const PROMPT: &str = "Password and verification code: ";

@@ -1,13 +1,13 @@
 //! The module against listeners that are not the daemon, or behave like none: never through, always in time.
 
-use site::Site;
-use site::pamhost::{PamHost, code};
-use site::run::{Running, wait_until};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, code};
+use totpd_e2e::run::{Running, wait_until};
 
 const ASK: &str = r#"{"parameters":{"step":{"id":"1","messages":[],"prompt":{"text":"Code: ","echo":false,"accept":"code","max_len":64,"digits":6}}}}"#;
 const GRANTED: &str = r#"{"parameters":{"step":{"id":"1","messages":[],"verdict":"granted"}}}"#;
@@ -162,7 +162,7 @@ fn a_server_of_the_wrong_uid_is_sent_nothing() {
         path.join("login.sock").display().to_string()
     };
     let try_at = |socket: &str, arguments: &str| {
-        let module = site::paths::module();
+        let module = totpd_e2e::paths::module();
         site.service(
             "x",
             &format!("auth required {} socket={socket} nodelay timeout=1 {arguments}\n", module.display()),

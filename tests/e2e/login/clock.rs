@@ -1,8 +1,8 @@
 //! Clocks that are set back, codes that come again, and numbers that nobody of us has stored.
 
-use site::Site;
-use site::pamhost::{PamHost, code};
-use site::{Api, api};
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, code};
+use totpd_e2e::{Api, api};
 
 fn login(site: &Site, user: &str, typed: &str) -> i32 {
     site.totp_service("x", "nodelay timeout=5");

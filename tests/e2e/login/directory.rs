@@ -1,10 +1,10 @@
 //! Directories: other spellings, second names, and those that hang or fail.
 
-use site::Site;
-use site::pamhost::{PamHost, SSH_KEY, code, login, result};
-use site::phone::{Phone, recovery_codes};
-use site::run::Running;
 use std::time::{Duration, Instant};
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, SSH_KEY, code, login, result};
+use totpd_e2e::phone::{Phone, recovery_codes};
+use totpd_e2e::run::Running;
 
 /// A directory whose names have no case, as SSSD's has for Active Directory: ALICE is alice.
 fn caseless(site: &Site) {
@@ -21,8 +21,8 @@ enum nss_status _nss_fold_getpwnam_r(const char *n, struct passwd *p, char *b, s
     return NSS_STATUS_SUCCESS;
 }
 "#;
-    site::directory::install(site, "fold", source, "passwd: files fold\ngroup: files\nshadow: files\n");
-    site::directory::start(site);
+    totpd_e2e::directory::install(site, "fold", source, "passwd: files fold\ngroup: files\nshadow: files\n");
+    totpd_e2e::directory::start(site);
 }
 
 #[test]
@@ -76,8 +76,8 @@ fn a_second_name_of_an_enrolled_uid_is_offered_no_factor() {
 fn local_groups_work_while_a_directory_hangs() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).assert_success();
-    site::directory::install_hanging(&site);
-    site::directory::start(&site);
+    totpd_e2e::directory::install_hanging(&site);
+    totpd_e2e::directory::start(&site);
     site.totp_service("x", "nodelay timeout=5");
     let phone = site.enroll("alice");
     assert_eq!(login(&site, "alice", &phone.code(&site)), code::SUCCESS, "without a rule");
@@ -90,7 +90,7 @@ fn local_groups_work_while_a_directory_hangs() {
 #[test]
 fn break_glass_opens_at_once_while_a_directory_hangs() {
     let site = Site::without_daemon();
-    site::directory::install_hanging(&site);
+    totpd_e2e::directory::install_hanging(&site);
     let mut command = site.totpd_command();
     command.env("LD_LIBRARY_PATH", &site.root).args([
         "breakglass",
@@ -134,8 +134,8 @@ enum nss_status _nss_dir_getgrnam_r(const char *n, struct group *g, char *b, siz
 "#;
     let down = format!("\"{}\"", site.path("down").display());
     let source = source.replace("DOWN", &down);
-    site::directory::install(site, "dir", &source, "passwd: files\ngroup: files dir\nshadow: files\n");
-    site::directory::start(site);
+    totpd_e2e::directory::install(site, "dir", &source, "passwd: files\ngroup: files dir\nshadow: files\n");
+    totpd_e2e::directory::start(site);
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! A lock that strangers cannot use: real addresses, in networks of the test's own.
 
-use site::Site;
-use site::network::{Network, SERVER};
-use site::pamhost::{PamHost, code};
-use site::peer::login;
-use site::phone::Phone;
-use site::ssh::{Client, Setup, Sshd};
 use totp_wire::login::Verdict;
+use totpd_e2e::Site;
+use totpd_e2e::network::{Network, SERVER};
+use totpd_e2e::pamhost::{PamHost, code};
+use totpd_e2e::peer::login;
+use totpd_e2e::phone::Phone;
+use totpd_e2e::ssh::{Client, Setup, Sshd};
 
 /// Wrong codes until the stranger's class is locked and twice as many for good measure, four a connection.
 #[track_caller]

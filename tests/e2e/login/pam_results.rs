@@ -1,10 +1,10 @@
 //! Each row of the module's table, through libpam.
 
-use site::Site;
-use site::pamhost::{PamHost, code, result};
-use site::paths::panicking_module;
-use site::users::PASSWORD;
 use std::os::unix::net::UnixListener;
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, code, result};
+use totpd_e2e::paths::panicking_module;
+use totpd_e2e::users::PASSWORD;
 
 fn service(site: &Site, arguments: &str) {
     let line = site.pam_line(&format!("nodelay {arguments}"));

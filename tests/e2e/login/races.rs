@@ -1,12 +1,12 @@
 //! Many at once: one code lets one in, limits hold for any number, and nobody is in anybody's way.
 
-use site::Site;
-use site::pamhost::{PamHost, code, result};
-use site::peer::{begin, local, login};
-use site::phone::Phone;
-use site::ssh::Sshd;
 use std::sync::Barrier;
 use totp_wire::login::Verdict;
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, code, result};
+use totpd_e2e::peer::{begin, local, login};
+use totpd_e2e::phone::Phone;
+use totpd_e2e::ssh::Sshd;
 
 fn pam(site: &Site) {
     site.totp_service("x", "nodelay timeout=30");
@@ -40,7 +40,7 @@ fn granted(verdicts: &[Verdict]) -> usize {
 fn of_64_logins_with_one_code_exactly_one_succeeds() {
     let site = Site::new();
     let phone = site.enroll("alice");
-    for round in 0..site::short_or_long(5, 50) {
+    for round in 0..totpd_e2e::short_or_long(5, 50) {
         let code = phone.code(&site);
         let verdicts = answer_together(&site, &["alice"; 64], &vec![code; 64]);
         assert_eq!(granted(&verdicts), 1, "round {round}");
@@ -71,7 +71,7 @@ fn of_six_ssh_logins_with_one_code_exactly_one_succeeds() {
     let site = Site::new();
     let sshd = Sshd::start(&site);
     let phone = site.enroll("alice");
-    for round in 0..site::short_or_long(5, 40) {
+    for round in 0..totpd_e2e::short_or_long(5, 40) {
         let crowd = sshd.start_waiting_clients("alice", 6);
         let code = phone.code(&site);
         assert_eq!(sshd.answer_together(crowd, &code), 1, "round {round}");
@@ -107,7 +107,7 @@ fn simultaneous_codes_of_eight_users_are_all_accepted() {
     let site = Site::new();
     let users = ["u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8"];
     let phones: Vec<Phone> = users.iter().map(|u| site.stage(u)).collect();
-    for round in 0..site::short_or_long(5, 20) {
+    for round in 0..totpd_e2e::short_or_long(5, 20) {
         let codes: Vec<String> = phones.iter().map(|phone| phone.code(&site)).collect();
         assert_eq!(granted(&answer_together(&site, &users, &codes)), 8, "round {round}");
         site.next_step();

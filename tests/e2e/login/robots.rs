@@ -1,9 +1,9 @@
 //! Clients that cannot type a code, in the ways that docs/how-to/robots.md and editors.md give them.
 
-use site::Site;
-use site::run::{Running, run, wait_until};
-use site::ssh::{Client, Setup, Sshd};
 use std::process::Command;
+use totpd_e2e::Site;
+use totpd_e2e::run::{Running, run, wait_until};
+use totpd_e2e::ssh::{Client, Setup, Sshd};
 
 /// A client that answers no question, as in a cron job, with more options.
 fn batch(sshd: &Client, options: &[&str], user: &str) -> Command {

@@ -1,8 +1,8 @@
 //! A real OpenSSH server and client: key first, then the code.
 
-use site::Site;
-use site::phone::Phone;
-use site::ssh::Sshd;
+use totpd_e2e::Site;
+use totpd_e2e::phone::Phone;
+use totpd_e2e::ssh::Sshd;
 
 #[test]
 fn sshd_accepts_a_code_once_and_refuses_wrong_codes() {

@@ -3,9 +3,9 @@
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
-use site::Site;
-use site::users::PASSWORD;
 use std::time::Instant;
+use totpd_e2e::Site;
+use totpd_e2e::users::PASSWORD;
 
 /// How a sudo ended: its exit status and what it printed after the last prompt.
 #[track_caller]

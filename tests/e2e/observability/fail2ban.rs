@@ -1,12 +1,12 @@
 //! The fail2ban filter, read by the real fail2ban-regex, on lines that a real daemon wrote.
 
-use site::Site;
-use site::fail2ban::{addresses, config, regex};
-use site::peer::{begin, from_host, local};
-use site::phone::Phone;
-use site::run::run;
 use std::process::Command;
 use totp_wire::login::Attempt;
+use totpd_e2e::Site;
+use totpd_e2e::fail2ban::{addresses, config, regex};
+use totpd_e2e::peer::{begin, from_host, local};
+use totpd_e2e::phone::Phone;
+use totpd_e2e::run::run;
 
 /// One attempt from `rhost` that answers `typed`.
 fn attempt(site: &Site, user: &str, rhost: &str, typed: &str) {

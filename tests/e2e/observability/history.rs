@@ -1,7 +1,9 @@
 //! What administrators see afterwards, and what users are told at their next login.
 
-use site::Site;
-use site::pamhost::{PamHost, code};
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, code, result};
+use totpd_e2e::peer::{from_host, refusals};
+use totpd_e2e::run::run;
 
 fn site_with_service() -> Site {
     let site = Site::new();
@@ -13,7 +15,7 @@ fn site_with_service() -> Site {
 #[track_caller]
 fn told(site: &Site, answers: &str, options: &[&str]) -> String {
     let finished = PamHost::new(site, "x", "alice").option(options).run(&["authenticate"], answers);
-    assert_eq!(site::pamhost::result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
+    assert_eq!(result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
     finished.stdout
 }
 
@@ -58,8 +60,8 @@ fn the_history_is_bounded() {
     site.end(nix::sys::signal::Signal::SIGTERM);
     site.start();
     // Each from a network of its own: refusals that change nothing are a row a minute for each source.
-    let from = |n: usize| site::peer::from_host("alice", &format!("2001:db8:{n:x}::1"));
-    site::peer::refusals(&site, 1_400, from, "123456");
+    let from = |n: usize| from_host("alice", &format!("2001:db8:{n:x}::1"));
+    refusals(&site, 1_400, from, "123456");
     let events = site.totpd(&["history", "-n", "5000", "--json"]).assert_success().json();
     let count = events["events"].as_array().unwrap().len();
     assert!((1_000..1_300).contains(&count), "{count}");
@@ -98,13 +100,13 @@ fn the_next_login_that_shows_messages_tells_of_past_events() {
 #[test]
 fn an_ssh_shell_shows_past_events() {
     let site = Site::new();
-    let sshd = site::ssh::Sshd::start(&site);
+    let sshd = totpd_e2e::ssh::Sshd::start(&site);
     let phone = site.enroll("alice");
     assert!(sshd.lets_in("alice", &[&phone.recovery_codes[0]]));
     sshd.prepare_answers(&[&phone.code(&site)]);
     let mut ssh = sshd.program("ssh", "askpass", 1);
     ssh.args(["-tt", &sshd.destination("alice")]);
-    let shown = site::run::run(ssh, "exit\n");
+    let shown = run(ssh, "exit\n");
     assert!(shown.stdout.contains("A recovery code was used on "), "{shown:?}");
 }
 

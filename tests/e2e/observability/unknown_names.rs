@@ -1,14 +1,14 @@
 //! A password that somebody typed at a prompt for a name is kept nowhere (invariant 17).
 
 use nix::sys::signal::Signal;
-use site::pamhost::{PamHost, code};
-use site::paths::script;
-use site::peer::{begin, from_host, local};
-use site::phone::Phone;
-use site::shell::Shell;
-use site::ssh::{Setup, Sshd};
-use site::{BreakGlass, Site};
 use totp_wire::login::{Attempt, Verdict};
+use totpd_e2e::pamhost::{PamHost, code};
+use totpd_e2e::paths::script;
+use totpd_e2e::peer::{begin, from_host, local};
+use totpd_e2e::phone::Phone;
+use totpd_e2e::shell::Shell;
+use totpd_e2e::ssh::{Setup, Sshd};
+use totpd_e2e::{BreakGlass, Site};
 
 /// The password of nobody's name. It may be a name: nothing but a directory tells that it is none.
 const TYPED: &str = "Tr0ub4dor-and-3";
@@ -137,9 +137,9 @@ fn break_glass_and_a_missing_daemon_store_no_unknown_name() {
 #[test]
 fn while_a_directory_hangs_only_known_names_are_stored() {
     let site = Site::without_daemon();
-    site::directory::install_hanging(&site);
+    totpd_e2e::directory::install_hanging(&site);
     site.totpd(&["init"]).assert_success();
-    site::directory::start(&site);
+    totpd_e2e::directory::start(&site);
     begin(&site, from_host(TYPED, "192.0.2.1")).unwrap().answer("123456").unwrap_err();
     assert_eq!(unknown(&site).pop().unwrap()["reason"], "busy");
     begin(&site, from_host("alice", "192.0.2.1")).unwrap().answer("123456").unwrap();

@@ -1,10 +1,6 @@
 //! A log that nobody reads: the pipe on stderr, the journal's socket, `/dev/log` (invariant 15).
 
 use nix::sys::signal::Signal;
-use site::fail2ban::addresses;
-use site::peer::{begin, from_host, local, login, refusals};
-use site::run::wait_until;
-use site::{BreakGlass, Running, Site};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -12,6 +8,10 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use totp_wire::login::{Attempt, Verdict};
+use totpd_e2e::fail2ban::addresses;
+use totpd_e2e::peer::{begin, from_host, local, login, refusals};
+use totpd_e2e::run::wait_until;
+use totpd_e2e::{BreakGlass, Running, Site};
 
 /// Refusals of one flood.
 const FLOOD: usize = 2_000;

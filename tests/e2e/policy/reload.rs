@@ -1,9 +1,9 @@
 //! Reloads and restarts during a login: the rule in force at the answer decides.
 
 use nix::sys::signal::Signal;
-use site::Site;
-use site::pamhost::{PamHost, SSH_KEY};
-use site::phone::{Phone, recovery_codes};
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, SSH_KEY};
+use totpd_e2e::phone::{Phone, recovery_codes};
 
 #[test]
 fn an_answer_never_confirms_an_enrollment_that_was_not_shown() {

@@ -1,10 +1,11 @@
 //! Remembered logins: the same session passes without a code for a while, and no other one ever does.
 
-use site::Site;
-use site::pamhost::{PamHost, code, results};
-use site::phone::Phone;
-use site::run::run;
-use site::ssh::Sshd;
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, code, results};
+use totpd_e2e::paths::native;
+use totpd_e2e::phone::Phone;
+use totpd_e2e::run::{run, wait_until};
+use totpd_e2e::ssh::Sshd;
 
 const RULE: &str = "[[login.rule]]\nservices = [\"sudo\"]\naction = \"require\"\nremember = \"1h\"\n";
 
@@ -58,7 +59,7 @@ fn after(site: &Site, phone: &Phone, between: impl FnOnce()) -> (Vec<i32>, Strin
     let granted = || site.events().iter().filter(|event| event["outcome"] == "granted").count();
     let before = granted();
     held.say(&format!("{}\n", phone.code(site)));
-    site::run::wait_until("the first login is in", || granted() > before);
+    wait_until("the first login is in", || granted() > before);
     between();
     held.say("go\n000000\n");
     let finished = held.finish();
@@ -127,7 +128,7 @@ fn remembering_su_to_bob_does_not_cover_su_to_root() {
     let phone = site.enroll("alice");
     site.configure("[[login.rule]]\naction = \"require\"\nsubject = \"ruser\"\nremember = \"1h\"\n");
     // One process, one audit session: su to bob, and then (by a shell that it starts) to root.
-    let helper = site::paths::native("pamhost");
+    let helper = native("pamhost");
     let script = format!(
         "echo 5001 > /proc/self/loginuid; {0} -U 5001 su bob authenticate; {0} -U 5001 su root authenticate",
         helper.display()

@@ -1,9 +1,10 @@
 //! Rollout without fear: what is watched, what is asked and passes, and that nobody is locked out.
 
-use site::Site;
-use site::pamhost::{PamHost, code};
-use site::ssh::{Setup, Sshd};
 use std::path::Path;
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, code, result};
+use totpd_e2e::run::run;
+use totpd_e2e::ssh::{Setup, Sshd};
 
 /// A stack that the project ships, with the site's module in the place of the installed one.
 fn shipped(site: &Site, name: &str) -> String {
@@ -22,7 +23,7 @@ fn monitoring_records_the_enforced_result_and_uses_up_no_code() {
     site.configure(MONITOR);
     let sudo = |user: &str| {
         let finished = PamHost::new(&site, "sudo", user).run(&["authenticate"], "hunter2\nnever asked\n");
-        assert_eq!(site::pamhost::result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
+        assert_eq!(result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
         assert_eq!(finished.stdout.matches("prompt").count(), 1, "only the password is asked for");
         let event = site.last_login();
         assert_eq!((&event["outcome"], &event["mode"]), (&"exempt".into(), &"monitor".into()));
@@ -90,7 +91,7 @@ fn enforce_from_turns_monitoring_into_enforcement() {
     site.service("sudo", &shipped(&site, "sudo-rules"));
     let phone = site.enroll("alice");
     let date = site.now() + 3600;
-    let date = site::run::run(
+    let date = run(
         {
             let mut c = std::process::Command::new("date");
             c.args(["-u", "-d", &format!("@{date}"), "+%Y-%m-%dT%H:%M:%SZ"]);
@@ -120,7 +121,7 @@ fn monitor_ask_lets_in_whatever_is_typed() {
         let finished =
             PamHost::new(&site, "sudo", user).run(&["authenticate"], &format!("hunter2\n{code}\nnever\n"));
         assert_eq!(finished.stdout.matches("prompt: Verification code").count(), 1, "{finished:?}");
-        assert_eq!(site::pamhost::result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
+        assert_eq!(result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
         let event = site.last_login();
         (
             event["outcome"].as_str().unwrap().to_owned(),

@@ -1,9 +1,10 @@
 //! The policy through libpam and sshd: who is asked, who passes, and that nobody passes for free.
 
-use site::Site;
-use site::pamhost::{PamHost, code, result};
-use site::ssh::{Setup, Sshd};
-use site::users::PASSWORD;
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, code, result};
+use totpd_e2e::run::{run, wait_until};
+use totpd_e2e::ssh::{Setup, Sshd};
+use totpd_e2e::users::PASSWORD;
 
 const KEY: &str = "SSH_AUTH_INFO_0=publickey ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE11jLspEOG69z31y9y3F3QZrJGc9oXb9gT3bNwn9Rle";
 const TOKEN: &str = "SSH_AUTH_INFO_0=publickey sk-ssh-ed25519@openssh.com AAAAC3NzaC1lZDI1NTE5AAAAIE11jLspEOG69z31y9y3F3QZrJGc9oXb9gT3bNwn9Rle";
@@ -123,7 +124,7 @@ fn sshd_asks_exempt_and_remembered_users_without_a_key() {
             &sshd.destination(user),
             "echo in",
         ]);
-        site::run::run(ssh, "").code == 0
+        run(ssh, "").code == 0
     };
     exempt(&site, "users = [\"alice\", \"bob\"]");
     assert!(sshd.lets_in("bob", &["no question"]) && sshd.prompts().is_empty());
@@ -183,7 +184,7 @@ fn an_invalid_file_leaves_the_old_policy_in_force() {
     exempt(&site, "users = [\"alice\"]");
     site.write_config("[[login.rule]]\naction = \"exempt\"\nusers = []\n");
     site.signal(nix::sys::signal::Signal::SIGHUP);
-    site::run::wait_until("it is said", || site.log().contains("the old configuration stays in force"));
+    wait_until("it is said", || site.log().contains("the old configuration stays in force"));
     assert!(site.log().contains("users is empty"), "{}", site.log());
     let exempted = |user: &str| PamHost::new(&site, "sudo", user).answer("123456") == code::PERM_DENIED;
     assert!(exempted("alice") && !exempted("bob"));

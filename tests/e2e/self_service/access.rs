@@ -1,8 +1,9 @@
 //! What users see of themselves, and what of it is audited.
 
-use site::Site;
-use site::pamhost::{PamHost, SSH_KEY, code};
-use site::run::run;
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, SSH_KEY, code};
+use totpd_e2e::paths::totpd;
+use totpd_e2e::run::run;
 
 #[test]
 fn users_see_only_their_own_history() {
@@ -29,7 +30,7 @@ fn a_new_owner_of_a_name_sees_no_old_history() {
     site.replace("etc/passwd", "alice:x:5001:5001", "alice:x:5098:5098");
     let mut command = site.command("setpriv");
     command.args(["--reuid", "5098", "--regid", "5098", "--clear-groups", "--reset-env"]);
-    command.arg(site::paths::totpd()).arg("--config");
+    command.arg(totpd()).arg("--config");
     command.arg(site.path("etc/totpd/totpd.toml")).arg("history");
     let seen = run(command, "");
     assert!(!seen.stdout.contains("192.0.2.1"), "{seen:?}");

@@ -1,8 +1,8 @@
 //! `totpd cancel`: the way out of a change that somebody else has staged.
 
 use super::{login, staged, su};
-use site::Site;
-use site::phone::Phone;
+use totpd_e2e::Site;
+use totpd_e2e::phone::Phone;
 
 #[test]
 fn cancel_takes_a_code_and_after_two_only_a_ticket_helps() {

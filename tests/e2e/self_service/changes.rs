@@ -1,10 +1,10 @@
 //! Changes at once: a first factor, and changes with a ticket.
 
 use super::ticket;
-use site::Site;
-use site::pamhost::{code, login};
-use site::phone::Phone;
-use site::run::{run, wait_until};
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{code, login};
+use totpd_e2e::phone::Phone;
+use totpd_e2e::run::{run, wait_until};
 
 #[test]
 fn self_enroll_open_needs_nothing_and_off_allows_nothing() {

@@ -1,10 +1,11 @@
 //! Changes without a ticket: after a delay, and a login at which the user was shown a notice.
 
 use super::{DAY, later, login, ssh, staged, su, sudo, told};
-use site::Site;
-use site::network::{Network, SERVER};
-use site::run::{run, wait_until};
-use site::ssh::{Setup, Sshd};
+use totpd_e2e::Site;
+use totpd_e2e::network::{Network, SERVER};
+use totpd_e2e::paths::totpd;
+use totpd_e2e::run::{run, wait_until};
+use totpd_e2e::ssh::{Setup, Sshd};
 
 #[test]
 fn a_replacement_takes_the_delay_and_a_login_with_notice() {
@@ -211,7 +212,7 @@ fn the_configuration_sets_the_delay() {
     later(&site, 2 * 3600);
     site.totpd_as("alice", &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
     site.write("etc/totpd/short.toml", &format!("{}[login]\nself_change_delay = \"1m\"\n", site.config()));
-    let mut check = site.command(site::paths::totpd());
+    let mut check = site.command(totpd());
     check.arg("--config").arg(site.path("etc/totpd/short.toml")).args(["config", "check"]);
     let refused = run(check, "");
     assert!(refused.code != 0 && refused.stderr.contains("self_change_delay"), "{refused:?}");

@@ -7,11 +7,11 @@ mod delay;
 mod malware;
 mod tickets;
 
-use site::phone::Phone;
-use site::run::run;
-use site::ssh::Client;
-use site::users::PASSWORD;
-use site::{Shell, Site};
+use totpd_e2e::phone::Phone;
+use totpd_e2e::run::run;
+use totpd_e2e::ssh::Client;
+use totpd_e2e::users::PASSWORD;
+use totpd_e2e::{Shell, Site};
 
 const DAY: i64 = 24 * 3600;
 

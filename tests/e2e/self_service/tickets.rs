@@ -1,10 +1,10 @@
 //! Tickets, with which an administrator lets a user enroll or change the factor at once.
 
 use super::{staged, ticket};
-use site::Site;
-use site::pamhost::login;
-use site::phone::Phone;
-use site::run::run;
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::login;
+use totpd_e2e::phone::Phone;
+use totpd_e2e::run::run;
 
 #[test]
 fn a_ticket_enrolls_once() {

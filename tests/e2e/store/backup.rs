@@ -2,10 +2,10 @@
 
 use nix::sys::signal::Signal;
 use rexpect::session::spawn_command;
-use site::peer::login;
-use site::{Activation, Finished, Site};
 use std::path::{Path, PathBuf};
 use totp_wire::login::Verdict;
+use totpd_e2e::peer::login;
+use totpd_e2e::{Activation, Finished, Site};
 
 const GRANTED: Result<Verdict, totp_wire::CallError> = Ok(Verdict::Granted);
 const DENIED: Result<Verdict, totp_wire::CallError> = Ok(Verdict::Denied);

@@ -1,11 +1,11 @@
 //! A full disk, and one that fails.
 
-use site::Site;
-use site::pamhost::{PamHost, SSH_KEY, code};
-use site::peer::{begin, local, login};
-use site::phone::{Phone, recovery_codes};
 use totp_wire::CallError;
 use totp_wire::login::{STORE_UNAVAILABLE, Verdict};
+use totpd_e2e::Site;
+use totpd_e2e::pamhost::{PamHost, SSH_KEY, code};
+use totpd_e2e::peer::{begin, local, login, refusals};
+use totpd_e2e::phone::{Phone, recovery_codes};
 
 #[test]
 fn on_a_full_disk_logins_work_and_enrollment_says_why_not() {
@@ -14,7 +14,7 @@ fn on_a_full_disk_logins_work_and_enrollment_says_why_not() {
     let phone = site.enroll("alice");
     site.fill_disk();
 
-    for round in 0..site::short_or_long(5, 20) {
+    for round in 0..totpd_e2e::short_or_long(5, 20) {
         assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted), "round {round}");
         assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Denied), "round {round}");
         site.next_step();
@@ -24,7 +24,7 @@ fn on_a_full_disk_logins_work_and_enrollment_says_why_not() {
     assert!(refused.stderr.contains("is full") && refused.stderr.contains("Make room"), "{refused:?}");
     assert_eq!(site.status("bob")["state"], "none");
     // More events than the store has room for: the oldest make way, and logins still go on.
-    site::peer::refusals(&site, 12_000, |_| local("alice"), "no code");
+    refusals(&site, 12_000, |_| local("alice"), "no code");
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
     assert_eq!(login(&site, "alice", &phone.recovery_codes[0]), Ok(Verdict::Granted));
     // A restart on the full disk serves as well.

@@ -1,10 +1,11 @@
 //! What the daemon's user writes into their own files, for root's `restore` to read.
 
 use nix::sys::signal::Signal;
-use site::Site;
-use site::run::run;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
+use totpd_e2e::Site;
+use totpd_e2e::paths::{native, totpd};
+use totpd_e2e::run::run;
 
 const PASSPHRASE: &str = "correct horse battery\n";
 /// Far more than a machine has; a hole in a file costs nothing.
@@ -29,11 +30,11 @@ fn backed_up() -> (Site, String) {
 }
 
 /// Under a limit of memory that a restore has no need to come near.
-fn restore(site: &Site, file: &str) -> site::Finished {
+fn restore(site: &Site, file: &str) -> totpd_e2e::Finished {
     let mut command = site.command("prlimit");
-    command.arg("--as=1500000000").arg(site::paths::totpd());
+    command.arg("--as=1500000000").arg(totpd());
     command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).args(["restore", file, "--yes", "--json"]);
-    command.env("LD_PRELOAD", site::paths::native("faults.so")).env("TOTPD_FAULTS", &site.faults.path);
+    command.env("LD_PRELOAD", native("faults.so")).env("TOTPD_FAULTS", &site.faults.path);
     run(command, PASSPHRASE)
 }
 

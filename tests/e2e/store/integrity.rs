@@ -2,10 +2,11 @@
 //! goes on once it is back.
 
 use nix::sys::signal::Signal;
-use site::peer::login;
-use site::run::wait_until;
-use site::{Activation, Site};
 use totp_wire::login::Verdict;
+use totpd_e2e::paths::totpd;
+use totpd_e2e::peer::login;
+use totpd_e2e::run::wait_until;
+use totpd_e2e::{Activation, Site};
 
 /// Refused with a sentence that has these words; nothing is made.
 #[track_caller]
@@ -129,7 +130,7 @@ fn a_store_locked_by_another_process_is_busy_not_failed() {
                   db.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.read(); db.execute('ROLLBACK')";
     let mut hold = site.command("/usr/bin/python3");
     hold.args(["-c", script]).arg(site.path("state/totpd.db"));
-    let mut hold = site::Running::start(hold);
+    let mut hold = totpd_e2e::Running::start(hold);
     hold.read_line();
     let busy = login(&site, "alice", &phone.code(&site));
     assert!(
@@ -155,7 +156,7 @@ fn a_store_of_another_host_is_refused() {
 fn init_makes_folders_that_the_daemons_user_can_enter() {
     let site = Site::without_daemon();
     let config = site.path("new/etc/totpd.toml").display().to_string();
-    let mut init = site.command(site::paths::totpd());
+    let mut init = site.command(totpd());
     init.args(["--config", &config, "init", "--owner", "nobody"]);
     let state = site.path("new/var/a/totpd");
     std::fs::create_dir_all(site.path("new/etc")).unwrap();

@@ -1,10 +1,10 @@
 //! Links that the daemon's user puts in root's way, in folders of its own.
 
 use nix::sys::signal::Signal;
-use site::peer::login;
-use site::run::run;
-use site::{Activation, Running, Site};
 use std::os::unix::fs::{MetadataExt, symlink};
+use totpd_e2e::peer::login;
+use totpd_e2e::run::run;
+use totpd_e2e::{Activation, Running, Site};
 
 /// What root has and nobody may change.
 fn roots_file(site: &Site) -> std::path::PathBuf {

@@ -1,11 +1,11 @@
 //! An older copy of the store is noticed by what was withdrawn after it.
 
 use nix::sys::signal::Signal;
-use site::peer::login;
-use site::phone::Phone;
-use site::{Finished, Site};
 use std::path::PathBuf;
 use totp_wire::login::Verdict;
+use totpd_e2e::peer::login;
+use totpd_e2e::phone::Phone;
+use totpd_e2e::{Finished, Site};
 
 const GRANTED: Result<Verdict, totp_wire::CallError> = Ok(Verdict::Granted);
 const DENIED: Result<Verdict, totp_wire::CallError> = Ok(Verdict::Denied);

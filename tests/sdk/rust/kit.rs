@@ -1,7 +1,6 @@
 //! What the walk needs beside the SDK: the place, a phone that is not ours, and a look at refusals.
 
 use serde_json::{Value, json};
-use site::phone::Phone;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,6 +8,7 @@ use stytch::client::{Client as Http, Vertical};
 use stytch::consumer::client::Client;
 use stytch::consumer::totps::CreateResponse;
 use stytch::{Error, ErrorResponse, Result};
+use totpd_e2e::phone::Phone;
 
 /// Nobody's id.
 pub(crate) const NOBODY: &str = "user-aaaaaaaaaaaaaaaaaaaaaaaaaa";

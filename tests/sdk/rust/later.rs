@@ -4,9 +4,9 @@ use crate::kit::{Walk, ok, phone, refused};
 use crate::sessions::{by_jwt, by_token};
 use crate::totps::{create, proof, recover};
 use serde_json::{Value, json};
-use site::phone::Phone;
 use stytch::consumer::totps::{CreateRequest, RecoverRequest, RecoveryCodesRequest};
 use stytch::consumer::users;
+use totpd_e2e::phone::Phone;
 
 /// Begins what will be over: a short session beside the long one, and an enrollment that nobody confirms.
 pub(crate) async fn keep(walk: &Walk, code: &str, alice: &str, token: &str) {

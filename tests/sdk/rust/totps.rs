@@ -4,12 +4,12 @@ use crate::kit::{NAME, NOBODY, Walk, has, ok, phone, refused};
 use crate::users::query;
 use data_encoding::BASE64;
 use serde_json::json;
-use site::phone::Phone;
-use site::qr;
 use stytch::consumer::totps::{
     AuthenticateRequest, AuthenticateResponse, CreateRequest, RecoverRequest, RecoveryCodesRequest,
 };
 use stytch::consumer::users;
+use totpd_e2e::phone::Phone;
+use totpd_e2e::qr;
 
 pub(crate) fn create(user_id: &str) -> CreateRequest {
     CreateRequest { user_id: user_id.to_owned(), expiration_minutes: None }
