@@ -31,7 +31,7 @@ static int converse(int count, const struct pam_message **messages, struct pam_r
     return PAM_SUCCESS;
 }
 
-/* The machine's own clocks, which the preload does not move. */
+/* The host's clock, which the preload does not move. */
 static double monotonic_us(void) {
     struct timespec t;
     syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t);

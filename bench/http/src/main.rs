@@ -1,10 +1,11 @@
 //! Load on the HTTP API, with the same client for totpd and for a bare axum handler.
 //!
-//! `bare PORT` serves a constant of the size of an answer; `enroll PORT CREDENTIALS N` makes users and prints
-//! `user_id secret` of each; `load PORT CREDENTIALS CONNECTIONS` reads a request's body from each line of standard
-//! input, sends them over so many connections that are kept, and prints `p50 p99 requests/s failed`. `neighbour PORT
-//! FLOODER ASKER CONNECTIONS PATH BODY USER` prints `p50 p99` of one client's `users.get` alone and beside another client
-//! that posts over so many connections.
+//! | call | what it does |
+//! | --- | --- |
+//! | `bare PORT` | serves a constant of the size of a response |
+//! | `enroll PORT CREDENTIALS N` | creates users, and prints `user_id secret` of each |
+//! | `load PORT CREDENTIALS CONNECTIONS` | sends each line of standard input as a body, over connections that it keeps, and prints `p50 p99 requests/s failed` |
+//! | `neighbour PORT FLOODER ASKER CONNECTIONS PATH BODY USER` | prints `p50 p99` of `users.get` by one client, alone and while another one posts over its connections |
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -20,10 +21,10 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// Bytes of an answer to a verified code without a session.
-const ANSWER: usize = 900;
+/// Bytes of a response to a verified code without a session.
+const RESPONSE_BYTES: usize = 900;
 
-/// A connection that is kept, and the credentials of its requests.
+/// A connection that stays open, and the credentials of its requests.
 struct Client {
     stream: BufReader<TcpStream>,
     authorization: String,
@@ -37,7 +38,7 @@ impl Client {
         Self { stream: BufReader::new(stream), authorization }
     }
 
-    /// Sends a request; the status and the body of its answer.
+    /// Sends a request. Returns status and body of the response.
     async fn post(&mut self, path: &str, body: &str) -> (u16, Vec<u8>) {
         self.send("POST", path, body).await
     }
@@ -65,7 +66,8 @@ impl Client {
 }
 
 async fn bare(port: u16) {
-    let constant = || async { axum::Json(json!({ "status_code": 200, "filler": "x".repeat(ANSWER - 40) })) };
+    let constant =
+        || async { axum::Json(json!({ "status_code": 200, "filler": "x".repeat(RESPONSE_BYTES - 40) })) };
     let app = Router::new().route("/v1/totps/authenticate", post(constant));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("a free port");
     axum::serve(listener, app).await.expect("it serves");
@@ -122,11 +124,11 @@ async fn load(port: u16, credentials: &str, connections: usize) {
     println!("{} {} {rate} {failed}", at(50), at(99));
 }
 
-/// How long `neighbour` looks, before the flood and during it.
-const LOOK: Duration = Duration::from_secs(5);
+/// How long `neighbour` measures, before the flood and during it.
+const MEASUREMENT: Duration = Duration::from_secs(5);
 
-/// One client asks for its user again and again, alone at first, and then while another client has so many connections of
-/// `path` with `body`.
+/// Measures one client that reads its user again and again: alone, and while another client posts `body` to `path` over
+/// this many connections.
 async fn neighbour(
     port: u16,
     flooder: &str,
@@ -138,7 +140,7 @@ async fn neighbour(
 ) {
     let mut client = Client::new(port, asker).await;
     let get = format!("/v1/users/{user}");
-    let alone = look(&mut client, &get).await;
+    let alone = measure(&mut client, &get).await;
     let flood: Vec<_> = (0..connections)
         .map(|_| {
             let (flooder, path, body) = (flooder.to_owned(), path.to_owned(), body.to_owned());
@@ -150,16 +152,16 @@ async fn neighbour(
             })
         })
         .collect();
-    tokio::time::sleep(LOOK / 5).await;
-    let beside = look(&mut client, &get).await;
+    tokio::time::sleep(MEASUREMENT / 5).await;
+    let beside = measure(&mut client, &get).await;
     flood.iter().for_each(tokio::task::JoinHandle::abort);
     println!("{alone} {beside}");
 }
 
-/// `p50 p99` in microseconds.
-async fn look(client: &mut Client, path: &str) -> String {
+/// Returns `p50 p99` in microseconds.
+async fn measure(client: &mut Client, path: &str) -> String {
     let (start, mut times) = (Instant::now(), Vec::new());
-    while start.elapsed() < LOOK {
+    while start.elapsed() < MEASUREMENT {
         let sent = Instant::now();
         let (status, _) = client.send("GET", path, "").await;
         assert_eq!(status, 200, "the neighbour is answered");

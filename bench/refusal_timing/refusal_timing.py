@@ -1,4 +1,4 @@
-"""Whether the time of a refusal tells its cause: makes the attempts, interleaved, and looks for the best threshold.
+"""Whether the time of a refusal reveals its cause: makes the attempts, interleaved, and searches the best threshold.
 
 Called by run.sh with the scratch folder, the totpd command, and the helper's command line."""
 
@@ -37,14 +37,14 @@ def wrong(secret, step):
 
 
 def attempts(lines):
-    """Runs them in this order; the nanoseconds of each kind and cause, in order."""
+    """Runs the attempts in order. Returns the nanoseconds of each, with its kind and cause."""
     text = "".join(" ".join(line) + "\n" for line in lines)
     output = subprocess.run(ATTEMPT, input=text, capture_output=True, text=True, check=True).stdout
     return [line.split() for line in output.splitlines()]
 
 
 def best_threshold(one, other):
-    """The threshold and side that tell most of these apart."""
+    """Returns the threshold and side that tell most of these apart."""
     marked = sorted([(t, 1) for t in one] + [(t, 0) for t in other])
     right, best = len(other), (0, 0, True)  # everything above the threshold is `other`
     for t, is_one in [(0, None), *marked]:
@@ -53,7 +53,7 @@ def best_threshold(one, other):
     return best
 
 
-def share(threshold, below_is_one, one, other):
+def accuracy(threshold, below_is_one, one, other):
     right = sum((t <= threshold) == below_is_one for t in one) + sum((t <= threshold) != below_is_one for t in other)
     return 100 * right / (len(one) + len(other))
 
@@ -101,15 +101,15 @@ for cause in CAUSES:
         cells += [f"{tenths[i] / 1000:.0f}" for i in (0, 4, 8)]
     print(f"| {cause} | {' | '.join(cells)} |")
 print()
-print("| pair | login: told right | (same half) | answer to verdict: told right | (same half) | target |")
+print("| pair | login: classified right | (same half) | answer to verdict: classified right | (same half) | target |")
 print("| --- | --- | --- | --- | --- | --- |")
 for one, other in itertools.combinations(CAUSES, 2):
     cells, worst = [], 0
     for kind in KINDS:
         a, b = times[kind][one], times[kind][other]
-        # Every other attempt is of the other half, so that a drift of the machine is in both.
+        # Alternate attempts belong to the other half, so that a drift of the hardware is in both.
         right, threshold, below = best_threshold(a[::2], b[::2])
-        told = share(threshold, below, a[1::2], b[1::2])
-        worst = max(worst, told)
-        cells += [f"{told:.1f} %", f"{100 * right / len(a[::2] + b[::2]):.1f} %"]
+        accurate = accuracy(threshold, below, a[1::2], b[1::2])
+        worst = max(worst, accurate)
+        cells += [f"{accurate:.1f} %", f"{100 * right / len(a[::2] + b[::2]):.1f} %"]
     print(f"| {one}, {other} | {' | '.join(cells)} | {'kept' if worst <= TARGET else 'missed'} |")
