@@ -1,4 +1,4 @@
-//! End-to-end tests against the real programs. Each makes a site of its own (see `../src/lib.rs`).
+//! End-to-end tests against the real programs. Each makes its own site (see `../src/lib.rs`).
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 extern crate totpd_e2e as site;

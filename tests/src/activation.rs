@@ -3,7 +3,8 @@
 use crate::Site;
 use crate::paths::{native, totpd};
 
-/// `UID PORT COUNT PATH… COMMAND…`: binds the sockets, becomes the user and executes the command. No port is 0.
+/// `UID PORT COUNT PATH… COMMAND…`: binds the sockets, becomes the user and executes the command.
+/// No port is 0.
 const ACTIVATE: &str = r"
 import os, socket, sys
 uid, port, count = (int(word) for word in sys.argv[1:4])

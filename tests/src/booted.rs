@@ -1,5 +1,6 @@
-//! A Debian that boots in systemd-nspawn, for what only systemd shows: the sandbox of the shipped unit, packages, and
-//! logins by real ssh and sudo. Its clock is the host's, and its network is a loopback.
+//! A Debian that boots in systemd-nspawn, for what only systemd shows: the sandbox of the shipped
+//! unit, packages, and logins by real ssh and sudo. Its clock is the host's, and its network is a
+//! loopback.
 
 use crate::paths::{module, repository, target, totpd};
 use crate::run::{Finished, run, wait_until};
@@ -53,8 +54,8 @@ pub fn package(name: &str) -> PathBuf {
 /// The number of machines that this process has started: two can run at the same time.
 static MACHINES: AtomicU32 = AtomicU32::new(0);
 
-/// `TREE SCRATCH CONFIG TOTPD MODULE files|nothing`: boots the tree in a mount namespace, under an overlay in memory, with
-/// cgroups of version 2.
+/// `TREE SCRATCH CONFIG TOTPD MODULE files|nothing`: boots the tree in a mount namespace, under an
+/// overlay in memory, with cgroups of version 2.
 const BOOT: &str = r#"
 set -e
 umount -R /sys/fs/cgroup 2>/dev/null || true

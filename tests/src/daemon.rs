@@ -45,8 +45,8 @@ impl Site {
         kill(self.daemon_pid(), signal).unwrap();
     }
 
-    /// Ends the daemon by a signal and waits for its end. Returns its exit status, or `None` when the signal killed
-    /// it.
+    /// Ends the daemon by a signal and waits for its end. Returns its exit status, or `None` when
+    /// the signal killed it.
     #[track_caller]
     pub fn end(&self, signal: Signal) -> Option<i32> {
         self.signal(signal);
@@ -89,7 +89,8 @@ impl Site {
         i64::try_from(now).unwrap() + self.faults.offset()
     }
 
-    /// Moves the clock ten seconds into the next time step, so that the step does not end during an assertion.
+    /// Moves the clock ten seconds into the next time step, so that the step does not end during an
+    /// assertion.
     pub fn next_step(&self) {
         self.advance(40 - self.now().rem_euclid(30));
     }
@@ -99,7 +100,8 @@ impl Site {
         self.faults.clock_offset(self.faults.offset() + seconds);
     }
 
-    /// Enrolls a user and confirms the factor by a first code. The clock is in a new time step afterwards.
+    /// Enrolls a user and confirms the factor by a first code. The clock is in a new time step
+    /// afterwards.
     #[track_caller]
     pub fn enroll(&self, user: &str) -> Phone {
         let phone = self.stage(user);

@@ -1,4 +1,5 @@
-//! User directories behind NSS, for one site: a module that the test writes in C, and a daemon that uses it.
+//! User directories behind NSS, for one site: a module that the test writes in C, and a daemon that
+//! uses it.
 
 use crate::Site;
 use std::process::Command;

@@ -10,8 +10,8 @@ pub fn config(file: &str) -> PathBuf {
     repository().join("config/fail2ban").join(file)
 }
 
-/// Returns what fail2ban-regex prints about `log`, which is a file or a journal. Its time zone is far from UTC: the
-/// lines name theirs.
+/// Returns what fail2ban-regex prints about `log`, which is a file or a journal. Its time zone is
+/// far from UTC: the lines name theirs.
 #[track_caller]
 pub fn regex(log: &str, options: &[&str]) -> String {
     let mut command = Command::new("fail2ban-regex");

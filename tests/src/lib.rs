@@ -1,5 +1,6 @@
-//! The library of the end-to-end tests (`e2e/`): a site for each test with its users, PAM services, log, sshd and daemon, in a mount
-//! namespace. Nothing on the host is changed. The tests need root, which `make test` sees to.
+//! The library of the end-to-end tests (`e2e/`): a site for each test with its users, PAM services,
+//! log, sshd and daemon, in a mount namespace. Nothing on the host is changed. The tests need root,
+//! which `make test` sees to.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::unwrap_used,

@@ -12,8 +12,9 @@ impl Site {
         std::fs::read_to_string(self.path("daemon.log")).unwrap_or_default()
     }
 
-    /// Waits until no line is queued: a line is queued before the reply that it is about, and written after it. A
-    /// daemon that does not answer has ended, or hangs because the test wants it to.
+    /// Waits until no line is queued: a line is queued before the reply that it is about, and
+    /// written after it. A daemon that does not answer has ended, or hangs because the test wants
+    /// it to.
     fn wait_for_log(&self) {
         let deadline = Instant::now() + Duration::from_secs(2);
         let waiting = || {

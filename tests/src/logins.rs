@@ -37,7 +37,8 @@ impl Booted {
         phone
     }
 
-    /// Logs in by ssh with root's key, and answers every prompt with `answer`. Prints the user's name.
+    /// Logs in by ssh with root's key, and answers every prompt with `answer`. Prints the user's
+    /// name.
     pub fn ssh(&self, user: &str, answer: &str) -> Finished {
         self.sh(&format!(
             "CODE='{answer}' SSH_ASKPASS=/root/askpass SSH_ASKPASS_REQUIRE=force setsid -w ssh -o StrictHostKeyChecking=no \

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-/// Binds a syslog socket in the site, and collects its lines: a serial console would slow the tests.
+/// Binds a syslog socket in the site, and collects its lines: a serial console would slow the
+/// tests.
 pub(crate) fn listen_to_syslog(path: &Path) -> Arc<Mutex<Vec<String>>> {
     let socket = UnixDatagram::bind(path).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).unwrap();
@@ -21,8 +22,8 @@ pub(crate) fn listen_to_syslog(path: &Path) -> Arc<Mutex<Vec<String>>> {
     lines
 }
 
-/// Starts a process that holds a mount namespace with the site's files over the host's. It ends when its
-/// input is closed.
+/// Starts a process that holds a mount namespace with the site's files over the host's. It ends
+/// when its input is closed.
 pub(crate) fn enter(root: &Path) -> Child {
     let script = r#"
 set -e

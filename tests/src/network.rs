@@ -1,8 +1,8 @@
 //! A network for one test: a server and clients, each in a network namespace, joined by veth pairs.
 //!
-//! The namespaces have no name and the pairs are made inside of them, so the host does not see them, two tests cannot
-//! collide, and the kernel removes everything when the processes that hold the namespaces end. These read a pipe of
-//! the test, and end with it.
+//! The namespaces have no name and the pairs are made inside of them, so the host does not see
+//! them, two tests cannot collide, and the kernel removes everything when the processes that hold
+//! the namespaces end. These read a pipe of the test, and end with it.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

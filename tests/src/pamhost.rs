@@ -36,7 +36,8 @@ pub struct PamHost<'a> {
 }
 
 impl<'a> PamHost<'a> {
-    /// A login of `user` at `service` by a setuid program that the user started. With a remote host it is a daemon.
+    /// A login of `user` at `service` by a setuid program that the user started. With a remote host
+    /// it is a daemon.
     pub fn new(site: &'a Site, service: &str, user: &str) -> Self {
         let (service, user) = (service.to_owned(), user.to_owned());
         Self { site, options: vec![], service, caller: Some(user.clone()), user, run_as: None }
@@ -100,7 +101,8 @@ impl<'a> PamHost<'a> {
         run(self.command(operations), answers)
     }
 
-    /// Runs `pam_authenticate` with these answers, one line for each prompt. Returns its return code.
+    /// Runs `pam_authenticate` with these answers, one line for each prompt. Returns its return
+    /// code.
     #[track_caller]
     pub fn authenticate(&self, answers: &str) -> i32 {
         result(&self.run(&["authenticate"], answers), "authenticate")
@@ -113,7 +115,8 @@ impl<'a> PamHost<'a> {
     }
 }
 
-/// Logs `user` in at the service `x`, and answers one prompt. Returns the return code of `pam_authenticate`.
+/// Logs `user` in at the service `x`, and answers one prompt. Returns the return code of
+/// `pam_authenticate`.
 #[track_caller]
 pub fn login(site: &Site, user: &str, line: &str) -> i32 {
     PamHost::new(site, "x", user).answer(line)

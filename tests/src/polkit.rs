@@ -4,7 +4,8 @@ use crate::run::{Finished, run, wait_until};
 use crate::site::Site;
 use std::process::{Child, Stdio};
 
-/// Writes the PAM service of Debian's polkit with our line: it asks for a code after a wrong password as well.
+/// Writes the PAM service of Debian's polkit with our line: it asks for a code after a wrong
+/// password as well.
 pub fn service(site: &Site) {
     site.service(
         "polkit-1",
@@ -21,8 +22,8 @@ pub fn service(site: &Site) {
 pub struct Helper(Finished);
 
 impl Helper {
-    /// Runs the helper as `caller` with `user` as its argument, and answers its prompts in order. It reads a cookie for
-    /// polkitd first.
+    /// Runs the helper as `caller` with `user` as its argument, and answers its prompts in order.
+    /// It reads a cookie for polkitd first.
     pub fn run(site: &Site, caller: &str, user: &str, answers: &[&str]) -> Self {
         let mut command = site.command_as(caller, "/usr/lib/polkit-1/polkit-agent-helper-1");
         command.arg(user);

@@ -74,7 +74,8 @@ impl Running {
         let _ = self.0.stdin.as_mut().unwrap().write_all(text.as_bytes());
     }
 
-    /// Reads one line of output, with its end. Only these bytes are taken: [`Self::finish`] returns the rest.
+    /// Reads one line of output, with its end. Only these bytes are taken: [`Self::finish`] returns
+    /// the rest.
     #[track_caller]
     pub fn read_line(&mut self) -> String {
         let (stdout, mut line, mut byte) = (self.0.stdout.as_mut().unwrap(), Vec::new(), [0]);
@@ -84,7 +85,8 @@ impl Running {
         String::from_utf8_lossy(&line).into_owned()
     }
 
-    /// Reads lines of output until one contains `mark`, and returns them all. Fails when the output ends before.
+    /// Reads lines of output until one contains `mark`, and returns them all. Fails when the output
+    /// ends before.
     #[track_caller]
     pub fn read_until(&mut self, mark: &str) -> String {
         self.read_until_or_end(mark).unwrap_or_else(|text| panic!("no {mark:?} in the output: {text}"))
@@ -145,8 +147,8 @@ pub fn run(command: Command, input: &str) -> Finished {
     running.finish()
 }
 
-/// Waits until `check` holds, for at most 20 seconds. It is for what other processes do: they have no clock that a test
-/// can move.
+/// Waits until `check` holds, for at most 20 seconds. It is for what other processes do: they have
+/// no clock that a test can move.
 #[track_caller]
 pub fn wait_until(what: &str, mut check: impl FnMut() -> bool) {
     let start = Instant::now();

@@ -29,7 +29,8 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// Returns whether the login succeeded: `printed` is what only the program behind the login prints.
+    /// Returns whether the login succeeded: `printed` is what only the program behind the login
+    /// prints.
     #[track_caller]
     pub fn let_in(&self, printed: &str) -> bool {
         let inside = self.output.contains(printed);
@@ -56,7 +57,8 @@ impl Shell {
 
     /// Starts a user's shell by a command that is a root shell.
     pub fn start(mut root: Command, user: &str) -> Self {
-        // A process that sets its login uid for the first time gets a new audit session (audit_set_loginuid).
+        // A process that sets its login uid for the first time gets a new audit session
+        // (audit_set_loginuid).
         root.args(["-c", r#"echo "$1" > /proc/self/loginuid; shift; exec "$@""#, "sh", &uid(user)]);
         Self::by(root, user)
     }
@@ -84,7 +86,8 @@ impl Shell {
         self.terminal.exp_regex(pattern).unwrap_or_else(|error| unreachable!("{error}"))
     }
 
-    /// Runs a line and answers its prompts in order. An answer is the end of a prompt and what is typed.
+    /// Runs a line and answers its prompts in order. An answer is the end of a prompt and what is
+    /// typed.
     pub fn run(&mut self, line: &str, answers: &[(&str, &str)]) -> Ran {
         let prompts: String = answers.iter().map(|(prompt, _)| escaped(prompt) + "|").collect();
         let mut next = answers.iter();
@@ -93,7 +96,8 @@ impl Shell {
         })
     }
 
-    /// Runs a line and answers by what was printed and by the prompt. No answer interrupts the program.
+    /// Runs a line and answers by what was printed and by the prompt. No answer interrupts the
+    /// program.
     pub fn answer(&mut self, line: &str, reply: impl FnMut(&str, &str) -> Option<String>) -> Ran {
         self.converse(line, "", reply)
     }

@@ -18,7 +18,8 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 /// The site of one test. Dropping it ends the daemon and removes the folder.
 #[derive(Debug)]
 pub struct Site {
-    /// The site's folder. It is not under /tmp, which sshd and the module's trust rule do not accept.
+    /// The site's folder. It is not under /tmp, which sshd and the module's trust rule do not
+    /// accept.
     pub root: PathBuf,
     /// The daemon's clock and disk.
     pub faults: Faults,
@@ -60,8 +61,8 @@ impl Site {
         write_users(&root);
         let namespace = enter(&root);
         let site = Self { root, faults, namespace, daemon: Mutex::default(), syslog };
-        // Ten seconds into a time step, as `next_step` does. Back, because a JWT of a clock that is ahead is not
-        // valid yet.
+        // Ten seconds into a time step, as `next_step` does. Back, because a JWT of a clock that is
+        // ahead is not valid yet.
         site.advance(-(site.now() - 10).rem_euclid(30));
         site.write_config("");
         site.service("other", "auth required pam_deny.so\naccount required pam_deny.so\n");
@@ -77,7 +78,8 @@ impl Site {
         )
     }
 
-    /// Writes the configuration with `more` at its end. A running daemon reads it at its next reload.
+    /// Writes the configuration with `more` at its end. A running daemon reads it at its next
+    /// reload.
     pub fn write_config(&self, more: &str) {
         self.write("etc/totpd/totpd.toml", &format!("{}{more}", self.config()));
     }
@@ -180,14 +182,16 @@ impl Site {
         self.totpd_with(arguments, "")
     }
 
-    /// Runs `totpd` as root with the site's configuration, and writes `input` to its standard input.
+    /// Runs `totpd` as root with the site's configuration, and writes `input` to its standard
+    /// input.
     pub fn totpd_with(&self, arguments: &[&str], input: &str) -> Finished {
         let mut command = self.totpd_command();
         command.args(arguments);
         run(command, input)
     }
 
-    /// Runs `totpd` as `user` with the site's configuration, and writes `input` to its standard input.
+    /// Runs `totpd` as `user` with the site's configuration, and writes `input` to its standard
+    /// input.
     pub fn totpd_as(&self, user: &str, arguments: &[&str], input: &str) -> Finished {
         let mut command = self.command_as(user, totpd());
         command.arg("--config").arg(self.path("etc/totpd/totpd.toml")).args(arguments);

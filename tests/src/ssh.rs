@@ -115,7 +115,8 @@ impl<'a> std::ops::Deref for Sshd<'a> {
 }
 
 impl Client<'_> {
-    /// Returns a client program (`ssh`, `sftp`) that asks by the script `askpass` of the site, at most `prompts` times.
+    /// Returns a client program (`ssh`, `sftp`) that asks by the script `askpass` of the site, at
+    /// most `prompts` times.
     pub fn program(&self, program: &str, askpass: &str, prompts: u8) -> Command {
         let root = self.site.root.display();
         let mut ssh = self.site.command_at(self.network, program);
@@ -157,7 +158,8 @@ impl Client<'_> {
         std::fs::set_permissions(self.site.path(name), mode).unwrap();
     }
 
-    /// Writes the script `askpass`, which gives one of these answers for each prompt and records the prompts.
+    /// Writes the script `askpass`, which gives one of these answers for each prompt and records
+    /// the prompts.
     pub fn prepare_answers(&self, answers: &[&str]) {
         self.site.write("answers", &format!("{}\n", answers.join("\n")));
         self.site.write("prompts", "");

@@ -17,8 +17,9 @@ db.close()
 ";
 
 impl Site {
-    /// Executes SQL statements on the store, as a process that can write the file and has no key. Returns the first value
-    /// of the last statement. A semicolon at the end of a line ends a statement.
+    /// Executes SQL statements on the store, as a process that can write the file and has no key.
+    /// Returns the first value of the last statement. A semicolon at the end of a line ends a
+    /// statement.
     #[track_caller]
     pub fn sql(&self, statements: &str) -> String {
         let mut python = Command::new("python3");
@@ -26,7 +27,8 @@ impl Site {
         run(python, "").assert_success().stdout.trim_end().to_owned()
     }
 
-    /// Makes a site whose state folder is a file system of 14 MiB, with a store and without a daemon.
+    /// Makes a site whose state folder is a file system of 14 MiB, with a store and without a
+    /// daemon.
     #[track_caller]
     pub fn on_small_disk() -> Self {
         let site = Self::without_daemon();

@@ -1,4 +1,5 @@
-//! The programs of Debian 13 (trixie), which are newer than the host's, with the site's files in place of theirs.
+//! The programs of Debian 13 (trixie), which are newer than the host's, with the site's files in
+//! place of theirs.
 
 use crate::paths::module;
 use crate::shell::Shell;
@@ -16,7 +17,8 @@ pub struct Trixie<'a> {
 }
 
 impl<'a> Trixie<'a> {
-    /// Binds the site's files into the tree. Only the site's namespace sees them, and the tree is never written.
+    /// Binds the site's files into the tree. Only the site's namespace sees them, and the tree is
+    /// never written.
     #[track_caller]
     pub fn new(site: &'a Site) -> Self {
         assert!(Path::new(TREE).join(".complete").exists(), "{TREE} is made by scripts/bootstrap.sh test");

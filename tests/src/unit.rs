@@ -5,7 +5,8 @@ use crate::paths::{native, repository, totpd};
 use nix::sys::resource::{Resource, getrlimit};
 use std::path::{Path, PathBuf};
 
-/// A cgroup of version 1, which the tests' hosts have, with the limits of `config/systemd/totpd.service`.
+/// A cgroup of version 1, which the tests' hosts have, with the limits of
+/// `config/systemd/totpd.service`.
 #[derive(Debug)]
 pub struct UnitLimits {
     memory: PathBuf,

@@ -1,4 +1,5 @@
-//! The session manager of xrdp, which asks PAM about clients of the network and names no remote host.
+//! The session manager of xrdp, which asks PAM about clients of the network and names no remote
+//! host.
 
 use crate::run::wait_until;
 use crate::site::Site;
@@ -13,7 +14,8 @@ pub struct Sesman {
     port: u16,
 }
 
-/// `SCP_GW_AUTHENTICATION` of libscp: asks whether name and password are right, and starts no session.
+/// `SCP_GW_AUTHENTICATION` of libscp: asks whether name and password are right, and starts no
+/// session.
 const AUTHENTICATE: u16 = 4;
 
 impl Sesman {
@@ -41,8 +43,9 @@ impl Sesman {
         sesman
     }
 
-    /// Asks as an xrdp gateway does, which needs no privilege. A message of protocol version 0 is version, size, code,
-    /// name and password with their lengths; numbers are in network order. The reply ends with 0 for a right password.
+    /// Asks as an xrdp gateway does, which needs no privilege. A message of protocol version 0 is
+    /// version, size, code, name and password with their lengths; numbers are in network order. The
+    /// reply ends with 0 for a right password.
     #[track_caller]
     pub fn lets_in(&self, user: &str, password: &str) -> bool {
         let mut body = AUTHENTICATE.to_be_bytes().to_vec();

@@ -1,11 +1,11 @@
 //! Load on the HTTP API, with the same client for totpd and for a bare axum handler.
 //!
-//! | call | what it does |
-//! | --- | --- |
-//! | `bare PORT` | serves a constant of the size of a response |
-//! | `enroll PORT CREDENTIALS N` | creates users, and prints `user_id secret` of each |
-//! | `load PORT CREDENTIALS CONNECTIONS` | sends each line of standard input as a body, over connections that it keeps, and prints `p50 p99 requests/s failed` |
-//! | `neighbour PORT FLOODER ASKER CONNECTIONS PATH BODY USER` | prints `p50 p99` of `users.get` by one client, alone and while another one posts over its connections |
+//! - `bare PORT` serves a constant of the size of a response.
+//! - `enroll PORT CREDENTIALS N` creates users, and prints `user_id secret` of each.
+//! - `load PORT CREDENTIALS CONNECTIONS` sends each line of standard input as a body, over connections
+//!   that it keeps, and prints `p50 p99 requests/s failed`.
+//! - `neighbour PORT FLOODER ASKER CONNECTIONS PATH BODY USER` prints `p50 p99` of `users.get` by one
+//!   client, alone and while another one posts over its connections.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -127,8 +127,8 @@ async fn load(port: u16, credentials: &str, connections: usize) {
 /// How long `neighbour` measures, before the flood and during it.
 const MEASUREMENT: Duration = Duration::from_secs(5);
 
-/// Measures one client that reads its user again and again: alone, and while another client posts `body` to `path` over
-/// this many connections.
+/// Measures one client that reads its user again and again: alone, and while another client posts
+/// `body` to `path` over this many connections.
 async fn neighbour(
     port: u16,
     flooder: &str,

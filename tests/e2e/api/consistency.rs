@@ -1,4 +1,4 @@
-//! A user is one and the same for the API and for logins: factor, lock, memory of used codes, history.
+//! The API and logins share a user's factor, used codes and history.
 
 use serde_json::json;
 use std::sync::Barrier;
@@ -13,7 +13,7 @@ fn api_and_logins_share_factors_used_codes_and_history() {
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
     assert_eq!(site.status("alice")["state"], "active");
-    // A code that the API has used is used for logins, and the other way round.
+    // A code used at a login is used for the API, and the other way round.
     let code = phone.code(&site);
     assert_eq!(login(&site, "alice", &code), Ok(Verdict::Granted));
     app.authenticate("alice", &code).assert_error(401, "totp_code_already_authenticated");
@@ -27,10 +27,10 @@ fn api_and_logins_share_factors_used_codes_and_history() {
     let known = app.get("/v1/users/bob").assert_success().json;
     assert_eq!(known["totps"][0]["verified"], true);
     app.authenticate("bob", &phone.code(&site)).assert_success();
-    // What `totpd revoke` forgets is forgotten.
+    // `totpd revoke` removes the factor for the API as well.
     site.totpd(&["revoke", "bob"]).assert_success();
     app.authenticate("bob", &phone.code(&site)).assert_error(404, "totps_not_found_for_user");
-    // One history.
+    // The history is shared.
     let history = site.totpd(&["history", "alice", "--json"]).assert_success().stdout;
     for word in ["user-create", "authenticate", "\"login\"", &user] {
         assert!(history.contains(word), "{word}: {history}");
@@ -46,7 +46,7 @@ fn an_applications_failures_lock_only_that_application() {
         let refused = second.authenticate(&user, &phone.wrong_code(&site));
         refused.assert_error(401, "unable_to_authenticate_totp");
     }
-    // Right codes are refused, too, and recovery codes; and a right code is not used up by it.
+    // Right codes and recovery codes are refused as well, and a right code is not used up.
     second.authenticate(&user, &phone.code(&site)).assert_error(429, "user_lock_limit_reached");
     let recovery = json!({ "user_id": user, "recovery_code": phone.recovery_codes[0] });
     second.post("/v1/totps/recover", &recovery).assert_error(429, "user_lock_limit_reached");
@@ -59,11 +59,11 @@ fn an_applications_failures_lock_only_that_application() {
     first.authenticate(&user, &phone.code(&site)).assert_success();
     site.next_step();
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
-    // A new secret of the same client is no new beginning.
+    // A new secret of the same client does not reset the lock.
     let again = Api::new(&site, "verify");
     site.next_step();
     again.authenticate(&user, &phone.code(&site)).assert_error(429, "user_lock_limit_reached");
-    // It ends by itself, and by hand.
+    // `totpd unlock` ends the lock.
     site.totpd(&["unlock", "alice"]).assert_success();
     again.authenticate(&user, &phone.code(&site)).assert_success();
 }
@@ -95,7 +95,7 @@ fn no_change_of_a_user_resets_a_lock() {
     locked(&other);
 }
 
-/// All at once: those who got in.
+/// Sends the code by HTTP and at logins at the same time. Returns how many were accepted.
 #[track_caller]
 fn together(site: &totpd_e2e::Site, app: &Api, user: &str, code: &str, http: usize, logins: usize) -> usize {
     let waiting: Vec<_> = (0..logins).map(|_| peer::begin(site, peer::local("alice")).unwrap()).collect();
@@ -157,7 +157,7 @@ fn a_recovery_code_sent_eight_times_works_once() {
         });
         assert_eq!(recovered, 1);
     }
-    // Refused ones have left no session behind.
+    // Refused requests left no session.
     let sessions = app.get(&format!("/v1/sessions?user_id={user}")).assert_success().json;
     assert_eq!(sessions["sessions"].as_array().unwrap().len(), 4);
 }
@@ -166,7 +166,7 @@ fn a_recovery_code_sent_eight_times_works_once() {
 fn an_external_id_of_a_later_user_needs_to_be_set_again() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
-    // Enrolled before there is such a user here; what an application calls its users is no login's business.
+    // The user is enrolled before the host knows the name: an external id is not a login name then.
     let (user, phone) = app.enrolled(&site, "carol");
     site.append("etc/passwd", "carol:x:5077:5077::/:/bin/sh\n");
     assert_eq!(login(&site, "carol", &phone.code(&site)), Ok(Verdict::Denied));
@@ -175,7 +175,7 @@ fn an_external_id_of_a_later_user_needs_to_be_set_again() {
     site.next_step();
     app.put(&format!("/v1/users/{user}"), &json!({ "external_id": "carol" })).assert_success();
     assert_eq!(login(&site, "carol", &phone.code(&site)), Ok(Verdict::Granted));
-    // Without the external id she is nobody here again.
+    // Without the external id, the name is unknown again.
     site.next_step();
     app.delete(&format!("/v1/users/{user}/external_id")).assert_success();
     assert_eq!(login(&site, "carol", &phone.code(&site)), Ok(Verdict::Denied));
@@ -191,10 +191,10 @@ fn login_names_are_escaped_in_external_ids() {
     assert_eq!(login(&site, "dave@corp", &phone.code(&site)), Ok(Verdict::Granted));
     let seen = app.get("/v1/users/dave%7C%7C40corp").assert_success().json;
     assert_eq!((&seen["external_id"], &seen["user_id"]), (&json!("dave||40corp"), &json!(user)));
-    // Another spelling of the name is nobody's.
+    // Another spelling of the name is invalid.
     app.get("/v1/users/dave%40corp").assert_error(400, "invalid_user_id");
     app.get("/v1/users/d%7C%7C61ve").assert_error(400, "invalid_user_id");
-    // A user called like a route.
+    // A user whose external id is the name of a route.
     app.user("search");
     assert_eq!(app.get("/v1/users/search").assert_success().json["external_id"], "search");
     app.delete("/v1/users/search").assert_success();
@@ -212,7 +212,7 @@ fn an_unconfirmed_api_enrollment_expires() {
     app.authenticate(&user, &phone.code(&site)).assert_error(401, "expired_totp");
     assert_eq!(app.get(&format!("/v1/users/{user}")).assert_success().json["totps"], json!([]));
     app.authenticate(&user, &phone.code(&site)).assert_error(401, "expired_totp");
-    // A second one before the first was confirmed replaces it.
+    // A second enrollment replaces an unconfirmed first one.
     let (_, first) = app.totp(&user);
     let (_, second) = app.totp(&user);
     app.authenticate(&user, &first.code(&site)).assert_error(401, "unable_to_authenticate_totp");

@@ -1,4 +1,4 @@
-//! Who asks, and what for: credentials that are none are refused on every route, scopes keep to what they say.
+//! Credentials, scopes and rate limits of clients.
 
 use super::fixture::Fixture;
 use data_encoding::BASE64;
@@ -8,7 +8,7 @@ use totpd_e2e::api::Reply;
 use totpd_e2e::peer::login;
 use totpd_e2e::{Api, Site, api};
 
-/// Every route that takes credentials, with arguments that would be good.
+/// Returns every route that takes credentials, with valid arguments.
 fn routes(fixture: &Fixture, code: &str, recovery: &str) -> Vec<(&'static str, String, Value)> {
     let (alice, token) = (&fixture.alice, &fixture.alice.token);
     let user = json!({ "user_id": alice.id });
@@ -30,7 +30,7 @@ fn routes(fixture: &Fixture, code: &str, recovery: &str) -> Vec<(&'static str, S
     ]
 }
 
-/// A request with this line in its head.
+/// Sends a request with this line in its header.
 fn ask(api: &Api, method: &str, path: &str, line: &str, body: &Value) -> Reply {
     let body = body.to_string();
     let length = body.len();
@@ -43,7 +43,7 @@ fn basic(text: &[u8]) -> String {
     format!("Authorization: Basic {}\r\n", BASE64.encode(text))
 }
 
-/// Lines of a head that are no credentials of the site, though near to those of `api`.
+/// Returns header lines that are similar to the credentials of `api` and not valid.
 fn wrong(api: &Api) -> Vec<String> {
     let Api { project_id, secret, secret_id, .. } = api;
     let good = format!("{project_id}:{secret}");
@@ -102,7 +102,7 @@ fn wrong(api: &Api) -> Vec<String> {
 fn every_route_refuses_bad_credentials_in_the_same_way() {
     let fixture = Fixture::new("");
     let (mut lines, admin) = (wrong(&fixture.admin), &fixture.admin);
-    // One of two secrets, and all of a client's.
+    // One of two secrets, and every secret of a client.
     let revoke = |name: &str, more: &[&str]| {
         fixture.site.totpd(&[&["client", "revoke", name], more].concat()).assert_success();
     };
@@ -118,15 +118,15 @@ fn every_route_refuses_bad_credentials_in_the_same_way() {
                 reply.assert_error(401, "unauthorized_credentials");
                 assert!(reply.head.contains("www-authenticate: Basic"), "{reply:?}");
             }
-            // Before anything else is looked at.
+            // Credentials are checked before anything else.
             ask(admin, method, &path, "", &json!([1])).assert_error(401, "unauthorized_credentials");
         }
-        // What the scheme is written like says nothing.
+        // The name of the scheme is not case-sensitive.
         let small = admin.authorization().replace("Basic", "basic");
         assert_eq!(ask(admin, "GET", "/v1/users/alice", &small, &json!({})).status, 200);
         assert_eq!(kept.get("/v1/users/alice").status, 200);
     });
-    // The keys are there for everybody, and the description.
+    // The public keys need no credentials.
     let jwks = format!("/v1/sessions/jwks/{}", admin.project_id);
     for line in lines.iter().filter(|line| line.len() < 8_000) {
         assert_eq!(ask(admin, "GET", &jwks, line, &json!({})).status, 200);
@@ -153,11 +153,11 @@ fn a_scope_allows_only_what_it_includes() {
                 fixture.verify.send(method, &path, &body).assert_error(403, "unauthorized_action");
             }
         }
-        // Who only enrolls binds no factor to another login name.
+        // The scope `enroll` binds no factor to another login name.
         let path = format!("/v1/users/{}", fixture.alice.id);
         fixture.enroll.put(&path, &json!({ "external_id": "u1" })).assert_error(403, "unauthorized_action");
     });
-    // And what is included is done.
+    // What a scope includes is allowed.
     fixture.verify.get("/v1/users/alice").assert_success();
     fixture
         .verify
@@ -223,7 +223,7 @@ fn credentials_revoked_during_a_request_are_refused() {
         asked("/v1/totps/authenticate", json!({ "user_id": alice, "totp_code": code })),
         asked("/v1/users", json!({ "external_id": "late" })),
     ];
-    // They have been let in when others after them are answered and their use is known.
+    // Both requests have passed authentication when a later one is answered.
     app.get("/v1/users/alice").assert_success();
     site.totpd(&["client", "revoke", "app-enroll"]).assert_success();
     for (stream, last) in &mut begun {
@@ -237,7 +237,7 @@ fn credentials_revoked_during_a_request_are_refused() {
 #[test]
 fn the_rate_limit_slows_only_the_client_that_exceeds_it() {
     let site = api::site("requests_per_minute = 5\n");
-    // No request of the harness before the first: it asks for the keys, which takes no credentials.
+    // The harness sends no counted request before: it reads the keys, which takes no credentials.
     let (hasty, calm) = (Api::new(&site, "admin"), Api::new(&site, "verify"));
     hasty.user("alice");
     for _ in 0..4 {
@@ -248,10 +248,10 @@ fn the_rate_limit_slows_only_the_client_that_exceeds_it() {
         refused.assert_error(429, "too_many_requests");
         assert!((30..=60).contains(&refused.retry_after()), "the minute has just begun: {refused:?}");
     }
-    // What was refused for this is not done.
+    // A request that was refused by the limit has no effect.
     hasty.delete("/v1/users/alice").assert_error(429, "too_many_requests");
     calm.get("/v1/users/alice").assert_success();
-    // Another secret of the same client is no other client.
+    // Another secret of the same client shares its limit.
     Api::new(&site, "admin").get("/v1/users/alice").assert_error(429, "too_many_requests");
     assert_eq!(login(&site, "alice", "123456"), Ok(totp_wire::login::Verdict::Denied));
 }

@@ -1,11 +1,11 @@
-//! The programs in docs/reference/api.md, run as they stand with the unmodified SDKs over TLS.
+//! The programs in docs/reference/api.md, run unchanged with the real SDKs over TLS.
 
 use std::process::Command;
 use totpd_e2e::paths::repository;
 use totpd_e2e::run::{run, wait_until};
 use totpd_e2e::{Api, Site, api};
 
-/// Every block of the document in this language, one after the other.
+/// Returns every code block of the document in this language.
 #[track_caller]
 fn blocks(language: &str) -> String {
     let document = std::fs::read_to_string(repository().join("docs/reference/api.md")).unwrap();
@@ -16,7 +16,7 @@ fn blocks(language: &str) -> String {
     blocks.join("\n")
 }
 
-/// Somebody with a phone, who takes the four steps; the functions are the document's.
+/// Calls the functions of the document with a real phone.
 const NODE: &str = r#"
 const { execFileSync } = require("child_process");
 const assert = require("assert");
@@ -67,7 +67,7 @@ fn run_there(site: &Site, app: &Api, port: u16, mut command: Command, program: &
     assert_eq!(ended.stdout, "done alice\n");
 }
 
-/// A site under TLS, and a client of the scope that the document says is enough.
+/// Makes a site with TLS, and a client with the scope that the document says is enough.
 #[track_caller]
 fn served() -> (Site, Api, u16) {
     let (site, port) = api::tls_site();

@@ -1,4 +1,4 @@
-//! What one application can take from others: a part, and never a login.
+//! Fairness: one application delays others by little, and never a login.
 
 use serde_json::json;
 use std::io::Write as _;
@@ -28,9 +28,10 @@ fn writes_by_an_application_delay_no_login_of_the_user() {
         let before = site.faults.syncs();
         assert_eq!(login(&site, "alice", &code), Ok(Verdict::Granted));
         let waited = site.faults.syncs() - before;
-        // What was being written, one of the flood, and its own; one more may begin before we look.
+        // The write in progress, one of the flood, and its own; one more may begin before the
+        // count.
         assert!(waited <= 4, "a login waited for {waited} syncs");
-        // And another application waits as little.
+        // Another application waits as little.
         let before = site.faults.syncs();
         other.authenticate(&alice, &code).assert_error(401, "totp_code_already_authenticated");
         let waited = site.faults.syncs() - before;
@@ -99,7 +100,7 @@ fn repeated_refusals_are_stored_once_a_minute() {
         guesser.authenticate(&alice, &wrong).assert_error(429, "user_lock_limit_reached");
     }
     assert_eq!(rows(), judged + 1, "one row says that the locked class was asked");
-    // Another application's is told apart, and so is another reason.
+    // A refusal of another application, or for another reason, has its own row.
     let code = phone.code(&site);
     app.authenticate(&alice, &code).assert_success();
     for _ in 0..40 {
@@ -121,7 +122,7 @@ fn unread_large_responses_take_little_memory_and_block_nobody() {
             app.post("/v1/users", &new).assert_success().json["user_id"].as_str().unwrap().to_owned()
         })
         .collect();
-    // Pages end where they are large enough, and together they are everybody.
+    // A page ends when it is large enough, and the pages together hold every user.
     let (mut cursor, mut found, mut pages) = (json!(null), Vec::new(), 0);
     loop {
         let page =
@@ -146,7 +147,7 @@ fn unread_large_responses_take_little_memory_and_block_nobody() {
             stream
         })
         .collect();
-    // Another application's search is answered, and the one's other requests.
+    // Another application's searches are answered, and other requests of the same one.
     for _ in 0..5 {
         assert_eq!(
             other.post("/v1/users/search", &json!({ "limit": 3 })).assert_success().json["results"][2]["user_id"],
@@ -188,7 +189,7 @@ fn unauthenticated_connections_never_exceed_the_limit() {
         }
         over.store(true, Ordering::SeqCst);
         assert!(logins > 2);
-        // Places, those that give way, and the daemon's own.
+        // Connections, those that are being evicted, and the daemon's files.
         assert!(most < 64 + 64 + 64, "{most} files");
     });
     app.get("/v1/users/alice").assert_success();

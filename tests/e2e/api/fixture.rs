@@ -1,4 +1,4 @@
-//! Two users with everything that an application can get wrong about them, and a look at all of it.
+//! Two users with TOTP and session, and assertions that requests change nothing and log no secret.
 
 use serde_json::{Value, json};
 use totpd_e2e::api::Reply;
@@ -8,23 +8,23 @@ use totpd_e2e::{Api, Site, api};
 /// A site with Alice and Bob, who each have a TOTP and a session.
 pub(super) struct Fixture {
     pub(super) site: Site,
-    /// May everything.
+    /// A client with the scope `admin`.
     pub(super) admin: Api,
-    /// Enrolls.
+    /// A client with the scope `enroll`.
     pub(super) enroll: Api,
-    /// Verifies.
+    /// A client with the scope `verify`.
     pub(super) verify: Api,
     pub(super) alice: TestUser,
     pub(super) bob: TestUser,
 }
 
-/// One of them.
+/// A user of the fixture.
 pub(super) struct TestUser {
     /// The user's id.
     pub(super) id: String,
-    /// The enrollment's.
+    /// The id of the enrollment.
     pub(super) totp: String,
-    /// The session's.
+    /// The id of the session.
     pub(super) session: String,
     pub(super) token: String,
     pub(super) jwt: String,
@@ -32,7 +32,7 @@ pub(super) struct TestUser {
 }
 
 impl Fixture {
-    /// With these lines at the end of the configuration, which ends in `[http]`.
+    /// Makes the site with these lines at the end of its configuration, which ends with `[http]`.
     pub(super) fn new(more: &str) -> Self {
         let site = api::site(more);
         let [admin, enroll, verify] = ["admin", "enroll", "verify"].map(|scope| Api::new(&site, scope));
@@ -41,7 +41,7 @@ impl Fixture {
         Self { site, admin, enroll, verify, alice, bob }
     }
 
-    /// Everything that can be seen of users, sessions and enrollments.
+    /// Returns everything that the API shows of users, sessions and enrollments.
     #[track_caller]
     pub(super) fn snapshot(&self) -> Value {
         let get = |path: String| without_request_id(self.admin.get(&path).assert_success());
@@ -56,7 +56,8 @@ impl Fixture {
         json!([of("alice", &self.alice), of("bob", &self.bob), all])
     }
 
-    /// Does something by which nothing is changed, and no code of Alice's used up.
+    /// Asserts that `table` changes nothing and uses up no code of Alice. It gets a valid code and
+    /// recovery code.
     #[track_caller]
     pub(super) fn assert_unchanged(&self, what: &str, table: impl FnOnce(&str, &str)) {
         self.site.next_step();
@@ -65,11 +66,11 @@ impl Fixture {
         let before = self.snapshot();
         table(&code, recovery);
         assert_eq!(self.snapshot(), before, "{what}");
-        // All of it came with this code, and it is still as good as new.
+        // Every request came with this code, which still works.
         self.admin.authenticate(&self.alice.id, &code).assert_success();
     }
 
-    /// Nothing that lets anybody in has been logged: neither what everybody has here, nor `more`.
+    /// Asserts that neither a secret of the fixture nor one of `more` was logged.
     #[track_caller]
     pub(super) fn assert_no_secret_logged(&self, more: &[&str]) {
         let log = self.site.log();
@@ -83,7 +84,7 @@ impl Fixture {
         }
         let bare: Vec<String> = secrets.iter().map(|secret| secret.replace('-', "")).collect();
         for secret in secrets.into_iter().chain(bare.iter().map(String::as_str)) {
-            // Six digits may stand in the middle of an id by chance, and not by themselves.
+            // Six digits may be part of an id by chance, but not a word.
             let at = |c: char| !c.is_ascii_alphanumeric();
             let logged = match secret.len() {
                 6 => log.split(at).any(|word| word == secret),
@@ -105,7 +106,7 @@ fn test_user(site: &Site, app: &Api, name: &str) -> TestUser {
     TestUser { id, totp, session: text(&made["session"]["session_id"]), token, jwt, phone }
 }
 
-/// An answer without what names the request.
+/// Returns a body without its request id.
 fn without_request_id(reply: Reply) -> Value {
     let mut json = reply.json;
     json["request_id"].take();

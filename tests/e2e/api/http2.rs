@@ -1,4 +1,4 @@
-//! HTTP/2, spoken by hand (RFC 9113, RFC 7541): what no well-behaved client says.
+//! HTTP/2 frames written by hand (RFC 9113, RFC 7541), which no well-behaved client sends.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -19,13 +19,13 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// SETTINGS of a client to whom nothing of a body may be sent.
+/// Returns SETTINGS that forbid the server to send any body.
 fn no_window() -> Vec<u8> {
     // SETTINGS_INITIAL_WINDOW_SIZE
     frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])
 }
 
-/// A field whose name has this index in the static table, with its value as it is.
+/// Returns a field whose name has this index in the static table, with a literal value.
 fn literal(index: u8, value: &str) -> Vec<u8> {
     let name = if index < 15 { vec![index] } else { vec![15, index - 15] };
     // An integer of seven bits, and the rest of it.
@@ -36,7 +36,7 @@ fn literal(index: u8, value: &str) -> Vec<u8> {
     [name, length, value.as_bytes().to_vec()].concat()
 }
 
-/// A request on a stream. Fewer than 128 bytes more than 127 fit into a value here.
+/// Returns a request on a stream. A value has at most 254 bytes.
 fn request(api: &Api, stream: u32, path: &str, body: &str) -> Vec<u8> {
     let credentials = api.basic();
     let method = if body.is_empty() { 0x82 } else { 0x83 };
@@ -54,7 +54,7 @@ fn request(api: &Api, stream: u32, path: &str, body: &str) -> Vec<u8> {
     bytes
 }
 
-/// A connection that says this and then listens.
+/// Opens a connection that sends these bytes and then reads.
 fn connected(port: u16, bytes: &[u8]) -> Child {
     let mut client = Command::new("openssl")
         .args(["s_client", "-quiet", "-alpn", "h2", "-servername", "localhost", "-connect"])
@@ -68,7 +68,7 @@ fn connected(port: u16, bytes: &[u8]) -> Child {
     client
 }
 
-/// The status of a request by a client that behaves.
+/// Sends a request by curl. Returns HTTP version and status.
 fn status(site: &Site, client: &Api, port: u16, path: &str, body: &str) -> String {
     let credentials = format!("{}:{}", client.project_id, client.secret);
     let mut arguments =
@@ -92,13 +92,13 @@ fn an_http2_client_with_a_zero_window_is_closed_in_time() {
     let ask =
         [PREFACE, &no_window(), &search(1), &search(3), &request(&deaf, 5, "/v1/users/alice", "")].concat();
     let mut held: Vec<Child> = (0..2).map(|_| connected(port, &ask)).collect();
-    // Four large answers are under way; nobody else notices.
+    // Four large responses are in progress, and nobody else is delayed.
     wait_until("the client has as many large answers as it may", || {
         status(&site, &deaf, port, "/v1/users/search", "{\"limit\":1}") == "2 429"
     });
     assert_eq!(status(&site, &other, port, "/v1/sessions?user_id=alice", ""), "2 200");
     assert_eq!(status(&site, &deaf, port, "/v1/users/alice", ""), "2 200");
-    // Closed by the other end, before it could have missed the answers to its pings.
+    // The daemon closes them, before it could miss the answers to its pings.
     for client in &mut held {
         let mut all = Vec::new();
         client.stdout.as_mut().unwrap().read_to_end(&mut all).unwrap();

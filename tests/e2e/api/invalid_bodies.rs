@@ -1,10 +1,10 @@
-//! Bad input, route by route: each has its error, changes nothing, and uses up no code that came with it.
+//! Invalid bodies on every route: each has its error, changes nothing, and uses up no code.
 
 use super::fixture::Fixture;
 use serde_json::{Value, json};
 use totpd_e2e::Api;
 
-/// What a field holds, so that everything else can be sent in its place.
+/// The type of a field, so that a test can send every other type.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Text,
@@ -16,7 +16,7 @@ enum Kind {
 
 use Kind::{Flag, List, Number, Object, Text};
 
-/// A route that reads a body: method, path, a good body, and the kinds of its fields.
+/// A route that reads a body: method, path, a valid body, and the types of its fields.
 type Route = (&'static str, String, Value, &'static [(&'static str, Kind)]);
 
 const SESSION_FIELDS: [(&str, Kind); 4] = [
@@ -84,7 +84,7 @@ fn routes(fixture: &Fixture, code: &str, recovery: &str) -> Vec<Route> {
     ]
 }
 
-/// The same object with another value of one field; without the field when there is none.
+/// Returns the object with another value of one field, or without the field.
 fn but(body: &Value, field: &str, value: Option<Value>) -> String {
     let mut body = body.clone();
     match value {
@@ -129,7 +129,7 @@ fn a_body_other_than_a_json_object_is_refused_everywhere() {
             if matches!(path.as_str(), "/v1/users") || method == "PUT" {
                 fixture.admin.send(method, &path, &deep).assert_error(400, "bad_request");
             }
-            // Bytes that are no UTF-8, in a text and outside.
+            // Bytes that are not UTF-8, inside and outside of a string.
             for place in ["{\"user_id\":\"", "{\""] {
                 let bytes = [place.as_bytes(), b"\xff\xfe\":1}"].concat();
                 fixture
@@ -143,7 +143,7 @@ fn a_body_other_than_a_json_object_is_refused_everywhere() {
     fixture.assert_no_secret_logged(&[]);
 }
 
-/// The bytes of a request.
+/// Returns the bytes of a request.
 fn request(api: &Api, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
     let fields = format!("Connection: close\r\nContent-Length: {}\r\n", body.len());
     let head = api.head(method, path, &fields);
@@ -167,7 +167,7 @@ fn a_field_of_the_wrong_type_is_refused_on_every_route() {
                     let bad = but(&body, field, Some(value.clone()));
                     fixture.admin.send(method, &path, &bad).assert_error(400, "bad_request");
                 }
-                // Twice the same field: whichever counts, another reader would take the other one.
+                // A duplicate field: another parser could take the other value.
                 let value = values.iter().find(|(same, _)| same == kind).unwrap().1.to_string();
                 let once = but(&body, field, None);
                 let comma = if once == "{}" { "" } else { "," };
@@ -175,7 +175,7 @@ fn a_field_of_the_wrong_type_is_refused_on_every_route() {
                 fixture.admin.send(method, &path, &twice).assert_error(400, "bad_request");
             }
         }
-        // As many as an object has fields, in their order: no object, though some readers take it for one.
+        // An array with the values of an object's fields, which some parsers accept as the object.
         let three = json!({ "external_id": "new", "name": ["a", "b", "c"] });
         fixture.admin.post("/v1/users", &three).assert_error(400, "bad_request");
         fixture
@@ -233,7 +233,7 @@ fn missing_fields_are_refused_and_unknown_fields_ignored() {
         fixture.admin.get("/v1/sessions?user=x").assert_error(400, "bad_request");
         fixture.admin.get("/v1/sessions?user_id=").assert_error(400, "invalid_user_id");
     });
-    // Null is absent, and nobody knows the rest.
+    // Null is absent, and unknown fields are ignored.
     fixture.site.next_step();
     let phone = &fixture.alice.phone;
     let code = phone.code(&fixture.site);
@@ -269,7 +269,7 @@ fn deeply_nested_json_is_refused_and_damages_no_record() {
             fixture.admin.send("POST", "/v1/sessions/authenticate", &body).assert_error(400, "bad_request");
         }
     });
-    // What fits is kept and read again; brackets in a text are none.
+    // What fits is stored and read again; brackets in a string do not count.
     let body = format!(
         "{{{},\"untrusted_metadata\":{{\"b\":\"{}\\\"\"}}}}",
         deep("trusted_metadata", 30),

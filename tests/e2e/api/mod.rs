@@ -1,4 +1,5 @@
-//! The HTTP API: it shares factors, locks and history with logins, and refuses what it does not support.
+//! The HTTP API: it shares factors, locks and history with logins, and refuses what it does not
+//! support.
 
 mod consistency;
 mod credentials;

@@ -1,5 +1,5 @@
-//! The description of the API is true: real answers are as it says, and a client that knows nothing else finds no
-//! way to break it.
+//! The OpenAPI document is true: real responses match it, and a client that knows nothing else
+//! finds no server error.
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,11 +10,11 @@ use totpd_e2e::phone::Phone;
 use totpd_e2e::run::run;
 use totpd_e2e::{Api, api};
 
-/// The description, and the operations whose good answers were looked at.
+/// The OpenAPI document, and the operations whose good responses were checked.
 struct Described<'a> {
     app: &'a Api,
     document: Value,
-    /// By method and path: how often a good answer was as described.
+    /// How often a good response was as described, by method and path.
     good: BTreeMap<(String, String), usize>,
 }
 
@@ -38,14 +38,14 @@ impl<'a> Described<'a> {
     fn check(&self, schema: &Value, value: &Value, what: &str) {
         let mut schema = schema.clone();
         assert!(schema.is_object(), "{what}: no schema");
-        // References are to places of the document.
+        // References point into the document.
         schema["components"] = self.document["components"].clone();
         let validator = jsonschema::validator_for(&schema).unwrap();
         let errors: Vec<String> = validator.iter_errors(value).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{what}: {errors:?}: {value}");
     }
 
-    /// The description of the answer to an operation.
+    /// Returns the schema of a response to an operation.
     #[track_caller]
     fn answer(&self, method: &str, path: &str, reply: &Reply) -> &Value {
         let operation = &self.document["paths"][path][method];
@@ -59,7 +59,7 @@ impl<'a> Described<'a> {
         &response["content"]["application/json"]["schema"]
     }
 
-    /// Sends a body that is as described, and takes an answer that has to be as well.
+    /// Sends a body that matches the document, and asserts that the response does.
     fn ask(&mut self, method: &str, path: &str, filled: &str, body: &Value) -> Reply {
         let operation = &self.document["paths"][path][method];
         if operation["requestBody"].is_object() {
@@ -71,7 +71,7 @@ impl<'a> Described<'a> {
         reply
     }
 
-    /// The same, and the answer is a good one.
+    /// Does the same, and asserts that the status is 200. Returns the body.
     #[track_caller]
     fn good(&mut self, method: &str, path: &str, filled: &str, body: &Value) -> Value {
         let reply = self.ask(method, path, filled, body).assert_success();
@@ -79,7 +79,7 @@ impl<'a> Described<'a> {
         reply.json
     }
 
-    /// A request that is not as described, and whose refusal is.
+    /// Sends a request that does not match the document, and asserts that its refusal does.
     #[track_caller]
     fn bad(&self, method: &str, path: &str, filled: &str, body: &Value, status: u16, error: &str) {
         let reply = self.app.send(&method.to_uppercase(), filled, &body.to_string());
@@ -146,7 +146,7 @@ fn every_operation_answers_as_the_openapi_document_says() {
     let shown = json!({ "session_id": session["session"]["session_id"] });
     api.good("post", "/v1/sessions/revoke", "/v1/sessions/revoke", &shown);
 
-    // Errors of every status that can be had at will.
+    // Errors of every status that a client can cause.
     api.bad("post", authenticate, authenticate, &totp, 401, "totp_code_already_authenticated");
     api.bad("post", authenticate, authenticate, &json!({ "user_id": alice }), 400, "bad_request");
     api.bad(
@@ -241,17 +241,17 @@ fn schemathesis_finds_no_server_error() {
     let app = Api::at(&site, Endpoint::Tcp(port), "admin");
     let here = target().join("..");
     let mut command = Command::new(here.join(".venv-schemathesis/bin/schemathesis"));
-    // What it remembers of a run is written where it runs.
+    // Schemathesis writes its cache into the current folder.
     command.current_dir(&site.root).env("NO_COLOR", "1").env("NO_PROXY", "127.0.0.1");
     command.arg("--config-file").arg(here.join("tests/sdk/schemathesis.toml"));
     command.args(["run", &format!("http://127.0.0.1:{port}/openapi.json")]);
     command.args(["--auth", &format!("{}:{}", app.project_id, app.secret)]);
     command.args(["--max-examples", "30", "--seed", "1", "--continue-on-failure", "--request-timeout", "10"]);
     let found = run(command, "");
-    // What it sends to reproduce a failure is in its output, credentials left out.
+    // Its output contains how to reproduce a failure, without credentials.
     assert_eq!(found.code, 0, "{}\n{}", found.stdout, found.stderr);
     assert!(found.stdout.contains("Tested: 15"), "{}", found.stdout);
-    // None of it has hurt the daemon, and none of the credentials were logged.
+    // The daemon still serves, and logged no credentials.
     site.totpd(&["status"]).assert_success();
     app.user("afterwards");
     let log = site.log();

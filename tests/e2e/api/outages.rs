@@ -1,4 +1,4 @@
-//! A daemon that was killed, has no room, a failing disk or no store: what it said stays true, and it says no more.
+//! The API of a daemon that is killed, or whose disk is full, fails or has no store.
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -9,7 +9,7 @@ use totpd_e2e::peer::login;
 use totpd_e2e::run::wait_until;
 use totpd_e2e::{Api, Site, api};
 
-/// The API answers with this to everything that touches a user.
+/// Asserts that every request about users is refused with 503.
 #[track_caller]
 fn refuses(app: &Api, code: &str) {
     let (code, user) = (json!({ "user_id": "alice", "totp_code": code }), json!({ "external_id": "new" }));
@@ -34,7 +34,7 @@ fn is_back(app: &Api) {
     wait_until("the API is back", || app.connect().is_some() && app.get("/v1/users/alice").status == 200);
 }
 
-/// Extends a session until the daemon is gone; counts the good answers.
+/// Extends a session until the daemon has ended, and counts the good responses.
 fn extend(app: &Api, token: &str, answered: &AtomicUsize) {
     let body = json!({ "session_token": token, "session_duration_minutes": 60 }).to_string();
     let fields = format!("Connection: close\r\nContent-Length: {}\r\n", body.len());
@@ -65,12 +65,12 @@ fn an_acknowledged_session_survives_kill_9() {
         });
         site.start();
         is_back(&app);
-        // Longer than it was made for, as was answered; and the code that it came of is used.
+        // The acknowledged extension counts, and the code of the session stays used.
         site.advance(6 * 60);
         app.post("/v1/sessions/authenticate", &shown).assert_success();
         site.advance(-6 * 60);
         app.authenticate(&alice, &code).assert_error(401, "totp_code_already_authenticated");
-        // What was ended stays ended.
+        // A revoked session stays revoked.
         app.post("/v1/sessions/revoke", &shown).assert_success();
         site.end(Signal::SIGKILL);
         site.start();
@@ -113,7 +113,8 @@ fn after_a_failed_sync_the_api_refuses_until_a_restart() {
     app.authenticate(&alice, &code).assert_error(503, "server_unavailable");
     site.faults.sync_fails(false);
     refuses(&app, &code);
-    // A fresh process knows whether the disk had it: then it is used and recorded, else as good as new.
+    // A new process reads whether the commit reached the disk: the code is used and recorded, or
+    // unused.
     site.end(Signal::SIGTERM);
     site.start();
     is_back(&app);

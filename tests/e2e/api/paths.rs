@@ -1,9 +1,9 @@
-//! Ids that are nobody's, paths that are no routes, methods that a route has not.
+//! Unknown ids, unknown paths, and methods that a route does not support.
 
 use super::fixture::Fixture;
 use serde_json::json;
 
-/// The same id with another last character.
+/// Returns the id with another last character.
 fn turned(id: &str) -> String {
     let (rest, last) = id.split_at(id.len() - 1);
     format!("{rest}{}", if last == "a" { "b" } else { "a" })
@@ -54,14 +54,14 @@ fn unknown_and_malformed_user_ids_are_refused() {
             fixture.admin.delete(&path).assert_error(status, error);
             fixture.admin.delete(&format!("{path}/external_id")).assert_error(status, error);
         }
-        // Another user's code is a wrong code, and not his.
+        // Another user's code is a wrong code.
         fixture.admin.authenticate(&fixture.bob.id, code).assert_error(401, "unable_to_authenticate_totp");
         let body = json!({ "user_id": fixture.bob.id, "recovery_code": recovery });
         fixture
             .admin
             .post("/v1/totps/recover", &body)
             .assert_error(401, "unable_to_authenticate_recovery_code");
-        // Both were counted as Bob's failures, which is what the lock is for.
+        // Both counted as failures of Bob.
         fixture.site.totpd(&["unlock", "bob"]).assert_success();
     });
     fixture.assert_no_secret_logged(&[]);
@@ -121,7 +121,7 @@ fn unknown_paths_are_404_and_segments_are_never_traversed() {
                 fixture.admin.send(method, &path, "{}").assert_error(404, "route_not_found");
             }
         }
-        // One segment is one id, whatever it would mean to a file system.
+        // A segment is one id, whatever it would mean to a file system.
         let long = "a".repeat(8_000);
         for user in [
             format!("x%2F..%2F{id}"),
@@ -142,7 +142,7 @@ fn unknown_paths_are_404_and_segments_are_never_traversed() {
                     .assert_error(400, "invalid_user_id");
             }
         }
-        // No text at all.
+        // Bytes that are not UTF-8.
         for path in ["/v1/users/%ff", "/v1/users/%c3%28", "/v1/users/totps/%ff", "/v1/users/%ff/external_id"]
         {
             fixture.admin.delete(path).assert_error(400, "bad_request");
@@ -150,7 +150,7 @@ fn unknown_paths_are_404_and_segments_are_never_traversed() {
         fixture.admin.get("/v1/sessions?user_id=%ff").assert_error(400, "invalid_user_id");
         fixture.admin.get("/v1/sessions?user_id=alice&user_id=bob").assert_error(400, "bad_request");
     });
-    // Every character escaped is the same user.
+    // The id with every character escaped is the same user.
     let escaped: String = id.bytes().map(|b| format!("%{b:02x}")).collect();
     assert_eq!(
         fixture.admin.get(&format!("/v1/users/{escaped}?user_id=bob")).assert_success().json["user_id"],

@@ -1,5 +1,6 @@
-//! Stytch's own SDKs, unmodified, go through every method: only the base URL tells them that this is not Stytch. The
-//! programs are in `tests/sdk`; each runs a second time when five minutes have passed for the daemon.
+//! Stytch's SDKs, unmodified, call every method: only the base URL differs from Stytch's. The
+//! programs are in `tests/sdk`; each has a second part, which runs when the daemon's clock is five
+//! minutes later.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,12 +35,12 @@ impl SdkSite {
         Self { site, port, tls, app }
     }
 
-    /// Sets the clock back to two seconds into a time step: what a program takes fits into the rest.
+    /// Sets the clock back to two seconds into a time step, whose rest is enough for a program.
     fn fresh_step(&self) {
         self.site.advance(-(self.site.now() - 2).rem_euclid(30));
     }
 
-    /// Runs a program that is told where the API is, and whose certificate to trust, by its environment.
+    /// Runs a program whose environment names the API and the certificate to trust.
     #[track_caller]
     fn run(&self, mut program: Command) -> Finished {
         let scheme = if self.tls { "https://localhost" } else { "http://127.0.0.1" };
@@ -49,7 +50,8 @@ impl SdkSite {
             .env("SDK_SECRET", &self.app.secret)
             .env("SDK_CLOCK", self.site.faults.offset().to_string())
             .env("SDK_FOLDER", &self.site.root);
-        // Node; Python's requests; OpenSSL's own, which aiohttp, urllib and rustls go by.
+        // For Node, for Python's requests, and for OpenSSL, which aiohttp, urllib and rustls
+        // follow.
         for name in ["NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"] {
             program.env_remove(name);
             if self.tls {
@@ -65,13 +67,13 @@ impl SdkSite {
     }
 }
 
-/// The end of the configuration.
+/// Returns the end of the configuration.
 fn configuration(site: &Site, port: u16, tls: bool, recovery_codes: &str) -> String {
     let http = if tls { api::tls(site, port) } else { format!("[http]\nlisten = \"127.0.0.1:{port}\"\n") };
     format!("[totp]\nrecovery_codes = \"{recovery_codes}\"\n{http}")
 }
 
-/// Both programs, over TLS and in the clear.
+/// Runs both programs of an SDK, with and without TLS.
 #[track_caller]
 fn walk(program: impl Fn(&str) -> Command) {
     for tls in [true, false] {
@@ -101,14 +103,14 @@ fn the_node_sdk_works_with_and_without_tls() {
     });
 }
 
-/// The Python SDK's blocking client, or the one that is awaited.
+/// Runs the blocking or the async client of the Python SDK.
 #[track_caller]
 fn python(client: &str) {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
     assert!(python.exists(), "scripts/bootstrap.sh test makes it");
     walk(|part| {
         let mut command = Command::new(&python);
-        // -B: no compiled files beside the sources.
+        // -B writes no compiled files beside the sources.
         command.arg("-B").arg(folder("python").join(format!("{part}.py"))).arg(client);
         command
     });

@@ -1,4 +1,4 @@
-//! Sessions that are shown and are none: another user's, forged, ended, over.
+//! Session tokens and JWTs that are invalid: forged, expired, revoked, or of another user.
 
 use super::fixture::Fixture;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
@@ -14,7 +14,7 @@ fn read(part: &str) -> Value {
     serde_json::from_slice(&BASE64URL_NOPAD.decode(part.as_bytes()).unwrap()).unwrap()
 }
 
-/// `openssl dgst` over a text, as the last part of a token.
+/// Returns what `openssl dgst` prints for a text, as the last part of a token.
 #[track_caller]
 fn signed(fixture: &Fixture, text: &str, how: &[&str]) -> String {
     let output = fixture.site.path("keys/signature");
@@ -26,7 +26,7 @@ fn signed(fixture: &Fixture, text: &str, how: &[&str]) -> String {
     BASE64URL_NOPAD.encode(&std::fs::read(output).unwrap())
 }
 
-/// A key pair of the forger's; its path.
+/// Makes a key pair that is not the site's. Returns its path.
 #[track_caller]
 fn own_key(fixture: &Fixture) -> String {
     let path = fixture.site.path("keys/own.pem").display().to_string();
@@ -36,7 +36,7 @@ fn own_key(fixture: &Fixture) -> String {
     path
 }
 
-/// The public key of the site in every form that somebody may have taken for a secret.
+/// Returns the site's public key in every form that a verifier could take for a shared secret.
 #[track_caller]
 fn public_forms(jwk: &Value) -> Vec<Vec<u8>> {
     let number = |field: &str| BASE64URL_NOPAD.decode(jwk[field].as_str().unwrap().as_bytes()).unwrap();
@@ -62,7 +62,7 @@ fn public_forms(jwk: &Value) -> Vec<Vec<u8>> {
     ]
 }
 
-/// Tokens that say they are Bob's session and that the site did not sign.
+/// Returns tokens that claim to be Bob's session and that the site did not sign.
 #[track_caller]
 fn forgeries(fixture: &Fixture) -> Vec<String> {
     let jwks =
@@ -108,7 +108,7 @@ fn forgeries(fixture: &Fixture) -> Vec<String> {
         let text = format!("{}.{claims}", part(&head));
         forged.push(format!("{text}.{}", signed(fixture, &text, &["-sign", &own])));
     }
-    // The site's signature under other claims.
+    // The site's signature with other claims.
     for (claim, value) in [
         ("sub", json!(fixture.alice.id)),
         ("aud", json!(["project-live-other"])),
@@ -217,7 +217,7 @@ fn another_users_session_or_two_sessions_use_up_no_code() {
         ] {
             refused("/v1/sessions/revoke", &two, json!({}), "too_many_session_revoke_arguments");
         }
-        // Its id names a session, and does not show it.
+        // The id of a session does not authenticate it.
         let named = json!({ "session_id": alice.session });
         refused("/v1/sessions/authenticate", &named, json!({}), "no_session_arguments");
     });
@@ -280,7 +280,8 @@ fn a_revoked_or_expired_session_is_refused_and_uses_up_no_code() {
         });
     };
     gone(&alice.token, &alice.jwt, &alice.session);
-    // Bob's has an hour. Until its end a token of it that is over by itself is good, and not a second longer.
+    // Bob's session lasts an hour. Until its end the daemon accepts its expired JWT, and no second
+    // longer.
     fixture.site.advance(50 * 60);
     fixture.admin.post("/v1/sessions/authenticate", &json!({ "session_jwt": bob.jwt })).assert_success();
     fixture.site.advance(11 * 60);
@@ -301,7 +302,7 @@ fn deleting_a_user_ends_their_sessions() {
     }
     fixture.admin.delete(&path).assert_error(404, "user_not_found");
     fixture.admin.delete(&format!("/v1/users/totps/{}", bob.totp)).assert_error(404, "totp_not_found");
-    // Whoever is called the same afterwards is somebody else.
+    // A new user of the same name is another user.
     assert_ne!(fixture.admin.user("bob"), bob.id);
     let sessions = fixture.admin.get("/v1/sessions?user_id=bob").assert_success().json;
     assert_eq!(sessions["sessions"], json!([]));

@@ -1,4 +1,5 @@
-//! Sessions and the keys of their tokens: what is kept of them, who ends them, what nobody can write who has no key.
+//! Sessions and signing keys: what is stored, what ends a session, and that rows without the key
+//! are invalid.
 
 use serde_json::{Value, json};
 use totpd_e2e::phone::Phone;
@@ -7,7 +8,7 @@ use totpd_e2e::{Api, Site, api};
 
 const DAY: i64 = 86_400;
 
-/// A session of the user, of so many minutes.
+/// Creates a session of this many minutes.
 #[track_caller]
 fn session(site: &Site, app: &Api, user: &str, phone: &Phone, minutes: i64) -> Value {
     let code = phone.code(site);
@@ -28,7 +29,7 @@ fn restart(site: &Site, app: &Api, between: impl FnOnce()) {
     app.wait_until_up();
 }
 
-/// Whether any file of the site's store holds this text.
+/// Returns whether a file of the site's store contains this text.
 fn is_kept(site: &Site, text: &str) -> bool {
     let files = std::fs::read_dir(site.path("state")).unwrap();
     let bytes: Vec<Vec<u8>> = files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
@@ -59,7 +60,7 @@ fn a_session_survives_a_restart_and_expires() {
     let checked = check(&app, "session_token", &made["session_token"]).assert_success().json;
     assert_eq!(checked["session_token"], made["session_token"]);
     assert_eq!(checked["session"]["expires_at"], made["session"]["expires_at"]);
-    // A token that is over for whoever checks it by himself is good as long as its session is.
+    // The daemon accepts an expired JWT as long as its session is valid.
     site.advance(301);
     let renewed = check(&app, "session_jwt", &made["session_jwt"]).assert_success().json;
     assert_eq!(renewed["session_token"], made["session_token"]);
@@ -67,7 +68,7 @@ fn a_session_survives_a_restart_and_expires() {
     site.advance(3600);
     check(&app, "session_token", &made["session_token"]).assert_error(404, "session_not_found");
     check(&app, "session_jwt", &renewed["session_jwt"]).assert_error(404, "session_not_found");
-    // Neither does a clock that is set back revive it, nor one before the release.
+    // A clock that is set back does not revive it, not even one before the release.
     site.advance(-3600);
     check(&app, "session_token", &made["session_token"]).assert_error(404, "session_not_found");
     site.advance(-10 * 365 * DAY);
@@ -89,7 +90,7 @@ fn reading_a_session_during_its_extension_does_not_end_it() {
         let app = &app;
         let extends = scope.spawn(move || app.post("/v1/sessions/authenticate", &body));
         wait_until("the sync of the extension has begun", || site.faults.syncs() > syncs);
-        // Until it is stored the session is over.
+        // Until the extension is stored, the session is expired.
         site.advance(60);
         let looks = scope.spawn(|| check(app, "session_token", token));
         app.get(&format!("/v1/sessions/jwks/{}", app.project_id)).assert_success();
@@ -123,7 +124,7 @@ fn sessions_keep_every_number_of_custom_claims() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
-    // Of numbers, the ones that are hard to write and read again without a change.
+    // Numbers that are hard to write and read back without a change.
     let mut numbers = vec![
         0.1 + 0.2,
         5e-324,
@@ -141,7 +142,7 @@ fn sessions_keep_every_number_of_custom_claims() {
     let checked = check(&app, "session_token", &made["session_token"]).assert_success().json;
     let claims = &checked["session"]["custom_claims"];
     assert_eq!((&claims["text"], &claims["numbers"]), (&json!("line\nbreak"), &json!(numbers)));
-    // Neither do they move in metadata, however often the record is read and written.
+    // They stay the same in metadata, however often the record is read and written.
     let path = format!("/v1/users/{user}");
     app.put(&path, &json!({ "trusted_metadata": { "numbers": numbers } })).assert_success();
     for n in 0..5 {
@@ -159,7 +160,7 @@ fn damaged_signing_keys_are_not_replaced_repeatedly() {
     site.sql("UPDATE signing_key SET record = replace(record, '\"v\":1', '\"v\":2')");
     site.start();
     wait_until("the API answers", || app.connect().is_some());
-    // Whoever wants no session is judged all the same; a session is refused, and no code used up by that.
+    // Requests without a session are judged; with a session they are refused, and use up no code.
     let code = phone.code(&site);
     let body = json!({ "user_id": user, "totp_code": code, "session_duration_minutes": 5 });
     for _ in 0..2 {
@@ -176,7 +177,7 @@ fn revoke_and_user_deletion_end_the_sessions() {
     let app = Api::new(&site, "admin");
     let (user, phone) = app.enrolled(&site, "alice");
     let first = session(&site, &app, &user, &phone, 60);
-    // Taking a TOTP away leaves the sessions to the application.
+    // Deleting a TOTP leaves the sessions valid.
     let totp = first["totp_id"].as_str().unwrap();
     app.delete(&format!("/v1/users/totps/{totp}")).assert_success();
     check(&app, "session_token", &first["session_token"]).assert_success();
@@ -214,7 +215,7 @@ fn signing_keys_rotate_and_stay_published_for_a_month() {
     restart(&site, &app, || site.advance(31 * DAY));
     assert_eq!(jwks().as_array().unwrap().len(), 1);
     check(&app, "session_jwt", &made["session_jwt"]).assert_error(400, "unable_to_parse_session_jwt");
-    // The token of the session is derived with another key, which stays.
+    // The session token is derived from another key, which stays.
     check(&app, "session_token", &made["session_token"]).assert_success();
 }
 
@@ -225,7 +226,7 @@ fn rows_written_without_the_key_are_no_sessions_or_clients() {
     let weak = Api::new(&site, "verify");
     let (user, phone) = app.enrolled(&site, "alice");
     let made = session(&site, &app, &user, &phone, 5);
-    // A longer session, another user's, a client with a larger scope or a name with another lock.
+    // A longer session, a session of another user, a client with a larger scope or another name.
     restart(&site, &app, || {
         site.sql("UPDATE session SET record = replace(record, 'user-', 'user_'), expires = 1 << 40");
     });
@@ -236,7 +237,7 @@ fn rows_written_without_the_key_are_no_sessions_or_clients() {
         });
         weak.get(&format!("/v1/users/{user}")).assert_error(401, "unauthorized_credentials");
     }
-    // And they can be taken away.
+    // They can be revoked.
     assert_eq!(site.totpd(&["client", "revoke", "somebody"]).code, 0);
     app.get(&format!("/v1/users/{user}")).assert_success();
 }
@@ -256,7 +257,7 @@ fn client_secrets_rotate_without_an_outage() {
     site.totpd(&["client", "revoke", "app-enroll"]).assert_success();
     new.get(&format!("/v1/users/{user}")).assert_error(401, "unauthorized_credentials");
     assert_eq!(site.totpd(&["client", "revoke", "app-enroll"]).code, 1);
-    // A second secret says what the first may do.
+    // A second secret reports the scope of the first.
     let first = site.totpd(&["client", "add", "shop", "--scope", "admin"]).assert_success().stdout;
     assert!(!first.contains("other secrets"), "{first}");
     let second = site.totpd(&["client", "add", "shop", "--scope", "verify"]).assert_success().stdout;
@@ -265,6 +266,6 @@ fn client_secrets_rotate_without_an_outage() {
         assert_eq!(site.totpd(&["client", "add", bad, "--scope", "verify"]).code, 2, "{bad}");
     }
     assert_eq!(site.totpd(&["client", "add", "x", "--scope", "root"]).code, 2);
-    // None of them was ever in the log.
+    // No secret was logged.
     assert!(!site.log().contains(&old.secret) && !site.log().contains(&new.secret));
 }

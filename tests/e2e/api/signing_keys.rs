@@ -1,4 +1,4 @@
-//! The keys that sessions are signed with: who needs none of them waits for none.
+//! The signing keys of sessions: requests without a session do not need them.
 
 use serde_json::json;
 use totpd_e2e::api::{Endpoint, socket};
@@ -10,7 +10,7 @@ fn without_signing_keys_codes_work_and_sessions_are_refused() {
     let site = Site::new();
     let phone = site.enroll("alice");
     site.end(nix::sys::signal::Signal::SIGTERM);
-    // Under a clock before the release no keys are made, and recovery codes are what still works.
+    // With a clock before the release no keys are made, and only recovery codes work.
     let right = site.faults.offset();
     site.advance(1_000_000_000 - site.now());
     site.write_config(&socket(&site));
@@ -25,7 +25,7 @@ fn without_signing_keys_codes_work_and_sessions_are_refused() {
     let mut with_session = recover(&phone.recovery_codes[1]);
     with_session["session_duration_minutes"] = json!(60);
     app.post("/v1/totps/recover", &with_session).assert_error(503, "server_unavailable");
-    // HTTP has no date before 1970: nobody is answered, and nothing used up.
+    // HTTP has no date before 1970: no request is answered, and no code used up.
     site.end(nix::sys::signal::Signal::SIGTERM);
     site.advance(-site.now() - 1_000_000);
     site.start();
@@ -34,7 +34,7 @@ fn without_signing_keys_codes_work_and_sessions_are_refused() {
     assert!(app.raw(request.as_bytes()).is_none());
     assert!(!site.log().contains("panicked"));
 
-    // Soon after the clock is right there are keys, and the code is as good as before.
+    // Soon after the clock is right there are keys, and the code still works.
     site.faults.clock_offset(right);
     wait_until("there are keys", || app.get(&keys).status == 200);
     let recovered = app.post("/v1/totps/recover", &with_session).assert_success().json;

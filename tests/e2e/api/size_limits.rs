@@ -1,4 +1,4 @@
-//! What is too large, by its own word or not: refused with an answer that arrives, and forgotten.
+//! Requests that are too large: the refusal arrives, and nothing is kept.
 
 use super::fixture::Fixture;
 use serde_json::json;
@@ -20,7 +20,7 @@ fn head(api: &Api, path: &str, more: &str) -> String {
     api.head("POST", path, &format!("Connection: close\r\n{more}"))
 }
 
-/// In pieces of this size, without a word of how many there are.
+/// Returns a request whose body comes in chunks of this size.
 fn chunked(api: &Api, path: &str, body: &str, piece: usize) -> Vec<u8> {
     let mut bytes = head(api, path, "Transfer-Encoding: chunked\r\n").into_bytes();
     for piece in body.as_bytes().chunks(piece) {
@@ -32,7 +32,7 @@ fn chunked(api: &Api, path: &str, body: &str, piece: usize) -> Vec<u8> {
     bytes
 }
 
-/// An object of exactly so many bytes.
+/// Pads an object to this many bytes.
 fn padded(body: &str, length: usize) -> String {
     format!("{body}{}", " ".repeat(length - body.len()))
 }
@@ -52,7 +52,7 @@ fn a_large_body_is_refused_with_or_without_content_length() {
                     reply.assert_error(413, "bad_request");
                 }
             }
-            // Its word is enough.
+            // The announced length is enough.
             let promised = head(&fixture.admin, path, "Content-Length: 9999999999\r\n");
             fixture.admin.raw(promised.as_bytes()).unwrap().assert_error(413, "bad_request");
         }
@@ -100,7 +100,7 @@ fn an_oversized_or_malformed_header_is_refused_and_harmless() {
             (400, get("Content-Length: 1x\r\n")),
             (400, get("Transfer-Encoding: chunked, identity\r\n")),
         ] {
-            // What cannot be read as a request is refused before there is one, in the form of every error.
+            // A malformed request is refused in the form of every error.
             fixture.admin.raw(bytes.as_bytes()).unwrap().assert_error(status, "bad_request");
         }
     });

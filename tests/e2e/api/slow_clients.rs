@@ -1,4 +1,4 @@
-//! Clients that are slow, silent, many or gone: each has its time and its place, and nobody waits for them.
+//! Clients that are slow, silent, too many, or hang up: they are closed in time, and block nobody.
 
 use serde_json::{Value, json};
 use std::io::Write;
@@ -10,12 +10,12 @@ use totpd_e2e::phone::Phone;
 use totpd_e2e::run::wait_until;
 use totpd_e2e::{Api, Site, api};
 
-/// A head with credentials, up to its end.
+/// Returns a whole header with credentials.
 fn head(app: &Api, path: &str, length: usize) -> String {
     app.head("POST", path, &format!("Content-Length: {length}\r\n"))
 }
 
-/// Writes a byte a second, as long as the other end listens; what it answers.
+/// Writes a byte a second until the daemon closes. Returns its response.
 fn drip(mut stream: Box<dyn Stream>, text: &str) -> Option<Reply> {
     for byte in text.as_bytes() {
         if stream.write_all(&[*byte]).is_err() {
@@ -33,7 +33,7 @@ fn started(app: &Api, bytes: &str) -> Box<dyn Stream> {
     stream
 }
 
-/// Others are served for a while, over HTTP and at the prompt.
+/// Asserts that others are served for three seconds, over HTTP and at logins.
 #[track_caller]
 fn served(site: &Site, app: &Api, phone: &Phone) {
     let start = Instant::now();
@@ -53,7 +53,7 @@ fn a_body_that_never_arrives_times_out_without_blocking_others() {
     let (_, phone) = app.enrolled(&site, "alice");
     let start = Instant::now();
     std::thread::scope(|scope| {
-        // One that stops, one that drips, one that never begins, and one in pieces that stops.
+        // One body stops, one is slow, one never begins, and one in chunks stops.
         let body = head(&app, "/v1/users", 500);
         let pieces = body.replace("Content-Length: 500", "Transfer-Encoding: chunked");
         let mut slow = Vec::new();
@@ -85,7 +85,7 @@ fn a_header_that_never_arrives_times_out_without_blocking() {
     let (_, phone) = app.enrolled(&site, "alice");
     let start = Instant::now();
     std::thread::scope(|scope| {
-        // One that drips, one that stops, and nothing at all.
+        // One header is slow, one stops, and one never begins.
         let long = format!("GET /v1/users/alice HTTP/1.1\r\nX-Slow: {}", "a".repeat(100));
         let mut slow = Vec::new();
         for (sent, rest) in [("", long.as_str()), ("GET /v1/users/al", ""), ("", "")] {
@@ -94,7 +94,7 @@ fn a_header_that_never_arrives_times_out_without_blocking() {
         }
         served(&site, &app, &phone);
         for slow in slow {
-            // Nothing was asked: it may be told 408, or be closed.
+            // Without a request, the daemon may answer 408 or close.
             assert!(slow.join().unwrap().is_none_or(|reply| reply.status == 408));
         }
     });
@@ -110,7 +110,7 @@ fn a_client_that_reads_nothing_blocks_nobody() {
     for n in 0..50 {
         app.user(&format!("u-{n}"));
     }
-    // Asks for far more than fits on the way, and reads none of it.
+    // Requests far more than socket buffers hold, and reads none of it.
     let search = format!("{}{{}}", head(&app, "/v1/users/search", 2));
     let deaf: Vec<_> = (0..8)
         .map(|_| {
@@ -140,7 +140,7 @@ fn unauthenticated_slow_readers_block_nobody_and_are_closed() {
     let mut strangers: Vec<_> = (0..24)
         .map(|_| {
             let mut stream = app.connect().unwrap();
-            // Far more than fits on the way is asked for, and nothing of it read.
+            // Requests far more than socket buffers hold, and reads none of it.
             let _ = stream.write_all(&asked);
             stream
         })
@@ -150,7 +150,7 @@ fn unauthenticated_slow_readers_block_nobody_and_are_closed() {
     }
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
-    // Nobody else came for their places any more, and they are closed all the same.
+    // Nobody needs their connections any more, and they are closed by the write timeout.
     for stream in &mut strangers {
         std::thread::sleep(Duration::from_secs(35).saturating_sub(start.elapsed()));
         let mut all = Vec::new();
@@ -170,7 +170,7 @@ fn with_all_connections_busy_new_ones_are_refused() {
     site.faults.sync_delay_us(60_000_000);
     let mut requests = Vec::new();
     wait_until("all places are taken by requests who wait for their answers", || {
-        // Whoever has shown no credentials yet may have to give way to the next.
+        // A connection without credentials may be evicted by the next one.
         let body = json!({ "external_id": format!("request-{}", requests.len()) }).to_string();
         requests.push(started(&app, &format!("{}{body}", head(&app, "/v1/users", body.len()))));
         let mut late = app.connect().unwrap();
@@ -186,7 +186,7 @@ fn with_all_connections_busy_new_ones_are_refused() {
         request.read_exact(&mut first).ok().map(|()| first.starts_with(b"HTTP/1.1 200"))
     });
     assert_eq!(served.collect::<Vec<_>>(), [true; 8]);
-    // Those who have their answers and ask for nothing else give way.
+    // Idle connections are evicted.
     for _ in 0..20 {
         app.get("/v1/users/alice").assert_success();
     }
@@ -213,26 +213,26 @@ fn a_hung_up_request_uses_up_no_code_or_is_audited_undelivered() {
     let (code_a, code_b) = (alices.code(&site), bobs.code(&site));
     site.faults.sync_delay_us(60_000_000);
     let syncs = site.faults.syncs();
-    // Alice's commit begins and stalls; Bob's waits behind it. Both hang up.
+    // Alice's commit begins and stalls, and Bob's waits behind it. Both clients hang up.
     let first = send(&alice, &code_a);
     wait_until("the sync has begun", || site.faults.syncs() > syncs);
     let second = send(&bob, &code_b);
     drop(first);
     drop(second);
-    // The daemon has heard of both when it has closed as well: a request of ours behind them is answered.
+    // When a later request is answered, the daemon has noticed both.
     app.get(&format!("/v1/sessions/jwks/{}", app.project_id)).assert_success();
     site.faults.sync_delay_us(0);
     wait_until("the grant nobody heard of is recorded", || events_of(&site, "alice", "undelivered") == 1);
     app.authenticate(&alice, &code_a).assert_error(401, "totp_code_already_authenticated");
     let again = app.authenticate(&bob, &code_b);
     if again.status == 200 {
-        // The first was his enrollment's.
+        // The other grant is that of the enrollment.
         assert_eq!((events_of(&site, "bob", "granted"), events_of(&site, "bob", "undelivered")), (2, 0));
     } else {
         again.assert_error(401, "totp_code_already_authenticated");
         wait_until("Bob's is recorded, too", || events_of(&site, "bob", "undelivered") == 1);
     }
-    // Whatever became of them, nothing secret was said about it.
+    // In both cases no secret was logged.
     let credentials = app.basic();
     let log = site.log();
     for secret in [credentials.as_str(), &app.secret, &alices.secret, &bobs.secret] {
@@ -253,7 +253,7 @@ fn a_truncated_request_uses_up_no_code() {
         let whole = format!("{head}{body}");
         stream.write_all(&whole.as_bytes()[..whole.len() - cut]).unwrap();
         drop(stream);
-        // A second request is read after the first, and the code is as good as new.
+        // A second request is read after the first, and the code is still unused.
         app.get("/v1/users/alice").assert_success();
     }
     app.authenticate(&alice, &code).assert_success();
@@ -264,7 +264,7 @@ fn made_up_names_of_an_application_block_no_login_lookup() {
     let site = Site::without_daemon();
     site.write_config(&api::socket(&site));
     site.totpd(&["init"]).assert_success();
-    // A directory that takes its time over whom it does not know.
+    // A directory that is slow for unknown users.
     let source = r#"
 #include <nss.h>
 #include <pwd.h>
@@ -288,7 +288,7 @@ enum nss_status _nss_slow_getpwnam_r(const char *n, struct passwd *p, char *b, s
             let (app, answered) = (&app, answered.clone());
             scope.spawn(move || answered.send(app.get(&format!("/v1/users/nobody{n}")).status).unwrap());
         }
-        // With the first answer they are all under way.
+        // With the first response, all requests are in progress.
         first.recv().unwrap();
         assert_eq!(login(&site, "carol", &phone.code(&site)), Ok(Verdict::Granted));
     });

@@ -1,4 +1,4 @@
-//! A port that systemd hands over: the service itself has no network.
+//! A port that the daemon inherits from systemd: the service itself has no network.
 
 use nix::sys::signal::Signal;
 use totp_wire::login::Verdict;
@@ -37,7 +37,7 @@ fn an_inherited_port_is_served_without_network_access() {
     assert_eq!(site.end(Signal::SIGTERM), Some(0));
 }
 
-/// Whoever connects is not kept waiting for an answer that does not come.
+/// Asserts that a connection is closed at once.
 #[track_caller]
 fn turned_away(port: u16) {
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -69,7 +69,7 @@ fn an_invalid_http_table_disables_the_api_but_not_logins() {
         turned_away(port);
         let phone = site.enroll("alice");
         assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
-        // What a start does without is asked of a reload and of whoever checks.
+        // A start ignores the broken table; a reload and `config check` refuse it.
         assert_eq!(site.totpd(&["config", "check"]).code, i32::from(!http.is_empty()), "{http}");
         if !http.is_empty() {
             site.signal(Signal::SIGHUP);
@@ -84,14 +84,15 @@ fn an_invalid_http_table_disables_the_api_but_not_logins() {
 fn an_inherited_port_other_than_configured_is_not_served() {
     let site = Site::without_daemon();
     let port = api::free_port();
-    // What is handed over might be reached from the network, where the configuration says loopback.
+    // The inherited port could be reachable from the network, where the configuration says
+    // loopback.
     listening(&site, "127.0.0.1:1");
     site.totpd(&["init"]).assert_success();
     start(&site, port);
     let why = format!("http.listen names 127.0.0.1:1, and totpd-http.socket listens on 127.0.0.1:{port}");
     wait_until("status says so", || site.totpd(&["status"]).assert_success().stdout.contains(&why));
     turned_away(port);
-    // Whoever is turned away changes nothing of the reason, however often it is tried again.
+    // Refused connections do not change the reported reason.
     assert!(site.totpd(&["status"]).assert_success().stdout.contains(&why));
     let phone = site.enroll("alice");
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));

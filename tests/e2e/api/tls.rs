@@ -1,4 +1,4 @@
-//! Where the API may listen, and under which certificate.
+//! Addresses and certificates of the API.
 
 use std::process::Command;
 use totpd_e2e::run::{run, wait_until};
@@ -14,7 +14,7 @@ fn answers(site: &Site, port: u16) {
     wait_until("the API answers over TLS", || curl(site, port, &["--fail"]).code == 0);
 }
 
-/// The certificate that a new connection is shown.
+/// Returns what `openssl s_client` prints about a new connection.
 fn shown(port: u16) -> String {
     let mut command = Command::new("openssl");
     command.args(["s_client", "-servername", "localhost", "-alpn", "h2,http/1.1", "-connect"]);
@@ -85,7 +85,7 @@ fn an_unreadable_certificate_stops_the_api_but_not_logins() {
         site.totpd(&["enroll", "alice", "--json"]).assert_success();
         site.end(nix::sys::signal::Signal::SIGTERM);
     }
-    // What is mended is found without a restart.
+    // The fixed key is found without a restart.
     site.start();
     let phone = site.enroll("bob");
     std::fs::write(&key, good).unwrap();
@@ -101,7 +101,7 @@ fn a_renewed_certificate_is_reloaded_and_a_broken_one_is_not() {
     answers(&site, port);
     let first = serial(port);
     assert!(first.len() > 100, "{first}");
-    // The authority has not signed another one yet: what is there is no certificate.
+    // A broken renewal: the file is not a certificate.
     let (old, key) = (site.path("keys/cert.pem"), site.path("keys/key.pem"));
     let (kept, kept_key) = (std::fs::read(&old).unwrap(), std::fs::read(&key).unwrap());
     std::fs::write(&old, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
@@ -109,7 +109,7 @@ fn a_renewed_certificate_is_reloaded_and_a_broken_one_is_not() {
     assert_eq!(serial(port), first);
     curl(&site, port, &["--fail"]).assert_success();
     wait_until("the status says so", || status(&site).contains("with its old certificate: "));
-    // Half of a renewal is broken, too, and the whole of it is served.
+    // A whole renewal is served; half of one, with the wrong key, is not.
     std::fs::write(&old, &kept).unwrap();
     api::certificate(&site);
     wait_until("the renewal is served", || serial(port) != first);
@@ -137,14 +137,14 @@ fn http_2_is_negotiated_by_alpn() {
         );
         assert_eq!(answer.assert_success().stdout, format!("{says} 200"));
     }
-    // Older than TLS 1.2 is not spoken, and nothing in the clear.
+    // Neither versions before TLS 1.2 nor plain HTTP are accepted.
     assert_ne!(curl(&site, port, &["--tls-max", "1.1"]).code, 0);
     let mut plain = Command::new("curl");
     plain.args(["--silent", "--max-time", "10", "--noproxy", "*"]);
     plain.arg(format!("http://localhost:{port}/openapi.json"));
     let plain = run(plain, "");
     assert!(plain.code != 0 && plain.stdout.is_empty(), "{plain:?}");
-    // Errors have their form in HTTP/2 as well.
+    // Errors have the same form in HTTP/2.
     let refused = api::curl(&site, port, "/v1/users/alice", &["--http2"]);
     assert_eq!(refused.assert_success().json()["error_type"], "unauthorized_credentials");
 }

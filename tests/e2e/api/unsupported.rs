@@ -34,10 +34,10 @@ fn unsupported_arguments_are_refused() {
             fixture.admin.raw(head.as_bytes()).unwrap().assert_error(400, "unsupported_argument");
         }
     });
-    // The Rust SDK sends every field that is not set as null.
+    // The Rust SDK sends unset fields as null.
     let body = json!({ "session_token": fixture.alice.token, "authorization_check": null });
     fixture.verify.post("/v1/sessions/authenticate", &body).assert_success();
-    // What Stytch only records is no decision.
+    // Arguments that Stytch only records are accepted.
     let body = json!({ "external_id": "carol", "attributes": { "ip_address": "192.0.2.1" } });
     fixture.admin.post("/v1/users", &body).assert_success();
 }

@@ -1,9 +1,9 @@
-//! Values of the right type that cannot be: each has its error, and a code that came with it is still good.
+//! Values of the right type that are invalid: each has its error, and uses up no code.
 
 use super::fixture::Fixture;
 use serde_json::{Value, json};
 
-/// The same object with one more field.
+/// Returns the object with one more field.
 fn with(body: &Value, field: &str, value: Value) -> Value {
     let mut body = body.clone();
     body[field] = value;
@@ -107,12 +107,12 @@ fn malformed_codes_are_distinguished_from_wrong_ones() {
         for bad in ["", "a1b2-c3d4-e5f6", "xxxx", "u000-0000-0000-0000", &long, &recovery[..18]] {
             fixture.admin.post("/v1/totps/recover", &recover(bad)).assert_error(400, "invalid_recovery_code");
         }
-        // Codes of the real service's sandbox are no codes here.
+        // Codes of the real service's sandbox are not valid here.
         let sandbox =
             json!({ "user_id": "user-test-e3795c81-f849-4167-bfda-e4a6e9c280fd", "totp_code": "000000" });
         fixture.admin.post("/v1/totps/authenticate", &sandbox).assert_error(404, "user_not_found");
     });
-    // It was in none of these answers used up.
+    // None of these requests used it up.
     let body = json!({ "user_id": fixture.alice.id, "recovery_code": fixture.alice.phone.recovery_codes[0] });
     fixture.admin.post("/v1/totps/recover", &body).assert_success();
     fixture.admin.post("/v1/totps/recover", &body).assert_error(401, "unable_to_authenticate_recovery_code");
@@ -169,7 +169,7 @@ fn invalid_searches_are_refused() {
             refused(json!({ "query": shape }), "bad_request");
         }
     });
-    // What only looks like the store's language finds nobody.
+    // SQL and patterns find nobody.
     for (name, odd) in [
         ("email_address_fuzzy", json!("%")),
         ("email_address_fuzzy", json!("' OR 1=1 --")),
@@ -292,7 +292,7 @@ fn invalid_users_are_refused_and_leave_nothing_behind() {
     ] {
         fixture.admin.post("/v1/users", &body).assert_error(400, error);
     }
-    // An address is kept and found in one spelling, whatever it was sent in.
+    // An address is stored and found in one spelling, whatever spelling was sent.
     let made =
         fixture.admin.post("/v1/users", &json!({ "email": "Carol@Example.ORG" })).assert_success().json;
     assert_eq!(made["user"]["emails"][0]["email"], "carol@example.org");

@@ -1,4 +1,4 @@
-//! What was shown once is nowhere in the daemon's memory afterwards.
+//! Secrets that were shown once are nowhere in the daemon's memory afterwards.
 
 use data_encoding::BASE32_NOPAD;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ with open(f'/proc/{pid}/maps') as maps, open(f'/proc/{pid}/mem', 'rb', buffering
 print(json.dumps(hits))
 ";
 
-/// The places of the daemon's writable memory that hold one of these, by the name of what they hold.
+/// Returns where the daemon's writable memory contains one of these, with its name.
 #[track_caller]
 fn found(site: &Site, wanted: &[(&'static str, Vec<u8>)]) -> Vec<Value> {
     let mut command = std::process::Command::new("python3");
@@ -41,7 +41,7 @@ fn found(site: &Site, wanted: &[(&'static str, Vec<u8>)]) -> Vec<Value> {
     hits.as_array().unwrap().clone()
 }
 
-/// Everything of an enrollment that must not stay.
+/// Returns everything of an enrollment that must be wiped.
 fn secrets_of(made: &Value) -> Vec<(&'static str, Vec<u8>)> {
     let text = |value: &Value| value.as_str().unwrap().as_bytes().to_vec();
     let mut wanted = vec![
@@ -54,13 +54,14 @@ fn secrets_of(made: &Value) -> Vec<(&'static str, Vec<u8>)> {
         wanted.push(("a recovery code without dashes", bare));
     }
     if let Some(picture) = made["qr_code"].as_str() {
-        // Behind the header of a PNG, which is the same for everybody.
+        // After the PNG header, which is the same for everybody.
         wanted.push(("the QR code", picture.as_bytes()[100..180].to_vec()));
     }
     wanted
 }
 
-/// Nothing is left within a second: connections end by themselves, and their memory with them.
+/// Asserts that nothing is left within a second: connections end by themselves, and their memory
+/// with them.
 #[track_caller]
 fn expect_nothing(site: &Site, wanted: &[(&'static str, Vec<u8>)]) {
     let start = Instant::now();
@@ -82,7 +83,7 @@ fn secrets_shown_to_an_application_are_wiped() {
         ("the Basic header", basic.clone().into_bytes()),
         ("the client's secret", app.secret.clone().into_bytes()),
     ];
-    // The search finds what is there: a request whose body has not come yet.
+    // The search works: it finds a request whose body is incomplete.
     let mut waiting = app.connect().unwrap();
     let head = app.head("POST", "/v1/totps", "Connection: close\r\nContent-Length: 99\r\n");
     let head = format!("{head}{{\"user_id\":\"nobody-hunter2\"");
@@ -97,7 +98,7 @@ fn secrets_shown_to_an_application_are_wiped() {
     let wanted = [&secrets_of(&made)[..], &credentials].concat();
     expect_nothing(&site, &wanted);
 
-    // A connection that is kept and idle holds nothing of its last request, either.
+    // An idle connection holds nothing of its last request either.
     let mut kept = app.connect().unwrap();
     let body = json!({ "user_id": user }).to_string();
     let request = app.request("POST", "/v1/totps", &body);
@@ -106,7 +107,7 @@ fn secrets_shown_to_an_application_are_wiped() {
     expect_nothing(&site, &[&secrets_of(&made)[..], &credentials].concat());
     drop(kept);
 
-    // And a code, with the session that came of it.
+    // A code, and the session that it created.
     let code = Phone::from(&made).code(&site);
     let body = json!({ "user_id": user, "totp_code": code, "session_duration_minutes": 5 });
     let session = app.post("/v1/totps/authenticate", &body).assert_success().json;
@@ -157,7 +158,7 @@ sys.stdin.read()
     let made: Value = serde_json::from_str(&line).unwrap();
     let credentials =
         [("the Basic header", basic.into_bytes()), ("the client's secret", app.secret.into_bytes())];
-    // rustls decrypts in a buffer of its own, which lives as long as the connection (SECURITY.md).
+    // rustls decrypts into a buffer that lives as long as the connection (SECURITY.md).
     expect_nothing(&site, &secrets_of(&made));
     drop(client.stdin.take());
     client.wait().unwrap();

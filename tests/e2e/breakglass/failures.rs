@@ -1,4 +1,4 @@
-//! Break-glass among killed responders, floods, locks and full disks.
+//! Break-glass with killed responders, floods, file locks, full disks and a broken configuration.
 
 use nix::sys::signal::Signal;
 use totpd_e2e::pamhost::{code, login};
@@ -11,11 +11,11 @@ fn a_daemon_started_after_a_killed_break_glass_keeps_its_socket() {
     site.totp_service("x", "nodelay timeout=5");
     let bob = site.enroll("bob");
     let BreakGlass { responder, .. } = BreakGlass::open(&site, "30m");
-    // The daemon is what is broken: it ends; the responder is killed; the administrator starts the daemon again.
+    // The daemon crashes, the responder is killed, and the administrator starts the daemon again.
     site.end(Signal::SIGKILL);
     drop(responder);
     site.start();
-    // The daemon looks for what was left behind at a reload, as it does every few seconds.
+    // At a reload, and every few seconds, the daemon searches for leftovers of break-glass.
     site.configure("");
     assert_eq!(login(&site, "bob", &bob.code(&site)), code::SUCCESS);
 }
@@ -29,13 +29,13 @@ fn a_killed_break_glass_returns_the_socket_of_a_new_daemon() {
     let saved = site.path("run/login.sock.breakglass-saved");
     assert!(saved.exists());
     site.end(Signal::SIGKILL);
-    // What the supervisor does: a socket of a new daemon in the path, while the responder lives.
+    // A supervisor starts a new daemon with new sockets while the responder lives.
     for socket in ["run/login.sock", "run/root.sock"] {
         let _ = std::fs::remove_file(site.path(socket));
     }
     site.start();
     drop(responder);
-    // The daemon looks for what was left behind at a reload, as it does every few seconds.
+    // At a reload, and every few seconds, the daemon searches for leftovers of break-glass.
     site.configure("");
     assert_eq!(login(&site, "bob", &bob.code(&site)), code::SUCCESS);
 }
@@ -76,7 +76,7 @@ fn waiting_prompts_do_not_stop_break_glass() {
     let site = Site::new();
     site.totp_service("x", "nodelay timeout=5");
     let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");
-    // As many `su alice` as eve likes, each at its prompt; and a root service that names nobody.
+    // Eve runs many `su alice`, each at its prompt, and a root service names no user.
     let su = |real_uid, service: &str| Attempt {
         user: "alice".into(),
         service: Some(service.into()),
@@ -100,7 +100,7 @@ fn the_daemon_reads_the_mark_under_a_strict_umask() {
     let modes = (mode("etc/totpd/breakglass.log"), mode("etc/totpd/breakglass.lock"));
     assert_eq!(login(&site, "alice", &glass), code::SUCCESS);
     responder.finish();
-    // The mark is for the daemon's user to read, the lock for root alone.
+    // The daemon's user can read the record, and only root the lock.
     assert_eq!(modes, (0o644, 0o600));
 }
 
@@ -110,7 +110,7 @@ fn an_unrecorded_break_glass_code_works_after_the_disk_recovers() {
     site.totp_service("x", "nodelay timeout=5");
     let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");
     let marks = site.path("etc/totpd/breakglass.log");
-    // The disk fills up, or is remounted read-only, after the start.
+    // The record cannot be written after the start, as on a full or read-only disk.
     std::fs::rename(&marks, site.path("etc/totpd/aside")).unwrap();
     std::fs::create_dir(&marks).unwrap();
     assert_eq!(login(&site, "alice", &glass), code::AUTH_ERR);
@@ -145,7 +145,7 @@ fn a_daemon_with_a_fixed_configuration_recovers_the_socket() {
     assert_eq!(outcome, code::SUCCESS);
 }
 
-/// Holds a shared lock on a file of the site for as long as it lives, as an unprivileged user.
+/// Starts a process of bob that holds a shared lock on a file of the site.
 fn held_by_bob(site: &Site, file: &str) -> Running {
     let script = "import fcntl,sys,time\nf=open(sys.argv[1]); fcntl.flock(f,fcntl.LOCK_SH); print('held',flush=True); time.sleep(60)";
     let mut holder = site.command_as("bob", "python3");
@@ -159,7 +159,7 @@ fn held_by_bob(site: &Site, file: &str) -> Running {
 fn a_users_file_lock_does_not_stop_break_glass() {
     let site = Site::new();
     site.totp_service("x", "nodelay timeout=5");
-    // Once used, its lock lies there.
+    // The first use leaves the lock file there.
     let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");
     assert_eq!(login(&site, "alice", &glass), code::SUCCESS);
     responder.finish();
@@ -187,7 +187,7 @@ fn break_glass_works_with_a_broken_configuration() {
 #[test]
 fn break_glass_works_with_server_uid_in_the_pam_line() {
     let site = Site::without_daemon();
-    // As for a daemon of a user of its own: server_uid= is the documented way to say so.
+    // server_uid= is the documented way to name the user of an unprivileged daemon.
     site.totp_service("x", "nodelay server_uid=5002");
     let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");
     let outcome = login(&site, "alice", &glass);

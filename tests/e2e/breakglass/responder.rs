@@ -1,4 +1,4 @@
-//! Break-glass: one user, one code, one end; without store and daemon, loud, and the socket is given back.
+//! The responder of break-glass: one user, one code, an alert, and the socket is returned.
 
 use nix::sys::signal::Signal;
 use totpd_e2e::pamhost::{PamHost, code, login, result};
@@ -20,7 +20,7 @@ fn without_a_daemon_one_user_gets_in_once_by_break_glass() {
     assert_eq!(responder.finish().code, 0);
     assert!(!site.path("run/login.sock").exists(), "there was none, and none is left");
     assert_eq!(login(&site, "alice", &glass), code::AUTHINFO_UNAVAIL);
-    // Loud: an alert (auth.alert is 4 * 8 + 1), and a mark that stays.
+    // An alert (auth.alert is 4 * 8 + 1), and a record that stays.
     assert!(
         site.syslog()
             .iter()
@@ -46,7 +46,7 @@ fn break_glass_returns_the_socket_and_is_announced_at_login() {
     );
     assert_eq!(login(&site, "alice", &glass), code::SUCCESS);
     responder.finish();
-    // The daemon, which knew nothing of it, is asked again; bob's code was not used up.
+    // The daemon, which saw none of it, serves again; bob's code was not used up.
     assert_eq!(login(&site, "bob", &bob.code(&site)), code::SUCCESS);
     let finished =
         PamHost::new(&site, "x", "alice").run(&["authenticate"], &format!("{}\n", alice.code(&site)));
@@ -75,7 +75,7 @@ fn a_responder_whose_socket_was_replaced_reports_it_and_ends() {
     let bob = site.enroll("bob");
     let BreakGlass { responder, .. } = BreakGlass::open(&site, "1h");
     assert!(site.totpd(&["status"]).assert_success().stdout.contains("break-glass is open"));
-    // As a restart of the socket's unit does.
+    // A restart of the socket unit does the same.
     site.end(Signal::SIGTERM);
     for socket in ["run/login.sock", "run/root.sock"] {
         std::fs::remove_file(site.path(socket)).unwrap();

@@ -1,4 +1,4 @@
-//! The command line as scripts and people use it.
+//! The command line as scripts and administrators use it.
 
 use rexpect::session::spawn_command;
 use totpd_e2e::Site;
@@ -60,7 +60,7 @@ fn exit_statuses_and_documents_are_what_scripts_rely_on() {
     let list = site.totpd(&["list", "--json"]).assert_success().json();
     assert_eq!(list["users"][0]["user"], "alice");
     assert_eq!(site.totpd(&["-q", "list"]).assert_success().stdout, "");
-    // What is shown once is not made where nobody would see it.
+    // A secret that is shown once is not created where nobody would see it.
     for hidden in [
         &["-q", "enroll", "bob"][..],
         &["-q", "enroll", "bob", "--ticket"],
@@ -123,7 +123,7 @@ fn the_old_factor_works_until_the_first_code_of_the_new_one() {
     assert_eq!(site.status("alice")["replacement_pending"], true);
     site.totpd_with(&["verify", "alice"], &old.code(&site)).assert_success();
     assert_eq!(site.totpd_with(&["verify", "alice"], &new.recovery_codes[0]).code, 1);
-    // A code of the old factor confirms nothing.
+    // A code of the old factor does not confirm the new one.
     site.next_step();
     assert_eq!(site.totpd_with(&["confirm", "alice"], &old.code(&site)).code, 1);
     site.totpd_with(&["confirm", "alice"], &new.code(&site)).assert_success();

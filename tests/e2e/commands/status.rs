@@ -1,4 +1,4 @@
-//! `totpd status` for a glance: what it says, and that it answers while the daemon does not.
+//! `totpd status`, `list` and `explain`, and what they report while the daemon hangs.
 
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ fn status_shows_who_is_enrolled_locked_and_refused() {
     {
         assert!(text.contains(line), "{line}: {text}");
     }
-    // What is over is counted no more.
+    // Expired items are not counted.
     site.totpd(&["unlock", "alice"]).assert_success();
     site.totpd(&["revoke", "u1"]).assert_success();
     site.advance(2 * 24 * 3600);
@@ -66,7 +66,7 @@ fn status_and_list_report_changed_and_deleted_users() {
         site.enroll(user);
     }
     site.totpd(&["enroll", "u2", "--ticket"]).assert_success();
-    // alice's name is another uid's now, and bob was deleted.
+    // The name alice has another uid now, and bob was deleted.
     let passwd = site.read("etc/passwd");
     let lines = passwd.lines().filter(|line| !line.starts_with("bob:"));
     let changed: String = lines.map(|line| line.replace("alice:x:5001:", "alice:x:7001:") + "\n").collect();

@@ -1,5 +1,5 @@
-//! `totpd config check` looks at files as the daemon's user does, and a daemon that cannot use one says the command that
-//! cures it.
+//! `totpd config check` reads files as the daemon's user does. A daemon that cannot use a file
+//! names the command that fixes it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// A site whose daemon runs as nobody.
+/// Makes a site whose daemon runs as nobody.
 #[track_caller]
 fn site() -> Site {
     let site = Site::without_daemon();
@@ -79,7 +79,7 @@ fn config_check_names_services_that_do_not_exist() {
     let check = site.totpd(&["config", "check"]).assert_success();
     let said = "names a PAM service that has no file in /etc/pam.d: ssh. Is it sshd?";
     assert!(check.stdout.contains(said), "{check:?}");
-    // su-l was added by us.
+    // totpd itself added su-l.
     assert!(!check.stdout.contains("su-l"), "{check:?}");
     assert_eq!(site.totpd(&["config", "check", "--strict"]).code, 1);
 }
@@ -108,7 +108,7 @@ fn a_daemon_that_cannot_read_a_file_names_the_fix() {
 fn a_read_only_state_folder_is_reported() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).assert_success();
-    // A view of the folder that is read-only, as a unit's sandbox makes it: the file system is not.
+    // A read-only mount of the folder, as a unit's sandbox makes it.
     let state = site.path("state").display().to_string();
     let mount = r#"mount --bind "$1" "$1" && mount -o remount,bind,ro "$1""#;
     site.run("sh", &["-c", mount, "sh", &state]).assert_success();
@@ -124,7 +124,7 @@ fn a_read_only_state_folder_is_reported() {
 #[test]
 fn config_check_warns_of_service_names_in_capitals() {
     let site = Site::new();
-    // libpam folds a service's name to small letters, so this never matches.
+    // libpam converts a service's name to lower case, so this rule never matches.
     site.configure("[[login.rule]]\nservices = [\"SSHD\"]\naction = \"deny\"\n");
     let check = site.totpd(&["config", "check", "--strict"]);
     assert!(check.code == 1 && check.stdout.contains("small letters"), "{check:?}");
@@ -134,9 +134,10 @@ fn config_check_warns_of_service_names_in_capitals() {
 fn a_warning_of_config_check_does_not_stop_a_reload() {
     let unit = std::fs::read_to_string(target().join("../config/systemd/totpd.service")).unwrap();
     let site = Site::new();
-    // A fleet's common file: this host has no such user.
+    // A file for many hosts: this one does not have the user.
     site.configure("[[login.rule]]\nusers = [\"elsewhere\"]\naction = \"deny\"\n");
-    // The first ExecReload= line; systemd runs the next one only when it succeeds (systemd.service(5)).
+    // systemd runs the second ExecReload= line only when the first one succeeds
+    // (systemd.service(5)).
     assert!(unit.contains("ExecReload=/usr/bin/totpd config check\nExecReload=/bin/kill -HUP"));
     assert_eq!(site.totpd(&["config", "check"]).code, 0);
 }

@@ -1,5 +1,5 @@
-//! A typo in `totpd.toml` at the next start is never a lock-out, and never an open door: the daemon serves by the last
-//! good configuration with every favour off.
+//! A typo in `totpd.toml` at the next start neither locks users out nor lets them in: the daemon
+//! serves with the last good configuration, in which every exemption is off.
 
 use nix::sys::signal::Signal;
 use std::os::unix::fs::PermissionsExt;
@@ -31,11 +31,11 @@ action = "require"
 mode = "off"
 "#;
 
-/// A site that served by these rules, with alice, root and u2 enrolled; its daemon is stopped.
+/// Makes a site that served with these rules, enrolls alice, root and u2, and stops its daemon.
 #[track_caller]
 fn stopped() -> (Site, [Phone; 3]) {
     let site = Site::with_rules(RULES);
-    // As in config/pam.d/sudo-rules: what is exempt passes by the line behind ours.
+    // As in config/pam.d/sudo-rules: exempt users pass by the line after ours.
     let line = site.pam_line("first_factor=passed nodelay");
     site.service("x", &format!("auth required {line}\nauth required pam_permit.so\n"));
     let phones = ["alice", "root", "u2"].map(|user| site.enroll(user));
@@ -78,7 +78,7 @@ fn a_typo_at_the_next_start_asks_everybody_and_locks_nobody_out() {
     assert!(json["configuration"]["why"].as_str().unwrap().contains("totpd.toml:26:7: "), "{json}");
     wait_until("the log says so", || site.log().contains("THE LAST GOOD CONFIGURATION IS IN USE"));
 
-    // Who has a code gets in.
+    // Users with a code get in.
     assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::SUCCESS);
     // Users who were exempt, monitored or to be enrolled are asked, and refused without a factor.
     for user in ["bob", "u1", "u3", "u4"] {
@@ -86,9 +86,9 @@ fn a_typo_at_the_next_start_asks_everybody_and_locks_nobody_out() {
         assert_eq!(result(&login, "authenticate"), code::AUTH_ERR, "{user}: {login:?}");
         assert!(login.stdout.contains("Verification code"), "{user} was not asked: {login:?}");
     }
-    // Whom a rule denies it denies, code or not.
+    // A rule that denies still denies, with or without a code.
     assert_eq!(outcome(&site, "u2", &u2.code(&site)), code::AUTH_ERR);
-    // Root is told at each login, and nobody else is.
+    // Each login of root shows it, and no other login does.
     let told = login(&site, "root", &root.code(&site));
     assert!(
         told.stdout.contains("last good configuration since") && told.stdout.contains(":26:7"),
@@ -97,13 +97,13 @@ fn a_typo_at_the_next_start_asks_everybody_and_locks_nobody_out() {
     site.next_step();
     assert!(!login(&site, "alice", &alice.code(&site)).stdout.contains("last good"));
 
-    // Another mistake is said; the daemon goes on.
+    // Another mistake is reported, and the daemon goes on.
     site.write("etc/totpd/totpd.toml", "surprise = 1\n");
     site.write_config("surprise = 1\n");
     wait_until("the other mistake is said", || {
         site.totpd(&["status"]).stdout.contains("unknown field `surprise`")
     });
-    // It returns by itself, without a reload.
+    // The fixed file is used again without a reload.
     fix_file(&site);
     wait_until("the file is in use again", || {
         site.totpd(&["status", "--json"]).json()["configuration"]["in_use"] == "file"
@@ -149,13 +149,13 @@ fn an_untrusted_last_good_copy_is_not_used() {
         }
         site.end(Signal::SIGTERM);
     }
-    // A right copy beside a file that others may change, or that cannot be read, is not used.
+    // A valid copy is not used when others can change the configuration file.
     std::fs::write(&copy, &content).unwrap();
     mode(&copy, 0o600);
     let file = site.path("etc/totpd/totpd.toml");
     mode(&file, 0o666);
     site.start();
-    // Lines of the log go through a queue: they may come later than the answers.
+    // Log lines go through a queue, and may arrive after the replies.
     wait_until("the log says so", || site.log().contains("can be changed by others"));
     assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::AUTHINFO_UNAVAIL);
     mode(&file, 0o644);
@@ -167,7 +167,7 @@ fn an_untrusted_last_good_copy_is_not_used() {
 fn an_unwritable_last_good_copy_stops_no_login() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).assert_success();
-    // A folder that is in the way of the copy.
+    // A folder in place of the copy.
     std::fs::create_dir_all(site.path("state/last-good.toml/x")).unwrap();
     site.start();
     let phone = site.enroll("alice");
@@ -186,7 +186,7 @@ fn a_broken_reload_changes_neither_rules_nor_copy() {
     break_file(&site);
     site.signal(Signal::SIGHUP);
     wait_until("the reload is refused", || site.log().contains("the old configuration stays in force"));
-    // The rules that run are still those of before, favours and all.
+    // The rules of before are still in force, exemptions included.
     assert_eq!(PamHost::new(&site, "x", "bob").authenticate(""), code::SUCCESS);
     assert_eq!(std::fs::read(site.path("state/last-good.toml")).unwrap(), before);
     assert_eq!(site.totpd(&["status", "--json"]).assert_success().json()["configuration"]["in_use"], "file");

@@ -1,4 +1,4 @@
-//! Conversations that wait for a person are in nobody's way.
+//! Conversations that wait for a user block nobody.
 
 use totpd_e2e::Site;
 use totpd_e2e::pamhost::{PamHost, code};
@@ -14,7 +14,7 @@ fn with_500_waiting_conversations_a_local_sudo_works() {
         .collect();
     let sudo = PamHost::new(&site, "sudo", "alice");
     assert_eq!(sudo.answer(&phone.code(&site)), code::SUCCESS);
-    // Those who waited are served as well.
+    // The waiting conversations are served as well.
     let mut waiting = waiting.into_iter();
     site.next_step();
     let first = waiting.next().unwrap().answer(&phone.code(&site));

@@ -1,4 +1,5 @@
-//! Whatever is said in whatever order, the daemon answers in its form, lets nobody in and goes on.
+//! Random and damaged messages in any order: the daemon replies in its format, lets nobody in and
+//! goes on.
 
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
@@ -9,7 +10,7 @@ use totp_wire::login::Verdict;
 use totpd_e2e::Site;
 use totpd_e2e::peer::login;
 
-/// Conversations at once: a refusal takes its time, and they share it.
+/// Parallel conversations, because each refusal is delayed.
 const AT_ONCE: u64 = 16;
 
 /// Marsaglia's xorshift64: the same conversations in every run.
@@ -65,7 +66,8 @@ fn call(random: &mut Random) -> Value {
     }
 }
 
-/// A few messages, of which some are damaged, and one at the end that nobody can read: then the daemon hangs up.
+/// Returns a few messages, some of them damaged, and a malformed one at the end, after which the
+/// daemon hangs up.
 fn script(random: &mut Random) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..=random.below(5) {
@@ -85,7 +87,7 @@ fn script(random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// Checks everything that was answered.
+/// Asserts that every reply has the format of Varlink and grants nothing.
 #[track_caller]
 fn check(answers: &[u8], said: &[u8]) {
     for answer in answers.split_inclusive(|byte| *byte == 0) {
@@ -116,7 +118,7 @@ fn random_conversations_neither_log_in_nor_stop_the_daemon() {
                         *random.of(&["run/login.sock", "run/login.sock", "run/root.sock", "run/admin.sock"]);
                     let mut stream = UnixStream::connect(site.path(socket)).unwrap();
                     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-                    // It may hang up before everything was said.
+                    // The daemon may hang up before everything was written.
                     let _ = stream.write_all(&said);
                     let mut answers = Vec::new();
                     if let Err(error) = stream.read_to_end(&mut answers) {
@@ -131,7 +133,7 @@ fn random_conversations_neither_log_in_nor_stop_the_daemon() {
     println!("{} conversations", count.load(Ordering::Relaxed));
     assert_eq!(site.daemon_pid(), pid);
     assert!(!site.log().contains("panicked"), "{}", site.log());
-    // What was guessed may have locked a class; nothing of it is more than that.
+    // Guesses may have locked a class, and have done nothing else.
     site.totpd(&["unlock", "alice"]).assert_success();
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
 }

@@ -1,4 +1,4 @@
-//! A late answer burns nothing it can still save (invariant 10).
+//! A late answer uses up no code that can still be saved (invariant 10).
 
 use std::time::Duration;
 use totp_wire::CallError;
@@ -17,7 +17,7 @@ fn events_of(site: &Site, user: &str, outcome: &str) -> usize {
         .count()
 }
 
-/// Answers, and returns once the commit of it hangs in its sync.
+/// Answers, and returns when the commit of the answer hangs in its sync.
 #[track_caller]
 fn answer_stalled(
     site: &Site,
@@ -39,9 +39,9 @@ fn a_stalled_sync_uses_up_only_the_code_it_began_with() {
     let site = Site::new();
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     let (code_a, code_b) = (alice.code(&site), bob.code(&site));
-    // Alice's commit begins and stalls: her client gives up.
+    // Alice's commit begins and stalls, and her client times out.
     let given_up = answer_stalled(&site, "alice", &code_a, SHORT);
-    // Bob's waits behind it, and is dropped unjudged when his time is up.
+    // Bob's answer waits behind it, and is dropped without a judgement when its time is up.
     let second = begin(&site, local("bob")).unwrap().answer_within(&code_b, SHORT);
     match second {
         Err(CallError::TimedOut) => {}
@@ -62,7 +62,7 @@ fn a_client_that_hangs_up_before_the_commit_uses_up_no_code() {
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     let (code_a, code_b) = (alice.code(&site), bob.code(&site));
     let stalled = answer_stalled(&site, "alice", &code_a, Duration::from_secs(20));
-    // Gone long before its time is up: the daemon hears of it by the hang-up alone.
+    // The client leaves long before its deadline: only the hang-up tells the daemon.
     let hung_up = begin(&site, local("bob")).unwrap();
     hung_up.send_and_hang_up(&code_b);
     wait_until("the hang-up was noticed", || {

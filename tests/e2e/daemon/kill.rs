@@ -1,4 +1,4 @@
-//! `kill -9` of the daemon under load: what it said stays true.
+//! `kill -9` of the daemon under load: what it acknowledged stays true.
 
 use nix::sys::signal::Signal;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! The daemon's own life: sockets handed over, reload, stop, and a configuration that is wrong.
+//! Start, reload and stop of the daemon: inherited sockets, and an invalid configuration.
 
 use nix::sys::signal::Signal;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,8 @@ fn sockets_that_systemd_does_not_pass_are_created() {
     use std::os::unix::fs::PermissionsExt;
     let site = Site::without_daemon();
     site.totpd(&["init"]).assert_success();
-    // The unit of an older release hands two over; a broken one, or one that is not enabled, only one.
+    // The units of an older release pass two sockets; a broken unit, or one that is not enabled,
+    // passes one.
     for handed in [&["login", "admin"][..], &["login"], &["root"], &["admin"]] {
         Activation { sockets: handed, ..Activation::default() }.start(&site);
         for (socket, mode) in [("root", 0o600), ("login", 0o666), ("admin", 0o600)] {
@@ -51,7 +52,7 @@ fn an_unprivileged_daemon_is_trusted_for_any_folder_owner() {
     let faults = std::fs::Permissions::from_mode(0o666);
     std::fs::set_permissions(&site.faults.path, faults).unwrap();
     let nobody = Some(nix::unistd::Uid::from_raw(65534));
-    // As systemd leaves the folder without tmpfiles.d: root's. Then as it should be.
+    // Without tmpfiles.d, systemd leaves the folder to root. Then with the right owner.
     for owner in [None, nobody] {
         if owner.is_some() {
             nix::unistd::chown(&site.path("run"), owner, None).unwrap();
@@ -114,7 +115,7 @@ fn a_supervised_daemon_ends_when_its_store_fails() {
     let phone = site.enroll("alice");
     site.faults.sync_fails(true);
     assert!(login(&site, "alice", &phone.code(&site)).is_err());
-    // It ends by itself; until it is reaped it is a zombie, so its state is looked at.
+    // It ends by itself.
     site.wait_for_daemon_end();
     site.faults.sync_fails(false);
     Activation::default().start(&site);
@@ -149,7 +150,7 @@ fn an_invalid_configuration_refuses_at_start_but_not_at_reload() {
     site.signal(Signal::SIGHUP);
     wait_until("the reload is refused", || site.log().contains("the old configuration stays in force"));
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
-    // The daemon can still be asked through the sockets that the broken file names.
+    // The commands still reach the daemon through the sockets that the broken file names.
     let asked = site.totpd(&["status"]).assert_success();
     assert!(
         asked.stderr.contains("only its sockets are used") && asked.stdout.contains("serves store"),
@@ -160,8 +161,8 @@ fn an_invalid_configuration_refuses_at_start_but_not_at_reload() {
     assert!(check.stderr.contains("totpd.toml:4:1: unknown field `surprise`"), "{check:?}");
     site.end(Signal::SIGTERM);
 
-    // At a start without the last good configuration it refuses on the sockets that the file still names, and serves
-    // once the file is mended.
+    // At a start without the last good configuration the daemon refuses on the sockets that the
+    // file still names, and serves once the file is fixed.
     std::fs::remove_file(site.path("state/last-good.toml")).unwrap();
     site.start();
     wait_until("it refuses", || site.log().contains("refusing every login"));
@@ -202,7 +203,7 @@ fn a_configuration_that_others_can_change_is_refused() {
     let advice = format!("Run: chmod go-w {}", path.display());
     for wrong in [0o666, 0o664] {
         mode(wrong);
-        // What is in force stays so: a reload takes nothing from such a file.
+        // A reload refuses such a file, and the old configuration stays in force.
         let before = site.log().matches("the old configuration stays in force").count();
         site.signal(Signal::SIGHUP);
         wait_until("the reload is refused", || {
@@ -220,7 +221,7 @@ fn a_configuration_that_others_can_change_is_refused() {
     assert!(check.code == 1 && check.stderr.contains("belongs to uid 5002"), "{check:?}");
     site.end(Signal::SIGTERM);
 
-    // At a start it refuses everybody, and serves once the file is right.
+    // At a start the daemon refuses everybody until the file is fixed.
     site.start();
     wait_until("it refuses", || site.log().contains("refusing every login"));
     assert!(login(&site, "alice", &phone.code(&site)).is_err());

@@ -1,4 +1,4 @@
-//! Who may ask what: users themselves, and nobody else but root.
+//! Which peer may call what: users for themselves, and root for everybody.
 
 use totpd_e2e::Site;
 use totpd_e2e::pamhost::{PamHost, code};
@@ -15,7 +15,7 @@ fn users_verify_only_their_own_codes() {
     assert_eq!(other.code, 1, "{other:?}");
     assert_eq!(site.last_login()["reason"], "not-yours");
     assert_eq!(site.totpd_as("alice", &["verify", "root"], "123456").code, 1);
-    // Bob's code was not used up by it.
+    // Bob's code is still unused.
     site.totpd_with(&["verify", "bob"], &bob.code(&site)).assert_success();
 }
 
@@ -24,7 +24,7 @@ fn claims_of_a_users_process_about_its_source_are_dropped() {
     let site = Site::new();
     let alice = site.enroll("alice");
     site.totp_service("sshd", "nodelay");
-    // And without root: pam_start_confdir(3) takes any folder of services.
+    // A process without root can name any folder of services (pam_start_confdir(3)).
     let services = site.path("etc/pam.d").display().to_string();
     let liar = PamHost::new(&site, "sshd", "alice")
         .option(&["-c", &services])
@@ -39,7 +39,7 @@ fn claims_of_a_users_process_about_its_source_are_dropped() {
     for claimed in ["rhost", "service", "tty"] {
         assert!(event[claimed].is_null(), "{event}");
     }
-    // And it made no source known: the same address is still a stranger's.
+    // The claim made no source known: the address is still a stranger's.
     site.next_step();
     let stranger = PamHost::new(&site, "sshd", "alice").option(&["-r", "192.0.2.77"]);
     assert_eq!(stranger.answer(&alice.code(&site)), code::SUCCESS);
@@ -73,7 +73,7 @@ fn users_neither_administer_nor_read_the_store() {
         cat.arg(site.path(path));
         assert_ne!(run(cat, "").code, 0, "{path} can be read");
     }
-    // Nor by a debugger or /proc, since the daemon is not dumpable.
+    // A debugger or /proc shows nothing either, since the daemon is not dumpable.
     let mut cat = site.command_as("alice", "cat");
     cat.arg(format!("/proc/{}/environ", site.daemon_pid()));
     assert_ne!(run(cat, "").code, 0);
@@ -89,7 +89,7 @@ fn a_users_own_attempts_cannot_flood_the_history() {
     assert_eq!(answers[0], code::AUTH_ERR);
     assert_eq!(answers[79], code::SYSTEM_ERR);
     assert!(site.events().len() < 75, "{}", site.events().len());
-    // Root's programs are not slowed by it.
+    // Programs of root are not limited by it.
     assert_eq!(PamHost::new(&site, "x", "alice").answer("no code"), code::AUTH_ERR);
 }
 
@@ -137,7 +137,7 @@ fn nothing_secret_reaches_any_log() {
     let stored = String::from_utf8_lossy(&database).into_owned() + &String::from_utf8_lossy(&wal);
     for secret in [code.as_str(), "987654", recovery, "hunter2", &phone.secret, &recovery.replace('-', "")] {
         assert!(!logs.contains(secret), "{secret} is in a log");
-        // A number of six digits may stand in the file by chance (a time, a pid).
+        // Six digits may be in the file by chance (a time, a pid).
         assert!(secret.len() == 6 || !stored.contains(secret), "{secret} is in the store");
     }
 }
@@ -155,7 +155,7 @@ fn a_name_that_changed_its_uid_is_refused() {
     site.totpd(&["revoke", "u8"]).assert_success();
     let fresh = site.enroll("u8");
     site.totpd_with(&["verify", "u8"], &fresh.code(&site)).assert_success();
-    // And a name that is gone.
+    // A name that was deleted.
     site.replace("etc/passwd", "u8:x:", "gone:x:");
     site.next_step();
     assert_eq!(site.totpd_with(&["verify", "u8"], &fresh.code(&site)).code, 1);

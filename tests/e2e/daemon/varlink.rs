@@ -1,4 +1,4 @@
-//! A Varlink client that is not ours speaks to the running daemon: Python's `varlink`.
+//! A Varlink client that is not ours, Python's `varlink`, against the running daemon.
 
 use std::process::Command;
 use totpd_e2e::Site;

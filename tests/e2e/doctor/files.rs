@@ -1,4 +1,4 @@
-//! Real Debian's own files, looked at as a tree.
+//! `totpd doctor --root` on the files of real Debians.
 
 use super::ids;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,8 @@ use totpd_e2e::run::run;
 
 const TREES: [&str; 2] = ["/var/lib/totpd-e2e-trees/bookworm-2", "/var/lib/totpd-e2e-trees/trixie-2"];
 
-/// The files of a Debian that doctor looks at, with our line where `enable` puts it, and our package's files.
+/// Copies the files of a Debian that doctor reads, adds our line where `enable` puts it, and our
+/// package's files.
 #[track_caller]
 fn tree(debian: &str, services: &[&str]) -> tempfile::TempDir {
     let scratch = tempfile::tempdir().unwrap();

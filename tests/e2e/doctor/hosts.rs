@@ -1,4 +1,4 @@
-//! What real sshd and sudo would do, and what a real daemon says or does not say.
+//! `totpd doctor` with real sshd and sudo, and with a daemon that serves, hangs or is stopped.
 
 use super::{finding, ids};
 use nix::sys::signal::Signal;
@@ -8,10 +8,10 @@ use totpd_e2e::pamhost::PamHost;
 use totpd_e2e::paths::{module, totpd};
 use totpd_e2e::run::run;
 
-/// A site with our line in `sshd` and `sudo`, and a configuration of sshd's own.
+/// Makes a site with our line in `sshd` and `sudo`, and its own configuration of sshd.
 fn site(rules: &str) -> Site {
     let site = Site::with_rules(rules);
-    // The name that libpam and doctor know it by.
+    // The file name by which doctor knows the module.
     std::fs::copy(module(), site.path("pam_totp.so")).unwrap();
     let socket = site.path("run/login.sock");
     let ours = format!("auth required {} socket={}\n", site.path("pam_totp.so").display(), socket.display());
@@ -26,7 +26,7 @@ fn site(rules: &str) -> Site {
     site
 }
 
-/// Writes sshd's configuration in the site, over the host's: these lines, then those that ask for a code.
+/// Writes sshd's configuration of the site: these lines, then the ones that ask for a code.
 #[track_caller]
 fn sshd(site: &Site, first: &str) {
     let rest = "UsePAM yes\nKbdInteractiveAuthentication yes\nPasswordAuthentication no\nPermitRootLogin no\n\
@@ -62,7 +62,7 @@ fn a_daemon_that_hangs_is_named_with_its_pid_within_two_seconds() {
     assert_eq!((ids(&found).0.as_slice(), found.code), (&["daemon-hangs".to_owned()][..], 4));
     let what = finding(&found, "daemon-hangs")["what"].as_str().unwrap().to_owned();
     assert!(what.contains(&format!("(pid {})", site.daemon_pid())), "{what}");
-    // Two seconds for the daemon, and one for sshd -T about a dozen users.
+    // Two seconds for the daemon, and one for `sshd -T` about a dozen users.
     assert!(took < Duration::from_secs(4), "{took:?}");
     site.end(Signal::SIGTERM);
     assert_eq!(ids(&doctor(&site)).0, ["daemon-unreachable"]);
@@ -85,7 +85,7 @@ fn doctor_reports_what_a_real_sshd_does() {
     ];
     for (first, wanted) in cases {
         sshd(&site, first);
-        // Drift follows what sshd says too; it has tests of its own.
+        // Other tests cover drift, which follows sshd's configuration as well.
         let mut found = ids(&doctor(&site)).0;
         found.retain(|id| id != "stopped-asking");
         assert_eq!(found, wanted, "{first}{}", site.totpd(&["doctor"]).stdout);
@@ -99,7 +99,7 @@ fn doctor_reports_what_a_real_sshd_does() {
 fn doctor_names_file_line_and_user_of_real_sudoers() {
     let site = site("");
     let sudoers = |text: &str| {
-        // In place: the file is bound over the host's.
+        // In place, because the file is bound over the host's.
         site.write("etc/sudoers", &format!("{text}\n@includedir {}\n", site.path("sudoers.d").display()));
     };
     std::fs::create_dir(site.path("sudoers.d")).unwrap();
@@ -129,7 +129,7 @@ fn doctor_names_users_whose_next_login_fails() {
     for _ in 0..10 {
         site.totpd_with(&["verify", "alice"], "000000");
     }
-    // In place: the file is bound over the host's.
+    // In place, because the file is bound over the host's.
     let passwd = site.read("etc/passwd");
     let passwd: Vec<&str> = passwd.lines().filter(|line| !line.starts_with("u3:")).collect();
     site.write("etc/passwd", &passwd.join("\n").replace("u2:x:5012:", "u2:x:5112:"));

@@ -1,4 +1,4 @@
-//! `totpd doctor` against the real programs: what sshd, sudo, systemd and a daemon say, and what it makes of that.
+//! `totpd doctor` against the real sshd, sudo and systemd, and a real daemon.
 
 mod files;
 mod hosts;
@@ -6,7 +6,7 @@ mod units;
 
 use totpd_e2e::Finished;
 
-/// The ids of the errors and warnings, and of the notes, of `totpd doctor --json`.
+/// Returns the ids of the errors and warnings, and those of the notes, of `totpd doctor --json`.
 fn ids(finished: &Finished) -> (Vec<String>, Vec<String>) {
     let document = finished.json();
     let findings = document["findings"].as_array().unwrap();
@@ -16,7 +16,7 @@ fn ids(finished: &Finished) -> (Vec<String>, Vec<String>) {
     (serious.into_iter().map(id).collect(), notes.into_iter().map(id).collect())
 }
 
-/// One of its findings.
+/// Returns the finding with this id.
 #[track_caller]
 fn finding(finished: &Finished, wanted: &str) -> serde_json::Value {
     let document = finished.json();

@@ -1,11 +1,11 @@
-//! On booted Debians: systemd's units, mounts, owners as the daemon's user sees them, and the timer.
+//! `totpd doctor` on booted Debians: units, mounts, owners and modes of files, and the timer.
 
 use super::{finding, ids};
 use totpd_e2e::paths::native;
 use totpd_e2e::phone::Phone;
 use totpd_e2e::{Booted, Finished, Release};
 
-/// Installed, with a code for every way onto the host, and alice enrolled.
+/// Installs totpd, requires a code for every login service, and enrolls alice.
 const INSTALL: &str = "set -e
     systemd-sysusers; systemd-tmpfiles --create
     totpd init --owner totpd
@@ -28,7 +28,8 @@ fn doctor(machine: &Booted) -> Finished {
     machine.sh("totpd doctor --json")
 }
 
-/// Each: what is broken, the errors and warnings that come of it, and what sets it right without doctor's help.
+/// A command that breaks something, the errors and warnings that doctor reports, and a command that
+/// repairs it.
 const BROKEN: [(&str, &[&str], &str); 13] = [
     (
         "systemctl stop totpd-root.socket",
@@ -38,7 +39,7 @@ const BROKEN: [(&str, &[&str], &str); 13] = [
     ("systemctl disable totpd-root.socket", &["socket-not-enabled"], "systemctl enable totpd-root.socket"),
     ("systemctl stop totpd.service", &[], "systemctl start totpd"),
     (
-        // Kept elsewhere, with a link that leads there: a host that is healthy.
+        // A healthy host: the store is in another folder, and a link leads to it.
         "systemctl stop totpd; mv /var/lib/totpd /var/lib/store; ln -s store /var/lib/totpd; systemctl start totpd",
         &[],
         "systemctl stop totpd; rm /var/lib/totpd; mv /var/lib/store /var/lib/totpd; systemctl start totpd",
@@ -54,7 +55,7 @@ const BROKEN: [(&str, &[&str], &str); 13] = [
         "sed -i '/^stat_dir/d' /etc/totpd/totpd.toml",
     ),
     (
-        // StateDirectory= gives the daemon a mount of its own, which it keeps.
+        // StateDirectory= gives the daemon its own mount, which it keeps.
         "mkdir -p /run/systemd/system/totpd.service.d; cd /run/systemd/system/totpd.service.d;
          printf '[Service]\\nStateDirectory=totpd\\nStateDirectoryMode=0700\\n' > own.conf; systemctl daemon-reload;
          systemctl stop totpd; cp -a /var/lib/totpd /root/store; mount -t tmpfs tmpfs /var/lib/totpd;
@@ -95,7 +96,8 @@ fn units_mounts_and_owners(release: Release) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(ids(&doctor(&machine)).0, [""; 0], "{}", machine.sh("totpd doctor").stdout);
 
-    // What it cures itself: a store and a key of root's, a socket that was forgotten.
+    // What `--fix` repairs: a store and a key that belong to root, and a socket that is not
+    // enabled.
     let broken =
         "chown root: /etc/totpd/totpd.key /var/lib/totpd/totpd.db; systemctl disable totpd-root.socket";
     machine.sh(broken).assert_success();
@@ -107,7 +109,7 @@ fn units_mounts_and_owners(release: Release) {
         "totpd 400\ntotpd 600\n"
     );
 
-    // The timer's unit, in its sandbox, sees the same; and what stopped asking is a line of the journal.
+    // The timer's unit sees the same in its sandbox, and logs a service that stopped asking.
     let unit = "systemctl start totpd-doctor.service; journalctl --sync; \
                 journalctl --no-pager --output=cat --unit=totpd-doctor.service --priority=warning";
     assert_eq!(machine.sh(unit).assert_success().stdout, "", "a healthy host");
@@ -115,7 +117,7 @@ fn units_mounts_and_owners(release: Release) {
     let said = machine.sh(unit).assert_success().stdout;
     assert!(said.contains("doctor: error stopped-asking: sudo asked for a code on "), "{said}");
     assert!(said.contains("doctor: error sibling-without-code: "), "{said}");
-    // Whom a login tells: root, and nobody else, by the pam_motd of most services.
+    // pam_motd of most services shows the findings to root, and to nobody else.
     machine.copy(&native("pamhost"), "/root/pamhost");
     machine
         .sh("chmod 0755 /root/pamhost; echo 'session optional pam_motd.so noupdate' > /etc/pam.d/shell")
@@ -128,7 +130,7 @@ fn units_mounts_and_owners(release: Release) {
         .assert_success()
         .stdout;
     assert_eq!(last, "root 755\nroot 644\n");
-    // It stays until it is accepted.
+    // The finding stays until it is accepted.
     assert_eq!(finding(&doctor(&machine), "stopped-asking")["subject"], "sudo");
     machine.sh("rm /etc/pam.d/sudo-i; totpd doctor --accept").stdout.clear();
     assert!(!ids(&doctor(&machine)).0.contains(&"stopped-asking".to_owned()));
@@ -158,7 +160,7 @@ fn doctor_is_satisfied_with_pam_enable_in_each_mode() {
         let found = doctor(&machine);
         assert_eq!(ids(&found).0, [""; 0], "{mode}: {}", machine.sh("totpd doctor").stdout);
     }
-    // What was taken away on purpose is not missed.
+    // A service that was disabled on purpose is not reported.
     machine.sh("totpd pam disable --all --yes").assert_success();
     assert_eq!(ids(&doctor(&machine)).0, ["nobody-asks"]);
 }

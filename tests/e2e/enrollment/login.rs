@@ -1,4 +1,5 @@
-//! Enrolling inside a login: what is shown, where it works, and that nothing is left of one that was not finished.
+//! Enrollment inside a login: what it shows, where it works, and that an unfinished one leaves
+//! nothing.
 
 use nix::sys::wait::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
@@ -12,13 +13,13 @@ use totpd_e2e::ssh::Sshd;
 const RULE: &str =
     "[login]\nshow_secrets_services = [\"x\", \"sshd\"]\n[[login.rule]]\naction = \"enroll\"\n";
 
-/// The phone that scans what an enrollment has shown.
+/// Returns the phone that scans what an enrollment has shown.
 #[track_caller]
 fn phone(shown: &str) -> Phone {
     Phone::from_shown(shown).unwrap_or_else(|| panic!("no key: {shown}"))
 }
 
-/// An ssh client at a terminal.
+/// Starts an ssh client at a terminal.
 fn ssh(sshd: &Sshd<'_>, locale: &str, command: &[&str]) -> PtySession {
     let mut ssh: Command = sshd.program("ssh", "askpass", 3);
     ssh.env("SSH_ASKPASS_REQUIRE", "never").env("LC_ALL", locale);
@@ -26,13 +27,13 @@ fn ssh(sshd: &Sshd<'_>, locale: &str, command: &[&str]) -> PtySession {
     spawn_command(ssh, Some(20_000)).unwrap()
 }
 
-/// Text as a terminal reads it: rexpect takes each byte for a character.
+/// Decodes text of rexpect, which takes each byte for a character.
 fn utf8(bytes: &str) -> String {
     let bytes: Vec<u8> = bytes.chars().filter_map(|c| u8::try_from(u32::from(c)).ok()).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Goes through the questions; what was shown before each.
+/// Answers both prompts. Returns what was shown before each.
 fn enroll(site: &Site, client: &mut PtySession) -> (String, String) {
     let first = utf8(&client.exp_string("First code from the app: ").unwrap());
     client.send_line(&phone(&first).code(site)).unwrap();
@@ -47,14 +48,15 @@ fn ssh_enrolls_with_a_command_or_a_shell_in_any_locale() {
         let site = Site::new();
         let sshd = Sshd::start(&site);
         site.configure(RULE);
-        // Early in a step, so that the code of the first question is still the current one afterwards.
+        // Early in a time step, so that the code of the first prompt is still the current one
+        // afterwards.
         site.next_step();
         let mut client = ssh(&sshd, locale, command);
         let (first, second) = enroll(&site, &mut client);
         assert_eq!(recovery_codes(&second).len(), 10, "{second}");
         let key = phone(&first);
         assert_eq!(key.secret.len(), 32, "{first}");
-        // The QR code as the terminal shows it; ssh writes its blocks as escapes where there is no UTF-8.
+        // Without UTF-8, ssh writes the blocks of the QR code as escapes.
         assert_eq!(first.contains('█'), locale == "C.UTF-8", "{first}");
         assert!(
             first.contains("otpauth://totp/") && first.contains(&format!("secret={}", key.secret)),
@@ -78,7 +80,7 @@ fn ssh_enrolls_with_a_command_or_a_shell_in_any_locale() {
             (&site.status("bob")["state"], &site.status("bob")["recovery_codes_left"]),
             (&"active".into(), &10.into())
         );
-        // The code that was typed is used up, and the codes work as any others.
+        // The typed code is used up, and the recovery codes work.
         assert!(!sshd.lets_in("bob", &[&key.code(&site)]));
         assert_eq!(site.last_login()["reason"], "replayed");
         assert!(sshd.lets_in("bob", &[&recovery_codes(&second)[3]]));
@@ -88,7 +90,7 @@ fn ssh_enrolls_with_a_command_or_a_shell_in_any_locale() {
     }
 }
 
-/// A login of bob's that is offered a factor, up to its first question.
+/// Starts a login of bob that offers an enrollment, up to its first prompt.
 fn begun(site: &Site) -> (Running, Phone) {
     let mut host = PamHost::new(site, "x", "bob").option(SSH_KEY).start();
     let shown = host.read_until("prompt: ");
@@ -108,12 +110,12 @@ fn an_unfinished_enrollment_leaves_nothing() {
     let bob = PamHost::new(&site, "x", "bob").option(SSH_KEY);
     let nothing = |phone: &Phone| {
         assert_eq!(site.status("bob")["state"], "none");
-        // Nor does its code let in, at a service that asks.
+        // Its code is refused at a service that asks.
         site.configure("");
         assert_eq!(bob.answer(&phone.code(&site)), code::AUTH_ERR);
         site.configure(RULE);
     };
-    // Left at the first question, and at the second.
+    // Left at the first prompt, and at the second.
     let (host, phone) = begun(&site);
     drop(host);
     nothing(&phone);
@@ -121,7 +123,7 @@ fn an_unfinished_enrollment_leaves_nothing() {
     host.say(&format!("{}\n", phone.code(&site)));
     drop(host);
     nothing(&phone);
-    // Wrong codes, and a recovery code that is none of them: three tries each.
+    // Wrong codes, and a recovery code that is not in the set: three tries each.
     let (mut host, phone) = begun(&site);
     host.say("000000\n111111\n222222\n");
     assert_eq!(result(&host.finish(), "authenticate"), code::AUTH_ERR);
@@ -131,7 +133,7 @@ fn an_unfinished_enrollment_leaves_nothing() {
     host.say(&format!("{}\nAAAA-AAAA-AAAA-AAAA\n{}\n\n", phone.code(&site), phone.code(&site)));
     assert_eq!(result(&host.finish(), "authenticate"), code::AUTH_ERR);
     nothing(&phone);
-    // The daemon ends in between.
+    // The daemon restarts between the prompts.
     let (mut host, phone) = begun(&site);
     site.end(nix::sys::signal::Signal::SIGTERM);
     site.start();
@@ -175,10 +177,11 @@ fn enrollment_needs_shown_messages_and_a_user_without_factor() {
     assert_eq!(refused("no-such-user", &[], "123456\n"), code::AUTH_ERR);
     let phone = site.enroll("alice");
     assert_eq!(refused("alice", &[], &format!("{}\n", phone.code(&site))), code::SUCCESS);
-    // What an administrator has staged is not thrown away: its code confirms it.
+    // A factor that an administrator has staged is kept: its first code confirms it.
     let staged = site.stage("bob");
     assert_eq!(refused("bob", &[], &format!("{}\n", staged.code(&site))), code::SUCCESS);
-    // Password and code in one line, and a code that another module asked for, leave no room for questions.
+    // With password and code in one line, or a code that another module asked for, no prompt is
+    // possible.
     for arguments in ["forward_pass", "use_first_pass"] {
         site.service("x", &format!("auth required {}\n", site.pam_line(&format!("nodelay {arguments}"))));
         assert_eq!(refused("u1", &[], "hunter2123456\nnever\nnever\n"), code::AUTH_ERR, "{arguments}");

@@ -1,4 +1,4 @@
-//! What is shown at enrollment, read back by programs that are not ours.
+//! QR codes and parameters of an enrollment, read back by programs that are not ours.
 
 use data_encoding::BASE64;
 use std::process::Command;

@@ -1,10 +1,10 @@
-//! The shipped units on a machine that booted: no call of the daemon's is one that its sandbox ends it for.
+//! The shipped units on a booted machine: their sandbox allows every system call of the daemon.
 
 use totpd_e2e::phone::Phone;
 use totpd_e2e::run::{run, wait_until};
 use totpd_e2e::{Booted, Finished};
 
-/// README.md, "Installing it on a host", and two users.
+/// Boots a machine, installs totpd and adds two users.
 #[track_caller]
 pub(crate) fn installed() -> Booted {
     let machine = Booted::new();
@@ -41,7 +41,8 @@ fn the_sandbox_allows_everything_the_daemon_does() {
     assert_eq!(modes, wanted);
     let phone = enroll(&machine, "alice");
 
-    // A login by the phone, and two by recovery codes: the second one finds the witness that the first one made.
+    // A login by a code, and two by recovery codes: the first one creates the witness, the second
+    // appends.
     for code in [&phone.code_at(machine.now() + 30), &phone.recovery_codes[0], &phone.recovery_codes[1]] {
         assert_eq!(sudo(&machine, code).assert_success().stdout, "root\n");
     }
@@ -49,13 +50,13 @@ fn the_sandbox_allows_everything_the_daemon_does() {
     assert_eq!((again.code, again.stdout.as_str()), (1, ""), "{again:?}");
     let line = machine.journal();
     assert!(line.contains(r#""class":"local","#), "{line}");
-    // Somebody else's su counts against them, not against alice.
+    // A su of another user counts against that user, not against alice.
     let su = machine.sh_with("runuser -u eve -- su alice -c id", "000000\n");
     assert_eq!((su.code, su.stdout.as_str()), (1, ""), "{su:?}");
     let line = machine.journal();
     assert!(line.contains(r#""class":"local-stranger","#), "{line}");
 
-    // What writes, copies, reloads and looks back.
+    // Commands that write, copy, reload and read.
     let all = "set -e
         totpd history alice; totpd list; totpd report > /root/report; totpd status alice
         totpd recovery-codes alice > /root/codes
@@ -64,7 +65,7 @@ fn the_sandbox_allows_everything_the_daemon_does() {
         totpd enroll --json eve > /root/eve; totpd revoke eve
         totpd revoke alice";
     machine.sh(all).assert_success();
-    // The copy is older than the revoke: the witness lists it, and nothing comes back unseen.
+    // The copy is older than the revoke, which the witness lists.
     machine.sh("systemctl stop 'totpd*.socket' totpd.service").assert_success();
     let restored = machine
         .sh_with("totpd restore /root/copy.age --yes --json", "correct horse\n")
@@ -76,7 +77,7 @@ fn the_sandbox_allows_everything_the_daemon_does() {
         .assert_success();
     assert_ne!(sudo(&machine, &phone.recovery_codes[2]).code, 0, "revoked after the copy");
 
-    // An older folder is noticed at the next start, and what was spent since is spent.
+    // An older folder is noticed at the next start, and codes used since stay used.
     let eve = enroll(&machine, "eve");
     let verify = |code: &str| machine.sh_with("totpd verify eve", code).code;
     machine.sh("cp -a /var/lib/totpd /root/older").assert_success();
@@ -107,7 +108,7 @@ fn a_killed_daemon_restarts_and_its_sockets_stay() {
     wait_until("systemd counts the restart", || {
         machine.sh("systemctl show --value -p NRestarts totpd").assert_success().stdout == "1\n"
     });
-    // Only one socket enabled, as by an administrator who skipped half of a line: the unit wants the others.
+    // With only one socket enabled, the unit still wants the others.
     machine
         .sh("systemctl disable totpd-root.socket totpd-admin.socket; systemctl stop 'totpd*'")
         .assert_success();
@@ -117,7 +118,7 @@ fn a_killed_daemon_restarts_and_its_sockets_stay() {
     assert_eq!(machine.sh("ls /run/totpd").assert_success().stdout, "admin.sock\nlogin.sock\nroot.sock\n");
 }
 
-/// `PROJECT SECRET`: the steps of docs/reference/api.md, by a program that is not ours.
+/// `PROJECT SECRET`: the steps of docs/reference/api.md, by Python's HTTP client.
 const APPLICATION: &str = r#"
 import base64, json, subprocess, sys, time, urllib.request
 project, secret = sys.argv[1:]

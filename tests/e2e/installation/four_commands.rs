@@ -1,4 +1,4 @@
-//! README.md, "Install it": four commands, no file edited, and `apt remove` is the way back.
+//! README.md, "Install it": four commands without editing a file, and `apt remove` reverts them.
 
 use super::on_each;
 use totpd_e2e::Booted;

@@ -1,4 +1,4 @@
-//! Installing: on a running system everything is ready, in a chroot nothing is made.
+//! Installing: on a running system everything is ready, and in a chroot no secret is made.
 
 use super::{STACKS, on_each, secrets};
 use totpd_e2e::Booted;
@@ -8,7 +8,7 @@ use totpd_e2e::booted::{APT, package};
 fn an_installed_package_serves_and_asks_for_codes() {
     on_each(|release| {
         let machine = Booted::packaged(release);
-        // The first of four commands is done; nothing was edited and nobody is asked yet.
+        // After the first of four commands, no file was edited and nobody is asked.
         let modes = machine
             .sh("stat -c '%n %a %U' /etc/totpd/* /var/lib/totpd /run/totpd/*.sock")
             .assert_success()
@@ -45,7 +45,7 @@ fn an_installed_package_serves_and_asks_for_codes() {
         let journal = machine.journal();
         assert!(!journal.contains("code=killed") && !journal.contains("code=dumped"), "{journal}");
 
-        // A host that was never configured is served by the defaults, and by nothing else.
+        // Only a host that never had a configuration is served with the defaults.
         machine.sh("rm /etc/totpd/totpd.toml; systemctl restart totpd").assert_success();
         let missing = machine.sh("totpd config check");
         assert!(
@@ -77,7 +77,7 @@ fn a_chroot_gets_no_key_and_its_first_boot_makes_one() {
     on_each(|release| {
         let mut machine = Booted::bare(release);
         machine.copy(&package("totpd.deb"), "/root/totpd.deb");
-        // An image as its builder sees it: the system's files without a running systemd.
+        // An image while it is built: the system's files without a running systemd.
         let script = format!(
             "set -e
             mkdir /image
@@ -96,7 +96,7 @@ fn a_chroot_gets_no_key_and_its_first_boot_makes_one() {
         let stop = "systemctl stop 'totpd*.socket' totpd.service";
         let before = secrets(&machine);
         assert_eq!(before.lines().count(), 3, "{before}");
-        // Later boots, and boots where one of the three is not mounted, make nothing.
+        // Later boots create nothing, even when one of the three files is not mounted.
         let init = "systemctl start totpd-init.service && totpd init --owner totpd --if-missing";
         machine.sh(&format!("{stop}; {init}")).assert_success();
         let closed = secrets(&machine);
@@ -105,7 +105,7 @@ fn a_chroot_gets_no_key_and_its_first_boot_makes_one() {
             machine.sh(&format!("mv /root/hidden {hidden}")).assert_success();
             assert_eq!(secrets(&machine), closed, "{release:?}: {hidden}");
         }
-        // A first boot that was cut short: no witness, no store.
+        // An interrupted first boot left no witness and no store.
         let script = "mkdir /root/w; mv /var/log/totpd/* /root/w; mv /var/lib/totpd/totpd.db /root/hidden
             totpd init --owner totpd --if-missing; mv /root/hidden /var/lib/totpd/totpd.db; mv /root/w/* /var/log/totpd/";
         let said = machine.sh(script).stdout;
@@ -114,7 +114,7 @@ fn a_chroot_gets_no_key_and_its_first_boot_makes_one() {
             "{said}"
         );
         machine.sh(start).assert_success();
-        // All three are gone, and a witness says that there was a store: that is no new host.
+        // All three are missing and a witness exists: this is not a new host.
         let script = "set -e
             systemctl stop 'totpd*.socket' totpd.service
             mkdir -p /var/log/totpd /root/away; touch /var/log/totpd/withdrawals-x

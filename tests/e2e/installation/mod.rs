@@ -1,4 +1,4 @@
-//! The package on booted Debian 12 and 13: install, upgrade, remove, purge, and the units it brings.
+//! Installation on booted Debian 12 and 13: the package, its units and sandbox, and repairs.
 
 mod booted;
 mod four_commands;
@@ -10,7 +10,7 @@ mod upgrade;
 
 use totpd_e2e::{Booted, Release};
 
-/// Runs a test on both releases side by side.
+/// Runs a test on both releases at the same time.
 fn on_each(test: impl Fn(Release) + Sync) {
     std::thread::scope(|scope| {
         for release in Release::ALL {
@@ -20,7 +20,7 @@ fn on_each(test: impl Fn(Release) + Sync) {
     });
 }
 
-/// Lets sshd ask for a key and then a code, and sudo for a code, as an administrator would write it.
+/// Makes sshd ask for a key and a code, and sudo for a code, as an administrator would.
 const STACKS: &str = "set -e
     printf 'auth required pam_totp.so\\naccount required pam_permit.so\\n' > /etc/pam.d/sudo
     sed -i 's/^@include common-auth/auth required pam_totp.so/' /etc/pam.d/sshd
@@ -28,14 +28,14 @@ const STACKS: &str = "set -e
         'AuthenticationMethods publickey,keyboard-interactive:pam' > /etc/ssh/sshd_config.d/00-totpd.conf
     systemctl reload ssh";
 
-/// Takes back what [`STACKS`] did.
+/// Reverts [`STACKS`].
 const NO_STACKS: &str = "set -e
     printf '@include common-auth\\n@include common-account\\n@include common-session-noninteractive\\n' > /etc/pam.d/sudo
     sed -i 's/^auth required pam_totp.so/@include common-auth/' /etc/pam.d/sshd
     rm /etc/ssh/sshd_config.d/00-totpd.conf
     systemctl reload ssh";
 
-/// What a listing of key, id, store and configuration shows.
+/// Returns checksums of key, id and store.
 fn secrets(machine: &Booted) -> String {
     let files = "/etc/totpd/totpd.key /etc/totpd/store.id /var/lib/totpd/totpd.db";
     machine.sh(&format!("sha256sum {files} 2>/dev/null")).stdout

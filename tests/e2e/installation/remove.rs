@@ -1,4 +1,5 @@
-//! Removing and purging: never the module under a stack that names it, never secrets without an answer.
+//! Removing and purging: not while a PAM stack names the module, and no secret without a
+//! confirmation.
 
 use super::{NO_STACKS, STACKS, on_each, secrets};
 use totpd_e2e::Booted;
@@ -16,12 +17,12 @@ fn a_module_in_use_by_a_pam_stack_is_not_removed() {
         for how in ["remove", "purge"] {
             let refused = machine.sh(&format!("{APT} {how} totpd"));
             assert_ne!(refused.code, 0, "{release:?}");
-            // apt gives dpkg a terminal.
+            // apt gives dpkg a terminal, which adds carriage returns.
             let said = refused.stdout.replace('\r', "");
             assert!(said.contains("NOT REMOVED") && said.contains("    /etc/pam.d/sudo\n"), "{said}");
             assert!(!said.contains("sshd.bak"), "{said}");
         }
-        // It is as whole as before.
+        // Everything is installed as before.
         machine
             .sh("grep -q 'BEGIN totpd' /etc/pam.d/su && grep -q '^auth.*pam_totp' /etc/pam.d/su")
             .assert_success();
@@ -55,7 +56,7 @@ fn a_module_in_use_by_a_pam_stack_is_not_removed() {
             "root\n"
         );
 
-        // Nobody can be asked, and the secrets stay; the same package finds them again.
+        // Without a terminal the secrets stay, and the same package finds them again.
         let purged = machine.sh(&format!("{APT} purge totpd")).assert_success();
         assert!(purged.stdout.contains("totpd: kept /var/lib/totpd"), "{purged:?}");
         let key_and_id = |sums: String| sums.lines().take(2).map(str::to_owned).collect::<Vec<_>>();
@@ -63,7 +64,7 @@ fn a_module_in_use_by_a_pam_stack_is_not_removed() {
         machine.sh(&format!("{APT} install /root/totpd.deb")).assert_success();
         assert!(machine.sh("totpd status alice").assert_success().stdout.contains("active"), "{release:?}");
 
-        // A yes deletes them.
+        // A confirmation deletes them.
         machine.sh("echo 'totpd totpd/purge-secrets boolean true' | debconf-set-selections").assert_success();
         machine.sh(&format!("{APT} purge totpd")).assert_success();
         machine.sh("! ls -d /etc/totpd /var/lib/totpd /var/log/totpd 2>/dev/null").assert_success();

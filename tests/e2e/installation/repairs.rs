@@ -1,10 +1,11 @@
-//! Broken set-ups on a machine that booted: what systemd and totpd say of them, and that nobody is locked out.
+//! Broken installations on a booted machine: what systemd and totpd report, and that nobody is
+//! locked out.
 
 use super::booted::{enroll, installed, sudo};
 use totpd_e2e::Booted;
 use totpd_e2e::run::wait_until;
 
-/// The service and its sockets are started again, as at a boot.
+/// Starts the service and its sockets again, as at a boot.
 #[track_caller]
 fn start_anew(machine: &Booted) {
     machine
@@ -28,8 +29,8 @@ fn a_typo_at_boot_locks_nobody_out_and_systemctl_shows_it() {
     assert!(machine.journal().contains("THE LAST GOOD CONFIGURATION IS IN USE"));
     let copy = machine.sh("stat -c '%U %a' /var/lib/totpd/last-good.toml").assert_success().stdout;
     assert_eq!(copy, "totpd 600\n");
-    // A file that is away for a moment, as under an editor's hands, is not taken for a host that was never configured:
-    // the daemon looks every five seconds.
+    // A file that is missing for a moment, as while an editor saves it, does not make a host
+    // unconfigured. The daemon checks every five seconds.
     let away = "mv /etc/totpd/totpd.toml /root/; sleep 6; mv /root/totpd.toml /etc/totpd/; totpd status";
     let status = machine.sh(away).assert_success().stdout;
     assert!(status.starts_with("THE LAST GOOD CONFIGURATION IS IN USE since 20"), "{status}");
@@ -43,7 +44,7 @@ fn a_typo_at_boot_locks_nobody_out_and_systemctl_shows_it() {
 #[test]
 fn a_file_the_daemon_cannot_use_is_reported_with_a_fix() {
     let machine = installed();
-    // Without an owner root would own what the daemon has to read.
+    // Without an owner, root would own files that the daemon has to read.
     let init = machine.sh("mv /etc/totpd/totpd.key /root/; totpd init");
     assert!(init.code == 2 && init.stderr.contains("Run: totpd init --owner totpd"), "{init:?}");
     machine.sh("mv /root/totpd.key /etc/totpd/").assert_success();
@@ -60,14 +61,14 @@ fn a_file_the_daemon_cannot_use_is_reported_with_a_fix() {
             let status = machine.sh("totpd status; systemctl status --no-pager totpd");
             format!("{}{}", status.stdout, status.stderr).contains(said)
         });
-        // The command that is said.
+        // The command that the message names.
         let run =
             check.stdout.lines().find_map(|line| line.split_once("Run: ")).map(|(_, run)| run.to_owned());
         machine.sh(if cure.is_empty() { run.as_deref().unwrap() } else { cure }).assert_success();
         wait_until("it serves", || machine.sh("totpd status").code == 0);
         machine.sh("totpd config check").assert_success();
     }
-    // A state folder that the unit does not list.
+    // A state folder that the unit does not list in ReadWritePaths=.
     let moved = "set -e
         systemctl stop 'totpd*'
         mv /var/lib/totpd /srv/totpd; sed -i 's|^state_dir.*|state_dir = \"/srv/totpd\"|' /etc/totpd/totpd.toml
@@ -81,13 +82,14 @@ fn a_file_the_daemon_cannot_use_is_reported_with_a_fix() {
 fn restarts_and_a_late_mount_lock_nobody_out() {
     let machine = installed();
     let phone = enroll(&machine, "alice");
-    // systemd starts a socket five times in ten seconds, unless told otherwise.
+    // By default, systemd starts a socket at most five times in ten seconds.
     let restarts = "for n in 1 2 3 4 5 6 7 8; do
         systemctl stop totpd.service; systemctl restart totpd.socket totpd-root.socket totpd-admin.socket
         done; systemctl is-active totpd.socket totpd-root.socket totpd-admin.socket";
     machine.sh(restarts).assert_success();
     assert_eq!(sudo(&machine, &phone.recovery_codes[0]).assert_success().stdout, "root\n");
-    // A mount of the state folder that comes late (nofail, network) is waited for: what lies beneath is not served.
+    // The units wait for a late mount of the state folder (nofail, network), and never serve what
+    // is below it.
     let late = "set -e; systemctl stop 'totpd*' 2>/dev/null
         cp -a /var/lib/totpd /srv/store; cd /etc/systemd/system
         printf '[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=sleep 3\n' > late.service

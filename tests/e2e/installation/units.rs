@@ -1,4 +1,4 @@
-//! The units: sockets never die, an unmounted store is noticed, and the daemon speaks plain Varlink.
+//! The units of the package: sockets that stay, an unmounted store, and `varlinkctl`.
 
 use super::{STACKS, on_each};
 use totpd_e2e::run::wait_until;
@@ -11,8 +11,8 @@ fn thirty_failed_starts_leave_the_sockets_alive() {
         machine.add_user("alice");
         let phone = machine.enroll("alice");
         machine.sh(STACKS).assert_success();
-        // First a file that says nothing usable, then a socket that the units do not have: there the daemon cannot even
-        // refuse, and ends at each start.
+        // First a broken file, then a socket that the units do not have: with the latter the daemon
+        // cannot even refuse, and ends at each start.
         for broken in ["= broken", "login_socket = \"/run/totpd/other.sock\""] {
             let script = format!(
                 "cp -n /etc/totpd/totpd.toml /root/good.toml
@@ -59,7 +59,7 @@ fn an_unmounted_store_is_noticed() {
         machine.sh(script).assert_success();
         let sudo = |place: usize| machine.sudo("alice", &format!("{}\n", phone.recovery_codes[place]));
         assert_eq!(sudo(0).assert_success().stdout, "root\n", "{release:?}");
-        // Busy: the host is told so, as for any program that has files open there. Detached by force it is noticed.
+        // A plain umount fails, because the daemon has files open there. A lazy one is noticed.
         let plain = machine.sh("umount /var/lib/totpd");
         assert_ne!(plain.code, 0, "{release:?}: {plain:?}");
         machine.sh("umount -l /var/lib/totpd").assert_success();
@@ -72,7 +72,7 @@ fn an_unmounted_store_is_noticed() {
 
 #[test]
 fn varlinkctl_speaks_to_the_sockets() {
-    // systemd 257 has it.
+    // systemd 257 has `varlinkctl`.
     let machine = Booted::packaged(Release::Trixie);
     for socket in ["login", "root", "admin"] {
         let info = machine.sh(&format!("varlinkctl info /run/totpd/{socket}.sock")).assert_success().stdout;

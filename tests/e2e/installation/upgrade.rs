@@ -1,4 +1,5 @@
-//! Upgrades and downgrades: no login is lost, no PAM file is changed, and an older totpd meets no newer store.
+//! Upgrades and downgrades: no login fails, no PAM file changes, and an older totpd opens no newer
+//! store.
 
 use super::{STACKS, on_each};
 use std::process::Command;
@@ -9,7 +10,7 @@ use totpd_e2e::run::run;
 /// Logins that run while the package is replaced.
 const LOGINS: usize = 20;
 
-/// `FILE NUMBER`: what SQLite itself writes. The log stays, as the daemon leaves it.
+/// `FILE NUMBER`: sets the schema's number by SQLite, and keeps the log as the daemon does.
 const SET_SCHEMA: &str = r"
 import os, sqlite3, sys
 db = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -43,7 +44,7 @@ fn an_interrupted_upgrade_loses_no_login() {
                 machine.sh(script).assert_success();
             });
             let mut upgrade = Some(upgrade);
-            // Ten recovery codes each: 20 logins, the last of them after the upgrade.
+            // Two users with ten recovery codes make 20 logins, the last one after the upgrade.
             for number in 0..LOGINS {
                 let (user, phone) = &phones[number % 2];
                 let code = &phone.recovery_codes[number / 2];
@@ -84,13 +85,13 @@ fn a_downgrade_over_a_newer_store_is_refused() {
         machine.add_user("alice");
         let phone = machine.enroll("alice");
         machine.sh(STACKS).assert_success();
-        // Over a store that it knows, an older package is installed.
+        // An older package can be installed over a store of the same schema.
         machine.sh("dpkg -i /root/totpd.deb && dpkg -i /root/next.deb").assert_success();
         let version = "dpkg-query -W -f '${Version} ${db:Status-Status}' totpd";
         let installed = machine.sh(version).assert_success().stdout;
         assert!(installed.ends_with("-2 installed"), "{installed}");
 
-        // What the next release's schema would be, as SQLite writes it.
+        // Sets the number of a later schema. Returns the number before.
         let schema = |to: u32| {
             let scratch = tempfile::tempdir().unwrap();
             let names = ["totpd.db", "totpd.db-wal"];
@@ -102,7 +103,7 @@ fn a_downgrade_over_a_newer_store_is_refused() {
             python.args(["-c", SET_SCHEMA]).arg(scratch.path().join(names[0])).arg(to.to_string());
             let was = run(python, "").assert_success().stdout.trim().parse::<u32>().unwrap();
             for name in names {
-                // Into the file that is there: owner and mode stay.
+                // Writing into the existing file keeps owner and mode.
                 std::fs::write(there(name), std::fs::read(scratch.path().join(name)).unwrap()).unwrap();
             }
             was

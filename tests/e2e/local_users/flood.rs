@@ -1,4 +1,4 @@
-//! Floods on the sockets, under the limits of the shipped unit.
+//! Floods of the sockets, under the limits of the shipped unit.
 
 use super::services;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,12 +9,12 @@ use totpd_e2e::paths::native;
 use totpd_e2e::run::Running;
 use totpd_e2e::unit::{UnitLimits, descriptors};
 
-/// The least logins and the least time of the flood.
+/// The minimum of logins and of time during the flood.
 fn length() -> (usize, Duration) {
     totpd_e2e::short_or_long((40, Duration::ZERO), (500, Duration::from_mins(1)))
 }
 
-/// Seconds of flooding at most.
+/// The most seconds of flooding.
 const FLOODING: u32 = 120;
 
 fn flooder(site: &Site, user: &str, socket: &str, seconds: u32) -> Running {
@@ -25,7 +25,7 @@ fn flooder(site: &Site, user: &str, socket: &str, seconds: u32) -> Running {
     flooder
 }
 
-/// The highest values that the daemon reached while `work` ran.
+/// Returns the most memory in KiB and descriptors that the daemon used while `work` ran.
 fn highest(site: &Site, work: impl FnOnce()) -> (u64, usize) {
     let (done, pid) = (AtomicBool::new(false), site.daemon_pid());
     std::thread::scope(|scope| {
@@ -125,7 +125,7 @@ fn only_root_can_open_the_root_and_admin_sockets() {
         let path = site.path(&format!("run/{socket}.sock"));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode, "{socket}");
     }
-    // Where root's is missing or closed, the one for everybody does: an older daemon, a user namespace.
+    // Without root's socket the public one serves, as with an older daemon or in a user namespace.
     services(&site, &["sudo"]);
     let phone = site.enroll("alice");
     std::fs::remove_file(site.path("run/root.sock")).unwrap();

@@ -1,4 +1,5 @@
-//! No local user pushes others' events out of the history, or takes the places that others need.
+//! No local user pushes the events of others out of the history, or takes the connections that
+//! others need.
 
 use super::{run_against, services};
 use totp_wire::login::Attempt;
@@ -23,9 +24,9 @@ fn su_against_many_users_writes_few_history_rows() {
         let answer = run_against(&site, "su", "eve", user, "no code at all");
         assert!([code::AUTH_ERR, code::SYSTEM_ERR].contains(&answer), "{answer}");
     }
-    // One kind for each user, and after sixty refusals nothing is judged any more.
+    // One row a minute for each user, and after sixty refusals nothing is judged any more.
     assert!(rows(&site) - before <= 8, "{} rows", rows(&site) - before);
-    // Her own sudo is not slowed, nor is anybody else's.
+    // Neither eve's own logins nor those of others are limited.
     let phone = site.enroll("eve");
     assert_eq!(run_against(&site, "su", "eve", "eve", &phone.code(&site)), code::SUCCESS);
     assert_eq!(run_against(&site, "su", "bob", "alice", "no code"), code::AUTH_ERR);
@@ -41,7 +42,7 @@ fn refusals_of_a_locked_user_write_one_row_a_minute() {
         let wrong = phone.wrong_code(&site);
         assert_eq!(run_against(&site, "sudo", "alice", "alice", &wrong), code::AUTH_ERR);
     }
-    // Ten that count, and one that stands for the twenty others.
+    // Ten failures that count, and one row for the twenty others.
     assert_eq!(rows(&site) - before, 11);
     assert_eq!(site.events().iter().filter(|e| e["reason"] == "locked").count(), 20, "each is in the log");
 }
@@ -72,7 +73,7 @@ fn waiting_prompts_use_only_their_callers_connections() {
     let xrdp = || Attempt { service: Some("xrdp-sesman".into()), real_uid: Some(0), ..as_eve() };
     let waiting: Vec<_> = (0..300).flat_map(|_| [begin(&site, as_eve()), begin(&site, xrdp())]).collect();
     assert!(waiting.iter().all(Result::is_ok));
-    // Sixty-four of eve's, and as many of the service's: the others are closed, each by its own task.
+    // 64 of eve and 64 of the service stay; each of the others is closed by its own task.
     let waiting: Vec<_> = waiting.into_iter().filter_map(Result::ok).collect();
     wait_until("the oldest have given way", || {
         waiting.iter().filter(|attempt| attempt.is_open()).count() == 128

@@ -1,5 +1,5 @@
-//! Setuid programs and root services against somebody else: the real ones, each as eve against alice. Ten wrong codes lock
-//! eve's own class, and nothing of alice's.
+//! Real setuid programs and root services that eve runs with alice's name. Ten wrong codes lock a
+//! class of strangers, and no class of alice.
 
 use super::services;
 use totpd_e2e::Site;
@@ -12,7 +12,8 @@ use totpd_e2e::xrdp::Sesman;
 /// More wrong codes than lock a class.
 const TRIES: usize = 11;
 
-/// Alice gets in by her own sudo, from her own address, at the console and by her own process.
+/// Asserts that alice can log in by sudo, at the console, by a process of theirs and from another
+/// host.
 #[track_caller]
 fn alice_gets_in(site: &Site, phone: &Phone) {
     services(site, &["sudo", "sshd", "login", "i3lock"]);
@@ -31,12 +32,12 @@ fn alice_gets_in(site: &Site, phone: &Phone) {
     }
 }
 
-/// The events of refused logins.
+/// Returns the events of refused logins.
 fn refusals(site: &Site) -> Vec<serde_json::Value> {
     site.events().into_iter().filter(|e| e["event"] == "login" && e["outcome"] == "refused").collect()
 }
 
-/// Each refusal names eve, and the last ones are those of a locked class.
+/// Asserts that each refusal names eve as the caller, and that the last one is of a locked class.
 #[track_caller]
 fn eve_is_named_and_locked(site: &Site, service: &str) {
     let refused = refusals(site);
@@ -49,7 +50,7 @@ fn eve_is_named_and_locked(site: &Site, service: &str) {
         );
     }
     assert_eq!(refused.last().unwrap()["reason"], "locked");
-    // So does what administrators read.
+    // The history names eve as well.
     let history = site.totpd(&["history"]).assert_success().stdout;
     let refused: Vec<&str> = history.lines().filter(|line| line.contains("refused")).collect();
     assert!(refused.iter().all(|line| line.ends_with(", asked by eve")), "{history}");
@@ -65,7 +66,7 @@ fn polkits_helper_run_by_another_user_locks_nobody_else() {
         assert!(!helper.succeeded(), "{helper:?}");
     }
     eve_is_named_and_locked(&site, "polkit-1");
-    // It says that alice asks.
+    // The helper sets PAM_RUSER to alice.
     assert_eq!(refusals(&site)[0]["ruser"], "alice");
     alice_gets_in(&site, &phone);
 }
@@ -75,7 +76,7 @@ fn su_run_by_another_user_locks_nobody_else() {
     let site = Site::new();
     services(&site, &["su"]);
     let phone = site.enroll("alice");
-    // Eve writes her login uid first, which is unset: alice's.
+    // Eve sets the login uid, which is unset, to alice's.
     let mut root = site.command("sh");
     root.args(["-c", r#"exec setpriv --reuid 5003 --regid 5003 --clear-groups "$@""#, "sh"]);
     let mut shell = Shell::with_command(root);
@@ -105,7 +106,7 @@ fn sudo_that_asks_for_roots_code_locks_nobody_else() {
     let console = PamHost::new(&site, "login", "root").daemon();
     assert_eq!(console.answer(&phone.code(&site)), code::SUCCESS);
     site.next_step();
-    // Root's sudo has no caller that could be told from anybody's: a stranger's, and not locked.
+    // A sudo of root has no distinguishable caller: it is in another class, which is not locked.
     let own = PamHost::new(&site, "sudo", "root").daemon();
     assert_eq!(own.answer(&phone.code(&site)), code::SUCCESS);
 }
@@ -140,7 +141,7 @@ fn a_root_service_without_a_remote_host_is_always_asked() {
     assert_eq!(service().answer("000000"), code::AUTH_ERR, "asked, and refused");
     assert_eq!(service().answer(&phone.code(&site)), code::SUCCESS);
     assert_eq!(PamHost::new(&site, "sudo", "alice").authenticate(""), code::PERM_DENIED, "exempt: ignored");
-    // A remote host that a setuid program names for its caller is not believed.
+    // A remote host that a setuid program sets for its caller is not trusted.
     site.configure("[[login.rule]]\nnetworks = [\"192.0.2.0/24\"]\naction = \"exempt\"\n");
     let spoof = ["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=publickey ssh-ed25519 AAAA", "-U", "5003"];
     assert_eq!(PamHost::new(&site, "vsftpd", "alice").option(&spoof).answer("000000"), code::AUTH_ERR);
@@ -153,7 +154,7 @@ fn an_sshd_started_in_a_session_is_not_remembered_by_it() {
     services(&site, &["sshd"]);
     let phone = site.enroll("alice");
     site.configure("[[login.rule]]\naction = \"require\"\nremember = \"1h\"\n");
-    // The session of whoever started it, and alice's login over it: twice by the same daemon.
+    // An sshd in the session of uid 5001, through which alice logs in twice.
     let key = |key: &str| format!("SSH_AUTH_INFO_0=publickey ssh-ed25519 {key}");
     let login = |key: &str| {
         PamHost::new(&site, "sshd", "alice")

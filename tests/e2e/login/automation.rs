@@ -1,4 +1,4 @@
-//! Programs instead of people: password and code in one line at one prompt, and no prompt at all.
+//! Programs that log in: password and code in one line at one prompt, or no prompt at all.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,12 +7,12 @@ use totpd_e2e::run::{Finished, Running, run, wait_until};
 use totpd_e2e::ssh::{Setup, Sshd};
 use totpd_e2e::users::PASSWORD;
 
-/// What `pam_totp.so forward_pass` asks.
+/// The prompt of `pam_totp.so forward_pass`.
 const PROMPT: &str = "Password and verification code: ";
-/// A refusal that asks nobody is given at once.
+/// A refusal without a prompt takes less.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// The stack that takes both from one line.
+/// Returns the PAM stack that takes password and code from one line.
 fn combined(site: &Site) -> String {
     format!(
         "auth required {}\nauth required pam_unix.so use_first_pass nodelay\n",
@@ -20,13 +20,14 @@ fn combined(site: &Site) -> String {
     )
 }
 
-/// A server that asks for password and code alone, for clients without keys.
+/// Starts a server for clients without keys, which asks for password and code.
 fn sshd<'a>(site: &'a Site, auth: &'a str) -> Sshd<'a> {
     let settings = "AuthenticationMethods keyboard-interactive:pam\nSubsystem sftp internal-sftp\n";
     Sshd::start_with(site, Setup { auth, settings, network: None })
 }
 
-/// OpenSSH's sftp, which uploads a file; it is asked once and would answer another prompt with nonsense.
+/// Uploads a file by OpenSSH's sftp, and asserts that it was asked once. Returns whether the file
+/// arrived.
 #[track_caller]
 fn sftp(site: &Site, sshd: &Sshd, line: &str) -> bool {
     let target = site.path("home/alice/upload");
@@ -52,7 +53,7 @@ fn sftp_logs_in_with_password_and_code_in_one_line() {
     assert!(sftp(&site, &sshd, &line));
     assert!(!sftp(&site, &sshd, &line), "a code was accepted twice");
     assert_eq!(site.last_login()["reason"], "replayed");
-    // As it was printed, dashes included.
+    // A recovery code as printed, with dashes.
     assert!(sftp(&site, &sshd, &format!("{PASSWORD}{}", phone.recovery_codes[0])));
     assert_eq!(site.last_login()["method"], "recovery");
     assert!(!sftp(&site, &sshd, &format!("{PASSWORD}{}", phone.recovery_codes[0])));
@@ -87,7 +88,8 @@ fn sftp_does_not_reveal_whether_password_or_code_was_wrong() {
     assert_eq!(told.len(), 1, "{told:?}");
 }
 
-/// Paramiko, which is not OpenSSH: answers whatever it is asked with the line, and says what that was.
+/// Logs in by Paramiko, which is not OpenSSH: answers every prompt with the line, and prints the
+/// prompts.
 const PARAMIKO: &str = r#"
 import sys, paramiko
 port, user, line = int(sys.argv[1]), sys.argv[2], sys.stdin.read()
@@ -115,7 +117,7 @@ fn paramiko_logs_in_with_password_and_code_in_one_line() {
     let phone = site.enroll("alice");
     site.write("client.py", PARAMIKO);
     let client = |line: &str| {
-        // Debian's own Python has Debian's paramiko.
+        // Debian's Python has paramiko.
         let mut python = site.command("/usr/bin/python3");
         python.arg(site.path("client.py")).args([&sshd.port().to_string(), "alice"]);
         run(python, line).assert_success().stdout
@@ -125,21 +127,21 @@ fn paramiko_logs_in_with_password_and_code_in_one_line() {
     assert_eq!(site.read("home/alice/paramiko"), "hello");
 }
 
-/// sudo with this stack, asking once.
+/// Configures sudo with this PAM stack and one try.
 fn sudoers(site: &Site, auth: &str) {
     site.write("etc/sudoers", "Defaults !lecture, timestamp_timeout=0, passwd_tries=1\nALL ALL=(ALL) ALL\n");
     let rest = "account required pam_permit.so\nsession required pam_permit.so\n";
     site.service("sudo", &format!("{auth}{rest}"));
 }
 
-/// A sudo of alice without a terminal (a session of its own has none).
+/// Returns a sudo of alice without a terminal, which a new session does not have.
 fn sudo(site: &Site, arguments: &[&str]) -> Command {
     let mut command = site.command_as("alice", "setsid");
     command.args(["--wait", "/usr/bin/sudo"]).args(arguments);
     command
 }
 
-/// As Ansible does it: waits for the prompt that it chose, then writes one line and no more.
+/// Runs sudo as Ansible does: waits for the prompt that it chose, and writes one line.
 #[track_caller]
 fn become_root(site: &Site, line: &str) -> Finished {
     let prompt = "BECOME-KEY password:";
@@ -183,7 +185,7 @@ fn without_a_terminal_logins_are_refused_and_use_up_no_code() {
         sudoers(&site, stack);
         let sshd = sshd(&site, stack);
         let mut batch = sshd.program("ssh", "askpass", 1);
-        // As a cron job has it: nothing that could answer for the person either.
+        // As in a cron job: no askpass program either.
         batch.env_remove("SSH_ASKPASS").env_remove("SSH_ASKPASS_REQUIRE");
         batch.args(["-o", "BatchMode=yes", &sshd.destination("alice"), "true"]);
         for (what, command) in [
@@ -201,7 +203,7 @@ fn without_a_terminal_logins_are_refused_and_use_up_no_code() {
         let status = site.status("alice");
         assert_eq!((&status["failures"], &status["locked"]), (&0.into(), &false.into()));
         assert!(!site.events().iter().any(|e| e["reason"] == "wrong"), "something was judged");
-        // The code of then is still good.
+        // The code is still unused.
         sshd.prepare_answers(&[&line]);
         let mut ssh = sshd.program("ssh", "askpass", 1);
         ssh.args([&sshd.destination("alice"), "true"]);

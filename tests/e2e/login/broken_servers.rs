@@ -1,4 +1,4 @@
-//! The module against listeners that are not the daemon, or behave like none: never through, always in time.
+//! The module against servers that are broken or are not the daemon: it refuses, and in time.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ const ASK: &str = r#"{"parameters":{"step":{"id":"1","messages":[],"prompt":{"te
 const GRANTED: &str = r#"{"parameters":{"step":{"id":"1","messages":[],"verdict":"granted"}}}"#;
 const EXEMPT: &str = r#"{"parameters":{"step":{"id":"1","messages":[],"verdict":"exempt"}}}"#;
 
-/// A root listener at the site's socket that treats each connection as told.
+/// Starts a server of root at the site's socket, which runs `behave` on each connection.
 fn listen(site: &Site, behave: impl Fn(UnixStream) + Send + 'static) {
     let path = site.path("run/login.sock");
     let _ = std::fs::remove_file(&path);
@@ -44,7 +44,7 @@ fn authenticate(site: &Site) -> i32 {
 fn the_module_ignores_only_an_exempt_verdict() {
     let site = Site::without_daemon();
     listen(&site, |stream| answer(&stream, EXEMPT.as_bytes()));
-    // Ignored by the only module there is: libpam refuses.
+    // libpam refuses when the only module is ignored.
     assert_eq!(authenticate(&site), code::PERM_DENIED);
     let line = site.pam_line("nodelay timeout=1");
     site.service(
@@ -137,7 +137,7 @@ fn a_full_backlog_is_refused_in_time() {
     assert_eq!(PamHost::new(&site, "x", "alice").answer("no code"), code::AUTH_ERR);
 }
 
-/// A listener run by nobody that grants everything it is asked.
+/// Starts a server of the user nobody that grants everything.
 #[track_caller]
 fn impostor(site: &Site, socket: &str) -> Running {
     let script = format!(
@@ -169,20 +169,20 @@ fn a_server_of_the_wrong_uid_is_sent_nothing() {
         );
         PamHost::new(&site, "x", "alice").answer("123456")
     };
-    // A squatter in a folder that anybody may write, like /tmp.
+    // A server in a folder that everybody can write, like /tmp.
     let open = folder("open", 0o1777, 0);
     let _squatter = impostor(&site, &open);
     assert_eq!(try_at(&open, ""), code::SYSTEM_ERR);
     site.wait_for_syslog("runs as uid 65534");
-    // The owner of a folder that he lets others write into.
+    // The owner of a folder that others can write.
     let shared = folder("shared", 0o777, 65534);
     let _other = impostor(&site, &shared);
     assert_eq!(try_at(&shared, ""), code::SYSTEM_ERR);
-    // The owner of a folder that is his alone, and a uid that the line names: these are believed.
+    // The owner of a folder that nobody else can write, and a uid that the line names, are trusted.
     let owned = folder("owned", 0o755, 65534);
     let _owner = impostor(&site, &owned);
     assert_eq!(try_at(&owned, ""), code::SUCCESS);
-    // A link in a folder that others may write leads to the impostor's own: what is named counts as well.
+    // A link in a folder that others can write: the path as it is named counts as well.
     let link = site.path("shared/link");
     std::os::unix::fs::symlink(site.path("owned"), &link).unwrap();
     std::os::unix::fs::lchown(&link, Some(65534), None).unwrap();

@@ -1,4 +1,4 @@
-//! Clocks that are set back, codes that come again, and numbers that nobody of us has stored.
+//! Clocks that are set back, replayed codes, and forged counters.
 
 use totpd_e2e::Site;
 use totpd_e2e::pamhost::{PamHost, code};
@@ -14,7 +14,7 @@ fn a_clock_set_back_accepts_no_unused_old_code() {
     let site = api::site("");
     let app = Api::new(&site, "admin");
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
-    // Somebody looked over alice's shoulder; she has not used this one.
+    // A code that somebody has seen, and that alice has not used.
     let seen = alice.code(&site);
     site.advance(3600);
     assert_eq!(login(&site, "bob", &bob.code(&site)), code::SUCCESS);
@@ -36,7 +36,7 @@ fn a_clock_set_back_accepts_no_unused_old_code() {
     assert!(status.contains("it was set back") && status.contains("totpd trust-clock"), "{status}");
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), code::SUCCESS);
     assert_eq!(site.status("alice")["failures"], 0);
-    // Refused attempts under a clock that is ahead move nothing: back in its time everybody gets in.
+    // Refused attempts with a clock that is ahead change nothing: with the right clock logins work.
     site.advance(3600);
     site.next_step();
     site.advance(90 * 24 * 3600);
@@ -70,7 +70,7 @@ fn recording_a_grant_costs_a_login_one_sync() {
         site.next_step();
     }
     let syncs = site.faults.syncs() - before;
-    // One of the log for each, and two for each time that the log is moved into the file.
+    // One sync of the log for each login, and two for each checkpoint.
     assert!((20..=24).contains(&syncs), "{syncs}");
 }
 

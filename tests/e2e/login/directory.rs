@@ -1,4 +1,4 @@
-//! Directories: other spellings, second names, and those that hang or fail.
+//! User directories with other spellings and second names, and ones that hang or fail.
 
 use std::time::{Duration, Instant};
 use totpd_e2e::Site;
@@ -6,7 +6,8 @@ use totpd_e2e::pamhost::{PamHost, SSH_KEY, code, login, result};
 use totpd_e2e::phone::{Phone, recovery_codes};
 use totpd_e2e::run::Running;
 
-/// A directory whose names have no case, as SSSD's has for Active Directory: ALICE is alice.
+/// Starts a daemon with a directory that ignores case, as SSSD does for Active Directory: ALICE is
+/// alice.
 fn caseless(site: &Site) {
     let source = r#"
 #include <nss.h>
@@ -82,7 +83,7 @@ fn local_groups_work_while_a_directory_hangs() {
     let phone = site.enroll("alice");
     assert_eq!(login(&site, "alice", &phone.code(&site)), code::SUCCESS, "without a rule");
     site.next_step();
-    // shadow is a group of /etc/group, and alice a user of /etc/passwd.
+    // shadow is in /etc/group, and alice in /etc/passwd.
     site.configure("[[login.rule]]\ngroups = [\"shadow\"]\naction = \"exempt\"\n");
     assert_eq!(login(&site, "alice", &phone.code(&site)), code::SUCCESS, "with a rule about a local group");
 }
@@ -107,7 +108,8 @@ fn break_glass_opens_at_once_while_a_directory_hangs() {
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
-/// A directory that knows that alice is an administrator, until the file `down` is there: then it is unavailable.
+/// Starts a daemon with a directory in which alice is an administrator. It is unavailable while the
+/// file `down` exists.
 fn directory_with_groups(site: &Site) {
     let source = r#"
 #include <nss.h>
@@ -145,7 +147,7 @@ fn an_unavailable_directory_never_demotes_an_administrator() {
     directory_with_groups(&site);
     site.totp_service("x", "nodelay timeout=5");
     site.enroll("alice");
-    // The rollout as one does it: administrators first, everybody else is watched.
+    // A usual rollout: administrators are required, everybody else is monitored.
     site.configure(
         "[[login.rule]]\ngroups = [\"admins\"]\naction = \"require\"\n\
          [[login.rule]]\naction = \"require\"\nmode = \"monitor\"\n",

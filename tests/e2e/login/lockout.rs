@@ -1,4 +1,4 @@
-//! A lock that strangers cannot use: real addresses, in networks of the test's own.
+//! Locks that strangers cannot use against a user, with real addresses in a network of the test.
 
 use totp_wire::login::Verdict;
 use totpd_e2e::Site;
@@ -8,7 +8,8 @@ use totpd_e2e::peer::login;
 use totpd_e2e::phone::Phone;
 use totpd_e2e::ssh::{Client, Setup, Sshd};
 
-/// Wrong codes until the stranger's class is locked and twice as many for good measure, four a connection.
+/// Sends wrong codes, four a connection: ten lock the stranger's class, and ten more are refused by
+/// the lock.
 #[track_caller]
 fn flood(site: &Site, stranger: &Client, phone: &Phone) {
     let wrong = phone.wrong_code(site);
@@ -27,7 +28,7 @@ fn reasons_of(site: &Site, class: &str) -> Vec<String> {
     refused.map(|e| e["reason"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The user and a stranger, each at an address of their own, and the server at `at` for both.
+/// A user and a stranger at different addresses, who both reach the server at `at`.
 #[track_caller]
 fn siege(at: &str, own_address: &str, strange_address: &str) {
     let site = Site::new();
@@ -37,7 +38,7 @@ fn siege(at: &str, own_address: &str, strange_address: &str) {
     let (own, stranger) = (sshd.client(&network.clients[0], at), sshd.client(&network.clients[1], at));
     let phone = site.enroll("alice");
 
-    // Her own address becomes known by a success.
+    // A success makes the user's address known.
     assert!(own.lets_in("alice", &[&phone.code(&site)]));
     assert_eq!(site.last_login()["class"], "others");
     assert_eq!(site.last_login()["rhost"], own_address);
@@ -47,19 +48,19 @@ fn siege(at: &str, own_address: &str, strange_address: &str) {
     assert_eq!(site.last_login()["rhost"], strange_address);
     assert_eq!(site.status("alice")["locked"], true);
 
-    // The stranger is refused even with a right code, and that burns nothing of hers.
+    // The stranger is refused even with a right code, which is not used up.
     let right = phone.code(&site);
     assert!(!stranger.lets_in("alice", &[&right]));
     assert_eq!(site.last_login()["reason"], "locked");
     assert!(own.lets_in("alice", &[&right]), "a stranger locked her out of her own address");
     assert_eq!(site.last_login()["class"], "known");
 
-    // Nor does her success open the door to him.
+    // A success of the user does not unlock the stranger.
     site.next_step();
     assert!(!stranger.lets_in("alice", &[&phone.code(&site)]));
     assert_eq!(site.last_login()["reason"], "locked");
 
-    // A local sudo, and her own processes.
+    // A local sudo, and a process of the user.
     let sudo = PamHost::new(&site, "sudo", "alice").option(&["-R", "alice"]);
     assert_eq!(sudo.answer(&phone.code(&site)), code::SUCCESS);
     assert_eq!(site.last_login()["class"], "local");
@@ -78,7 +79,7 @@ fn an_ipv6_flood_locks_neither_known_addresses_nor_sudo() {
     siege(SERVER[1], "2001:db8:1::2", "2001:db8:2::2");
 }
 
-/// cockpit asks for a code after a wrong password, too: no key is needed to get there.
+/// A process on the server needs no key for this: cockpit asks for a code after a wrong password.
 #[test]
 fn a_local_process_locks_no_address_that_the_user_comes_from() {
     let site = Site::new();
@@ -90,7 +91,8 @@ fn a_local_process_locks_no_address_that_the_user_comes_from() {
     let phone = site.enroll("alice");
     assert!(own.lets_in("alice", &[&phone.code(&site)]));
     site.next_step();
-    // The server has an address in her own network, and she has come by a tunnel before.
+    // The server has an address in the user's network, and the user has come through a tunnel
+    // before.
     let tunnel = sshd.client(&network.server, "::1");
     assert!(tunnel.lets_in("alice", &[&phone.code(&site)]));
     assert_eq!((&site.last_login()["class"], &site.last_login()["rhost"]), (&"others".into(), &"::1".into()));
@@ -111,15 +113,15 @@ fn ipv4_and_ipv6_strangers_share_one_lock_for_each_user() {
     let sshd = Sshd::start_with(&site, Setup { network: Some(&network.server), ..Setup::default() });
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     flood(&site, &sshd.client(&network.clients[0], SERVER[0]), &alice);
-    // Another stranger, by the other protocol: an attacker gains nothing by having many addresses.
+    // Another stranger by the other protocol: many addresses do not help an attacker.
     let another = sshd.client(&network.clients[1], SERVER[1]);
     assert!(!another.lets_in("alice", &[&alice.code(&site)]));
     assert_eq!(site.last_login()["reason"], "locked");
-    // Bob was never attacked: from an address that nobody knows, and even from the attacker's.
+    // Bob, who was not attacked, can log in from an unknown address and from the attacker's.
     assert!(sshd.client(&network.clients[2], SERVER[0]).lets_in("bob", &[&bob.code(&site)]));
     site.next_step();
     assert!(sshd.client(&network.clients[0], SERVER[0]).lets_in("bob", &[&bob.code(&site)]));
-    // And once the hour has passed, alice gets in from anywhere.
+    // After an hour, alice can log in from anywhere.
     site.advance(3600);
     assert!(another.lets_in("alice", &[&alice.code(&site)]));
     assert_eq!(login(&site, "alice", &alice.code(&site)), Ok(Verdict::Denied), "used up by it");

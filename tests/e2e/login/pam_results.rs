@@ -1,4 +1,4 @@
-//! Each row of the module's table, through libpam.
+//! The result that the module returns for each case, through libpam.
 
 use std::os::unix::net::UnixListener;
 use totpd_e2e::Site;
@@ -75,7 +75,7 @@ fn setcred_succeeds_without_authenticate_and_without_a_daemon() {
     let finished = PamHost::new(&site, "x", "alice")
         .run(&["setcred", "acct_mgmt", "open_session", "close_session", "chauthtok"], "");
     assert_eq!(result(&finished, "setcred"), code::SUCCESS);
-    // Each of these is ignored; a stack in which everything is ignored is refused by libpam itself.
+    // Each of these is ignored, and libpam refuses a stack in which everything is ignored.
     for operation in ["acct_mgmt", "open_session", "close_session", "chauthtok"] {
         assert_eq!(result(&finished, operation), code::PERM_DENIED, "{operation}: {finished:?}");
     }
@@ -87,7 +87,7 @@ fn only_a_missing_daemon_or_store_is_authinfo_unavail() {
     service(&site, "");
     let alice = PamHost::new(&site, "x", "alice");
     assert_eq!(alice.answer("123456"), code::AUTHINFO_UNAVAIL, "no socket");
-    // What a killed daemon leaves: an attacker may have brought that about.
+    // A killed daemon leaves these, and an attacker may have killed it.
     for socket in ["run/login.sock", "run/root.sock"] {
         drop(UnixListener::bind(site.path(socket)).unwrap());
         assert_eq!(alice.answer("123456"), code::SYSTEM_ERR, "{socket}: connection refused");
@@ -150,7 +150,7 @@ fn forward_pass_takes_password_and_code_from_one_line() {
     assert_eq!(result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
     assert!(finished.stdout.contains("prompt: Password and verification code: "));
     site.next_step();
-    // A wrong password with a right code, the other way round, and neither: one prompt, one answer each.
+    // A wrong password with a right code, the other way round, and no code: one prompt each.
     for (password, typed) in
         [("wrong", phone.code(&site)), (PASSWORD, "000000".into()), (PASSWORD, String::new())]
     {

@@ -1,4 +1,5 @@
-//! Many at once: one code lets one in, limits hold for any number, and nobody is in anybody's way.
+//! Simultaneous logins: one code is accepted once, limits hold, and users do not disturb each
+//! other.
 
 use std::sync::Barrier;
 use totp_wire::login::Verdict;
@@ -12,7 +13,7 @@ fn pam(site: &Site) {
     site.totp_service("x", "nodelay timeout=30");
 }
 
-/// All attempts wait at their prompts, then all answer.
+/// Starts a login for each user, and answers all prompts at the same time.
 fn answer_together(site: &Site, users: &[&str], codes: &[String]) -> Vec<Verdict> {
     let waiting: Vec<_> = users.iter().map(|user| begin(site, local(user)).unwrap()).collect();
     let barrier = Barrier::new(waiting.len());
@@ -90,13 +91,13 @@ fn simultaneous_wrong_codes_never_exceed_the_limit() {
         site.events().iter().map(|e| e["reason"].as_str().unwrap_or("").to_owned()).collect();
     assert_eq!(reasons.iter().filter(|r| *r == "wrong").count(), 10);
     assert_eq!(reasons.iter().filter(|r| *r == "locked").count(), 22);
-    // A right code is refused too while the class is locked, from there; not for the user himself.
+    // While the class is locked it refuses right codes as well; the user's own class is not locked.
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Denied));
     assert_eq!(site.status("alice")["locked"], true);
     pam(&site);
     let own = PamHost::new(&site, "x", "alice").run_as("alice");
     assert_eq!(own.answer(&phone.code(&site)), code::SUCCESS);
-    // `unlock` ends it.
+    // `totpd unlock` ends the lock.
     site.totpd(&["unlock", "alice"]).assert_success();
     site.next_step();
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));

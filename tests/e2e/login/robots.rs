@@ -1,11 +1,12 @@
-//! Clients that cannot type a code, in the ways that docs/how-to/robots.md and editors.md give them.
+//! Clients that cannot type a code, in the ways that docs/how-to/robots.md and editors.md give
+//! them.
 
 use std::process::Command;
 use totpd_e2e::Site;
 use totpd_e2e::run::{Running, run, wait_until};
 use totpd_e2e::ssh::{Client, Setup, Sshd};
 
-/// A client that answers no question, as in a cron job, with more options.
+/// Returns a client that answers no prompt, as in a cron job, with these options.
 fn batch(sshd: &Client, options: &[&str], user: &str) -> Command {
     let mut ssh = sshd.program("ssh", "askpass", 1);
     ssh.args(["-o", "BatchMode=yes"]).args(options);
@@ -29,7 +30,7 @@ fn sessions_of_one_ssh_connection_take_one_code() {
     wait_until("the connection is open", || site.path("master").exists());
     assert_eq!(sshd.prompts().len(), 1);
 
-    // Eight, since sshd allows ten sessions a connection (MaxSessions).
+    // Eight, because sshd allows ten sessions for a connection (MaxSessions).
     let sessions: Vec<Running> = (0..8).map(|_| Running::start(batch(&sshd, &shared, "alice"))).collect();
     for session in sessions {
         assert_eq!(session.finish().assert_success().stdout, "in\n");

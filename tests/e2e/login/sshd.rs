@@ -20,7 +20,7 @@ fn sshd_accepts_a_code_once_and_refuses_wrong_codes() {
     assert_eq!(site.last_login()["rhost"], "127.0.0.1");
     assert_eq!(site.last_login()["ssh_methods"], "publickey");
 
-    // The next step's code is within the window, and is used up for its own time too.
+    // The code of the next time step is within the window, and is used up for its own step as well.
     let next = phone.code_at(site.now() + 30);
     assert!(sshd.lets_in("alice", &[&next]));
     site.next_step();
@@ -38,7 +38,7 @@ fn a_recovery_code_lets_in_once_and_says_how_many_are_left() {
     assert_eq!(site.last_login()["recovery_codes_left"], 9);
     assert!(!sshd.lets_in("alice", &[&code]), "a recovery code was accepted twice");
     assert_eq!(site.status("alice")["recovery_codes_left"], 9);
-    // A set that was replaced is worth nothing.
+    // A replaced set of recovery codes is refused.
     site.totpd(&["recovery-codes", "alice"]).assert_success();
     assert!(!sshd.lets_in("alice", &[&phone.recovery_codes[5]]));
     assert_eq!(site.status("alice")["recovery_codes_left"], 10);
@@ -58,7 +58,7 @@ fn unenrolled_expired_and_revoked_users_are_refused() {
     assert!(!sshd.lets_in("bob", &[&pending.code(&site)]));
     assert!(["expired", "not-enrolled"].contains(&site.last_login()["reason"].as_str().unwrap()));
 
-    // A first code at the login itself confirms.
+    // A first code at a login confirms the factor.
     let phone = site.stage("bob");
     assert!(sshd.lets_in("bob", &[&phone.code(&site)]));
     assert_eq!(site.status("bob")["state"], "active");

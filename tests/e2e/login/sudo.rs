@@ -7,7 +7,7 @@ use std::time::Instant;
 use totpd_e2e::Site;
 use totpd_e2e::users::PASSWORD;
 
-/// How a sudo ended: its exit status and what it printed after the last prompt.
+/// Returns the exit status of sudo, and what it printed after the last prompt.
 #[track_caller]
 fn end(mut sudo: PtySession) -> (i32, String) {
     let output = sudo.exp_eof().unwrap();
@@ -35,14 +35,14 @@ fn sudo(site: &Site) -> PtySession {
     session
 }
 
-/// One sudo with password and code.
+/// Runs sudo with password and code. Returns whether it succeeded.
 #[track_caller]
 fn with_code(site: &Site, code: &str) -> bool {
     let mut session = sudo(site);
     session.send_line(PASSWORD).unwrap();
     session.exp_string("Verification code: ").unwrap();
     session.send_line(code).unwrap();
-    // A refusal asks for the password again; the end of the input ends it.
+    // After a refusal sudo asks for the password again; the end of its input ends it.
     let (_, found) = session.exp_regex("(\r\n0\r\n|Sorry, try again)").unwrap();
     let granted = found.trim() == "0";
     if granted {
@@ -72,7 +72,7 @@ fn a_wrong_password_with_a_right_code_is_refused() {
     let phone = site.enroll("alice");
     let mut session = sudo(&site);
     session.send_line("wrong").unwrap();
-    // `required`: the code is asked for all the same, so the prompt tells nothing about the password.
+    // With `required` the code is still asked for, so the prompt does not reveal the password.
     session.exp_string("Verification code: ").unwrap();
     session.send_line(&phone.code(&site)).unwrap();
     session.exp_string("Sorry, try again").unwrap();
@@ -83,7 +83,7 @@ fn with_a_stopped_daemon_sudo_refuses_in_time() {
     let site = Site::new();
     service(&site);
     site.enroll("alice");
-    // Alive but stopped: connects, and never answers.
+    // A stopped process accepts connections and never answers.
     site.signal(Signal::SIGSTOP);
     let start = Instant::now();
     let mut session = sudo(&site);
@@ -92,7 +92,7 @@ fn with_a_stopped_daemon_sudo_refuses_in_time() {
     site.signal(Signal::SIGCONT);
     assert_eq!(code, 1, "{output}");
     assert!(start.elapsed().as_secs() < 8, "{:?}", start.elapsed());
-    // Ended: nobody listens. sudo may ask for the password again; it never gets through.
+    // Without a daemon sudo may ask for the password again, and never succeeds.
     site.end(Signal::SIGTERM);
     let mut session = sudo(&site);
     for _ in 0..3 {

@@ -8,12 +8,13 @@ use totpd_e2e::peer::{begin, from_host, local};
 use totpd_e2e::phone::Phone;
 use totpd_e2e::run::run;
 
-/// One attempt from `rhost` that answers `typed`.
+/// Runs one login from `rhost` that answers `typed`.
 fn attempt(site: &Site, user: &str, rhost: &str, typed: &str) {
     begin(site, from_host(user, rhost)).unwrap().answer(typed).unwrap();
 }
 
-/// Logins of every kind that has an address, each from its own; what counts is from 203.0.113.x or 2001:db8::/32.
+/// Runs logins of every kind that has an address, each from another one. Those that count come from
+/// 203.0.113.x or 2001:db8::/32. Returns how many count.
 #[track_caller]
 fn logins(site: &Site) -> usize {
     let phone = site.enroll("alice");
@@ -35,7 +36,7 @@ fn logins(site: &Site) -> usize {
     }
     attempt(site, "alice", "2001:db8:1::7", &phone.code(site)); // locked, by the name's failure too
     assert_eq!(site.last_login()["reason"], "locked");
-    // Names that are gone, or somebody else's now.
+    // Names that were deleted, or belong to another user now.
     let (gone, changed) = (site.enroll("u7"), site.enroll("u8"));
     site.replace("etc/passwd", "u7:x:", "gone:x:");
     site.replace("etc/passwd", "u8:x:5018:", "u8:x:6018:");
@@ -62,11 +63,11 @@ fn the_filter_matches_guesses_and_probing_only() {
     assert!(found.iter().all(|a| a.starts_with("203.0.113.") || a.starts_with("2001:db8:1::")), "{found:?}");
     let unique: std::collections::BTreeSet<_> = found.iter().collect();
     assert_eq!(unique.len(), 9, "one address of each kind: {unique:?}");
-    // As its own summary counts them: every other line is missed, and none fails.
+    // The summary agrees: every other line is missed, and none fails.
     let lines = site.log().lines().count();
     let summary = format!("Lines: {lines} lines, 0 ignored, {expected} matched, {} missed", lines - expected);
     assert!(regex(&log, &[]).contains(&summary), "{summary}\n{}", regex(&log, &[]));
-    // The times are the events' own, whatever the zone.
+    // The times are those of the events in any time zone.
     let first = site.events().into_iter().find(|e| e["rhost"] == "203.0.113.1").unwrap();
     let date = run(date_of(first["time"].as_str().unwrap()), "").assert_success().stdout;
     assert!(regex(&log, &["-o", "row"]).contains(&format!("'203.0.113.1',\t{}", date.trim())));
@@ -84,7 +85,7 @@ fn the_filter_counts_each_reason_as_documented() {
     let phone = site.enroll("alice");
     attempt(&site, "alice", "203.0.113.1", &phone.wrong_code(&site));
     let real = site.log().lines().last().unwrap().to_owned();
-    // Some of these never have an address, and the others come from rules that this site has not.
+    // Some of these never have an address, and others come from rules that this site does not have.
     let counted = [
         "wrong",
         "locked",
@@ -124,7 +125,7 @@ fn the_filter_counts_each_reason_as_documented() {
     }
 }
 
-/// What a stranger types to have 192.0.2.66 banned.
+/// Returns texts that a stranger could type to have 192.0.2.66 banned.
 fn forgeries() -> Vec<String> {
     let forged = r#"","outcome":"refused","reason":"wrong","rhost":"192.0.2.66"#;
     let whole = r#"{"event":"login","time":"2026-11-23T00:00:00Z","id":"x","user":"a","outcome":"refused","reason":"wrong","rhost":"192.0.2.66","peer_uid":0}"#;
@@ -164,19 +165,19 @@ fn no_typed_text_can_ban_another_address() {
             begin(&site, attempt).unwrap().answer("123456").unwrap();
             count += 1;
         }
-        // The name of an address is its owner's to choose; no name counts, whatever it looks like.
+        // The owner of an address chooses its name, so no name counts, whatever it looks like.
         if text != "192.0.2.66" {
             begin(&site, from_host("bob", &text)).unwrap().answer("123456").unwrap();
         }
     }
-    // What stands for a name that nobody has is left out; the rest reached the log.
+    // Unknown names are left out; everything else reached the log.
     let names = forgeries().len();
     assert!(site.log().matches("192.0.2.66").count() > count - names, "they reached the log");
     assert_eq!(site.events().iter().filter(|event| event["unknown"] == true).count(), names);
     let found = addresses(&site.path("daemon.log").display().to_string());
     assert_eq!(found, vec!["203.0.113.1"; count]);
 
-    // In a log that other programs share: what they quote is not a line of totpd.
+    // In a log that other programs write to, what they quote is not a line of totpd.
     let mut lines = String::new();
     for text in forgeries() {
         let text = text.replace(|c: char| c.is_control(), " ");
@@ -208,7 +209,7 @@ fn the_filter_reads_syslog_files_and_the_journal() {
         assert_eq!(addresses(&site.path("lines").display().to_string()), expected, "{prefix}");
     }
 
-    // A journal file, with the same lines from elsewhere: `logger -t totpd` is anybody's.
+    // A journal file, with the same lines of another unit: any user can run `logger -t totpd`.
     let mut export = String::new();
     for (number, line) in lines.iter().enumerate() {
         for unit in ["totpd.service", "user@5001.service"] {
@@ -235,7 +236,7 @@ fn fail2ban_accepts_the_jail() {
     let mut copy = Command::new("cp");
     copy.args(["-r", "/etc/fail2ban"]).arg(&folder);
     run(copy, "").assert_success();
-    // Nobody's jail but ours: a distribution's own may want files that are not here.
+    // Only our jail: those of a distribution may need files that are not here.
     std::fs::remove_dir_all(folder.join("jail.d")).unwrap();
     std::fs::create_dir(folder.join("jail.d")).unwrap();
     for file in ["filter.d/totpd.conf", "jail.d/totpd.conf"] {

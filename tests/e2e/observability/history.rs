@@ -1,4 +1,4 @@
-//! What administrators see afterwards, and what users are told at their next login.
+//! The history that administrators see, and the notices that users see at their next login.
 
 use totpd_e2e::Site;
 use totpd_e2e::pamhost::{PamHost, code, result};
@@ -11,7 +11,7 @@ fn site_with_service() -> Site {
     site
 }
 
-/// What alice is told at a login with a right code.
+/// Returns what a login of alice with a right code shows.
 #[track_caller]
 fn told(site: &Site, answers: &str, options: &[&str]) -> String {
     let finished = PamHost::new(site, "x", "alice").option(options).run(&["authenticate"], answers);
@@ -33,7 +33,7 @@ fn the_history_names_source_and_reason_in_pages() {
     assert_eq!(lines.len(), 3, "{text}");
     assert!(lines[0].contains("login granted by totp, x"), "{text}");
     assert!(lines[1].ends_with("login refused: not-a-code, x from 192.0.2.129"), "{text}");
-    // More than fits a message: every event once, the latest first.
+    // More events than fit a message: each appears once, the latest first.
     let all = site.totpd(&["history", "-n", "1000", "--json"]).assert_success().json();
     let events = all["events"].as_array().unwrap();
     let ids: std::collections::BTreeSet<_> = events.iter().filter_map(|e| e["id"].as_str()).collect();
@@ -48,7 +48,7 @@ fn the_history_names_source_and_reason_in_pages() {
             .len(),
         1
     );
-    // The id is in the module's log too.
+    // The module logs the same id.
     let id = site.last_login()["id"].as_str().unwrap().to_owned();
     site.wait_for_syslog(&format!("granted user=alice id={id}"));
 }
@@ -59,7 +59,7 @@ fn the_history_is_bounded() {
     site.configure("[history]\nkeep = 1000\n");
     site.end(nix::sys::signal::Signal::SIGTERM);
     site.start();
-    // Each from a network of its own: refusals that change nothing are a row a minute for each source.
+    // Each from another network, because repeated refusals of one source are one row a minute.
     let from = |n: usize| from_host("alice", &format!("2001:db8:{n:x}::1"));
     refusals(&site, 1_400, from, "123456");
     let events = site.totpd(&["history", "-n", "5000", "--json"]).assert_success().json();
@@ -77,7 +77,7 @@ fn the_next_login_that_shows_messages_tells_of_past_events() {
     for _ in 0..6 {
         PamHost::new(&site, "x", "alice").option(&["-r", "198.51.100.9"]).answer("000000");
     }
-    // A silent login cannot tell, and keeps it for the next.
+    // A silent login shows nothing, and keeps the notice for the next.
     site.next_step();
     let silent = told(&site, &format!("{}\n", phone.code(&site)), &["-s"]);
     assert!(!silent.contains("recovery"), "{silent}");
@@ -91,7 +91,7 @@ fn the_next_login_that_shows_messages_tells_of_past_events() {
         loud.contains("6 codes were refused since your last login") && loud.contains("from 198.51.100.9."),
         "{loud}"
     );
-    // And once is enough.
+    // The notice is shown once.
     site.next_step();
     let again = told(&site, &format!("{}\n", phone.code(&site)), &[]);
     assert!(!again.contains("recovery") && !again.contains("refused"), "{again}");

@@ -1,4 +1,4 @@
-//! A password that somebody typed at a prompt for a name is kept nowhere (invariant 17).
+//! A password typed at a prompt for a name is stored nowhere (invariant 17).
 
 use nix::sys::signal::Signal;
 use totp_wire::login::{Attempt, Verdict};
@@ -10,10 +10,10 @@ use totpd_e2e::shell::Shell;
 use totpd_e2e::ssh::{Setup, Sshd};
 use totpd_e2e::{BreakGlass, Site};
 
-/// The password of nobody's name. It may be a name: nothing but a directory tells that it is none.
+/// A password. It could be a name as well: only a directory can tell that it is not.
 const TYPED: &str = "Tr0ub4dor-and-3";
 
-/// Everything that this project writes, as one text.
+/// Returns everything that this project writes, as one text.
 fn written(site: &Site) -> String {
     let mut all = site.log();
     for line in site.syslog().iter().filter(|line| line.contains("totp")) {
@@ -28,7 +28,7 @@ fn written(site: &Site) -> String {
     all + &std::fs::read_to_string(site.path("etc/totpd/breakglass.log")).unwrap_or_default()
 }
 
-/// The refusals of names that nobody has.
+/// Returns the refusals of unknown names.
 #[track_caller]
 fn unknown(site: &Site) -> Vec<serde_json::Value> {
     let events = site.events().into_iter().filter(|event| event["unknown"] == true);
@@ -53,7 +53,7 @@ fn a_password_typed_as_the_name_at_sshd_is_not_stored() {
     assert_eq!((&event["service"], &event["rhost"]), (&"sshd".into(), &"127.0.0.1".into()));
     assert!(event["reason"].is_string() && event["id"].is_string(), "{event}");
     assert!(!written(&site).contains(TYPED));
-    // sshd writes it down by itself.
+    // sshd itself logs the name.
     assert!(sshd.log().contains(TYPED));
 }
 
@@ -83,7 +83,7 @@ fn a_password_typed_as_the_name_at_su_is_not_stored() {
     service(&site, "su");
     let ran = Shell::of(&site, "alice").run(&format!("su {TYPED}"), &[("code: ", "123456")]);
     assert_ne!(ran.status, Some(0), "{ran:?}");
-    // A program that looks names up later than su does, and says who asks as polkit's helper does.
+    // A program that looks names up later than su does, and sets PAM_RUSER as polkit's helper does.
     let su = |ruser: &str| Attempt { service: Some("su".into()), ruser: Some(ruser.into()), ..local(TYPED) };
     for ruser in ["alice", TYPED] {
         assert_eq!(begin(&site, su(ruser)).unwrap().answer("123456"), Ok(Verdict::Denied));
@@ -159,7 +159,8 @@ fn a_deleted_user_is_still_named() {
         (event["user"].clone(), event["reason"].clone())
     };
     assert_eq!(refused(), ("u8".into(), "unknown-user".into()));
-    // The record is gone as well, as after `users.delete` of an application: the history has a grant of the name.
+    // The record is deleted as well, as by `users.delete` of an application: the history has a
+    // grant of the name.
     site.end(Signal::SIGTERM);
     site.sql("DELETE FROM account");
     site.start();

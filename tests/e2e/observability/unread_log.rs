@@ -15,15 +15,16 @@ use totpd_e2e::{BreakGlass, Running, Site};
 
 /// Refusals of one flood.
 const FLOOD: usize = 2_000;
-/// Far more than a flood takes (2 s), and far less than for ever.
+/// Far more than a flood takes, which is 2 s.
 const FLOOD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An attempt of one of eight strangers, none of whom holds more connections than an address may.
+/// Returns an attempt of one of eight strangers, none of whom exceeds the connections of an
+/// address.
 fn stranger(number: usize) -> Attempt {
     from_host(&format!("u{}", number % 6 + 1), &format!("203.0.113.{}", 100 + number % 8))
 }
 
-/// A daemon whose stderr is a pipe that is open and not read.
+/// Starts a daemon whose stderr is a pipe that nobody reads.
 fn with_unread_pipe(site: &Site) -> File {
     let path = site.path("log.pipe");
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
@@ -39,7 +40,7 @@ fn with_unread_pipe(site: &Site) -> File {
     reader
 }
 
-/// The journal's socket in the site's namespace, which nobody reads.
+/// Binds the journal's socket in the site's namespace, and does not read it.
 #[track_caller]
 fn unread_journal(site: &Site) -> Running {
     let script = r"
@@ -57,7 +58,7 @@ sys.stdin.read()
     journal
 }
 
-/// A daemon that takes its stderr for the journal's.
+/// Starts a daemon whose environment says that its stderr is the journal's.
 fn with_journal(site: &Site) {
     let log = File::options().create(true).append(true).open(site.path("daemon.log")).unwrap();
     let log = log.metadata().unwrap();
@@ -66,7 +67,7 @@ fn with_journal(site: &Site) {
     site.start_as(command);
 }
 
-/// The last row that says how many lines the log lacks.
+/// Returns the last row about dropped log lines.
 #[track_caller]
 fn dropped(site: &Site) -> Option<serde_json::Value> {
     let history = site.totpd(&["history", "-n", "20000", "--json"]).assert_success().json();
@@ -74,7 +75,7 @@ fn dropped(site: &Site) -> Option<serde_json::Value> {
     rows.iter().find(|row| row["event"] == "log-dropped").map(|row| row["dropped"].clone())
 }
 
-/// A flood, and logins meanwhile and afterwards.
+/// Asserts that logins work during a flood and after it, and that the dropped lines are counted.
 #[track_caller]
 fn logins_go_on(site: &Site) {
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
@@ -135,7 +136,7 @@ fn a_local_flood_does_not_hide_guesses_of_strangers() {
     site.enroll("alice");
     let su = || {
         let attempt = Attempt { service: Some("su".into()), real_uid: Some(7102), ..local("alice") };
-        // After some the daemon is busy, for her alone.
+        // After some attempts the daemon is busy, but only for this caller.
         begin(&site, attempt).and_then(|waiting| waiting.answer("000000"))
     };
     let local = |number: usize| {
@@ -145,13 +146,13 @@ fn a_local_flood_does_not_hide_guesses_of_strangers() {
     let denied = (0..200).filter(|_| su() == Ok(Verdict::Denied)).count();
     assert!(denied >= 50, "{denied}");
     refusals(&site, FLOOD, local, "000000");
-    // Eight strangers flood, too; another one guesses as often as the jail counts.
+    // Eight strangers flood as well; another one guesses as often as the jail counts.
     refusals(&site, FLOOD, stranger, "000000");
     for _ in 0..5 {
         begin(&site, from_host("alice", "203.0.113.7")).unwrap().answer("000000").unwrap();
     }
     refusals(&site, 200, local, "000000");
-    // Now the log is read, to its end.
+    // Now the log is read to its end.
     let lines = std::thread::spawn(move || {
         let mut text = Vec::new();
         let mut chunk = [0; 8_192];

@@ -9,7 +9,7 @@ use totpd_e2e::phone::{Phone, recovery_codes};
 fn an_answer_never_confirms_an_enrollment_that_was_not_shown() {
     let site = Site::new();
     site.totp_service("x", "nodelay timeout=5");
-    // Asked under one configuration; the daemon restarts under another while bob types.
+    // Bob is asked under one configuration, and the daemon restarts with another before the answer.
     let mut host = PamHost::new(&site, "x", "bob").option(SSH_KEY).start();
     host.read_until("prompt: ");
     site.end(Signal::SIGTERM);
@@ -30,7 +30,7 @@ fn an_offered_enrollment_ends_when_its_rule_is_removed() {
     site.configure("[login]\nshow_secrets_services = [\"x\"]\n[[login.rule]]\naction = \"enroll\"\n");
     let mut thief = PamHost::new(&site, "x", "bob").option(SSH_KEY).start();
     let shown = thief.read_until("prompt: ");
-    // The administrator has noticed the stolen key.
+    // The administrator reacts to the stolen key.
     site.configure("[[login.rule]]\nusers = [\"bob\"]\naction = \"deny\"\n");
     let phone = Phone::from_shown(&shown).unwrap();
     thief.say(&format!("{}\n", phone.code(&site)));

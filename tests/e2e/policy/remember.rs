@@ -1,4 +1,5 @@
-//! Remembered logins: the same session passes without a code for a while, and no other one ever does.
+//! Remembered logins: the same session passes without a code for a while, and no other session
+//! does.
 
 use totpd_e2e::Site;
 use totpd_e2e::pamhost::{PamHost, code, results};
@@ -17,7 +18,7 @@ fn site_with_sudo() -> (Site, Phone) {
     (site, phone)
 }
 
-/// Two logins in one process.
+/// Runs two logins in one process.
 fn twice(site: &Site, options: &[&str], answers: &str) -> (Vec<i32>, String) {
     let host = PamHost::new(site, "sudo", "alice").option(options);
     let finished = host.run(&["authenticate", "again", "authenticate"], answers);
@@ -34,7 +35,7 @@ fn only_the_same_session_is_remembered() {
     let event = site.last_login();
     assert_eq!((&event["method"], &event["outcome"]), (&"remembered".into(), &"granted".into()));
     assert_eq!(site.status("alice")["remembered"], 1);
-    // Another session of the same user on the same host, and the same one without an audit session.
+    // Another session of the same user on the same host, and a login without an audit session.
     for other in [session, &["-R", "alice"]] {
         let (codes, shown) = twice(&site, other, "000000\n000000\n");
         assert_eq!(codes, [code::AUTH_ERR, code::AUTH_ERR], "{shown}");
@@ -50,7 +51,7 @@ fn a_login_without_an_audit_session_is_never_remembered() {
     assert_eq!(site.status("alice")["remembered"], 0);
 }
 
-/// A login in a session that stays: what `between` does happens before the second one.
+/// Runs two logins in one session, and `between` in between.
 #[track_caller]
 fn after(site: &Site, phone: &Phone, between: impl FnOnce()) -> (Vec<i32>, String) {
     let mut held = PamHost::new(site, "sudo", "alice")
@@ -106,7 +107,7 @@ fn sshd_remembers_by_address_and_key() {
     site.configure("[[login.rule]]\naction = \"require\"\nremember = \"1h\"\nremember_by = \"ssh-key\"\n");
     assert!(sshd.lets_in("alice", &[&phone.code(&site)]));
     assert!(sshd.lets_in("alice", &["no question"]) && sshd.prompts().is_empty());
-    // Another address or another key is asked, through libpam with what sshd would say.
+    // Another address or another key is asked; libpam gets what sshd would set.
     let key = site.read("keys/user.pub");
     let key = format!("SSH_AUTH_INFO_0=publickey {}", key.rsplit_once(' ').unwrap().0);
     let login = |rhost: &str, key: &str| {
@@ -127,7 +128,7 @@ fn remembering_su_to_bob_does_not_cover_su_to_root() {
     site.totp_service("su", "nodelay first_factor=passed");
     let phone = site.enroll("alice");
     site.configure("[[login.rule]]\naction = \"require\"\nsubject = \"ruser\"\nremember = \"1h\"\n");
-    // One process, one audit session: su to bob, and then (by a shell that it starts) to root.
+    // In one process and audit session: su to bob, and then su to root by a shell of it.
     let helper = native("pamhost");
     let script = format!(
         "echo 5001 > /proc/self/loginuid; {0} -U 5001 su bob authenticate; {0} -U 5001 su root authenticate",
@@ -138,7 +139,7 @@ fn remembering_su_to_bob_does_not_cover_su_to_root() {
     let finished = run(shell, &format!("{}\n000000\n", phone.code(&site)));
     let codes = results(&finished, "authenticate");
     assert_eq!(codes[0], code::SUCCESS, "{finished:?}");
-    // It was asked, and nobody answered.
+    // The second su was asked, and got no answer.
     assert_ne!(codes[1], code::SUCCESS, "{finished:?}");
     assert_eq!(finished.stdout.matches("prompt").count(), 2, "{finished:?}");
 }

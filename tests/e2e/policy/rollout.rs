@@ -1,4 +1,4 @@
-//! Rollout without fear: what is watched, what is asked and passes, and that nobody is locked out.
+//! Rollout: what monitoring records, who is asked and passes, and that nobody is locked out.
 
 use std::path::Path;
 use totpd_e2e::Site;
@@ -6,7 +6,7 @@ use totpd_e2e::pamhost::{PamHost, code, result};
 use totpd_e2e::run::run;
 use totpd_e2e::ssh::{Setup, Sshd};
 
-/// A stack that the project ships, with the site's module in the place of the installed one.
+/// Returns a shipped PAM stack, with the site's module in place of the installed one.
 fn shipped(site: &Site, name: &str) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/pam.d").join(name);
     let stack = std::fs::read_to_string(file).unwrap().replace("pam_totp.so", &site.pam_line("nodelay"));
@@ -39,19 +39,19 @@ fn monitoring_records_the_enforced_result_and_uses_up_no_code() {
     assert_eq!(sudo("u1"), told("asked", ""), "its first code may come");
     site.advance(61);
     assert_eq!(sudo("u1").0, "refused");
-    // The lock of the class that this login is of, and no other.
+    // Only the lock of this login's class counts.
     site.totp_service("x", "nodelay");
     for _ in 0..10 {
         PamHost::new(&site, "x", "alice").answer(&phone.wrong_code(&site));
     }
-    // That service is monitored too, but has no proof: it enforced.
+    // The other service is monitored as well, but without a first factor it is enforced.
     assert_eq!(site.status("alice")["locked"], true);
     assert_eq!(sudo("alice"), told("refused", "locked"));
     site.totpd(&["unlock", "alice"]).assert_success();
     site.advance(-400 * 86_400);
     assert_eq!(sudo("alice"), told("refused", "clock"));
     site.advance(400 * 86_400);
-    // Nothing was used up by all that.
+    // None of this used up a code.
     site.configure("");
     site.next_step();
     assert_eq!(PamHost::new(&site, "x", "alice").answer(&phone.code(&site)), code::SUCCESS);
@@ -159,7 +159,7 @@ fn report_names_users_that_enforcement_would_refuse() {
         "[[login.rule]]\ngroups = [\"staff\"]\naction = \"require\"\nmode = \"monitor\"\n\
          [[login.rule]]\nusers = [\"u1\"]\naction = \"exempt\"\n",
     );
-    // Nobody has ever logged in.
+    // Before any login.
     let report = site.totpd(&["report"]).assert_success().stdout;
     let line = report.lines().find(|line| line.starts_with("today sshd would refuse")).unwrap_or_default();
     assert!(

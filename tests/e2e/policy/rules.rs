@@ -1,4 +1,5 @@
-//! The policy through libpam and sshd: who is asked, who passes, and that nobody passes for free.
+//! Rules through libpam and sshd: who is asked, who passes, and that nobody passes without a first
+//! factor.
 
 use totpd_e2e::Site;
 use totpd_e2e::pamhost::{PamHost, code, result};
@@ -9,7 +10,8 @@ use totpd_e2e::users::PASSWORD;
 const KEY: &str = "SSH_AUTH_INFO_0=publickey ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE11jLspEOG69z31y9y3F3QZrJGc9oXb9gT3bNwn9Rle";
 const TOKEN: &str = "SSH_AUTH_INFO_0=publickey sk-ssh-ed25519@openssh.com AAAAC3NzaC1lZDI1NTE5AAAAIE11jLspEOG69z31y9y3F3QZrJGc9oXb9gT3bNwn9Rle";
 
-/// A service with our module alone: an ignored module makes libpam answer PAM_PERM_DENIED.
+/// Writes a service with our module alone. libpam returns PAM_PERM_DENIED when the module is
+/// ignored.
 fn alone(site: &Site, service: &str, arguments: &str) {
     site.service(service, &format!("auth required {}\n", site.pam_line(&format!("nodelay {arguments}"))));
 }
@@ -52,7 +54,7 @@ fn rules_decide_over_user_group_service_network_and_ssh_method() {
     assert!(passes("alice", "192.0.2.1", KEY), "a member by the group's list");
     assert!(passes("bob", "192.0.2.1", KEY), "a member by the first group");
     assert!(!passes("u1", "192.0.2.1", KEY) && !passes("no-such-user", "192.0.2.1", KEY));
-    // And whom a rule denies: asked like everybody, and refused with a right code, which stays good.
+    // A denied user is asked like everybody, and refused with a right code, which is not used up.
     let phone = site.enroll("alice");
     site.configure("[[login.rule]]\naction = \"deny\"\nusers = [\"alice\"]\n");
     let denied = PamHost::new(&site, "sshd", "alice").option(&["-r", "192.0.2.1", "-e", KEY]);
@@ -70,7 +72,7 @@ fn a_wrong_password_neither_passes_nor_enrolls() {
     for rule in ["action = \"exempt\"", "action = \"enroll\"", "action = \"require\"\nmode = \"monitor\""] {
         site.configure(&format!("[[login.rule]]\n{rule}\n"));
         for password in ["wrong", PASSWORD] {
-            // `required` goes on after a wrong password, and tells us nothing of it.
+            // `required` continues after a wrong password, and our module does not learn of it.
             let finished =
                 PamHost::new(&site, "sudo", "alice").run(&["authenticate"], &format!("{password}\n123456\n"));
             assert_eq!(result(&finished, "authenticate"), code::AUTH_ERR, "{rule}: {finished:?}");
@@ -79,7 +81,8 @@ fn a_wrong_password_neither_passes_nor_enrolls() {
             assert_eq!(site.status("alice")["state"], "none");
         }
     }
-    // Below a requisite module the line may say so, and a wrong password never comes this far.
+    // Below a requisite module the line may claim a first factor: a wrong password never reaches
+    // it.
     let line = site.pam_line("nodelay first_factor=passed");
     site.service("sudo", &format!("auth requisite pam_unix.so nodelay\nauth required {line}\n"));
     exempt(&site, "");
@@ -89,7 +92,8 @@ fn a_wrong_password_neither_passes_nor_enrolls() {
     assert_eq!(site.events().len(), before);
     assert_eq!(sudo.answer(PASSWORD), code::SUCCESS);
     assert_eq!(site.last_login()["first_factor"], "pam-line");
-    // Nor does the user who takes the PAM environment for proof get by: only sshd's counts, which has a remote host.
+    // A forged PAM environment is no proof either: only that of sshd counts, which has a remote
+    // host.
     alone(&site, "sudo", "");
     let forged = PamHost::new(&site, "sudo", "alice").option(&["-e", TOKEN]);
     assert_eq!(forged.answer("123456"), code::AUTH_ERR);
@@ -172,7 +176,7 @@ fn a_rule_can_ask_for_the_callers_code_under_su() {
         (&event["user"], &event["target"], &event["class"]),
         (&"bob".into(), &"alice".into(), &"local".into())
     );
-    // Over the network the client chooses that name.
+    // Over the network the client chooses PAM_RUSER.
     let remote = PamHost::new(&site, "su", "alice").option(&["-R", "bob", "-r", "192.0.2.1"]);
     assert_eq!(remote.answer(&alice.code(&site)), code::SUCCESS);
 }

@@ -12,7 +12,7 @@ fn cancel_takes_a_code_and_after_two_only_a_ticket_helps() {
     assert!(nothing.code == 1 && nothing.stderr.contains("nothing is staged"), "{nothing:?}");
     for _ in 0..2 {
         let new = staged(&site, &old.code(&site));
-        // Nothing is staged over it, and what is refused burns no code.
+        // No second change can be staged, and the refusal uses up no code.
         for command in ["enroll", "recovery-codes", "revoke"] {
             let refused = site.totpd_as("alice", &[command], &format!("{}\n", old.code(&site)));
             assert!(refused.code == 1 && refused.stderr.contains("staged already"), "{refused:?}");
@@ -35,7 +35,7 @@ fn cancel_takes_a_code_and_after_two_only_a_ticket_helps() {
     assert!(document["staged"].is_null());
     site.totpd_as("alice", &["confirm"], &format!("{}\n", Phone::from(&document).code(&site)))
         .assert_success();
-    // Told at the next login that counts.
+    // The next login shows both notices.
     site.next_step();
     let shown = login(&mut su(&site), &Phone::from(&document).code(&site)).unwrap();
     assert!(shown.contains("A change of the factor was cancelled on "), "{shown}");

@@ -18,7 +18,7 @@ fn self_enroll_open_needs_nothing_and_off_allows_nothing() {
     site.next_step();
     let off = site.totpd_as("alice", &["enroll"], &format!("{}\n", phone.code(&site)));
     assert!(off.code == 1 && off.stderr.contains("ask your administrator"), "{off:?}");
-    // Nothing was used up by it.
+    // The refusal used up no code.
     site.totpd_as("alice", &["verify"], &format!("{}\n", phone.code(&site))).assert_success();
 }
 
@@ -34,7 +34,7 @@ fn changing_or_removing_a_factor_uses_up_a_code() {
         }
     }
     assert_eq!(site.status("alice")["recovery_codes_left"], 10);
-    // With a ticket at once: the old factor works until the new one is proved.
+    // With a ticket the change is at once: the old factor works until the new one is confirmed.
     let code = phone.code(&site);
     let input = format!("{code}\n{}\n", ticket(&site));
     let new = Phone::from(&site.totpd_as("alice", &["enroll", "--json"], &input).assert_success().json());
@@ -53,7 +53,7 @@ fn changing_or_removing_a_factor_uses_up_a_code() {
         1,
         "the old one is gone"
     );
-    // Recovery codes by a recovery code, which is spent with its set.
+    // A recovery code renews the recovery codes, and is used up with its set.
     let input = format!("{}\n{}\n", new.recovery_codes[0], ticket(&site));
     let renewed = site.totpd_as("alice", &["recovery-codes", "--json"], &input).assert_success().json();
     let fresh = renewed["recovery_codes"][0].as_str().unwrap().to_owned();

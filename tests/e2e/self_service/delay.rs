@@ -22,7 +22,7 @@ fn a_replacement_takes_the_delay_and_a_login_with_notice() {
     let new = staged(&site, &old.code(&site));
     let status = site.totpd_as("alice", &["status"], "").assert_success().stdout;
     assert!(status.contains("a replacement of the factor is staged and can be done from "), "{status}");
-    // Nobody told, and no delay: neither confirms it nor lets in.
+    // Before the notice and the delay, a new code neither confirms nor logs in.
     let refused = site.totpd_as("alice", &["confirm"], &format!("{}\n", new.code(&site)));
     assert!(refused.code == 1 && refused.stderr.contains("until a login from where you"), "{refused:?}");
     assert_eq!(login(&mut shell, &new.code(&site)), None);
@@ -36,7 +36,7 @@ fn a_replacement_takes_the_delay_and_a_login_with_notice() {
         "{shown}"
     );
     assert!(told(&site));
-    // Ripe: the first login by the new one makes the change.
+    // After notice and delay, the first login with the new factor makes the change.
     site.next_step();
     let confirmed = login(&mut shell, &new.code(&site)).expect("it is ripe");
     assert!(confirmed.contains("Your authenticator app is confirmed."), "{confirmed}");
@@ -52,7 +52,7 @@ fn a_notice_before_the_delay_is_not_enough() {
     let old = site.enroll("alice");
     let mut shell = su(&site);
     let new = staged(&site, &old.code(&site));
-    // Debian 12's sudo is silent, and tells nobody.
+    // Debian 12's sudo is silent, and shows no notice.
     sudo(&site, &old.code(&site));
     assert!(!told(&site));
     site.next_step();
@@ -73,12 +73,12 @@ fn a_change_needs_a_notice_at_a_login_from_a_known_source() {
     let elsewhere = sshd.client(&network.clients[1], SERVER[0]);
     let phone = site.enroll("alice");
     assert!(home.lets_in("alice", &[&phone.code(&site)]));
-    // The host logs in to itself, so that its own address is known as well.
+    // The host logs in to itself, so that its address is known as well.
     site.next_step();
     assert!(sshd.lets_in("alice", &[&phone.code(&site)]));
     site.next_step();
     let new = staged(&site, &phone.code(&site));
-    // Shown to whoever logs in, and told to nobody: from elsewhere, from this host, in silence.
+    // Logins from an unknown source, from this host or without messages do not count as a notice.
     assert!(ssh(&elsewhere, &phone.code(&site)).contains("to replace the authenticator app"));
     site.next_step();
     assert!(ssh(&sshd, &phone.code(&site)).contains("to replace the authenticator app"));
@@ -92,7 +92,8 @@ fn a_change_needs_a_notice_at_a_login_from_a_known_source() {
     later(&site, DAY);
     assert!(!elsewhere.lets_in("alice", &[&new.code(&site)]));
     site.next_step();
-    // Without a terminal sshd shows nothing behind the last question: so there is one, which nobody answers here.
+    // Without a terminal sshd shows nothing after the last prompt, so there is another one,
+    // unanswered here.
     home.prepare_answers(&[&phone.code(&site)]);
     let mut left = home.program("ssh", "askpass", 1);
     left.args(["-T", &home.destination("alice"), "echo in"]);
@@ -115,7 +116,7 @@ fn a_change_needs_a_notice_at_a_login_from_a_known_source() {
         "{prompts}"
     );
     assert!(told(&site));
-    // And once is enough.
+    // The notice is shown once.
     site.next_step();
     assert!(home.lets_in("alice", &[&phone.code(&site)]));
     assert!(!home.prompts().join("\n").contains("totpd cancel"));
@@ -159,7 +160,7 @@ fn removal_and_new_recovery_codes_take_two_codes_and_a_delay() {
             "too early"
         );
         later(&site, 120);
-        // Of each kind its own alone.
+        // A change of one kind does not finish the other kind.
         let other = if command == "revoke" { "recovery-codes" } else { "revoke" };
         assert_eq!(site.totpd_as("alice", &[other], &format!("{}\n", phone.code(&site))).code, 1);
         let done = site
@@ -187,7 +188,7 @@ fn an_administrators_change_has_no_delay() {
     let site = Site::new();
     let old = site.enroll("alice");
     let own = staged(&site, &old.code(&site));
-    // What a user has staged is not confirmed early by anybody.
+    // Not even an administrator confirms early what a user has staged.
     let refused = site.totpd_with(&["confirm", "alice"], &own.code(&site));
     assert!(refused.code == 1 && refused.stderr.contains("`totpd enroll` needs no delay"), "{refused:?}");
     site.totpd(&["cancel", "alice"]).assert_success();

@@ -21,13 +21,13 @@ fn ticket(site: &Site) -> String {
     document["ticket"].as_str().unwrap().to_owned()
 }
 
-/// Moves the clock on by so much, and into a fresh step.
+/// Moves the clock by `seconds`, and into a new time step.
 fn later(site: &Site, seconds: i64) {
     site.advance(seconds);
     site.next_step();
 }
 
-/// Stages a replacement as alice does, with a code of her phone.
+/// Stages a replacement as alice, with a code of the current factor.
 #[track_caller]
 fn staged(site: &Site, code: &str) -> Phone {
     let document =
@@ -47,15 +47,16 @@ fn su(site: &Site) -> Shell {
     Shell::of(site, "alice")
 }
 
-/// `su alice` as alice: her own login at this host, where messages are shown. What it showed, if it let her in.
+/// Runs `su alice` as alice, a local login that shows messages. Returns what it showed, if it
+/// succeeded.
 fn login(shell: &mut Shell, code: &str) -> Option<String> {
-    // The last one is asked where a notice has to be read.
+    // The last prompt is there when a notice has to be read.
     let answers = [("assword: ", PASSWORD), ("Verification code: ", code), ("to go on: ", "")];
     let ran = shell.run("su alice -c 'echo in as $(id -un)'", &answers);
     ran.let_in("in as alice").then_some(ran.output)
 }
 
-/// A sudo of alice's that lets her in, with the stack of her su.
+/// Runs a sudo of alice with the PAM stack of su, and asserts that it succeeds.
 #[track_caller]
 fn sudo(site: &Site, code: &str) {
     let lines = site.read("etc/pam.d/su");
@@ -65,7 +66,7 @@ fn sudo(site: &Site, code: &str) {
     assert!(ran.let_in("in as root"), "{ran:?}");
 }
 
-/// A login over SSH with a terminal, and what it shows.
+/// Logs in over SSH with a terminal, and returns what it shows.
 #[track_caller]
 fn ssh(client: &Client<'_>, code: &str) -> String {
     client.prepare_answers(&[code, ""]);

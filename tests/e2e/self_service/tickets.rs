@@ -15,7 +15,7 @@ fn a_ticket_enrolls_once() {
     let guessed = site.totpd_as("alice", &["enroll"], "AAAA-AAAA-AAAA-AAAA\n");
     assert_eq!((guessed.code, site.events().last().unwrap()["reason"].as_str()), (1, Some("bad-ticket")));
     let ticket = ticket(&site);
-    // Typed as people type: in small letters, without dashes.
+    // As users type: in lower case, without dashes.
     let typed = format!("{}\n", ticket.to_lowercase().replace('-', ""));
     let phone = Phone::from(&site.totpd_as("alice", &["enroll", "--json"], &typed).assert_success().json());
     assert_eq!(site.totpd_as("alice", &["status", "--json"], "").assert_success().json()["state"], "pending");
@@ -41,7 +41,7 @@ fn a_ticket_ends_by_expiry_a_newer_ticket_or_revoke() {
     assert!(refused(&older), "there is a newer one");
     site.totpd(&["revoke", "alice"]).assert_success();
     assert!(refused(&newer), "revoked");
-    // It is alice's alone.
+    // Only alice can use it.
     let ticket = ticket(&site);
     assert_eq!(site.totpd_as("bob", &["enroll"], &format!("{ticket}\n")).code, 1);
     assert!(!refused(&ticket));
@@ -59,7 +59,7 @@ fn a_ticket_needs_a_code_of_its_factor_unless_it_is_lost() {
     for input in [format!("\n{plain}\n"), format!("{}\n{plain}\n", old.wrong_code(&site))] {
         assert_eq!(site.totpd_as("alice", &["enroll"], &input).code, 1, "a code is asked for besides");
     }
-    // A wrong ticket burns no code, and new recovery codes come at once with the right one.
+    // A wrong ticket uses up no code; the right one renews the recovery codes at once.
     let guess = format!("{}\nAAAA-AAAA-AAAA-AAAA\n", old.code(&site));
     assert_eq!(site.totpd_as("alice", &["recovery-codes"], &guess).code, 1);
     assert_eq!(site.events().last().unwrap()["reason"], "bad-ticket");
@@ -73,7 +73,7 @@ fn a_ticket_needs_a_code_of_its_factor_unless_it_is_lost() {
         1,
         "used up"
     );
-    // Malware has staged its own; a ticket for a lost phone goes over it.
+    // A ticket for a lost phone overrides a change that malware has staged.
     site.next_step();
     let thief = staged(&site, &old.code(&site));
     let lost = ticket(&["--lost"]);
@@ -83,7 +83,7 @@ fn a_ticket_needs_a_code_of_its_factor_unless_it_is_lost() {
     assert_eq!(site.totpd_as("alice", &["confirm"], &format!("{}\n", thief.code(&site))).code, 1);
     let left = ticket(&["--lost"]);
     site.totpd_as("alice", &["confirm"], &format!("{}\n", new.code(&site))).assert_success();
-    // A ticket for the factor before is none for this one.
+    // A ticket for the previous factor is not valid for this one.
     site.next_step();
     assert_eq!(site.totpd_as("alice", &["enroll"], &format!("\n{left}\n")).code, 1);
     let removes = ticket(&[]);
@@ -96,7 +96,8 @@ fn an_old_ticket_replaces_no_factor_in_use() {
     let site = Site::new();
     let ticket = site.totpd(&["enroll", "alice", "--ticket", "--json"]).assert_success().json();
     let ticket = ticket["ticket"].as_str().unwrap().to_owned();
-    // Enrolled by the administrator meanwhile; the ticket stays in alice's mail, where malware reads it.
+    // The administrator enrolls alice, and the ticket stays in alice's mail, where malware reads
+    // it.
     let phone = site.enroll("alice");
     let path = site.path("run/login.sock");
     let script = "import socket,sys,json\n\

@@ -1,4 +1,4 @@
-//! Backups: made of a running daemon, and restored on another host.
+//! Backups of a running daemon, and restores.
 
 use nix::sys::signal::Signal;
 use rexpect::session::spawn_command;
@@ -27,7 +27,7 @@ fn restore(site: &Site, file: &Path, more: &[&str]) -> Finished {
     site.totpd_with(&[&["restore", file.as_str(), "--yes", "--json"], more].concat(), PASSPHRASE)
 }
 
-/// Nothing is left over that a restore or a backup made on its way.
+/// Asserts that no temporary file of a backup or restore is left.
 #[track_caller]
 fn assert_tidy(site: &Site) {
     for folder in [site.root.clone(), site.path("state")] {
@@ -54,7 +54,7 @@ fn a_restore_elsewhere_keeps_phones_and_used_codes() {
     let there = Site::without_daemon();
     there.advance(here.now() - there.now());
     let config = there.path("etc/totpd/totpd.toml");
-    // Its own configuration is kept, since its paths are its own.
+    // The configuration of the new host is kept, because its paths differ.
     let restored = restore(&there, &file, &[]).assert_success().json();
     assert_eq!((restored["listed"].as_bool(), restored["unknown"].as_u64()), (Some(false), Some(0)));
     assert_eq!(std::fs::read_to_string(&config).unwrap(), there.config());
@@ -77,7 +77,7 @@ fn on_a_bare_host_the_backup_restores_the_configuration() {
     let alice = here.enroll("alice");
     let file = back_up(&here);
     here.end(Signal::SIGTERM);
-    // The same paths, as on a machine that was installed again.
+    // The same paths, as on a host that was installed again.
     for gone in ["etc/totpd", "state"] {
         std::fs::remove_dir_all(here.path(gone)).unwrap();
     }
@@ -98,7 +98,7 @@ fn codes_withdrawn_after_the_backup_stay_withdrawn() {
         site.totpd(&["revoke", "bob"]).assert_success();
         site.end(Signal::SIGTERM);
         if !witness {
-            // The store that is replaced lists them as well.
+            // The replaced store lists the withdrawals as well.
             site.run("rm", &["-rf", "/var/log/totpd"]).assert_success();
         }
         let restored = restore(&site, &file, &[]).assert_success().json();
@@ -109,7 +109,7 @@ fn codes_withdrawn_after_the_backup_stay_withdrawn() {
         assert_eq!(login(&site, "bob", &bob.code(&site)), DENIED);
         assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), DENIED);
         assert_eq!(login(&site, "alice", &alice.code(&site)), GRANTED);
-        // The store that was replaced is not the store any more.
+        // The replaced store is not accepted as the store any more.
         site.end(Signal::SIGTERM);
         for suffix in ["-wal", ""] {
             let to = site.path(&format!("state/totpd.db{suffix}"));
@@ -219,7 +219,7 @@ fn only_root_makes_backups_which_overwrite_nothing() {
     assert!(short.code == 2 && !site.path("b").exists(), "{short:?}");
     let file = site.path("home/alice/b").display().to_string();
     assert_eq!(site.totpd_as("alice", &["backup", &file], PASSPHRASE).code, 1);
-    // Nothing readable is in it.
+    // Neither the key nor the database is readable in the file.
     let key = site.read("etc/totpd/totpd.key");
     let secret = key.split('"').nth(5).unwrap().as_bytes();
     assert!(!content.windows(secret.len()).any(|window| window == secret));
@@ -231,7 +231,7 @@ fn a_backup_without_the_key_restores_on_the_host_with_the_key() {
     let site = Site::new();
     let alice = site.enroll("alice");
     let (identity, recipient) = {
-        // The test's own: `age-keygen` is not on every host.
+        // A fixed key pair, because `age-keygen` is not on every host.
         let identity = site.path("identity");
         let pair = (
             "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX",

@@ -1,4 +1,4 @@
-//! A full disk, and one that fails.
+//! A full disk, and a disk that fails.
 
 use totp_wire::CallError;
 use totp_wire::login::{STORE_UNAVAILABLE, Verdict};
@@ -23,11 +23,11 @@ fn on_a_full_disk_logins_work_and_enrollment_says_why_not() {
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.stderr.contains("is full") && refused.stderr.contains("Make room"), "{refused:?}");
     assert_eq!(site.status("bob")["state"], "none");
-    // More events than the store has room for: the oldest make way, and logins still go on.
+    // More events than the store has room for: the oldest are deleted, and logins still work.
     refusals(&site, 12_000, |_| local("alice"), "no code");
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
     assert_eq!(login(&site, "alice", &phone.recovery_codes[0]), Ok(Verdict::Granted));
-    // A restart on the full disk serves as well.
+    // A daemon that starts on the full disk serves.
     site.next_step();
     site.end(nix::sys::signal::Signal::SIGTERM);
     site.start();
@@ -53,7 +53,7 @@ fn after_an_io_error_all_is_refused_until_a_restart() {
         );
     };
     refused("alice", &alice.code(&site));
-    // The disk says that it works again: it is not believed.
+    // The next sync would succeed, and the daemon still refuses.
     site.faults.sync_fails(false);
     refused("bob", &bob.code(&site));
     assert_eq!(PamHost::new(&site, "x", "bob").answer(&bob.code(&site)), code::AUTHINFO_UNAVAIL);
@@ -63,7 +63,7 @@ fn after_an_io_error_all_is_refused_until_a_restart() {
     site.signal(nix::sys::signal::Signal::SIGHUP);
     refused("bob", &bob.code(&site));
     assert_eq!(site.totpd(&["enroll", "u1"]).code, 1);
-    // A fresh process serves, remembers what was used, and has lost nobody.
+    // A new process serves, and neither used codes nor users are lost.
     site.end(nix::sys::signal::Signal::SIGTERM);
     site.start();
     assert_eq!(login(&site, "bob", &bob.code(&site)), Ok(Verdict::Granted));

@@ -1,4 +1,4 @@
-//! What the daemon's user writes into their own files, for root's `restore` to read.
+//! A hostile store: what the daemon's user could prepare for root's `restore`.
 
 use nix::sys::signal::Signal;
 use std::io::Write;
@@ -8,10 +8,10 @@ use totpd_e2e::paths::{native, totpd};
 use totpd_e2e::run::run;
 
 const PASSPHRASE: &str = "correct horse battery\n";
-/// Far more than a machine has; a hole in a file costs nothing.
+/// Far more than a disk has: a hole in a file takes no room.
 const HUGE: u64 = 4 << 40;
 
-/// Replaces the table that root's restore reads by something that runs and never ends.
+/// Replaces the table that `restore` reads by a view that never ends.
 const TRAP: &str = "
 ALTER TABLE meta RENAME TO real;
 CREATE VIEW meta (key, value) AS
@@ -29,7 +29,7 @@ fn backed_up() -> (Site, String) {
     (site, file)
 }
 
-/// Under a limit of memory that a restore has no need to come near.
+/// Restores with a memory limit that is far more than a restore needs.
 fn restore(site: &Site, file: &str) -> totpd_e2e::Finished {
     let mut command = site.command("prlimit");
     command.arg("--as=1500000000").arg(totpd());
@@ -57,7 +57,7 @@ fn a_restore_neither_reads_nor_copies_holes() {
         file.set_len(HUGE).unwrap();
         move || file.set_len(length).unwrap()
     };
-    // Refused, and said so before memory is full of it.
+    // Refused before the file fills the memory.
     let shorten = lengthen("etc/totpd/store.id");
     let refused = restore(&site, &file);
     assert!(refused.code == 1 && refused.stderr.contains("store.id"), "{refused:?}");
@@ -65,7 +65,7 @@ fn a_restore_neither_reads_nor_copies_holes() {
     for path in ["state/totpd.db", "state/totpd.db-wal"] {
         drop(lengthen(path));
     }
-    // At the end of the log there is something again.
+    // The end of the log has content again.
     let mut log = std::fs::OpenOptions::new().append(true).open(site.path("state/totpd.db-wal")).unwrap();
     log.write_all(b"the end").unwrap();
     restore(&site, &file).assert_success();

@@ -1,5 +1,5 @@
-//! Never amnesia: anything missing, empty, or of another store is a refusal with a sentence, and serving
-//! goes on once it is back.
+//! A store with a missing, empty or foreign file is refused and reported, and served once the file
+//! is restored.
 
 use nix::sys::signal::Signal;
 use totp_wire::login::Verdict;
@@ -8,7 +8,7 @@ use totpd_e2e::peer::login;
 use totpd_e2e::run::wait_until;
 use totpd_e2e::{Activation, Site};
 
-/// Refused with a sentence that has these words; nothing is made.
+/// Asserts that a started daemon refuses and reports these words, and that nothing was created.
 #[track_caller]
 fn refuses(site: &Site, what: &str, words: &[&str]) {
     site.start();
@@ -30,13 +30,13 @@ fn missing_or_foreign_files_refuse_until_they_are_restored() {
         (site.path("state"), site.path("etc/totpd/totpd.key"), site.path("etc/totpd/store.id"));
     let away = site.path("away");
 
-    // The state folder is not mounted: empty, then not there at all.
+    // The state folder is not mounted: first it is empty, then it does not exist.
     std::fs::rename(&state, &away).unwrap();
     std::fs::create_dir(&state).unwrap();
     refuses(&site, "empty state folder", &["holds no store", "mounted?"]);
     assert_eq!(std::fs::read_dir(&state).unwrap().count(), 0, "something was made");
     std::fs::remove_dir(&state).unwrap();
-    // Put back while the daemon refuses: it recovers on reload.
+    // Restored while the daemon refuses, it is served after a reload.
     std::fs::rename(&away, &state).unwrap();
     site.signal(Signal::SIGHUP);
     site.wait_until_serving();
@@ -73,7 +73,7 @@ fn missing_or_foreign_files_refuse_until_they_are_restored() {
     site.end(Signal::SIGTERM);
     std::fs::write(&id, right).unwrap();
 
-    // Nothing of this changed anything.
+    // None of this changed the store.
     site.start();
     site.next_step();
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
@@ -96,7 +96,7 @@ fn a_store_without_its_write_ahead_log_is_refused() {
     let _ = std::fs::remove_file(site.path("state/totpd.db-shm"));
     site.start();
     assert_eq!(login(&site, "alice", &code), Ok(Verdict::Denied), "a used code was fresh again");
-    // After an orderly stop the file is complete without it.
+    // After a clean stop the database is complete without its log.
     site.end(Signal::SIGTERM);
     std::fs::remove_file(&log).unwrap();
     let _ = std::fs::remove_file(site.path("state/totpd.db-shm"));
@@ -189,7 +189,7 @@ fn a_moved_store_is_written_no_more_and_loses_nothing() {
     let site = Site::new();
     let phone = site.enroll("alice");
     let (state, away, log) = (site.path("state"), site.path("away"), site.path("state/totpd.db-wal"));
-    // The whole folder, a copy of it in its place; or the log alone.
+    // The whole folder with a copy in its place, or the log alone.
     for log_alone in [false, true] {
         let code = phone.code(&site);
         assert_eq!(login(&site, "alice", &code), Ok(Verdict::Granted));
@@ -204,7 +204,7 @@ fn a_moved_store_is_written_no_more_and_loses_nothing() {
         assert!(site.totpd(&["status"]).stderr.contains("was moved away or replaced"), "log: {log_alone}");
         assert!(login(&site, "alice", &phone.recovery_codes[0]).is_err());
         assert_eq!(site.end(Signal::SIGTERM), Some(0));
-        // What was moved is whole, with or without its log.
+        // The moved store is complete, with or without its log.
         if log_alone {
             std::fs::remove_file(&away).unwrap();
         } else {

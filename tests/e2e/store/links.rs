@@ -1,4 +1,4 @@
-//! Links that the daemon's user puts in root's way, in folders of its own.
+//! Symbolic links that the daemon's user could prepare for commands of root.
 
 use nix::sys::signal::Signal;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -6,7 +6,7 @@ use totpd_e2e::peer::login;
 use totpd_e2e::run::run;
 use totpd_e2e::{Activation, Running, Site};
 
-/// What root has and nobody may change.
+/// Makes a file of root that no command may change.
 fn roots_file(site: &Site) -> std::path::PathBuf {
     let file = site.path("roots");
     std::fs::write(&file, "root's own\n").unwrap();

@@ -1,4 +1,4 @@
-//! An older copy of the store is noticed by what was withdrawn after it.
+//! The witness: an older copy of the store is noticed by what was withdrawn after it.
 
 use nix::sys::signal::Signal;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use totpd_e2e::{Finished, Site};
 const GRANTED: Result<Verdict, totp_wire::CallError> = Ok(Verdict::Granted);
 const DENIED: Result<Verdict, totp_wire::CallError> = Ok(Verdict::Denied);
 
-/// The site's witness, as the daemon sees it: /var/log is of the site's namespace alone.
+/// Runs a script in the site's namespace, whose /var/log has the witness.
 fn in_namespace(site: &Site, script: &str) -> Finished {
     site.run("sh", &["-c", script])
 }
@@ -19,7 +19,7 @@ fn witness(site: &Site) -> String {
     in_namespace(site, "cat /var/log/totpd/withdrawals-*").stdout
 }
 
-/// Copies the state folder while no daemon runs.
+/// Copies the state folder while the daemon is stopped.
 #[track_caller]
 fn copy(site: &Site, name: &str) -> PathBuf {
     site.end(Signal::SIGTERM);
@@ -30,7 +30,7 @@ fn copy(site: &Site, name: &str) -> PathBuf {
     to
 }
 
-/// Puts such a copy in the place of the store.
+/// Replaces the store by such a copy.
 fn put_back(site: &Site, copy: &std::path::Path) {
     site.end(Signal::SIGTERM);
     std::fs::remove_dir_all(site.path("state")).unwrap();
@@ -48,7 +48,8 @@ fn an_older_store_restores_nothing_that_was_withdrawn() {
     let site = Site::new();
     let (alice, bob, carol) = (site.enroll("alice"), site.enroll("bob"), site.enroll("u1"));
     let old = copy(&site, "old");
-    // After the copy: a code used, a recovery code spent, a factor revoked, another one replaced, a ticket used.
+    // After the copy: a code and a recovery code are used, a factor is revoked, and another one
+    // replaced.
     let used = alice.code(&site);
     assert_eq!(login(&site, "alice", &used), GRANTED);
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), GRANTED);
@@ -68,11 +69,11 @@ fn an_older_store_restores_nothing_that_was_withdrawn() {
     assert_eq!(site.status("bob")["state"], "none");
     assert_eq!(login(&site, "u1", &carol.code(&site)), DENIED, "a replaced phone got in");
     assert_eq!(login(&site, "u1", &replacement.code(&site)), DENIED, "the copy does not know it");
-    // Everybody else is served, above the floor.
+    // Later codes are accepted.
     site.advance(90);
     assert_eq!(login(&site, "alice", &alice.code(&site)), GRANTED);
 
-    // The newer store put back serves as if nothing had been.
+    // The newer store serves as before.
     put_back(&site, &newer);
     assert_eq!(notice(&site), None);
     site.next_step();
@@ -106,7 +107,7 @@ fn an_accepted_copy_keeps_withdrawn_codes_withdrawn() {
         site.start();
         assert_eq!(notice(&site), None);
     }
-    // The other copy is not the store any more.
+    // The other copy is not accepted as the store any more.
     put_back(&site, &newer);
     let status = site.totpd(&["status"]);
     assert!(status.code == 1 && status.stderr.contains("another copy"), "{status:?}");
@@ -124,7 +125,7 @@ fn an_unexplained_gap_refuses_until_it_is_accepted() {
     for code in &alice.recovery_codes[..3] {
         assert_eq!(login(&site, "alice", code), GRANTED);
     }
-    // The first of three lines is gone.
+    // The first of three lines of the witness is missing.
     in_namespace(&site, "sed -i 1d /var/log/totpd/withdrawals-*").assert_success();
     put_back(&site, &old);
     let status = site.totpd(&["status"]);
@@ -158,7 +159,7 @@ fn an_unwritable_witness_stops_no_login_and_is_completed() {
     let site = Site::new();
     let alice = site.enroll("alice");
     let old = copy(&site, "old");
-    // Root writes whatever the mode is: a folder in the place of the file.
+    // A folder in place of the file: root ignores modes.
     let name = format!("withdrawals-{}", site.read("etc/totpd/store.id").trim());
     in_namespace(&site, &format!("mkdir -p /var/log/totpd/{name}")).assert_success();
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), GRANTED);
@@ -180,7 +181,7 @@ fn a_crash_before_the_witness_write_raises_no_alarm() {
         assert_eq!(login(&site, "alice", code), GRANTED);
         lines += 1;
         site.end(Signal::SIGKILL);
-        // As if the kill had come between the commit and the line.
+        // As if the kill came between the commit and the line of the witness.
         in_namespace(&site, "sed -i '$d' /var/log/totpd/withdrawals-*").assert_success();
         site.start();
         assert_eq!(notice(&site), None);
@@ -199,14 +200,14 @@ fn an_old_row_put_back_under_the_daemon_lets_nobody_in() {
     let code = alice.code(&site);
     assert_eq!(login(&site, "alice", &code), GRANTED);
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), GRANTED);
-    // With its version, and with the version of the row it replaces.
+    // With the version of the current row, and with its own.
     let before = "UPDATE account SET record = (SELECT record FROM kept WHERE kept.id = account.id)";
     site.sql(before);
     assert_eq!(login(&site, "alice", &code), DENIED, "a used code was fresh again");
     site.sql(&format!("{before}, version = (SELECT version FROM kept WHERE kept.id = account.id)"));
     assert_eq!(login(&site, "alice", &code), DENIED, "a used code was fresh again");
     assert_eq!(login(&site, "alice", &alice.recovery_codes[0]), DENIED, "a spent code was accepted");
-    // The way out.
+    // The repair: revoke and enroll again.
     site.totpd(&["revoke", "alice"]).assert_success();
     let again = site.enroll("alice");
     assert_eq!(login(&site, "alice", &again.code(&site)), GRANTED);

@@ -8,7 +8,8 @@ use stytch::consumer::totps::{CreateRequest, RecoverRequest, RecoveryCodesReques
 use stytch::consumer::users;
 use totpd_e2e::phone::Phone;
 
-/// Begins what will be over: a short session beside the long one, and an enrollment that nobody confirms.
+/// Begins what will be over: a short session beside the long one, and an enrollment that nobody
+/// confirms.
 pub(crate) async fn keep(walk: &Walk, code: &str, alice: &str, token: &str) {
     let (users, totps, sessions) = (&walk.stytch.users, &walk.stytch.totps, &walk.stytch.sessions);
     let new = users::CreateRequest {

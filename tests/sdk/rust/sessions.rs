@@ -46,8 +46,9 @@ pub(crate) async fn looking(walk: &Walk, alice: &str, open: &AuthenticateRespons
     refused(sessions.authenticate(by_token(&"a".repeat(44))).await, 404, "session_not_found");
 }
 
-/// Tokens are checked here, with the server's keys. This SDK has no local check of its own for sessions; its check
-/// of machine tokens is the same (signature, issuer, audience, times), and takes any token with a claim `scope`.
+/// Tokens are checked here, with the server's keys. This SDK has no local check of its own for
+/// sessions; its check of machine tokens is the same (signature, issuer, audience, times), and
+/// takes any token with a claim `scope`.
 pub(crate) async fn checking(walk: &Walk, alice: &str, token: &str) {
     let sessions = &walk.stytch.sessions;
     let keys = ok(sessions.get_jwks(GetJWKSRequest { project_id: walk.project_id.clone() }).await);

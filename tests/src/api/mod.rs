@@ -1,4 +1,5 @@
-//! A client of the site's HTTP API that writes HTTP/1.1 itself, so that a test can send what is not HTTP as well.
+//! A client of the site's HTTP API that writes HTTP/1.1 itself, so that a test can send what is not
+//! HTTP as well.
 
 mod site;
 
@@ -85,7 +86,8 @@ pub trait Stream: Read + Write + Send {}
 impl<S: Read + Write + Send> Stream for S {}
 
 impl Api {
-    /// Adds a client with this scope to a site that [`socket`] configures, and waits until the API answers.
+    /// Adds a client with this scope to a site that [`socket`] configures, and waits until the API
+    /// answers.
     #[track_caller]
     pub fn new(site: &Site, scope: &str) -> Self {
         Self::at(site, Endpoint::Unix(site.path("run/http.sock")), scope)
@@ -99,7 +101,8 @@ impl Api {
         api
     }
 
-    /// Adds a client with this scope, whose name is `app-SCOPE`. A second one is another secret of the same client.
+    /// Adds a client with this scope, whose name is `app-SCOPE`. A second one is another secret of
+    /// the same client.
     #[track_caller]
     pub fn add(site: &Site, endpoint: Endpoint, scope: &str) -> Self {
         let name = format!("app-{scope}");
@@ -143,7 +146,8 @@ impl Api {
         format!("Authorization: Basic {}\r\n", self.basic())
     }
 
-    /// Returns the request line and a header with credentials and these further fields, each with its line end.
+    /// Returns the request line and a header with credentials and these further fields, each with
+    /// its line end.
     pub fn head(&self, method: &str, path: &str, fields: &str) -> String {
         format!("{method} {path} HTTP/1.1\r\nHost: totpd\r\n{}{fields}\r\n", self.authorization())
     }
@@ -154,7 +158,8 @@ impl Api {
         format!("{}{body}", self.head(method, path, &length))
     }
 
-    /// Sends these bytes and reads the response until the connection ends; `None` when there is none.
+    /// Sends these bytes and reads the response until the connection ends; `None` when there is
+    /// none.
     #[track_caller]
     pub fn raw(&self, bytes: &[u8]) -> Option<Reply> {
         let mut stream = self.connect().unwrap();
@@ -218,8 +223,8 @@ impl Api {
         self.post("/v1/totps/authenticate", &json!({ "user_id": user, "totp_code": code }))
     }
 
-    /// Creates a user with a confirmed enrollment. Returns the user's id and phone; the clock is in a new time step
-    /// afterwards.
+    /// Creates a user with a confirmed enrollment. Returns the user's id and phone; the clock is in
+    /// a new time step afterwards.
     #[track_caller]
     pub fn enrolled(&self, site: &Site, external_id: &str) -> (String, Phone) {
         let user = self.user(external_id);

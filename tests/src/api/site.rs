@@ -14,7 +14,8 @@ pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Makes a site that serves the API over a Unix socket, with these lines at the end of its configuration.
+/// Makes a site that serves the API over a Unix socket, with these lines at the end of its
+/// configuration.
 #[track_caller]
 pub fn site(more: &str) -> Site {
     let site = Site::without_daemon();
@@ -24,7 +25,8 @@ pub fn site(more: &str) -> Site {
     site
 }
 
-/// Makes a site that serves the API on a free port of loopback without TLS. Returns its port as well.
+/// Makes a site that serves the API on a free port of loopback without TLS. Returns its port as
+/// well.
 #[track_caller]
 pub fn tcp_site(before: &str) -> (Site, u16) {
     let port = free_port();
@@ -51,8 +53,8 @@ pub fn curl(site: &Site, port: u16, path: &str, arguments: &[&str]) -> Finished 
     run(command, "")
 }
 
-/// Makes a certificate authority of the site (`keys/ca.pem`) if there is none, and a new certificate for localhost and
-/// 127.0.0.1 (`keys/cert.pem`, `keys/key.pem`).
+/// Makes a certificate authority of the site (`keys/ca.pem`) if there is none, and a new
+/// certificate for localhost and 127.0.0.1 (`keys/cert.pem`, `keys/key.pem`).
 #[track_caller]
 pub fn certificate(site: &Site) {
     let keys = site.path("keys");
