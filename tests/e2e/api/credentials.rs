@@ -67,7 +67,7 @@ fn wrong(api: &Api) -> Vec<String> {
         format!("X-Api-Key: {secret}\r\n"),
         format!("Authorization: Basic {}\r\n", "A".repeat(8_000)),
     ];
-    let turned: String = tail.chars().rev().collect();
+    let reversed: String = tail.chars().rev().collect();
     for text in [
         String::new(),
         ":".to_owned(),
@@ -79,7 +79,7 @@ fn wrong(api: &Api) -> Vec<String> {
         format!("{}:{secret}", project_id.replace("live", "test")),
         format!("{}:{secret}", project_id.to_uppercase()),
         format!("{project_id}:{named}"),
-        format!("{project_id}:{named}{turned}"),
+        format!("{project_id}:{named}{reversed}"),
         format!("{project_id}:{named}{}", "a".repeat(tail.len())),
         format!("{project_id}:{}", &secret[..secret.len() - 1]),
         format!("{project_id}:{secret}a"),
@@ -171,7 +171,7 @@ fn a_scope_allows_only_what_it_includes() {
 }
 
 #[track_caller]
-fn audited(site: &Site, reply: &Reply) -> Value {
+fn audit_event(site: &Site, reply: &Reply) -> Value {
     let id = reply.json["request_id"].as_str().unwrap();
     let events: Vec<Value> = site.events().into_iter().filter(|event| event["id"] == id).collect();
     assert_eq!(events.len(), 1, "{id}: {events:?}");
@@ -184,23 +184,23 @@ fn every_refusal_is_audited_under_its_request_id() {
     let (site, alice) = (&fixture.site, &fixture.alice);
     let wrong = fixture.verify.authenticate(&alice.id, &alice.phone.wrong_code(site));
     wrong.assert_error(401, "unable_to_authenticate_totp");
-    let event = audited(site, &wrong);
+    let event = audit_event(site, &wrong);
     assert_eq!((&event["outcome"], &event["client"]), (&json!("refused"), &json!("app-verify")));
     let code = alice.phone.code(site);
     fixture.verify.authenticate(&alice.id, &code).assert_success();
     let again = fixture.admin.authenticate(&alice.id, &code);
     again.assert_error(401, "totp_code_already_authenticated");
-    assert_eq!(audited(site, &again)["reason"], "replayed");
+    assert_eq!(audit_event(site, &again)["reason"], "replayed");
     let body = json!({ "user_id": alice.id, "recovery_code": "0000-0000-0000-0000" });
     let recovery = fixture.admin.post("/v1/totps/recover", &body);
     recovery.assert_error(401, "unable_to_authenticate_recovery_code");
-    assert_eq!(audited(site, &recovery)["outcome"], "refused");
+    assert_eq!(audit_event(site, &recovery)["outcome"], "refused");
     let credentials = ask(&fixture.admin, "GET", "/v1/users/alice", "", &json!({}));
-    assert_eq!(audited(site, &credentials)["reason"], "bad-credentials");
+    assert_eq!(audit_event(site, &credentials)["reason"], "bad-credentials");
     let session = fixture.verify.post("/v1/sessions/authenticate", &json!({ "session_token": "nobody's" }));
-    assert_eq!(audited(site, &session)["reason"], "no-session");
+    assert_eq!(audit_event(site, &session)["reason"], "no-session");
     let forged = fixture.verify.post("/v1/sessions/authenticate", &json!({ "session_jwt": "a.b.c" }));
-    assert_eq!(audited(site, &forged)["reason"], "bad-token");
+    assert_eq!(audit_event(site, &forged)["reason"], "bad-token");
     fixture.assert_no_secret_logged(&[&code, "0000-0000-0000-0000"]);
 }
 

@@ -52,7 +52,7 @@ print("done", client.sessions.authenticate(session_token=done["token"]).user.ext
 "#;
 
 #[track_caller]
-fn run_there(site: &Site, app: &Api, port: u16, mut command: Command, program: &str) {
+fn run_program(site: &Site, app: &Api, port: u16, mut command: Command, program: &str) {
     let ca = site.path("keys/ca.pem");
     command
         .arg(program)
@@ -82,7 +82,7 @@ fn the_documented_node_programs_work() {
     let (site, app, port) = served();
     let mut command = Command::new("node");
     command.arg("-e");
-    run_there(&site, &app, port, command, &format!("{}{NODE}", blocks("js")));
+    run_program(&site, &app, port, command, &format!("{}{NODE}", blocks("js")));
 }
 
 #[test]
@@ -90,5 +90,5 @@ fn the_documented_python_programs_work() {
     let (site, app, port) = served();
     let mut command = Command::new(repository().join(".venv/bin/python"));
     command.arg("-c");
-    run_there(&site, &app, port, command, &format!("{}{PYTHON}", blocks("python")));
+    run_program(&site, &app, port, command, &format!("{}{PYTHON}", blocks("python")));
 }

@@ -93,7 +93,7 @@ fn an_http2_client_with_a_zero_window_is_closed_in_time() {
         [PREFACE, &no_window(), &search(1), &search(3), &request(&deaf, 5, "/v1/users/alice", "")].concat();
     let mut held: Vec<Child> = (0..2).map(|_| connected(port, &ask)).collect();
     // Four large responses are in progress, and nobody else is delayed.
-    wait_until("the client has as many large answers as it may", || {
+    wait_until("the client has its most large responses in progress", || {
         status(&site, &deaf, port, "/v1/users/search", "{\"limit\":1}") == "2 429"
     });
     assert_eq!(status(&site, &other, port, "/v1/sessions?user_id=alice", ""), "2 200");
@@ -102,7 +102,7 @@ fn an_http2_client_with_a_zero_window_is_closed_in_time() {
     for client in &mut held {
         let mut all = Vec::new();
         client.stdout.as_mut().unwrap().read_to_end(&mut all).unwrap();
-        assert!(all.len() > 9, "the heads of the answers came");
+        assert!(all.len() > 9, "the headers of the responses arrive");
         client.kill().unwrap();
         client.wait().unwrap();
     }

@@ -85,7 +85,7 @@ fn routes(fixture: &Fixture, code: &str, recovery: &str) -> Vec<Route> {
 }
 
 /// Returns the object with another value of one field, or without the field.
-fn but(body: &Value, field: &str, value: Option<Value>) -> String {
+fn with_value(body: &Value, field: &str, value: Option<Value>) -> String {
     let mut body = body.clone();
     match value {
         Some(value) => body[field] = value,
@@ -97,7 +97,7 @@ fn but(body: &Value, field: &str, value: Option<Value>) -> String {
 #[test]
 fn a_body_other_than_a_json_object_is_refused_everywhere() {
     let fixture = Fixture::new("");
-    fixture.assert_unchanged("no object", |code, recovery| {
+    fixture.assert_unchanged("not an object", |code, recovery| {
         for (method, path, body, _) in routes(&fixture, code, recovery) {
             let good = body.to_string();
             let cut = good.trim_end_matches('}');
@@ -164,12 +164,12 @@ fn a_field_of_the_wrong_type_is_refused_on_every_route() {
         for (method, path, body, fields) in routes(&fixture, code, recovery) {
             for (field, kind) in fields {
                 for (_, value) in values.iter().filter(|(other, _)| other != kind) {
-                    let bad = but(&body, field, Some(value.clone()));
+                    let bad = with_value(&body, field, Some(value.clone()));
                     fixture.admin.send(method, &path, &bad).assert_error(400, "bad_request");
                 }
                 // A duplicate field: another parser could take the other value.
                 let value = values.iter().find(|(same, _)| same == kind).unwrap().1.to_string();
-                let once = but(&body, field, None);
+                let once = with_value(&body, field, None);
                 let comma = if once == "{}" { "" } else { "," };
                 let twice = format!("{{\"{field}\":{value},\"{field}\":{value}{comma}{}", &once[1..]);
                 fixture.admin.send(method, &path, &twice).assert_error(400, "bad_request");
@@ -223,7 +223,7 @@ fn missing_fields_are_refused_and_unknown_fields_ignored() {
         for (path, field, error) in missing {
             let (_, _, body, _) = routes.iter().find(|(_, p, ..)| p == path).unwrap();
             for value in [None, Some(Value::Null)] {
-                fixture.admin.send("POST", path, &but(body, field, value)).assert_error(400, error);
+                fixture.admin.send("POST", path, &with_value(body, field, value)).assert_error(400, error);
             }
             for nothing in ["", "{}", " \r\n\t{ }\n"] {
                 fixture.admin.send("POST", path, nothing).assert_error(400, error);

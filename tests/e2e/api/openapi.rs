@@ -189,7 +189,7 @@ fn every_operation_answers_as_the_openapi_document_says() {
     api.good("delete", user, &path, &json!({}));
 
     let tried: BTreeSet<(String, String)> = api.good.keys().cloned().collect();
-    assert_eq!(tried, api.operations(), "an operation without a good answer in this test");
+    assert_eq!(tried, api.operations(), "an operation without a good response in this test");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use totpd_e2e::{Api, Site, api};
 
 /// Asserts that every request about users is refused with 503.
 #[track_caller]
-fn refuses(app: &Api, code: &str) {
+fn assert_refuses(app: &Api, code: &str) {
     let (code, user) = (json!({ "user_id": "alice", "totp_code": code }), json!({ "external_id": "new" }));
     for reply in [
         app.get("/v1/users/alice"),
@@ -30,7 +30,7 @@ fn refuses(app: &Api, code: &str) {
 }
 
 #[track_caller]
-fn is_back(app: &Api) {
+fn wait_until_back(app: &Api) {
     wait_until("the API is back", || app.connect().is_some() && app.get("/v1/users/alice").status == 200);
 }
 
@@ -64,7 +64,7 @@ fn an_acknowledged_session_survives_kill_9() {
             site.end(Signal::SIGKILL);
         });
         site.start();
-        is_back(&app);
+        wait_until_back(&app);
         // The acknowledged extension counts, and the code of the session stays used.
         site.advance(6 * 60);
         app.post("/v1/sessions/authenticate", &shown).assert_success();
@@ -74,7 +74,7 @@ fn an_acknowledged_session_survives_kill_9() {
         app.post("/v1/sessions/revoke", &shown).assert_success();
         site.end(Signal::SIGKILL);
         site.start();
-        is_back(&app);
+        wait_until_back(&app);
         app.post("/v1/sessions/authenticate", &shown).assert_error(404, "session_not_found");
         site.next_step();
     }
@@ -112,12 +112,12 @@ fn after_a_failed_sync_the_api_refuses_until_a_restart() {
     site.faults.sync_fails(true);
     app.authenticate(&alice, &code).assert_error(503, "server_unavailable");
     site.faults.sync_fails(false);
-    refuses(&app, &code);
+    assert_refuses(&app, &code);
     // A new process reads whether the commit reached the disk: the code is used and recorded, or
     // unused.
     site.end(Signal::SIGTERM);
     site.start();
-    is_back(&app);
+    wait_until_back(&app);
     let again = app.authenticate(&alice, &code);
     assert!(again.status == 200 || again.error() == "totp_code_already_authenticated", "{again:?}");
     site.next_step();
@@ -140,7 +140,7 @@ fn without_a_store_the_api_refuses_every_request() {
     site.start();
     wait_until("the API listens", || app.connect().is_some());
     let code = phone.code(&site);
-    refuses(&app, &code);
+    assert_refuses(&app, &code);
     let jwks = format!("/v1/sessions/jwks/{}", app.project_id);
     app.get(&jwks).assert_error(503, "server_unavailable");
     app.get("/v1/nowhere").assert_error(404, "route_not_found");
@@ -149,6 +149,6 @@ fn without_a_store_the_api_refuses_every_request() {
     let _ = std::fs::remove_dir_all(&state);
     std::fs::rename(&away, &state).unwrap();
     site.start();
-    is_back(&app);
+    wait_until_back(&app);
     app.authenticate("alice", &code).assert_success();
 }

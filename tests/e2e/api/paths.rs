@@ -4,7 +4,7 @@ use super::fixture::Fixture;
 use serde_json::json;
 
 /// Returns the id with another last character.
-fn turned(id: &str) -> String {
+fn altered(id: &str) -> String {
     let (rest, last) = id.split_at(id.len() - 1);
     format!("{rest}{}", if last == "a" { "b" } else { "a" })
 }
@@ -15,7 +15,7 @@ fn unknown_and_malformed_user_ids_are_refused() {
     let id = &fixture.alice.id;
     let (tail, long) = (id.strip_prefix("user-").unwrap(), "a".repeat(129));
     let unknown =
-        [turned(id), id.to_uppercase(), tail.to_owned(), id[..id.len() - 1].to_owned(), "nobody".to_owned()];
+        [altered(id), id.to_uppercase(), tail.to_owned(), id[..id.len() - 1].to_owned(), "nobody".to_owned()];
     let malformed = [
         "a b",
         "alice@corp",
@@ -72,7 +72,7 @@ fn ids_of_another_kind_are_refused() {
     let fixture = Fixture::new("");
     let (totp, session) = (&fixture.alice.totp, &fixture.alice.session);
     fixture.assert_unchanged("other ids", |_, _| {
-        for id in [turned(totp), format!("totp-{}", "a".repeat(26))] {
+        for id in [altered(totp), format!("totp-{}", "a".repeat(26))] {
             fixture.admin.delete(&format!("/v1/users/totps/{id}")).assert_error(404, "totp_not_found");
         }
         let long = format!("totp-{}", "a".repeat(2_000));
@@ -82,7 +82,7 @@ fn ids_of_another_kind_are_refused() {
             fixture.admin.delete(&format!("/v1/users/totps/{id}")).assert_error(400, "invalid_totp_id");
         }
         let revoke = |id: &str| fixture.admin.post("/v1/sessions/revoke", &json!({ "session_id": id }));
-        revoke(&turned(session)).assert_error(404, "session_not_found");
+        revoke(&altered(session)).assert_error(404, "session_not_found");
         for id in ["x", "session-", &fixture.alice.id, &session.to_uppercase(), &long, "\0", "%"] {
             revoke(id).assert_error(400, "invalid_session_id");
         }

@@ -35,7 +35,7 @@ fn started(app: &Api, bytes: &str) -> Box<dyn Stream> {
 
 /// Asserts that others are served for three seconds, over HTTP and at logins.
 #[track_caller]
-fn served(site: &Site, app: &Api, phone: &Phone) {
+fn assert_others_are_served(site: &Site, app: &Api, phone: &Phone) {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(3) {
         let asked = Instant::now();
@@ -66,7 +66,7 @@ fn a_body_that_never_arrives_times_out_without_blocking_others() {
             let stream = started(&app, &sent);
             slow.push(scope.spawn(move || drip(stream, &rest)));
         }
-        served(&site, &app, &phone);
+        assert_others_are_served(&site, &app, &phone);
         for slow in slow {
             slow.join()
                 .unwrap()
@@ -92,7 +92,7 @@ fn a_header_that_never_arrives_times_out_without_blocking() {
             let (stream, rest) = (started(&app, sent), rest.to_owned());
             slow.push(scope.spawn(move || drip(stream, &rest)));
         }
-        served(&site, &app, &phone);
+        assert_others_are_served(&site, &app, &phone);
         for slow in slow {
             // Without a request, the daemon may answer 408 or close.
             assert!(slow.join().unwrap().is_none_or(|reply| reply.status == 408));
@@ -169,7 +169,7 @@ fn with_all_connections_busy_new_ones_are_refused() {
     let code = phone.code(&site);
     site.faults.sync_delay_us(60_000_000);
     let mut requests = Vec::new();
-    wait_until("all places are taken by requests who wait for their answers", || {
+    wait_until("all connections wait for their responses", || {
         // A connection without credentials may be evicted by the next one.
         let body = json!({ "external_id": format!("request-{}", requests.len()) }).to_string();
         requests.push(started(&app, &format!("{}{body}", head(&app, "/v1/users", body.len()))));
@@ -222,7 +222,7 @@ fn a_hung_up_request_uses_up_no_code_or_is_audited_undelivered() {
     // When a later request is answered, the daemon has noticed both.
     app.get(&format!("/v1/sessions/jwks/{}", app.project_id)).assert_success();
     site.faults.sync_delay_us(0);
-    wait_until("the grant nobody heard of is recorded", || events_of(&site, "alice", "undelivered") == 1);
+    wait_until("the undelivered grant is recorded", || events_of(&site, "alice", "undelivered") == 1);
     app.authenticate(&alice, &code_a).assert_error(401, "totp_code_already_authenticated");
     let again = app.authenticate(&bob, &code_b);
     if again.status == 200 {

@@ -39,7 +39,7 @@ fn an_inherited_port_is_served_without_network_access() {
 
 /// Asserts that a connection is closed at once.
 #[track_caller]
-fn turned_away(port: u16) {
+fn assert_closed(port: u16) {
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
     let mut byte = [0];
@@ -61,12 +61,11 @@ fn an_invalid_http_table_disables_the_api_but_not_logins() {
         site.totpd(&["init"]).assert_success();
         let port = api::free_port();
         start(&site, port);
-        assert!(
-            site.totpd(&["status"]).assert_success().stdout.contains("the HTTP API "),
-            "from the first moment on"
-        );
-        wait_until("status says why", || site.totpd(&["status"]).assert_success().stdout.contains(why));
-        turned_away(port);
+        assert!(site.totpd(&["status"]).assert_success().stdout.contains("the HTTP API "), "from the start");
+        wait_until("status names the reason", || {
+            site.totpd(&["status"]).assert_success().stdout.contains(why)
+        });
+        assert_closed(port);
         let phone = site.enroll("alice");
         assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
         // A start ignores the broken table; a reload and `config check` refuse it.
@@ -91,7 +90,7 @@ fn an_inherited_port_other_than_configured_is_not_served() {
     start(&site, port);
     let why = format!("http.listen names 127.0.0.1:1, and totpd-http.socket listens on 127.0.0.1:{port}");
     wait_until("status says so", || site.totpd(&["status"]).assert_success().stdout.contains(&why));
-    turned_away(port);
+    assert_closed(port);
     // Refused connections do not change the reported reason.
     assert!(site.totpd(&["status"]).assert_success().stdout.contains(&why));
     let phone = site.enroll("alice");

@@ -10,7 +10,7 @@ fn curl(site: &Site, port: u16, arguments: &[&str]) -> Finished {
 }
 
 #[track_caller]
-fn answers(site: &Site, port: u16) {
+fn wait_until_up(site: &Site, port: u16) {
     wait_until("the API answers over TLS", || curl(site, port, &["--fail"]).code == 0);
 }
 
@@ -68,7 +68,7 @@ fn an_unreadable_certificate_stops_the_api_but_not_logins() {
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nc2VjcmV0\n-----END ENCRYPTED PRIVATE KEY-----\n";
     for (bad, word) in [
         (None, "No such file"),
-        (Some("no PEM"), "there is none in it"),
+        (Some("not PEM"), "there is none in it"),
         (Some("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"), "do not fit"),
         (Some(encrypted), "is encrypted; `openssl pkey"),
     ] {
@@ -77,7 +77,7 @@ fn an_unreadable_certificate_stops_the_api_but_not_logins() {
             Some(text) => std::fs::write(&key, text).unwrap(),
         }
         site.start();
-        wait_until("the status says why", || status(&site).contains("the HTTP API does not answer"));
+        wait_until("the status names the reason", || status(&site).contains("the HTTP API does not answer"));
         let said = status(&site);
         assert!(said.contains(word), "{word}: {said}");
         assert!(said.contains(&key.display().to_string()) && !said.contains("c2VjcmV0"), "{said}");
@@ -89,7 +89,7 @@ fn an_unreadable_certificate_stops_the_api_but_not_logins() {
     site.start();
     let phone = site.enroll("bob");
     std::fs::write(&key, good).unwrap();
-    answers(&site, port);
+    wait_until_up(&site, port);
     assert!(status(&site).contains("the HTTP API answers on"), "{}", status(&site));
     site.totpd_with(&["verify", "bob"], &phone.code(&site)).assert_success();
 }
@@ -98,7 +98,7 @@ fn an_unreadable_certificate_stops_the_api_but_not_logins() {
 fn a_renewed_certificate_is_reloaded_and_a_broken_one_is_not() {
     let (site, port) = api::tls_site();
     site.start();
-    answers(&site, port);
+    wait_until_up(&site, port);
     let first = serial(port);
     assert!(first.len() > 100, "{first}");
     // A broken renewal: the file is not a certificate.
@@ -108,14 +108,14 @@ fn a_renewed_certificate_is_reloaded_and_a_broken_one_is_not() {
     wait_until("the broken renewal is noticed", || site.log().contains("keeps its old certificate"));
     assert_eq!(serial(port), first);
     curl(&site, port, &["--fail"]).assert_success();
-    wait_until("the status says so", || status(&site).contains("with its old certificate: "));
+    wait_until("the status reports it", || status(&site).contains("with its old certificate: "));
     // A whole renewal is served; half of one, with the wrong key, is not.
     std::fs::write(&old, &kept).unwrap();
     api::certificate(&site);
     wait_until("the renewal is served", || serial(port) != first);
     let second = serial(port);
     curl(&site, port, &["--fail"]).assert_success();
-    wait_until("the status says so", || !status(&site).contains("old certificate"));
+    wait_until("the status reports it", || !status(&site).contains("old certificate"));
     std::fs::write(&key, &kept_key).unwrap();
     let kept_old = || site.log().matches("keeps its old certificate").count();
     wait_until("the key of another certificate is noticed", || kept_old() > 1);
@@ -127,7 +127,7 @@ fn a_renewed_certificate_is_reloaded_and_a_broken_one_is_not() {
 fn http_2_is_negotiated_by_alpn() {
     let (site, port) = api::tls_site();
     site.start();
-    answers(&site, port);
+    wait_until_up(&site, port);
     assert!(shown(port).contains("ALPN protocol: h2"), "{}", shown(port));
     for (version, says) in [("--http2", "2"), ("--http1.1", "1.1")] {
         let answer = curl(

@@ -63,7 +63,7 @@ fn secrets_of(made: &Value) -> Vec<(&'static str, Vec<u8>)> {
 /// Asserts that nothing is left within a second: connections end by themselves, and their memory
 /// with them.
 #[track_caller]
-fn expect_nothing(site: &Site, wanted: &[(&'static str, Vec<u8>)]) {
+fn assert_wiped(site: &Site, wanted: &[(&'static str, Vec<u8>)]) {
     let start = Instant::now();
     loop {
         let left = found(site, wanted);
@@ -89,14 +89,14 @@ fn secrets_shown_to_an_application_are_wiped() {
     let head = format!("{head}{{\"user_id\":\"nobody-hunter2\"");
     waiting.write_all(head.as_bytes()).unwrap();
     let control = ("the body", b"nobody-hunter2".to_vec());
-    wait_until("it is found", || !found(&site, std::slice::from_ref(&control)).is_empty());
+    wait_until("the body is found", || !found(&site, std::slice::from_ref(&control)).is_empty());
     drop(waiting);
-    expect_nothing(&site, &[control]);
+    assert_wiped(&site, &[control]);
 
     let user = app.user("alice");
     let made = app.post("/v1/totps", &json!({ "user_id": user })).assert_success().json;
     let wanted = [&secrets_of(&made)[..], &credentials].concat();
-    expect_nothing(&site, &wanted);
+    assert_wiped(&site, &wanted);
 
     // An idle connection holds nothing of its last request either.
     let mut kept = app.connect().unwrap();
@@ -104,7 +104,7 @@ fn secrets_shown_to_an_application_are_wiped() {
     let request = app.request("POST", "/v1/totps", &body);
     kept.write_all(request.as_bytes()).unwrap();
     let made = api::read_open(&mut *kept).json;
-    expect_nothing(&site, &[&secrets_of(&made)[..], &credentials].concat());
+    assert_wiped(&site, &[&secrets_of(&made)[..], &credentials].concat());
     drop(kept);
 
     // A code, and the session that it created.
@@ -114,14 +114,14 @@ fn secrets_shown_to_an_application_are_wiped() {
     let token = |field: &str| session[field].as_str().unwrap().as_bytes().to_vec();
     let wanted =
         [&wanted[..], &[("the token", token("session_token")), ("the JWT", token("session_jwt"))]].concat();
-    expect_nothing(&site, &wanted);
+    assert_wiped(&site, &wanted);
 }
 
 #[test]
 fn secrets_shown_to_root_are_wiped() {
     let site = Site::new();
     let made = site.totpd(&["enroll", "alice", "--json"]).assert_success().json();
-    expect_nothing(&site, &secrets_of(&made));
+    assert_wiped(&site, &secrets_of(&made));
 }
 
 #[test]
@@ -159,8 +159,8 @@ sys.stdin.read()
     let credentials =
         [("the Basic header", basic.into_bytes()), ("the client's secret", app.secret.into_bytes())];
     // rustls decrypts into a buffer that lives as long as the connection (SECURITY.md).
-    expect_nothing(&site, &secrets_of(&made));
+    assert_wiped(&site, &secrets_of(&made));
     drop(client.stdin.take());
     client.wait().unwrap();
-    expect_nothing(&site, &[&secrets_of(&made)[..], &credentials].concat());
+    assert_wiped(&site, &[&secrets_of(&made)[..], &credentials].concat());
 }

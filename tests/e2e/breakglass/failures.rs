@@ -133,12 +133,12 @@ fn a_daemon_with_a_fixed_configuration_recovers_the_socket() {
     serve.arg("serve");
     let mut daemon = site.spawn_daemon(serve);
     let socket = site.path("run/login.sock");
-    wait_until("it refuses", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+    wait_until("the daemon refuses", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
     site.write_config("");
     site.wait_until_serving();
     let BreakGlass { responder, .. } = BreakGlass::open(&site, "30m");
     drop(responder);
-    wait_until("the socket is given back", || site.log().contains("is given back"));
+    wait_until("the socket is returned", || site.log().contains("is given back"));
     let outcome = login(&site, "bob", &bob.code(&site));
     daemon.kill().unwrap();
     daemon.wait().unwrap();
@@ -146,7 +146,7 @@ fn a_daemon_with_a_fixed_configuration_recovers_the_socket() {
 }
 
 /// Starts a process of bob that holds a shared lock on a file of the site.
-fn held_by_bob(site: &Site, file: &str) -> Running {
+fn hold_lock_as_bob(site: &Site, file: &str) -> Running {
     let script = "import fcntl,sys,time\nf=open(sys.argv[1]); fcntl.flock(f,fcntl.LOCK_SH); print('held',flush=True); time.sleep(60)";
     let mut holder = site.command_as("bob", "python3");
     holder.args(["-c", script]).arg(site.path(file));
@@ -163,7 +163,7 @@ fn a_users_file_lock_does_not_stop_break_glass() {
     let BreakGlass { responder, code: glass } = BreakGlass::open(&site, "30m");
     assert_eq!(login(&site, "alice", &glass), code::SUCCESS);
     responder.finish();
-    let _holder = held_by_bob(&site, "etc/totpd/breakglass.lock");
+    let _holder = hold_lock_as_bob(&site, "etc/totpd/breakglass.lock");
     BreakGlass::open(&site, "1m");
 }
 
@@ -171,7 +171,7 @@ fn a_users_file_lock_does_not_stop_break_glass() {
 fn a_users_file_lock_does_not_stop_the_daemon() {
     let site = Site::new();
     site.end(Signal::SIGTERM);
-    let _holder = held_by_bob(&site, "run/login.sock.lock");
+    let _holder = hold_lock_as_bob(&site, "run/login.sock.lock");
     site.start();
     site.wait_until_serving();
 }

@@ -18,7 +18,7 @@ fn without_a_daemon_one_user_gets_in_once_by_break_glass() {
     assert_eq!(result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
     assert!(finished.stdout.contains("error: Break-glass: this login is recorded"), "{finished:?}");
     assert_eq!(responder.finish().code, 0);
-    assert!(!site.path("run/login.sock").exists(), "there was none, and none is left");
+    assert!(!site.path("run/login.sock").exists(), "there was no socket before");
     assert_eq!(login(&site, "alice", &glass), code::AUTHINFO_UNAVAIL);
     // An alert (auth.alert is 4 * 8 + 1), and a record that stays.
     assert!(
@@ -94,7 +94,7 @@ fn the_daemon_recovers_the_socket_of_a_killed_responder() {
     let BreakGlass { responder, .. } = BreakGlass::open(&site, "1h");
     drop(responder);
     assert_eq!(login(&site, "bob", "123456"), code::SYSTEM_ERR);
-    wait_until("the daemon has given the socket back", || site.log().contains("is given back"));
+    wait_until("the daemon has recovered the socket", || site.log().contains("is given back"));
     assert_eq!(login(&site, "bob", &bob.code(&site)), code::SUCCESS);
 }
 

@@ -9,7 +9,7 @@ use totpd_e2e::{Activation, Site};
 
 const NOBODY: u32 = 65534;
 
-fn own(path: &Path, uid: u32) {
+fn chown(path: &Path, uid: u32) {
     nix::unistd::chown(path, Some(nix::unistd::Uid::from_raw(uid)), None).unwrap();
 }
 
@@ -23,7 +23,7 @@ fn site() -> Site {
     let site = Site::without_daemon();
     site.totpd(&["init", "--owner", "nobody"]).assert_success();
     mode(&site.faults.path, 0o666);
-    own(&site.path("run"), NOBODY);
+    chown(&site.path("run"), NOBODY);
     site
 }
 
@@ -41,22 +41,22 @@ fn config_check_reads_files_as_the_daemons_user() {
             assert!(check.stdout.contains(words), "{words}: {check:?}");
         }
     };
-    own(&key, 0);
+    chown(&key, 0);
     says(&[
         format!("{} belongs to root (mode 0400), and the daemon runs as nobody", key.display()),
         format!("Run: chown nobody: {}", key.display()),
     ]);
-    own(&key, NOBODY);
+    chown(&key, NOBODY);
     mode(&key, 0o644);
     says(&[format!("chmod 0400 {}", key.display())]);
     mode(&key, 0o400);
-    own(&store, 0);
+    chown(&store, 0);
     says(&[format!("Run: chown nobody: {}", store.display())]);
-    own(&store, NOBODY);
-    own(&id, 0);
+    chown(&store, NOBODY);
+    chown(&id, 0);
     mode(&id, 0o600);
     says(&[format!("Run: chown nobody: {}", id.display())]);
-    own(&id, NOBODY);
+    chown(&id, NOBODY);
     mode(&config, 0o600);
     says(&[format!("Run: chmod 0644 {}", config.display())]);
     mode(&config, 0o644);
@@ -88,18 +88,18 @@ fn config_check_names_services_that_do_not_exist() {
 fn a_daemon_that_cannot_read_a_file_names_the_fix() {
     let site = site();
     let (key, store) = (site.path("etc/totpd/totpd.key"), site.path("state/totpd.db"));
-    own(&key, 0);
-    own(&store, 0);
+    chown(&key, 0);
+    chown(&store, 0);
     Activation { uid: NOBODY, ..Activation::default() }.start(&site);
     for file in [&key, &store] {
         let cure = "and the daemon runs as nobody, which cannot";
         let command = format!("Run: chown nobody: {}", file.display());
-        wait_until("the daemon says what is in the way", || {
+        wait_until("the daemon reports the problem", || {
             let status = site.totpd(&["status"]).stderr;
             assert!(!status.contains("damaged"), "{status}");
             status.contains(cure) && status.contains(&command)
         });
-        own(file, NOBODY);
+        chown(file, NOBODY);
     }
     site.wait_until_serving();
 }

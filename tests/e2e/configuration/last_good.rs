@@ -76,7 +76,7 @@ fn a_typo_at_the_next_start_asks_everybody_and_locks_nobody_out() {
     assert_eq!(json["configuration"]["in_use"], "last_good", "{json}");
     assert_eq!(json["state"], "serving");
     assert!(json["configuration"]["why"].as_str().unwrap().contains("totpd.toml:26:7: "), "{json}");
-    wait_until("the log says so", || site.log().contains("THE LAST GOOD CONFIGURATION IS IN USE"));
+    wait_until("the log reports it", || site.log().contains("THE LAST GOOD CONFIGURATION IS IN USE"));
 
     // Users with a code get in.
     assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::SUCCESS);
@@ -89,10 +89,10 @@ fn a_typo_at_the_next_start_asks_everybody_and_locks_nobody_out() {
     // A rule that denies still denies, with or without a code.
     assert_eq!(outcome(&site, "u2", &u2.code(&site)), code::AUTH_ERR);
     // Each login of root shows it, and no other login does.
-    let told = login(&site, "root", &root.code(&site));
+    let shown = login(&site, "root", &root.code(&site));
     assert!(
-        told.stdout.contains("last good configuration since") && told.stdout.contains(":26:7"),
-        "{told:?}"
+        shown.stdout.contains("last good configuration since") && shown.stdout.contains(":26:7"),
+        "{shown:?}"
     );
     site.next_step();
     assert!(!login(&site, "alice", &alice.code(&site)).stdout.contains("last good"));
@@ -100,7 +100,7 @@ fn a_typo_at_the_next_start_asks_everybody_and_locks_nobody_out() {
     // Another mistake is reported, and the daemon goes on.
     site.write("etc/totpd/totpd.toml", "surprise = 1\n");
     site.write_config("surprise = 1\n");
-    wait_until("the other mistake is said", || {
+    wait_until("the other mistake is reported", || {
         site.totpd(&["status"]).stdout.contains("unknown field `surprise`")
     });
     // The fixed file is used again without a reload.
@@ -156,7 +156,7 @@ fn an_untrusted_last_good_copy_is_not_used() {
     mode(&file, 0o666);
     site.start();
     // Log lines go through a queue, and may arrive after the replies.
-    wait_until("the log says so", || site.log().contains("can be changed by others"));
+    wait_until("the log reports it", || site.log().contains("can be changed by others"));
     assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::AUTHINFO_UNAVAIL);
     mode(&file, 0o644);
     site.wait_until_serving();
@@ -171,7 +171,7 @@ fn an_unwritable_last_good_copy_stops_no_login() {
     std::fs::create_dir_all(site.path("state/last-good.toml/x")).unwrap();
     site.start();
     let phone = site.enroll("alice");
-    wait_until("the log says so", || site.log().contains("cannot be kept as the last good one"));
+    wait_until("the log reports it", || site.log().contains("cannot be kept as the last good one"));
     assert_eq!(
         totpd_e2e::peer::login(&site, "alice", &phone.code(&site)),
         Ok(totp_wire::login::Verdict::Granted)
@@ -204,7 +204,7 @@ fn changed_socket_paths_need_a_restart_of_the_daemon() {
         &format!("{}{RULES}[http]\nlisten = \"{}\"\n", site.config(), api.display()),
     );
     site.wait_for_daemon_end();
-    wait_until("the log says so", || site.log().contains("names other places"));
+    wait_until("the log reports it", || site.log().contains("names other places"));
     Activation::default().start(&site);
     wait_until("the API answers", || site.totpd(&["status"]).stdout.contains("the HTTP API answers on"));
     assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::SUCCESS);
@@ -217,7 +217,7 @@ fn of_many_reloads_the_last_configuration_is_kept() {
     for number in 0..5 {
         site.configure(&format!("[login]\nprompt = \"Code {number}: \"\n"));
     }
-    wait_until("the last one is kept", || {
+    wait_until("the last configuration is stored", || {
         let kept = std::fs::read_to_string(site.path("state/last-good.toml")).unwrap_or_default();
         kept.contains("\"Code 4: \"")
     });

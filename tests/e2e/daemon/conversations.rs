@@ -89,7 +89,7 @@ fn script(random: &mut Random) -> Vec<u8> {
 
 /// Asserts that every reply has the format of Varlink and grants nothing.
 #[track_caller]
-fn check(answers: &[u8], said: &[u8]) {
+fn assert_valid(answers: &[u8], said: &[u8]) {
     for answer in answers.split_inclusive(|byte| *byte == 0) {
         let Some(text) = answer.strip_suffix(b"\0") else { continue };
         let context = || format!("{}\nto\n{}", String::from_utf8_lossy(text), String::from_utf8_lossy(said));
@@ -122,9 +122,13 @@ fn random_conversations_neither_log_in_nor_stop_the_daemon() {
                     let _ = stream.write_all(&said);
                     let mut answers = Vec::new();
                     if let Err(error) = stream.read_to_end(&mut answers) {
-                        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "it does not hang up");
+                        assert_eq!(
+                            error.kind(),
+                            std::io::ErrorKind::ConnectionReset,
+                            "the daemon does not hang up"
+                        );
                     }
-                    check(&answers, &said);
+                    assert_valid(&answers, &said);
                     count.fetch_add(1, Ordering::Relaxed);
                 }
             });

@@ -50,7 +50,7 @@ fn a_stalled_sync_uses_up_only_the_code_it_began_with() {
     }
     assert_eq!(given_up.join().unwrap(), Err(CallError::TimedOut));
     site.faults.sync_delay_us(0);
-    wait_until("the grant nobody heard of is audited", || events_of(&site, "alice", "undelivered") == 1);
+    wait_until("the undelivered grant is audited", || events_of(&site, "alice", "undelivered") == 1);
     assert_eq!(begin(&site, local("alice")).unwrap().answer(&code_a), Ok(Verdict::Denied));
     assert_eq!(site.last_login()["reason"], "replayed");
     assert_eq!(begin(&site, local("bob")).unwrap().answer(&code_b), Ok(Verdict::Granted));

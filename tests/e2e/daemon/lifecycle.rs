@@ -165,7 +165,7 @@ fn an_invalid_configuration_refuses_at_start_but_not_at_reload() {
     // file still names, and serves once the file is fixed.
     std::fs::remove_file(site.path("state/last-good.toml")).unwrap();
     site.start();
-    wait_until("it refuses", || site.log().contains("refusing every login"));
+    wait_until("the daemon refuses", || site.log().contains("refusing every login"));
     assert!(login(&site, "alice", "123456").is_err());
     site.write("etc/totpd/totpd.toml", &format!("{good}[login]\nprompt = \"Code, please: \"\n"));
     site.signal(Signal::SIGHUP);
@@ -190,7 +190,9 @@ fn expired_enrollments_are_deleted_with_their_secret() {
     assert_eq!(site.status("bob")["state"], "none");
     site.end(Signal::SIGTERM);
     site.start();
-    wait_until("it is swept", || site.events().iter().any(|e| e["event"] == "expire" && e["user"] == "bob"));
+    wait_until("the enrollment is deleted", || {
+        site.events().iter().any(|e| e["event"] == "expire" && e["user"] == "bob")
+    });
 }
 
 #[test]
@@ -223,7 +225,7 @@ fn a_configuration_that_others_can_change_is_refused() {
 
     // At a start the daemon refuses everybody until the file is fixed.
     site.start();
-    wait_until("it refuses", || site.log().contains("refusing every login"));
+    wait_until("the daemon refuses", || site.log().contains("refusing every login"));
     assert!(login(&site, "alice", &phone.code(&site)).is_err());
     assert!(site.log().contains(&format!("Run: chown root {}", path.display())));
     own(0);

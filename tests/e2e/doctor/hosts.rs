@@ -166,8 +166,8 @@ fn only_root_is_shown_errors_at_the_next_login() {
     let others = login("alice", &alice.code(&site));
     assert!(others.contains("authenticate=0") && !others.contains("doctor"), "{others}");
     site.next_step();
-    let told = login("root", &phone.code(&site));
-    assert!(told.contains("totpd doctor found ") && told.contains("sudo asked for a code on "), "{told}");
+    let shown = login("root", &phone.code(&site));
+    assert!(shown.contains("totpd doctor found ") && shown.contains("sudo asked for a code on "), "{shown}");
 }
 
 #[test]

@@ -122,9 +122,9 @@ fn units_mounts_and_owners(release: Release) {
     machine
         .sh("chmod 0755 /root/pamhost; echo 'session optional pam_motd.so noupdate' > /etc/pam.d/shell")
         .assert_success();
-    let told = |user: &str| machine.sh(&format!("/root/pamhost shell {user} open_session 2>&1")).stdout;
-    assert!(told("root").contains("totpd doctor found "), "{}", told("root"));
-    assert_eq!(told("alice").matches("doctor").count(), 0, "{}", told("alice"));
+    let motd = |user: &str| machine.sh(&format!("/root/pamhost shell {user} open_session 2>&1")).stdout;
+    assert!(motd("root").contains("totpd doctor found "), "{}", motd("root"));
+    assert_eq!(motd("alice").matches("doctor").count(), 0, "{}", motd("alice"));
     let last = machine
         .sh("stat -c '%U %a' /var/lib/totpd-doctor /var/lib/totpd-doctor/last.json")
         .assert_success()
@@ -136,7 +136,7 @@ fn units_mounts_and_owners(release: Release) {
     assert!(!ids(&doctor(&machine)).0.contains(&"stopped-asking".to_owned()));
     machine.sh("cp /usr/lib/pam.d/polkit-1 /etc/pam.d/sudo; sed -i '/common-auth/a auth required pam_totp.so' /etc/pam.d/sudo").assert_success();
     assert_eq!(machine.sh("totpd doctor").stdout, "");
-    assert_eq!(told("root").matches("doctor").count(), 0, "{}", told("root"));
+    assert_eq!(motd("root").matches("doctor").count(), 0, "{}", motd("root"));
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn of_two_racing_enrollments_the_first_finished_wins() {
     let ((mut one, phone), (mut two, other)) = (begun(&site), begun(&site));
     let (of_one, of_two) = (recovery(&mut one, &phone), recovery(&mut two, &other));
     one.say(&format!("{of_one}\n"));
-    wait_until("the first is in", || site.last_login()["outcome"] == "granted");
+    wait_until("the first login succeeds", || site.last_login()["outcome"] == "granted");
     two.say(&format!("{of_two}\n"));
     assert_eq!(result(&two.finish(), "authenticate"), code::AUTH_ERR);
     assert_eq!(site.last_login()["reason"], "raced");

@@ -103,7 +103,7 @@ fn a_killed_daemon_restarts_and_its_sockets_stay() {
     assert_eq!(
         sudo(&machine, &phone.recovery_codes[0]).assert_success().stdout,
         "root\n",
-        "the sockets hold who comes"
+        "the sockets hold new connections"
     );
     wait_until("systemd counts the restart", || {
         machine.sh("systemctl show --value -p NRestarts totpd").assert_success().stdout == "1\n"

@@ -57,7 +57,7 @@ fn a_file_the_daemon_cannot_use_is_reported_with_a_fix() {
         let check = machine.sh("totpd config check");
         assert!(check.code == 1 && check.stdout.contains(said), "{broken}: {check:?}");
         start_anew(&machine);
-        wait_until("the daemon says what is in the way", || {
+        wait_until("the daemon reports the problem", || {
             let status = machine.sh("totpd status; systemctl status --no-pager totpd");
             format!("{}{}", status.stdout, status.stderr).contains(said)
         });
@@ -65,7 +65,7 @@ fn a_file_the_daemon_cannot_use_is_reported_with_a_fix() {
         let run =
             check.stdout.lines().find_map(|line| line.split_once("Run: ")).map(|(_, run)| run.to_owned());
         machine.sh(if cure.is_empty() { run.as_deref().unwrap() } else { cure }).assert_success();
-        wait_until("it serves", || machine.sh("totpd status").code == 0);
+        wait_until("the daemon serves", || machine.sh("totpd status").code == 0);
         machine.sh("totpd config check").assert_success();
     }
     // A state folder that the unit does not list in ReadWritePaths=.

@@ -75,7 +75,7 @@ fn waiting_prompts_use_only_their_callers_connections() {
     assert!(waiting.iter().all(Result::is_ok));
     // 64 of eve and 64 of the service stay; each of the others is closed by its own task.
     let waiting: Vec<_> = waiting.into_iter().filter_map(Result::ok).collect();
-    wait_until("the oldest have given way", || {
+    wait_until("the oldest connections are evicted", || {
         waiting.iter().filter(|attempt| attempt.is_open()).count() == 128
     });
     let typed = format!("{}\n", phone.code(&site));

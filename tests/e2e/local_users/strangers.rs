@@ -15,7 +15,7 @@ const TRIES: usize = 11;
 /// Asserts that alice can log in by sudo, at the console, by a process of theirs and from another
 /// host.
 #[track_caller]
-fn alice_gets_in(site: &Site, phone: &Phone) {
+fn assert_alice_can_log_in(site: &Site, phone: &Phone) {
     services(site, &["sudo", "sshd", "login", "i3lock"]);
     let alice = |service: &str| PamHost::new(site, service, "alice");
     let attempts = [
@@ -39,7 +39,7 @@ fn refusals(site: &Site) -> Vec<serde_json::Value> {
 
 /// Asserts that each refusal names eve as the caller, and that the last one is of a locked class.
 #[track_caller]
-fn eve_is_named_and_locked(site: &Site, service: &str) {
+fn assert_eve_is_named_and_locked(site: &Site, service: &str) {
     let refused = refusals(site);
     assert!(refused.len() >= TRIES, "{refused:?}");
     for event in &refused {
@@ -65,10 +65,10 @@ fn polkits_helper_run_by_another_user_locks_nobody_else() {
         let helper = Helper::run(&site, "eve", "alice", &["not the password", &phone.wrong_code(&site)]);
         assert!(!helper.succeeded(), "{helper:?}");
     }
-    eve_is_named_and_locked(&site, "polkit-1");
+    assert_eve_is_named_and_locked(&site, "polkit-1");
     // The helper sets PAM_RUSER to alice.
     assert_eq!(refusals(&site)[0]["ruser"], "alice");
-    alice_gets_in(&site, &phone);
+    assert_alice_can_log_in(&site, &phone);
 }
 
 #[test]
@@ -86,8 +86,8 @@ fn su_run_by_another_user_locks_nobody_else() {
         let ran = shell.run("su alice -c 'echo in as alice'", &[("Verification code: ", &wrong)]);
         assert!(!ran.let_in("in as alice"), "{ran:?}");
     }
-    eve_is_named_and_locked(&site, "su");
-    alice_gets_in(&site, &phone);
+    assert_eve_is_named_and_locked(&site, "su");
+    assert_alice_can_log_in(&site, &phone);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn sudo_that_asks_for_roots_code_locks_nobody_else() {
         let ran = shell.run("sudo -k id -un", &[("Verification code: ", &wrong)]);
         assert_ne!(ran.status, Some(0), "{ran:?}");
     }
-    eve_is_named_and_locked(&site, "sudo");
+    assert_eve_is_named_and_locked(&site, "sudo");
     let console = PamHost::new(&site, "login", "root").daemon();
     assert_eq!(console.answer(&phone.code(&site)), code::SUCCESS);
     site.next_step();

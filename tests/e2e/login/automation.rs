@@ -67,7 +67,7 @@ fn sftp_does_not_reveal_whether_password_or_code_was_wrong() {
     let sshd = sshd(&site, &auth);
     let phone = site.enroll("alice");
     let (right, wrong) = (phone.code(&site), phone.wrong_code(&site));
-    let mut told = Vec::new();
+    let mut outputs = Vec::new();
     for line in [
         format!("{PASSWORD}{wrong}"),
         format!("wrong{right}"),
@@ -82,10 +82,10 @@ fn sftp_does_not_reveal_whether_password_or_code_was_wrong() {
         ssh.args([&sshd.destination("alice"), "true"]);
         let refused = run(ssh, "");
         assert_eq!(sshd.prompts().len(), 1);
-        told.push((refused.code, refused.stdout, refused.stderr));
+        outputs.push((refused.code, refused.stdout, refused.stderr));
     }
-    told.dedup();
-    assert_eq!(told.len(), 1, "{told:?}");
+    outputs.dedup();
+    assert_eq!(outputs.len(), 1, "{outputs:?}");
 }
 
 /// Logs in by Paramiko, which is not OpenSSH: answers every prompt with the line, and prints the

@@ -67,7 +67,7 @@ fn a_broken_server_is_refused_in_time() {
         ("an empty object", b"{}"),
         ("success without a step", b"{\"parameters\":{\"verdict\":\"granted\"}}"),
         (
-            "a verdict that is none",
+            "an unknown verdict",
             b"{\"parameters\":{\"step\":{\"id\":\"1\",\"messages\":[],\"verdict\":\"yes\"}}}",
         ),
         ("neither prompt nor verdict", b"{\"parameters\":{\"step\":{\"id\":\"1\",\"messages\":[]}}}"),

@@ -30,7 +30,7 @@ fn reasons_of(site: &Site, class: &str) -> Vec<String> {
 
 /// A user and a stranger at different addresses, who both reach the server at `at`.
 #[track_caller]
-fn siege(at: &str, own_address: &str, strange_address: &str) {
+fn assert_no_lockout(at: &str, own_address: &str, strange_address: &str) {
     let site = Site::new();
     let network = Network::new(2);
     let sshd = Sshd::start_with(&site, Setup { network: Some(&network.server), ..Setup::default() });
@@ -52,7 +52,7 @@ fn siege(at: &str, own_address: &str, strange_address: &str) {
     let right = phone.code(&site);
     assert!(!stranger.lets_in("alice", &[&right]));
     assert_eq!(site.last_login()["reason"], "locked");
-    assert!(own.lets_in("alice", &[&right]), "a stranger locked her out of her own address");
+    assert!(own.lets_in("alice", &[&right]), "a stranger locked a known address");
     assert_eq!(site.last_login()["class"], "known");
 
     // A success of the user does not unlock the stranger.
@@ -71,12 +71,12 @@ fn siege(at: &str, own_address: &str, strange_address: &str) {
 
 #[test]
 fn an_ipv4_flood_locks_neither_known_addresses_nor_sudo() {
-    siege(SERVER[0], "198.51.100.1", "198.51.100.2");
+    assert_no_lockout(SERVER[0], "198.51.100.1", "198.51.100.2");
 }
 
 #[test]
 fn an_ipv6_flood_locks_neither_known_addresses_nor_sudo() {
-    siege(SERVER[1], "2001:db8:1::2", "2001:db8:2::2");
+    assert_no_lockout(SERVER[1], "2001:db8:1::2", "2001:db8:2::2");
 }
 
 /// A process on the server needs no key for this: cockpit asks for a code after a wrong password.
@@ -100,7 +100,7 @@ fn a_local_process_locks_no_address_that_the_user_comes_from() {
         site.next_step();
         flood(&site, &sshd.client(&network.server, at), &phone);
         assert_eq!(site.last_login()["rhost"], at);
-        assert!(own.lets_in("alice", &[&phone.code(&site)]), "somebody at {at} locked her out");
+        assert!(own.lets_in("alice", &[&phone.code(&site)]), "a process at {at} locked the user out");
         assert_eq!(site.last_login()["class"], "known");
         site.totpd(&["unlock", "alice"]).assert_success();
     }
@@ -124,5 +124,5 @@ fn ipv4_and_ipv6_strangers_share_one_lock_for_each_user() {
     // After an hour, alice can log in from anywhere.
     site.advance(3600);
     assert!(another.lets_in("alice", &[&alice.code(&site)]));
-    assert_eq!(login(&site, "alice", &alice.code(&site)), Ok(Verdict::Denied), "used up by it");
+    assert_eq!(login(&site, "alice", &alice.code(&site)), Ok(Verdict::Denied), "the code is used up");
 }

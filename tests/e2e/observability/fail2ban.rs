@@ -172,7 +172,7 @@ fn no_typed_text_can_ban_another_address() {
     }
     // Unknown names are left out; everything else reached the log.
     let names = forgeries().len();
-    assert!(site.log().matches("192.0.2.66").count() > count - names, "they reached the log");
+    assert!(site.log().matches("192.0.2.66").count() > count - names, "the texts reached the log");
     assert_eq!(site.events().iter().filter(|event| event["unknown"] == true).count(), names);
     let found = addresses(&site.path("daemon.log").display().to_string());
     assert_eq!(found, vec!["203.0.113.1"; count]);

@@ -13,7 +13,7 @@ fn site_with_service() -> Site {
 
 /// Returns what a login of alice with a right code shows.
 #[track_caller]
-fn told(site: &Site, answers: &str, options: &[&str]) -> String {
+fn login_output(site: &Site, answers: &str, options: &[&str]) -> String {
     let finished = PamHost::new(site, "x", "alice").option(options).run(&["authenticate"], answers);
     assert_eq!(result(&finished, "authenticate"), code::SUCCESS, "{finished:?}");
     finished.stdout
@@ -27,7 +27,7 @@ fn the_history_names_source_and_reason_in_pages() {
         let host = PamHost::new(&site, "x", "alice").option(&["-r", &format!("192.0.2.{n}"), "-t", "ssh"]);
         host.answer("no code");
     }
-    told(&site, &format!("{}\n", phone.code(&site)), &[]);
+    login_output(&site, &format!("{}\n", phone.code(&site)), &[]);
     let text = site.totpd(&["history", "alice", "-n", "3"]).assert_success().stdout;
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 3, "{text}");
@@ -40,7 +40,7 @@ fn the_history_names_source_and_reason_in_pages() {
     assert_eq!((events.len(), ids.len()), (133, 131));
     assert_eq!(events[132]["event"], "enroll");
     site.advance(3600);
-    told(&site, &format!("{}\n", phone.code(&site)), &[]);
+    login_output(&site, &format!("{}\n", phone.code(&site)), &[]);
     assert_eq!(
         site.totpd(&["history", "--since", "30m", "--json"]).assert_success().json()["events"]
             .as_array()
@@ -71,18 +71,18 @@ fn the_history_is_bounded() {
 fn the_next_login_that_shows_messages_tells_of_past_events() {
     let site = site_with_service();
     let phone = site.enroll("alice");
-    let quiet = told(&site, &format!("{}\n", phone.code(&site)), &[]);
-    assert!(!quiet.contains("error:") && !quiet.contains("info:"), "{quiet}");
-    told(&site, &format!("{}\n", phone.recovery_codes[0]), &["-r", "192.0.2.7"]);
+    let first = login_output(&site, &format!("{}\n", phone.code(&site)), &[]);
+    assert!(!first.contains("error:") && !first.contains("info:"), "{first}");
+    login_output(&site, &format!("{}\n", phone.recovery_codes[0]), &["-r", "192.0.2.7"]);
     for _ in 0..6 {
         PamHost::new(&site, "x", "alice").option(&["-r", "198.51.100.9"]).answer("000000");
     }
     // A silent login shows nothing, and keeps the notice for the next.
     site.next_step();
-    let silent = told(&site, &format!("{}\n", phone.code(&site)), &["-s"]);
+    let silent = login_output(&site, &format!("{}\n", phone.code(&site)), &["-s"]);
     assert!(!silent.contains("recovery"), "{silent}");
     site.next_step();
-    let loud = told(&site, &format!("{}\n", phone.code(&site)), &[]);
+    let loud = login_output(&site, &format!("{}\n", phone.code(&site)), &[]);
     assert!(
         loud.contains("A recovery code was used on ") && loud.contains(" from 192.0.2.7. Was it you?"),
         "{loud}"
@@ -93,7 +93,7 @@ fn the_next_login_that_shows_messages_tells_of_past_events() {
     );
     // The notice is shown once.
     site.next_step();
-    let again = told(&site, &format!("{}\n", phone.code(&site)), &[]);
+    let again = login_output(&site, &format!("{}\n", phone.code(&site)), &[]);
     assert!(!again.contains("recovery") && !again.contains("refused"), "{again}");
 }
 

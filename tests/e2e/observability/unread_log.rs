@@ -77,7 +77,7 @@ fn dropped(site: &Site) -> Option<serde_json::Value> {
 
 /// Asserts that logins work during a flood and after it, and that the dropped lines are counted.
 #[track_caller]
-fn logins_go_on(site: &Site) {
+fn assert_logins_work(site: &Site) {
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     let started = Instant::now();
     std::thread::scope(|scope| {
@@ -103,7 +103,7 @@ fn logins_work_while_nobody_reads_the_stderr_pipe() {
     let site = Site::without_daemon();
     site.totpd(&["init"]).assert_success();
     let _pipe = with_unread_pipe(&site);
-    logins_go_on(&site);
+    assert_logins_work(&site);
 }
 
 #[test]
@@ -112,8 +112,8 @@ fn logins_work_while_nobody_reads_the_journal_socket() {
     site.totpd(&["init"]).assert_success();
     let _journal = unread_journal(&site);
     with_journal(&site);
-    logins_go_on(&site);
-    assert_eq!(site.log(), "", "it went to the journal");
+    assert_logins_work(&site);
+    assert_eq!(site.log(), "", "the log went to the journal");
 }
 
 #[test]

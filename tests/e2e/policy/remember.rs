@@ -60,7 +60,7 @@ fn after(site: &Site, phone: &Phone, between: impl FnOnce()) -> (Vec<i32>, Strin
     let granted = || site.events().iter().filter(|event| event["outcome"] == "granted").count();
     let before = granted();
     held.say(&format!("{}\n", phone.code(site)));
-    wait_until("the first login is in", || granted() > before);
+    wait_until("the first login succeeds", || granted() > before);
     between();
     held.say("go\n000000\n");
     let finished = held.finish();

@@ -32,11 +32,11 @@ fn monitoring_records_the_enforced_result_and_uses_up_no_code() {
             event["would_reason"].as_str().unwrap_or_default().to_owned(),
         )
     };
-    let told = |would: &str, reason: &str| (would.to_owned(), reason.to_owned());
-    assert_eq!(sudo("alice"), told("asked", ""));
-    assert_eq!(sudo("bob"), told("refused", "not-enrolled"));
+    let recorded = |would: &str, reason: &str| (would.to_owned(), reason.to_owned());
+    assert_eq!(sudo("alice"), recorded("asked", ""));
+    assert_eq!(sudo("bob"), recorded("refused", "not-enrolled"));
     site.totpd(&["enroll", "u1", "--expires", "60s"]).assert_success();
-    assert_eq!(sudo("u1"), told("asked", ""), "its first code may come");
+    assert_eq!(sudo("u1"), recorded("asked", ""), "its first code could come");
     site.advance(61);
     assert_eq!(sudo("u1").0, "refused");
     // Only the lock of this login's class counts.
@@ -46,10 +46,10 @@ fn monitoring_records_the_enforced_result_and_uses_up_no_code() {
     }
     // The other service is monitored as well, but without a first factor it is enforced.
     assert_eq!(site.status("alice")["locked"], true);
-    assert_eq!(sudo("alice"), told("refused", "locked"));
+    assert_eq!(sudo("alice"), recorded("refused", "locked"));
     site.totpd(&["unlock", "alice"]).assert_success();
     site.advance(-400 * 86_400);
-    assert_eq!(sudo("alice"), told("refused", "clock"));
+    assert_eq!(sudo("alice"), recorded("refused", "clock"));
     site.advance(400 * 86_400);
     // None of this used up a code.
     site.configure("");
@@ -128,12 +128,12 @@ fn monitor_ask_lets_in_whatever_is_typed() {
             event["would_reason"].as_str().unwrap_or_default().to_owned(),
         )
     };
-    let told = |outcome: &str, reason: &str| (outcome.to_owned(), reason.to_owned());
-    assert_eq!(sudo("alice", &phone.wrong_code(&site)), told("exempt", "wrong"));
-    assert_eq!(sudo("alice", &phone.code(&site)), told("granted", ""));
-    assert_eq!(sudo("alice", &phone.code(&site)), told("exempt", "replayed"));
-    assert_eq!(sudo("bob", ""), told("exempt", "empty"));
-    assert_eq!(sudo("bob", "123456"), told("exempt", "not-enrolled"));
+    let recorded = |outcome: &str, reason: &str| (outcome.to_owned(), reason.to_owned());
+    assert_eq!(sudo("alice", &phone.wrong_code(&site)), recorded("exempt", "wrong"));
+    assert_eq!(sudo("alice", &phone.code(&site)), recorded("granted", ""));
+    assert_eq!(sudo("alice", &phone.code(&site)), recorded("exempt", "replayed"));
+    assert_eq!(sudo("bob", ""), recorded("exempt", "empty"));
+    assert_eq!(sudo("bob", "123456"), recorded("exempt", "not-enrolled"));
 }
 
 #[test]

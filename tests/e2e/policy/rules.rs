@@ -134,7 +134,7 @@ fn sshd_asks_exempt_and_remembered_users_without_a_key() {
     assert!(sshd.lets_in("bob", &["no question"]) && sshd.prompts().is_empty());
     assert!(!without_key("bob", "123456"), "exempt without a first factor");
     assert_eq!(site.last_login()["reason"], "no-first-factor");
-    assert!(without_key("alice", &phone.code(&site)), "she has a factor, and shows it");
+    assert!(without_key("alice", &phone.code(&site)), "a user with a factor is asked for it");
     site.next_step();
     site.configure("[[login.rule]]\naction = \"require\"\nremember = \"1h\"\nremember_by = \"ssh-key\"\n");
     assert!(sshd.lets_in("alice", &[&phone.code(&site)]));
@@ -188,7 +188,7 @@ fn an_invalid_file_leaves_the_old_policy_in_force() {
     exempt(&site, "users = [\"alice\"]");
     site.write_config("[[login.rule]]\naction = \"exempt\"\nusers = []\n");
     site.signal(nix::sys::signal::Signal::SIGHUP);
-    wait_until("it is said", || site.log().contains("the old configuration stays in force"));
+    wait_until("it is reported", || site.log().contains("the old configuration stays in force"));
     assert!(site.log().contains("users is empty"), "{}", site.log());
     let exempted = |user: &str| PamHost::new(&site, "sudo", user).answer("123456") == code::PERM_DENIED;
     assert!(exempted("alice") && !exempted("bob"));

@@ -55,5 +55,5 @@ fn no_lock_keeps_the_user_from_cancelling() {
     assert_eq!(site.totpd_as("alice", &["cancel"], &format!("{}\n", phone.wrong_code(&site))).code, 1);
     site.totpd_as("alice", &["cancel"], &format!("{}\n", phone.code(&site))).assert_success();
     assert!(site.status("alice")["staged"].is_null());
-    assert_eq!(site.status("alice")["locks"], locked, "and it ends none");
+    assert_eq!(site.status("alice")["locks"], locked, "the locks stay");
 }

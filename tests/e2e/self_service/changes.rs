@@ -12,7 +12,11 @@ fn self_enroll_open_needs_nothing_and_off_allows_nothing() {
     site.configure("[login]\nself_enroll = \"open\"\n");
     let phone = Phone::from(&site.totpd_as("alice", &["enroll", "--json"], "").assert_success().json());
     site.totpd_as("alice", &["confirm"], &format!("{}\n", phone.code(&site))).assert_success();
-    assert_eq!(site.totpd_as("alice", &["enroll"], "\n").code, 1, "a second one takes a code of the first");
+    assert_eq!(
+        site.totpd_as("alice", &["enroll"], "\n").code,
+        1,
+        "a second factor takes a code of the first"
+    );
     assert_eq!(site.status("alice")["replacement_pending"], false);
     site.configure("[login]\nself_enroll = \"off\"\n");
     site.next_step();
@@ -78,7 +82,7 @@ fn undelivered_recovery_codes_replace_none_unannounced() {
     let ended = |event: &serde_json::Value| {
         ends.iter().any(|end| event["reason"] == *end || event["outcome"] == *end)
     };
-    wait_until("it is said", || site.events().iter().any(ended));
+    wait_until("it is reported", || site.events().iter().any(ended));
     let works = login(&site, "alice", &phone.recovery_codes[0]);
     let said = site.events().iter().any(|event| event["outcome"] == "undelivered");
     assert!(

@@ -1,6 +1,6 @@
 //! Changes without a ticket: after a delay, and a login at which the user was shown a notice.
 
-use super::{DAY, later, login, ssh, staged, su, sudo, told};
+use super::{DAY, later, login, notice_was_shown, ssh, staged, su, sudo};
 use totpd_e2e::Site;
 use totpd_e2e::network::{Network, SERVER};
 use totpd_e2e::paths::totpd;
@@ -28,14 +28,14 @@ fn a_replacement_takes_the_delay_and_a_login_with_notice() {
     assert_eq!(login(&mut shell, &new.code(&site)), None);
     assert_eq!(site.last_login()["reason"], "not-ripe");
     later(&site, DAY);
-    assert_eq!(login(&mut shell, &new.code(&site)), None, "nobody was told");
+    assert_eq!(login(&mut shell, &new.code(&site)), None, "no notice was shown");
     assert_eq!(site.status("alice")["failures"], 0, "a code of the staged factor is no guess");
     let shown = login(&mut shell, &old.code(&site)).expect("the old factor works");
     assert!(
         shown.contains("to replace the authenticator app (") && shown.contains("totpd cancel"),
         "{shown}"
     );
-    assert!(told(&site));
+    assert!(notice_was_shown(&site));
     // After notice and delay, the first login with the new factor makes the change.
     site.next_step();
     let confirmed = login(&mut shell, &new.code(&site)).expect("it is ripe");
@@ -54,9 +54,9 @@ fn a_notice_before_the_delay_is_not_enough() {
     let new = staged(&site, &old.code(&site));
     // Debian 12's sudo is silent, and shows no notice.
     sudo(&site, &old.code(&site));
-    assert!(!told(&site));
+    assert!(!notice_was_shown(&site));
     site.next_step();
-    assert!(login(&mut shell, &old.code(&site)).is_some() && told(&site));
+    assert!(login(&mut shell, &old.code(&site)).is_some() && notice_was_shown(&site));
     later(&site, DAY - 180);
     assert_eq!(login(&mut shell, &new.code(&site)), None);
     later(&site, 120);
@@ -88,7 +88,7 @@ fn a_change_needs_a_notice_at_a_login_from_a_known_source() {
     sudo(&site, &phone.code(&site));
     site.next_step();
     site.totpd_as("alice", &["verify"], &format!("{}\n", phone.code(&site))).assert_success();
-    assert!(!told(&site), "{}", site.status("alice"));
+    assert!(!notice_was_shown(&site), "{}", site.status("alice"));
     later(&site, DAY);
     assert!(!elsewhere.lets_in("alice", &[&new.code(&site)]));
     site.next_step();
@@ -106,8 +106,8 @@ fn a_change_needs_a_notice_at_a_login_from_a_known_source() {
     let left = run(left, "");
     assert!(!left.stdout.contains("in"), "{left:?}");
     let undelivered = || site.events().last().is_some_and(|event| event["outcome"] == "undelivered");
-    wait_until("it is said that the grant reached nobody", undelivered);
-    assert!(!told(&site));
+    wait_until("the undelivered grant is audited", undelivered);
+    assert!(!notice_was_shown(&site));
     site.next_step();
     assert!(home.lets_in("alice", &[&phone.code(&site), ""]));
     let prompts = home.prompts().join("\n");
@@ -115,7 +115,7 @@ fn a_change_needs_a_notice_at_a_login_from_a_known_source() {
         prompts.contains("to replace the authenticator app") && prompts.contains("totpd cancel"),
         "{prompts}"
     );
-    assert!(told(&site));
+    assert!(notice_was_shown(&site));
     // The notice is shown once.
     site.next_step();
     assert!(home.lets_in("alice", &[&phone.code(&site)]));

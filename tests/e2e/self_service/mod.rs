@@ -75,6 +75,6 @@ fn ssh(client: &Client<'_>, code: &str) -> String {
     run(ssh, "exit\n").assert_success().stdout
 }
 
-fn told(site: &Site) -> bool {
+fn notice_was_shown(site: &Site) -> bool {
     site.status("alice")["staged"]["told"] == true
 }

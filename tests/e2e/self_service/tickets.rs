@@ -57,7 +57,7 @@ fn a_ticket_needs_a_code_of_its_factor_unless_it_is_lost() {
     let old = site.enroll("alice");
     let plain = ticket(&[]);
     for input in [format!("\n{plain}\n"), format!("{}\n{plain}\n", old.wrong_code(&site))] {
-        assert_eq!(site.totpd_as("alice", &["enroll"], &input).code, 1, "a code is asked for besides");
+        assert_eq!(site.totpd_as("alice", &["enroll"], &input).code, 1, "a code is required as well");
     }
     // A wrong ticket uses up no code; the right one renews the recovery codes at once.
     let guess = format!("{}\nAAAA-AAAA-AAAA-AAAA\n", old.code(&site));

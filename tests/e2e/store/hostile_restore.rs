@@ -43,7 +43,7 @@ fn a_restore_runs_no_code_of_the_replaced_store() {
     let (site, file) = backed_up();
     site.sql(TRAP);
     let restored = restore(&site, &file).assert_success().json();
-    assert_eq!(restored["listed"], false, "nothing it lists is believed");
+    assert_eq!(restored["listed"], false, "its list is not trusted");
     site.start();
     assert_eq!(site.status("alice")["state"], "active");
 }

@@ -10,7 +10,7 @@ use totpd_e2e::{Activation, Site};
 
 /// Asserts that a started daemon refuses and reports these words, and that nothing was created.
 #[track_caller]
-fn refuses(site: &Site, what: &str, words: &[&str]) {
+fn assert_refuses(site: &Site, what: &str, words: &[&str]) {
     site.start();
     let status = site.totpd(&["status"]);
     assert_eq!(status.code, 1, "{what}: {status:?}");
@@ -33,8 +33,8 @@ fn missing_or_foreign_files_refuse_until_they_are_restored() {
     // The state folder is not mounted: first it is empty, then it does not exist.
     std::fs::rename(&state, &away).unwrap();
     std::fs::create_dir(&state).unwrap();
-    refuses(&site, "empty state folder", &["holds no store", "mounted?"]);
-    assert_eq!(std::fs::read_dir(&state).unwrap().count(), 0, "something was made");
+    assert_refuses(&site, "empty state folder", &["holds no store", "mounted?"]);
+    assert_eq!(std::fs::read_dir(&state).unwrap().count(), 0, "something was created");
     std::fs::remove_dir(&state).unwrap();
     // Restored while the daemon refuses, it is served after a reload.
     std::fs::rename(&away, &state).unwrap();
@@ -49,7 +49,7 @@ fn missing_or_foreign_files_refuse_until_they_are_restored() {
         ("no id", id.clone(), ["is missing", "records which store"]),
     ] {
         std::fs::rename(&file, &away).unwrap();
-        refuses(&site, what, &words);
+        assert_refuses(&site, what, &words);
         site.end(Signal::SIGTERM);
         std::fs::rename(&away, &file).unwrap();
     }
@@ -61,7 +61,7 @@ fn missing_or_foreign_files_refuse_until_they_are_restored() {
         let file = state.join("totpd.db");
         std::fs::rename(&file, &away).unwrap();
         std::fs::write(&file, &content).unwrap();
-        refuses(&site, what, &words);
+        assert_refuses(&site, what, &words);
         site.end(Signal::SIGTERM);
         assert_eq!(std::fs::read(&file).unwrap(), content, "{what}: it was overwritten");
         std::fs::rename(&away, &file).unwrap();
@@ -69,7 +69,7 @@ fn missing_or_foreign_files_refuse_until_they_are_restored() {
 
     let right = std::fs::read_to_string(&id).unwrap();
     std::fs::write(&id, "another\n").unwrap();
-    refuses(&site, "another id", &["names store another", "belongs to store"]);
+    assert_refuses(&site, "another id", &["names store another", "belongs to store"]);
     site.end(Signal::SIGTERM);
     std::fs::write(&id, right).unwrap();
 
@@ -89,7 +89,7 @@ fn a_store_without_its_write_ahead_log_is_refused() {
     let (log, away) = (site.path("state/totpd.db-wal"), site.path("away"));
     std::fs::rename(&log, &away).unwrap();
     for _ in 0..2 {
-        refuses(&site, "no log", &["its log", "is missing", "used codes"]);
+        assert_refuses(&site, "no log", &["its log", "is missing", "used codes"]);
         site.end(Signal::SIGKILL);
     }
     std::fs::rename(&away, &log).unwrap();
@@ -149,7 +149,7 @@ fn a_store_of_another_host_is_refused() {
     there.end(Signal::SIGTERM);
     std::fs::remove_dir_all(here.path("state")).unwrap();
     std::fs::rename(there.path("state"), here.path("state")).unwrap();
-    refuses(&here, "another host's store", &["but the key belongs to store"]);
+    assert_refuses(&here, "another host's store", &["but the key belongs to store"]);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_moved_store_is_written_no_more_and_loses_nothing() {
             let copied = std::process::Command::new("cp").arg("-a").args([&away, &state]).status();
             assert!(copied.unwrap().success());
         }
-        wait_until("it notices", || site.totpd(&["status"]).code == 1);
+        wait_until("the daemon notices", || site.totpd(&["status"]).code == 1);
         assert!(site.totpd(&["status"]).stderr.contains("was moved away or replaced"), "log: {log_alone}");
         assert!(login(&site, "alice", &phone.recovery_codes[0]).is_err());
         assert_eq!(site.end(Signal::SIGTERM), Some(0));

@@ -16,7 +16,7 @@ fn roots_file(site: &Site) -> std::path::PathBuf {
 #[track_caller]
 fn assert_untouched(file: &std::path::Path) {
     let metadata = std::fs::metadata(file).unwrap();
-    assert_eq!((metadata.uid(), metadata.gid()), (0, 0), "root's file was given away");
+    assert_eq!((metadata.uid(), metadata.gid()), (0, 0), "the owner of root's file changed");
     assert_eq!(std::fs::read_to_string(file).unwrap(), "root's own\n");
 }
 

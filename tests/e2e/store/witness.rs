@@ -185,7 +185,12 @@ fn a_crash_before_the_witness_write_raises_no_alarm() {
         in_namespace(&site, "sed -i '$d' /var/log/totpd/withdrawals-*").assert_success();
         site.start();
         assert_eq!(notice(&site), None);
-        assert_eq!(witness(&site).lines().count(), lines, "it was not caught up: {}", witness(&site));
+        assert_eq!(
+            witness(&site).lines().count(),
+            lines,
+            "the witness was not completed: {}",
+            witness(&site)
+        );
         assert_eq!(login(&site, "alice", code), DENIED);
     }
     site.next_step();
