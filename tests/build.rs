@@ -1,5 +1,5 @@
-//! Builds the C helpers of the end-to-end tests: a PAM host that does what no real one should, and
-//! the preload that moves clocks and breaks disks.
+//! Compiles the C helpers of the end-to-end tests: a PAM application that can misbehave, and the
+//! preload that moves clocks and fails syncs.
 #![expect(clippy::disallowed_methods, reason = "a build script is told its folder this way")]
 
 use std::process::Command;

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""console.py PROGRAM...: a terminal that survives being hung up, as a console does.
+"""console.py PROGRAM...: runs a program on a terminal that survives a hang-up, as a console does.
 
-util-linux's login hangs its terminal up (vhangup(2)) and opens it anew. Whoever holds the other end of a pty
-reads an error in between, and most programs take that for the end. Ctrl-C ends the program, which would
-ignore it.
+util-linux's login hangs its terminal up (vhangup(2)) and opens it again. The process at the other end of a pty reads an
+error in between, which most programs take for the end. Ctrl-C ends the program, which would ignore it.
 """
 import os
 import pty
@@ -29,7 +28,7 @@ try:
             try:
                 data = os.read(fd, 4096)
             except OSError:
-                # Hung up; the loop ends when the program does.
+                # A hang-up; the loop ends with the program.
                 select.select([], [], [], 0.01)
                 continue
             if fd == 0 and b"\x03" in data:

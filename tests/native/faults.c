@@ -1,4 +1,4 @@
-/* LD_PRELOAD: a wall clock that a test moves, and syncs that it delays, fails and counts.
+/* LD_PRELOAD: moves the wall clock, and delays, fails and counts syncs, as a test wants.
  * TOTPD_FAULTS names a file that holds struct control; the test maps the same file. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -31,7 +31,7 @@ __attribute__((constructor)) static void map_control(void) {
 }
 
 int clock_gettime(clockid_t id, struct timespec *now) {
-    /* The real one goes through the vDSO: a benchmark under this preload pays no system call for the time. */
+    /* The real function goes through the vDSO, so that a benchmark pays no system call for the time. */
     static int (*real)(clockid_t, struct timespec *);
     if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
     if (real(id, now) != 0) return -1;
@@ -55,7 +55,7 @@ int gettimeofday(struct timeval *restrict now, void *restrict zone) {
     return 0;
 }
 
-/* Until the moved clock says so: who moves it into the next minute wakes cron. */
+/* Sleeps until the moved clock says so: a test that moves it into the next minute wakes cron. */
 unsigned sleep(unsigned seconds) {
     time_t end = time(NULL) + seconds;
     while (time(NULL) < end) {
@@ -69,7 +69,7 @@ static int sync_with(const char *name, int fd) {
     __atomic_fetch_add(&control->syncs, 1, __ATOMIC_SEQ_CST);
     if (control->sync_delay_us > 0) {
         int64_t left = control->sync_delay_us;
-        /* In slices, so that a test can end a stall. */
+        /* In slices, so that a test can end a delay. */
         while (left > 0 && control->sync_delay_us > 0) {
             usleep(left > 10000 ? 10000 : left);
             left -= 10000;

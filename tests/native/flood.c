@@ -1,4 +1,4 @@
-/* flood PATH SECONDS: connects to a Unix socket and closes, as fast as it can. Prints how often it was let in. */
+/* flood PATH SECONDS: connects to a Unix socket and closes, as fast as it can. Prints how often it connected. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,11 +1,11 @@
-/* A PAM host: pamhost [-c CONFDIR] [-r RHOST] [-R RUSER] [-t TTY] [-e NAME=VALUE] [-A UID] [-U UID] [-w] [-s]
+/* A PAM application: pamhost [-c CONFDIR] [-r RHOST] [-R RUSER] [-t TTY] [-e NAME=VALUE] [-A UID] [-U UID] [-w] [-s]
  * [-m MODE] SERVICE USER OP...
  * Answers come from stdin, a line each. MODE: lines (default), null (success without a response), error,
- * again, noarray. Prints what it is shown and asked, and for each OP its return code: "authenticate=7".
- * -s sets PAM_SILENT, -e the PAM environment; -A begins a new audit session for a login uid; -U makes the process what a
- * setuid program is that this uid started: the real uid is theirs, the effective one root's. The OP "again" ends the
- * PAM handle and begins another: a second login in the same process, and so in the same audit session; with -w it
- * waits for a line first. */
+ * again, noarray. Prints messages and prompts, and for each OP its return code: "authenticate=7".
+ * -s sets PAM_SILENT, -e the PAM environment; -A begins a new audit session for a login uid; -U makes the process a
+ * setuid program that this uid started: the real uid is that one, the effective one root's. The OP "again" ends the
+ * PAM handle and begins another: a second login in the same process and audit session; with -w it waits for a line
+ * first. */
 #define _GNU_SOURCE
 #include <security/pam_appl.h>
 #include <security/_pam_types.h>

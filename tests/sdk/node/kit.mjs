@@ -1,4 +1,4 @@
-// What the walk needs beside the SDK: the place, a phone that is not ours, a camera, and a look at refusals.
+// What the programs need beside the SDK: the endpoint, a phone and a camera that are not ours, and assertions.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -8,16 +8,16 @@ import stytch from "stytch";
 const { SDK_URL, SDK_PROJECT_ID, SDK_SECRET, SDK_CLOCK, SDK_FOLDER } = process.env;
 
 export const projectId = SDK_PROJECT_ID;
-/** Nobody's id. */
+/** The id of no user. */
 export const nobody = "user-" + "a".repeat(26);
 
-/** A client of the SDK; nothing but the base URL tells it that this is not Stytch. */
+/** A client of the SDK. Only the base URL differs from Stytch's. */
 export function client(secret = SDK_SECRET) {
   const place = SDK_URL.startsWith("https://") ? { custom_base_url: SDK_URL } : { env: SDK_URL };
   return new stytch.Client({ project_id: SDK_PROJECT_ID, secret, ...place });
 }
 
-/** Now, by the daemon's clock. */
+/** The daemon's time. */
 export const now = () => Math.floor(Date.now() / 1000) + Number(SDK_CLOCK);
 
 /** The code that a phone shows `steps` time steps from now. */
@@ -26,13 +26,13 @@ export function code(secret, steps = 0) {
   return execFileSync("oathtool", ["--totp", "-b", "-N", at, secret], { encoding: "utf8" }).trim();
 }
 
-/** A code that is wrong for every step near now. */
+/** A code that is wrong for every time step near now. */
 export function wrongCode(secret) {
   const near = [-2, -1, 0, 1, 2].map((steps) => code(secret, steps));
   return ["000000", "000001", "000002", "000003", "000004", "000005"].find((wrong) => !near.includes(wrong));
 }
 
-/** What a camera reads in a data URI. */
+/** Reads a QR code in a data URI. */
 export function camera(dataUri) {
   const [head, data] = dataUri.split(",");
   assert.equal(head, "data:image/png;base64");
@@ -41,11 +41,11 @@ export function camera(dataUri) {
   return new URL(execFileSync("zbarimg", ["--nodbus", "--raw", "-q", picture], { encoding: "utf8" }).trim());
 }
 
-/** Remembers something for the second run. */
+/** Stores a value for the second program. */
 export const keep = (kept) => writeFileSync(`${SDK_FOLDER}/kept.json`, JSON.stringify(kept));
 export const kept = () => JSON.parse(readFileSync(`${SDK_FOLDER}/kept.json`, "utf8"));
 
-/** That a call is refused with this error, in the SDK's own error object with all its fields. */
+/** Asserts that a call is refused with this error, as the SDK's error object with all its fields. */
 export async function refused(call, status, type) {
   const error = await call.then(
     (answer) => assert.fail(`expected ${type}, got ${JSON.stringify(answer)}`),
@@ -59,7 +59,7 @@ export async function refused(call, status, type) {
   return error;
 }
 
-/** That a call is answered well: the envelope is there. */
+/** Asserts that a call succeeds, and that the response has the common fields. */
 export async function ok(call) {
   const answer = await call;
   assert.equal(answer.status_code, 200);

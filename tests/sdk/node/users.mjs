@@ -1,4 +1,4 @@
-// Users: made, found, changed, taken away.
+// Users: create, search, update, delete.
 
 import assert from "node:assert/strict";
 import { client, code, nobody, now, ok, refused } from "./kit.mjs";
@@ -7,7 +7,7 @@ const { users, totps, sessions } = client();
 
 export async function credentials() {
   await refused(client("secret-live-wrong").users.search({}), 401, "unauthorized_credentials");
-  // What is no part of this API is refused in its form, too.
+  // Other endpoints of Stytch are refused in the form of every error.
   await refused(users.connectedApps({ user_id: nobody }), 404, "route_not_found");
 }
 

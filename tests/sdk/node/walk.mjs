@@ -1,4 +1,4 @@
-// Every method of the contract through the unmodified Node SDK. The site's clock stands in a fresh time step.
+// Calls every method of the API by the unmodified Node SDK. The site's clock is early in a time step.
 
 import assert from "node:assert/strict";
 import { camera, client, code, keep, nobody, ok, projectId, refused, wrongCode } from "./kit.mjs";
@@ -33,7 +33,7 @@ async function enrolling() {
   assert.equal(seen.searchParams.get("secret"), made.secret);
   assert.equal(made.recovery_codes.length, 10);
 
-  // The step before this one, without a session.
+  // The code of the previous time step, without a session.
   const proof = { user_id: "node.alice_1-x", totp_code: code(made.secret, -1) };
   const proven = await ok(totps.authenticate(proof));
   assert.deepEqual([proven.session, proven.session_token, proven.session_jwt], [null, "", ""]);
@@ -75,7 +75,7 @@ async function proving() {
   assert.deepEqual(factor.authenticator_app_factor, { totp_id: opened.totp_id });
   assert.equal((Date.parse(session.expires_at) - Date.parse(session.started_at)) / 60000, 60);
 
-  // The next step, added to that session by its token.
+  // The code of the next time step, added to that session by its token.
   const added = await ok(
     totps.authenticate({
       user_id,
@@ -149,7 +149,7 @@ async function checkingTokensHere() {
   assert.equal(here.authentication_factors[0].type, "totp");
   const { session, session_jwt } = await sessions.authenticateJwt({ session_jwt: fresh });
   assert.deepEqual([session, session_jwt], [here, fresh]);
-  // Too old for this caller: the server is asked, and gives another one.
+  // The JWT is too old for this caller: the server is asked, and issues another one.
   const there = await ok(sessions.authenticateJwt({ session_jwt: fresh, max_token_age_seconds: 0 }));
   assert.equal(there.session.session_id, here.session_id);
   const [head, body, signature] = fresh.split(".");

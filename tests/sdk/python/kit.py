@@ -1,4 +1,4 @@
-"""What the walk needs beside the SDK: the place, a phone that is not ours, a camera, and a look at refusals."""
+"""What the programs need beside the SDK: the endpoint, a phone and a camera that are not ours, and assertions."""
 
 import base64
 import contextlib
@@ -17,7 +17,7 @@ FOLDER = os.environ["SDK_FOLDER"]
 
 
 class Service:
-    """One service of the SDK's client, its methods the blocking ones or those that are awaited."""
+    """A service of the SDK's client, with blocking or with async methods."""
 
     def __init__(self, service, awaited):
         self.service, self.awaited = service, awaited
@@ -31,14 +31,14 @@ class Service:
         return method
 
     async def pages(self, **arguments):
-        """search_all"""
+        """Calls search_all."""
         if self.awaited:
             return [page async for page in self.service.search_all_async(**arguments)]
         return list(self.service.search_all(**arguments))
 
 
 class Api:
-    """A client of the SDK; nothing but the base URL tells it that this is not Stytch."""
+    """A client of the SDK. Only the base URL differs from Stytch's."""
 
     def __init__(self, awaited, secret=os.environ["SDK_SECRET"]):
         place = {"custom_base_url": URL} if URL.startswith("https://") else {"environment": URL}
@@ -55,24 +55,24 @@ class Api:
 
 
 def now():
-    """Now, by the daemon's clock."""
+    """Returns the daemon's time."""
     return int(time.time()) + int(os.environ["SDK_CLOCK"])
 
 
 def code(secret, steps=0):
-    """The code that a phone shows so many time steps from now."""
+    """Returns the code that a phone shows this many time steps from now."""
     command = ["oathtool", "--totp", "-b", "-N", f"@{now() + 30 * steps}", secret]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def wrong_code(secret):
-    """A code that is wrong for every step near now."""
+    """Returns a code that is wrong for every time step near now."""
     near = [code(secret, steps) for steps in range(-2, 3)]
     return next(wrong for wrong in map("{:06}".format, range(10)) if wrong not in near)
 
 
 def camera(data_uri):
-    """What a camera reads in a data URI."""
+    """Reads a QR code in a data URI."""
     head, data = data_uri.split(",")
     assert head == "data:image/png;base64", head
     picture = f"{FOLDER}/qr.png"
@@ -84,20 +84,20 @@ def camera(data_uri):
 
 
 def keep(**things):
-    """Remembers something for the second run."""
+    """Stores a value for the second program."""
     with open(f"{FOLDER}/kept.json", "w", encoding="utf-8") as file:
         json.dump(things, file)
 
 
 def kept():
-    """What the first run remembered."""
+    """Returns what the first program stored."""
     with open(f"{FOLDER}/kept.json", encoding="utf-8") as file:
         return json.load(file)
 
 
 @contextlib.contextmanager
 def refused(status, kind):
-    """That a call is refused with this error, in the SDK's own error object with all its fields."""
+    """Asserts that a call is refused with this error, as the SDK's error object with all its fields."""
     try:
         yield
     except StytchError as error:
@@ -110,12 +110,12 @@ def refused(status, kind):
 
 
 def equal(left, right):
-    """That both are the same."""
+    """Asserts that both are equal."""
     assert left == right, f"{left!r} is not {right!r}"
 
 
 async def ok(call):
-    """That a call is answered well: the envelope is there."""
+    """Asserts that a call succeeds, and that the response has the common fields."""
     answer = await call
     equal(answer.status_code, 200)
     assert answer.request_id.startswith("request-id-"), answer

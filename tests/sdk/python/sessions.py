@@ -1,10 +1,10 @@
-"""The second half of the walk: sessions, their tokens, locks, and what is taken away."""
+"""The second half of walk.py: sessions, tokens, locks and deletions."""
 
 from kit import code, equal, ok, refused, wrong_code
 
 
 async def looking(sessions, name, alice, opened):
-    """Sessions are listed, shown, and made longer."""
+    """Sessions are listed, authenticated and extended."""
     seen = await ok(sessions.get(user_id=name))
     equal([session.session_id for session in seen.sessions], [opened.session.session_id])
     token = opened.session_token
@@ -29,7 +29,7 @@ async def looking(sessions, name, alice, opened):
 
 
 async def checking(sessions, alice, token, project_id):
-    """Tokens are checked here, with the server's keys."""
+    """Tokens are verified locally, with the server's keys."""
     key = (await ok(sessions.get_jwks(project_id=project_id))).keys[0]
     equal((key.kty, key.use, key.alg, key.key_ops), ("RSA", "sig", "RS256", ["verify"]))
     fresh = (await ok(sessions.authenticate(session_token=token))).session_jwt
@@ -39,9 +39,9 @@ async def checking(sessions, alice, token, project_id):
     equal(here.custom_claims, {"more": True, "note": "long"})
     equal(here.authentication_factors[0].type.value, "totp")
     checked = await sessions.authenticate_jwt(session_jwt=fresh)
-    # Nobody was asked.
+    # No request was sent.
     equal((checked.session, checked.session_jwt, checked.request_id), (here, fresh, ""))
-    # Too old for this caller: the server is asked.
+    # The JWT is too old for this caller: the server is asked.
     there = await ok(sessions.authenticate_jwt(session_jwt=fresh, max_token_age_seconds=0))
     equal(there.session.session_id, here.session_id)
     head, body, signature = fresh.split(".")
@@ -97,7 +97,7 @@ async def locking(api, token):
 
 
 async def for_later(api, recovery_code, alice, token):
-    """A long session, a short one, and an enrollment that nobody confirms."""
+    """Prepares later.py: a long session, a short one, and an unconfirmed enrollment."""
     user_id = (await ok(api.users.create(email="later@example.com"))).user_id
     made = await ok(api.totps.create(user_id=user_id, expiration_minutes=5))
     proof = {"user_id": alice, "recovery_code": recovery_code, "session_duration_minutes": 5}
@@ -112,7 +112,7 @@ async def for_later(api, recovery_code, alice, token):
 
 
 async def taking_away(api):
-    """External id, enrollment and user."""
+    """Deletes external id, enrollment and user."""
     user_id = (await ok(api.users.create(email="gone@example.com", external_id="python.gone"))).user_id
     made = await ok(api.totps.create(user_id=user_id))
     proof = {"user_id": user_id, "totp_code": code(made.secret), "session_duration_minutes": 60}

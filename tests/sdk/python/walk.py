@@ -1,5 +1,5 @@
-"""Every method of the contract through the unmodified Python SDK: `walk.py sync` blocks, `walk.py async` awaits. The
-site's clock stands in a fresh time step."""
+"""Calls every method of the API by the unmodified Python SDK: `walk.py sync` blocks, `walk.py async` awaits. The
+site's clock is early in a time step."""
 
 import asyncio
 import datetime
@@ -12,7 +12,7 @@ NAME = "python.alice_1-x"
 
 
 async def credentials(api, awaited):
-    """Bad ones, and what is no part of this API."""
+    """Invalid users, and other endpoints of Stytch."""
     async with Api(awaited, "secret-live-wrong") as stranger:
         with refused(401, "unauthorized_credentials"):
             await stranger.users.search()
@@ -21,7 +21,7 @@ async def credentials(api, awaited):
 
 
 async def making_users(users):
-    """Users are made, read and changed."""
+    """Users are created, read and updated."""
     made = await ok(
         users.create(
             email="alice@example.com",
@@ -67,7 +67,7 @@ async def making_users(users):
 
 
 def query(name, value):
-    """A search by one filter."""
+    """Searches by one filter."""
     return {"operator": "AND", "operands": [{"filter_name": name, "filter_value": value}]}
 
 
@@ -112,7 +112,7 @@ async def searching(users, alice):
 
 
 async def enrolling(api, alice):
-    """An enrollment, its picture, and its first code: the one before this, without a session."""
+    """An enrollment, its QR code, and a first code of the previous time step, without a session."""
     totps = api.totps
     with refused(404, "user_not_found"):
         await totps.create(user_id=NOBODY)
@@ -143,7 +143,7 @@ async def enrolling(api, alice):
 
 
 async def proving(totps, made, alice):
-    """Codes that are refused; a session is opened by one, and the next one is added to it."""
+    """Refused codes, a code that opens a session, and a second code that is added to it."""
     secret = made.secret
     with refused(401, "unable_to_authenticate_totp"):
         await totps.authenticate(user_id=alice, totp_code=wrong_code(secret))
@@ -203,7 +203,7 @@ async def recovering(totps, codes, alice, opened):
 
 
 async def main(awaited):
-    """The walk; what comes after the enrollment is in sessions.py."""
+    """Calls every method; those after the enrollment are in sessions.py."""
     import sessions as rest
 
     async with Api(awaited) as api:

@@ -1,4 +1,4 @@
-//! What the walk needs beside the SDK: the place, a phone that is not ours, and a look at refusals.
+//! What the programs need beside the SDK: the endpoint, a phone that is not ours, and assertions.
 
 use serde_json::{Value, json};
 use std::fmt::Debug;
@@ -10,14 +10,14 @@ use stytch::consumer::totps::CreateResponse;
 use stytch::{Error, ErrorResponse, Result};
 use totpd_e2e::phone::Phone;
 
-/// Nobody's id.
+/// The id of no user.
 pub(crate) const NOBODY: &str = "user-aaaaaaaaaaaaaaaaaaaaaaaaaa";
-/// The external id of the user who does most of the walk.
+/// The external id of the user of most calls.
 pub(crate) const NAME: &str = "rust.alice_1-x";
 
-/// An application on its walk.
+/// An application that calls every method.
 pub(crate) struct Walk {
-    /// The SDK's client; nothing but the base URL tells it that this is not Stytch.
+    /// The SDK's client. Only the base URL differs from Stytch's.
     pub(crate) stytch: Client,
     pub(crate) project_id: String,
     pub(crate) folder: PathBuf,
@@ -28,7 +28,7 @@ fn told(name: &str) -> String {
     std::env::var(name).unwrap()
 }
 
-/// A client with these credentials.
+/// Makes a client with these credentials.
 pub(crate) fn client(project_id: &str, secret: &str) -> Client {
     let http = || {
         let url = told("SDK_URL").parse().unwrap();
@@ -48,30 +48,30 @@ impl Walk {
         }
     }
 
-    /// Now, by the daemon's clock.
+    /// Returns the daemon's time.
     pub(crate) fn now(&self) -> i64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         i64::try_from(now).unwrap() + self.clock
     }
 
-    /// The code that the phone shows so many steps from now.
+    /// Returns the code that the phone shows this many time steps from now.
     pub(crate) fn code(&self, phone: &Phone, steps: i64) -> String {
         phone.code_at(self.now() + 30 * steps)
     }
 
-    /// A code that is wrong for every step near now.
+    /// Returns a code that is wrong for every time step near now.
     pub(crate) fn wrong_code(&self, phone: &Phone) -> String {
         let near: Vec<String> = (-2..=2).map(|steps| self.code(phone, steps)).collect();
         (0..10).map(|n| format!("{n:06}")).find(|code| !near.contains(code)).unwrap()
     }
 }
 
-/// The phone that has taken an enrollment in.
+/// Returns the phone with this enrollment.
 pub(crate) fn phone(made: &CreateResponse) -> Phone {
-    Phone { secret: made.secret.clone(), recovery_codes: made.recovery_codes.clone(), uri: String::new() }
+    Phone { recovery_codes: made.recovery_codes.clone(), ..Phone::with_key(&made.secret) }
 }
 
-/// That a call is refused with this error, in the SDK's own error object with all its fields.
+/// Asserts that a call is refused with this error, as the SDK's error object with all its fields.
 pub(crate) fn refused<T: Debug>(answer: Result<T>, status: u16, name: &str) -> ErrorResponse {
     match answer {
         Err(Error::Response(error)) => {
@@ -85,7 +85,7 @@ pub(crate) fn refused<T: Debug>(answer: Result<T>, status: u16, name: &str) -> E
     }
 }
 
-/// That an answer has these fields (JSON pointers) with these values.
+/// Asserts that a response has these fields (JSON pointers) with these values.
 #[track_caller]
 pub(crate) fn has(answer: &impl serde::Serialize, fields: &Value) {
     let answer = serde_json::to_value(answer).unwrap();
@@ -95,7 +95,7 @@ pub(crate) fn has(answer: &impl serde::Serialize, fields: &Value) {
     }
 }
 
-/// That a call is answered well: the envelope is there.
+/// Asserts that a call succeeds, and that the response has the common fields.
 #[track_caller]
 pub(crate) fn ok<T: serde::Serialize + Debug>(answer: Result<T>) -> T {
     let answer = answer.unwrap();

@@ -1,4 +1,4 @@
-//! Five minutes after the walk.
+//! What runs when the daemon's clock is five minutes later.
 
 use crate::kit::{Walk, ok, phone, refused};
 use crate::sessions::{by_jwt, by_token};
@@ -8,8 +8,7 @@ use stytch::consumer::totps::{CreateRequest, RecoverRequest, RecoveryCodesReques
 use stytch::consumer::users;
 use totpd_e2e::phone::Phone;
 
-/// Begins what will be over: a short session beside the long one, and an enrollment that nobody
-/// confirms.
+/// Prepares it: a short session beside the long one, and an unconfirmed enrollment.
 pub(crate) async fn keep(walk: &Walk, code: &str, alice: &str, token: &str) {
     let (users, totps, sessions) = (&walk.stytch.users, &walk.stytch.totps, &walk.stytch.sessions);
     let new = users::CreateRequest {
@@ -31,26 +30,26 @@ pub(crate) async fn keep(walk: &Walk, code: &str, alice: &str, token: &str) {
     std::fs::write(walk.folder.join("kept.json"), kept.to_string()).unwrap();
 }
 
-/// What is over, and what goes on.
+/// What has expired, and what has not.
 pub(crate) async fn walk(walk: &Walk) {
     let (users, totps, sessions) = (&walk.stytch.users, &walk.stytch.totps, &walk.stytch.sessions);
     let kept = std::fs::read_to_string(walk.folder.join("kept.json")).unwrap();
     let kept: Value = serde_json::from_str(&kept).unwrap();
     let text = |field: &str| kept.pointer(field).and_then(Value::as_str).unwrap().to_owned();
-    // A session that is over is over however it is shown.
+    // An expired session is refused by its token and by its JWT.
     refused(sessions.authenticate(by_token(&text("/short/0"))).await, 404, "session_not_found");
     refused(sessions.authenticate(by_jwt(&text("/short/1"))).await, 404, "session_not_found");
-    // A JWT that is over is good for the server as long as its session is.
+    // The server accepts an expired JWT as long as its session is valid.
     let renewed = ok(sessions.authenticate(by_jwt(&text("/long/1"))).await);
     assert_eq!(renewed.session_token, text("/long/0"));
     assert_ne!(renewed.session_jwt, text("/long/1"));
-    // An enrollment that was not confirmed in time.
+    // An enrollment that has expired without a confirmation.
     let user_id = text("/user_id");
     let late = Phone { secret: text("/secret"), recovery_codes: Vec::new(), uri: String::new() };
     refused(totps.authenticate(proof(&user_id, &walk.code(&late, 0))).await, 401, "expired_totp");
     let seen = ok(users.get(users::GetRequest { user_id: user_id.clone() }).await);
     assert_eq!(seen.totps.len(), 0);
-    // A new one has codes that can be used, and not be shown again.
+    // A new enrollment has recovery codes that can be used, and not be read again.
     let new = phone(&ok(totps.create(create(&user_id)).await));
     ok(totps.authenticate(proof(&user_id, &walk.code(&new, 0))).await);
     let show = RecoveryCodesRequest { user_id: user_id.clone() };

@@ -1,7 +1,7 @@
-//! Every method of the contract through the unmodified Rust SDK, which sends what is not set as
-//! null, a body with GET, and every `-` of a path escaped. `totpd_sdk walk`, with the site's clock
-//! in a fresh time step; then `totpd_sdk later`, five minutes on and with recovery codes that are
-//! kept as hashes.
+//! Calls every method of the API by the unmodified Rust SDK, which sends unset fields as null, a
+//! body with GET, and every `-` of a path escaped. `totpd_sdk walk` runs with the site's clock
+//! early in a time step; `totpd_sdk later` runs five minutes later, with recovery codes that are
+//! stored as hashes.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::unwrap_used,

@@ -15,7 +15,7 @@ pub(crate) fn by_jwt(jwt: &str) -> AuthenticateRequest {
     AuthenticateRequest { session_jwt: Some(jwt.to_owned()), ..AuthenticateRequest::default() }
 }
 
-/// Sessions are listed, shown, and made longer.
+/// Sessions are listed, authenticated and extended.
 pub(crate) async fn looking(walk: &Walk, alice: &str, open: &AuthenticateResponse) {
     let sessions = &walk.stytch.sessions;
     let seen = ok(sessions.get(GetRequest { user_id: NAME.to_owned() }).await);
@@ -25,7 +25,7 @@ pub(crate) async fn looking(walk: &Walk, alice: &str, open: &AuthenticateRespons
     has(&shown, &json!({ "/session_token": open.session_token, "/user/user_id": alice }));
     let longer = AuthenticateRequest {
         session_duration_minutes: Some(527_040),
-        // A claim of the name that the SDK's local check looks for (see below).
+        // The claim that the SDK's local check requires (see below).
         session_custom_claims: Some(json!({ "team": null, "scope": "read:door" })),
         ..by_jwt(&shown.session_jwt)
     };
@@ -46,9 +46,9 @@ pub(crate) async fn looking(walk: &Walk, alice: &str, open: &AuthenticateRespons
     refused(sessions.authenticate(by_token(&"a".repeat(44))).await, 404, "session_not_found");
 }
 
-/// Tokens are checked here, with the server's keys. This SDK has no local check of its own for
-/// sessions; its check of machine tokens is the same (signature, issuer, audience, times), and
-/// takes any token with a claim `scope`.
+/// Tokens are verified locally, with the server's keys. This SDK has no local check for sessions;
+/// its check of machine tokens is the same (signature, issuer, audience, times), and accepts any
+/// token with a claim `scope`.
 pub(crate) async fn checking(walk: &Walk, alice: &str, token: &str) {
     let sessions = &walk.stytch.sessions;
     let keys = ok(sessions.get_jwks(GetJWKSRequest { project_id: walk.project_id.clone() }).await);

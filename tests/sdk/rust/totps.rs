@@ -31,7 +31,7 @@ pub(crate) fn recover(user_id: &str, code: &str) -> RecoverRequest {
     }
 }
 
-/// What a camera reads in a data URI.
+/// Reads a QR code in a data URI.
 fn camera(walk: &Walk, data_uri: &str) -> String {
     let data = data_uri.strip_prefix("data:image/png;base64,").unwrap();
     let picture = walk.folder.join("qr.png");
@@ -39,7 +39,7 @@ fn camera(walk: &Walk, data_uri: &str) -> String {
     qr::read(&picture)
 }
 
-/// An enrollment, its picture, and its first code: the one before this, without a session.
+/// An enrollment, its QR code, and a first code of the previous time step, without a session.
 pub(crate) async fn enrolling(walk: &Walk, alice: &str) -> Phone {
     let totps = &walk.stytch.totps;
     refused(totps.create(create(NOBODY)).await, 404, "user_not_found");
@@ -77,7 +77,7 @@ pub(crate) async fn enrolling(walk: &Walk, alice: &str) -> Phone {
     phone
 }
 
-/// Codes that are refused; a session is opened by one, and the next one is added to it.
+/// Refused codes, a code that opens a session, and a second code that is added to it.
 pub(crate) async fn proving(walk: &Walk, phone: &Phone, alice: &str) -> AuthenticateResponse {
     let totps = &walk.stytch.totps;
     let wrong = proof(alice, &walk.wrong_code(phone));

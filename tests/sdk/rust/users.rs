@@ -1,4 +1,4 @@
-//! Users: made, found, changed, taken away.
+//! Users: create, search, update, delete.
 
 use crate::kit::{NAME, NOBODY, Walk, client, has, ok, phone, refused};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ fn email(email: &str) -> CreateRequest {
     CreateRequest { email: Some(email.to_owned()), ..CreateRequest::default() }
 }
 
-/// Bad ones, and what is no part of this API.
+/// Invalid users, and other endpoints of Stytch.
 pub(crate) async fn credentials(walk: &Walk) {
     let stranger = client(&walk.project_id, "secret-live-wrong");
     refused(stranger.users.search(SearchRequest::default()).await, 401, "unauthorized_credentials");
@@ -26,7 +26,7 @@ pub(crate) async fn credentials(walk: &Walk) {
     refused(walk.stytch.users.connected_apps(apps).await, 404, "route_not_found");
 }
 
-/// Users are made, read and changed.
+/// Users are created, read and updated.
 pub(crate) async fn making(walk: &Walk) -> String {
     let users = &walk.stytch.users;
     let alice = CreateRequest {
@@ -84,7 +84,7 @@ pub(crate) async fn making(walk: &Walk) -> String {
     made.user_id
 }
 
-/// A search by one filter.
+/// Searches by one filter.
 pub(crate) fn query(name: &str, value: &Value) -> SearchRequest {
     let operands = vec![json!({ "filter_name": name, "filter_value": value })];
     let query = SearchUsersQuery { operator: SearchUsersQueryOperator::AND, operands };
@@ -112,7 +112,7 @@ pub(crate) async fn searching(walk: &Walk, alice: &str) {
     }
     assert_eq!(found(walk, "status", json!("pending")).await.len(), 1);
     assert_eq!(found(walk, "totp_verified", json!(true)).await.len(), 0);
-    // The SDK's own default, which filters nothing without operands.
+    // The SDK's default, which filters nothing without operands.
     let all = SearchRequest { query: Some(SearchUsersQuery::default()), ..SearchRequest::default() };
     assert_eq!(ok(users.search(all).await).results.len(), 7);
     let early = "2020-01-01T00:00:00Z";
@@ -146,7 +146,7 @@ pub(crate) async fn searching(walk: &Walk, alice: &str) {
     refused(users.search(nowhere).await, 400, "user_search_invalid_cursor");
 }
 
-/// External id, enrollment and user.
+/// Deletes external id, enrollment and user.
 pub(crate) async fn taking_away(walk: &Walk) {
     let users = &walk.stytch.users;
     let name = "rust.gone".to_owned();
