@@ -43,7 +43,7 @@ pub(super) fn disable(context: &Context, args: &PamDisable) -> Result<(), Comman
     if args.dry_run {
         return context.out.line("a dry run: nothing was changed");
     }
-    unlocks_as_before(&edits).map_err(|why| failed(Exit::Refused, why))?;
+    unlocks_as_before(&edits).map_err(|why| failed(ExitStatus::Refused, why))?;
     if edits.is_empty() {
         say(context, "there is no block of totpd to take out");
     } else {
