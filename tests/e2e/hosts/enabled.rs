@@ -1,5 +1,5 @@
-//! `totpd pam enable` on Debian's own service files, and then a login by each real program: a screen locker, `login`,
-//! polkit's helper and cockpit-session.
+//! `totpd pam enable` on Debian's own service files, and then a login by each real program: a
+//! screen locker, `login`, polkit's helper and cockpit-session.
 
 use super::locker::{Screen, let_unix_chkpwd_read};
 use super::{login, polkit};
@@ -27,7 +27,8 @@ for each in /run/var-lib/*/; do
 done
 "#;
 
-/// A site with these files of the host's own packages, where alice is an administrator with a factor.
+/// A site with these files of the host's own packages, where alice is an administrator with a
+/// factor.
 fn debian(services: &[&str]) -> (Site, Phone) {
     let site = Site::new();
     let mut prepare = site.command("sh");
@@ -53,7 +54,8 @@ fn enable(site: &Site, services: &[&str]) -> Finished {
     site.totpd(&[&["pam", "enable"], services, &options].concat())
 }
 
-/// What a locker does with a field that answers every prompt: the module's answer, and how often it asked.
+/// What a locker does with a field that answers every prompt: the module's answer, and how often it
+/// asked.
 fn one_field(site: &Site, user: &str, field: &str) -> (i32, usize) {
     let ran = PamHost::new(site, "i3lock", user)
         .run_as(user)
@@ -147,6 +149,32 @@ fn a_locker_never_asks_by_the_lines_of_an_enabled_login() {
     enable(&site, &["i3lock"]).ok();
     let field = format!("{PASSWORD}{}", phone.recovery_codes[1]);
     assert_eq!(one_field(&site, "alice", &field), (code::SUCCESS, 1));
+}
+
+#[test]
+fn debians_lockers_pass_the_trial_without_a_keyrings_module() {
+    let (site, phone) = debian(&[]);
+    let_unix_chkpwd_read(&site);
+    let lockers = [
+        ("mate-screensaver", "@include common-auth\nauth optional pam_gnome_keyring.so\n"),
+        ("xfce4-screensaver", "auth include common-auth\nauth optional pam_gnome_keyring.so\n"),
+        ("xscreensaver", "@include common-auth\n@include common-account\n"),
+        (
+            "kde",
+            "auth requisite pam_nologin.so\nauth required pam_succeed_if.so user != root quiet_success\n\
+             @include common-auth\nauth optional pam_kwallet5.so\n",
+        ),
+    ];
+    for (name, text) in lockers {
+        site.service(name, text);
+    }
+    enable(&site, &lockers.map(|(name, _)| name)).ok();
+    for (at, (name, _)) in lockers.iter().enumerate() {
+        let locker = PamHost::new(&site, name, "alice").run_as("alice");
+        let field = format!("{PASSWORD}{}\n", phone.recovery_codes[at]);
+        assert_eq!(locker.authenticate(&format!("{PASSWORD}\n").repeat(4)), code::AUTH_ERR, "{name}");
+        assert_eq!(locker.authenticate(&field.repeat(4)), code::SUCCESS, "{name}");
+    }
 }
 
 #[test]

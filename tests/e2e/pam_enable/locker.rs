@@ -1,6 +1,8 @@
-//! A screen locker's change: an unlocking by an administrator confirms it, and everything else takes it back.
+//! A screen locker's change: an unlocking by an administrator confirms it, and everything else
+//! takes it back.
 //!
-//! The locker is a PAM conversation in a process of its user's, which answers every prompt with one field.
+//! The locker is a PAM conversation in a process of its user's, which answers every prompt with one
+//! field.
 
 use super::*;
 use site::setup::native;

@@ -1,7 +1,8 @@
 //! Plans the change of a screen locker that runs as its user.
 //!
-//! A locker has one field and gives what is typed there to every prompt of PAM, so our line comes first, takes
-//! password and code from one line (`forward_pass`), and leaves the password to the modules behind it:
+//! A locker has one field and gives what is typed there to every prompt of PAM, so our line comes
+//! first, takes password and code from one line (`forward_pass`), and leaves the password to the
+//! modules behind it:
 //!
 //! ```text
 //! auth    [success=ignore ignore=ignore default=die]    pam_totp.so forward_pass
@@ -17,14 +18,16 @@ use super::proof::{Change, FirstFactor, describe};
 use super::stack::{ConfigDirs, Entry, Stack};
 use std::path::{Path, PathBuf};
 
-/// A right code alone never lets in: its success is ignored, and the modules behind decide. Anything else ends the stack:
-/// while nobody judges the code they ask nothing, and pam_faillock counts no failure.
+/// A right code alone never lets in: its success is ignored, and the modules behind decide.
+/// Anything else ends the stack: while nobody judges the code they ask nothing, and pam_faillock
+/// counts no failure.
 const CODE_OR_DIE: &str = "[success=ignore ignore=ignore default=die]";
 
-/// The services of lockers whose program authenticates the user of the session in a process of that user's.
+/// The services of lockers whose program authenticates the user of the session in a process of that
+/// user's.
 ///
-/// By the packages of Debian 12 and 13, Ubuntu and Fedora. xscreensaver's helper is setuid root for shadow passwords
-/// alone, and gives root up before it asks.
+/// By the packages of Debian 12 and 13, Ubuntu and Fedora. xscreensaver's helper is setuid root for
+/// shadow passwords alone, and gives root up before it asks.
 const LOCKERS: [&str; 15] = [
     "cinnamon-screensaver",
     "gnome-screensaver",
@@ -62,7 +65,7 @@ const ELSEWHERE: [(&str, &str); 8] = [
 const BESIDE: [(&str, [&str; 2]); 1] = [("kde", ["kde-fingerprint", "kde-smartcard"])];
 
 /// Modules that ask nobody anything, or no text: pam_fprintd waits for a finger.
-const SILENT: [&str; 27] = [
+const SILENT: [&str; 29] = [
     "pam_access.so",
     "pam_cap.so",
     "pam_debug.so",
@@ -81,9 +84,11 @@ const SILENT: [&str; 27] = [
     "pam_listfile.so",
     "pam_localuser.so",
     "pam_nologin.so",
+    "pam_oo7.so",
     "pam_permit.so",
     "pam_securetty.so",
     "pam_selinux_permit.so",
+    "pam_sepermit.so",
     "pam_shells.so",
     "pam_succeed_if.so",
     "pam_time.so",
@@ -123,7 +128,8 @@ pub fn has_a_field(service: &str) -> Result<(), String> {
     }
 }
 
-/// Lockers that would ask for the code by another service's lines, in a second prompt: nobody could unlock them.
+/// Lockers that would ask for the code by another service's lines, in a second prompt: nobody could
+/// unlock them.
 pub fn unusable(dirs: &ConfigDirs) -> Vec<String> {
     let in_one_field = |entry: &Entry| entry.line.arguments.iter().any(|argument| argument == "forward_pass");
     let cannot_unlock = |service: &String| {
@@ -257,7 +263,8 @@ fn asks_once(after: &Stack) -> Result<(), String> {
             || SILENT.contains(&module)
             || at > ours
                 && match module {
-                    // pam_get_authtok(3) returns the password that is there, whatever the arguments.
+                    // pam_get_authtok(3) returns the password that is there, whatever the
+                    // arguments.
                     "pam_unix.so" => true,
                     "pam_sss.so" => !has("prompt_always"),
                     "pam_krb5.so" | "pam_ldap.so" | "pam_winbind.so" => {

@@ -1,5 +1,5 @@
-//! The blocks for the lockers' files of Debian 12 and 13 and of Fedora, and what is refused. Comments of the files are
-//! left out.
+//! The blocks for the lockers' files of Debian 12 and 13 and of Fedora, and what is refused.
+//! Comments of the files are left out.
 
 use super::super::plan::{Planned, also_asked, plan};
 use super::super::trial::{Daemon, Field, cases};
@@ -26,6 +26,10 @@ const SYSTEM_AUTH: &str = "auth required pam_env.so\nauth required pam_faildelay
     auth [default=1 ignore=ignore success=ok] pam_usertype.so isregular\nauth sufficient pam_sss.so forward_pass\n\
     auth required pam_deny.so\n";
 const FEDORAS_LOGIN: &str = "auth       substack     system-auth\nauth       include      postlogin\n";
+/// The shape of Fedora's display managers and of its kde.
+const FEDORAS_KDE: &str = "auth     [success=done ignore=ignore default=bad] pam_selinux_permit.so\n\
+    auth        substack      system-auth\n-auth       optional      pam_gnome_keyring.so\n\
+    auth        include       postlogin\n";
 const OURS: &str = "auth [success=ignore ignore=ignore default=die] pam_totp.so forward_pass";
 
 struct Tree(tempfile::TempDir);
@@ -123,7 +127,8 @@ fn login_asks_only_once_its_lockers_have_their_own_lines() {
     };
     let (others, with_block) = login();
     assert!(others.unwrap_err().contains("totpd pam enable i3lock"));
-    // Where login asked before the locker was installed, nobody can unlock it until it has lines of its own.
+    // Where login asked before the locker was installed, nobody can unlock it until it has lines of
+    // its own.
     tree.write("login", &with_block);
     assert_eq!(unusable(&tree.dirs()), ["i3lock"]);
     let lines = tree.enabled("i3lock", INCLUDES_LOGIN);
@@ -159,18 +164,24 @@ fn a_locker_that_would_ask_twice_or_lock_out_is_refused() {
 
 #[test]
 fn the_trial_types_password_and_code_into_one_field() {
-    let tree = Tree::debian();
-    tree.enabled("i3lock", INCLUDES_LOGIN);
-    let dirs = tree.dirs();
-    let after = dirs.stack("i3lock", Facility::Auth).unwrap();
-    let file = tree.0.path().join("etc/pam.d/i3lock");
-    let before = dirs.with(&file, INCLUDES_LOGIN).stack("i3lock", Facility::Auth).unwrap();
-    let change = Change::new((&before, &after), Mode::Require, FirstFactor::OneField, &dirs).unwrap();
-    let cases = cases(&change).unwrap();
-    let granted: Vec<_> = cases.iter().filter(|case| case.expected).collect();
-    assert_eq!(granted.len(), 1);
-    assert_eq!((granted[0].field, granted[0].daemon), (Some(Field::PasswordAndCode), Daemon::Grants));
-    assert_eq!(cases.len(), 5);
+    let fedora = Tree::new(&[("system-auth", SYSTEM_AUTH), ("postlogin", ""), ("login", FEDORAS_LOGIN)]);
+    for (tree, service, text) in [
+        (Tree::debian(), "i3lock", INCLUDES_LOGIN),
+        (fedora, "kde", FEDORAS_KDE),
+        (Tree::debian(), "kde", KDE),
+    ] {
+        tree.enabled(service, text);
+        let dirs = tree.dirs();
+        let after = dirs.stack(service, Facility::Auth).unwrap();
+        let file = tree.0.path().join("etc/pam.d").join(service);
+        let before = dirs.with(&file, text).stack(service, Facility::Auth).unwrap();
+        let change = Change::new((&before, &after), Mode::Require, FirstFactor::OneField, &dirs).unwrap();
+        let cases = cases(&change).unwrap();
+        let granted: Vec<_> = cases.iter().filter(|case| case.expected).collect();
+        assert_eq!(granted.len(), 1, "{service}");
+        assert_eq!((granted[0].field, granted[0].daemon), (Some(Field::PasswordAndCode), Daemon::Grants));
+        assert_eq!(cases.len(), 5);
+    }
 }
 
 #[test]

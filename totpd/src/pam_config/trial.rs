@@ -5,8 +5,8 @@
 //! `pam_permit`, `pam_deny` and `pam_warn` (which answers "ignore"); whether the real ones can be loaded is seen by
 //! lines of another type, which libpam loads and never asks.
 //!
-//! Of a locker, the real `pam_unix` runs, with a password of the trial's own: it has to take what our line leaves, and
-//! must not ask again.
+//! Of a locker, the real `pam_unix` runs, with a password of the trial's own: it has to take what
+//! our line leaves, and must not ask again.
 
 use super::block::Mode;
 use super::dispatch::Answer;
@@ -38,7 +38,8 @@ pub enum Daemon {
     Missing,
 }
 
-/// What is typed into a locker's one field, which answers every prompt. The password is [`PASSWORD`].
+/// What is typed into a locker's one field, which answers every prompt. The password is
+/// [`PASSWORD`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     /// The password and the code behind it.
@@ -134,27 +135,33 @@ pub fn cases(change: &Change) -> Result<Vec<Case>, String> {
     Ok(cases)
 }
 
-/// The runs of a locker: the real `pam_unix` checks what our line leaves, and every other module of a first factor says
-/// no.
+/// The runs of a locker: the real `pam_unix` checks what our line leaves, and every other module of
+/// a first factor says no.
 fn locker_cases(change: &Change) -> Result<Vec<Case>, String> {
-    let modules = change.before.entries.iter();
-    let is_unix = |entry: &Entry| entry.line.module_name() == UNIX;
-    let answers = |password_right: bool| Answers {
-        by_module: modules
-            .clone()
-            .map(|entry| match () {
-                () if is_unix(entry) && password_right => "success",
-                () if is_authenticator(entry) => "auth_err",
-                () => usual_answer(entry),
-            })
-            .collect(),
-        key_shown: false,
+    let entries = &change.before.entries;
+    let with = |others: &[Answer], unix: Answer| {
+        let by_module = entries.iter().zip(others).map(|(entry, other)| match entry.line.module_name() {
+            UNIX => unix,
+            _ if is_authenticator(entry) => "auth_err",
+            _ => *other,
+        });
+        Answers { by_module: by_module.collect(), key_shown: false }
     };
-    if !change.let_in_before(&answers(true)) || change.let_in_before(&answers(false)) {
-        return Err(format!(
-            "no run can show the change, since {UNIX} alone does not decide; edit it by hand"
-        ));
-    }
+    let fits = |others: &Vec<Answer>| {
+        let right = with(others, "success");
+        change.let_in_before(&right)
+            && !change.let_in_before(&with(others, "auth_err"))
+            && is_consistent(change, &right)
+    };
+    let usual: Vec<Answer> = entries.iter().map(usual_answer).collect();
+    let others = if fits(&usual) {
+        Some(usual)
+    } else {
+        change.combinations()?.into_iter().map(|answers| answers.by_module).find(fits)
+    };
+    let others = others
+        .ok_or_else(|| format!("{UNIX} alone does not decide, and no run can show it; edit it by hand"))?;
+    let answers = |password_right: bool| with(&others, if password_right { "success" } else { "auth_err" });
     let case = |field, daemon, password_right: bool, what: &str| {
         let answers = answers(password_right);
         let ours = match (field, daemon) {

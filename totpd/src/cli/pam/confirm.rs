@@ -57,8 +57,8 @@ pub(super) fn events_since(config: &Config, since: u64) -> Result<Vec<String>, C
 }
 
 /// Whether an event shows that the service asks as its mode intends. A process of a user's own may claim to be any
-/// service, so only root's programs count, except for a locker. And any user may type a code of their own at sudo, so
-/// only the login of somebody who could undo the change settles it.
+/// service, so only root's programs count, except for a locker. And any user may type a code of
+/// their own at sudo, so only the login of somebody who could undo the change settles it.
 fn confirms(event: &Value, service: &PendingService, pending: &Pending) -> bool {
     if event["event"] != "login" {
         return false;
@@ -66,7 +66,8 @@ fn confirms(event: &Value, service: &PendingService, pending: &Pending) -> bool 
     let of_group =
         |name: &str| pending.services.iter().any(|one| one.group == service.group && one.name == name);
     let here = if is_locker(&service.name) {
-        // Of a user's own process the daemon believes nothing but whose it is: no event names a locker.
+        // Of a user's own process the daemon believes nothing but whose it is: no event names a
+        // locker.
         event["class"] == "own"
     } else {
         event["peer_uid"] == 0 && event["service"].as_str().is_some_and(of_group)

@@ -68,11 +68,13 @@ pub(super) fn disable(context: &Context, args: &PamDisable) -> Result<(), Comman
     ))
 }
 
-/// A locker that got lines of its own would ask by those of the service that it includes, and nobody could unlock it.
+/// A locker that got lines of its own would ask by those of the service that it includes, and
+/// nobody could unlock it.
 fn unlocks_as_before(edits: &[Edit]) -> Result<(), String> {
     let (before, mut after) = (dirs(), dirs());
     for edit in edits {
-        // A copy of a package's file goes: what it held without the block is what the package's holds.
+        // A copy of a package's file goes: what it held without the block is what the package's
+        // holds.
         after = after.with(&edit.path, edit.new.as_deref().unwrap_or(&block::strip(&edit.old)?));
     }
     let known = locker::unusable(&before);

@@ -118,7 +118,10 @@ impl Proposal {
                 if !exists && services.len() > 1 && Some(service) != services.first() {
                     self.notes.push(format!("{service}: there is no such service here"));
                 } else if !exists && let Some(what) = locker::elsewhere(service) {
-                    return Err(failed(ExitStatus::Usage, format!("there is no PAM service {service}: {what}")));
+                    return Err(failed(
+                        ExitStatus::Usage,
+                        format!("there is no PAM service {service}: {what}"),
+                    ));
                 } else if !exists {
                     let why = format!("there is no PAM service {service}: ls /etc/pam.d shows what there is");
                     return Err(failed(ExitStatus::Usage, why));

@@ -3,7 +3,8 @@
 //!
 //! The program that asks PAM is su, which every host has: this one then needs no binding to libpam. It runs as root, for
 //! root, with service files in which `pam_permit` and `pam_deny` answer for all modules but ours
-//! ([`crate::pam_config::trial`]). In a locker's runs `pam_unix` is the real one, over an /etc/shadow of the trial's own.
+//! ([`crate::pam_config::trial`]). In a locker's runs `pam_unix` is the real one, over an
+//! /etc/shadow of the trial's own.
 
 use super::host::{in_namespace, myself, program, run};
 use super::proposal::Proposal;
@@ -12,7 +13,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::pam_config::proof::Change;
 use crate::pam_config::trial::{Case, Daemon, Field, PASSWORD, SHADOW, cases, files};
-use crate::pam_config::{Facility, Stack, block, locker};
+use crate::pam_config::{Entry, Facility, Stack, block, locker};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixDatagram;
@@ -172,7 +173,11 @@ fn prepare(proposal: &Proposal, scratch: &Path) -> Result<Vec<Run>, String> {
         let stripped = stripped(&after, proposal)?;
         let change = Change::new((&stripped, &after), proposal.mode, changed.first, &proposal.after)?;
         change.prove().map_err(|why| format!("{}: {why}", changed.service))?;
-        let loaded = after.entries.iter().filter(|entry| !entry.line.optional_file);
+        // pam_gnome_keyring of an optional line is often not installed, and libpam goes on.
+        let is_needed = |entry: &&Entry| {
+            entry.line.is_ours() || !(entry.line.optional_file || entry.line.control_text == "optional")
+        };
+        let loaded = after.entries.iter().filter(is_needed);
         let modules: BTreeSet<String> = loaded.map(|entry| entry.line.module_name().to_owned()).collect();
         for (number, case) in cases(&change)?.into_iter().enumerate() {
             let folder = scratch.join("pam").join(format!("{}-{number}", changed.service));
