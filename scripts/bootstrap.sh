@@ -18,7 +18,7 @@ case "${1:-test}" in
 python3-venv python3-paramiko oathtool zbar-tools openssl librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper \
 binutils systemd iproute2 fail2ban python3-systemd systemd-journal-remote login dbus-daemon polkitd dbus-bin cron xvfb xdotool \
 i3lock cockpit-ws mmdebstrap debian-archive-keyring systemd-container xrdp mandoc groff-base"
-        # Some packages of Node bring npm along, and conflict with the one of that name.
+        # Some packages of Node contain npm, and conflict with the package npm.
         command -v node >/dev/null || packages="$packages nodejs"
         command -v npm >/dev/null || packages="$packages npm" ;;
     bench) packages="$packages libpam-modules util-linux procps python3 oathtool libpam-google-authenticator libpam-oath" ;;
@@ -34,7 +34,7 @@ for package in $packages; do
 done
 if [ -n "$missing" ]; then
     echo "installing:$missing"
-    # Servers among them are wanted as programs: none is started on this host (policy-rc.d of Debian's invoke-rc.d).
+    # Servers among them are needed as programs only: none is started on this host (policy-rc.d of Debian's invoke-rc.d).
     if [ ! -e /usr/sbin/policy-rc.d ]; then
         trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
         printf '#!/bin/sh\nexit 101\n' | as_root tee /usr/sbin/policy-rc.d >/dev/null
@@ -47,7 +47,7 @@ if [ -n "$missing" ]; then
 fi
 
 if [ "${1:-test}" = docs ]; then
-    # Quick to build rather than quick to run, and without its server and file watcher.
+    # Built quickly rather than to run quickly, and without its server and file watcher.
     command -v mdbook >/dev/null || CARGO_PROFILE_RELEASE_OPT_LEVEL=1 cargo install --locked mdbook --version 0.5.4 --no-default-features --features search
     exit 0
 fi
@@ -71,16 +71,16 @@ esac
 
 as_root scripts/debian-trees.sh
 
-# A Varlink client that is not ours, for the test that speaks to the running daemon.
+# A Varlink client that others wrote, for the test of the running daemon.
 .venv/bin/python -c 'import varlink' 2>/dev/null ||
     .venv/bin/pip install --quiet --disable-pip-version-check varlink==31.0.0
 
-# Stytch's own SDKs, for the tests of the HTTP API (tests/sdk); the Rust one comes with cargo. Anew when a pin changes.
+# Stytch's own SDKs, for the tests of the HTTP API (tests/sdk); cargo installs the Rust one. Again when a pin changes.
 if ! cmp -s tests/sdk/python/requirements.txt .venv/requirements.txt; then
     .venv/bin/pip install --quiet --disable-pip-version-check -r tests/sdk/python/requirements.txt
     cp tests/sdk/python/requirements.txt .venv/requirements.txt
 fi
-# Schemathesis, which tries to break the API by its description, apart from the others: its pins are its own.
+# Schemathesis, which tests the API against its description. In a separate environment, because it has its own pins.
 if ! cmp -s tests/sdk/schemathesis.txt .venv-schemathesis/requirements.txt; then
     python3 -m venv .venv-schemathesis
     .venv-schemathesis/bin/pip install --quiet --disable-pip-version-check -r tests/sdk/schemathesis.txt

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What a package installs runs wherever it says: check-binary.sh FILE...
-#   nothing newer than GLIBC_2.34 (RHEL 9, Debian 12), no path of the machine it was built on.
+# The files of a package run on the systems that it names: check-binary.sh FILE...
+#   nothing newer than GLIBC_2.34 (RHEL 9, Debian 12), and no path of the build machine.
 set -eu
 for file in "$@"; do
     newest=$(objdump -T "$file" | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -n 1)

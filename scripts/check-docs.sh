@@ -1,10 +1,10 @@
 #!/bin/sh
-# Documents say what the code says.
+# The documents agree with the code.
 set -eu
 cd "$(dirname "$0")/.."
 fail() { echo "check-docs: $1" >&2; exit 1; }
 
-# The chance of guessing in docs/explanation/guessing.md is what the engine's simulation prints.
+# docs/explanation/guessing.md has the figures that the simulation prints.
 cargo run --quiet -p totp_core --example guessing > target/guessing
 while IFS= read -r line; do
     grep -qF -- "$line" docs/explanation/guessing.md || fail "guessing.md lacks the simulation's line: $line"
@@ -16,11 +16,11 @@ for test in $(grep -oh '`[a-z_0-9:]*::[a-z_0-9]*`' ARCHITECTURE.md SECURITY.md d
     grep -rqE "fn $name\b" --include='*.rs' totp_core totp_wire pam_totp totpd tests || fail "there is no $test"
 done
 
-# Every link leads to a file and a heading that are there. Commands, options, keys and arguments are compared with the code
-# by the tests totpd/tests/documents.rs and totpd/src/config/documented.rs.
+# Every link leads to an existing file and heading. The tests totpd/tests/documents.rs and
+# totpd/src/config/documented.rs compare commands, options, keys and arguments with the code.
 scripts/docs.py check
 
-# Every man page is made, and two programs read it without a complaint.
+# Every man page is made, and mandoc and groff read it without a warning.
 scripts/man.sh
 mandoc -T lint target/man/*
 for page in target/man/*; do

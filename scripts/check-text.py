@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The text of the project is plain: comments fit, Markdown has one sentence a line, and no word makes a reader stumble.
+"""Checks the text of the project: the length of comments and lines, one sentence a line, hard words, spelling.
 
 check-text.py [FILE…]    checks these files, or every file of the project; then typos (typos.toml) looks for spelling mistakes
 """
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMENT_COLUMNS = 100
 MARKDOWN_COLUMNS = 120
 
-# Words that a reader who is not a native speaker stumbles over, and what to write for them.
+# Words that are hard for readers who are not native speakers, and what to write instead.
 WORDS = {
     r"whoever|whomever": "a client that, a user who, anyone who",
     r"anew": "again",
@@ -45,7 +45,7 @@ BEGINS = re.compile(r"""\s+[*_"'(\[]*(?:[A-Z0-9`<]|\[|(?:totpd|sudo|sshd|ssh|roo
 
 
 def comments(source):
-    """The line comments of a Rust file, each with its offset: those inside of strings are none of them."""
+    """The line comments of a Rust file, each with its offset; not those inside strings."""
     return [(m.start("comment"), m["comment"]) for m in RUST.finditer(source) if m["comment"]]
 
 
@@ -60,7 +60,7 @@ def check_rust(source):
 
 
 def masked(text):
-    """The text with its code and addresses made of one letter, so that no stop in them counts."""
+    """The text with the letters of code and addresses replaced, so that stops in them do not count."""
     text = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", lambda m: "`" + "x" * (len(m.group()) - 2) + "`", text)
     return re.sub(r"(?<=\]\()[^()\s]+|https?://[^\s)>]+", lambda m: "x" * len(m.group()), text)
 
@@ -101,7 +101,7 @@ def check_markdown(text):
 
 
 def check_words(name, text):
-    """Words that a reader stumbles over."""
+    """Words that are hard to read."""
     for match in STUMBLES.finditer(text):
         if (name, None) in EXCEPTIONS or (name, match.group().lower()) in EXCEPTIONS:
             continue

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The systemd units are valid and the services are shut in. systemd-analyze exits 0 for unknown keys and bad
-# values and only prints them: any output fails.
+# The systemd units are valid, and the services are sandboxed. For unknown keys and wrong values systemd-analyze exits
+# with 0 and only prints them: so any output is a failure.
 set -eu
 cd "$(dirname "$0")/.."
 units=$(mktemp -d)
@@ -8,15 +8,15 @@ trap 'rm -rf "$units"' EXIT
 fail() { echo "check-units: $1" >&2; exit 1; }
 for unit in config/systemd/*.service config/systemd/*.socket config/systemd/*.timer; do
     [ -e "$unit" ] || continue
-    # The program need not be installed where this runs.
+    # The program does not have to be installed on this machine.
     sed 's|/usr/bin/totpd|/bin/true|' "$unit" > "$units/$(basename "$unit")"
 done
 said=$(systemd-analyze verify --man=no --recursive-errors=no "$units"/* 2>&1) || true
 [ -z "$said" ] || fail "$said"
-# A socket cannot be added to a daemon that runs: a restart of it has to start the socket first.
+# A running daemon cannot take a new socket: a restart of it has to start the socket first.
 grep -q '^WantedBy=.*totpd.service' config/systemd/totpd-http.socket ||
     fail "totpd-http.socket is not started with totpd.service"
-# No limit of starts or triggers could leave the sockets dead.
+# A start or trigger limit would stop the sockets for good.
 grep -q '^StartLimitIntervalSec=0$' config/systemd/totpd.service || fail "totpd.service limits its starts"
 for socket in config/systemd/*.socket; do
     grep -q '^TriggerLimitIntervalSec=0$' "$socket" || fail "$socket limits its triggers"

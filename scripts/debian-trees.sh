@@ -1,9 +1,9 @@
 #!/bin/sh
-# Small Debian trees for the end-to-end tests. Made once; a test never writes to one.
-#   trixie-1    sudo, sudo-rs and login that are newer than this machine's; the tests bind what they need into it
+# Small Debian trees for the end-to-end tests. They are made once, and no test writes to them.
+#   trixie-1    newer sudo, sudo-rs and login than this machine has; the tests bind-mount what they need into it
 #   bookworm-2, trixie-2
-#               machines that boot, for what only systemd itself shows (units, packages, logins by ssh and sudo)
-# A name ends in its list's version: another list is another tree.
+#               machines that boot, for tests that need systemd itself (units, packages, logins by ssh and sudo)
+# The number at the end is the version of the list of packages: a new list is a new tree.
 set -eu
 
 trees=/var/lib/totpd-e2e-trees

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The book and its links.
 
-docs.py check            every link of every document leads to a file and a heading that are there, and every page that
-                         other files name is there
+docs.py check            every link of every document leads to an existing file and heading, and every page that other
+                         files name exists
 docs.py stage DIR        the book's source: docs/, with links to other files of the repository made absolute
-docs.py built DIR        every link of the built book leads to a page and an anchor that are there
+docs.py built DIR        every link of the built book leads to an existing page and anchor
 """
 
 import html.parser
@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "docs"
 REPOSITORY = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["repository"]
-# Documents that lie at the root, where people look for them, and are chapters of the book as well.
+# Documents at the root of the repository that are also chapters of the book.
 CHAPTERS = {
     "SECURITY.md": "explanation/threat-model.md",
     "ARCHITECTURE.md": "explanation/design.md",
@@ -45,7 +45,7 @@ def prose(text):
 
 
 def anchors(path):
-    """The anchors of a document: those of its headings, as GitHub and mdBook make them, and those that it names itself."""
+    """The anchors of a document: those of its headings, as GitHub and mdBook make them, and explicit ones."""
     text = path.read_text()
     found, seen = set(re.findall(r'<a name="([^"]+)"', text)), {}
     fenceless = re.sub(r"^(```+|~~~+).*?^\1\s*$", "", text, flags=re.M | re.S)
@@ -66,7 +66,7 @@ def target(document, link):
 
 
 def check():
-    """Complains about links that lead nowhere, and about pages that the book has not."""
+    """Broken links, and pages that the book lacks."""
     wrong = []
     for document in project("*.md"):
         name = document.relative_to(ROOT)
@@ -79,7 +79,7 @@ def check():
             elif anchor and file.suffix == ".md" and anchor not in anchors(file):
                 wrong.append(f"{name} links to {link}: there is no such heading")
     for file in project(":!*.md", ":!fuzz/corpus"):
-        # A page that a comment, a unit or a message sends its reader to. Binary files name none.
+        # A page that a comment, a unit or a message names. Binary files name none.
         for page in re.findall(r"\bdocs/[\w/-]+\.md\b", file.read_text(errors="ignore")):
             if not (ROOT / page).exists():
                 wrong.append(f"{file.relative_to(ROOT)} names {page}, which is not there")
@@ -114,7 +114,7 @@ def staged(document, text, place):
             return f"]({REPOSITORY}/{kind}/main/{name}{anchor})"
         return f"]({os.path.relpath(inside, os.path.dirname(place) or '.')}{anchor})"
 
-    # Code stays as it is: only what lies outside of fences is rewritten.
+    # Fenced code stays as it is.
     parts = re.split(r"(^(?:```+|~~~+).*?^(?:```+|~~~+)\s*$)", text, flags=re.M | re.S)
     return "".join(part if i % 2 else LINK.sub(rewritten, part) for i, part in enumerate(parts))
 
@@ -147,11 +147,11 @@ class Page(html.parser.HTMLParser):
 
 
 def built(directory):
-    """Complains about links of the book that lead nowhere."""
+    """Broken links of the book."""
     pages = {path: Page(path) for path in directory.rglob("*.html")}
     wrong = []
     for path, page in pages.items():
-        # The page for what is not found lies at any address; the others are the theme's.
+        # 404.html is served at any address; the others belong to the theme.
         if path.name in ("404.html", "toc.html", "print.html"):
             continue
         for link in page.links:

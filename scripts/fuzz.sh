@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs fuzz targets for so many seconds each: fuzz.sh SECONDS TARGET... Prints how many inputs each ran, and fails when one
-# fails. What libFuzzer finds new goes to target/fuzz-corpus; `fuzz.sh --keep` puts the smallest set of it into fuzz/corpus.
+# Runs fuzz targets: fuzz.sh SECONDS TARGET... Prints how many inputs each target ran, and fails if one fails.
+# New inputs go to target/fuzz-corpus; `fuzz.sh --keep` puts the smallest set of them into fuzz/corpus.
 set -eu
 cd "$(dirname "$0")/../fuzz"
 

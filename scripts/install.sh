@@ -1,6 +1,6 @@
 #!/bin/sh
-# Puts every file of an installation in its place: the one list for `make install`, the deb and the rpm.
-#   BUILD=target/release   where the binaries are
+# Installs every file: the one list for `make install`, the deb and the rpm.
+#   BUILD=target/release   the folder of the binaries
 #   DESTDIR=               put in front of every path
 #   MODULE_DIR=            the folder of PAM modules [default: this system's own]
 #   ZSH_DIR=               the folder of zsh's completions

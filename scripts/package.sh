@@ -1,8 +1,8 @@
 #!/bin/sh
 # Builds packages: package.sh deb | rpm | test
-#   deb, rpm  from a release build with LTO, the same bytes wherever the checkout is: target/package/totpd…
-#   test      quickly, from the binaries of `cargo build`: target/package/test/totpd.deb, and totpd-next.deb, which is the
-#             same with a higher version. Checked by lintian; the rpm is built and listed.
+#   deb, rpm  from a release build with LTO; the bytes do not depend on the folder: target/package/totpd…
+#   test      quickly, from the binaries of `cargo build`: target/package/test/totpd.deb, and totpd-next.deb, the same
+#             with a higher version. lintian checks them; the rpm is built and listed.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -14,7 +14,7 @@ export SOURCE_DATE_EPOCH
 triplet=$(dpkg-architecture -q DEB_HOST_MULTIARCH 2>/dev/null || echo "$(uname -m)-linux-gnu")
 mkdir -p "$out"
 
-# The compiler that releases are built with: another one makes other bytes.
+# The compiler of releases: another one gives other bytes.
 toolchain=1.95.0
 
 # Binaries without the paths of this checkout, of cargo's home and of the toolchain.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # `make run`: a private totpd on scratch state, a demo user's enrollment, and logins through libpam with the
-# module. Nothing on the host is changed, and no root is needed: the demo user is whoever runs this.
+# module. It changes nothing on the host and needs no root: the demo user is the user who runs it.
 set -eu
 cd "$(dirname "$0")/.."
 user=$(id -un)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# The picture of README.md: docs/images/terminal.svg, from a real run. A machine of its own (mount, network and host name
-# are private) gets sshd, sudo and totpd as README installs them; scripts/terminal-picture.py types, and draws what
-# the terminal shows. Needs root, changes nothing on this host.
+# The picture of README.md: docs/images/terminal.svg, from a real run. In private namespaces (mount, network, host name)
+# it sets up sshd, sudo and totpd as README does; scripts/terminal-picture.py types, and draws what the terminal shows.
+# Needs root, and changes nothing on this host.
 set -eu
 cd "$(dirname "$0")/.."
 if [ "${1:-}" != inside ]; then
