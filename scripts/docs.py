@@ -27,6 +27,8 @@ CHAPTERS = {
 }
 LINK = re.compile(r"(?<!\\)\]\(([^()\s]+(?:\([^()]*\)[^()\s]*)?)\)")
 EXTERNAL = re.compile(r"[a-z]+:")
+# A file or folder of the project in backticks: `tests/e2e/api/`, `totpd/src/http/v1/error.rs`.
+PATH = re.compile(r"`((?:bench|config|docs|fuzz|pam_totp|scripts|tests|totp_core|totp_wire|totpd)/[\w./-]*)")
 
 
 def project(*patterns):
@@ -70,6 +72,9 @@ def check():
     wrong = []
     for document in project("*.md"):
         name = document.relative_to(ROOT)
+        for path in PATH.findall(document.read_text()):
+            if not any((ROOT / folder / path).exists() for folder in ("", "totpd/src")):
+                wrong.append(f"{name} names {path}, which is not there")
         for link in LINK.findall(prose(document.read_text())):
             if EXTERNAL.match(link):
                 continue
