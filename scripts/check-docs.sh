@@ -10,8 +10,8 @@ while IFS= read -r line; do
     grep -qF -- "$line" docs/explanation/guessing.md || fail "guessing.md lacks the simulation's line: $line"
 done < target/guessing
 
-# Every test that ARCHITECTURE.md, SECURITY.md and past-failures.md name exists.
-for test in $(grep -oh '`[a-z_0-9:]*::[a-z_0-9]*`' ARCHITECTURE.md SECURITY.md docs/explanation/past-failures.md | tr -d '`' | sort -u); do
+# Every test that ARCHITECTURE.md, SECURITY.md and the explanations name exists.
+for test in $(grep -oh '`[a-z_0-9:]*::[a-z_0-9]*`' ARCHITECTURE.md SECURITY.md docs/explanation/*.md | tr -d '`' | sort -u); do
     name=${test##*::}
     grep -rqE "fn $name\b" --include='*.rs' totp_core totp_wire pam_totp totpd tests || fail "there is no $test"
 done
