@@ -2,10 +2,10 @@
 //!
 //! - `bare PORT` serves a constant of the size of a response.
 //! - `enroll PORT CREDENTIALS N` creates users, and prints `user_id secret` of each.
-//! - `load PORT CREDENTIALS CONNECTIONS` sends each line of standard input as a body, over connections
-//!   that it keeps, and prints `p50 p99 requests/s failed`.
-//! - `neighbour PORT FLOODER ASKER CONNECTIONS PATH BODY USER` prints `p50 p99` of `users.get` by one
-//!   client, alone and while another one posts over its connections.
+//! - `load PORT CREDENTIALS CONNECTIONS` sends each line of standard input as a body, over
+//!   connections that it keeps, and prints `p50 p99 requests/s failed`.
+//! - `neighbour PORT FLOODER ASKER CONNECTIONS PATH BODY USER` prints `p50 p99` of `users.get` by
+//!   one client, alone and while another one posts over its connections.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,

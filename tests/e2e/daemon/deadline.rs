@@ -39,7 +39,7 @@ fn a_stalled_sync_uses_up_only_the_code_it_began_with() {
     let site = Site::new();
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     let (code_a, code_b) = (alice.code(&site), bob.code(&site));
-    // Alice's commit begins and stalls, and her client times out.
+    // Alice's commit begins and stalls, and the client times out.
     let given_up = answer_stalled(&site, "alice", &code_a, SHORT);
     // Bob's answer waits behind it, and is dropped without a judgement when its time is up.
     let second = begin(&site, local("bob")).unwrap().answer_within(&code_b, SHORT);

@@ -7,7 +7,7 @@ use totpd_e2e::run::wait_until;
 
 /// Starts the service and its sockets again, as at a boot.
 #[track_caller]
-fn start_anew(machine: &Booted) {
+fn restart_as_at_boot(machine: &Booted) {
     machine
         .sh("systemctl stop 'totpd*'; systemctl start totpd.socket totpd.service; totpd --help")
         .assert_success();
@@ -19,7 +19,7 @@ fn a_typo_at_boot_locks_nobody_out_and_systemctl_shows_it() {
     let phone = enroll(&machine, "alice");
     let reload = machine.sh("echo '[login' >> /etc/totpd/totpd.toml; systemctl reload totpd");
     assert_ne!(reload.code, 0, "{reload:?}");
-    start_anew(&machine);
+    restart_as_at_boot(&machine);
     let status = machine.sh("systemctl status --no-pager totpd").assert_success().stdout;
     assert!(status.contains("Status: \"THE LAST GOOD CONFIGURATION IS IN USE"), "{status}");
     let status = machine.sh("totpd status").assert_success().stdout;
@@ -56,7 +56,7 @@ fn a_file_the_daemon_cannot_use_is_reported_with_a_fix() {
         machine.sh(broken).assert_success();
         let check = machine.sh("totpd config check");
         assert!(check.code == 1 && check.stdout.contains(said), "{broken}: {check:?}");
-        start_anew(&machine);
+        restart_as_at_boot(&machine);
         wait_until("the daemon reports the problem", || {
             let status = machine.sh("totpd status; systemctl status --no-pager totpd");
             format!("{}{}", status.stdout, status.stderr).contains(said)
