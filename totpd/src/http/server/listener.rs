@@ -1,7 +1,8 @@
-//! Where connections come from: a socket of this host, or TCP; made here or handed over by systemd.
+//! The listening socket of the API: a Unix socket or a TCP port, bound here or inherited from
+//! systemd.
 
 use crate::config::http::Listen;
-use crate::http::server::connection_limits::PeerAddr;
+use crate::http::server::peer_addr::PeerAddr;
 use crate::sockets::activation::InheritedSocket;
 use crate::sockets::listener::{Access, BoundSocket, bind};
 use std::io::IoSlice;
@@ -13,23 +14,29 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+/// What a socket without a readable address is called in messages.
+const UNKNOWN: &str = "an unknown address";
+
 /// A listening socket.
 #[derive(Debug)]
 pub(crate) enum Listener {
+    /// A TCP port.
     Tcp(TcpListener),
-    /// With the file that was made for it; that goes when the listener does.
-    Unix(UnixListener, #[expect(dead_code, reason = "held for its end")] Option<BoundSocket>),
+    /// A Unix socket, and its file if it was made here, which is removed with the listener.
+    Unix(UnixListener, #[expect(dead_code, reason = "removes the file on drop")] Option<BoundSocket>),
 }
 
-/// A connection.
+/// An accepted connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
+    /// Over TCP.
     Tcp(TcpStream),
+    /// Over a Unix socket.
     Unix(UnixStream),
 }
 
 impl Listener {
-    /// What was handed over.
+    /// Wraps a socket that systemd passed to the daemon.
     pub(crate) fn adopt(socket: InheritedSocket) -> std::io::Result<Self> {
         match socket {
             InheritedSocket::Unix(socket) => {
@@ -43,10 +50,11 @@ impl Listener {
         }
     }
 
-    /// Takes what was handed over, if it is what the configuration says: in the clear nothing but this host is
-    /// served. Binds where nothing was.
-    pub(crate) fn open(listen: &Listen, handed: &mut Option<Self>) -> Result<Self, String> {
-        let fits = |socket: &Self| match (listen, socket) {
+    /// Takes the inherited socket if it listens where the configuration says, and binds one if none
+    /// was inherited. An inherited socket on another address is refused: without TLS only this host
+    /// may be served.
+    pub(crate) fn open(listen: &Listen, inherited: &mut Option<Self>) -> Result<Self, String> {
+        let is_configured = |socket: &Self| match (listen, socket) {
             (Listen::Unix(path), Self::Unix(socket, _)) => {
                 socket.local_addr().is_ok_and(|a| a.as_pathname() == Some(path))
             }
@@ -55,11 +63,11 @@ impl Listener {
             }
             _ => false,
         };
-        match (handed.take_if(|socket| fits(socket)), &handed) {
+        match (inherited.take_if(|socket| is_configured(socket)), &inherited) {
             (Some(socket), _) => Ok(socket),
             (None, Some(other)) => Err(format!(
-                "http.listen names {listen}, and totpd-http.socket listens on {}. Mend one of them, and say \
-                 `systemctl stop totpd-http.socket` and `systemctl restart totpd`",
+                "http.listen names {listen}, and totpd-http.socket listens on {}. Change one of them. Then run: \
+                 systemctl stop totpd-http.socket && systemctl restart totpd",
                 other.name()
             )),
             (None, None) => match listen {
@@ -69,8 +77,8 @@ impl Listener {
         }
     }
 
-    /// Closes every connection at once, so that nobody waits for an answer that does not come.
-    pub(crate) async fn turn_away(&self) {
+    /// Closes every new connection at once, so that no client waits for a response. Never returns.
+    pub(crate) async fn reject_all(&self) {
         loop {
             if self.accept().await.is_err() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -78,18 +86,20 @@ impl Listener {
         }
     }
 
-    /// What it is called in the log.
+    /// The address or path, for messages.
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::Tcp(listener) => listener.local_addr().map_or_else(|_| String::new(), |a| a.to_string()),
+            Self::Tcp(listener) => {
+                listener.local_addr().map_or_else(|_| UNKNOWN.to_owned(), |a| a.to_string())
+            }
             Self::Unix(listener, _) => {
                 let path = listener.local_addr().ok().and_then(|a| a.as_pathname().map(PathBuf::from));
-                path.map_or_else(String::new, |path| path.display().to_string())
+                path.map_or_else(|| UNKNOWN.to_owned(), |path| path.display().to_string())
             }
         }
     }
 
-    /// The next connection, and where it comes from.
+    /// Accepts a connection, and says where it comes from.
     pub(crate) async fn accept(&self) -> std::io::Result<(Stream, PeerAddr)> {
         match self {
             Self::Tcp(listener) => {
@@ -99,8 +109,8 @@ impl Listener {
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                let from = PeerAddr::Uid(stream.peer_cred()?.uid());
-                Ok((Stream::Unix(stream), from))
+                let peer = PeerAddr::Uid(stream.peer_cred()?.uid());
+                Ok((Stream::Unix(stream), peer))
             }
         }
     }
@@ -116,17 +126,19 @@ fn bind_unix(path: &std::path::Path) -> Result<Listener, String> {
 fn bind_tcp(address: SocketAddr) -> Result<Listener, String> {
     let failed = |error: std::io::Error| {
         let advice = match error.kind() {
-            std::io::ErrorKind::AddrInUse => ". Another program answers there",
-            std::io::ErrorKind::PermissionDenied => ". Ports under 1024 are root's: let systemd hand it over",
-            // The unit of totpd has no network.
+            std::io::ErrorKind::AddrInUse => ". Another program listens there. Find it with: ss -tlnp",
+            std::io::ErrorKind::PermissionDenied => {
+                ". Only root may bind ports below 1024. Let systemd listen: systemctl enable totpd-http.socket"
+            }
+            // The sandbox of totpd.service has no network.
             _ if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) => {
-                ". totpd.service is kept from the network, and totpd-http.socket has handed no port over: say `systemctl \
-                 enable totpd-http.socket` and `systemctl restart totpd`; if that is done, `systemctl status \
-                 totpd-http.socket` says why it does not listen"
+                ". totpd.service has no network, and totpd-http.socket passed no port to it. Run: systemctl enable \
+                 totpd-http.socket && systemctl restart totpd; if it is enabled, systemctl status totpd-http.socket \
+                 says why it does not listen"
             }
             _ => "",
         };
-        format!("{address} cannot be listened on: {error}{advice}")
+        format!("cannot listen on {address}: {error}{advice}")
     };
     let listener = std::net::TcpListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
@@ -165,7 +177,7 @@ impl AsyncWrite for Stream {
         }
     }
 
-    /// So that an answer is written from where it stands.
+    /// Vectored writes need no copy of a response.
     fn is_write_vectored(&self) -> bool {
         true
     }

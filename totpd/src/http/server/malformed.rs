@@ -1,7 +1,6 @@
-//! What cannot be read as HTTP/1.1 is answered before there is a request: by hyper, and with nothing but a head.
-//! Here that answer gets the body that every error of the API has, and the time to arrive.
+//! The response to malformed HTTP/1.1. hyper rejects it with an empty body; this adds the API's
+//! JSON error, and leaves the client time to read it.
 
-use crate::http::v1::error::ApiError;
 use axum::http::StatusCode;
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -10,70 +9,78 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// How long and how much is read on after such an answer: closing before that could take it back (RFC 9112, 9.6).
-const LINGER: Duration = Duration::from_secs(2);
+/// How long the connection is read on after such a response, and how many bytes at most. Closing it
+/// at once could reset the connection before the client has read the response (RFC 9112, 9.6).
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
 
-/// The stream of a connection.
+/// Makes the body of the response with this status.
+pub(crate) type ErrorBody = fn(StatusCode) -> String;
+
+/// A stream that adds a body to hyper's own error responses.
 #[derive(Debug)]
 pub(crate) struct ErrorBodyStream<S> {
     stream: S,
-    /// What is still to be written in place of hyper's answer.
-    instead: Vec<u8>,
-    /// Until when it is read on; there if there was such an answer.
-    lingering: Option<Pin<Box<Sleep>>>,
-    read_on: usize,
+    error_body: ErrorBody,
+    /// The rest of the response that replaces hyper's.
+    replacement: Vec<u8>,
+    /// Ends the reading after such a response.
+    linger_timeout: Option<Pin<Box<Sleep>>>,
+    lingered_bytes: usize,
 }
 
 impl<S> ErrorBodyStream<S> {
-    pub(crate) const fn new(stream: S) -> Self {
-        Self { stream, instead: Vec::new(), lingering: None, read_on: 0 }
+    /// Wraps the stream of a connection.
+    pub(crate) const fn new(stream: S, error_body: ErrorBody) -> Self {
+        Self { stream, error_body, replacement: Vec::new(), linger_timeout: None, lingered_bytes: 0 }
     }
-}
 
-impl<S> ErrorBodyStream<S> {
-    /// Takes the answer that begins at `start` of `last`, and what stands before it, to write it with its body.
-    fn explain(&mut self, before: &[IoSlice<'_>], last: &[u8], start: usize, status: StatusCode) {
-        self.instead = before.iter().flat_map(|buf| buf.iter().copied()).collect();
-        self.instead.extend(&last[..start]);
-        self.instead.extend(explained(&last[start..], status));
-        self.lingering = Some(Box::pin(tokio::time::sleep(LINGER)));
+    /// Takes over a write that ends with an empty error response, which begins at `start` of
+    /// `last`, to write it with a body.
+    fn replace(&mut self, before: &[IoSlice<'_>], last: &[u8], start: usize, status: StatusCode) {
+        self.replacement = before.iter().flat_map(|buf| buf.iter().copied()).collect();
+        self.replacement.extend(&last[..start]);
+        self.replacement.extend(with_body(&last[start..], &(self.error_body)(status)));
+        self.linger_timeout = Some(Box::pin(tokio::time::sleep(LINGER_TIMEOUT)));
     }
 }
 
 impl<S: AsyncWrite + Unpin> ErrorBodyStream<S> {
-    fn poll_instead(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        while !self.instead.is_empty() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.instead))?;
+    fn poll_replacement(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        while !self.replacement.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.replacement))?;
             if written == 0 {
                 return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
             }
-            self.instead.drain(..written);
+            self.replacement.drain(..written);
         }
         Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncRead + Unpin> ErrorBodyStream<S> {
-    /// Ready when the other end has closed, or has had its time.
+    /// Reads on after an error response; ready when the client has closed the connection or the
+    /// time is over.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(time) = &mut self.lingering else { return Poll::Ready(()) };
+        let Some(timeout) = &mut self.linger_timeout else { return Poll::Ready(()) };
         let mut space = [0; 8192];
-        while self.read_on < LINGER_BYTES {
+        while self.lingered_bytes < LINGER_BYTES {
             let mut buffer = ReadBuf::new(&mut space);
             match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => self.read_on += buffer.filled().len(),
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.lingered_bytes += buffer.filled().len()
+                }
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return time.as_mut().poll(cx),
+                Poll::Pending => return timeout.as_mut().poll(cx),
             }
         }
         Poll::Ready(())
     }
 }
 
-/// Where in these bytes an answer begins that hyper gave by itself. No answer of the API looks like that: its errors
-/// have bodies, and no line break stands in those.
-fn bare(bytes: &[u8]) -> Option<(usize, StatusCode)> {
+/// Finds an error response of hyper's at the end of a write: where it begins, and its status. The
+/// API's own errors have bodies, which contain no line break.
+fn empty_error(bytes: &[u8]) -> Option<(usize, StatusCode)> {
     const STATUS: &[u8] = b"HTTP/1.1 4";
     if !bytes.ends_with(b"\r\n\r\n") {
         return None;
@@ -86,17 +93,10 @@ fn bare(bytes: &[u8]) -> Option<(usize, StatusCode)> {
 
 const NO_BODY: &str = "\r\ncontent-length: 0\r\n";
 
-/// The same head, with a body.
-fn explained(head: &[u8], status: StatusCode) -> Vec<u8> {
-    let message = match status {
-        StatusCode::URI_TOO_LONG => "The path of the request is too long.",
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "The head of the request is too large.",
-        _ => "The request cannot be read as HTTP.",
-    };
-    let error = ApiError::new(status, "bad_request", message);
-    let body = error.body(&crate::http::v1::auth::new_request_id().unwrap_or_default());
-    let with_body = format!("\r\ncontent-type: application/json\r\ncontent-length: {}\r\n", body.len());
-    (String::from_utf8_lossy(head).replacen(NO_BODY, &with_body, 1) + &body).into_bytes()
+/// Adds a JSON body to the head of an empty response.
+fn with_body(head: &[u8], body: &str) -> Vec<u8> {
+    let headers = format!("\r\ncontent-type: application/json\r\ncontent-length: {}\r\n", body.len());
+    (String::from_utf8_lossy(head).replacen(NO_BODY, &headers, 1) + body).into_bytes()
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for ErrorBodyStream<S> {
@@ -105,7 +105,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for ErrorBodyStream<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        // On a connection that is kept, hyper reads into the buffer that the last request came in, credentials and all.
+        // On a kept connection hyper reads into the buffer of the last request, which still holds
+        // its credentials.
         buf.initialize_unfilled().fill(0);
         Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
     }
@@ -114,9 +115,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for ErrorBodyStream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ErrorBodyStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
         let this = self.get_mut();
-        ready!(this.poll_instead(cx))?;
-        let Some((start, status)) = bare(buf) else { return Pin::new(&mut this.stream).poll_write(cx, buf) };
-        this.explain(&[], buf, start, status);
+        ready!(this.poll_replacement(cx))?;
+        let Some((start, status)) = empty_error(buf) else {
+            return Pin::new(&mut this.stream).poll_write(cx, buf);
+        };
+        this.replace(&[], buf, start, status);
         Poll::Ready(Ok(buf.len()))
     }
 
@@ -126,14 +129,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ErrorBodyStream<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
         let this = self.get_mut();
-        ready!(this.poll_instead(cx))?;
-        // Nothing is written behind such an answer.
+        ready!(this.poll_replacement(cx))?;
+        // hyper writes nothing behind such a response.
         let Some(((last, before), (start, status))) =
-            bufs.split_last().and_then(|bufs| Some((bufs, bare(bufs.0)?)))
+            bufs.split_last().and_then(|bufs| Some((bufs, empty_error(bufs.0)?)))
         else {
             return Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
         };
-        this.explain(before, last, start, status);
+        this.replace(before, last, start, status);
         Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()))
     }
 
@@ -143,13 +146,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ErrorBodyStream<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_instead(cx))?;
+        ready!(this.poll_replacement(cx))?;
         Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_instead(cx))?;
+        ready!(this.poll_replacement(cx))?;
         ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
         this.poll_linger(cx).map(Ok)
     }
@@ -160,17 +163,18 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    const BARE: &[u8] =
+    const EMPTY_ERROR: &[u8] =
         b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_without_a_body_gets_one_behind_what_was_to_be_written_before_it() {
-        // A pipe of seven bytes: everything is written in pieces.
+    async fn an_empty_error_gets_a_body_behind_earlier_responses() {
+        // A pipe of seven bytes: every write is partial.
         let (near, mut far) = tokio::io::duplex(7);
-        let mut stream = ErrorBodyStream::new(near);
+        let mut stream =
+            ErrorBodyStream::new(near, |status| format!("{{\"status_code\":{}}}", status.as_u16()));
         let served = tokio::spawn(async move {
             let whole = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-            stream.write_all(&[whole, BARE].concat()).await.unwrap();
+            stream.write_all(&[whole, EMPTY_ERROR].concat()).await.unwrap();
             stream.shutdown().await.unwrap();
         });
         let mut text = String::new();
@@ -180,22 +184,22 @@ mod tests {
         let (head, body) = rest.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("content-length: {}", body.len())), "{text}");
         let answer: serde_json::Value = serde_json::from_str(body).unwrap();
-        assert_eq!((&answer["status_code"], &answer["error_type"]), (&431.into(), &"bad_request".into()));
-        // The other end stays: it has its time, and no more.
-        tokio::time::timeout(LINGER * 2, served).await.unwrap().unwrap();
+        assert_eq!(answer["status_code"], 431);
+        // The client does not close the connection: it is closed when the time is over.
+        tokio::time::timeout(LINGER_TIMEOUT * 2, served).await.unwrap().unwrap();
     }
 
     #[test]
-    fn answers_of_the_api_are_left_as_they_are() {
-        let of_ours: [&[u8]; 4] = [
+    fn responses_of_the_api_are_left_as_they_are() {
+        let responses: [&[u8]; 4] = [
             b"HTTP/1.1 404 Not Found\r\ncontent-length: 213\r\n\r\n",
             b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
             b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\n\r\n\r\n",
             b"{\"text\":\"HTTP/1.1 400\"}",
         ];
-        for bytes in of_ours {
-            assert_eq!(bare(bytes), None, "{}", String::from_utf8_lossy(bytes));
+        for bytes in responses {
+            assert_eq!(empty_error(bytes), None, "{}", String::from_utf8_lossy(bytes));
         }
-        assert_eq!(bare(BARE), Some((0, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)));
+        assert_eq!(empty_error(EMPTY_ERROR), Some((0, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)));
     }
 }

@@ -1,4 +1,5 @@
-//! When a certificate ends: the one field of X.509 that `totpd status` shows. rustls checks the rest.
+//! The end of a certificate's validity, which `totpd status` shows. rustls checks everything else
+//! of X.509.
 
 use crate::clock::from_rfc3339;
 use rustls::pki_types::CertificateDer;
@@ -11,13 +12,15 @@ const EXPLICIT_VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// When the first certificate of a PEM file ends; `None` when it cannot be read.
+/// Reads when the first certificate of a PEM file ends (`notAfter`). `None` if the file cannot be
+/// read as one.
 pub(crate) fn not_after(file: &Path) -> Option<Time> {
     let mut certificates = CertificateDer::pem_file_iter(file).ok()?;
     not_after_of(&certificates.next()?.ok()?)
 }
 
-/// RFC 5280, 4.1: Certificate { TBSCertificate { \[0\] version, serial, signature, issuer, validity { from, to } … } … }
+/// Reads `notAfter` of a certificate in DER. RFC 5280, 4.1: Certificate { TBSCertificate { \[0\]
+/// version, serial, signature, issuer, validity { from, to } … } … }
 fn not_after_of(der: &[u8]) -> Option<Time> {
     let (SEQUENCE, certificate, _) = element(der)? else { return None };
     let (SEQUENCE, mut rest, _) = element(certificate)? else { return None };
@@ -32,7 +35,7 @@ fn not_after_of(der: &[u8]) -> Option<Time> {
     let (kind, text, _) = element(element(validity)?.2)?;
     let text = std::str::from_utf8(text).ok()?;
     let (year, rest) = match kind {
-        // RFC 5280, 4.1.2.5.1: two digits from 50 on are of the last century.
+        // RFC 5280, 4.1.2.5.1: a two-digit year from 50 on is in the 20th century.
         UTC_TIME => {
             let (year, rest) = text.split_at_checked(2)?;
             (format!("{}{year}", if year < "50" { "20" } else { "19" }), rest)
@@ -47,7 +50,7 @@ fn not_after_of(der: &[u8]) -> Option<Time> {
     from_rfc3339(&format!("{year}-{}-{}T{}:{}:{}Z", part(0)?, part(2)?, part(4)?, part(6)?, part(8)?))
 }
 
-/// The first element of DER: its tag, its content, and what follows it.
+/// Splits off the first element of DER: its tag, its content, and the bytes behind it.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&first, rest) = rest.split_first()?;
@@ -69,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_is_what_openssl_says() {
+    fn not_after_is_what_openssl_prints() {
         let scratch = tempfile::tempdir().unwrap();
         let file = scratch.path().join("c.pem");
         // 2049 is the last year of UTCTime.
@@ -83,14 +86,14 @@ mod tests {
                 .output()
                 .unwrap();
             assert!(made.status.success(), "{made:?}");
-            let said = std::process::Command::new("openssl")
+            let printed = std::process::Command::new("openssl")
                 .args(["x509", "-noout", "-enddate", "-dateopt", "iso_8601", "-in"])
                 .arg(&file)
                 .output()
                 .unwrap();
-            let said = String::from_utf8(said.stdout).unwrap();
+            let printed = String::from_utf8(printed.stdout).unwrap();
             let end = crate::clock::rfc3339(not_after(&file).unwrap());
-            assert_eq!(said.trim(), format!("notAfter={}", end.replace('T', " ")));
+            assert_eq!(printed.trim(), format!("notAfter={}", end.replace('T', " ")));
         }
         std::fs::write(&file, "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n").unwrap();
         assert_eq!(not_after(&file), None);

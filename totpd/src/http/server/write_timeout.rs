@@ -1,4 +1,4 @@
-//! How long a connection may take to read what it asked for.
+//! The write timeout: a client that does not read its responses loses its connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,45 +7,52 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// From when the other end has to be waited for, so much has to go out in so long.
-const STALL: Duration = Duration::from_secs(30);
+/// While a write waits for the client, [`MIN_PROGRESS`] bytes must leave within this time.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 const MIN_PROGRESS: usize = 4 * 1024;
 
-/// The stream of a connection, which fails when the other end does not read.
+/// A stream whose writes fail with [`io::ErrorKind::TimedOut`] when the client does not read.
 #[derive(Debug)]
 pub(crate) struct WriteTimeoutStream<S> {
     stream: S,
-    waiting: Option<Pin<Box<Sleep>>>,
-    /// Bytes that went out since.
-    out: usize,
+    /// Runs while a write waits for the client.
+    timeout: Option<Pin<Box<Sleep>>>,
+    /// Bytes written since the timeout started.
+    progress: usize,
 }
 
 impl<S> WriteTimeoutStream<S> {
+    /// Wraps a stream.
     pub(crate) const fn new(stream: S) -> Self {
-        Self { stream, waiting: None, out: 0 }
+        Self { stream, timeout: None, progress: 0 }
     }
 
-    /// The result of a write, unless it has to wait and has waited for too long.
-    fn written(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    /// Returns the result of a write, or an error if the write waits and the timeout has passed.
+    fn after_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         match result {
             Poll::Ready(Ok(bytes)) => {
-                self.out = self.out.saturating_add(bytes);
-                if self.out >= MIN_PROGRESS {
-                    self.waiting = None;
+                self.progress = self.progress.saturating_add(bytes);
+                if self.progress >= MIN_PROGRESS {
+                    self.timeout = None;
                 }
                 result
             }
             Poll::Ready(Err(_)) => result,
-            Poll::Pending => self.waits(cx).map(Err),
+            Poll::Pending => self.poll_timeout(cx).map(Err),
         }
     }
 
-    fn waits(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let waiting = self.waiting.get_or_insert_with(|| {
-            self.out = 0;
-            Box::pin(tokio::time::sleep(STALL))
+    /// Starts the timeout if it is not running, and is ready when it has passed.
+    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let timeout = self.timeout.get_or_insert_with(|| {
+            self.progress = 0;
+            Box::pin(tokio::time::sleep(WRITE_TIMEOUT))
         });
-        waiting.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
+        timeout.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
     }
 }
 
@@ -59,7 +66,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeoutStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_write(cx, buf);
-        this.written(cx, result)
+        this.after_write(cx, result)
     }
 
     fn poll_write_vectored(
@@ -69,7 +76,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeoutStream<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
-        this.written(cx, result)
+        this.after_write(cx, result)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -79,10 +86,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeoutStream<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         match Pin::new(&mut this.stream).poll_flush(cx) {
-            Poll::Pending => this.waits(cx).map(Err),
+            Poll::Pending => this.poll_timeout(cx).map(Err),
             ready @ Poll::Ready(_) => {
-                // Everything is out: the next answer has its own time.
-                this.waiting = None;
+                // Everything is written: the next response has a timeout of its own.
+                this.timeout = None;
                 ready
             }
         }
@@ -91,7 +98,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeoutStream<S> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         match Pin::new(&mut this.stream).poll_shutdown(cx) {
-            Poll::Pending => this.waits(cx).map(Err),
+            Poll::Pending => this.poll_timeout(cx).map(Err),
             ready @ Poll::Ready(_) => ready,
         }
     }
@@ -104,36 +111,39 @@ mod tests {
     use tokio::time::{Instant, sleep};
 
     #[tokio::test(start_paused = true)]
-    async fn who_reads_nothing_is_given_up_in_time() {
+    async fn a_client_that_reads_nothing_times_out() {
         let (near, _far) = tokio::io::duplex(64);
         let start = Instant::now();
         let error = WriteTimeoutStream::new(near).write_all(&[0; 1024]).await.unwrap_err();
-        assert_eq!((error.kind(), start.elapsed().as_secs()), (io::ErrorKind::TimedOut, STALL.as_secs()));
+        assert_eq!(
+            (error.kind(), start.elapsed().as_secs()),
+            (io::ErrorKind::TimedOut, WRITE_TIMEOUT.as_secs())
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_reads_a_byte_now_and_then_is_given_up_as_well() {
+    async fn a_client_that_reads_a_byte_at_a_time_times_out() {
         let (near, mut far) = tokio::io::duplex(64);
         let trickle = tokio::spawn(async move {
             while far.read_u8().await.is_ok() {
-                sleep(STALL / 4).await;
+                sleep(WRITE_TIMEOUT / 4).await;
             }
         });
         let start = Instant::now();
         let error = WriteTimeoutStream::new(near).write_all(&[0; 1024]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(start.elapsed() <= STALL * 2, "{:?}", start.elapsed());
+        assert!(start.elapsed() <= WRITE_TIMEOUT * 2, "{:?}", start.elapsed());
         trickle.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_reads_slowly_is_waited_for_and_a_pause_between_answers_is_none() {
+    async fn a_slow_reader_and_a_pause_between_responses_do_not_time_out() {
         let (near, mut far) = tokio::io::duplex(2 * MIN_PROGRESS);
         let reader = tokio::spawn(async move {
             let (mut all, mut space) = (0, vec![0; MIN_PROGRESS]);
             while let Ok(bytes @ 1..) = far.read(&mut space).await {
                 all += bytes;
-                sleep(STALL / 2).await;
+                sleep(WRITE_TIMEOUT / 2).await;
             }
             all
         });
@@ -141,7 +151,7 @@ mod tests {
         for _ in 0..3 {
             stream.write_all(&vec![0; 20 * MIN_PROGRESS]).await.unwrap();
             stream.flush().await.unwrap();
-            sleep(STALL * 10).await;
+            sleep(WRITE_TIMEOUT * 10).await;
         }
         drop(stream);
         assert_eq!(reader.await.unwrap(), 3 * 20 * MIN_PROGRESS);

@@ -27,6 +27,13 @@ pub(crate) struct Server {
     pub(crate) shares: Arc<ClientLimits>,
 }
 
+impl Server {
+    /// A server on which no client has made a request yet.
+    pub(crate) fn new(shared: Arc<DaemonState>) -> Self {
+        Self { shared, shares: Arc::default() }
+    }
+}
+
 /// Names a request.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId(pub(crate) String);
@@ -86,6 +93,16 @@ pub(crate) fn new_request_id() -> Option<String> {
     Some(format!("request-id-live-{}", data_encoding::HEXLOWER.encode(&bytes)))
 }
 
+/// The body of the response to a request that cannot be read as HTTP.
+pub(crate) fn malformed_request_body(status: StatusCode) -> String {
+    let message = match status {
+        StatusCode::URI_TOO_LONG => "The path of the request is too long.",
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "The head of the request is too large.",
+        _ => "The request cannot be read as HTTP.",
+    };
+    ApiError::new(status, "bad_request", message).body(&new_request_id().unwrap_or_default())
+}
+
 /// The outermost layer: names the request, gives every error its body, and holds what is held until the answer has left.
 pub(crate) async fn request_id_layer(mut request: Request, next: Next) -> Response {
     let Some(id) = new_request_id() else {
@@ -142,7 +159,7 @@ async fn context(
 ) -> Result<(Context, RequestPermit), ApiError> {
     let request_id = request.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
     let peer_address =
-        place.and_then(|place| place.from().address()).map(|address| address.to_canonical().to_string());
+        place.and_then(|place| place.peer().address()).map(|address| address.to_canonical().to_string());
     let engine = match server.shared.service() {
         ServiceState::Serving(engine) => engine,
         ServiceState::Refusing(_) => return Err(ApiError::unavailable()),

@@ -138,7 +138,7 @@ pub(crate) async fn holding(mut answer: Response, underway: InFlight) -> Respons
     // Answers are whole in memory: there is nothing to wait for, and nothing that fails.
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     if let Some(visit) = &underway.visit {
-        visit.answered(bytes.len());
+        visit.response_started(bytes.len());
     }
     Response::from_parts(parts, Body::from(Bytes::from_owner(BodyWithPermits(bytes, underway, large))))
 }
