@@ -54,7 +54,7 @@ fn an_invalid_http_table_disables_the_api_but_not_logins() {
         ("[http]\nlisten = \"0.0.0.0:1\"\n", "in the clear"),
         ("[http]\nlistn = \"127.0.0.1:1\"\n", "unknown field `listn`"),
         ("http = 7\n", "this is a table"),
-        ("", "http.listen names no place"),
+        ("", "http.listen is not set"),
     ] {
         let site = Site::without_daemon();
         site.write_config(http);
