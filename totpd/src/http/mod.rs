@@ -56,6 +56,7 @@ pub fn read_bodies(bytes: &[u8]) -> Vec<Result<(), String>> {
         v1::users::read_bodies(bytes).to_vec(),
         v1::user_search::read_bodies(bytes).to_vec(),
         v1::totps::read_bodies(bytes).to_vec(),
+        v1::totp_authentication::read_bodies(bytes).to_vec(),
         v1::sessions::read_bodies(bytes).to_vec(),
     ];
     all.concat().into_iter().map(|read| read.map_err(|error| format!("{error:?}"))).collect()
@@ -75,7 +76,8 @@ async fn run(
     mut stopped: watch::Receiver<bool>,
 ) {
     let server = Server::new(Arc::clone(&state));
-    let service = Service { app: v1::router::router(server), error_body: v1::auth::malformed_request_body };
+    let service =
+        Service { app: v1::router::router(server), error_body: v1::request_id::malformed_request_body };
     // Before the first connection, so that the first request finds keys.
     let rotated = key_rotation::rotate_once(&state).await;
     let rotation = tokio::spawn(key_rotation::rotate_when_due(Arc::clone(&state), rotated));

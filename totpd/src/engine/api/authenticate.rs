@@ -1,9 +1,9 @@
-//! A code of the phone, or a recovery code, judged for an application. What the application may get wrong is found
-//! before the code is looked at: a bad argument uses up no code.
+//! Judges a code or a recovery code for an application. The arguments are checked before the code
+//! is judged, so that a wrong argument uses up no code.
 
 use super::super::withdrawals::withdrawals;
-use super::sessions::{no_seal, row};
-use super::{ApiRefusal, Caller, Engine, IssuedSession, SessionCredential};
+use super::sessions::{random_source_failed, row};
+use super::{ApiRefusal, Caller, Engine, IssuedSession, SessionCredential, UserView};
 use crate::audit::Event;
 use crate::clock;
 use crate::engine::audit_dedup::Kind;
@@ -15,59 +15,61 @@ use std::sync::Arc;
 use totp_core::session::{Minutes, Session, claims_fit};
 use totp_core::{Account, Attempt, Origin, Outcome, Reason, Time, Typed, Verified, judge};
 
-/// What is to come of a grant.
+/// The session that a grant begins or strengthens.
 #[derive(Clone, Debug, Default)]
 pub struct SessionOptions {
-    /// A session of this length, or this length for the one that is shown.
+    /// The length of a new session, or the new length of `session`. Without both there is no
+    /// session.
     pub length: Option<Minutes>,
-    /// The factor is added to this session.
+    /// An existing session, to which the factor is added.
     pub session: Option<SessionCredential>,
-    /// These claims are merged into the session's.
+    /// Claims to merge into the session's.
     pub claims: Map<String, Value>,
 }
 
-/// A factor was shown, and that is on stable storage.
+/// A granted code, whose use is on stable storage.
 #[derive(Debug)]
 pub struct Authenticated {
-    /// The enrollment.
+    /// The id of the TOTP.
     pub totp_id: String,
-    /// The user as he is now.
-    pub user: Stored,
-    /// The session, if one was wanted.
+    /// The user after the grant.
+    pub user: UserView,
+    /// The session, if one was requested.
     pub session: Option<IssuedSession>,
-    /// What was recorded.
+    /// The event of the grant.
     pub event: Box<Event>,
 }
 
-/// A session to be stored with the grant: a new one, or one that was read at this version.
-type Draft = (Session, Option<u64>);
+/// A session to commit with the grant: a new one, or one that was read at this version.
+type SessionDraft = (Session, Option<u64>);
 
 impl Engine {
-    /// Judges a code, and makes the outcome durable with the session that was wanted, if any.
+    /// Judges a code, and commits the outcome together with the requested session.
     ///
     /// # Errors
-    /// [`ApiRefusal::Code`], [`ApiRefusal::RecoveryCode`] or [`ApiRefusal::Locked`] when the code was judged and refused; anything
-    /// else has judged nothing and used up nothing.
+    /// [`ApiRefusal::Code`], [`ApiRefusal::RecoveryCode`] or [`ApiRefusal::Locked`] when the code
+    /// was judged and refused. After any other error no code was judged.
     pub async fn authenticate(
         &self,
         caller: &Caller,
         user: &str,
         typed: Typed,
-        wanted: &SessionOptions,
-        ticket: &Arc<CommitGuard>,
+        options: &SessionOptions,
+        guard: &Arc<CommitGuard>,
     ) -> Result<Authenticated, ApiRefusal> {
         let found = self.user(user).await?.account;
-        let _turn = self.turn_of(caller, found.display_name()).await?;
-        // Keys are there before a code is used up for a session that nobody could sign.
-        // Without a session none are needed: that a store's first keys are not made yet keeps nobody out.
-        let keys = match wanted {
+        let _lock = self.lock_user(caller, found.display_name()).await?;
+        // Loaded before the code is judged, so that no code is used up for a session that cannot be
+        // signed. A request without a session needs no keys, and works before a store's first keys
+        // are made.
+        let keys = match options {
             SessionOptions { length: None, session: None, .. } => None,
             _ => Some(self.keyring().await?),
         };
-        let recovery = matches!(typed, Typed::Recovery(_));
+        let is_recovery = matches!(typed, Typed::Recovery(_));
         let refused = |reason, locked_for| match reason {
             Reason::Locked => ApiRefusal::Locked(locked_for),
-            reason if recovery => ApiRefusal::RecoveryCode(reason),
+            reason if is_recovery => ApiRefusal::RecoveryCode(reason),
             reason => ApiRefusal::Code(reason),
         };
         let attempt = Attempt {
@@ -82,8 +84,8 @@ impl Engine {
                 .open(stored)
                 .ok_or_else(|| ApiRefusal::Unavailable("the user's record is damaged".to_owned()))?;
             let now = clock::now();
-            fits(&account, &attempt)?;
-            let shown = self.wanted_session(&account, wanted, now).await?;
+            check_digits(&account, &attempt)?;
+            let existing = self.requested_session(&account, options, now).await?;
             let mut event = caller.event("authenticate", account.display_name(), Some(&account.id), now);
             event.outcome = "refused";
             let before = account.clone();
@@ -94,7 +96,7 @@ impl Engine {
             let (outcome, mut also) = match judgement.outcome {
                 Outcome::Granted(proof) => {
                     account.profile.pending = false;
-                    let session = drafted(&account, &proof, shown, wanted, now)?;
+                    let session = draft(&account, &proof, existing, options, now)?;
                     event.outcome = "granted";
                     event.totp_id = Some(proof.totp_id().to_owned());
                     event.confirmed = proof.confirmed();
@@ -105,10 +107,12 @@ impl Engine {
                     match &session {
                         None => {}
                         Some(((session, None), keys)) => {
-                            also.push(SideWrite::Begin(row(session, keys, &self.sealer).map_err(no_seal)?));
+                            also.push(SideWrite::Begin(
+                                row(session, keys, &self.sealer).map_err(random_source_failed)?,
+                            ));
                         }
                         Some(((session, Some(version)), keys)) => {
-                            let row = row(session, keys, &self.sealer).map_err(no_seal)?;
+                            let row = row(session, keys, &self.sealer).map_err(random_source_failed)?;
                             also.push(SideWrite::Replace(row, *version));
                         }
                     }
@@ -128,14 +132,14 @@ impl Engine {
                 }
             };
             also.extend(withdrawals(Some(&before), Some(&account), now));
-            let sealed = self.sealer.seal(account).map_err(no_seal)?;
+            let sealed = self.sealer.seal(account).map_err(random_source_failed)?;
             let write = if judgement.changed {
                 AccountWrite::Update(Box::new(sealed.clone()), version)
             } else {
                 AccountWrite::Nothing
             };
             let change = ChangeSet { write, also, grows: false, event: Some(event.row(now)) };
-            match self.commit(change, ticket).await {
+            match self.commit(change, guard).await {
                 Ok(_) => event.log(),
                 Err(CommitError::Conflict) => continue,
                 Err(error) => return Err(EngineError::from(error).into()),
@@ -151,34 +155,36 @@ impl Engine {
                 None => None,
             };
             let user = Stored { account: sealed, version: version + 1, damaged: false };
+            let user = self.view_of(caller, user);
             let totp_id = proof.totp_id().to_owned();
             return Ok(Authenticated { totp_id, user, session, event: Box::new(event) });
         }
         Err(ApiRefusal::Busy)
     }
 
-    /// The session that the factor is to be added to, and whether the claims fit into what there will be.
-    async fn wanted_session(
+    /// The existing session that the factor is added to, with the new claims. Fails if the claims
+    /// are too large.
+    async fn requested_session(
         &self,
         account: &Account,
-        wanted: &SessionOptions,
+        options: &SessionOptions,
         now: Time,
-    ) -> Result<Option<Draft>, ApiRefusal> {
-        let Some(shown) = &wanted.session else {
-            claims_fit(&Map::new(), wanted.claims.clone())?;
+    ) -> Result<Option<SessionDraft>, ApiRefusal> {
+        let Some(credential) = &options.session else {
+            claims_fit(&Map::new(), options.claims.clone())?;
             return Ok(None);
         };
-        let (mut session, version) = self.shown_session(shown, now, &mut None).await?;
+        let (mut session, version) = self.open_session(credential, now, &mut None).await?;
         if session.user() != account.id {
             return Err(ApiRefusal::OtherUsersSession);
         }
-        session.claim(wanted.claims.clone())?;
+        session.claim(options.claims.clone())?;
         Ok(Some((session, Some(version))))
     }
 }
 
-/// Whether the code has as many digits as the user's phone shows.
-fn fits(account: &Account, attempt: &Attempt) -> Result<(), ApiRefusal> {
+/// Refuses a code that has another number of digits than the user's TOTPs.
+fn check_digits(account: &Account, attempt: &Attempt) -> Result<(), ApiRefusal> {
     let Ok(Typed::Code(code)) = &attempt.input else { return Ok(()) };
     let mut factors = account.active.iter().chain(&account.pending);
     let any = account.has_factor();
@@ -188,23 +194,23 @@ fn fits(account: &Account, attempt: &Attempt) -> Result<(), ApiRefusal> {
     Ok(())
 }
 
-/// The session that comes of the proof.
-fn drafted(
+/// The session that the proof begins or strengthens.
+fn draft(
     account: &Account,
     proof: &Verified,
-    shown: Option<Draft>,
-    wanted: &SessionOptions,
+    existing: Option<SessionDraft>,
+    options: &SessionOptions,
     now: Time,
-) -> Result<Option<Draft>, ApiRefusal> {
+) -> Result<Option<SessionDraft>, ApiRefusal> {
     let failed = |_| ApiRefusal::Unavailable("the system's random source failed".to_owned());
-    match (shown, wanted.length) {
+    match (existing, options.length) {
         (Some((mut session, version)), length) => {
             session.strengthen(proof, length, now, &mut Kernel).map_err(failed)?;
             Ok(Some((session, version)))
         }
         (None, Some(length)) => {
             let mut session = Session::begin(proof, &account.id, length, now, &mut Kernel).map_err(failed)?;
-            session.claim(wanted.claims.clone())?;
+            session.claim(options.claims.clone())?;
             Ok(Some((session, None)))
         }
         (None, None) => Ok(None),

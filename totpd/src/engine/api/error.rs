@@ -1,64 +1,64 @@
-//! Why an application is not given what it asks for.
+//! Why a request of an application is refused.
 
 use crate::engine::{AccountError, EngineError};
 use crate::store::UniqueField;
 use totp_core::Reason;
 use totp_core::session::ClaimsTooLarge;
 
-/// Nothing was changed, unless a code was judged.
+/// Why a request is refused. Nothing was changed, unless a code was judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApiRefusal {
-    /// No id and no external id looks like this.
+    /// The text is neither a user id nor an external id.
     InvalidUserId,
     /// There is no such user.
     UserNotFound,
-    /// No enrollment is called so.
+    /// The text is not a TOTP id.
     InvalidTotpId,
-    /// There is no such enrollment.
+    /// There is no such TOTP.
     TotpNotFound,
-    /// The user has none.
+    /// The user has no TOTP.
     NoTotp,
-    /// The user has one that is confirmed.
+    /// The user has a confirmed TOTP.
     ActiveTotp,
     /// The recovery codes are kept as hashes.
     CodesHashed,
-    /// The text is no code of the user's phone.
+    /// The text cannot be a code of the user's TOTP.
     InvalidCode,
-    /// The code of the phone was judged, and refused.
+    /// The code was judged and refused.
     Code(Reason),
-    /// The recovery code was judged, and refused.
+    /// The recovery code was judged and refused.
     RecoveryCode(Reason),
-    /// The user is locked for this client, for so many seconds.
+    /// The user is locked for this client, for this many seconds.
     Locked(u64),
-    /// There is no such session, or it is over.
+    /// There is no such session, or it has ended.
     SessionNotFound,
-    /// The text is no token of ours.
+    /// The text is not a JWT that this store's keys signed.
     InvalidJwt,
-    /// No session is called so.
+    /// The text is not a session id.
     InvalidSessionId,
-    /// The session is another user's.
+    /// The session belongs to another user.
     OtherUsersSession,
-    /// What is kept of the user is too large together.
+    /// Name, metadata and roles are too large together.
     ProfileTooLarge,
-    /// Custom claims are too large together.
+    /// The custom claims are too large together.
     ClaimsTooLarge,
-    /// Another user has it.
+    /// Another user has this value.
     Taken(UniqueField),
-    /// The client's secret is worth nothing, or not any more.
+    /// The credentials are wrong, or were revoked.
     Revoked,
-    /// The client may not do this.
+    /// The scope of the credentials does not allow this.
     Scope,
     /// The external id belongs to another user of the host than when it was bound.
     UidChanged,
-    /// Too much is going on, or the time ran out; nothing was judged.
+    /// The server is overloaded or the time ran out.
     Busy,
-    /// The store refuses everything, or cannot take this.
+    /// The store cannot be used; the text says why.
     Unavailable(String),
 }
 
 impl From<EngineError> for ApiRefusal {
-    fn from(failure: EngineError) -> Self {
-        match failure {
+    fn from(error: EngineError) -> Self {
+        match error {
             EngineError::Busy | EngineError::TimedOut => Self::Busy,
             EngineError::Unavailable(why) => Self::Unavailable(why),
         }
@@ -74,7 +74,7 @@ impl From<AccountError> for ApiRefusal {
             AccountError::Taken(what) => Self::Taken(what),
             AccountError::Unavailable(why) => Self::Unavailable(why),
             AccountError::Busy => Self::Busy,
-            // Answers to users about themselves alone.
+            // Only self-service requests get these.
             AccountError::CodeNeeded
             | AccountError::TicketNeeded
             | AccountError::AlreadyStaged(_)

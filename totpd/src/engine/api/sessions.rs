@@ -1,82 +1,66 @@
-//! Sessions of applications: found by a token or a JWT, extended, ended.
+//! Sessions of applications: found by a token or a JWT, checked, extended and ended.
 
-use super::{ApiRefusal, Caller, Engine, JWT_SECONDS, Keyring, is_id};
+use super::{ApiRefusal, Caller, Engine, IssuedSession, Keyring, UserView, is_id};
 use crate::audit::Event;
 use crate::clock;
-use crate::engine::api::session_view;
 use crate::engine::{EngineError, MOST_RACES, default_commit_deadline};
 use crate::fair_queue::Permit;
 use crate::seal::{SealError, Sealer};
 use crate::store::{
-    AccountKey, AccountWrite, ChangeSet, CommitError, SessionKey, SessionRow, SideWrite, Stored,
-    StoredSession,
+    AccountKey, AccountWrite, ChangeSet, CommitError, SessionKey, SessionRow, SideWrite, StoredSession,
 };
-use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use serde_json::{Map, Value};
 use totp_core::Time;
 use totp_core::session::{Minutes, Session};
 use totp_core::time::MINUTE;
 use zeroize::Zeroizing;
 
-/// How far behind `last_accessed_at` may be: a session that is checked with every page of an application is not
-/// written with every page.
-const TOUCH: u64 = MINUTE;
-/// The claim that holds the session.
-const CLAIM: &str = "https://stytch.com/session";
+/// How old `last_accessed_at` may get before a check writes it, in seconds: an application may
+/// check a session with every page that it serves.
+const ACCESS_RESOLUTION: u64 = MINUTE;
 
-/// By what a session is shown.
+/// What identifies a session in a request.
 #[derive(Clone, Debug)]
 pub enum SessionCredential {
     /// `session_token`.
     Token(Zeroizing<String>),
-    /// `session_jwt`; one that is over is good as long as its session is.
+    /// `session_jwt`. An expired JWT is accepted as long as its session is open.
     Jwt(Zeroizing<String>),
-    /// `session_id`, which only ends a session.
+    /// `session_id`, which can only end a session.
     Id(String),
 }
 
-/// An open session and what speaks for it.
-#[derive(Debug)]
-pub struct IssuedSession {
-    /// The session.
-    pub session: Session,
-    /// Its token.
-    pub token: Zeroizing<String>,
-    /// A fresh JWT of it.
-    pub jwt: Zeroizing<String>,
-}
-
-/// The row of a session. Its first line vouches for the second: a session lets in.
+/// The row of a session. Line 1 of its record is a MAC over line 2, since a session grants access.
 pub(super) fn row(session: &Session, keys: &Keyring, sealer: &Sealer) -> Result<Box<SessionRow>, SealError> {
     let text = serde_json::to_string(session).map_err(|_| SealError::Damaged)?;
-    // The mark vouches for the text as it stands, never for what reading and writing it again would make of it: a
-    // number in a claim may come back as its neighbour. Neither of the two lines holds a line break.
-    let mark = sealer.mac("session", &text)?;
+    // The MAC covers the text as it is stored. Parsing and writing it again could change a number
+    // in a claim. Neither line contains a line break.
+    let mac = sealer.mac("session", &text)?;
     Ok(Box::new(SessionRow {
         id: session.id().to_owned(),
         account: session.user().to_owned(),
         token: Keyring::token_hash(&keys.token(session.id())),
         expires: session.expires(),
-        record: format!("{mark}\n{text}"),
+        record: format!("{mac}\n{text}"),
     }))
 }
 
 impl Engine {
-    /// The open session that is shown, and its version. Nothing is changed, but that one that is over ends. `permit` is
-    /// for reading alone, and ends before that.
-    pub(super) async fn shown_session(
+    /// Finds an open session and its version. An expired session is deleted; `permit`, which is for
+    /// reads, is released before that.
+    pub(super) async fn open_session(
         &self,
-        shown: &SessionCredential,
+        credential: &SessionCredential,
         now: Time,
         permit: &mut Option<Permit>,
     ) -> Result<(Session, u64), ApiRefusal> {
-        let key = match shown {
+        let key = match credential {
             SessionCredential::Token(token) => SessionKey::Token(Keyring::token_hash(token)),
             SessionCredential::Id(id) if is_id("session", id) => SessionKey::Id(id.clone()),
             SessionCredential::Id(_) => return Err(ApiRefusal::InvalidSessionId),
             SessionCredential::Jwt(jwt) => SessionKey::Id(self.session_of_jwt(jwt).await?),
         };
-        // Under a clock before the release every session would be open again.
+        // Under a clock that is behind the release date, expired sessions would be open again.
         if now < self.rules.not_before {
             return Err(ApiRefusal::SessionNotFound);
         }
@@ -87,101 +71,49 @@ impl Engine {
             if session.is_open(now) {
                 return Ok((session, stored.version));
             }
-            // Once it was found over it stays so, wherever the clock is set; unless it was extended meanwhile. If that
-            // cannot be written it is refused all the same.
+            // Deleted, so that it stays expired if the clock is set back. A conflict means that
+            // another request has extended it. The session is refused also if the delete fails.
             drop(permit.take());
             let end = vec![SideWrite::EndAt(stored.row.id, stored.version)];
-            if self.commit_apart(end, None, now).await != Err(CommitError::Conflict) {
+            if self.commit_side_writes(end, None, now).await != Err(CommitError::Conflict) {
                 return Err(ApiRefusal::SessionNotFound);
             }
         }
         Err(ApiRefusal::Busy)
     }
 
-    /// The session of a row, when somebody with the key wrote it.
+    /// The session of a row, if its MAC is right.
     fn verify_session(&self, stored: &StoredSession) -> Option<Session> {
-        let (mark, text) = stored.row.record.split_once('\n')?;
+        let (mac, text) = stored.row.record.split_once('\n')?;
         let session: Session = serde_json::from_str(text).ok()?;
-        let whole = self.sealer.verify_mac("session", text, mark)
+        let is_valid = self.sealer.verify_mac("session", text, mac)
             && session.id() == stored.row.id
             && session.user() == stored.row.account;
-        whole.then_some(session)
+        is_valid.then_some(session)
     }
 
-    /// The id of the session in a JWT of ours, however old it is.
-    async fn session_of_jwt(&self, jwt: &str) -> Result<String, ApiRefusal> {
-        let claims = match self.keyring().await?.open(jwt) {
-            Some(claims) => claims,
-            // Another daemon of the same store may have signed it with a key that is new.
-            None => self.keyring_anew().await?.open(jwt).ok_or(ApiRefusal::InvalidJwt)?,
-        };
-        session_in(&claims, &self.project_id()).map(str::to_owned).ok_or(ApiRefusal::InvalidJwt)
-    }
-
-    /// Issues the tokens of a session. Clients take turns at the signature, which another thread computes.
-    ///
-    /// # Errors
-    /// [`ApiRefusal::Unavailable`] when no key signs.
-    pub async fn issue_tokens(
-        &self,
-        caller: &Caller,
-        session: Session,
-        keys: Arc<Keyring>,
-        now: Time,
-    ) -> Result<IssuedSession, ApiRefusal> {
-        let mut claims = session.claims().clone();
-        let own = json!({
-            "iss": issuer(&self.project_id()),
-            "aud": [self.project_id()],
-            "sub": session.user(),
-            "iat": now.unix(),
-            "nbf": now.unix(),
-            "exp": now.plus(JWT_SECONDS).min(session.expires()).unix(),
-        });
-        claims.extend(own.as_object().cloned().unwrap_or_default());
-        let words = session_view::Session::from(&session);
-        let document = json!({
-            "id": session.id(),
-            "started_at": words.started_at,
-            "last_accessed_at": words.last_accessed_at,
-            "expires_at": words.expires_at,
-            "attributes": words.attributes,
-            "authentication_factors": words.authentication_factors,
-            "roles": words.roles,
-        });
-        claims.insert(CLAIM.to_owned(), document);
-        let token = keys.token(session.id());
-        let permit = self.api.signing.acquire(&caller.client).await;
-        let signed = tokio::task::spawn_blocking(move || {
-            let signed = keys.sign(&Value::Object(claims));
-            drop(permit);
-            signed
-        });
-        let failed = |_| ApiRefusal::Unavailable("no thread signs tokens".to_owned());
-        Ok(IssuedSession { token, session, jwt: signed.await.map_err(failed)?? })
-    }
-
-    /// Looks at a session that is shown; with a length its end is set anew, with claims they are merged in.
+    /// Checks a session, sets its end if `length` is given, and merges `claims` into its claims.
+    /// Returns it with new tokens, and its user.
     ///
     /// # Errors
     /// [`ApiRefusal`]; nothing was changed then.
     pub async fn check_session(
         &self,
         caller: &Caller,
-        shown: &SessionCredential,
+        credential: &SessionCredential,
         length: Option<Minutes>,
         claims: &Map<String, Value>,
-    ) -> Result<(IssuedSession, Stored), ApiRefusal> {
+    ) -> Result<(IssuedSession, UserView), ApiRefusal> {
         let keys = self.keyring().await?;
         let changes = length.is_some() || !claims.is_empty();
         for _ in 0..MOST_RACES {
             let now = clock::now();
-            // For reading alone: it ends before anything waits for the disk.
+            // For reads, so it is released before the commit.
             let mut permit = Some(self.api.reading.acquire(&caller.client).await);
-            let (mut session, version) = match self.shown_session(shown, now, &mut permit).await {
+            let (mut session, version) = match self.open_session(credential, now, &mut permit).await {
                 Ok(found) => found,
                 Err(refusal) => {
-                    Self::no_session(caller, &refusal, now);
+                    Self::log_refused_session(caller, &refusal, now);
                     return Err(refusal);
                 }
             };
@@ -189,33 +121,34 @@ impl Engine {
                 self.load(AccountKey::Id(session.user().to_owned())).await.map_err(EngineError::from)?;
             let user = user.ok_or(ApiRefusal::SessionNotFound)?;
             session.claim(claims.clone())?;
-            let stale = now.since(session.accessed()) >= TOUCH;
+            let is_stale = now.since(session.accessed()) >= ACCESS_RESOLUTION;
             session.extend(length, now);
             let mut event = caller.event("session", user.account.display_name(), Some(session.user()), now);
             event.session_id = Some(session.id().to_owned());
             event.outcome = "granted";
             drop(permit);
-            if changes || stale {
-                let row = row(&session, &keys, &self.sealer).map_err(no_seal)?;
-                // That a session was used is no decision to keep; what was changed in it is.
+            if changes || is_stale {
+                let row = row(&session, &keys, &self.sealer).map_err(random_source_failed)?;
+                // A change of a session is recorded in the history, and its use is not.
                 let kept = changes.then(|| event.row(now));
                 let also = vec![SideWrite::Replace(row, version)];
                 let change = ChangeSet { write: AccountWrite::Nothing, also, grows: false, event: kept };
                 match self.store.commit(change, default_commit_deadline()).await {
                     Ok(_) => {}
                     Err(CommitError::Conflict) => continue,
-                    // A session that could be looked at is good, though its use cannot be noted.
+                    // The session is good though its use cannot be written.
                     Err(CommitError::Full(_)) if !changes => {}
                     Err(error) => return Err(EngineError::from(error).into()),
                 }
             }
             event.log();
-            return Ok((self.issue_tokens(caller, session, keys, now).await?, user));
+            let issued = self.issue_tokens(caller, session, keys, now).await?;
+            return Ok((issued, self.view_of(caller, user)));
         }
         Err(ApiRefusal::Busy)
     }
 
-    /// The open sessions of a user.
+    /// Lists the open sessions of a user.
     ///
     /// # Errors
     /// [`ApiRefusal`].
@@ -225,37 +158,42 @@ impl Engine {
         let rows = self.store.sessions_of(id).await.map_err(EngineError::from)?;
         drop(permit);
         let now = clock::now();
-        let open = |session: &Session| session.is_open(now) && now >= self.rules.not_before;
-        Ok(rows.iter().filter_map(|stored| self.verify_session(stored)).filter(open).collect())
+        let is_open = |session: &Session| session.is_open(now) && now >= self.rules.not_before;
+        Ok(rows.iter().filter_map(|stored| self.verify_session(stored)).filter(is_open).collect())
     }
 
-    /// Ends a session, with every token of it.
+    /// Ends a session and all its tokens.
     ///
     /// # Errors
     /// [`ApiRefusal`]; nothing was changed then.
-    pub async fn end_session(&self, caller: &Caller, shown: &SessionCredential) -> Result<(), ApiRefusal> {
+    pub async fn end_session(
+        &self,
+        caller: &Caller,
+        credential: &SessionCredential,
+    ) -> Result<(), ApiRefusal> {
         let now = clock::now();
-        let (session, _) = match self.shown_session(shown, now, &mut None).await {
+        let (session, _) = match self.open_session(credential, now, &mut None).await {
             Ok(found) => found,
             Err(refusal) => {
-                Self::no_session(caller, &refusal, now);
+                Self::log_refused_session(caller, &refusal, now);
                 return Err(refusal);
             }
         };
         let user = self.load(AccountKey::Id(session.user().to_owned())).await.map_err(EngineError::from)?;
-        let label = user.as_ref().map_or(session.user(), |stored| stored.account.display_name());
-        let mut event = caller.event("session", label, Some(session.user()), now);
+        let name = user.as_ref().map_or(session.user(), |stored| stored.account.display_name());
+        let mut event = caller.event("session", name, Some(session.user()), now);
         event.session_id = Some(session.id().to_owned());
         event.outcome = "ended";
-        let ended = self.commit_apart(vec![SideWrite::End(session.id().to_owned())], Some(&event), now).await;
+        let ended =
+            self.commit_side_writes(vec![SideWrite::End(session.id().to_owned())], Some(&event), now).await;
         match ended {
-            // Somebody else has ended it meanwhile.
+            // Another request has ended it.
             Err(CommitError::Conflict) => Err(ApiRefusal::SessionNotFound),
             other => Ok(other.map_err(EngineError::from)?),
         }
     }
 
-    fn no_session(caller: &Caller, refusal: &ApiRefusal, now: Time) {
+    fn log_refused_session(caller: &Caller, refusal: &ApiRefusal, now: Time) {
         let mut event: Event = caller.event("session", "", None, now);
         event.outcome = "refused";
         event.reason = Some(match refusal {
@@ -267,48 +205,6 @@ impl Engine {
     }
 }
 
-fn issuer(project_id: &str) -> String {
-    format!("stytch.com/{project_id}")
-}
-
-/// The session that these claims are of, when they are claims of this project.
-fn session_in<'a>(claims: &'a Value, project_id: &str) -> Option<&'a str> {
-    let ours = claims["iss"] == issuer(project_id) && claims["aud"] == json!([project_id]);
-    claims[CLAIM]["id"].as_str().filter(|_| ours)
-}
-
-pub(super) fn no_seal(_: SealError) -> ApiRefusal {
+pub(super) fn random_source_failed(_: SealError) -> ApiRefusal {
     ApiRefusal::Unavailable("the system's random source failed".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn claims_of_another_project_are_no_sessions_however_they_are_signed() {
-        let claims = |iss: &str, aud: Value| json!({ "iss": iss, "aud": aud, CLAIM: { "id": "session-a" } });
-        let of = |claims: &Value| session_in(claims, "project-a").map(str::to_owned);
-        let right = claims("stytch.com/project-a", json!(["project-a"]));
-        assert_eq!(of(&right).as_deref(), Some("session-a"));
-        for (iss, aud) in [
-            ("stytch.com/project-b", json!(["project-a"])),
-            ("project-a", json!(["project-a"])),
-            ("stytch.com/project-a", json!(["project-b"])),
-            ("stytch.com/project-a", json!(["project-b", "project-a"])),
-            ("stytch.com/project-a", json!("project-b")),
-            ("stytch.com/project-a", json!([])),
-            ("stytch.com/project-a", Value::Null),
-        ] {
-            assert_eq!(of(&claims(iss, aud.clone())), None, "{iss} {aud}");
-        }
-        for id in [json!(null), json!(7), json!({})] {
-            let mut other = right.clone();
-            other[CLAIM]["id"] = id;
-            assert_eq!(of(&other), None);
-        }
-        for claims in [json!(null), json!([]), json!("text"), json!({})] {
-            assert_eq!(of(&claims), None);
-        }
-    }
 }

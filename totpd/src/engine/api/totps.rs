@@ -1,40 +1,41 @@
-//! Enrollments that applications make, look at and take away.
+//! TOTPs of applications' users: created, deleted, and their recovery codes shown.
 
-use super::{ApiRefusal, Caller, Engine, is_id};
+use super::{ApiRefusal, Caller, Engine, UserView, is_id};
 use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::admin::{Enrolled, stage};
-use crate::store::{AccountKey, Stored};
+use crate::store::AccountKey;
 use totp_core::account::NewFactor;
 use totp_core::recovery::RecoveryCode;
 use totp_core::{Account, FactorState, UserName};
 
-/// A staged enrollment, with what is shown once.
+/// A new TOTP that is not confirmed yet.
 #[derive(Debug)]
 pub struct CreatedTotp {
-    /// What is shown.
+    /// Its secret and recovery codes, which are shown once.
     pub enrolled: Enrolled,
-    /// The user as he is now.
-    pub user: Stored,
+    /// The user with the new TOTP.
+    pub user: UserView,
 }
 
-/// The recovery codes of one enrollment that are unspent.
+/// The unused recovery codes of one TOTP.
 #[derive(Debug)]
 pub struct ShownCodes {
-    /// The enrollment.
+    /// The id of the TOTP.
     pub totp_id: String,
-    /// Whether it is confirmed.
+    /// Whether the TOTP is confirmed.
     pub verified: bool,
-    /// The codes.
+    /// The unused recovery codes.
     pub codes: Vec<RecoveryCode>,
 }
 
 impl Engine {
-    /// Stages a factor that is gone after `lifetime` seconds unless confirmed. One that was pending before is
-    /// replaced.
+    /// Creates a TOTP that expires after `lifetime` seconds unless it is confirmed. It replaces an
+    /// unconfirmed one.
     ///
     /// # Errors
-    /// [`ApiRefusal::ActiveTotp`] when there is one that is confirmed; nothing is ever changed with an error.
+    /// [`ApiRefusal::ActiveTotp`] when the user has a confirmed TOTP. Nothing was changed after any
+    /// error.
     pub async fn create_totp(
         &self,
         caller: &Caller,
@@ -50,11 +51,11 @@ impl Engine {
             let found = stored.ok_or(ApiRefusal::UserNotFound)?.account;
             let name = found.name.clone();
             let uid = match name.clone() {
-                Some(name) => self.resolve(name).await?.1,
+                Some(name) => self.resolve_name(name).await?.1,
                 None => None,
             };
             let staged = self
-                .change_of(caller, &found, true, |slot, now| {
+                .change_user(caller, &found, true, |slot, now| {
                     let account = slot.as_mut().ok_or(ApiRefusal::UserNotFound)?;
                     if account.name != name {
                         return Err(ApiRefusal::Busy);
@@ -65,42 +66,44 @@ impl Engine {
                     }
                     bind(account, uid)?;
                     let (mut enrolled, totp_id) = stage(account, &new, &issuer, now)?;
-                    enrolled.otpauth.account = shown_name(account);
+                    enrolled.otpauth.account = label(account);
                     let mut event = caller.event("enroll", account.display_name(), Some(&account.id), now);
                     event.totp_id = Some(totp_id);
                     Ok((enrolled, event, Vec::new()))
                 })
                 .await;
             let enrolled = match staged {
-                // Given another name meanwhile: whose uid that is has to be looked up.
+                // The user was renamed meanwhile: the uid of the new name has to be looked up.
                 Err(ApiRefusal::Busy) => continue,
                 staged => staged?,
             };
             let user = self.load(AccountKey::Id(id)).await.map_err(EngineError::from)?;
-            return Ok(CreatedTotp { enrolled, user: user.ok_or(ApiRefusal::UserNotFound)? });
+            let user = self.view_of(caller, user.ok_or(ApiRefusal::UserNotFound)?);
+            return Ok(CreatedTotp { enrolled, user });
         }
         Err(ApiRefusal::Busy)
     }
 
-    /// Takes an enrollment away; its user as he is then. Sessions go on: they are the application's to end.
+    /// Deletes a TOTP and returns its user. Sessions stay open: the application decides when they
+    /// end.
     ///
     /// # Errors
     /// [`ApiRefusal`]; nothing was changed then.
-    pub async fn delete_totp(&self, caller: &Caller, totp_id: &str) -> Result<Stored, ApiRefusal> {
+    pub async fn delete_totp(&self, caller: &Caller, totp_id: &str) -> Result<UserView, ApiRefusal> {
         if !is_id("totp", totp_id) {
             return Err(ApiRefusal::InvalidTotpId);
         }
         let stored = self.load(AccountKey::Totp(totp_id.to_owned())).await.map_err(EngineError::from)?;
         let found = stored.ok_or(ApiRefusal::TotpNotFound)?.account;
-        self.change_of(caller, &found, false, |slot, now| {
+        self.change_user(caller, &found, false, |slot, now| {
             let account = slot.as_mut().ok_or(ApiRefusal::TotpNotFound)?;
             account.expire_pending(now);
-            let mine = |factor: &totp_core::Factor| factor.id == totp_id;
-            if account.active.as_ref().is_some_and(mine) {
+            let is_requested = |factor: &totp_core::Factor| factor.id == totp_id;
+            if account.active.as_ref().is_some_and(is_requested) {
                 account.active = None;
-                // What its user had staged in its place does not outlive it.
+                // A replacement that the user has staged for it goes with it.
                 account.pending.take_if(|pending| pending.staged.is_some());
-            } else if account.pending.as_ref().is_some_and(mine) {
+            } else if account.pending.as_ref().is_some_and(is_requested) {
                 account.pending = None;
             } else {
                 return Err(ApiRefusal::TotpNotFound);
@@ -111,13 +114,15 @@ impl Engine {
         })
         .await?;
         let user = self.load(AccountKey::Id(found.id)).await.map_err(EngineError::from)?;
-        user.ok_or(ApiRefusal::TotpNotFound)
+        Ok(self.view_of(caller, user.ok_or(ApiRefusal::TotpNotFound)?))
     }
 
-    /// The recovery codes that are unspent, where they are kept readable. That they were shown is recorded first.
+    /// Returns the user's id and the unused recovery codes of each TOTP, if the store keeps them
+    /// encrypted and not as hashes. The event is committed first.
     ///
     /// # Errors
-    /// [`ApiRefusal::CodesHashed`] where they are not.
+    /// [`ApiRefusal::CodesHashed`] if it keeps hashes; [`ApiRefusal::NoTotp`] if the user has no
+    /// TOTP.
     pub async fn show_recovery_codes(
         &self,
         caller: &Caller,
@@ -141,13 +146,14 @@ impl Engine {
         let mut event = caller.event("show-recovery-codes", account.display_name(), Some(&id), now);
         event.outcome = "done";
         event.totp_id = shown.first().map(|codes| codes.totp_id.clone());
-        self.commit_apart(Vec::new(), Some(&event), now).await.map_err(EngineError::from)?;
+        self.commit_side_writes(Vec::new(), Some(&event), now).await.map_err(EngineError::from)?;
         Ok((id, shown))
     }
 }
 
-/// Binds an account to the uid that its name has now. One that was bound to another uid is somebody else's.
-pub(super) fn bind(account: &mut Account, uid: Option<u32>) -> Result<(), ApiRefusal> {
+/// Binds an account to the uid that its name has now. An account that is bound to another uid
+/// belongs to another person.
+fn bind(account: &mut Account, uid: Option<u32>) -> Result<(), ApiRefusal> {
     match (account.uid, uid) {
         (Some(old), Some(new)) if old != new => Err(ApiRefusal::UidChanged),
         (None, Some(new)) => {
@@ -158,11 +164,11 @@ pub(super) fn bind(account: &mut Account, uid: Option<u32>) -> Result<(), ApiRef
     }
 }
 
-/// What the authenticator app shows under the issuer.
-fn shown_name(account: &Account) -> String {
+/// The account name that the authenticator app shows below the issuer.
+fn label(account: &Account) -> String {
     let email = account.profile.email.as_ref().map(|email| email.address.clone());
     let phone = account.profile.phone.as_ref().map(|phone| phone.address.clone());
     let name = account.name.as_ref().map(UserName::to_string);
-    // A colon would end the issuer in the label; no name, address or number holds one.
+    // A colon would end the issuer in an otpauth label. No name, address or number contains one.
     name.or(email).or(phone).unwrap_or_else(|| account.id.clone())
 }

@@ -1,11 +1,11 @@
-//! Users as applications see them: made, found, changed, forgotten.
+//! Users of applications: created, found, changed and deleted.
 
 use super::super::withdrawals::counted;
 use super::{ApiRefusal, Caller, Engine, Scope};
 use crate::clock;
 use crate::engine::{EngineError, MOST_RACES, default_commit_deadline};
 use crate::os_random::Kernel;
-use crate::store::{AccountKey, AccountWrite, Stored, UserPage, UserQuery};
+use crate::store::{AccountKey, AccountWrite, Stored, UserFilter, UserPage, UserQuery};
 use serde_json::{Map, Value};
 use totp_core::account::new_id;
 use totp_core::contact::{MailAddress, PhoneNumber};
@@ -14,46 +14,79 @@ use totp_core::profile::{Contact, FullName, Profile, merge};
 use totp_core::withdrawal::withdrawn_factors;
 use totp_core::{Account, Time, UserName};
 
-/// The most that a user's profile may take, in bytes of JSON.
-const PROFILE_BYTES: usize = 16 * 1024;
+/// The largest profile of a user, in bytes of JSON.
+const MAX_PROFILE_BYTES: usize = 16 * 1024;
 
-/// A user to make.
+/// A new user.
 #[derive(Clone, Debug, Default)]
 pub struct NewUser {
-    /// The mail address.
+    /// The email address.
     pub email: Option<MailAddress>,
     /// The phone number.
     pub phone: Option<PhoneNumber>,
     /// The login name.
     pub name: Option<UserName>,
-    /// Pending until the first accepted code.
+    /// Whether the user is pending until the first accepted code.
     pub pending: bool,
-    /// The rest.
+    /// Name, metadata and roles.
     pub change: UserChange,
 }
 
-/// What may be changed of a user.
+/// Changes of a user.
 #[derive(Clone, Debug, Default)]
 pub struct UserChange {
-    /// The person's name.
+    /// The person's name, which replaces the old one.
     pub full_name: Option<FullName>,
-    /// Merged, key by key.
+    /// Merged key by key into the old metadata.
     pub trusted_metadata: Map<String, Value>,
-    /// Merged, key by key.
+    /// Merged key by key into the old metadata.
     pub untrusted_metadata: Map<String, Value>,
-    /// Replaces those there were.
+    /// Roles, which replace the old ones.
     pub roles: Option<Vec<String>>,
-    /// Another login name.
+    /// A new login name.
     pub name: Option<UserName>,
 }
 
-/// A user as one client sees him.
+/// A user as one client sees them.
 #[derive(Debug)]
 pub struct UserView {
-    /// The record, with what has expired gone.
+    /// The record without secrets and without an expired TOTP.
     pub account: Account<()>,
-    /// Since when, and until when, this client's attempts are refused.
+    /// Since when, and until when, codes from this client are refused.
     pub lock: Option<(Time, Time)>,
+}
+
+/// How the filters of a search combine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// A user matches all filters.
+    All,
+    /// A user matches at least one filter.
+    Any,
+}
+
+/// A search for users. Without filters it finds all users.
+#[derive(Clone, Debug)]
+pub struct UserSearch {
+    /// How the filters combine.
+    pub operator: Match,
+    /// The filters.
+    pub filters: Vec<UserFilter>,
+    /// The last user of the previous page: their creation time and id.
+    pub after: Option<(Time, String)>,
+    /// The most users on a page.
+    pub limit: usize,
+}
+
+/// A page of users.
+#[derive(Debug)]
+pub struct FoundUsers {
+    /// The users, by their creation time.
+    pub users: Vec<UserView>,
+    /// The last user of this page, if there is another page.
+    pub next: Option<(Time, String)>,
+    /// The number of users on all pages; `None` if they are too many to count.
+    pub total: Option<u64>,
 }
 
 impl UserChange {
@@ -66,30 +99,27 @@ impl UserChange {
         if let Some(roles) = &self.roles {
             profile.roles.clone_from(roles);
         }
-        let text = serde_json::to_string(profile).unwrap_or_default();
-        if text.len() > PROFILE_BYTES {
+        let unreadable = || ApiRefusal::Unavailable("a profile cannot be stored in JSON".to_owned());
+        let text = serde_json::to_string(profile).map_err(|_| unreadable())?;
+        if text.len() > MAX_PROFILE_BYTES {
             return Err(ApiRefusal::ProfileTooLarge);
         }
-        // Whatever made it: what could not be read again would cost the user his factor.
-        let again: Option<Profile> = serde_json::from_str(&text).ok();
-        let whole = again.is_some_and(|again| again == *profile);
-        if whole {
-            Ok(())
-        } else {
-            Err(ApiRefusal::Unavailable("a profile would not be read as it was written".to_owned()))
-        }
+        // A record that cannot be read back would cost the user their factor.
+        let read_back: Profile = serde_json::from_str(&text).map_err(|_| unreadable())?;
+        if read_back == *profile { Ok(()) } else { Err(unreadable()) }
     }
 }
 
 impl Engine {
-    /// Makes a user.
+    /// Creates a user.
     ///
     /// # Errors
-    /// [`ApiRefusal::Taken`] when another one has name, address or number; nothing was changed then.
-    pub async fn create_user(&self, caller: &Caller, new: NewUser) -> Result<Stored, ApiRefusal> {
+    /// [`ApiRefusal::Taken`] when another user has the name, the address or the number; nothing was
+    /// changed then.
+    pub async fn create_user(&self, caller: &Caller, new: NewUser) -> Result<UserView, ApiRefusal> {
         let (name, uid) = match new.name {
             Some(name) => {
-                let (name, uid) = self.resolve(name).await?;
+                let (name, uid) = self.resolve_name(name).await?;
                 (Some(name), uid)
             }
             None => (None, None),
@@ -107,38 +137,41 @@ impl Engine {
         new.change.apply(&mut profile)?;
         let id = new_id("user", &mut Kernel).map_err(failed)?;
         self.change_with(AccountKey::Id(id.clone()), true, &default_commit_deadline(), |slot, now| {
-            // The key is new: nobody has it, and only name, address and number can be another's.
+            // The id is new. Only the name, the address and the number can belong to another user.
             let blank = Account::blank(id.clone(), name.clone(), uid, now);
             let account = slot.insert(Account { profile: Box::new(profile.clone()), ..blank });
             let event = caller.event("user-create", account.display_name(), Some(&id), now);
             Ok::<_, ApiRefusal>(((), event, Vec::new()))
         })
         .await?;
-        self.user(&id).await
+        Ok(self.view_of(caller, self.user(&id).await?))
     }
 
-    /// A user.
+    /// Reads a user.
     ///
     /// # Errors
     /// [`ApiRefusal`].
-    pub async fn find_user(&self, caller: &Caller, user: &str) -> Result<Stored, ApiRefusal> {
-        self.user_in_turn(caller, user).await
+    pub async fn find_user(&self, caller: &Caller, user: &str) -> Result<UserView, ApiRefusal> {
+        Ok(self.view_of(caller, self.user_in_turn(caller, user).await?))
     }
 
-    /// A page of users, and how many there are in all when they are few enough to be counted.
+    /// Finds a page of users.
     ///
     /// # Errors
     /// [`ApiRefusal`].
-    pub async fn search_users(&self, mut query: UserQuery) -> Result<UserPage, ApiRefusal> {
+    pub async fn search_users(&self, caller: &Caller, search: UserSearch) -> Result<FoundUsers, ApiRefusal> {
         if let Some(why) = self.store.poisoned() {
             return Err(ApiRefusal::Unavailable(why));
         }
-        query.now = clock::now();
-        Ok(self.store.search(query).await.map_err(EngineError::from)?)
+        let UserSearch { operator, filters, after, limit } = search;
+        let query = UserQuery { any: operator == Match::Any, filters, after, limit, now: clock::now() };
+        let UserPage { users, next, total } = self.store.search(query).await.map_err(EngineError::from)?;
+        let users = users.into_iter().map(|stored| self.view_of(caller, stored)).collect();
+        Ok(FoundUsers { users, next, total })
     }
 
-    /// Changes a user. Another login name than the one there was takes the scope `admin`: with it his factor lets
-    /// in somebody else.
+    /// Changes a user. Replacing a login name needs the scope `admin`, since the user's factor then
+    /// grants logins under another name.
     ///
     /// # Errors
     /// [`ApiRefusal`]; nothing was changed then.
@@ -147,22 +180,22 @@ impl Engine {
         caller: &Caller,
         user: &str,
         change: &UserChange,
-    ) -> Result<Stored, ApiRefusal> {
+    ) -> Result<UserView, ApiRefusal> {
         let found = self.user(user).await?.account;
         let id = found.id.clone();
         let name = match change.name.clone() {
-            Some(name) => Some(self.resolve(name).await?),
+            Some(name) => Some(self.resolve_name(name).await?),
             None => None,
         };
-        self.change_of(caller, &found, true, |slot, now| {
+        self.change_user(caller, &found, true, |slot, now| {
             let account = slot.as_mut().ok_or(ApiRefusal::UserNotFound)?;
             account.expire_pending(now);
             change.apply(&mut account.profile)?;
             if let Some((name, uid)) = &name
                 && (account.name.as_ref(), account.uid) != (Some(name), *uid)
             {
-                let bound = account.name.is_some() || account.has_factor();
-                if bound && caller.scope < Scope::Admin {
+                let is_bound = account.name.is_some() || account.has_factor();
+                if is_bound && caller.scope < Scope::Admin {
                     return Err(ApiRefusal::Scope);
                 }
                 rebind(account, Some(name.clone()), *uid);
@@ -171,36 +204,36 @@ impl Engine {
             Ok(((), event, Vec::new()))
         })
         .await?;
-        self.user(&id).await
+        Ok(self.view_of(caller, self.user(&id).await?))
     }
 
-    /// Takes a user's login name away: his factor lets nobody log in any more.
+    /// Removes a user's login name: their factor can no longer be used to log in.
     ///
     /// # Errors
     /// [`ApiRefusal`]; nothing was changed then.
-    pub async fn remove_external_id(&self, caller: &Caller, user: &str) -> Result<Stored, ApiRefusal> {
+    pub async fn remove_external_id(&self, caller: &Caller, user: &str) -> Result<UserView, ApiRefusal> {
         let found = self.user(user).await?.account;
         let id = found.id.clone();
-        self.change_of(caller, &found, false, |slot, now| {
+        self.change_user(caller, &found, false, |slot, now| {
             let account = slot.as_mut().ok_or(ApiRefusal::UserNotFound)?;
             let event = caller.event("user-update", account.display_name(), Some(&id), now);
             rebind(account, None, None);
             Ok(((), event, Vec::new()))
         })
         .await?;
-        self.user(&id).await
+        Ok(self.view_of(caller, self.user(&id).await?))
     }
 
-    /// Forgets a user, with factors and sessions; his id.
+    /// Deletes a user with their factors and sessions, and returns their id.
     ///
     /// # Errors
     /// [`ApiRefusal`]; nothing was changed then.
     pub async fn delete_user(&self, caller: &Caller, user: &str) -> Result<String, ApiRefusal> {
         let found = self.user(user).await?.account;
         let id = found.id.clone();
-        let _turn = self.turn_of(caller, found.display_name()).await?;
+        let _lock = self.lock_user(caller, found.display_name()).await?;
         for _ in 0..MOST_RACES {
-            // Not opened: a record that is damaged can be forgotten, too.
+            // The record is not opened, so that a damaged one can be deleted.
             let stored = self.load(AccountKey::Id(id.clone())).await.map_err(EngineError::from)?;
             let stored = stored.ok_or(ApiRefusal::UserNotFound)?;
             let now = clock::now();
@@ -214,8 +247,8 @@ impl Engine {
         Err(ApiRefusal::Busy)
     }
 
-    /// What a client sees of a user.
-    pub fn view_of(&self, caller: &Caller, stored: Stored) -> UserView {
+    /// A user as a client sees them.
+    pub(super) fn view_of(&self, caller: &Caller, stored: Stored) -> UserView {
         let now = clock::now();
         let class = SourceClass::Client(caller.client.clone());
         let locks = stored.account.guard.locked(now);
@@ -226,7 +259,8 @@ impl Engine {
     }
 }
 
-/// Gives the account another name, or none. What was remembered was remembered of the old one.
+/// Sets or removes the login name of an account. Remembered logins and the enrollment ticket belong
+/// to the old name.
 fn rebind(account: &mut Account, name: Option<UserName>, uid: Option<u32>) {
     account.name = name;
     account.uid = uid;

@@ -1,4 +1,5 @@
-//! The body of a request: bounded in size and time, JSON, an object; and the form of every good answer.
+//! The body of a request, a JSON object that is limited in size, depth and time; and the form of
+//! every successful response.
 
 use crate::http::v1::auth::Context;
 use crate::http::v1::error::ApiError;
@@ -14,40 +15,40 @@ use std::time::Duration;
 use utoipa::ToSchema;
 
 /// The largest body.
-pub(crate) const MOST_BYTES: usize = 64 * 1024;
-/// The deepest nesting. What is stored stands deeper in its record than in a request, and has to be read again: serde_json
-/// reads 127 levels.
-const MOST_LEVELS: usize = 32;
-/// How long it may take to arrive.
+const MAX_BYTES: usize = 64 * 1024;
+/// The deepest nesting. Metadata is nested deeper in a stored record than in the request, and
+/// serde_json reads 127 levels back.
+const MAX_LEVELS: usize = 32;
+/// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The fields of a request. What is null is absent, and what is unknown is not looked at: the SDKs send both.
+/// The fields of a request. Null counts as absent, and unknown fields are ignored: the SDKs send
+/// both.
 pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let context = request.extensions().get::<Context>().cloned();
-        let bytes = whole(request).await?;
-        // Credentials that were revoked while it came are no good.
-        context.ok_or_else(ApiError::unavailable)?.is_current().await?;
-        fields(&bytes).map(Self)
+        let context = request.extensions().get::<Context>().cloned().ok_or_else(ApiError::unavailable)?;
+        let bytes = context.wait(read(request)).await?;
+        parse(&bytes).map(Self)
     }
 }
 
-async fn whole(request: Request) -> Result<Bytes, ApiError> {
+/// Reads the whole body.
+async fn read(request: Request) -> Result<Bytes, ApiError> {
     let too_large = || {
-        let message = format!("The body is larger than {} kB.", MOST_BYTES / 1024);
+        let message = format!("The body is larger than {} kB.", MAX_BYTES / 1024);
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_request", message)
     };
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
-    if declared.is_some_and(|length: usize| length > MOST_BYTES) {
+    if declared.is_some_and(|length: usize| length > MAX_BYTES) {
         return Err(too_large());
     }
-    match tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(request.into_body(), MOST_BYTES)).await {
+    match tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(request.into_body(), MAX_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        // The bound, or a client that hung up and reads no answer.
+        // Too many bytes, or a client that hung up and reads no response.
         Ok(Err(_)) => Err(too_large()),
         Err(_) => Err(ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -57,25 +58,26 @@ async fn whole(request: Request) -> Result<Bytes, ApiError> {
     }
 }
 
-pub(crate) fn fields<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+/// Parses the text of a body. No error quotes it.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let start = bytes.iter().position(|b| !b.is_ascii_whitespace());
     let text = match start.and_then(|at| bytes.get(at..)) {
-        // Nothing at all, as for a request that needs no field.
+        // No body, as in a request that needs no field.
         None => b"{}".as_slice(),
         Some(text) if text.starts_with(b"{") => text,
         Some(_) => return Err(ApiError::bad_request("The body is not a JSON object.")),
     };
-    if levels(text) > MOST_LEVELS {
-        return Err(ApiError::bad_request(format!("The body is nested deeper than {MOST_LEVELS} levels.")));
+    if depth(text) > MAX_LEVELS {
+        return Err(ApiError::bad_request(format!("The body is nested deeper than {MAX_LEVELS} levels.")));
     }
     let mut json = serde_json::Deserializer::from_slice(text);
     let fields = serde_path_to_error::deserialize(&mut json);
-    // Never the error's own text: it quotes what was sent, and that may be a code.
+    // The text of serde's error quotes the body, which may hold a code.
     let fields = fields.map_err(|error| {
-        let place = error.path().to_string();
+        let path = error.path().to_string();
         let inner = error.into_inner();
         ApiError::bad_request(if inner.is_data() {
-            format!("{place} has not the type that it has to have (/openapi.json describes it).")
+            format!("{path} has the wrong type. /openapi.json describes it.")
         } else {
             not_json(&inner)
         })
@@ -84,8 +86,8 @@ pub(crate) fn fields<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     Ok(fields)
 }
 
-/// How deep objects and lists stand in each other.
-fn levels(json: &[u8]) -> usize {
+/// How deeply objects and lists are nested.
+fn depth(json: &[u8]) -> usize {
     let (mut level, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
     for byte in json {
         match byte {
@@ -107,23 +109,24 @@ fn not_json(error: &serde_json::Error) -> String {
     format!("The body is not JSON (line {}, column {}).", error.line(), error.column())
 }
 
-/// A field that has to be there.
+/// A required field.
 pub(crate) fn required<T>(field: Option<T>, name: &str) -> Result<T, ApiError> {
     field.ok_or_else(|| ApiError::bad_request(format!("{name} is missing.")))
 }
 
-/// A field of Stytch's API that this server refuses. Ignoring it would answer a question that nobody decided.
+/// An argument of Stytch's API that this server refuses, since a caller that sends it relies on its
+/// effect.
 pub(crate) type Unsupported = Option<IgnoredAny>;
 
-/// Refuses a request that has a field which this server does not support; null is absent.
-pub(crate) fn unsupported(field: Unsupported, name: &str, instead: &str) -> Result<(), ApiError> {
+/// Refuses a request with an unsupported argument. Null counts as absent.
+pub(crate) fn refuse(field: Unsupported, name: &str, instead: &str) -> Result<(), ApiError> {
     match field {
         None => Ok(()),
         Some(IgnoredAny) => Err(ApiError::unsupported(name, instead)),
     }
 }
 
-/// An object inside of another one. For serde a list of its fields' values, in their order, would be one as well.
+/// An object inside another one. serde alone would also accept a list of the values of its fields.
 #[derive(Debug, Default)]
 pub(crate) struct Nested<T>(pub(crate) T);
 
@@ -147,30 +150,33 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Nested<T> {
     }
 }
 
-/// A good answer.
+/// A successful response.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Answer<T> {
     /// The HTTP status.
-    pub(crate) status_code: u16,
-    /// Names the request, here and in the audit.
-    pub(crate) request_id: String,
+    status_code: u16,
+    /// Identifies the request, here and in its audit event.
+    request_id: String,
     #[serde(flatten)]
-    pub(crate) body: T,
+    body: T,
 }
 
 impl<T: Serialize> Answer<T> {
+    /// A response with the status 200.
     pub(crate) fn new(request_id: &str, body: T) -> Self {
-        Self { status_code: 200, request_id: request_id.to_owned(), body }
+        Self { status_code: StatusCode::OK.as_u16(), request_id: request_id.to_owned(), body }
     }
 }
 
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status_code).unwrap_or(StatusCode::OK);
-        // Secrets and tokens are nobody's to keep on the way.
-        (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(self)).into_response()
+        // No proxy may store a secret or a token.
+        (StatusCode::OK, [(header::CACHE_CONTROL, "no-store")], axum::Json(self)).into_response()
     }
 }
+
+/// What a handler returns.
+pub(crate) type ApiResult<T> = Result<Answer<T>, ApiError>;
 
 #[cfg(test)]
 mod tests {
@@ -183,20 +189,20 @@ mod tests {
     }
 
     #[test]
-    fn null_is_absent_and_unknown_fields_are_not_looked_at() {
-        let read = |text: &str| fields::<Fields>(text.as_bytes()).unwrap();
+    fn null_is_absent_and_unknown_fields_are_ignored() {
+        let read = |text: &str| parse::<Fields>(text.as_bytes()).unwrap();
         assert_eq!(read(r#"{"a": null, "x": {"y": [1]}, "b": 5}"#), Fields { a: None, b: Some(5) });
         assert_eq!(read(""), Fields { a: None, b: None });
         assert_eq!(read(" \n{}\n "), Fields { a: None, b: None });
     }
 
     #[test]
-    fn a_list_of_its_fields_is_no_object() {
+    fn a_list_of_values_is_not_an_object() {
         #[derive(Debug, Deserialize)]
         struct Outer {
             c: Option<Nested<Fields>>,
         }
-        let read = |text: &str| fields::<Outer>(text.as_bytes()).map(|outer| outer.c.map(|c| c.0));
+        let read = |text: &str| parse::<Outer>(text.as_bytes()).map(|outer| outer.c.map(|c| c.0));
         assert_eq!(read(r#"{"c": {"b": 5}}"#).unwrap(), Some(Fields { a: None, b: Some(5) }));
         assert_eq!(read(r#"{"c": null}"#).unwrap(), None);
         for bad in [r#"{"c": [null, 5]}"#, r#"{"c": []}"#, r#"{"c": "a"}"#, r#"{"c": {"b": "a"}}"#] {
@@ -205,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_of_these_fields_is_refused_and_not_quoted() {
+    fn a_malformed_body_is_refused_and_not_quoted() {
         let deep = format!("{{\"x\":{}1", "[".repeat(1_000));
         for bad in [
             r#"["hunter2", 5]"#,
@@ -224,7 +230,7 @@ mod tests {
             &deep,
             "\u{feff}{}",
         ] {
-            let error = fields::<Fields>(bad.as_bytes()).unwrap_err();
+            let error = parse::<Fields>(bad.as_bytes()).unwrap_err();
             assert_eq!(error.status(), StatusCode::BAD_REQUEST);
             assert!(!format!("{error:?}").contains("hunter2"), "{bad}: {error:?}");
         }

@@ -1,5 +1,5 @@
-//! How much one client may ask for: so many requests in each minute, counted from its first; so many at once; and few
-//! large answers at once. A request is over when its answer has left.
+//! The limits of one client: requests a minute, concurrent requests, and concurrent large
+//! responses. A request ends when its response is sent.
 
 use crate::http::server::connection_limits::RequestGuard;
 use crate::http::v1::error::ApiError;
@@ -13,116 +13,132 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 const WINDOW: Duration = Duration::from_mins(1);
-/// Refused credentials that are logged in a minute; more is noise.
-const LOGGED: u32 = 60;
-/// Requests of one client at once.
-const AT_ONCE: usize = 256;
-/// Those of them whose answers may be large.
-const LARGE: usize = 4;
-/// Seconds after which a client that has too many requests at once may try again: one of them may be over by then.
-const SOON: u64 = 1;
-/// How long a request for a large answer waits for those before it.
+/// Refused credentials that are logged a minute.
+const MAX_LOGGED_REFUSALS: u32 = 60;
+/// Concurrent requests of one client.
+const MAX_CONCURRENT: usize = 256;
+/// Those of them whose responses may be large.
+const MAX_CONCURRENT_LARGE: usize = 4;
+/// Seconds after which a client with too many concurrent requests may try again: one of them may
+/// have ended by then.
+const RETRY_AFTER_SECONDS: u64 = 1;
+/// How long a request waits for a permit for a large response.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What each client has asked for.
+/// The limits of every client.
 #[derive(Debug, Default)]
 pub(crate) struct ClientLimits {
-    /// As many as clients were ever named.
+    /// Grows with the number of clients that an administrator has ever added.
     clients: Mutex<HashMap<String, ClientLimit>>,
 }
 
 #[derive(Debug)]
 struct ClientLimit {
-    /// When its minute began.
+    /// When the current minute began.
     since: Option<Instant>,
+    /// Requests in that minute.
     requests: u32,
-    at_once: Arc<Semaphore>,
-    large: Arc<Semaphore>,
+    concurrent: Arc<Semaphore>,
+    concurrent_large: Arc<Semaphore>,
 }
 
 impl Default for ClientLimit {
     fn default() -> Self {
-        let (at_once, large) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(LARGE)));
-        Self { since: None, requests: 0, at_once, large }
+        Self {
+            since: None,
+            requests: 0,
+            concurrent: Arc::new(Semaphore::new(MAX_CONCURRENT)),
+            concurrent_large: Arc::new(Semaphore::new(MAX_CONCURRENT_LARGE)),
+        }
     }
 }
 
-/// One request among those at once.
+/// The permit of one of the concurrent requests.
 pub(crate) type RequestPermit = OwnedSemaphorePermit;
 
 impl ClientLimits {
-    /// One more of `most` requests a minute, unless there are too many.
-    pub(crate) fn allow(&self, client: &str, most: u32) -> Result<RequestPermit, ApiError> {
-        self.allows_at(client, most, Instant::now()).map_err(|left| too_many().after(seconds(left)))?;
-        let turn = self.of(client, |share| Arc::clone(&share.at_once)).try_acquire_owned();
-        turn.map_err(|_| too_many().after(SOON))
+    /// Counts a request, and refuses it over `per_minute` requests a minute or [`MAX_CONCURRENT`]
+    /// at once.
+    pub(crate) fn permit_request(&self, client: &str, per_minute: u32) -> Result<RequestPermit, ApiError> {
+        self.count(client, per_minute, Instant::now())
+            .map_err(|left| too_many_requests().retry_after(whole_seconds(left)))?;
+        let permit = self.with(client, |limit| Arc::clone(&limit.concurrent)).try_acquire_owned();
+        permit.map_err(|_| too_many_requests().retry_after(RETRY_AFTER_SECONDS))
     }
 
-    /// Waits until the client may have one more large answer.
-    pub(crate) async fn large(&self, client: &str) -> Result<LargeResponsePermit, ApiError> {
-        let turn = self.of(client, |share| Arc::clone(&share.large)).acquire_owned();
-        let turn = tokio::time::timeout(PERMIT_TIMEOUT, turn).await;
-        turn.ok()
-            .and_then(Result::ok)
-            .map(|turn| LargeResponsePermit(Arc::new(turn)))
-            .ok_or_else(|| too_many().after(SOON))
+    /// Waits for a permit for a large response, at most [`PERMIT_TIMEOUT`].
+    pub(crate) async fn permit_large_response(&self, client: &str) -> Result<LargeResponsePermit, ApiError> {
+        let permit = self.with(client, |limit| Arc::clone(&limit.concurrent_large)).acquire_owned();
+        match tokio::time::timeout(PERMIT_TIMEOUT, permit).await {
+            Ok(Ok(permit)) => Ok(LargeResponsePermit(Arc::new(permit))),
+            // Too late; the semaphore is never closed.
+            Ok(Err(_)) | Err(_) => Err(too_many_requests().retry_after(RETRY_AFTER_SECONDS)),
+        }
     }
 
-    /// Whether one more refusal of credentials is worth a line.
-    pub(crate) fn may_log(&self) -> bool {
-        // No client's name is empty.
-        self.allows_at("", LOGGED, Instant::now()).is_ok()
+    /// Whether one more refusal of credentials may be logged this minute.
+    pub(crate) fn may_log_refusal(&self) -> bool {
+        // The empty name belongs to no client.
+        self.count("", MAX_LOGGED_REFUSALS, Instant::now()).is_ok()
     }
 
-    /// Counts one more request, or says how long its minute still takes.
-    fn allows_at(&self, client: &str, most: u32, now: Instant) -> Result<(), Duration> {
-        self.of(client, |share| {
-            if share.since.is_none_or(|since| now.saturating_duration_since(since) >= WINDOW) {
-                (share.since, share.requests) = (Some(now), 0);
+    /// Counts a request. The error is the time until the client's next minute.
+    fn count(&self, client: &str, per_minute: u32, now: Instant) -> Result<(), Duration> {
+        self.with(client, |limit| {
+            let since = match limit.since {
+                Some(since) if now.saturating_duration_since(since) < WINDOW => since,
+                _ => {
+                    (limit.since, limit.requests) = (Some(now), 0);
+                    now
+                }
+            };
+            limit.requests = limit.requests.saturating_add(1);
+            if limit.requests <= per_minute {
+                Ok(())
+            } else {
+                Err(WINDOW.saturating_sub(now.saturating_duration_since(since)))
             }
-            share.requests = share.requests.saturating_add(1);
-            let elapsed = share.since.map_or(WINDOW, |since| now.saturating_duration_since(since));
-            if share.requests <= most { Ok(()) } else { Err(WINDOW.saturating_sub(elapsed)) }
         })
     }
 
-    fn of<T>(&self, client: &str, look: impl FnOnce(&mut ClientLimit) -> T) -> T {
-        // Nothing panics while it is held.
+    fn with<T>(&self, client: &str, f: impl FnOnce(&mut ClientLimit) -> T) -> T {
+        // No code panics while it holds this lock.
         let mut clients = ignore_poison(self.clients.lock());
-        look(clients.entry(client.to_owned()).or_default())
+        f(clients.entry(client.to_owned()).or_default())
     }
 }
 
-/// Whole seconds, so that the time is over after them.
-fn seconds(left: Duration) -> u64 {
-    left.as_secs() + u64::from(left.subsec_nanos() > 0)
+/// Rounds up, so that the time has passed after as many seconds.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
-fn too_many() -> ApiError {
+fn too_many_requests() -> ApiError {
     let message = "Too many requests have been made, or are being made at once.";
     ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
 }
 
-/// What a request holds until its answer has left; it goes with the answer, as an extension.
+/// What a request holds until its response is sent. It is an extension of the response.
 #[derive(Clone, Debug)]
 pub(crate) struct InFlight {
-    #[expect(dead_code, reason = "held for its end")]
-    turn: Arc<RequestPermit>,
-    visit: Option<Arc<RequestGuard>>,
+    #[expect(dead_code, reason = "released on drop")]
+    permit: Arc<RequestPermit>,
+    guard: Option<Arc<RequestGuard>>,
 }
 
-/// The turn of a large answer; it goes the same way.
+/// The permit of one of the concurrent large responses. It is an extension of the response.
 #[derive(Clone, Debug)]
-pub(crate) struct LargeResponsePermit(#[expect(dead_code, reason = "held for its end")] Arc<RequestPermit>);
+pub(crate) struct LargeResponsePermit(#[expect(dead_code, reason = "released on drop")] Arc<RequestPermit>);
 
 impl InFlight {
-    pub(crate) fn new(turn: RequestPermit, visit: Option<RequestGuard>) -> Self {
-        Self { turn: Arc::new(turn), visit: visit.map(Arc::new) }
+    /// What an authenticated request holds.
+    pub(crate) fn new(permit: RequestPermit, guard: Option<RequestGuard>) -> Self {
+        Self { permit: Arc::new(permit), guard: guard.map(Arc::new) }
     }
 }
 
-/// Bytes of an answer, and what is held until they are gone.
-#[expect(dead_code, reason = "held for its end")]
+/// The bytes of a response, and what is released when they are sent.
+#[expect(dead_code, reason = "released on drop")]
 struct BodyWithPermits(Bytes, InFlight, Option<LargeResponsePermit>);
 
 impl AsRef<[u8]> for BodyWithPermits {
@@ -131,16 +147,21 @@ impl AsRef<[u8]> for BodyWithPermits {
     }
 }
 
-/// The answer as it leaves: it holds what came with it until its bytes are gone.
-pub(crate) async fn holding(mut answer: Response, underway: InFlight) -> Response {
-    let large = answer.extensions_mut().remove::<LargeResponsePermit>();
-    let (parts, body) = answer.into_parts();
-    // Answers are whole in memory: there is nothing to wait for, and nothing that fails.
-    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-    if let Some(visit) = &underway.visit {
-        visit.response_started(bytes.len());
+/// Moves what the request holds into the body of its response, which is dropped when its bytes are
+/// sent.
+pub(crate) async fn hold_until_sent(
+    mut response: Response,
+    in_flight: InFlight,
+) -> Result<Response, axum::Error> {
+    let large = response.extensions_mut().remove::<LargeResponsePermit>();
+    let (parts, body) = response.into_parts();
+    // Every response is in memory: this does not wait.
+    let bytes = axum::body::to_bytes(body, usize::MAX).await?;
+    if let Some(guard) = &in_flight.guard {
+        guard.response_started(bytes.len());
     }
-    Response::from_parts(parts, Body::from(Bytes::from_owner(BodyWithPermits(bytes, underway, large))))
+    let body = BodyWithPermits(bytes, in_flight, large);
+    Ok(Response::from_parts(parts, Body::from(Bytes::from_owner(body))))
 }
 
 #[cfg(test)]
@@ -149,38 +170,40 @@ mod tests {
 
     #[test]
     fn each_client_has_its_own_minute() {
-        let (shares, start) = (ClientLimits::default(), Instant::now());
-        assert_eq!((0..10).filter(|_| shares.allows_at("a", 3, start).is_ok()).count(), 3);
-        assert!(shares.allows_at("b", 3, start).is_ok());
-        let late = shares.allows_at("a", 3, start + Duration::from_millis(58_500)).unwrap_err();
-        assert_eq!(seconds(late), 2);
-        assert_eq!((0..10).filter(|_| shares.allows_at("a", 3, start + WINDOW).is_ok()).count(), 3);
+        let (limits, start) = (ClientLimits::default(), Instant::now());
+        assert_eq!((0..10).filter(|_| limits.count("a", 3, start).is_ok()).count(), 3);
+        assert!(limits.count("b", 3, start).is_ok());
+        let late = limits.count("a", 3, start + Duration::from_millis(58_500)).unwrap_err();
+        assert_eq!(whole_seconds(late), 2);
+        assert_eq!((0..10).filter(|_| limits.count("a", 3, start + WINDOW).is_ok()).count(), 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_holds_its_place_until_its_bytes_are_gone() {
-        let shares = ClientLimits::default();
-        let mut answers = Vec::new();
-        for _ in 0..AT_ONCE {
-            let turn = shares.allow("a", u32::MAX).unwrap();
-            answers.push(holding(Response::new(Body::from("{}")), InFlight::new(turn, None)).await);
+    async fn a_response_holds_its_permits_until_it_is_sent() {
+        let limits = ClientLimits::default();
+        let response = || Response::new(Body::from("{}"));
+        let in_flight = || InFlight::new(limits.permit_request("a", u32::MAX).unwrap(), None);
+        let mut responses = Vec::new();
+        for _ in 0..MAX_CONCURRENT {
+            responses.push(hold_until_sent(response(), in_flight()).await.unwrap());
         }
-        assert_eq!(shares.allow("a", u32::MAX).unwrap_err(), too_many().after(SOON));
-        assert!(shares.allow("b", u32::MAX).is_ok());
-        let bytes = axum::body::to_bytes(answers.pop().unwrap().into_body(), 9).await.unwrap();
-        assert!(shares.allow("a", u32::MAX).is_err());
+        let refused = too_many_requests().retry_after(RETRY_AFTER_SECONDS);
+        assert_eq!(limits.permit_request("a", u32::MAX).unwrap_err(), refused);
+        assert!(limits.permit_request("b", u32::MAX).is_ok());
+        let bytes = axum::body::to_bytes(responses.pop().unwrap().into_body(), 9).await.unwrap();
+        assert!(limits.permit_request("a", u32::MAX).is_err());
         drop(bytes);
-        assert!(shares.allow("a", u32::MAX).is_ok());
-        answers.clear();
+        assert!(limits.permit_request("a", u32::MAX).is_ok());
+        responses.clear();
 
         let mut large = Vec::new();
-        for _ in 0..LARGE {
-            let mut answer = Response::new(Body::from("{}"));
-            answer.extensions_mut().insert(shares.large("a").await.unwrap());
-            large.push(holding(answer, InFlight::new(shares.allow("a", u32::MAX).unwrap(), None)).await);
+        for _ in 0..MAX_CONCURRENT_LARGE {
+            let mut response = response();
+            response.extensions_mut().insert(limits.permit_large_response("a").await.unwrap());
+            large.push(hold_until_sent(response, in_flight()).await.unwrap());
         }
-        assert_eq!(shares.large("a").await.unwrap_err(), too_many().after(SOON));
+        assert_eq!(limits.permit_large_response("a").await.unwrap_err(), refused);
         large.pop();
-        assert!(shares.large("a").await.is_ok());
+        assert!(limits.permit_large_response("a").await.is_ok());
     }
 }

@@ -1,12 +1,17 @@
-//! The routes below `/v1/`: authentication, limits, bodies, and one file a resource.
+//! The routes below `/v1/`: authentication, limits, bodies, and one file for each kind of resource.
 
 pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod client_limits;
 pub(crate) mod error;
+mod refusal;
+pub(crate) mod request_id;
 pub(crate) mod router;
+mod session_args;
+mod session_view;
 pub(crate) mod sessions;
+pub(crate) mod totp_authentication;
 pub(crate) mod totps;
 pub(crate) mod user_search;
-pub(crate) mod user_view;
+mod user_view;
 pub(crate) mod users;

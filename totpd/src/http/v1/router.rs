@@ -1,9 +1,9 @@
-//! Every route, its layers, and the document that describes them, which is made from the routes.
+//! The routes with their layers, and the OpenAPI document, which is made from the routes.
 
-use crate::http::v1::auth;
-use crate::http::v1::auth::Server;
+use crate::http::v1::auth::{Server, auth_layer};
 use crate::http::v1::error::{ApiError, ErrorAnswer};
-use crate::http::v1::{sessions, totps, users};
+use crate::http::v1::request_id::request_id_layer;
+use crate::http::v1::{sessions, totp_authentication, totps, users};
 use axum::body::Bytes;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::IntoResponse;
@@ -21,53 +21,59 @@ use utoipa_axum::router::OpenApiRouter;
     description = "Users, TOTPs and sessions, in the shape of Stytch's Consumer API. \
     docs/reference/api.md explains it."
 ))]
-struct Described;
+struct ApiDocument;
 
-/// The statuses that any request may be answered with, beside those of its own.
+/// The error statuses that any operation may respond with.
 const ERRORS: [(u16, &str); 9] = [
     (400, "An argument is wrong; nothing was changed"),
     (401, "The credentials or the code were refused"),
-    (403, "The credentials have not the scope"),
-    (404, "There is no such thing"),
+    (403, "The credentials lack the scope"),
+    (404, "No such route or resource"),
     (408, "The body did not arrive in time"),
     (413, "The body is too large"),
-    (429, "The user is locked, or the client asks too often"),
+    (429, "The user is locked, or the client makes too many requests"),
     (500, "The server failed"),
-    (503, "The server cannot answer at the moment; nothing was changed"),
+    (503, "The server cannot process the request now; nothing was changed"),
 ];
 
-/// Operations that need no field, and so no body.
+/// Operations without a required field, whose body may be left out.
 const BODILESS: [&str; 2] = ["users_search", "users_update"];
 
-/// The service of every connection.
+/// The application that serves every connection.
 pub(crate) fn router(server: Server) -> Router {
-    let (_, mut document) = described().split_for_parts();
-    complete(&mut document);
-    // Text and numbers: this cannot fail. Shared: however many ask for it, it is there once.
-    let text = Bytes::from(document.to_json().unwrap_or_default());
-    let closed = closed_routes().layer(middleware::from_fn_with_state(server.clone(), auth::auth_layer));
-    let json = [(header::CONTENT_TYPE, "application/json")];
+    // Shared by all responses.
+    let document = document().to_json().map(Bytes::from).map_err(|error| {
+        tracing::error!("the HTTP API cannot write /openapi.json: {error}");
+        ApiError::unavailable()
+    });
+    let document = document.map(|text| ([(header::CONTENT_TYPE, "application/json")], text));
+    let authenticated =
+        authenticated_routes().layer(middleware::from_fn_with_state(server.clone(), auth_layer));
     Router::new()
-        .merge(closed.split_for_parts().0)
-        .merge(sessions::open_routes().split_for_parts().0)
-        .route("/openapi.json", axum::routing::get(move || async move { (json, text) }))
+        .merge(authenticated.split_for_parts().0)
+        .merge(sessions::public_routes().split_for_parts().0)
+        .route("/openapi.json", axum::routing::get(move || async move { document }))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .with_state(server)
-        .layer(middleware::from_fn(auth::request_id_layer))
+        .layer(middleware::from_fn(request_id_layer))
 }
 
-/// The routes that take credentials.
-fn closed_routes() -> OpenApiRouter<Server> {
-    OpenApiRouter::new().merge(users::routes()).merge(totps::routes()).merge(sessions::routes())
+/// The routes that need credentials.
+fn authenticated_routes() -> OpenApiRouter<Server> {
+    OpenApiRouter::new()
+        .merge(users::routes())
+        .merge(totps::routes())
+        .merge(totp_authentication::routes())
+        .merge(sessions::routes())
 }
 
-fn described() -> OpenApiRouter<Server> {
-    OpenApiRouter::with_openapi(Described::openapi()).merge(closed_routes()).merge(sessions::open_routes())
-}
-
-/// What the routes do not say: the credentials, and the errors that any of them may answer with.
-fn complete(document: &mut Document) {
+/// The OpenAPI document: what the routes say of themselves, the credentials, and the errors of any
+/// operation.
+fn document() -> Document {
+    let routes = OpenApiRouter::with_openapi(ApiDocument::openapi());
+    let routes = routes.merge(authenticated_routes()).merge(sessions::public_routes());
+    let (_, mut document) = routes.split_for_parts();
     let components = document.components.get_or_insert_default();
     let basic = HttpBuilder::new()
         .scheme(HttpAuthScheme::Basic)
@@ -78,11 +84,13 @@ fn complete(document: &mut Document) {
     document.security = Some(vec![SecurityRequirement::new("credentials", Vec::<String>::new())]);
     for path in document.paths.paths.values_mut() {
         let operations = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete];
-        operations.into_iter().flatten().for_each(complete_operation);
+        operations.into_iter().flatten().for_each(complete);
     }
+    document
 }
 
-fn complete_operation(operation: &mut Operation) {
+/// Adds the errors to an operation.
+fn complete(operation: &mut Operation) {
     if operation.operation_id.as_deref().is_some_and(|id| BODILESS.contains(&id))
         && let Some(RefOr::T(body)) = &mut operation.request_body
     {
@@ -107,11 +115,15 @@ async fn no_route(uri: Uri) -> impl IntoResponse {
     let message = if uri.path().starts_with("/v1/") {
         "This server has users, TOTPs and sessions, and no such route."
     } else {
-        "There is no such route; the API is under /v1/."
+        "There is no such route. The API is under /v1/."
     };
     ApiError::new(StatusCode::NOT_FOUND, "route_not_found", message)
 }
 
 async fn no_method() -> impl IntoResponse {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This route has not this method.")
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "This route does not support this method.",
+    )
 }

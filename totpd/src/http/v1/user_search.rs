@@ -1,13 +1,12 @@
-//! `/v1/users/search`: filters and a cursor.
+//! `/v1/users/search`: finds users by filters, in pages.
 
 use crate::clock::from_rfc3339;
-use crate::engine::api::{Scope, is_id};
+use crate::engine::api::{FoundUsers, Match, Scope, UserFilter, UserSearch, is_id};
 use crate::http::v1::auth::Context;
-use crate::http::v1::body::{Answer, Body, Nested, fields};
+use crate::http::v1::body::{Answer, Body, Nested, parse};
 use crate::http::v1::client_limits::LargeResponsePermit;
 use crate::http::v1::error::ApiError;
 use crate::http::v1::user_view::User;
-use crate::store::{UserFilter, UserQuery};
 use axum::Extension;
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
@@ -15,17 +14,18 @@ use serde_json::Value;
 use totp_core::{Time, UserName, external_id};
 use utoipa::ToSchema;
 
-const PAGE: i64 = 100;
-const LARGEST_PAGE: i64 = 1000;
-/// Filters in one search, and values of one filter.
-const MAX_PAGE: usize = 100;
+/// Users on one page: the default, and the most.
+const DEFAULT_LIMIT: i64 = 100;
+const MAX_LIMIT: i64 = 1000;
+/// The most filters in one search, and the most values of one filter.
+const MAX_OPERANDS: usize = 100;
 
-/// What is searched for.
+/// A search.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub(crate) struct SearchUsers {
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
-    /// 1 to 1000, else 100.
+    /// Users on one page: 1 to 1000, 100 by default.
     #[schema(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
     #[schema(value_type = Option<Query>)]
@@ -42,76 +42,76 @@ struct Query {
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 struct Operand {
-    /// `user_id`, `external_id`, `email_address`, `email_address_fuzzy`, `phone_number`, `phone_number_fuzzy`,
-    /// `status`, `totp_id`, `totp_verified`, `created_at_greater_than`, `created_at_less_than` or
-    /// `created_at_between`.
+    /// `user_id`, `external_id`, `email_address`, `email_address_fuzzy`, `phone_number`,
+    /// `phone_number_fuzzy`, `status`, `totp_id`, `totp_verified`, `created_at_greater_than`,
+    /// `created_at_less_than` or `created_at_between`.
     #[schema(value_type = String)]
     filter_name: Option<String>,
-    /// A list of texts, a text, true or false, a time or two: as `filter_name` takes it.
+    /// A list of strings, a string, a boolean, a time, or two times, depending on `filter_name`.
     #[schema(value_type = Value)]
     filter_value: Option<Value>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Found {
+pub(crate) struct UsersFound {
     results: Vec<User>,
     results_metadata: Metadata,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 struct Metadata {
-    /// How many there are in all; -1 when they are too many to count.
+    /// The number of users on all pages; -1 if they are too many to count.
     total: i64,
-    /// Where the next page starts; null after the last.
+    /// The `cursor` of the next page; null on the last one.
     next_cursor: Option<String>,
 }
 
 /// Finds users.
-#[utoipa::path(post, path = "/v1/users/search", operation_id = "users_search", responses((status = 200, body = Answer<Found>)), request_body = SearchUsers)]
+#[utoipa::path(post, path = "/v1/users/search", operation_id = "users_search", responses((status = 200, body = Answer<UsersFound>)), request_body = SearchUsers)]
 pub(crate) async fn search(
     context: Context,
     Body(fields): Body<SearchUsers>,
-) -> Result<(Extension<LargeResponsePermit>, Answer<Found>), ApiError> {
-    context.may(Scope::Enroll)?;
-    let limit = fields.limit.unwrap_or(PAGE);
+) -> Result<(Extension<LargeResponsePermit>, Answer<UsersFound>), ApiError> {
+    context.require(Scope::Enroll)?;
+    let limit = fields.limit.unwrap_or(DEFAULT_LIMIT);
     let limit =
-        usize::try_from(limit).ok().filter(|_| (1..=LARGEST_PAGE).contains(&limit)).ok_or_else(|| {
-            ApiError::invalid("user_search_invalid_limit", format!("limit is 1 to {LARGEST_PAGE}."))
+        usize::try_from(limit).ok().filter(|_| (1..=MAX_LIMIT).contains(&limit)).ok_or_else(|| {
+            ApiError::invalid("user_search_invalid_limit", format!("limit is 1 to {MAX_LIMIT}."))
         })?;
     let after = fields.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(read_cursor).transpose()?;
     let Nested(query) = fields.query.unwrap_or_default();
-    let any = match query.operator.as_deref() {
-        None | Some("AND" | "") => false,
-        Some("OR") => true,
+    let operator = match query.operator.as_deref() {
+        None | Some("AND" | "") => Match::All,
+        Some("OR") => Match::Any,
         Some(_) => {
             return Err(ApiError::invalid("user_search_invalid_operator", "operator is AND or OR."));
         }
     };
     let operands = query.operands.unwrap_or_default();
-    if operands.len() > MAX_PAGE {
-        return Err(ApiError::bad_request(format!("operands are {MAX_PAGE} at most.")));
+    if operands.len() > MAX_OPERANDS {
+        return Err(ApiError::bad_request(format!("A search has at most {MAX_OPERANDS} operands.")));
     }
     let filters: Vec<Vec<UserFilter>> =
         operands.into_iter().map(|Nested(operand)| filters(operand)).collect::<Result<_, _>>()?;
-    if any && filters.iter().any(|filters| filters.len() > 1) {
-        let message = "created_at_between does not go with OR; use created_at_greater_than and _less_than.";
+    if operator == Match::Any && filters.iter().any(|filters| filters.len() > 1) {
+        let message = "created_at_between cannot be used with OR. Use created_at_greater_than and created_at_less_than.";
         return Err(ApiError::invalid("user_search_invalid_operator", message));
     }
     let filters = filters.into_iter().flatten().collect();
-    let large = context.large().await?;
+    let permit = context.permit_large_response().await?;
     let Context { engine, caller, .. } = &context;
-    let query = UserQuery { any, filters, after, limit, now: Time::default() };
-    let page = engine.search_users(query).await?;
-    let total = page.total.and_then(|total| i64::try_from(total).ok()).unwrap_or(-1);
-    let next_cursor = page.next.map(|(created, id)| cursor(created, &id));
-    let results = page.users.into_iter().map(|stored| User::of(engine, caller, stored)).collect();
-    let body = Found { results, results_metadata: Metadata { total, next_cursor } };
-    Ok((large, Answer::new(&caller.request_id, body)))
+    let search = UserSearch { operator, filters, after, limit };
+    let FoundUsers { users, total, next } = engine.search_users(caller, search).await?;
+    let total = total.and_then(|total| i64::try_from(total).ok()).unwrap_or(-1);
+    let next_cursor = next.map(|(created, id)| cursor(created, &id));
+    let results = users.into_iter().map(User::from).collect();
+    let body = UsersFound { results, results_metadata: Metadata { total, next_cursor } };
+    Ok((permit, Answer::new(&caller.request_id, body)))
 }
 
-/// Reads a body as that of this route, for fuzzing.
+/// Parses a body as this route would, for fuzzing.
 pub(crate) fn read_bodies(bytes: &[u8]) -> [Result<(), ApiError>; 1] {
-    [fields::<SearchUsers>(bytes).and_then(|body| {
+    [parse::<SearchUsers>(bytes).and_then(|body| {
         body.cursor.as_deref().map(read_cursor).transpose()?;
         let Nested(query) = body.query.unwrap_or_default();
         for Nested(operand) in query.operands.unwrap_or_default() {
@@ -121,10 +121,12 @@ pub(crate) fn read_bodies(bytes: &[u8]) -> [Result<(), ApiError>; 1] {
     })]
 }
 
+/// The cursor of the page behind this user.
 fn cursor(created: Time, id: &str) -> String {
     BASE64URL_NOPAD.encode(format!("{} {id}", created.unix()).as_bytes())
 }
 
+/// The user that a cursor points behind: its creation time and id.
 fn read_cursor(cursor: &str) -> Result<(Time, String), ApiError> {
     let read = || {
         let text = String::from_utf8(BASE64URL_NOPAD.decode(cursor.as_bytes()).ok()?).ok()?;
@@ -132,11 +134,11 @@ fn read_cursor(cursor: &str) -> Result<(Time, String), ApiError> {
         Some((Time::from_unix(created.parse().ok()?), id.to_owned())).filter(|(_, id)| is_id("user", id))
     };
     read().ok_or_else(|| {
-        ApiError::invalid("user_search_invalid_cursor", "cursor is next_cursor of an earlier answer.")
+        ApiError::invalid("user_search_invalid_cursor", "cursor must be next_cursor of an earlier response.")
     })
 }
 
-/// One operand; a range is two filters.
+/// The filters of one operand; a range has two.
 fn filters(operand: Operand) -> Result<Vec<UserFilter>, ApiError> {
     let name = operand.filter_name.unwrap_or_default();
     let value = operand.filter_value.unwrap_or_default();
@@ -144,11 +146,12 @@ fn filters(operand: Operand) -> Result<Vec<UserFilter>, ApiError> {
         ApiError::invalid("user_search_invalid_filter_value", format!("filter_value of {name} is {what}."))
     };
     let texts = || -> Result<Vec<String>, ApiError> {
-        let values = value.as_array().filter(|values| (1..=MAX_PAGE).contains(&values.len()));
+        let values = value.as_array().filter(|values| (1..=MAX_OPERANDS).contains(&values.len()));
         let texts = values.and_then(|values| values.iter().map(|v| v.as_str().map(str::to_owned)).collect());
-        texts.ok_or_else(|| wrong("a list of 1 to 100 texts"))
+        texts.ok_or_else(|| wrong("a list of 1 to 100 strings"))
     };
-    let text = || value.as_str().filter(|t| !t.is_empty()).map(str::to_owned).ok_or_else(|| wrong("a text"));
+    let text =
+        || value.as_str().filter(|t| !t.is_empty()).map(str::to_owned).ok_or_else(|| wrong("a string"));
     let time = |value: &Value| {
         value.as_str().and_then(from_rfc3339).ok_or_else(|| wrong("an RFC 3339 time with its zone"))
     };
@@ -156,7 +159,7 @@ fn filters(operand: Operand) -> Result<Vec<UserFilter>, ApiError> {
     match name.as_str() {
         "user_id" => one(UserFilter::Id(texts()?)),
         "external_id" => {
-            // One that is nobody's finds nobody.
+            // A text that is not an external id matches no user.
             let names = texts()?;
             let names = names.iter().filter_map(|id| external_id::to_name(id)).map(UserName::into).collect();
             one(UserFilter::Name(names))
@@ -182,7 +185,7 @@ fn filters(operand: Operand) -> Result<Vec<UserFilter>, ApiError> {
         ]),
         _ => Err(ApiError::invalid(
             "user_search_filter_name_not_recognized",
-            "filter_name is none of those that this server knows (/openapi.json lists them).",
+            "This server does not know the filter_name. /openapi.json lists those that it knows.",
         )),
     }
 }

@@ -1,9 +1,7 @@
-//! Users in the API's words. Every field that the SDKs need is there, whatever we know of it.
+//! Users as the API's responses show them, with every field that the SDKs need.
 
 use crate::clock::rfc3339;
-use crate::engine::Engine;
-use crate::engine::api::{Caller, UserView};
-use crate::store::Stored;
+use crate::engine::api::UserView;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use totp_core::external_id;
@@ -26,7 +24,7 @@ pub(crate) struct PhoneNumber {
     verified: bool,
 }
 
-/// An enrollment of a user.
+/// A TOTP of a user.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Totp {
     totp_id: String,
@@ -46,7 +44,7 @@ pub(crate) struct Name {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct User {
     pub(crate) user_id: String,
-    /// The login name, in the alphabet of external ids.
+    /// The login name, escaped as an external id.
     external_id: Option<String>,
     /// `active` or `pending`.
     pub(crate) status: &'static str,
@@ -60,11 +58,11 @@ pub(crate) struct User {
     #[schema(value_type = Object)]
     untrusted_metadata: Map<String, Value>,
     roles: Vec<String>,
-    /// Whether attempts of this client are refused at the moment.
+    /// Whether codes from this client are refused now.
     is_locked: bool,
     lock_created_at: Option<String>,
     lock_expires_at: Option<String>,
-    /// Always empty: other factors are not kept here.
+    /// Always empty: this server has no other factors.
     #[schema(value_type = Vec<Object>)]
     webauthn_registrations: [(); 0],
     #[schema(value_type = Vec<Object>)]
@@ -77,9 +75,8 @@ pub(crate) struct User {
     password: Option<()>,
 }
 
-impl User {
-    pub(crate) fn of(engine: &Engine, caller: &Caller, stored: Stored) -> Self {
-        let UserView { account, lock } = engine.view_of(caller, stored);
+impl From<UserView> for User {
+    fn from(UserView { account, lock }: UserView) -> Self {
         let active = account.active.iter().map(|f| Totp { totp_id: f.id.clone(), verified: true });
         let pending = account.pending.iter().map(|f| Totp { totp_id: f.id.clone(), verified: false });
         let totps = active.chain(pending).collect();
@@ -118,8 +115,10 @@ impl User {
             password: None,
         }
     }
+}
 
-    /// The ids of address and number; empty where there is none.
+impl User {
+    /// The ids of the email and of the phone number; an absent one has an empty id.
     pub(crate) fn contact_ids(&self) -> (String, String) {
         let email = self.emails.first().map(|email| email.email_id.clone());
         let phone = self.phone_numbers.first().map(|phone| phone.phone_id.clone());

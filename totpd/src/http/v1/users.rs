@@ -1,8 +1,8 @@
-//! `/v1/users`: users, and the enrollments that are taken away through them.
+//! `/v1/users`: creates, reads, changes and deletes users, and deletes their TOTPs.
 
 use crate::engine::api::{NewUser, Scope, UserChange};
 use crate::http::v1::auth::Context;
-use crate::http::v1::body::{Answer, Body, Nested, Unsupported, fields, required, unsupported};
+use crate::http::v1::body::{Answer, ApiResult, Body, Nested, Unsupported, parse, refuse};
 use crate::http::v1::error::ApiError;
 use crate::http::v1::user_search;
 use crate::http::v1::user_view::User;
@@ -16,9 +16,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-type Answered<T> = Result<Answer<T>, ApiError>;
-
-/// The routes. A user may be called `search`, which is a route of its own.
+/// The routes. A user may have the external id `search`, which is also the path of a route.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::new()
         .routes(routes!(create))
@@ -28,13 +26,13 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
         .routes(routes!(delete_external_id))
         .route(
             "/v1/users/search",
-            axum::routing::get(|context| get(context, named_search()))
-                .put(|context, body| update(context, named_search(), body))
-                .delete(|context| delete(context, named_search())),
+            axum::routing::get(|context| get(context, user_named_search()))
+                .put(|context, body| update(context, user_named_search(), body))
+                .delete(|context| delete(context, user_named_search())),
         )
 }
 
-fn named_search() -> Path<String> {
+fn user_named_search() -> Path<String> {
     Path("search".to_owned())
 }
 
@@ -46,14 +44,14 @@ struct NameFields {
     last_name: Option<String>,
 }
 
-/// What a user is made of. One of `email`, `phone_number` and `external_id` is needed.
+/// A new user. One of `email`, `phone_number` and `external_id` is needed.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 struct CreateUser {
     email: Option<String>,
     /// E.164, such as +12025550123.
     phone_number: Option<String>,
-    /// The login name; `@` and whatever else is no letter, digit, `.`, `_`, `-` or `|` as `||` and two hexadecimal
-    /// digits: `alice||40corp`.
+    /// The login name. A byte that is not a letter, a digit, `.`, `_`, `-` or `|` is written as
+    /// `||` and two hexadecimal digits: `alice||40corp` for `alice@corp`.
     external_id: Option<String>,
     #[schema(value_type = Option<NameFields>)]
     name: Option<Nested<NameFields>>,
@@ -65,21 +63,21 @@ struct CreateUser {
     roles: Option<Vec<String>>,
 }
 
-/// What is changed of a user.
+/// Changes of a user.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 struct UpdateUser {
     #[schema(value_type = Option<NameFields>)]
     name: Option<Nested<NameFields>>,
-    /// Merged key by key; null takes a key away.
+    /// Merged key by key; null removes a key.
     #[schema(value_type = Option<Object>)]
     trusted_metadata: Option<Map<String, Value>>,
-    /// Merged key by key; null takes a key away.
+    /// Merged key by key; null removes a key.
     #[schema(value_type = Option<Object>)]
     untrusted_metadata: Option<Map<String, Value>>,
-    /// Another one than there was takes the scope admin.
+    /// Changing an external id needs the scope `admin`.
     external_id: Option<String>,
     roles: Option<Vec<String>>,
-    // Older versions of Stytch's API replaced addresses with these.
+    // Older versions of Stytch's API changed addresses with these.
     #[schema(ignore)]
     email: Unsupported,
     #[schema(ignore)]
@@ -93,9 +91,9 @@ struct UpdateUser {
 #[derive(Debug, Serialize, ToSchema)]
 struct UserCreated {
     user_id: String,
-    /// Empty when there is none.
+    /// Empty if there is none.
     email_id: String,
-    /// Empty when there is none.
+    /// Empty if there is none.
     phone_id: String,
     status: &'static str,
     user: User,
@@ -132,19 +130,21 @@ impl From<NameFields> for FullName {
     }
 }
 
-/// The login name of an external id that is to be set: not one of our ids, and no look-alike of another name.
+/// The login name of a new external id. Ids of users and names that look like another one are
+/// refused.
 fn login_name(external_id: &str) -> Result<UserName, ApiError> {
     let name = external_id::to_name(external_id)
         .filter(|name| !crate::engine::api::is_id("user", external_id) && !is_ambiguous(name.as_str()));
     name.ok_or_else(|| {
         ApiError::invalid(
             "invalid_external_id",
-            "external_id has 1 to 128 letters, digits, '.', '_', '-' or '|'; other characters of a login name are \
-             written as '||' and two hexadecimal digits, as in alice||40corp. A name has no invisible or combining character.",
+            "external_id has 1 to 128 letters, digits, '.', '_', '-' or '|'. Write each byte of other characters as '||' \
+             and two hexadecimal digits, as in alice||40corp. Invisible and combining characters are not allowed.",
         )
     })
 }
 
+/// The changes that both routes have in common.
 fn change(
     name: Option<Nested<NameFields>>,
     trusted: Option<Map<String, Value>>,
@@ -160,13 +160,13 @@ fn change(
     }
 }
 
-/// Makes a user.
+/// Creates a user.
 #[utoipa::path(post, path = "/v1/users", operation_id = "users_create", responses((status = 200, body = Answer<UserCreated>)), request_body = CreateUser)]
-async fn create(context: Context, Body(fields): Body<CreateUser>) -> Answered<UserCreated> {
-    context.may(Scope::Enroll)?;
+async fn create(context: Context, Body(fields): Body<CreateUser>) -> ApiResult<UserCreated> {
+    context.require(Scope::Enroll)?;
     let email = fields.email.filter(|email| !email.is_empty());
     let email = email.map(|email| MailAddress::parse(&email)).transpose().map_err(|_| {
-        let message = "Email format is invalid. It is name@domain in ASCII, without a display name, quotes or comments.";
+        let message = "Email format is invalid: it is name@domain in ASCII, without a display name, quotes or comments.";
         ApiError::invalid("invalid_email", message)
     })?;
     let phone = fields.phone_number.filter(|phone| !phone.is_empty());
@@ -181,19 +181,19 @@ async fn create(context: Context, Body(fields): Body<CreateUser>) -> Answered<Us
     let pending = fields.create_user_as_pending.unwrap_or(false);
     let change = change(fields.name, fields.trusted_metadata, fields.untrusted_metadata, fields.roles);
     let Context { engine, caller, .. } = &context;
-    let made = engine.create_user(caller, NewUser { email, phone, name, pending, change }).await?;
-    let user = User::of(engine, caller, made);
+    let created = engine.create_user(caller, NewUser { email, phone, name, pending, change }).await?;
+    let user = User::from(created);
     let (email_id, phone_id) = user.contact_ids();
     let body = UserCreated { user_id: user.user_id.clone(), email_id, phone_id, status: user.status, user };
     Ok(Answer::new(&caller.request_id, body))
 }
 
-/// A user, by id or external id.
+/// Reads a user, by id or external id.
 #[utoipa::path(get, path = "/v1/users/{user_id}", operation_id = "users_get", params(("user_id" = String, Path)),
     responses((status = 200, body = Answer<User>)))]
-async fn get(context: Context, Path(user): Path<String>) -> Answered<User> {
+async fn get(context: Context, Path(user): Path<String>) -> ApiResult<User> {
     let Context { engine, caller, .. } = &context;
-    let user = User::of(engine, caller, engine.find_user(caller, &user).await?);
+    let user = User::from(engine.find_user(caller, &user).await?);
     Ok(Answer::new(&caller.request_id, user))
 }
 
@@ -204,18 +204,17 @@ async fn update(
     context: Context,
     Path(user): Path<String>,
     Body(fields): Body<UpdateUser>,
-) -> Answered<UserUpdated> {
-    context.may(Scope::Enroll)?;
-    let instead = "Addresses are set by users.create alone.";
-    unsupported(fields.email, "email", instead)?;
-    unsupported(fields.emails, "emails", instead)?;
-    unsupported(fields.phone_number, "phone_number", instead)?;
-    unsupported(fields.phone_numbers, "phone_numbers", instead)?;
+) -> ApiResult<UserUpdated> {
+    context.require(Scope::Enroll)?;
+    let instead = "Only users.create sets addresses.";
+    refuse(fields.email, "email", instead)?;
+    refuse(fields.emails, "emails", instead)?;
+    refuse(fields.phone_number, "phone_number", instead)?;
+    refuse(fields.phone_numbers, "phone_numbers", instead)?;
     let name = fields.external_id.as_deref().map(login_name).transpose()?;
     let change = change(fields.name, fields.trusted_metadata, fields.untrusted_metadata, fields.roles);
     let Context { engine, caller, .. } = &context;
-    let stored = engine.update_user(caller, &user, &UserChange { name, ..change }).await?;
-    let user = User::of(engine, caller, stored);
+    let user = User::from(engine.update_user(caller, &user, &UserChange { name, ..change }).await?);
     let body = UserUpdated {
         user_id: user.user_id.clone(),
         emails: user.emails.clone(),
@@ -226,52 +225,47 @@ async fn update(
     Ok(Answer::new(&caller.request_id, body))
 }
 
-/// Forgets a user, with TOTPs and sessions.
+/// Deletes a user with their TOTPs and sessions.
 #[utoipa::path(delete, path = "/v1/users/{user_id}", operation_id = "users_delete", params(("user_id" = String, Path)),
     responses((status = 200, body = Answer<UserDeleted>)))]
-async fn delete(context: Context, Path(user): Path<String>) -> Answered<UserDeleted> {
-    context.may(Scope::Admin)?;
+async fn delete(context: Context, Path(user): Path<String>) -> ApiResult<UserDeleted> {
+    context.require(Scope::Admin)?;
     let Context { engine, caller, .. } = &context;
     let user_id = engine.delete_user(caller, &user).await?;
     Ok(Answer::new(&caller.request_id, UserDeleted { user_id }))
 }
 
-/// Takes a TOTP away. Sessions go on.
+/// Deletes a TOTP. Sessions stay open.
 #[utoipa::path(delete, path = "/v1/users/totps/{totp_id}", operation_id = "users_delete_totp", params(("totp_id" = String, Path)),
     responses((status = 200, body = Answer<UserChanged>)))]
-async fn delete_totp(context: Context, Path(totp): Path<String>) -> Answered<UserChanged> {
-    context.may(Scope::Admin)?;
+async fn delete_totp(context: Context, Path(totp): Path<String>) -> ApiResult<UserChanged> {
+    context.require(Scope::Admin)?;
     let Context { engine, caller, .. } = &context;
-    let user = User::of(engine, caller, engine.delete_totp(caller, &totp).await?);
+    let user = User::from(engine.delete_totp(caller, &totp).await?);
     Ok(Answer::new(&caller.request_id, UserChanged { user_id: user.user_id.clone(), user }))
 }
 
-/// Takes a user's external id away: the TOTP lets nobody log in any more.
+/// Removes a user's external id: their TOTP can no longer be used to log in.
 #[utoipa::path(delete, path = "/v1/users/{user_id}/external_id", operation_id = "users_delete_external_id", params(("user_id" = String, Path)),
     responses((status = 200, body = Answer<UserChanged>)))]
-async fn delete_external_id(context: Context, Path(user): Path<String>) -> Answered<UserChanged> {
-    context.may(Scope::Admin)?;
+async fn delete_external_id(context: Context, Path(user): Path<String>) -> ApiResult<UserChanged> {
+    context.require(Scope::Admin)?;
     let Context { engine, caller, .. } = &context;
-    let user = User::of(engine, caller, engine.remove_external_id(caller, &user).await?);
+    let user = User::from(engine.remove_external_id(caller, &user).await?);
     Ok(Answer::new(&caller.request_id, UserChanged { user_id: user.user_id.clone(), user }))
 }
 
-/// Reads a body as those of these routes, for fuzzing.
+/// Parses a body as each of these routes would, for fuzzing.
 pub(crate) fn read_bodies(bytes: &[u8]) -> [Result<(), ApiError>; 2] {
-    let created = fields::<CreateUser>(bytes).and_then(|body| {
+    let created = parse::<CreateUser>(bytes).and_then(|body| {
         body.external_id.as_deref().map(login_name).transpose()?;
         Ok(())
     });
-    let updated = fields::<UpdateUser>(bytes).and_then(|body| {
+    let updated = parse::<UpdateUser>(bytes).and_then(|body| {
         body.external_id.as_deref().map(login_name).transpose()?;
-        unsupported(body.email, "email", "")
+        refuse(body.email, "email", "")
     });
     [created, updated]
-}
-
-/// A user who has to be named.
-pub(crate) fn user_id(field: Option<String>) -> Result<String, ApiError> {
-    required(field, "user_id")
 }
 
 #[cfg(test)]
@@ -279,11 +273,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_of_ours_is_nobodys_external_id() {
+    fn a_user_id_is_not_an_external_id() {
         assert!(login_name("alice").is_ok() && login_name("user-alice").is_ok());
         assert!(login_name(&format!("user-{}", "a".repeat(26))).is_err());
         assert!(login_name("alice@corp").is_err());
-        // A zero-width space, and an accent that is a character of its own.
+        // A zero-width space, and a combining accent.
         assert!(login_name("alice||E2||80||8B").is_err() && login_name("jose||CC||81").is_err());
     }
 }
