@@ -7,7 +7,7 @@ pub mod daemon;
 
 use serde_json::Value;
 use totp_core::contact::{MailAddress, PhoneNumber};
-use totp_core::judge::{Attempt, Rules};
+use totp_core::judge::{Attempt, JudgeSettings};
 use totp_core::otpauth::OtpAuth;
 use totp_core::policy::SshAuth;
 use totp_core::{Account, Origin, Secrets, Time, Typed, UserName, external_id, judge};
@@ -122,13 +122,13 @@ pub fn typed(data: &[u8]) {
     let read = Typed::parse(text);
     let prompt = Prompt { text: String::new(), echo: false, accept: Accept::Code, max_len: 512, digits: 6 };
     if read.is_ok() && text.len() <= 512 {
-        assert_eq!(input_filter::fits(text, &prompt), Ok(()), "the module keeps back what the daemon would take");
+        assert_eq!(input_filter::check_input(text, &prompt), Ok(()), "the module keeps back what the daemon would take");
     }
     let shown = format!("{read:?}");
     let known =
         ["Ok(Code(Code(…)))", "Ok(Recovery(RecoveryCode(…)))", "Err(Empty)", "Err(Shape)", "Err(HostJunk)"];
     assert!(known.contains(&shown.as_str()), "{shown}");
-    let plain = text::plain(text, 64);
+    let plain = text::printable(text, 64);
     assert!(plain.len() <= 64 + "…".len() && !plain.chars().any(char::is_control), "{plain:?}");
 }
 
@@ -175,13 +175,13 @@ pub fn record(data: &[u8]) {
     let Some((now, data)) = data.split_first_chunk::<8>() else { return };
     let Ok(read) = serde_json::from_slice::<Account<Value>>(data) else { return };
     let now = Time::from_unix(u64::from_le_bytes(*now));
-    let _ = read.guard.locked(now);
+    let _ = read.lock_state.locked(now);
     let half: Vec<u8> = [&[1, 20][..], &[7; 20], &[9; 32]].concat();
     let secrets = Secrets::from_bytes(&half).expect("a secret without recovery codes");
     let Ok(mut account) = read.try_map(|_, _| Ok::<_, std::convert::Infallible>(secrets.clone()));
     let origins = [
         Origin::Local,
-        Origin::Own,
+        Origin::OwnProcess,
         Origin::Unproven,
         Origin::ThisHost,
         Origin::Console,
@@ -195,7 +195,7 @@ pub fn record(data: &[u8]) {
                 &mut account,
                 &attempt,
                 now,
-                &Rules { skew: 1, not_before: Time::from_unix(1_700_000_000), latest_grant: Time::default() },
+                &JudgeSettings { skew: 1, not_before: Time::from_unix(1_700_000_000), latest_grant: Time::default() },
             );
         }
     }

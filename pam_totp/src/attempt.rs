@@ -2,7 +2,7 @@
 //! of libpam's memory dangles once the host sets an item during a conversation.
 
 use crate::host::{Host, Item, NoConversation};
-use totp_wire::addresses::is_own_address;
+use totp_wire::addresses::is_host_address;
 use totp_wire::login::Attempt;
 use totp_wire::pam_args::Args;
 
@@ -20,7 +20,7 @@ pub(crate) fn collect(host: &mut impl Host, args: &Args, silent: bool) -> Result
         user,
         service: host.item(Item::Service).map(bounded),
         ruser: host.item(Item::Ruser).map(bounded),
-        own_address: rhost.as_deref().is_some_and(is_own_address).then_some(true),
+        own_address: rhost.as_deref().is_some_and(is_host_address).then_some(true),
         rhost,
         tty: host.item(Item::Tty).map(bounded),
         ssh_auth: host.ssh_auth_info().map(|info| lines(&info)),

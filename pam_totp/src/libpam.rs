@@ -55,7 +55,7 @@ pub(crate) fn set_authtok(pamh: &mut PamHandle, password: &[u8]) -> bool {
 
 /// `pam_syslog(3)`: one line to the authpriv log, with the service's name before it.
 pub(crate) fn syslog(pamh: &PamHandle, priority: c_int, text: &str) {
-    let line = totp_wire::text::plain(text, 512);
+    let line = totp_wire::text::printable(text, 512);
     let mut line = line.into_bytes();
     line.push(0);
     let Ok(line) = CStr::from_bytes_with_nul(&line) else { return };

@@ -5,11 +5,11 @@ use crate::host::{Host, Level, Typed};
 use crate::outcome::Outcome;
 use std::ffi::CStr;
 use std::path::PathBuf;
-use totp_wire::input_filter::{fits, split_combined};
+use totp_wire::input_filter::{check_input, split_combined};
 use totp_wire::login::{Accept, Answer, Attempt, Begin, MAX_TEXT, Prompt, RejectedInput, Step};
 use totp_wire::pam_args::Args;
 use totp_wire::process::sockets;
-use totp_wire::text::plain;
+use totp_wire::text::printable;
 use totp_wire::{Budget, CallError, Client, SecretText};
 use zeroize::Zeroizing;
 
@@ -69,7 +69,7 @@ impl Relay {
             };
             if self.args.debug {
                 let usable = if answer.unusable.is_some() { "not usable" } else { "usable" };
-                let id = plain(&step.id, 32);
+                let id = printable(&step.id, 32);
                 host.log(Level::Debug, &format!("question {prompts}: the answer is {usable} id={id}"));
             }
             let mut reply = self.answer(&mut client, &mut answer);
@@ -93,7 +93,7 @@ impl Relay {
 
     fn begin(&mut self) -> Result<(Client, Step), CallError> {
         let Self { args, attempt, budget, .. } = self;
-        let remaining_ms = Some(budget.millis());
+        let remaining_ms = Some(budget.remaining_millis());
         budget.spend(|deadline| {
             let sockets = sockets(&args.socket);
             let paths = sockets.iter().map(PathBuf::as_path);
@@ -112,7 +112,7 @@ impl Relay {
     }
 
     fn answer(&mut self, client: &mut Client, answer: &mut Answer) -> Result<Step, CallError> {
-        answer.remaining_ms = Some(self.budget.millis());
+        answer.remaining_ms = Some(self.budget.remaining_millis());
         self.budget.spend(|deadline| client.call(answer, deadline)).map(|reply| reply.step)
     }
 
@@ -130,7 +130,7 @@ impl Relay {
         if self.args.use_first_pass {
             return Err(Outcome::Denied);
         }
-        let text = plain(&prompt.text, MAX_TEXT - 1);
+        let text = printable(&prompt.text, MAX_TEXT - 1);
         match host.prompt(&text, prompt.echo) {
             Ok(Some(typed)) => Ok(self.answer_from(host, typed, prompt)),
             // A program that says "success" and hands over nothing has no answer to give.
@@ -157,7 +157,7 @@ impl Relay {
         }
         // Checked before it is copied: what is no text is a password, and is left where it is wiped.
         let fitting = str::from_utf8(&typed).map_err(|_| RejectedInput::Shape);
-        match fitting.and_then(|text| fits(text, prompt).map(|()| text.to_owned())) {
+        match fitting.and_then(|text| check_input(text, prompt).map(|()| text.to_owned())) {
             Ok(text) => Answer { text: Some(SecretText::from(text)), ..Answer::default() },
             Err(unfit) => Answer { unusable: Some(unfit), ..Answer::default() },
         }
@@ -168,7 +168,7 @@ impl Relay {
             return;
         }
         for message in &step.messages {
-            host.show(message.style, &Zeroizing::new(plain(message.text.reveal(), MAX_TEXT - 1)));
+            host.show(message.style, &Zeroizing::new(printable(message.text.reveal(), MAX_TEXT - 1)));
         }
     }
 
@@ -187,9 +187,9 @@ impl Relay {
     /// Names the attempt. The user's name stands there only if the daemon says that it is a user's: people type
     /// passwords at prompts for names, and many read this log.
     fn who(&self, step: &Step) -> String {
-        let id = plain(&step.id, 32);
+        let id = printable(&step.id, 32);
         if step.known == Some(true) {
-            let user = plain(&self.attempt.user, 64);
+            let user = printable(&self.attempt.user, 64);
             return format!("user={user} id={id}");
         }
         format!("id={id}")
@@ -198,7 +198,7 @@ impl Relay {
     /// Logs an error. Nobody says whether the name is a user's, and so it is left out.
     fn failed(&self, host: &mut impl Host, error: &CallError, id: Option<&str>) -> Outcome {
         let socket = self.args.socket.display();
-        let id = id.map_or_else(String::new, |id| format!(" id={}", plain(id, 32)));
+        let id = id.map_or_else(String::new, |id| format!(" id={}", printable(id, 32)));
         host.log(Level::Error, &format!("totpd at {socket}: {error}; refusing{id}"));
         Outcome::of_error(error)
     }

@@ -40,7 +40,7 @@ pub fn from_host(user: &str, rhost: &str) -> Attempt {
 impl Waiting {
     /// Returns whether the daemon has left the connection open.
     pub fn is_open(&self) -> bool {
-        !self.client.has_ended()
+        !self.client.is_closed()
     }
 
     /// Answers, and waits for the verdict for at most `time`.

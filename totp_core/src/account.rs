@@ -22,9 +22,9 @@ use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 
 /// How long an enrollment waits for its first code unless told otherwise, in seconds.
-pub const PENDING_DEFAULT: u64 = DAY;
+pub const DEFAULT_PENDING_LIFETIME: u64 = DAY;
 /// The longest an enrollment may wait for its first code, in seconds.
-pub const PENDING_LONGEST: u64 = 30 * DAY;
+pub const MAX_PENDING_LIFETIME: u64 = 30 * DAY;
 
 /// Where an enrollment is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,8 +57,8 @@ pub struct Factor<S = Secrets> {
     pub last_step: Option<u64>,
     /// The latest steps that were used up, the last one last: their codes are no guesses when they come again.
     /// The seal does not cover them, since they decide about no grant: `last_step` does.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub used: Vec<u64>,
+    #[serde(default, rename = "used", skip_serializing_if = "Vec::is_empty")]
+    pub used_steps: Vec<u64>,
     /// What the user has staged: the replacement by this factor, or a change of this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged: Option<StagedChange>,
@@ -109,11 +109,11 @@ pub struct Account<S = Secrets> {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lapsed: bool,
     /// Failures and locks.
-    #[serde(default)]
-    pub guard: LockState,
+    #[serde(default, rename = "guard")]
+    pub lock_state: LockState,
     /// What the user is told at the next login.
-    #[serde(default, skip_serializing_if = "Notices::is_empty")]
-    pub news: Notices,
+    #[serde(default, rename = "news", skip_serializing_if = "Notices::is_empty")]
+    pub notices: Notices,
     /// Leave to enroll by oneself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<EnrollmentTicket>,
@@ -125,16 +125,50 @@ pub struct Account<S = Secrets> {
 impl<S> Factor<S> {
     /// The half that stands in the open, and the sealed one.
     fn split(self) -> (Factor<()>, S) {
-        let Self { id, params, created, state, last_step, used, staged, cancels, remembered, secrets } = self;
-        let open =
-            Factor { id, params, created, state, last_step, used, staged, cancels, remembered, secrets: () };
+        let Self {
+            id,
+            params,
+            created,
+            state,
+            last_step,
+            used_steps: used,
+            staged,
+            cancels,
+            remembered,
+            secrets,
+        } = self;
+        let open = Factor {
+            id,
+            params,
+            created,
+            state,
+            last_step,
+            used_steps: used,
+            staged,
+            cancels,
+            remembered,
+            secrets: (),
+        };
         (open, secrets)
     }
 
     /// The same factor with another sealed half.
     fn join<T>(self, secrets: T) -> Factor<T> {
-        let Self { id, params, created, state, last_step, used, staged, cancels, remembered, .. } = self;
-        Factor { id, params, created, state, last_step, used, staged, cancels, remembered, secrets }
+        let Self {
+            id, params, created, state, last_step, used_steps: used, staged, cancels, remembered, ..
+        } = self;
+        Factor {
+            id,
+            params,
+            created,
+            state,
+            last_step,
+            used_steps: used,
+            staged,
+            cancels,
+            remembered,
+            secrets,
+        }
     }
 }
 
@@ -177,8 +211,8 @@ impl<S> Account<S> {
             name: self.name,
             uid: self.uid,
             created: self.created,
-            guard: self.guard,
-            news: self.news,
+            lock_state: self.lock_state,
+            notices: self.notices,
             ticket: self.ticket,
             lapsed: self.lapsed,
             profile: self.profile,
@@ -194,8 +228,8 @@ impl<S> Account<S> {
             created,
             active: None,
             pending: None,
-            guard: LockState::default(),
-            news: Notices::default(),
+            lock_state: LockState::default(),
+            notices: Notices::default(),
             ticket: None,
             lapsed: false,
             profile: Box::default(),
@@ -211,7 +245,7 @@ impl<S> Account<S> {
     }
 
     /// Forgets the remembered logins; says how many.
-    pub fn forget(&mut self) -> usize {
+    pub fn forget_remembered(&mut self) -> usize {
         self.active.as_mut().map_or(0, |factor| std::mem::take(&mut factor.remembered).len())
     }
 
@@ -252,7 +286,7 @@ pub struct NewFactor {
     /// Seconds until it is gone unless confirmed.
     pub lifetime: u64,
     /// How its recovery codes are kept.
-    pub keeping: RecoveryStorage,
+    pub recovery_storage: RecoveryStorage,
 }
 
 impl Account {
@@ -282,7 +316,7 @@ impl Account {
         random: &mut impl Random,
     ) -> Result<Vec<RecoveryCode>, RandomFailed> {
         let secret = Secret::generate(random)?;
-        let (recovery, codes) = RecoverySet::generate(new.keeping, random)?;
+        let (recovery, codes) = RecoverySet::generate(new.recovery_storage, random)?;
         // What was given leave for is done: no ticket lies about that could replace it.
         self.ticket = None;
         self.lapsed = false;
@@ -290,9 +324,9 @@ impl Account {
             id: new_id("totp", random)?,
             params: new.params,
             created: now,
-            state: FactorState::Pending { expires: now.plus(new.lifetime.min(PENDING_LONGEST)) },
+            state: FactorState::Pending { expires: now.plus(new.lifetime.min(MAX_PENDING_LIFETIME)) },
             last_step: None,
-            used: Vec::new(),
+            used_steps: Vec::new(),
             staged: None,
             cancels: Vec::new(),
             remembered: Vec::new(),
@@ -305,7 +339,7 @@ impl Account {
     ///
     /// # Errors
     /// When the random source fails; the account is unchanged then.
-    pub fn renew_recovery(
+    pub fn replace_recovery_codes(
         &mut self,
         keeping: RecoveryStorage,
         random: &mut impl Random,
@@ -337,7 +371,7 @@ mod tests {
     }
 
     fn minute() -> NewFactor {
-        NewFactor { params: Params::default(), lifetime: 60, keeping: RecoveryStorage::Hashed }
+        NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed }
     }
 
     #[test]
@@ -356,7 +390,7 @@ mod tests {
         let mut account = account();
         let new = NewFactor { params: Params::default(), lifetime: u64::MAX, ..minute() };
         account.enroll(&new, Time::from_unix(100), &mut Counting(1)).unwrap();
-        assert_eq!(account.pending_expires(), Some(Time::from_unix(100 + PENDING_LONGEST)));
+        assert_eq!(account.pending_expires(), Some(Time::from_unix(100 + MAX_PENDING_LIFETIME)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::verified::{How, Verified};
 use core::time::Duration;
 
 /// The longest it may last.
-pub const LONGEST: Duration = Duration::from_hours(24);
+pub const MAX_LIFETIME: Duration = Duration::from_hours(24);
 
 /// What a responder knows.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl BreakGlass {
         random: &mut impl Random,
     ) -> Result<(Self, RecoveryCode), RandomFailed> {
         let (code, shown) = RecoverySet::single(random)?;
-        Ok((Self { user, code, lasts: lasts.min(LONGEST) }, shown))
+        Ok((Self { user, code, lasts: lasts.min(MAX_LIFETIME) }, shown))
     }
 
     /// The user.
@@ -39,7 +39,7 @@ impl BreakGlass {
     }
 
     /// How long it lasts.
-    pub const fn lasts(&self) -> Duration {
+    pub const fn lifetime(&self) -> Duration {
         self.lasts
     }
 
@@ -53,11 +53,11 @@ impl BreakGlass {
     ///
     /// # Errors
     /// Why it is refused.
-    pub fn examine(&self, user: &str, input: &Input, elapsed: Duration) -> Result<Match, Reason> {
+    pub fn check(&self, user: &str, input: &Input, elapsed: Duration) -> Result<MatchedCode, Reason> {
         let found = match input {
             Ok(Typed::Recovery(code)) => self.code.find(code),
             Ok(Typed::Code(_)) => None,
-            Err(unusable) => return Err(Reason::Unusable(*unusable)),
+            Err(unusable) => return Err(Reason::Rejected(*unusable)),
         };
         if user != self.user.as_str() {
             return Err(Reason::NotEnrolled);
@@ -65,13 +65,13 @@ impl BreakGlass {
         if elapsed >= self.lasts {
             return Err(Reason::Expired);
         }
-        found.map(Match).ok_or(Reason::Wrong)
+        found.map(MatchedCode).ok_or(Reason::Wrong)
     }
 
     /// Spends the code.
     #[expect(clippy::needless_pass_by_value, reason = "a match is spent once")]
-    pub fn spend(&mut self, found: Match) -> Verified {
-        let Match(place) = found;
+    pub fn spend(&mut self, found: MatchedCode) -> Verified {
+        let MatchedCode(place) = found;
         self.code.spend(place);
         Verified::new("", How::BreakGlass, false)
     }
@@ -80,7 +80,7 @@ impl BreakGlass {
 /// The code was right.
 #[derive(Debug)]
 #[must_use = "a match that is dropped lets nobody in"]
-pub struct Match(usize);
+pub struct MatchedCode(usize);
 
 #[cfg(test)]
 mod tests {
@@ -93,21 +93,21 @@ mod tests {
         let alice = UserName::parse("alice").unwrap();
         let (mut glass, code) = BreakGlass::new(alice, hour, &mut Counting(5)).unwrap();
         let right = || Typed::parse(&code.reveal());
-        assert_eq!(glass.examine("bob", &right(), start).map(drop), Err(Reason::NotEnrolled));
-        assert_eq!(glass.examine("alice", &Typed::parse("123456"), start).map(drop), Err(Reason::Wrong));
-        assert_eq!(glass.examine("alice", &right(), hour).map(drop), Err(Reason::Expired));
+        assert_eq!(glass.check("bob", &right(), start).map(drop), Err(Reason::NotEnrolled));
+        assert_eq!(glass.check("alice", &Typed::parse("123456"), start).map(drop), Err(Reason::Wrong));
+        assert_eq!(glass.check("alice", &right(), hour).map(drop), Err(Reason::Expired));
         assert!(!glass.is_used());
-        let found = glass.examine("alice", &right(), hour.saturating_sub(Duration::from_secs(1))).unwrap();
+        let found = glass.check("alice", &right(), hour.saturating_sub(Duration::from_secs(1))).unwrap();
         let proof = glass.spend(found);
         assert_eq!(proof.how(), How::BreakGlass);
         assert!(glass.is_used());
-        assert_eq!(glass.examine("alice", &right(), start).map(drop), Err(Reason::Wrong));
+        assert_eq!(glass.check("alice", &right(), start).map(drop), Err(Reason::Wrong));
     }
 
     #[test]
     fn it_lasts_a_day_at_most() {
         let alice = UserName::parse("alice").unwrap();
         let (glass, _) = BreakGlass::new(alice, Duration::MAX, &mut Counting(5)).unwrap();
-        assert_eq!(glass.lasts(), LONGEST);
+        assert_eq!(glass.lifetime(), MAX_LIFETIME);
     }
 }

@@ -28,26 +28,26 @@ pub struct PhoneNumber(String);
 
 /// The text is neither a mail address nor a phone number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAContact;
+pub struct InvalidContact;
 
-impl fmt::Display for NotAContact {
+impl fmt::Display for InvalidContact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a mail address is name@domain in ASCII, and a phone number is '+' and 7 to 15 digits")
     }
 }
 
-impl core::error::Error for NotAContact {}
+impl core::error::Error for InvalidContact {}
 
 impl MailAddress {
     /// Reads an address. Nothing is trimmed.
     ///
     /// # Errors
     /// [`NotAContact`] for every other form of a mailbox, also for those that RFC 5322 allows.
-    pub fn parse(text: &str) -> Result<Self, NotAContact> {
-        let (local, domain) = text.split_once('@').ok_or(NotAContact)?;
+    pub fn parse(text: &str) -> Result<Self, InvalidContact> {
+        let (local, domain) = text.split_once('@').ok_or(InvalidContact)?;
         let good =
             text.len() <= MAX_ADDRESS && local.len() <= MAX_LOCAL && is_dot_atom(local) && is_domain(domain);
-        good.then(|| Self(text.to_ascii_lowercase())).ok_or(NotAContact)
+        good.then(|| Self(text.to_ascii_lowercase())).ok_or(InvalidContact)
     }
 
     /// The address.
@@ -61,12 +61,12 @@ impl PhoneNumber {
     ///
     /// # Errors
     /// [`NotAContact`].
-    pub fn parse(text: &str) -> Result<Self, NotAContact> {
-        let digits = text.strip_prefix('+').ok_or(NotAContact)?;
+    pub fn parse(text: &str) -> Result<Self, InvalidContact> {
+        let digits = text.strip_prefix('+').ok_or(InvalidContact)?;
         let good = PHONE_DIGITS.contains(&digits.len())
             && !digits.starts_with('0')
             && digits.bytes().all(|byte| byte.is_ascii_digit());
-        good.then(|| Self(text.to_owned())).ok_or(NotAContact)
+        good.then(|| Self(text.to_owned())).ok_or(InvalidContact)
     }
 
     /// The number.
@@ -198,7 +198,7 @@ mod tests {
             &label,
             &domain,
         ] {
-            assert_eq!(MailAddress::parse(bad), Err(NotAContact), "{bad:?}");
+            assert_eq!(MailAddress::parse(bad), Err(InvalidContact), "{bad:?}");
         }
     }
 
@@ -221,7 +221,7 @@ mod tests {
             "\u{ff0b}12025550123",
             "+12025550123\u{200e}",
         ] {
-            assert_eq!(PhoneNumber::parse(bad), Err(NotAContact), "{bad:?}");
+            assert_eq!(PhoneNumber::parse(bad), Err(InvalidContact), "{bad:?}");
         }
     }
 

@@ -7,10 +7,10 @@
 use crate::account::{Account, Factor, FactorState};
 use crate::code::{RejectedInput, Typed};
 use crate::lock::SourceClass;
-use crate::notices::{Changed, Notices};
+use crate::notices::{FactorChange, Notices};
 use crate::otp::Params;
 use crate::remembered;
-use crate::remembered::Key;
+use crate::remembered::RememberKey;
 use crate::secret::Secret;
 use crate::source::Origin;
 use crate::time::{DAY, Time};
@@ -47,24 +47,24 @@ pub struct Attempt {
     /// What was typed.
     pub input: Input,
     /// A grant is remembered under this key for so many seconds.
-    pub remember: Option<(Key, u64)>,
+    pub remember: Option<(RememberKey, u64)>,
     /// Nobody can be told anything: news waits for another login.
     pub silent: bool,
     /// A program of root's shows what is said. None: a process does that may be anybody's.
-    pub shown: Option<Submission>,
+    pub display: Option<NoticeDisplay>,
 }
 
 /// How a program of root's shows what is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Submission {
+pub struct NoticeDisplay {
     /// A further question can be put. Its answer says that what it showed was read.
-    pub asks: bool,
+    pub can_ask: bool,
 }
 
 impl Attempt {
     /// An attempt of which nothing is remembered and nobody told.
     pub fn plain(origin: Origin, input: Input) -> Self {
-        Self { origin, from: String::new(), input, remember: None, silent: true, shown: None }
+        Self { origin, from: String::new(), input, remember: None, silent: true, display: None }
     }
 }
 
@@ -97,7 +97,7 @@ pub enum Reason {
     /// Somebody else was enrolled under this name during the enrollment.
     Raced,
     /// The input is no code.
-    Unusable(RejectedInput),
+    Rejected(RejectedInput),
 }
 
 impl Reason {
@@ -115,9 +115,9 @@ impl Reason {
             Self::NoFirstFactor => "no-first-factor",
             Self::NotShown => "not-shown",
             Self::Raced => "raced",
-            Self::Unusable(RejectedInput::Empty) => "empty",
-            Self::Unusable(RejectedInput::Shape) => "not-a-code",
-            Self::Unusable(RejectedInput::HostJunk) => "host-junk",
+            Self::Rejected(RejectedInput::Empty) => "empty",
+            Self::Rejected(RejectedInput::Shape) => "not-a-code",
+            Self::Rejected(RejectedInput::HostJunk) => "host-junk",
         }
     }
 }
@@ -141,9 +141,9 @@ pub struct Judgement {
     /// Whether the account differs from what is stored.
     pub changed: bool,
     /// Whether this failure locked its class.
-    pub locks: bool,
+    pub class_locked: bool,
     /// What the user is to be told now, after a grant.
-    pub news: Notices,
+    pub notices: Notices,
     /// It holds notices of changes that have to be shown by a question: [`Account::notices_shown`] notes its answer.
     pub unread: bool,
 }
@@ -170,7 +170,7 @@ enum MatchResult {
 pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &JudgeSettings) -> Judgement {
     let expired = account.expire_pending(now);
     let origin = attempt.origin.resolved(account.uid);
-    let class = account.guard.class(&origin, now);
+    let class = account.lock_state.class(&origin, now);
     let active = find(account.active.as_ref(), &attempt.input, now, rules);
     let pending = find(account.pending.as_ref(), &attempt.input, now, rules);
     let recovery = find_recovery(account, &attempt.input);
@@ -179,22 +179,22 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &JudgeS
         outcome,
         class: class.clone(),
         changed,
-        locks,
-        news: Notices::default(),
+        class_locked: locks,
+        notices: Notices::default(),
         unread: false,
     };
     let refused = |reason, changed| verdict(Outcome::Refused(reason), changed, false);
 
     if account.active.is_none() && account.pending.is_none() {
-        judge_nobody(attempt, now, rules);
+        judge_without_account(attempt, now, rules);
         return refused(if account.lapsed { Reason::Expired } else { Reason::NotEnrolled }, expired);
     }
     let typed = match &attempt.input {
         Ok(typed) => typed,
-        Err(unusable) => return refused(Reason::Unusable(*unusable), expired),
+        Err(unusable) => return refused(Reason::Rejected(*unusable), expired),
     };
-    if account.guard.remaining(&class, now) > 0 {
-        account.news.refusal(now, &attempt.from);
+    if account.lock_state.remaining(&class, now) > 0 {
+        account.notices.record_refusal(now, &attempt.from);
         return refused(Reason::Locked, true);
     }
     let staged = account.pending.as_ref().and_then(|pending| pending.staged.clone());
@@ -213,30 +213,30 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &JudgeS
     };
     match proof {
         Ok(verified) => {
-            let counts = account.notices_count(attempt, &origin, &class, now);
+            let counts = account.counts_as_read(attempt, &origin, &class, now);
             let unread =
-                counts && attempt.shown.is_some_and(|shown| shown.asks) && account.has_unread_notices();
+                counts && attempt.display.is_some_and(|shown| shown.can_ask) && account.has_unread_notices();
             let read = counts && !unread;
             if read {
-                account.tell(now);
+                account.mark_staged_shown(now);
             }
-            account.guard.succeed(&class, &origin, now);
+            account.lock_state.succeed(&class, &origin, now);
             if let Some((key, length)) = &attempt.remember {
                 remembered::remember(account, &verified, key, *length, now);
             }
-            let mut news = if attempt.silent { Notices::default() } else { account.news.take(read) };
+            let mut news = if attempt.silent { Notices::default() } else { account.notices.take_shown(read) };
             news.staged = account.staged().filter(|_| !attempt.silent).cloned().map(Box::new);
             if verified.confirmed() && staged.is_some() {
-                account.news.changed(Changed::Replaced, now, &attempt.from);
+                account.notices.record_change(FactorChange::Replaced, now, &attempt.from);
             }
             if let How::Recovery { .. } = verified.how() {
-                account.news.recovery_used(now, &attempt.from);
+                account.notices.record_recovery_use(now, &attempt.from);
             }
-            Judgement { news, unread, ..verdict(Outcome::Granted(verified), true, false) }
+            Judgement { notices: news, unread, ..verdict(Outcome::Granted(verified), true, false) }
         }
         Err(Reason::Wrong) => {
-            account.news.refusal(now, &attempt.from);
-            let locks = account.guard.fail(&class, now);
+            account.notices.record_refusal(now, &attempt.from);
+            let locks = account.lock_state.fail(&class, now);
             verdict(Outcome::Refused(Reason::Wrong), true, locks)
         }
         // A used code is no guess, and neither is one that no clock could judge: nothing is counted.
@@ -245,14 +245,14 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &JudgeS
 }
 
 /// Judges an attempt for a name that has no account: the same work, and always a refusal.
-pub fn judge_nobody(attempt: &Attempt, now: Time, rules: &JudgeSettings) -> Reason {
+pub fn judge_without_account(attempt: &Attempt, now: Time, rules: &JudgeSettings) -> Reason {
     if let (Ok(Typed::Code(code)), Ok(decoy)) = (&attempt.input, Secret::from_bytes(&[0; 20])) {
         std::hint::black_box(matching_step(&decoy, Params::default(), code, now, rules.skew));
         std::hint::black_box(is_code_of(&decoy, Params::default(), code, &[None; USED_STEPS]));
     }
     match attempt.input {
         Ok(_) => Reason::NotEnrolled,
-        Err(unusable) => Reason::Unusable(unusable),
+        Err(unusable) => Reason::Rejected(unusable),
     }
 }
 
@@ -278,8 +278,8 @@ pub fn forecast<S: Clone>(
     if factor.staged.as_ref().is_some_and(|staged| !staged.allows_codes(now)) {
         return Err(Reason::NotRipe);
     }
-    let class = account.guard.class(&origin.resolved(account.uid), now);
-    if account.guard.remaining(&class, now) > 0 { Err(Reason::Locked) } else { Ok(()) }
+    let class = account.lock_state.class(&origin.resolved(account.uid), now);
+    if account.lock_state.remaining(&class, now) > 0 { Err(Reason::Locked) } else { Ok(()) }
 }
 
 /// Whether the clock is before the release, or behind a step that was used already, or was set back behind a
@@ -297,15 +297,15 @@ impl<S> Factor<S> {
     /// Uses up a step, and every one before it.
     pub(crate) fn use_up(&mut self, step: u64) {
         self.last_step = Some(step);
-        self.used.push(step);
-        let excess = self.used.len().saturating_sub(USED_STEPS);
-        self.used.drain(..excess);
+        self.used_steps.push(step);
+        let excess = self.used_steps.len().saturating_sub(USED_STEPS);
+        self.used_steps.drain(..excess);
     }
 
     /// The steps that were used lately, always so many: `None` in place of those that are not there.
     fn used_lately(&self, now: Time) -> [Option<u64>; USED_STEPS] {
         let oldest = self.params.period.step_at(Time::from_unix(now.unix().saturating_sub(USED_MEMORY)));
-        let mut steps = self.used.iter().rev().copied().filter(|step| *step >= oldest);
+        let mut steps = self.used_steps.iter().rev().copied().filter(|step| *step >= oldest);
         std::array::from_fn(|_| steps.next())
     }
 }

@@ -22,11 +22,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Consecutive failures that lock a class.
-pub const STRIKES: u32 = 10;
+pub const FAILURES_TO_LOCK: u32 = 10;
 /// Length of a class's first lock, in seconds.
 pub const FIRST_LOCK: u64 = HOUR;
 /// Length no lock exceeds, in seconds.
-pub const LONGEST_LOCK: u64 = DAY;
+pub const MAX_LOCK: u64 = DAY;
 /// Failures of one class (all strangers together are one) that are judged within [`BUDGET_WINDOW`].
 pub const BUDGET: usize = 30;
 /// Failures of one other local user, by uid, that are judged within [`BUDGET_WINDOW`].
@@ -34,9 +34,9 @@ pub const STRANGER_BUDGET: usize = 10;
 /// The window of [`BUDGET`], in seconds.
 pub const BUDGET_WINDOW: u64 = DAY;
 /// How many sources a user is known from at most: the latest.
-pub const KNOWN_SOURCES: usize = 16;
+pub const MAX_KNOWN_SOURCES: usize = 16;
 /// How long a source stays known after a success, in seconds.
-pub const SOURCE_MEMORY: u64 = 30 * DAY;
+pub const KNOWN_SOURCE_LIFETIME: u64 = 30 * DAY;
 
 /// Escalation at which the lock has reached [`LONGEST_LOCK`]; it grows no further.
 const TOP_LEVEL: u32 = 6;
@@ -79,7 +79,7 @@ impl FailureCounter {
         let budget = self.wait_of(budget, now);
         let Some(lock) = &mut self.lock else { return budget };
         lock.start = lock.start.min(now);
-        let left = lock.length.min(LONGEST_LOCK).saturating_sub(now.since(lock.start));
+        let left = lock.length.min(MAX_LOCK).saturating_sub(now.since(lock.start));
         if left == 0 {
             self.lock = None;
         }
@@ -106,7 +106,7 @@ impl FailureCounter {
 
     /// When its lock ends, or its budget is there again.
     fn locked_until(&self, budget: usize) -> Option<Time> {
-        let lock = self.lock.map(|lock| lock.start.plus(lock.length.min(LONGEST_LOCK)));
+        let lock = self.lock.map(|lock| lock.start.plus(lock.length.min(MAX_LOCK)));
         let oldest = self.judged.len().checked_sub(budget).and_then(|excess| self.judged.get(excess));
         lock.max(oldest.map(|judged| judged.plus(BUDGET_WINDOW)))
     }
@@ -128,13 +128,13 @@ impl FailureCounter {
         self.last_failure = now;
         self.judged.push(now);
         self.failures = self.failures.saturating_add(1);
-        if self.level == 0 && self.failures < STRIKES {
+        if self.level == 0 && self.failures < FAILURES_TO_LOCK {
             return self.budget_wait(now) > 0;
         }
         self.failures = 0;
         // A stored level may be any number.
         self.level = self.level.saturating_add(1).min(TOP_LEVEL);
-        let length = FIRST_LOCK.saturating_mul(1 << (self.level - 1)).min(LONGEST_LOCK);
+        let length = FIRST_LOCK.saturating_mul(1 << (self.level - 1)).min(MAX_LOCK);
         self.lock = Some(Lock { start: now, length });
         true
     }
@@ -178,7 +178,7 @@ pub enum SourceClass {
     /// The user's own sudo and other setuid programs.
     Local,
     /// The user's own processes.
-    Own,
+    OwnProcess,
     /// One API client.
     Client(String),
     /// The services at the machine's own console.
@@ -199,11 +199,11 @@ impl SourceClass {
     }
 
     /// The word for the audit.
-    pub const fn name(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Known(_) => "known",
             Self::Local => "local",
-            Self::Own => "own",
+            Self::OwnProcess => "own",
             Self::Client(_) => "client",
             Self::Console => "console",
             Self::LocalStranger(_) => "local-stranger",
@@ -228,7 +228,7 @@ impl LockState {
     pub fn class(&self, origin: &Origin, now: Time) -> SourceClass {
         match origin {
             Origin::Local => SourceClass::Local,
-            Origin::Own => SourceClass::Own,
+            Origin::OwnProcess => SourceClass::OwnProcess,
             Origin::Client(id) => SourceClass::Client(id.clone()),
             Origin::Console => SourceClass::Console,
             // One of whom nobody knows yet that they are the user is somebody else.
@@ -236,8 +236,10 @@ impl LockState {
             Origin::Unproven | Origin::ThisHost => SourceClass::Others,
             Origin::Remote(address) => {
                 let source = Source::of(*address);
-                let known =
-                    self.known.iter().any(|k| k.source == source && now.since(k.seen) <= SOURCE_MEMORY);
+                let known = self
+                    .known
+                    .iter()
+                    .any(|k| k.source == source && now.since(k.seen) <= KNOWN_SOURCE_LIFETIME);
                 if known { SourceClass::Known(source) } else { SourceClass::Others }
             }
         }
@@ -278,9 +280,9 @@ impl LockState {
             let known =
                 self.known.iter().position(|k| k.source == source).map(|place| self.known.remove(place));
             let counter = known.map_or_else(FailureCounter::default, |known| known.counter);
-            self.known.retain(|k| now.since(k.seen) <= SOURCE_MEMORY);
+            self.known.retain(|k| now.since(k.seen) <= KNOWN_SOURCE_LIFETIME);
             self.known.push(KnownSource { source, seen: now, counter });
-            let excess = self.known.len().saturating_sub(KNOWN_SOURCES);
+            let excess = self.known.len().saturating_sub(MAX_KNOWN_SOURCES);
             self.known.drain(..excess);
         }
     }
@@ -303,8 +305,8 @@ impl LockState {
     }
 
     /// Whether the user succeeded lately from another machine.
-    pub fn knows_a_remote_source(&self, now: Time) -> bool {
-        self.known.iter().any(|k| now.since(k.seen) <= SOURCE_MEMORY)
+    pub fn has_known_remote_source(&self, now: Time) -> bool {
+        self.known.iter().any(|k| now.since(k.seen) <= KNOWN_SOURCE_LIFETIME)
     }
 
     /// The classes that are locked now.
@@ -334,7 +336,7 @@ impl LockState {
     fn counters(&self) -> impl Iterator<Item = (SourceClass, &FailureCounter)> {
         let fixed = [
             (SourceClass::Local, &self.local),
-            (SourceClass::Own, &self.own),
+            (SourceClass::OwnProcess, &self.own),
             (SourceClass::Console, &self.console),
             (SourceClass::Others, &self.others),
         ];
@@ -351,7 +353,7 @@ impl LockState {
                 self.known.iter_mut().find(|k| k.source == *source).map(|k| &mut k.counter)
             }
             SourceClass::Local => Some(&mut self.local),
-            SourceClass::Own => Some(&mut self.own),
+            SourceClass::OwnProcess => Some(&mut self.own),
             SourceClass::Client(id) => self.clients.get_mut(id),
             SourceClass::Console => Some(&mut self.console),
             SourceClass::LocalStranger(uid) => self.strangers.get_mut(uid),

@@ -14,7 +14,7 @@ use crate::policy::FirstFactor;
 use crate::random::{Random, RandomFailed};
 use crate::recovery::{RecoveryCode, RecoverySet, RecoveryStorage};
 use crate::remembered;
-use crate::remembered::Key;
+use crate::remembered::RememberKey;
 use crate::secret::{Secret, Secrets};
 use crate::source::Origin;
 use crate::time::Time;
@@ -64,7 +64,7 @@ impl AwaitingFirstCode {
             created: now,
             state: FactorState::Pending { expires: now },
             last_step: None,
-            used: Vec::new(),
+            used_steps: Vec::new(),
             staged: None,
             cancels: Vec::new(),
             remembered: Vec::new(),
@@ -96,7 +96,7 @@ impl AwaitingFirstCode {
         let code = match input {
             Ok(Typed::Code(code)) => code,
             Ok(Typed::Recovery(_)) => return Err((self, Reason::Wrong)),
-            Err(unusable) => return Err((self, Reason::Unusable(*unusable))),
+            Err(unusable) => return Err((self, Reason::Rejected(*unusable))),
         };
         if !rules.trusts(now, self.params()) {
             return Err((self, Reason::Clock));
@@ -141,7 +141,7 @@ impl ReadyToActivate {
         &self,
         account: &mut Account,
         origin: &Origin,
-        remember: Option<&(Key, u64)>,
+        remember: Option<&(RememberKey, u64)>,
         now: Time,
     ) -> Result<Verified, Reason> {
         account.expire_pending(now);
@@ -152,8 +152,8 @@ impl ReadyToActivate {
         account.ticket = None;
         account.lapsed = false;
         let origin = origin.resolved(account.uid);
-        let class = account.guard.class(&origin, now);
-        account.guard.succeed(&class, &origin, now);
+        let class = account.lock_state.class(&origin, now);
+        account.lock_state.succeed(&class, &origin, now);
         let verified = Verified::new(&self.factor.id, How::Totp { offset: self.offset }, true);
         if let Some((key, length)) = remember {
             remembered::remember(account, &verified, key, *length, now);

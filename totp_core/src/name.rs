@@ -14,25 +14,25 @@ pub struct UserName(String);
 
 /// The text cannot be the name of a user on this system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAName;
+pub struct InvalidUserName;
 
-impl fmt::Display for NotAName {
+impl fmt::Display for InvalidUserName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a user name has 1 to {MAX_BYTES} bytes and no control character, ':' or '/'")
     }
 }
 
-impl core::error::Error for NotAName {}
+impl core::error::Error for InvalidUserName {}
 
 impl UserName {
     /// Takes the text as it is: nothing is trimmed or folded, so no two spellings reach one record.
     ///
     /// # Errors
     /// [`NotAName`] when no passwd entry could hold it.
-    pub fn parse(text: &str) -> Result<Self, NotAName> {
+    pub fn parse(text: &str) -> Result<Self, InvalidUserName> {
         let fits = (1..=MAX_BYTES).contains(&text.len());
         if !fits || text.chars().any(|c| c.is_control() || c == ':' || c == '/') {
-            return Err(NotAName);
+            return Err(InvalidUserName);
         }
         Ok(Self(text.to_owned()))
     }
@@ -50,9 +50,9 @@ impl fmt::Display for UserName {
 }
 
 impl TryFrom<String> for UserName {
-    type Error = NotAName;
+    type Error = InvalidUserName;
 
-    fn try_from(text: String) -> Result<Self, NotAName> {
+    fn try_from(text: String) -> Result<Self, InvalidUserName> {
         Self::parse(&text)
     }
 }
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn names_that_no_passwd_entry_can_hold_are_refused() {
         for bad in ["", "a:b", "a/b", "a\nb", "a\u{7f}", &"x".repeat(256)] {
-            assert_eq!(UserName::parse(bad), Err(NotAName), "{bad:?}");
+            assert_eq!(UserName::parse(bad), Err(InvalidUserName), "{bad:?}");
         }
         for good in ["alice", "DOMAIN\\bob", "carol@corp.example", "josé", &"x".repeat(255)] {
             assert_eq!(UserName::parse(good).map(String::from).as_deref(), Ok(good));

@@ -5,7 +5,7 @@ use crate::time::Time;
 use serde::{Deserialize, Serialize};
 
 /// Refusals since the last login from which on the user is told.
-pub const BURST: u32 = 5;
+pub const MIN_REFUSED_SHOWN: u32 = 5;
 /// Uses of recovery codes that are told one by one.
 const MOST_USES: usize = 3;
 /// Changes that are told one by one.
@@ -23,7 +23,7 @@ pub struct Occurrence {
 /// A change of the factor that its user made, or somebody who had a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Changed {
+pub enum FactorChange {
     /// A new factor was staged with a ticket.
     Ticket,
     /// A staged factor has replaced the one before.
@@ -48,7 +48,7 @@ pub struct Notices {
     recovery: Vec<Occurrence>,
     /// Changes of the factor, the latest last. They are kept until a login showed them that counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    changes: Vec<(Changed, Occurrence)>,
+    changes: Vec<(FactorChange, Occurrence)>,
     /// What is staged. It stands in the factor, and is told for as long as it does.
     #[serde(skip)]
     pub(crate) staged: Option<Box<StagedChange>>,
@@ -66,38 +66,38 @@ impl Notices {
     }
 
     /// A try was refused.
-    pub(crate) fn refusal(&mut self, at: Time, from: &str) {
+    pub(crate) fn record_refusal(&mut self, at: Time, from: &str) {
         self.refused = self.refused.saturating_add(1);
         self.last_refused = Some(Occurrence { at, from: from.to_owned() });
     }
 
     /// A recovery code was used: to be told at the login after this one.
-    pub(crate) fn recovery_used(&mut self, at: Time, from: &str) {
+    pub(crate) fn record_recovery_use(&mut self, at: Time, from: &str) {
         self.recovery.push(Occurrence { at, from: from.to_owned() });
         let excess = self.recovery.len().saturating_sub(MOST_USES);
         self.recovery.drain(..excess);
     }
 
     /// The tries that were refused, and the last of them, if they are worth telling.
-    pub fn burst(&self) -> Option<(u32, &Occurrence)> {
+    pub fn refused_attempts(&self) -> Option<(u32, &Occurrence)> {
         let last = self.last_refused.as_ref()?;
-        (self.refused >= BURST).then_some((self.refused, last))
+        (self.refused >= MIN_REFUSED_SHOWN).then_some((self.refused, last))
     }
 
     /// The factor was changed.
-    pub fn changed(&mut self, what: Changed, at: Time, from: &str) {
+    pub fn record_change(&mut self, what: FactorChange, at: Time, from: &str) {
         self.changes.push((what, Occurrence { at, from: from.to_owned() }));
         let excess = self.changes.len().saturating_sub(MOST_CHANGES);
         self.changes.drain(..excess);
     }
 
     /// What was staged was cancelled.
-    pub(crate) fn cancelled(&mut self, at: Time, from: &str) {
-        self.changed(Changed::Cancelled, at, from);
+    pub(crate) fn record_cancel(&mut self, at: Time, from: &str) {
+        self.record_change(FactorChange::Cancelled, at, from);
     }
 
     /// What a login shows, and keeps no longer: changes are kept until they count as `read`.
-    pub(crate) fn take(&mut self, read: bool) -> Self {
+    pub(crate) fn take_shown(&mut self, read: bool) -> Self {
         let shown = std::mem::take(self);
         if !read {
             self.changes.clone_from(&shown.changes);
@@ -111,7 +111,7 @@ impl Notices {
     }
 
     /// The changes of the factor.
-    pub fn changes(&self) -> &[(Changed, Occurrence)] {
+    pub fn changes(&self) -> &[(FactorChange, Occurrence)] {
         &self.changes
     }
 

@@ -59,7 +59,7 @@ impl core::error::Error for OutOfRange {}
 
 impl Algorithm {
     /// The name in an otpauth URI and in the configuration.
-    pub const fn name(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sha1 => "SHA1",
             Self::Sha256 => "SHA256",
@@ -74,7 +74,7 @@ impl FromStr for Algorithm {
     fn from_str(text: &str) -> Result<Self, OutOfRange> {
         [Self::Sha1, Self::Sha256, Self::Sha512]
             .into_iter()
-            .find(|a| a.name().eq_ignore_ascii_case(text))
+            .find(|a| a.as_str().eq_ignore_ascii_case(text))
             .ok_or(OutOfRange("the algorithm is SHA1, SHA256 or SHA512"))
     }
 }

@@ -2,7 +2,7 @@
 //! page describes and every app reads.
 
 use crate::otp::{Algorithm, Digits, OutOfRange, Params, Period};
-use crate::secret::{BadSecret, Secret};
+use crate::secret::{InvalidSecret, Secret};
 use core::fmt;
 use std::fmt::Write as _;
 use zeroize::Zeroizing;
@@ -22,7 +22,7 @@ pub struct OtpAuth {
 
 /// Why a text is no otpauth URI that totpd can use. Holds nothing of the text: it may hold a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadUri {
+pub enum InvalidUri {
     /// It does not start with `otpauth://totp/`.
     NotTotp,
     /// It counts instead of reading the time (`otpauth://hotp/`).
@@ -41,7 +41,7 @@ pub enum BadUri {
     Param(OutOfRange),
 }
 
-impl fmt::Display for BadUri {
+impl fmt::Display for InvalidUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotTotp => f.write_str("an otpauth URI starts with otpauth://totp/"),
@@ -49,14 +49,14 @@ impl fmt::Display for BadUri {
             Self::Escape => f.write_str("a % escape in the URI is broken"),
             Self::Label => f.write_str("the URI names no account"),
             Self::NoSecret => f.write_str("the URI has no secret"),
-            Self::Secret => fmt::Display::fmt(&BadSecret, f),
+            Self::Secret => fmt::Display::fmt(&InvalidSecret, f),
             Self::Twice => f.write_str("a parameter stands twice in the URI"),
             Self::Param(error) => fmt::Display::fmt(error, f),
         }
     }
 }
 
-impl core::error::Error for BadUri {}
+impl core::error::Error for InvalidUri {}
 
 impl OtpAuth {
     /// `otpauth://totp/Issuer:account?secret=…&issuer=Issuer&algorithm=…&digits=…&period=…`
@@ -84,7 +84,7 @@ impl OtpAuth {
         let _ = write!(
             uri,
             "&algorithm={}&digits={}&period={}",
-            algorithm.name(),
+            algorithm.as_str(),
             digits.get(),
             period.seconds()
         );
@@ -96,14 +96,14 @@ impl OtpAuth {
     ///
     /// # Errors
     /// [`BadUri`], without any of the text.
-    pub fn parse(uri: &str) -> Result<Self, BadUri> {
+    pub fn parse(uri: &str) -> Result<Self, InvalidUri> {
         let after = |prefix: &str| {
             uri.get(..prefix.len()).filter(|s| s.eq_ignore_ascii_case(prefix)).map(|s| &uri[s.len()..])
         };
         if after("otpauth://hotp/").is_some() {
-            return Err(BadUri::Hotp);
+            return Err(InvalidUri::Hotp);
         }
-        let rest = after("otpauth://totp/").ok_or(BadUri::NotTotp)?;
+        let rest = after("otpauth://totp/").ok_or(InvalidUri::NotTotp)?;
         let rest = rest.split('#').next().unwrap_or(rest);
         let (label, query) = rest.split_once('?').unwrap_or((rest, ""));
         let label = unescape(label)?;
@@ -115,12 +115,12 @@ impl OtpAuth {
         let fields = Fields::read(query)?;
         let issuer = fields.issuer.unwrap_or_else(|| prefix.to_owned());
         if account.is_empty() || account.chars().chain(issuer.chars()).any(char::is_control) {
-            return Err(BadUri::Label);
+            return Err(InvalidUri::Label);
         }
         Ok(Self {
             issuer,
             account: account.to_owned(),
-            secret: fields.secret.ok_or(BadUri::NoSecret)?,
+            secret: fields.secret.ok_or(InvalidUri::NoSecret)?,
             params: Params {
                 algorithm: fields.algorithm.unwrap_or_default(),
                 digits: fields.digits.unwrap_or_default(),
@@ -140,17 +140,17 @@ struct Fields {
 }
 
 impl Fields {
-    fn read(query: &str) -> Result<Self, BadUri> {
+    fn read(query: &str) -> Result<Self, InvalidUri> {
         let mut fields = Self::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = Zeroizing::new(unescape(value)?);
             match key.to_ascii_lowercase().as_str() {
                 "secret" => {
-                    set(&mut fields.secret, Secret::from_base32(&value).map_err(|_| BadUri::Secret)?)?;
+                    set(&mut fields.secret, Secret::from_base32(&value).map_err(|_| InvalidUri::Secret)?)?;
                 }
                 "issuer" => set(&mut fields.issuer, value.to_string())?,
-                "algorithm" => set(&mut fields.algorithm, value.parse().map_err(BadUri::Param)?)?,
+                "algorithm" => set(&mut fields.algorithm, value.parse().map_err(InvalidUri::Param)?)?,
                 "digits" => set(&mut fields.digits, number::<u8, _>(&value)?)?,
                 "period" => set(&mut fields.period, number::<u64, _>(&value)?)?,
                 _ => {}
@@ -160,18 +160,18 @@ impl Fields {
     }
 }
 
-fn set<T>(field: &mut Option<T>, value: T) -> Result<(), BadUri> {
+fn set<T>(field: &mut Option<T>, value: T) -> Result<(), InvalidUri> {
     match field.replace(value) {
         None => Ok(()),
-        Some(_) => Err(BadUri::Twice),
+        Some(_) => Err(InvalidUri::Twice),
     }
 }
 
 /// A number that does not even fit its integer is as much out of range as one that does.
 fn number<N: core::str::FromStr + Default, T: TryFrom<N, Error = OutOfRange>>(
     text: &str,
-) -> Result<T, BadUri> {
-    T::try_from(text.parse().unwrap_or_default()).map_err(BadUri::Param)
+) -> Result<T, InvalidUri> {
+    T::try_from(text.parse().unwrap_or_default()).map_err(InvalidUri::Param)
 }
 
 /// Percent-encodes all but RFC 3986's unreserved characters.
@@ -185,7 +185,7 @@ fn escape(text: &str, out: &mut String) {
     }
 }
 
-fn unescape(text: &str) -> Result<String, BadUri> {
+fn unescape(text: &str) -> Result<String, InvalidUri> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
@@ -194,13 +194,13 @@ fn unescape(text: &str) -> Result<String, BadUri> {
             out.push(byte);
             continue;
         }
-        let (hex, tail) = tail.split_at_checked(2).ok_or(BadUri::Escape)?;
+        let (hex, tail) = tail.split_at_checked(2).ok_or(InvalidUri::Escape)?;
         let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-        let (Some(high), Some(low)) = (digit(hex[0]), digit(hex[1])) else { return Err(BadUri::Escape) };
+        let (Some(high), Some(low)) = (digit(hex[0]), digit(hex[1])) else { return Err(InvalidUri::Escape) };
         out.push(high * 16 + low);
         rest = tail;
     }
-    String::from_utf8(out).map_err(|_| BadUri::Escape)
+    String::from_utf8(out).map_err(|_| InvalidUri::Escape)
 }
 
 #[cfg(test)]
@@ -238,23 +238,23 @@ mod tests {
     #[test]
     fn bad_uris_are_refused_by_name() {
         let cases = [
-            ("https://example.org", BadUri::NotTotp),
-            ("otpauth://hotp/a?secret=GEZDGNBVGY3TQOJQ&counter=1", BadUri::Hotp),
-            ("otpauth://totp/a", BadUri::NoSecret),
-            ("otpauth://totp/?secret=GEZDGNBVGY3TQOJQ", BadUri::Label),
-            ("otpauth://totp/%20?secret=GEZDGNBVGY3TQOJQ&issuer=Example", BadUri::Label),
-            ("otpauth://totp/a%0Ab?secret=GEZDGNBVGY3TQOJQ", BadUri::Label),
-            ("otpauth://totp/a?secret=GEZD", BadUri::Secret),
-            ("otpauth://totp/a?secret=GEZDGNBVGY3TQOJQ&secret=GEZDGNBVGY3TQOJQ", BadUri::Twice),
-            ("otpauth://totp/a%4?secret=GEZDGNBVGY3TQOJQ", BadUri::Escape),
-            ("otpauth://totp/a%FF?secret=GEZDGNBVGY3TQOJQ", BadUri::Escape),
+            ("https://example.org", InvalidUri::NotTotp),
+            ("otpauth://hotp/a?secret=GEZDGNBVGY3TQOJQ&counter=1", InvalidUri::Hotp),
+            ("otpauth://totp/a", InvalidUri::NoSecret),
+            ("otpauth://totp/?secret=GEZDGNBVGY3TQOJQ", InvalidUri::Label),
+            ("otpauth://totp/%20?secret=GEZDGNBVGY3TQOJQ&issuer=Example", InvalidUri::Label),
+            ("otpauth://totp/a%0Ab?secret=GEZDGNBVGY3TQOJQ", InvalidUri::Label),
+            ("otpauth://totp/a?secret=GEZD", InvalidUri::Secret),
+            ("otpauth://totp/a?secret=GEZDGNBVGY3TQOJQ&secret=GEZDGNBVGY3TQOJQ", InvalidUri::Twice),
+            ("otpauth://totp/a%4?secret=GEZDGNBVGY3TQOJQ", InvalidUri::Escape),
+            ("otpauth://totp/a%FF?secret=GEZDGNBVGY3TQOJQ", InvalidUri::Escape),
         ];
         for (uri, error) in cases {
             assert_eq!(OtpAuth::parse(uri), Err(error), "{uri}");
         }
         for param in ["digits=9", "digits=x", "period=1", "algorithm=MD5", "period=99999999999999999999"] {
             let uri = format!("otpauth://totp/a?secret={KEY}&{param}");
-            assert!(matches!(OtpAuth::parse(&uri), Err(BadUri::Param(_))), "{param}");
+            assert!(matches!(OtpAuth::parse(&uri), Err(InvalidUri::Param(_))), "{param}");
         }
     }
 }

@@ -10,11 +10,11 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 /// How many codes a set has.
-pub const CODES: usize = 10;
+pub const CODES_PER_SET: usize = 10;
 /// Characters of a code without its dashes.
-pub const SYMBOLS: usize = 16;
+pub const CODE_SYMBOLS: usize = 16;
 /// At this many codes left, or fewer, the user is warned.
-pub const FEW: usize = 2;
+pub const LOW_CODES: usize = 2;
 
 const CODE_BYTES: usize = 10;
 const HASH_BYTES: usize = 32;
@@ -49,7 +49,7 @@ impl RecoveryCode {
 
     /// Reads 16 symbols of Crockford's base32 in any case. Dashes and blanks are the caller's to strip.
     pub(crate) fn from_symbols(symbols: &[u8]) -> Option<Self> {
-        if symbols.len() != SYMBOLS {
+        if symbols.len() != CODE_SYMBOLS {
             return None;
         }
         let bytes = Zeroizing::new(CROCKFORD.as_ref()?.decode(symbols).ok()?);
@@ -59,7 +59,7 @@ impl RecoveryCode {
     /// `XXXX-XXXX-XXXX-XXXX`, for the one moment it is shown.
     pub fn reveal(&self) -> Zeroizing<String> {
         let mut symbols = CROCKFORD.as_ref().map(|e| e.encode(&*self.0)).unwrap_or_default();
-        let mut out = Zeroizing::new(String::with_capacity(SYMBOLS + 3));
+        let mut out = Zeroizing::new(String::with_capacity(CODE_SYMBOLS + 3));
         for (i, symbol) in symbols.chars().enumerate() {
             if i > 0 && i % 4 == 0 {
                 out.push('-');
@@ -110,8 +110,8 @@ impl RecoverySet {
         keeping: RecoveryStorage,
         random: &mut impl Random,
     ) -> Result<(Self, Vec<RecoveryCode>), RandomFailed> {
-        let mut codes = Vec::with_capacity(CODES);
-        for _ in 0..CODES {
+        let mut codes = Vec::with_capacity(CODES_PER_SET);
+        for _ in 0..CODES_PER_SET {
             codes.push(RecoveryCode::generate(random)?);
         }
         Ok(match keeping {
@@ -209,12 +209,12 @@ impl RecoverySet {
             RecoveryStorage::Hashed => {
                 let (key, rest) = bytes.split_first_chunk::<HASH_BYTES>()?;
                 let (hashes, left) = rest.as_chunks::<HASH_BYTES>();
-                let whole = left.is_empty() && hashes.len() <= CODES;
+                let whole = left.is_empty() && hashes.len() <= CODES_PER_SET;
                 whole.then(|| Self::Hashed { key: Zeroizing::new(*key), hashes: hashes.to_vec() })
             }
             RecoveryStorage::Sealed => {
                 let (codes, left) = bytes.as_chunks::<CODE_BYTES>();
-                let whole = left.is_empty() && codes.len() <= CODES;
+                let whole = left.is_empty() && codes.len() <= CODES_PER_SET;
                 let codes = codes.iter().map(|code| RecoveryCode(Zeroizing::new(*code)));
                 whole.then(|| Self::Readable(codes.collect()))
             }
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn each_code_is_found_once_and_its_text_reads_back() {
         let (mut set, codes) = RecoverySet::generate(RecoveryStorage::Hashed, &mut Counting(3)).unwrap();
-        assert_eq!(set.left(), CODES);
+        assert_eq!(set.left(), CODES_PER_SET);
         for code in &codes {
             let shown = code.reveal();
             assert_eq!(shown.len(), 19);

@@ -11,9 +11,9 @@ use hmac::digest::{Digest, Update};
 use serde::{Deserialize, Serialize};
 
 /// The shortest time a rule may remember for, in seconds.
-pub const SHORTEST: u64 = MINUTE;
+pub const MIN_LENGTH: u64 = MINUTE;
 /// The longest, in seconds.
-pub const LONGEST: u64 = 30 * DAY;
+pub const MAX_LENGTH: u64 = 30 * DAY;
 /// How many logins of one factor are remembered at most: the latest.
 pub const MAX_REMEMBERED: usize = 32;
 /// "Unset" of the kernel's audit session, `(uint32_t) -1`.
@@ -40,12 +40,12 @@ pub enum RememberBy {
 /// What a later login has to have in common with the one that was granted: a digest of all of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Key(String);
+pub struct RememberKey(String);
 
-impl Key {
+impl RememberKey {
     /// A session of this machine. `None` without a caller or an audit session: neither ever matches.
-    pub fn session(session: &Session<'_>) -> Option<Self> {
-        let Session { uid, user, caller, service, boot_id, audit_session } = session;
+    pub fn session(session: &SessionKeyParts<'_>) -> Option<Self> {
+        let SessionKeyParts { uid, user, caller, service, boot_id, audit_session } = session;
         let caller = (*caller)?.to_string();
         let audit_session = audit_session.filter(|s| *s != UNSET_SESSION && *s != 0)?;
         if boot_id.is_empty() {
@@ -84,7 +84,7 @@ impl Key {
 
 /// The parts of [`Key::session`].
 #[derive(Clone, Copy, Debug)]
-pub struct Session<'a> {
+pub struct SessionKeyParts<'a> {
     /// The uid of the one whose factor it is.
     pub uid: u32,
     /// The user who is logged in to: another one under `subject = "ruser"` (CVE-2025-64517).
@@ -103,7 +103,7 @@ pub struct Session<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
     /// What a later login has to have in common with it.
-    pub key: Key,
+    pub key: RememberKey,
     /// When it was granted.
     pub since: Time,
     /// For how many seconds it holds.
@@ -113,12 +113,12 @@ pub struct Remembered {
 impl Remembered {
     /// Whether it holds at `now`. A clock that went back behind its start proves nothing.
     pub fn holds(&self, now: Time) -> bool {
-        now >= self.since && now.since(self.since) < self.length.min(LONGEST)
+        now >= self.since && now.since(self.since) < self.length.min(MAX_LENGTH)
     }
 }
 
 /// Remembers a grant; `proof` is what it is minted from.
-pub(crate) fn remember(account: &mut Account, proof: &Verified, key: &Key, length: u64, now: Time) {
+pub(crate) fn remember(account: &mut Account, proof: &Verified, key: &RememberKey, length: u64, now: Time) {
     let Some(factor) = account.active.as_mut().filter(|factor| factor.id == proof.totp_id()) else { return };
     factor.remembered.retain(|r| r.key != *key && r.holds(now));
     factor.remembered.push(Remembered { key: key.clone(), since: now, length });
@@ -128,7 +128,7 @@ pub(crate) fn remember(account: &mut Account, proof: &Verified, key: &Key, lengt
 
 /// The proof that an earlier grant left, if it still holds: for as long as it was given then, and no longer
 /// than the rule says now.
-pub fn recall(account: &Account, key: &Key, now: Time, rule: &Remember) -> Option<Verified> {
+pub fn recall(account: &Account, key: &RememberKey, now: Time, rule: &Remember) -> Option<Verified> {
     let factor = account.active.as_ref()?;
     let found = factor.remembered.iter().find(|r| r.key == *key)?;
     let age = now.since(found.since);
@@ -140,7 +140,7 @@ pub fn recall(account: &Account, key: &Key, now: Time, rule: &Remember) -> Optio
 mod tests {
     use super::*;
 
-    const SESSION: Session<'_> = Session {
+    const SESSION: SessionKeyParts<'_> = SessionKeyParts {
         uid: 1000,
         user: "alice",
         caller: Some(1000),
@@ -151,30 +151,30 @@ mod tests {
 
     #[test]
     fn every_part_of_a_session_counts() {
-        let key = Key::session(&SESSION).unwrap();
-        assert_eq!(Key::session(&SESSION), Some(key.clone()));
+        let key = RememberKey::session(&SESSION).unwrap();
+        assert_eq!(RememberKey::session(&SESSION), Some(key.clone()));
         for other in [
-            Session { uid: 1001, ..SESSION },
-            Session { user: "root", ..SESSION },
-            Session { caller: Some(1001), ..SESSION },
-            Session { service: "su", ..SESSION },
-            Session { boot_id: "c", ..SESSION },
-            Session { audit_session: Some(8), ..SESSION },
+            SessionKeyParts { uid: 1001, ..SESSION },
+            SessionKeyParts { user: "root", ..SESSION },
+            SessionKeyParts { caller: Some(1001), ..SESSION },
+            SessionKeyParts { service: "su", ..SESSION },
+            SessionKeyParts { boot_id: "c", ..SESSION },
+            SessionKeyParts { audit_session: Some(8), ..SESSION },
             // Parts do not run into each other.
-            Session { user: "alic", service: "esudo", ..SESSION },
+            SessionKeyParts { user: "alic", service: "esudo", ..SESSION },
         ] {
-            assert_ne!(Key::session(&other), Some(key.clone()), "{other:?}");
+            assert_ne!(RememberKey::session(&other), Some(key.clone()), "{other:?}");
         }
     }
 
     #[test]
     fn what_is_unset_never_makes_a_key() {
         for audit_session in [None, Some(UNSET_SESSION), Some(0)] {
-            assert_eq!(Key::session(&Session { audit_session, ..SESSION }), None);
+            assert_eq!(RememberKey::session(&SessionKeyParts { audit_session, ..SESSION }), None);
         }
-        assert_eq!(Key::session(&Session { boot_id: "", ..SESSION }), None);
-        assert_eq!(Key::session(&Session { caller: None, ..SESSION }), None);
-        assert_eq!(Key::ssh_key(1000, "sshd", "192.0.2.1", &[]), None);
-        assert!(Key::ssh_key(1000, "sshd", "192.0.2.1", &["SHA256:x"]).is_some());
+        assert_eq!(RememberKey::session(&SessionKeyParts { boot_id: "", ..SESSION }), None);
+        assert_eq!(RememberKey::session(&SessionKeyParts { caller: None, ..SESSION }), None);
+        assert_eq!(RememberKey::ssh_key(1000, "sshd", "192.0.2.1", &[]), None);
+        assert!(RememberKey::ssh_key(1000, "sshd", "192.0.2.1", &["SHA256:x"]).is_some());
     }
 }

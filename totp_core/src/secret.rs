@@ -16,15 +16,15 @@ pub struct Secret(Zeroizing<Vec<u8>>);
 
 /// The bytes cannot be a shared secret. Says nothing about what they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadSecret;
+pub struct InvalidSecret;
 
-impl fmt::Display for BadSecret {
+impl fmt::Display for InvalidSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a secret is base32 (A-Z, 2-7) of 10 to 128 bytes")
     }
 }
 
-impl core::error::Error for BadSecret {}
+impl core::error::Error for InvalidSecret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,20 +37,20 @@ impl Secret {
     ///
     /// # Errors
     /// [`BadSecret`] outside 10 to 128 bytes: RFC 4226 asks for 16, some older generators made 10.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadSecret> {
-        (10..=128).contains(&bytes.len()).then(|| Self(Zeroizing::new(bytes.to_vec()))).ok_or(BadSecret)
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidSecret> {
+        (10..=128).contains(&bytes.len()).then(|| Self(Zeroizing::new(bytes.to_vec()))).ok_or(InvalidSecret)
     }
 
     /// Reads base32 (RFC 4648 section 6) as people copy it: any case, with blanks, dashes and padding.
     ///
     /// # Errors
     /// [`BadSecret`] for another alphabet or length.
-    pub fn from_base32(text: &str) -> Result<Self, BadSecret> {
+    pub fn from_base32(text: &str) -> Result<Self, InvalidSecret> {
         let mut clean = Zeroizing::new(Vec::with_capacity(text.len()));
         clean.extend(
             text.bytes().filter(|b| !matches!(b, b' ' | b'-' | b'=')).map(|b| b.to_ascii_uppercase()),
         );
-        let bytes = Zeroizing::new(BASE32_NOPAD.decode(&clean).map_err(|_| BadSecret)?);
+        let bytes = Zeroizing::new(BASE32_NOPAD.decode(&clean).map_err(|_| InvalidSecret)?);
         Self::from_bytes(&bytes)
     }
 
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(secret.as_bytes(), b"12345678901234567890");
         assert_eq!(*secret.to_base32(), "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
         for bad in ["", "GEZDGNBV", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJ0", "é"] {
-            assert_eq!(Secret::from_base32(bad), Err(BadSecret), "{bad}");
+            assert_eq!(Secret::from_base32(bad), Err(InvalidSecret), "{bad}");
         }
     }
 

@@ -23,13 +23,13 @@ use crate::time::{DAY, HOUR, Time};
 use serde::{Deserialize, Serialize};
 
 /// How long a staged change waits unless the site says otherwise, in seconds.
-pub const DELAY_DEFAULT: u64 = DAY;
+pub const DEFAULT_DELAY: u64 = DAY;
 /// The shortest and the longest delay that a site may choose, in seconds.
-pub const DELAY_SHORTEST: u64 = HOUR;
+pub const MIN_DELAY: u64 = HOUR;
 /// The longest delay, in seconds.
-pub const DELAY_LONGEST: u64 = 30 * DAY;
+pub const MAX_DELAY: u64 = 30 * DAY;
 /// The cancels within [`CANCEL_WINDOW`] after which only a ticket helps.
-pub const CANCELS: usize = 2;
+pub const MAX_CANCELS: usize = 2;
 /// How long a cancel counts, in seconds.
 pub const CANCEL_WINDOW: u64 = 7 * DAY;
 
@@ -70,15 +70,15 @@ pub struct StagedChange {
     /// Where it was staged, in words.
     pub from: String,
     /// The first login that showed the notice and counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub told: Option<Time>,
+    #[serde(default, rename = "told", skip_serializing_if = "Option::is_none")]
+    pub shown_at: Option<Time>,
 }
 
 impl StagedChange {
     /// A change that is staged now, and waits `delay` seconds for its user and `lifetime` for its end.
     pub fn new(kind: ChangeKind, now: Time, delay: u64, lifetime: u64, from: &str) -> Self {
         let expires = now.plus(delay).plus(lifetime);
-        Self { kind, at: now, delay, expires, from: from.to_owned(), told: None }
+        Self { kind, at: now, delay, expires, from: from.to_owned(), shown_at: None }
     }
 
     /// The first moment at which it may be ripe.
@@ -88,7 +88,7 @@ impl StagedChange {
 
     /// Whether it may be done: the delay is over, and the user was told at a login that counts.
     pub fn is_ripe(&self, now: Time) -> bool {
-        self.told.is_some() && now >= self.ripens_at() && now < self.expires
+        self.shown_at.is_some() && now >= self.ripens_at() && now < self.expires
     }
 
     /// Whether it is the same change, told or not.
@@ -104,7 +104,7 @@ impl StagedChange {
 
 /// Why a user may not stage or carry out a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotNow {
+pub enum ChangeRefused {
     /// There is no factor in use.
     NotEnrolled,
     /// Something is staged already: by the user, or (`None`) a factor by an administrator or a ticket.
@@ -117,7 +117,7 @@ pub enum NotNow {
 
 /// What a code of the factor in use does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum NextStep {
     /// It stages the change.
     Stage,
     /// It carries out the change, which is ripe.
@@ -137,23 +137,23 @@ impl<S> Account<S> {
     ///
     /// # Errors
     /// [`NotNow`].
-    pub fn next_step(&self, kind: ChangeKind, now: Time) -> Result<Step, NotNow> {
-        let active = self.active.as_ref().ok_or(NotNow::NotEnrolled)?;
+    pub fn next_step(&self, kind: ChangeKind, now: Time) -> Result<NextStep, ChangeRefused> {
+        let active = self.active.as_ref().ok_or(ChangeRefused::NotEnrolled)?;
         match self.staged() {
             Some(staged) if staged.kind == kind && kind != ChangeKind::Replace && staged.is_ripe(now) => {
-                return Ok(Step::CarryOut);
+                return Ok(NextStep::CarryOut);
             }
-            Some(staged) => return Err(NotNow::AlreadyStaged(Some(staged.clone()))),
-            None if self.pending.is_some() => return Err(NotNow::AlreadyStaged(None)),
+            Some(staged) => return Err(ChangeRefused::AlreadyStaged(Some(staged.clone()))),
+            None if self.pending.is_some() => return Err(ChangeRefused::AlreadyStaged(None)),
             None => {}
         }
         // A cancel in the future (the clock was set back) counts.
         let lately = active.cancels.iter().filter(|at| now.since(**at) < CANCEL_WINDOW).count();
-        if lately >= CANCELS { Err(NotNow::CancelledTwice) } else { Ok(Step::Stage) }
+        if lately >= MAX_CANCELS { Err(ChangeRefused::CancelledTwice) } else { Ok(NextStep::Stage) }
     }
 
     /// Stages a removal or new recovery codes. The caller has asked [`Account::next_step`] and judged a code.
-    pub fn stage_leave(&mut self, change: StagedChange) {
+    pub fn stage_change(&mut self, change: StagedChange) {
         if let Some(active) = &mut self.active {
             active.staged = Some(change);
         }
@@ -163,14 +163,14 @@ impl<S> Account<S> {
     ///
     /// # Errors
     /// [`NotNow::NothingStaged`], or [`NotNow::NotEnrolled`].
-    pub fn cancel(&mut self, now: Time, from: &str) -> Result<StagedChange, NotNow> {
-        let staged = self.drop_staged()?;
+    pub fn cancel(&mut self, now: Time, from: &str) -> Result<StagedChange, ChangeRefused> {
+        let staged = self.remove_staged()?;
         if let Some(active) = &mut self.active {
             active.cancels.push(now);
-            let excess = active.cancels.len().saturating_sub(CANCELS);
+            let excess = active.cancels.len().saturating_sub(MAX_CANCELS);
             active.cancels.drain(..excess);
         }
-        self.news.cancelled(now, from);
+        self.notices.record_cancel(now, from);
         Ok(staged)
     }
 
@@ -178,36 +178,36 @@ impl<S> Account<S> {
     ///
     /// # Errors
     /// As [`Account::cancel`].
-    pub fn drop_staged(&mut self) -> Result<StagedChange, NotNow> {
-        let active = self.active.as_mut().ok_or(NotNow::NotEnrolled)?;
+    pub fn remove_staged(&mut self) -> Result<StagedChange, ChangeRefused> {
+        let active = self.active.as_mut().ok_or(ChangeRefused::NotEnrolled)?;
         let of_active = active.staged.take();
         let of_pending = self.pending.take_if(|pending| pending.staged.is_some()).and_then(|p| p.staged);
-        of_pending.or(of_active).ok_or(NotNow::NothingStaged)
+        of_pending.or(of_active).ok_or(ChangeRefused::NothingStaged)
     }
 
     /// Whether a ticket that an administrator made is for the factor in use (or for the first one).
-    pub fn is_for_this_factor(&self, ticket: &EnrollmentTicket) -> bool {
+    pub fn is_ticket_for_active_factor(&self, ticket: &EnrollmentTicket) -> bool {
         ticket.totp_id.as_deref() == self.active.as_ref().map(|active| active.id.as_str())
     }
 
     /// Whether there are notices of changes that no login has shown which counts.
     pub(crate) fn has_unread_notices(&self) -> bool {
-        self.staged().is_some_and(|staged| staged.told.is_none()) || !self.news.changes().is_empty()
+        self.staged().is_some_and(|staged| staged.shown_at.is_none()) || !self.notices.changes().is_empty()
     }
 
     /// Notes that a user has answered the question which showed `shown`, in a login that counts.
-    pub fn notices_shown(&mut self, shown: &Notices, now: Time) {
+    pub fn acknowledge_notices(&mut self, shown: &Notices, now: Time) {
         if self.staged().is_some_and(|staged| shown.staged().is_some_and(|seen| seen.is_same(staged))) {
-            self.tell(now);
+            self.mark_staged_shown(now);
         }
-        self.news.forget_changes(shown);
+        self.notices.forget_changes(shown);
     }
 
     /// Notes that a login showed what is staged.
-    pub(crate) fn tell(&mut self, now: Time) {
+    pub(crate) fn mark_staged_shown(&mut self, now: Time) {
         for factor in self.active.iter_mut().chain(&mut self.pending) {
             if let Some(staged) = &mut factor.staged {
-                staged.told = staged.told.or(Some(now));
+                staged.shown_at = staged.shown_at.or(Some(now));
             }
         }
     }
@@ -239,17 +239,17 @@ impl Account {
 
     /// Whether notices of changes count as read when this granted login shows them. Asked with the class that it was
     /// counted in before its source became known.
-    pub(crate) fn notices_count(
+    pub(crate) fn counts_as_read(
         &self,
         attempt: &Attempt,
         origin: &Origin,
         class: &SourceClass,
         now: Time,
     ) -> bool {
-        if attempt.silent || attempt.shown.is_none() {
+        if attempt.silent || attempt.display.is_none() {
             return false;
         }
-        match (origin, self.guard.knows_a_remote_source(now)) {
+        match (origin, self.lock_state.has_known_remote_source(now)) {
             (Origin::Remote(_), true) => matches!(class, SourceClass::Known(_)),
             (Origin::Remote(_) | Origin::ThisHost | Origin::Local | Origin::Console, false) => true,
             _ => false,

@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// The shortest and the longest session, in minutes (366 days).
-pub const SHORTEST: u64 = 5;
+pub const MIN_MINUTES: u64 = 5;
 /// See [`SHORTEST`].
-pub const LONGEST: u64 = 527_040;
+pub const MAX_MINUTES: u64 = 527_040;
 /// The most that custom claims may take, in bytes of JSON.
-pub const CLAIMS_BYTES: usize = 4096;
+pub const MAX_CLAIMS_BYTES: usize = 4096;
 /// Claims that are the token's own (RFC 7519 section 4.1, and the session itself).
 const RESERVED: [&str; 8] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "https://stytch.com/session"];
 
@@ -30,7 +30,7 @@ pub struct Minutes(u64);
 impl Minutes {
     /// `None` when it is too short or too long.
     pub fn new(minutes: i64) -> Option<Self> {
-        u64::try_from(minutes).ok().filter(|m| (SHORTEST..=LONGEST).contains(m)).map(Self)
+        u64::try_from(minutes).ok().filter(|m| (MIN_MINUTES..=MAX_MINUTES).contains(m)).map(Self)
     }
 
     const fn after(self, now: Time) -> Time {
@@ -56,7 +56,8 @@ pub enum FactorKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthenticatedFactor {
     /// By what.
-    pub means: FactorKind,
+    #[serde(rename = "means")]
+    pub kind: FactorKind,
     /// The enrollment.
     pub totp_id: String,
     /// When it was shown first in this session.
@@ -73,7 +74,8 @@ pub struct Session {
     started: Time,
     accessed: Time,
     expires: Time,
-    shown: Vec<AuthenticatedFactor>,
+    #[serde(rename = "shown")]
+    factors: Vec<AuthenticatedFactor>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     claims: Map<String, Value>,
 }
@@ -96,7 +98,7 @@ impl Session {
             started: now,
             accessed: now,
             expires: length.after(now),
-            shown: Vec::new(),
+            factors: Vec::new(),
             claims: Map::new(),
         };
         session.show(proof, now, random)?;
@@ -107,7 +109,7 @@ impl Session {
     ///
     /// # Errors
     /// When the random source fails; the session is unchanged then.
-    pub fn strengthen(
+    pub fn add_factor(
         &mut self,
         proof: &Verified,
         length: Option<Minutes>,
@@ -131,8 +133,8 @@ impl Session {
     ///
     /// # Errors
     /// [`ClaimsTooLarge`]; the session is unchanged then.
-    pub fn claim(&mut self, given: Map<String, Value>) -> Result<(), ClaimsTooLarge> {
-        self.claims = claims_fit(&self.claims, given)?;
+    pub fn merge_claims(&mut self, given: Map<String, Value>) -> Result<(), ClaimsTooLarge> {
+        self.claims = merged_claims(&self.claims, given)?;
         Ok(())
     }
 
@@ -142,12 +144,12 @@ impl Session {
             _ => FactorKind::Totp,
         };
         // Each recovery code is one of its own; the phone is the same one again.
-        let same = |s: &&mut AuthenticatedFactor| s.means == means && s.totp_id == proof.totp_id();
-        if let Some(shown) = self.shown.iter_mut().find(same) {
+        let same = |s: &&mut AuthenticatedFactor| s.kind == means && s.totp_id == proof.totp_id();
+        if let Some(shown) = self.factors.iter_mut().find(same) {
             shown.last = now;
         } else {
             let totp_id = proof.totp_id().to_owned();
-            self.shown.push(AuthenticatedFactor { means, totp_id, first: now, last: now });
+            self.factors.push(AuthenticatedFactor { kind: means, totp_id, first: now, last: now });
         }
         Ok(())
     }
@@ -183,8 +185,8 @@ impl Session {
     }
 
     /// The factors that were shown.
-    pub fn shown(&self) -> &[AuthenticatedFactor] {
-        &self.shown
+    pub fn factors(&self) -> &[AuthenticatedFactor] {
+        &self.factors
     }
 
     /// The application's own claims.
@@ -197,7 +199,7 @@ impl Session {
 ///
 /// # Errors
 /// [`ClaimsTooLarge`].
-pub fn claims_fit(
+pub fn merged_claims(
     kept: &Map<String, Value>,
     mut given: Map<String, Value>,
 ) -> Result<Map<String, Value>, ClaimsTooLarge> {
@@ -206,7 +208,7 @@ pub fn claims_fit(
     merge(&mut claims, given);
     // Text, numbers and lists of them: this cannot fail.
     let size = serde_json::to_string(&claims).map_or(usize::MAX, |text| text.len());
-    if size > CLAIMS_BYTES { Err(ClaimsTooLarge) } else { Ok(claims) }
+    if size > MAX_CLAIMS_BYTES { Err(ClaimsTooLarge) } else { Ok(claims) }
 }
 
 #[cfg(test)]
@@ -250,24 +252,26 @@ mod tests {
     #[test]
     fn the_phone_is_one_factor_and_each_recovery_code_another() {
         let mut session = session();
-        session.strengthen(&totp(), None, T0.plus(40), &mut Counting(2)).unwrap();
+        session.add_factor(&totp(), None, T0.plus(40), &mut Counting(2)).unwrap();
         for seed in 3..5 {
             let recovery = Verified::new("totp-a", How::Recovery { left: 9 }, false);
-            session.strengthen(&recovery, None, T0.plus(50), &mut Counting(seed)).unwrap();
+            session.add_factor(&recovery, None, T0.plus(50), &mut Counting(seed)).unwrap();
         }
-        assert_eq!(session.shown().len(), 3);
-        assert_eq!((session.shown()[0].first, session.shown()[0].last), (T0, T0.plus(40)));
+        assert_eq!(session.factors().len(), 3);
+        assert_eq!((session.factors()[0].first, session.factors()[0].last), (T0, T0.plus(40)));
     }
 
     #[test]
     fn claims_are_merged_bounded_and_never_the_tokens_own() {
         let mut session = session();
-        session.claim(map(&json!({ "a": 1, "sub": "root", "https://stytch.com/session": {} }))).unwrap();
+        session
+            .merge_claims(map(&json!({ "a": 1, "sub": "root", "https://stytch.com/session": {} })))
+            .unwrap();
         assert_eq!(session.claims(), &map(&json!({ "a": 1 })));
         let large = map(&json!({ "b": "x".repeat(4096) }));
-        assert_eq!(session.claim(large), Err(ClaimsTooLarge));
+        assert_eq!(session.merge_claims(large), Err(ClaimsTooLarge));
         assert_eq!(session.claims(), &map(&json!({ "a": 1 })));
-        session.claim(map(&json!({ "a": null, "b": [2] }))).unwrap();
+        session.merge_claims(map(&json!({ "a": null, "b": [2] }))).unwrap();
         assert_eq!(session.claims(), &map(&json!({ "b": [2] })));
     }
 }

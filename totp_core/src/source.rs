@@ -26,7 +26,7 @@ pub enum Origin {
     /// A service at the machine's own console: login, a display manager.
     Console,
     /// The user's own unprivileged process.
-    Own,
+    OwnProcess,
     /// An application with credentials of its own.
     Client(String),
 }

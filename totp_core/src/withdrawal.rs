@@ -16,7 +16,7 @@ use core::fmt;
 use std::collections::BTreeSet;
 
 /// Lines of a witness that count: older ones are forgotten.
-pub const LISTED: usize = 4096;
+pub const MAX_ENTRIES: usize = 4096;
 
 /// What kind of thing stopped being accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -141,14 +141,14 @@ impl fmt::Display for Entry {
 
 /// Where a store stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
+pub struct StorePosition {
     /// Withdrawals that it has made.
     pub counter: u64,
     /// Its generation.
     pub generation: Generation,
 }
 
-impl Mark {
+impl StorePosition {
     /// Where the store stood that wrote these lines.
     pub fn of(witness: &[Entry]) -> Self {
         let generations = witness.iter().filter(|entry| entry.what.kind == Kind::Generation);
@@ -176,11 +176,11 @@ pub enum Comparison {
 }
 
 /// Compares a store with its witness.
-pub fn compare(store: &Mark, witness: &[Entry]) -> Comparison {
+pub fn compare(store: &StorePosition, witness: &[Entry]) -> Comparison {
     if witness.is_empty() {
         return Comparison::NoWitness;
     }
-    let latest = Mark::of(witness);
+    let latest = StorePosition::of(witness);
     let gap: Vec<Entry> = witness.iter().filter(|entry| entry.counter > store.counter).cloned().collect();
     let (here, there) = (&store.generation, &latest.generation);
     if there.number > here.number || (there.number == here.number && there.token != here.token) {
@@ -274,7 +274,7 @@ impl Refusals {
         if self.is_empty() {
             return;
         }
-        self.hide(account);
+        self.strip(account);
         for factor in [&mut account.active, &mut account.pending].into_iter().flatten() {
             if self.has(Kind::Recovery, &factor.id) {
                 factor.secrets.drop_recovery();
@@ -289,7 +289,7 @@ impl Refusals {
 
     /// Takes from a record, which may be sealed, what can be taken without its secrets. For looking at it: a sealed record
     /// that is changed so cannot be opened any more.
-    pub fn hide<S>(&self, account: &mut Account<S>) {
+    pub fn strip<S>(&self, account: &mut Account<S>) {
         for slot in [&mut account.active, &mut account.pending] {
             if slot.as_ref().is_some_and(|factor| self.has(Kind::Factor, &factor.id)) {
                 *slot = None;
@@ -308,7 +308,7 @@ impl Refusals {
     }
 
     /// Whether a refusal of `input` for this reason comes from what was withdrawn. `account` is as it is stored.
-    pub fn explain<S>(&self, account: &Account<S>, input: &Input, reason: Reason) -> bool {
+    pub fn explains<S>(&self, account: &Account<S>, input: &Input, reason: Reason) -> bool {
         let Some(active) = &account.active else { return false };
         match (input, reason) {
             (_, Reason::NotEnrolled) => self.has(Kind::Factor, &active.id),

@@ -12,7 +12,7 @@ use totp_core::login_enrollment::AwaitingFirstCode;
 use totp_core::otp::totp_at;
 use totp_core::policy::{Action, Facts, FirstFactor, Peer, Policy, RemoteHost, Rule, Ruling};
 use totp_core::recovery::RecoveryStorage;
-use totp_core::remembered::{Key, LONGEST, MAX_REMEMBERED, Remember, RememberBy, recall};
+use totp_core::remembered::{MAX_LENGTH, MAX_REMEMBERED, Remember, RememberBy, RememberKey, recall};
 use totp_core::{Account, How, JudgeSettings, Origin, Outcome, Params, Reason, Time, Typed, UserName, judge};
 
 const T0: Time = Time::from_unix(1_800_000_000);
@@ -27,7 +27,11 @@ fn enrolled() -> Account {
     let mut account = account();
     account
         .enroll(
-            &NewFactor { params: Params::default(), lifetime: 3600, keeping: RecoveryStorage::Hashed },
+            &NewFactor {
+                params: Params::default(),
+                lifetime: 3600,
+                recovery_storage: RecoveryStorage::Hashed,
+            },
             T0,
             &mut Counting(2),
         )
@@ -46,7 +50,7 @@ fn judged(
     account: &mut Account,
     code: &str,
     now: Time,
-    remember: Option<(Key, u64)>,
+    remember: Option<(RememberKey, u64)>,
 ) -> totp_core::Judgement {
     let from = "192.0.2.7".to_owned();
     let attempt =
@@ -78,8 +82,8 @@ fn enrolling(seed: u64) -> AwaitingFirstCode {
         .unwrap()
 }
 
-fn key(address: &str) -> Key {
-    Key::ssh_key(1000, "sshd", address, &["SHA256:x"]).unwrap()
+fn key(address: &str) -> RememberKey {
+    RememberKey::ssh_key(1000, "sshd", address, &["SHA256:x"]).unwrap()
 }
 
 #[test]
@@ -118,7 +122,7 @@ fn what_an_administrator_staged_is_not_overwritten_by_an_enrollment() {
     let mut account = account();
     account
         .enroll(
-            &NewFactor { params: Params::default(), lifetime: 60, keeping: RecoveryStorage::Hashed },
+            &NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed },
             T0,
             &mut Counting(7),
         )
@@ -141,12 +145,12 @@ fn a_grant_is_recalled_for_as_long_as_both_it_and_the_rule_say() {
     assert_eq!(recalled(now.plus(3599), &hour), Some(How::Remembered { age: 3599 }));
     assert_eq!(recalled(now.plus(3600), &hour), None);
     assert_eq!(recalled(now.plus(60), &Remember { length: 60, ..hour }), None, "the rule was shortened");
-    assert_eq!(recalled(now.plus(7200), &Remember { length: LONGEST, ..hour }), None, "and lengthened");
+    assert_eq!(recalled(now.plus(7200), &Remember { length: MAX_LENGTH, ..hour }), None, "and lengthened");
     assert_eq!(recalled(T0, &hour), None, "a clock that went back");
     assert!(recall(&account, &key("b"), now, &hour).is_none());
     let (mut revoked, mut forgotten) = (account.clone(), account.clone());
     revoked.revoke();
-    assert_eq!(forgotten.forget(), 1);
+    assert_eq!(forgotten.forget_remembered(), 1);
     for ended in [revoked, forgotten] {
         assert!(recall(&ended, &key("a"), now, &hour).is_none());
     }
@@ -160,7 +164,7 @@ fn a_refused_code_is_not_remembered_and_only_the_latest_grants_are() {
     for n in 1..=u64::try_from(MAX_REMEMBERED).unwrap() + 3 {
         let now = T0.plus(30 * n);
         let code = code_of(&account, now);
-        judged(&mut account, &code, now, Some((key(&n.to_string()), LONGEST)));
+        judged(&mut account, &code, now, Some((key(&n.to_string()), MAX_LENGTH)));
     }
     let kept = &account.active.as_ref().unwrap().remembered;
     assert_eq!(kept.len(), MAX_REMEMBERED);
@@ -179,7 +183,7 @@ fn a_forecast_changes_nothing_and_says_what_judging_would() {
     let mut pending = account();
     pending
         .enroll(
-            &NewFactor { params: Params::default(), lifetime: 60, keeping: RecoveryStorage::Hashed },
+            &NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed },
             T0,
             &mut Counting(9),
         )
@@ -191,7 +195,7 @@ fn a_forecast_changes_nothing_and_says_what_judging_would() {
     }
     let before = locked.clone();
     assert_eq!(say(Some(&locked), T0), Err(Reason::Locked));
-    assert_eq!(forecast(Some(&locked), &Origin::Own, T0, &RULES), Ok(()), "another class");
+    assert_eq!(forecast(Some(&locked), &Origin::OwnProcess, T0, &RULES), Ok(()), "another class");
     assert_eq!(locked, before);
 }
 
@@ -202,13 +206,16 @@ fn news_is_told_once_and_a_recovery_code_at_the_login_after_it() {
         judged(&mut account, "000000", T0.plus(60), None);
     }
     let code = code_of(&account, T0.plus(90));
-    let told = judged(&mut account, &code, T0.plus(90), None).news;
-    assert_eq!(told.burst().map(|(count, last)| (count, last.from.as_str())), Some((5, "192.0.2.7")));
-    let codes = account.renew_recovery(RecoveryStorage::Hashed, &mut Counting(11)).unwrap().unwrap();
-    let told = judged(&mut account, &codes[0].reveal(), T0.plus(120), None).news;
+    let told = judged(&mut account, &code, T0.plus(90), None).notices;
+    assert_eq!(
+        told.refused_attempts().map(|(count, last)| (count, last.from.as_str())),
+        Some((5, "192.0.2.7"))
+    );
+    let codes = account.replace_recovery_codes(RecoveryStorage::Hashed, &mut Counting(11)).unwrap().unwrap();
+    let told = judged(&mut account, &codes[0].reveal(), T0.plus(120), None).notices;
     assert!(told.is_empty(), "neither twice, nor in the login itself");
     let code = code_of(&account, T0.plus(150));
-    let told = judged(&mut account, &code, T0.plus(150), None).news;
+    let told = judged(&mut account, &code, T0.plus(150), None).notices;
     assert_eq!(told.recovery_uses().len(), 1);
-    assert_eq!(told.burst(), None);
+    assert_eq!(told.refused_attempts(), None);
 }

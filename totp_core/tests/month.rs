@@ -38,7 +38,11 @@ fn enrolled() -> Account {
     let mut account = Account::new(UserName::parse("alice").ok(), Some(1000), now, &mut Bytes(1)).unwrap();
     account
         .enroll(
-            &NewFactor { params: Params::default(), lifetime: HOUR, keeping: RecoveryStorage::Hashed },
+            &NewFactor {
+                params: Params::default(),
+                lifetime: HOUR,
+                recovery_storage: RecoveryStorage::Hashed,
+            },
             now,
             &mut Bytes(2),
         )

@@ -7,7 +7,7 @@ use common::Counting;
 use proptest::prelude::*;
 use totp_core::account::NewFactor;
 use totp_core::judge::forecast;
-use totp_core::lock::LONGEST_LOCK;
+use totp_core::lock::MAX_LOCK;
 use totp_core::otp::totp_at;
 use totp_core::otpauth::OtpAuth;
 use totp_core::recovery::RecoveryStorage;
@@ -32,7 +32,11 @@ fn enrolled() -> Account {
     let mut account = Account::new(UserName::parse("alice").ok(), Some(1000), at(0), &mut random).unwrap();
     account
         .enroll(
-            &NewFactor { params: Params::default(), lifetime: 3600, keeping: RecoveryStorage::Hashed },
+            &NewFactor {
+                params: Params::default(),
+                lifetime: 3600,
+                recovery_storage: RecoveryStorage::Hashed,
+            },
             at(0),
             &mut random,
         )
@@ -61,7 +65,7 @@ fn try_code(account: &mut Account, origin: Origin, code: &str, now: Time) -> Out
 fn origins() -> impl Strategy<Value = Origin> {
     prop_oneof![
         Just(Origin::Local),
-        Just(Origin::Own),
+        Just(Origin::OwnProcess),
         Just(Origin::Unproven),
         Just(Origin::ThisHost),
         (0u8..4).prop_map(|i| Origin::Remote(format!("192.0.2.{i}").parse().unwrap())),
@@ -78,7 +82,7 @@ proptest! {
         let mut account = enrolled();
         let mut used = std::collections::HashSet::new();
         for (offset, back, origin) in tries {
-            account.guard.unlock();
+            account.lock_state.unlock();
             let step = (T0 + offset) / 30 + 2 - back;
             let code = code_of(&account, Time::from_unix(step * 30));
             if let Outcome::Granted(_) = try_code(&mut account, origin, &code, at(offset)) {
@@ -99,7 +103,7 @@ proptest! {
             try_code(&mut account, Origin::Local, &wrong, now);
         }
         let end = |account: &Account, now| {
-            account.guard.locked(now).into_iter().find(|l| l.class.name() == "local").map(|l| l.until)
+            account.lock_state.locked(now).into_iter().find(|l| l.class.as_str() == "local").map(|l| l.until)
         };
         let first = end(&account, now);
         prop_assert!(first.is_some());
@@ -130,10 +134,10 @@ proptest! {
             let stranger = Origin::Remote(format!("203.0.113.{host}").parse().unwrap());
             try_code(&mut account, stranger, &wrong, now);
         }
-        let mut names: Vec<_> = account.guard.locked(now).iter().map(|l| l.class.name()).collect();
+        let mut names: Vec<_> = account.lock_state.locked(now).iter().map(|l| l.class.as_str()).collect();
         names.retain(|name| *name != "others");
         prop_assert!(names.is_empty(), "{names:?}");
-        for origin in [home, Origin::Local, Origin::Own] {
+        for origin in [home, Origin::Local, Origin::OwnProcess] {
             now = now.plus(90);
             let code = code_of(&account, now);
             let granted = matches!(try_code(&mut account, origin, &code, now), Outcome::Granted(_));
@@ -157,11 +161,11 @@ proptest! {
             }
         }
         // From here the clock only runs, and the user tries every minute.
-        let class = account.guard.class(&origin, now);
+        let class = account.lock_state.class(&origin, now);
         let start = now;
-        while account.guard.remaining(&class, now) > 0 {
+        while account.lock_state.remaining(&class, now) > 0 {
             now = now.plus(60);
-            prop_assert!(now.since(start) <= LONGEST_LOCK + 60, "still locked after {} s", now.since(start));
+            prop_assert!(now.since(start) <= MAX_LOCK + 60, "still locked after {} s", now.since(start));
         }
     }
 
@@ -216,7 +220,7 @@ fn oracle(algorithm: totp_rs::Algorithm, digits: u8, period: u64, key: &[u8], ti
 #[test]
 fn a_locked_class_refuses_right_codes_and_recovery_codes() {
     let mut account = enrolled();
-    let codes = account.renew_recovery(RecoveryStorage::Hashed, &mut Counting(5)).unwrap().unwrap();
+    let codes = account.replace_recovery_codes(RecoveryStorage::Hashed, &mut Counting(5)).unwrap().unwrap();
     let now = at(600);
     for _ in 0..10 {
         let wrong = wrong_code(&account, now);
@@ -229,14 +233,14 @@ fn a_locked_class_refuses_right_codes_and_recovery_codes() {
     }
     // The same codes still work from elsewhere: the refusal burned nothing.
     for text in [right.as_str(), &codes[0].reveal()] {
-        assert!(matches!(try_code(&mut account, Origin::Own, text, now), Outcome::Granted(_)));
+        assert!(matches!(try_code(&mut account, Origin::OwnProcess, text, now), Outcome::Granted(_)));
     }
 }
 
 #[test]
 fn a_clock_that_went_back_refuses_codes_and_takes_recovery_codes() {
     let mut account = enrolled();
-    let codes = account.renew_recovery(RecoveryStorage::Hashed, &mut Counting(5)).unwrap().unwrap();
+    let codes = account.replace_recovery_codes(RecoveryStorage::Hashed, &mut Counting(5)).unwrap().unwrap();
     let back = Time::from_unix(T0 - 3600);
     let code = code_of(&account, back);
     assert!(matches!(try_code(&mut account, Origin::Local, &code, back), Outcome::Refused(Reason::Clock)));
@@ -246,13 +250,13 @@ fn a_clock_that_went_back_refuses_codes_and_takes_recovery_codes() {
     assert!(matches!(outcome, Outcome::Refused(Reason::Clock)));
     let outcome = try_code(&mut account, Origin::Local, &codes[0].reveal(), back);
     assert!(matches!(outcome, Outcome::Granted(_)), "{outcome:?}");
-    assert_eq!(account.guard.failures(), 0);
+    assert_eq!(account.lock_state.failures(), 0);
 }
 
 #[test]
 fn a_clock_set_back_behind_a_grant_takes_recovery_codes_alone() {
     let mut account = enrolled();
-    let codes = account.renew_recovery(RecoveryStorage::Hashed, &mut Counting(5)).unwrap().unwrap();
+    let codes = account.replace_recovery_codes(RecoveryStorage::Hashed, &mut Counting(5)).unwrap().unwrap();
     // Somebody else was granted an hour later; this account has used no step since.
     let rules = JudgeSettings { latest_grant: at(3600), ..RULES };
     let mut judged = |text: &str, now| {
@@ -267,7 +271,7 @@ fn a_clock_set_back_behind_a_grant_takes_recovery_codes_alone() {
     assert!(matches!(judged(&codes[0].reveal(), at(60)), Outcome::Granted(_)));
     // A clock that is adjusted by less than the window is none that was set back.
     assert!(matches!(judged(&code(at(3570)), at(3570)), Outcome::Granted(_)));
-    assert_eq!(account.guard.failures(), 0);
+    assert_eq!(account.lock_state.failures(), 0);
     assert_eq!(forecast(Some(&account), &Origin::Local, at(60), &rules), Err(Reason::Clock));
 }
 
@@ -303,7 +307,7 @@ fn editing_the_list_of_used_steps_makes_no_used_code_fresh() {
     let code = code_of(&account, at(60));
     assert!(matches!(try_code(&mut account, Origin::Local, &code, at(60)), Outcome::Granted(_)));
     for used in [vec![], vec![0], vec![u64::MAX; 100]] {
-        account.active.as_mut().unwrap().used = used;
+        account.active.as_mut().unwrap().used_steps = used;
         let outcome = try_code(&mut account, Origin::Local, &code, at(60));
         assert!(matches!(outcome, Outcome::Refused(Reason::Replayed)), "{outcome:?}");
     }
@@ -313,7 +317,8 @@ fn editing_the_list_of_used_steps_makes_no_used_code_fresh() {
 fn the_old_factor_works_until_the_new_one_shows_its_first_code() {
     let mut account = enrolled();
     let old = account.active.clone().unwrap();
-    let new = NewFactor { params: Params::default(), lifetime: 3600, keeping: RecoveryStorage::Hashed };
+    let new =
+        NewFactor { params: Params::default(), lifetime: 3600, recovery_storage: RecoveryStorage::Hashed };
     let staged = account.enroll(&new, at(60), &mut Counting(77)).unwrap();
     // The staged factor's recovery codes do nothing.
     let outcome = try_code(&mut account, Origin::Local, &staged[0].reveal(), at(61));
@@ -336,7 +341,8 @@ fn the_old_factor_works_until_the_new_one_shows_its_first_code() {
 #[test]
 fn an_expired_enrollment_is_refused_as_such_and_its_secret_dropped() {
     let mut account = Account::new(UserName::parse("bob").ok(), Some(1), at(0), &mut Counting(2)).unwrap();
-    let new = NewFactor { params: Params::default(), lifetime: 60, keeping: RecoveryStorage::Hashed };
+    let new =
+        NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed };
     account.enroll(&new, at(0), &mut Counting(3)).unwrap();
     let code = code_of(&account, at(60));
     let outcome = try_code(&mut account, Origin::Local, &code, at(60));
@@ -356,17 +362,17 @@ fn what_is_no_code_is_refused_and_not_counted() {
     for text in ["", "correct horse", "\u{8}\n\r\u{7f}INCORRECT", "12345"] {
         for _ in 0..20 {
             let outcome = try_code(&mut account, Origin::Local, text, at(60));
-            assert!(matches!(outcome, Outcome::Refused(Reason::Unusable(_))));
+            assert!(matches!(outcome, Outcome::Refused(Reason::Rejected(_))));
         }
     }
-    assert_eq!(account.guard.failures(), 0);
+    assert_eq!(account.lock_state.failures(), 0);
 }
 
 #[test]
 fn an_own_process_that_succeeds_makes_no_source_known() {
     let mut account = enrolled();
     let code = code_of(&account, at(60));
-    assert!(matches!(try_code(&mut account, Origin::Own, &code, at(60)), Outcome::Granted(_)));
+    assert!(matches!(try_code(&mut account, Origin::OwnProcess, &code, at(60)), Outcome::Granted(_)));
     let stranger = Origin::Remote("192.0.2.1".parse().unwrap());
-    assert_eq!(account.guard.class(&stranger, at(60)).name(), "others");
+    assert_eq!(account.lock_state.class(&stranger, at(60)).as_str(), "others");
 }

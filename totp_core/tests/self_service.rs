@@ -6,10 +6,10 @@ mod common;
 use common::Counting;
 use proptest::prelude::*;
 use totp_core::account::NewFactor;
-use totp_core::judge::Submission;
+use totp_core::judge::NoticeDisplay;
 use totp_core::otp::totp_at;
 use totp_core::recovery::{RecoveryCode, RecoveryStorage};
-use totp_core::self_service::{ChangeKind, NotNow, StagedChange, Step};
+use totp_core::self_service::{ChangeKind, ChangeRefused, NextStep, StagedChange};
 use totp_core::time::{DAY, HOUR};
 use totp_core::{
     Account, Attempt, JudgeSettings, Origin, Outcome, Params, Reason, Secret, Time, Typed, UserName, judge,
@@ -20,7 +20,7 @@ const RULES: JudgeSettings =
     JudgeSettings { skew: 1, not_before: Time::from_unix(1_700_000_000), latest_grant: Time::from_unix(0) };
 
 fn new_factor() -> NewFactor {
-    NewFactor { params: Params::default(), lifetime: DAY, keeping: RecoveryStorage::Hashed }
+    NewFactor { params: Params::default(), lifetime: DAY, recovery_storage: RecoveryStorage::Hashed }
 }
 
 fn enrolled() -> (Account, Vec<RecoveryCode>) {
@@ -41,7 +41,7 @@ fn quiet(origin: Origin) -> Attempt {
 
 /// A login whose messages are shown.
 fn loud(origin: Origin) -> Attempt {
-    Attempt { silent: false, shown: Some(Submission::default()), ..quiet(origin) }
+    Attempt { silent: false, display: Some(NoticeDisplay::default()), ..quiet(origin) }
 }
 
 fn outcome(account: &mut Account, attempt: Attempt, secret: &Secret, now: Time) -> Outcome {
@@ -60,8 +60,8 @@ fn secret(account: &Account) -> Secret {
 /// Stages a replacement as self-service does, with a code of the old factor that was judged.
 fn staged(account: &mut Account, now: Time) -> Secret {
     let old = secret(account);
-    assert_eq!(account.next_step(ChangeKind::Replace, now), Ok(Step::Stage));
-    assert!(granted(account, quiet(Origin::Own), &old, now));
+    assert_eq!(account.next_step(ChangeKind::Replace, now), Ok(NextStep::Stage));
+    assert!(granted(account, quiet(Origin::OwnProcess), &old, now));
     let change = StagedChange::new(ChangeKind::Replace, now, DAY, DAY, "this host");
     account.stage_replacement(&new_factor(), change, now, &mut Counting(now.unix())).unwrap();
     account.pending.as_ref().unwrap().secrets.secret().clone()
@@ -78,7 +78,7 @@ fn a_replacement_takes_the_delay_and_a_login_that_told() {
         let refused = outcome(&mut account, loud(Origin::Local), &new, now);
         assert!(matches!(refused, Outcome::Refused(Reason::NotRipe)), "{refused:?}");
     }
-    assert_eq!(account.guard.failures(), 0, "a code of the staged factor is no guess");
+    assert_eq!(account.lock_state.failures(), 0, "a code of the staged factor is no guess");
     assert!(granted(&mut account, loud(Origin::Local), &old, T0.plus(120 + DAY)));
     assert!(granted(&mut account, quiet(Origin::Local), &new, T0.plus(150 + DAY)));
     assert!(!granted(&mut account, quiet(Origin::Local), &old, T0.plus(300 + DAY)));
@@ -87,7 +87,7 @@ fn a_replacement_takes_the_delay_and_a_login_that_told() {
 
 #[test]
 fn a_login_tells_from_a_source_known_before_where_one_is() {
-    let told = |account: &Account| account.staged().unwrap().told.is_some();
+    let told = |account: &Account| account.staged().unwrap().shown_at.is_some();
     let at = |n: u64| T0.plus(60 * (n + 2));
     // Nowhere known: any login that is shown by root, and no other.
     let (mut account, _) = enrolled();
@@ -95,8 +95,8 @@ fn a_login_tells_from_a_source_known_before_where_one_is() {
     staged(&mut account, at(0));
     let unseen = [
         quiet(Origin::Local),
-        Attempt { shown: None, ..loud(Origin::Local) },
-        loud(Origin::Own),
+        Attempt { display: None, ..loud(Origin::Local) },
+        loud(Origin::OwnProcess),
         loud(Origin::Unproven),
         loud(Origin::Client("shop".into())),
     ];
@@ -132,11 +132,11 @@ fn notices_of_changes_are_kept_until_they_count_as_read() {
     let (mut account, _) = enrolled();
     let old = secret(&account);
     assert!(granted(&mut account, loud(remote(1)), &old, T0.plus(60)));
-    account.news.changed(totp_core::notices::Changed::RecoveryCodes, T0.plus(61), "this host");
+    account.notices.record_change(totp_core::notices::FactorChange::RecoveryCodes, T0.plus(61), "this host");
     let mut shown = |attempt: Attempt, now| {
         let input = Typed::parse(&totp_at(&old, Params::default(), now));
         let judgement = judge(&mut account, &Attempt { input, ..attempt }, now, &RULES);
-        judgement.news.changes().len()
+        judgement.notices.changes().len()
     };
     assert_eq!(shown(loud(remote(9)), T0.plus(120)), 1, "a thief's login shows it");
     assert_eq!(shown(Attempt { silent: true, ..loud(remote(1)) }, T0.plus(180)), 0);
@@ -149,29 +149,33 @@ fn where_a_question_can_be_put_its_answer_tells_and_no_grant() {
     let (mut account, _) = enrolled();
     let old = secret(&account);
     staged(&mut account, T0.plus(60));
-    account.news.changed(totp_core::notices::Changed::Cancelled, T0.plus(61), "this host");
-    let shown = Some(Submission { asks: true });
+    account.notices.record_change(totp_core::notices::FactorChange::Cancelled, T0.plus(61), "this host");
+    let shown = Some(NoticeDisplay { can_ask: true });
     let login = |account: &mut Account, now| {
         let input = Typed::parse(&totp_at(&old, Params::default(), now));
-        judge(account, &Attempt { shown, input, ..loud(Origin::Local) }, now, &RULES)
+        judge(account, &Attempt { display: shown, input, ..loud(Origin::Local) }, now, &RULES)
     };
     for n in 2..4 {
         // Nobody has answered: it is asked again.
         let judgement = login(&mut account, T0.plus(60 * n));
-        assert!(judgement.unread && judgement.news.staged().is_some() && judgement.news.changes().len() == 1);
-        assert!(account.staged().unwrap().told.is_none());
+        assert!(
+            judgement.unread
+                && judgement.notices.staged().is_some()
+                && judgement.notices.changes().len() == 1
+        );
+        assert!(account.staged().unwrap().shown_at.is_none());
     }
     let judgement = login(&mut account, T0.plus(300));
     // Another change that came meanwhile is not part of what was shown.
-    account.news.changed(totp_core::notices::Changed::RecoveryCodes, T0.plus(310), "this host");
-    account.notices_shown(&judgement.news, T0.plus(320));
-    assert_eq!(account.staged().unwrap().told, Some(T0.plus(320)));
-    assert_eq!(account.news.changes().len(), 1);
+    account.notices.record_change(totp_core::notices::FactorChange::RecoveryCodes, T0.plus(310), "this host");
+    account.acknowledge_notices(&judgement.notices, T0.plus(320));
+    assert_eq!(account.staged().unwrap().shown_at, Some(T0.plus(320)));
+    assert_eq!(account.notices.changes().len(), 1);
     // An answer to a notice of what was cancelled meanwhile tells nothing of what is staged now.
     account.cancel(T0.plus(330), "this host").unwrap();
     staged(&mut account, T0.plus(360));
-    account.notices_shown(&judgement.news, T0.plus(370));
-    assert!(account.staged().unwrap().told.is_none());
+    account.acknowledge_notices(&judgement.notices, T0.plus(370));
+    assert!(account.staged().unwrap().shown_at.is_none());
 }
 
 #[test]
@@ -179,21 +183,21 @@ fn nothing_is_staged_over_anything_and_two_cancels_a_week_are_the_end() {
     let (mut account, _) = enrolled();
     staged(&mut account, T0.plus(60));
     for kind in [ChangeKind::Replace, ChangeKind::Remove, ChangeKind::RecoveryCodes] {
-        assert!(matches!(account.next_step(kind, T0.plus(90)), Err(NotNow::AlreadyStaged(Some(_)))));
+        assert!(matches!(account.next_step(kind, T0.plus(90)), Err(ChangeRefused::AlreadyStaged(Some(_)))));
     }
     account.cancel(T0.plus(120), "this host").unwrap();
     assert!(account.pending.is_none(), "its secret is gone");
-    assert_eq!(account.cancel(T0.plus(120), "this host"), Err(NotNow::NothingStaged));
+    assert_eq!(account.cancel(T0.plus(120), "this host"), Err(ChangeRefused::NothingStaged));
     staged(&mut account, T0.plus(180));
     account.cancel(T0.plus(240), "this host").unwrap();
-    assert_eq!(account.next_step(ChangeKind::Replace, T0.plus(300)), Err(NotNow::CancelledTwice));
+    assert_eq!(account.next_step(ChangeKind::Replace, T0.plus(300)), Err(ChangeRefused::CancelledTwice));
     // The clock set back ends none of it; a week does.
-    assert_eq!(account.next_step(ChangeKind::Remove, T0), Err(NotNow::CancelledTwice));
-    assert_eq!(account.next_step(ChangeKind::Replace, T0.plus(120 + 7 * DAY)), Ok(Step::Stage));
+    assert_eq!(account.next_step(ChangeKind::Remove, T0), Err(ChangeRefused::CancelledTwice));
+    assert_eq!(account.next_step(ChangeKind::Replace, T0.plus(120 + 7 * DAY)), Ok(NextStep::Stage));
     // What an administrator has staged is not the user's to cancel or to replace.
     account.enroll(&new_factor(), T0.plus(300), &mut Counting(7)).unwrap();
-    assert_eq!(account.next_step(ChangeKind::Replace, T0.plus(330)), Err(NotNow::AlreadyStaged(None)));
-    assert_eq!(account.cancel(T0.plus(330), "this host"), Err(NotNow::NothingStaged));
+    assert_eq!(account.next_step(ChangeKind::Replace, T0.plus(330)), Err(ChangeRefused::AlreadyStaged(None)));
+    assert_eq!(account.cancel(T0.plus(330), "this host"), Err(ChangeRefused::NothingStaged));
 }
 
 #[test]
@@ -201,10 +205,10 @@ fn a_removal_takes_a_second_code_when_it_is_ripe_and_ends_by_itself() {
     let (mut account, _) = enrolled();
     let old = secret(&account);
     let change = StagedChange::new(ChangeKind::Remove, T0.plus(60), DAY, DAY, "this host");
-    account.stage_leave(change);
+    account.stage_change(change);
     assert!(granted(&mut account, loud(Origin::Local), &old, T0.plus(90)));
     assert!(account.next_step(ChangeKind::Remove, T0.plus(59 + DAY)).is_err());
-    assert_eq!(account.next_step(ChangeKind::Remove, T0.plus(60 + DAY)), Ok(Step::CarryOut));
+    assert_eq!(account.next_step(ChangeKind::Remove, T0.plus(60 + DAY)), Ok(NextStep::CarryOut));
     assert!(account.next_step(ChangeKind::RecoveryCodes, T0.plus(60 + DAY)).is_err(), "another change");
     account.expire_pending(T0.plus(60 + 2 * DAY));
     assert!(account.staged().is_none() && account.active.is_some());
@@ -238,7 +242,7 @@ fn acts() -> impl Strategy<Value = Act> {
     let origins = || {
         prop_oneof![
             Just(Origin::Local),
-            Just(Origin::Own),
+            Just(Origin::OwnProcess),
             Just(Origin::Unproven),
             Just(Origin::ThisHost),
             (0u8..3).prop_map(remote),
@@ -270,7 +274,7 @@ proptest! {
             account.expire_pending(now);
             match act {
                 Act::Stage(kind) => {
-                    if account.next_step(kind, now) != Ok(Step::Stage) || stolen.take().is_none() {
+                    if account.next_step(kind, now) != Ok(NextStep::Stage) || stolen.take().is_none() {
                         continue;
                     }
                     let change = StagedChange::new(kind, now, DAY, DAY, "this host");
@@ -278,7 +282,7 @@ proptest! {
                         account.stage_replacement(&new_factor(), change, now, &mut Counting(now.unix())).unwrap();
                         new = account.pending.as_ref().map(|f| f.secrets.secret().clone());
                     } else {
-                        account.stage_leave(change);
+                        account.stage_change(change);
                     }
                     staged_at = Some(now);
                 }
@@ -293,7 +297,7 @@ proptest! {
                 Act::Confirm => {
                     let Some(new) = &new else { continue };
                     let active = account.active.take();
-                    let confirmed = granted(&mut account, quiet(Origin::Own), new, now);
+                    let confirmed = granted(&mut account, quiet(Origin::OwnProcess), new, now);
                     if confirmed {
                         prop_assert!(told && now >= staged_at.unwrap().plus(DAY));
                         return Ok(());
@@ -303,7 +307,7 @@ proptest! {
                 Act::Login(origin, silent) => {
                     let attempt = Attempt { silent, ..loud(origin.clone()) };
                     let is_remote = matches!(origin, Origin::Remote(_));
-                    let was_known = account.guard.class(&origin, now).name() == "known";
+                    let was_known = account.lock_state.class(&origin, now).as_str() == "known";
                     if granted(&mut account, attempt, &old, now) {
                         let counts = if known { is_remote && was_known } else { matches!(origin, Origin::Local | Origin::ThisHost | Origin::Remote(_)) };
                         told |= staged_at.is_some() && !silent && counts;
@@ -311,7 +315,7 @@ proptest! {
                     }
                 }
                 Act::Own => {
-                    let _ = granted(&mut account, quiet(Origin::Own), &old, now);
+                    let _ = granted(&mut account, quiet(Origin::OwnProcess), &old, now);
                 }
             }
             prop_assert!(account.active.is_some(), "the factor is gone");

@@ -1,6 +1,6 @@
 //! What a store may hold, whoever wrote it: any number is read without a panic, and locks a day at most.
 
-use totp_core::lock::{LONGEST_LOCK, LockState, SourceClass};
+use totp_core::lock::{LockState, MAX_LOCK, SourceClass};
 use totp_core::time::DAY;
 use totp_core::{Account, Origin, Time, UserName};
 
@@ -16,13 +16,13 @@ fn any_stored_numbers_lock_for_a_day_at_most() {
             );
             let text = format!(r#"{{"local":{counter},"own":{counter},"others":{counter}}}"#);
             let mut guard: LockState = serde_json::from_str(&text).unwrap();
-            for class in [SourceClass::Local, SourceClass::Own, SourceClass::Others] {
-                assert!(guard.remaining(&class, NOW) <= LONGEST_LOCK);
+            for class in [SourceClass::Local, SourceClass::OwnProcess, SourceClass::Others] {
+                assert!(guard.remaining(&class, NOW) <= MAX_LOCK);
                 guard.fail(&class, NOW);
-                assert!(guard.remaining(&class, NOW) <= LONGEST_LOCK);
+                assert!(guard.remaining(&class, NOW) <= MAX_LOCK);
                 assert_eq!(guard.remaining(&class, NOW.plus(2 * DAY)), 0);
             }
-            assert!(guard.locked(NOW).iter().all(|lock| lock.until <= NOW.plus(LONGEST_LOCK)));
+            assert!(guard.locked(NOW).iter().all(|lock| lock.until <= NOW.plus(MAX_LOCK)));
             let _ = guard.failures();
         }
     }
@@ -38,7 +38,7 @@ fn a_record_of_before_staged_changes_is_read_and_written_the_same() {
     });
     record["ticket"] = serde_json::json!({ "expires": 9, "sealed": "sealed" });
     let read: Account<String> = serde_json::from_value(record.clone()).unwrap();
-    assert!(read.staged().is_none() && read.active.as_ref().unwrap().used.is_empty());
+    assert!(read.staged().is_none() && read.active.as_ref().unwrap().used_steps.is_empty());
     assert_eq!(serde_json::to_value(&read).unwrap(), record);
-    assert_eq!(LockState::default().class(&Origin::Own, NOW), SourceClass::Own);
+    assert_eq!(LockState::default().class(&Origin::OwnProcess, NOW), SourceClass::OwnProcess);
 }

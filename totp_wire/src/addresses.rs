@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// Whether `rhost` is an address of an interface of this host. A name is not one, and a host that cannot list its
 /// interfaces knows none.
-pub fn is_own_address(rhost: &str) -> bool {
+pub fn is_host_address(rhost: &str) -> bool {
     let Ok(address) = rhost.split('%').next().unwrap_or_default().parse::<IpAddr>() else { return false };
     let address = address.to_canonical();
     let Ok(mut interfaces) = nix::ifaddrs::getifaddrs() else { return address.is_loopback() };
@@ -24,10 +24,10 @@ mod tests {
     #[test]
     fn loopback_is_ones_own_and_a_documented_network_is_not() {
         for own in ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"] {
-            assert!(is_own_address(own), "{own}");
+            assert!(is_host_address(own), "{own}");
         }
         for other in ["192.0.2.1", "2001:db8::1", "localhost", "", "127.0.0.1.example.org"] {
-            assert!(!is_own_address(other), "{other}");
+            assert!(!is_host_address(other), "{other}");
         }
     }
 
@@ -39,7 +39,7 @@ mod tests {
             let Some(own) = v4.or_else(|| address.as_sockaddr_in6().map(|own| own.ip().to_string())) else {
                 continue;
             };
-            assert!(is_own_address(&own), "{own}");
+            assert!(is_host_address(&own), "{own}");
         }
     }
 }

@@ -15,7 +15,7 @@ impl Budget {
     }
 
     /// What is left, in whole milliseconds: what the server is told.
-    pub fn millis(&self) -> u64 {
+    pub fn remaining_millis(&self) -> u64 {
         u64::try_from(self.left.as_millis()).unwrap_or(u64::MAX)
     }
 

@@ -154,7 +154,7 @@ impl Client {
     }
 
     fn send(&self, mut bytes: &[u8], deadline: Instant) -> Result<(), CallError> {
-        let mut closed = if self.has_ended() { return Err(CallError::NotSent) } else { CallError::NotSent };
+        let mut closed = if self.is_closed() { return Err(CallError::NotSent) } else { CallError::NotSent };
         while !bytes.is_empty() {
             self.wait(PollFlags::POLLOUT, deadline)?;
             match send(self.socket.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
@@ -171,7 +171,7 @@ impl Client {
     }
 
     /// Whether the server has hung up: it restarted while the person was typing, say.
-    pub fn has_ended(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
         matches!(recv(self.socket.as_raw_fd(), &mut [0], peek), Ok(0) | Err(Errno::ECONNRESET))
     }

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 /// The longest message, its NUL included.
 pub const MAX_MESSAGE: usize = 16 * 1024;
 /// A message arrives within this time of its first byte.
-pub const MESSAGE_TIME: std::time::Duration = std::time::Duration::from_secs(5);
+pub const MESSAGE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A message longer than [`MAX_MESSAGE`]; the connection has to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

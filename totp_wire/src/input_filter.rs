@@ -16,7 +16,7 @@ const RECOVERY_PRINTED: usize = 19;
 ///
 /// # Errors
 /// Why not; to be sent instead.
-pub fn fits(typed: &str, prompt: &Prompt) -> Result<(), RejectedInput> {
+pub fn check_input(typed: &str, prompt: &Prompt) -> Result<(), RejectedInput> {
     if is_host_junk(typed) {
         return Err(RejectedInput::HostJunk);
     }
@@ -90,20 +90,20 @@ mod tests {
         for typed in
             ["123456", "12345678", " 123 456\n", "123-456", "0123-4567-89ab-cdef", "0123456789ABCDEF"]
         {
-            assert_eq!(fits(typed, &prompt(Accept::Code)), Ok(()), "{typed}");
+            assert_eq!(check_input(typed, &prompt(Accept::Code)), Ok(()), "{typed}");
         }
     }
 
     #[test]
     fn passwords_stay_where_they_are() {
         for typed in ["correct horse", "12345", "123456789", "hunter2!", "pass-word-1234-56", "Ünïcode"] {
-            assert_eq!(fits(typed, &prompt(Accept::Code)), Err(RejectedInput::Shape), "{typed}");
+            assert_eq!(check_input(typed, &prompt(Accept::Code)), Err(RejectedInput::Shape), "{typed}");
         }
-        assert_eq!(fits("", &prompt(Accept::Code)), Err(RejectedInput::Empty));
+        assert_eq!(check_input("", &prompt(Accept::Code)), Err(RejectedInput::Empty));
         for junk in ["\u{8}\n\r\u{7f}INCORRECT", "\u{8}\n\r\u{7f}IN", "\u{8}\n\r\u{7f}INCORRECT\u{8}\n\r"] {
-            assert_eq!(fits(junk, &prompt(Accept::Code)), Err(RejectedInput::HostJunk));
+            assert_eq!(check_input(junk, &prompt(Accept::Code)), Err(RejectedInput::HostJunk));
         }
-        assert_eq!(fits(&"1".repeat(65), &prompt(Accept::Text)), Err(RejectedInput::Shape));
+        assert_eq!(check_input(&"1".repeat(65), &prompt(Accept::Text)), Err(RejectedInput::Shape));
     }
 
     #[test]

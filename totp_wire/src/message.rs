@@ -34,25 +34,25 @@ pub struct Call<'a> {
 
 /// Why a message cannot be read: category and position only, since serde's own text quotes the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct MalformedMessage {
     category: &'static str,
     column: usize,
 }
 
-impl core::fmt::Display for Unreadable {
+impl core::fmt::Display for MalformedMessage {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{} error at byte {}", self.category, self.column)
     }
 }
 
-impl core::error::Error for Unreadable {}
+impl core::error::Error for MalformedMessage {}
 
 /// Reads JSON; the error names category and position and quotes nothing.
 ///
 /// # Errors
 /// [`Unreadable`].
-pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Unreadable> {
-    serde_json::from_slice(bytes).map_err(|error| Unreadable {
+pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, MalformedMessage> {
+    serde_json::from_slice(bytes).map_err(|error| MalformedMessage {
         category: match error.classify() {
             serde_json::error::Category::Io => "read",
             serde_json::error::Category::Syntax => "syntax",

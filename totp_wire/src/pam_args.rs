@@ -67,7 +67,7 @@ impl Args {
         for word in words {
             let word = word.to_str().map_err(|_| "an argument is no UTF-8".to_owned())?;
             args.read(word).ok_or_else(|| {
-                format!("argument \"{}\" is unknown or malformed", crate::text::plain(word, 100))
+                format!("argument \"{}\" is unknown or malformed", crate::text::printable(word, 100))
             })?;
         }
         if args.use_first_pass && args.try_first_pass {

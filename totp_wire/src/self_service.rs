@@ -20,7 +20,7 @@ pub const TICKET_NEEDED: &str = "org.totpd.Self.TicketNeeded";
 /// Error: the code or the ticket was refused.
 pub const REFUSED: &str = "org.totpd.Self.Refused";
 /// Error: the site lets nobody enroll by himself.
-pub const OFF: &str = "org.totpd.Self.Off";
+pub const ENROLLMENT_DISABLED: &str = "org.totpd.Self.EnrollmentDisabled";
 /// Error: the name belongs to another uid than when it was enrolled.
 pub const UID_CHANGED: &str = "org.totpd.Self.UidChanged";
 /// Error: the store cannot be used, or cannot take this.

@@ -35,7 +35,7 @@ impl fmt::Debug for SecretText {
 
 /// Makes text fit for a terminal and a log line: control characters become `?`, and the length is bounded
 /// to `max` bytes (at a character).
-pub fn plain(text: &str, max: usize) -> String {
+pub fn printable(text: &str, max: usize) -> String {
     let end = (0..=max.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
     text[..end].chars().map(|c| if c.is_control() || is_bidi(c) { '?' } else { c }).collect()
 }
@@ -56,9 +56,9 @@ mod tests {
 
     #[test]
     fn plain_text_has_no_control_characters_and_a_bounded_length() {
-        assert_eq!(plain("a\x1b[31mb\n", 100), "a?[31mb?");
-        assert_eq!(plain("ab\u{202e}c", 100), "ab?c");
-        assert_eq!(plain("ééé", 3), "é");
-        assert_eq!(plain("", 3), "");
+        assert_eq!(printable("a\x1b[31mb\n", 100), "a?[31mb?");
+        assert_eq!(printable("ab\u{202e}c", 100), "ab?c");
+        assert_eq!(printable("ééé", 3), "é");
+        assert_eq!(printable("", 3), "");
     }
 }

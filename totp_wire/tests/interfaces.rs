@@ -199,7 +199,7 @@ fn staged() -> admin::Staged {
         staged_at: 1,
         from: "this host".into(),
         ripens_at: 2,
-        told: false,
+        notice_shown: false,
         expires_at: 3,
     }
 }
@@ -252,7 +252,7 @@ fn the_self_interface_is_what_the_types_say() {
         CODE_NEEDED,
         TICKET_NEEDED,
         REFUSED,
-        OFF,
+        ENROLLMENT_DISABLED,
         UID_CHANGED,
         STORE_UNAVAILABLE,
         BUSY,
@@ -336,14 +336,20 @@ fn the_admin_interface_is_what_the_types_say() {
         mode: name(),
         subject: name(),
         first_factor: Some(name()),
-        fate,
+        outcome: fate,
         reason: Some(name()),
         would: Some(name()),
         remember: Some(1),
-        hindrances: Some(vec![name()]),
+        obstacles: Some(vec![name()]),
     };
-    let fates =
-        [Fate::Asked, Fate::AskedAndPassed, Fate::Exempt, Fate::Enrolled, Fate::Refused].map(explained);
+    let fates = [
+        ExpectedOutcome::Asked,
+        ExpectedOutcome::AskedAndPassed,
+        ExpectedOutcome::Exempt,
+        ExpectedOutcome::Enrolled,
+        ExpectedOutcome::Refused,
+    ]
+    .map(explained);
     check_method(&idl, &[explain], &fates);
     assert_eq!(idl.methods.len(), 19);
     let errors = [NO_SUCH_USER, NOT_ENROLLED, UID_CHANGED, STORE_UNAVAILABLE, BUSY, NOT_RIPE, NOTHING_STAGED];

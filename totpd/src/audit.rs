@@ -6,7 +6,7 @@ use crate::logging::{self, Dropped};
 use serde::Serialize;
 use totp_core::policy::{Mode, Pass};
 use totp_core::{How, Time};
-use totp_wire::text::plain;
+use totp_wire::text::printable;
 
 /// Longest text of one field, in bytes.
 const MAX_FIELD: usize = 256;
@@ -169,7 +169,7 @@ impl EventSource {
 impl Event {
     /// An event about `user` at `time`.
     pub fn new(event: &'static str, user: &str, time: Time, from: EventSource) -> Self {
-        Self { event, user: plain(user, MAX_FIELD), time: rfc3339(time), from, ..Self::default() }
+        Self { event, user: printable(user, MAX_FIELD), time: rfc3339(time), from, ..Self::default() }
     }
 
     /// What a proof tells.
@@ -243,7 +243,7 @@ pub struct EventRow {
 
 /// Text of a peer, bounded and without control characters.
 pub fn field(text: &str) -> String {
-    plain(text, MAX_FIELD)
+    printable(text, MAX_FIELD)
 }
 
 #[cfg(test)]
@@ -312,7 +312,7 @@ mod tests {
     fn every_reason_of_the_engine_is_documented() {
         use totp_core::{Reason, RejectedInput};
         let unusable =
-            [RejectedInput::Empty, RejectedInput::Shape, RejectedInput::HostJunk].map(Reason::Unusable);
+            [RejectedInput::Empty, RejectedInput::Shape, RejectedInput::HostJunk].map(Reason::Rejected);
         let others = [
             Reason::Wrong,
             Reason::Replayed,

@@ -256,7 +256,7 @@ pub fn check_store_id(config: &Config, key: &StoreKey) -> Result<(), String> {
         Err(format!(
             "{file} names store {}, but the key {} belongs to store {}. Put back the key, or the file, that \
              belongs here",
-            totp_wire::text::plain(recorded.trim(), 64),
+            totp_wire::text::printable(recorded.trim(), 64),
             config.key_file.display(),
             key.store_id
         ))

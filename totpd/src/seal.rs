@@ -221,7 +221,8 @@ impl Sealer {
 /// a pending factor active, by somebody who can write the store and has no key.
 fn bound_to(row: &str, factor: &Factor<()>) -> String {
     let Factor { id, params, created, state, last_step, staged, cancels, remembered, .. } = factor;
-    let (algorithm, digits, period) = (params.algorithm.name(), params.digits.get(), params.period.seconds());
+    let (algorithm, digits, period) =
+        (params.algorithm.as_str(), params.digits.get(), params.period.seconds());
     let state = match state {
         FactorState::Pending { expires } => format!("pending {}", expires.unix()),
         FactorState::Active { since } => format!("active {}", since.unix()),
@@ -231,7 +232,7 @@ fn bound_to(row: &str, factor: &Factor<()>) -> String {
         format!("{row}\n{id}\n{algorithm} {digits} {period}\n{}\n{state}\n{last_step}", created.unix());
     // What is staged, and whether its user was told. No line of one kind can be read as one of another: this one
     // ends in no number, and what is text holds no line break.
-    if let Some(StagedChange { kind, at, delay, expires, from, told }) = staged {
+    if let Some(StagedChange { kind, at, delay, expires, from, shown_at: told }) = staged {
         let told = told.map_or_else(|| "never".to_owned(), |told| told.unix().to_string());
         let (at, expires) = (at.unix(), expires.unix());
         let (kind, from) = (kind.as_str(), from.escape_default());

@@ -9,7 +9,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use totp_core::withdrawal::{Entry, Kind, LISTED};
+use totp_core::withdrawal::{Entry, Kind, MAX_ENTRIES};
 
 /// Where the witness is unless systemd or the configuration names another folder.
 pub const DEFAULT_FOLDER: &str = "/var/log/totpd";
@@ -92,7 +92,7 @@ impl Witness {
     /// Writes the entries, or keeps them for [`Self::retry`] and warns. Never fails: the store has committed.
     pub fn write(&mut self, entries: impl IntoIterator<Item = Entry>) {
         self.waiting.extend(entries);
-        while self.waiting.len() > LISTED {
+        while self.waiting.len() > MAX_ENTRIES {
             self.waiting.pop_front();
         }
         if self.waiting.is_empty() {
@@ -175,7 +175,7 @@ fn lines(file: &mut std::fs::File) -> std::io::Result<Vec<Entry>> {
 /// Replaces the file by one that has the last lines, and the last generation.
 fn compact(folder: &Folder, name: &str, file: &mut std::fs::File) -> std::io::Result<()> {
     let mut entries = lines(file)?;
-    let kept = entries.split_off(entries.len().saturating_sub(LISTED));
+    let kept = entries.split_off(entries.len().saturating_sub(MAX_ENTRIES));
     let generation = entries.into_iter().rfind(|entry| entry.what.kind == Kind::Generation);
     let text: String = generation.iter().chain(&kept).map(|entry| format!("{entry}\n")).collect();
     let new = format!("{name}.new");

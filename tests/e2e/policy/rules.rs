@@ -230,7 +230,7 @@ fn explain_and_config_check_name_deciding_and_dead_rules() {
     ]);
     assert!(later.contains("alice: a code would be asked for"), "{later}");
     let document = site.totpd(&["explain", "alice", "sudo", "--json"]).assert_success().json();
-    assert_eq!((&document["fate"], &document["mode"]), (&"asked".into(), &"enforce".into()));
+    assert_eq!((&document["outcome"], &document["mode"]), (&"asked".into(), &"enforce".into()));
     assert_eq!(site.totpd(&["explain", "alice", "sudo", "--at", "tomorrow"]).code, 2);
 
     assert_eq!(site.totpd(&["config", "check", "--strict"]).code, 1);

@@ -32,7 +32,7 @@ fn later(site: &Site, seconds: i64) {
 fn staged(site: &Site, code: &str) -> Phone {
     let document =
         site.totpd_as("alice", &["enroll", "--json"], &format!("{code}\n")).assert_success().json();
-    assert_eq!(document["staged"]["told"], false, "{document}");
+    assert_eq!(document["staged"]["notice_shown"], false, "{document}");
     site.next_step();
     Phone::from(&document)
 }
@@ -76,5 +76,5 @@ fn ssh(client: &Client<'_>, code: &str) -> String {
 }
 
 fn notice_was_shown(site: &Site) -> bool {
-    site.status("alice")["staged"]["told"] == true
+    site.status("alice")["staged"]["notice_shown"] == true
 }

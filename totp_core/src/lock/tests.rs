@@ -31,13 +31,13 @@ fn ten_failures_lock_for_an_hour_then_one_for_two_and_so_on_to_a_day() {
 #[test]
 fn quiet_days_halve_the_next_lock() {
     let mut guard = LockState::default();
-    fail_until_locked(&mut guard, &SourceClass::Own, T0);
-    fail_until_locked(&mut guard, &SourceClass::Own, T0.plus(HOUR)); // two hours
+    fail_until_locked(&mut guard, &SourceClass::OwnProcess, T0);
+    fail_until_locked(&mut guard, &SourceClass::OwnProcess, T0.plus(HOUR)); // two hours
     let later = T0.plus(HOUR + DAY);
-    assert_eq!(fail_until_locked(&mut guard, &SourceClass::Own, later), 1);
-    assert_eq!(guard.remaining(&SourceClass::Own, later), 2 * HOUR);
+    assert_eq!(fail_until_locked(&mut guard, &SourceClass::OwnProcess, later), 1);
+    assert_eq!(guard.remaining(&SourceClass::OwnProcess, later), 2 * HOUR);
     let much_later = later.plus(10 * DAY);
-    assert_eq!(fail_until_locked(&mut guard, &SourceClass::Own, much_later), STRIKES);
+    assert_eq!(fail_until_locked(&mut guard, &SourceClass::OwnProcess, much_later), FAILURES_TO_LOCK);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_stranger_locks_no_class_of_the_user() {
     let stranger = guard.class(&remote("198.51.100.9"), T0);
     assert_eq!(stranger, SourceClass::Others);
     fail_until_locked(&mut guard, &stranger, T0);
-    for class in [guard.class(&remote("192.0.2.1"), T0), SourceClass::Local, SourceClass::Own] {
+    for class in [guard.class(&remote("192.0.2.1"), T0), SourceClass::Local, SourceClass::OwnProcess] {
         assert_eq!(guard.remaining(&class, T0), 0, "{class:?}");
     }
 }
@@ -73,9 +73,9 @@ fn strangers_together_fail_thirty_times_a_day_whatever_succeeds() {
 fn another_local_user_locks_neither_the_user_nor_others() {
     let mut guard = LockState::default();
     let (eve, mallory) = (SourceClass::LocalStranger(7102), SourceClass::LocalStranger(7103));
-    assert_eq!(fail_until_locked(&mut guard, &eve, T0), STRIKES);
+    assert_eq!(fail_until_locked(&mut guard, &eve, T0), FAILURES_TO_LOCK);
     for free in
-        [&mallory, &SourceClass::Local, &SourceClass::Own, &SourceClass::Console, &SourceClass::Others]
+        [&mallory, &SourceClass::Local, &SourceClass::OwnProcess, &SourceClass::Console, &SourceClass::Others]
     {
         assert_eq!(guard.remaining(free, T0), 0, "{free:?}");
     }
@@ -127,7 +127,7 @@ fn sixteen_sources_are_known_for_thirty_days() {
         guard.succeed(&SourceClass::Others, &remote(&format!("192.0.2.{i}")), T0.plus(i));
     }
     assert_eq!(guard.class(&remote("192.0.2.0"), T0), SourceClass::Others);
-    assert_eq!(guard.class(&remote("192.0.2.16"), T0).name(), "known");
+    assert_eq!(guard.class(&remote("192.0.2.16"), T0).as_str(), "known");
     assert_eq!(guard.class(&remote("192.0.2.16"), T0.plus(31 * DAY)), SourceClass::Others);
 }
 

@@ -12,7 +12,7 @@ pub enum Peer {
     /// A service account of the configuration's allow-list.
     Trusted(u32),
     /// A process of the user's own. Nothing it says opens a door.
-    Own,
+    SelfService,
 }
 
 /// What `PAM_RHOST` says about where the user comes from.
@@ -56,7 +56,7 @@ pub enum Evidence {
     /// The PAM line stands below a module that ends the stack when it fails.
     PamLine,
     /// The rule waives it for setuid programs that a user of this machine started.
-    Local,
+    LocalRule,
 }
 
 impl Evidence {
@@ -65,7 +65,7 @@ impl Evidence {
         match self {
             Self::Ssh => "ssh",
             Self::PamLine => "pam-line",
-            Self::Local => "local-rule",
+            Self::LocalRule => "local-rule",
         }
     }
 }
@@ -91,18 +91,18 @@ impl Facts {
     /// The methods that succeeded in SSH. Without a remote host it was not sshd that wrote them: another
     /// program's PAM environment may come from its user.
     pub(super) fn ssh_methods(&self) -> &[SshAuth] {
-        if self.rhost == RemoteHost::Local || self.peer == Peer::Own { &[] } else { &self.ssh }
+        if self.rhost == RemoteHost::Local || self.peer == Peer::SelfService { &[] } else { &self.ssh }
     }
 
     /// The proof that a first factor succeeded, as far as `rule` accepts it.
     pub(super) fn first_factor(&self, rule: &Rule) -> Option<FirstFactor> {
         let by_ssh = self.ssh_methods().iter().any(SshAuth::is_first_factor);
         let evidence = match self.peer {
-            Peer::Own => return None,
+            Peer::SelfService => return None,
             _ if by_ssh => Evidence::Ssh,
             _ if self.first_factor_passed => Evidence::PamLine,
             Peer::Root if rule.local && self.rhost == RemoteHost::Local && self.caller.is_some() => {
-                Evidence::Local
+                Evidence::LocalRule
             }
             _ => return None,
         };

@@ -28,7 +28,7 @@ impl fmt::Display for Lint {
 
 impl Policy {
     /// What is wrong, with the place of the rule (from 0).
-    pub fn findings(&self) -> Vec<(usize, Lint)> {
+    pub fn lints(&self) -> Vec<(usize, Lint)> {
         let mut found = Vec::new();
         for (place, rule) in self.rules.iter().enumerate() {
             let before = self.rules.iter().take(place);
@@ -43,7 +43,8 @@ impl Policy {
 }
 
 fn contradictions(rule: &Rule) -> Vec<&'static str> {
-    let own_only = rule.peers.as_ref().is_some_and(|peers| peers.iter().all(|p| *p == PeerMatch::Own));
+    let own_only =
+        rule.peers.as_ref().is_some_and(|peers| peers.iter().all(|p| *p == PeerMatch::SelfService));
     let mut found = Vec::new();
     if rule.services.iter().flatten().any(|service| service.chars().any(char::is_uppercase)) {
         found.push("libpam says the names of services in small letters");
@@ -57,7 +58,8 @@ fn contradictions(rule: &Rule) -> Vec<&'static str> {
 }
 
 fn idle_keys(rule: &Rule) -> Vec<&'static str> {
-    let own_only = rule.peers.as_ref().is_some_and(|peers| peers.iter().all(|p| *p == PeerMatch::Own));
+    let own_only =
+        rule.peers.as_ref().is_some_and(|peers| peers.iter().all(|p| *p == PeerMatch::SelfService));
     let lets_pass = matches!(rule.action, Action::Exempt | Action::Enroll) || rule.mode != Mode::Enforce;
     let mut found = Vec::new();
     if rule.action == Action::Exempt && (rule.mode != Mode::Enforce || rule.enforce_from.is_some()) {

@@ -20,9 +20,9 @@ mod ssh;
 
 pub use facts::{Evidence, Facts, FirstFactor, Peer, RemoteHost};
 pub use findings::Lint;
-pub use network::{Network, NotANetwork};
+pub use network::{InvalidNetwork, Network};
 pub use rule::{Action, Mismatch, Mode, PeerMatch, Rule, Subject};
-pub use ssh::{NotAMethod, SshAuth, SshMatch};
+pub use ssh::{InvalidSshMethod, SshAuth, SshMatch};
 
 use crate::remembered::Remember;
 use crate::time::Time;
@@ -94,7 +94,7 @@ pub struct Decision {
 
 impl Policy {
     /// The groups on which the decision may hang: to be looked up before [`Policy::decide`].
-    pub fn groups_in_question(&self, facts: &Facts) -> BTreeSet<String> {
+    pub fn relevant_groups(&self, facts: &Facts) -> BTreeSet<String> {
         let mut wanted = BTreeSet::new();
         for rule in self.rules.iter().filter(|rule| rule.mismatch_before_groups(facts).is_none()) {
             match &rule.groups {
@@ -154,7 +154,7 @@ fn subject(rule: &Rule, facts: &Facts) -> String {
 
 impl Policy {
     /// Whether a rule asks for the factor of the caller, so that their name has to be known.
-    pub fn names_callers(&self) -> bool {
+    pub fn needs_caller_name(&self) -> bool {
         self.rules.iter().any(|rule| rule.subject == Subject::Ruser)
     }
 }

@@ -14,14 +14,14 @@ pub struct Network {
 
 /// The text is no network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotANetwork {
+pub enum InvalidNetwork {
     /// Neither an address nor a block; a host name, perhaps.
     Shape,
     /// Bits are set behind the prefix: which network is meant cannot be told.
     HostBits,
 }
 
-impl fmt::Display for NotANetwork {
+impl fmt::Display for InvalidNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Shape => "a network is an address or a block such as 10.0.0.0/8; host names never match",
@@ -30,7 +30,7 @@ impl fmt::Display for NotANetwork {
     }
 }
 
-impl core::error::Error for NotANetwork {}
+impl core::error::Error for InvalidNetwork {}
 
 impl Network {
     /// Whether `address` is in it.
@@ -63,25 +63,25 @@ fn masked(address: IpAddr, bits: u8) -> u128 {
 }
 
 impl FromStr for Network {
-    type Err = NotANetwork;
+    type Err = InvalidNetwork;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
-        let written: IpAddr = address.parse().map_err(|_| NotANetwork::Shape)?;
+        let written: IpAddr = address.parse().map_err(|_| InvalidNetwork::Shape)?;
         let address = written.to_canonical();
         // How many bits of an IPv4 address in IPv6 clothes are meant cannot be told.
         if address != written && bits.is_some() {
-            return Err(NotANetwork::Shape);
+            return Err(InvalidNetwork::Shape);
         }
         let bits = match bits {
             None => width(address),
             Some(bits) if bits.bytes().all(|b| b.is_ascii_digit()) => {
-                bits.parse().ok().filter(|b| *b <= width(address)).ok_or(NotANetwork::Shape)?
+                bits.parse().ok().filter(|b| *b <= width(address)).ok_or(InvalidNetwork::Shape)?
             }
-            Some(_) => return Err(NotANetwork::Shape),
+            Some(_) => return Err(InvalidNetwork::Shape),
         };
         if masked(address, bits) != to_bits(address) {
-            return Err(NotANetwork::HostBits);
+            return Err(InvalidNetwork::HostBits);
         }
         Ok(Self { address, bits })
     }
@@ -119,10 +119,10 @@ mod tests {
     fn names_and_unclear_blocks_are_no_networks() {
         for bad in ["", "example.org", "10.0.0.0/33", "10.0.0/8", "10.0.0.0/", "10.0.0.0/+8", "::/129", "/8"]
         {
-            assert_eq!(bad.parse::<Network>(), Err(NotANetwork::Shape), "{bad}");
+            assert_eq!(bad.parse::<Network>(), Err(InvalidNetwork::Shape), "{bad}");
         }
         for bad in ["10.1.2.3/8", "2001:db8::1/32"] {
-            assert_eq!(bad.parse::<Network>(), Err(NotANetwork::HostBits), "{bad}");
+            assert_eq!(bad.parse::<Network>(), Err(InvalidNetwork::HostBits), "{bad}");
         }
     }
 

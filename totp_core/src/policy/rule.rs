@@ -74,7 +74,7 @@ pub enum PeerMatch {
     /// `root`
     Root,
     /// `self`: a process of the user's own.
-    Own,
+    SelfService,
     /// A uid of the allow-list.
     Uid(u32),
 }
@@ -83,7 +83,7 @@ impl fmt::Display for PeerMatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => f.write_str("root"),
-            Self::Own => f.write_str("self"),
+            Self::SelfService => f.write_str("self"),
             Self::Uid(uid) => uid.fmt(f),
         }
     }
@@ -174,7 +174,7 @@ impl Rule {
         if let Some(peers) = &self.peers {
             let speaks = match facts.peer {
                 Peer::Root => PeerMatch::Root,
-                Peer::Own => PeerMatch::Own,
+                Peer::SelfService => PeerMatch::SelfService,
                 Peer::Trusted(uid) => PeerMatch::Uid(uid),
             };
             if !peers.contains(&speaks) {
@@ -182,7 +182,7 @@ impl Rule {
             }
         }
         if let Some(methods) = &self.ssh_methods
-            && !methods.iter().any(|m| m.is_among(facts.ssh_methods()))
+            && !methods.iter().any(|m| m.matches_any(facts.ssh_methods()))
         {
             return Some(Mismatch::SshMethods);
         }

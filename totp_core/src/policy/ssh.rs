@@ -64,19 +64,19 @@ const METHODS: [&str; 6] =
 
 /// The text names no method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAMethod;
+pub struct InvalidSshMethod;
 
-impl fmt::Display for NotAMethod {
+impl fmt::Display for InvalidSshMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a method is publickey:hardware, publickey:certificate, {}", METHODS.join(", "))
     }
 }
 
-impl core::error::Error for NotAMethod {}
+impl core::error::Error for InvalidSshMethod {}
 
 impl SshMatch {
     /// Whether one of `methods` is what is asked for.
-    pub fn is_among(&self, methods: &[SshAuth]) -> bool {
+    pub fn matches_any(&self, methods: &[SshAuth]) -> bool {
         let of_type = |wanted: fn(&str) -> bool| {
             methods.iter().any(|m| m.method == "publickey" && m.key_type.as_deref().is_some_and(wanted))
         };
@@ -95,14 +95,14 @@ impl SshMatch {
 }
 
 impl FromStr for SshMatch {
-    type Err = NotAMethod;
+    type Err = InvalidSshMethod;
 
-    fn from_str(text: &str) -> Result<Self, NotAMethod> {
+    fn from_str(text: &str) -> Result<Self, InvalidSshMethod> {
         match text {
             "publickey:hardware" => Ok(Self::Hardware),
             "publickey:certificate" => Ok(Self::Certificate),
             name if METHODS.contains(&name) => Ok(Self::Method(name.to_owned())),
-            _ => Err(NotAMethod),
+            _ => Err(InvalidSshMethod),
         }
     }
 }
@@ -126,8 +126,9 @@ mod tests {
 
     #[test]
     fn hardware_keys_and_certificates_are_told_by_their_type() {
-        let is =
-            |wanted: &str, line: &str| wanted.parse::<SshMatch>().unwrap().is_among(&[SshAuth::parse(line)]);
+        let is = |wanted: &str, line: &str| {
+            wanted.parse::<SshMatch>().unwrap().matches_any(&[SshAuth::parse(line)])
+        };
         let plain = format!("publickey ssh-ed25519 {KEY}");
         assert!(is("publickey", &plain));
         assert!(!is("publickey:hardware", &plain) && !is("publickey:certificate", &plain));

@@ -48,7 +48,7 @@ fn the_first_rule_that_matches_decides() {
         Rule { users: set(&["bob"]), ..exempt() },
         Rule { services: set(&["sudo"]), ..exempt() },
         Rule { networks: Some(vec!["198.51.100.0/24".parse().unwrap()]), ..exempt() },
-        Rule { peers: Some(vec![PeerMatch::Own, PeerMatch::Uid(116)]), ..exempt() },
+        Rule { peers: Some(vec![PeerMatch::SelfService, PeerMatch::Uid(116)]), ..exempt() },
         Rule { ssh_methods: Some(vec![SshMatch::Hardware]), ..exempt() },
         Rule { groups: set(&["wheel"]), ..exempt() },
         Rule { groups: set(&["wheel", "staff"]), action: Action::Deny, ..Rule::default() },
@@ -72,7 +72,7 @@ fn groups_are_looked_up_as_far_as_the_decision_hangs_on_them() {
             Rule { groups: set(&["too-late"]), ..exempt() },
         ],
     };
-    assert_eq!(Some(policy.groups_in_question(&facts())), set(&["wheel"]));
+    assert_eq!(Some(policy.relevant_groups(&facts())), set(&["wheel"]));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn nobody_passes_without_a_first_factor() {
     let sudo = Facts { rhost: RemoteHost::Local, service: Some("sudo".into()), ssh: vec![], ..facts() };
     // What sudo's PAM environment says of SSH was not written by sshd.
     let forged = Facts { ssh: vec![SshAuth::parse("publickey")], ..sudo.clone() };
-    let own = Facts { peer: Peer::Own, first_factor_passed: true, ..facts() };
+    let own = Facts { peer: Peer::SelfService, first_factor_passed: true, ..facts() };
     for unproven in [&kbd_only, &sudo, &forged, &own] {
         for (action, mode) in favours() {
             let decision =
@@ -133,13 +133,15 @@ fn favours() -> Vec<(Action, Mode)> {
 fn a_local_rule_waives_the_proof_for_setuid_programs_alone() {
     let rule = vec![Rule { local: true, ..exempt() }];
     let here = Facts { caller: Some(5001), rhost: RemoteHost::Local, ssh: vec![], ..facts() };
-    assert!(matches!(decide(rule.clone(), &here).ruling, Ruling::Pass(p) if p.evidence() == Evidence::Local));
+    assert!(
+        matches!(decide(rule.clone(), &here).ruling, Ruling::Pass(p) if p.evidence() == Evidence::LocalRule)
+    );
     for not in [
         Facts { ssh: vec![], ..facts() },
         // xrdp, cockpit, a console: whoever that is, nobody has proved anything.
         Facts { caller: None, ..here.clone() },
         Facts { rhost: RemoteHost::NameOnly, ssh: vec![], ..facts() },
-        Facts { peer: Peer::Own, ..here.clone() },
+        Facts { peer: Peer::SelfService, ..here.clone() },
         Facts { peer: Peer::Trusted(116), ..here.clone() },
     ] {
         assert!(!is_favour(&decide(rule.clone(), &not).ruling), "{not:?}");
@@ -174,7 +176,7 @@ fn under_su_the_caller_may_be_the_subject_but_not_over_the_network() {
         Facts { ruser: Some(String::new()), ..su.clone() },
         Facts { rhost: RemoteHost::NameOnly, ..su.clone() },
         Facts { ruser: Some("bob".into()), ..facts() },
-        Facts { peer: Peer::Own, ..su.clone() },
+        Facts { peer: Peer::SelfService, ..su.clone() },
     ] {
         assert_eq!(decide(rule.clone(), &not).subject, "alice", "{not:?}");
     }
@@ -183,7 +185,7 @@ fn under_su_the_caller_may_be_the_subject_but_not_over_the_network() {
 #[test]
 fn rules_that_never_decide_or_change_nothing_are_found() {
     let found = |rules: Vec<Rule>| -> Vec<String> {
-        Policy { rules }.findings().into_iter().map(|(place, f)| format!("{}: {f}", place + 1)).collect()
+        Policy { rules }.lints().into_iter().map(|(place, f)| format!("{}: {f}", place + 1)).collect()
     };
     let everybody = Rule { action: Action::Deny, ..Rule::default() };
     let block = |text: &str| Some(vec![text.parse().unwrap()]);
@@ -211,9 +213,9 @@ fn rules_that_never_decide_or_change_nothing_are_found() {
         Rule { remember: Some(HOUR), ..everybody.clone() },
         Rule { local: true, ..everybody },
         Rule { local: true, networks: block("10.0.0.0/8"), ..exempt() },
-        Rule { peers: Some(vec![PeerMatch::Own]), ..exempt() },
+        Rule { peers: Some(vec![PeerMatch::SelfService]), ..exempt() },
         Rule { subject: Subject::Ruser, networks: block("10.0.0.0/8"), ..Rule::default() },
-        Rule { peers: Some(vec![PeerMatch::Own]), services: set(&["sshd"]), ..Rule::default() },
+        Rule { peers: Some(vec![PeerMatch::SelfService]), services: set(&["sshd"]), ..Rule::default() },
     ] {
         assert_eq!(found(vec![idle.clone()]).len(), 1, "{idle:?}: {:?}", found(vec![idle.clone()]));
     }
@@ -250,7 +252,7 @@ proptest! {
     ) {
         // A remote attempt whose methods prove nothing, or a user's own process that claims everything.
         let unproven = if own {
-            Facts { peer: Peer::Own, first_factor_passed: true, rhost: RemoteHost::Local, ..facts() }
+            Facts { peer: Peer::SelfService, first_factor_passed: true, rhost: RemoteHost::Local, ..facts() }
         } else {
             Facts { ssh: vec![SshAuth::parse("keyboard-interactive/pam")], ..facts() }
         };
@@ -266,7 +268,7 @@ proptest! {
     ) {
         let policy = Policy { rules };
         let shadowed: Vec<usize> = policy
-            .findings()
+            .lints()
             .into_iter()
             .filter_map(|(place, f)| matches!(f, Lint::Shadowed(_)).then_some(place))
             .collect();
@@ -280,7 +282,7 @@ proptest! {
 fn remember_is_of_use_after_the_date_of_a_rule_that_is_off_until_then() {
     let remember = Some(Remember { length: 3600, by: crate::remembered::RememberBy::Session });
     let rule = Rule { mode: Mode::Off, enforce_from: Some(NOW), remember, ..Rule::default() };
-    assert_eq!(Policy { rules: vec![rule] }.findings(), []);
+    assert_eq!(Policy { rules: vec![rule] }.lints(), []);
 }
 
 #[test]

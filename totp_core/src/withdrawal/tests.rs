@@ -13,12 +13,12 @@ fn entry(counter: u64, kind: Kind, id: &str) -> Entry {
     Entry { counter, what: Withdrawal::new(kind, id), at: NOW }
 }
 
-fn mark(counter: u64, generation: &str) -> Mark {
-    Mark { counter, generation: Generation::parse(generation) }
+fn mark(counter: u64, generation: &str) -> StorePosition {
+    StorePosition { counter, generation: Generation::parse(generation) }
 }
 
 fn new() -> NewFactor {
-    NewFactor { params: Params::default(), lifetime: 60, keeping: RecoveryStorage::Hashed }
+    NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed }
 }
 
 fn enrolled(seed: u64) -> (Account, Vec<crate::recovery::RecoveryCode>) {
@@ -34,7 +34,7 @@ fn code(factor: &Factor, at: Time) -> Input {
 
 fn granted(account: &mut Account, at: Time) -> bool {
     let factor = account.pending.as_ref().or(account.active.as_ref()).unwrap();
-    let attempt = Attempt::plain(Origin::Own, code(factor, at));
+    let attempt = Attempt::plain(Origin::OwnProcess, code(factor, at));
     matches!(judge(account, &attempt, at, &RULES).outcome, crate::Outcome::Granted(_))
 }
 
@@ -84,11 +84,11 @@ fn every_way_to_lose_a_factor_code_or_ticket_is_one() {
     assert_eq!(after(&|a| assert!(a.revoke())), only(Kind::Factor, &id));
     assert_eq!(withdrawn(&alice, None, NOW), only(Kind::Factor, &id), "the account is gone");
     let spend = |a: &mut Account| {
-        let attempt = Attempt::plain(Origin::Own, Typed::parse(&codes[3].reveal()));
+        let attempt = Attempt::plain(Origin::OwnProcess, Typed::parse(&codes[3].reveal()));
         assert!(matches!(judge(a, &attempt, NOW, &RULES).outcome, crate::Outcome::Granted(_)));
     };
     assert_eq!(after(&spend), only(Kind::Recovery, &id));
-    let renew = |a: &mut Account| drop(a.renew_recovery(RecoveryStorage::Hashed, &mut Counting(50)));
+    let renew = |a: &mut Account| drop(a.replace_recovery_codes(RecoveryStorage::Hashed, &mut Counting(50)));
     assert_eq!(after(&renew), only(Kind::Recovery, &id));
     // A replacement: the old one goes when the new one shows its first code.
     let mut staged = alice.clone();
@@ -107,7 +107,7 @@ fn every_way_to_lose_a_factor_code_or_ticket_is_one() {
     assert_eq!(withdrawn(&changing, Some(&alice), NOW), staged);
     assert_eq!(withdrawn(&changing, Some(&alice), change.expires), BTreeSet::new());
     let mut told = changing.clone();
-    told.active.as_mut().unwrap().staged = Some(StagedChange { told: Some(NOW), ..change });
+    told.active.as_mut().unwrap().staged = Some(StagedChange { shown_at: Some(NOW), ..change });
     assert_eq!(withdrawn(&changing, Some(&told), NOW.plus(9)), BTreeSet::new());
     let refusals = Refusals { withdrawn: staged, floor: None };
     refusals.apply(&mut changing, 1);
@@ -133,16 +133,16 @@ fn what_was_withdrawn_is_refused_and_nothing_else() {
     };
     let factor = refusals(Kind::Factor, &id);
     assert_eq!(apply(&factor).active, None);
-    assert!(factor.explain(&alice, &recovery, Reason::NotEnrolled));
+    assert!(factor.explains(&alice, &recovery, Reason::NotEnrolled));
     let spent = refusals(Kind::Recovery, &id);
     let mut account = apply(&spent);
-    assert!(spent.explain(&alice, &recovery, Reason::Wrong));
-    assert!(!spent.explain(&alice, &code(alice.active.as_ref().unwrap(), NOW), Reason::Wrong));
+    assert!(spent.explains(&alice, &recovery, Reason::Wrong));
+    assert!(!spent.explains(&alice, &code(alice.active.as_ref().unwrap(), NOW), Reason::Wrong));
     assert_eq!(account.active.as_ref().unwrap().secrets.recovery_left(), 0);
     assert!(granted(&mut account, NOW.plus(60)), "the phone goes on working");
     let others = refusals(Kind::Factor, "totp-other");
     assert_eq!(apply(&others), alice);
-    assert!(!others.explain(&alice, &recovery, Reason::NotEnrolled));
+    assert!(!others.explains(&alice, &recovery, Reason::NotEnrolled));
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn above_the_floor_alone_a_code_is_fresh() {
         let mut account = alice.clone();
         refusals.apply(&mut account, 1);
         let typed = code(account.active.as_ref().unwrap(), floor.plus(code_at));
-        let judged = judge(&mut account, &Attempt::plain(Origin::Own, typed), floor.plus(now), &RULES);
+        let judged = judge(&mut account, &Attempt::plain(Origin::OwnProcess, typed), floor.plus(now), &RULES);
         assert_eq!(matches!(judged.outcome, crate::Outcome::Granted(_)), fresh, "{code_at} at {now}");
     }
     // Made after it, like that of whoever enrolls right after a restore.

@@ -6,7 +6,7 @@ mod daemon;
 mod queries;
 mod user;
 
-pub use crate::admin::queries::{Checked, Explain, ExplainReply, Fate, History, HistoryReply};
+pub use crate::admin::queries::{Checked, ExpectedOutcome, Explain, ExplainReply, History, HistoryReply};
 pub use backup::{Accept, AcceptReply, Backup, BackupReply};
 pub use clients::{
     AddClient, AddClientReply, ClientSecret, ListClients, ListClientsReply, RevokeClient, RevokeClientReply,
@@ -41,7 +41,7 @@ pub const NOT_RIPE: &str = "org.totpd.Admin.NotRipe";
 pub const NOTHING_STAGED: &str = "org.totpd.Admin.NothingStaged";
 
 /// Users in one page of [`List`] at most, so that a page fits a message.
-pub const PAGE: usize = 16;
+pub const MAX_USERS_PER_PAGE: usize = 16;
 
 /// Ends what the user has staged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -72,7 +72,7 @@ pub struct Checked {
 /// What would become of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fate {
+pub enum ExpectedOutcome {
     /// A code would be asked for.
     Asked,
     /// A code would be asked for, and it would pass whatever is typed.
@@ -100,7 +100,7 @@ pub struct ExplainReply {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_factor: Option<String>,
     /// What would become of it.
-    pub fate: Fate,
+    pub outcome: ExpectedOutcome,
     /// Why it would be refused, or why it would not pass unasked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -112,5 +112,5 @@ pub struct ExplainReply {
     pub remember: Option<u64>,
     /// What stands in the way of what the rule grants, a sentence each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hindrances: Option<Vec<String>>,
+    pub obstacles: Option<Vec<String>>,
 }

@@ -32,7 +32,7 @@ pub struct Staged {
     /// It can be done from then on.
     pub ripens_at: u64,
     /// A login that counts has shown the notice.
-    pub told: bool,
+    pub notice_shown: bool,
     /// When it is gone.
     pub expires_at: u64,
 }

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use totp_core::breakglass::BreakGlass;
-use totp_wire::frame::{Framer, MESSAGE_TIME};
+use totp_wire::frame::{Framer, MESSAGE_TIMEOUT};
 use totp_wire::login::{self, Answer, Attempt, Begin, Step, StepReply};
 use totp_wire::message::{self, Call};
 use totp_wire::{Method, service};
@@ -58,7 +58,7 @@ impl BreakGlassAuthority {
         if !known {
             event.leave_name_out();
         }
-        let reason = match glass.examine(&attempt.user, &input, self.start.elapsed()) {
+        let reason = match glass.check(&attempt.user, &input, self.start.elapsed()) {
             Ok(found) => match record(&self.marks, &event) {
                 Ok(durable) => return (step::granted(id, glass.spend(found), durable, &[]), true),
                 // Nobody gets in unrecorded; the code is still good.
@@ -99,7 +99,7 @@ async fn attempt(
     let credentials = stream.peer_cred().map_err(|_| Over)?;
     let peer = Peer { uid: credentials.uid(), pid: credentials.pid() };
     let mut framer = Framer::default();
-    let begin: Begin = call(stream, &mut framer, MESSAGE_TIME).await?;
+    let begin: Begin = call(stream, &mut framer, MESSAGE_TIMEOUT).await?;
     let attempt = begin.attempt;
     let from = source(peer, &attempt, true);
     slot.begin(&cause(&attempt.user, &from)).map_err(|_| Over)?;
@@ -150,7 +150,7 @@ async fn call<M: Method>(
 }
 
 async fn write(stream: &mut UnixStream, reply: &[u8]) -> Result<(), Over> {
-    let written = tokio::time::timeout(MESSAGE_TIME, stream.write_all(reply)).await;
+    let written = tokio::time::timeout(MESSAGE_TIMEOUT, stream.write_all(reply)).await;
     written.map_err(|_| Over)?.map_err(|_| Over)
 }
 

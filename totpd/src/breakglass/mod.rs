@@ -123,7 +123,7 @@ impl Responder {
 
     async fn answer(self) -> std::io::Result<End> {
         let Self { glass, taken, listeners, marks, prompt, start } = self;
-        let until = tokio::time::Instant::from_std(start + glass.lasts());
+        let until = tokio::time::Instant::from_std(start + glass.lifetime());
         let limits = Limits::new(IN_ALL.min(usize::try_from(harden()).unwrap_or(IN_ALL)));
         let most = limits.in_all() + CLOSING_HEADROOM;
         let listeners: Vec<_> = listeners.into_iter().map(tokio_listener).collect::<Result<_, _>>()?;

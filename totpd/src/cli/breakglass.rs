@@ -6,7 +6,7 @@ use crate::cli::output::{CommandError, ExitStatus, failed};
 use serde_json::json;
 use std::time::Duration;
 use totp_core::UserName;
-use totp_core::breakglass::LONGEST;
+use totp_core::breakglass::MAX_LIFETIME;
 
 /// The shortest that anybody can log in within.
 const SHORTEST: Duration = Duration::from_mins(1);
@@ -21,7 +21,7 @@ pub(super) fn breakglass(
     if !nix::unistd::geteuid().is_root() {
         return Err(failed(ExitStatus::Refused, "only root may break the glass"));
     }
-    if !(SHORTEST..=LONGEST).contains(&lasts) {
+    if !(SHORTEST..=MAX_LIFETIME).contains(&lasts) {
         return Err(failed(ExitStatus::Usage, "--for takes 1m to 24h"));
     }
     let name = UserName::parse(user).map_err(|error| failed(ExitStatus::Usage, error))?;

@@ -101,7 +101,7 @@ fn explain_error(name: &str, parameters: &str) -> CommandError {
             ExitStatus::Refused,
             "refused; nothing was changed. `totpd history` says why; a ticket comes from your administrator",
         ),
-        self_service::OFF => {
+        self_service::ENROLLMENT_DISABLED => {
             failed(ExitStatus::Refused, "this site lets nobody enroll by himself: ask your administrator")
         }
         admin::NOT_ENROLLED => failed(
@@ -136,7 +136,7 @@ fn explain_error(name: &str, parameters: &str) -> CommandError {
 /// What stands in the way of a change that is not ripe.
 fn lacks(staged: &Value) -> String {
     let number = |key: &str| staged.get(key).and_then(Value::as_u64).unwrap_or_default();
-    let told = staged.get("told").and_then(Value::as_bool).unwrap_or_default();
+    let told = staged.get("notice_shown").and_then(Value::as_bool).unwrap_or_default();
     let ripens_at = rfc3339(Time::from_unix(number("ripens_at")));
     if told {
         format!("it waits until {ripens_at}")

@@ -9,7 +9,7 @@ use crate::pam_config::{ConfigDirs, Facility, MODULE, dispatch};
 use serde_json::json;
 use std::path::Path;
 use totp_core::Time;
-use totp_wire::admin::{self, ExplainReply, Fate};
+use totp_wire::admin::{self, ExpectedOutcome, ExplainReply};
 
 /// `totpd explain`
 pub(super) fn explain(context: &Context, args: Explain) -> Result<(), CommandError> {
@@ -39,8 +39,8 @@ pub(super) fn explain(context: &Context, args: Explain) -> Result<(), CommandErr
     };
     let mut reply = admin_call(&context.config()?, &call)?;
     let dirs = ConfigDirs::of(Path::new("/"));
-    if let Some(hindrance) = stack_in_the_way(&dirs, &args.service, reply.fate) {
-        reply.hindrances.get_or_insert_default().push(hindrance);
+    if let Some(hindrance) = stack_in_the_way(&dirs, &args.service, reply.outcome) {
+        reply.obstacles.get_or_insert_default().push(hindrance);
     }
     context.out.json(&json!(reply))?;
     for checked in &reply.checked {
@@ -55,20 +55,20 @@ pub(super) fn explain(context: &Context, args: Explain) -> Result<(), CommandErr
         context.out.line("no rule matches, so the default decides: require")?;
     }
     context.out.line(outcome(&reply, &args.user))?;
-    for hindrance in reply.hindrances.iter().flatten() {
+    for hindrance in reply.obstacles.iter().flatten() {
         context.out.line(format!("{}: {hindrance}", args.user))?;
     }
     Ok(())
 }
 
 /// What the PAM stack of this host makes of the answer: where totpd is not asked, or ignoring it is not enough.
-fn stack_in_the_way(dirs: &ConfigDirs, service: &str, fate: Fate) -> Option<String> {
+fn stack_in_the_way(dirs: &ConfigDirs, service: &str, fate: ExpectedOutcome) -> Option<String> {
     let stack = dirs.stack(service, Facility::Auth).ok()?;
     let file = stack.file.display();
     if stack.ours().next().is_none() {
         return Some(format!("nothing of this happens: {file} does not ask totpd"));
     }
-    if !matches!(fate, Fate::Exempt | Fate::AskedAndPassed) {
+    if !matches!(fate, ExpectedOutcome::Exempt | ExpectedOutcome::AskedAndPassed) {
         return None;
     }
     // Who passes unasked is ignored by the module: something else has to succeed.
@@ -88,25 +88,25 @@ fn stack_in_the_way(dirs: &ConfigDirs, service: &str, fate: Fate) -> Option<Stri
 /// What would happen, in words.
 fn outcome(reply: &ExplainReply, user: &str) -> String {
     let reason = reply.reason.as_deref();
-    let mut text = match (reply.fate, reason) {
-        (Fate::Asked, Some("no-first-factor")) => {
+    let mut text = match (reply.outcome, reason) {
+        (ExpectedOutcome::Asked, Some("no-first-factor")) => {
             "a code would be asked for: the rule lets pass only who has proved \
              a first factor (a key or password in SSH, or first_factor=passed in the PAM line)"
                 .to_owned()
         }
-        (Fate::Asked, _) => "a code would be asked for".to_owned(),
-        (Fate::AskedAndPassed, _) => "a code would be asked for, and any answer would pass".to_owned(),
-        (Fate::Exempt, _) => "would pass without a code".to_owned(),
-        (Fate::Enrolled, _) => "would be enrolled inside the login".to_owned(),
-        (Fate::Refused, Some("no-first-factor")) => "would be asked for a code and refused: no-first-factor. The rule \
+        (ExpectedOutcome::Asked, _) => "a code would be asked for".to_owned(),
+        (ExpectedOutcome::AskedAndPassed, _) => "a code would be asked for, and any answer would pass".to_owned(),
+        (ExpectedOutcome::Exempt, _) => "would pass without a code".to_owned(),
+        (ExpectedOutcome::Enrolled, _) => "would be enrolled inside the login".to_owned(),
+        (ExpectedOutcome::Refused, Some("no-first-factor")) => "would be asked for a code and refused: no-first-factor. The rule \
              lets by only who has proved a first factor: add --rhost IP --ssh-auth publickey, or --first-factor if the \
              PAM line says first_factor=passed"
             .to_owned(),
-        (Fate::Refused, Some("not-shown")) => "would be asked for a code and refused: not-shown. The rule enrolls, and this \
+        (ExpectedOutcome::Refused, Some("not-shown")) => "would be asked for a code and refused: not-shown. The rule enrolls, and this \
              service may log the key that it shows: name it in login.show_secrets_services if it does not"
             .to_owned(),
-        (Fate::Refused, None) => "would be refused".to_owned(),
-        (Fate::Refused, Some(reason)) => format!("would be asked for a code and refused: {reason}"),
+        (ExpectedOutcome::Refused, None) => "would be refused".to_owned(),
+        (ExpectedOutcome::Refused, Some(reason)) => format!("would be asked for a code and refused: {reason}"),
     };
     if let Some(proof) = &reply.first_factor {
         text.push_str(&format!("; first factor proved by {proof}"));
@@ -144,9 +144,9 @@ mod tests {
         }
         let dirs = ConfigDirs::of(root.path());
         let said = |service: &str, fate| stack_in_the_way(&dirs, service, fate).unwrap_or_default();
-        assert!(said("alone", Fate::Exempt).contains("refused all the same"));
-        assert_eq!(said("alone", Fate::Asked), "");
-        assert_eq!(said("rules", Fate::Exempt), "");
-        assert!(said("other", Fate::Asked).contains("does not ask totpd"));
+        assert!(said("alone", ExpectedOutcome::Exempt).contains("refused all the same"));
+        assert_eq!(said("alone", ExpectedOutcome::Asked), "");
+        assert_eq!(said("rules", ExpectedOutcome::Exempt), "");
+        assert!(said("other", ExpectedOutcome::Asked).contains("does not ask totpd"));
     }
 }

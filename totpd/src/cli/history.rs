@@ -9,7 +9,7 @@ use crate::config::Config;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
-use totp_wire::text::plain;
+use totp_wire::text::printable;
 use totp_wire::{admin, self_service};
 
 /// The start of a stretch of time that ends now, in Unix seconds.
@@ -86,7 +86,7 @@ impl<'a> Pages<'a> {
 /// The login name of a uid on this host.
 fn name_of(uid: u64) -> String {
     let name = u32::try_from(uid).ok().and_then(|uid| nix::unistd::User::from_uid(uid.into()).ok().flatten());
-    name.map_or_else(|| format!("uid {uid}"), |user| plain(&user.name, 64))
+    name.map_or_else(|| format!("uid {uid}"), |user| printable(&user.name, 64))
 }
 
 /// Who started it. What the kernel says goes before what a program says: polkit's helper takes `PAM_RUSER` from its
@@ -95,7 +95,7 @@ fn asked_by(event: &Value, name_of: impl FnOnce(u64) -> String) -> Option<String
     if let Some(uid) = event["caller_uid"].as_u64() {
         return Some(format!("asked by {}", name_of(uid)));
     }
-    let claimed = plain(event["ruser"].as_str().filter(|ruser| !ruser.is_empty())?, 256);
+    let claimed = printable(event["ruser"].as_str().filter(|ruser| !ruser.is_empty())?, 256);
     let by = if event["peer_uid"] == 0 { "said to be asked by" } else { "asked by" };
     Some(format!("{by} {claimed}"))
 }
@@ -103,14 +103,14 @@ fn asked_by(event: &Value, name_of: impl FnOnce(u64) -> String) -> Option<String
 /// An event as a line: when, who, what came of it and why, from where.
 fn sentence(event: &Value, mut name_of: impl FnMut(u64) -> String) -> String {
     // Whoever can write the store without its key must not move an administrator's terminal.
-    let text = |key: &str| plain(event.get(key).and_then(Value::as_str).unwrap_or_default(), 256);
+    let text = |key: &str| printable(event.get(key).and_then(Value::as_str).unwrap_or_default(), 256);
     let user = match (text("user"), event["unknown"] == true) {
         (_, true) => "(unknown)".to_owned(),
         (user, false) => user,
     };
     let mut line = format!("{}  {user:<12} {} {}", text("time"), text("event"), text("outcome"));
     if let Some(dropped) = event["dropped"].as_object() {
-        let kinds = dropped.iter().map(|(kind, lines)| format!("{} {lines}", plain(kind, 32)));
+        let kinds = dropped.iter().map(|(kind, lines)| format!("{} {lines}", printable(kind, 32)));
         line.push_str(&format!(": {}", kinds.collect::<Vec<_>>().join(", ")));
     }
     for (key, before, after) in [

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
-use totp_wire::text::plain;
+use totp_wire::text::printable;
 
 /// After this long a person sees how far it is.
 const RPC_TIMEOUT: Duration = Duration::from_secs(1);
@@ -74,7 +74,7 @@ pub(super) fn report(context: &Context, since: Duration) -> Result<(), CommandEr
 fn add(rows: &mut BTreeMap<(String, String), Row>, event: &Value) {
     // Cleaned, since somebody who can write the store without its key must not move an administrator's terminal.
     let fields = ["event", "user", "service", "would", "would_reason", "outcome", "reason", "method"]
-        .map(|key| (key, event.get(key).and_then(Value::as_str).map(|text| plain(text, 256))));
+        .map(|key| (key, event.get(key).and_then(Value::as_str).map(|text| printable(text, 256))));
     let text = |key: &str| fields.iter().find(|(k, _)| *k == key).and_then(|(_, text)| text.as_deref());
     if text("event") != Some("login") {
         return;

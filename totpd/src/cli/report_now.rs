@@ -8,8 +8,8 @@ use nix::unistd::Group;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use totp_wire::admin::{self, ExplainReply, Fate};
-use totp_wire::text::plain;
+use totp_wire::admin::{self, ExpectedOutcome, ExplainReply};
+use totp_wire::text::printable;
 
 /// Attempts that are tried at most, so that a large directory makes no report of an hour.
 const MOST_ATTEMPTS: usize = 5_000;
@@ -53,8 +53,8 @@ pub(super) fn now(config: &Config) -> Result<Now, CommandError> {
 /// Why enforcement would refuse, if it would.
 fn refusal(reply: &ExplainReply) -> Option<String> {
     let would = reply.would.as_deref().and_then(|would| would.strip_prefix("refused"));
-    let why = match (reply.fate, would) {
-        (Fate::Refused, _) => reply.reason.clone().unwrap_or_default(),
+    let why = match (reply.outcome, would) {
+        (ExpectedOutcome::Refused, _) => reply.reason.clone().unwrap_or_default(),
         (_, Some(why)) => why.trim_start_matches(": ").to_owned(),
         _ => return None,
     };
@@ -119,7 +119,7 @@ impl Now {
     pub(super) fn lines(&self, seen: &BTreeSet<&str>) -> Vec<String> {
         let list = |names: &[&String]| {
             let more = if names.len() > FIRST_NAMES { ", …" } else { "" };
-            let names: Vec<String> = names.iter().take(FIRST_NAMES).map(|name| plain(name, 64)).collect();
+            let names: Vec<String> = names.iter().take(FIRST_NAMES).map(|name| printable(name, 64)).collect();
             format!("{}{more}", names.join(", "))
         };
         let mut lines: Vec<String> = self

@@ -74,7 +74,7 @@ pub(super) fn document(staged: &Staged) -> Value {
         "staged_at": time(staged.staged_at),
         "from": staged.from,
         "ripens_at": time(staged.ripens_at),
-        "told": staged.told,
+        "notice_shown": staged.notice_shown,
         "expires_at": time(staged.expires_at),
     })
 }

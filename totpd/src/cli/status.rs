@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use totp_core::Time;
 use totp_wire::admin::{self, Configuration, ConfigurationInUse, DaemonReply, DaemonState, Overview};
-use totp_wire::text::plain;
+use totp_wire::text::printable;
 use totp_wire::{CallError, Client};
 
 /// How long the daemon may take. It answers within milliseconds, or after the second that its store may take.
@@ -67,7 +67,7 @@ fn ask(config: &Config) -> Result<DaemonReply, Unanswered> {
 
 /// Root reads this in a terminal, and somebody who took the daemon's user over may say it.
 fn cleaned(mut reply: DaemonReply) -> DaemonReply {
-    let clean = |text: &mut String| *text = plain(text, 2000);
+    let clean = |text: &mut String| *text = printable(text, 2000);
     clean(&mut reply.version);
     let why = reply.configuration.as_mut().and_then(|configuration| configuration.why.as_mut());
     let texts =
@@ -204,7 +204,8 @@ fn overview_lines(overview: &Overview) -> Vec<String> {
         } else {
             ""
         };
-        let names = overview.locked_users.iter().map(|name| plain(name, 64)).collect::<Vec<_>>().join(", ");
+        let names =
+            overview.locked_users.iter().map(|name| printable(name, 64)).collect::<Vec<_>>().join(", ");
         lines.push(format!(
             "locked: {locked} ({names}{more}); `totpd status USER` says where, `totpd unlock USER` ends it"
         ));
@@ -218,7 +219,7 @@ fn overview_lines(overview: &Overview) -> Vec<String> {
 /// One refusal in a line. Cleaned, since somebody who can write the store without its key must not move a terminal.
 fn refusal(event: &str) -> Option<String> {
     let event: Value = serde_json::from_str(event).ok()?;
-    let text = |key: &str| event.get(key).and_then(Value::as_str).map(|text| plain(text, 64));
+    let text = |key: &str| event.get(key).and_then(Value::as_str).map(|text| printable(text, 64));
     let user = text("user").filter(|user| !user.is_empty()).unwrap_or_else(|| "(unknown)".to_owned());
     let service = text("service").map_or_else(String::new, |service| format!(" by {service}"));
     let from = text("rhost").map_or_else(String::new, |rhost| format!(" from {rhost}"));

@@ -62,7 +62,7 @@ pub(super) fn sentence(user: &User) -> String {
     }
     if let Some(staged) = &user.staged {
         let (what, ripe) = (staged::what(staged), time(staged.ripens_at));
-        let told = if staged.told { "told at a login" } else { "not told at a login yet" };
+        let told = if staged.notice_shown { "told at a login" } else { "not told at a login yet" };
         text.push_str(&format!(", {what} is staged and can be done from {ripe} on ({told})"));
     } else if user.replacement_pending {
         text.push_str(&format!(", a replacement waits for its first code until {expires}"));

@@ -19,10 +19,10 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use totp_core::account::{PENDING_DEFAULT, PENDING_LONGEST};
+use totp_core::account::{DEFAULT_PENDING_LIFETIME, MAX_PENDING_LIFETIME};
 use totp_core::policy::{Action, Lint, Policy, Rule};
 use totp_core::recovery::RecoveryStorage;
-use totp_core::self_service::DELAY_DEFAULT;
+use totp_core::self_service::DEFAULT_DELAY;
 use totp_core::{Digits, Params, Period};
 
 /// What Debian's and Fedora's consoles call themselves: getty's login, and the display managers.
@@ -150,14 +150,14 @@ impl Config {
                 issuer: "%h".into(),
                 params: Params::default(),
                 skew: 1,
-                pending: PENDING_DEFAULT,
+                pending: DEFAULT_PENDING_LIFETIME,
                 keeping: RecoveryStorage::Hashed,
             },
             prompt: "Verification code: ".into(),
             console_services: CONSOLE_SERVICES.map(str::to_owned).to_vec(),
             self_enroll: SelfEnroll::default(),
             show_secrets_services: SHOW_SECRETS_SERVICES.map(str::to_owned).into(),
-            self_change_delay: DELAY_DEFAULT,
+            self_change_delay: DEFAULT_DELAY,
             policy: Policy::default(),
             rule_lines: Vec::new(),
             keep_events: 100_000,
@@ -261,7 +261,7 @@ impl Config {
     /// Rules that can never decide or that change nothing, a sentence each.
     pub fn findings(&self) -> Vec<String> {
         let sentence = |(place, finding): (usize, Lint)| format!("{} {finding}", self.rule_name(place));
-        let findings = self.policy.findings().into_iter().map(sentence);
+        let findings = self.policy.lints().into_iter().map(sentence);
         let rules = self.policy.rules.iter().enumerate();
         findings.chain(rules.filter_map(|(place, rule)| self.shows_nothing(place, rule))).collect()
     }
@@ -342,7 +342,7 @@ pub fn params(
 /// # Errors
 /// The sentence that says so.
 pub fn lifetime(seconds: u64) -> Result<u64, String> {
-    if (1..=PENDING_LONGEST).contains(&seconds) {
+    if (1..=MAX_PENDING_LIFETIME).contains(&seconds) {
         Ok(seconds)
     } else {
         Err("an enrollment may wait 1s to 30d for its first code".to_owned())

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use totp_core::recovery::RecoveryStorage;
-use totp_core::self_service::{DELAY_LONGEST, DELAY_SHORTEST};
+use totp_core::self_service::{MAX_DELAY, MIN_DELAY};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,7 +126,7 @@ impl Raw {
         }
         if let Some(delay) = self.login.self_change_delay {
             let seconds = humantime::parse_duration(&delay).map(|time| time.as_secs()).ok();
-            let seconds = seconds.filter(|s| (DELAY_SHORTEST..=DELAY_LONGEST).contains(s));
+            let seconds = seconds.filter(|s| (MIN_DELAY..=MAX_DELAY).contains(s));
             config.self_change_delay = seconds.ok_or("login.self_change_delay is \"1h\" to \"30d\"")?;
         }
         for rule in self.login.rule {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use totp_core::Time;
 use totp_core::policy::siblings::services_of;
 use totp_core::policy::{Action, Mode, PeerMatch, Rule, Subject};
-use totp_core::remembered::{LONGEST, Remember, RememberBy, SHORTEST};
+use totp_core::remembered::{MAX_LENGTH, MIN_LENGTH, Remember, RememberBy};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -188,7 +188,7 @@ fn remember(length: Option<&str>, by: Option<RawRememberBy>) -> Result<Option<Re
     };
     let bounds = "remember is a time from \"1m\" to \"30d\"; leave it out to remember nothing";
     let length = humantime::parse_duration(length).map_err(|_| bounds)?.as_secs();
-    if !(SHORTEST..=LONGEST).contains(&length) {
+    if !(MIN_LENGTH..=MAX_LENGTH).contains(&length) {
         return Err(bounds.into());
     }
     let by = match by {
@@ -215,7 +215,7 @@ impl RawPeerMatch {
             Self::Uid(0) => Ok(PeerMatch::Root),
             Self::Uid(uid) => Ok(PeerMatch::Uid(uid)),
             Self::Word(word) if word == "root" => Ok(PeerMatch::Root),
-            Self::Word(word) if word == "self" => Ok(PeerMatch::Own),
+            Self::Word(word) if word == "self" => Ok(PeerMatch::SelfService),
             Self::Word(_) => Err("peers are \"root\", \"self\" and uids of [[trusted_peer]]".into()),
         }
     }

@@ -122,10 +122,10 @@ pub fn notice(config: &Config) -> Option<String> {
     let last = read(config)?;
     let first = last.findings.iter().find(|finding| finding.severity == "error")?;
     let count = if last.errors == 1 { "an error".to_owned() } else { format!("{} errors", last.errors) };
-    let what = totp_wire::text::plain(&first.what, 200);
+    let what = totp_wire::text::printable(&first.what, 200);
     Some(format!(
         "totpd doctor found {count} on {}: {what}. Run: totpd doctor",
-        totp_wire::text::plain(&last.at, 32)
+        totp_wire::text::printable(&last.at, 32)
     ))
 }
 

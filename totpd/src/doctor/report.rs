@@ -126,7 +126,7 @@ impl Report {
 
 /// What others wrote is quoted in a sentence, and must not move the terminal.
 fn plain(text: &str) -> String {
-    totp_wire::text::plain(text, 2000)
+    totp_wire::text::printable(text, 2000)
 }
 
 /// `2 errors and 1 warning`, or that there is nothing.

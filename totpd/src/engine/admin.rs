@@ -113,7 +113,7 @@ impl Engine {
     ) -> Result<usize, AccountError> {
         self.change(user, false, &default_commit_deadline(), |slot, now| {
             let account = slot.as_mut().filter(|a| uid.is_none_or(|uid| a.belongs_to_uid(Some(uid))));
-            let forgotten = account.ok_or(AccountError::NotEnrolled)?.forget();
+            let forgotten = account.ok_or(AccountError::NotEnrolled)?.forget_remembered();
             Ok((forgotten, Event::new("forget", user.as_str(), now, from.clone())))
         })
         .await
@@ -166,7 +166,7 @@ impl Engine {
         self.change(user, false, &default_commit_deadline(), |slot, now| {
             let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
             account.expire_pending(now);
-            Ok((account.drop_staged()?, Event::new("cancel", user.as_str(), now, from.clone())))
+            Ok((account.remove_staged()?, Event::new("cancel", user.as_str(), now, from.clone())))
         })
         .await
     }
@@ -195,8 +195,8 @@ impl Engine {
     pub async fn unlock(&self, user: &UserName, from: EventSource) -> Result<bool, AccountError> {
         self.change(user, false, &default_commit_deadline(), |slot, now| {
             let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
-            let any = account.guard.failures() > 0 || !account.guard.locked(now).is_empty();
-            account.guard.unlock();
+            let any = account.lock_state.failures() > 0 || !account.lock_state.locked(now).is_empty();
+            account.lock_state.unlock();
             Ok((any, Event::new("unlock", user.as_str(), now, from.clone())))
         })
         .await
@@ -285,7 +285,10 @@ pub(super) fn renew(
     account: &mut Account,
     keeping: RecoveryStorage,
 ) -> Result<Vec<RecoveryCode>, AccountError> {
-    account.renew_recovery(keeping, &mut Kernel).map_err(no_randomness)?.ok_or(AccountError::NotEnrolled)
+    account
+        .replace_recovery_codes(keeping, &mut Kernel)
+        .map_err(no_randomness)?
+        .ok_or(AccountError::NotEnrolled)
 }
 
 /// The account is not that of the user who has the uid `now`.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use totp_core::judge::forecast;
 use totp_core::login_enrollment::AwaitingFirstCode;
 use totp_core::policy::{Action, Decision, Evidence, Facts, FirstFactor, Mode, Pass, Ruling};
-use totp_core::remembered::Key;
+use totp_core::remembered::RememberKey;
 use totp_core::{Origin, Reason, Time};
 
 use super::login::Grant;
@@ -60,7 +60,7 @@ pub struct PendingLogin {
     /// It passes whatever is typed.
     pub(super) pass: Option<Pass>,
     /// A grant is remembered so.
-    pub(super) remember: Option<(Key, u64)>,
+    pub(super) remember: Option<(RememberKey, u64)>,
     /// The name is a user's, and may be written down.
     pub(super) known: bool,
     /// What every event of this attempt has in common.
@@ -151,10 +151,10 @@ impl Engine {
             self.canonicalise_user(&mut asker).await?;
             asker.facts.user.clone_from(&asker.user);
         }
-        if let Some(caller) = asker.facts.caller.filter(|_| policy.names_callers()) {
+        if let Some(caller) = asker.facts.caller.filter(|_| policy.needs_caller_name()) {
             asker.facts.ruser = self.users.name_of(caller).await?.map(|name| name.to_string());
         }
-        let mut groups = policy.groups_in_question(&asker.facts);
+        let mut groups = policy.relevant_groups(&asker.facts);
         if !groups.is_empty() {
             groups = self.users.groups_among(&asker.facts.user, &groups).await?;
         }
@@ -276,7 +276,7 @@ impl Engine {
     /// The kind of a pass for which nobody has proved anything: a `local` rule waived the proof for somebody else than
     /// the user. They can cause it as often as they start su.
     async fn unproved(&self, asking: &PendingLogin, pass: &Pass) -> Result<Option<Kind>, EngineError> {
-        if pass.evidence() != Evidence::Local {
+        if pass.evidence() != Evidence::LocalRule {
             return Ok(None);
         }
         let found = self.find(&asking.asker.user).await?;
@@ -317,7 +317,7 @@ impl Engine {
         }
         let mut accepted = account.clone();
         if let Some(account) = &mut accepted {
-            self.store.refusals().hide(account);
+            self.store.refusals().strip(account);
         }
         if account.is_some_and(|a| a.active.is_some())
             && accepted.as_ref().is_some_and(|a| a.active.is_none())

@@ -9,7 +9,7 @@ use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard
 use crate::user_locks::UserLockGuard;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use totp_core::self_service::{NotNow, StagedChange};
+use totp_core::self_service::{ChangeRefused, StagedChange};
 use totp_core::{Account, Time, UserName};
 
 /// How long a change may wait to begin.
@@ -64,13 +64,13 @@ impl From<EngineError> for AccountError {
     }
 }
 
-impl From<NotNow> for AccountError {
-    fn from(why: NotNow) -> Self {
+impl From<ChangeRefused> for AccountError {
+    fn from(why: ChangeRefused) -> Self {
         match why {
-            NotNow::NotEnrolled => Self::NotEnrolled,
-            NotNow::AlreadyStaged(staged) => Self::AlreadyStaged(staged),
-            NotNow::CancelledTwice => Self::CancelledTwice,
-            NotNow::NothingStaged => Self::NothingStaged,
+            ChangeRefused::NotEnrolled => Self::NotEnrolled,
+            ChangeRefused::AlreadyStaged(staged) => Self::AlreadyStaged(staged),
+            ChangeRefused::CancelledTwice => Self::CancelledTwice,
+            ChangeRefused::NothingStaged => Self::NothingStaged,
         }
     }
 }

@@ -48,7 +48,7 @@ impl Engine {
             let judgement = judge(account, &attempt, now, &self.rules());
             let mut event = Event::new("confirm", user.as_str(), now, from.clone());
             event.totp_id = Some(pending.id.clone());
-            event.class = Some(judgement.class.name());
+            event.class = Some(judgement.class.as_str());
             match judgement.outcome {
                 Outcome::Granted(proof) => {
                     event.confirmed = true;

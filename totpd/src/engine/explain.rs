@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use totp_core::policy::{Action, Mode, Pass, RemoteHost, Rule, Ruling};
 use totp_core::remembered::RememberBy;
 use totp_core::{Reason, Time};
-use totp_wire::admin::{Checked, ExplainReply, Fate};
+use totp_wire::admin::{Checked, ExpectedOutcome, ExplainReply};
 
 impl Engine {
     /// Explains. `at` is now unless said otherwise.
@@ -28,33 +28,33 @@ impl Engine {
             mode: mode.as_str().to_owned(),
             subject: decision.subject,
             first_factor: None,
-            fate: Fate::Asked,
+            outcome: ExpectedOutcome::Asked,
             reason: None,
             would: None,
             remember: None,
-            hindrances: None,
+            obstacles: None,
         };
         let hindrance =
             rule.and_then(|rule| not_remembered(rule, decision.remember.is_some(), &asking.asker));
         if hindrance.is_none() {
             reply.remember = decision.remember.map(|remember| remember.length);
         }
-        reply.hindrances = hindrance.map(|why| vec![why]);
+        reply.obstacles = hindrance.map(|why| vec![why]);
         let refuses = why.filter(|_| would == "refused").map(str::to_owned);
         match decision.ruling {
             Ruling::Deny => {
-                reply.fate = Fate::Refused;
+                reply.outcome = ExpectedOutcome::Refused;
                 reply.reason = Some(Reason::Denied.as_str().to_owned());
             }
             Ruling::Pass(pass) => {
-                reply.fate = Fate::Exempt;
+                reply.outcome = ExpectedOutcome::Exempt;
                 reply.first_factor = passing(&pass);
                 let watched = decision.action != Action::Exempt;
                 reply.would =
                     watched.then(|| why.map_or_else(|| would.to_owned(), |why| format!("{would}: {why}")));
             }
             Ruling::AskAndPass(pass) => {
-                reply.fate = Fate::AskedAndPassed;
+                reply.outcome = ExpectedOutcome::AskedAndPassed;
                 reply.first_factor = passing(&pass);
             }
             Ruling::Ask { unproven } => {
@@ -63,15 +63,19 @@ impl Engine {
                 // Nobody's proof helps a name that is nobody's.
                 let nobody = matches!(why, Some("unknown-user" | "uid-changed" | "damaged"));
                 let no_proof = (unproven && !nobody).then(|| Reason::NoFirstFactor.as_str().to_owned());
-                reply.fate = if refuses.is_some() || unproven && lacks { Fate::Refused } else { Fate::Asked };
+                reply.outcome = if refuses.is_some() || unproven && lacks {
+                    ExpectedOutcome::Refused
+                } else {
+                    ExpectedOutcome::Asked
+                };
                 reply.reason = no_proof.or(refuses);
             }
             Ruling::Enroll(proof) => {
                 reply.first_factor = Some(proof.evidence().as_str().to_owned());
-                reply.fate = match would {
-                    "enrolled" => Fate::Enrolled,
-                    "refused" => Fate::Refused,
-                    _ => Fate::Asked,
+                reply.outcome = match would {
+                    "enrolled" => ExpectedOutcome::Enrolled,
+                    "refused" => ExpectedOutcome::Refused,
+                    _ => ExpectedOutcome::Asked,
                 };
                 reply.reason = refuses;
             }

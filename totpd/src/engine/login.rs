@@ -10,7 +10,7 @@ use crate::store::{
     AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, HistoryQuery, SideWrite, Stored,
 };
 use std::sync::Arc;
-use totp_core::judge::{Input, Submission, judge_nobody};
+use totp_core::judge::{Input, NoticeDisplay, judge_without_account};
 use totp_core::notices::Notices;
 use totp_core::policy::{Pass, Peer};
 use totp_core::{Attempt, Digits, Outcome, Reason, Time, UserName, Verified, judge};
@@ -131,7 +131,7 @@ impl Engine {
             input,
             remember: asking.remember.clone(),
             silent: asker.silent,
-            shown: (asker.facts.peer == Peer::Root).then_some(Submission { asks: asker.converses }),
+            display: (asker.facts.peer == Peer::Root).then_some(NoticeDisplay { can_ask: asker.converses }),
         };
         let mut early = prepared.stored;
         for _ in 0..MOST_RACES {
@@ -240,7 +240,7 @@ impl Engine {
             event.reason = Some(word);
             Decision { outcome: Err(reason), write: AccountWrite::Nothing, also: Vec::new(), event }
         };
-        let nobody = || judge_nobody(attempt, now, &self.rules());
+        let nobody = || judge_without_account(attempt, now, &self.rules());
         // Whoever has no factor would have been let in, or given one, with a first factor.
         let without_factor = |reason: Reason| match reason {
             Reason::NotEnrolled | Reason::Expired if asking.unproven => Reason::NoFirstFactor,
@@ -266,8 +266,8 @@ impl Engine {
         };
         let before = account.clone();
         let judgement = judge(&mut account, attempt, now, &self.rules());
-        event.class = Some(judgement.class.name());
-        event.locks = judgement.locks;
+        event.class = Some(judgement.class.as_str());
+        event.locks = judgement.class_locked;
         let mut also = withdrawals(Some(&before), Some(&account), now);
         let write = if judgement.changed {
             let Ok(sealed) = self.sealer.seal(account) else {
@@ -284,10 +284,10 @@ impl Engine {
                 event.confirmed = verified.confirmed();
                 let event = event.with_how(verified.how());
                 also.extend(SideWrite::of_grant(verified.how(), now));
-                Decision { outcome: Ok((verified, judgement.news, judgement.unread)), write, also, event }
+                Decision { outcome: Ok((verified, judgement.notices, judgement.unread)), write, also, event }
             }
             Outcome::Refused(reason) => {
-                let withdrawn = self.store.refusals().explain(&sealed, &attempt.input, reason);
+                let withdrawn = self.store.refusals().explains(&sealed, &attempt.input, reason);
                 let reason = without_factor(reason);
                 event.reason = Some(if withdrawn { "withdrawn" } else { reason.as_str() });
                 Decision { outcome: Err(reason), write, also, event }

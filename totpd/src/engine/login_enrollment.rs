@@ -105,7 +105,7 @@ impl Engine {
             Ok(finished) => Ok(Ok(finished)),
             Err(again) => {
                 let reason =
-                    input.as_ref().map_or_else(|unusable| Reason::Unusable(*unusable), |_| Reason::Wrong);
+                    input.as_ref().map_or_else(|unusable| Reason::Rejected(*unusable), |_| Reason::Wrong);
                 self.refused(asking, reason, now, ticket).await?;
                 Ok(Err(again))
             }

@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::engine::change::{AccountError, default_commit_deadline};
 use crate::store::breakglass;
 use totp_core::UserName;
-use totp_core::notices::{Changed, Notices};
+use totp_core::notices::{FactorChange, Notices};
 use totp_core::self_service::{ChangeKind, StagedChange};
 
 impl Engine {
@@ -26,10 +26,10 @@ impl Engine {
         lines.extend(news.staged().map(|staged| self.staged_line(user, staged)));
         for (what, used) in news.changes() {
             let what = match what {
-                Changed::Ticket => "A new authenticator app was enrolled with a ticket",
-                Changed::Replaced => "The authenticator app was replaced",
-                Changed::RecoveryCodes => "The recovery codes were replaced",
-                Changed::Cancelled => "A change of the factor was cancelled",
+                FactorChange::Ticket => "A new authenticator app was enrolled with a ticket",
+                FactorChange::Replaced => "The authenticator app was replaced",
+                FactorChange::RecoveryCodes => "The recovery codes were replaced",
+                FactorChange::Cancelled => "A change of the factor was cancelled",
             };
             let (at, from) = (rfc3339(used.at), &used.from);
             lines.push(format!("{what} on {at} from {from}. Was it you? If not, call your administrators."));
@@ -41,7 +41,7 @@ impl Engine {
                 used.from
             ));
         }
-        if let Some((count, last)) = news.burst() {
+        if let Some((count, last)) = news.refused_attempts() {
             lines.push(format!(
                 "{count} codes were refused since your last login, the last on {} from {}.",
                 rfc3339(last.at),
@@ -70,7 +70,7 @@ impl Engine {
         let Ok(name) = UserName::parse(user) else { return };
         let ticket = default_commit_deadline();
         let noted = self.change(&name, false, &ticket, |slot, now| {
-            slot.as_mut().ok_or(AccountError::NotEnrolled)?.notices_shown(shown, now);
+            slot.as_mut().ok_or(AccountError::NotEnrolled)?.acknowledge_notices(shown, now);
             Ok(((), Event::new("notice", user, now, EventSource::default())))
         });
         if let Err(error) = noted.await {

@@ -15,7 +15,7 @@ pub fn staged_view(staged: &StagedChange) -> admin::Staged {
         staged_at: staged.at.unix(),
         from: staged.from.clone(),
         ripens_at: staged.ripens_at().unix(),
-        told: staged.told.is_some(),
+        notice_shown: staged.shown_at.is_some(),
         expires_at: staged.expires.unix(),
     }
 }
@@ -63,11 +63,11 @@ impl Engine {
         let damaged = stored.damaged.then_some(true);
         let mut sealed = stored.account.clone();
         sealed.expire_pending(now);
-        self.store.refusals().hide(&mut sealed);
+        self.store.refusals().strip(&mut sealed);
         let left = self.open(stored).and_then(|(a, _)| a.active.map(|f| f.secrets.recovery_left()));
         let remembered =
             sealed.active.as_ref().map(|f| f.remembered.iter().filter(|grant| grant.holds(now)).count());
-        let locks = sealed.guard.locked(now).into_iter();
+        let locks = sealed.lock_state.locked(now).into_iter();
         admin::User {
             user: sealed.display_name().to_owned(),
             state: match (&sealed.active, &sealed.pending) {
@@ -81,10 +81,10 @@ impl Engine {
             recovery_codes_left: left.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
             remembered: remembered.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
             staged: sealed.staged().map(staged_view),
-            failures: u64::from(sealed.guard.failures()),
+            failures: u64::from(sealed.lock_state.failures()),
             locks: locks
                 .map(|l| admin::Lock {
-                    class: l.class.name().to_owned(),
+                    class: l.class.as_str().to_owned(),
                     client: l.class.client().map(str::to_owned),
                     source: match &l.class {
                         SourceClass::Known(source) => Some(source.to_string()),

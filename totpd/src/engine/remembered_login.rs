@@ -8,7 +8,7 @@ use crate::store::{AccountWrite, ChangeSet, CommitGuard};
 use crate::user_directory::ResolvedUser;
 use std::sync::Arc;
 use totp_core::policy::RemoteHost;
-use totp_core::remembered::{Key, Remember, RememberBy, Session, recall};
+use totp_core::remembered::{Remember, RememberBy, RememberKey, SessionKeyParts, recall};
 
 impl Engine {
     /// An earlier grant lets in, or a code is asked for and its grant remembered.
@@ -30,11 +30,11 @@ impl Engine {
     }
 
     /// By what a grant of this attempt is recognised later.
-    async fn key(&self, asker: &LoginRequest, rule: &Remember) -> Result<Option<Key>, EngineError> {
+    async fn key(&self, asker: &LoginRequest, rule: &Remember) -> Result<Option<RememberKey>, EngineError> {
         let Some(ResolvedUser { uid, .. }) = self.find(&asker.user).await? else { return Ok(None) };
         let service = asker.facts.service.as_deref().unwrap_or_default();
         Ok(match rule.by {
-            RememberBy::Session => Key::session(&Session {
+            RememberBy::Session => RememberKey::session(&SessionKeyParts {
                 uid,
                 user: &asker.facts.user,
                 caller: asker.facts.caller,
@@ -46,7 +46,7 @@ impl Engine {
                 let RemoteHost::Address(address) = asker.facts.rhost else { return Ok(None) };
                 let keys: Vec<&str> =
                     asker.facts.ssh.iter().filter_map(|s| s.fingerprint.as_deref()).collect();
-                Key::ssh_key(uid, service, &address.to_canonical().to_string(), &keys)
+                RememberKey::ssh_key(uid, service, &address.to_canonical().to_string(), &keys)
             }
         })
     }
@@ -56,7 +56,7 @@ impl Engine {
         &self,
         asking: &PendingLogin,
         rule: &Remember,
-        key: &Key,
+        key: &RememberKey,
         ticket: &Arc<CommitGuard>,
     ) -> Result<Option<Grant>, EngineError> {
         let Some(ResolvedUser { name, uid }) = self.find(&asking.asker.user).await? else { return Ok(None) };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use totp_core::account::NewFactor;
 use totp_core::notices;
 use totp_core::recovery::RecoveryCode;
-use totp_core::self_service::{ChangeKind, StagedChange, Step};
+use totp_core::self_service::{ChangeKind, NextStep, StagedChange};
 use totp_core::{Account, Attempt, Origin, Outcome, Time, Typed, UserName, judge};
 
 /// What a user shows to be allowed a change.
@@ -84,8 +84,12 @@ impl Engine {
                 };
                 let (mut enrolled, totp_id) = match leave {
                     Leave::Now => {
-                        let _ = account.drop_staged();
-                        account.news.changed(notices::Changed::Ticket, now, &from.to_sentence());
+                        let _ = account.remove_staged();
+                        account.notices.record_change(
+                            notices::FactorChange::Ticket,
+                            now,
+                            &from.to_sentence(),
+                        );
                         stage(account, &new, &issuer, now)?
                     }
                     Leave::Later(change) => {
@@ -124,7 +128,11 @@ impl Engine {
     ) -> Result<SelfChange<Vec<RecoveryCode>>, AccountError> {
         let changed = self.change_with(who.user, true, ticket, |slot, now| {
             self.changed(slot, who, shown, ChangeKind::RecoveryCodes, now, |account| {
-                account.news.changed(notices::Changed::RecoveryCodes, now, &who.from.to_sentence());
+                account.notices.record_change(
+                    notices::FactorChange::RecoveryCodes,
+                    now,
+                    &who.from.to_sentence(),
+                );
                 renew(account, self.config.totp.keeping)
             })
         });
@@ -170,9 +178,9 @@ impl Engine {
                 return Err(AccountError::NothingStaged);
             }
             let event = Event::new("cancel", user.as_str(), now, from.clone());
-            let guard = std::mem::take(&mut account.guard);
+            let guard = std::mem::take(&mut account.lock_state);
             let proved = self.prove(account, code, event, now);
-            account.guard = guard;
+            account.lock_state = guard;
             Ok(match proved {
                 Ok((event, also)) => (Ok(account.cancel(now, &from.to_sentence())?), event, also),
                 Err(event) => (Err(AccountError::Refused), *event, Vec::new()),
@@ -197,12 +205,12 @@ impl Engine {
         match self.leave(account, shown, kind, self.config.totp.pending, event, now)? {
             Ok((Leave::Now, (event, also))) => {
                 if account.staged().is_some_and(|staged| staged.kind == kind) {
-                    let _ = account.drop_staged();
+                    let _ = account.remove_staged();
                 }
                 Ok((Ok(SelfChange::Done(then(account)?)), event, also))
             }
             Ok((Leave::Later(change), (event, also))) => {
-                account.stage_leave(change.clone());
+                account.stage_change(change.clone());
                 Ok((Ok(SelfChange::Staged(change)), Event { outcome: "staged", ..event }, also))
             }
             Err(event) => Ok((Err(AccountError::Refused), *event, Vec::new())),
@@ -246,8 +254,8 @@ impl Engine {
         };
         let delay = self.config.self_change_delay;
         let leave = match step {
-            Step::CarryOut => Leave::Now,
-            Step::Stage => Leave::Later(StagedChange::new(kind, now, delay, lifetime, &from)),
+            NextStep::CarryOut => Leave::Now,
+            NextStep::Stage => Leave::Later(StagedChange::new(kind, now, delay, lifetime, &from)),
         };
         Ok(Ok((leave, noted)))
     }
@@ -261,12 +269,14 @@ impl Engine {
         now: Time,
     ) -> Result<Noted, Box<Event>> {
         let pending = account.pending.take();
-        let attempt =
-            Attempt { from: event.from.to_sentence(), ..Attempt::plain(Origin::Own, Typed::parse(code)) };
+        let attempt = Attempt {
+            from: event.from.to_sentence(),
+            ..Attempt::plain(Origin::OwnProcess, Typed::parse(code))
+        };
         let judgement = judge(account, &attempt, now, &self.rules());
         account.pending = pending;
-        event.class = Some(judgement.class.name());
-        event.locks = judgement.locks;
+        event.class = Some(judgement.class.as_str());
+        event.locks = judgement.class_locked;
         match judgement.outcome {
             Outcome::Granted(proof) => {
                 let also = SideWrite::of_grant(proof.how(), now);
@@ -308,7 +318,8 @@ impl Engine {
         let row =
             Account::<()>::blank(account.id.clone(), account.name.clone(), account.uid, account.created);
         account.ticket.as_ref().is_some_and(|ticket| {
-            account.is_for_this_factor(ticket) && self.sealer.is_ticket(&row, ticket, &typed.reveal())
+            account.is_ticket_for_active_factor(ticket)
+                && self.sealer.is_ticket(&row, ticket, &typed.reveal())
         })
     }
 }

@@ -7,7 +7,8 @@ use totp_core::{Params, Time, UserName};
 fn account(name: &str) -> Account {
     let name = UserName::parse(name).ok();
     let mut account = Account::new(name, Some(1), Time::default(), &mut Kernel).unwrap();
-    let new = NewFactor { params: Params::default(), lifetime: 60, keeping: RecoveryStorage::Hashed };
+    let new =
+        NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed };
     account.enroll(&new, Time::default(), &mut Kernel).unwrap();
     account
 }
@@ -25,7 +26,8 @@ fn what_is_sealed_opens_for_the_same_row_only() {
     // Anything that stands in the open, edited.
     let edits: [fn(&mut SealedAccount); 9] = [
         |a| {
-            let key = totp_core::remembered::Key::ssh_key(1, "sshd", "192.0.2.1", &["SHA256:x"]).unwrap();
+            let key =
+                totp_core::remembered::RememberKey::ssh_key(1, "sshd", "192.0.2.1", &["SHA256:x"]).unwrap();
             let grant = totp_core::remembered::Remembered { key, since: Time::default(), length: 60 };
             a.pending.as_mut().unwrap().remembered.push(grant);
         },
@@ -55,7 +57,7 @@ fn what_the_seal_covers_is_what_it_was_when_there_were_no_staged_changes() {
     let factor: Factor<()> = serde_json::from_str(text).unwrap();
     assert_eq!(bound_to("row", &factor), "row\ntotp-x\nSHA1 6 30\n1\nactive 2\n3\nk+/9 4 5");
     // Used steps decide about no grant and are not covered.
-    let used = Factor { used: vec![1, 2, 3], ..factor.clone() };
+    let used = Factor { used_steps: vec![1, 2, 3], ..factor.clone() };
     assert_eq!(bound_to("row", &used), bound_to("row", &factor));
 }
 
@@ -65,25 +67,26 @@ fn what_is_staged_is_nobodys_to_ripen_or_to_take_away_without_the_key() {
     let now = Time::from_unix(1_800_000_000);
     let mut account = account("alice");
     account.active = account.pending.take();
-    let new = NewFactor { params: Params::default(), lifetime: 60, keeping: RecoveryStorage::Hashed };
+    let new =
+        NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed };
     let change = |kind| StagedChange::new(kind, now, 86_400, 86_400, "this host");
     account.stage_replacement(&new, change(ChangeKind::Replace), now, &mut Kernel).unwrap();
     let active = account.active.as_mut().unwrap();
     active.staged = Some(change(ChangeKind::Remove));
     active.cancels = vec![now, now];
-    let key = totp_core::remembered::Key::ssh_key(1, "sshd", "192.0.2.1", &["SHA256:x"]).unwrap();
+    let key = totp_core::remembered::RememberKey::ssh_key(1, "sshd", "192.0.2.1", &["SHA256:x"]).unwrap();
     active.remembered = vec![totp_core::remembered::Remembered { key, since: now, length: 60 }];
     let sealed = sealer.seal(account.clone()).unwrap();
     assert_eq!(sealer.open(sealed.clone()), Ok(account));
     let edits: [fn(&mut SealedAccount); 11] = [
         |a| a.pending.as_mut().unwrap().staged = None,
-        |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().told = Some(Time::default()),
+        |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().shown_at = Some(Time::default()),
         |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().at = Time::default(),
         |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().delay = 0,
         |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().kind = ChangeKind::Remove,
         |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().expires = Time::from_unix(u64::MAX),
         |a| a.active.as_mut().unwrap().staged = None,
-        |a| a.active.as_mut().unwrap().staged.as_mut().unwrap().told = Some(Time::default()),
+        |a| a.active.as_mut().unwrap().staged.as_mut().unwrap().shown_at = Some(Time::default()),
         |a| a.active.as_mut().unwrap().cancels.clear(),
         |a| a.active.as_mut().unwrap().cancels.truncate(1),
         // What was cancelled is said to be part of something that is remembered.
@@ -111,8 +114,8 @@ fn a_ticket_is_bound_to_the_factor_in_use_and_to_what_it_asks_for() {
     assert_eq!((first.totp_id.as_ref(), first.lost), (None, false), "no factor could be lost");
     alice.active = alice.pending.take();
     let ticket = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), false).unwrap();
-    assert!(sealer.is_ticket(&alice, &ticket, "ABCD") && alice.is_for_this_factor(&ticket));
-    assert!(!alice.is_for_this_factor(&first));
+    assert!(sealer.is_ticket(&alice, &ticket, "ABCD") && alice.is_ticket_for_active_factor(&ticket));
+    assert!(!alice.is_ticket_for_active_factor(&first));
     for edited in [
         EnrollmentTicket { lost: true, ..ticket.clone() },
         EnrollmentTicket { totp_id: None, ..ticket.clone() },

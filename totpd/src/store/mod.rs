@@ -28,7 +28,7 @@ use crate::seal::SealedAccount;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use totp_core::withdrawal::{Mark, Refusals};
+use totp_core::withdrawal::{Refusals, StorePosition};
 use totp_core::{Time, UserName};
 
 /// A future of the store's.
@@ -179,7 +179,7 @@ pub struct Snapshot {
     /// Its bytes.
     pub size: u64,
     /// Where the store stood.
-    pub mark: Mark,
+    pub mark: StorePosition,
 }
 
 /// Why nothing was read.

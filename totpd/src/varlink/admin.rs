@@ -184,7 +184,11 @@ async fn status(engine: &Engine, call: Status) -> Result<Bytes, Bytes> {
 }
 
 async fn list(engine: &Engine, call: List) -> Result<Bytes, Bytes> {
-    let limit = call.limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(PAGE).clamp(1, PAGE);
+    let limit = call
+        .limit
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(MAX_USERS_PER_PAGE)
+        .clamp(1, MAX_USERS_PER_PAGE);
     let (users, next) = engine.list(call.after, limit).await.map_err(|e| error(&e, ""))?;
     Ok(done(&ListReply { users, clock_behind: engine.clock_behind().map(Time::unix), next }))
 }
@@ -295,7 +299,7 @@ async fn enroll(connection: &Connection, engine: &Arc<Engine>, call: Enroll) -> 
         params: params(call.algorithm.as_deref(), call.digits, call.period, config.totp.params)
             .map_err(invalid)?,
         lifetime: lifetime(call.lifetime.unwrap_or(config.totp.pending)).map_err(invalid)?,
-        keeping: config.totp.keeping,
+        recovery_storage: config.totp.keeping,
     };
     let issuer = match &call.issuer {
         Some(issuer) => checked_issuer(issuer).map_err(invalid)?,

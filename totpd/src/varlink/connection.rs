@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use totp_wire::frame::{Framer, MESSAGE_TIME};
+use totp_wire::frame::{Framer, MESSAGE_TIMEOUT};
 use totp_wire::message::{self, Call};
 use totp_wire::{Method, login, service};
 use zeroize::{Zeroize, Zeroizing};
@@ -135,8 +135,8 @@ impl Connection {
             if let Some(message) = self.framer.next_message().map_err(|_| Closed)? {
                 return Ok(message);
             }
-            if limit != MESSAGE_TIME && !self.framer.is_empty() {
-                limit = MESSAGE_TIME;
+            if limit != MESSAGE_TIMEOUT && !self.framer.is_empty() {
+                limit = MESSAGE_TIMEOUT;
                 until = tokio::time::Instant::now() + limit;
             }
             let count = tokio::select! {
@@ -215,7 +215,7 @@ pub(crate) fn done(reply: &impl Serialize) -> Bytes {
 
 /// An error with one parameter.
 pub(crate) fn failed(error: &str, key: &str, value: &str) -> Bytes {
-    let value = totp_wire::text::plain(value, 256);
+    let value = totp_wire::text::printable(value, 256);
     message::error_bytes(error, &serde_json::json!({ key: value })).unwrap_or_default()
 }
 

@@ -96,13 +96,13 @@ fn from_own_uid(peer: Peer, name: &UserName, attempt: &Attempt, id: String) -> L
         ruser: Some(name.clone()),
         service: None,
         rhost: RemoteHost::Local,
-        peer: Speaker::Own,
+        peer: Speaker::SelfService,
         ssh: Vec::new(),
         first_factor_passed: false,
     };
     // What it claims of its session is nothing to go by; whether it can show lines is its own affair.
     let silent = attempt.silent == Some(true);
-    let origin = Origin::Own;
+    let origin = Origin::OwnProcess;
     LoginRequest { user: name, origin, from, id, facts, audit_session: None, silent, converses: false }
 }
 
@@ -332,13 +332,13 @@ mod tests {
     async fn a_user_speaks_for_himself_and_what_he_claims_is_dropped() {
         let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap().uid.as_raw();
         let asker = believe(nobody, &attempt("nobody")).await.unwrap();
-        assert_eq!(asker.origin, Origin::Own);
+        assert_eq!(asker.origin, Origin::OwnProcess);
         assert_eq!(asker.from.ruser.as_deref(), Some("nobody"));
         let from = &asker.from;
         assert!(from.service.is_none() && from.rhost.is_none() && from.tty.is_none());
         assert!(from.ssh_methods.is_none() && from.ssh_key.is_none());
         let facts = &asker.facts;
-        assert_eq!((facts.peer, facts.rhost), (Speaker::Own, RemoteHost::Local));
+        assert_eq!((facts.peer, facts.rhost), (Speaker::SelfService, RemoteHost::Local));
         assert!(facts.ssh.is_empty() && facts.service.is_none() && !facts.first_factor_passed);
         assert!(asker.audit_session.is_none() && !asker.converses);
         for other in ["root", "no-such-user", "", "no\nbody"] {
@@ -375,6 +375,6 @@ mod tests {
         let config = Config::parse("", Path::new("/etc/totpd/totpd.toml")).unwrap();
         let supposed = |user: &str| simulate(Peer { uid: 1000, pid: None }, &attempt(user), &config);
         assert!(supposed("no/name").is_none());
-        assert_eq!(supposed("alice").map(|asker| asker.facts.peer), Some(Speaker::Own));
+        assert_eq!(supposed("alice").map(|asker| asker.facts.peer), Some(Speaker::SelfService));
     }
 }

@@ -135,7 +135,7 @@ impl SelfServiceCall<'_> {
                 let new = NewFactor {
                     params: config.totp.params,
                     lifetime: lifetime(call.lifetime.unwrap_or(config.totp.pending)).map_err(invalid)?,
-                    keeping: config.totp.keeping,
+                    recovery_storage: config.totp.keeping,
                 };
                 let shown = shown(call.code.as_ref(), call.ticket.as_ref());
                 let staged = engine.enroll_self(who, shown, new, ticket).await?;
@@ -144,7 +144,8 @@ impl SelfServiceCall<'_> {
             "Confirm" => {
                 let call: Confirm = read(parameters)?;
                 let code = call.code.reveal();
-                let confirmed = engine.confirm(user, Some(uid), code, Origin::Own, from, ticket).await?;
+                let confirmed =
+                    engine.confirm(user, Some(uid), code, Origin::OwnProcess, from, ticket).await?;
                 let (confirmed, phone_offset) =
                     confirmed.map_or_else(|offset| (false, offset), |()| (true, None));
                 (done(&ConfirmReply { confirmed, phone_offset }), Some("confirm"))
@@ -275,7 +276,7 @@ fn explained(error: &AccountError, user: &UserName) -> Bytes {
         AccountError::CancelledTwice => failed_plainly(CANCELLED_TWICE),
         AccountError::NothingStaged => failed_plainly(NOTHING_STAGED),
         AccountError::Refused => failed_plainly(REFUSED),
-        AccountError::Off => failed_plainly(OFF),
+        AccountError::Off => failed_plainly(ENROLLMENT_DISABLED),
         AccountError::Unavailable(why) => failed(STORE_UNAVAILABLE, "why", why),
         AccountError::Taken(_) | AccountError::Busy => failed_plainly(BUSY),
     }

@@ -8,7 +8,7 @@ use crate::pam_config::locker::is_locker;
 use crate::pam_config::undo::{Pending, PendingService};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use totp_wire::text::plain;
+use totp_wire::text::printable;
 
 /// Events in one page.
 const PAGE: usize = 100;
@@ -34,7 +34,7 @@ pub(super) fn confirmed(
     while let Some(page) = pages.next(PAGE)? {
         for event in page.iter().filter(|event| !pending.seen.iter().any(|id| event["id"] == id.as_str())) {
             for service in pending.services.iter().filter(|service| confirms(event, service, pending)) {
-                let user = plain(event["user"].as_str().unwrap_or_default(), 64);
+                let user = printable(event["user"].as_str().unwrap_or_default(), 64);
                 groups.insert(service.group.clone(), user);
             }
         }

@@ -127,7 +127,7 @@ fn dlopen(host: &Host, path: &Path) -> Option<String> {
     let output = host.programs.run(&["env", "-i", "LD_BIND_NOW=1", &preload, "/bin/true"])?;
     let said =
         output.stderr.lines().find(|line| line.contains("cannot be preloaded") || line.contains("error"));
-    said.map(|line| totp_wire::text::plain(line.trim_end_matches(": ignored."), 200))
+    said.map(|line| totp_wire::text::printable(line.trim_end_matches(": ignored."), 200))
 }
 
 fn version_of(bytes: &[u8]) -> Option<String> {

@@ -63,7 +63,8 @@ fn of_line(file: &Path, number: usize, line: &str, whom: &[String]) -> Option<Fi
         };
         let commands = line.rsplit("NOPASSWD").next().unwrap_or_default();
         let commands = commands.trim_start_matches([':', ' ', '\t']);
-        let what = format!("sudo asks {who} for nothing before: {}", totp_wire::text::plain(commands, 60));
+        let what =
+            format!("sudo asks {who} for nothing before: {}", totp_wire::text::printable(commands, 60));
         return Some(about(&kinds::SUDO_NOPASSWD, &who, what, edit("take NOPASSWD: away")));
     };
     let who = settings.trim_start_matches([':', '@', '!', '>']);

@@ -8,7 +8,7 @@ use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::{Finding, few};
 use crate::doctor::system::Host;
 use std::collections::BTreeSet;
-use totp_wire::admin::{Fate, State, User};
+use totp_wire::admin::{ExpectedOutcome, State, User};
 
 /// Users whom the daemon is asked about, at most.
 const MOST_ASKED: usize = 200;
@@ -22,7 +22,11 @@ pub(super) fn check(host: &Host) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(without_factor(host, users));
     let names = |wanted: &dyn Fn(&User) -> bool| -> Vec<String> {
-        users.iter().filter(|user| wanted(user)).map(|user| totp_wire::text::plain(&user.user, 64)).collect()
+        users
+            .iter()
+            .filter(|user| wanted(user))
+            .map(|user| totp_wire::text::printable(&user.user, 64))
+            .collect()
     };
     let mut about = |kind, names: Vec<String>, what: &str, cure: &str| {
         if !names.is_empty() {
@@ -86,7 +90,8 @@ fn without_factor(host: &Host, users: &[User]) -> Option<Finding> {
     let candidates = candidates(host).into_iter().filter(|account| !active(&account.name));
     for account in candidates.take(MOST_ASKED) {
         let Ok(reply) = explain(host, &account.name, service) else { break };
-        let refused = reply.fate == Fate::Refused && reply.reason.as_deref() == Some("not-enrolled");
+        let refused =
+            reply.outcome == ExpectedOutcome::Refused && reply.reason.as_deref() == Some("not-enrolled");
         if refused || reply.would.as_deref().is_some_and(|would| would.starts_with("refused")) {
             missing.insert(account.name.clone());
         }

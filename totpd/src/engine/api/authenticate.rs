@@ -12,7 +12,7 @@ use crate::os_random::Kernel;
 use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, SideWrite, Stored};
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use totp_core::session::{Minutes, Session, claims_fit};
+use totp_core::session::{Minutes, Session, merged_claims};
 use totp_core::{Account, Attempt, Origin, Outcome, Reason, Time, Typed, Verified, judge};
 
 /// The session that a grant begins or strengthens.
@@ -90,9 +90,9 @@ impl Engine {
             event.outcome = "refused";
             let before = account.clone();
             let judgement = judge(&mut account, &attempt, now, &self.rules());
-            event.class = Some(judgement.class.name());
-            event.locks = judgement.locks;
-            let locked_for = account.guard.remaining(&judgement.class, now);
+            event.class = Some(judgement.class.as_str());
+            event.locks = judgement.class_locked;
+            let locked_for = account.lock_state.remaining(&judgement.class, now);
             let (outcome, mut also) = match judgement.outcome {
                 Outcome::Granted(proof) => {
                     account.profile.pending = false;
@@ -119,7 +119,7 @@ impl Engine {
                     (Ok((proof, session)), also)
                 }
                 Outcome::Refused(reason) => {
-                    let withdrawn = self.store.refusals().explain(&as_stored, &attempt.input, reason);
+                    let withdrawn = self.store.refusals().explains(&as_stored, &attempt.input, reason);
                     event.reason = Some(if withdrawn { "withdrawn" } else { reason.as_str() });
                     let counts = judgement.changed && reason != Reason::Locked;
                     let kind = (!counts).then(|| Kind::new(&account.id, &caller.client, reason.as_str()));
@@ -205,7 +205,7 @@ fn draft(
     let failed = |_| ApiRefusal::Unavailable("the system's random source failed".to_owned());
     match (existing, options.length) {
         (Some((mut session, version)), length) => {
-            session.strengthen(proof, length, now, &mut Kernel).map_err(failed)?;
+            session.add_factor(proof, length, now, &mut Kernel).map_err(failed)?;
             Ok(Some((session, version)))
         }
         (None, Some(length)) => {

@@ -251,7 +251,7 @@ impl Engine {
     pub(super) fn view_of(&self, caller: &Caller, stored: Stored) -> UserView {
         let now = clock::now();
         let class = SourceClass::Client(caller.client.clone());
-        let locks = stored.account.guard.locked(now);
+        let locks = stored.account.lock_state.locked(now);
         let lock = locks.into_iter().find(|lock| lock.class == class).map(|lock| (lock.since, lock.until));
         let Ok(mut account) = stored.account.try_map(|_, _| Ok::<(), std::convert::Infallible>(()));
         account.expire_pending(now);
@@ -265,5 +265,5 @@ fn rebind(account: &mut Account, name: Option<UserName>, uid: Option<u32>) {
     account.name = name;
     account.uid = uid;
     account.ticket = None;
-    account.forget();
+    account.forget_remembered();
 }

@@ -120,7 +120,7 @@ fn with_columns<T>(
         &account.active.as_ref().map(|factor| factor.id.as_str()),
         &account.pending.as_ref().map(|factor| factor.id.as_str()),
         &account.pending_expires().map(sql_time),
-        &account.guard.locked_until().map(sql_time),
+        &account.lock_state.locked_until().map(sql_time),
         &account.ticket.as_ref().map(|ticket| sql_time(ticket.expires)),
         &record,
     ])

@@ -279,11 +279,11 @@ async fn a_store_from_before_there_were_applications_is_taken_over_whole() {
     let new = totp_core::account::NewFactor {
         params: totp_core::Params::default(),
         lifetime: 60,
-        keeping: totp_core::recovery::RecoveryStorage::Hashed,
+        recovery_storage: totp_core::recovery::RecoveryStorage::Hashed,
     };
     account.enroll(&new, Time::from_unix(7), &mut Kernel).unwrap();
-    for _ in 0..totp_core::lock::STRIKES {
-        account.guard.fail(&totp_core::lock::SourceClass::Others, Time::from_unix(7));
+    for _ in 0..totp_core::lock::FAILURES_TO_LOCK {
+        account.lock_state.fail(&totp_core::lock::SourceClass::Others, Time::from_unix(7));
     }
     let leave = totp_core::account::EnrollmentTicket {
         expires: Time::from_unix(60),

@@ -14,7 +14,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use totp_core::Time;
 use totp_core::random;
-use totp_core::withdrawal::{Comparison, Entry, Generation, Kind, Mark, Refusals, Withdrawal, compare};
+use totp_core::withdrawal::{
+    Comparison, Entry, Generation, Kind, Refusals, StorePosition, Withdrawal, compare,
+};
 
 /// Withdrawals that the store itself keeps, to write again what the witness lacks after a crash.
 const KEPT: u64 = 64;
@@ -38,8 +40,8 @@ fn set(db: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
 }
 
 /// Where the store stands.
-pub(super) fn mark(db: &Connection) -> rusqlite::Result<Mark> {
-    Ok(Mark {
+pub(super) fn mark(db: &Connection) -> rusqlite::Result<StorePosition> {
+    Ok(StorePosition {
         counter: get(db, COUNTER)?.and_then(|text| text.parse().ok()).unwrap_or(0),
         generation: get(db, GENERATION)?.map_or_else(Generation::default, |text| Generation::parse(&text)),
     })
@@ -135,7 +137,7 @@ pub(super) fn settle(
             return refusals(db).map_err(failed);
         }
     };
-    let there = Mark::of(&entries);
+    let there = StorePosition::of(&entries);
     let (gap, unknown) = match compare(&here, &entries) {
         Comparison::NoWitness if here.counter == 0 => return refusals(db).map_err(failed),
         Comparison::NoWitness => {
@@ -236,7 +238,7 @@ pub fn restored(
     let failed = |error: rusqlite::Error| OpenError::Sqlite("the backup".to_owned(), describe(&error));
     let (mut db, mine) = open::writer(folder, sealer)?;
     let here = mark(&db).map_err(failed)?;
-    let there = Mark::of(witness);
+    let there = StorePosition::of(witness);
     let (gap, unknown) = match compare(&here, witness) {
         Comparison::NoWitness | Comparison::Current => (Vec::new(), 0),
         Comparison::Behind(gap) => (gap, 0),

@@ -136,7 +136,7 @@ impl Conversation {
                 return Ok(failed_plainly(login::BUSY));
             }
         };
-        if asker.facts.peer != Speaker::Own
+        if asker.facts.peer != Speaker::SelfService
             && connection.slot.begin(&peer::cause(&asker.user, &asker.from)).is_err()
         {
             refused(connection, &attempt.user, "busy");

@@ -3,11 +3,11 @@
 
 use crate::store::Committed;
 use totp_core::policy::Pass;
-use totp_core::recovery::FEW;
+use totp_core::recovery::LOW_CODES;
 use totp_core::{How, Verified};
 use totp_wire::SecretText;
 use totp_wire::login::{Accept, Message, Prompt, Step, Style, Verdict};
-use totp_wire::text::plain;
+use totp_wire::text::printable;
 
 /// The most that may be typed at a code's prompt: a recovery code with room for blanks.
 const CODE_LENGTH: u16 = 64;
@@ -25,7 +25,7 @@ pub(crate) fn ask(id: &str, text: &str, digits: u8, combined: bool, again: bool)
         id: id.to_owned(),
         messages,
         prompt: Some(Prompt {
-            text: plain(&text, 256),
+            text: printable(&text, 256),
             echo: false,
             accept: Accept::Code,
             max_len: if combined { COMBINED_LENGTH } else { CODE_LENGTH },
@@ -57,7 +57,7 @@ pub(crate) fn granted(id: &str, verified: Verified, _durable: Committed, told: &
         messages.push(info("Your authenticator app is confirmed."));
     }
     match verified.how() {
-        How::Recovery { left } if left > FEW => {
+        How::Recovery { left } if left > LOW_CODES => {
             messages.push(info(format!("That recovery code is used up; {left} are left.")));
         }
         How::Recovery { left } => {
