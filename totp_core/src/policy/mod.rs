@@ -12,14 +12,14 @@
 //! [`Pass`] is the one key to an exemption: only [`Policy::decide`] makes it, out of a [`FirstFactor`].
 
 mod facts;
-mod findings;
+mod lints;
 mod network;
 mod rule;
 pub mod siblings;
 mod ssh;
 
 pub use facts::{Evidence, Facts, FirstFactor, Peer, RemoteHost};
-pub use findings::Lint;
+pub use lints::Lint;
 pub use network::{InvalidNetwork, Network};
 pub use rule::{Action, Mismatch, Mode, PeerMatch, Rule, Subject};
 pub use ssh::{InvalidSshMethod, SshAuth, SshMatch};
