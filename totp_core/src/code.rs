@@ -1,16 +1,16 @@
-//! What a person typed at the prompt: a code of the phone, a recovery code, or neither.
+//! Reads what a user typed at the prompt: a TOTP code, a recovery code, or neither.
 //!
-//! The text becomes a number of exactly N digits before anything else looks at it, so that no second
-//! spelling of a used code exists (CVE-2025-6014: a replay memory that was keyed on the raw string).
+//! The text becomes a number with a fixed count of digits before anything else reads it, so that a used
+//! code has no second spelling (CVE-2025-6014: used codes were remembered by the raw string).
 
 use crate::recovery::RecoveryCode;
 use core::fmt;
 use zeroize::{Zeroize, Zeroizing};
 
-/// The longest input that is looked at, in bytes.
+/// The longest input that is read, in bytes.
 pub const MAX_BYTES: usize = 64;
 
-/// A code of 6 to 8 digits as a number. Wiped when dropped, redacted when printed.
+/// A code of 6 to 8 digits, as a number. It is wiped when dropped, and redacted in `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Code {
     pub(crate) value: u32,
@@ -18,7 +18,7 @@ pub struct Code {
 }
 
 impl Code {
-    /// How many digits it has.
+    /// Returns the number of digits.
     pub const fn digits(&self) -> u8 {
         self.digits
     }
@@ -36,32 +36,41 @@ impl fmt::Debug for Code {
     }
 }
 
-/// Typed text whose shape is known. Shape decides which verifier runs.
+/// Typed text in a known form. The form decides which verifier runs.
+///
+/// ```
+/// use totp_core::{RejectedInput, Typed};
+/// assert!(matches!(Typed::parse(" 123 456\n"), Ok(Typed::Code(code)) if code.digits() == 6));
+/// assert!(matches!(Typed::parse("0123-4567-89AB-CDEF"), Ok(Typed::Recovery(_))));
+/// assert_eq!(Typed::parse("correct horse"), Err(RejectedInput::Shape));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Typed {
-    /// 6 to 8 digits.
+    /// A TOTP code: 6 to 8 digits.
     Code(Code),
-    /// 16 symbols of Crockford's base32.
+    /// A recovery code: 16 symbols of Crockford's base32.
     Recovery(RecoveryCode),
 }
 
-/// Why an input cannot be a code. Refused and audited, never counted as a failure: it is no guess.
+/// Why an input cannot be a code. Such an input is refused and written to the audit log, but it does not
+/// count as a failure, since it is not a guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RejectedInput {
-    /// Nothing was typed, or the host had nothing.
+    /// Nothing was typed, or the program that asks passed nothing.
     Empty,
-    /// Text of another shape, such as a password.
+    /// The text has another form: a password, for example.
     Shape,
-    /// What sshd sends for users that it refuses anyway: `\b\n\r\177INCORRECT`.
+    /// sshd's substitute for the input of users that it refuses anyway: `\b\n\r\177INCORRECT`
+    /// (`fake_password` in auth-pam.c).
     HostJunk,
 }
 
 impl Typed {
-    /// Reads what was typed. Blanks around it are dropped; inside a code of the phone one space or dash is
-    /// tolerated, inside a recovery code any.
+    /// Reads what was typed. White space around it is removed; a TOTP code may have one space or dash
+    /// inside, a recovery code any number.
     ///
     /// # Errors
-    /// Why it is no code. The error holds nothing of the text.
+    /// Why it is not a code. The error holds nothing of the text.
     pub fn parse(text: &str) -> Result<Self, RejectedInput> {
         let text = text.trim_matches([' ', '\t', '\r', '\n']);
         if text.is_empty() {
@@ -76,14 +85,15 @@ impl Typed {
         let separators = text.bytes().filter(|b| matches!(b, b' ' | b'-')).count();
         let mut symbols = Zeroizing::new(Vec::with_capacity(MAX_BYTES));
         symbols.extend(text.bytes().filter(|b| !matches!(b, b' ' | b'-')));
-        let edged = text.starts_with('-') || text.ends_with('-');
+        let has_outer_dash = text.starts_with('-') || text.ends_with('-');
         if (6..=8).contains(&symbols.len())
             && separators <= 1
-            && !edged
+            && !has_outer_dash
             && symbols.iter().all(u8::is_ascii_digit)
         {
-            let value = symbols.iter().fold(0, |n, digit| n * 10 + u32::from(digit - b'0'));
-            let digits = u8::try_from(symbols.len()).unwrap_or(0); // 6 to 8
+            let (value, digits) = symbols
+                .iter()
+                .fold((0, 0), |(value, digits), digit| (value * 10 + u32::from(digit - b'0'), digits + 1));
             return Ok(Self::Code(Code { value, digits }));
         }
         RecoveryCode::from_symbols(&symbols).map(Self::Recovery).ok_or(RejectedInput::Shape)
@@ -111,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_unusable() {
+    fn everything_else_is_rejected() {
         for text in
             ["12345", "123456789", "12 34 56", "-123456", "123456-", "12345a", "１２３４５６", "+12345"]
         {
@@ -131,7 +141,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_without_a_panic_and_errors_hold_none_of_it(text in "\\PC{0,80}") {
+        fn no_text_panics_or_shows_in_an_error(text in "\\PC{0,80}") {
             let shown = format!("{:?}", Typed::parse(&text));
             let known = ["Ok(Code(Code(…)))", "Ok(Recovery(RecoveryCode(…)))", "Err(Empty)", "Err(Shape)", "Err(HostJunk)"];
             prop_assert!(known.contains(&shown.as_str()), "{}", shown);

@@ -1,8 +1,8 @@
-//! Mail addresses and phone numbers, each in the one spelling that is kept and compared.
+//! Mail addresses and phone numbers, each in one canonical spelling.
 //!
-//! Whatever has several spellings of one address is refused rather than understood: display names, quoted local parts,
-//! comments, address literals, and every character outside of ASCII (zero-width and bidirectional ones among them).
-//! The domain of an internationalised address is written as DNS has it: `xn--bcher-kva.example`.
+//! Forms that allow several spellings of one address are refused: display names, quoted local parts,
+//! comments, address literals, and all characters outside ASCII (zero-width and bidirectional ones
+//! among them). An internationalised domain is written in its DNS form: `xn--bcher-kva.example`.
 
 use core::fmt;
 
@@ -10,23 +10,31 @@ use core::fmt;
 const MAX_ADDRESS: usize = 254;
 /// The longest local part (RFC 5321 section 4.5.3.1.1).
 const MAX_LOCAL: usize = 64;
-/// The longest domain and label (RFC 1035 section 2.3.4), without the root's dot.
+/// The longest domain (RFC 1035 section 2.3.4), without the final dot.
 const MAX_DOMAIN: usize = 253;
+/// The longest label of a domain (RFC 1035 section 2.3.4).
 const MAX_LABEL: usize = 63;
-/// The digits of a phone number. E.164 allows 15; no country has numbers of less than 7 with its code.
+/// The number of digits of a phone number. E.164 allows 15; with the country code, no number has
+/// fewer than 7.
 const PHONE_DIGITS: core::ops::RangeInclusive<usize> = 7..=15;
 
-/// A mail address in lower case: `dot-atom@domain` of RFC 5322, section 3.4.1, in ASCII.
+/// A mail address in lower case: `dot-atom@domain` (RFC 5322 section 3.4.1), in ASCII.
 ///
-/// RFC 5321 leaves the case of the local part to the receiver; no receiver of today tells two people apart by it.
+/// RFC 5321 lets the receiver distinguish the case of the local part, but no receiver in use does.
+///
+/// ```
+/// use totp_core::contact::MailAddress;
+/// assert_eq!(MailAddress::parse("Bob@Example.com").unwrap().as_str(), "bob@example.com");
+/// assert!(MailAddress::parse("Bob <bob@example.com>").is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MailAddress(String);
 
-/// A phone number: `+`, and 7 to 15 digits of which the first is not 0 (E.164).
+/// A phone number: `+` and 7 to 15 digits, the first of which is not 0 (E.164).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PhoneNumber(String);
 
-/// The text is neither a mail address nor a phone number.
+/// The text is not a mail address or phone number in the accepted form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidContact;
 
@@ -39,10 +47,10 @@ impl fmt::Display for InvalidContact {
 impl core::error::Error for InvalidContact {}
 
 impl MailAddress {
-    /// Reads an address. Nothing is trimmed.
+    /// Reads an address and converts it to lower case. Nothing is trimmed.
     ///
     /// # Errors
-    /// [`NotAContact`] for every other form of a mailbox, also for those that RFC 5322 allows.
+    /// [`InvalidContact`] for every other form, including other forms that RFC 5322 allows.
     pub fn parse(text: &str) -> Result<Self, InvalidContact> {
         let (local, domain) = text.split_once('@').ok_or(InvalidContact)?;
         let good =
@@ -50,17 +58,17 @@ impl MailAddress {
         good.then(|| Self(text.to_ascii_lowercase())).ok_or(InvalidContact)
     }
 
-    /// The address.
+    /// Returns the address.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl PhoneNumber {
-    /// Reads a number. Nothing is trimmed or guessed: E.164 has one spelling for each number.
+    /// Reads a number. Nothing is trimmed, and no country code is guessed.
     ///
     /// # Errors
-    /// [`NotAContact`].
+    /// [`InvalidContact`] for every text that is not E.164.
     pub fn parse(text: &str) -> Result<Self, InvalidContact> {
         let digits = text.strip_prefix('+').ok_or(InvalidContact)?;
         let good = PHONE_DIGITS.contains(&digits.len())
@@ -69,7 +77,7 @@ impl PhoneNumber {
         good.then(|| Self(text.to_owned())).ok_or(InvalidContact)
     }
 
-    /// The number.
+    /// Returns the number.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -87,13 +95,14 @@ impl From<PhoneNumber> for String {
     }
 }
 
-/// `dot-atom-text` of RFC 5322, section 3.2.3.
+/// Returns whether the text is a `dot-atom-text` (RFC 5322 section 3.2.3).
 fn is_dot_atom(text: &str) -> bool {
     let is_atext = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
     text.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
 }
 
-/// Labels of letters, digits and inner hyphens. An IP address is not a domain.
+/// Returns whether the text is a domain: labels of letters, digits and inner hyphens. An IP address is
+/// not a domain.
 fn is_domain(text: &str) -> bool {
     let is_label = |label: &str| {
         (1..=MAX_LABEL).contains(&label.len())
@@ -107,9 +116,9 @@ fn is_domain(text: &str) -> bool {
         && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether a text holds a character that looks like nothing, turns the text around, or has another spelling: blanks
-/// other than the space, default-ignorable and bidirectional characters, marks that combine with the letter before
-/// them, and the full-width forms of ASCII.
+/// Returns whether a text has a character that is invisible, that reorders the text, or that has
+/// another spelling: white space other than the space, default-ignorable and bidirectional characters,
+/// combining marks, and the full-width forms of ASCII (Unicode TR 36).
 pub fn is_ambiguous(text: &str) -> bool {
     text.chars().any(|c| {
         c.is_whitespace() && c != ' '
@@ -226,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_nothing_or_like_something_else_is_ambiguous() {
+    fn invisible_and_confusable_characters_are_ambiguous() {
         for text in [
             "alice\u{200b}",
             "\u{202e}ecila",
@@ -247,7 +256,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_kept_reads_back_as_itself(text in "\\PC{0,12}@[a-zA-Z0-9.-]{1,12}") {
+        fn a_canonical_address_reads_back_as_itself(text in "\\PC{0,12}@[a-zA-Z0-9.-]{1,12}") {
             if let Ok(address) = MailAddress::parse(&text) {
                 prop_assert!(address.as_str().eq_ignore_ascii_case(&text));
                 prop_assert_eq!(MailAddress::parse(address.as_str()), Ok(address));

@@ -1,25 +1,33 @@
 //! The `external_id` of the API: the login name, in the API's alphabet of letters, digits and `. _ - |`.
 //!
-//! A name of that alphabet stands for itself. Any other has each byte that is no letter, digit, `.`, `_` or `-`
-//! written as `||` and two hexadecimal digits: `alice@corp` is `alice||40corp`. Each name has exactly one external
-//! id and each external id at most one name. (A single `|` is left alone, since identity providers use it:
-//! `auth0|507f1f77`.)
+//! A name in that alphabet is its own external id. In every other name, each byte that is not a letter,
+//! digit, `.`, `_` or `-` is written as `||` and two hexadecimal digits: `alice@corp` becomes
+//! `alice||40corp`. Each name has exactly one external id, and each external id at most one name. (A
+//! single `|` stays as it is, since identity providers use it: `auth0|507f1f77`.)
 
 use crate::name::UserName;
 
-/// The longest name that can be given as an external id, in bytes.
+/// The longest login name that has an external id, in bytes.
 pub const MAX_BYTES: usize = 128;
 
-const MARK: &str = "||";
+/// What begins an escaped byte.
+const ESCAPE: &str = "||";
 
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
-/// The external id of a login name.
+/// Returns the external id of a login name.
+///
+/// ```
+/// use totp_core::{UserName, external_id};
+/// let name = UserName::parse("alice@corp").unwrap();
+/// assert_eq!(external_id::of_name(&name), "alice||40corp");
+/// assert_eq!(external_id::to_name("alice||40corp"), Some(name));
+/// ```
 pub fn of_name(name: &UserName) -> String {
     let text = name.as_str();
-    if text.bytes().all(|byte| is_plain(byte) || byte == b'|') && !text.contains(MARK) {
+    if text.bytes().all(|byte| is_plain(byte) || byte == b'|') && !text.contains(ESCAPE) {
         return text.to_owned();
     }
     let mut out = String::with_capacity(text.len() * 2);
@@ -27,15 +35,15 @@ pub fn of_name(name: &UserName) -> String {
         if is_plain(byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("{MARK}{byte:02X}"));
+            out.push_str(&format!("{ESCAPE}{byte:02X}"));
         }
     }
     out
 }
 
-/// The login name of an external id; `None` when it is the external id of no name.
+/// Returns the login name with this external id, or `None` when no name has it.
 pub fn to_name(external_id: &str) -> Option<UserName> {
-    let mut parts = external_id.split(MARK);
+    let mut parts = external_id.split(ESCAPE);
     let mut bytes = parts.next()?.as_bytes().to_vec();
     for part in parts {
         let (digits, rest) = part.split_at_checked(2)?;
@@ -43,7 +51,7 @@ pub fn to_name(external_id: &str) -> Option<UserName> {
         bytes.extend_from_slice(rest.as_bytes());
     }
     let name = UserName::parse(&String::from_utf8(bytes).ok()?).ok()?;
-    // One spelling alone: what does not come back the same is nobody's.
+    // Only one spelling is accepted: the one that `of_name` returns.
     (name.as_str().len() <= MAX_BYTES && of_name(&name) == external_id).then_some(name)
 }
 
@@ -53,7 +61,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names_of_the_alphabet_stand_for_themselves_and_others_are_escaped() {
+    fn only_names_outside_the_alphabet_are_escaped() {
         for (name, id) in [
             ("alice", "alice"),
             ("svc_backup-1.a", "svc_backup-1.a"),
@@ -72,9 +80,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_names_external_id_is_refused() {
+    fn other_spellings_of_external_ids_are_refused() {
         let long = "x".repeat(129);
-        // Another spelling, a half escape, what needs none, what no name may hold.
+        // Unescaped, half an escape, a needless escape, a character that no name may have.
         for bad in
             ["", "alice@corp", "a||4", "a||zz", "a||40|b", "a||61", "a||0A", "a||2Fb", "a||5c", "é", &long]
         {
@@ -84,7 +92,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_comes_back(text in "[^\\p{C}:/]{1,30}") {
+        fn every_name_reads_back_from_its_external_id(text in "[^\\p{C}:/]{1,30}") {
             let name = UserName::parse(&text).unwrap();
             let id = of_name(&name);
             prop_assert!(id.bytes().all(|b| is_plain(b) || b == b'|'));
@@ -92,7 +100,7 @@ mod tests {
         }
 
         #[test]
-        fn no_two_external_ids_are_one_name(text in "[a-zA-Z0-9|._-]{1,30}") {
+        fn no_two_external_ids_have_the_same_name(text in "[a-zA-Z0-9|._-]{1,30}") {
             if let Some(name) = to_name(&text) {
                 prop_assert_eq!(of_name(&name), text);
             }

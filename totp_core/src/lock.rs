@@ -1,20 +1,21 @@
-//! Failures, counted by class of source, and the locks they lead to.
+//! Counts failures by source class, and locks classes that fail too often.
 //!
 //! ```text
-//!            10 in a row              the lock has passed
-//! counting ──────────────▶ locked 1 h ──────────────────▶ wary ── one failure ──▶ locked 2 h, 4 h … 24 h
-//!    ▲  ▲                                                  │
-//!    │  └────────────── success in this class ─────────────┤
-//!    └──── each 24 h without a failure halves the next lock ┘
+//!            10 in a row              the lock ends
+//! counting ──────────────▶ locked 1 h ─────────────▶ escalated ── one failure ─▶ locked 2 h, 4 h … 24 h
+//!    ▲  ▲                                                │
+//!    │  └────────────── success in this class ───────────┤
+//!    └── each 24 h without a failure halves the next lock ┘
 //! ```
 //!
-//! A stranger lands in the class "others" and can lock nobody's own sources; a user's success clears the
-//! class it came from only. And no class gets more than 30 judged failures a day, whatever succeeds in it: who
-//! shares the user's address must not guess on through the user's own logins.
+//! A stranger is counted in the class "others" and cannot lock the sources from which the user logs in;
+//! a success of the user clears only the class that it came from. No class gets more than 30 judged
+//! failures in 24 hours, whatever succeeds in it: an attacker who shares the user's address must not go
+//! on guessing after each login of the user.
 //!
-//! Other local users, who run su or polkit's helper against this user, are a pool of their own: 30 judged
-//! failures a day together, of which one uid has 10 at most, so that none of them uses up what the
-//! others, the network or the user have.
+//! Other local users, who run su(1) or polkit's helper against this user, have a budget of their own: 30
+//! judged failures in 24 hours together, and 10 for one uid, so that none of them uses up the budget of
+//! the others, of the network or of the user.
 
 use crate::source::{Origin, Source};
 use crate::time::{DAY, HOUR, Time};
@@ -23,75 +24,68 @@ use std::collections::BTreeMap;
 
 /// Consecutive failures that lock a class.
 pub const FAILURES_TO_LOCK: u32 = 10;
-/// Length of a class's first lock, in seconds.
+/// The length of a class's first lock, in seconds.
 pub const FIRST_LOCK: u64 = HOUR;
-/// Length no lock exceeds, in seconds.
+/// The length of the longest lock, in seconds.
 pub const MAX_LOCK: u64 = DAY;
-/// Failures of one class (all strangers together are one) that are judged within [`BUDGET_WINDOW`].
+/// How many failures of one class are judged within [`BUDGET_WINDOW`].
 pub const BUDGET: usize = 30;
-/// Failures of one other local user, by uid, that are judged within [`BUDGET_WINDOW`].
+/// How many failures of one other local user, by uid, are judged within [`BUDGET_WINDOW`].
 pub const STRANGER_BUDGET: usize = 10;
 /// The window of [`BUDGET`], in seconds.
 pub const BUDGET_WINDOW: u64 = DAY;
-/// How many sources a user is known from at most: the latest.
+/// How many sources of a user are known at most: the latest.
 pub const MAX_KNOWN_SOURCES: usize = 16;
 /// How long a source stays known after a success, in seconds.
 pub const KNOWN_SOURCE_LIFETIME: u64 = 30 * DAY;
 
-/// Escalation at which the lock has reached [`LONGEST_LOCK`]; it grows no further.
-const TOP_LEVEL: u32 = 6;
+/// The escalation level at which a lock has reached [`MAX_LOCK`].
+const MAX_LEVEL: u32 = 6;
 
-/// A lock as it is stored: start and length, so that a clock that was set back cannot make it longer.
+/// A lock as it is stored: by start and length, so that setting the clock back cannot lengthen it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lock {
     start: Time,
+    /// In seconds.
     length: u64,
 }
 
-/// The failures of one class.
+/// The failures of one source class.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureCounter {
     /// Consecutive failures since the last success or lock.
     #[serde(default)]
     failures: u32,
-    /// How many locks the next one is longer by (each doubles).
+    /// The escalation level: each level doubles the next lock.
     #[serde(default)]
     level: u32,
     #[serde(default)]
     last_failure: Time,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lock: Option<Lock>,
-    /// When failures were judged, oldest first; at most [`BUDGET`]. No success gives them back.
-    // A counter of one local stranger is full with STRANGER_BUDGET of them.
+    /// When failures were judged, oldest first: at most [`BUDGET`], and [`STRANGER_BUDGET`] for one
+    /// other local user. A success does not clear them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     judged: Vec<Time>,
 }
 
 impl FailureCounter {
-    /// Seconds this class stays locked, 0 when it is not. A start in the future (the clock was set back) is
-    /// moved to now: after the last jump nobody waits longer than one lock.
-    fn remaining(&mut self, now: Time) -> u64 {
-        self.remaining_of(BUDGET, now)
-    }
-
-    /// The same for a class with another budget.
-    fn remaining_of(&mut self, budget: usize, now: Time) -> u64 {
-        let budget = self.wait_of(budget, now);
-        let Some(lock) = &mut self.lock else { return budget };
+    /// Returns for how many seconds the class stays locked; 0 when it is not. A lock that starts in the
+    /// future, because the clock was set back, is moved to now: after the last jump of the clock nobody
+    /// waits longer than one lock.
+    fn remaining(&mut self, budget: usize, now: Time) -> u64 {
+        let budget_wait = self.budget_wait(budget, now);
+        let Some(lock) = &mut self.lock else { return budget_wait };
         lock.start = lock.start.min(now);
         let left = lock.length.min(MAX_LOCK).saturating_sub(now.since(lock.start));
         if left == 0 {
             self.lock = None;
         }
-        left.max(budget)
+        left.max(budget_wait)
     }
 
-    /// Seconds until this class may fail again within its budget.
-    fn budget_wait(&mut self, now: Time) -> u64 {
-        self.wait_of(BUDGET, now)
-    }
-
-    fn wait_of(&mut self, budget: usize, now: Time) -> u64 {
+    /// Returns for how many seconds the budget stays exhausted; 0 when it is not.
+    fn budget_wait(&mut self, budget: usize, now: Time) -> u64 {
         for judged in &mut self.judged {
             *judged = (*judged).min(now);
         }
@@ -104,24 +98,24 @@ impl FailureCounter {
         }
     }
 
-    /// When its lock ends, or its budget is there again.
+    /// Returns when the lock ends or the budget is no longer exhausted, whichever is later.
     fn locked_until(&self, budget: usize) -> Option<Time> {
         let lock = self.lock.map(|lock| lock.start.plus(lock.length.min(MAX_LOCK)));
         let oldest = self.judged.len().checked_sub(budget).and_then(|excess| self.judged.get(excess));
         lock.max(oldest.map(|judged| judged.plus(BUDGET_WINDOW)))
     }
 
-    /// Whether nothing is left of it: it may be forgotten.
-    fn is_spent(&self, now: Time) -> bool {
-        self.clone().remaining_of(STRANGER_BUDGET, now) == 0 && now.since(self.last_failure) >= BUDGET_WINDOW
+    /// Returns whether a counter of one other local user no longer has any effect.
+    fn is_expired(&self, now: Time) -> bool {
+        self.clone().remaining(STRANGER_BUDGET, now) == 0 && now.since(self.last_failure) >= BUDGET_WINDOW
     }
 
-    /// A success: the failures are forgotten, the budget is not given back.
+    /// Clears the failures after a success. The budget is not restored.
     fn clear(&mut self) {
         *self = Self { judged: std::mem::take(&mut self.judged), ..Self::default() };
     }
 
-    /// Counts a judged failure; says whether the class is locked from now on.
+    /// Counts a judged failure. Returns whether the class is locked from now on.
     fn fail(&mut self, now: Time) -> bool {
         let quiet_days = u32::try_from(now.since(self.last_failure) / DAY).unwrap_or(u32::MAX);
         self.level = self.level.saturating_sub(quiet_days);
@@ -129,68 +123,91 @@ impl FailureCounter {
         self.judged.push(now);
         self.failures = self.failures.saturating_add(1);
         if self.level == 0 && self.failures < FAILURES_TO_LOCK {
-            return self.budget_wait(now) > 0;
+            return self.budget_wait(BUDGET, now) > 0;
         }
         self.failures = 0;
-        // A stored level may be any number.
-        self.level = self.level.saturating_add(1).min(TOP_LEVEL);
+        // The stored level may be any number.
+        self.level = self.level.saturating_add(1).min(MAX_LEVEL);
         let length = FIRST_LOCK.saturating_mul(1 << (self.level - 1)).min(MAX_LOCK);
         self.lock = Some(Lock { start: now, length });
         true
     }
 }
 
+/// A source from which the user succeeded recently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct KnownSource {
     source: Source,
+    /// The latest success from there.
     seen: Time,
     #[serde(default)]
     counter: FailureCounter,
 }
 
-/// Every counter of one account.
+impl KnownSource {
+    fn is_fresh(&self, now: Time) -> bool {
+        now.since(self.seen) <= KNOWN_SOURCE_LIFETIME
+    }
+}
+
+/// All failure counters and known sources of one account.
+///
+/// ```
+/// use totp_core::lock::{FAILURES_TO_LOCK, FIRST_LOCK, LockState};
+/// use totp_core::{Origin, Time};
+/// let (mut state, now) = (LockState::default(), Time::from_unix(1_800_000_000));
+/// let class = state.class(&Origin::Remote("192.0.2.7".parse().unwrap()), now);
+/// for _ in 0..FAILURES_TO_LOCK {
+///     state.fail(&class, now);
+/// }
+/// assert_eq!(state.remaining(&class, now), FIRST_LOCK);
+/// // The user's own sudo is another class.
+/// let sudo = state.class(&Origin::Local, now);
+/// assert_eq!(state.remaining(&sudo, now), 0);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockState {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     known: Vec<KnownSource>,
     #[serde(default)]
     local: FailureCounter,
-    #[serde(default)]
-    own: FailureCounter,
+    #[serde(default, rename = "own")]
+    own_process: FailureCounter,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     clients: BTreeMap<String, FailureCounter>,
     #[serde(default)]
     others: FailureCounter,
     #[serde(default)]
     console: FailureCounter,
-    /// Other local users, by uid, and the budget that they share.
+    /// Other local users, by uid.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     strangers: BTreeMap<u32, FailureCounter>,
+    /// The budget that all other local users share.
     #[serde(default)]
     strangers_together: FailureCounter,
 }
 
-/// The class that an attempt is counted in, resolved against one account.
+/// The class of sources in which the attempts on one account are counted and locked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceClass {
-    /// A source this user succeeded from lately.
+    /// A source from which the user succeeded recently.
     Known(Source),
-    /// The user's own sudo and other setuid programs.
+    /// Setuid programs that the user started, such as their sudo.
     Local,
-    /// The user's own processes.
+    /// Unprivileged processes of the user.
     OwnProcess,
-    /// One API client.
+    /// One application of the API, by name.
     Client(String),
-    /// The services at the machine's own console.
+    /// The services at the machine's console.
     Console,
-    /// Another local user, by uid: by su, polkit's helper and their like.
+    /// Another local user, by uid, through su(1), polkit's helper or similar programs.
     LocalStranger(u32),
-    /// Everybody else.
+    /// Every other source.
     Others,
 }
 
 impl SourceClass {
-    /// The application, if it is one's.
+    /// Returns the application's name, if this is an application's class.
     pub fn client(&self) -> Option<&str> {
         match self {
             Self::Client(name) => Some(name),
@@ -198,7 +215,7 @@ impl SourceClass {
         }
     }
 
-    /// The word for the audit.
+    /// Returns the word for the audit log.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Known(_) => "known",
@@ -212,56 +229,53 @@ impl SourceClass {
     }
 }
 
-/// A class that is locked now, for `status`.
+/// A source class that is locked, as `totpd status` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Locked {
-    /// Which class.
+    /// The class.
     pub class: SourceClass,
-    /// When it began.
+    /// When the class last failed.
     pub since: Time,
-    /// When it ends, if the clock is not set.
+    /// When the lock ends, unless the clock is changed.
     pub until: Time,
 }
 
 impl LockState {
-    /// The class of an attempt from `origin`.
+    /// Returns the class in which an attempt from `origin` is counted.
     pub fn class(&self, origin: &Origin, now: Time) -> SourceClass {
         match origin {
             Origin::Local => SourceClass::Local,
             Origin::OwnProcess => SourceClass::OwnProcess,
             Origin::Client(id) => SourceClass::Client(id.clone()),
             Origin::Console => SourceClass::Console,
-            // One of whom nobody knows yet that they are the user is somebody else.
+            // A caller that is not known to be the user counts as another user.
             Origin::LocalStranger(uid) | Origin::Caller(uid) => SourceClass::LocalStranger(*uid),
             Origin::Unproven | Origin::ThisHost => SourceClass::Others,
             Origin::Remote(address) => {
                 let source = Source::of(*address);
-                let known = self
-                    .known
-                    .iter()
-                    .any(|k| k.source == source && now.since(k.seen) <= KNOWN_SOURCE_LIFETIME);
-                if known { SourceClass::Known(source) } else { SourceClass::Others }
+                let is_known = self.known.iter().any(|known| known.source == source && known.is_fresh(now));
+                if is_known { SourceClass::Known(source) } else { SourceClass::Others }
             }
         }
     }
 
-    /// Seconds that `class` stays locked; 0 when it is not. May move a lock that the clock ran away from, so
-    /// the account has to be stored when it was locked.
+    /// Returns for how many seconds `class` stays locked; 0 when it is not. If the clock was set back,
+    /// this moves the start of a lock, so the caller stores the account when the class is locked.
     pub fn remaining(&mut self, class: &SourceClass, now: Time) -> u64 {
         if let SourceClass::LocalStranger(uid) = class {
-            let own = self.strangers.get_mut(uid).map_or(0, |c| c.remaining_of(STRANGER_BUDGET, now));
-            return own.max(self.strangers_together.budget_wait(now));
+            let alone = self.strangers.get_mut(uid).map_or(0, |c| c.remaining(STRANGER_BUDGET, now));
+            return alone.max(self.strangers_together.budget_wait(BUDGET, now));
         }
-        self.counter(class).map_or(0, |counter| counter.remaining(now))
+        self.counter(class).map_or(0, |counter| counter.remaining(BUDGET, now))
     }
 
-    /// Counts a judged failure of `class`; says whether it is locked from now on.
+    /// Counts a judged failure of `class`. Returns whether the class is locked from now on.
     pub fn fail(&mut self, class: &SourceClass, now: Time) -> bool {
         if let SourceClass::Client(id) = class {
             self.clients.entry(id.clone()).or_default();
         }
         if let SourceClass::LocalStranger(uid) = class {
-            self.strangers.retain(|_, counter| !counter.is_spent(now));
+            self.strangers.retain(|_, counter| !counter.is_expired(now));
             self.strangers_together.judged.push(now);
             let counter = self.strangers.entry(*uid).or_default();
             return counter.fail(now) || self.remaining(class, now) > 0;
@@ -269,61 +283,58 @@ impl LockState {
         self.counter(class).is_some_and(|counter| counter.fail(now))
     }
 
-    /// A success of `class`: its failures are forgotten, and its source is known from now on. The budget is not
-    /// given back, or others could guess on through the user's own successes.
+    /// Records a success of `class`: clears its failures, and makes a remote source known. The budget is
+    /// not restored: otherwise each success of the user would let an attacker go on guessing.
     pub fn succeed(&mut self, class: &SourceClass, origin: &Origin, now: Time) {
         if let Some(counter) = self.counter(class) {
             counter.clear();
         }
         if let Origin::Remote(address) = origin {
             let source = Source::of(*address);
-            let known =
-                self.known.iter().position(|k| k.source == source).map(|place| self.known.remove(place));
-            let counter = known.map_or_else(FailureCounter::default, |known| known.counter);
-            self.known.retain(|k| now.since(k.seen) <= KNOWN_SOURCE_LIFETIME);
+            let index = self.known.iter().position(|known| known.source == source);
+            let counter = index.map(|index| self.known.remove(index).counter).unwrap_or_default();
+            self.known.retain(|known| known.is_fresh(now));
             self.known.push(KnownSource { source, seen: now, counter });
             let excess = self.known.len().saturating_sub(MAX_KNOWN_SOURCES);
             self.known.drain(..excess);
         }
     }
 
-    /// `totpd unlock`: every failure is forgotten, what is known of sources stays.
+    /// Clears all failures and locks, and keeps the known sources: `totpd unlock`.
     pub fn unlock(&mut self) {
-        let known = core::mem::take(&mut self.known);
-        *self = Self {
-            known: known
-                .into_iter()
-                .map(|k| KnownSource { counter: FailureCounter::default(), ..k })
-                .collect(),
-            ..Self::default()
-        };
+        let mut known = core::mem::take(&mut self.known);
+        for source in &mut known {
+            source.counter = FailureCounter::default();
+        }
+        *self = Self { known, ..Self::default() };
     }
 
-    /// Consecutive failures in all classes together.
+    /// Returns the number of consecutive failures in all classes together.
     pub fn failures(&self) -> u32 {
         self.counters().fold(0, |sum: u32, (_, counter)| sum.saturating_add(counter.failures))
     }
 
-    /// Whether the user succeeded lately from another machine.
+    /// Returns whether the user succeeded from another machine recently.
     pub fn has_known_remote_source(&self, now: Time) -> bool {
-        self.known.iter().any(|k| now.since(k.seen) <= KNOWN_SOURCE_LIFETIME)
+        self.known.iter().any(|known| known.is_fresh(now))
     }
 
-    /// The classes that are locked now.
+    /// Returns the classes that are locked now.
     pub fn locked(&self, now: Time) -> Vec<Locked> {
-        let mut view = self.clone();
+        let mut copy = self.clone();
         let classes: Vec<SourceClass> = self.counters().map(|(class, _)| class).collect();
         classes
             .into_iter()
             .filter_map(|class| {
-                let left = view.remaining(&class, now);
-                let since = view.counter(&class).map_or(now, |counter| counter.last_failure.min(now));
+                let left = copy.remaining(&class, now);
+                let since = copy.counter(&class).map_or(now, |counter| counter.last_failure.min(now));
                 (left > 0).then(|| Locked { class, since, until: now.plus(left) })
             })
             .collect()
     }
 
-    /// When the last lock ends, by the clock that it was set by; it may be over. None: no class has one.
+    /// Returns when the last lock ends, by the clock that it was set with; it may be over. `None` when
+    /// no class has a lock.
     pub fn locked_until(&self) -> Option<Time> {
         let budgets = [&self.strangers_together].into_iter().map(|counter| (BUDGET, counter));
         let budget = |class: &SourceClass| {
@@ -333,10 +344,11 @@ impl LockState {
         classes.chain(budgets).filter_map(|(budget, counter)| counter.locked_until(budget)).max()
     }
 
+    /// Returns every counter with its class.
     fn counters(&self) -> impl Iterator<Item = (SourceClass, &FailureCounter)> {
         let fixed = [
             (SourceClass::Local, &self.local),
-            (SourceClass::OwnProcess, &self.own),
+            (SourceClass::OwnProcess, &self.own_process),
             (SourceClass::Console, &self.console),
             (SourceClass::Others, &self.others),
         ];
@@ -347,13 +359,14 @@ impl LockState {
         fixed.into_iter().chain(known).chain(clients).chain(strangers)
     }
 
+    /// Returns the counter of a class; `None` when nothing has been counted in it.
     fn counter(&mut self, class: &SourceClass) -> Option<&mut FailureCounter> {
         match class {
             SourceClass::Known(source) => {
                 self.known.iter_mut().find(|k| k.source == *source).map(|k| &mut k.counter)
             }
             SourceClass::Local => Some(&mut self.local),
-            SourceClass::OwnProcess => Some(&mut self.own),
+            SourceClass::OwnProcess => Some(&mut self.own_process),
             SourceClass::Client(id) => self.clients.get_mut(id),
             SourceClass::Console => Some(&mut self.console),
             SourceClass::LocalStranger(uid) => self.strangers.get_mut(uid),

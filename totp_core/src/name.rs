@@ -1,18 +1,24 @@
-//! A login name as the operating system knows it.
+//! Login names of the operating system.
 
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-/// The longest name that is looked at: what `LOGIN_NAME_MAX` allows on Linux, without its NUL.
+/// The longest login name in bytes: `LOGIN_NAME_MAX` of Linux without its NUL (limits.h).
 pub const MAX_BYTES: usize = 255;
 
-/// A login name: 1 to 255 bytes of UTF-8 without control characters, `:` or `/`, which no passwd entry can
-/// hold. Compared byte for byte: names that differ in case are different users.
+/// A login name: 1 to 255 bytes of UTF-8 without control characters, `:` or `/`, which a passwd(5) entry
+/// cannot hold. Names are compared byte by byte: names that differ in case are different users.
+///
+/// ```
+/// use totp_core::UserName;
+/// assert!(UserName::parse("alice").is_ok());
+/// assert!(UserName::parse("root:x:0").is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct UserName(String);
 
-/// The text cannot be the name of a user on this system.
+/// The text cannot be a login name on this system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidUserName;
 
@@ -25,10 +31,10 @@ impl fmt::Display for InvalidUserName {
 impl core::error::Error for InvalidUserName {}
 
 impl UserName {
-    /// Takes the text as it is: nothing is trimmed or folded, so no two spellings reach one record.
+    /// Reads a name as it is: nothing is trimmed or case-folded, so each record has one spelling.
     ///
     /// # Errors
-    /// [`NotAName`] when no passwd entry could hold it.
+    /// [`InvalidUserName`] when a passwd(5) entry cannot hold the text.
     pub fn parse(text: &str) -> Result<Self, InvalidUserName> {
         let fits = (1..=MAX_BYTES).contains(&text.len());
         if !fits || text.chars().any(|c| c.is_control() || c == ':' || c == '/') {
@@ -37,7 +43,7 @@ impl UserName {
         Ok(Self(text.to_owned()))
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -68,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_no_passwd_entry_can_hold_are_refused() {
+    fn names_that_passwd_cannot_hold_are_refused() {
         for bad in ["", "a:b", "a/b", "a\nb", "a\u{7f}", &"x".repeat(256)] {
             assert_eq!(UserName::parse(bad), Err(InvalidUserName), "{bad:?}");
         }

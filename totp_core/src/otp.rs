@@ -1,5 +1,5 @@
-//! HOTP (RFC 4226) and TOTP (RFC 6238): `TOTP(K, T) = HOTP(K, floor(T / X))`,
-//! `HOTP(K, C) = Truncate(HMAC(K, C)) mod 10^Digits`.
+//! HOTP (RFC 4226) and TOTP (RFC 6238): `HOTP(K, C) = Truncate(HMAC(K, C)) mod 10^Digits` and
+//! `TOTP(K, T) = HOTP(K, floor(T / X))`.
 
 use crate::secret::Secret;
 use crate::time::Time;
@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// The hash behind the HMAC (RFC 6238 section 1.2). Authenticator apps agree on SHA-1 alone.
+/// The hash function of the HMAC (RFC 6238 section 1.2). Only SHA-1 works in every authenticator app.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Algorithm {
     /// HMAC-SHA-1, the default of RFC 4226 and of every app.
@@ -24,28 +24,29 @@ pub enum Algorithm {
     Sha512,
 }
 
-/// How many decimal digits a code has: 6, 7 or 8 (RFC 4226 section 5.3).
+/// The number of decimal digits of a code: 6, 7 or 8 (RFC 4226 section 5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Digits(u8);
 
-/// How long a code is shown: 15 to 120 seconds (RFC 6238 calls it the time step X).
+/// The time step X of RFC 6238, during which an app shows one code: 15 to 120 seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Period(u64);
 
-/// What an authenticator app and the verifier must agree on beside the secret.
+/// The parameters that an authenticator app and the verifier share, beside the secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Params {
-    /// The hash.
+    /// The hash function.
     pub algorithm: Algorithm,
-    /// The length of a code.
+    /// The number of digits of a code.
     pub digits: Digits,
     /// The time step.
     pub period: Period,
 }
 
-/// A parameter outside what RFC 4226, RFC 6238 or the authenticator apps support; the text says what is.
+/// A parameter that RFC 4226, RFC 6238 or authenticator apps do not support. `Display` says what is
+/// supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfRange(&'static str);
 
@@ -58,7 +59,7 @@ impl fmt::Display for OutOfRange {
 impl core::error::Error for OutOfRange {}
 
 impl Algorithm {
-    /// The name in an otpauth URI and in the configuration.
+    /// Returns the name in otpauth URIs, in the configuration and in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sha1 => "SHA1",
@@ -80,7 +81,7 @@ impl FromStr for Algorithm {
 }
 
 impl Digits {
-    /// The number of digits.
+    /// Returns the number of digits.
     pub const fn get(self) -> u8 {
         self.0
     }
@@ -111,12 +112,12 @@ impl From<Digits> for u8 {
 }
 
 impl Period {
-    /// The period in seconds.
+    /// Returns the period in seconds.
     pub const fn seconds(self) -> u64 {
         self.0
     }
 
-    /// The time step that `now` lies in.
+    /// Returns the number of the time step that contains `now`.
     pub const fn step_at(self, now: Time) -> u64 {
         now.unix() / self.0
     }
@@ -145,7 +146,14 @@ impl From<Period> for u64 {
     }
 }
 
-/// The code of `counter`, as a number below `10^digits` (RFC 4226 section 5.3).
+/// Returns the code of `counter` as a number below `10^digits` (RFC 4226 section 5.3).
+///
+/// ```
+/// use totp_core::otp::{Algorithm, Digits, hotp};
+/// let secret = totp_core::Secret::from_bytes(b"12345678901234567890").unwrap();
+/// // RFC 4226 appendix D.
+/// assert_eq!(hotp(&secret, 1, Algorithm::Sha1, Digits::default()), 287_082);
+/// ```
 pub fn hotp(secret: &Secret, counter: u64, algorithm: Algorithm, digits: Digits) -> u32 {
     let binary = match algorithm {
         Algorithm::Sha1 => dynamic_truncation(&hmac::<Hmac<sha1::Sha1>>(secret, counter)),
@@ -155,8 +163,15 @@ pub fn hotp(secret: &Secret, counter: u64, algorithm: Algorithm, digits: Digits)
     binary % digits.modulus()
 }
 
-/// The code that a phone with the right clock shows at `now`, with its leading zeros. For tests, demos and
-/// oracles: the daemon never prints one.
+/// Returns the code that an authenticator app shows at `now`, with leading zeros. For tests and examples:
+/// the daemon never prints a code.
+///
+/// ```
+/// use totp_core::otp::{Params, totp_at};
+/// let secret = totp_core::Secret::from_bytes(b"12345678901234567890").unwrap();
+/// // RFC 6238 appendix B, whose codes have 8 digits.
+/// assert_eq!(totp_at(&secret, Params::default(), totp_core::Time::from_unix(59)), "287082");
+/// ```
 pub fn totp_at(secret: &Secret, params: Params, now: Time) -> String {
     let value = hotp(secret, params.period.step_at(now), params.algorithm, params.digits);
     format!("{value:0width$}", width = usize::from(params.digits.get()))

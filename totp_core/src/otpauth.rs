@@ -1,5 +1,6 @@
-//! The `otpauth://` URI that a QR code carries, in the form that Google Authenticator's key-uri-format
-//! page describes and every app reads.
+//! The `otpauth://` URI in an enrollment QR code, in the form that every authenticator app reads: the
+//! [Key Uri Format](https://github.com/google/google-authenticator/wiki/Key-Uri-Format) of Google
+//! Authenticator.
 
 use crate::otp::{Algorithm, Digits, OutOfRange, Params, Period};
 use crate::secret::{InvalidSecret, Secret};
@@ -7,12 +8,26 @@ use core::fmt;
 use std::fmt::Write as _;
 use zeroize::Zeroizing;
 
-/// What the URI says.
+/// The content of an `otpauth://totp/` URI.
+///
+/// ```
+/// use totp_core::otpauth::OtpAuth;
+/// use totp_core::{Params, Secret};
+/// let enrollment = OtpAuth {
+///     issuer: "Example".into(),
+///     account: "alice".into(),
+///     secret: Secret::from_bytes(b"12345678901234567890").unwrap(),
+///     params: Params::default(),
+/// };
+/// let uri = enrollment.to_uri();
+/// assert!(uri.starts_with("otpauth://totp/Example:alice?secret=GEZDGNBVGY3TQOJQ"));
+/// assert_eq!(OtpAuth::parse(&uri), Ok(enrollment));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtpAuth {
-    /// Who runs the service; shown above the code. May be empty.
+    /// The name of the service, which the app shows above the code. May be empty.
     pub issuer: String,
-    /// Whose code it is.
+    /// The name of the user's account.
     pub account: String,
     /// The shared secret.
     pub secret: Secret,
@@ -20,24 +35,25 @@ pub struct OtpAuth {
     pub params: Params,
 }
 
-/// Why a text is no otpauth URI that totpd can use. Holds nothing of the text: it may hold a secret.
+/// Why a text is not an otpauth URI that totpd supports. Holds nothing of the text, which may contain
+/// a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidUri {
     /// It does not start with `otpauth://totp/`.
     NotTotp,
-    /// It counts instead of reading the time (`otpauth://hotp/`).
+    /// It is for counter-based codes (`otpauth://hotp/`, RFC 4226).
     Hotp,
-    /// A `%` escape is broken or hides no UTF-8.
+    /// A percent-encoding is malformed, or what it encodes is not UTF-8 (RFC 3986 section 2.1).
     Escape,
-    /// The label names no account, or holds a control character.
+    /// The label has no account name, or has a control character.
     Label,
-    /// There is no secret, or more than one.
+    /// The URI has no secret.
     NoSecret,
-    /// The secret is no base32 of 10 to 128 bytes.
+    /// The secret is not base32 of 10 to 128 bytes.
     Secret,
-    /// A parameter stands twice.
+    /// A parameter appears twice.
     Twice,
-    /// Algorithm, digits or period outside what is supported; the text says what is.
+    /// The algorithm, digits or period are not supported; the text says what is.
     Param(OutOfRange),
 }
 
@@ -46,11 +62,11 @@ impl fmt::Display for InvalidUri {
         match self {
             Self::NotTotp => f.write_str("an otpauth URI starts with otpauth://totp/"),
             Self::Hotp => f.write_str("counter-based codes (otpauth://hotp/) are not supported"),
-            Self::Escape => f.write_str("a % escape in the URI is broken"),
-            Self::Label => f.write_str("the URI names no account"),
+            Self::Escape => f.write_str("a percent-encoding in the URI is malformed"),
+            Self::Label => f.write_str("the URI has no account name"),
             Self::NoSecret => f.write_str("the URI has no secret"),
             Self::Secret => fmt::Display::fmt(&InvalidSecret, f),
-            Self::Twice => f.write_str("a parameter stands twice in the URI"),
+            Self::Twice => f.write_str("a parameter appears twice in the URI"),
             Self::Param(error) => fmt::Display::fmt(error, f),
         }
     }
@@ -59,6 +75,7 @@ impl fmt::Display for InvalidUri {
 impl core::error::Error for InvalidUri {}
 
 impl OtpAuth {
+    /// Returns the URI:
     /// `otpauth://totp/Issuer:account?secret=…&issuer=Issuer&algorithm=…&digits=…&period=…`
     pub fn to_uri(&self) -> Zeroizing<String> {
         // Sized so that no reallocation leaves a copy of the secret behind.
@@ -66,12 +83,13 @@ impl OtpAuth {
             512 + 6 * self.issuer.len() + 3 * self.account.len() + 2 * self.secret.as_bytes().len(),
         ));
         uri.push_str("otpauth://totp/");
-        // The label's separator cannot be escaped, so an issuer with a colon stands in its parameter only.
+        // A colon separates issuer and account, also when it is percent-encoded, so an issuer with a
+        // colon goes into its parameter only.
         if !self.issuer.is_empty() && !self.issuer.contains(':') {
             escape(&self.issuer, &mut uri);
             uri.push(':');
         }
-        // A colon there would be read as the end of an issuer.
+        // A colon here would be read as the end of an issuer.
         escape(&self.account.replace(':', "-"), &mut uri);
         uri.push_str("?secret=");
         uri.push_str(&self.secret.to_base32());
@@ -91,11 +109,11 @@ impl OtpAuth {
         uri
     }
 
-    /// Reads a URI. Parameters that are not ours (`image`, …) are passed over; the `issuer` parameter goes
-    /// before the one in the label.
+    /// Reads a URI. Unknown parameters (`image`, …) are ignored; the `issuer` parameter takes precedence
+    /// over the issuer in the label. Parameters that are missing get their defaults.
     ///
     /// # Errors
-    /// [`BadUri`], without any of the text.
+    /// [`InvalidUri`], which holds nothing of the text.
     pub fn parse(uri: &str) -> Result<Self, InvalidUri> {
         let after = |prefix: &str| {
             uri.get(..prefix.len()).filter(|s| s.eq_ignore_ascii_case(prefix)).map(|s| &uri[s.len()..])
@@ -130,6 +148,7 @@ impl OtpAuth {
     }
 }
 
+/// The parameters of a URI, as far as they were read.
 #[derive(Default)]
 struct Fields {
     secret: Option<Secret>,
@@ -160,6 +179,7 @@ impl Fields {
     }
 }
 
+/// Sets a parameter that must appear once.
 fn set<T>(field: &mut Option<T>, value: T) -> Result<(), InvalidUri> {
     match field.replace(value) {
         None => Ok(()),
@@ -167,24 +187,27 @@ fn set<T>(field: &mut Option<T>, value: T) -> Result<(), InvalidUri> {
     }
 }
 
-/// A number that does not even fit its integer is as much out of range as one that does.
+/// Reads a number within its bounds. A text that is not a number counts as 0, which is out of range for
+/// every parameter.
 fn number<N: core::str::FromStr + Default, T: TryFrom<N, Error = OutOfRange>>(
     text: &str,
 ) -> Result<T, InvalidUri> {
     T::try_from(text.parse().unwrap_or_default()).map_err(InvalidUri::Param)
 }
 
-/// Percent-encodes all but RFC 3986's unreserved characters.
+/// Appends `text` with all but the unreserved characters percent-encoded (RFC 3986 section 2.3).
 fn escape(text: &str, out: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             out.push(char::from(byte));
         } else {
+            // Writing to a String cannot fail.
             let _ = write!(out, "%{byte:02X}");
         }
     }
 }
 
+/// Decodes percent-encodings (RFC 3986 section 2.1).
 fn unescape(text: &str) -> Result<String, InvalidUri> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -210,7 +233,7 @@ mod tests {
     const KEY: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 
     #[test]
-    fn a_colon_in_an_account_is_not_read_as_an_issuers_end() {
+    fn a_colon_in_an_account_does_not_end_the_issuer() {
         for issuer in ["", "a:b", "Example"] {
             let uri = format!("otpauth://totp/:x:y:?secret=GEZDGNBVGY3TQOJQ&issuer={issuer}");
             let read = OtpAuth::parse(&uri).unwrap();
@@ -220,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_key_uri_format_page_is_read() {
+    fn the_example_of_the_key_uri_format_is_read() {
         let uri = "otpauth://totp/ACME%20Co:john.doe@email.com?secret=HXDMVJECJJWSRB3HWIZR4IFUGFTMXBOZ\
                    &issuer=ACME%20Co&algorithm=SHA1&digits=6&period=30";
         let read = OtpAuth::parse(uri).unwrap();
@@ -230,13 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_takes_its_default() {
+    fn missing_parameters_take_their_defaults() {
         let read = OtpAuth::parse(&format!("otpauth://totp/alice?secret={KEY}&image=x")).unwrap();
         assert_eq!((read.issuer.as_str(), read.params), ("", Params::default()));
     }
 
     #[test]
-    fn bad_uris_are_refused_by_name() {
+    fn each_invalid_uri_is_refused_with_its_reason() {
         let cases = [
             ("https://example.org", InvalidUri::NotTotp),
             ("otpauth://hotp/a?secret=GEZDGNBVGY3TQOJQ&counter=1", InvalidUri::Hotp),

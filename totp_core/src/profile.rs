@@ -1,66 +1,75 @@
-//! What applications know of a user beside the factor: addresses, a name, data of their own. Nothing of it decides
-//! anything.
+//! What applications store about a user beside the factor: addresses, a name, metadata. No decision
+//! depends on it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// An address, and the id that names it.
+/// A mail address or phone number, and its id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
-    /// `email-` or `phone-number-` and 26 characters.
+    /// The id: `email-` or `phone-number-`, and 26 characters.
     pub id: String,
-    /// In the one spelling that is kept (`contact`).
+    /// The address in its canonical spelling ([`crate::contact`]).
     pub address: String,
 }
 
 /// A person's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FullName {
-    /// The first.
+    /// The first name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub first: String,
-    /// What stands in the middle.
+    /// The middle name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub middle: String,
-    /// The last.
+    /// The last name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub last: String,
 }
 
-/// What applications keep of a user.
+/// What applications store about a user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
-    /// A mail address; nobody else's.
+    /// The mail address; no two users have the same one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<Contact>,
-    /// A phone number (E.164); nobody else's.
+    /// The phone number (E.164); no two users have the same one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<Contact>,
-    /// The name.
+    /// The person's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<FullName>,
-    /// Data that the application alone changes.
+    /// Metadata that only the application changes.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub trusted_metadata: Map<String, Value>,
-    /// Data that the application lets the user change.
+    /// Metadata that the application lets the user change.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub untrusted_metadata: Map<String, Value>,
-    /// Names of roles, the application's own.
+    /// The names of the application's roles.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
-    /// Made as pending: active from the first accepted code on.
+    /// Whether the user was made as pending: active from the first accepted code on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pending: bool,
 }
 
 impl Profile {
-    /// Whether nothing is known.
+    /// Returns whether nothing is stored.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// Puts `given` over `kept`, key by key: null takes a key away.
+/// Merges `given` into `kept`, key by key: a null value removes the key. Nested objects are replaced
+/// as a whole.
+///
+/// ```
+/// use serde_json::json;
+/// let mut kept = json!({ "a": 1, "b": 2 }).as_object().cloned().unwrap();
+/// let given = json!({ "b": null, "c": 3 }).as_object().cloned().unwrap();
+/// totp_core::profile::merge(&mut kept, given);
+/// assert_eq!(json!(kept), json!({ "a": 1, "c": 3 }));
+/// ```
 pub fn merge(kept: &mut Map<String, Value>, given: Map<String, Value>) {
     for (key, value) in given {
         match value {
@@ -76,7 +85,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn keys_are_replaced_and_null_takes_them_away() {
+    fn keys_are_replaced_and_null_removes_them() {
         let map = |value: Value| value.as_object().cloned().unwrap();
         let mut kept = map(json!({ "a": 1, "b": { "x": 1 }, "c": 3 }));
         merge(&mut kept, map(json!({ "b": { "y": 2 }, "c": null, "d": null, "e": 5 })));
@@ -84,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_without_anything_is_empty() {
+    fn a_profile_without_content_is_empty() {
         assert!(Profile::default().is_empty());
         assert!(!Profile { pending: true, ..Profile::default() }.is_empty());
     }

@@ -1,5 +1,6 @@
-//! Recovery codes: ten of `xxxx-xxxx-xxxx-xxxx`, 80 random bits each, kept as HMAC-SHA-256 under a random
-//! key of their set (or readable, where the site decides so). 80 bits need no slow hash, and a slow hash would be a lever for an attacker.
+//! Recovery codes: a set of ten codes of the form `xxxx-xxxx-xxxx-xxxx` with 80 random bits each. They are
+//! stored as HMAC-SHA-256 under a random key of the set, or readable, where the site decides so. 80 bits
+//! need no slow hash, and a slow hash would help an attacker to use up the host's CPU.
 
 use crate::random::{self, Random, RandomFailed};
 use core::fmt;
@@ -9,17 +10,18 @@ use std::sync::LazyLock;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
-/// How many codes a set has.
+/// How many codes a new set has.
 pub const CODES_PER_SET: usize = 10;
-/// Characters of a code without its dashes.
+/// How many characters a code has without its dashes.
 pub const CODE_SYMBOLS: usize = 16;
-/// At this many codes left, or fewer, the user is warned.
+/// The user is warned when this many codes, or fewer, are left.
 pub const LOW_CODES: usize = 2;
 
 const CODE_BYTES: usize = 10;
 const HASH_BYTES: usize = 32;
 
-/// Crockford's base32: no `I L O U`; typed `i l o` are read as `1 1 0`.
+/// [Crockford's base32](https://www.crockford.com/base32.html), without `I L O U`: `i` and `l` are read as
+/// `1`, and `o` as `0`. `None` cannot happen, since the specification is constant (a test builds it).
 static CROCKFORD: LazyLock<Option<Encoding>> = LazyLock::new(|| {
     let mut spec = Specification::new();
     spec.symbols.push_str("0123456789ABCDEFGHJKMNPQRSTVWXYZ");
@@ -28,7 +30,20 @@ static CROCKFORD: LazyLock<Option<Encoding>> = LazyLock::new(|| {
     spec.encoding().ok()
 });
 
-/// One recovery code: wiped when dropped, redacted when printed.
+/// One recovery code. It is wiped when dropped, and redacted in `Debug`.
+///
+/// ```
+/// # use totp_core::random::{Random, RandomFailed};
+/// # struct Zeros;
+/// # impl Random for Zeros {
+/// #     fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomFailed> { out.fill(0); Ok(()) }
+/// # }
+/// # let mut random = Zeros;
+/// let code = totp_core::recovery::RecoveryCode::generate(&mut random)?;
+/// assert_eq!(code.reveal().len(), "0000-0000-0000-0000".len());
+/// assert_eq!(format!("{code:?}"), "RecoveryCode(…)");
+/// # Ok::<(), RandomFailed>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct RecoveryCode(Zeroizing<[u8; CODE_BYTES]>);
 
@@ -39,7 +54,7 @@ impl fmt::Debug for RecoveryCode {
 }
 
 impl RecoveryCode {
-    /// A fresh code: 80 random bits.
+    /// Makes a code of 80 random bits.
     ///
     /// # Errors
     /// When the random source fails.
@@ -47,7 +62,7 @@ impl RecoveryCode {
         random::bytes(random).map(|bytes| Self(Zeroizing::new(bytes)))
     }
 
-    /// Reads 16 symbols of Crockford's base32 in any case. Dashes and blanks are the caller's to strip.
+    /// Reads 16 symbols of Crockford's base32 in any case. The caller strips dashes and spaces.
     pub(crate) fn from_symbols(symbols: &[u8]) -> Option<Self> {
         if symbols.len() != CODE_SYMBOLS {
             return None;
@@ -56,7 +71,7 @@ impl RecoveryCode {
         Some(Self(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
     }
 
-    /// `XXXX-XXXX-XXXX-XXXX`, for the one moment it is shown.
+    /// Returns the text to show to the user: `XXXX-XXXX-XXXX-XXXX`.
     pub fn reveal(&self) -> Zeroizing<String> {
         let mut symbols = CROCKFORD.as_ref().map(|e| e.encode(&*self.0)).unwrap_or_default();
         let mut out = Zeroizing::new(String::with_capacity(CODE_SYMBOLS + 3));
@@ -71,27 +86,27 @@ impl RecoveryCode {
     }
 }
 
-/// How the codes of a set are kept.
+/// How recovery codes are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RecoveryStorage {
-    /// As hashes: nobody can show them again.
+    /// As hashes: they cannot be shown again.
     #[default]
     Hashed,
-    /// Readable, in the sealed half of the record, for applications that show them again.
+    /// Readable, in the encrypted half of the record, for applications that show them again.
     Sealed,
 }
 
-/// What is stored of a set: the codes that are unspent.
+/// The unspent recovery codes of a factor, as they are stored.
 #[derive(Clone, PartialEq, Eq)]
 pub enum RecoverySet {
-    /// [`RecoveryStorage::Hashed`].
+    /// As [`RecoveryStorage::Hashed`].
     Hashed {
-        /// The key of the set.
+        /// The HMAC key of the set.
         key: Zeroizing<[u8; HASH_BYTES]>,
-        /// HMAC-SHA-256 of each code.
+        /// The HMAC-SHA-256 of each code.
         hashes: Vec<[u8; HASH_BYTES]>,
     },
-    /// [`RecoveryStorage::Sealed`].
+    /// As [`RecoveryStorage::Sealed`].
     Readable(Vec<RecoveryCode>),
 }
 
@@ -102,37 +117,38 @@ impl fmt::Debug for RecoverySet {
 }
 
 impl RecoverySet {
-    /// A fresh set and its codes, which exist nowhere else from now on unless they are kept readable.
+    /// Makes a set and its codes. With [`RecoveryStorage::Hashed`] the codes cannot be read from the set.
     ///
     /// # Errors
     /// When the random source fails.
     pub fn generate(
-        keeping: RecoveryStorage,
+        storage: RecoveryStorage,
         random: &mut impl Random,
     ) -> Result<(Self, Vec<RecoveryCode>), RandomFailed> {
         let mut codes = Vec::with_capacity(CODES_PER_SET);
         for _ in 0..CODES_PER_SET {
             codes.push(RecoveryCode::generate(random)?);
         }
-        Ok(match keeping {
+        Ok(match storage {
             RecoveryStorage::Hashed => (Self::of(&codes, random)?, codes),
             RecoveryStorage::Sealed => (Self::Readable(codes.clone()), codes),
         })
     }
 
-    /// A set of one code.
+    /// Makes a set of one code, which is stored as a hash.
     pub(crate) fn single(random: &mut impl Random) -> Result<(Self, RecoveryCode), RandomFailed> {
         let code = RecoveryCode::generate(random)?;
         Ok((Self::of(std::slice::from_ref(&code), random)?, code))
     }
 
+    /// Makes the hashed set of these codes, with a new key.
     fn of(codes: &[RecoveryCode], random: &mut impl Random) -> Result<Self, RandomFailed> {
         let key = Zeroizing::new(random::bytes(random)?);
         let hashes = codes.iter().map(|code| hash(&key, code)).collect();
         Ok(Self::Hashed { key, hashes })
     }
 
-    /// How many codes are unspent.
+    /// Returns how many codes are unspent.
     pub fn left(&self) -> usize {
         match self {
             Self::Hashed { hashes, .. } => hashes.len(),
@@ -140,7 +156,7 @@ impl RecoverySet {
         }
     }
 
-    /// The unspent codes, when they are kept readable.
+    /// Returns the unspent codes, if they are stored readable.
     pub fn readable(&self) -> Option<&[RecoveryCode]> {
         match self {
             Self::Hashed { .. } => None,
@@ -148,30 +164,30 @@ impl RecoverySet {
         }
     }
 
-    /// The place of `code` among the unspent ones. Every one is compared, in constant time.
+    /// Returns the index of `code` among the unspent codes. All of them are compared, in constant time.
     pub(crate) fn find(&self, code: &RecoveryCode) -> Option<usize> {
-        let place = |found: Option<usize>, (i, same): (usize, bool)| if same { Some(i) } else { found };
+        let index = |found: Option<usize>, (i, same): (usize, bool)| if same { Some(i) } else { found };
         match self {
             Self::Hashed { key, hashes } => {
                 let typed = hash(key, code);
-                hashes.iter().map(|hash| bool::from(hash.ct_eq(&typed))).enumerate().fold(None, place)
+                hashes.iter().map(|hash| bool::from(hash.ct_eq(&typed))).enumerate().fold(None, index)
             }
             Self::Readable(codes) => {
-                codes.iter().map(|kept| bool::from(kept.0.ct_eq(&*code.0))).enumerate().fold(None, place)
+                codes.iter().map(|kept| bool::from(kept.0.ct_eq(&*code.0))).enumerate().fold(None, index)
             }
         }
     }
 
-    /// Forgets the code at `place`; it can never be found again.
-    pub(crate) fn spend(&mut self, place: usize) {
+    /// Removes the code at `index`, so that it is never accepted again.
+    pub(crate) fn spend(&mut self, index: usize) {
         match self {
-            Self::Hashed { hashes, .. } if place < hashes.len() => drop(hashes.swap_remove(place)),
-            Self::Readable(codes) if place < codes.len() => drop(codes.remove(place)),
+            Self::Hashed { hashes, .. } if index < hashes.len() => drop(hashes.swap_remove(index)),
+            Self::Readable(codes) if index < codes.len() => drop(codes.remove(index)),
             _ => {}
         }
     }
 
-    /// Forgets every code.
+    /// Removes all codes.
     pub(crate) fn clear(&mut self) {
         match self {
             Self::Hashed { hashes, .. } => hashes.clear(),
@@ -179,7 +195,7 @@ impl RecoverySet {
         }
     }
 
-    /// Key and hashes, or the codes, one after the other.
+    /// Appends the stored form: the key and the hashes, or the codes.
     pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
         match self {
             Self::Hashed { key, hashes } => {
@@ -196,6 +212,7 @@ impl RecoverySet {
         }
     }
 
+    /// Returns the length of the stored form in bytes.
     pub(crate) fn byte_len(&self) -> usize {
         match self {
             Self::Hashed { hashes, .. } => HASH_BYTES * (1 + hashes.len()),
@@ -203,20 +220,20 @@ impl RecoverySet {
         }
     }
 
-    /// Reads [`Self::append_to`] of a set that is kept so.
-    pub(crate) fn from_bytes(keeping: RecoveryStorage, bytes: &[u8]) -> Option<Self> {
-        match keeping {
+    /// Reads the stored form that [`Self::append_to`] wrote; `None` for anything else.
+    pub(crate) fn from_bytes(storage: RecoveryStorage, bytes: &[u8]) -> Option<Self> {
+        match storage {
             RecoveryStorage::Hashed => {
                 let (key, rest) = bytes.split_first_chunk::<HASH_BYTES>()?;
                 let (hashes, left) = rest.as_chunks::<HASH_BYTES>();
-                let whole = left.is_empty() && hashes.len() <= CODES_PER_SET;
-                whole.then(|| Self::Hashed { key: Zeroizing::new(*key), hashes: hashes.to_vec() })
+                let is_whole = left.is_empty() && hashes.len() <= CODES_PER_SET;
+                is_whole.then(|| Self::Hashed { key: Zeroizing::new(*key), hashes: hashes.to_vec() })
             }
             RecoveryStorage::Sealed => {
                 let (codes, left) = bytes.as_chunks::<CODE_BYTES>();
-                let whole = left.is_empty() && codes.len() <= CODES_PER_SET;
+                let is_whole = left.is_empty() && codes.len() <= CODES_PER_SET;
                 let codes = codes.iter().map(|code| RecoveryCode(Zeroizing::new(*code)));
-                whole.then(|| Self::Readable(codes.collect()))
+                is_whole.then(|| Self::Readable(codes.collect()))
             }
         }
     }
@@ -244,15 +261,15 @@ mod tests {
             assert_eq!(shown.len(), 19);
             let symbols: Vec<u8> = shown.bytes().filter(|b| *b != b'-').collect();
             let typed = RecoveryCode::from_symbols(&symbols.to_ascii_lowercase()).unwrap();
-            let place = set.find(&typed).unwrap();
-            set.spend(place);
+            let index = set.find(&typed).unwrap();
+            set.spend(index);
             assert_eq!(set.find(&typed), None);
         }
         assert_eq!(set.left(), 0);
     }
 
     #[test]
-    fn letters_that_look_like_digits_are_read_as_them() {
+    fn letters_that_look_like_digits_are_read_as_digits() {
         let digits = RecoveryCode::from_symbols(b"0000111100001111").unwrap();
         assert_eq!(RecoveryCode::from_symbols(b"oOoOiIlLoOoOiIlL"), Some(digits));
         assert_eq!(RecoveryCode::from_symbols(b"000011110000111U"), None);

@@ -1,4 +1,5 @@
-//! The shared secret, and the sealed half of an enrollment: types that are wiped and never printed.
+//! The shared secret, and the sealed half of a factor: types that are wiped when dropped and never
+//! printed.
 
 use crate::random::{self, Random, RandomFailed};
 use crate::recovery::{RecoveryCode, RecoverySet, RecoveryStorage};
@@ -6,15 +7,22 @@ use core::fmt;
 use data_encoding::BASE32_NOPAD;
 use zeroize::Zeroizing;
 
-/// Bytes in a secret that totpd makes: 160 bits, what RFC 4226 section 4 R6 recommends.
+/// The length of a new secret in bytes: 160 bits, as RFC 4226 section 4 (R6) recommends.
 pub const NEW_SECRET_BYTES: usize = 20;
 
-/// The shared secret of one enrollment: 10 to 128 bytes, wiped when dropped, redacted when printed.
-/// Equality exists for tests of parsers; the verifier compares codes, never secrets.
+/// The shared secret of one factor: 10 to 128 bytes. It is wiped when dropped, and redacted in `Debug`.
+/// `Eq` is for tests: the verifier compares codes, never secrets.
+///
+/// ```
+/// use totp_core::Secret;
+/// let secret = Secret::from_base32("gezd gnbv gy3t qojq gezd gnbv gy3t qojq").unwrap();
+/// assert_eq!(secret.as_bytes(), b"12345678901234567890");
+/// assert_eq!(format!("{secret:?}"), "Secret(…)");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
-/// The bytes cannot be a shared secret. Says nothing about what they are.
+/// The text or bytes are not a shared secret. Holds nothing of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidSecret;
 
@@ -33,15 +41,16 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// Takes a copy of the bytes.
+    /// Makes a secret from a copy of the bytes.
     ///
     /// # Errors
-    /// [`BadSecret`] outside 10 to 128 bytes: RFC 4226 asks for 16, some older generators made 10.
+    /// [`InvalidSecret`] for fewer than 10 or more than 128 bytes. RFC 4226 requires 16, but some older
+    /// generators made 10.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidSecret> {
         (10..=128).contains(&bytes.len()).then(|| Self(Zeroizing::new(bytes.to_vec()))).ok_or(InvalidSecret)
     }
 
-    /// Reads base32 (RFC 4648 section 6) as people copy it: any case, with blanks, dashes and padding.
+    /// Reads base32 (RFC 4648 section 6) as people copy it: in any case, with spaces, dashes and padding.
     ///
     /// # Errors
     /// [`BadSecret`] for another alphabet or length.
@@ -54,7 +63,7 @@ impl Secret {
         Self::from_bytes(&bytes)
     }
 
-    /// A fresh secret of 160 bits.
+    /// Makes a secret of 160 random bits.
     ///
     /// # Errors
     /// When the random source fails.
@@ -63,47 +72,49 @@ impl Secret {
         Ok(Self(Zeroizing::new(bytes.to_vec())))
     }
 
-    /// The key of the HMAC.
+    /// Returns the bytes: the key of the HMAC.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Base32 without padding, for the one moment of enrollment.
+    /// Returns base32 without padding, to be shown once during enrollment.
     pub fn to_base32(&self) -> Zeroizing<String> {
         Zeroizing::new(BASE32_NOPAD.encode(&self.0))
     }
 }
 
-/// The half of an enrollment that is sealed at rest: the secret and the recovery codes' hashes.
-/// It has a byte form and no `Serialize`, so that it cannot slip into a record by a derive.
+/// The half of a factor that is stored encrypted: the secret and the recovery codes. It has a byte form
+/// and no `Serialize`, so that no derive writes it to a record in clear.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secrets {
     pub(crate) secret: Secret,
     pub(crate) recovery: RecoverySet,
 }
 
-/// Version bytes of [`Secrets::to_bytes`]: recovery codes as hashes, and readable.
+/// The first byte of [`Secrets::to_bytes`] when recovery codes are stored as hashes.
 const HASHED: u8 = 1;
+/// The first byte of [`Secrets::to_bytes`] when recovery codes are stored readable.
 const READABLE: u8 = 2;
 
 impl Secrets {
-    /// The shared secret.
+    /// Returns the shared secret.
     pub const fn secret(&self) -> &Secret {
         &self.secret
     }
 
-    /// How many recovery codes are unspent.
+    /// Returns how many recovery codes are unspent.
     pub fn recovery_left(&self) -> usize {
         self.recovery.left()
     }
 
-    /// The recovery codes that are unspent, when they are kept readable.
+    /// Returns the unspent recovery codes, if they are stored readable.
     pub fn recovery_codes(&self) -> Option<&[RecoveryCode]> {
         self.recovery.readable()
     }
 
+    /// Returns the byte form, to be encrypted:
     /// `1 ‖ length of secret ‖ secret ‖ key of the set (32) ‖ hashes (32 each)`, or
-    /// `2 ‖ length of secret ‖ secret ‖ recovery codes (10 each)`, to be sealed.
+    /// `2 ‖ length of secret ‖ secret ‖ recovery codes (10 each)`.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let secret = self.secret.as_bytes();
         let mut out = Zeroizing::new(Vec::with_capacity(2 + secret.len() + self.recovery.byte_len()));
@@ -114,16 +125,16 @@ impl Secrets {
         out
     }
 
-    /// Reads [`Secrets::to_bytes`]; `None` for anything else.
+    /// Reads the form that [`Secrets::to_bytes`] returns; `None` for anything else.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (&[version, length], rest) = bytes.split_first_chunk::<2>()?;
-        let keeping = match version {
+        let storage = match version {
             HASHED => RecoveryStorage::Hashed,
             READABLE => RecoveryStorage::Sealed,
             _ => return None,
         };
         let (secret, recovery) = rest.split_at_checked(usize::from(length))?;
-        let recovery = RecoverySet::from_bytes(keeping, recovery)?;
+        let recovery = RecoverySet::from_bytes(storage, recovery)?;
         Some(Self { secret: Secret::from_bytes(secret).ok()?, recovery })
     }
 }
@@ -150,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_survive_their_byte_form_and_nothing_else_is_read() {
+    fn secrets_read_back_and_nothing_else_is_read() {
         let mut random = Counting(1);
         let (recovery, _) = RecoverySet::generate(RecoveryStorage::Hashed, &mut random).unwrap();
         let secrets = Secrets { secret: Secret::generate(&mut random).unwrap(), recovery };
@@ -168,14 +179,14 @@ mod tests {
     }
 
     #[test]
-    fn readable_recovery_codes_survive_their_byte_form() {
+    fn readable_recovery_codes_read_back() {
         let mut random = Counting(1);
         let (recovery, codes) = RecoverySet::generate(RecoveryStorage::Sealed, &mut random).unwrap();
         let secrets = Secrets { secret: Secret::generate(&mut random).unwrap(), recovery };
         let mut read = Secrets::from_bytes(&secrets.to_bytes()).unwrap();
         assert_eq!(read.recovery_codes(), Some(&codes[..]));
-        let place = read.recovery.find(&codes[3]).unwrap();
-        read.recovery.spend(place);
+        let index = read.recovery.find(&codes[3]).unwrap();
+        read.recovery.spend(index);
         assert_eq!((read.recovery.find(&codes[3]), read.recovery_left()), (None, 9));
         assert!(!read.recovery_codes().unwrap().contains(&codes[3]));
         let bytes = secrets.to_bytes();

@@ -1,56 +1,67 @@
-//! Where an attempt comes from, as far as the lock cares.
+//! Where an attempt comes from, as far as failure counters and locks distinguish it.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};
 use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 
-/// Who asks. The daemon derives it from the peer's credentials and from what a root peer says of
-/// the real uid, the service and the remote host.
+/// The origin of an attempt. The daemon derives it from the peer's credentials, and from the real
+/// uid, the service and the remote host that a root peer reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A host program running as root speaks for somebody at this address, which is not one of this host's.
+    /// A program that runs as root asks for a user at this address, which is not an address of this
+    /// host.
     Remote(IpAddr),
-    /// The same at an address of this host's own: whoever is logged in here can connect from it, the user's tunnel too.
+    /// A program that runs as root asks for a user at an address of this host. Every local user can
+    /// connect from there, and so can a user's SSH tunnel.
     ThisHost,
-    /// A host program running as root speaks for somebody whose source proves nothing: a remote host
-    /// that is a name, or a service that names neither caller nor remote host.
+    /// A program that runs as root asks for a user whose source is not proved: the remote host is a
+    /// name, or the service names neither caller nor remote host.
     Unproven,
-    /// A setuid program that this uid started. Whether that is the user themselves is known once
-    /// there is an account: [`Origin::resolved`].
+    /// A setuid program that this uid started. [`Origin::resolved`] tells whether that is the user
+    /// of the account.
     Caller(u32),
-    /// The user's own setuid program, such as their sudo.
+    /// A setuid program that the user started, such as their sudo.
     Local,
     /// A setuid program that another local user, of this uid, started.
     LocalStranger(u32),
-    /// A service at the machine's own console: login, a display manager.
+    /// A service at the machine's console: login(1), a display manager.
     Console,
-    /// The user's own unprivileged process.
+    /// An unprivileged process of the user.
     OwnProcess,
-    /// An application with credentials of its own.
+    /// An application with API credentials, by name.
     Client(String),
 }
 
 impl Origin {
-    /// Tells a caller who is the user, by the uid that the account is of, from one who is somebody
-    /// else. A user without a uid is nobody's own.
+    /// Resolves a caller against the account: the user of the account, if the uids are equal, or
+    /// another local user. `account_uid` is the uid that the account belongs to; an account without
+    /// one belongs to no local user.
     #[must_use]
-    pub fn resolved(&self, own: Option<u32>) -> Self {
+    pub fn resolved(&self, account_uid: Option<u32>) -> Self {
         match self {
-            Self::Caller(uid) if Some(*uid) == own => Self::Local,
+            Self::Caller(uid) if Some(*uid) == account_uid => Self::Local,
             Self::Caller(uid) => Self::LocalStranger(*uid),
             other => other.clone(),
         }
     }
 }
 
-/// A network source: an IPv4 address, or an IPv6 /64 (one subscriber has that many addresses to spend).
+/// A network source: an IPv4 address, or an IPv6 /64, since one subscriber has a whole /64 of
+/// addresses (RFC 6177).
+///
+/// ```
+/// use totp_core::Source;
+/// let source = Source::of("2001:db8:1:2:3:4:5:6".parse().unwrap());
+/// assert_eq!(source.to_string(), "2001:db8:1:2::/64");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Source(IpAddr);
 
 impl Source {
-    /// The source that `address` belongs to. IPv4 in IPv6 clothes is IPv4.
+    /// Returns the source that `address` belongs to. An IPv4-mapped IPv6 address counts as the IPv4
+    /// address.
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V6(v6) => {

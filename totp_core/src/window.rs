@@ -1,4 +1,4 @@
-//! The window of time steps that are accepted, compared in constant time (RFC 6238 section 5.2).
+//! The acceptance window of time steps (RFC 6238 section 5.2), compared in constant time.
 
 use crate::code::Code;
 use crate::otp::{Params, hotp};
@@ -6,10 +6,21 @@ use crate::secret::Secret;
 use crate::time::Time;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
-/// The latest step within `skew` steps of `now` whose code is `code`.
+/// Returns the latest time step within `skew` steps of `now` whose code is `code`.
 ///
-/// Every candidate is computed and compared, whatever matched before. When two steps of the window share a
-/// code the later one is named: using it up uses up the other as well.
+/// Every step of the window is computed and compared, whatever matched before. When two steps have the
+/// same code, the later one is returned: marking it as used covers the other as well.
+///
+/// ```
+/// use totp_core::otp::{Params, totp_at};
+/// use totp_core::window::matching_step;
+/// use totp_core::{Secret, Time, Typed};
+/// let secret = Secret::from_bytes(b"12345678901234567890").unwrap();
+/// let (params, now) = (Params::default(), Time::from_unix(3000));
+/// let Ok(Typed::Code(code)) = Typed::parse(&totp_at(&secret, params, now)) else { unreachable!() };
+/// assert_eq!(matching_step(&secret, params, &code, now.plus(30), 1), Some(100));
+/// assert_eq!(matching_step(&secret, params, &code, now.plus(60), 1), None);
+/// ```
 pub fn matching_step(secret: &Secret, params: Params, code: &Code, now: Time, skew: u8) -> Option<u64> {
     let current = params.period.step_at(now);
     let first = current.saturating_sub(u64::from(skew));
@@ -25,19 +36,22 @@ pub fn matching_step(secret: &Secret, params: Params, code: &Code, now: Time, sk
     bool::from(found).then_some(step)
 }
 
-/// Whether `code` is that of one of `steps`. Every place costs the same, whatever stands in it.
+/// Returns whether `code` is the code of one of `steps`. A `None` costs the same work and never
+/// matches.
 pub(crate) fn is_code_of(secret: &Secret, params: Params, code: &Code, steps: &[Option<u64>]) -> bool {
     let mut found = Choice::from(0);
     for step in steps {
-        let value = hotp(secret, step.unwrap_or_default(), params.algorithm, params.digits);
+        // Any step will do for `None`: the result is masked below.
+        let value = hotp(secret, step.unwrap_or(0), params.algorithm, params.digits);
         let same = value.ct_eq(&code.value) & params.digits.get().ct_eq(&code.digits);
         found |= same & Choice::from(u8::from(step.is_some()));
     }
     bool::from(found)
 }
 
-/// By how many seconds the clock of the phone that shows `code` is ahead of `now` (negative: behind), looked
-/// for within `reach` steps. Only for an administrator who enrolls somebody: it accepts nothing.
+/// Returns by how many seconds the clock of the phone that shows `code` is ahead of `now` (negative:
+/// behind), or `None` when no step within `reach` steps has this code. For messages during enrollment
+/// only: it accepts no code.
 pub fn phone_offset(secret: &Secret, params: Params, code: &Code, now: Time, reach: u8) -> Option<i64> {
     let step = matching_step(secret, params, code, now, reach)?;
     let steps = i64::try_from(step).ok()? - i64::try_from(params.period.step_at(now)).ok()?;
@@ -58,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn one_step_either_way_and_no_further() {
+    fn a_code_is_accepted_one_step_early_or_late() {
         let secret = Secret::from_bytes(b"12345678901234567890").unwrap();
         let now = Time::from_unix(3000);
         let step = |at| matching_step(&secret, Params::default(), &code_at(&secret, at), now, 1);
@@ -78,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_offset_of_a_phone_is_measured_in_its_steps() {
+    fn a_phones_clock_offset_is_a_multiple_of_its_period() {
         let secret = Secret::from_bytes(b"12345678901234567890").unwrap();
         let now = Time::from_unix(30_000);
         let offset = |at| phone_offset(&secret, Params::default(), &code_at(&secret, at), now, 20);
@@ -88,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_start_of_time_does_not_underflow() {
+    fn a_window_at_the_epoch_does_not_underflow() {
         let secret = Secret::from_bytes(b"12345678901234567890").unwrap();
         assert_eq!(
             matching_step(&secret, Params::default(), &code_at(&secret, 0), Time::default(), 10),

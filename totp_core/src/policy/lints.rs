@@ -1,18 +1,19 @@
-//! Rules that can never match, or that have no effect: mistakes that no parser sees.
+//! Finds rules that can never match or that have no effect: mistakes that a parser does not see.
 
 use super::rule::{Action, Mode, PeerMatch, Rule, Subject};
 use super::{Policy, ssh::SshMatch};
 use core::fmt;
 use std::collections::BTreeSet;
 
-/// What is wrong with a rule, in a sentence that goes behind its name.
+/// A mistake in a rule. Its `Display` form is the second half of a sentence that begins with the
+/// rule's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lint {
-    /// Everything it is about is decided by this rule before it (its place, from 0).
+    /// An earlier rule, with this index, decides every attempt that it matches.
     Shadowed(usize),
-    /// Two of its keys exclude each other.
+    /// Two of its keys exclude each other; the text says which and why.
     Contradiction(&'static str),
-    /// A key of it changes nothing.
+    /// One of its keys changes nothing; the text says which and why.
     NoEffect(&'static str),
 }
 
@@ -27,45 +28,49 @@ impl fmt::Display for Lint {
 }
 
 impl Policy {
-    /// What is wrong, with the place of the rule (from 0).
+    /// Returns the mistakes that were found, each with the index of its rule.
     pub fn lints(&self) -> Vec<(usize, Lint)> {
         let mut found = Vec::new();
-        for (place, rule) in self.rules.iter().enumerate() {
-            let before = self.rules.iter().take(place);
-            if let Some(by) = before.enumerate().find_map(|(by, b)| covers(b, rule).then_some(by)) {
-                found.push((place, Lint::Shadowed(by)));
+        for (index, rule) in self.rules.iter().enumerate() {
+            if let Some(by) = self.rules.iter().take(index).position(|earlier| covers(earlier, rule)) {
+                found.push((index, Lint::Shadowed(by)));
             }
-            found.extend(contradictions(rule).into_iter().map(|why| (place, Lint::Contradiction(why))));
-            found.extend(idle_keys(rule).into_iter().map(|why| (place, Lint::NoEffect(why))));
+            found.extend(contradictions(rule).into_iter().map(|why| (index, Lint::Contradiction(why))));
+            found.extend(keys_without_effect(rule).into_iter().map(|why| (index, Lint::NoEffect(why))));
         }
         found
     }
 }
 
+/// Returns whether the rule matches processes of the user alone.
+fn is_self_service_only(rule: &Rule) -> bool {
+    rule.peers.as_ref().is_some_and(|peers| peers.iter().all(|peer| *peer == PeerMatch::SelfService))
+}
+
+/// Returns why the rule can never match.
 fn contradictions(rule: &Rule) -> Vec<&'static str> {
-    let own_only =
-        rule.peers.as_ref().is_some_and(|peers| peers.iter().all(|p| *p == PeerMatch::SelfService));
     let mut found = Vec::new();
     if rule.services.iter().flatten().any(|service| service.chars().any(char::is_uppercase)) {
-        found.push("libpam says the names of services in small letters");
+        found.push("libpam passes service names in lower case");
     }
-    if own_only && (rule.networks.is_some() || rule.ssh_methods.is_some() || rule.services.is_some()) {
+    if is_self_service_only(rule)
+        && (rule.networks.is_some() || rule.ssh_methods.is_some() || rule.services.is_some())
+    {
         found.push(
-            "what a user's own process (peer self) says of service, network and SSH methods is dropped",
+            "what a user's own process (peer self) says about service, network and SSH methods is ignored",
         );
     }
     found
 }
 
-fn idle_keys(rule: &Rule) -> Vec<&'static str> {
-    let own_only =
-        rule.peers.as_ref().is_some_and(|peers| peers.iter().all(|p| *p == PeerMatch::SelfService));
+/// Returns which keys of the rule change nothing, and why.
+fn keys_without_effect(rule: &Rule) -> Vec<&'static str> {
     let lets_pass = matches!(rule.action, Action::Exempt | Action::Enroll) || rule.mode != Mode::Enforce;
     let mut found = Vec::new();
     if rule.action == Action::Exempt && (rule.mode != Mode::Enforce || rule.enforce_from.is_some()) {
-        found.push("mode and enforce_from mean nothing to exempt users");
+        found.push("mode and enforce_from do nothing for exempt users");
     }
-    if own_only && (lets_pass || rule.remember.is_some()) {
+    if is_self_service_only(rule) && (lets_pass || rule.remember.is_some()) {
         found.push("a user's own process (peer self) is always asked: never exempt, enrolled, monitored or remembered");
     }
     let never_asks = matches!(rule.mode, Mode::Off | Mode::Monitor) && rule.enforce_from.is_none();
@@ -73,21 +78,21 @@ fn idle_keys(rule: &Rule) -> Vec<&'static str> {
         found.push("remember needs a rule that asks for codes");
     }
     if rule.local && !lets_pass && rule.remember.is_none() {
-        found.push("local waives the proof of a first factor, which this rule never needs");
+        found.push("local waives the proof of a first factor, and this rule never needs one");
     }
     if rule.local && (rule.networks.is_some() || rule.ssh_methods.is_some()) {
-        found.push("local is about attempts without a remote host, and networks or ssh_methods need one");
+        found.push("local is for attempts without a remote host, and networks and ssh_methods need one");
     }
     if rule.subject == Subject::Ruser && (rule.networks.is_some() || rule.ssh_methods.is_some()) {
-        found.push("subject = \"ruser\" counts for local programs only, and networks or ssh_methods need a remote one");
+        found.push("subject = \"ruser\" works for local programs only, and networks and ssh_methods need a remote host");
     }
     if *rule == (Rule { name: rule.name.clone(), ..Rule::default() }) {
-        found.push("it says what holds without it");
+        found.push("it repeats the default");
     }
     found
 }
 
-/// Whether every attempt that `later` is about is decided by `earlier`.
+/// Returns whether `earlier` decides every attempt that `later` matches.
 fn covers(earlier: &Rule, later: &Rule) -> bool {
     within(earlier.users.as_ref(), later.users.as_ref())
         && within(earlier.groups.as_ref(), later.groups.as_ref())
@@ -97,12 +102,13 @@ fn covers(earlier: &Rule, later: &Rule) -> bool {
         && covered(earlier.ssh_methods.as_deref(), later.ssh_methods.as_deref(), SshMatch::covers)
 }
 
-/// Whether a set lets everything through that the later one does. One that is not there lets everything through.
+/// Returns whether the earlier set matches everything that the later one does. A set that is not
+/// there matches everything.
 fn within(earlier: Option<&BTreeSet<String>>, later: Option<&BTreeSet<String>>) -> bool {
     earlier.is_none_or(|earlier| later.is_some_and(|later| later.is_subset(earlier)))
 }
 
-/// The same for lists whose members may cover one another.
+/// Like [`within`], for lists whose members may cover one another.
 fn covered<T>(earlier: Option<&[T]>, later: Option<&[T]>, covers: impl Fn(&T, &T) -> bool) -> bool {
     earlier.is_none_or(|earlier| {
         later.is_some_and(|later| later.iter().all(|b| earlier.iter().any(|a| covers(a, b))))

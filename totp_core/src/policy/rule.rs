@@ -1,4 +1,4 @@
-//! One rule: whom it is about, and what becomes of them.
+//! One rule of the policy: which attempts it matches, and what it does with them.
 
 use super::facts::{Facts, Peer, RemoteHost};
 use super::network::Network;
@@ -8,21 +8,21 @@ use crate::time::Time;
 use core::fmt;
 use std::collections::BTreeSet;
 
-/// What is asked of those whom a rule is about.
+/// What a rule demands of an attempt that it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// A code.
+    /// A code is required.
     Require,
-    /// Nothing.
+    /// No code is asked for.
     Exempt,
-    /// A code; whoever has no factor is enrolled inside the login.
+    /// A code is required; a user without a factor is enrolled during the login.
     Enroll,
-    /// Nothing helps.
+    /// The attempt is refused, whatever is typed.
     Deny,
 }
 
 impl Action {
-    /// The word in the configuration.
+    /// Returns the word in the configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Require => "require",
@@ -33,21 +33,21 @@ impl Action {
     }
 }
 
-/// How seriously a rule is taken.
+/// Whether a rule is enforced or only observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Fully.
+    /// The rule is enforced.
     Enforce,
-    /// Everybody passes unasked; what enforcement would have done is recorded.
+    /// Every user passes without a code; the audit log records what enforcement would have done.
     Monitor,
-    /// Everybody is asked once and passes whatever comes of it.
+    /// Every user is asked for a code once and passes, whatever they type.
     MonitorAsk,
-    /// Everybody passes.
+    /// Every user passes without a code.
     Off,
 }
 
 impl Mode {
-    /// The word in the configuration.
+    /// Returns the word in the configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Enforce => "enforce",
@@ -58,24 +58,24 @@ impl Mode {
     }
 }
 
-/// Whose factor is asked for.
+/// The user whose factor a rule asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Subject {
-    /// That of `PAM_USER`.
+    /// `PAM_USER`: the user who is logged in to.
     #[default]
     User,
-    /// That of the caller, by the real uid: under su, of the one who types.
+    /// The caller, by real uid: under su(1), the user who runs it.
     Ruser,
 }
 
-/// Who speaks, as a rule names it.
+/// A peer as a rule names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerMatch {
-    /// `root`
+    /// `root`: a program that runs as root.
     Root,
-    /// `self`: a process of the user's own.
+    /// `self`: a process of the user who logs in.
     SelfService,
-    /// A uid of the allow-list.
+    /// A uid: a service account on the allow-list.
     Uid(u32),
 }
 
@@ -89,8 +89,9 @@ impl fmt::Display for PeerMatch {
     }
 }
 
-/// A rule. Each list that is there has to match, by any of its members; one that is not there says nothing.
-/// An empty list does not exist: the configuration refuses it, since it must never mean "any".
+/// A rule of the policy. Every list that is set must match, by any of its members; a list that is
+/// not set matches every attempt. No list is empty: the configuration refuses empty lists, because
+/// they must never mean "any".
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are the keys of the configuration, documented there")]
 pub struct Rule {
@@ -102,17 +103,17 @@ pub struct Rule {
     pub peers: Option<Vec<PeerMatch>>,
     pub ssh_methods: Option<Vec<SshMatch>>,
     pub action: Action,
-    /// Until `enforce_from`, if that is there.
+    /// The mode until `enforce_from`, if that is set.
     pub mode: Mode,
     pub enforce_from: Option<Time>,
     pub remember: Option<Remember>,
     pub subject: Subject,
-    /// Waives the proof of a first factor for setuid programs that a user of this machine started.
+    /// Whether setuid programs that a user of this machine started need no proof of a first factor.
     pub local: bool,
 }
 
 impl Default for Rule {
-    /// What no rule at all means: everybody is asked.
+    /// Returns the rule that holds when no rule matches: every user is asked for a code.
     fn default() -> Self {
         Self {
             name: None,
@@ -133,8 +134,8 @@ impl Default for Rule {
 }
 
 impl Rule {
-    /// The mode at `now`. A clock before the release's own date would undo an `enforce_from`: then it counts
-    /// as reached.
+    /// Returns the mode at `now`. `not_before` is the build date of the release: a clock that shows
+    /// an earlier time is wrong, and then `enforce_from` counts as reached.
     pub fn mode_at(&self, now: Time, not_before: Time) -> Mode {
         match self.enforce_from {
             Some(from) if now >= from || now < not_before => Mode::Enforce,
@@ -142,8 +143,8 @@ impl Rule {
         }
     }
 
-    /// Why the rule is not about this attempt, or `None` when it is. `groups` are those of its groups that
-    /// the user is a member of.
+    /// Returns the first list that does not match the attempt, or `None` when the rule matches.
+    /// `groups` are the groups of the user, at least those that the rule names.
     pub fn mismatch(&self, facts: &Facts, groups: &BTreeSet<String>) -> Option<Mismatch> {
         self.mismatch_before_groups(facts).or_else(|| {
             let wanted = self.groups.as_ref()?;
@@ -151,7 +152,7 @@ impl Rule {
         })
     }
 
-    /// The same without its groups, which only a directory knows.
+    /// Like [`Rule::mismatch`], but ignores the groups, which only a user directory knows.
     pub(super) fn mismatch_before_groups(&self, facts: &Facts) -> Option<Mismatch> {
         let lacks = |set: &Option<BTreeSet<String>>, value: Option<&str>| {
             set.as_ref().is_some_and(|set| value.is_none_or(|value| !set.contains(value)))
@@ -172,12 +173,12 @@ impl Rule {
             }
         }
         if let Some(peers) = &self.peers {
-            let speaks = match facts.peer {
+            let peer = match facts.peer {
                 Peer::Root => PeerMatch::Root,
                 Peer::SelfService => PeerMatch::SelfService,
                 Peer::Trusted(uid) => PeerMatch::Uid(uid),
             };
-            if !peers.contains(&speaks) {
+            if !peers.contains(&peer) {
                 return Some(Mismatch::Peers);
             }
         }
@@ -190,7 +191,7 @@ impl Rule {
     }
 }
 
-/// The list that an attempt is not in.
+/// The list of a rule that does not match an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mismatch {
     /// The user.
@@ -201,14 +202,14 @@ pub enum Mismatch {
     Services,
     /// The remote address.
     Networks,
-    /// Who speaks.
+    /// The peer.
     Peers,
     /// The methods that succeeded in SSH.
     SshMethods,
 }
 
 impl Mismatch {
-    /// The key of the configuration.
+    /// Returns the list's key in the configuration.
     pub const fn key(self) -> &'static str {
         match self {
             Self::Users => "users",

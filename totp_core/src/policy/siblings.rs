@@ -1,6 +1,6 @@
-//! Services that are one program to the person: `sudo` and `sudo -i` have a service file each.
+//! PAM services that users see as one program: `sudo` and `sudo -i` have a service file each.
 
-/// Each group: the name that people know first, then its siblings.
+/// The groups of services: first the well-known name, then the related names.
 ///
 /// Sources: sudoers(5), "pam_service" and "pam_login_service" (`sudo -i`); su(1) of util-linux ("su -"); cron and the
 /// display managers by the files that Debian and Fedora ship.
@@ -11,7 +11,8 @@ const SIBLINGS: [&[&str]; 4] = [
     &["runuser", "runuser-l"],
 ];
 
-/// The services that a name means: itself and its siblings; `=sudo` means that one alone.
+/// Returns the PAM services that a name in a rule stands for: the name itself and the related ones.
+/// With `=` in front it stands for that one service alone.
 ///
 /// ```
 /// use totp_core::policy::siblings::services_of;
@@ -20,8 +21,8 @@ const SIBLINGS: [&[&str]; 4] = [
 /// assert_eq!(services_of("sudo-i"), ["sudo-i"]);
 /// ```
 pub fn services_of(name: &str) -> Vec<&str> {
-    if let Some(alone) = name.strip_prefix('=') {
-        return vec![alone];
+    if let Some(exact) = name.strip_prefix('=') {
+        return vec![exact];
     }
     let group = SIBLINGS.iter().find(|group| group.first() == Some(&name));
     group.map_or_else(|| vec![name], |group| group.to_vec())

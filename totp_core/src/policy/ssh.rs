@@ -1,30 +1,39 @@
-//! What sshd says of the methods that succeeded before it asked: the lines of `SSH_AUTH_INFO_0`
-//! (sshd_config(5), ExposeAuthInfo; `auth2_update_session_info` of auth2.c): `method[/submethod] [key-type base64]`.
+//! The authentication methods that succeeded in sshd before PAM was asked: the lines of
+//! `SSH_AUTH_INFO_0` (sshd_config(5), ExposeAuthInfo; `auth2_update_session_info` in auth2.c), each
+//! of the form `method[/submethod] [key-type base64]`.
 
 use core::fmt;
 use core::str::FromStr;
 use data_encoding::{BASE64, BASE64_NOPAD};
 use hmac::digest::Digest;
 
-/// One method that succeeded.
+/// One authentication method that succeeded in sshd.
+///
+/// ```
+/// use totp_core::policy::SshAuth;
+/// let auth = SshAuth::parse("keyboard-interactive/pam");
+/// assert_eq!(auth.method, "keyboard-interactive");
+/// assert!(!auth.is_first_factor(), "it may have been this module");
+/// assert!(SshAuth::parse("publickey ssh-ed25519 QUFBQQ==").is_first_factor());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SshAuth {
     /// `publickey`, `password`, `keyboard-interactive`, `hostbased`, `gssapi-with-mic`, …
     pub method: String,
-    /// The type of the key, where there is one: `ssh-ed25519`, `sk-ssh-ed25519@openssh.com`, …
+    /// The type of the user's key, if there is one: `ssh-ed25519`, `sk-ssh-ed25519@openssh.com`, …
     pub key_type: Option<String>,
-    /// `SHA256:…` of the key or certificate, as ssh-keygen(1) prints it.
+    /// The fingerprint of the key or certificate, `SHA256:…`, as ssh-keygen(1) prints it.
     pub fingerprint: Option<String>,
 }
 
 impl SshAuth {
-    /// Reads a line. One that was cut short names its method only.
+    /// Reads a line. A line that was cut short yields the method without a key.
     pub fn parse(line: &str) -> Self {
         let mut words = line.split(' ');
         let method = words.next().unwrap_or_default();
         let method = method.split('/').next().unwrap_or_default().to_owned();
         let key_type = words.next().filter(|word| !word.is_empty()).map(str::to_owned);
-        // Behind hostbased stands the key of the client's host, which everybody there shares.
+        // After `hostbased` comes the key of the client's host, which all its users share.
         let blob = words
             .next()
             .filter(|_| method == "publickey")
@@ -32,13 +41,13 @@ impl SshAuth {
         let fingerprint = blob
             .filter(|blob| !blob.is_empty())
             .map(|blob| format!("SHA256:{}", BASE64_NOPAD.encode(&sha2::Sha256::digest(&blob))));
-        // Without its key a type is only a claim.
+        // A key type without the key proves nothing.
         let key_type = key_type.filter(|_| fingerprint.is_some());
         Self { method, key_type, fingerprint }
     }
 
-    /// Whether it is a first factor. `none` is no factor at all, and keyboard-interactive may have been this
-    /// very module.
+    /// Returns whether the method is a first factor. `none` is not a factor, and
+    /// `keyboard-interactive` may have been this module.
     pub fn is_first_factor(&self) -> bool {
         matches!(
             self.method.as_str(),
@@ -47,22 +56,22 @@ impl SshAuth {
     }
 }
 
-/// What a rule asks of the methods.
+/// A condition of a rule on the SSH methods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SshMatch {
-    /// `password`, `publickey`, …: any key.
+    /// A method by name: `password`, `publickey` (with any key), …
     Method(String),
-    /// `publickey:hardware`: a key that lives in a token (`sk-…`, FIDO).
+    /// `publickey:hardware`: a key in a FIDO security key (`sk-…`).
     Hardware,
-    /// `publickey:certificate`: a key that a certificate authority signed.
+    /// `publickey:certificate`: a key with an OpenSSH certificate.
     Certificate,
 }
 
-/// The methods a rule can name.
+/// The methods that a rule can name.
 const METHODS: [&str; 6] =
     ["publickey", "password", "hostbased", "gssapi-with-mic", "gssapi-keyex", "keyboard-interactive"];
 
-/// The text names no method.
+/// The text is not the name of an SSH method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidSshMethod;
 
@@ -75,7 +84,7 @@ impl fmt::Display for InvalidSshMethod {
 impl core::error::Error for InvalidSshMethod {}
 
 impl SshMatch {
-    /// Whether one of `methods` is what is asked for.
+    /// Returns whether one of `methods` meets the condition.
     pub fn matches_any(&self, methods: &[SshAuth]) -> bool {
         let of_type = |wanted: fn(&str) -> bool| {
             methods.iter().any(|m| m.method == "publickey" && m.key_type.as_deref().is_some_and(wanted))
@@ -87,7 +96,7 @@ impl SshMatch {
         }
     }
 
-    /// Whether whatever `other` matches is matched by this too.
+    /// Returns whether this condition is met whenever `other` is.
     pub fn covers(&self, other: &Self) -> bool {
         self == other
             || matches!(self, Self::Method(name) if name == "publickey") && !matches!(other, Self::Method(_))
@@ -121,11 +130,11 @@ impl fmt::Display for SshMatch {
 mod tests {
     use super::*;
 
-    /// A real ed25519 public key and what `ssh-keygen -l` prints of it.
+    /// A real ed25519 public key.
     const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIE11jLspEOG69z31y9y3F3QZrJGc9oXb9gT3bNwn9Rle";
 
     #[test]
-    fn hardware_keys_and_certificates_are_told_by_their_type() {
+    fn hardware_keys_and_certificates_are_known_by_their_type() {
         let is = |wanted: &str, line: &str| {
             wanted.parse::<SshMatch>().unwrap().matches_any(&[SshAuth::parse(line)])
         };
@@ -141,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_without_its_key_is_only_a_claim() {
+    fn a_key_type_without_its_key_proves_nothing() {
         for line in
             ["publickey", "publickey sk-ssh-ed25519@openssh.com", "publickey sk-x !", "publickey sk-x "]
         {
@@ -154,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn keyboard_interactive_and_none_are_no_first_factor() {
+    fn keyboard_interactive_and_none_are_not_first_factors() {
         for (line, proves) in [
             ("publickey", true),
             ("password", true),

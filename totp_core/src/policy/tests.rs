@@ -30,13 +30,13 @@ fn exempt() -> Rule {
     Rule { action: Action::Exempt, ..Rule::default() }
 }
 
-/// Whether somebody passes unasked or is given a factor.
-fn is_favour(ruling: &Ruling) -> bool {
+/// Whether a user passes without a code or is enrolled.
+fn relaxes(ruling: &Ruling) -> bool {
     !matches!(ruling, Ruling::Ask { .. } | Ruling::Deny)
 }
 
 #[test]
-fn without_a_rule_everybody_is_asked() {
+fn without_a_rule_a_code_is_required() {
     let decision = decide(vec![], &facts());
     assert!(matches!(decision.ruling, Ruling::Ask { unproven: false }));
     assert_eq!((decision.rule, decision.subject.as_str()), (None, "alice"));
@@ -63,10 +63,10 @@ fn the_first_rule_that_matches_decides() {
 }
 
 #[test]
-fn groups_are_looked_up_as_far_as_the_decision_hangs_on_them() {
+fn only_groups_that_may_decide_are_looked_up() {
     let policy = Policy {
         rules: vec![
-            Rule { users: set(&["bob"]), groups: set(&["unasked"]), ..exempt() },
+            Rule { users: set(&["bob"]), groups: set(&["other-user"]), ..exempt() },
             Rule { groups: set(&["wheel"]), ..exempt() },
             exempt(),
             Rule { groups: set(&["too-late"]), ..exempt() },
@@ -76,7 +76,7 @@ fn groups_are_looked_up_as_far_as_the_decision_hangs_on_them() {
 }
 
 #[test]
-fn a_name_as_remote_host_is_in_no_network() {
+fn a_host_name_is_in_no_network() {
     let all = vec![Rule {
         networks: Some(vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()]),
         action: Action::Deny,
@@ -89,14 +89,14 @@ fn a_name_as_remote_host_is_in_no_network() {
 }
 
 #[test]
-fn nobody_passes_without_a_first_factor() {
+fn no_user_passes_without_a_first_factor() {
     let kbd_only = Facts { ssh: vec![], ..facts() };
     let sudo = Facts { rhost: RemoteHost::Local, service: Some("sudo".into()), ssh: vec![], ..facts() };
     // What sudo's PAM environment says of SSH was not written by sshd.
     let forged = Facts { ssh: vec![SshAuth::parse("publickey")], ..sudo.clone() };
-    let own = Facts { peer: Peer::SelfService, first_factor_passed: true, ..facts() };
-    for unproven in [&kbd_only, &sudo, &forged, &own] {
-        for (action, mode) in favours() {
+    let self_service = Facts { peer: Peer::SelfService, first_factor_passed: true, ..facts() };
+    for unproven in [&kbd_only, &sudo, &forged, &self_service] {
+        for (action, mode) in relaxing_combinations() {
             let decision =
                 decide(vec![Rule { action, mode, remember: Some(HOUR), ..Rule::default() }], unproven);
             assert!(
@@ -108,18 +108,18 @@ fn nobody_passes_without_a_first_factor() {
     }
     let passed = Facts { first_factor_passed: true, ..kbd_only };
     for proven in [facts(), passed, Facts { peer: Peer::Trusted(116), ..facts() }] {
-        for (action, mode) in favours() {
+        for (action, mode) in relaxing_combinations() {
             let decision = decide(vec![Rule { action, mode, ..Rule::default() }], &proven);
-            let to_others = (action, mode) != (Action::Enroll, Mode::Enforce);
-            let expected = proven.peer == Peer::Root || to_others;
-            assert_eq!(is_favour(&decision.ruling), expected, "{action:?} {mode:?} {proven:?}");
+            let is_not_enrollment = (action, mode) != (Action::Enroll, Mode::Enforce);
+            let expected = proven.peer == Peer::Root || is_not_enrollment;
+            assert_eq!(relaxes(&decision.ruling), expected, "{action:?} {mode:?} {proven:?}");
         }
     }
 }
 
 const HOUR: Remember = Remember { length: 3600, by: crate::remembered::RememberBy::Session };
 
-fn favours() -> Vec<(Action, Mode)> {
+fn relaxing_combinations() -> Vec<(Action, Mode)> {
     let mut all = vec![(Action::Exempt, Mode::Enforce), (Action::Enroll, Mode::Enforce)];
     for action in [Action::Require, Action::Exempt, Action::Enroll, Action::Deny] {
         for mode in [Mode::Monitor, Mode::MonitorAsk, Mode::Off] {
@@ -130,26 +130,26 @@ fn favours() -> Vec<(Action, Mode)> {
 }
 
 #[test]
-fn a_local_rule_waives_the_proof_for_setuid_programs_alone() {
+fn a_local_rule_waives_the_proof_only_for_setuid_programs() {
     let rule = vec![Rule { local: true, ..exempt() }];
     let here = Facts { caller: Some(5001), rhost: RemoteHost::Local, ssh: vec![], ..facts() };
     assert!(
         matches!(decide(rule.clone(), &here).ruling, Ruling::Pass(p) if p.evidence() == Evidence::LocalRule)
     );
-    for not in [
+    for other in [
         Facts { ssh: vec![], ..facts() },
-        // xrdp, cockpit, a console: whoever that is, nobody has proved anything.
+        // xrdp, cockpit, a console: no first factor was proved.
         Facts { caller: None, ..here.clone() },
         Facts { rhost: RemoteHost::NameOnly, ssh: vec![], ..facts() },
         Facts { peer: Peer::SelfService, ..here.clone() },
         Facts { peer: Peer::Trusted(116), ..here.clone() },
     ] {
-        assert!(!is_favour(&decide(rule.clone(), &not).ruling), "{not:?}");
+        assert!(!relaxes(&decide(rule.clone(), &other).ruling), "{other:?}");
     }
 }
 
 #[test]
-fn a_date_enforces_and_a_wrong_clock_does_so_too() {
+fn a_date_enforces_and_so_does_a_wrong_clock() {
     let rule = Rule { mode: Mode::Monitor, enforce_from: Some(NOW.plus(60)), ..Rule::default() };
     let mode = |at| rule.mode_at(at, BEFORE);
     assert_eq!(
@@ -160,7 +160,7 @@ fn a_date_enforces_and_a_wrong_clock_does_so_too() {
 }
 
 #[test]
-fn under_su_the_caller_may_be_the_subject_but_not_over_the_network() {
+fn the_caller_is_the_subject_under_su_but_not_over_the_network() {
     let rule = vec![Rule { subject: Subject::Ruser, ..Rule::default() }];
     let su = Facts {
         caller: Some(5002),
@@ -170,7 +170,7 @@ fn under_su_the_caller_may_be_the_subject_but_not_over_the_network() {
         ..facts()
     };
     assert_eq!(decide(rule.clone(), &su).subject, "bob");
-    for not in [
+    for other in [
         Facts { ruser: None, ..su.clone() },
         Facts { caller: None, ..su.clone() },
         Facts { ruser: Some(String::new()), ..su.clone() },
@@ -178,14 +178,14 @@ fn under_su_the_caller_may_be_the_subject_but_not_over_the_network() {
         Facts { ruser: Some("bob".into()), ..facts() },
         Facts { peer: Peer::SelfService, ..su.clone() },
     ] {
-        assert_eq!(decide(rule.clone(), &not).subject, "alice", "{not:?}");
+        assert_eq!(decide(rule.clone(), &other).subject, "alice", "{other:?}");
     }
 }
 
 #[test]
-fn rules_that_never_decide_or_change_nothing_are_found() {
+fn rules_without_effect_are_found() {
     let found = |rules: Vec<Rule>| -> Vec<String> {
-        Policy { rules }.lints().into_iter().map(|(place, f)| format!("{}: {f}", place + 1)).collect()
+        Policy { rules }.lints().into_iter().map(|(index, lint)| format!("{}: {lint}", index + 1)).collect()
     };
     let everybody = Rule { action: Action::Deny, ..Rule::default() };
     let block = |text: &str| Some(vec![text.parse().unwrap()]);
@@ -206,7 +206,7 @@ fn rules_that_never_decide_or_change_nothing_are_found() {
             "5: never decides: rule 4 before it takes everything"
         ]
     );
-    for idle in [
+    for rule in [
         Rule::default(),
         Rule { mode: Mode::Off, ..exempt() },
         Rule { remember: Some(HOUR), ..exempt() },
@@ -217,7 +217,7 @@ fn rules_that_never_decide_or_change_nothing_are_found() {
         Rule { subject: Subject::Ruser, networks: block("10.0.0.0/8"), ..Rule::default() },
         Rule { peers: Some(vec![PeerMatch::SelfService]), services: set(&["sshd"]), ..Rule::default() },
     ] {
-        assert_eq!(found(vec![idle.clone()]).len(), 1, "{idle:?}: {:?}", found(vec![idle.clone()]));
+        assert_eq!(found(vec![rule.clone()]).len(), 1, "{rule:?}: {:?}", found(vec![rule.clone()]));
     }
     assert_eq!(found(vec![Rule { local: true, ..exempt() }]), [""; 0]);
 }
@@ -247,22 +247,22 @@ fn any_rule() -> impl Strategy<Value = Rule> {
 
 proptest! {
     #[test]
-    fn whatever_the_rules_nobody_is_favoured_without_a_proof(
-        rules in prop::collection::vec(any_rule(), 0..6), own in any::<bool>(), at in 0_u64..20
+    fn no_rules_relax_anything_without_a_first_factor(
+        rules in prop::collection::vec(any_rule(), 0..6), is_self in any::<bool>(), at in 0_u64..20
     ) {
         // A remote attempt whose methods prove nothing, or a user's own process that claims everything.
-        let unproven = if own {
+        let unproven = if is_self {
             Facts { peer: Peer::SelfService, first_factor_passed: true, rhost: RemoteHost::Local, ..facts() }
         } else {
             Facts { ssh: vec![SshAuth::parse("keyboard-interactive/pam")], ..facts() }
         };
         let decision = Policy { rules }.decide(&unproven, &BTreeSet::new(), NOW.plus(at), BEFORE);
-        prop_assert!(!is_favour(&decision.ruling));
+        prop_assert!(!relaxes(&decision.ruling));
         prop_assert_eq!(decision.remember, None);
     }
 
     #[test]
-    fn a_rule_that_is_called_shadowed_never_decides(
+    fn a_shadowed_rule_never_decides(
         rules in prop::collection::vec(any_rule(), 1..6), user in prop::sample::select(vec!["alice", "bob", "carol"]),
         service in prop::sample::select(vec!["sshd", "sudo", "su"])
     ) {
@@ -270,31 +270,31 @@ proptest! {
         let shadowed: Vec<usize> = policy
             .lints()
             .into_iter()
-            .filter_map(|(place, f)| matches!(f, Lint::Shadowed(_)).then_some(place))
+            .filter_map(|(index, lint)| matches!(lint, Lint::Shadowed(_)).then_some(index))
             .collect();
         let facts = Facts { user: user.into(), service: Some(service.into()), ..facts() };
         let decided = policy.decide(&facts, &BTreeSet::new(), NOW, BEFORE).rule;
-        prop_assert!(decided.is_none_or(|place| !shadowed.contains(&place)));
+        prop_assert!(decided.is_none_or(|index| !shadowed.contains(&index)));
     }
 }
 
 #[test]
-fn remember_is_of_use_after_the_date_of_a_rule_that_is_off_until_then() {
+fn remember_takes_effect_after_enforce_from() {
     let remember = Some(Remember { length: 3600, by: crate::remembered::RememberBy::Session });
     let rule = Rule { mode: Mode::Off, enforce_from: Some(NOW), remember, ..Rule::default() };
     assert_eq!(Policy { rules: vec![rule] }.lints(), []);
 }
 
 #[test]
-fn a_block_of_mapped_addresses_is_not_widened() {
+fn a_block_of_ipv4_mapped_addresses_is_refused() {
     for text in ["::ffff:10.0.0.0/8", "::ffff:0:0/0"] {
         assert!(text.parse::<Network>().is_err(), "{text}");
     }
 }
 
 #[test]
-fn a_host_key_of_hostbased_is_no_key_of_the_users() {
-    // sshd names the client host's key behind hostbased: whoever has an account there shares it.
+fn the_host_key_of_hostbased_is_not_the_users_key() {
+    // sshd prints the client host's key after hostbased: all accounts of that host share it.
     let line = SshAuth::parse("hostbased ssh-ed25519 QUFBQQ==");
     assert_eq!(line.fingerprint, None);
 }
