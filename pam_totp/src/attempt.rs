@@ -59,14 +59,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_host_says_is_bounded_at_a_character() {
+    fn items_are_truncated_at_a_character() {
         assert_eq!(bounded("é".repeat(200)).len(), 256);
         assert_eq!(bounded("x".repeat(257)).len(), 256);
         assert_eq!(bounded("alice".into()), "alice");
     }
 
     #[test]
-    fn of_a_huge_key_only_the_method_is_told() {
+    fn only_the_method_of_a_huge_key_is_sent() {
         let info = format!("publickey ssh-ed25519 AAAA\npublickey x509 {}\npassword\n", "A".repeat(9000));
         assert_eq!(lines(&info), ["publickey ssh-ed25519 AAAA", "publickey", "password"]);
     }

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_with_both_or_neither_of_prompt_and_verdict_is_a_failure() {
+    fn a_step_needs_either_a_prompt_or_a_verdict() {
         for verdict in [Verdict::Granted, Verdict::Exempt, Verdict::Denied] {
             assert_eq!(Outcome::of_step(&step(Some(verdict), true), 0, 1), Some(Outcome::Failed));
         }

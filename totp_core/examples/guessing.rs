@@ -1,8 +1,10 @@
-//! The chance of guessing a code, by simulation of the engine's own lock: `cargo run --example guessing`.
+//! The chance of guessing a code, by simulation of the engine's own lock:
+//! `cargo run --example guessing`.
 //!
-//! The attacker tries whenever the lock allows it, and sees every success of the user: from addresses nobody
-//! knows, while the user logs in from a new one each time (the kindest case for them), from behind the very
-//! address that the user logs in from, as other users of the machine, or at its console.
+//! The attacker tries whenever the lock allows it, and sees every success of the user: from
+//! addresses nobody knows, while the user logs in from a new one each time (the kindest case for
+//! them), from behind the very address that the user logs in from, as other users of the machine,
+//! or at its console.
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 
 use totp_core::lock::{LockState, SourceClass};

@@ -1,11 +1,12 @@
-//! What is stored of one user, and the life cycle of an enrollment.
+//! The stored record of one user, and the life cycle of a factor.
 //!
 //! ```text
-//! enroll ─▶ pending ── first accepted code ─▶ active ── revoke, or a newer one confirmed ─▶ gone
-//!              └────── expires ─▶ gone (with its secret)
+//! enroll ─▶ pending ── first code ─▶ active ── revoke, or a newer one confirmed ─▶ deleted
+//!              └────── expires ─▶ deleted (with its secret)
 //! ```
 //!
-//! An account has at most one active and one pending factor: the old one works until the new one is proved.
+//! An account has at most one active and one pending factor: the old one works until the new one is
+//! confirmed.
 
 use crate::lock::LockState;
 use crate::name::UserName;
@@ -16,114 +17,119 @@ use crate::random::{self, Random, RandomFailed};
 use crate::recovery::{RecoveryCode, RecoverySet, RecoveryStorage};
 use crate::remembered::Remembered;
 use crate::secret::{Secret, Secrets};
-use crate::self_service::StagedChange;
+use crate::staged_change::StagedChange;
 use crate::time::{DAY, Time};
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 
-/// How long an enrollment waits for its first code unless told otherwise, in seconds.
+/// How long a pending factor waits for its first code by default, in seconds.
 pub const DEFAULT_PENDING_LIFETIME: u64 = DAY;
-/// The longest an enrollment may wait for its first code, in seconds.
+/// The longest time that a pending factor may wait for its first code, in seconds.
 pub const MAX_PENDING_LIFETIME: u64 = 30 * DAY;
 
-/// Where an enrollment is in its life.
+/// Whether a factor is confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FactorState {
-    /// Nobody has shown a code of it yet; gone at this moment.
+    /// No code of it was accepted yet.
     Pending {
-        /// The first moment at which it is gone.
+        /// When it expires: it is deleted from this time on.
         expires: Time,
     },
-    /// Confirmed at this moment by a first code.
+    /// Its first code was accepted.
     Active {
-        /// When that was.
+        /// When the first code was accepted.
         since: Time,
     },
 }
 
-/// One enrollment. `S` is the sealed half: [`Secrets`] in memory, ciphertext in the store.
+/// One second factor: an authenticator app with its recovery codes. `S` is the sealed half:
+/// [`Secrets`] in memory, ciphertext in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Factor<S = Secrets> {
-    /// `totp-` and 26 characters: names this enrollment for ever.
+    /// The permanent id: `totp-` and 26 characters.
     pub id: String,
-    /// What the phone was told.
+    /// The parameters that the authenticator app was set up with.
     pub params: Params,
-    /// When it was made.
+    /// When the factor was made.
     pub created: Time,
     /// Pending or active.
     pub state: FactorState,
-    /// The latest time step that was used up. A step is accepted when it is later than this one.
+    /// The latest time step whose code was accepted. Only later steps are accepted (RFC 6238
+    /// section 5.2).
     pub last_step: Option<u64>,
-    /// The latest steps that were used up, the last one last: their codes are no guesses when they come again.
-    /// The seal does not cover them, since they decide about no grant: `last_step` does.
+    /// The latest used time steps, in the order of use: their codes do not count as guesses when
+    /// they are typed again. The seal does not cover them, because `last_step` alone decides about
+    /// a grant.
     #[serde(default, rename = "used", skip_serializing_if = "Vec::is_empty")]
     pub used_steps: Vec<u64>,
-    /// What the user has staged: the replacement by this factor, or a change of this one.
+    /// The change that the user has staged: the replacement by this factor, or a change of this
+    /// one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged: Option<StagedChange>,
-    /// When the user cancelled a staged change, the latest ones.
+    /// When the user cancelled a staged change: the latest times.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cancels: Vec<Time>,
-    /// Grants that let in again without a code for a while, the latest last.
+    /// The remembered logins, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remembered: Vec<Remembered>,
-    /// Secret and recovery codes.
+    /// The secret and the recovery codes.
     pub secrets: S,
 }
 
-/// Leave for a user to enroll once without an administrator, or to change the factor in use without a delay.
+/// Permission for a user to enroll once without an administrator, or to change the active factor
+/// without a delay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrollmentTicket {
-    /// The first moment at which it is worth nothing.
+    /// When it expires: it is not accepted from this time on.
     pub expires: Time,
-    /// The factor in use that it is bound to; none: it is for a first factor.
+    /// The id of the active factor that it is bound to; `None` when it is for a first factor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub totp_id: Option<String>,
-    /// The phone is lost: no code of the factor is asked for beside the ticket.
+    /// Whether the phone is lost: then no code of the active factor is needed with the ticket.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lost: bool,
-    /// The ticket's text, sealed by whoever has the key.
+    /// The ticket's text, encrypted with the store's key.
     pub sealed: String,
 }
 
-/// Everything that is stored of one user.
+/// Everything that is stored about one user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account<S = Secrets> {
-    /// `user-` and 26 characters: names this account for ever, whatever the login name becomes.
+    /// The permanent id: `user-` and 26 characters. It stays when the login name changes.
     pub id: String,
-    /// The login name; a user of applications alone may have none.
+    /// The login name; `None` for a user that only applications know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<UserName>,
-    /// The uid the name had when it was enrolled: a name that has changed its uid is somebody else. None: the host
-    /// knew nobody of this name then.
+    /// The uid that the name had at enrollment: a name with another uid is another user. `None`:
+    /// the host had no such user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
     /// When the account was made.
     pub created: Time,
-    /// The factor that lets in.
+    /// The active factor, whose codes are accepted.
     pub active: Option<Factor<S>>,
-    /// The factor that waits for its first code.
+    /// The pending factor, which waits for its first code.
     pub pending: Option<Factor<S>>,
-    /// The last enrollment expired before its first code, and there was none since.
+    /// Whether the last enrollment expired before its first code.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lapsed: bool,
     /// Failures and locks.
     #[serde(default, rename = "guard")]
     pub lock_state: LockState,
-    /// What the user is told at the next login.
+    /// The notices to show at the next login.
     #[serde(default, rename = "news", skip_serializing_if = "Notices::is_empty")]
     pub notices: Notices,
-    /// Leave to enroll by oneself.
+    /// The ticket that an administrator made for the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<EnrollmentTicket>,
-    /// What applications know of the user.
+    /// What applications store about the user.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub profile: Box<Profile>,
 }
 
 impl<S> Factor<S> {
-    /// The half that stands in the open, and the sealed one.
+    /// Splits the factor into the half that is stored in clear and the sealed half.
     fn split(self) -> (Factor<()>, S) {
         let Self {
             id,
@@ -152,7 +158,7 @@ impl<S> Factor<S> {
         (open, secrets)
     }
 
-    /// The same factor with another sealed half.
+    /// Returns the factor with another sealed half.
     fn join<T>(self, secrets: T) -> Factor<T> {
         let Self {
             id, params, created, state, last_step, used_steps: used, staged, cancels, remembered, ..
@@ -173,27 +179,27 @@ impl<S> Factor<S> {
 }
 
 impl<S> Account<S> {
-    /// Whether the account is that of the user whom the system knows by this uid. Nobody knows an account
-    /// without one, and no account is that of a user whom the system does not know.
+    /// Returns whether the account belongs to the local user with this uid. An account without a
+    /// uid belongs to no local user, and a user without a uid has no account.
     pub fn belongs_to_uid(&self, uid: Option<u32>) -> bool {
         uid.is_some() && self.uid == uid
     }
 
-    /// What the account is called in logs: its login name, or its id.
+    /// Returns the account's name for logs: the login name, or the id if there is none.
     pub fn display_name(&self) -> &str {
         self.name.as_ref().map_or(&self.id, UserName::as_str)
     }
 
-    /// Whether there is any factor, confirmed or not.
+    /// Returns whether there is a factor, active or pending.
     pub const fn has_factor(&self) -> bool {
         self.active.is_some() || self.pending.is_some()
     }
 
-    /// The same account with the sealed halves converted, or the first error. The conversion sees the open
-    /// half of each factor.
+    /// Returns the account with the sealed half of each factor converted. `convert` gets the clear
+    /// half of the factor, which the seal is bound to, and the sealed half.
     ///
     /// # Errors
-    /// What `convert` returns.
+    /// The first error that `convert` returns.
     pub fn try_map<T, E>(
         self,
         mut convert: impl FnMut(&Factor<()>, S) -> Result<T, E>,
@@ -219,7 +225,7 @@ impl<S> Account<S> {
         })
     }
 
-    /// An account about which nothing is known but its name; it has no factor.
+    /// Returns a new account without a factor.
     pub fn blank(id: String, name: Option<UserName>, uid: Option<u32>, created: Time) -> Self {
         Self {
             id,
@@ -236,21 +242,21 @@ impl<S> Account<S> {
         }
     }
 
-    /// Forgets every factor, ticket and remembered login; says whether there was anything. Failures stay
-    /// counted.
+    /// Deletes all factors, with their remembered logins, and the ticket. Returns whether there was
+    /// a factor or a ticket. Failures and locks stay.
     pub fn revoke(&mut self) -> bool {
         let factor = self.active.take().is_some() | self.pending.take().is_some();
         self.lapsed = false;
         self.ticket.take().is_some() | factor
     }
 
-    /// Forgets the remembered logins; says how many.
+    /// Deletes the remembered logins. Returns how many there were.
     pub fn forget_remembered(&mut self) -> usize {
         self.active.as_mut().map_or(0, |factor| std::mem::take(&mut factor.remembered).len())
     }
 
-    /// Drops a pending factor whose time has come, and says whether there was one; and a staged change of the
-    /// active one.
+    /// Deletes an expired pending factor, and an expired staged change of the active factor.
+    /// Returns whether a pending factor was deleted.
     pub fn expire_pending(&mut self, now: Time) -> bool {
         if let Some(active) = &mut self.active {
             active.staged.take_if(|staged| now >= staged.expires);
@@ -263,7 +269,7 @@ impl<S> Account<S> {
         expired
     }
 
-    /// When the pending factor is gone, if there is one.
+    /// Returns when the pending factor expires, if there is one.
     pub fn pending_expires(&self) -> Option<Time> {
         match self.pending.as_ref()?.state {
             FactorState::Pending { expires } => Some(expires),
@@ -272,25 +278,25 @@ impl<S> Account<S> {
     }
 }
 
-/// serde hands over the box that it looks at.
+/// Returns whether the profile can be left out of the record. serde passes the boxed field.
 #[expect(clippy::borrowed_box, reason = "the signature is serde's")]
 fn is_empty(profile: &Box<Profile>) -> bool {
     profile.is_empty()
 }
 
-/// What a new enrollment is made with.
+/// The parameters of a new factor.
 #[derive(Debug)]
 pub struct NewFactor {
-    /// What the phone is told.
+    /// The parameters for the authenticator app.
     pub params: Params,
-    /// Seconds until it is gone unless confirmed.
+    /// Seconds until it expires, unless it is confirmed.
     pub lifetime: u64,
-    /// How its recovery codes are kept.
+    /// How its recovery codes are stored.
     pub recovery_storage: RecoveryStorage,
 }
 
 impl Account {
-    /// A new account without a factor.
+    /// Makes an account with a new id and without a factor.
     ///
     /// # Errors
     /// When the random source fails.
@@ -304,8 +310,9 @@ impl Account {
         Ok(Self::blank(id, name, uid, now))
     }
 
-    /// Stages a factor. One that was pending before is replaced; an active one works on until the new one
-    /// has shown its first code. Returns the new recovery codes, which exist nowhere else.
+    /// Makes a pending factor, and replaces one that was pending before. An active factor works
+    /// until the first code of the new one is accepted. Returns the new recovery codes, which are
+    /// not stored in clear unless [`RecoveryStorage::Sealed`] says so.
     ///
     /// # Errors
     /// When the random source fails; the account is unchanged then.
@@ -317,7 +324,7 @@ impl Account {
     ) -> Result<Vec<RecoveryCode>, RandomFailed> {
         let secret = Secret::generate(random)?;
         let (recovery, codes) = RecoverySet::generate(new.recovery_storage, random)?;
-        // What was given leave for is done: no ticket lies about that could replace it.
+        // The ticket is used: no other copy of it can replace this factor.
         self.ticket = None;
         self.lapsed = false;
         self.pending = Some(Factor {
@@ -335,23 +342,24 @@ impl Account {
         Ok(codes)
     }
 
-    /// Replaces the recovery codes of the active factor. `None` when there is none.
+    /// Replaces the recovery codes of the active factor, and returns the new ones. `None` when
+    /// there is no active factor.
     ///
     /// # Errors
     /// When the random source fails; the account is unchanged then.
     pub fn replace_recovery_codes(
         &mut self,
-        keeping: RecoveryStorage,
+        storage: RecoveryStorage,
         random: &mut impl Random,
     ) -> Result<Option<Vec<RecoveryCode>>, RandomFailed> {
         let Some(active) = &mut self.active else { return Ok(None) };
-        let (set, codes) = RecoverySet::generate(keeping, random)?;
+        let (set, codes) = RecoverySet::generate(storage, random)?;
         active.secrets.recovery = set;
         Ok(Some(codes))
     }
 }
 
-/// A fresh id: `kind-` and 26 characters of base32, 128 random bits.
+/// Makes an id: `kind`, a dash, and 26 characters of base32 that hold 128 random bits.
 ///
 /// # Errors
 /// When the random source fails.
@@ -361,65 +369,4 @@ pub fn new_id(kind: &str, random: &mut impl Random) -> Result<String, RandomFail
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::random::testing::Counting;
-
-    fn account() -> Account {
-        let name = UserName::parse("alice").ok();
-        Account::new(name, Some(1000), Time::default(), &mut Counting(9)).unwrap()
-    }
-
-    fn minute() -> NewFactor {
-        NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed }
-    }
-
-    #[test]
-    fn a_pending_factor_is_gone_at_its_time() {
-        let mut account = account();
-        account.enroll(&minute(), Time::from_unix(100), &mut Counting(1)).unwrap();
-        assert!(!account.expire_pending(Time::from_unix(159)));
-        assert!(account.expire_pending(Time::from_unix(160)));
-        assert_eq!((account.pending.is_some(), account.lapsed), (false, true));
-        account.enroll(&minute(), Time::from_unix(160), &mut Counting(1)).unwrap();
-        assert!(!account.lapsed);
-    }
-
-    #[test]
-    fn no_enrollment_waits_longer_than_thirty_days() {
-        let mut account = account();
-        let new = NewFactor { params: Params::default(), lifetime: u64::MAX, ..minute() };
-        account.enroll(&new, Time::from_unix(100), &mut Counting(1)).unwrap();
-        assert_eq!(account.pending_expires(), Some(Time::from_unix(100 + MAX_PENDING_LIFETIME)));
-    }
-
-    #[test]
-    fn revoking_leaves_no_secret() {
-        let mut account = account();
-        assert!(!account.revoke());
-        account.enroll(&minute(), Time::default(), &mut Counting(1)).unwrap();
-        assert!(account.revoke());
-        assert_eq!((account.active, account.pending), (None, None));
-    }
-
-    #[test]
-    fn an_account_without_a_uid_is_nobodys_and_nobody_has_none() {
-        let mut account = account();
-        assert!(
-            account.belongs_to_uid(Some(1000))
-                && !account.belongs_to_uid(Some(1001))
-                && !account.belongs_to_uid(None)
-        );
-        account.uid = None;
-        assert!(!account.belongs_to_uid(None) && !account.belongs_to_uid(Some(1000)));
-    }
-
-    #[test]
-    fn the_stored_form_of_an_account_without_its_secrets_reads_back() {
-        let mut account = account();
-        account.enroll(&minute(), Time::default(), &mut Counting(1)).unwrap();
-        let sealed = account.try_map(|f, _| Ok::<_, ()>(format!("sealed {}", f.id))).unwrap();
-        let text = serde_json::to_string(&sealed).unwrap();
-        assert_eq!(serde_json::from_str::<Account<String>>(&text).unwrap(), sealed);
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Break-glass: one user, one random code, one use, one end. Needs no account.
+//! Break-glass: a single-use random code for one user and a limited time. It needs no account.
 
 use crate::code::Typed;
 use crate::judge::{Input, Reason};
@@ -8,76 +8,78 @@ use crate::recovery::{RecoveryCode, RecoverySet};
 use crate::verified::{How, Verified};
 use core::time::Duration;
 
-/// The longest it may last.
+/// The longest lifetime of a break-glass code.
 pub const MAX_LIFETIME: Duration = Duration::from_hours(24);
 
-/// What a responder knows.
+/// The state of a break-glass responder.
 #[derive(Debug)]
 pub struct BreakGlass {
     user: UserName,
     code: RecoverySet,
-    lasts: Duration,
+    lifetime: Duration,
 }
 
 impl BreakGlass {
-    /// For `user`, and for `lasts` at most. The code exists nowhere else from now on.
+    /// Makes a code for `user` that is accepted for `lifetime`, and for [`MAX_LIFETIME`] at most.
+    /// The responder stores only its hash.
     ///
     /// # Errors
     /// When the random source fails.
     pub fn new(
         user: UserName,
-        lasts: Duration,
+        lifetime: Duration,
         random: &mut impl Random,
     ) -> Result<(Self, RecoveryCode), RandomFailed> {
-        let (code, shown) = RecoverySet::single(random)?;
-        Ok((Self { user, code, lasts: lasts.min(MAX_LIFETIME) }, shown))
+        let (set, code) = RecoverySet::single(random)?;
+        Ok((Self { user, code: set, lifetime: lifetime.min(MAX_LIFETIME) }, code))
     }
 
-    /// The user.
+    /// Returns the user.
     pub const fn user(&self) -> &UserName {
         &self.user
     }
 
-    /// How long it lasts.
+    /// Returns for how long the code is accepted.
     pub const fn lifetime(&self) -> Duration {
-        self.lasts
+        self.lifetime
     }
 
-    /// Whether it has been used.
+    /// Returns whether the code was used.
     pub fn is_used(&self) -> bool {
         self.code.left() == 0
     }
 
-    /// Looks at an attempt, `elapsed` after the start by a clock that nobody sets. 80 random bits need no count
-    /// of failures. Nothing is spent yet: who cannot record a use has not had it.
+    /// Checks an attempt, `elapsed` after the start by the monotonic clock. Failures are not
+    /// counted: the code has 80 random bits. The code is not spent yet, because its use must be
+    /// recorded first: [`BreakGlass::spend`].
     ///
     /// # Errors
-    /// Why it is refused.
+    /// The reason for the refusal.
     pub fn check(&self, user: &str, input: &Input, elapsed: Duration) -> Result<MatchedCode, Reason> {
         let found = match input {
             Ok(Typed::Recovery(code)) => self.code.find(code),
             Ok(Typed::Code(_)) => None,
-            Err(unusable) => return Err(Reason::Rejected(*unusable)),
+            Err(rejected) => return Err(Reason::Rejected(*rejected)),
         };
         if user != self.user.as_str() {
             return Err(Reason::NotEnrolled);
         }
-        if elapsed >= self.lasts {
+        if elapsed >= self.lifetime {
             return Err(Reason::Expired);
         }
         found.map(MatchedCode).ok_or(Reason::Wrong)
     }
 
-    /// Spends the code.
+    /// Spends the code, and returns the proof for one grant.
     #[expect(clippy::needless_pass_by_value, reason = "a match is spent once")]
     pub fn spend(&mut self, found: MatchedCode) -> Verified {
-        let MatchedCode(place) = found;
-        self.code.spend(place);
-        Verified::new("", How::BreakGlass, false)
+        let MatchedCode(index) = found;
+        self.code.spend(index);
+        Verified::new("", How::BreakGlass)
     }
 }
 
-/// The code was right.
+/// A code that was right and is not spent yet.
 #[derive(Debug)]
 #[must_use = "a match that is dropped lets nobody in"]
 pub struct MatchedCode(usize);
@@ -88,7 +90,7 @@ mod tests {
     use crate::random::testing::Counting;
 
     #[test]
-    fn one_user_gets_in_once_and_nobody_after_the_end() {
+    fn one_user_gets_in_once_and_not_after_the_lifetime() {
         let (hour, start) = (Duration::from_hours(1), Duration::ZERO);
         let alice = UserName::parse("alice").unwrap();
         let (mut glass, code) = BreakGlass::new(alice, hour, &mut Counting(5)).unwrap();
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn it_lasts_a_day_at_most() {
+    fn a_code_is_accepted_for_a_day_at_most() {
         let alice = UserName::parse("alice").unwrap();
         let (glass, _) = BreakGlass::new(alice, Duration::MAX, &mut Counting(5)).unwrap();
         assert_eq!(glass.lifetime(), MAX_LIFETIME);

@@ -1,7 +1,7 @@
 //! Reads what a user typed at the prompt: a TOTP code, a recovery code, or neither.
 //!
-//! The text becomes a number with a fixed count of digits before anything else reads it, so that a used
-//! code has no second spelling (CVE-2025-6014: used codes were remembered by the raw string).
+//! The text becomes a number with a fixed count of digits before anything else reads it, so that a
+//! used code has no second spelling (CVE-2025-6014: used codes were remembered by the raw string).
 
 use crate::recovery::RecoveryCode;
 use core::fmt;
@@ -52,8 +52,8 @@ pub enum Typed {
     Recovery(RecoveryCode),
 }
 
-/// Why an input cannot be a code. Such an input is refused and written to the audit log, but it does not
-/// count as a failure, since it is not a guess.
+/// Why an input cannot be a code. Such an input is refused and written to the audit log, but it
+/// does not count as a failure, since it is not a guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RejectedInput {
     /// Nothing was typed, or the program that asks passed nothing.
@@ -66,8 +66,8 @@ pub enum RejectedInput {
 }
 
 impl Typed {
-    /// Reads what was typed. White space around it is removed; a TOTP code may have one space or dash
-    /// inside, a recovery code any number.
+    /// Reads what was typed. White space around it is removed; a TOTP code may have one space or
+    /// dash inside, a recovery code any number.
     ///
     /// # Errors
     /// Why it is not a code. The error holds nothing of the text.

@@ -1,8 +1,9 @@
 //! Mail addresses and phone numbers, each in one canonical spelling.
 //!
-//! Forms that allow several spellings of one address are refused: display names, quoted local parts,
-//! comments, address literals, and all characters outside ASCII (zero-width and bidirectional ones
-//! among them). An internationalised domain is written in its DNS form: `xn--bcher-kva.example`.
+//! Forms that allow several spellings of one address are refused: display names, quoted local
+//! parts, comments, address literals, and all characters outside ASCII (zero-width and
+//! bidirectional ones among them). An internationalised domain is written in its DNS form:
+//! `xn--bcher-kva.example`.
 
 use core::fmt;
 
@@ -101,8 +102,8 @@ fn is_dot_atom(text: &str) -> bool {
     text.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
 }
 
-/// Returns whether the text is a domain: labels of letters, digits and inner hyphens. An IP address is
-/// not a domain.
+/// Returns whether the text is a domain: labels of letters, digits and inner hyphens. An IP address
+/// is not a domain.
 fn is_domain(text: &str) -> bool {
     let is_label = |label: &str| {
         (1..=MAX_LABEL).contains(&label.len())
@@ -117,8 +118,8 @@ fn is_domain(text: &str) -> bool {
 }
 
 /// Returns whether a text has a character that is invisible, that reorders the text, or that has
-/// another spelling: white space other than the space, default-ignorable and bidirectional characters,
-/// combining marks, and the full-width forms of ASCII (Unicode TR 36).
+/// another spelling: white space other than the space, default-ignorable and bidirectional
+/// characters, combining marks, and the full-width forms of ASCII (Unicode TR 36).
 pub fn is_ambiguous(text: &str) -> bool {
     text.chars().any(|c| {
         c.is_whitespace() && c != ' '

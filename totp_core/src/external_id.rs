@@ -1,9 +1,10 @@
-//! The `external_id` of the API: the login name, in the API's alphabet of letters, digits and `. _ - |`.
+//! The `external_id` of the API: the login name, in the API's alphabet of letters, digits and
+//! `. _ - |`.
 //!
-//! A name in that alphabet is its own external id. In every other name, each byte that is not a letter,
-//! digit, `.`, `_` or `-` is written as `||` and two hexadecimal digits: `alice@corp` becomes
-//! `alice||40corp`. Each name has exactly one external id, and each external id at most one name. (A
-//! single `|` stays as it is, since identity providers use it: `auth0|507f1f77`.)
+//! A name in that alphabet is its own external id. In every other name, each byte that is not a
+//! letter, digit, `.`, `_` or `-` is written as `||` and two hexadecimal digits: `alice@corp`
+//! becomes `alice||40corp`. Each name has exactly one external id, and each external id at most one
+//! name. (A single `|` stays as it is, since identity providers use it: `auth0|507f1f77`.)
 
 use crate::name::UserName;
 

@@ -1,15 +1,15 @@
-//! The decision: does this input prove the second factor of this account now?
+//! Decides whether an input proves the second factor of an account.
 //!
-//! The comparisons are made first and always, so that a locked, unenrolled or expired account costs the
-//! same work as one whose code is right. The caller stores the account (when `changed`) together with the
-//! audit row before it answers anything.
+//! All comparisons are made first and always, so that a locked, unenrolled or expired account costs
+//! the same work as an account whose code is right. The caller stores the account (when `changed`)
+//! in one transaction with the audit row, and only then answers.
 
 use crate::account::{Account, Factor, FactorState};
 use crate::code::{RejectedInput, Typed};
 use crate::lock::SourceClass;
 use crate::notices::{FactorChange, Notices};
 use crate::otp::Params;
-use crate::remembered;
+use crate::remember::remember;
 use crate::remembered::RememberKey;
 use crate::secret::Secret;
 use crate::source::Origin;
@@ -17,91 +17,93 @@ use crate::time::{DAY, Time};
 use crate::verified::{How, Verified};
 use crate::window::{is_code_of, matching_step};
 
-/// What the site decides about judging.
+/// The site's settings for judging codes, and the clock's bounds.
 #[derive(Clone, Copy, Debug)]
 pub struct JudgeSettings {
-    /// Steps of clock skew that are tolerated either way (RFC 6238 section 5.2 recommends one).
+    /// How many time steps a code may be ahead or behind (RFC 6238 section 5.2 recommends one).
     pub skew: u8,
-    /// A clock before this moment is wrong: the release is younger.
+    /// The build date of the release: a clock that shows an earlier time is wrong.
     pub not_before: Time,
-    /// The latest moment at which a code of any phone was granted. A clock well before it was set back.
+    /// The latest time at which any code was granted. A clock well before it was set back.
     pub latest_grant: Time,
 }
 
 impl JudgeSettings {
-    /// Whether a clock that says `now` can judge codes of a phone. It may lie behind the latest grant by the
-    /// window, and by one step at least: clocks are adjusted.
+    /// Returns whether a clock that shows `now` can judge TOTP codes. Because clocks are adjusted,
+    /// it may be behind the latest grant by the acceptance window, and by one step at least.
     pub fn trusts(&self, now: Time, params: Params) -> bool {
         let window = params.period.seconds().saturating_mul(u64::from(self.skew.max(1)));
         now >= self.not_before && now.plus(window) >= self.latest_grant
     }
 }
 
-/// One try to prove the factor.
+/// One attempt to prove the second factor.
 #[derive(Debug)]
 pub struct Attempt {
     /// Where it comes from.
     pub origin: Origin,
-    /// The same in words, for what the user is told later.
+    /// The origin in words, for notices that the user reads later.
     pub from: String,
-    /// What was typed.
+    /// What was typed, or why it was rejected.
     pub input: Input,
-    /// A grant is remembered under this key for so many seconds.
+    /// The key under which a grant is remembered, and for how many seconds.
     pub remember: Option<(RememberKey, u64)>,
-    /// Nobody can be told anything: news waits for another login.
+    /// Whether no message can be shown (`PAM_SILENT`): notices wait for another login.
     pub silent: bool,
-    /// A program of root's shows what is said. None: a process does that may be anybody's.
+    /// How a program that runs as root shows messages. `None`: the program that shows them may
+    /// belong to anyone, so notices do not count as read.
     pub display: Option<NoticeDisplay>,
 }
 
-/// How a program of root's shows what is said.
+/// How a program that runs as root shows messages to the user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoticeDisplay {
-    /// A further question can be put. Its answer says that what it showed was read.
+    /// Whether another question can follow the code. Its answer proves that the user read the
+    /// notices in the question.
     pub can_ask: bool,
 }
 
 impl Attempt {
-    /// An attempt of which nothing is remembered and nobody told.
+    /// Returns an attempt that is not remembered and that shows no messages.
     pub fn plain(origin: Origin, input: Input) -> Self {
         Self { origin, from: String::new(), input, remember: None, silent: true, display: None }
     }
 }
 
-/// What was typed, or why it is no code.
+/// A code or recovery code as it was typed, or why the input is neither.
 pub type Input = Result<Typed, RejectedInput>;
 
-/// Why an attempt was refused. For the audit only: at the prompt they all read the same.
+/// Why an attempt was refused. For the audit log only: the prompt says the same for every reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// A code, but not the right one.
+    /// The code is wrong.
     Wrong,
-    /// A code that was right and is used up.
+    /// The code was right, but it has been used (RFC 6238 section 5.2).
     Replayed,
-    /// The class of this source is locked.
+    /// The source class of the attempt is locked.
     Locked,
-    /// The enrollment expired before its first code, and nobody was enrolled since.
+    /// The last enrollment expired before its first code.
     Expired,
-    /// There is no enrollment.
+    /// The user has no factor.
     NotEnrolled,
-    /// The clock is before the release's date, behind a step that was used already, or behind a grant.
+    /// The host's clock is before the release's build date, a used time step or the latest grant.
     Clock,
-    /// The code is that of a factor that was staged and is not ripe.
+    /// The code belongs to a staged factor that is not ripe.
     NotRipe,
     /// The policy refuses, whatever is typed.
     Denied,
-    /// The policy would have let in without a code or given a factor, and no first factor was proved.
+    /// The policy would have waived the code or enrolled the user, but no first factor was proved.
     NoFirstFactor,
-    /// The policy would have given a factor, and the program is not known to keep messages out of its logs.
+    /// The policy would have enrolled the user, but the program may write messages to its log.
     NotShown,
-    /// Somebody else was enrolled under this name during the enrollment.
+    /// The account got another factor during the enrollment.
     Raced,
-    /// The input is no code.
+    /// The input is not a code.
     Rejected(RejectedInput),
 }
 
 impl Reason {
-    /// The word in the audit.
+    /// Returns the word for the audit log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Wrong => "wrong",
@@ -122,84 +124,88 @@ impl Reason {
     }
 }
 
-/// Granted or refused.
+/// Whether an attempt is granted.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The factor was proved.
+    /// The factor was verified.
     Granted(Verified),
-    /// It was not.
+    /// It was not, for this reason.
     Refused(Reason),
 }
 
-/// What [`judge`] decided, and what the caller has to store first.
+/// The result of [`judge`]: the decision, and what the caller has to store before it answers.
 #[derive(Debug)]
 pub struct Judgement {
     /// The decision.
     pub outcome: Outcome,
-    /// The class it was counted in.
+    /// The source class that the attempt was counted in.
     pub class: SourceClass,
-    /// Whether the account differs from what is stored.
+    /// Whether the account differs from the stored one.
     pub changed: bool,
     /// Whether this failure locked its class.
     pub class_locked: bool,
-    /// What the user is to be told now, after a grant.
+    /// The notices to show now, after a grant.
     pub notices: Notices,
-    /// It holds notices of changes that have to be shown by a question: [`Account::notices_shown`] notes its answer.
+    /// Whether the notices have to be shown in a question. When the user answers it, the caller
+    /// calls [`Account::acknowledge_notices`].
     pub unread: bool,
 }
 
-/// What one factor has to say about a code.
+/// How a code compares with one factor.
 #[derive(Clone, Copy)]
 enum MatchResult {
-    /// The code of a step that is not used up.
+    /// The code of a time step that is not used.
     Fresh(u64),
-    /// The code of a step that is, lately or long ago.
+    /// The code of a time step that is used.
     Used,
     /// The code of a factor that is not ripe.
     NotRipe,
-    /// Some other code.
-    Unlike,
-    /// The clock cannot be trusted to judge it.
+    /// Another code.
+    NoMatch,
+    /// The clock cannot be trusted to judge the code.
     Clock,
-    /// There is no such factor, or nothing to compare.
+    /// There is no factor, or no code to compare.
     Absent,
 }
 
-/// Judges one attempt. Changes `account` as the outcome demands: a step used up, a recovery code spent, a
-/// failure counted, a pending factor confirmed or gone.
-pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &JudgeSettings) -> Judgement {
+/// Judges one attempt, and changes `account` accordingly: marks a time step as used, spends a
+/// recovery code, counts a failure, confirms a pending factor or drops an expired one.
+pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &JudgeSettings) -> Judgement {
     let expired = account.expire_pending(now);
     let origin = attempt.origin.resolved(account.uid);
     let class = account.lock_state.class(&origin, now);
-    let active = find(account.active.as_ref(), &attempt.input, now, rules);
-    let pending = find(account.pending.as_ref(), &attempt.input, now, rules);
+    let active = compare(account.active.as_ref(), &attempt.input, now, settings);
+    let pending = compare(account.pending.as_ref(), &attempt.input, now, settings);
     let recovery = find_recovery(account, &attempt.input);
 
-    let verdict = |outcome, changed, locks| Judgement {
+    let judged = |outcome| Judgement {
         outcome,
         class: class.clone(),
-        changed,
-        class_locked: locks,
+        changed: true,
+        class_locked: false,
         notices: Notices::default(),
         unread: false,
     };
-    let refused = |reason, changed| verdict(Outcome::Refused(reason), changed, false);
+    let refused = |reason| judged(Outcome::Refused(reason));
+    // A refusal that counts nothing changes the account only if its pending factor has just
+    // expired.
+    let refused_uncounted = |reason| Judgement { changed: expired, ..refused(reason) };
 
     if account.active.is_none() && account.pending.is_none() {
-        judge_without_account(attempt, now, rules);
-        return refused(if account.lapsed { Reason::Expired } else { Reason::NotEnrolled }, expired);
+        judge_without_account(attempt, now, settings);
+        return refused_uncounted(if account.lapsed { Reason::Expired } else { Reason::NotEnrolled });
     }
     let typed = match &attempt.input {
         Ok(typed) => typed,
-        Err(unusable) => return refused(Reason::Rejected(*unusable), expired),
+        Err(rejected) => return refused_uncounted(Reason::Rejected(*rejected)),
     };
     if account.lock_state.remaining(&class, now) > 0 {
         account.notices.record_refusal(now, &attempt.from);
-        return refused(Reason::Locked, true);
+        return refused(Reason::Locked);
     }
     let staged = account.pending.as_ref().and_then(|pending| pending.staged.clone());
     let proof = match typed {
-        Typed::Recovery(_) => recovery.and_then(|place| spend_recovery(account, place)).ok_or(Reason::Wrong),
+        Typed::Recovery(_) => recovery.and_then(|index| spend_recovery(account, index)).ok_or(Reason::Wrong),
         Typed::Code(_) => match (active, pending) {
             (MatchResult::Fresh(step), _) => use_step(account, step, now).ok_or(Reason::Wrong),
             (_, MatchResult::Fresh(step)) => confirm(account, step, now).ok_or(Reason::Wrong),
@@ -214,65 +220,72 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, rules: &JudgeS
     match proof {
         Ok(verified) => {
             let counts = account.counts_as_read(attempt, &origin, &class, now);
-            let unread =
-                counts && attempt.display.is_some_and(|shown| shown.can_ask) && account.has_unread_notices();
+            let can_ask = attempt.display.is_some_and(|display| display.can_ask);
+            let unread = counts && can_ask && account.has_unread_notices();
             let read = counts && !unread;
             if read {
                 account.mark_staged_shown(now);
             }
             account.lock_state.succeed(&class, &origin, now);
             if let Some((key, length)) = &attempt.remember {
-                remembered::remember(account, &verified, key, *length, now);
+                remember(account, &verified, key, *length, now);
             }
-            let mut news = if attempt.silent { Notices::default() } else { account.notices.take_shown(read) };
-            news.staged = account.staged().filter(|_| !attempt.silent).cloned().map(Box::new);
+            let mut notices = if attempt.silent {
+                Notices::default()
+            } else if read {
+                account.notices.take()
+            } else {
+                account.notices.take_but_keep_changes()
+            };
+            notices.staged = account.staged().filter(|_| !attempt.silent).cloned().map(Box::new);
             if verified.confirmed() && staged.is_some() {
                 account.notices.record_change(FactorChange::Replaced, now, &attempt.from);
             }
             if let How::Recovery { .. } = verified.how() {
                 account.notices.record_recovery_use(now, &attempt.from);
             }
-            Judgement { notices: news, unread, ..verdict(Outcome::Granted(verified), true, false) }
+            Judgement { notices, unread, ..judged(Outcome::Granted(verified)) }
         }
         Err(Reason::Wrong) => {
             account.notices.record_refusal(now, &attempt.from);
-            let locks = account.lock_state.fail(&class, now);
-            verdict(Outcome::Refused(Reason::Wrong), true, locks)
+            let class_locked = account.lock_state.fail(&class, now);
+            Judgement { class_locked, ..refused(Reason::Wrong) }
         }
-        // A used code is no guess, and neither is one that no clock could judge: nothing is counted.
-        Err(reason) => refused(reason, expired),
+        // A used code is not a guess, and neither is a code that the clock cannot judge.
+        Err(reason) => refused_uncounted(reason),
     }
 }
 
-/// Judges an attempt for a name that has no account: the same work, and always a refusal.
-pub fn judge_without_account(attempt: &Attempt, now: Time, rules: &JudgeSettings) -> Reason {
+/// Judges an attempt for a name without an account: does the same work as [`judge`], and always
+/// refuses. Returns the reason.
+pub fn judge_without_account(attempt: &Attempt, now: Time, settings: &JudgeSettings) -> Reason {
     if let (Ok(Typed::Code(code)), Ok(decoy)) = (&attempt.input, Secret::from_bytes(&[0; 20])) {
-        std::hint::black_box(matching_step(&decoy, Params::default(), code, now, rules.skew));
+        std::hint::black_box(matching_step(&decoy, Params::default(), code, now, settings.skew));
         std::hint::black_box(is_code_of(&decoy, Params::default(), code, &[None; USED_STEPS]));
     }
     match attempt.input {
         Ok(_) => Reason::NotEnrolled,
-        Err(unusable) => Reason::Rejected(unusable),
+        Err(rejected) => Reason::Rejected(rejected),
     }
 }
 
-/// What judging a code would come to, as far as that can be known without one: monitoring looks at it and
-/// changes nothing. `Ok` is a code that would be asked for and could be right.
+/// Predicts the result of [`judge`] without a code, and changes nothing: for monitoring. `Ok` means
+/// that a code would be asked for and could be right.
 ///
 /// # Errors
-/// Why any code would be refused.
+/// The reason why every code would be refused.
 pub fn forecast<S: Clone>(
     account: Option<&Account<S>>,
     origin: &Origin,
     now: Time,
-    rules: &JudgeSettings,
+    settings: &JudgeSettings,
 ) -> Result<(), Reason> {
     let mut account = account.cloned().ok_or(Reason::NotEnrolled)?;
     account.expire_pending(now);
     let Some(factor) = account.active.as_ref().or(account.pending.as_ref()) else {
         return Err(if account.lapsed { Reason::Expired } else { Reason::NotEnrolled });
     };
-    if clock_is_wrong(factor, now, rules) {
+    if clock_is_wrong(factor, now, settings) {
         return Err(Reason::Clock);
     }
     if factor.staged.as_ref().is_some_and(|staged| !staged.allows_codes(now)) {
@@ -282,40 +295,44 @@ pub fn forecast<S: Clone>(
     if account.lock_state.remaining(&class, now) > 0 { Err(Reason::Locked) } else { Ok(()) }
 }
 
-/// Whether the clock is before the release, or behind a step that was used already, or was set back behind a
-/// grant: codes that were used or shown before would be fresh.
-fn clock_is_wrong<S>(factor: &Factor<S>, now: Time, rules: &JudgeSettings) -> bool {
-    let latest = factor.params.period.step_at(now).saturating_add(u64::from(rules.skew));
-    !rules.trusts(now, factor.params) || factor.last_step.is_some_and(|last| latest < last)
+/// Returns whether the clock is before the release's build date, a used time step or the latest
+/// grant. With such a clock, codes that were used or displayed before would be accepted.
+fn clock_is_wrong<S>(factor: &Factor<S>, now: Time, settings: &JudgeSettings) -> bool {
+    let latest = factor.params.period.step_at(now).saturating_add(u64::from(settings.skew));
+    !settings.trusts(now, factor.params) || factor.last_step.is_some_and(|last| latest < last)
 }
 
-/// The used steps whose codes are recognised: so many, and no older than this.
+/// How many used time steps have their codes recognised: the latest.
 pub const USED_STEPS: usize = 16;
-const USED_MEMORY: u64 = 7 * DAY;
+/// For how long the code of a used time step is recognised, in seconds.
+const USED_STEP_LIFETIME: u64 = 7 * DAY;
 
 impl<S> Factor<S> {
-    /// Uses up a step, and every one before it.
-    pub(crate) fn use_up(&mut self, step: u64) {
+    /// Marks a time step, and every earlier one, as used.
+    pub(crate) fn mark_used(&mut self, step: u64) {
         self.last_step = Some(step);
         self.used_steps.push(step);
         let excess = self.used_steps.len().saturating_sub(USED_STEPS);
         self.used_steps.drain(..excess);
     }
 
-    /// The steps that were used lately, always so many: `None` in place of those that are not there.
-    fn used_lately(&self, now: Time) -> [Option<u64>; USED_STEPS] {
-        let oldest = self.params.period.step_at(Time::from_unix(now.unix().saturating_sub(USED_MEMORY)));
+    /// Returns the time steps that were used recently, padded with `None` so that the amount of
+    /// work does not depend on their number.
+    fn recently_used(&self, now: Time) -> [Option<u64>; USED_STEPS] {
+        let oldest =
+            self.params.period.step_at(Time::from_unix(now.unix().saturating_sub(USED_STEP_LIFETIME)));
         let mut steps = self.used_steps.iter().rev().copied().filter(|step| *step >= oldest);
         std::array::from_fn(|_| steps.next())
     }
 }
 
-fn find(factor: Option<&Factor>, input: &Input, now: Time, rules: &JudgeSettings) -> MatchResult {
+/// Compares a code with one factor. The work is the same whatever matches.
+fn compare(factor: Option<&Factor>, input: &Input, now: Time, settings: &JudgeSettings) -> MatchResult {
     let (Some(factor), Ok(Typed::Code(code))) = (factor, input) else { return MatchResult::Absent };
     let secret = factor.secrets.secret();
-    let matched = matching_step(secret, factor.params, code, now, rules.skew);
-    let was_right = is_code_of(secret, factor.params, code, &factor.used_lately(now));
-    if clock_is_wrong(factor, now, rules) {
+    let matched = matching_step(secret, factor.params, code, now, settings.skew);
+    let was_used = is_code_of(secret, factor.params, code, &factor.recently_used(now));
+    if clock_is_wrong(factor, now, settings) {
         return MatchResult::Clock;
     }
     match matched {
@@ -324,8 +341,8 @@ fn find(factor: Option<&Factor>, input: &Input, now: Time, rules: &JudgeSettings
         }
         Some(step) if factor.last_step.is_none_or(|last| step > last) => MatchResult::Fresh(step),
         Some(_) => MatchResult::Used,
-        None if was_right => MatchResult::Used,
-        None => MatchResult::Unlike,
+        None if was_used => MatchResult::Used,
+        None => MatchResult::NoMatch,
     }
 }
 
@@ -334,32 +351,31 @@ fn find_recovery(account: &Account, input: &Input) -> Option<usize> {
     account.active.as_ref()?.secrets.recovery.find(code)
 }
 
-fn spend_recovery(account: &mut Account, place: usize) -> Option<Verified> {
+fn spend_recovery(account: &mut Account, index: usize) -> Option<Verified> {
     let active = account.active.as_mut()?;
-    active.secrets.recovery.spend(place);
+    active.secrets.recovery.spend(index);
     let left = active.secrets.recovery.left();
-    Some(Verified::new(&active.id, How::Recovery { left }, false))
+    Some(Verified::new(&active.id, How::Recovery { left }))
 }
 
 fn use_step(account: &mut Account, step: u64, now: Time) -> Option<Verified> {
     let active = account.active.as_mut()?;
-    active.use_up(step);
-    Some(Verified::new(&active.id, totp_at_step(active, step, now), false))
+    active.mark_used(step);
+    Some(Verified::new(&active.id, How::Totp { offset: steps_ahead(active.params, step, now) }))
 }
 
-/// The first accepted code of a pending factor makes it the active one; the old one is gone.
+/// Makes the pending factor, whose first code was accepted, the active one. The old one is dropped.
 fn confirm(account: &mut Account, step: u64, now: Time) -> Option<Verified> {
     let mut factor = account.pending.take()?;
-    factor.use_up(step);
+    factor.mark_used(step);
     factor.staged = None;
     factor.state = FactorState::Active { since: now };
-    let how = totp_at_step(&factor, step, now);
-    let verified = Verified::new(&factor.id, how, true);
+    let verified = Verified::first_code(&factor.id, steps_ahead(factor.params, step, now));
     account.active = Some(factor);
     Some(verified)
 }
 
-fn totp_at_step(factor: &Factor, step: u64, now: Time) -> How {
-    let current = factor.params.period.step_at(now);
-    How::Totp { offset: step.cast_signed().wrapping_sub(current.cast_signed()) }
+/// Returns by how many time steps `step` is ahead of the clock (negative: behind).
+pub(crate) fn steps_ahead(params: Params, step: u64, now: Time) -> i64 {
+    step.cast_signed().wrapping_sub(params.period.step_at(now).cast_signed())
 }

@@ -1,17 +1,63 @@
-//! Every decision of totpd's second factor, and nothing else: no I/O, no clock, no async. Time and
-//! randomness come in as arguments; what to store and what to answer go out as values.
+//! Every decision of totpd's second factor, without I/O, clock or async. Time and randomness come
+//! in as arguments; what to store and what to answer go out as values.
 //!
-//! The way of a code through this crate:
+//! How a code passes through this crate:
 //!
 //! ```text
-//! text ── code::Typed::parse ──▶ Typed ─┐
-//! origin, now, rules ───────────────────┼─▶ judge::judge(&mut Account, …) ──▶ Granted(Verified) | Refused(Reason)
-//! the stored Account ───────────────────┘        window · recovery · lock · clock
+//! text ── Typed::parse ─▶ Typed ─┐
+//! origin, now, settings ─────────┼─▶ judge(&mut Account, …) ─▶ Granted(Verified) | Refused(Reason)
+//! the stored Account ────────────┘   window · recovery · lock · clock
 //! ```
 //!
-//! [`Verified`] is the only proof of a correct factor and [`policy::Pass`] the only leave to go without one:
-//! neither can be made, copied or cloned outside this crate.
+//! [`Verified`] is the only proof of a correct factor, and [`policy::Pass`] the only permission to
+//! pass without one: neither can be made or cloned outside this crate.
+//!
+//! ```
+//! # use totp_core::random::{Random, RandomFailed};
+//! # struct Fixed(u8);
+//! # impl Random for Fixed {
+//! #     fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomFailed> {
+//! #         for byte in out {
+//! #             self.0 = self.0.wrapping_mul(5).wrapping_add(3);
+//! #             *byte = self.0;
+//! #         }
+//! #         Ok(())
+//! #     }
+//! # }
+//! # let mut random = Fixed(1);
+//! use totp_core::account::NewFactor;
+//! use totp_core::recovery::RecoveryStorage;
+//! use totp_core::{Account, Attempt, JudgeSettings, Origin, Outcome, Params, Reason};
+//! use totp_core::{Time, Typed, UserName};
+//!
+//! let now = Time::from_unix(1_800_000_000);
+//! let not_before = Time::from_unix(1_700_000_000);
+//! let settings = JudgeSettings { skew: 1, not_before, latest_grant: Time::default() };
+//! let mut account = Account::new(UserName::parse("alice").ok(), Some(1000), now, &mut random)?;
+//! let new = NewFactor {
+//!     params: Params::default(),
+//!     lifetime: 3600,
+//!     recovery_storage: RecoveryStorage::Hashed,
+//! };
+//! let _recovery_codes = account.enroll(&new, now, &mut random)?;
+//!
+//! // What the user's authenticator app shows:
+//! let secret = account.pending.as_ref().unwrap().secrets.secret();
+//! let code = totp_core::otp::totp_at(secret, Params::default(), now);
+//!
+//! let attempt = Attempt::plain(Origin::Local, Typed::parse(&code));
+//! let judgement = totp_core::judge(&mut account, &attempt, now, &settings);
+//! assert!(matches!(judgement.outcome, Outcome::Granted(_)));
+//! // The same code a second time is a replay (RFC 6238 section 5.2).
+//! let judgement = totp_core::judge(&mut account, &attempt, now, &settings);
+//! assert!(matches!(judgement.outcome, Outcome::Refused(Reason::Replayed)));
+//! # Ok::<(), RandomFailed>(())
+//! ```
 #![forbid(unsafe_code)]
+
+// The unit tests share helpers with those in tests/, which name the crate.
+#[cfg(test)]
+extern crate self as totp_core;
 
 pub mod account;
 pub mod breakglass;
@@ -29,11 +75,13 @@ pub mod policy;
 pub mod profile;
 pub mod random;
 pub mod recovery;
+pub mod remember;
 pub mod remembered;
 pub mod secret;
 pub mod self_service;
 pub mod session;
 pub mod source;
+mod staged_change;
 pub mod time;
 pub mod verified;
 pub mod window;

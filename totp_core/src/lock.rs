@@ -2,20 +2,20 @@
 //!
 //! ```text
 //!            10 in a row              the lock ends
-//! counting ──────────────▶ locked 1 h ─────────────▶ escalated ── one failure ─▶ locked 2 h, 4 h … 24 h
+//! counting ──────────────▶ locked 1 h ─────────────▶ escalated ─ a failure ─▶ locked 2 h … 24 h
 //!    ▲  ▲                                                │
 //!    │  └────────────── success in this class ───────────┤
 //!    └── each 24 h without a failure halves the next lock ┘
 //! ```
 //!
-//! A stranger is counted in the class "others" and cannot lock the sources from which the user logs in;
-//! a success of the user clears only the class that it came from. No class gets more than 30 judged
-//! failures in 24 hours, whatever succeeds in it: an attacker who shares the user's address must not go
-//! on guessing after each login of the user.
+//! A stranger is counted in the class "others" and cannot lock the sources from which the user logs
+//! in; a success of the user clears only the class that it came from. No class gets more than 30
+//! judged failures in 24 hours, whatever succeeds in it: an attacker who shares the user's address
+//! must not go on guessing after each login of the user.
 //!
-//! Other local users, who run su(1) or polkit's helper against this user, have a budget of their own: 30
-//! judged failures in 24 hours together, and 10 for one uid, so that none of them uses up the budget of
-//! the others, of the network or of the user.
+//! Other local users, who run su(1) or polkit's helper against this user, have a budget of their
+//! own: 30 judged failures in 24 hours together, and 10 for one uid, so that none of them uses up
+//! the budget of the others, of the network or of the user.
 
 use crate::source::{Origin, Source};
 use crate::time::{DAY, HOUR, Time};
@@ -70,9 +70,9 @@ pub struct FailureCounter {
 }
 
 impl FailureCounter {
-    /// Returns for how many seconds the class stays locked; 0 when it is not. A lock that starts in the
-    /// future, because the clock was set back, is moved to now: after the last jump of the clock nobody
-    /// waits longer than one lock.
+    /// Returns for how many seconds the class stays locked; 0 when it is not. A lock that starts in
+    /// the future, because the clock was set back, is moved to now: after the last jump of the
+    /// clock nobody waits longer than one lock.
     fn remaining(&mut self, budget: usize, now: Time) -> u64 {
         let budget_wait = self.budget_wait(budget, now);
         let Some(lock) = &mut self.lock else { return budget_wait };
@@ -259,8 +259,9 @@ impl LockState {
         }
     }
 
-    /// Returns for how many seconds `class` stays locked; 0 when it is not. If the clock was set back,
-    /// this moves the start of a lock, so the caller stores the account when the class is locked.
+    /// Returns for how many seconds `class` stays locked; 0 when it is not. If the clock was set
+    /// back, this moves the start of a lock, so the caller stores the account when the class is
+    /// locked.
     pub fn remaining(&mut self, class: &SourceClass, now: Time) -> u64 {
         if let SourceClass::LocalStranger(uid) = class {
             let alone = self.strangers.get_mut(uid).map_or(0, |c| c.remaining(STRANGER_BUDGET, now));
@@ -283,8 +284,9 @@ impl LockState {
         self.counter(class).is_some_and(|counter| counter.fail(now))
     }
 
-    /// Records a success of `class`: clears its failures, and makes a remote source known. The budget is
-    /// not restored: otherwise each success of the user would let an attacker go on guessing.
+    /// Records a success of `class`: clears its failures, and makes a remote source known. The
+    /// budget is not restored: otherwise each success of the user would let an attacker go on
+    /// guessing.
     pub fn succeed(&mut self, class: &SourceClass, origin: &Origin, now: Time) {
         if let Some(counter) = self.counter(class) {
             counter.clear();
@@ -333,8 +335,8 @@ impl LockState {
             .collect()
     }
 
-    /// Returns when the last lock ends, by the clock that it was set with; it may be over. `None` when
-    /// no class has a lock.
+    /// Returns when the last lock ends, by the clock that it was set with; it may be over. `None`
+    /// when no class has a lock.
     pub fn locked_until(&self) -> Option<Time> {
         let budgets = [&self.strangers_together].into_iter().map(|counter| (BUDGET, counter));
         let budget = |class: &SourceClass| {

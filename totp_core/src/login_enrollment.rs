@@ -1,34 +1,36 @@
-//! An enrollment inside a login. It lives in memory alone until its last answer: whatever ends it before
-//! leaves nothing that could ever let anybody in.
+//! Enrollment during a login. Until the last answer it exists only in memory: an enrollment that
+//! ends earlier leaves nothing in the store.
 //!
 //! ```text
-//! new ── first code, right ─▶ Noted ── one of its recovery codes ─▶ Finished ── activate ─▶ the account's factor
-//!  ▲ └── wrong ─▶ again        ▲ └── something else ─▶ again              └── a factor meanwhile: refused
+//! AwaitingFirstCode ─ right ─▶ AwaitingRecoveryCode ─ right ─▶ ReadyToActivate ─▶ factor
+//!  ▲ └─ wrong ─┐                ▲ └─ wrong ─┐                    └─ another factor: refused
+//!  └───────────┘                └───────────┘
 //! ```
 
 use crate::account::{Account, Factor, FactorState, new_id};
 use crate::code::Typed;
-use crate::judge::{Input, JudgeSettings, Reason};
+use crate::judge::{Input, JudgeSettings, Reason, steps_ahead};
 use crate::otp::Params;
 use crate::policy::FirstFactor;
 use crate::random::{Random, RandomFailed};
 use crate::recovery::{RecoveryCode, RecoverySet, RecoveryStorage};
-use crate::remembered;
+use crate::remember::remember;
 use crate::remembered::RememberKey;
 use crate::secret::{Secret, Secrets};
 use crate::source::Origin;
 use crate::time::Time;
-use crate::verified::{How, Verified};
+use crate::verified::Verified;
 use crate::window::matching_step;
 
-/// The factor is made; nobody has shown a code of it.
+/// The first state: the factor is made, and its first code is awaited.
 #[derive(Debug)]
 pub struct AwaitingFirstCode {
     factor: Box<Factor>,
     codes: Vec<RecoveryCode>,
 }
 
-/// Its first code was right; the recovery codes are shown, and one of them is to be typed.
+/// The second state: the first code was right, the recovery codes are shown, and one of them is
+/// awaited.
 #[derive(Debug)]
 pub struct AwaitingRecoveryCode {
     factor: Box<Factor>,
@@ -37,7 +39,7 @@ pub struct AwaitingRecoveryCode {
     offset: i64,
 }
 
-/// Every answer was right.
+/// The last state: all answers were right.
 #[derive(Debug)]
 pub struct ReadyToActivate {
     factor: Box<Factor>,
@@ -45,19 +47,19 @@ pub struct ReadyToActivate {
 }
 
 impl AwaitingFirstCode {
-    /// Makes a factor for somebody whose first factor is proved.
+    /// Makes a factor for a user whose first factor is proved.
     ///
     /// # Errors
     /// When the random source fails.
     pub fn new(
         _proof: &FirstFactor,
         params: Params,
-        keeping: RecoveryStorage,
+        storage: RecoveryStorage,
         now: Time,
         random: &mut impl Random,
     ) -> Result<Self, RandomFailed> {
         let secret = Secret::generate(random)?;
-        let (recovery, codes) = RecoverySet::generate(keeping, random)?;
+        let (recovery, codes) = RecoverySet::generate(storage, random)?;
         let factor = Factor {
             id: new_id("totp", random)?,
             params,
@@ -73,75 +75,77 @@ impl AwaitingFirstCode {
         Ok(Self { factor: Box::new(factor), codes })
     }
 
-    /// What the phone is told.
+    /// Returns the secret for the authenticator app.
     pub const fn secret(&self) -> &Secret {
         self.factor.secrets.secret()
     }
 
-    /// Hash, digits, period.
+    /// Returns the parameters for the authenticator app.
     pub const fn params(&self) -> Params {
         self.factor.params
     }
 
-    /// Takes the first code. Wrong ones are nobody's guesses: who is here has seen the secret.
+    /// Checks the first code. A wrong one does not count as a guess: the user sees the secret.
     ///
     /// # Errors
-    /// Itself again, and why.
+    /// This state again, and the reason.
     pub fn first_code(
         self,
         input: &Input,
         now: Time,
-        rules: &JudgeSettings,
+        settings: &JudgeSettings,
     ) -> Result<AwaitingRecoveryCode, (Self, Reason)> {
         let code = match input {
             Ok(Typed::Code(code)) => code,
             Ok(Typed::Recovery(_)) => return Err((self, Reason::Wrong)),
-            Err(unusable) => return Err((self, Reason::Rejected(*unusable))),
+            Err(rejected) => return Err((self, Reason::Rejected(*rejected))),
         };
-        if !rules.trusts(now, self.params()) {
+        if !settings.trusts(now, self.params()) {
             return Err((self, Reason::Clock));
         }
-        let Some(step) = matching_step(self.secret(), self.params(), code, now, rules.skew) else {
+        let Some(step) = matching_step(self.secret(), self.params(), code, now, settings.skew) else {
             return Err((self, Reason::Wrong));
         };
-        let offset = step.cast_signed().wrapping_sub(self.params().period.step_at(now).cast_signed());
+        let offset = steps_ahead(self.params(), step, now);
         Ok(AwaitingRecoveryCode { factor: self.factor, codes: self.codes, step, offset })
     }
 }
 
 impl AwaitingRecoveryCode {
-    /// The recovery codes, shown once.
+    /// Returns the recovery codes, to be shown once.
     pub fn recovery_codes(&self) -> &[RecoveryCode] {
         &self.codes
     }
 
-    /// Takes one of the recovery codes, as proof that they were noted. It is not spent.
+    /// Checks one of the recovery codes, as proof that the user has written them down. It is not
+    /// spent.
     ///
     /// # Errors
-    /// Itself again, when it is none of them.
+    /// This state again, when the input is not one of the codes.
     pub fn finish(self, input: &Input, now: Time) -> Result<ReadyToActivate, Self> {
-        let known =
+        let is_known =
             matches!(input, Ok(Typed::Recovery(code)) if self.factor.secrets.recovery.find(code).is_some());
-        if !known {
+        if !is_known {
             return Err(self);
         }
         let Self { mut factor, step, offset, .. } = self;
-        factor.use_up(step);
+        factor.mark_used(step);
         factor.state = FactorState::Active { since: now };
         Ok(ReadyToActivate { factor, offset })
     }
 }
 
 impl ReadyToActivate {
-    /// Makes it the account's factor, unless the account has come by one meanwhile.
+    /// Makes the factor the account's active one, unless the account got another factor meanwhile,
+    /// and returns the proof for this login.
     ///
     /// # Errors
-    /// [`Reason::Raced`]; nothing was changed then.
+    /// [`Reason::Raced`]; the account is unchanged then, except for an expired pending factor.
     pub fn activate(
         &self,
         account: &mut Account,
         origin: &Origin,
-        remember: Option<&(RememberKey, u64)>,
+        remember_as: Option<&(RememberKey, u64)>,
         now: Time,
     ) -> Result<Verified, Reason> {
         account.expire_pending(now);
@@ -154,9 +158,9 @@ impl ReadyToActivate {
         let origin = origin.resolved(account.uid);
         let class = account.lock_state.class(&origin, now);
         account.lock_state.succeed(&class, &origin, now);
-        let verified = Verified::new(&self.factor.id, How::Totp { offset: self.offset }, true);
-        if let Some((key, length)) = remember {
-            remembered::remember(account, &verified, key, *length, now);
+        let verified = Verified::first_code(&self.factor.id, self.offset);
+        if let Some((key, length)) = remember_as {
+            remember(account, &verified, key, *length, now);
         }
         Ok(verified)
     }

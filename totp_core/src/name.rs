@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 /// The longest login name in bytes: `LOGIN_NAME_MAX` of Linux without its NUL (limits.h).
 pub const MAX_BYTES: usize = 255;
 
-/// A login name: 1 to 255 bytes of UTF-8 without control characters, `:` or `/`, which a passwd(5) entry
-/// cannot hold. Names are compared byte by byte: names that differ in case are different users.
+/// A login name: 1 to 255 bytes of UTF-8 without control characters, `:` or `/`, which a passwd(5)
+/// entry cannot hold. Names are compared byte by byte: names that differ in case are different
+/// users.
 ///
 /// ```
 /// use totp_core::UserName;

@@ -9,7 +9,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// The hash function of the HMAC (RFC 6238 section 1.2). Only SHA-1 works in every authenticator app.
+/// The hash function of the HMAC (RFC 6238 section 1.2). Only SHA-1 works in every authenticator
+/// app.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Algorithm {
     /// HMAC-SHA-1, the default of RFC 4226 and of every app.
@@ -163,8 +164,8 @@ pub fn hotp(secret: &Secret, counter: u64, algorithm: Algorithm, digits: Digits)
     binary % digits.modulus()
 }
 
-/// Returns the code that an authenticator app shows at `now`, with leading zeros. For tests and examples:
-/// the daemon never prints a code.
+/// Returns the code that an authenticator app shows at `now`, with leading zeros. For tests and
+/// examples: the daemon never prints a code.
 ///
 /// ```
 /// use totp_core::otp::{Params, totp_at};
@@ -178,8 +179,8 @@ pub fn totp_at(secret: &Secret, params: Params, now: Time) -> String {
 }
 
 fn hmac<M: Mac + KeyInit>(secret: &Secret, counter: u64) -> Zeroizing<Vec<u8>> {
-    // A key of any length is allowed (RFC 2104 section 2), so the error cannot happen; a MAC under an
-    // empty key is still no grant, since nobody enrolled it.
+    // A key of any length is allowed (RFC 2104 section 2), so the error cannot happen; a MAC under
+    // an empty key is still no grant, since nobody enrolled it.
     let mut mac =
         M::new_from_slice(secret.as_bytes()).unwrap_or_else(|_| M::new(&hmac::digest::Key::<M>::default()));
     mac.update(&counter.to_be_bytes());

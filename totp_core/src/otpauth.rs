@@ -1,6 +1,6 @@
-//! The `otpauth://` URI in an enrollment QR code, in the form that every authenticator app reads: the
-//! [Key Uri Format](https://github.com/google/google-authenticator/wiki/Key-Uri-Format) of Google
-//! Authenticator.
+//! The `otpauth://` URI in an enrollment QR code, in the form that every authenticator app reads:
+//! the [Key Uri Format](https://github.com/google/google-authenticator/wiki/Key-Uri-Format) of
+//! Google Authenticator.
 
 use crate::otp::{Algorithm, Digits, OutOfRange, Params, Period};
 use crate::secret::{InvalidSecret, Secret};
@@ -35,8 +35,8 @@ pub struct OtpAuth {
     pub params: Params,
 }
 
-/// Why a text is not an otpauth URI that totpd supports. Holds nothing of the text, which may contain
-/// a secret.
+/// Why a text is not an otpauth URI that totpd supports. Holds nothing of the text, which may
+/// contain a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidUri {
     /// It does not start with `otpauth://totp/`.
@@ -83,8 +83,8 @@ impl OtpAuth {
             512 + 6 * self.issuer.len() + 3 * self.account.len() + 2 * self.secret.as_bytes().len(),
         ));
         uri.push_str("otpauth://totp/");
-        // A colon separates issuer and account, also when it is percent-encoded, so an issuer with a
-        // colon goes into its parameter only.
+        // A colon separates issuer and account, also when it is percent-encoded, so an issuer with
+        // a colon goes into its parameter only.
         if !self.issuer.is_empty() && !self.issuer.contains(':') {
             escape(&self.issuer, &mut uri);
             uri.push(':');
@@ -109,8 +109,8 @@ impl OtpAuth {
         uri
     }
 
-    /// Reads a URI. Unknown parameters (`image`, …) are ignored; the `issuer` parameter takes precedence
-    /// over the issuer in the label. Parameters that are missing get their defaults.
+    /// Reads a URI. Unknown parameters (`image`, …) are ignored; the `issuer` parameter takes
+    /// precedence over the issuer in the label. Parameters that are missing get their defaults.
     ///
     /// # Errors
     /// [`InvalidUri`], which holds nothing of the text.
@@ -187,8 +187,8 @@ fn set<T>(field: &mut Option<T>, value: T) -> Result<(), InvalidUri> {
     }
 }
 
-/// Reads a number within its bounds. A text that is not a number counts as 0, which is out of range for
-/// every parameter.
+/// Reads a number within its bounds. A text that is not a number counts as 0, which is out of range
+/// for every parameter.
 fn number<N: core::str::FromStr + Default, T: TryFrom<N, Error = OutOfRange>>(
     text: &str,
 ) -> Result<T, InvalidUri> {

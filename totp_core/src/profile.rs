@@ -60,8 +60,8 @@ impl Profile {
     }
 }
 
-/// Merges `given` into `kept`, key by key: a null value removes the key. Nested objects are replaced
-/// as a whole.
+/// Merges `given` into `kept`, key by key: a null value removes the key. Nested objects are
+/// replaced as a whole.
 ///
 /// ```
 /// use serde_json::json;

@@ -1,12 +1,16 @@
-//! Randomness as an argument.
+//! Randomness as an argument: the daemon passes the kernel's generator, tests pass a fixed
+//! sequence.
 
-/// A source of bytes that nobody can foresee. The daemon's is the kernel; tests count.
+/// A source of unpredictable bytes. The daemon reads the kernel's generator (getrandom(2)).
 pub trait Random {
-    /// Fills `out` whole, or fails and promises nothing about its content.
+    /// Fills all of `out` with random bytes.
+    ///
+    /// # Errors
+    /// When the source fails. The content of `out` is unspecified then.
     fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomFailed>;
 }
 
-/// The source of randomness failed; nothing may be made from what it left.
+/// The random source failed, and its output must not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RandomFailed;
 
@@ -18,7 +22,7 @@ impl core::fmt::Display for RandomFailed {
 
 impl core::error::Error for RandomFailed {}
 
-/// `N` random bytes.
+/// Returns `N` random bytes.
 ///
 /// # Errors
 /// When the source fails.
@@ -29,19 +33,5 @@ pub fn bytes<const N: usize>(random: &mut impl Random) -> Result<[u8; N], Random
 }
 
 #[cfg(test)]
-pub(crate) mod testing {
-    use super::{Random, RandomFailed};
-
-    /// Deterministic bytes: a different one each time, never random.
-    pub(crate) struct Counting(pub(crate) u64);
-
-    impl Random for Counting {
-        fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomFailed> {
-            for byte in out {
-                self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                *byte = self.0.to_be_bytes()[0];
-            }
-            Ok(())
-        }
-    }
-}
+#[path = "../tests/common/mod.rs"]
+pub(crate) mod testing;

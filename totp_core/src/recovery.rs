@@ -1,6 +1,7 @@
-//! Recovery codes: a set of ten codes of the form `xxxx-xxxx-xxxx-xxxx` with 80 random bits each. They are
-//! stored as HMAC-SHA-256 under a random key of the set, or readable, where the site decides so. 80 bits
-//! need no slow hash, and a slow hash would help an attacker to use up the host's CPU.
+//! Recovery codes: a set of ten codes of the form `xxxx-xxxx-xxxx-xxxx` with 80 random bits each.
+//! They are stored as HMAC-SHA-256 under a random key of the set, or readable, where the site
+//! decides so. 80 bits need no slow hash, and a slow hash would help an attacker to use up the
+//! host's CPU.
 
 use crate::random::{self, Random, RandomFailed};
 use core::fmt;
@@ -20,8 +21,9 @@ pub const LOW_CODES: usize = 2;
 const CODE_BYTES: usize = 10;
 const HASH_BYTES: usize = 32;
 
-/// [Crockford's base32](https://www.crockford.com/base32.html), without `I L O U`: `i` and `l` are read as
-/// `1`, and `o` as `0`. `None` cannot happen, since the specification is constant (a test builds it).
+/// [Crockford's base32](https://www.crockford.com/base32.html), without `I L O U`: `i` and `l` are
+/// read as `1`, and `o` as `0`. `None` cannot happen, since the specification is constant (a test
+/// builds it).
 static CROCKFORD: LazyLock<Option<Encoding>> = LazyLock::new(|| {
     let mut spec = Specification::new();
     spec.symbols.push_str("0123456789ABCDEFGHJKMNPQRSTVWXYZ");
@@ -117,7 +119,8 @@ impl fmt::Debug for RecoverySet {
 }
 
 impl RecoverySet {
-    /// Makes a set and its codes. With [`RecoveryStorage::Hashed`] the codes cannot be read from the set.
+    /// Makes a set and its codes. With [`RecoveryStorage::Hashed`] the codes cannot be read from
+    /// the set.
     ///
     /// # Errors
     /// When the random source fails.
@@ -164,7 +167,8 @@ impl RecoverySet {
         }
     }
 
-    /// Returns the index of `code` among the unspent codes. All of them are compared, in constant time.
+    /// Returns the index of `code` among the unspent codes. All of them are compared, in constant
+    /// time.
     pub(crate) fn find(&self, code: &RecoveryCode) -> Option<usize> {
         let index = |found: Option<usize>, (i, same): (usize, bool)| if same { Some(i) } else { found };
         match self {

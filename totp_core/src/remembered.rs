@@ -1,51 +1,52 @@
-//! A remembered login: after a grant the same person in the same session passes without a code for a while.
+//! Remembered logins: after a grant, the same user in the same session needs no code for a while.
 //!
-//! What is remembered lies in the factor that was proved, so that a revoke or a new phone ends it, and it is
-//! bound to the sealed half like everything that decides.
+//! A remembered login is stored in the factor that was verified, so that revoking or replacing the
+//! factor ends it, and the seal covers it like everything that a grant depends on.
 
-use crate::account::Account;
 use crate::time::{DAY, MINUTE, Time};
-use crate::verified::{How, Verified};
 use data_encoding::BASE64_NOPAD;
 use hmac::digest::{Digest, Update};
 use serde::{Deserialize, Serialize};
 
-/// The shortest time a rule may remember for, in seconds.
+/// The shortest time for which a rule can remember a login, in seconds.
 pub const MIN_LENGTH: u64 = MINUTE;
-/// The longest, in seconds.
+/// The longest time for which a rule can remember a login, in seconds.
 pub const MAX_LENGTH: u64 = 30 * DAY;
-/// How many logins of one factor are remembered at most: the latest.
+/// How many remembered logins one factor has at most: the latest.
 pub const MAX_REMEMBERED: usize = 32;
-/// "Unset" of the kernel's audit session, `(uint32_t) -1`.
+/// The value of an audit session id that is not set: `(uint32_t) -1` (`AUDIT_SID_UNSET`,
+/// linux/audit.h).
 pub const UNSET_SESSION: u32 = u32::MAX;
 
-/// What a rule says of remembering.
+/// How a rule remembers logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remember {
-    /// For how long, in seconds.
+    /// For how many seconds.
     pub length: u64,
-    /// By what a later login is recognised.
+    /// How a later login is recognised.
     pub by: RememberBy,
 }
 
-/// By what a later login is recognised.
+/// How a later login is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RememberBy {
     /// By the kernel's audit session of the program that asks.
     Session,
-    /// By address and SSH key: sshd has no audit session yet when it asks.
+    /// By the remote address and the SSH key. When sshd asks, it has no audit session yet.
     SshKey,
 }
 
-/// What a later login has to have in common with the one that was granted: a digest of all of it.
+/// The key of a remembered login: a SHA-256 digest of everything that a later login must have in
+/// common with the one that was granted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RememberKey(String);
 
 impl RememberKey {
-    /// A session of this machine. `None` without a caller or an audit session: neither ever matches.
-    pub fn session(session: &SessionKeyParts<'_>) -> Option<Self> {
-        let SessionKeyParts { uid, user, caller, service, boot_id, audit_session } = session;
+    /// Returns the key of a session on this machine. `None` without a caller, a boot id or an audit
+    /// session: such a login is never remembered.
+    pub fn session(parts: &SessionKeyParts<'_>) -> Option<Self> {
+        let SessionKeyParts { uid, user, caller, service, boot_id, audit_session } = parts;
         let caller = (*caller)?.to_string();
         let audit_session = audit_session.filter(|s| *s != UNSET_SESSION && *s != 0)?;
         if boot_id.is_empty() {
@@ -55,7 +56,8 @@ impl RememberKey {
         Some(Self::of(&["session", &uid, user, &caller, service, boot_id, &audit_session]))
     }
 
-    /// A user with this key from this address. `None` without a key.
+    /// Returns the key of a user with these SSH keys at this address. `None` without a key or an
+    /// address.
     pub fn ssh_key(uid: u32, service: &str, address: &str, fingerprints: &[&str]) -> Option<Self> {
         if fingerprints.is_empty() || address.is_empty() {
             return None;
@@ -66,7 +68,8 @@ impl RememberKey {
         Some(Self::of(&parts))
     }
 
-    /// Each part with its length before it, so that no two lists run together.
+    /// Returns the digest of the parts. The length precedes each part, so that different lists have
+    /// different digests.
     fn of(parts: &[&str]) -> Self {
         let mut digest = sha2::Sha256::new();
         for part in parts {
@@ -76,64 +79,47 @@ impl RememberKey {
         Self(BASE64_NOPAD.encode(&digest.finalize()))
     }
 
-    /// The digest, for the seal.
+    /// Returns the digest in base64, for the seal.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The parts of [`Key::session`].
+/// What [`RememberKey::session`] is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionKeyParts<'a> {
-    /// The uid of the one whose factor it is.
+    /// The uid of the user whose factor was verified.
     pub uid: u32,
-    /// The user who is logged in to: another one under `subject = "ruser"` (CVE-2025-64517).
+    /// The user who is logged in to; under `subject = "ruser"` this is another user
+    /// (CVE-2025-64517).
     pub user: &'a str,
-    /// The real uid of who started the program that asks.
+    /// The real uid of the program that asks.
     pub caller: Option<u32>,
     /// The PAM service.
     pub service: &'a str,
-    /// `/proc/sys/kernel/random/boot_id`
+    /// The boot id, from `/proc/sys/kernel/random/boot_id` (random(4)).
     pub boot_id: &'a str,
-    /// `/proc/self/sessionid` of a root peer.
+    /// The audit session id, from `/proc/self/sessionid` of a root peer.
     pub audit_session: Option<u32>,
 }
 
-/// A grant that is remembered.
+/// A remembered login.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
-    /// What a later login has to have in common with it.
+    /// The key by which a later login is recognised.
     pub key: RememberKey,
     /// When it was granted.
     pub since: Time,
-    /// For how many seconds it holds.
+    /// For how many seconds it is remembered.
     pub length: u64,
 }
 
 impl Remembered {
-    /// Whether it holds at `now`. A clock that went back behind its start proves nothing.
+    /// Returns whether the login is still remembered at `now`. It is not when the clock shows a
+    /// time before the grant.
     pub fn holds(&self, now: Time) -> bool {
         now >= self.since && now.since(self.since) < self.length.min(MAX_LENGTH)
     }
-}
-
-/// Remembers a grant; `proof` is what it is minted from.
-pub(crate) fn remember(account: &mut Account, proof: &Verified, key: &RememberKey, length: u64, now: Time) {
-    let Some(factor) = account.active.as_mut().filter(|factor| factor.id == proof.totp_id()) else { return };
-    factor.remembered.retain(|r| r.key != *key && r.holds(now));
-    factor.remembered.push(Remembered { key: key.clone(), since: now, length });
-    let excess = factor.remembered.len().saturating_sub(MAX_REMEMBERED);
-    factor.remembered.drain(..excess);
-}
-
-/// The proof that an earlier grant left, if it still holds: for as long as it was given then, and no longer
-/// than the rule says now.
-pub fn recall(account: &Account, key: &RememberKey, now: Time, rule: &Remember) -> Option<Verified> {
-    let factor = account.active.as_ref()?;
-    let found = factor.remembered.iter().find(|r| r.key == *key)?;
-    let age = now.since(found.since);
-    let holds = found.holds(now) && age < rule.length;
-    holds.then(|| Verified::new(&factor.id, How::Remembered { age }, false))
 }
 
 #[cfg(test)]
@@ -150,7 +136,7 @@ mod tests {
     };
 
     #[test]
-    fn every_part_of_a_session_counts() {
+    fn every_part_changes_the_session_key() {
         let key = RememberKey::session(&SESSION).unwrap();
         assert_eq!(RememberKey::session(&SESSION), Some(key.clone()));
         for other in [
@@ -160,7 +146,7 @@ mod tests {
             SessionKeyParts { service: "su", ..SESSION },
             SessionKeyParts { boot_id: "c", ..SESSION },
             SessionKeyParts { audit_session: Some(8), ..SESSION },
-            // Parts do not run into each other.
+            // The same characters, split differently.
             SessionKeyParts { user: "alic", service: "esudo", ..SESSION },
         ] {
             assert_ne!(RememberKey::session(&other), Some(key.clone()), "{other:?}");
@@ -168,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unset_never_makes_a_key() {
+    fn a_missing_part_makes_no_key() {
         for audit_session in [None, Some(UNSET_SESSION), Some(0)] {
             assert_eq!(RememberKey::session(&SessionKeyParts { audit_session, ..SESSION }), None);
         }

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 /// The length of a new secret in bytes: 160 bits, as RFC 4226 section 4 (R6) recommends.
 pub const NEW_SECRET_BYTES: usize = 20;
 
-/// The shared secret of one factor: 10 to 128 bytes. It is wiped when dropped, and redacted in `Debug`.
-/// `Eq` is for tests: the verifier compares codes, never secrets.
+/// The shared secret of one factor: 10 to 128 bytes. It is wiped when dropped, and redacted in
+/// `Debug`. `Eq` is for tests: the verifier compares codes, never secrets.
 ///
 /// ```
 /// use totp_core::Secret;
@@ -44,16 +44,17 @@ impl Secret {
     /// Makes a secret from a copy of the bytes.
     ///
     /// # Errors
-    /// [`InvalidSecret`] for fewer than 10 or more than 128 bytes. RFC 4226 requires 16, but some older
-    /// generators made 10.
+    /// [`InvalidSecret`] for fewer than 10 or more than 128 bytes. RFC 4226 requires 16, but some
+    /// older generators made 10.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidSecret> {
         (10..=128).contains(&bytes.len()).then(|| Self(Zeroizing::new(bytes.to_vec()))).ok_or(InvalidSecret)
     }
 
-    /// Reads base32 (RFC 4648 section 6) as people copy it: in any case, with spaces, dashes and padding.
+    /// Reads base32 (RFC 4648 section 6) as people copy it: in any case, with spaces, dashes and
+    /// padding.
     ///
     /// # Errors
-    /// [`BadSecret`] for another alphabet or length.
+    /// [`InvalidSecret`] for another alphabet or length.
     pub fn from_base32(text: &str) -> Result<Self, InvalidSecret> {
         let mut clean = Zeroizing::new(Vec::with_capacity(text.len()));
         clean.extend(
@@ -83,8 +84,8 @@ impl Secret {
     }
 }
 
-/// The half of a factor that is stored encrypted: the secret and the recovery codes. It has a byte form
-/// and no `Serialize`, so that no derive writes it to a record in clear.
+/// The half of a factor that is stored encrypted: the secret and the recovery codes. It has a byte
+/// form and no `Serialize`, so that no derive writes it to a record in clear.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secrets {
     pub(crate) secret: Secret,

@@ -1,9 +1,9 @@
-//! Sessions of applications: minted from a [`Verified`], and from nothing else.
+//! Sessions of the HTTP API: each is made from a [`Verified`], and from nothing else.
 //!
 //! ```text
-//! Verified ─ begin ─▶ open ── its time has come, or revoked ─▶ gone
+//! Verified ─ begin ─▶ open ── expires, or is revoked ─▶ over
 //!                      │  ▲
-//!                      └──┘ strengthen (another Verified), extend, touch
+//!                      └──┘ add_factor (another Verified), extend
 //! ```
 
 use crate::account::new_id;
@@ -14,59 +14,60 @@ use crate::verified::{How, Verified};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The shortest and the longest session, in minutes (366 days).
+/// The shortest session, in minutes.
 pub const MIN_MINUTES: u64 = 5;
-/// See [`SHORTEST`].
+/// The longest session, in minutes: 366 days.
 pub const MAX_MINUTES: u64 = 527_040;
-/// The most that custom claims may take, in bytes of JSON.
+/// The largest size of all custom claims together, in bytes of JSON.
 pub const MAX_CLAIMS_BYTES: usize = 4096;
-/// Claims that are the token's own (RFC 7519 section 4.1, and the session itself).
+/// Claims that the token sets itself: the registered ones (RFC 7519 section 4.1), and the session.
 const RESERVED: [&str; 8] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "https://stytch.com/session"];
 
-/// How long a session is to last: 5 to 527,040 minutes.
+/// The length of a session: 5 to 527,040 minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Minutes(u64);
 
 impl Minutes {
-    /// `None` when it is too short or too long.
+    /// Returns the length, or `None` when it is too short or too long.
     pub fn new(minutes: i64) -> Option<Self> {
         u64::try_from(minutes).ok().filter(|m| (MIN_MINUTES..=MAX_MINUTES).contains(m)).map(Self)
     }
 
+    /// Returns when a session of this length ends that starts at `now`.
     const fn after(self, now: Time) -> Time {
         now.plus(self.0 * MINUTE)
     }
 }
 
-/// Custom claims together are too large.
+/// The custom claims are larger than [`MAX_CLAIMS_BYTES`] together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClaimsTooLarge;
 
-/// By what a factor was shown.
+/// The kind of factor that a session was authenticated with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FactorKind {
-    /// A code of the phone.
+    /// A TOTP code.
     Totp,
-    /// A recovery code; the id names it in this session.
+    /// A recovery code, with its id in this session.
     Recovery(String),
 }
 
-/// A factor that was shown in a session.
+/// A factor that was verified in a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthenticatedFactor {
-    /// By what.
+    /// The kind of factor.
     #[serde(rename = "means")]
     pub kind: FactorKind,
-    /// The enrollment.
+    /// The id of the factor.
     pub totp_id: String,
-    /// When it was shown first in this session.
+    /// When it was first verified in this session.
     pub first: Time,
-    /// When it was shown last.
+    /// When it was last verified in this session.
     pub last: Time,
 }
 
-/// One session of one user.
+/// One session of one user of an application.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     id: String,
@@ -81,7 +82,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session of the user with the id `user`, who has just shown a factor.
+    /// Makes a session of the user with the id `user`, whose factor has just been verified.
     ///
     /// # Errors
     /// When the random source fails.
@@ -101,11 +102,12 @@ impl Session {
             factors: Vec::new(),
             claims: Map::new(),
         };
-        session.show(proof, now, random)?;
+        session.record_factor(proof, now, random)?;
         Ok(session)
     }
 
-    /// Another factor, or the same one again, was shown in an open session.
+    /// Adds a factor that was verified in an open session, or updates the one that is there, and
+    /// sets the end of the session if `length` is given.
     ///
     /// # Errors
     /// When the random source fails; the session is unchanged then.
@@ -116,12 +118,12 @@ impl Session {
         now: Time,
         random: &mut impl Random,
     ) -> Result<(), RandomFailed> {
-        self.show(proof, now, random)?;
+        self.record_factor(proof, now, random)?;
         self.extend(length, now);
         Ok(())
     }
 
-    /// It was used; with a length its end is set anew, from now on.
+    /// Records a use of the session. With a `length`, the session ends that long after `now`.
     pub fn extend(&mut self, length: Option<Minutes>, now: Time) {
         self.accessed = now;
         if let Some(length) = length {
@@ -129,7 +131,8 @@ impl Session {
         }
     }
 
-    /// Puts custom claims over those there are: null takes one away, the token's own are left out.
+    /// Merges custom claims: a null value removes a claim, and claims that the token sets itself
+    /// are ignored.
     ///
     /// # Errors
     /// [`ClaimsTooLarge`]; the session is unchanged then.
@@ -138,64 +141,70 @@ impl Session {
         Ok(())
     }
 
-    fn show(&mut self, proof: &Verified, now: Time, random: &mut impl Random) -> Result<(), RandomFailed> {
-        let means = match proof.how() {
+    fn record_factor(
+        &mut self,
+        proof: &Verified,
+        now: Time,
+        random: &mut impl Random,
+    ) -> Result<(), RandomFailed> {
+        let kind = match proof.how() {
             How::Recovery { .. } => FactorKind::Recovery(new_id("totp-recovery-code", random)?),
             _ => FactorKind::Totp,
         };
-        // Each recovery code is one of its own; the phone is the same one again.
-        let same = |s: &&mut AuthenticatedFactor| s.kind == means && s.totp_id == proof.totp_id();
-        if let Some(shown) = self.factors.iter_mut().find(same) {
-            shown.last = now;
+        // Each recovery code is a factor of its own; the authenticator app is always the same one.
+        let is_same =
+            |known: &&mut AuthenticatedFactor| known.kind == kind && known.totp_id == proof.totp_id();
+        if let Some(known) = self.factors.iter_mut().find(is_same) {
+            known.last = now;
         } else {
             let totp_id = proof.totp_id().to_owned();
-            self.factors.push(AuthenticatedFactor { kind: means, totp_id, first: now, last: now });
+            self.factors.push(AuthenticatedFactor { kind, totp_id, first: now, last: now });
         }
         Ok(())
     }
 
-    /// Whether it is not over.
+    /// Returns whether the session has not expired.
     pub fn is_open(&self, now: Time) -> bool {
         now < self.expires
     }
 
-    /// `session-` and 26 characters.
+    /// Returns the id: `session-` and 26 characters.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The id of its user.
+    /// Returns the id of the user.
     pub fn user(&self) -> &str {
         &self.user
     }
 
-    /// When it began.
+    /// Returns when the session began.
     pub const fn started(&self) -> Time {
         self.started
     }
 
-    /// When it was last used, as far as that is kept.
+    /// Returns when the session was last used, as far as that is recorded.
     pub const fn accessed(&self) -> Time {
         self.accessed
     }
 
-    /// The first moment at which it is over.
+    /// Returns when the session expires: it is over from this time on.
     pub const fn expires(&self) -> Time {
         self.expires
     }
 
-    /// The factors that were shown.
+    /// Returns the factors that were verified.
     pub fn factors(&self) -> &[AuthenticatedFactor] {
         &self.factors
     }
 
-    /// The application's own claims.
+    /// Returns the custom claims of the application.
     pub const fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
 }
 
-/// What custom claims there will be when `given` is put over `kept`.
+/// Returns the custom claims with `given` merged into `kept`, as [`Session::merge_claims`] does.
 ///
 /// # Errors
 /// [`ClaimsTooLarge`].
@@ -206,7 +215,7 @@ pub fn merged_claims(
     given.retain(|key, _| !RESERVED.contains(&key.as_str()));
     let mut claims = kept.clone();
     merge(&mut claims, given);
-    // Text, numbers and lists of them: this cannot fail.
+    // JSON values can always be written; if they could not, they would be refused as too large.
     let size = serde_json::to_string(&claims).map_or(usize::MAX, |text| text.len());
     if size > MAX_CLAIMS_BYTES { Err(ClaimsTooLarge) } else { Ok(claims) }
 }
@@ -220,7 +229,7 @@ mod tests {
     const T0: Time = Time::from_unix(1_800_000_000);
 
     fn totp() -> Verified {
-        Verified::new("totp-a", How::Totp { offset: 0 }, false)
+        Verified::new("totp-a", How::Totp { offset: 0 })
     }
 
     fn session() -> Session {
@@ -240,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_over_at_its_end_and_extended_from_now() {
+    fn a_session_expires_and_is_extended_from_now() {
         let mut session = session();
         assert!(session.is_open(T0.plus(299)) && !session.is_open(T0.plus(300)));
         session.extend(None, T0.plus(10));
@@ -250,11 +259,11 @@ mod tests {
     }
 
     #[test]
-    fn the_phone_is_one_factor_and_each_recovery_code_another() {
+    fn the_app_is_one_factor_and_each_recovery_code_another() {
         let mut session = session();
         session.add_factor(&totp(), None, T0.plus(40), &mut Counting(2)).unwrap();
         for seed in 3..5 {
-            let recovery = Verified::new("totp-a", How::Recovery { left: 9 }, false);
+            let recovery = Verified::new("totp-a", How::Recovery { left: 9 });
             session.add_factor(&recovery, None, T0.plus(50), &mut Counting(seed)).unwrap();
         }
         assert_eq!(session.factors().len(), 3);
@@ -262,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_are_merged_bounded_and_never_the_tokens_own() {
+    fn claims_are_merged_and_bounded_and_reserved_ones_ignored() {
         let mut session = session();
         session
             .merge_claims(map(&json!({ "a": 1, "sub": "root", "https://stytch.com/session": {} })))

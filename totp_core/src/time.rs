@@ -9,8 +9,8 @@ pub const HOUR: u64 = 60 * MINUTE;
 /// One day in seconds.
 pub const DAY: u64 = 24 * HOUR;
 
-/// A point in time: whole seconds since 1970-01-01T00:00:00Z, without leap seconds. It is never negative,
-/// because TOTP counts from the epoch (RFC 6238 section 4.1).
+/// A point in time: whole seconds since 1970-01-01T00:00:00Z, without leap seconds. It is never
+/// negative, because TOTP counts from the epoch (RFC 6238 section 4.1).
 ///
 /// ```
 /// use totp_core::Time;
@@ -39,7 +39,8 @@ impl Time {
         Self(self.0.saturating_add(seconds))
     }
 
-    /// Returns the seconds since `earlier`; 0 when `earlier` is in the future (the clock was set back).
+    /// Returns the seconds since `earlier`; 0 when `earlier` is in the future (the clock was set
+    /// back).
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }

@@ -1,35 +1,49 @@
-//! The proof that a factor was shown.
+//! The proof that a second factor was verified.
 
-/// How the factor was proved.
+/// How a second factor was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// By a code of the phone, which ran this many steps ahead of our clock (negative: behind).
+    /// By a TOTP code (RFC 6238).
     Totp {
-        /// Steps ahead.
+        /// By how many time steps the code is ahead of the host's clock (negative: behind).
         offset: i64,
     },
     /// By a recovery code.
     Recovery {
-        /// How many are left now.
+        /// How many unspent recovery codes are left.
         left: usize,
     },
-    /// By an earlier grant that is remembered.
+    /// By a remembered login.
     Remembered {
-        /// Its age in seconds.
+        /// The age of the earlier grant, in seconds.
         age: u64,
     },
-    /// By the one code of a break-glass responder.
+    /// By the single code of a break-glass responder.
     BreakGlass,
 }
 
-/// Proof that a factor was shown: made by this crate's verifiers alone, given away once. Whoever grants takes
-/// it by value.
+impl How {
+    /// Returns the word for the audit log's `method`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Totp { .. } => "totp",
+            Self::Recovery { .. } => "recovery",
+            Self::Remembered { .. } => "remembered",
+            Self::BreakGlass => "breakglass",
+        }
+    }
+}
+
+/// Proof that a second factor was verified. Only the verifiers of this crate make it, and a
+/// function that grants takes it by value, so that one proof grants once.
 ///
 /// ```compile_fail
-/// let proof = totp_core::Verified { totp_id: String::new(), how: totp_core::How::Totp { offset: 0 }, confirmed: false };
+/// use totp_core::{How, Verified};
+/// let proof = Verified { totp_id: String::new(), how: How::BreakGlass, confirmed: false };
 /// ```
 /// ```compile_fail
-/// let proof = totp_core::Verified::new("", totp_core::How::Totp { offset: 0 }, false);
+/// use totp_core::{How, Verified};
+/// let proof = Verified::new("", How::BreakGlass);
 /// ```
 /// ```compile_fail
 /// fn twice(proof: totp_core::Verified) { let (_a, _b) = (proof.clone(), proof); }
@@ -43,22 +57,28 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// Only for a verifier that has just compared something, or recalled that one did.
-    pub(crate) fn new(totp_id: &str, how: How, confirmed: bool) -> Self {
-        Self { totp_id: totp_id.to_owned(), how, confirmed }
+    /// Makes the proof for a factor in use. Only for a verifier that has just compared a code, or
+    /// that has found a remembered login.
+    pub(crate) fn new(totp_id: &str, how: How) -> Self {
+        Self { totp_id: totp_id.to_owned(), how, confirmed: false }
     }
 
-    /// The enrollment that was proved.
+    /// Makes the proof for a factor whose first code has just been accepted.
+    pub(crate) fn first_code(totp_id: &str, offset: i64) -> Self {
+        Self { confirmed: true, ..Self::new(totp_id, How::Totp { offset }) }
+    }
+
+    /// Returns the id of the factor that was verified; empty under break-glass.
     pub fn totp_id(&self) -> &str {
         &self.totp_id
     }
 
-    /// By what.
+    /// Returns how the factor was verified.
     pub const fn how(&self) -> How {
         self.how
     }
 
-    /// Whether this was the enrollment's first code, which made it active.
+    /// Returns whether this was the factor's first code, which made it active.
     pub const fn confirmed(&self) -> bool {
         self.confirmed
     }

@@ -8,8 +8,8 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 /// Returns the latest time step within `skew` steps of `now` whose code is `code`.
 ///
-/// Every step of the window is computed and compared, whatever matched before. When two steps have the
-/// same code, the later one is returned: marking it as used covers the other as well.
+/// Every step of the window is computed and compared, whatever matched before. When two steps have
+/// the same code, the later one is returned: marking it as used covers the other as well.
 ///
 /// ```
 /// use totp_core::otp::{Params, totp_at};
@@ -17,7 +17,8 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 /// use totp_core::{Secret, Time, Typed};
 /// let secret = Secret::from_bytes(b"12345678901234567890").unwrap();
 /// let (params, now) = (Params::default(), Time::from_unix(3000));
-/// let Ok(Typed::Code(code)) = Typed::parse(&totp_at(&secret, params, now)) else { unreachable!() };
+/// let typed = totp_at(&secret, params, now);
+/// let Ok(Typed::Code(code)) = Typed::parse(&typed) else { unreachable!() };
 /// assert_eq!(matching_step(&secret, params, &code, now.plus(30), 1), Some(100));
 /// assert_eq!(matching_step(&secret, params, &code, now.plus(60), 1), None);
 /// ```
@@ -49,9 +50,9 @@ pub(crate) fn is_code_of(secret: &Secret, params: Params, code: &Code, steps: &[
     bool::from(found)
 }
 
-/// Returns by how many seconds the clock of the phone that shows `code` is ahead of `now` (negative:
-/// behind), or `None` when no step within `reach` steps has this code. For messages during enrollment
-/// only: it accepts no code.
+/// Returns by how many seconds the clock of the phone that shows `code` is ahead of `now`
+/// (negative: behind), or `None` when no step within `reach` steps has this code. For messages
+/// during enrollment only: it accepts no code.
 pub fn phone_offset(secret: &Secret, params: Params, code: &Code, now: Time, reach: u8) -> Option<i64> {
     let step = matching_step(secret, params, code, now, reach)?;
     let steps = i64::try_from(step).ok()? - i64::try_from(params.period.step_at(now)).ok()?;

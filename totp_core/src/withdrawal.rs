@@ -1,39 +1,41 @@
-//! What stopped being accepted: the record of it outlives the store, so that an older copy of the store is noticed.
+//! Withdrawals: what stopped being accepted. The witness, a record outside the store, lists them,
+//! so that an older copy of the store is detected and does not accept them again.
 //!
 //! ```text
 //! store:   counter 7, generation 1 ─┐
-//!                                   ├─ compare ─▶ current | behind, with the gap | behind by more | replaced
+//!                                   ├─ compare ─▶ current | behind | behind by more | replaced
 //! witness: 5 recovery totp-…        │
 //!          6 factor   totp-…        │
 //!          8 ticket   user-…       ─┘
 //! ```
 
 use crate::account::{Account, EnrollmentTicket, Factor};
+use crate::code::Typed;
 use crate::judge::{Input, Reason};
+use crate::secret::Secrets;
 use crate::time::Time;
-use crate::{Secrets, Typed};
 use core::fmt;
 use std::collections::BTreeSet;
 
-/// Lines of a witness that count: older ones are forgotten.
+/// How many entries a witness holds at most: older ones are dropped.
 pub const MAX_ENTRIES: usize = 4096;
 
-/// What kind of thing stopped being accepted.
+/// The kind of a withdrawal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// A factor, by its id: revoked, replaced, or cancelled before its first code.
+    /// The factor with this id was revoked, replaced, or cancelled before its first code.
     Factor,
-    /// Recovery codes of the factor with this id: one was spent, or all were replaced.
+    /// A recovery code of the factor with this id was spent, or all were replaced.
     Recovery,
-    /// The enrollment ticket of the account with this id: used or replaced.
+    /// The enrollment ticket of the account with this id was used or replaced.
     Ticket,
-    /// A change that was staged for the factor with this id: cancelled, or made.
+    /// The staged change of the factor with this id was cancelled or carried out.
     Staged,
-    /// Remembered logins of the factor with this id.
+    /// The remembered logins of the factor with this id were deleted.
     Remembered,
-    /// An application's secret, by its id.
+    /// The API secret with this id was revoked.
     Client,
-    /// The store was restored: the id is its new generation.
+    /// The store was restored; the id is its new generation.
     Generation,
 }
 
@@ -48,7 +50,7 @@ impl Kind {
         Self::Generation,
     ];
 
-    /// The word in the witness.
+    /// Returns the word in the witness.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Factor => "factor",
@@ -62,39 +64,40 @@ impl Kind {
     }
 }
 
-/// One thing that stopped being accepted.
+/// A withdrawal: one thing that stopped being accepted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Withdrawal {
-    /// Its kind.
+    /// The kind.
     pub kind: Kind,
-    /// Names the factor, the account, the secret or the generation.
+    /// The id of the factor, the account or the API secret, or the generation.
     pub id: String,
 }
 
 impl Withdrawal {
-    /// A withdrawal of this kind.
+    /// Returns the withdrawal of this kind and id.
     pub fn new(kind: Kind, id: &str) -> Self {
         Self { kind, id: id.to_owned() }
     }
 }
 
-/// How often a store was restored, and which of several restores of one backup it is.
+/// Identifies a restore of the store, also among several restores of the same backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Generation {
-    /// Counts the restores.
+    /// How often the store was restored.
     pub number: u64,
-    /// Random: two restores of one backup differ.
+    /// A random token, which differs between two restores of the same backup.
     pub token: String,
 }
 
 impl Generation {
-    /// The generation after both, with a token of its own.
+    /// Returns the generation that follows both, with this token.
     #[must_use]
     pub fn after(&self, other: &Self, token: String) -> Self {
         Self { number: self.number.max(other.number).saturating_add(1), token }
     }
 
-    /// Reads `3-abcd`; anything else is the first generation.
+    /// Reads the form `3-abcd`. Any other text, as of a store that was never restored, is
+    /// generation 0.
     pub fn parse(text: &str) -> Self {
         let parsed = text.split_once('-').and_then(|(number, token)| Some((number.parse().ok()?, token)));
         parsed.map_or_else(Self::default, |(number, token)| Self { number, token: token.to_owned() })
@@ -107,19 +110,26 @@ impl fmt::Display for Generation {
     }
 }
 
-/// A line of the witness: `counter kind id seconds`.
+/// One line of the witness: `counter kind id seconds`.
+///
+/// ```
+/// use totp_core::withdrawal::{Entry, Kind};
+/// let entry = Entry::parse("7 recovery totp-abc 1800000000").unwrap();
+/// assert_eq!((entry.counter, entry.what.kind), (7, Kind::Recovery));
+/// assert_eq!(Entry::parse("7 recovery tot"), None, "a crash cut it off");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its place in the order of withdrawals of this store.
+    /// The number of the withdrawal, in the order of this store.
     pub counter: u64,
     /// What was withdrawn.
     pub what: Withdrawal,
-    /// When.
+    /// When it was withdrawn.
     pub at: Time,
 }
 
 impl Entry {
-    /// Reads a line. A line that was cut off by a crash is `None`.
+    /// Reads a line. Returns `None` for anything else, such as a line that a crash cut off.
     pub fn parse(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
         let counter = words.next()?.parse().ok()?;
@@ -127,8 +137,8 @@ impl Entry {
         let kind = Kind::ALL.into_iter().find(|k| k.as_str() == kind)?;
         let id = words.next().filter(|id| !id.is_empty())?;
         let at = words.next()?.parse().ok()?;
-        let whole = words.next().is_none() && line.is_ascii();
-        whole.then(|| Self { counter, what: Withdrawal::new(kind, id), at: Time::from_unix(at) })
+        let is_whole = words.next().is_none() && line.is_ascii();
+        is_whole.then(|| Self { counter, what: Withdrawal::new(kind, id), at: Time::from_unix(at) })
     }
 }
 
@@ -139,17 +149,17 @@ impl fmt::Display for Entry {
     }
 }
 
-/// Where a store stands.
+/// How far a store has come, to be compared with its witness.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StorePosition {
-    /// Withdrawals that it has made.
+    /// The number of its latest withdrawal.
     pub counter: u64,
-    /// Its generation.
+    /// The generation.
     pub generation: Generation,
 }
 
 impl StorePosition {
-    /// Where the store stood that wrote these lines.
+    /// Returns the position of the store that wrote these entries.
     pub fn of(witness: &[Entry]) -> Self {
         let generations = witness.iter().filter(|entry| entry.what.kind == Kind::Generation);
         let latest = generations.max_by_key(|entry| entry.counter);
@@ -160,18 +170,19 @@ impl StorePosition {
     }
 }
 
-/// What a witness says about a store.
+/// The result of comparing a store with its witness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// There is no witness, or an empty one.
+    /// There is no witness, or it is empty.
     NoWitness,
-    /// The store has everything that the witness has.
+    /// The store has made every withdrawal in the witness.
     Current,
-    /// The store is older, and everything that it lacks is listed.
+    /// The store is older: it lacks these withdrawals, and no others.
     Behind(Vec<Entry>),
-    /// The store is older, and not all of what it lacks is listed: so many are not.
+    /// The store is older: it lacks these withdrawals, and this many that the witness no longer
+    /// lists.
     BehindByMore(Vec<Entry>, u64),
-    /// The store was restored, and this is not the copy that was put in its place.
+    /// The store was restored, and this is another copy of it. It lacks these withdrawals, if any.
     Replaced(Vec<Entry>),
 }
 
@@ -197,8 +208,9 @@ pub fn compare(store: &StorePosition, witness: &[Entry]) -> Comparison {
     }
 }
 
-/// What a change of an account withdraws, as far as it can be seen on a sealed record. `after` is `None` when the account
-/// is deleted. What has expired was withdrawn by time, which no older store brings back.
+/// Returns what a change of an account withdraws, except for recovery codes: this works on sealed
+/// records. `after` is `None` when the account is deleted. What has expired is left out, since an
+/// older store does not accept it either.
 pub fn withdrawn_factors<S>(
     before: &Account<S>,
     after: Option<&Account<S>>,
@@ -220,7 +232,7 @@ pub fn withdrawn_factors<S>(
         if !factor.remembered.is_empty() && kept.remembered.is_empty() {
             withdrawn.insert(Withdrawal::new(Kind::Remembered, &factor.id));
         }
-        // A login that told of it is the same change.
+        // A change that a login has shown is still the same change.
         let staged = factor.staged.as_ref().filter(|staged| now < staged.expires).map(|staged| staged.at);
         if staged.is_some() && kept.staged.as_ref().map(|staged| staged.at) != staged {
             withdrawn.insert(Withdrawal::new(Kind::Staged, &factor.id));
@@ -235,7 +247,7 @@ pub fn withdrawn_factors<S>(
     withdrawn
 }
 
-/// What a change of an account withdraws.
+/// Returns everything that a change of an account withdraws.
 pub fn withdrawn(before: &Account, after: Option<&Account>, now: Time) -> BTreeSet<Withdrawal> {
     let mut withdrawn = withdrawn_factors(before, after, now);
     let kept = after.and_then(|account| account.active.as_ref()).map(|factor| (&factor.id, &factor.secrets));
@@ -249,27 +261,29 @@ pub fn withdrawn(before: &Account, after: Option<&Account>, now: Time) -> BTreeS
     withdrawn
 }
 
-/// What an older store must not accept.
+/// What a store that is older than its witness must not accept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusals {
-    /// What was withdrawn after the copy was made.
+    /// The withdrawals that were made after this copy of the store.
     pub withdrawn: BTreeSet<Withdrawal>,
-    /// Codes up to the window's end at this moment may have been used.
+    /// Codes up to the end of the acceptance window at this time may have been used.
     pub floor: Option<Time>,
 }
 
 impl Refusals {
-    /// Whether nothing is refused.
+    /// Returns whether nothing is refused.
     pub fn is_empty(&self) -> bool {
         self.withdrawn.is_empty() && self.floor.is_none()
     }
 
     fn has(&self, kind: Kind, id: &str) -> bool {
-        // Few accounts are asked about and the set is empty on almost every host.
+        // On almost every host the set is empty: this saves making the key.
         !self.withdrawn.is_empty() && self.withdrawn.contains(&Withdrawal::new(kind, id))
     }
 
-    /// Takes from an account what was withdrawn from it, and raises the used steps of what was made before the floor to it.
+    /// Removes from an account what was withdrawn, and marks all time steps up to the floor as
+    /// used, for factors that were made before it. `skew` is that of the acceptance window, in
+    /// steps.
     pub fn apply(&self, account: &mut Account, skew: u8) {
         if self.is_empty() {
             return;
@@ -279,7 +293,7 @@ impl Refusals {
             if self.has(Kind::Recovery, &factor.id) {
                 factor.secrets.drop_recovery();
             }
-            // Nobody has used a code of a factor that was not there yet.
+            // A factor that was made later has no used codes from before.
             if let Some(at) = self.floor.filter(|at| factor.created <= *at) {
                 let used = factor.params.period.step_at(at).saturating_add(u64::from(skew));
                 factor.last_step = factor.last_step.max(Some(used));
@@ -287,8 +301,8 @@ impl Refusals {
         }
     }
 
-    /// Takes from a record, which may be sealed, what can be taken without its secrets. For looking at it: a sealed record
-    /// that is changed so cannot be opened any more.
+    /// Removes from a record, which may be sealed, what was withdrawn, except for recovery codes.
+    /// For display only: a sealed record that was changed cannot be opened.
     pub fn strip<S>(&self, account: &mut Account<S>) {
         for slot in [&mut account.active, &mut account.pending] {
             if slot.as_ref().is_some_and(|factor| self.has(Kind::Factor, &factor.id)) {
@@ -307,7 +321,8 @@ impl Refusals {
         }
     }
 
-    /// Whether a refusal of `input` for this reason comes from what was withdrawn. `account` is as it is stored.
+    /// Returns whether `input` was refused for this reason because of a withdrawal. `account` is
+    /// the account as it is stored.
     pub fn explains<S>(&self, account: &Account<S>, input: &Input, reason: Reason) -> bool {
         let Some(active) = &account.active else { return false };
         match (input, reason) {
@@ -319,11 +334,12 @@ impl Refusals {
 }
 
 impl Secrets {
-    /// Whether both have the same unspent recovery codes.
+    /// Returns whether both have the same unspent recovery codes.
     fn same_recovery(&self, other: &Self) -> bool {
         self.recovery == other.recovery
     }
 
+    /// Removes all recovery codes.
     fn drop_recovery(&mut self) {
         self.recovery.clear();
     }

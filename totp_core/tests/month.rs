@@ -1,6 +1,10 @@
-//! A month under siege: thousands of addresses guess whenever they may, while the user logs in as people do.
+//! A month of attack: thousands of addresses guess whenever the lock allows it, while the user logs
+//! in.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod common;
+
+use common::Counting;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use totp_core::account::NewFactor;
 use totp_core::lock::{BUDGET, BUDGET_WINDOW};
@@ -8,34 +12,21 @@ use totp_core::otp::totp_at;
 use totp_core::recovery::RecoveryStorage;
 use totp_core::time::{DAY, HOUR};
 use totp_core::{
-    Account, Attempt, JudgeSettings, Origin, Outcome, Params, Random, RandomFailed, Reason, Time, Typed,
-    UserName, judge,
+    Account, Attempt, JudgeSettings, Origin, Outcome, Params, Reason, Time, Typed, UserName, judge,
 };
 
 const T0: u64 = 1_800_000_000;
-const RULES: JudgeSettings =
+const SETTINGS: JudgeSettings =
     JudgeSettings { skew: 1, not_before: Time::from_unix(T0 - DAY), latest_grant: Time::from_unix(0) };
 const DAYS: u64 = 30;
-/// Addresses of the attacker; a prime, so that no rhythm of the day meets the same ones again.
+/// The number of the attacker's addresses: a prime, so that each time of day meets different ones.
 const ADDRESSES: u64 = 4_001;
-/// Long enough that no code of the user is one of before.
+/// The step of the simulation in seconds: long enough that the user's next code is a new one.
 const TICK: u64 = 600;
-
-struct Bytes(u8);
-
-impl Random for Bytes {
-    fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomFailed> {
-        for byte in out {
-            self.0 = self.0.wrapping_mul(5).wrapping_add(77);
-            *byte = self.0;
-        }
-        Ok(())
-    }
-}
 
 fn enrolled() -> Account {
     let now = Time::from_unix(T0 - HOUR);
-    let mut account = Account::new(UserName::parse("alice").ok(), Some(1000), now, &mut Bytes(1)).unwrap();
+    let mut account = Account::new(UserName::parse("alice").ok(), Some(1000), now, &mut Counting(1)).unwrap();
     account
         .enroll(
             &NewFactor {
@@ -44,7 +35,7 @@ fn enrolled() -> Account {
                 recovery_storage: RecoveryStorage::Hashed,
             },
             now,
-            &mut Bytes(2),
+            &mut Counting(2),
         )
         .unwrap();
     let code = code_of(&account, now);
@@ -58,7 +49,7 @@ fn code_of(account: &Account, now: Time) -> String {
 }
 
 fn attempt(account: &mut Account, origin: Origin, code: &str, now: Time) -> Outcome {
-    judge(account, &Attempt::plain(origin, Typed::parse(code)), now, &RULES).outcome
+    judge(account, &Attempt::plain(origin, Typed::parse(code)), now, &SETTINGS).outcome
 }
 
 fn granted(outcome: &Outcome) -> bool {
@@ -76,7 +67,7 @@ fn attackers(number: u64) -> Origin {
     })
 }
 
-/// Where the user has never been: hotels and trains, IPv4 and IPv6 in turn.
+/// A source from which the user has never logged in, alternately IPv4 and IPv6.
 fn new_source(number: u64) -> Origin {
     let low = u32::try_from(number).unwrap();
     Origin::Remote(if number.is_multiple_of(2) {
@@ -86,18 +77,19 @@ fn new_source(number: u64) -> Origin {
     })
 }
 
-/// What a month came to.
+/// The result of the simulation.
 #[derive(Default)]
 struct Month {
-    /// When a guess was judged.
+    /// When guesses were judged, in Unix seconds.
     judged: Vec<u64>,
     refused_unjudged: u64,
     lucky: u64,
     from_new_sources: u64,
 }
 
-/// `user` says in each tick from where she logs in, before the attacker tries: the kindest order for him, since
-/// her success has just cleared what was counted against strangers.
+/// Simulates a month. `user` returns the source from which the user logs in at a tick, before the
+/// attacker guesses: the best order for the attacker, since a success has just cleared the failures
+/// of strangers.
 fn month(user: impl Fn(u64) -> Option<Origin>) -> Month {
     let mut account = enrolled();
     let home = Origin::Remote("192.0.2.1".parse().unwrap());
@@ -109,12 +101,13 @@ fn month(user: impl Fn(u64) -> Option<Origin>) -> Month {
         let now = Time::from_unix(T0 + tick * TICK);
         if let Some(origin) = user(tick) {
             let code = code_of(&account, now);
-            let inside = granted(&attempt(&mut account, origin.clone(), &code, now));
-            // What the strangers do never concerns where she is known; elsewhere it may.
-            assert!(inside || origin != home, "locked out of her own source in tick {tick}");
-            month.from_new_sources += u64::from(inside && origin != home);
+            let is_granted = granted(&attempt(&mut account, origin.clone(), &code, now));
+            // Strangers never lock a known source of the user; they may lock others.
+            assert!(is_granted || origin != home, "the user's known source is locked at tick {tick}");
+            month.from_new_sources += u64::from(is_granted && origin != home);
         }
-        // They go on until one is refused unjudged; twice a day two hundred ask, lest another address be luckier.
+        // They guess until one is refused unjudged. Twice a day, 200 guess anyway: another address
+        // might be judged.
         let at_least = if tick.is_multiple_of(12 * HOUR / TICK) { 200 } else { 1 };
         let (mut asked, mut open) = (0, true);
         while open || asked < at_least {
@@ -130,7 +123,7 @@ fn month(user: impl Fn(u64) -> Option<Origin>) -> Month {
                     month.refused_unjudged += 1;
                     false
                 }
-                // A guess that hits is a judged one too.
+                // A guess that is right was judged too.
                 Outcome::Refused(Reason::Replayed) | Outcome::Granted(_) => {
                     month.judged.push(now.unix());
                     month.lucky += 1;
@@ -140,11 +133,11 @@ fn month(user: impl Fn(u64) -> Option<Origin>) -> Month {
             };
         }
     }
-    assert!(next > ADDRESSES, "every address had its turn");
+    assert!(next > ADDRESSES, "every address has guessed");
     month
 }
 
-/// The most that was judged within any window of a day, wherever it begins.
+/// Returns the largest number of guesses that were judged within any 24 hours.
 fn most_in_a_day(judged: &[u64]) -> usize {
     let within =
         |start: &u64| judged.iter().filter(|at| (*start..start + BUDGET_WINDOW).contains(at)).count();
@@ -152,11 +145,11 @@ fn most_in_a_day(judged: &[u64]) -> usize {
 }
 
 #[test]
-fn of_thousands_of_addresses_thirty_guesses_a_day_are_judged_whoever_logs_in_meanwhile() {
+fn thousands_of_addresses_get_thirty_judged_guesses_a_day() {
     assert_eq!((BUDGET, BUDGET_WINDOW), (30, DAY), "the documents say 30 in 24 hours");
     let hour = HOUR / TICK;
     let month = month(|tick| match tick % hour {
-        // Each hour from somewhere else, and now and then from home.
+        // Each hour from a new source, and sometimes from home.
         0 => Some(new_source(tick)),
         3 if tick % (8 * hour) == 3 => Some(Origin::Remote("192.0.2.1".parse().unwrap())),
         _ => None,
@@ -164,17 +157,13 @@ fn of_thousands_of_addresses_thirty_guesses_a_day_are_judged_whoever_logs_in_mea
     let most = most_in_a_day(&month.judged);
     assert_eq!(most, 30, "the bound holds, and the simulation reaches it");
     assert!(month.judged.len() <= 30 * 30, "{}", month.judged.len());
-    assert!(
-        month.from_new_sources > 30,
-        "her successes were there to profit from: {}",
-        month.from_new_sources
-    );
+    assert!(month.from_new_sources > 30, "the user succeeded from new sources: {}", month.from_new_sources);
     assert!(month.refused_unjudged > 10_000, "{}", month.refused_unjudged);
-    assert_eq!(month.lucky, 0, "with these numbers nobody guesses right");
+    assert_eq!(month.lucky, 0, "no guess is right with these numbers");
 }
 
 #[test]
-fn strangers_alone_get_half_of_that() {
+fn without_other_logins_strangers_get_half_of_that() {
     let month = month(|tick| {
         let morning = tick % (DAY / TICK) == 50;
         morning.then(|| Origin::Remote("192.0.2.1".parse().unwrap()))

@@ -1,5 +1,5 @@
-//! Enrolling inside a login, remembering, forecasts and news: the parts of a login that ask for no code, or for
-//! more than one.
+//! Logins that ask for no code or for more than one: enrollment during a login, remembered logins,
+//! forecasts and notices.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -12,11 +12,12 @@ use totp_core::login_enrollment::AwaitingFirstCode;
 use totp_core::otp::totp_at;
 use totp_core::policy::{Action, Facts, FirstFactor, Peer, Policy, RemoteHost, Rule, Ruling};
 use totp_core::recovery::RecoveryStorage;
-use totp_core::remembered::{MAX_LENGTH, MAX_REMEMBERED, Remember, RememberBy, RememberKey, recall};
+use totp_core::remember::recall;
+use totp_core::remembered::{MAX_LENGTH, MAX_REMEMBERED, Remember, RememberBy, RememberKey};
 use totp_core::{Account, How, JudgeSettings, Origin, Outcome, Params, Reason, Time, Typed, UserName, judge};
 
 const T0: Time = Time::from_unix(1_800_000_000);
-const RULES: JudgeSettings =
+const SETTINGS: JudgeSettings =
     JudgeSettings { skew: 1, not_before: Time::from_unix(1_790_000_000), latest_grant: Time::from_unix(0) };
 
 fn account() -> Account {
@@ -55,7 +56,7 @@ fn judged(
     let from = "192.0.2.7".to_owned();
     let attempt =
         Attempt { from, remember, silent: false, ..Attempt::plain(Origin::Local, Typed::parse(code)) };
-    judge(account, &attempt, now, &RULES)
+    judge(account, &attempt, now, &SETTINGS)
 }
 
 /// A proof of a first factor, as the policy makes it.
@@ -71,13 +72,13 @@ fn proof() -> FirstFactor {
         ssh: vec![],
         first_factor_passed: true,
     };
-    match policy.decide(&facts, &BTreeSet::new(), T0, RULES.not_before).ruling {
+    match policy.decide(&facts, &BTreeSet::new(), T0, SETTINGS.not_before).ruling {
         Ruling::Enroll(proof) => proof,
         other => unreachable!("{other:?}"),
     }
 }
 
-fn enrolling(seed: u64) -> AwaitingFirstCode {
+fn awaiting_first_code(seed: u64) -> AwaitingFirstCode {
     AwaitingFirstCode::new(&proof(), Params::default(), RecoveryStorage::Hashed, T0, &mut Counting(seed))
         .unwrap()
 }
@@ -87,38 +88,38 @@ fn key(address: &str) -> RememberKey {
 }
 
 #[test]
-fn an_enrollment_is_made_by_its_first_code_and_one_of_its_recovery_codes_in_this_order() {
-    let enrolling = enrolling(5);
+fn enrollment_needs_a_first_code_and_then_a_recovery_code() {
+    let enrolling = awaiting_first_code(5);
     let code = totp_at(enrolling.secret(), enrolling.params(), T0);
-    let (enrolling, reason) = enrolling.first_code(&Typed::parse("000000"), T0, &RULES).unwrap_err();
+    let (enrolling, reason) = enrolling.first_code(&Typed::parse("000000"), T0, &SETTINGS).unwrap_err();
     assert_eq!(reason, Reason::Wrong);
     let (enrolling, reason) =
-        enrolling.first_code(&Typed::parse("0000-0000-0000-0000"), T0, &RULES).unwrap_err();
+        enrolling.first_code(&Typed::parse("0000-0000-0000-0000"), T0, &SETTINGS).unwrap_err();
     assert_eq!(reason, Reason::Wrong);
     let (enrolling, reason) =
-        enrolling.first_code(&Typed::parse(&code), Time::from_unix(5), &RULES).unwrap_err();
+        enrolling.first_code(&Typed::parse(&code), Time::from_unix(5), &SETTINGS).unwrap_err();
     assert_eq!(reason, Reason::Clock);
-    let noted = enrolling.first_code(&Typed::parse(&code), T0, &RULES).unwrap();
-    let noted = noted.finish(&Typed::parse(&code), T0).unwrap_err();
-    let noted = noted.finish(&Typed::parse("0000-0000-0000-0000"), T0).unwrap_err();
-    let recovery = noted.recovery_codes()[4].reveal();
-    let finished = noted.finish(&Typed::parse(&recovery), T0).unwrap();
+    let awaiting = enrolling.first_code(&Typed::parse(&code), T0, &SETTINGS).unwrap();
+    let awaiting = awaiting.finish(&Typed::parse(&code), T0).unwrap_err();
+    let awaiting = awaiting.finish(&Typed::parse("0000-0000-0000-0000"), T0).unwrap_err();
+    let recovery = awaiting.recovery_codes()[4].reveal();
+    let ready = awaiting.finish(&Typed::parse(&recovery), T0).unwrap();
     let mut account = account();
-    let verified = finished.activate(&mut account, &Origin::Local, None, T0).unwrap();
+    let verified = ready.activate(&mut account, &Origin::Local, None, T0).unwrap();
     assert!(verified.confirmed() && verified.how() == How::Totp { offset: 0 });
-    // The step is used up, the recovery codes are all there, and a second one finds the place taken.
+    // The step is used, no recovery code is spent, and a second activation is refused.
     assert!(matches!(judged(&mut account, &code, T0, None).outcome, Outcome::Refused(Reason::Replayed)));
     assert_eq!(account.active.as_ref().unwrap().secrets.recovery_left(), 10);
-    assert_eq!(finished.activate(&mut account, &Origin::Local, None, T0).map(drop), Err(Reason::Raced));
+    assert_eq!(ready.activate(&mut account, &Origin::Local, None, T0).map(drop), Err(Reason::Raced));
 }
 
 #[test]
-fn what_an_administrator_staged_is_not_overwritten_by_an_enrollment() {
-    let enrolling = enrolling(6);
+fn enrolling_at_login_does_not_replace_a_pending_factor() {
+    let enrolling = awaiting_first_code(6);
     let code = totp_at(enrolling.secret(), enrolling.params(), T0);
-    let noted = enrolling.first_code(&Typed::parse(&code), T0, &RULES).unwrap();
-    let recovery = noted.recovery_codes()[0].reveal();
-    let finished = noted.finish(&Typed::parse(&recovery), T0).unwrap();
+    let awaiting = enrolling.first_code(&Typed::parse(&code), T0, &SETTINGS).unwrap();
+    let recovery = awaiting.recovery_codes()[0].reveal();
+    let ready = awaiting.finish(&Typed::parse(&recovery), T0).unwrap();
     let mut account = account();
     account
         .enroll(
@@ -128,14 +129,14 @@ fn what_an_administrator_staged_is_not_overwritten_by_an_enrollment() {
         )
         .unwrap();
     let before = account.clone();
-    assert_eq!(finished.activate(&mut account, &Origin::Local, None, T0).map(drop), Err(Reason::Raced));
+    assert_eq!(ready.activate(&mut account, &Origin::Local, None, T0).map(drop), Err(Reason::Raced));
     assert_eq!(account, before);
-    // Once it has expired the place is free.
-    assert!(finished.activate(&mut account, &Origin::Local, None, T0.plus(60)).is_ok());
+    // When the pending factor has expired, the enrollment succeeds.
+    assert!(ready.activate(&mut account, &Origin::Local, None, T0.plus(60)).is_ok());
 }
 
 #[test]
-fn a_grant_is_recalled_for_as_long_as_both_it_and_the_rule_say() {
+fn a_grant_is_recalled_within_its_length_and_the_rules() {
     let mut account = enrolled();
     let hour = Remember { length: 3600, by: RememberBy::SshKey };
     let code = code_of(&account, T0.plus(30));
@@ -146,7 +147,7 @@ fn a_grant_is_recalled_for_as_long_as_both_it_and_the_rule_say() {
     assert_eq!(recalled(now.plus(3600), &hour), None);
     assert_eq!(recalled(now.plus(60), &Remember { length: 60, ..hour }), None, "the rule was shortened");
     assert_eq!(recalled(now.plus(7200), &Remember { length: MAX_LENGTH, ..hour }), None, "and lengthened");
-    assert_eq!(recalled(T0, &hour), None, "a clock that went back");
+    assert_eq!(recalled(T0, &hour), None, "a clock that was set back");
     assert!(recall(&account, &key("b"), now, &hour).is_none());
     let (mut revoked, mut forgotten) = (account.clone(), account.clone());
     revoked.revoke();
@@ -157,7 +158,7 @@ fn a_grant_is_recalled_for_as_long_as_both_it_and_the_rule_say() {
 }
 
 #[test]
-fn a_refused_code_is_not_remembered_and_only_the_latest_grants_are() {
+fn only_the_latest_grants_are_remembered() {
     let mut account = enrolled();
     judged(&mut account, "000000", T0, Some((key("a"), 3600)));
     assert!(account.active.as_ref().unwrap().remembered.is_empty());
@@ -172,14 +173,14 @@ fn a_refused_code_is_not_remembered_and_only_the_latest_grants_are() {
 }
 
 #[test]
-fn a_forecast_changes_nothing_and_says_what_judging_would() {
+fn a_forecast_predicts_the_judgement_and_changes_nothing() {
     let enrolled = enrolled();
-    let say = |account: Option<&Account>, now: Time| forecast(account, &Origin::Local, now, &RULES);
-    assert_eq!(say(None, T0), Err(Reason::NotEnrolled));
-    assert_eq!(say(Some(&account()), T0), Err(Reason::NotEnrolled));
-    assert_eq!(say(Some(&enrolled), T0), Ok(()));
-    assert_eq!(say(Some(&enrolled), Time::from_unix(T0.unix() - 3600)), Err(Reason::Clock));
-    assert_eq!(say(Some(&enrolled), Time::from_unix(5)), Err(Reason::Clock));
+    let predict = |account: Option<&Account>, now: Time| forecast(account, &Origin::Local, now, &SETTINGS);
+    assert_eq!(predict(None, T0), Err(Reason::NotEnrolled));
+    assert_eq!(predict(Some(&account()), T0), Err(Reason::NotEnrolled));
+    assert_eq!(predict(Some(&enrolled), T0), Ok(()));
+    assert_eq!(predict(Some(&enrolled), Time::from_unix(T0.unix() - 3600)), Err(Reason::Clock));
+    assert_eq!(predict(Some(&enrolled), Time::from_unix(5)), Err(Reason::Clock));
     let mut pending = account();
     pending
         .enroll(
@@ -188,34 +189,37 @@ fn a_forecast_changes_nothing_and_says_what_judging_would() {
             &mut Counting(9),
         )
         .unwrap();
-    assert_eq!((say(Some(&pending), T0), say(Some(&pending), T0.plus(60))), (Ok(()), Err(Reason::Expired)));
+    assert_eq!(
+        (predict(Some(&pending), T0), predict(Some(&pending), T0.plus(60))),
+        (Ok(()), Err(Reason::Expired))
+    );
     let mut locked = enrolled;
     for _ in 0..10 {
         judged(&mut locked, "000000", T0, None);
     }
     let before = locked.clone();
-    assert_eq!(say(Some(&locked), T0), Err(Reason::Locked));
-    assert_eq!(forecast(Some(&locked), &Origin::OwnProcess, T0, &RULES), Ok(()), "another class");
+    assert_eq!(predict(Some(&locked), T0), Err(Reason::Locked));
+    assert_eq!(forecast(Some(&locked), &Origin::OwnProcess, T0, &SETTINGS), Ok(()), "another class");
     assert_eq!(locked, before);
 }
 
 #[test]
-fn news_is_told_once_and_a_recovery_code_at_the_login_after_it() {
+fn notices_are_shown_once_at_the_next_login() {
     let mut account = enrolled();
     for _ in 0..5 {
         judged(&mut account, "000000", T0.plus(60), None);
     }
     let code = code_of(&account, T0.plus(90));
-    let told = judged(&mut account, &code, T0.plus(90), None).notices;
+    let notices = judged(&mut account, &code, T0.plus(90), None).notices;
     assert_eq!(
-        told.refused_attempts().map(|(count, last)| (count, last.from.as_str())),
+        notices.refused_attempts().map(|(count, last)| (count, last.from.as_str())),
         Some((5, "192.0.2.7"))
     );
     let codes = account.replace_recovery_codes(RecoveryStorage::Hashed, &mut Counting(11)).unwrap().unwrap();
-    let told = judged(&mut account, &codes[0].reveal(), T0.plus(120), None).notices;
-    assert!(told.is_empty(), "neither twice, nor in the login itself");
+    let notices = judged(&mut account, &codes[0].reveal(), T0.plus(120), None).notices;
+    assert!(notices.is_empty(), "notices are shown once, and not in the login that used the code");
     let code = code_of(&account, T0.plus(150));
-    let told = judged(&mut account, &code, T0.plus(150), None).notices;
-    assert_eq!(told.recovery_uses().len(), 1);
-    assert_eq!(told.refused_attempts(), None);
+    let notices = judged(&mut account, &code, T0.plus(150), None).notices;
+    assert_eq!(notices.recovery_uses().len(), 1);
+    assert_eq!(notices.refused_attempts(), None);
 }

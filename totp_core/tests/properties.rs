@@ -1,4 +1,4 @@
-//! What holds for every sequence of inputs and clocks.
+//! Properties that hold for every sequence of inputs and clocks.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -17,7 +17,7 @@ use totp_core::{
 };
 
 const T0: u64 = 1_800_000_000;
-const RULES: JudgeSettings = JudgeSettings {
+const SETTINGS: JudgeSettings = JudgeSettings {
     skew: 1,
     not_before: Time::from_unix(T0 - 86_400 * 3650),
     latest_grant: Time::from_unix(0),
@@ -51,7 +51,7 @@ fn code_of(account: &Account, now: Time) -> String {
     totp_at(factor.secrets.secret(), factor.params, now)
 }
 
-/// A code that no step of the window shows.
+/// A code of no time step within the window.
 fn wrong_code(account: &Account, now: Time) -> String {
     let right: Vec<String> =
         (0..3).map(|i| code_of(account, Time::from_unix(now.unix() + 30 * i - 30))).collect();
@@ -59,7 +59,7 @@ fn wrong_code(account: &Account, now: Time) -> String {
 }
 
 fn try_code(account: &mut Account, origin: Origin, code: &str, now: Time) -> Outcome {
-    judge(account, &Attempt::plain(origin, Typed::parse(code)), now, &RULES).outcome
+    judge(account, &Attempt::plain(origin, Typed::parse(code)), now, &SETTINGS).outcome
 }
 
 fn origins() -> impl Strategy<Value = Origin> {
@@ -74,7 +74,7 @@ fn origins() -> impl Strategy<Value = Origin> {
 }
 
 proptest! {
-    /// Whatever the clock does, a code that was accepted is never accepted again.
+    /// However the clock moves, an accepted code is never accepted again.
     #[test]
     fn an_accepted_code_is_never_accepted_again(
         tries in prop::collection::vec((0u64..7200, 0u64..5, origins()), 1..60)
@@ -91,7 +91,7 @@ proptest! {
         }
     }
 
-    /// Wrong input of any kind, from anywhere, never brings the end of a lock nearer.
+    /// No wrong input from any origin makes a lock end earlier.
     #[test]
     fn no_sequence_of_wrong_inputs_shortens_a_lock(
         tries in prop::collection::vec((0u64..600, origins(), "[0-9]{6}|[a-z]{0,9}|[0-9A-Z]{16}"), 1..80)
@@ -117,16 +117,16 @@ proptest! {
         }
     }
 
-    /// A stranger's failures leave every class of the user alone, whatever their number and spacing.
+    /// A stranger's failures never lock a class of the user, whatever their number and times.
     #[test]
-    fn a_strangers_failures_never_lock_the_users_own_classes(
+    fn a_strangers_failures_never_lock_the_users_classes(
         tries in prop::collection::vec((0u64..100_000, 0u8..255), 1..200)
     ) {
         let mut account = enrolled();
         let home = Origin::Remote("198.51.100.1".parse().unwrap());
         let code = code_of(&account, at(30));
-        let welcomed = matches!(try_code(&mut account, home.clone(), &code, at(30)), Outcome::Granted(_));
-        prop_assert!(welcomed);
+        let is_granted = matches!(try_code(&mut account, home.clone(), &code, at(30)), Outcome::Granted(_));
+        prop_assert!(is_granted);
         let mut now = at(60);
         for (seconds, host) in tries {
             now = now.plus(seconds % 20_000);
@@ -145,8 +145,8 @@ proptest! {
         }
     }
 
-    /// After the last jump of the clock nobody who keeps trying waits longer than one lock. (A code that
-    /// the clock would make fresh again is another matter: recovery codes work meanwhile.)
+    /// After the last jump of the clock, no user waits longer than one lock. (Codes are refused for
+    /// as long as the clock is behind a used step; recovery codes work meanwhile.)
     #[test]
     fn after_the_last_clock_jump_nobody_waits_longer_than_one_lock(
         jumps in prop::collection::vec((0u64..400_000_000, 1usize..14), 1..12), origin in origins()
@@ -160,7 +160,7 @@ proptest! {
                 try_code(&mut account, origin.clone(), &wrong, now);
             }
         }
-        // From here the clock only runs, and the user tries every minute.
+        // From here on the clock runs normally, and the user tries every minute.
         let class = account.lock_state.class(&origin, now);
         let start = now;
         while account.lock_state.remaining(&class, now) > 0 {
@@ -193,7 +193,7 @@ proptest! {
         let _ = OtpAuth::parse(&text);
     }
 
-    /// An independent implementation agrees on every code.
+    /// totp-rs, an independent implementation, computes the same codes.
     #[test]
     fn totp_rs_computes_the_same_codes(key in prop::collection::vec(any::<u8>(), 16..=64), time in 0u64..20_000_000_000, period in 15u64..=120) {
         let secret = Secret::from_bytes(&key).unwrap();
@@ -231,20 +231,20 @@ fn a_locked_class_refuses_right_codes_and_recovery_codes() {
         let outcome = try_code(&mut account, Origin::Local, text, now);
         assert!(matches!(outcome, Outcome::Refused(Reason::Locked)), "{outcome:?}");
     }
-    // The same codes still work from elsewhere: the refusal burned nothing.
+    // The same codes still work from another class: the refusal used none of them up.
     for text in [right.as_str(), &codes[0].reveal()] {
         assert!(matches!(try_code(&mut account, Origin::OwnProcess, text, now), Outcome::Granted(_)));
     }
 }
 
 #[test]
-fn a_clock_that_went_back_refuses_codes_and_takes_recovery_codes() {
+fn a_clock_set_back_accepts_only_recovery_codes() {
     let mut account = enrolled();
     let codes = account.replace_recovery_codes(RecoveryStorage::Hashed, &mut Counting(5)).unwrap().unwrap();
     let back = Time::from_unix(T0 - 3600);
     let code = code_of(&account, back);
     assert!(matches!(try_code(&mut account, Origin::Local, &code, back), Outcome::Refused(Reason::Clock)));
-    let before_release = Time::from_unix(RULES.not_before.unix() - 1);
+    let before_release = Time::from_unix(SETTINGS.not_before.unix() - 1);
     let code = code_of(&account, before_release);
     let outcome = try_code(&mut account, Origin::Local, &code, before_release);
     assert!(matches!(outcome, Outcome::Refused(Reason::Clock)));
@@ -254,13 +254,13 @@ fn a_clock_that_went_back_refuses_codes_and_takes_recovery_codes() {
 }
 
 #[test]
-fn a_clock_set_back_behind_a_grant_takes_recovery_codes_alone() {
+fn a_clock_behind_a_grant_accepts_only_recovery_codes() {
     let mut account = enrolled();
     let codes = account.replace_recovery_codes(RecoveryStorage::Hashed, &mut Counting(5)).unwrap().unwrap();
-    // Somebody else was granted an hour later; this account has used no step since.
-    let rules = JudgeSettings { latest_grant: at(3600), ..RULES };
+    // Another user was granted an hour later; this account has used no step since.
+    let settings = JudgeSettings { latest_grant: at(3600), ..SETTINGS };
     let mut judged = |text: &str, now| {
-        judge(&mut account, &Attempt::plain(Origin::Local, Typed::parse(text)), now, &rules).outcome
+        judge(&mut account, &Attempt::plain(Origin::Local, Typed::parse(text)), now, &settings).outcome
     };
     let secret = enrolled().active.unwrap().secrets.secret().clone();
     let code = |now| totp_at(&secret, Params::default(), now);
@@ -269,14 +269,14 @@ fn a_clock_set_back_behind_a_grant_takes_recovery_codes_alone() {
     let refused = judged(&code(at(3569)), at(3569));
     assert!(matches!(refused, Outcome::Refused(Reason::Clock)), "{refused:?}");
     assert!(matches!(judged(&codes[0].reveal(), at(60)), Outcome::Granted(_)));
-    // A clock that is adjusted by less than the window is none that was set back.
+    // A clock that is behind by less than the window was only adjusted.
     assert!(matches!(judged(&code(at(3570)), at(3570)), Outcome::Granted(_)));
     assert_eq!(account.lock_state.failures(), 0);
-    assert_eq!(forecast(Some(&account), &Origin::Local, at(60), &rules), Err(Reason::Clock));
+    assert_eq!(forecast(Some(&account), &Origin::Local, at(60), &settings), Err(Reason::Clock));
 }
 
 #[test]
-fn a_code_that_was_right_comes_again_later_and_is_no_guess() {
+fn a_used_code_typed_again_does_not_count_as_a_guess() {
     let mut account = enrolled();
     let hour = |n: u64| at(3600 * n);
     let mut codes = vec![code_of(&account, at(0))];
@@ -286,15 +286,15 @@ fn a_code_that_was_right_comes_again_later_and_is_no_guess() {
         codes.push(code);
     }
     let before = account.clone();
-    // Two editors with two old codes, again and again.
+    // Two editors send two old codes again and again.
     for n in 0..30 {
         for code in [&codes[3], &codes[16]] {
             let outcome = try_code(&mut account, Origin::Local, code, hour(17 + n % 3));
             assert!(matches!(outcome, Outcome::Refused(Reason::Replayed)), "{outcome:?}");
         }
     }
-    assert_eq!(account, before, "nothing is counted and nothing used up");
-    // One that is not among the latest, and one that is too old, are guesses as any other.
+    assert_eq!(account, before, "nothing is counted or used up");
+    // A code that is not among the latest, and one that is too old, count as guesses.
     let outcome = try_code(&mut account, Origin::Local, &codes[0], hour(17));
     assert!(matches!(outcome, Outcome::Refused(Reason::Wrong)), "{outcome:?}");
     let outcome = try_code(&mut account, Origin::Local, &codes[3], hour(3 + 7 * 24 + 1));
@@ -320,13 +320,13 @@ fn the_old_factor_works_until_the_new_one_shows_its_first_code() {
     let new =
         NewFactor { params: Params::default(), lifetime: 3600, recovery_storage: RecoveryStorage::Hashed };
     let staged = account.enroll(&new, at(60), &mut Counting(77)).unwrap();
-    // The staged factor's recovery codes do nothing.
+    // The recovery codes of the staged factor are not accepted yet.
     let outcome = try_code(&mut account, Origin::Local, &staged[0].reveal(), at(61));
     assert!(matches!(outcome, Outcome::Refused(Reason::Wrong)));
-    // The old code still lets in.
+    // A code of the old factor is accepted.
     let code = totp_at(old.secrets.secret(), old.params, at(90));
     assert!(matches!(try_code(&mut account, Origin::Local, &code, at(90)), Outcome::Granted(_)));
-    // The new one's first code makes the change.
+    // The first code of the new factor replaces the old one.
     let pending = account.pending.clone().unwrap();
     let code = totp_at(pending.secrets.secret(), pending.params, at(120));
     let Outcome::Granted(proof) = try_code(&mut account, Origin::Local, &code, at(120)) else {
@@ -339,7 +339,7 @@ fn the_old_factor_works_until_the_new_one_shows_its_first_code() {
 }
 
 #[test]
-fn an_expired_enrollment_is_refused_as_such_and_its_secret_dropped() {
+fn an_expired_enrollment_is_refused_and_its_secret_dropped() {
     let mut account = Account::new(UserName::parse("bob").ok(), Some(1), at(0), &mut Counting(2)).unwrap();
     let new =
         NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed };
@@ -348,7 +348,7 @@ fn an_expired_enrollment_is_refused_as_such_and_its_secret_dropped() {
     let outcome = try_code(&mut account, Origin::Local, &code, at(60));
     assert!(matches!(outcome, Outcome::Refused(Reason::Expired)));
     assert!(account.pending.is_none());
-    // As long as nobody is enrolled anew, whatever was swept meanwhile.
+    // The reason stays until the user is enrolled again or revoked.
     let outcome = try_code(&mut account, Origin::Local, &code, at(61));
     assert!(matches!(outcome, Outcome::Refused(Reason::Expired)));
     account.revoke();
@@ -357,7 +357,7 @@ fn an_expired_enrollment_is_refused_as_such_and_its_secret_dropped() {
 }
 
 #[test]
-fn what_is_no_code_is_refused_and_not_counted() {
+fn an_input_that_is_not_a_code_is_refused_and_not_counted() {
     let mut account = enrolled();
     for text in ["", "correct horse", "\u{8}\n\r\u{7f}INCORRECT", "12345"] {
         for _ in 0..20 {
@@ -369,7 +369,7 @@ fn what_is_no_code_is_refused_and_not_counted() {
 }
 
 #[test]
-fn an_own_process_that_succeeds_makes_no_source_known() {
+fn a_process_of_the_user_makes_no_source_known() {
     let mut account = enrolled();
     let code = code_of(&account, at(60));
     assert!(matches!(try_code(&mut account, Origin::OwnProcess, &code, at(60)), Outcome::Granted(_)));

@@ -1,4 +1,4 @@
-//! One code that was told to malware is one login, and never the factor.
+//! Malware that gets one code can log in once, and never takes over the factor.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -16,7 +16,7 @@ use totp_core::{
 };
 
 const T0: Time = Time::from_unix(1_800_000_000);
-const RULES: JudgeSettings =
+const SETTINGS: JudgeSettings =
     JudgeSettings { skew: 1, not_before: Time::from_unix(1_700_000_000), latest_grant: Time::from_unix(0) };
 
 fn new_factor() -> NewFactor {
@@ -46,7 +46,7 @@ fn loud(origin: Origin) -> Attempt {
 
 fn outcome(account: &mut Account, attempt: Attempt, secret: &Secret, now: Time) -> Outcome {
     let input = Typed::parse(&totp_at(secret, Params::default(), now));
-    judge(account, &Attempt { input, ..attempt }, now, &RULES).outcome
+    judge(account, &Attempt { input, ..attempt }, now, &SETTINGS).outcome
 }
 
 fn granted(account: &mut Account, attempt: Attempt, secret: &Secret, now: Time) -> bool {
@@ -68,7 +68,7 @@ fn staged(account: &mut Account, now: Time) -> Secret {
 }
 
 #[test]
-fn a_replacement_takes_the_delay_and_a_login_that_told() {
+fn a_replacement_needs_the_delay_and_a_login_that_showed_it() {
     let (mut account, _) = enrolled();
     let old = secret(&account);
     let new = staged(&mut account, T0.plus(60));
@@ -86,27 +86,27 @@ fn a_replacement_takes_the_delay_and_a_login_that_told() {
 }
 
 #[test]
-fn a_login_tells_from_a_source_known_before_where_one_is() {
-    let told = |account: &Account| account.staged().unwrap().shown_at.is_some();
+fn only_a_login_from_a_known_source_shows_notices() {
+    let is_shown = |account: &Account| account.staged().unwrap().shown_at.is_some();
     let at = |n: u64| T0.plus(60 * (n + 2));
-    // Nowhere known: any login that is shown by root, and no other.
+    // No known source: any login whose messages a program of root shows counts, and no other.
     let (mut account, _) = enrolled();
     let old = secret(&account);
     staged(&mut account, at(0));
-    let unseen = [
+    let not_counting = [
         quiet(Origin::Local),
         Attempt { display: None, ..loud(Origin::Local) },
         loud(Origin::OwnProcess),
         loud(Origin::Unproven),
         loud(Origin::Client("shop".into())),
     ];
-    for (n, attempt) in (1..).zip(unseen) {
+    for (n, attempt) in (1..).zip(not_counting) {
         assert!(granted(&mut account, attempt, &old, at(n)));
-        assert!(!told(&account), "{n}");
+        assert!(!is_shown(&account), "{n}");
     }
     assert!(granted(&mut account, loud(remote(1)), &old, at(9)));
-    assert!(told(&account));
-    // Somewhere known: from there alone.
+    assert!(is_shown(&account));
+    // A known source: only logins from there count.
     let (mut account, _) = enrolled();
     let old = secret(&account);
     assert!(granted(&mut account, loud(remote(1)), &old, at(0)));
@@ -115,16 +115,16 @@ fn a_login_tells_from_a_source_known_before_where_one_is() {
         loud(Origin::Local),
         loud(remote(2)),
         loud(Origin::ThisHost),
-        // No success makes it known.
+        // A success does not make it known.
         loud(Origin::ThisHost),
         Attempt { silent: true, ..loud(remote(1)) },
     ];
     for (n, attempt) in (2..).zip(elsewhere) {
         assert!(granted(&mut account, attempt, &old, at(n)));
-        assert!(!told(&account), "{n}");
+        assert!(!is_shown(&account), "{n}");
     }
     assert!(granted(&mut account, loud(remote(1)), &old, at(20)));
-    assert!(told(&account));
+    assert!(is_shown(&account));
 }
 
 #[test]
@@ -135,17 +135,17 @@ fn notices_of_changes_are_kept_until_they_count_as_read() {
     account.notices.record_change(totp_core::notices::FactorChange::RecoveryCodes, T0.plus(61), "this host");
     let mut shown = |attempt: Attempt, now| {
         let input = Typed::parse(&totp_at(&old, Params::default(), now));
-        let judgement = judge(&mut account, &Attempt { input, ..attempt }, now, &RULES);
+        let judgement = judge(&mut account, &Attempt { input, ..attempt }, now, &SETTINGS);
         judgement.notices.changes().len()
     };
-    assert_eq!(shown(loud(remote(9)), T0.plus(120)), 1, "a thief's login shows it");
+    assert_eq!(shown(loud(remote(9)), T0.plus(120)), 1, "an attacker's login shows it");
     assert_eq!(shown(Attempt { silent: true, ..loud(remote(1)) }, T0.plus(180)), 0);
-    assert_eq!(shown(loud(remote(1)), T0.plus(240)), 1, "and the user's own still does");
+    assert_eq!(shown(loud(remote(1)), T0.plus(240)), 1, "and the user's login still does");
     assert_eq!(shown(loud(remote(1)), T0.plus(300)), 0);
 }
 
 #[test]
-fn where_a_question_can_be_put_its_answer_tells_and_no_grant() {
+fn an_answered_question_counts_and_a_grant_alone_does_not() {
     let (mut account, _) = enrolled();
     let old = secret(&account);
     staged(&mut account, T0.plus(60));
@@ -153,10 +153,10 @@ fn where_a_question_can_be_put_its_answer_tells_and_no_grant() {
     let shown = Some(NoticeDisplay { can_ask: true });
     let login = |account: &mut Account, now| {
         let input = Typed::parse(&totp_at(&old, Params::default(), now));
-        judge(account, &Attempt { display: shown, input, ..loud(Origin::Local) }, now, &RULES)
+        judge(account, &Attempt { display: shown, input, ..loud(Origin::Local) }, now, &SETTINGS)
     };
     for n in 2..4 {
-        // Nobody has answered: it is asked again.
+        // The question was not answered: it is asked again.
         let judgement = login(&mut account, T0.plus(60 * n));
         assert!(
             judgement.unread
@@ -166,12 +166,12 @@ fn where_a_question_can_be_put_its_answer_tells_and_no_grant() {
         assert!(account.staged().unwrap().shown_at.is_none());
     }
     let judgement = login(&mut account, T0.plus(300));
-    // Another change that came meanwhile is not part of what was shown.
+    // A change that was made meanwhile was not shown.
     account.notices.record_change(totp_core::notices::FactorChange::RecoveryCodes, T0.plus(310), "this host");
     account.acknowledge_notices(&judgement.notices, T0.plus(320));
     assert_eq!(account.staged().unwrap().shown_at, Some(T0.plus(320)));
     assert_eq!(account.notices.changes().len(), 1);
-    // An answer to a notice of what was cancelled meanwhile tells nothing of what is staged now.
+    // An answer about a cancelled change does not count for the change that is staged now.
     account.cancel(T0.plus(330), "this host").unwrap();
     staged(&mut account, T0.plus(360));
     account.acknowledge_notices(&judgement.notices, T0.plus(370));
@@ -179,7 +179,7 @@ fn where_a_question_can_be_put_its_answer_tells_and_no_grant() {
 }
 
 #[test]
-fn nothing_is_staged_over_anything_and_two_cancels_a_week_are_the_end() {
+fn one_change_at_a_time_and_two_cancels_a_week() {
     let (mut account, _) = enrolled();
     staged(&mut account, T0.plus(60));
     for kind in [ChangeKind::Replace, ChangeKind::Remove, ChangeKind::RecoveryCodes] {
@@ -191,17 +191,17 @@ fn nothing_is_staged_over_anything_and_two_cancels_a_week_are_the_end() {
     staged(&mut account, T0.plus(180));
     account.cancel(T0.plus(240), "this host").unwrap();
     assert_eq!(account.next_step(ChangeKind::Replace, T0.plus(300)), Err(ChangeRefused::CancelledTwice));
-    // The clock set back ends none of it; a week does.
+    // Setting the clock back does not help; waiting for a week does.
     assert_eq!(account.next_step(ChangeKind::Remove, T0), Err(ChangeRefused::CancelledTwice));
     assert_eq!(account.next_step(ChangeKind::Replace, T0.plus(120 + 7 * DAY)), Ok(NextStep::Stage));
-    // What an administrator has staged is not the user's to cancel or to replace.
+    // The user can neither cancel nor replace what an administrator has staged.
     account.enroll(&new_factor(), T0.plus(300), &mut Counting(7)).unwrap();
     assert_eq!(account.next_step(ChangeKind::Replace, T0.plus(330)), Err(ChangeRefused::AlreadyStaged(None)));
     assert_eq!(account.cancel(T0.plus(330), "this host"), Err(ChangeRefused::NothingStaged));
 }
 
 #[test]
-fn a_removal_takes_a_second_code_when_it_is_ripe_and_ends_by_itself() {
+fn a_removal_needs_a_second_code_and_expires() {
     let (mut account, _) = enrolled();
     let old = secret(&account);
     let change = StagedChange::new(ChangeKind::Remove, T0.plus(60), DAY, DAY, "this host");
@@ -220,22 +220,22 @@ fn recovery_codes_let_in_until_a_lost_phone_is_replaced() {
     let new = staged(&mut account, T0.plus(60));
     let typed = Typed::parse(&codes[0].reveal());
     let attempt = Attempt { input: typed, ..loud(Origin::Local) };
-    assert!(matches!(judge(&mut account, &attempt, T0.plus(HOUR), &RULES).outcome, Outcome::Granted(_)));
+    assert!(matches!(judge(&mut account, &attempt, T0.plus(HOUR), &SETTINGS).outcome, Outcome::Granted(_)));
     assert!(granted(&mut account, loud(Origin::Local), &new, T0.plus(60 + DAY)));
 }
 
 #[derive(Clone, Debug)]
 enum Act {
-    /// The thief stages, as far as there is a code for it.
+    /// The attacker stages a change with the stolen code, once.
     Stage(ChangeKind),
-    /// The thief logs in by the staged secret.
-    New(Origin, bool),
-    /// The thief confirms the staged factor alone, as `totpd confirm` does.
+    /// The attacker logs in with the staged secret.
+    LoginWithNew(Origin, bool),
+    /// The attacker confirms the staged factor alone, as `totpd confirm` does.
     Confirm,
     /// The user logs in.
     Login(Origin, bool),
-    /// An own process of the user proves a code.
-    Own,
+    /// A process of the user proves a code.
+    OwnProcess,
 }
 
 fn acts() -> impl Strategy<Value = Act> {
@@ -252,23 +252,24 @@ fn acts() -> impl Strategy<Value = Act> {
         prop::sample::select(vec![ChangeKind::Replace, ChangeKind::Remove, ChangeKind::RecoveryCodes]);
     prop_oneof![
         kinds.prop_map(Act::Stage),
-        (origins(), any::<bool>()).prop_map(|(origin, silent)| Act::New(origin, silent)),
+        (origins(), any::<bool>()).prop_map(|(origin, silent)| Act::LoginWithNew(origin, silent)),
         Just(Act::Confirm),
         (origins(), any::<bool>()).prop_map(|(origin, silent)| Act::Login(origin, silent)),
-        Just(Act::Own),
+        Just(Act::OwnProcess),
     ]
 }
 
 proptest! {
-    /// Whatever is done with one code: the factor stays, until the delay is over and a login has told the user.
+    /// Whatever an attacker does with one code, the factor stays until the delay is over and a
+    /// login has shown the notice.
     #[test]
-    fn no_other_secret_lets_in_before_the_delay_and_a_told_login(
+    fn a_new_secret_needs_the_delay_and_a_login_that_showed_it(
         acts in prop::collection::vec((30u64..30_000, acts()), 1..60)
     ) {
         let (mut account, _) = enrolled();
         let old = secret(&account);
         let (mut now, mut stolen, mut new) = (T0, Some(()), None::<Secret>);
-        let (mut staged_at, mut told, mut known) = (None, false, false);
+        let (mut staged_at, mut is_shown, mut is_known) = (None, false, false);
         for (seconds, act) in acts {
             now = now.plus(seconds + 90);
             account.expire_pending(now);
@@ -286,11 +287,11 @@ proptest! {
                     }
                     staged_at = Some(now);
                 }
-                Act::New(origin, silent) => {
+                Act::LoginWithNew(origin, silent) => {
                     let Some(new) = &new else { continue };
                     let attempt = Attempt { silent, ..loud(origin) };
                     if granted(&mut account, attempt, new, now) {
-                        prop_assert!(told && now >= staged_at.unwrap().plus(DAY));
+                        prop_assert!(is_shown && now >= staged_at.unwrap().plus(DAY));
                         return Ok(());
                     }
                 }
@@ -299,7 +300,7 @@ proptest! {
                     let active = account.active.take();
                     let confirmed = granted(&mut account, quiet(Origin::OwnProcess), new, now);
                     if confirmed {
-                        prop_assert!(told && now >= staged_at.unwrap().plus(DAY));
+                        prop_assert!(is_shown && now >= staged_at.unwrap().plus(DAY));
                         return Ok(());
                     }
                     account.active = active;
@@ -309,12 +310,12 @@ proptest! {
                     let is_remote = matches!(origin, Origin::Remote(_));
                     let was_known = account.lock_state.class(&origin, now).as_str() == "known";
                     if granted(&mut account, attempt, &old, now) {
-                        let counts = if known { is_remote && was_known } else { matches!(origin, Origin::Local | Origin::ThisHost | Origin::Remote(_)) };
-                        told |= staged_at.is_some() && !silent && counts;
-                        known |= is_remote;
+                        let counts = if is_known { is_remote && was_known } else { matches!(origin, Origin::Local | Origin::ThisHost | Origin::Remote(_)) };
+                        is_shown |= staged_at.is_some() && !silent && counts;
+                        is_known |= is_remote;
                     }
                 }
-                Act::Own => {
+                Act::OwnProcess => {
                     let _ = granted(&mut account, quiet(Origin::OwnProcess), &old, now);
                 }
             }

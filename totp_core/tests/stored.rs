@@ -1,4 +1,4 @@
-//! What a store may hold, whoever wrote it: any number is read without a panic, and locks a day at most.
+//! Any number in a stored record is read without a panic, and locks a class for a day at most.
 
 use totp_core::lock::{LockState, MAX_LOCK, SourceClass};
 use totp_core::time::DAY;
@@ -29,7 +29,7 @@ fn any_stored_numbers_lock_for_a_day_at_most() {
 }
 
 #[test]
-fn a_record_of_before_staged_changes_is_read_and_written_the_same() {
+fn a_record_without_staged_changes_is_written_unchanged() {
     let account = Account::<String>::blank("user-x".into(), UserName::parse("alice").ok(), Some(1), NOW);
     let mut record = serde_json::to_value(&account).unwrap();
     record["active"] = serde_json::json!({

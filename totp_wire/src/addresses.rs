@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_ones_own_and_a_documented_network_is_not() {
+    fn loopback_is_a_host_address_and_a_remote_one_is_not() {
         for own in ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"] {
             assert!(is_host_address(own), "{own}");
         }
@@ -32,7 +32,7 @@ mod tests {
     }
 
     #[test]
-    fn every_address_of_an_interface_is_ones_own() {
+    fn every_interface_address_is_a_host_address() {
         for interface in nix::ifaddrs::getifaddrs().unwrap() {
             let Some(address) = interface.address else { continue };
             let v4 = address.as_sockaddr_in().map(|own| own.ip().to_string());

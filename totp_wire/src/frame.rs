@@ -75,7 +75,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_message_may_have_16_kib_with_its_nul_and_no_more() {
+    fn a_message_has_at_most_16_kib_with_its_nul() {
         let mut framer = Framer::default();
         framer.push(&[b'x'; MAX_MESSAGE - 1]);
         assert_eq!(framer.next_message(), Ok(None));
@@ -89,7 +89,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn messages_come_out_as_they_went_in_however_the_bytes_arrive(
+        fn messages_are_the_same_however_the_bytes_arrive(
             messages in prop::collection::vec(prop::collection::vec(1u8.., 0..200), 0..8), cut in 1usize..50
         ) {
             let bytes: Vec<u8> = messages.iter().flat_map(|m| m.iter().copied().chain([0])).collect();

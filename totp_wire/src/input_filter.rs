@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_and_recovery_codes_may_leave() {
+    fn codes_and_recovery_codes_are_sent() {
         for typed in
             ["123456", "12345678", " 123 456\n", "123-456", "0123-4567-89ab-cdef", "0123456789ABCDEF"]
         {
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_stay_where_they_are() {
+    fn passwords_are_not_sent() {
         for typed in ["correct horse", "12345", "123456789", "hunter2!", "pass-word-1234-56", "Ünïcode"] {
             assert_eq!(check_input(typed, &prompt(Accept::Code)), Err(RejectedInput::Shape), "{typed}");
         }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recovery_code_at_the_end_of_a_combined_line_is_taken_as_printed() {
+    fn a_combined_line_takes_a_recovery_code_with_dashes() {
         let printed = b"my-pw 0123-4567-89AB-CD23";
         assert_eq!(split_combined(printed, 6), Some((&b"my-pw "[..], "0123-4567-89AB-CD23")));
         assert_eq!(split_combined(b"0123456789ABCDEF", 6), None);

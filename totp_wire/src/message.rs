@@ -50,7 +50,7 @@ impl core::error::Error for MalformedMessage {}
 /// Reads JSON; the error names category and position and quotes nothing.
 ///
 /// # Errors
-/// [`Unreadable`].
+/// [`MalformedMessage`].
 pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, MalformedMessage> {
     serde_json::from_slice(bytes).map_err(|error| MalformedMessage {
         category: match error.classify() {
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unreadable_message_is_described_without_quoting_it() {
+    fn a_malformed_message_is_described_without_quoting_it() {
         let error = read::<Call<'_>>(br#"{"method": 424242}"#).unwrap_err();
         assert_eq!(error.to_string(), "data error at byte 17");
         let error = read::<Call<'_>>(b"hunter2").unwrap_err();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nest_of_braces_is_refused_before_the_stack_ends() {
+    fn deeply_nested_json_is_refused() {
         let nest = format!(r#"{{"method":"x","parameters":{}"#, "[".repeat(16_000));
         assert!(read::<Call<'_>>(nest.as_bytes()).is_err());
     }

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_tries_its_own_socket_first_and_others_only_theirs() {
+    fn root_tries_its_socket_first_and_others_only_the_public_one() {
         let login = Path::new("/run/totpd/login.sock");
         let root = Path::new("/run/totpd/root.sock");
         assert_eq!(sockets_for(login, true), [root, login]);

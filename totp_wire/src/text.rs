@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_has_no_control_characters_and_a_bounded_length() {
+    fn printable_text_is_bounded_and_has_no_control_characters() {
         assert_eq!(printable("a\x1b[31mb\n", 100), "a?[31mb?");
         assert_eq!(printable("ab\u{202e}c", 100), "ab?c");
         assert_eq!(printable("ééé", 3), "é");

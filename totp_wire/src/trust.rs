@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listener_of_root_or_of_the_named_uid_is_believed() {
+    fn a_listener_of_root_or_the_named_uid_is_trusted() {
         let nowhere = Path::new("/nowhere/login.sock");
         assert!(Trust::RootOrFolderOwner.accepts(0, nowhere));
         assert!(!Trust::RootOrFolderOwner.accepts(1000, nowhere));
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_squatter_in_a_folder_that_others_may_write_is_not() {
+    fn a_listener_in_a_folder_writable_by_others_is_not_trusted() {
         // /tmp is root's and everybody's: a socket there proves nothing about who put it.
         assert!(!owns_the_way(0, Path::new("/tmp/login.sock")));
         assert!(owns_the_way(0, Path::new("/usr/login.sock")));

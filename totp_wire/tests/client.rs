@@ -45,7 +45,7 @@ const SHORT: Duration = Duration::from_millis(300);
 const SLACK: Duration = Duration::from_secs(2);
 
 #[test]
-fn garbage_is_broken_and_half_a_message_times_out() {
+fn garbage_is_invalid_and_half_a_message_times_out() {
     assert_eq!(call(&answering(b"\xff\xfe nonsense\0"), SLACK).0, Err(CallError::Broken));
     assert_eq!(call(&answering(b"{\"parameters\":{\"vendor\":1}}\0"), SLACK).0, Err(CallError::Broken));
     assert_eq!(call(&answering(b"{\"parameters\":"), SHORT).0, Err(CallError::TimedOut));
@@ -54,7 +54,7 @@ fn garbage_is_broken_and_half_a_message_times_out() {
 }
 
 #[test]
-fn a_flood_without_an_end_is_cut_off() {
+fn an_endless_message_is_cut_off() {
     let server = serve(|mut stream| {
         let block = vec![b'x'; 65536];
         for _ in 0..320 {
@@ -67,7 +67,7 @@ fn a_flood_without_an_end_is_cut_off() {
 }
 
 #[test]
-fn dripping_bytes_gain_no_time() {
+fn slow_bytes_do_not_extend_the_deadline() {
     let server = serve(|mut stream| {
         while stream.write_all(b" ").is_ok() {
             std::thread::sleep(Duration::from_millis(20)); // the fault under test, not a wait for anything
@@ -79,7 +79,7 @@ fn dripping_bytes_gain_no_time() {
 }
 
 #[test]
-fn a_closed_connection_and_an_error_reply_are_told_apart() {
+fn a_closed_connection_and_an_error_reply_are_different_errors() {
     // Once the request has arrived: a connection that ends before it is another error.
     let silent = serve(|mut stream| drop(stream.read(&mut [0; 4096])));
     assert_eq!(call(&silent, SLACK).0, Err(CallError::Closed));
@@ -88,7 +88,7 @@ fn a_closed_connection_and_an_error_reply_are_told_apart() {
 }
 
 #[test]
-fn a_full_backlog_is_given_up_within_the_deadline() {
+fn a_full_backlog_times_out_at_the_deadline() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sock");
     let listener = nix::sys::socket::socket(
@@ -108,7 +108,7 @@ fn a_full_backlog_is_given_up_within_the_deadline() {
 }
 
 #[test]
-fn nobody_there_and_the_wrong_listener_are_told_apart() {
+fn no_listener_and_a_wrong_listener_are_different_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sock");
     let soon = Instant::now() + SLACK;

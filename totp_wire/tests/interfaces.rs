@@ -81,7 +81,7 @@ fn secret() -> SecretText {
 }
 
 #[test]
-fn the_login_interface_is_what_the_types_say() {
+fn the_login_types_match_the_interface_file() {
     use login::{
         Accept, Answer, Attempt, Begin, Message, Prompt, RejectedInput, Step, StepReply, Style, Verdict,
     };
@@ -224,7 +224,7 @@ fn page() -> admin::HistoryReply {
 }
 
 #[test]
-fn the_self_interface_is_what_the_types_say() {
+fn the_self_types_match_the_interface_file() {
     use self_service::*;
     let idl = parse(DESCRIPTION);
     let statuses = [admin::State::None, admin::State::Pending, admin::State::Active];
@@ -268,7 +268,7 @@ fn the_self_interface_is_what_the_types_say() {
 }
 
 #[test]
-fn the_admin_interface_is_what_the_types_say() {
+fn the_admin_types_match_the_interface_file() {
     use admin::*;
     let idl = parse(DESCRIPTION);
     let name = || "alice".to_owned();
@@ -360,7 +360,7 @@ fn the_admin_interface_is_what_the_types_say() {
 }
 
 #[test]
-fn the_service_interface_is_what_the_types_say() {
+fn the_service_types_match_the_interface_file() {
     use service::{Description, GetInfo, GetInterfaceDescription, Info};
     let idl = parse(service::DESCRIPTION);
     let info: Info = serde_json::from_value(json!({
@@ -373,7 +373,7 @@ fn the_service_interface_is_what_the_types_say() {
 }
 
 #[test]
-fn a_reply_of_a_newer_daemon_and_a_call_of_an_older_module_are_read() {
+fn newer_replies_and_older_calls_are_read() {
     let step = json!({"step": {"id": "1", "messages": [], "verdict": "denied", "hint": {"new": true}}});
     assert!(serde_json::from_value::<login::StepReply>(step).is_ok());
     assert!(serde_json::from_value::<login::Begin>(json!({"attempt": {"user": "alice"}})).is_ok());

@@ -146,7 +146,7 @@ fn typed(text: &'static [u8]) -> Ask {
 }
 
 #[test]
-fn a_code_is_relayed_and_the_verdict_is_told() {
+fn a_code_is_relayed_and_the_verdict_returned() {
     let mut host = script([typed(b"123 456"), Ask::Show("2 left")]);
     let (outcome, seen) = run(daemon(vec![ASK, GRANTED]), &mut host, "", false);
     assert_eq!(outcome, Outcome::Granted);
@@ -166,7 +166,7 @@ fn silence_drops_messages_and_keeps_prompts() {
 }
 
 #[test]
-fn what_is_no_code_never_leaves_the_host() {
+fn an_input_that_is_not_a_code_is_never_sent() {
     for (text, word) in [
         (&b"hunter2"[..], "shape"),
         (b"", "empty"),
@@ -196,14 +196,14 @@ fn several_tries_end_in_maxtries() {
 }
 
 #[test]
-fn a_daemon_that_asks_for_ever_is_left() {
+fn a_daemon_that_asks_forever_is_abandoned() {
     let mut host = script((0..MOST_PROMPTS).map(|_| typed(b"123456")));
     let replies = vec![ASK; usize::from(MOST_PROMPTS) + 1];
     assert_eq!(run(daemon(replies), &mut host, "", false).0, Outcome::Failed);
 }
 
 #[test]
-fn a_daemon_that_restarts_before_the_answer_is_asked_anew_once() {
+fn a_daemon_that_restarts_before_the_answer_is_asked_again() {
     // It hangs up on Begin, and again after its prompt was shown: the same code goes to the next one.
     let mut host = script([typed(b"123456"), Ask::Show("2 left")]);
     let (outcome, seen) = run(daemon(vec![None, ASK, GRANTED]), &mut host, "", false);
@@ -248,7 +248,7 @@ fn use_first_pass_never_prompts_and_try_first_pass_does() {
 }
 
 #[test]
-fn the_daemons_errors_mean_what_the_table_says() {
+fn each_error_of_the_daemon_has_its_outcome() {
     let error = |name: &str| -> Option<&'static str> {
         Some(Box::leak(format!(r#"{{"error":"org.totpd.Login.{name}","parameters":{{}}}}"#).into_boxed_str()))
     };
@@ -264,7 +264,7 @@ fn the_daemons_errors_mean_what_the_table_says() {
 }
 
 #[test]
-fn a_bad_argument_refuses_before_anybody_is_asked() {
+fn a_bad_argument_refuses_before_any_question() {
     let mut host = script([]);
     assert_eq!(authenticate(&mut host, &[c"nullok"], false), Outcome::Broken);
     assert!(host.delayed);

@@ -1,7 +1,8 @@
-//! The policy of logins: the first rule that matches decides; without one everybody is asked for a code.
+//! The policy of logins: the first rule that matches decides. If no rule matches, a code is
+//! required.
 //!
 //! ```text
-//!  facts ─▶ first matching rule ─▶ mode now ─▶ lets in unasked, or gives a factor away?
+//!  facts ─▶ first matching rule ─▶ mode now ─▶ passes without a code, or enrolls?
 //!                                                 │ no            │ yes
 //!                                              Ask, Deny     proof of a first factor?
 //!                                                              │ yes          │ no
@@ -9,16 +10,19 @@
 //!                                                                        Ask (no-first-factor)
 //! ```
 //!
-//! [`Pass`] is the one key to an exemption: only [`Policy::decide`] makes it, out of a [`FirstFactor`].
+//! An exemption needs a [`Pass`]: only [`Policy::decide`] makes one, and only from a
+//! [`FirstFactor`].
 
 mod facts;
+mod first_factor;
 mod lints;
 mod network;
 mod rule;
 pub mod siblings;
 mod ssh;
 
-pub use facts::{Evidence, Facts, FirstFactor, Peer, RemoteHost};
+pub use facts::{Facts, Peer, RemoteHost};
+pub use first_factor::{Evidence, FirstFactor};
 pub use lints::Lint;
 pub use network::{InvalidNetwork, Network};
 pub use rule::{Action, Mismatch, Mode, PeerMatch, Rule, Subject};
@@ -28,95 +32,126 @@ use crate::remembered::Remember;
 use crate::time::Time;
 use std::collections::BTreeSet;
 
-/// The rules, in their order.
+/// The rules of a site, in the order in which they are tried.
+///
+/// ```
+/// use std::collections::BTreeSet;
+/// use totp_core::Time;
+/// use totp_core::policy::{Action, Facts, Peer, Policy, RemoteHost, Rule, Ruling, SshAuth};
+///
+/// // Users who log in over SSH from the office network need no code.
+/// let office = Rule {
+///     networks: Some(vec!["192.0.2.0/24".parse().unwrap()]),
+///     action: Action::Exempt,
+///     ..Rule::default()
+/// };
+/// let policy = Policy { rules: vec![office] };
+/// let facts = Facts {
+///     user: "alice".into(),
+///     caller: None,
+///     ruser: None,
+///     service: Some("sshd".into()),
+///     rhost: RemoteHost::Address("192.0.2.7".parse().unwrap()),
+///     peer: Peer::Root,
+///     ssh: vec![SshAuth::parse("password")],
+///     first_factor_passed: false,
+/// };
+/// let (now, not_before) = (Time::from_unix(1_800_000_000), Time::from_unix(1_700_000_000));
+/// let decide = |facts: &Facts| policy.decide(facts, &BTreeSet::new(), now, not_before).ruling;
+/// assert!(matches!(decide(&facts), Ruling::Pass(_)));
+/// // An exemption needs the proof of a first factor.
+/// let unproven = Facts { ssh: vec![], ..facts };
+/// assert!(matches!(decide(&unproven), Ruling::Ask { unproven: true }));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// The rules.
+    /// The rules; the first one that matches decides.
     pub rules: Vec<Rule>,
 }
 
-/// Leave to pass without a code, which answers "exempt" and nothing better. Given away once.
+/// Permission to pass without a code. It is worth the answer "exempt" and is used once.
 ///
 /// ```compile_fail
 /// fn twice(pass: totp_core::policy::Pass) { let (_a, _b) = (pass.clone(), pass); }
 /// ```
 #[derive(Debug)]
-#[must_use = "a leave that is dropped lets nobody in"]
+#[must_use = "a permission that is dropped lets nobody in"]
 pub struct Pass {
     proof: FirstFactor,
     mode: Mode,
 }
 
 impl Pass {
-    /// Where the proof of a first factor comes from.
+    /// Returns where the proof of a first factor comes from.
     pub const fn evidence(&self) -> Evidence {
         self.proof.evidence()
     }
 
-    /// `Enforce` for an exempt user; otherwise the mode that lets pass.
+    /// Returns `Enforce` for an exempt user, and otherwise the mode that lets the user pass.
     pub const fn mode(&self) -> Mode {
         self.mode
     }
 }
 
-/// What becomes of an attempt.
+/// What the policy does with an attempt.
 #[derive(Debug)]
 pub enum Ruling {
-    /// A code is asked for. `unproven`: the rule would have let pass, had a first factor been proved.
+    /// A code is required.
     Ask {
-        /// See above.
+        /// Whether the rule would have let the user pass if a first factor had been proved.
         unproven: bool,
     },
-    /// It is refused, whatever is typed.
+    /// The attempt is refused, whatever is typed.
     Deny,
-    /// It passes without a question.
+    /// The attempt passes without a code.
     Pass(Pass),
-    /// A code is asked for once, and it passes whatever comes of it.
+    /// A code is asked for once, and the attempt passes whatever is typed.
     AskAndPass(Pass),
-    /// A code is asked for; whoever has no factor is enrolled.
+    /// A code is required; a user without a factor is enrolled.
     Enroll(FirstFactor),
 }
 
-/// What the policy says.
+/// The policy's decision about an attempt.
 #[derive(Debug)]
 pub struct Decision {
-    /// The place of the rule that decides, from 0; `None` is the default.
+    /// The index of the rule that decides; `None` when no rule matches and the default applies.
     pub rule: Option<usize>,
-    /// What becomes of the attempt.
+    /// What is done with the attempt.
     pub ruling: Ruling,
-    /// What the rule's action is, whatever its mode.
+    /// The action of the rule, whatever its mode.
     pub action: Action,
-    /// Whose factor is asked for.
+    /// The login name of the user whose factor is asked for.
     pub subject: String,
-    /// Whether a grant is remembered; only where the first factor was proved.
+    /// How a grant is remembered; `None` where it is not, and where no first factor was proved.
     pub remember: Option<Remember>,
 }
 
 impl Policy {
-    /// The groups on which the decision may hang: to be looked up before [`Policy::decide`].
+    /// Returns the groups on which the decision may depend. The caller looks up which of them the
+    /// user is a member of, and passes those to [`Policy::decide`].
     pub fn relevant_groups(&self, facts: &Facts) -> BTreeSet<String> {
         let mut wanted = BTreeSet::new();
         for rule in self.rules.iter().filter(|rule| rule.mismatch_before_groups(facts).is_none()) {
             match &rule.groups {
                 Some(groups) => wanted.extend(groups.iter().cloned()),
-                // It matches, so no later rule is asked.
+                // It matches, so no later rule is tried.
                 None => break,
             }
         }
         wanted
     }
 
-    /// Decides. `groups` are those in question that the user is a member of; `not_before` is the release's
-    /// date: a clock before it never softens a rule.
+    /// Decides about an attempt. `groups` are the relevant groups that the user is a member of;
+    /// `not_before` is the build date of the release: a clock before it never relaxes a rule.
     pub fn decide(&self, facts: &Facts, groups: &BTreeSet<String>, now: Time, not_before: Time) -> Decision {
-        let found = self.rules.iter().position(|rule| rule.mismatch(facts, groups).is_none());
+        let found = self.rules.iter().enumerate().find(|(_, rule)| rule.mismatch(facts, groups).is_none());
         let default = Rule::default();
-        let rule = found.and_then(|place| self.rules.get(place)).unwrap_or(&default);
-        let proof = facts.first_factor(rule);
+        let rule = found.map_or(&default, |(_, rule)| rule);
+        let proof = FirstFactor::of(facts, rule);
         let remember = rule.remember.filter(|_| proof.is_some());
         Decision {
-            rule: found,
-            ruling: ruling(rule, proof, rule.mode_at(now, not_before), facts.peer == Peer::Root),
+            rule: found.map(|(index, _)| index),
+            ruling: ruling(rule, proof, rule.mode_at(now, not_before), facts.peer),
             action: rule.action,
             subject: subject(rule, facts),
             remember,
@@ -124,25 +159,25 @@ impl Policy {
     }
 }
 
-fn ruling(rule: &Rule, proof: Option<FirstFactor>, mode: Mode, by_root: bool) -> Ruling {
+fn ruling(rule: &Rule, proof: Option<FirstFactor>, mode: Mode, peer: Peer) -> Ruling {
     match (rule.action, mode, proof) {
         (Action::Require, Mode::Enforce, _) => Ruling::Ask { unproven: false },
         (Action::Deny, Mode::Enforce, _) => Ruling::Deny,
-        // Everything else lets somebody in unasked or gives a factor away.
+        // Every other combination lets a user pass without a code, or enrolls one.
         (_, _, None) => Ruling::Ask { unproven: true },
         (Action::Exempt, mode, Some(proof)) => {
             Ruling::Pass(Pass { proof, mode: if mode == Mode::Off { mode } else { Mode::Enforce } })
         }
-        // A factor is made on root's word alone: a service account of the allow-list could make anybody's.
-        (Action::Enroll, Mode::Enforce, Some(_)) if !by_root => Ruling::Ask { unproven: true },
+        // Only root may have a factor made: an allow-listed account could make one for any user.
+        (Action::Enroll, Mode::Enforce, Some(_)) if peer != Peer::Root => Ruling::Ask { unproven: true },
         (Action::Enroll, Mode::Enforce, Some(proof)) => Ruling::Enroll(proof),
         (_, Mode::MonitorAsk, Some(proof)) => Ruling::AskAndPass(Pass { proof, mode }),
         (_, mode, Some(proof)) => Ruling::Pass(Pass { proof, mode }),
     }
 }
 
-/// Whose factor is asked for. The caller is who started a setuid program on this machine; over the
-/// network, and from a daemon, there is none.
+/// Returns the login name of the user whose factor is asked for. Only a setuid program that a user
+/// of this machine started has a caller: over the network, and from a daemon, there is none.
 fn subject(rule: &Rule, facts: &Facts) -> String {
     match (rule.subject, facts.caller, &facts.ruser, facts.rhost, facts.peer) {
         (Subject::Ruser, Some(_), Some(ruser), RemoteHost::Local, Peer::Root) if !ruser.is_empty() => {
@@ -153,7 +188,8 @@ fn subject(rule: &Rule, facts: &Facts) -> String {
 }
 
 impl Policy {
-    /// Whether a rule asks for the factor of the caller, so that their name has to be known.
+    /// Returns whether any rule asks for the factor of the caller, so that the caller's login name
+    /// has to be looked up.
     pub fn needs_caller_name(&self) -> bool {
         self.rules.iter().any(|rule| rule.subject == Subject::Ruser)
     }

@@ -2,8 +2,8 @@
 
 /// The groups of services: first the well-known name, then the related names.
 ///
-/// Sources: sudoers(5), "pam_service" and "pam_login_service" (`sudo -i`); su(1) of util-linux ("su -"); cron and the
-/// display managers by the files that Debian and Fedora ship.
+/// Sources: sudoers(5), "pam_service" and "pam_login_service" (`sudo -i`); su(1) of util-linux ("su
+/// -"); cron and the display managers by the files that Debian and Fedora ship.
 const SIBLINGS: [&[&str]; 4] = [
     &["sudo", "sudo-i"],
     &["su", "su-l"],

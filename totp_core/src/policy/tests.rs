@@ -250,7 +250,8 @@ proptest! {
     fn no_rules_relax_anything_without_a_first_factor(
         rules in prop::collection::vec(any_rule(), 0..6), is_self in any::<bool>(), at in 0_u64..20
     ) {
-        // A remote attempt whose methods prove nothing, or a user's own process that claims everything.
+        // A remote attempt whose methods prove nothing, or a user's own process that claims
+        // everything.
         let unproven = if is_self {
             Facts { peer: Peer::SelfService, first_factor_passed: true, rhost: RemoteHost::Local, ..facts() }
         } else {

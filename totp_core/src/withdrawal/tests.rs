@@ -6,7 +6,7 @@ use crate::self_service::{ChangeKind, StagedChange};
 use crate::{Attempt, JudgeSettings, Origin, Params, UserName, judge, otp};
 
 const NOW: Time = Time::from_unix(1_800_000_000);
-const RULES: JudgeSettings =
+const SETTINGS: JudgeSettings =
     JudgeSettings { skew: 1, not_before: Time::from_unix(0), latest_grant: Time::from_unix(0) };
 
 fn entry(counter: u64, kind: Kind, id: &str) -> Entry {
@@ -35,18 +35,18 @@ fn code(factor: &Factor, at: Time) -> Input {
 fn granted(account: &mut Account, at: Time) -> bool {
     let factor = account.pending.as_ref().or(account.active.as_ref()).unwrap();
     let attempt = Attempt::plain(Origin::OwnProcess, code(factor, at));
-    matches!(judge(account, &attempt, at, &RULES).outcome, crate::Outcome::Granted(_))
+    matches!(judge(account, &attempt, at, &SETTINGS).outcome, crate::Outcome::Granted(_))
 }
 
 #[test]
-fn a_line_reads_back_and_a_torn_one_does_not() {
+fn a_line_reads_back_and_a_cut_off_one_does_not() {
     let line = entry(7, Kind::Recovery, "totp-abc").to_string();
     assert_eq!(line, "7 recovery totp-abc 1800000000");
     assert_eq!(Entry::parse(&line), Some(entry(7, Kind::Recovery, "totp-abc")));
-    for torn in
+    for cut_off in
         ["", "7", "7 recovery", "7 recovery totp-abc ", "x recovery a 1", "7 other a 1", "7 factor a 1 2"]
     {
-        assert_eq!(Entry::parse(torn), None, "{torn}");
+        assert_eq!(Entry::parse(cut_off), None, "{cut_off}");
     }
 }
 
@@ -69,7 +69,7 @@ fn a_store_is_current_behind_or_replaced() {
 }
 
 #[test]
-fn every_way_to_lose_a_factor_code_or_ticket_is_one() {
+fn every_way_to_lose_a_factor_code_or_ticket_is_recorded() {
     let (alice, codes) = enrolled(1);
     let id = alice.active.as_ref().unwrap().id.clone();
     let only = |kind, id: &str| BTreeSet::from([Withdrawal::new(kind, id)]);
@@ -85,12 +85,12 @@ fn every_way_to_lose_a_factor_code_or_ticket_is_one() {
     assert_eq!(withdrawn(&alice, None, NOW), only(Kind::Factor, &id), "the account is gone");
     let spend = |a: &mut Account| {
         let attempt = Attempt::plain(Origin::OwnProcess, Typed::parse(&codes[3].reveal()));
-        assert!(matches!(judge(a, &attempt, NOW, &RULES).outcome, crate::Outcome::Granted(_)));
+        assert!(matches!(judge(a, &attempt, NOW, &SETTINGS).outcome, crate::Outcome::Granted(_)));
     };
     assert_eq!(after(&spend), only(Kind::Recovery, &id));
     let renew = |a: &mut Account| drop(a.replace_recovery_codes(RecoveryStorage::Hashed, &mut Counting(50)));
     assert_eq!(after(&renew), only(Kind::Recovery, &id));
-    // A replacement: the old one goes when the new one shows its first code.
+    // A replacement: the old factor goes when the first code of the new one is accepted.
     let mut staged = alice.clone();
     staged.enroll(&new(), NOW, &mut Counting(90)).unwrap();
     let mut replaced = staged.clone();
@@ -99,16 +99,16 @@ fn every_way_to_lose_a_factor_code_or_ticket_is_one() {
     let pending = staged.pending.as_ref().unwrap().id.clone();
     assert_eq!(withdrawn(&staged, Some(&alice), NOW), only(Kind::Factor, &pending), "cancelled");
     assert_eq!(withdrawn(&staged, Some(&alice), NOW.plus(60)), BTreeSet::new(), "expired");
-    // A staged change: cancelled, told of, expired.
+    // A staged change: cancelled, shown, expired.
     let mut changing = alice.clone();
     let change = StagedChange::new(ChangeKind::RecoveryCodes, NOW, 60, 60, "here");
     changing.active.as_mut().unwrap().staged = Some(change.clone());
     let staged = BTreeSet::from([Withdrawal::new(Kind::Staged, &id)]);
     assert_eq!(withdrawn(&changing, Some(&alice), NOW), staged);
     assert_eq!(withdrawn(&changing, Some(&alice), change.expires), BTreeSet::new());
-    let mut told = changing.clone();
-    told.active.as_mut().unwrap().staged = Some(StagedChange { shown_at: Some(NOW), ..change });
-    assert_eq!(withdrawn(&changing, Some(&told), NOW.plus(9)), BTreeSet::new());
+    let mut shown = changing.clone();
+    shown.active.as_mut().unwrap().staged = Some(StagedChange { shown_at: Some(NOW), ..change });
+    assert_eq!(withdrawn(&changing, Some(&shown), NOW.plus(9)), BTreeSet::new());
     let refusals = Refusals { withdrawn: staged, floor: None };
     refusals.apply(&mut changing, 1);
     assert_eq!(changing, alice);
@@ -120,7 +120,7 @@ fn every_way_to_lose_a_factor_code_or_ticket_is_one() {
 }
 
 #[test]
-fn what_was_withdrawn_is_refused_and_nothing_else() {
+fn only_what_was_withdrawn_is_refused() {
     let (alice, codes) = enrolled(1);
     let id = alice.active.as_ref().unwrap().id.clone();
     let refusals =
@@ -146,7 +146,7 @@ fn what_was_withdrawn_is_refused_and_nothing_else() {
 }
 
 #[test]
-fn above_the_floor_alone_a_code_is_fresh() {
+fn only_codes_above_the_floor_are_accepted() {
     let (alice, _) = enrolled(1);
     let floor = NOW.plus(300);
     let refusals = Refusals { withdrawn: BTreeSet::new(), floor: Some(floor) };
@@ -157,10 +157,11 @@ fn above_the_floor_alone_a_code_is_fresh() {
         let mut account = alice.clone();
         refusals.apply(&mut account, 1);
         let typed = code(account.active.as_ref().unwrap(), floor.plus(code_at));
-        let judged = judge(&mut account, &Attempt::plain(Origin::OwnProcess, typed), floor.plus(now), &RULES);
+        let judged =
+            judge(&mut account, &Attempt::plain(Origin::OwnProcess, typed), floor.plus(now), &SETTINGS);
         assert_eq!(matches!(judged.outcome, crate::Outcome::Granted(_)), fresh, "{code_at} at {now}");
     }
-    // Made after it, like that of whoever enrolls right after a restore.
+    // A factor that was made after it: the user enrolls right after a restore.
     let mut bob = Account::new(UserName::parse("bob").ok(), Some(2), NOW, &mut Counting(3)).unwrap();
     bob.enroll(&new(), NOW, &mut Counting(4)).unwrap();
     let second_before = Time::from_unix(NOW.unix() - 1);

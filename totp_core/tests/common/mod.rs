@@ -1,8 +1,8 @@
-//! What several of these tests need.
+//! Helpers of the integration tests and the unit tests.
 
 use totp_core::{Random, RandomFailed};
 
-/// Deterministic bytes.
+/// A deterministic source of bytes for tests, made from a seed.
 pub(crate) struct Counting(pub(crate) u64);
 
 impl Random for Counting {

@@ -8,7 +8,8 @@ use crate::store::{AccountWrite, ChangeSet, CommitGuard};
 use crate::user_directory::ResolvedUser;
 use std::sync::Arc;
 use totp_core::policy::RemoteHost;
-use totp_core::remembered::{Remember, RememberBy, RememberKey, SessionKeyParts, recall};
+use totp_core::remember::recall;
+use totp_core::remembered::{Remember, RememberBy, RememberKey, SessionKeyParts};
 
 impl Engine {
     /// An earlier grant lets in, or a code is asked for and its grant remembered.

@@ -171,14 +171,14 @@ impl Engine {
         now: Time,
     ) -> Result<Option<SessionDraft>, ApiRefusal> {
         let Some(credential) = &options.session else {
-            claims_fit(&Map::new(), options.claims.clone())?;
+            merged_claims(&Map::new(), options.claims.clone())?;
             return Ok(None);
         };
         let (mut session, version) = self.open_session(credential, now, &mut None).await?;
         if session.user() != account.id {
             return Err(ApiRefusal::OtherUsersSession);
         }
-        session.claim(options.claims.clone())?;
+        session.merge_claims(options.claims.clone())?;
         Ok(Some((session, Some(version))))
     }
 }
@@ -210,7 +210,7 @@ fn draft(
         }
         (None, Some(length)) => {
             let mut session = Session::begin(proof, &account.id, length, now, &mut Kernel).map_err(failed)?;
-            session.claim(options.claims.clone())?;
+            session.merge_claims(options.claims.clone())?;
             Ok(Some((session, None)))
         }
         (None, None) => Ok(None),

@@ -120,7 +120,7 @@ impl Engine {
             let user =
                 self.load(AccountKey::Id(session.user().to_owned())).await.map_err(EngineError::from)?;
             let user = user.ok_or(ApiRefusal::SessionNotFound)?;
-            session.claim(claims.clone())?;
+            session.merge_claims(claims.clone())?;
             let is_stale = now.since(session.accessed()) >= ACCESS_RESOLUTION;
             session.extend(length, now);
             let mut event = caller.event("session", user.account.display_name(), Some(session.user()), now);

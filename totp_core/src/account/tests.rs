@@ -1,0 +1,60 @@
+use super::*;
+use crate::random::testing::Counting;
+
+fn account() -> Account {
+    let name = UserName::parse("alice").ok();
+    Account::new(name, Some(1000), Time::default(), &mut Counting(9)).unwrap()
+}
+
+fn minute() -> NewFactor {
+    NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed }
+}
+
+#[test]
+fn a_pending_factor_expires() {
+    let mut account = account();
+    account.enroll(&minute(), Time::from_unix(100), &mut Counting(1)).unwrap();
+    assert!(!account.expire_pending(Time::from_unix(159)));
+    assert!(account.expire_pending(Time::from_unix(160)));
+    assert_eq!((account.pending.is_some(), account.lapsed), (false, true));
+    account.enroll(&minute(), Time::from_unix(160), &mut Counting(1)).unwrap();
+    assert!(!account.lapsed);
+}
+
+#[test]
+fn a_pending_factor_waits_thirty_days_at_most() {
+    let mut account = account();
+    let new = NewFactor { params: Params::default(), lifetime: u64::MAX, ..minute() };
+    account.enroll(&new, Time::from_unix(100), &mut Counting(1)).unwrap();
+    assert_eq!(account.pending_expires(), Some(Time::from_unix(100 + MAX_PENDING_LIFETIME)));
+}
+
+#[test]
+fn revoking_leaves_no_secret() {
+    let mut account = account();
+    assert!(!account.revoke());
+    account.enroll(&minute(), Time::default(), &mut Counting(1)).unwrap();
+    assert!(account.revoke());
+    assert_eq!((account.active, account.pending), (None, None));
+}
+
+#[test]
+fn an_account_without_a_uid_belongs_to_no_local_user() {
+    let mut account = account();
+    assert!(
+        account.belongs_to_uid(Some(1000))
+            && !account.belongs_to_uid(Some(1001))
+            && !account.belongs_to_uid(None)
+    );
+    account.uid = None;
+    assert!(!account.belongs_to_uid(None) && !account.belongs_to_uid(Some(1000)));
+}
+
+#[test]
+fn the_stored_form_of_an_account_reads_back() {
+    let mut account = account();
+    account.enroll(&minute(), Time::default(), &mut Counting(1)).unwrap();
+    let sealed = account.try_map(|f, _| Ok::<_, ()>(format!("sealed {}", f.id))).unwrap();
+    let text = serde_json::to_string(&sealed).unwrap();
+    assert_eq!(serde_json::from_str::<Account<String>>(&text).unwrap(), sealed);
+}
