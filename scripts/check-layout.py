@@ -26,7 +26,7 @@ witness
 config
 audit seal sockets
 fair_queue folder key permission qr units user_locks
-clock os_random
+clock hardening os_random
 """.split("\n")[1:-1]
 LEVEL = {name: level for level, line in enumerate(LAYERS) for name in line.split()}
 

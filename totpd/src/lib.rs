@@ -21,6 +21,7 @@ pub mod engine;
 pub mod fair_queue;
 pub mod file_identity;
 pub mod folder;
+mod hardening;
 mod http;
 pub mod init;
 pub mod key;

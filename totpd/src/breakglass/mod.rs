@@ -15,7 +15,7 @@ pub use socket::give_back_left_over;
 use crate::audit::{Event, EventSource};
 use crate::clock;
 use crate::config::Config;
-use crate::daemon::harden;
+use crate::hardening::harden;
 use crate::os_random::Kernel;
 use crate::sockets::listener::Access;
 use crate::store::breakglass::mark;

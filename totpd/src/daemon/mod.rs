@@ -10,6 +10,7 @@ mod reload;
 use crate::config::http::Http;
 use crate::config::{Config, ConfigError, Loaded};
 use crate::daemon::reload::{announce, check, phase_of, reload};
+use crate::hardening::harden;
 use crate::http;
 use crate::logging::{self, Reporter};
 use crate::sockets::activation::Sockets;
@@ -17,10 +18,9 @@ use crate::sockets::listener::{Listener, SocketError};
 use crate::state::{DaemonState, ServiceState};
 use crate::user_directory::UserDirectory;
 use crate::varlink::acceptor::Acceptor;
-use crate::varlink::connection::Kind;
 use crate::varlink::connection_limits::{IN_ALL, Limits};
+use crate::varlink::introspection::SocketKind;
 use crate::varlink::rate_limit::RateLimit;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,8 +35,6 @@ const RETRY: Duration = Duration::from_secs(5);
 const EXPIRY_INTERVAL: Duration = Duration::from_mins(1);
 /// How long what is in flight may take after a stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Descriptors beside those of conversations and of the HTTP API.
-const OTHER_DESCRIPTORS: u64 = 128;
 
 /// Why the daemon cannot even refuse.
 #[derive(Debug, thiserror::Error)]
@@ -126,9 +124,11 @@ async fn serve(
     let api = start_api(api, &shared, &mut sockets, &stopped);
     let descriptors = descriptors.saturating_sub(connections).max(descriptors / 2);
     let mut acceptors = JoinSet::new();
-    for (kind, listener) in
-        [(Kind::Root, sockets.root), (Kind::Login, Some(sockets.login)), (Kind::Admin, sockets.admin)]
-    {
+    for (kind, listener) in [
+        (SocketKind::Root, sockets.root),
+        (SocketKind::Login, Some(sockets.login)),
+        (SocketKind::Admin, sockets.admin),
+    ] {
         let Some(listener) = listener else { continue };
         let (listener, limits) = (listener.into_tokio()?, Limits::new(slots(kind, descriptors)));
         let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
@@ -203,12 +203,12 @@ fn start_api(
 }
 
 /// How many connections a socket may have, of so many descriptors in all. Root's programs have most of them.
-fn slots(kind: Kind, descriptors: u64) -> usize {
+fn slots(kind: SocketKind, descriptors: u64) -> usize {
     let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
     match kind {
-        Kind::Root => IN_ALL.min(descriptors / 2),
-        Kind::Login => IN_ALL.min(descriptors / 3),
-        Kind::Admin => (IN_ALL / 128).min(descriptors / 16),
+        SocketKind::Root => IN_ALL.min(descriptors / 2),
+        SocketKind::Login => IN_ALL.min(descriptors / 3),
+        SocketKind::Admin => (IN_ALL / 128).min(descriptors / 16),
     }
 }
 
@@ -224,15 +224,4 @@ async fn ended(terminate: &mut Signal, interrupt: &mut Signal) {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-}
-
-/// No core dump holds a secret, nobody but root looks into the process, and files are made for nobody else.
-/// Returns how many descriptors conversations may use.
-pub(crate) fn harden() -> u64 {
-    let _ = nix::sys::prctl::set_dumpable(false);
-    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
-    let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    hard.saturating_sub(OTHER_DESCRIPTORS)
 }

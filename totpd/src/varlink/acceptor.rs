@@ -3,8 +3,9 @@
 
 use crate::state::DaemonState;
 use crate::state::ServiceState;
-use crate::varlink::connection::{Connection, Kind};
+use crate::varlink::connection::Connection;
 use crate::varlink::connection_limits::Limits;
+use crate::varlink::introspection::SocketKind;
 use crate::varlink::peer;
 use crate::varlink::peer::Peer;
 use crate::varlink::rate_limit::RateLimit;
@@ -25,7 +26,7 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// One socket and its connections.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
-    pub(crate) kind: Kind,
+    pub(crate) kind: SocketKind,
     pub(crate) listener: UnixListener,
     pub(crate) limits: Limits,
     pub(crate) rate_limit: Arc<RateLimit>,

@@ -5,27 +5,20 @@ mod daemon;
 use crate::audit::{Event, EventSource};
 use crate::clock;
 use crate::config::{checked_issuer, lifetime, params};
-use crate::engine::api::{AddedClient, Client, Scope};
-use crate::engine::{AccountError, Engine, Enrolled, default_commit_deadline, staged_view};
+use crate::engine::api::{AddedClient, Scope};
+use crate::engine::{AccountError, Engine, default_commit_deadline, staged_view};
 use crate::state::ServiceState;
-use crate::store::HistoryQuery;
-use crate::varlink::connection::{Bytes, Connection, done, failed, failed_plainly, read};
+use crate::varlink::connection::Connection;
 use crate::varlink::peer;
 use crate::varlink::peer::Peer;
-use crate::varlink::self_service::texts;
-use serde_json::value::RawValue;
+use crate::varlink::reply::{Bytes, done, failed, failed_plainly, read};
+use crate::varlink::views::{self, client_page, history_page, texts};
 use std::sync::Arc;
 use totp_core::account::NewFactor;
 use totp_core::{Origin, Time, UserName};
 use totp_wire::admin::*;
 use totp_wire::login::Attempt;
 use totp_wire::{SecretText, message, service};
-
-/// Events in one page of the history at most, and their bytes: a message has 16 KiB.
-const EVENTS: usize = 100;
-const EVENTS_PAGE_BYTES: usize = 15 * 1024;
-/// Secrets of clients in one page.
-const CLIENTS: usize = 50;
 
 /// Answers one call.
 pub(crate) async fn call(connection: &Connection, method: &str, parameters: &[u8]) -> Bytes {
@@ -151,7 +144,7 @@ async fn answer(
         }
         "History" => {
             let History { user, before, since, limit } = read(parameters)?;
-            let page = page(engine, user, before, since, limit).await.map_err(|e| error(&e, ""))?;
+            let page = history_page(engine, user, before, since, limit).await.map_err(|e| error(&e, ""))?;
             Ok(done(&page))
         }
         "Explain" => explain(connection, engine, read(parameters)?).await,
@@ -206,50 +199,6 @@ async fn ticket(engine: &Engine, call: Ticket, from: EventSource) -> Result<Byte
 async fn trust_clock(engine: &Engine, _: TrustClock, from: EventSource) -> Result<Bytes, Bytes> {
     engine.trust_clock(from).await.map_err(|e| error(&e, ""))?;
     Ok(done(&TrustClockReply {}))
-}
-
-/// A page of clients that fits a message.
-fn client_page(project_id: String, clients: &[Client], after: Option<&str>) -> ListClientsReply {
-    let start =
-        after.and_then(|after| clients.iter().position(|c| c.secret_id == after)).map_or(0, |at| at + 1);
-    let page: Vec<ClientSecret> = clients
-        .iter()
-        .skip(start)
-        .take(CLIENTS)
-        .map(|client| ClientSecret {
-            name: client.name.clone(),
-            scope: client.scope.as_str().to_owned(),
-            secret_id: client.secret_id.clone(),
-            created_at: client.created.unix(),
-            used_at: client.used.map(Time::unix),
-        })
-        .collect();
-    let more = start + page.len() < clients.len();
-    let next = page.last().filter(|_| more).map(|last| last.secret_id.clone());
-    ListClientsReply { project_id, clients: page, next }
-}
-
-/// A page of the history that fits a message.
-pub(crate) async fn page(
-    engine: &Engine,
-    user: Option<String>,
-    before: Option<i64>,
-    since: Option<u64>,
-    limit: Option<u64>,
-) -> Result<HistoryReply, AccountError> {
-    let limit = limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(EVENTS).clamp(1, EVENTS);
-    let query = HistoryQuery { user, before, since: since.map(Time::from_unix), limit };
-    let rows = engine.history(query).await?;
-    let full = rows.len() == limit;
-    let (mut events, mut next, mut room) = (Vec::new(), None, EVENTS_PAGE_BYTES);
-    for row in rows {
-        let Some(left) = room.checked_sub(row.json.len()) else { return Ok(HistoryReply { events, next }) };
-        room = left;
-        // A row that is no JSON is nobody's event; the others are shown.
-        events.extend(RawValue::from_string(row.json));
-        next = Some(row.seq);
-    }
-    Ok(HistoryReply { events, next: next.filter(|_| full) })
 }
 
 async fn explain(connection: &Connection, engine: &Engine, call: Explain) -> Result<Bytes, Bytes> {
@@ -307,22 +256,7 @@ async fn enroll(connection: &Connection, engine: &Arc<Engine>, call: Enroll) -> 
     };
     let enrolled = engine.enroll(&user, new, issuer, connection.peer.from()).await;
     let enrolled = enrolled.map_err(|e| error(&e, &call.user))?;
-    Ok(done(&self::enrolled(&user, enrolled)))
-}
-
-/// What is shown once.
-pub(crate) fn enrolled(user: &UserName, enrolled: Enrolled) -> EnrollReply {
-    EnrollReply {
-        user: user.to_string(),
-        totp_id: enrolled.totp_id,
-        secret: SecretText::new(enrolled.otpauth.secret.to_base32()),
-        uri: SecretText::new(enrolled.otpauth.to_uri()),
-        recovery_codes: texts(&enrolled.recovery_codes),
-        expires_at: enrolled.expires_at.unix(),
-        replaces: enrolled.replaces,
-        staged: enrolled.staged.as_ref().map(staged_view),
-        recovery_codes_left: enrolled.recovery_codes_left.and_then(|left| u64::try_from(left).ok()),
-    }
+    Ok(done(&views::enrolled(&user, enrolled)))
 }
 
 /// The user as the system calls him.

@@ -2,11 +2,12 @@
 
 use crate::state::DaemonState;
 use crate::varlink::connection_limits::ConnectionSlot;
+use crate::varlink::introspection::{self, SocketKind};
 use crate::varlink::login::Conversation;
 use crate::varlink::peer::Peer;
 use crate::varlink::rate_limit::RateLimit;
+use crate::varlink::reply::failed;
 use crate::varlink::{admin, self_service};
-use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,7 +15,7 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 use totp_wire::frame::{Framer, MESSAGE_TIMEOUT};
 use totp_wire::message::{self, Call};
-use totp_wire::{Method, login, service};
+use totp_wire::{login, service};
 use zeroize::{Zeroize, Zeroizing};
 
 /// How long a connection may be silent before its first call.
@@ -24,39 +25,9 @@ const PROMPT_TIMEOUT: Duration = Duration::from_mins(10);
 /// How long a peer may take to read a reply.
 const WRITE_TIME: Duration = Duration::from_secs(5);
 
-/// Which socket it came in by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// `root.sock`, mode 0600: `org.totpd.Login`, for root's programs alone.
-    Root,
-    /// `login.sock`, mode 0666: `org.totpd.Login`, `org.totpd.Self`, and `org.totpd.Admin` for members of
-    /// `admin_group`.
-    Login,
-    /// `admin.sock`, mode 0600: `org.totpd.Admin`, for root.
-    Admin,
-}
-
-const LOGIN: (&str, &str) = (login::INTERFACE, login::DESCRIPTION);
-const SELF: (&str, &str) = (totp_wire::self_service::INTERFACE, totp_wire::self_service::DESCRIPTION);
-const ADMIN: (&str, &str) = (totp_wire::admin::INTERFACE, totp_wire::admin::DESCRIPTION);
-
-impl Kind {
-    /// The interfaces of the socket and their texts.
-    const fn interfaces(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::Root => &[LOGIN],
-            Self::Login => &[LOGIN, SELF, ADMIN],
-            Self::Admin => &[ADMIN],
-        }
-    }
-}
-
 /// The connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Closed;
-
-/// A reply ready to be sent.
-pub(crate) type Bytes = Zeroizing<Vec<u8>>;
 
 /// The peer, its bytes, and its slot.
 pub(crate) struct Connection {
@@ -83,11 +54,11 @@ impl Connection {
     }
 
     /// Answers until its end. Whatever ends it, the peer sees a closed connection.
-    pub(crate) async fn run(self, kind: Kind) {
+    pub(crate) async fn run(self, kind: SocketKind) {
         let _ = self.serve(kind).await;
     }
 
-    async fn serve(mut self, kind: Kind) -> Result<(), Closed> {
+    async fn serve(mut self, kind: SocketKind) -> Result<(), Closed> {
         let mut conversation = Conversation::default();
         let mut patience = FIRST_CALL;
         loop {
@@ -105,14 +76,14 @@ impl Connection {
             let (interface, method) = call.method.rsplit_once('.').unwrap_or_default();
             let parameters = call.parameters.map_or("{}", serde_json::value::RawValue::get).as_bytes();
             let reply = match (interface, kind) {
-                (service::INTERFACE, _) => about(kind, method, parameters),
-                (login::INTERFACE, Kind::Root | Kind::Login) => {
+                (service::INTERFACE, _) => introspection::call(kind, method, parameters),
+                (login::INTERFACE, SocketKind::Root | SocketKind::Login) => {
                     conversation.call(&mut self, method, parameters).await?
                 }
-                (totp_wire::self_service::INTERFACE, Kind::Login) => {
+                (totp_wire::self_service::INTERFACE, SocketKind::Login) => {
                     self_service::call(&mut self, method, parameters).await?
                 }
-                (totp_wire::admin::INTERFACE, Kind::Admin | Kind::Login) => {
+                (totp_wire::admin::INTERFACE, SocketKind::Admin | SocketKind::Login) => {
                     admin::call(&self, method, parameters).await
                 }
                 _ => failed(service::INTERFACE_NOT_FOUND, "interface", interface),
@@ -175,51 +146,4 @@ impl Connection {
             }
         }
     }
-}
-
-fn about(kind: Kind, method: &str, parameters: &[u8]) -> Bytes {
-    let names = || kind.interfaces().iter().map(|(name, _)| (*name).to_owned());
-    match method {
-        "GetInfo" => done(&service::Info {
-            vendor: "totpd".to_owned(),
-            product: "totpd".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            url: env!("CARGO_PKG_REPOSITORY").to_owned(),
-            interfaces: std::iter::once(service::INTERFACE.to_owned()).chain(names()).collect(),
-        }),
-        "GetInterfaceDescription" => match read::<service::GetInterfaceDescription>(parameters) {
-            Err(reply) => reply,
-            Ok(call) if call.interface == service::INTERFACE => describe(service::DESCRIPTION),
-            Ok(call) => match kind.interfaces().iter().find(|(name, _)| *name == call.interface) {
-                Some((_, description)) => describe(description),
-                None => failed(service::INTERFACE_NOT_FOUND, "interface", &call.interface),
-            },
-        },
-        _ => failed(service::METHOD_NOT_FOUND, "method", method),
-    }
-}
-
-fn describe(text: &str) -> Bytes {
-    done(&service::Description { description: text.to_owned() })
-}
-
-/// The parameters of a call, or the reply that says they are wrong (without quoting them).
-pub(crate) fn read<M: Method>(parameters: &[u8]) -> Result<M, Bytes> {
-    message::read(parameters).map_err(|_| failed(service::INVALID_PARAMETER, "parameter", "parameters"))
-}
-
-/// A successful reply.
-pub(crate) fn done(reply: &impl Serialize) -> Bytes {
-    message::reply_bytes(reply).unwrap_or_default()
-}
-
-/// An error with one parameter.
-pub(crate) fn failed(error: &str, key: &str, value: &str) -> Bytes {
-    let value = totp_wire::text::printable(value, 256);
-    message::error_bytes(error, &serde_json::json!({ key: value })).unwrap_or_default()
-}
-
-/// An error without parameters.
-pub(crate) fn failed_plainly(error: &str) -> Bytes {
-    message::error_bytes(error, &serde_json::json!({})).unwrap_or_default()
 }

@@ -9,13 +9,13 @@ use crate::engine::{
 };
 use crate::state::ServiceState;
 use crate::store::CommitGuard;
-use crate::varlink::admin::{enrolled, page};
 use crate::varlink::cancellation::{Watched, run_cancellable};
-use crate::varlink::connection::{Bytes, Closed, Connection, done, failed, failed_plainly, read};
+use crate::varlink::connection::{Closed, Connection};
 use crate::varlink::peer;
+use crate::varlink::reply::{Bytes, done, failed, failed_plainly, read};
+use crate::varlink::views::{enrolled, history_page, texts};
 use std::sync::Arc;
 use totp_core::account::NewFactor;
-use totp_core::recovery::RecoveryCode;
 use totp_core::{Origin, UserName};
 use totp_wire::admin::{
     CancelReply, ConfirmReply, ForgetReply, RecoveryCodesReply, RevokeReply, StatusReply,
@@ -191,7 +191,7 @@ impl SelfServiceCall<'_> {
             "History" => {
                 let History { before, since, limit } = read(parameters)?;
                 self.is_still_oneself().await?;
-                (done(&page(engine, Some(user.to_string()), before, since, limit).await?), None)
+                (done(&history_page(engine, Some(user.to_string()), before, since, limit).await?), None)
             }
             _ => return Err(failed(service::METHOD_NOT_FOUND, "method", method).into()),
         })
@@ -243,11 +243,6 @@ const fn unrecorded(error: &AccountError) -> Option<&'static str> {
 
 fn shown<'a>(code: Option<&'a SecretText>, ticket: Option<&'a SecretText>) -> EnrollmentProof<'a> {
     EnrollmentProof { code: code.map(SecretText::reveal), ticket: ticket.map(SecretText::reveal) }
-}
-
-/// The texts of recovery codes, for the one moment they are shown.
-pub(crate) fn texts(codes: &[RecoveryCode]) -> Vec<SecretText> {
-    codes.iter().map(|code| SecretText::new(code.reveal())).collect()
 }
 
 fn explained(error: &AccountError, user: &UserName) -> Bytes {

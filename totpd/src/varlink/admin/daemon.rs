@@ -1,14 +1,14 @@
 //! How the daemon is.
 
 use crate::clock;
-use crate::config::Config;
 use crate::engine::Engine;
 use crate::logging;
 use crate::state::{DaemonState, ServiceState};
-use crate::varlink::connection::{Bytes, done};
+use crate::varlink::reply::{Bytes, done};
+use crate::varlink::views::configuration;
 use std::time::Duration;
 use totp_core::Time;
-use totp_wire::admin::{self, Configuration, ConfigurationInUse, DaemonReply, Overview};
+use totp_wire::admin::{self, DaemonReply, Overview};
 
 /// How long the store may take to count: a daemon whose disk hangs still says that it runs.
 const OVERVIEW_TIMEOUT: Duration = Duration::from_secs(1);
@@ -44,18 +44,6 @@ pub(super) async fn daemon(shared: &DaemonState, phase: ServiceState) -> Bytes {
         }
     }
     done(&reply)
-}
-
-fn configuration(config: &Config) -> Configuration {
-    match &config.last_good {
-        None => Configuration { in_use: ConfigurationInUse::File, why: None, since: None, saved: None },
-        Some(last_good) => Configuration {
-            in_use: ConfigurationInUse::LastGood,
-            why: Some(last_good.why.clone()),
-            since: Some(last_good.since.unix()),
-            saved: Some(last_good.saved.unix()),
-        },
-    }
 }
 
 async fn overview(engine: &Engine) -> Option<Overview> {

@@ -26,9 +26,10 @@ use crate::engine::{
 use crate::os_random::Kernel;
 use crate::state::ServiceState;
 use crate::varlink::cancellation::{Watched, run_cancellable, ticket};
-use crate::varlink::connection::{Bytes, Closed, Connection, done, failed, failed_plainly, read};
+use crate::varlink::connection::{Closed, Connection};
 use crate::varlink::peer;
 use crate::varlink::peer::NotTaken;
+use crate::varlink::reply::{Bytes, done, failed, failed_plainly, read};
 use data_encoding::BASE32_NOPAD;
 use enrollment::{Noting, Offered};
 use notice::Unread;

@@ -3,7 +3,8 @@
 use crate::audit::Event;
 use crate::clock;
 use crate::engine::{EngineError, LoginRequest};
-use crate::varlink::connection::{Bytes, Connection, failed_plainly};
+use crate::varlink::connection::Connection;
+use crate::varlink::reply::{Bytes, failed_plainly};
 use std::time::Duration;
 use totp_wire::login;
 
