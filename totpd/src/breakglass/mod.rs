@@ -6,7 +6,7 @@
 //!                                                  └── time, Ctrl-C ───────────────────────────▶ give it back
 //! ```
 
-mod conversation;
+mod authority;
 mod socket;
 mod syslog;
 
@@ -20,7 +20,7 @@ use crate::os_random::Kernel;
 use crate::sockets::listener::Access;
 use crate::store::breakglass::mark;
 use crate::varlink::connection_limits::{IN_ALL, Limits};
-use conversation::BreakGlassAuthority;
+use authority::BreakGlassAuthority;
 use nix::fcntl::{Flock, FlockArg};
 use nix::syslog::Severity;
 use socket::SocketTakeover;
@@ -136,10 +136,10 @@ impl Responder {
         let end = loop {
             tokio::select! {
                 accepted = next(&listeners), if conversations.len() < most => {
-                    if let Some(stream) = accepted.ok().and_then(conversation::of_root)
+                    if let Some(stream) = accepted.ok().and_then(authority::of_root)
                         && let Ok(slot) = limits.enter(None)
                     {
-                        conversations.spawn_local(conversation::converse(Rc::clone(&glass), stream, slot));
+                        conversations.spawn_local(authority::converse(Rc::clone(&glass), stream, slot));
                     }
                 }
                 _ = conversations.join_next(), if !conversations.is_empty() => {}
