@@ -1,15 +1,18 @@
 //! The daemon and the command line of totpd.
 //!
 //! ```text
-//! sockets ─▶ crate::daemon::connection ─▶ crate::daemon::login  ─┐              ┌─▶ totp_core::judge (decides)
-//!               peers, limits     crate::daemon::admin  ─┼─▶ engine ────┼─▶ store (durable, then…)
-//! HTTP ────▶ http::server::connection ──▶ http::v1::totps … ─┘              └─▶ audit (one event), and the reply
+//! Unix sockets ─▶ varlink: connection, dispatch ─┬─▶ login ─▶ authority ─┐
+//!                                                └─▶ admin, self_service ─┼─▶ engine ─┬─▶ totp_core::judge (decides)
+//! HTTP ─────────▶ http: server, v1 ─────────────────────────────────────┘           ├─▶ store (durable, then…)
+//!                                                                                   └─▶ audit (one event), the reply
 //! ```
 //!
-//! `breakglass` answers logins when there is no daemon; `cli` speaks to a running daemon over the same sockets; `init` makes the key and the store.
+//! `breakglass` answers logins when there is no daemon; `cli` speaks to a running daemon over the same sockets; `init`
+//! makes the key and the store.
 #![forbid(unsafe_code)]
 
 pub mod audit;
+mod authority;
 pub mod backup;
 pub mod breakglass;
 pub mod cli;

@@ -1,67 +1,125 @@
-//! One conversation with the responder: `org.totpd.Login` and nothing else, for root's programs alone.
+//! Break-glass as the authority: one user, one code, one use. It asks neither a store nor a directory.
 
 use crate::audit::EventSource;
-use crate::breakglass::{event, record, syslog};
-use crate::varlink::connection_limits::ConnectionSlot;
-use crate::varlink::login::{input, step};
-use crate::varlink::peer::{Peer, cause, source};
+use crate::authority::{Authority, Granted, Next, Pending, Prompts, Question, Receipt};
+use crate::breakglass::mark::{event, record};
+use crate::breakglass::syslog;
+use crate::config::Config;
+use crate::engine::{EngineError, LoginRequest};
+use crate::state::DaemonState;
+use crate::store::CommitGuard;
+use crate::user_directory::UserDirectory;
+use crate::varlink::server::ServerState;
 use nix::syslog::Severity;
-use std::cell::{Cell, RefCell};
-use std::path::PathBuf;
-use std::rc::Rc;
-use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::Notify;
 use totp_core::breakglass::BreakGlass;
-use totp_wire::frame::{Framer, MESSAGE_TIMEOUT};
-use totp_wire::login::{self, Answer, Attempt, Begin, Step, StepReply};
-use totp_wire::message::{self, Call};
-use totp_wire::{Method, service};
-use zeroize::Zeroizing;
+use totp_core::judge::Input;
 
-/// How long a conversation may wait for a person.
-const PROMPT_TIMEOUT: Duration = Duration::from_mins(10);
+/// Decides by the one code of a responder.
+#[derive(Clone, Debug)]
+pub(super) struct BreakGlassAuthority(Arc<Shared>);
 
-/// What the conversations share.
+/// What the connections share.
 #[derive(Debug)]
-pub(super) struct BreakGlassAuthority {
-    responder: RefCell<BreakGlass>,
-    marks: PathBuf,
-    prompt: String,
+struct Shared {
+    glass: Mutex<BreakGlass>,
+    config: Config,
     start: Instant,
-    next: Cell<u32>,
+    /// The reply of a grant was written, or its connection ended.
     used: Notify,
 }
 
-/// The connection is over.
-struct Over;
+/// An attempt that waits for its answer.
+#[derive(Debug)]
+pub(super) struct BreakGlassPending {
+    request: LoginRequest,
+}
+
+impl Pending for BreakGlassPending {
+    fn user(&self) -> &str {
+        &self.request.user
+    }
+}
+
+impl Authority for BreakGlassAuthority {
+    type Pending = BreakGlassPending;
+
+    fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Asks everybody alike, also users whom no code lets in.
+    async fn begin(
+        &self,
+        request: LoginRequest,
+        prompts: Prompts,
+        _guard: &Arc<CommitGuard>,
+    ) -> Result<Next<BreakGlassPending>, EngineError> {
+        let Config { prompt, totp, .. } = &self.0.config;
+        let (text, digits, combined) = (prompt.clone(), totp.params.digits, prompts.combined);
+        let question = Question::Code { text, digits, combined, again: false };
+        Ok(Next::Ask(question, BreakGlassPending { request }))
+    }
+
+    /// Judges the one answer that an attempt has. Nothing is judged for a client that has given up.
+    async fn answer(
+        &self,
+        pending: BreakGlassPending,
+        input: Input,
+        guard: &Arc<CommitGuard>,
+    ) -> Result<Next<BreakGlassPending>, EngineError> {
+        if guard.claim() { Ok(self.judge(pending.request, &input)) } else { Err(EngineError::TimedOut) }
+    }
+}
 
 impl BreakGlassAuthority {
-    pub(super) fn new(glass: BreakGlass, marks: PathBuf, prompt: String, start: Instant) -> Self {
-        Self { responder: RefCell::new(glass), marks, prompt, start, next: Cell::new(0), used: Notify::new() }
+    /// Decides by `glass`, which began at `start`.
+    pub(super) fn new(glass: BreakGlass, config: Config, start: Instant) -> Self {
+        Self(Arc::new(Shared { glass: Mutex::new(glass), config, start, used: Notify::new() }))
     }
 
-    /// Ends when the user is in.
+    /// Returns once a user is in and has their reply, or can have none.
     pub(super) async fn used(&self) {
-        self.used.notified().await;
+        self.0.used.notified().await;
     }
 
-    /// Judges an answer: recorded before it is given, and spent only when it is recorded. Says whether it lets in.
-    fn judge(&self, id: &str, attempt: &Attempt, from: EventSource, answer: &Answer) -> (Step, bool) {
-        let input = input::of(answer);
-        let mut glass = self.responder.borrow_mut();
-        let mut event = event(&attempt.user, "granted", from);
-        event.id = Some(id.to_owned());
-        // No directory is asked here: names that neither it nor the host's own file has are left out.
-        let known = attempt.user == glass.user().as_str() || crate::user_directory::is_local(&attempt.user);
+    /// Records before it grants, and spends the code only when that is recorded.
+    fn judge(&self, request: LoginRequest, input: &Input) -> Next<BreakGlassPending> {
+        let LoginRequest { user, from, id, .. } = request;
+        // Nothing panics while it is held.
+        let mut glass = self.0.glass.lock().unwrap_or_else(PoisonError::into_inner);
+        // The mark names the connection, and not what a client says about keys.
+        let from = EventSource { ssh_methods: None, ssh_key: None, ..from };
+        let mut event = event(&user, "granted", from);
+        event.id = Some(id);
+        // No directory is asked here: a name that neither break-glass nor the host's own file has is left out.
+        let known = user == glass.user().as_str() || crate::user_directory::is_local(&user);
         if !known {
             event.leave_name_out();
         }
-        let reason = match glass.check(&attempt.user, &input, self.start.elapsed()) {
-            Ok(found) => match record(&self.marks, &event) {
-                Ok(durable) => return (step::granted(id, glass.spend(found), durable, &[]), true),
-                // Nobody gets in unrecorded; the code is still good.
+        let reason = match glass.examine(&user, input, self.0.start.elapsed()) {
+            Ok(found) => match record(&self.0.config.breakglass_marks, &event) {
+                Ok(committed) => {
+                    let verified = glass.spend(found);
+                    let shared = Arc::clone(&self.0);
+                    // Whether or not the reply arrives, the code is spent and there is nothing left to wait for.
+                    let receipt = Receipt::new(move |_delivery| {
+                        shared.used.notify_one();
+                        Box::pin(std::future::ready(()))
+                    });
+                    let (notices, acknowledge) = (Vec::new(), None);
+                    return Next::Granted(Box::new(Granted {
+                        verified,
+                        committed,
+                        user,
+                        notices,
+                        acknowledge,
+                        receipt,
+                    }));
+                }
+                // Nobody gets in unrecorded. The code is still good.
                 Err(_) => "not-recorded",
             },
             Err(reason) => reason.as_str(),
@@ -69,95 +127,30 @@ impl BreakGlassAuthority {
         event.outcome = "refused";
         event.reason = Some(reason);
         syslog::say(Severity::LOG_NOTICE, &event);
-        (step::denied(id, known), false)
+        Next::Denied { known }
     }
 }
 
-/// The connection, if it is one of root's programs. Nobody else takes a place.
-pub(super) fn of_root(stream: UnixStream) -> Option<UnixStream> {
-    if stream.peer_cred().is_ok_and(|peer| peer.uid() == 0) {
-        return Some(stream);
+/// What a responder's connections are answered by.
+#[derive(Debug)]
+pub(super) struct BreakGlassState {
+    pub(super) authority: BreakGlassAuthority,
+    /// Asked for names of the host's own file, and for nothing else: its peers are root's, who are believed.
+    pub(super) users: UserDirectory,
+}
+
+impl ServerState for BreakGlassState {
+    type Authority = BreakGlassAuthority;
+
+    fn authority(&self) -> Option<BreakGlassAuthority> {
+        Some(self.authority.clone())
     }
-    let _ = stream.try_write(&error(service::PERMISSION_DENIED));
-    None
-}
 
-/// Answers one peer.
-pub(super) async fn converse(glass: Rc<BreakGlassAuthority>, mut stream: UnixStream, slot: ConnectionSlot) {
-    // Whatever ends it, the peer sees a closed connection.
-    if let Ok(true) = attempt(&glass, &mut stream, &slot).await {
-        glass.used.notify_one();
+    fn users(&self) -> &UserDirectory {
+        &self.users
     }
-}
 
-/// One attempt; whether somebody was let in.
-async fn attempt(
-    glass: &BreakGlassAuthority,
-    stream: &mut UnixStream,
-    slot: &ConnectionSlot,
-) -> Result<bool, Over> {
-    let credentials = stream.peer_cred().map_err(|_| Over)?;
-    let peer = Peer { uid: credentials.uid(), pid: credentials.pid() };
-    let mut framer = Framer::default();
-    let begin: Begin = call(stream, &mut framer, MESSAGE_TIMEOUT).await?;
-    let attempt = begin.attempt;
-    let from = source(peer, &attempt, true);
-    slot.begin(&cause(&attempt.user, &from)).map_err(|_| Over)?;
-    let number = glass.next.get();
-    glass.next.set(number.wrapping_add(1));
-    let id = format!("glass{number}");
-    // Everybody is asked alike, whoever it is that gets in.
-    let step = step::ask(&id, &glass.prompt, 6, attempt.combined == Some(true), false);
-    write(stream, &done(step)).await?;
-    let answer: Answer = tokio::select! {
-        answer = call(stream, &mut framer, PROMPT_TIMEOUT) => answer?,
-        // Somebody else of the same cause came: who waits longest gives way.
-        () = slot.closed() => return Err(Over),
-    };
-    slot.waits(false);
-    let (step, granted) = glass.judge(&id, &attempt, from, &answer);
-    let written = write(stream, &done(step)).await;
-    // Once it is spent there is nothing left to wait for, whether or not the reply arrived.
-    if granted { Ok(true) } else { written.map(|()| false) }
-}
-
-/// The next call, if it is this method.
-async fn call<M: Method>(
-    stream: &mut UnixStream,
-    framer: &mut Framer,
-    patience: Duration,
-) -> Result<M, Over> {
-    let read = async {
-        loop {
-            if let Some(message) = framer.next_message().map_err(|_| Over)? {
-                return Ok(message);
-            }
-            let mut chunk = Zeroizing::new([0; 1024]);
-            match stream.read(&mut *chunk).await {
-                Ok(count) if count > 0 => framer.push(&chunk[..count]),
-                _ => return Err(Over),
-            }
-        }
-    };
-    let message = tokio::time::timeout(patience, read).await.map_err(|_| Over)??;
-    let call: Call<'_> = message::read(&message).map_err(|_| Over)?;
-    let parameters = call.parameters.map_or("{}", serde_json::value::RawValue::get);
-    if call.method != M::NAME || call.oneway || call.more || call.upgrade {
-        let _ = write(stream, &error(login::OUT_OF_ORDER)).await;
-        return Err(Over);
+    fn daemon(&self) -> Option<&DaemonState> {
+        None
     }
-    message::read(parameters.as_bytes()).map_err(|_| Over)
-}
-
-async fn write(stream: &mut UnixStream, reply: &[u8]) -> Result<(), Over> {
-    let written = tokio::time::timeout(MESSAGE_TIMEOUT, stream.write_all(reply)).await;
-    written.map_err(|_| Over)?.map_err(|_| Over)
-}
-
-fn done(step: Step) -> Zeroizing<Vec<u8>> {
-    message::reply_bytes(&StepReply { step }).unwrap_or_default()
-}
-
-fn error(name: &str) -> Zeroizing<Vec<u8>> {
-    message::error_bytes(name, &serde_json::json!({})).unwrap_or_default()
 }

@@ -7,35 +7,41 @@
 //! ```
 
 mod authority;
+mod mark;
 mod socket;
 mod syslog;
 
 pub use socket::give_back_left_over;
 
-use crate::audit::{Event, EventSource};
-use crate::clock;
+use crate::audit::EventSource;
 use crate::config::Config;
 use crate::hardening::harden;
 use crate::os_random::Kernel;
 use crate::sockets::listener::Access;
-use crate::store::breakglass::mark;
+use crate::user_directory::UserDirectory;
+use crate::varlink::acceptor::CLOSING_HEADROOM;
+use crate::varlink::connection::Connection;
 use crate::varlink::connection_limits::{IN_ALL, Limits};
-use authority::BreakGlassAuthority;
+use crate::varlink::dispatch;
+use crate::varlink::introspection::SocketKind;
+use crate::varlink::peer::Peer;
+use crate::varlink::rate_limit::RateLimit;
+use crate::varlink::reply::failed_plainly;
+use crate::varlink::server::Server;
+use authority::{BreakGlassAuthority, BreakGlassState};
+use mark::{event, record};
 use nix::fcntl::{Flock, FlockArg};
-use nix::syslog::Severity;
 use socket::SocketTakeover;
-use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::LocalSet;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use totp_core::UserName;
 use totp_core::breakglass::BreakGlass;
+use totp_wire::service;
 use zeroize::Zeroizing;
-
-/// Sockets beyond those of conversations: of who is refused, or was told to close.
-const CLOSING_HEADROOM: usize = 64;
 
 /// How often it looks whether the socket is still its own.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -76,8 +82,7 @@ pub struct Responder {
     glass: BreakGlass,
     taken: SocketTakeover,
     listeners: Vec<std::os::unix::net::UnixListener>,
-    marks: PathBuf,
-    prompt: String,
+    config: Config,
     start: Instant,
 }
 
@@ -102,8 +107,8 @@ impl Responder {
             (config.login_socket.as_path(), Access::Everybody),
         ];
         let (listeners, taken) = SocketTakeover::take(&sockets, &lock).map_err(BreakGlassError::Socket)?;
-        let prompt = config.prompt.clone();
-        Ok((Self { glass, taken, listeners, marks, prompt, start: Instant::now() }, code.reveal()))
+        let config = config.clone();
+        Ok((Self { glass, taken, listeners, config, start: Instant::now() }, code.reveal()))
     }
 
     /// Answers until its end. The socket is given back whatever happens.
@@ -113,8 +118,8 @@ impl Responder {
     pub fn run(self) -> Result<End, BreakGlassError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(BreakGlassError::Runtime)?;
-        let (user, marks) = (self.glass.user().to_string(), self.marks.clone());
-        let end = LocalSet::new().block_on(&runtime, self.answer()).map_err(BreakGlassError::Runtime)?;
+        let (user, marks) = (self.glass.user().to_string(), self.config.breakglass_marks.clone());
+        let end = runtime.block_on(self.answer()).map_err(BreakGlassError::Runtime)?;
         // That it is over is said, and need not be kept: its beginning was.
         let _ = record(&marks, &event(&user, "ended", EventSource::default()));
         syslog::flush();
@@ -122,31 +127,42 @@ impl Responder {
     }
 
     async fn answer(self) -> std::io::Result<End> {
-        let Self { glass, taken, listeners, marks, prompt, start } = self;
-        let until = tokio::time::Instant::from_std(start + glass.lifetime());
-        let limits = Limits::new(IN_ALL.min(usize::try_from(harden()).unwrap_or(IN_ALL)));
-        let most = limits.in_all() + CLOSING_HEADROOM;
+        let Self { glass, taken, listeners, config, start } = self;
+        let until = tokio::time::Instant::from_std(start + glass.lasts());
+        let authority = BreakGlassAuthority::new(glass, config, start);
+        let server = Arc::new(Server {
+            limits: Limits::new(IN_ALL.min(usize::try_from(harden()).unwrap_or(IN_ALL))),
+            state: Arc::new(BreakGlassState {
+                authority: authority.clone(),
+                users: UserDirectory::default(),
+            }),
+            rate_limit: Arc::new(RateLimit::unlimited()),
+        });
+        let most = server.limits.in_all() + CLOSING_HEADROOM;
         let listeners: Vec<_> = listeners.into_iter().map(tokio_listener).collect::<Result<_, _>>()?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let glass = Rc::new(BreakGlassAuthority::new(glass, marks, prompt, start));
-        let mut conversations = tokio::task::JoinSet::new();
-        let mut look = tokio::time::interval(CHECK_INTERVAL);
+        // Its connections end with the runtime.
+        let (_stop, stopped) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        let mut check = tokio::time::interval(CHECK_INTERVAL);
         let end = loop {
             tokio::select! {
-                accepted = next(&listeners), if conversations.len() < most => {
-                    if let Some(stream) = accepted.ok().and_then(authority::of_root)
-                        && let Ok(slot) = limits.enter(None)
+                accepted = next(&listeners), if connections.len() < most => {
+                    if let Some((stream, peer)) = accepted.ok().and_then(of_root)
+                        && let Ok(slot) = server.limits.enter(None)
                     {
-                        conversations.spawn_local(authority::converse(Rc::clone(&glass), stream, slot));
+                        let connection = Connection::new(stream, peer, slot, stopped.clone());
+                        // Also on the socket for everybody: logins are all that it answers.
+                        connections.spawn(dispatch::serve(Arc::clone(&server), SocketKind::Root, connection));
                     }
                 }
-                _ = conversations.join_next(), if !conversations.is_empty() => {}
-                _ = look.tick() => if !taken.is_still_ours() {
+                _ = connections.join_next(), if !connections.is_empty() => {}
+                _ = check.tick() => if !taken.is_still_ours() {
                     break End::Displaced;
                 },
-                () = glass.used() => break End::Used,
+                () = authority.used() => break End::Used,
                 () = tokio::time::sleep_until(until) => break End::TimeUp,
                 _ = terminate.recv() => break End::Stopped,
                 _ = interrupt.recv() => break End::Stopped,
@@ -155,6 +171,17 @@ impl Responder {
         };
         drop(taken);
         Ok(end)
+    }
+}
+
+/// The connection, if it is one of root's programs. Any other peer is refused, and takes no slot.
+fn of_root(stream: UnixStream) -> Option<(UnixStream, Peer)> {
+    match Peer::of(&stream) {
+        Some(peer) if peer.uid == 0 => Some((stream, peer)),
+        _ => {
+            let _ = stream.try_write(&failed_plainly(service::PERMISSION_DENIED));
+            None
+        }
     }
 }
 
@@ -181,14 +208,4 @@ async fn next(listeners: &[UnixListener]) -> std::io::Result<UnixStream> {
 pub fn is_open(config: &Config) -> bool {
     let lock = std::fs::File::open(config.breakglass_marks.with_extension("lock"));
     lock.is_ok_and(|lock| Flock::lock(lock, FlockArg::LockSharedNonblock).is_err())
-}
-
-fn event(user: &str, outcome: &'static str, from: EventSource) -> Event {
-    Event { outcome, ..Event::new("breakglass", user, clock::now(), from) }
-}
-
-/// Loud: on stable storage, and in the log with the urgency of an alert.
-fn record(marks: &std::path::Path, event: &Event) -> std::io::Result<crate::store::Committed> {
-    syslog::say(Severity::LOG_ALERT, event);
-    mark(marks, event)
 }

@@ -21,6 +21,7 @@ use crate::varlink::acceptor::Acceptor;
 use crate::varlink::connection_limits::{IN_ALL, Limits};
 use crate::varlink::introspection::SocketKind;
 use crate::varlink::rate_limit::RateLimit;
+use crate::varlink::server::Server;
 use sd_notify::NotifyState;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -130,10 +131,13 @@ async fn serve(
         (SocketKind::Admin, sockets.admin),
     ] {
         let Some(listener) = listener else { continue };
-        let (listener, limits) = (listener.into_tokio()?, Limits::new(slots(kind, descriptors)));
-        let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
-        let rate_limit = Arc::clone(&rate_limit);
-        acceptors.spawn(Acceptor { kind, listener, limits, rate_limit, shared, stopped }.run());
+        let (listener, stopped) = (listener.into_tokio()?, stopped.clone());
+        let server = Arc::new(Server {
+            state: Arc::clone(&shared),
+            limits: Limits::new(slots(kind, descriptors)),
+            rate_limit: Arc::clone(&rate_limit),
+        });
+        acceptors.spawn(Acceptor { kind, listener, server, stopped }.run());
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

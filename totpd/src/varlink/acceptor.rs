@@ -1,14 +1,12 @@
-//! Accepting: one loop for each socket. A connection counts until its task has ended, not until it was told to end:
-//! however fast peers come and go, no more sockets are open than there are slots.
+//! Accepts connections: one loop for each socket. A connection counts until its task has ended, not until it was told
+//! to end. However fast peers come and go, no more sockets are open than there are slots.
 
-use crate::state::DaemonState;
-use crate::state::ServiceState;
+use crate::state::{DaemonState, ServiceState};
 use crate::varlink::connection::Connection;
-use crate::varlink::connection_limits::Limits;
+use crate::varlink::dispatch;
 use crate::varlink::introspection::SocketKind;
-use crate::varlink::peer;
-use crate::varlink::peer::Peer;
-use crate::varlink::rate_limit::RateLimit;
+use crate::varlink::peer::{self, Peer};
+use crate::varlink::server::Server;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
@@ -17,20 +15,18 @@ use tokio::task::JoinSet;
 use totp_wire::{login, message};
 
 /// Sockets beyond the slots: those that were told to close and have not ended yet.
-const CLOSING_HEADROOM: usize = 64;
-/// Connections that are accepted before everything else that is ready has its turn.
-const IN_A_ROW: usize = 16;
-/// After an accept without descriptors, before the next.
+pub(crate) const CLOSING_HEADROOM: usize = 64;
+/// Connections that are accepted before other tasks run.
+const ACCEPTS_IN_A_ROW: usize = 16;
+/// How long an accept waits that failed, for example for want of descriptors.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
-/// One socket and its connections.
+/// One socket of the daemon's and its connections.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     pub(crate) kind: SocketKind,
     pub(crate) listener: UnixListener,
-    pub(crate) limits: Limits,
-    pub(crate) rate_limit: Arc<RateLimit>,
-    pub(crate) shared: Arc<DaemonState>,
+    pub(crate) server: Arc<Server<DaemonState>>,
     pub(crate) stopped: watch::Receiver<bool>,
 }
 
@@ -40,7 +36,7 @@ impl Acceptor {
         let mut stopped = self.stopped.clone();
         let mut connections = JoinSet::new();
         let mut in_a_row = 0;
-        let most = self.limits.in_all() + CLOSING_HEADROOM;
+        let most = self.server.limits.in_all() + CLOSING_HEADROOM;
         loop {
             while connections.try_join_next().is_some() {}
             let accepted = tokio::select! {
@@ -51,7 +47,7 @@ impl Acceptor {
             match accepted {
                 Ok((stream, _)) => {
                     if let Some(connection) = self.admit(stream) {
-                        connections.spawn(connection.run(self.kind));
+                        connections.spawn(dispatch::serve(Arc::clone(&self.server), self.kind, connection));
                     }
                 }
                 Err(error) => {
@@ -59,7 +55,7 @@ impl Acceptor {
                     tokio::time::sleep(BACK_OFF).await;
                 }
             }
-            in_a_row = (in_a_row + 1) % IN_A_ROW;
+            in_a_row = (in_a_row + 1) % ACCEPTS_IN_A_ROW;
             if in_a_row == 0 {
                 tokio::task::yield_now().await;
             }
@@ -68,31 +64,24 @@ impl Acceptor {
         while connections.join_next().await.is_some() {}
     }
 
-    /// A slot for an accepted connection, or nothing: then it is closed.
+    /// Finds a slot for an accepted connection. Without one it is closed.
     fn admit(&self, stream: UnixStream) -> Option<Connection> {
-        let credentials = stream.peer_cred().ok()?;
-        let peer = Peer { uid: credentials.uid(), pid: credentials.pid() };
-        let phase = self.shared.service();
-        let config = match &phase {
+        let Server { state, limits, rate_limit } = &*self.server;
+        let peer = Peer::of(&stream)?;
+        let service = state.service();
+        let config = match &service {
             ServiceState::Serving(engine) => Some(engine.config()),
             ServiceState::Refusing(_) => None,
         };
         let uid = (!peer::speaks_for_others(peer.uid, config)).then_some(peer.uid);
-        if uid.is_some_and(|uid| !self.rate_limit.allows_connection(uid)) {
+        if uid.is_some_and(|uid| !rate_limit.allows_connection(uid)) {
             return None;
         }
-        let Ok(slot) = self.limits.enter(uid) else {
+        let Ok(slot) = limits.enter(uid) else {
             let busy = message::error_bytes(login::BUSY, &serde_json::json!({})).unwrap_or_default();
             let _ = stream.try_write(&busy);
             return None;
         };
-        Some(Connection::new(
-            stream,
-            peer,
-            slot,
-            Arc::clone(&self.rate_limit),
-            Arc::clone(&self.shared),
-            self.stopped.clone(),
-        ))
+        Some(Connection::new(stream, peer, slot, self.stopped.clone()))
     }
 }

@@ -1,5 +1,5 @@
-//! Work on an answer, while watching the clock and the peer: what has not begun to commit when the time is up
-//! or the peer is gone is dropped unjudged. Once it has begun its result stands.
+//! Cancels work on an answer when its time is up or its peer is gone, unless its commit has begun. A commit that has
+//! begun stands, and so does its result.
 
 use crate::engine::EngineError;
 use crate::store::CommitGuard;
@@ -7,45 +7,50 @@ use crate::varlink::connection::{Closed, Connection};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long an answer may wait to be judged when the caller does not say.
-const DEFAULT_TIME: Duration = Duration::from_secs(10);
-/// The longest a caller may ask for.
-const MOST_TIME: Duration = Duration::from_mins(1);
+/// How long an answer may wait to be judged when the client does not say.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest that a client may ask for.
+const MAX_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The ticket of a call whose caller waits for so many milliseconds more.
-pub(crate) fn ticket(remaining_ms: Option<u64>) -> Arc<CommitGuard> {
-    let time = remaining_ms.map_or(DEFAULT_TIME, Duration::from_millis).min(MOST_TIME);
-    Arc::new(CommitGuard::new(Instant::now() + time))
+/// The guard of a call whose client waits for `remaining_ms` milliseconds more.
+pub(crate) fn commit_guard(remaining_ms: Option<u64>) -> Arc<CommitGuard> {
+    let timeout = remaining_ms.map_or(DEFAULT_TIMEOUT, Duration::from_millis).min(MAX_TIMEOUT);
+    Arc::new(CommitGuard::new(Instant::now() + timeout))
 }
 
-/// What came of it, and whether the peer has hung up meanwhile.
-pub(crate) struct Watched<T, E> {
+/// The result of work that could have been cancelled.
+pub(crate) struct Completed<T, E> {
+    /// The result, or [`EngineError::TimedOut`].
     pub(crate) result: Result<T, E>,
-    pub(crate) gone: bool,
+    /// The peer has hung up meanwhile, and the result stands all the same.
+    pub(crate) peer_gone: bool,
 }
 
-/// Runs `work`, which commits under `ticket`. [`Closed`]: the peer hung up before anything had begun.
+/// Runs `work`, which commits under `guard`.
+///
+/// # Errors
+/// [`Closed`]: the peer hung up before a commit had begun. Nothing was judged.
 pub(crate) async fn run_cancellable<T, E: From<EngineError>>(
     connection: &mut Connection,
-    ticket: &CommitGuard,
+    guard: &CommitGuard,
     work: impl Future<Output = Result<T, E>>,
-) -> Result<Watched<T, E>, Closed> {
-    // Not a task of its own: dropping it, once its ticket is dropped, takes it back whole.
+) -> Result<Completed<T, E>, Closed> {
+    // Not a task of its own: once its guard is cancelled, dropping it takes all of it back.
     tokio::pin!(work);
-    let (mut gone, mut late) = (false, false);
+    let (mut peer_gone, mut late) = (false, false);
     loop {
         tokio::select! {
-            result = &mut work => return Ok(Watched { result, gone }),
-            () = connection.hung_up(), if !gone => {
-                gone = true;
-                if ticket.cancel() {
+            result = &mut work => return Ok(Completed { result, peer_gone }),
+            () = connection.hung_up(), if !peer_gone => {
+                peer_gone = true;
+                if guard.cancel() {
                     return Err(Closed);
                 }
             }
-            () = tokio::time::sleep_until(ticket.deadline().into()), if !late => {
+            () = tokio::time::sleep_until(guard.deadline().into()), if !late => {
                 late = true;
-                if ticket.cancel() {
-                    return Ok(Watched { result: Err(EngineError::TimedOut.into()), gone });
+                if guard.cancel() {
+                    return Ok(Completed { result: Err(EngineError::TimedOut.into()), peer_gone });
                 }
             }
         }

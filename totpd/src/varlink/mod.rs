@@ -1,7 +1,9 @@
 //! The Varlink front end: the sockets of logins, of users and of administrators.
 //!
 //! ```text
-//! acceptor ─▶ connection (bytes) ─▶ dispatch (methods) ─▶ login | admin | self_service ─▶ engine
+//! acceptor ─▶ dispatch (methods) ─┬─▶ login ─▶ authority ─▶ engine
+//!               │                 └─▶ admin | self_service ─▶ engine
+//!               └─▶ connection (bytes)
 //! ```
 
 pub(crate) mod acceptor;
@@ -9,10 +11,12 @@ pub(crate) mod admin;
 pub(crate) mod cancellation;
 pub(crate) mod connection;
 pub(crate) mod connection_limits;
+pub(crate) mod dispatch;
 pub(crate) mod introspection;
 pub(crate) mod login;
 pub(crate) mod peer;
 pub(crate) mod rate_limit;
 pub(crate) mod reply;
 pub(crate) mod self_service;
+pub(crate) mod server;
 pub(crate) mod views;

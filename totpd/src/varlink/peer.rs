@@ -6,6 +6,7 @@ use crate::engine::LoginRequest;
 use crate::user_directory::{DirectoryUnavailable, UserDirectory};
 use crate::varlink::connection_limits::Cause;
 use std::net::IpAddr;
+use tokio::net::UnixStream;
 use totp_core::policy::{Facts, Peer as Speaker, RemoteHost, SshAuth};
 use totp_core::{Origin, UserName};
 use totp_wire::login::Attempt;
@@ -35,6 +36,12 @@ impl From<DirectoryUnavailable> for NotTaken {
 }
 
 impl Peer {
+    /// The peer of a connection. `None`: the kernel does not say who it is.
+    pub(crate) fn of(stream: &UnixStream) -> Option<Self> {
+        let credentials = stream.peer_cred().ok()?;
+        Some(Self { uid: credentials.uid(), pid: credentials.pid() })
+    }
+
     /// Where something comes from that this peer does for itself.
     pub(crate) fn from(self) -> EventSource {
         EventSource { peer_uid: Some(self.uid), peer_pid: self.pid, ..EventSource::default() }

@@ -21,6 +21,8 @@ const ATTEMPTS: Rate = Rate { burst: 60.0, per_second: 0.5 };
 /// 100,000 that are kept.
 const REFUSALS: Rate = Rate { burst: 60.0, per_second: 1.0 / 60.0 };
 
+const UNLIMITED: Rate = Rate { burst: f64::INFINITY, per_second: 0.0 };
+
 /// What is left to one uid.
 #[derive(Debug)]
 struct Bucket {
@@ -46,12 +48,21 @@ pub(crate) struct RateLimit {
 
 impl Default for RateLimit {
     fn default() -> Self {
-        let buckets = |rate| Buckets { rate, buckets: Mutex::default() };
-        Self { connections: buckets(CONNECTIONS), attempts: buckets(ATTEMPTS), refusals: buckets(REFUSALS) }
+        Self::of(CONNECTIONS, ATTEMPTS, REFUSALS)
     }
 }
 
 impl RateLimit {
+    fn of(connections: Rate, attempts: Rate, refusals: Rate) -> Self {
+        let buckets = |rate| Buckets { rate, buckets: Mutex::default() };
+        Self { connections: buckets(connections), attempts: buckets(attempts), refusals: buckets(refusals) }
+    }
+
+    /// Allows everything, for a server that asks no directory whether a caller asks for themselves.
+    pub(crate) fn unlimited() -> Self {
+        Self::of(UNLIMITED, UNLIMITED, UNLIMITED)
+    }
+
     /// Whether `uid`, which is neither root nor trusted, may connect now.
     pub(crate) fn allows_connection(&self, uid: u32) -> bool {
         self.connections.take(uid, Instant::now())
@@ -145,6 +156,16 @@ mod tests {
         }
         assert!(!limit.refusals.has(7102, start) && limit.refusals.has(7103, start));
         assert!(limit.refusals.has(7102, start + Duration::from_mins(1)));
+    }
+
+    #[test]
+    fn an_unlimited_rate_refuses_nothing() {
+        let limit = RateLimit::unlimited();
+        assert!((0..100_000).all(|_| limit.allows_attempt(1000)));
+        for _ in 0..1_000 {
+            limit.refused(1000);
+        }
+        assert!(limit.allows_stranger(1000) && limit.allows_connection(1000));
     }
 
     #[test]

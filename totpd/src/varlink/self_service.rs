@@ -5,86 +5,43 @@ use crate::clock;
 use crate::config::lifetime;
 use crate::engine::{
     AccountError, Engine, EngineError, EnrollmentProof, Oneself, SelfChange, default_commit_deadline,
-    staged_view,
 };
-use crate::state::ServiceState;
+use crate::state::{DaemonState, ServiceState};
 use crate::store::CommitGuard;
-use crate::varlink::cancellation::{Watched, run_cancellable};
+use crate::varlink::cancellation::{Completed, run_cancellable};
 use crate::varlink::connection::{Closed, Connection};
 use crate::varlink::peer;
+use crate::varlink::rate_limit::RateLimit;
 use crate::varlink::reply::{Bytes, done, failed, failed_plainly, read};
-use crate::varlink::views::{enrolled, history_page, texts};
+use crate::varlink::views::{confirmed, enrolled, history_page, history_query, staged_view, texts};
+use std::pin::Pin;
 use std::sync::Arc;
 use totp_core::account::NewFactor;
 use totp_core::{Origin, UserName};
-use totp_wire::admin::{
-    CancelReply, ConfirmReply, ForgetReply, RecoveryCodesReply, RevokeReply, StatusReply,
-};
+use totp_wire::admin::{CancelReply, ForgetReply, RecoveryCodesReply, RevokeReply, StatusReply};
 use totp_wire::self_service::*;
 use totp_wire::{SecretText, message, service};
 
-/// Answers one call. What has not begun to commit when the user has hung up is dropped.
-pub(crate) async fn call(
-    connection: &mut Connection,
-    method: &str,
-    parameters: &[u8],
-) -> Result<Bytes, Closed> {
-    let engine = match connection.shared.service() {
-        ServiceState::Serving(engine) => engine,
-        // What is wrong with the host is its administrators' to know.
-        ServiceState::Refusing(_) => {
-            return Ok(failed(STORE_UNAVAILABLE, "why", "the daemon refuses everybody at the moment"));
-        }
-    };
-    let uid = connection.peer.uid;
-    if !peer::speaks_for_others(uid, Some(engine.config())) && !connection.rate_limit.allows_attempt(uid) {
-        return Ok(failed_plainly(BUSY));
-    }
-    let user = match connection.shared.users.name_of(uid).await {
-        Ok(Some(user)) => user,
-        Ok(None) => return Ok(failed_plainly(NO_NAME)),
-        Err(_) => return Ok(failed_plainly(BUSY)),
-    };
-    let (ticket, from) = (default_commit_deadline(), connection.peer.from());
-    let own = SelfServiceCall { engine: &engine, user: &user, uid, from: &from, ticket: &ticket };
-    let work = own.answer(method, parameters);
-    let Ok(Watched { result, gone }) = run_cancellable(connection, &ticket, work).await else {
-        own.log_refusal(method, "hung-up");
-        return Err(Closed);
-    };
-    if gone {
-        if let Ok((_, Some(what))) = result {
-            let mut event = Event::new(what, user.as_str(), clock::now(), from);
-            event.outcome = "undelivered";
-            engine.undelivered(&event).await;
-        }
-        return Err(Closed);
-    }
-    Ok(match result {
-        Ok((reply, _)) | Err(CallError::Reply(reply)) => reply,
-        Err(CallError::Error(error)) => {
-            if let Some(reason) = unrecorded(&error) {
-                own.log_refusal(method, reason);
-            }
-            explained(&error, &user)
-        }
-    })
-}
+/// Answers a user's call.
+pub(crate) type Handler = for<'a> fn(&'a SelfServiceCall<'a>, &'a [u8]) -> Reply<'a>;
 
-/// The user, and how a call is done for him.
-struct SelfServiceCall<'a> {
+/// A reply on its way.
+pub(crate) type Reply<'a> = Pin<Box<dyn Future<Output = Result<Bytes, CallError>> + Send + 'a>>;
+
+/// A user who calls, and how their call is done.
+pub(crate) struct SelfServiceCall<'a> {
     engine: &'a Engine,
     user: &'a UserName,
     uid: u32,
     from: &'a EventSource,
-    ticket: &'a Arc<CommitGuard>,
+    guard: &'a Arc<CommitGuard>,
 }
 
 /// Why a call was not done.
-enum CallError {
-    /// It cannot be read, or there is no such one.
+pub(crate) enum CallError {
+    /// Its parameters cannot be read.
     Reply(Bytes),
-    /// The engine says no.
+    /// The engine refuses it.
     Error(AccountError),
 }
 
@@ -95,8 +52,8 @@ impl From<AccountError> for CallError {
 }
 
 impl From<EngineError> for CallError {
-    fn from(failure: EngineError) -> Self {
-        Self::Error(failure.into())
+    fn from(error: EngineError) -> Self {
+        Self::Error(error.into())
     }
 }
 
@@ -106,99 +63,148 @@ impl From<Bytes> for CallError {
     }
 }
 
+/// Has `handler` answer the user of the peer's uid. What it changes is audited under `event`. What has not begun to
+/// commit when the user has hung up is cancelled.
+///
+/// # Errors
+/// [`Closed`]: the user has hung up.
+pub(crate) async fn call(
+    state: &DaemonState,
+    rate_limit: &RateLimit,
+    connection: &mut Connection,
+    event: Option<&'static str>,
+    handler: Handler,
+    parameters: &[u8],
+) -> Result<Bytes, Closed> {
+    let engine = match state.service() {
+        ServiceState::Serving(engine) => engine,
+        // What is wrong with the host is its administrators' to know.
+        ServiceState::Refusing(_) => {
+            return Ok(failed(STORE_UNAVAILABLE, "why", "the daemon refuses everybody at the moment"));
+        }
+    };
+    let uid = connection.peer.uid;
+    if !peer::speaks_for_others(uid, Some(engine.config())) && !rate_limit.allows_attempt(uid) {
+        return Ok(failed_plainly(BUSY));
+    }
+    let user = match state.users.name_of(uid).await {
+        Ok(Some(user)) => user,
+        Ok(None) => return Ok(failed_plainly(NO_NAME)),
+        Err(_) => return Ok(failed_plainly(BUSY)),
+    };
+    let (guard, from) = (default_commit_deadline(), connection.peer.from());
+    let call = SelfServiceCall { engine: &engine, user: &user, uid, from: &from, guard: &guard };
+    let work = handler(&call, parameters);
+    let Ok(Completed { result, peer_gone }) = run_cancellable(connection, &guard, work).await else {
+        call.log_refusal(event, "hung-up");
+        return Err(Closed);
+    };
+    if peer_gone {
+        if let (Ok(_), Some(event)) = (result, event) {
+            let mut event = Event::new(event, user.as_str(), clock::now(), from.clone());
+            event.outcome = "undelivered";
+            engine.undelivered(&event).await;
+        }
+        return Err(Closed);
+    }
+    Ok(match result {
+        Ok(reply) | Err(CallError::Reply(reply)) => reply,
+        Err(CallError::Error(error)) => {
+            if let Some(reason) = unrecorded(&error) {
+                call.log_refusal(event, reason);
+            }
+            explained(&error, &user)
+        }
+    })
+}
+
+/// `Status`: the user's factor.
+pub(crate) async fn status(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Result<Bytes, CallError> {
+    let Status {} = read(parameters)?;
+    call.check_uid().await?;
+    let status = call.engine.status(call.user).await?;
+    Ok(done(&StatusReply { status, clock_behind: call.engine.clock_behind().map(totp_core::Time::unix) }))
+}
+
+/// `Enroll`: stages a factor, whose secret is shown once.
+pub(crate) async fn enroll(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Result<Bytes, CallError> {
+    let Enroll { lifetime: seconds, code, ticket } = read(parameters)?;
+    let totp = &call.engine.config().totp;
+    let invalid = |what: String| failed(service::INVALID_PARAMETER, "parameter", &what);
+    let new = NewFactor {
+        params: totp.params,
+        lifetime: lifetime(seconds.unwrap_or(totp.pending)).map_err(invalid)?,
+        keeping: totp.keeping,
+    };
+    let proof = proof(code.as_ref(), ticket.as_ref());
+    let staged = call.engine.enroll_self(call.oneself(), proof, new, call.guard).await?;
+    Ok(done(&enrolled(call.user, staged)))
+}
+
+/// `Confirm`: makes a staged factor active by its first code.
+pub(crate) async fn confirm(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Result<Bytes, CallError> {
+    let Confirm { code } = read(parameters)?;
+    let (uid, from) = (Some(call.uid), call.from.clone());
+    let judged = call.engine.confirm(call.user, uid, code.reveal(), Origin::Own, from, call.guard).await?;
+    Ok(done(&confirmed(judged)))
+}
+
+/// `RecoveryCodes`: replaces the recovery codes, or stages that.
+pub(crate) async fn recovery_codes(
+    call: &SelfServiceCall<'_>,
+    parameters: &[u8],
+) -> Result<Bytes, CallError> {
+    let RecoveryCodes { code, ticket } = read(parameters)?;
+    let proof = proof(code.as_ref(), ticket.as_ref());
+    let changed = call.engine.recovery_codes_self(call.oneself(), proof, call.guard).await?;
+    Ok(done(&match changed {
+        SelfChange::Done(codes) => RecoveryCodesReply { recovery_codes: texts(&codes), staged: None },
+        SelfChange::Staged(staged) => {
+            RecoveryCodesReply { recovery_codes: Vec::new(), staged: Some(staged_view(&staged)) }
+        }
+    }))
+}
+
+/// `Revoke`: forgets the user's factors, or stages that.
+pub(crate) async fn revoke(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Result<Bytes, CallError> {
+    let Revoke { code, ticket } = read(parameters)?;
+    let proof = proof(code.as_ref(), ticket.as_ref());
+    Ok(done(&match call.engine.revoke_self(call.oneself(), proof, call.guard).await? {
+        SelfChange::Done(revoked) => RevokeReply { revoked, staged: None },
+        SelfChange::Staged(staged) => RevokeReply { revoked: false, staged: Some(staged_view(&staged)) },
+    }))
+}
+
+/// `Cancel`: ends a change that the user has staged.
+pub(crate) async fn cancel(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Result<Bytes, CallError> {
+    let Cancel { code } = read(parameters)?;
+    let cancelled = call.engine.cancel_self(call.oneself(), code.reveal(), call.guard).await?;
+    Ok(done(&CancelReply { cancelled: staged_view(&cancelled) }))
+}
+
+/// `Forget`: forgets the user's remembered logins.
+pub(crate) async fn forget(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Result<Bytes, CallError> {
+    let Forget {} = read(parameters)?;
+    let forgotten = call.engine.forget(call.user, Some(call.uid), call.from.clone()).await?;
+    Ok(done(&ForgetReply { forgotten: u64::try_from(forgotten).unwrap_or(u64::MAX) }))
+}
+
+/// `History`: a page of the user's events, the latest first.
+pub(crate) async fn history(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Result<Bytes, CallError> {
+    let History { before, since, limit } = read(parameters)?;
+    call.check_uid().await?;
+    let query = history_query(Some(call.user.to_string()), before, since, limit);
+    let limit = query.limit;
+    Ok(done(&history_page(call.engine.history(query).await?, limit)))
+}
+
 impl SelfServiceCall<'_> {
-    /// The reply, and the event that it belongs to if something was changed.
-    async fn answer(
-        &self,
-        method: &str,
-        parameters: &[u8],
-    ) -> Result<(Bytes, Option<&'static str>), CallError> {
-        let Self { engine, user, uid, ticket, .. } = *self;
-        let from = self.from.clone();
-        let who = Oneself { user, uid, from: self.from };
-        Ok(match method {
-            "Status" => {
-                let Status {} = read(parameters)?;
-                self.is_still_oneself().await?;
-                (
-                    done(&StatusReply {
-                        status: engine.status(user).await?,
-                        clock_behind: engine.clock_behind().map(totp_core::Time::unix),
-                    }),
-                    None,
-                )
-            }
-            "Enroll" => {
-                let call: Enroll = read(parameters)?;
-                let config = engine.config();
-                let invalid = |what: String| failed(service::INVALID_PARAMETER, "parameter", &what);
-                let new = NewFactor {
-                    params: config.totp.params,
-                    lifetime: lifetime(call.lifetime.unwrap_or(config.totp.pending)).map_err(invalid)?,
-                    recovery_storage: config.totp.keeping,
-                };
-                let shown = shown(call.code.as_ref(), call.ticket.as_ref());
-                let staged = engine.enroll_self(who, shown, new, ticket).await?;
-                (done(&enrolled(user, staged)), Some("enroll"))
-            }
-            "Confirm" => {
-                let call: Confirm = read(parameters)?;
-                let code = call.code.reveal();
-                let confirmed =
-                    engine.confirm(user, Some(uid), code, Origin::OwnProcess, from, ticket).await?;
-                let (confirmed, phone_offset) =
-                    confirmed.map_or_else(|offset| (false, offset), |()| (true, None));
-                (done(&ConfirmReply { confirmed, phone_offset }), Some("confirm"))
-            }
-            "RecoveryCodes" => {
-                let call: RecoveryCodes = read(parameters)?;
-                let shown = shown(call.code.as_ref(), call.ticket.as_ref());
-                let reply = match engine.recovery_codes_self(who, shown, ticket).await? {
-                    SelfChange::Done(codes) => {
-                        RecoveryCodesReply { recovery_codes: texts(&codes), staged: None }
-                    }
-                    SelfChange::Staged(staged) => {
-                        let staged = Some(staged_view(&staged));
-                        RecoveryCodesReply { recovery_codes: Vec::new(), staged }
-                    }
-                };
-                (done(&reply), Some("recovery-codes"))
-            }
-            "Revoke" => {
-                let call: Revoke = read(parameters)?;
-                let shown = shown(call.code.as_ref(), call.ticket.as_ref());
-                let reply = match engine.revoke_self(who, shown, ticket).await? {
-                    SelfChange::Done(revoked) => RevokeReply { revoked, staged: None },
-                    SelfChange::Staged(staged) => {
-                        RevokeReply { revoked: false, staged: Some(staged_view(&staged)) }
-                    }
-                };
-                (done(&reply), Some("revoke"))
-            }
-            "Cancel" => {
-                let call: Cancel = read(parameters)?;
-                let cancelled = engine.cancel_self(who, call.code.reveal(), ticket).await?;
-                (done(&CancelReply { cancelled: staged_view(&cancelled) }), Some("cancel"))
-            }
-            "Forget" => {
-                let Forget {} = read(parameters)?;
-                let forgotten = engine.forget(user, Some(uid), from).await?;
-                (
-                    done(&ForgetReply { forgotten: u64::try_from(forgotten).unwrap_or(u64::MAX) }),
-                    Some("forget"),
-                )
-            }
-            "History" => {
-                let History { before, since, limit } = read(parameters)?;
-                self.is_still_oneself().await?;
-                (done(&history_page(engine, Some(user.to_string()), before, since, limit).await?), None)
-            }
-            _ => return Err(failed(service::METHOD_NOT_FOUND, "method", method).into()),
-        })
+    fn oneself(&self) -> Oneself<'_> {
+        Oneself { user: self.user, uid: self.uid, from: self.from }
     }
 
-    /// What is kept under this name is the user's own, and not of somebody who had the name before.
-    async fn is_still_oneself(&self) -> Result<(), AccountError> {
+    /// Refuses a user whose name has the record of another uid: it is somebody's who had the name before.
+    async fn check_uid(&self) -> Result<(), AccountError> {
         match self.engine.enrolled_uid(self.user).await? {
             Some(enrolled) if enrolled != self.uid => {
                 Err(AccountError::UidChanged { enrolled, now: self.uid })
@@ -207,17 +213,9 @@ impl SelfServiceCall<'_> {
         }
     }
 
-    /// A refusal of which nothing is stored is said in the log.
-    fn log_refusal(&self, method: &str, reason: &'static str) {
-        let event = match method {
-            "Enroll" => "enroll",
-            "Confirm" => "confirm",
-            "RecoveryCodes" => "recovery-codes",
-            "Revoke" => "revoke",
-            "Cancel" => "cancel",
-            "Forget" => "forget",
-            _ => return,
-        };
+    /// Logs a refusal that nothing was stored for. Calls that change nothing have no event.
+    fn log_refusal(&self, event: Option<&'static str>, reason: &'static str) {
+        let Some(event) = event else { return };
         let mut event = Event::new(event, self.user.as_str(), clock::now(), self.from.clone());
         event.outcome = "refused";
         event.reason = Some(reason);
@@ -241,10 +239,11 @@ const fn unrecorded(error: &AccountError) -> Option<&'static str> {
     }
 }
 
-fn shown<'a>(code: Option<&'a SecretText>, ticket: Option<&'a SecretText>) -> EnrollmentProof<'a> {
+fn proof<'a>(code: Option<&'a SecretText>, ticket: Option<&'a SecretText>) -> EnrollmentProof<'a> {
     EnrollmentProof { code: code.map(SecretText::reveal), ticket: ticket.map(SecretText::reveal) }
 }
 
+/// The reply for an error of the engine's.
 fn explained(error: &AccountError, user: &UserName) -> Bytes {
     let user = user.as_str();
     match error {

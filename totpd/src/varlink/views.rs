@@ -1,15 +1,17 @@
 //! Replies of `org.totpd.Admin` and `org.totpd.Self` out of the engine's own types.
 
 use crate::config::Config;
+use crate::engine::Enrolled;
 use crate::engine::api::Client;
-use crate::engine::{AccountError, Engine, Enrolled, staged_view};
-use crate::store::HistoryQuery;
+pub(crate) use crate::engine::staged_view;
+use crate::store::{HistoryQuery, HistoryRow};
 use serde_json::value::RawValue;
 use totp_core::recovery::RecoveryCode;
 use totp_core::{Time, UserName};
 use totp_wire::SecretText;
 use totp_wire::admin::{
-    ClientSecret, Configuration, ConfigurationInUse, EnrollReply, HistoryReply, ListClientsReply,
+    ClientSecret, Configuration, ConfigurationInUse, ConfirmReply, EnrollReply, HistoryReply,
+    ListClientsReply,
 };
 
 /// Events in one page of the history at most, and their bytes: a message has 16 KiB.
@@ -39,30 +41,38 @@ pub(crate) fn client_page(project_id: String, clients: &[Client], after: Option<
     ListClientsReply { project_id, clients: page, next }
 }
 
-/// A page of the history that fits a message.
-pub(crate) async fn history_page(
-    engine: &Engine,
+/// The query of a page of the history. `limit` is at most 100 rows, and 100 unless said otherwise.
+pub(crate) fn history_query(
     user: Option<String>,
     before: Option<i64>,
     since: Option<u64>,
     limit: Option<u64>,
-) -> Result<HistoryReply, AccountError> {
+) -> HistoryQuery {
     let limit = limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(EVENTS).clamp(1, EVENTS);
-    let query = HistoryQuery { user, before, since: since.map(Time::from_unix), limit };
-    let rows = engine.history(query).await?;
+    HistoryQuery { user, before, since: since.map(Time::from_unix), limit }
+}
+
+/// As many of the rows as fit a message. There may be more if there are `limit` rows.
+pub(crate) fn history_page(rows: Vec<HistoryRow>, limit: usize) -> HistoryReply {
     let full = rows.len() == limit;
     let (mut events, mut next, mut room) = (Vec::new(), None, EVENTS_PAGE_BYTES);
     for row in rows {
-        let Some(left) = room.checked_sub(row.json.len()) else { return Ok(HistoryReply { events, next }) };
+        let Some(left) = room.checked_sub(row.json.len()) else { return HistoryReply { events, next } };
         room = left;
-        // A row that is no JSON is nobody's event; the others are shown.
+        // A row that is not JSON is left out.
         events.extend(RawValue::from_string(row.json));
         next = Some(row.seq);
     }
-    Ok(HistoryReply { events, next: next.filter(|_| full) })
+    HistoryReply { events, next: next.filter(|_| full) }
 }
 
-/// What is shown once.
+/// Whether a first code was right. `Err` inside: by how many seconds the phone's clock is wrong, if that is why not.
+pub(crate) fn confirmed(judged: Result<(), Option<i64>>) -> ConfirmReply {
+    let (confirmed, phone_offset) = judged.map_or_else(|offset| (false, offset), |()| (true, None));
+    ConfirmReply { confirmed, phone_offset }
+}
+
+/// A staged factor, with what is shown once.
 pub(crate) fn enrolled(user: &UserName, enrolled: Enrolled) -> EnrollReply {
     EnrollReply {
         user: user.to_string(),

@@ -1,337 +1,320 @@
 //! `org.totpd.Login`: one attempt on one connection.
 //!
 //! ```text
-//!           ┌─▶ over (exempt, or granted: remembered)
+//!           ┌─▶ over (exempt, denied, or granted: remembered)
 //!   fresh ──┤ Begin
-//!           ├─▶ asked ── Answer, right ─▶ over (granted)
-//!           │   │  ▲ └── Answer, wrong, no tries left ─▶ over (denied, or exempt)
-//!           │   └──┘ Answer, wrong, tries left
-//!           │   └── Answer, right, and a notice to read ─▶ unread ── Answer ─▶ over (granted)
-//!           └─▶ offered ── first code ─▶ noted ── a recovery code ─▶ over (granted)
-//!               └─ and so on: wrong answers ask again, and then deny
+//!           └─▶ asked ── Answer ─▶ over (granted, exempt or denied)
+//!               │  ▲ └── Answer, granted with a notice to read ─▶ unread ── Answer ─▶ over (granted)
+//!               └──┘ Answer: a wrong one is asked for again, an enrollment asks on
 //! ```
 //!
-//! Anything else is out of order, and the end.
+//! Anything else is out of order, and ends the attempt. An [`Authority`] decides; this module authenticates the peer,
+//! renders the steps, and keeps the time of a refusal.
 
 mod enrollment;
-pub(crate) mod input;
-mod notice;
+mod input;
 mod refusal;
-pub(crate) mod step;
-mod undelivered;
+mod step;
 
-use crate::engine::{
-    AnswerOutcome, BeginOutcome, Engine, EngineError, Grant, PendingLogin, PrefetchedAccount,
-};
+use crate::authority::{Authority, Delivery, Granted, Next, Pending, Prompts, Question, Receipt};
+use crate::config::Config;
+use crate::engine::{EngineError, LoginRequest};
 use crate::os_random::Kernel;
-use crate::state::ServiceState;
-use crate::varlink::cancellation::{Watched, run_cancellable, ticket};
+use crate::store::CommitGuard;
+use crate::varlink::cancellation::{Completed, commit_guard, run_cancellable};
 use crate::varlink::connection::{Closed, Connection};
-use crate::varlink::peer;
-use crate::varlink::peer::NotTaken;
-use crate::varlink::reply::{Bytes, done, failed, failed_plainly, read};
+use crate::varlink::peer::{self, NotTaken};
+use crate::varlink::reply::{Bytes, done, failed_plainly, read};
+use crate::varlink::server::{Server, ServerState};
 use data_encoding::BASE32_NOPAD;
-use enrollment::{Noting, Offered};
-use notice::Unread;
-use refusal::{count_refusal, failed_with, refusal_time, refused};
-use std::sync::Arc;
+use refusal::{engine_error, log_refusal, refusal_time};
 use totp_core::policy::Peer as Speaker;
 use totp_core::random;
-use totp_wire::login::{self, Answer, Begin, Step, StepReply};
+use totp_wire::login::{self, Answer, Attempt, Begin, Step, StepReply};
 use totp_wire::service;
-use undelivered::{Grants, Undelivered};
 
-/// Prompts in one attempt at most.
-const MOST_TRIES: u8 = 3;
+/// Questions for a code in one attempt at most.
+const MAX_TRIES: u8 = 3;
+
+/// A call of the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// Begins the attempt.
+    Begin,
+    /// Answers its question.
+    Answer,
+}
 
 /// Where the attempt is.
 #[derive(Debug, Default)]
-enum State {
+enum State<P> {
     #[default]
     Fresh,
-    Asked(Box<Asked>),
-    Offered(Box<Offered>),
-    Noted(Box<Noting>),
+    /// It was asked.
+    Asked(Box<Asked<P>>),
+    /// It is granted once the person has read the notices.
     Unread(Box<Unread>),
     Over,
 }
 
-/// The record, on its way.
-type Early = tokio::task::JoinHandle<Result<PrefetchedAccount, EngineError>>;
-
-/// What is remembered between prompt and answer.
+/// An attempt that waits for an answer.
 #[derive(Debug)]
-struct Asked {
-    asking: PendingLogin,
-    early: Early,
-    tries_left: u8,
-    combined: bool,
+struct Asked<P> {
+    id: String,
+    /// The user who started the program that asks.
+    caller: Option<u32>,
+    /// The question was for a code: refusing the answer takes its time, and counts.
+    for_code: bool,
+    pending: P,
+}
+
+/// A grant that waits until its notices are read.
+#[derive(Debug)]
+struct Unread {
+    id: String,
+    granted: Granted,
 }
 
 /// One attempt.
-#[derive(Debug, Default)]
-pub(crate) struct Conversation {
-    state: State,
-    /// A grant whose reply is not written yet, and the engine that has to hear if it never is.
-    undelivered: Option<Undelivered>,
+#[derive(Debug)]
+pub(crate) struct Conversation<P> {
+    state: State<P>,
+    /// The receipt of a grant whose reply is not written yet.
+    receipt: Option<Receipt>,
 }
 
-impl Conversation {
-    /// Whether there is nothing more to say.
-    pub(crate) const fn over(&self) -> bool {
+impl<P> Default for Conversation<P> {
+    fn default() -> Self {
+        Self { state: State::Fresh, receipt: None }
+    }
+}
+
+impl<P: Pending> Conversation<P> {
+    /// Whether the attempt has its verdict, or ended without one.
+    pub(crate) const fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
     }
 
     /// The reply was written.
-    pub(crate) fn delivered(&mut self) {
-        self.undelivered = None;
+    pub(crate) async fn delivered(&mut self) {
+        if let Some(receipt) = self.receipt.take() {
+            receipt.settle(Delivery::Written).await;
+        }
     }
 
     /// Answers one call.
-    pub(crate) async fn call(
+    ///
+    /// # Errors
+    /// [`Closed`]: the peer hung up.
+    pub(crate) async fn call<S>(
         &mut self,
+        server: &Server<S>,
         connection: &mut Connection,
-        method: &str,
+        method: Method,
         parameters: &[u8],
-    ) -> Result<Bytes, Closed> {
-        match (method, std::mem::replace(&mut self.state, State::Over)) {
-            ("Begin", State::Fresh) => match read(parameters) {
-                Ok(begin) => Box::pin(self.begin(connection, begin)).await,
-                Err(reply) => Ok(reply),
+    ) -> Result<Bytes, Closed>
+    where
+        S: ServerState<Authority: Authority<Pending = P>>,
+    {
+        let step = match (method, std::mem::replace(&mut self.state, State::Over)) {
+            (Method::Begin, State::Fresh) => match read(parameters) {
+                Ok(begin) => Box::pin(self.begin(server, connection, begin)).await?,
+                Err(reply) => Err(reply),
             },
-            (
-                "Answer",
-                state @ (State::Asked(_) | State::Offered(_) | State::Noted(_) | State::Unread(_)),
-            ) => match read(parameters) {
-                Ok(answer) => self.answer(connection, state, answer).await,
-                Err(reply) => Ok(reply),
+            (Method::Answer, State::Asked(asked)) => match read(parameters) {
+                Ok(answer) => self.answer(server, connection, *asked, answer).await?,
+                Err(reply) => Err(reply),
             },
-            ("Begin" | "Answer", _) => Ok(failed_plainly(login::OUT_OF_ORDER)),
-            (_, state) => {
-                self.state = state;
-                Ok(failed(service::METHOD_NOT_FOUND, "method", method))
-            }
-        }
+            (Method::Answer, State::Unread(unread)) => match read::<Answer>(parameters) {
+                Ok(_) => self.notices_read(server, connection, *unread).await,
+                Err(reply) => Err(reply),
+            },
+            (Method::Begin | Method::Answer, _) => Err(failed_plainly(login::OUT_OF_ORDER)),
+        };
+        Ok(step.map_or_else(|reply| reply, |step| done(&StepReply { step })))
     }
 
-    async fn begin(&mut self, connection: &mut Connection, begin: Begin) -> Result<Bytes, Closed> {
-        let attempt = begin.attempt;
-        let ServiceState::Serving(engine) = connection.shared.service() else {
-            refused(connection, &attempt.user, "store-unavailable");
-            return Ok(failed_plainly(login::STORE_UNAVAILABLE));
+    async fn begin<S>(
+        &mut self,
+        server: &Server<S>,
+        connection: &mut Connection,
+        begin: Begin,
+    ) -> Result<Result<Step, Bytes>, Closed>
+    where
+        S: ServerState<Authority: Authority<Pending = P>>,
+    {
+        let Begin { attempt, remaining_ms } = begin;
+        let Some(authority) = server.state.authority() else {
+            log_refusal(server, connection, &attempt.user, "store-unavailable");
+            return Ok(Err(failed_plainly(login::STORE_UNAVAILABLE)));
         };
-        let config = engine.config();
-        let shared = Arc::clone(&connection.shared);
-        let peer = connection.peer.uid;
-        if !peer::speaks_for_others(peer, Some(config)) && !connection.rate_limit.allows_attempt(peer) {
-            return Ok(failed_plainly(login::BUSY));
-        }
-        let asker = match peer::authorise(connection.peer, &attempt, new_id(), config, &shared.users).await {
-            Ok(asker) => asker,
-            Err(NotTaken::Denied) => {
-                refused(connection, &attempt.user, "not-yours");
-                return Ok(failed_plainly(service::PERMISSION_DENIED));
+        let request = match admit(server, connection, &attempt, authority.config()).await {
+            Ok(request) => request,
+            Err(reply) => return Ok(Err(reply)),
+        };
+        let (id, caller) = (request.id.clone(), request.facts.caller);
+        let prompts = Prompts {
+            tries: attempt.tries.unwrap_or(1).clamp(1, MAX_TRIES),
+            combined: attempt.combined == Some(true),
+        };
+        let guard = commit_guard(remaining_ms);
+        let work = authority.begin(request, prompts, &guard);
+        let next = decided(server, connection, &attempt.user, &guard, work).await?;
+        Ok(next.map(|next| self.proceed(id, caller, next)))
+    }
+
+    async fn answer<S>(
+        &mut self,
+        server: &Server<S>,
+        connection: &mut Connection,
+        asked: Asked<P>,
+        answer: Answer,
+    ) -> Result<Result<Step, Bytes>, Closed>
+    where
+        S: ServerState<Authority: Authority<Pending = P>>,
+    {
+        let Asked { id, caller, for_code, pending } = asked;
+        let user = pending.user().to_owned();
+        let Some(authority) = server.state.authority() else {
+            log_refusal(server, connection, &user, "store-unavailable");
+            return Ok(Err(failed_plainly(login::STORE_UNAVAILABLE)));
+        };
+        let refusal_time = refusal_time(answer.remaining_ms);
+        let (guard, input) = (commit_guard(answer.remaining_ms), input::of(&answer));
+        drop(answer);
+        let work = authority.answer(pending, input, &guard);
+        let next = match decided(server, connection, &user, &guard, work).await? {
+            Ok(next) => next,
+            Err(reply) => return Ok(Err(reply)),
+        };
+        if for_code && matches!(next, Next::Ask(..) | Next::Denied { .. }) {
+            if let Some(caller) = caller {
+                server.rate_limit.refused(caller);
             }
-            Err(NotTaken::Stuck) => {
-                refused(connection, &attempt.user, "directory-stuck");
-                return Ok(failed_plainly(login::BUSY));
-            }
-        };
-        if asker.facts.peer != Speaker::SelfService
-            && connection.slot.begin(&peer::cause(&asker.user, &asker.from)).is_err()
-        {
-            refused(connection, &attempt.user, "busy");
-            return Ok(failed_plainly(login::BUSY));
+            tokio::time::sleep_until(refusal_time).await;
         }
-        // Not even a line of the log for each: that is what whoever asks so often wants.
-        if let Some(caller) = asker.facts.caller
-            && !connection.rate_limit.allows_stranger(caller)
-            && !peer::is_oneself(&asker, caller, &shared.users).await
-        {
-            return Ok(failed_plainly(login::BUSY));
+        Ok(Ok(self.proceed(id, caller, next)))
+    }
+
+    /// Any answer says that the notices were read.
+    async fn notices_read<S: ServerState>(
+        &mut self,
+        server: &Server<S>,
+        connection: &Connection,
+        unread: Unread,
+    ) -> Result<Step, Bytes> {
+        let Unread { id, mut granted } = unread;
+        if server.state.authority().is_none() {
+            log_refusal(server, connection, &granted.user, "store-unavailable");
+            return Err(failed_plainly(login::STORE_UNAVAILABLE));
         }
-        let id = asker.id.clone();
-        let ticket = ticket(begin.remaining_ms);
-        let work = Box::pin(engine.admit(asker, &ticket));
-        let watched = run_cancellable(connection, &ticket, work).await;
-        let admission = match self.attend(connection, &engine, &attempt.user, watched).await? {
-            Ok(admission) => admission,
-            Err(failure) => return Ok(failure),
-        };
-        let tries = attempt.tries.unwrap_or(1).clamp(1, MOST_TRIES);
-        let step = match admission {
-            BeginOutcome::Exempt(pass, durable, known) => step::exempt(&id, pass, durable, known),
-            BeginOutcome::Remembered(grant) => self.granted(&engine, &id, grant),
-            BeginOutcome::Enroll(asking, enrolling) => {
-                let step = enrollment::first_step(&engine, &asking, &enrolling);
-                self.state = State::Offered(Box::new(Offered::new(*asking, *enrolling)));
+        if let Some(acknowledge) = granted.acknowledge.take() {
+            acknowledge.0.await;
+        }
+        granted.notices.clear();
+        Ok(self.grant(&id, granted))
+    }
+
+    /// The step of a decision, and the state that waits for its answer.
+    fn proceed(&mut self, id: String, caller: Option<u32>, next: Next<P>) -> Step {
+        match next {
+            Next::Ask(question, pending) => {
+                let for_code = matches!(question, Question::Code { .. });
+                let step = ask(&id, question);
+                self.state = State::Asked(Box::new(Asked { id, caller, for_code, pending }));
                 step
             }
-            BeginOutcome::Ask(asking) => {
-                let tries = if asking.passes_anyway() { 1 } else { tries };
-                let combined = attempt.combined == Some(true);
-                match self.ask(&engine, *asking, tries, combined, false).await {
-                    Ok(step) => step,
-                    Err(failure) => return Ok(failed_with(connection, &attempt.user, &failure)),
-                }
+            Next::Granted(granted) if granted.acknowledge.is_some() => {
+                let step = step::notices(&id, &granted.notices);
+                self.state = State::Unread(Box::new(Unread { id, granted: *granted }));
+                step
             }
-        };
-        Ok(done(&StepReply { step }))
-    }
-
-    async fn answer(
-        &mut self,
-        connection: &mut Connection,
-        state: State,
-        answer: Answer,
-    ) -> Result<Bytes, Closed> {
-        let user = match &state {
-            State::Asked(asked) => asked.asking.asker.user.clone(),
-            State::Offered(offered) => offered.user().to_owned(),
-            State::Noted(noting) => noting.user().to_owned(),
-            State::Unread(unread) => unread.user().to_owned(),
-            State::Fresh | State::Over => String::new(),
-        };
-        let ServiceState::Serving(engine) = connection.shared.service() else {
-            refused(connection, &user, "store-unavailable");
-            return Ok(failed_plainly(login::STORE_UNAVAILABLE));
-        };
-        let refusal = refusal_time(answer.remaining_ms);
-        let (ticket, input) = (ticket(answer.remaining_ms), input::of(&answer));
-        drop(answer);
-        let step = match state {
-            State::Asked(asked) => {
-                let Asked { mut asking, early, tries_left, combined } = *asked;
-                let work = async {
-                    let prepared = early.await.unwrap_or(Err(EngineError::Busy))?;
-                    Box::pin(engine.login(&mut asking, prepared, input, &ticket)).await
-                };
-                let watched = run_cancellable(connection, &ticket, work).await;
-                match self.attend(connection, &engine, &user, watched).await? {
-                    Ok(AnswerOutcome::Granted(grant)) if grant.unread => {
-                        self.ask_to_read(&engine, &asking.asker.id, grant)
-                    }
-                    Ok(AnswerOutcome::Granted(grant)) => self.granted(&engine, &asking.asker.id, grant),
-                    Ok(AnswerOutcome::Exempt(pass, durable)) => {
-                        step::exempt(&asking.asker.id, pass, durable, asking.is_known())
-                    }
-                    Ok(AnswerOutcome::Refused) if tries_left <= 1 => {
-                        count_refusal(connection, &asking.asker);
-                        tokio::time::sleep_until(refusal).await;
-                        step::denied(&asking.asker.id, asking.is_known())
-                    }
-                    Ok(AnswerOutcome::Refused) => {
-                        count_refusal(connection, &asking.asker);
-                        tokio::time::sleep_until(refusal).await;
-                        match self.ask(&engine, asking, tries_left - 1, combined, true).await {
-                            Ok(step) => step,
-                            Err(failure) => return Ok(failed_with(connection, &user, &failure)),
-                        }
-                    }
-                    Err(failure) => return Ok(failure),
-                }
-            }
-            State::Offered(offered) => {
-                let work = offered.first_code(&engine, &input, &ticket);
-                let watched = run_cancellable(connection, &ticket, work).await;
-                match self.attend(connection, &engine, &user, watched).await? {
-                    Ok((state, step)) => {
-                        self.state = state;
-                        step
-                    }
-                    Err(failure) => return Ok(failure),
-                }
-            }
-            State::Noted(noting) => {
-                let id = noting.id().to_owned();
-                let work = Box::pin(noting.finish(&engine, &input, &ticket));
-                let watched = run_cancellable(connection, &ticket, work).await;
-                match self.attend(connection, &engine, &user, watched).await? {
-                    Ok(enrollment::Finish::Granted(grant)) => self.granted(&engine, &id, *grant),
-                    Ok(enrollment::Finish::Denied) => step::denied(&id, true),
-                    Ok(enrollment::Finish::Again(noting, step)) => {
-                        self.state = State::Noted(noting);
-                        step
-                    }
-                    Err(failure) => return Ok(failure),
-                }
-            }
-            State::Unread(unread) => self.was_read(&engine, *unread).await,
-            State::Fresh | State::Over => return Ok(failed_plainly(login::OUT_OF_ORDER)),
-        };
-        Ok(done(&StepReply { step }))
-    }
-
-    /// The question for a code. Its record is read while the person types.
-    async fn ask(
-        &mut self,
-        engine: &Arc<Engine>,
-        asking: PendingLogin,
-        tries_left: u8,
-        combined: bool,
-        again: bool,
-    ) -> Result<Step, EngineError> {
-        let (early, digits) = read_early(engine, &asking.asker.user, combined).await?;
-        let step = step::ask(&asking.asker.id, &engine.config().prompt, digits, combined, again);
-        self.state = State::Asked(Box::new(Asked { asking, early, tries_left, combined }));
-        Ok(step)
-    }
-
-    /// Lets in; if the reply never arrives, that is recorded.
-    fn granted(&mut self, engine: &Arc<Engine>, id: &str, grant: Grant) -> Step {
-        let Grant { verified, committed, event, news, .. } = grant;
-        let told = engine.login_notices(&event.user, event.from.service.as_deref(), &news);
-        self.undelivered = Some(Undelivered { engine: Arc::clone(engine), event });
-        step::granted(id, verified, committed, &told)
-    }
-
-    /// What came of watched work: a result, or the reply that says there is none. A grant for a peer that has
-    /// gone is recorded as undelivered.
-    async fn attend<T: Grants>(
-        &self,
-        connection: &Connection,
-        engine: &Engine,
-        user: &str,
-        watched: Result<Watched<T, EngineError>, Closed>,
-    ) -> Result<Result<T, Bytes>, Closed> {
-        let Ok(Watched { result, gone }) = watched else {
-            refused(connection, user, "hung-up");
-            return Err(Closed);
-        };
-        if gone {
-            if let Some(event) = result.as_ref().ok().and_then(Grants::event) {
-                engine.undelivered(event).await;
-            }
-            return Err(Closed);
+            Next::Granted(granted) => self.grant(&id, *granted),
+            Next::Exempt { pass, committed, known } => step::exempt(&id, pass, committed, known),
+            Next::Denied { known } => step::denied(&id, known),
         }
-        Ok(result.map_err(|failure| failed_with(connection, user, &failure)))
+    }
+
+    /// Lets in. If the reply never arrives, the receipt says so.
+    fn grant(&mut self, id: &str, granted: Granted) -> Step {
+        let Granted { verified, committed, notices, receipt, .. } = granted;
+        self.receipt = Some(receipt);
+        step::granted(id, verified, committed, &notices)
     }
 }
 
-impl Drop for Conversation {
-    /// The connection ended before the grant was written: that is said.
-    fn drop(&mut self) {
-        let unread = match std::mem::take(&mut self.state) {
-            State::Unread(unread) => Some(unread.undelivered()),
-            _ => None,
-        };
-        if let Some(Undelivered { engine, event }) = unread.or_else(|| self.undelivered.take()) {
-            tokio::spawn(async move { engine.undelivered(&event).await });
-        }
+/// What is believed of an attempt, if its peer may make it, has room for it, and does not ask too often.
+///
+/// # Errors
+/// The reply that refuses it.
+async fn admit<S: ServerState>(
+    server: &Server<S>,
+    connection: &Connection,
+    attempt: &Attempt,
+    config: &Config,
+) -> Result<LoginRequest, Bytes> {
+    let (peer, users) = (connection.peer, server.state.users());
+    if !peer::speaks_for_others(peer.uid, Some(config)) && !server.rate_limit.allows_attempt(peer.uid) {
+        return Err(failed_plainly(login::BUSY));
     }
+    let request = match peer::authorise(peer, attempt, new_id(), config, users).await {
+        Ok(request) => request,
+        Err(NotTaken::Denied) => {
+            log_refusal(server, connection, &attempt.user, "not-yours");
+            return Err(failed_plainly(service::PERMISSION_DENIED));
+        }
+        Err(NotTaken::Stuck) => {
+            log_refusal(server, connection, &attempt.user, "directory-stuck");
+            return Err(failed_plainly(login::BUSY));
+        }
+    };
+    if request.facts.peer != Speaker::Own
+        && connection.slot.begin(&peer::cause(&request.user, &request.from)).is_err()
+    {
+        log_refusal(server, connection, &attempt.user, "busy");
+        return Err(failed_plainly(login::BUSY));
+    }
+    // Not even a line of the log for each: filling the log is what a caller that asks so often wants.
+    if let Some(caller) = request.facts.caller
+        && !server.rate_limit.allows_stranger(caller)
+        && !peer::is_oneself(&request, caller, users).await
+    {
+        return Err(failed_plainly(login::BUSY));
+    }
+    Ok(request)
 }
 
-/// Begins to read the record while the person types, for anybody alike. Only a line that holds password and code
-/// has to be split by the length of the code, and waits for it; otherwise the length is the site's.
-async fn read_early(engine: &Arc<Engine>, user: &str, combined: bool) -> Result<(Early, u8), EngineError> {
-    if combined {
-        let prepared = engine.prepare(user).await?;
-        let digits = prepared.digits.get();
-        return Ok((tokio::spawn(std::future::ready(Ok(prepared))), digits));
+/// Runs an authority's decision until it is made or cancelled. A grant for a peer that has gone is recorded as
+/// undelivered. The inner error is the reply that says why there is no decision.
+async fn decided<S: ServerState, P>(
+    server: &Server<S>,
+    connection: &mut Connection,
+    user: &str,
+    guard: &CommitGuard,
+    work: impl Future<Output = Result<Next<P>, EngineError>>,
+) -> Result<Result<Next<P>, Bytes>, Closed> {
+    let Ok(Completed { result, peer_gone }) = run_cancellable(connection, guard, work).await else {
+        log_refusal(server, connection, user, "hung-up");
+        return Err(Closed);
+    };
+    if peer_gone {
+        if let Ok(Next::Granted(granted)) = result {
+            granted.receipt.settle(Delivery::Undelivered).await;
+        }
+        return Err(Closed);
     }
-    let (reading, user) = (Arc::clone(engine), user.to_owned());
-    let early = tokio::spawn(async move { reading.prepare(&user).await });
-    Ok((early, engine.config().totp.params.digits.get()))
+    Ok(result.map_err(|error| engine_error(server, connection, user, &error)))
+}
+
+/// The step of a question.
+fn ask(id: &str, question: Question) -> Step {
+    match question {
+        Question::Code { text, digits, combined, again } => {
+            step::ask(id, &text, digits.get(), combined, again)
+        }
+        Question::FirstCode(otpauth) => enrollment::first_code(id, otpauth.as_ref()),
+        Question::RecoveryCode(codes) => enrollment::recovery_code(id, codes.as_deref()),
+    }
 }
 
 fn new_id() -> String {

@@ -1,10 +1,11 @@
-//! Refusals: how one is answered, when, and what is counted and logged of it.
+//! Refusals: how one is answered, when, and what is logged of it.
 
 use crate::audit::Event;
 use crate::clock;
-use crate::engine::{EngineError, LoginRequest};
+use crate::engine::EngineError;
 use crate::varlink::connection::Connection;
 use crate::varlink::reply::{Bytes, failed_plainly};
+use crate::varlink::server::{Server, ServerState};
 use std::time::Duration;
 use totp_wire::login;
 
@@ -12,16 +13,21 @@ use totp_wire::login;
 /// why").
 const REFUSAL_TIME: Duration = Duration::from_millis(25);
 
-/// When a refusal to an answer that has just arrived is sent: whatever its cause, and however long that took to
-/// find, it takes the same time, unless the caller has less.
+/// When a refusal of an answer that arrives now is sent. It is the same for every cause, however long the cause took
+/// to find, unless the client has less time left.
 pub(super) fn refusal_time(remaining_ms: Option<u64>) -> tokio::time::Instant {
     let most = remaining_ms.map_or(REFUSAL_TIME, |left| Duration::from_millis(left / 2));
     tokio::time::Instant::now() + REFUSAL_TIME.min(most)
 }
 
-/// The error that a failure is answered with; nothing follows it.
-pub(super) fn failed_with(connection: &Connection, user: &str, failure: &EngineError) -> Bytes {
-    let (reason, error) = match failure {
+/// Logs why there is no decision, and returns the error reply that says so.
+pub(super) fn engine_error<S: ServerState>(
+    server: &Server<S>,
+    connection: &Connection,
+    user: &str,
+    error: &EngineError,
+) -> Bytes {
+    let (reason, reply) = match error {
         EngineError::Busy => ("busy", login::BUSY),
         EngineError::TimedOut => ("too-late", login::TIMED_OUT),
         EngineError::Unavailable(why) => {
@@ -29,24 +35,22 @@ pub(super) fn failed_with(connection: &Connection, user: &str, failure: &EngineE
             ("store-unavailable", login::STORE_UNAVAILABLE)
         }
     };
-    refused(connection, user, reason);
-    failed_plainly(error)
+    log_refusal(server, connection, user, reason);
+    failed_plainly(reply)
 }
 
-/// Counts a refusal against whoever started the program, for whom they ask next.
-pub(super) fn count_refusal(connection: &Connection, asker: &LoginRequest) {
-    if let Some(caller) = asker.facts.caller {
-        connection.rate_limit.refused(caller);
-    }
-}
-
-/// A refusal that nothing was judged for: in the log alone, since there may be no store.
-pub(super) fn refused(connection: &Connection, user: &str, reason: &'static str) {
+/// Logs a refusal that nothing was judged for. It is in no history, since there may be no store.
+pub(super) fn log_refusal<S: ServerState>(
+    server: &Server<S>,
+    connection: &Connection,
+    user: &str,
+    reason: &'static str,
+) {
     let mut event = Event::new("login", user, clock::now(), connection.peer.from());
     event.outcome = "refused";
     event.reason = Some(reason);
-    // Nothing was looked up, and nothing is for the sake of a line: a name that is not known by now is left out.
-    if !connection.shared.users.has_seen(user) {
+    // No directory is asked for the sake of a line: a name that is not known by now is left out.
+    if !server.state.users().has_seen(user) {
         event.leave_name_out();
     }
     event.log();

@@ -1,5 +1,5 @@
-//! The steps a login is answered with. [`granted`] is the one function that lets somebody in, and [`exempt`] the
-//! one that lets somebody by.
+//! The steps that a login is answered with. [`granted`] is the one function that lets somebody in, and [`exempt`] the
+//! one that lets the stack go on without a code.
 
 use crate::store::Committed;
 use totp_core::policy::Pass;
@@ -9,16 +9,17 @@ use totp_wire::SecretText;
 use totp_wire::login::{Accept, Message, Prompt, Step, Style, Verdict};
 use totp_wire::text::printable;
 
-/// The most that may be typed at a code's prompt: a recovery code with room for blanks.
+/// The most characters at a prompt for a code: a recovery code with room for blanks.
 const CODE_LENGTH: u16 = 64;
-/// The most with a password in the same line.
+/// The most characters with a password in the same line.
 const COMBINED_LENGTH: u16 = 512;
-
 /// Digits that a prompt names where they do not matter: only a combined line is split by them.
 const ANY_DIGITS: u8 = 6;
+/// The question below notices.
+const GO_ON: &str = "Press Enter to go on: ";
 
-/// The question for a code.
-pub(crate) fn ask(id: &str, text: &str, digits: u8, combined: bool, again: bool) -> Step {
+/// The question for a code. Any code of the user's may be sent back, also a recovery code.
+pub(super) fn ask(id: &str, text: &str, digits: u8, combined: bool, again: bool) -> Step {
     let text = if combined { format!("Password and {}", decapitalized(text)) } else { text.to_owned() };
     let messages = if again { vec![error("That code was not accepted.")] } else { Vec::new() };
     Step {
@@ -36,8 +37,8 @@ pub(crate) fn ask(id: &str, text: &str, digits: u8, combined: bool, again: bool)
     }
 }
 
-/// A question of an enrollment: any code may be sent back.
-pub(crate) fn question(id: &str, messages: Vec<Message>, text: &str, echo: bool) -> Step {
+/// A question below some lines. Any code may be sent back.
+pub(super) fn prompt(id: &str, messages: Vec<Message>, text: &str, echo: bool) -> Step {
     let prompt = Prompt {
         text: text.to_owned(),
         echo,
@@ -48,11 +49,17 @@ pub(crate) fn question(id: &str, messages: Vec<Message>, text: &str, echo: bool)
     Step { id: id.to_owned(), messages, prompt: Some(prompt), verdict: None, known: None }
 }
 
-/// Lets in: takes the proof of the factor, and the proof that its use is on stable storage. `told` is what the
-/// user has to hear besides.
+/// Notices of changes, shown by a question after a right code. OpenSSH shows what follows the last question on a
+/// terminal only. What stands before a question it shows to every client, and an answer says that it was read.
+pub(super) fn notices(id: &str, notices: &[String]) -> Step {
+    prompt(id, notices.iter().map(error).collect(), GO_ON, true)
+}
+
+/// Lets in. It takes the proof of the factor, and the proof that its use is on stable storage. `notices` are lines for
+/// the user.
 #[expect(clippy::needless_pass_by_value, reason = "a proof is given away once")]
-pub(crate) fn granted(id: &str, verified: Verified, _durable: Committed, told: &[String]) -> Step {
-    let mut messages: Vec<Message> = told.iter().map(error).collect();
+pub(super) fn granted(id: &str, verified: Verified, _durable: Committed, notices: &[String]) -> Step {
+    let mut messages: Vec<Message> = notices.iter().map(error).collect();
     if verified.confirmed() {
         messages.push(info("Your authenticator app is confirmed."));
     }
@@ -72,14 +79,14 @@ pub(crate) fn granted(id: &str, verified: Verified, _durable: Committed, told: &
     end(id, messages, Verdict::Granted, true)
 }
 
-/// Lets the stack go on without a code: takes the policy's leave, and the proof that it is recorded. `known` says
+/// Lets the stack go on without a code. It takes the policy's pass, and the proof that it is recorded. `known` says
 /// whether the name is a user's.
-pub(crate) fn exempt(id: &str, _leave: Pass, _durable: Committed, known: bool) -> Step {
+pub(super) fn exempt(id: &str, _pass: Pass, _durable: Committed, known: bool) -> Step {
     end(id, Vec::new(), Verdict::Exempt, known)
 }
 
-/// Refuses. A person reads the same for every reason; `known` tells the client's log whether the name is a user's.
-pub(crate) fn denied(id: &str, known: bool) -> Step {
+/// Refuses. A person reads the same for every reason. `known` tells the client's log whether the name is a user's.
+pub(super) fn denied(id: &str, known: bool) -> Step {
     end(id, Vec::new(), Verdict::Denied, known)
 }
 
@@ -87,11 +94,13 @@ fn end(id: &str, messages: Vec<Message>, verdict: Verdict, known: bool) -> Step 
     Step { id: id.to_owned(), messages, prompt: None, verdict: Some(verdict), known: Some(known) }
 }
 
-pub(crate) fn info(text: impl Into<String>) -> Message {
+/// A line for the user.
+pub(super) fn info(text: impl Into<String>) -> Message {
     Message { style: Style::Info, text: SecretText::from(text.into()) }
 }
 
-pub(crate) fn error(text: impl Into<String>) -> Message {
+/// A line for the user that they must not overlook.
+pub(super) fn error(text: impl Into<String>) -> Message {
     Message { style: Style::Error, text: SecretText::from(text.into()) }
 }
 

@@ -1,0 +1,207 @@
+//! This host as the authority: its engine, its store, its policy.
+
+use crate::authority::{
+    Acknowledge, Authority, BoxFuture, Delivery, Granted, Next, Pending, Prompts, Question, Receipt,
+};
+use crate::config::Config;
+use crate::engine::{
+    AnswerOutcome, BeginOutcome, Engine, EngineError, Grant, LoginRequest, PendingLogin, PrefetchedAccount,
+};
+use crate::store::CommitGuard;
+use std::sync::Arc;
+use totp_core::Digits;
+use totp_core::judge::Input;
+use totp_core::login_enrollment::{AwaitingFirstCode, AwaitingRecoveryCode};
+use totp_core::recovery::RecoveryCode;
+
+/// Answers to each question of an enrollment.
+const ENROLLMENT_TRIES: u8 = 3;
+
+/// Decides by the engine of this host, as it is configured at the moment.
+#[derive(Debug)]
+pub(crate) struct LocalAuthority {
+    engine: Arc<Engine>,
+}
+
+/// An attempt that waits for an answer, and what it was asked for.
+#[derive(Debug)]
+pub(crate) struct LocalPending {
+    login: PendingLogin,
+    tries_left: u8,
+    asked: Asked,
+}
+
+/// What was asked for.
+#[derive(Debug)]
+enum Asked {
+    /// A code. The record is read while the person types.
+    Code { account: PrefetchedTask, digits: Digits, combined: bool },
+    /// The first code of a new factor.
+    FirstCode(Box<AwaitingFirstCode>),
+    /// One of the new recovery codes.
+    RecoveryCode(Box<AwaitingRecoveryCode>),
+}
+
+type PrefetchedTask = tokio::task::JoinHandle<Result<PrefetchedAccount, EngineError>>;
+
+impl Pending for LocalPending {
+    fn user(&self) -> &str {
+        &self.login.asker.user
+    }
+}
+
+impl Authority for LocalAuthority {
+    type Pending = LocalPending;
+
+    fn config(&self) -> &Config {
+        self.engine.config()
+    }
+
+    async fn begin(
+        &self,
+        request: LoginRequest,
+        prompts: Prompts,
+        guard: &Arc<CommitGuard>,
+    ) -> Result<Next<LocalPending>, EngineError> {
+        Ok(match Box::pin(self.engine.admit(request, guard)).await? {
+            BeginOutcome::Exempt(pass, committed, known) => Next::Exempt { pass, committed, known },
+            BeginOutcome::Remembered(grant) => Next::Granted(Box::new(self.granted(grant))),
+            BeginOutcome::Enroll(login, enrollment) => {
+                let question = Question::FirstCode(Some(self.engine.otpauth(&login, &enrollment)));
+                ask(question, *login, ENROLLMENT_TRIES, Asked::FirstCode(enrollment))
+            }
+            BeginOutcome::Ask(login) => {
+                let tries = if login.passes_anyway() { 1 } else { prompts.tries };
+                self.ask_first(*login, Prompts { tries, ..prompts }).await?
+            }
+        })
+    }
+
+    async fn answer(
+        &self,
+        pending: LocalPending,
+        input: Input,
+        guard: &Arc<CommitGuard>,
+    ) -> Result<Next<LocalPending>, EngineError> {
+        let LocalPending { mut login, tries_left, asked } = pending;
+        Ok(match asked {
+            Asked::Code { account, digits, combined } => {
+                let account = account.await.unwrap_or(Err(EngineError::Busy))?;
+                match Box::pin(self.engine.login(&mut login, account, input, guard)).await? {
+                    AnswerOutcome::Granted(grant) => Next::Granted(Box::new(self.granted(grant))),
+                    AnswerOutcome::Exempt(pass, committed) => {
+                        Next::Exempt { pass, committed, known: login.is_known() }
+                    }
+                    AnswerOutcome::Refused if tries_left <= 1 => Next::Denied { known: login.is_known() },
+                    // Nothing may wait from here on: the refusal is recorded, and a guard that is cancelled now
+                    // would have it recorded again. So the digits are those of the first question.
+                    AnswerOutcome::Refused => {
+                        let account = self.prefetch(&login);
+                        self.ask_code(
+                            login,
+                            account,
+                            digits,
+                            Prompts { tries: tries_left - 1, combined },
+                            true,
+                        )
+                    }
+                }
+            }
+            Asked::FirstCode(enrollment) => {
+                match self.engine.first_code(&login, *enrollment, &input, guard).await? {
+                    Ok(enrollment) => {
+                        let codes = enrollment.recovery_codes().iter().map(RecoveryCode::reveal).collect();
+                        let asked = Asked::RecoveryCode(Box::new(enrollment));
+                        ask(Question::RecoveryCode(Some(codes)), login, ENROLLMENT_TRIES, asked)
+                    }
+                    Err(_) if tries_left <= 1 => Next::Denied { known: true },
+                    Err(enrollment) => {
+                        let asked = Asked::FirstCode(Box::new(enrollment));
+                        ask(Question::FirstCode(None), login, tries_left - 1, asked)
+                    }
+                }
+            }
+            Asked::RecoveryCode(enrollment) => {
+                match Box::pin(self.engine.finish(&login, *enrollment, &input, guard)).await? {
+                    Ok(finished) => {
+                        match Box::pin(self.engine.activate(&mut login, &finished, guard)).await? {
+                            Some(grant) => Next::Granted(Box::new(self.granted(grant))),
+                            None => Next::Denied { known: true },
+                        }
+                    }
+                    Err(_) if tries_left <= 1 => Next::Denied { known: true },
+                    Err(enrollment) => {
+                        let asked = Asked::RecoveryCode(Box::new(enrollment));
+                        ask(Question::RecoveryCode(None), login, tries_left - 1, asked)
+                    }
+                }
+            }
+        })
+    }
+}
+
+impl LocalAuthority {
+    /// Decides by `engine`.
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    /// The first question for a code. Only a combined line is split by the digits of the user's own factor, and its
+    /// question waits for the record. Any other question has the site's number, for every name alike.
+    async fn ask_first(
+        &self,
+        login: PendingLogin,
+        prompts: Prompts,
+    ) -> Result<Next<LocalPending>, EngineError> {
+        if !prompts.combined {
+            let (account, digits) = (self.prefetch(&login), self.config().totp.params.digits);
+            return Ok(self.ask_code(login, account, digits, prompts, false));
+        }
+        let account = self.engine.prepare(&login.asker.user).await?;
+        let digits = account.digits;
+        let account = tokio::spawn(std::future::ready(Ok(account)));
+        Ok(self.ask_code(login, account, digits, prompts, false))
+    }
+
+    /// Reads the record while the person types, also for a name that nobody has.
+    fn prefetch(&self, login: &PendingLogin) -> PrefetchedTask {
+        let (engine, user) = (Arc::clone(&self.engine), login.asker.user.clone());
+        tokio::spawn(async move { engine.prepare(&user).await })
+    }
+
+    fn ask_code(
+        &self,
+        login: PendingLogin,
+        account: PrefetchedTask,
+        digits: Digits,
+        prompts: Prompts,
+        again: bool,
+    ) -> Next<LocalPending> {
+        let Prompts { tries, combined } = prompts;
+        let question = Question::Code { text: self.config().prompt.clone(), digits, combined, again };
+        ask(question, login, tries, Asked::Code { account, digits, combined })
+    }
+
+    /// The engine's grant with its notices, and a receipt that records a reply which never arrived.
+    fn granted(&self, grant: Grant) -> Granted {
+        let Grant { verified, committed, event, news, unread } = grant;
+        let user = event.user.clone();
+        let notices = self.engine.login_notices(&user, event.from.service.as_deref(), &news);
+        let acknowledge = unread.then(|| {
+            let (engine, user) = (Arc::clone(&self.engine), user.clone());
+            Acknowledge(Box::pin(async move { engine.notices_shown(&user, &news).await }))
+        });
+        let engine = Arc::clone(&self.engine);
+        let receipt = Receipt::new(move |delivery| -> BoxFuture {
+            match delivery {
+                Delivery::Written => Box::pin(std::future::ready(())),
+                Delivery::Undelivered => Box::pin(async move { engine.undelivered(&event).await }),
+            }
+        });
+        Granted { verified, committed, user, notices, acknowledge, receipt }
+    }
+}
+
+fn ask(question: Question, login: PendingLogin, tries_left: u8, asked: Asked) -> Next<LocalPending> {
+    Next::Ask(question, LocalPending { login, tries_left, asked })
+}

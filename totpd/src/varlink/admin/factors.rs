@@ -1,0 +1,102 @@
+//! Users' factors.
+
+use super::{AdminCall, error, invalid};
+use crate::config::{checked_issuer, lifetime, params};
+use crate::engine::default_commit_deadline;
+use crate::varlink::reply::{Bytes, done, read};
+use crate::varlink::views::{confirmed, enrolled, staged_view, texts};
+use totp_core::account::NewFactor;
+use totp_core::{Origin, Time};
+use totp_wire::SecretText;
+use totp_wire::admin::*;
+
+/// `Enroll`: stages a factor, whose secret is shown once.
+pub(crate) async fn enroll(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
+    let Enroll { user, algorithm, digits, period, lifetime: seconds, issuer } = read(parameters)?;
+    let config = call.engine.config();
+    let name = call.user(&user).await?;
+    let new = NewFactor {
+        params: params(algorithm.as_deref(), digits, period, config.totp.params)
+            .map_err(|what| invalid(&what))?,
+        lifetime: lifetime(seconds.unwrap_or(config.totp.pending)).map_err(|what| invalid(&what))?,
+        keeping: config.totp.keeping,
+    };
+    let issuer = match &issuer {
+        Some(issuer) => checked_issuer(issuer).map_err(|what| invalid(&what))?,
+        None => config.issuer(),
+    };
+    let staged = call.engine.enroll(&name, new, issuer, call.peer.from()).await;
+    Ok(done(&enrolled(&name, staged.map_err(|e| error(&e, &user))?)))
+}
+
+/// `Confirm`: makes a staged factor active by its first code.
+pub(crate) async fn confirm(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
+    let Confirm { user, code } = read(parameters)?;
+    let name = call.user(&user).await?;
+    let (origin, guard) = (Origin::Client("(confirm)".to_owned()), default_commit_deadline());
+    let judged = call.engine.confirm(&name, None, code.reveal(), origin, call.peer.from(), &guard).await;
+    Ok(done(&confirmed(judged.map_err(|e| error(&e, &user))?)))
+}
+
+/// `Status`: one user's factor.
+pub(crate) async fn status(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
+    let Status { user } = read(parameters)?;
+    let status = call.engine.status(&call.user(&user).await?).await.map_err(|e| error(&e, &user))?;
+    Ok(done(&StatusReply { status, clock_behind: call.engine.clock_behind().map(Time::unix) }))
+}
+
+/// `List`: a page of the users who have a factor.
+pub(crate) async fn list(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
+    let List { after, limit } = read(parameters)?;
+    let limit = limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(PAGE).clamp(1, PAGE);
+    let (users, next) = call.engine.list(after, limit).await.map_err(|e| error(&e, ""))?;
+    Ok(done(&ListReply { users, clock_behind: call.engine.clock_behind().map(Time::unix), next }))
+}
+
+/// `Revoke`: forgets a user's factors.
+pub(crate) async fn revoke(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
+    let Revoke { user } = read(parameters)?;
+    let revoked = call.engine.revoke(&call.user(&user).await?, call.peer.from()).await;
+    Ok(done(&RevokeReply { revoked: revoked.map_err(|e| error(&e, &user))?, staged: None }))
+}
+
+/// `Unlock`: ends a user's locks.
+pub(crate) async fn unlock(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
+    let Unlock { user } = read(parameters)?;
+    let unlocked = call.engine.unlock(&call.user(&user).await?, call.peer.from()).await;
+    Ok(done(&UnlockReply { unlocked: unlocked.map_err(|e| error(&e, &user))? }))
+}
+
+/// `RecoveryCodes`: replaces the recovery codes, which are shown once.
+pub(crate) async fn recovery_codes(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
+    let RecoveryCodes { user } = read(parameters)?;
+    let codes = call.engine.recovery_codes(&call.user(&user).await?, call.peer.from()).await;
+    let recovery_codes = texts(&codes.map_err(|e| error(&e, &user))?);
+    Ok(done(&RecoveryCodesReply { recovery_codes, staged: None }))
+}
+
+/// `Ticket`: makes a ticket, whose text is shown once.
+pub(crate) async fn ticket(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
+    let Ticket { user, lifetime: seconds, lost } = read(parameters)?;
+    let pending = call.engine.config().totp.pending;
+    let seconds = lifetime(seconds.unwrap_or(pending)).map_err(|what| invalid(&what))?;
+    let name = call.user(&user).await?;
+    let ticket = call.engine.ticket(&name, seconds, lost == Some(true), call.peer.from()).await;
+    let (text, expires) = ticket.map_err(|e| error(&e, &user))?;
+    Ok(done(&TicketReply { user, ticket: SecretText::new(text), expires_at: expires.unix() }))
+}
+
+/// `Cancel`: ends a change that a user has staged.
+pub(crate) async fn cancel(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
+    let Cancel { user } = read(parameters)?;
+    let cancelled = call.engine.cancel(&call.user(&user).await?, call.peer.from()).await;
+    Ok(done(&CancelReply { cancelled: staged_view(&cancelled.map_err(|e| error(&e, &user))?) }))
+}
+
+/// `Forget`: forgets a user's remembered logins.
+pub(crate) async fn forget(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
+    let Forget { user } = read(parameters)?;
+    let forgotten = call.engine.forget(&call.user(&user).await?, None, call.peer.from()).await;
+    let forgotten = forgotten.map_err(|e| error(&e, &user))?;
+    Ok(done(&ForgetReply { forgotten: u64::try_from(forgotten).unwrap_or(u64::MAX) }))
+}
