@@ -21,10 +21,10 @@ authority
 engine
 backup init logging pam_config
 store
-user_directory
+sockets user_directory
 witness
 config
-audit seal sockets
+audit seal
 fair_queue folder key permission qr units user_locks
 clock hardening os_random
 """.split("\n")[1:-1]

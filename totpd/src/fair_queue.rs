@@ -1,5 +1,6 @@
-//! Work that clients share: so many pieces of it at once, and the next permit goes to the client that has waited longest
-//! since its last one. So a client with many requests under way makes another one wait for a piece or two.
+//! A fair queue of permits: as many pieces of work at once as there are permits, and the next
+//! permit goes to the client that has waited longest since its last one. So a client with many
+//! requests makes another one wait for a piece or two.
 
 use crate::sync::ignore_poison;
 use std::collections::VecDeque;
@@ -13,21 +14,22 @@ pub struct FairQueue(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     free: usize,
-    /// Each client that waits, once, the next one first; with its waiters in the order of arrival.
+    /// The clients that wait, each once, the next one first. Each has its waiters in the order of
+    /// arrival.
     waiting: VecDeque<(String, VecDeque<oneshot::Sender<Permit>>)>,
 }
 
-/// Allows one piece of work. The next client has it when this is dropped.
+/// Allows one piece of work. It goes to the next client when it is dropped.
 #[derive(Debug)]
 pub struct Permit(FairQueue);
 
 impl FairQueue {
-    /// Makes a queue with so many permits.
+    /// Makes a queue of `permits` permits.
     pub fn new(permits: usize) -> Self {
         Self(Arc::new(Mutex::new(State { free: permits, waiting: VecDeque::new() })))
     }
 
-    /// Waits for a permit. A wait that is given up leaves nothing behind.
+    /// Waits for a permit for `client`. An abandoned wait leaves nothing behind.
     pub async fn acquire(&self, client: &str) -> Permit {
         match self.now_or_later(client) {
             Ok(permit) => permit,
@@ -50,7 +52,7 @@ impl FairQueue {
         Err(receiver)
     }
 
-    /// Takes the waiter who is next out of the queue. Without one the permit is free.
+    /// Takes the next waiter out of the queue. Without one the permit is free.
     fn next(&self) -> Option<oneshot::Sender<Permit>> {
         let mut state = self.state();
         while let Some((client, mut waiters)) = state.waiting.pop_front() {
@@ -75,7 +77,8 @@ impl FairQueue {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(waiter) = self.0.next() {
-            // A permit that nobody takes any more comes back, is dropped here, and goes to the next.
+            // If the waiter is gone the permit comes back, is dropped here, and goes to the next
+            // one.
             drop(waiter.send(Self(self.0.clone())));
         }
     }
@@ -85,7 +88,7 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
-    /// Who was served, in the order in which they were.
+    /// The clients, in the order in which they were served.
     async fn order(permits: usize, arrivals: &[&'static str]) -> Vec<&'static str> {
         let queue = FairQueue::new(permits);
         let order = Arc::new(Mutex::new(Vec::new()));
@@ -118,14 +121,14 @@ mod tests {
         let flood = [["flood"; 50].as_slice(), &["shop", "flood", "bank", "shop"]].concat();
         for permits in [1, 4] {
             let served = order(permits, &flood).await;
-            let place = |who| served.iter().position(|client| *client == who).unwrap();
+            let position = |who| served.iter().position(|client| *client == who).unwrap();
             assert_eq!(served.len(), 54);
-            assert!(place("shop") < 2 * permits + 1 && place("bank") < 2 * permits + 2, "{served:?}");
+            assert!(position("shop") < 2 * permits + 1 && position("bank") < 2 * permits + 2, "{served:?}");
         }
     }
 
     #[tokio::test]
-    async fn a_wait_that_is_given_up_keeps_no_permit() {
+    async fn an_abandoned_wait_keeps_no_permit() {
         let queue = FairQueue::new(1);
         let held = queue.acquire("a").await;
         for _ in 0..10 {
@@ -135,7 +138,7 @@ mod tests {
                 () = tokio::task::yield_now() => {}
             }
         }
-        // One that was given a permit and goes away before it looks.
+        // This one is given a permit, and goes away before it takes it.
         let Err(later) = queue.now_or_later("c") else { panic!("two at once") };
         drop(held);
         drop(later);

@@ -7,7 +7,8 @@ const OTHER_DESCRIPTORS: u64 = 128;
 
 /// Forbids core dumps and tracing, and makes new files private to this user.
 ///
-/// Raises the soft limit of descriptors to the hard one, and returns how many descriptors connections may use.
+/// Raises the soft limit of descriptors to the hard one, and returns how many descriptors
+/// connections may use.
 pub(crate) fn harden() -> u64 {
     let _ = nix::sys::prctl::set_dumpable(false);
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);

@@ -1,14 +1,13 @@
 //! The daemon and the command line of totpd.
 //!
 //! ```text
-//! Unix sockets ─▶ varlink: connection, dispatch ─┬─▶ login ─▶ authority ─┐
-//!                                                └─▶ admin, self_service ─┼─▶ engine ─┬─▶ totp_core::judge (decides)
-//! HTTP ─────────▶ http: server, v1 ─────────────────────────────────────┘           ├─▶ store (durable, then…)
-//!                                                                                   └─▶ audit (one event), the reply
+//! Unix sockets ─▶ varlink ─┬─▶ login ─▶ authority ─┐          ┌─▶ totp_core::judge (decides)
+//!                          └─▶ admin, self_service ─┼▶ engine ─┼─▶ store (durable, then…)
+//! HTTP ─────────▶ http ────────────────────────────┘          └─▶ audit (one event), and the reply
 //! ```
 //!
-//! `breakglass` answers logins when there is no daemon; `cli` speaks to a running daemon over the same sockets; `init`
-//! makes the key and the store.
+//! `breakglass` answers logins when there is no daemon; `cli` speaks to a running daemon over the
+//! same sockets; `init` makes the key and the store.
 #![forbid(unsafe_code)]
 
 pub mod audit;

@@ -10,30 +10,30 @@ use std::time::{Duration, Instant};
 /// Whether the daemon serves.
 #[derive(Clone, Debug)]
 pub(crate) enum ServiceState {
-    /// It does.
+    /// It answers by this engine.
     Serving(Arc<Engine>),
-    /// It refuses everybody; the text says why and what to do.
+    /// It refuses everybody. The text says why and what to do.
     Refusing(String),
 }
 
 /// What every connection of every front end shares.
 #[derive(Debug)]
 pub(crate) struct DaemonState {
-    phase: RwLock<ServiceState>,
+    service: RwLock<ServiceState>,
     /// The users of this host.
     pub(crate) users: Arc<UserDirectory>,
-    /// An administrator has accepted that the store is older than its witness.
+    /// An administrator has accepted a store that is older than its witness.
     accept: AtomicBool,
-    /// Where the HTTP API answers, or why it does not.
+    /// Where the HTTP API answers, or why it does not. `None`: the configuration has no API.
     http: RwLock<Option<String>>,
     started: Instant,
 }
 
 impl DaemonState {
     /// The state of a daemon that starts now.
-    pub(crate) fn new(phase: ServiceState, users: Arc<UserDirectory>) -> Self {
+    pub(crate) fn new(service: ServiceState, users: Arc<UserDirectory>) -> Self {
         Self {
-            phase: RwLock::new(phase),
+            service: RwLock::new(service),
             users,
             accept: AtomicBool::new(false),
             http: RwLock::default(),
@@ -41,23 +41,23 @@ impl DaemonState {
         }
     }
 
-    /// Whether the daemon serves now. A store that failed while writing serves nobody.
+    /// Whether the daemon serves now. It refuses with a store that failed while writing.
     pub(crate) fn service(&self) -> ServiceState {
-        let phase = self.service_as_set();
-        match &phase {
-            ServiceState::Serving(engine) => engine.poisoned().map_or(phase, ServiceState::Refusing),
-            ServiceState::Refusing(_) => phase,
+        let service = self.service_as_set();
+        match &service {
+            ServiceState::Serving(engine) => engine.poisoned().map_or(service, ServiceState::Refusing),
+            ServiceState::Refusing(_) => service,
         }
     }
 
-    /// The state that was set last, whatever became of the store since.
+    /// The state that was set last, whatever happened to the store since.
     pub(crate) fn service_as_set(&self) -> ServiceState {
-        ignore_poison(self.phase.read()).clone()
+        ignore_poison(self.service.read()).clone()
     }
 
-    /// From now on the daemon serves, or refuses, like this.
-    pub(crate) fn set(&self, phase: ServiceState) {
-        *ignore_poison(self.phase.write()) = phase;
+    /// Sets whether the daemon serves from now on.
+    pub(crate) fn set(&self, service: ServiceState) {
+        *ignore_poison(self.service.write()) = service;
     }
 
     /// Where the HTTP API answers, or why it does not; `None` when the configuration names no API.
@@ -70,12 +70,12 @@ impl DaemonState {
         *ignore_poison(self.http.write()) = Some(state);
     }
 
-    /// An administrator accepts a store that is older than its witness, once.
+    /// Notes that an administrator accepts a store that is older than its witness, once.
     pub(crate) fn accept_older_store(&self) {
         self.accept.store(true, Ordering::Relaxed);
     }
 
-    /// Whether an administrator has accepted an older store since this was asked last.
+    /// Whether an administrator has accepted an older store since the last call.
     pub(crate) fn take_acceptance(&self) -> bool {
         self.accept.swap(false, Ordering::Relaxed)
     }

@@ -1,13 +1,15 @@
-//! One at a time per user: a limit of N failures holds for any number of attempts that come together.
+//! Locks by which decisions about one user follow each other, so that a limit of N failures holds
+//! for any number of attempts that arrive together.
 //!
 //! ```text
-//! login ──────────────────────────────────────────────▶ the user's turn
-//! application a ─▶ a's turn ─┐                           ▲
-//! application b ─▶ b's turn ─┴─▶ the applications' turn ─┘
+//! login ──────────────────────────────────────────────▶ the user's lock
+//! application a ─▶ a's lock ─┐                           ▲
+//! application b ─▶ b's lock ─┴─▶ the applications' lock ─┘
 //! ```
 //!
-//! Logins wait for each other and for one request of an application at most, however many those send; and no
-//! application waits for more than one request of another.
+//! A login waits for the logins before it and for at most one request of an application, however
+//! many requests those send. An application waits for at most one request of each other
+//! application.
 
 use crate::sync::ignore_poison;
 use std::collections::HashMap;
@@ -16,55 +18,60 @@ use tokio::sync::OwnedMutexGuard;
 
 type Lock = Arc<tokio::sync::Mutex<()>>;
 
-/// Whose turn, in the affairs of one user.
+/// What a lock is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum LockKey {
-    /// Whoever has it may change the user's record.
+    /// The user's record. Its holder may change the record.
     User(String),
-    /// Whoever has it waits for that in the name of all applications.
+    /// The user, for all applications. Its holder waits for the user's lock in the name of all of
+    /// them.
     Applications(String),
-    /// Whoever has it waits for that in the name of this one.
+    /// The user, and one application. Its holder waits for the applications' lock in the name of
+    /// this one.
     Application(String, String),
 }
 
-/// The turns of all users. A user who has nobody waiting takes no memory.
+/// The locks of all users. A lock that nobody holds or waits for takes no memory.
 #[derive(Debug, Default)]
 pub struct UserLocks {
     locks: Mutex<HashMap<LockKey, Lock>>,
 }
 
-/// A turn; the next one begins when it is dropped.
+/// Holds a lock until it is dropped.
 #[derive(Debug)]
 pub struct UserLockGuard<'a> {
-    turns: &'a UserLocks,
-    whose: LockKey,
+    locks: &'a UserLocks,
+    key: LockKey,
     guard: Option<OwnedMutexGuard<()>>,
 }
 
-/// The turn of an application's request. The user's is given back first, so that whoever waits with the logins is
-/// behind those that are there by then.
+/// Holds the three locks of an application's request. It releases the user's lock first, so that an
+/// application's next request queues behind the logins that wait by then.
 #[derive(Debug)]
-pub struct ApplicationLockGuard<'a>(#[expect(dead_code, reason = "held for its end")] [UserLockGuard<'a>; 3]);
+pub struct ApplicationLockGuard<'a>(
+    #[expect(dead_code, reason = "held until it is dropped")] [UserLockGuard<'a>; 3],
+);
 
 impl UserLocks {
-    /// Waits for the turn of `user`, in the order of arrival.
+    /// Waits for the lock of `user`, in the order of arrival.
     pub async fn lock(&self, user: &str) -> UserLockGuard<'_> {
-        self.next(LockKey::User(user.to_owned())).await
+        self.acquire(LockKey::User(user.to_owned())).await
     }
 
-    /// Waits for the turn of `user` as one of many requests that the application `client` may have sent.
+    /// Waits for the lock of `user` as one of many requests that the application `client` may have
+    /// sent.
     pub async fn lock_for_application(&self, user: &str, client: &str) -> ApplicationLockGuard<'_> {
-        let mine = self.next(LockKey::Application(user.to_owned(), client.to_owned())).await;
-        let all = self.next(LockKey::Applications(user.to_owned())).await;
-        ApplicationLockGuard([self.lock(user).await, all, mine])
+        let own = self.acquire(LockKey::Application(user.to_owned(), client.to_owned())).await;
+        let all = self.acquire(LockKey::Applications(user.to_owned())).await;
+        ApplicationLockGuard([self.lock(user).await, all, own])
     }
 
-    async fn next(&self, whose: LockKey) -> UserLockGuard<'_> {
-        let lock = Arc::clone(self.map().entry(whose.clone()).or_default());
-        // Made before the wait, so that an abandoned wait is tidied up as well.
-        let mut turn = UserLockGuard { turns: self, whose, guard: None };
-        turn.guard = Some(lock.lock_owned().await);
-        turn
+    async fn acquire(&self, key: LockKey) -> UserLockGuard<'_> {
+        let lock = Arc::clone(self.map().entry(key.clone()).or_default());
+        // Made before the wait, so that dropping it cleans up after an abandoned wait as well.
+        let mut held = UserLockGuard { locks: self, key, guard: None };
+        held.guard = Some(lock.lock_owned().await);
+        held
     }
 
     fn map(&self) -> std::sync::MutexGuard<'_, HashMap<LockKey, Lock>> {
@@ -75,11 +82,11 @@ impl UserLocks {
 
 impl Drop for UserLockGuard<'_> {
     fn drop(&mut self) {
-        let mut map = self.turns.map();
+        let mut map = self.locks.map();
         drop(self.guard.take());
-        // Others hold a clone as long as they wait or have their turn.
-        if map.get(&self.whose).is_some_and(|lock| Arc::strong_count(lock) == 1) {
-            map.remove(&self.whose);
+        // Others hold a clone as long as they wait for the lock or hold it.
+        if map.get(&self.key).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+            map.remove(&self.key);
         }
     }
 }
@@ -90,14 +97,14 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     #[tokio::test]
-    async fn one_users_turns_follow_each_other_and_leave_nothing() {
-        let turns = Arc::new(UserLocks::default());
+    async fn locks_of_a_user_follow_each_other_and_leave_nothing() {
+        let locks = Arc::new(UserLocks::default());
         let inside = Arc::new(AtomicU32::new(0));
         let tasks: Vec<_> = (0..50)
             .map(|i| {
-                let (turns, inside) = (Arc::clone(&turns), Arc::clone(&inside));
+                let (locks, inside) = (Arc::clone(&locks), Arc::clone(&inside));
                 tokio::spawn(async move {
-                    let _turn = turns.lock(if i % 2 == 0 { "alice" } else { "bob" }).await;
+                    let _held = locks.lock(if i % 2 == 0 { "alice" } else { "bob" }).await;
                     assert!(inside.fetch_add(1, Ordering::SeqCst) < 2);
                     tokio::task::yield_now().await;
                     inside.fetch_sub(1, Ordering::SeqCst);
@@ -107,33 +114,33 @@ mod tests {
         for task in tasks {
             task.await.unwrap();
         }
-        assert!(turns.map().is_empty());
+        assert!(locks.map().is_empty());
     }
 
     #[tokio::test]
     async fn an_abandoned_wait_leaves_nothing() {
-        let turns = UserLocks::default();
-        let turn = turns.lock("alice").await;
+        let locks = UserLocks::default();
+        let held = locks.lock("alice").await;
         tokio::select! {
             biased;
-            _ = turns.lock("alice") => panic!("two turns at once"),
+            _ = locks.lock("alice") => panic!("two holders at once"),
             () = tokio::task::yield_now() => {}
         }
-        drop(turn);
-        assert!(turns.map().is_empty());
+        drop(held);
+        assert!(locks.map().is_empty());
     }
 
     #[tokio::test]
-    async fn a_login_and_another_application_wait_for_one_request_of_a_busy_application() {
-        let turns = Arc::new(UserLocks::default());
+    async fn logins_wait_for_one_request_of_a_busy_application() {
+        let locks = Arc::new(UserLocks::default());
         let order = Arc::new(Mutex::new(Vec::new()));
-        let first = turns.lock_for_application("alice", "flood").await;
+        let first = locks.lock_for_application("alice", "flood").await;
         let wait = |who: &'static str| {
-            let (turns, order) = (Arc::clone(&turns), Arc::clone(&order));
+            let (locks, order) = (Arc::clone(&locks), Arc::clone(&order));
             tokio::spawn(async move {
-                let _turn: (Option<UserLockGuard<'_>>, Option<ApplicationLockGuard<'_>>) = match who {
-                    "login" => (Some(turns.lock("alice").await), None),
-                    client => (None, Some(turns.lock_for_application("alice", client).await)),
+                let _held: (Option<UserLockGuard<'_>>, Option<ApplicationLockGuard<'_>>) = match who {
+                    "login" => (Some(locks.lock("alice").await), None),
+                    client => (None, Some(locks.lock_for_application("alice", client).await)),
                 };
                 order.lock().unwrap().push(who);
                 tokio::task::yield_now().await;
@@ -150,11 +157,11 @@ mod tests {
             task.await.unwrap();
         }
         let order = order.lock().unwrap();
-        let places =
+        let positions =
             |who| order.iter().enumerate().filter(|(_, w)| **w == who).map(|(i, _)| i).collect::<Vec<_>>();
         assert_eq!(order.len(), 104);
-        assert!(places("login").iter().all(|place| *place <= 2), "{order:?}");
-        assert!(places("shop")[0] <= 4, "{order:?}");
-        assert!(turns.map().is_empty());
+        assert!(positions("login").iter().all(|position| *position <= 2), "{order:?}");
+        assert!(positions("shop")[0] <= 4, "{order:?}");
+        assert!(locks.map().is_empty());
     }
 }

@@ -93,8 +93,9 @@ impl Authority for LocalAuthority {
                         Next::Exempt { pass, committed, known: login.is_known() }
                     }
                     AnswerOutcome::Refused if tries_left <= 1 => Next::Denied { known: login.is_known() },
-                    // Nothing may wait from here on: the refusal is recorded, and a guard that is cancelled now
-                    // would have it recorded again. So the digits are those of the first question.
+                    // Nothing may wait from here on: the refusal is recorded, and a guard that is
+                    // cancelled now would have it recorded again. So the digits are those of the
+                    // first question.
                     AnswerOutcome::Refused => {
                         let account = self.prefetch(&login);
                         self.ask_code(
@@ -146,8 +147,9 @@ impl LocalAuthority {
         Self { engine }
     }
 
-    /// The first question for a code. Only a combined line is split by the digits of the user's own factor, and its
-    /// question waits for the record. Any other question has the site's number, for every name alike.
+    /// The first question for a code. Only a combined line is split by the digits of the user's own
+    /// factor, and its question waits for the record. Any other question has the site's number, for
+    /// every name alike.
     async fn ask_first(
         &self,
         login: PendingLogin,

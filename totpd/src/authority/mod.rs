@@ -5,9 +5,10 @@
 //!                ── answer(pending) ─▶           ──▶ Next
 //! ```
 //!
-//! A front end authenticates the peer, asks the questions and renders the steps. An authority decides, and makes its
-//! decisions durable. A front end makes a granted step out of [`Granted`] alone, and an authority makes that out of
-//! two proofs: of the factor, and of the durable record of its use.
+//! A front end authenticates the peer, asks the questions and renders the steps. An authority
+//! decides, and makes its decisions durable. A front end makes a granted step out of [`Granted`]
+//! alone, and an authority makes that out of two proofs: of the factor, and of the durable record
+//! of its use.
 
 pub(crate) mod local;
 mod receipt;
@@ -28,23 +29,28 @@ use zeroize::Zeroizing;
 ///
 /// # What holds for every authority
 ///
-/// - **Durable before returned.** [`Next::Granted`] and [`Next::Exempt`] carry a [`Committed`]: the use of the
-///   factor, or the exemption, is on stable storage by then. Each refusal that counts against a user or a source is
-///   stored before [`Next::Denied`] or the next [`Next::Ask`] is returned.
-/// - **Cancelled by the guard, not by dropping.** A caller that gives up calls [`CommitGuard::cancel`]. If that
-///   succeeds nothing was judged and nothing was used up, and the caller may drop the future. If it fails the commit
-///   has begun, and the caller awaits the future: the result stands, also for a client that has hung up. A future
-///   that is dropped all the same (the process ends) may have used up the code.
-/// - **No result in time is an error.** After [`EngineError::TimedOut`] and [`EngineError::Busy`] nothing was used
-///   up. After [`EngineError::Unavailable`] from a disk that failed inside the commit the code may be used up.
-/// - **What may be stale.** What is read before a person answers (the record, the digits of the question) may be
-///   older than the answer. The decision may not: it rests on the newest record, or on a version of it that the
-///   commit compares. An answer is decided by the authority of that moment, which may have another configuration
-///   than the one that asked; it must not let in anybody whom its own rules refuse.
+/// - **Durable before returned.** [`Next::Granted`] and [`Next::Exempt`] carry a [`Committed`]: the
+///   use of the factor, or the exemption, is on stable storage by then. Each refusal that counts
+///   against a user or a source is stored before [`Next::Denied`] or the next [`Next::Ask`] is
+///   returned.
+/// - **Cancelled by the guard, not by dropping.** A caller that gives up calls
+///   [`CommitGuard::cancel`]. If that succeeds nothing was judged and nothing was used up, and the
+///   caller may drop the future. If it fails the commit has begun, and the caller awaits the
+///   future: the result stands, also for a client that has hung up. A future that is dropped all
+///   the same (the process ends) may have used up the code.
+/// - **No result in time is an error.** After [`EngineError::TimedOut`] and [`EngineError::Busy`]
+///   nothing was used up. After [`EngineError::Unavailable`] from a disk that failed inside the
+///   commit the code may be used up.
+/// - **What may be stale.** What is read before a person answers (the record, the digits of the
+///   question) may be older than the answer. The decision may not: it rests on the newest record,
+///   or on a version of it that the commit compares. An answer is decided by the authority of that
+///   moment, which may have another configuration than the one that asked; it must not let in
+///   anybody whom its own rules refuse.
 /// - **No difference by name.** Questions are the same whether or not the user exists.
 ///
-/// An authority on another host (a fleet's servers) fits behind the same two calls. Its grant carries a proof of its
-/// own beside [`Verified`] and [`Committed`], which only the verifier of that server's signature makes.
+/// An authority on another host (a fleet's servers) fits behind the same two calls. Its grant
+/// carries a proof of its own beside [`Verified`] and [`Committed`], which only the verifier of
+/// that server's signature makes.
 pub(crate) trait Authority: Send + Sync {
     /// An attempt between a question and its answer.
     type Pending: Pending;
@@ -52,7 +58,8 @@ pub(crate) trait Authority: Send + Sync {
     /// The configuration by which the front end decides which peers are believed.
     fn config(&self) -> &Config;
 
-    /// Decides whether `request` is asked for a code, and makes what lets it in without one durable.
+    /// Decides whether `request` is asked for a code, and makes what lets it in without one
+    /// durable.
     ///
     /// `guard` is the caller's claim on the result until the commit begins.
     ///
@@ -95,8 +102,8 @@ pub(crate) struct Prompts {
 /// What follows a begin or an answer.
 #[derive(Debug)]
 pub(crate) enum Next<P> {
-    /// The client asks the person, and brings the answer. After a question for a code it means that the code was
-    /// refused.
+    /// The client asks the person, and brings the answer. After a question for a code it means that
+    /// the code was refused.
     Ask(Question, P),
     /// The factor was shown: the user gets in.
     Granted(Box<Granted>),
@@ -120,9 +127,11 @@ pub(crate) enum Question {
         /// The last answer was refused.
         again: bool,
     },
-    /// The first code of a new factor, which is shown. `None`: it was shown before, and the last answer was wrong.
+    /// The first code of a new factor, which is shown. `None`: it was shown before, and the last
+    /// answer was wrong.
     FirstCode(Option<OtpAuth>),
-    /// One of the new recovery codes, which are shown. `None`: they were shown before, and the last answer was wrong.
+    /// One of the new recovery codes, which are shown. `None`: they were shown before, and the last
+    /// answer was wrong.
     RecoveryCode(Option<Vec<Zeroizing<String>>>),
 }
 

@@ -1,5 +1,5 @@
-//! Whether the reply of a grant reached the client. A grant that is dropped without a word counts as undelivered, so
-//! that no early return can forget to record it.
+//! Whether the reply of a grant reached the client. A grant that is dropped without a word counts
+//! as undelivered, so that no early return can forget to record it.
 
 use std::pin::Pin;
 

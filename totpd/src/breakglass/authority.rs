@@ -1,4 +1,5 @@
-//! Break-glass as the authority: one user, one code, one use. It asks neither a store nor a directory.
+//! Break-glass as the authority: one user, one code, one use. It asks neither a store nor a
+//! directory.
 
 use crate::audit::EventSource;
 use crate::authority::{Authority, Granted, Next, Pending, Prompts, Question, Receipt};
@@ -94,7 +95,8 @@ impl BreakGlassAuthority {
         let from = EventSource { ssh_methods: None, ssh_key: None, ..from };
         let mut event = event(&user, "granted", from);
         event.id = Some(id);
-        // No directory is asked here: a name that neither break-glass nor the host's own file has is left out.
+        // No directory is asked here: a name that neither break-glass nor the host's own file has
+        // is left out.
         let known = user == glass.user().as_str() || crate::user_directory::is_local(&user);
         if !known {
             event.leave_name_out();
@@ -104,7 +106,8 @@ impl BreakGlassAuthority {
                 Ok(committed) => {
                     let verified = glass.spend(found);
                     let shared = Arc::clone(&self.0);
-                    // Whether or not the reply arrives, the code is spent and there is nothing left to wait for.
+                    // Whether or not the reply arrives, the code is spent and there is nothing left
+                    // to wait for.
                     let receipt = Receipt::new(move |_delivery| {
                         shared.used.notify_one();
                         Box::pin(std::future::ready(()))
@@ -135,7 +138,8 @@ impl BreakGlassAuthority {
 #[derive(Debug)]
 pub(super) struct BreakGlassState {
     pub(super) authority: BreakGlassAuthority,
-    /// Asked for names of the host's own file, and for nothing else: its peers are root's, who are believed.
+    /// Asked for names of the host's own file, and for nothing else: its peers are root's, who are
+    /// believed.
     pub(super) users: UserDirectory,
 }
 

@@ -1,10 +1,14 @@
-//! Break-glass: a responder on the sockets of logins that needs neither store nor daemon. It knows one user, one
-//! random code and an end, refuses everybody else, and gives the sockets back.
+//! Break-glass: a responder on the login sockets that needs neither store nor daemon. It lets one
+//! user in with one random code until a time, refuses everybody else, and gives the sockets back.
 //!
 //! ```text
-//! prepare ─▶ mark "started" ─▶ take the socket ─▶ run ── the code ─▶ mark "granted" ─▶ reply ─▶ give it back
-//!                                                  └── time, Ctrl-C ───────────────────────────▶ give it back
+//! prepare ─▶ mark "started" ─▶ take the sockets
+//! run ─┬─ the code ─▶ mark "granted" ─▶ reply ─▶ give the sockets back
+//!      └─ time, Ctrl-C ────────────────────────▶ give the sockets back
 //! ```
+//!
+//! It answers `org.totpd.Login` as the daemon does (`varlink::dispatch`), with an authority of its
+//! own.
 
 mod authority;
 mod mark;
@@ -21,7 +25,7 @@ use crate::sockets::listener::Access;
 use crate::user_directory::UserDirectory;
 use crate::varlink::acceptor::CLOSING_HEADROOM;
 use crate::varlink::connection::Connection;
-use crate::varlink::connection_limits::{IN_ALL, Limits};
+use crate::varlink::connection_limits::{Limits, MAX_CONNECTIONS};
 use crate::varlink::dispatch;
 use crate::varlink::introspection::SocketKind;
 use crate::varlink::peer::Peer;
@@ -43,40 +47,40 @@ use totp_core::breakglass::BreakGlass;
 use totp_wire::service;
 use zeroize::Zeroizing;
 
-/// How often it looks whether the socket is still its own.
+/// How often the responder checks whether the sockets are still its own.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How it ended.
+/// How a responder ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The user is in.
     Used,
-    /// Nobody came.
+    /// The user did not log in in time.
     TimeUp,
-    /// By a signal.
+    /// A signal stopped it.
     Stopped,
-    /// Somebody else put a socket in its place.
+    /// Another program has replaced a socket.
     Displaced,
 }
 
-/// Why it cannot be.
+/// Why there is no responder.
 #[derive(Debug, thiserror::Error)]
 pub enum BreakGlassError {
-    /// It could not be made loud.
+    /// Its beginning cannot be recorded.
     #[error("break-glass has to be recorded in {0}, which cannot be written: {1}. Make room, or remount it")]
     Mark(String, std::io::Error),
-    /// The socket cannot be had.
+    /// A socket cannot be taken.
     #[error("{0}")]
     Socket(String),
-    /// No code could be drawn.
+    /// No code can be drawn.
     #[error("the system's random source failed")]
     Random,
-    /// The runtime cannot be had.
+    /// The runtime cannot be started.
     #[error("cannot run: {0}")]
     Runtime(std::io::Error),
 }
 
-/// A responder that has the socket.
+/// A responder that has taken the sockets.
 #[derive(Debug)]
 pub struct Responder {
     glass: BreakGlass,
@@ -87,10 +91,11 @@ pub struct Responder {
 }
 
 impl Responder {
-    /// Records that it begins and takes the socket; the code is shown once.
+    /// Records that break-glass begins, and takes the sockets. Returns the responder and the code,
+    /// which exists nowhere else.
     ///
     /// # Errors
-    /// [`BreakGlassError`]; the socket is as it was then.
+    /// [`BreakGlassError`]: the sockets are as they were.
     pub fn prepare(
         config: &Config,
         user: UserName,
@@ -111,7 +116,7 @@ impl Responder {
         Ok((Self { glass, taken, listeners, config, start: Instant::now() }, code.reveal()))
     }
 
-    /// Answers until its end. The socket is given back whatever happens.
+    /// Answers until the end, and gives the sockets back whatever happens.
     ///
     /// # Errors
     /// [`BreakGlassError::Runtime`].
@@ -120,7 +125,7 @@ impl Responder {
         let runtime = runtime.map_err(BreakGlassError::Runtime)?;
         let (user, marks) = (self.glass.user().to_string(), self.config.breakglass_marks.clone());
         let end = runtime.block_on(self.answer()).map_err(BreakGlassError::Runtime)?;
-        // That it is over is said, and need not be kept: its beginning was.
+        // The end is said in the log. It need not be recorded, since the beginning was.
         let _ = record(&marks, &event(&user, "ended", EventSource::default()));
         syslog::flush();
         Ok(end)
@@ -131,14 +136,14 @@ impl Responder {
         let until = tokio::time::Instant::from_std(start + glass.lasts());
         let authority = BreakGlassAuthority::new(glass, config, start);
         let server = Arc::new(Server {
-            limits: Limits::new(IN_ALL.min(usize::try_from(harden()).unwrap_or(IN_ALL))),
+            limits: Limits::new(MAX_CONNECTIONS.min(usize::try_from(harden()).unwrap_or(MAX_CONNECTIONS))),
             state: Arc::new(BreakGlassState {
                 authority: authority.clone(),
                 users: UserDirectory::default(),
             }),
             rate_limit: Arc::new(RateLimit::unlimited()),
         });
-        let most = server.limits.in_all() + CLOSING_HEADROOM;
+        let most = server.limits.max() + CLOSING_HEADROOM;
         let listeners: Vec<_> = listeners.into_iter().map(tokio_listener).collect::<Result<_, _>>()?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -190,8 +195,8 @@ fn tokio_listener(listener: std::os::unix::net::UnixListener) -> std::io::Result
     UnixListener::from_std(listener)
 }
 
-/// The next connection on any of them. Root's own socket comes first: a flood on the one for everybody does not hold
-/// it up.
+/// The next connection on any of `listeners`. Root's own socket comes first, so that a flood on the
+/// one for everybody does not hold it up.
 async fn next(listeners: &[UnixListener]) -> std::io::Result<UnixStream> {
     std::future::poll_fn(|cx| {
         for listener in listeners {
@@ -204,7 +209,7 @@ async fn next(listeners: &[UnixListener]) -> std::io::Result<UnixStream> {
     .await
 }
 
-/// Whether a responder has the socket at this moment: its lock, which only root can look at, is held.
+/// Whether a responder has the sockets at the moment. Reads its lock, which only root can.
 pub fn is_open(config: &Config) -> bool {
     let lock = std::fs::File::open(config.breakglass_marks.with_extension("lock"));
     lock.is_ok_and(|lock| Flock::lock(lock, FlockArg::LockSharedNonblock).is_err())

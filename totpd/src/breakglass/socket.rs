@@ -1,6 +1,6 @@
-//! Taking the sockets of logins and giving them back, each by one rename: whoever listens on it goes on listening and
-//! is found again. Of two sockets the one that answers is put in the path, so that what a killed responder left
-//! behind never takes the place of a living daemon.
+//! Takes the login sockets and gives them back, each by one rename: a daemon that listens on one
+//! goes on listening, and clients find it again. Of two sockets the one that answers is put at the
+//! path, so that what a killed responder left behind never replaces the socket of a running daemon.
 
 use crate::file_identity::FileIdentity;
 use crate::sockets::listener::Access;
@@ -14,14 +14,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-/// The sockets of logins, as long as they are taken.
+/// The login sockets, for as long as they are taken.
 #[derive(Debug)]
 pub(super) struct SocketTakeover {
     sockets: Vec<TakenSocket>,
     _lock: Flock<File>,
 }
 
-/// One of them.
+/// One taken socket.
 #[derive(Debug)]
 struct TakenSocket {
     path: PathBuf,
@@ -29,8 +29,11 @@ struct TakenSocket {
 }
 
 impl SocketTakeover {
-    /// Listens in the place of whoever did, on each of `sockets`. `lock` is a file in a folder that only root writes:
-    /// in the sockets' folder the daemon's user could put what they like in its place.
+    /// Listens at each path of `sockets`, instead of the program that does now. `lock` is a file in
+    /// a folder that only root writes: in the sockets' folder the daemon's user could replace it.
+    ///
+    /// # Errors
+    /// The text says which socket cannot be taken and why. The others are given back.
     pub(super) fn take(
         sockets: &[(&Path, Access)],
         lock: &Path,
@@ -41,7 +44,7 @@ impl SocketTakeover {
         let file = options.open(lock).map_err(|e| format!("{}: cannot be made: {e}", lock.display()))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|_| format!("{}: break-glass is open already", lock.display()))?;
-        // Dropped together: when the second cannot be had the first is given back.
+        // If the second cannot be taken, the first is dropped, and so given back.
         let taken: Vec<_> = sockets
             .iter()
             .map(|(path, access)| TakenSocket::take(path, *access))
@@ -50,7 +53,7 @@ impl SocketTakeover {
         Ok((listeners, Self { sockets, _lock: lock }))
     }
 
-    /// Whether programs still find us there: a restart of a socket's unit puts its own in our place.
+    /// Whether clients still find these sockets. A restart of a socket unit replaces them.
     pub(super) fn is_still_ours(&self) -> bool {
         self.sockets.iter().all(TakenSocket::is_still_ours)
     }
@@ -70,7 +73,7 @@ impl TakenSocket {
         for old in [&saved, &new] {
             remove(old).map_err(|e| failed("an old socket beside it cannot be removed", e))?;
         }
-        // Its mode from its first moment. Modules of unprivileged programs are answered too, with a refusal.
+        // Its mode from its first moment. Unprivileged programs are answered too, with a refusal.
         let old = umask(access.mask());
         let bound = UnixListener::bind(&new);
         umask(old);
@@ -92,7 +95,7 @@ impl TakenSocket {
 impl Drop for TakenSocket {
     fn drop(&mut self) {
         let saved = beside(&self.path, "saved");
-        // Unless somebody has put their own there meanwhile.
+        // Unless another program has put its own there meanwhile.
         let _ = match (self.is_still_ours(), FileIdentity::of_link(&saved).ok()) {
             (true, Some(_)) => std::fs::rename(&saved, &self.path),
             (true, None) => remove(&self.path),
@@ -101,8 +104,8 @@ impl Drop for TakenSocket {
     }
 }
 
-/// Gives the socket back that a responder left behind when it was killed: when nobody answers in its place, and
-/// somebody does on what was put aside. Says whether it did.
+/// Gives back the socket that a killed responder left behind: if nobody answers at `path`, and
+/// somebody does on the socket that was put aside. Returns whether it did.
 pub fn give_back_left_over(path: &Path) -> bool {
     let saved = beside(path, "saved");
     if FileIdentity::of_link(&saved).is_err() || is_answered(path) {
@@ -115,7 +118,8 @@ pub fn give_back_left_over(path: &Path) -> bool {
     false
 }
 
-/// A second name for the socket that is there. Where there is none, none is given back.
+/// Gives the socket at `path` a second name, by which it is given back. Without a socket there
+/// nothing is given back.
 fn put_aside(path: &Path, saved: &Path) -> std::io::Result<()> {
     match std::fs::hard_link(path, saved) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -130,7 +134,7 @@ fn remove(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Whether somebody listens there. Never waits: a full backlog is somebody.
+/// Whether a program listens there. Never waits: a full backlog means that one does.
 fn is_answered(path: &Path) -> bool {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let (Ok(socket), Ok(address)) =
@@ -179,10 +183,10 @@ mod tests {
         }
     }
 
-    /// Who answers at the path: the byte that the listener sends.
+    /// Whether a byte that `listener` sends arrives at the path.
     fn answers(path: &Path, listener: &UnixListener) -> bool {
         listener.set_nonblocking(true).unwrap();
-        // What looked whether anybody answers has hung up, and waits in the queue.
+        // The probes of `is_answered` have hung up, and wait in the queue.
         while listener.accept().is_ok() {}
         let Ok(mut client) = UnixStream::connect(path) else { return false };
         let Ok((mut server, _)) = listener.accept() else { return false };
@@ -190,7 +194,7 @@ mod tests {
         client.read_exact(&mut [0]).is_ok()
     }
 
-    /// As if the responder had been killed: neither its destructor ran, nor does anybody hold its lock.
+    /// Ends a responder as SIGKILL does: its destructor does not run, and its lock is released.
     fn kill(responder: UnixListener, taken: SocketTakeover) {
         let SocketTakeover { _lock: lock, .. } = &taken;
         let lock = Flock::lock(lock.try_clone().unwrap(), FlockArg::LockExclusiveNonblock).unwrap();
@@ -200,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_listened_is_found_again_afterwards() {
+    fn the_daemon_that_listened_is_found_again_afterwards() {
         let scratch = Scratch::new();
         let daemon = UnixListener::bind(scratch.path()).unwrap();
         let (responder, taken) = scratch.take().unwrap();
@@ -212,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_sockets_both_are_taken_or_none() {
+    fn both_sockets_are_taken_or_neither_is() {
         use std::os::unix::fs::PermissionsExt;
         let scratch = Scratch::new();
         let root = scratch.folder.path().join("root.sock");
@@ -240,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_responder_left_is_given_back_and_a_living_one_keeps_it() {
+    fn only_a_killed_responder_has_its_socket_given_back() {
         let scratch = Scratch::new();
         let daemon = UnixListener::bind(scratch.path()).unwrap();
         let (responder, taken) = scratch.take().unwrap();
@@ -252,13 +256,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_never_takes_the_place_of_a_daemon_that_lives() {
+    fn a_left_over_socket_never_replaces_a_running_daemons() {
         let scratch = Scratch::new();
         let daemon = UnixListener::bind(scratch.path()).unwrap();
         let (responder, taken) = scratch.take().unwrap();
         kill(responder, taken);
         drop(daemon);
-        assert!(!give_back_left_over(&scratch.path()), "nobody is there to be given anything");
+        assert!(!give_back_left_over(&scratch.path()), "nobody answers on the socket that was put aside");
         std::fs::remove_file(scratch.path()).unwrap();
         let fresh = UnixListener::bind(scratch.path()).unwrap();
         assert!(!give_back_left_over(&scratch.path()));
@@ -268,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_take_that_failed_does_not_stop_the_next_one() {
+    fn a_failed_takeover_does_not_stop_the_next_one() {
         let scratch = Scratch::new();
         let daemon = UnixListener::bind(scratch.path()).unwrap();
         // As when the file system is full: the new socket cannot be bound.
@@ -284,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lock_is_made_through_no_link_and_no_pipe_stops_it() {
+    fn the_lock_follows_no_link_and_a_fifo_does_not_block_it() {
         let scratch = Scratch::new();
         let elsewhere = scratch.folder.path().join("nologin");
         std::os::unix::fs::symlink(&elsewhere, scratch.lock()).unwrap();

@@ -1,5 +1,6 @@
-//! syslog(3) from a thread of its own: with a `/dev/log` that nobody reads it waits for ever, and break-glass
-//! is for machines on which much is broken. What counts is the mark; a line that finds no room is dropped.
+//! syslog(3) from a thread of its own: it waits for ever if nobody reads `/dev/log`, and
+//! break-glass is for hosts on which much is broken. The mark is what counts, and a line that finds
+//! no room in the queue is dropped.
 
 use crate::audit::Event;
 use nix::syslog::{Facility, LogFlags, Priority, Severity, openlog, syslog};
@@ -8,14 +9,14 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// Lines that may wait.
+/// Lines that may wait in the queue.
 const CAPACITY: usize = 64;
-/// Refusals that may wait: they leave room for what break-glass itself does.
+/// Refusals that may wait in the queue. They leave room for the lines about break-glass itself.
 const REFUSALS: usize = 32;
-/// How long a responder that ends waits for the reader of its last lines.
+/// How long a responder that ends waits until its last lines are read.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The thread, from the first line on.
+/// The thread, which the first line starts.
 static SYSLOG: OnceLock<Option<Syslog>> = OnceLock::new();
 
 struct Syslog {
@@ -23,9 +24,9 @@ struct Syslog {
     waiting: Arc<AtomicUsize>,
 }
 
-/// Says an event. journald and every syslog daemon read it, whatever else is broken.
+/// Queues the line of an event, which journald and every syslog daemon read.
 pub(super) fn say(severity: Severity, event: &Event) {
-    // Nobody is left to tell when there is no thread or no room.
+    // Without a thread or room there is nobody left to tell.
     let Some(syslog) = SYSLOG.get_or_init(start) else { return };
     let room = if severity == Severity::LOG_ALERT { CAPACITY } else { REFUSALS };
     if syslog.waiting.load(Ordering::SeqCst) < room {
@@ -36,7 +37,7 @@ pub(super) fn say(severity: Severity, event: &Event) {
     }
 }
 
-/// Waits until everything is said, but not for ever.
+/// Waits until every line is written, at most [`FLUSH_TIMEOUT`].
 pub(super) fn flush() {
     let deadline = Instant::now() + FLUSH_TIMEOUT;
     let Some(Some(syslog)) = SYSLOG.get() else { return };
@@ -48,8 +49,8 @@ pub(super) fn flush() {
 fn start() -> Option<Syslog> {
     let (lines, queue) = sync_channel(CAPACITY);
     let waiting = Arc::new(AtomicUsize::new(0));
-    let ours = Arc::clone(&waiting);
-    let thread = std::thread::Builder::new().name("totpd-syslog".into()).spawn(move || run(&queue, &ours));
+    let counter = Arc::clone(&waiting);
+    let thread = std::thread::Builder::new().name("totpd-syslog".into()).spawn(move || run(&queue, &counter));
     thread.ok().map(|_| Syslog { lines, waiting })
 }
 

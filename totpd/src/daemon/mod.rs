@@ -1,24 +1,28 @@
-//! `totpd serve`: sockets in, answers out, and a daemon that refuses rather than ends.
+//! `totpd serve`: the event loop of a daemon that refuses rather than ends.
 //!
-//! A bad configuration or store does not end it: it stays up, refuses every login, says why in the log and
-//! in `totpd status`, and recovers on reload or by itself once what was missing is there. One exception: a
-//! store that failed while writing or was moved away has to be reopened by a fresh process, so under a
-//! supervisor that handed the sockets over the daemon ends, and is started again.
+//! A broken configuration or store does not end the daemon. It stays up, refuses every login, says
+//! why in the log and in `totpd status`, and recovers on reload, or by itself once what was missing
+//! is there. There is one exception: a fresh process has to reopen a store that failed while
+//! writing or was moved away. So under a supervisor that handed over the sockets the daemon ends,
+//! and is started again.
 
+mod error;
 mod reload;
+
+pub use error::ServeError;
 
 use crate::config::http::Http;
 use crate::config::{Config, ConfigError, Loaded};
-use crate::daemon::reload::{announce, check, phase_of, reload};
+use crate::daemon::reload::{announce, check, open, reload};
 use crate::hardening::harden;
 use crate::http;
 use crate::logging::{self, Reporter};
 use crate::sockets::activation::Sockets;
-use crate::sockets::listener::{Listener, SocketError};
+use crate::sockets::listener::Listener;
 use crate::state::{DaemonState, ServiceState};
 use crate::user_directory::UserDirectory;
 use crate::varlink::acceptor::Acceptor;
-use crate::varlink::connection_limits::{IN_ALL, Limits};
+use crate::varlink::connection_limits::{Limits, MAX_CONNECTIONS};
 use crate::varlink::introspection::SocketKind;
 use crate::varlink::rate_limit::RateLimit;
 use crate::varlink::server::Server;
@@ -30,42 +34,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// How often a refusing daemon looks again whether it can serve.
-const RETRY: Duration = Duration::from_secs(5);
-/// How often expired enrollments are swept out.
+/// How often a refusing daemon checks whether it can serve.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// How often expired enrollments are removed.
 const EXPIRY_INTERVAL: Duration = Duration::from_mins(1);
-/// How long what is in flight may take after a stop.
+/// How long connections may take to end after a stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why the daemon cannot even refuse.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The configuration names no sockets.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The sockets cannot be had.
-    #[error(transparent)]
-    Socket(#[from] SocketError),
-    /// The configuration is broken, and no supervisor handed over a socket to refuse on.
-    #[error("there are no sockets to serve on")]
-    NoSockets,
-    /// The runtime cannot be had.
-    #[error("cannot start: {0}")]
-    Runtime(#[from] std::io::Error),
-    /// The store failed or was moved; a fresh process has to reopen it.
-    #[error("the store failed or was moved away; ending so that a fresh process opens what is there")]
-    Poisoned,
-    /// The file that is right again names other sockets or another store than the last good configuration.
-    #[error(
-        "the configuration is right again and names other places; ending so that a fresh process takes them"
-    )]
-    OtherPlaces,
-}
-
-/// Runs the daemon until it is told to stop.
+/// Runs the daemon until a signal stops it.
 ///
 /// # Errors
-/// [`ServeError`]: what a supervisor or an administrator has to see to.
+/// [`ServeError`]: what a supervisor or an administrator has to fix.
 pub fn run(config_path: &Path) -> Result<(), ServeError> {
     logging::start()?;
     let result = run_logged(config_path);
@@ -81,7 +60,8 @@ fn run_logged(config_path: &Path) -> Result<(), ServeError> {
     let loaded = Loaded::of_file_or_last_good(config_path, None);
     let sockets = match &loaded {
         Ok(Loaded { config, .. }) if config.last_good.is_none() => Sockets::take(&config.socket_paths())?,
-        // The broken file may name others than the copy: what was handed over is told apart by its names.
+        // The broken file may name other sockets than the copy. Inherited ones are told apart by
+        // their names.
         Ok(Loaded { config, .. }) => {
             let sockets = Sockets::take_for_broken(Some(config.socket_paths()));
             sockets.ok_or(ServeError::NoSockets)??
@@ -93,8 +73,9 @@ fn run_logged(config_path: &Path) -> Result<(), ServeError> {
             Sockets::take_for_broken(named).ok_or_else(|| error.clone())??
         }
     };
-    // One thread for everything that waits: nothing on it blocks (the store and NSS have threads of their
-    // own), and a login wakes half as many threads as with two workers (docs/explanation/benchmarks.md).
+    // One thread for everything that waits: nothing on it blocks (the store and NSS have threads of
+    // their own), and a login wakes half as many threads as with two workers
+    // (docs/explanation/benchmarks.md).
     let runtime =
         tokio::runtime::Builder::new_current_thread().max_blocking_threads(32).enable_all().build()?;
     let result = runtime.block_on(serve(config_path.to_owned(), loaded, sockets, descriptors));
@@ -116,13 +97,13 @@ async fn serve(
         .filter_map(Listener::path)
         .collect();
     let api = loaded.as_ref().map_or(Ok(None), |loaded| loaded.config.http.clone());
-    let phase = phase_of(loaded, &users, false);
+    let service = open(loaded, &users, false);
     let connections = api.as_ref().ok().and_then(Option::as_ref).map_or(0, |http| http.connections);
     let connections = u64::try_from(connections).unwrap_or(u64::MAX);
-    let shared = Arc::new(DaemonState::new(phase, users));
+    let state = Arc::new(DaemonState::new(service, users));
     let rate_limit = Arc::new(RateLimit::default());
     let (stop, stopped) = watch::channel(false);
-    let api = start_api(api, &shared, &mut sockets, &stopped);
+    let api = start_api(api, &state, &mut sockets, &stopped);
     let descriptors = descriptors.saturating_sub(connections).max(descriptors / 2);
     let mut acceptors = JoinSet::new();
     for (kind, listener) in [
@@ -133,7 +114,7 @@ async fn serve(
         let Some(listener) = listener else { continue };
         let (listener, stopped) = (listener.into_tokio()?, stopped.clone());
         let server = Arc::new(Server {
-            state: Arc::clone(&shared),
+            state: Arc::clone(&state),
             limits: Limits::new(slots(kind, descriptors)),
             rate_limit: Arc::clone(&rate_limit),
         });
@@ -142,31 +123,31 @@ async fn serve(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let mut retry = tokio::time::interval(RETRY);
+    let mut retry = tokio::time::interval(RETRY_INTERVAL);
     let mut sweep = tokio::time::interval(EXPIRY_INTERVAL);
     let reporter = Arc::new(Reporter::default());
-    announce(&path, &shared);
+    announce(&path, &state);
     let result = loop {
         tokio::select! {
-            () = ended(&mut terminate, &mut interrupt) => break Ok(()),
+            () = terminated(&mut terminate, &mut interrupt) => break Ok(()),
             _ = hangup.recv() => {
-                give_back(&paths);
-                if let Some(end) = reload(&path, &shared).filter(|_| sockets.adopted) {
+                restore_sockets(&paths);
+                if let Some(end) = reload(&path, &state).filter(|_| sockets.adopted) {
                     break Err(end);
                 }
             }
             _ = retry.tick() => {
-                give_back(&paths);
-                if let Some(end) = check(&path, &shared).filter(|_| sockets.adopted) {
+                restore_sockets(&paths);
+                if let Some(end) = check(&path, &state).filter(|_| sockets.adopted) {
                     break Err(end);
                 }
-                if let ServiceState::Serving(engine) = shared.service() {
+                if let ServiceState::Serving(engine) = state.service() {
                     let reporter = Arc::clone(&reporter);
                     tokio::spawn(async move { reporter.report(&engine).await });
                 }
             }
             _ = sweep.tick() => {
-                if let ServiceState::Serving(engine) = shared.service() {
+                if let ServiceState::Serving(engine) = state.service() {
                     tokio::spawn(async move { engine.sweep().await });
                 }
             }
@@ -181,7 +162,7 @@ async fn serve(
     if let Some(api) = api {
         let _ = tokio::task::spawn_blocking(|| api.join()).await;
     }
-    let serving = match shared.service() {
+    let serving = match state.service() {
         ServiceState::Serving(engine) => Some(engine),
         ServiceState::Refusing(_) => None,
     };
@@ -189,41 +170,41 @@ async fn serve(
     result
 }
 
-/// The thread of the HTTP API, if there is to be one: also where there is only somebody to turn away. That it cannot
-/// be had stops no login.
+/// Starts the thread of the HTTP API, if the configuration has one, or if a socket was inherited
+/// whose clients have to be turned away. A failure stops no login.
 fn start_api(
     http: Result<Option<Http>, String>,
-    shared: &Arc<DaemonState>,
+    state: &Arc<DaemonState>,
     sockets: &mut Sockets,
     stopped: &watch::Receiver<bool>,
 ) -> Option<std::thread::JoinHandle<()>> {
-    let handed = sockets.http.take();
-    if http == Ok(None) && handed.is_none() {
+    let inherited = sockets.http.take();
+    if http == Ok(None) && inherited.is_none() {
         return None;
     }
-    shared.set_http("is starting".to_owned());
-    let started = http::start(Arc::clone(shared), http, handed, stopped.clone());
+    state.set_http("is starting".to_owned());
+    let started = http::start(Arc::clone(state), http, inherited, stopped.clone());
     started.inspect_err(|error| tracing::error!("the HTTP API cannot be started: {error}")).ok()
 }
 
-/// How many connections a socket may have, of so many descriptors in all. Root's programs have most of them.
+/// How many connections a socket may have, of all `descriptors`. Root's programs have most of them.
 fn slots(kind: SocketKind, descriptors: u64) -> usize {
     let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
     match kind {
-        SocketKind::Root => IN_ALL.min(descriptors / 2),
-        SocketKind::Login => IN_ALL.min(descriptors / 3),
-        SocketKind::Admin => (IN_ALL / 128).min(descriptors / 16),
+        SocketKind::Root => MAX_CONNECTIONS.min(descriptors / 2),
+        SocketKind::Login => MAX_CONNECTIONS.min(descriptors / 3),
+        SocketKind::Admin => (MAX_CONNECTIONS / 128).min(descriptors / 16),
     }
 }
 
-/// Takes the sockets of logins back from a break-glass that was killed.
-fn give_back(paths: &[PathBuf]) {
+/// Takes the login sockets back from a break-glass that was killed.
+fn restore_sockets(paths: &[PathBuf]) {
     for path in paths.iter().filter(|path| crate::breakglass::give_back_left_over(path)) {
         tracing::warn!("break-glass was killed; {} is given back", path.display());
     }
 }
 
-async fn ended(terminate: &mut Signal, interrupt: &mut Signal) {
+async fn terminated(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

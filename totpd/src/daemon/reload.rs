@@ -1,8 +1,8 @@
-//! Whether the daemon serves, and what changes that: a reload, a store that comes back or fails.
+//! Whether the daemon serves, and what changes that: a reload, or a store that comes back or fails.
 
 use crate::clock;
 use crate::config::{Config, ConfigError, KeepOrder, Loaded};
-use crate::daemon::ServeError;
+use crate::daemon::error::ServeError;
 use crate::engine::Engine;
 use crate::key::StoreKey;
 use crate::seal::Sealer;
@@ -15,15 +15,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Opens what the configuration names.
+/// Opens the key and the store that the configuration names.
 ///
 /// `accept`: an administrator has accepted a store that is older than its witness.
-pub(super) fn phase_of(
+pub(super) fn open(
     loaded: Result<Loaded, ConfigError>,
     users: &Arc<UserDirectory>,
     accept: bool,
 ) -> ServiceState {
-    let open = |loaded: Loaded| -> Result<Engine, String> {
+    let engine = |loaded: Loaded| -> Result<Engine, String> {
         let config = &loaded.config;
         let key = StoreKey::load(&config.key_file).map_err(|e| e.to_string())?;
         crate::init::check_store_id(config, &key)?;
@@ -37,13 +37,14 @@ pub(super) fn phase_of(
         loaded.keep(&sealer, KeepOrder::next());
         Ok(Engine::new(Arc::new(store), sealer, Arc::clone(users), Arc::new(loaded.config)))
     };
-    match loaded.map_err(|error| error.to_string()).and_then(open) {
+    match loaded.map_err(|error| error.to_string()).and_then(engine) {
         Ok(engine) => ServiceState::Serving(Arc::new(engine)),
         Err(why) => ServiceState::Refusing(why),
     }
 }
 
-/// SQLite opens its files by path and follows links. Root must not do that in a folder where another user makes them.
+/// Refuses a state folder of another user when the daemon runs as root. SQLite opens its files by
+/// path and follows links, and root must not do that where another user makes them.
 fn check_owner(config: &Config) -> Result<(), String> {
     let folder = config.state_dir.display();
     let owner = std::fs::metadata(&config.state_dir).map_or(0, |metadata| metadata.uid());
@@ -56,7 +57,7 @@ fn check_owner(config: &Config) -> Result<(), String> {
     ))
 }
 
-/// Rules that never decide are no reason to refuse, and no reason to be silent.
+/// Logs what `totpd config check` would say. Rules that never decide are no reason to refuse.
 fn warn_of_findings(config: &Config) {
     if config.last_good.is_some() {
         return;
@@ -66,33 +67,35 @@ fn warn_of_findings(config: &Config) {
     }
 }
 
-/// SIGHUP. The old configuration stays in force when the new one is wrong. What is returned needs a fresh process.
-pub(super) fn reload(path: &Path, shared: &DaemonState) -> Option<ServeError> {
-    let ServiceState::Serving(engine) = shared.service() else {
-        retry(path, shared);
+/// Answers SIGHUP. The old configuration stays in force when the new one is wrong. What is returned
+/// needs a fresh process.
+pub(super) fn reload(path: &Path, state: &DaemonState) -> Option<ServeError> {
+    let ServiceState::Serving(engine) = state.service() else {
+        retry(path, state);
         return None;
     };
-    let whole = |Loaded { config, text }: Loaded| Ok(Loaded { config: config.require_valid(path)?, text });
-    match Config::load(path).and_then(whole) {
+    let valid = |Loaded { config, text }: Loaded| Ok(Loaded { config: config.require_valid(path)?, text });
+    match Config::load(path).and_then(valid) {
         Err(error) => {
             tracing::error!("not reloaded, the old configuration stays in force: {error}");
             None
         }
-        Ok(loaded) => take(path, shared, &engine, loaded),
+        Ok(loaded) => adopt(path, state, &engine, loaded),
     }
 }
 
-/// Serves by another configuration from now on. What is returned needs a fresh process: the daemon returns from the last
-/// good configuration by itself, also where the file names other places.
-fn take(path: &Path, shared: &DaemonState, engine: &Engine, loaded: Loaded) -> Option<ServeError> {
+/// Serves by another configuration from now on. What is returned needs a fresh process: the daemon
+/// returns from the last good configuration by itself, also where the file names other sockets or
+/// another store.
+fn adopt(path: &Path, state: &DaemonState, engine: &Engine, loaded: Loaded) -> Option<ServeError> {
     let (old, config) = (engine.config(), &loaded.config);
     let fixed = |c: &Config| (c.socket_paths(), c.state_dir.clone(), c.key_file.clone());
     let mut places_differ = fixed(old) != fixed(config);
     if places_differ {
         tracing::warn!("sockets, state_dir and key_file change with a restart only");
     }
-    let place = |c: &Config| c.api().map(|h| (h.listen.clone(), h.connections));
-    if place(old) != place(config) {
+    let address = |c: &Config| c.api().map(|h| (h.listen.clone(), h.connections));
+    if address(old) != address(config) {
         places_differ = true;
         tracing::warn!(
             "http.listen, its certificate's files and http.connections change with a restart only"
@@ -100,67 +103,69 @@ fn take(path: &Path, shared: &DaemonState, engine: &Engine, loaded: Loaded) -> O
     }
     warn_of_findings(config);
     engine.keep_configuration(loaded.clone());
-    let mended = old.last_good.is_some();
-    shared.set(ServiceState::Serving(Arc::new(engine.reconfigured(Arc::new(loaded.config)))));
+    let was_broken = old.last_good.is_some();
+    state.set(ServiceState::Serving(Arc::new(engine.reconfigured(Arc::new(loaded.config)))));
     tracing::info!("reloaded {}", path.display());
-    if mended {
-        announce(path, shared);
+    if was_broken {
+        announce(path, state);
     }
-    (mended && places_differ).then_some(ServeError::OtherPlaces)
+    (was_broken && places_differ).then_some(ServeError::OtherPlaces)
 }
 
-/// Looks whether a refusing daemon can serve now, whether one that serves by the last good configuration has a file
-/// again, and whether the store is where it was. What is returned needs a fresh process.
-pub(super) fn check(path: &Path, shared: &DaemonState) -> Option<ServeError> {
-    let held = shared.service_as_set();
-    match held {
+/// Checks whether a refusing daemon can serve now, whether a valid file has replaced the last good
+/// configuration, and whether the store is where it was. What is returned needs a fresh process.
+pub(super) fn check(path: &Path, state: &DaemonState) -> Option<ServeError> {
+    match state.service_as_set() {
         ServiceState::Serving(engine) => {
             let end = match engine.poisoned() {
                 Some(_) => Some(ServeError::Poisoned),
-                None => leave_last_good(path, shared, &engine),
+                None => leave_last_good(path, state, &engine),
             };
             tokio::spawn(async move { engine.check_store_files().await });
             end
         }
         ServiceState::Refusing(_) => {
-            retry(path, shared);
+            retry(path, state);
             None
         }
     }
 }
 
-/// Returns to the file once it is right. Until then another mistake in it is said, and a rule whose date has come denies.
-fn leave_last_good(path: &Path, shared: &DaemonState, engine: &Engine) -> Option<ServeError> {
+/// Returns to the file once it is right. Until then another mistake in it is announced, and a rule
+/// whose date has come denies.
+fn leave_last_good(path: &Path, state: &DaemonState, engine: &Engine) -> Option<ServeError> {
     let last_good = engine.config().last_good.as_ref()?;
     match Loaded::of_file_or_last_good(path, Some(last_good.since)) {
-        // The file was moved away, as editors do for a moment. The defaults would let in whom the copy denies.
+        // The file was moved away, as editors do for a moment. The defaults would let in users whom
+        // the copy denies.
         Ok(Loaded { text: None, config }) if config.last_good.is_none() => {}
-        Ok(loaded) if loaded.config.last_good.is_none() => return take(path, shared, engine, loaded),
+        Ok(loaded) if loaded.config.last_good.is_none() => return adopt(path, state, engine, loaded),
         Ok(loaded) if loaded.config != *engine.config() => {
-            shared.set(ServiceState::Serving(Arc::new(engine.reconfigured(Arc::new(loaded.config)))));
-            announce(path, shared);
+            state.set(ServiceState::Serving(Arc::new(engine.reconfigured(Arc::new(loaded.config)))));
+            announce(path, state);
         }
-        // The copy that was read stays in force, whatever became of file and copy since.
+        // The copy that was read stays in force, whatever happened to the file and the copy since.
         Ok(_) | Err(_) => {}
     }
     None
 }
 
-fn retry(path: &Path, shared: &DaemonState) {
-    let held = shared.service_as_set();
-    // A store that failed while writing is not opened again by this process.
-    let ServiceState::Refusing(old) = held else { return };
-    let accept = shared.take_acceptance();
-    let phase = phase_of(Loaded::of_file_or_last_good(path, None), &shared.users, accept);
-    let changed = !matches!(&phase, ServiceState::Refusing(why) if *why == old);
-    shared.set(phase);
+/// Opens everything again, unless the store failed while writing: this process does not open that
+/// again.
+fn retry(path: &Path, state: &DaemonState) {
+    let ServiceState::Refusing(old) = state.service_as_set() else { return };
+    let accept = state.take_acceptance();
+    let service = open(Loaded::of_file_or_last_good(path, None), &state.users, accept);
+    let changed = !matches!(&service, ServiceState::Refusing(why) if *why == old);
+    state.set(service);
     if changed {
-        announce(path, shared);
+        announce(path, state);
     }
 }
 
-pub(super) fn announce(path: &Path, shared: &DaemonState) {
-    match shared.service() {
+/// Says in the log and to the supervisor whether the daemon serves, and why not.
+pub(super) fn announce(path: &Path, state: &DaemonState) {
+    match state.service() {
         ServiceState::Serving(engine) => {
             let text = format!("serving store {}", engine.store_id());
             tracing::info!("{text}");
@@ -173,7 +178,7 @@ pub(super) fn announce(path: &Path, shared: &DaemonState) {
         }
         ServiceState::Refusing(why) => {
             tracing::error!("refusing every login: {why}");
-            // Ready all the same: the sockets answer, and a restart would mend nothing.
+            // Ready all the same: the sockets answer, and a restart would fix nothing.
             let text = format!("refusing every login: {why}");
             let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&text)]);
         }

@@ -1,5 +1,5 @@
-//! The sockets: handed over by systemd, or made here. That of the HTTP API is made by itself (`http::server::listener`) unless
-//! it is handed over with the others.
+//! The sockets of the daemon: inherited from systemd (socket activation), or bound here.
+//! `http::server::listener` binds that of the HTTP API, unless it is inherited with the others.
 
 use super::listener::{Access, BACKLOG, BoundSocket, Listener, SocketError, bind};
 use crate::config::SocketPaths;
@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-/// A listening socket of the HTTP API that a supervisor handed over.
+/// A listening socket of the HTTP API that was inherited from a supervisor.
 #[derive(Debug)]
 pub(crate) enum InheritedSocket {
     /// A Unix socket.
@@ -17,22 +17,23 @@ pub(crate) enum InheritedSocket {
     Tcp(std::net::TcpListener),
 }
 
-/// The sockets, and how we came by them. Those of root and of administrators may be missing, where a supervisor handed
-/// the one for everybody over and they cannot be made: everybody can be answered on that one.
+/// The sockets of the daemon. Those of root and of administrators may be missing if a supervisor
+/// handed over the one for everybody and they cannot be bound: everybody can be answered on that
+/// one.
 #[derive(Debug)]
 pub(crate) struct Sockets {
     pub(crate) root: Option<Listener>,
     pub(crate) login: Listener,
     pub(crate) admin: Option<Listener>,
-    /// A supervisor handed some of them over and will hand them to the next process.
+    /// A supervisor handed over some of them, and will hand them to the next process.
     pub(crate) adopted: bool,
-    /// The files of sockets that were made here.
+    /// The files of the sockets that were bound here.
     pub(crate) files: Vec<BoundSocket>,
-    /// A socket for the HTTP API that was handed over.
+    /// An inherited socket for the HTTP API.
     pub(crate) http: Option<InheritedSocket>,
 }
 
-/// What a supervisor handed over.
+/// The inherited sockets.
 #[derive(Debug, Default)]
 struct Adopted {
     root: Option<Listener>,
@@ -42,13 +43,14 @@ struct Adopted {
 }
 
 impl Sockets {
-    /// Adopts what was handed over, and binds what is missing.
+    /// Adopts the inherited sockets, and binds those that are missing.
     pub(crate) fn take(paths: &SocketPaths) -> Result<Self, SocketError> {
         Self::complete(adopt(Some(paths))?, paths)
     }
 
-    /// The same for a configuration that is broken: adopted sockets are told apart by their names. `None`
-    /// when there is nothing to refuse on.
+    /// Adopts and binds sockets for a broken configuration, which tells inherited ones apart by
+    /// their names. `named`: the paths that the broken file still names. `None` if there is no
+    /// socket to refuse on.
     pub(crate) fn take_for_broken(named: Option<SocketPaths>) -> Option<Result<Self, SocketError>> {
         let adopted = match adopt(None) {
             Ok(adopted) => adopted,
@@ -91,7 +93,7 @@ impl Sockets {
     }
 }
 
-/// Sockets of sd_listen_fds(3), recognised by the path they are bound to.
+/// Adopts the sockets of sd_listen_fds(3), recognised by the path that they are bound to.
 fn adopt(expected: Option<&SocketPaths>) -> Result<Adopted, SocketError> {
     let mut handed = listenfd::ListenFd::from_env();
     let mut adopted = Adopted::default();
@@ -99,7 +101,7 @@ fn adopt(expected: Option<&SocketPaths>) -> Result<Adopted, SocketError> {
         let listener = match handed.take_unix_listener(index) {
             Ok(Some(listener)) => listener,
             Ok(None) => continue,
-            // Not of this host: the HTTP API's, which is the only one over TCP.
+            // The HTTP API's is the only one over TCP.
             Err(error) => {
                 if let Ok(Some(listener)) = handed.take_tcp_listener(index) {
                     if adopted.http.is_some() {
@@ -118,8 +120,8 @@ fn adopt(expected: Option<&SocketPaths>) -> Result<Adopted, SocketError> {
         };
         let exact = [expected.map(|e| &e.root), expected.map(|e| &e.login), expected.map(|e| &e.admin)];
         let kind = exact.iter().position(|expected| expected.is_some() && *expected == path.as_ref());
-        // A unit that listens elsewhere than the configuration says is served all the same: it is where programs ask,
-        // and a path of one's own could not be bound in the unit's sandbox.
+        // A unit that listens elsewhere than the configuration says is served all the same:
+        // programs ask there, and the unit's sandbox lets the daemon bind no other path.
         let kind = kind.or_else(|| ["root", "login", "admin"].into_iter().position(named));
         if let Some(Some(expected)) = kind.and_then(|kind| exact.get(kind))
             && path.as_ref() != Some(*expected)
@@ -137,7 +139,7 @@ fn adopt(expected: Option<&SocketPaths>) -> Result<Adopted, SocketError> {
         } else if kind == Some(2) {
             &mut adopted.admin
         } else if adopted.http.is_none() {
-            // `http::server::listener` looks whether it is the one that the configuration names.
+            // `http::server::listener` checks whether it is the one that the configuration names.
             adopted.http = Some(InheritedSocket::Unix(listener));
             continue;
         } else {
@@ -147,16 +149,16 @@ fn adopt(expected: Option<&SocketPaths>) -> Result<Adopted, SocketError> {
             );
             continue;
         };
-        take_over(&listener)?;
+        renew_credentials(&listener)?;
         *slot = Some(Listener::of(listener));
     }
     Ok(adopted)
 }
 
-/// Peer credentials name whoever called listen() last: now that is us, and clients can tell us from the
-/// supervisor. They believe us as root, or as the owner of the socket's folder; where we are neither, the
-/// supervisor's credentials stay, since ours would lock everybody out.
-fn take_over(listener: &UnixListener) -> Result<(), SocketError> {
+/// Calls listen(2) again, so that SO_PEERCRED names this process and clients can tell it from the
+/// supervisor. Clients believe a server of root's, or of the owner of the socket's folder. A daemon
+/// that is neither leaves the supervisor's credentials, since its own would lock everybody out.
+fn renew_credentials(listener: &UnixListener) -> Result<(), SocketError> {
     let me = nix::unistd::geteuid().as_raw();
     let path = listener.local_addr().ok().and_then(|a| a.as_pathname().map(Path::to_owned));
     let owner = path.as_ref().and_then(|p| std::fs::metadata(p.parent()?).ok()).map(|m| m.uid());

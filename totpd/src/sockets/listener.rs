@@ -1,4 +1,5 @@
-//! Unix sockets that the daemon makes itself: the mode from the first moment, a lock beside, never somebody else's socket.
+//! Unix sockets that the daemon binds itself. Each has its mode from its first moment and a lock
+//! file beside it, and no socket of another program is replaced.
 
 use crate::file_identity::FileIdentity;
 use crate::permission::{self, Want, Who};
@@ -10,10 +11,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// Connections that may wait to be accepted: the argument of listen(2).
+/// Connections that may wait to be accepted, the argument of listen(2).
 pub(super) const BACKLOG: i32 = 4096;
 
-/// A socket cannot be used. The text names it, says why and what to do.
+/// A socket cannot be used. The text names it, and says why and what to do.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct SocketError(pub(super) String);
@@ -41,7 +42,8 @@ impl Access {
 #[derive(Debug)]
 pub(crate) struct Listener(UnixListener);
 
-/// The file of a socket that we bound, and the lock that says so. Dropped, it is removed, if it is still ours.
+/// The file of a socket that this process bound, and its lock. When dropped it removes the file,
+/// unless another process has put its own there.
 #[derive(Debug)]
 pub(crate) struct BoundSocket {
     path: PathBuf,
@@ -59,31 +61,32 @@ impl Drop for BoundSocket {
 }
 
 impl Listener {
-    /// A socket that listens already.
+    /// Takes a socket that listens already.
     pub(super) fn of(socket: UnixListener) -> Self {
         Self(socket)
     }
 
-    /// The path it is bound to.
+    /// The path that the socket is bound to.
     pub(crate) fn path(&self) -> Option<PathBuf> {
         self.0.local_addr().ok()?.as_pathname().map(Path::to_owned)
     }
 
+    /// The socket for the runtime of this thread.
     pub(crate) fn into_tokio(self) -> std::io::Result<tokio::net::UnixListener> {
         self.0.set_nonblocking(true)?;
         tokio::net::UnixListener::from_std(self.0)
     }
 }
 
-/// Opens the lock file. Its folder may belong to another user: no link is followed, nothing is truncated, and a FIFO does
-/// not block.
+/// Opens the lock file. Its folder may belong to another user, so this follows no link, truncates
+/// nothing, and does not block on a FIFO.
 fn open_lock(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.write(true).create(true).truncate(false).mode(0o600);
     options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)
 }
 
-/// Why the lock cannot be made: above all a folder that is another user's.
+/// Says why the lock file cannot be made. Most often its folder belongs to another user.
 fn lock_failure(path: &Path, error: &std::io::Error) -> String {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let why = permission::explain(folder, error, &Who::me(), Want::Write);
@@ -92,20 +95,23 @@ fn lock_failure(path: &Path, error: &std::io::Error) -> String {
     format!("its lock cannot be made: {why}{made_by_package}")
 }
 
-/// Binds a socket, and takes nobody's away.
+/// Binds a socket at `path`, unless another program answers there.
+///
+/// # Errors
+/// [`SocketError`].
 pub(crate) fn bind(path: &Path, access: Access) -> Result<(Listener, BoundSocket), SocketError> {
     let failed = |what: String| SocketError(format!("{}: {what}", path.display()));
     if let Some(folder) = path.parent()
         && !folder.is_dir()
     {
-        // 0755: users reach the socket through it, root and we alone may write it.
+        // 0755: users reach the socket through it, and only root and this user may write it.
         let old = umask(Mode::from_bits_truncate(0o022));
         let made = std::fs::create_dir_all(folder);
         umask(old);
         made.map_err(|e| failed(format!("its folder cannot be made: {e}")))?;
     }
-    // Held for as long as the socket is ours: two that start together cannot take it from each other. The folder may
-    // be another user's: through no link of theirs is a file made or emptied.
+    // Held for as long as the socket is ours, so that two daemons that start together cannot take
+    // it from each other.
     let mut lock = path.as_os_str().to_owned();
     lock.push(".lock");
     let lock = open_lock(Path::new(&lock)).map_err(|e| failed(lock_failure(path, &e)))?;

@@ -1,4 +1,4 @@
-//! Unix sockets: made here (`listener`), or handed over by systemd (`activation`).
+//! Unix sockets: bound here (`listener`), or inherited from systemd (`activation`).
 
 pub(crate) mod activation;
 pub(crate) mod listener;

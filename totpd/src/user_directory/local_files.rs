@@ -1,4 +1,5 @@
-//! `/etc/passwd` and `/etc/group`, read without NSS: local users are found whatever a directory does.
+//! `/etc/passwd` and `/etc/group`, read without NSS, so that local users are found whatever a
+//! directory does.
 
 use crate::sync::ignore_poison;
 use std::collections::{HashMap, HashSet};
@@ -10,7 +11,7 @@ use std::sync::Mutex;
 pub(super) struct Entry {
     pub(super) uid: u32,
     gid: u32,
-    /// Where it stands: of several names of one uid the first is the user's (getpwuid(3)).
+    /// Its line number: of several names of one uid the first is the user's (getpwuid(3)).
     line: usize,
 }
 
@@ -21,7 +22,7 @@ struct Group {
     members: HashSet<String>,
 }
 
-/// Both files, as they were at their stamps.
+/// Both files, cached until their stamps change.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     passwd: Mutex<Cached<HashMap<String, Entry>>>,
@@ -55,27 +56,29 @@ impl Files {
         read(&self.group, "/etc/group", group_line, |groups| groups.contains_key(group))
     }
 
-    /// Whether `/etc/group` alone says that the user is in the group, as his first one or by its list.
+    /// Whether `/etc/group` alone says that the user is in the group, as their primary group or by
+    /// its list.
     pub(super) fn is_in(&self, name: &str, group: &str) -> bool {
-        let first = self.user(name).map(|user| user.gid);
+        let primary = self.user(name).map(|user| user.gid);
         read(&self.group, "/etc/group", group_line, |groups| {
-            groups.get(group).is_some_and(|g| Some(g.gid) == first || g.members.contains(name))
+            groups.get(group).is_some_and(|g| Some(g.gid) == primary || g.members.contains(name))
         })
     }
 }
 
-/// What `look` finds in the file as it is now.
+/// What `find` finds in the file as it is now.
 fn read<T, U>(
     cached: &Mutex<Cached<HashMap<String, T>>>,
     path: &str,
     line: fn(usize, &str) -> Option<(String, T)>,
-    look: impl FnOnce(&HashMap<String, T>) -> U,
+    find: impl FnOnce(&HashMap<String, T>) -> U,
 ) -> U {
     let mut cached = ignore_poison(cached.lock());
     let stamp = stamp(Path::new(path));
     if stamp.is_none() || cached.stamp != stamp {
         let read = std::fs::read(path);
-        // What could not be read is looked at again, and not taken for empty until the file changes.
+        // A file that could not be read is read again at the next call, and not taken for empty
+        // until it changes.
         let stamp = stamp.filter(|_| read.is_ok());
         let text = read.unwrap_or_default();
         let mut content = HashMap::new();
@@ -86,7 +89,7 @@ fn read<T, U>(
         }
         *cached = Cached { stamp, content };
     }
-    look(&cached.content)
+    find(&cached.content)
 }
 
 fn stamp(path: &Path) -> Option<Stamp> {
@@ -95,7 +98,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some((metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()))
 }
 
-/// A name; `+` and `-` lines are directives of nss_compat.
+/// The name in a field. Lines with `+` and `-` are directives of nss_compat.
 fn name(field: Option<&str>) -> Option<String> {
     field.filter(|name| !name.is_empty() && !name.starts_with(['+', '-', '#'])).map(str::to_owned)
 }
@@ -137,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn root_is_in_its_first_group() {
+    fn root_is_in_its_primary_group() {
         let files = Files::default();
         assert!(files.is_in("root", "root"));
         assert!(!files.is_in("root", "no-such-group-here") && !files.is_in("no-such-user-here", "root"));

@@ -1,5 +1,6 @@
-//! Who is who, through NSS: local files first, so that a hung directory never stops root; everything else
-//! off the async threads, with a timeout and a bound on look-ups that hang.
+//! Users and groups, through NSS. Local files come first, so that a directory that hangs never
+//! stops root. Look-ups in a directory run on threads of their own, with a timeout and a bound on
+//! those that hang.
 
 mod local_files;
 
@@ -13,14 +14,17 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use totp_core::UserName;
 
-/// Look-ups that may hang at once: of what root and trusted peers ask for, and of what anybody else causes.
-/// They are apart, so that no user and no application can stop the look-ups of others' logins.
-const AT_ONCE: usize = 16;
-const AT_ONCE_FOR_OTHERS: usize = 4;
-const AT_ONCE_FOR_APPLICATIONS: usize = 4;
-/// Names of directories that are remembered, so that they may be logged while the directory does not answer.
+/// Look-ups at once for root and trusted peers. Those of other users and of applications have pools
+/// of their own, so that neither can stop the look-ups of others' logins.
+const MAX_LOOKUPS: usize = 16;
+/// Look-ups at once that other local users cause.
+const MAX_LOOKUPS_OF_USERS: usize = 4;
+/// Look-ups at once that applications cause.
+const MAX_LOOKUPS_OF_APPLICATIONS: usize = 4;
+/// Names of directories that are remembered, so that they may be logged while the directory does
+/// not answer.
 const MAX_SEEN: usize = 10_000;
-/// How long a look-up is waited for, its turn included.
+/// How long a look-up may take, with the wait for a permit.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A directory did not answer in time.
@@ -28,7 +32,7 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 #[error("the user directory (NSS) does not answer, or answers with an error")]
 pub struct DirectoryUnavailable;
 
-/// A user, as the system calls him.
+/// A user, by the name that the system calls them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedUser {
     /// The name.
@@ -37,23 +41,23 @@ pub struct ResolvedUser {
     pub uid: u32,
 }
 
-/// Looks users up.
+/// Looks up users and groups.
 #[derive(Debug)]
 pub struct UserDirectory {
     trusted: Arc<Semaphore>,
     others: Arc<Semaphore>,
     applications: Arc<Semaphore>,
     files: Files,
-    /// Names that a directory knew, as far as they are remembered.
+    /// Names that a directory had, as far as they are remembered.
     seen: Mutex<HashSet<String>>,
 }
 
 impl Default for UserDirectory {
     fn default() -> Self {
         Self {
-            trusted: Arc::new(Semaphore::new(AT_ONCE)),
-            others: Arc::new(Semaphore::new(AT_ONCE_FOR_OTHERS)),
-            applications: Arc::new(Semaphore::new(AT_ONCE_FOR_APPLICATIONS)),
+            trusted: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+            others: Arc::new(Semaphore::new(MAX_LOOKUPS_OF_USERS)),
+            applications: Arc::new(Semaphore::new(MAX_LOOKUPS_OF_APPLICATIONS)),
             files: Files::default(),
             seen: Mutex::default(),
         }
@@ -61,17 +65,18 @@ impl Default for UserDirectory {
 }
 
 impl UserDirectory {
-    /// The user of a name, or `None` when nobody has it. A directory may know a name by other spellings: what is
-    /// returned is the one that it calls the user by. Only for names that root, a trusted peer or an administrator
-    /// brought.
+    /// The user who has `name`, or `None` if nobody has it. A directory may take other spellings of
+    /// a name: what is returned is the one that it calls the user by. Only for names that come from
+    /// root, a trusted peer or an administrator.
     ///
     /// # Errors
     /// [`DirectoryUnavailable`] when the directory does not answer.
     pub async fn find(&self, name: &UserName) -> Result<Option<ResolvedUser>, DirectoryUnavailable> {
-        self.find_in_turn(&self.trusted, name).await
+        self.find_within(&self.trusted, name).await
     }
 
-    /// The same for a name that an application brought, which may have made it up.
+    /// Finds the user of a name that comes from an application, which may have made it up.
+    /// Otherwise as [`UserDirectory::find`].
     ///
     /// # Errors
     /// [`DirectoryUnavailable`] when the directory does not answer.
@@ -79,37 +84,37 @@ impl UserDirectory {
         &self,
         name: &UserName,
     ) -> Result<Option<ResolvedUser>, DirectoryUnavailable> {
-        self.find_in_turn(&self.applications, name).await
+        self.find_within(&self.applications, name).await
     }
 
-    async fn find_in_turn(
+    async fn find_within(
         &self,
-        turns: &Arc<Semaphore>,
+        permits: &Arc<Semaphore>,
         name: &UserName,
     ) -> Result<Option<ResolvedUser>, DirectoryUnavailable> {
         if let Some(local) = self.files.user(name.as_str()) {
             return Ok(Some(ResolvedUser { name: name.clone(), uid: local.uid }));
         }
         let name = name.clone();
-        let look = move || found(nix::unistd::User::from_name(name.as_str()));
-        let user = ask(turns, look).await??;
+        let lookup = move || found(nix::unistd::User::from_name(name.as_str()));
+        let user = ask(permits, lookup).await??;
         let found = user.and_then(|user| {
             Some(ResolvedUser { name: UserName::parse(&user.name).ok()?, uid: user.uid.as_raw() })
         });
         if let Some(found) = &found {
-            self.see(found.name.as_str());
+            self.remember(found.name.as_str());
         }
         Ok(found)
     }
 
-    /// Whether the local file has the name, or a directory was found to have it. Asks no directory: for a word of
-    /// the log nobody waits, and nothing is told by how long it takes.
+    /// Whether the local file has `name`, or a directory had it earlier. Asks no directory: a line
+    /// of the log is not worth a wait, and the time that it takes tells nothing.
     pub fn has_seen(&self, name: &str) -> bool {
         let seen = || ignore_poison(self.seen.lock()).contains(name);
         self.files.user(name).is_some() || seen()
     }
 
-    fn see(&self, name: &str) {
+    fn remember(&self, name: &str) {
         let mut seen = ignore_poison(self.seen.lock());
         if seen.len() >= MAX_SEEN {
             seen.clear();
@@ -119,8 +124,8 @@ impl UserDirectory {
         }
     }
 
-    /// Whether `name` is a name of `uid`, asked by that uid: what is looked up is the uid, never a name that
-    /// somebody made up.
+    /// Whether `name` is a name of `uid`, for a process of that uid. This looks up the uid, and
+    /// never a name that somebody made up.
     ///
     /// # Errors
     /// [`DirectoryUnavailable`] when the directory does not answer.
@@ -128,17 +133,17 @@ impl UserDirectory {
         if let Some(local) = self.files.user(name.as_str()) {
             return Ok(local.uid == uid);
         }
-        let look = move || found(nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)));
-        Ok(ask(&self.others, look).await??.is_some_and(|user| user.name == name.as_str()))
+        let lookup = move || found(nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)));
+        Ok(ask(&self.others, lookup).await??.is_some_and(|user| user.name == name.as_str()))
     }
 
-    /// Whether `uid` is a member of `group`, by its list or as somebody's first group.
+    /// Whether `uid` is a member of `group`, by the group's list or as the user's primary group.
     ///
     /// # Errors
     /// [`DirectoryUnavailable`] when the directory does not answer.
     pub async fn is_member(&self, uid: u32, group: &str) -> Result<bool, DirectoryUnavailable> {
         let group = group.to_owned();
-        let look = move || {
+        let lookup = move || {
             let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
             let group = nix::unistd::Group::from_name(&group).ok().flatten();
             match (user, group) {
@@ -146,10 +151,10 @@ impl UserDirectory {
                 _ => false,
             }
         };
-        ask(&self.others, look).await
+        ask(&self.others, lookup).await
     }
 
-    /// The name of `uid`, asked by that uid.
+    /// The name of `uid`, for a process of that uid.
     ///
     /// # Errors
     /// [`DirectoryUnavailable`] when the directory does not answer.
@@ -157,13 +162,14 @@ impl UserDirectory {
         if let Some(name) = self.files.name_of(uid) {
             return Ok(UserName::parse(&name).ok());
         }
-        let look = move || found(nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)));
-        Ok(ask(&self.others, look).await??.and_then(|user| UserName::parse(&user.name).ok()))
+        let lookup = move || found(nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)));
+        Ok(ask(&self.others, lookup).await??.and_then(|user| UserName::parse(&user.name).ok()))
     }
 
-    /// Which of `groups` the user is a member of. Groups are compared by their number, so that two names of
-    /// one are one. Of a local user in a local group the files decide, and for root they do so always: a directory
-    /// that hangs must not stop either, and one that answers must not make root anybody's member.
+    /// Which of `groups` the user is a member of. Groups are compared by number, so that two names
+    /// of one group are one. The files decide about a local user in a local group, and about root
+    /// in any group: a directory that hangs must not stop either, and one that answers must not
+    /// make root a member of anything.
     ///
     /// # Errors
     /// [`DirectoryUnavailable`] when the directory does not answer.
@@ -189,7 +195,8 @@ impl UserDirectory {
     }
 }
 
-/// What a directory said of a user. An error is no "no", except those that say so (getpwnam(3)).
+/// What a directory answered about a user. An error does not mean that there is no such user,
+/// except those that say so (getpwnam(3)).
 fn found(
     answer: nix::Result<Option<nix::unistd::User>>,
 ) -> Result<Option<nix::unistd::User>, DirectoryUnavailable> {
@@ -200,8 +207,8 @@ fn found(
     }
 }
 
-/// Which of `groups` the user is in, by getgrouplist(3) and by their lists. Any error is no answer: whoever is
-/// taken for nobody's member meets the rules of others.
+/// Which of `groups` the user is in, by getgrouplist(3) and by the groups' lists. No error counts
+/// as "not a member": a member who is taken for none would be under the rules of others.
 fn nss_groups(user: &str, groups: BTreeSet<String>) -> Result<BTreeSet<String>, DirectoryUnavailable> {
     let entry = nix::unistd::User::from_name(user).map_err(|_| DirectoryUnavailable)?;
     let (Some(entry), Ok(name)) = (entry, CString::new(user)) else { return Ok(BTreeSet::new()) };
@@ -209,7 +216,8 @@ fn nss_groups(user: &str, groups: BTreeSet<String>) -> Result<BTreeSet<String>, 
     let mut found = BTreeSet::new();
     for group in groups {
         let known = nix::unistd::Group::from_name(&group).map_err(|_| DirectoryUnavailable)?;
-        // A source that failed drops out of getgrouplist(3) silently; the group's own list may still have him.
+        // A source that failed drops out of getgrouplist(3) silently; the group's own list may
+        // still have the user.
         if known.is_some_and(|known| of_user.contains(&known.gid) || known.mem.iter().any(|m| m == user)) {
             found.insert(group);
         }
@@ -217,21 +225,21 @@ fn nss_groups(user: &str, groups: BTreeSet<String>) -> Result<BTreeSet<String>, 
     Ok(found)
 }
 
-/// Whether the local file has the name: asked where no directory may be.
+/// Whether the local file has `name`, for places where no directory may be asked.
 pub fn is_local(name: &str) -> bool {
     Files::default().user(name).is_some()
 }
 
-/// Runs a look-up on a thread of its own, when it is its turn.
+/// Runs a look-up on a thread of its own once there is a permit.
 async fn ask<T: Send + 'static>(
     permits: &Arc<Semaphore>,
-    look: impl FnOnce() -> T + Send + 'static,
+    lookup: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, DirectoryUnavailable> {
     let asked = async {
         let permit = Arc::clone(permits).acquire_owned().await.map_err(|_| DirectoryUnavailable)?;
         let task = tokio::task::spawn_blocking(move || {
-            let found = look();
-            drop(permit); // Held for as long as the look-up hangs, not for as long as somebody waits.
+            let found = lookup();
+            drop(permit); // Held while the look-up hangs, not only while somebody waits for it.
             found
         });
         task.await.map_err(|_| DirectoryUnavailable)

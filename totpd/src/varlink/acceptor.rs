@@ -1,5 +1,6 @@
-//! Accepts connections: one loop for each socket. A connection counts until its task has ended, not until it was told
-//! to end. However fast peers come and go, no more sockets are open than there are slots.
+//! Accepts connections: one loop for each socket. A connection counts until its task has ended, not
+//! until it was told to end. However fast peers come and go, no more sockets are open than there
+//! are slots.
 
 use crate::state::{DaemonState, ServiceState};
 use crate::varlink::connection::Connection;
@@ -36,7 +37,7 @@ impl Acceptor {
         let mut stopped = self.stopped.clone();
         let mut connections = JoinSet::new();
         let mut in_a_row = 0;
-        let most = self.server.limits.in_all() + CLOSING_HEADROOM;
+        let most = self.server.limits.max() + CLOSING_HEADROOM;
         loop {
             while connections.try_join_next().is_some() {}
             let accepted = tokio::select! {

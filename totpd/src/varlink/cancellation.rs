@@ -1,5 +1,5 @@
-//! Cancels work on an answer when its time is up or its peer is gone, unless its commit has begun. A commit that has
-//! begun stands, and so does its result.
+//! Cancels work on an answer when its time is up or its peer is gone, unless its commit has begun.
+//! A commit that has begun stands, and so does its result.
 
 use crate::engine::EngineError;
 use crate::store::CommitGuard;

@@ -47,11 +47,11 @@ impl Connection {
         Self { peer, slot, stream, framer: Framer::default(), timeout: FIRST_CALL_TIMEOUT, stopped }
     }
 
-    /// Reads the next message. The peer has 10 s for the first byte of its first message, 10 min for that of a later
-    /// one, and [`MESSAGE_TIME`] for the rest.
+    /// Reads the next message. The peer has 10 s for the first byte of its first message, 10 min
+    /// for that of a later one, and [`MESSAGE_TIME`] for the rest.
     ///
     /// # Errors
-    /// [`Closed`]: by the peer, by the time, by a message that is too long, or for another connection.
+    /// [`Closed`]: by the peer, by a timeout, by a message that is too long, or by an eviction.
     pub(crate) async fn next_message(&mut self) -> Result<Bytes, Closed> {
         let mut chunk = Zeroizing::new([0; CHUNK]);
         let mut limit = std::mem::replace(&mut self.timeout, PROMPT_TIMEOUT);
@@ -67,7 +67,7 @@ impl Connection {
             let count = tokio::select! {
                 read = self.stream.read(&mut *chunk) => read.map_err(|_| Closed)?,
                 () = tokio::time::sleep_until(until) => return Err(Closed),
-                () = self.slot.closed() => return Err(Closed),
+                () = self.slot.evicted() => return Err(Closed),
                 _ = self.stopped.wait_for(|stopped| *stopped) => return Err(Closed),
             };
             if count == 0 {

@@ -1,6 +1,7 @@
-//! How many connections one socket may have, and which one gives way: over a limit the oldest that waits for a
-//! person is closed. Attempts without a remote host keep room of their own, so that a flood over the network
-//! never stops a local sudo; and each limit is about whoever caused it, so that nobody fills another's room.
+//! Limits of the connections of one socket. Over a limit the oldest connection that waits for a
+//! person is evicted. Attempts without a remote host have room of their own, so that a flood over
+//! the network never stops a local sudo. Each limit is about the user or host that causes the
+//! connections, so that nobody fills another's room.
 
 use crate::sync::ignore_poison;
 use std::collections::{BTreeMap, HashMap};
@@ -8,22 +9,22 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-/// Per uid that is neither root nor trusted, by its own processes.
-const PER_PEER_UID: usize = 64;
-/// Per real uid, by setuid programs that it started.
-const PER_CALLER: usize = 64;
-/// Per service that names neither caller nor remote host.
-const PER_SERVICE: usize = 64;
-/// Per remote host.
-const PER_RHOST: usize = 32;
-/// Per user and remote host.
-const PER_USER_AND_RHOST: usize = 16;
-/// In all.
-pub(crate) const IN_ALL: usize = 8192;
-/// Of these kept for attempts without a remote host.
-const KEPT_LOCAL: usize = 256;
+/// Connections of a uid that is neither root's nor trusted, by its own processes.
+const MAX_PER_PEER_UID: usize = 64;
+/// Connections of the setuid programs that a uid started.
+const MAX_PER_CALLER: usize = 64;
+/// Connections of a service that names neither caller nor remote host.
+const MAX_PER_SERVICE: usize = 64;
+/// Connections that a remote host causes.
+const MAX_PER_RHOST: usize = 32;
+/// Connections that a remote host causes for one user.
+const MAX_PER_USER_AND_RHOST: usize = 16;
+/// Connections of one socket.
+pub(crate) const MAX_CONNECTIONS: usize = 8192;
+/// Connections of one socket that are reserved for attempts without a remote host.
+const RESERVED_LOCAL: usize = 256;
 
-/// Who causes a conversation, once an attempt has begun.
+/// Who causes an attempt that has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// Somebody at a remote host, as the peer named it, for this user.
@@ -35,7 +36,7 @@ pub(crate) enum Cause {
     },
     /// A user of this machine, by real uid.
     Caller(u32),
-    /// A service that named neither.
+    /// A service that names neither.
     Service(String),
 }
 
@@ -43,8 +44,8 @@ pub(crate) enum Cause {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum LimitKey {
     /// Everything but local attempts of root's programs.
-    Foreign,
-    /// Root's and trusted programs that have not said yet what they want.
+    NotLocal,
+    /// Root's and trusted programs whose attempt has not begun.
     BeforeBegin,
     /// Processes of an unprivileged uid.
     PeerUid(u32),
@@ -73,80 +74,80 @@ struct State {
     counts: HashMap<LimitKey, usize>,
 }
 
-/// All connections of one socket.
+/// The connections of one socket.
 #[derive(Debug)]
 pub(crate) struct Limits {
     state: Arc<Mutex<State>>,
-    in_all: usize,
+    max: usize,
 }
 
-/// A connection's slot; free again when dropped.
+/// A connection's slot. Dropping it frees it.
 #[derive(Debug)]
 pub(crate) struct ConnectionSlot {
     state: Arc<Mutex<State>>,
     number: u64,
-    in_all: usize,
+    max: usize,
     close: Arc<Notify>,
 }
 
-/// There is no room, and nobody who waits could give way.
+/// There is no room, and no connection that waits for a person could be evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoRoom;
 
 impl Limits {
-    /// As many as `in_all`.
-    pub(crate) fn new(in_all: usize) -> Self {
-        Self { state: Arc::default(), in_all }
+    /// Allows `max` connections in all.
+    pub(crate) fn new(max: usize) -> Self {
+        Self { state: Arc::default(), max }
     }
 
-    /// How many there may be.
-    pub(crate) const fn in_all(&self) -> usize {
-        self.in_all
+    /// The number of connections that are allowed in all.
+    pub(crate) const fn max(&self) -> usize {
+        self.max
     }
 
-    /// A slot for a connection of which only the uid is known. `uid` is `None` for peers that may speak for
-    /// others: what they ask for is counted when it is known.
+    /// Takes a slot for a connection of which only the uid is known. `uid` is `None` for peers that
+    /// may speak for others: their attempts are counted when they begin.
     pub(crate) fn enter(&self, uid: Option<u32>) -> Result<ConnectionSlot, NoRoom> {
         let mut state = lock(&self.state);
         let keys = match uid {
-            Some(uid) => vec![LimitKey::Foreign, LimitKey::PeerUid(uid)],
+            Some(uid) => vec![LimitKey::NotLocal, LimitKey::PeerUid(uid)],
             None => vec![LimitKey::BeforeBegin],
         };
-        state.make_room(&keys, self.in_all)?;
+        state.make_room(&keys, self.max)?;
         let close = Arc::new(Notify::new());
         let number = state.add(Entry { keys, waiting: true, close: Arc::clone(&close) });
-        Ok(ConnectionSlot { state: Arc::clone(&self.state), number, in_all: self.in_all, close })
+        Ok(ConnectionSlot { state: Arc::clone(&self.state), number, max: self.max, close })
     }
 }
 
 impl ConnectionSlot {
-    /// An attempt has begun, caused by `cause`.
+    /// Counts the connection under the cause of its attempt, which has begun.
     pub(crate) fn begin(&self, cause: &Cause) -> Result<(), NoRoom> {
         let mut state = lock(&self.state);
         let Some(entry) = state.remove(self.number) else { return Err(NoRoom) };
         let keys = match cause {
             Cause::Remote { user, rhost } => vec![
-                LimitKey::Foreign,
+                LimitKey::NotLocal,
                 LimitKey::Rhost(rhost.clone()),
                 LimitKey::UserAndRhost(user.clone(), rhost.clone()),
             ],
             Cause::Caller(uid) => vec![LimitKey::Caller(*uid)],
             Cause::Service(service) => vec![LimitKey::Service(service.clone())],
         };
-        state.make_room(&keys, self.in_all)?;
+        state.make_room(&keys, self.max)?;
         state.insert(self.number, Entry { keys, ..entry });
         Ok(())
     }
 
-    /// Whether it waits for a person, and may be closed for somebody else.
-    pub(crate) fn waits(&self, waiting: bool) {
+    /// Sets whether the connection waits for a person, and may be evicted.
+    pub(crate) fn set_waiting(&self, waiting: bool) {
         if let Some(entry) = lock(&self.state).entries.get_mut(&self.number) {
             entry.waiting = waiting;
         }
     }
 
-    /// Ends when the slot was given to somebody else.
-    pub(crate) async fn closed(&self) {
+    /// Returns when the connection is evicted.
+    pub(crate) async fn evicted(&self) {
         self.close.notified().await;
     }
 }
@@ -158,29 +159,29 @@ impl Drop for ConnectionSlot {
 }
 
 impl State {
-    /// Closes the oldest waiting connection of each class that is full.
-    fn make_room(&mut self, keys: &[LimitKey], in_all: usize) -> Result<(), NoRoom> {
+    /// Evicts the oldest waiting connection of each key that is full.
+    fn make_room(&mut self, keys: &[LimitKey], max: usize) -> Result<(), NoRoom> {
         for key in keys {
-            let most = match key {
-                LimitKey::Foreign => in_all.saturating_sub(KEPT_LOCAL.min(in_all / 2)),
-                LimitKey::BeforeBegin => in_all / 4,
-                LimitKey::PeerUid(_) => PER_PEER_UID,
-                LimitKey::Caller(_) => PER_CALLER,
-                LimitKey::Service(_) => PER_SERVICE,
-                LimitKey::Rhost(_) => PER_RHOST,
-                LimitKey::UserAndRhost(..) => PER_USER_AND_RHOST,
+            let limit = match key {
+                LimitKey::NotLocal => max.saturating_sub(RESERVED_LOCAL.min(max / 2)),
+                LimitKey::BeforeBegin => max / 4,
+                LimitKey::PeerUid(_) => MAX_PER_PEER_UID,
+                LimitKey::Caller(_) => MAX_PER_CALLER,
+                LimitKey::Service(_) => MAX_PER_SERVICE,
+                LimitKey::Rhost(_) => MAX_PER_RHOST,
+                LimitKey::UserAndRhost(..) => MAX_PER_USER_AND_RHOST,
             };
-            if self.counts.get(key).copied().unwrap_or(0) >= most {
-                self.close_oldest(Some(key))?;
+            if self.counts.get(key).copied().unwrap_or(0) >= limit {
+                self.evict_oldest(Some(key))?;
             }
         }
-        if self.entries.len() >= in_all {
-            self.close_oldest(Some(&LimitKey::Foreign)).or_else(|_| self.close_oldest(None))?;
+        if self.entries.len() >= max {
+            self.evict_oldest(Some(&LimitKey::NotLocal)).or_else(|_| self.evict_oldest(None))?;
         }
         Ok(())
     }
 
-    fn close_oldest(&mut self, key: Option<&LimitKey>) -> Result<(), NoRoom> {
+    fn evict_oldest(&mut self, key: Option<&LimitKey>) -> Result<(), NoRoom> {
         let oldest = self
             .entries
             .iter()
@@ -227,7 +228,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 mod tests {
     use super::*;
 
-    fn is_closed(slot: &ConnectionSlot) -> bool {
+    fn is_evicted(slot: &ConnectionSlot) -> bool {
         !lock(&slot.state).entries.contains_key(&slot.number)
     }
 
@@ -242,18 +243,18 @@ mod tests {
     }
 
     #[test]
-    fn over_a_limit_the_oldest_that_waits_gives_way() {
+    fn over_a_limit_the_oldest_waiting_connection_is_evicted() {
         let limits = Limits::new(8_192);
-        let slots: Vec<_> = (0..PER_PEER_UID).map(|_| limits.enter(Some(1000)).unwrap()).collect();
-        slots[0].waits(false);
+        let slots: Vec<_> = (0..MAX_PER_PEER_UID).map(|_| limits.enter(Some(1000)).unwrap()).collect();
+        slots[0].set_waiting(false);
         let _other = limits.enter(Some(1001)).unwrap();
-        assert!(!slots.iter().any(is_closed));
+        assert!(!slots.iter().any(is_evicted));
         let newest = limits.enter(Some(1000)).unwrap();
-        assert!(is_closed(&slots[1]) && !is_closed(&slots[0]));
+        assert!(is_evicted(&slots[1]) && !is_evicted(&slots[0]));
         for slot in &slots {
-            slot.waits(false);
+            slot.set_waiting(false);
         }
-        newest.waits(false);
+        newest.set_waiting(false);
         assert_eq!(limits.enter(Some(1000)).map(drop), Err(NoRoom));
     }
 
@@ -261,32 +262,32 @@ mod tests {
     fn users_and_hosts_have_their_own_limits() {
         let limits = Limits::new(8_192);
         let alice: Vec<_> =
-            (0..=PER_USER_AND_RHOST).map(|_| begun(&limits, &remote("alice", "192.0.2.1"))).collect();
-        assert_eq!(alice.iter().filter(|p| is_closed(p)).count(), 1);
+            (0..=MAX_PER_USER_AND_RHOST).map(|_| begun(&limits, &remote("alice", "192.0.2.1"))).collect();
+        assert_eq!(alice.iter().filter(|p| is_evicted(p)).count(), 1);
         let bob: Vec<_> =
-            (0..=PER_RHOST).map(|i| begun(&limits, &remote(&format!("u{i}"), "192.0.2.2"))).collect();
-        assert_eq!(bob.iter().filter(|p| is_closed(p)).count(), 1);
+            (0..=MAX_PER_RHOST).map(|i| begun(&limits, &remote(&format!("u{i}"), "192.0.2.2"))).collect();
+        assert_eq!(bob.iter().filter(|p| is_evicted(p)).count(), 1);
     }
 
     #[test]
-    fn a_caller_or_service_fills_its_own_room_alone() {
+    fn a_caller_or_service_fills_only_its_own_room() {
         let limits = Limits::new(8_192);
         let console = begun(&limits, &Cause::Service("login".into()));
         let bob = begun(&limits, &Cause::Caller(5002));
         let eve: Vec<_> = (0..300).map(|_| begun(&limits, &Cause::Caller(7102))).collect();
         let xrdp: Vec<_> = (0..300).map(|_| begun(&limits, &Cause::Service("xrdp-sesman".into()))).collect();
-        assert!(!is_closed(&console) && !is_closed(&bob));
+        assert!(!is_evicted(&console) && !is_evicted(&bob));
         for flood in [&eve, &xrdp] {
-            assert_eq!(flood.iter().filter(|p| !is_closed(p)).count(), 64);
+            assert_eq!(flood.iter().filter(|p| !is_evicted(p)).count(), 64);
         }
     }
 
     #[test]
-    fn who_says_nothing_leaves_room_for_who_does() {
+    fn silent_connections_leave_room_for_attempts() {
         let limits = Limits::new(1_000);
         let silent: Vec<_> = (0..2_000).map(|_| limits.enter(None).unwrap()).collect();
-        assert_eq!(silent.iter().filter(|slot| !is_closed(slot)).count(), 250);
-        assert!(!is_closed(&begun(&limits, &Cause::Caller(5001))));
+        assert_eq!(silent.iter().filter(|slot| !is_evicted(slot)).count(), 250);
+        assert!(!is_evicted(&begun(&limits, &Cause::Caller(5001))));
     }
 
     #[test]
@@ -294,10 +295,11 @@ mod tests {
         let limits = Limits::new(1_000);
         let flood: Vec<_> =
             (0..2_000).map(|i| begun(&limits, &remote("alice", &format!("host{i}")))).collect();
-        assert!(lock(&limits.state).entries.len() <= 1_000 - KEPT_LOCAL);
-        let local: Vec<_> =
-            (0..u32::try_from(KEPT_LOCAL).unwrap()).map(|uid| begun(&limits, &Cause::Caller(uid))).collect();
-        assert!(!local.iter().any(is_closed));
+        assert!(lock(&limits.state).entries.len() <= 1_000 - RESERVED_LOCAL);
+        let local: Vec<_> = (0..u32::try_from(RESERVED_LOCAL).unwrap())
+            .map(|uid| begun(&limits, &Cause::Caller(uid)))
+            .collect();
+        assert!(!local.iter().any(is_evicted));
         drop((flood, local));
         let state = lock(&limits.state);
         assert!(state.entries.is_empty() && state.counts.is_empty());

@@ -115,7 +115,7 @@ async fn answer_calls<S: ServerState>(
     let mut conversation = Conversation::<<S::Authority as Authority>::Pending>::default();
     loop {
         let message = connection.next_message().await?;
-        connection.slot.waits(false);
+        connection.slot.set_waiting(false);
         let Ok(call) = message::read::<Call<'_>>(&message) else {
             tracing::debug!("an unreadable message of uid {}", connection.peer.uid);
             return Err(Closed);
@@ -136,7 +136,7 @@ async fn answer_calls<S: ServerState>(
         if conversation.is_over() {
             return Ok(());
         }
-        connection.slot.waits(true);
+        connection.slot.set_waiting(true);
     }
 }
 

@@ -1,12 +1,12 @@
-//! How often a local user may connect and cause events. Every event is a line of the log and may be a row of the
-//! history, and nobody shall push the others' out of it.
+//! Limits how often a local user may connect and cause events. Each event is a line of the log and
+//! may be a row of the history, and no user may push those of others out.
 
 use crate::sync::ignore_poison;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Instant;
 
-/// How much one uid may do: at once, and a second in the long run.
+/// A token bucket: how much one uid may do at once, and a second in the long run.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     burst: f64,
@@ -17,13 +17,13 @@ struct Rate {
 const CONNECTIONS: Rate = Rate { burst: 256.0, per_second: 128.0 };
 /// Attempts by processes of an unprivileged uid.
 const ATTEMPTS: Rate = Rate { burst: 60.0, per_second: 0.5 };
-/// Refusals of setuid programs that a uid started against somebody else. A day of it is 1,500 rows, of the
-/// 100,000 that are kept.
+/// Refusals of setuid programs that a uid starts against other users. A day of them is 1,500 rows,
+/// of the 100,000 that are kept.
 const REFUSALS: Rate = Rate { burst: 60.0, per_second: 1.0 / 60.0 };
 
 const UNLIMITED: Rate = Rate { burst: f64::INFINITY, per_second: 0.0 };
 
-/// What is left to one uid.
+/// The tokens of one uid.
 #[derive(Debug)]
 struct Bucket {
     left: f64,
@@ -31,14 +31,14 @@ struct Bucket {
     refused: u64,
 }
 
-/// The buckets of the uids that asked lately.
+/// The buckets of the uids that were active lately.
 #[derive(Debug)]
 struct Buckets {
     rate: Rate,
     buckets: Mutex<HashMap<u32, Bucket>>,
 }
 
-/// All rates.
+/// The rates of local users.
 #[derive(Debug)]
 pub(crate) struct RateLimit {
     connections: Buckets,
@@ -63,7 +63,7 @@ impl RateLimit {
         Self::of(UNLIMITED, UNLIMITED, UNLIMITED)
     }
 
-    /// Whether `uid`, which is neither root nor trusted, may connect now.
+    /// Whether `uid`, which is neither root's nor trusted, may connect now.
     pub(crate) fn allows_connection(&self, uid: u32) -> bool {
         self.connections.take(uid, Instant::now())
     }
@@ -73,19 +73,19 @@ impl RateLimit {
         self.attempts.take(uid, Instant::now())
     }
 
-    /// Whether a setuid program that `uid` started may ask for somebody else now.
+    /// Whether a setuid program that `uid` started may ask for another user now.
     pub(crate) fn allows_stranger(&self, uid: u32) -> bool {
         self.refusals.has(uid, Instant::now())
     }
 
-    /// A setuid program that `uid` started was refused.
+    /// Counts a refusal of a setuid program that `uid` started.
     pub(crate) fn refused(&self, uid: u32) {
         self.refusals.take(uid, Instant::now());
     }
 }
 
 impl Buckets {
-    /// Takes one, if one is left.
+    /// Takes a token, if one is left.
     fn take(&self, uid: u32, now: Instant) -> bool {
         self.with(uid, now, |bucket| {
             if bucket.left < 1.0 {
@@ -101,7 +101,7 @@ impl Buckets {
         })
     }
 
-    /// Whether one is left.
+    /// Whether a token is left.
     fn has(&self, uid: u32, now: Instant) -> bool {
         self.with(uid, now, |bucket| {
             let left = bucket.left >= 1.0;
@@ -114,7 +114,8 @@ impl Buckets {
         let Self { rate, buckets } = self;
         // Nothing panics while it is held; the map is whole either way.
         let mut buckets = ignore_poison(buckets.lock());
-        // Who is not in a hurry takes no memory. Looked for when the map has doubled, not each time.
+        // Full buckets take no memory. They are looked for when the map has doubled, not at every
+        // call.
         if buckets.len() >= 64 && buckets.len().is_power_of_two() {
             buckets.retain(|other, bucket| *other == uid || bucket.filled(*rate, now) < rate.burst);
         }
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_slowed_by_refusals_alone() {
+    fn only_refusals_slow_a_stranger() {
         let (limit, start) = (RateLimit::default(), Instant::now());
         assert!((0..1_000).all(|_| limit.refusals.has(7102, start)), "asking costs nothing");
         for _ in 0..60 {

@@ -19,7 +19,8 @@ pub(crate) struct Server<S> {
     pub(crate) rate_limit: Arc<RateLimit>,
 }
 
-/// What the calls of a connection are answered by. The daemon's state is one, break-glass's another.
+/// What the calls of a connection are answered by. The daemon's state is one, break-glass's
+/// another.
 pub(crate) trait ServerState: Send + Sync + 'static {
     /// Who decides logins.
     type Authority: Authority + 'static;
@@ -30,7 +31,8 @@ pub(crate) trait ServerState: Send + Sync + 'static {
     /// The users of this host.
     fn users(&self) -> &UserDirectory;
 
-    /// The state for administrators and for users about themselves. `None`: logins are all that is answered.
+    /// The state for administrators and for users about themselves. `None`: logins are all that is
+    /// answered.
     fn daemon(&self) -> Option<&DaemonState>;
 }
 

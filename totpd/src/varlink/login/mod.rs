@@ -4,34 +4,29 @@
 //!           ┌─▶ over (exempt, denied, or granted: remembered)
 //!   fresh ──┤ Begin
 //!           └─▶ asked ── Answer ─▶ over (granted, exempt or denied)
-//!               │  ▲ └── Answer, granted with a notice to read ─▶ unread ── Answer ─▶ over (granted)
+//!               │  ▲ └── Answer, with a notice to read ─▶ unread ── Answer ─▶ over (granted)
 //!               └──┘ Answer: a wrong one is asked for again, an enrollment asks on
 //! ```
 //!
-//! Anything else is out of order, and ends the attempt. An [`Authority`] decides; this module authenticates the peer,
-//! renders the steps, and keeps the time of a refusal.
+//! Anything else is out of order, and ends the attempt. An [`Authority`] decides; this module
+//! authenticates the peer, renders the steps, and keeps the time of a refusal.
 
+mod admission;
 mod enrollment;
 mod input;
 mod refusal;
 mod step;
 
 use crate::authority::{Authority, Delivery, Granted, Next, Pending, Prompts, Question, Receipt};
-use crate::config::Config;
-use crate::engine::{EngineError, LoginRequest};
-use crate::os_random::Kernel;
+use crate::engine::EngineError;
 use crate::store::CommitGuard;
 use crate::varlink::cancellation::{Completed, commit_guard, run_cancellable};
 use crate::varlink::connection::{Closed, Connection};
-use crate::varlink::peer::{self, NotTaken};
 use crate::varlink::reply::{Bytes, done, failed_plainly, read};
 use crate::varlink::server::{Server, ServerState};
-use data_encoding::BASE32_NOPAD;
+use admission::admit;
 use refusal::{engine_error, log_refusal, refusal_time};
-use totp_core::policy::Peer as Speaker;
-use totp_core::random;
-use totp_wire::login::{self, Answer, Attempt, Begin, Step, StepReply};
-use totp_wire::service;
+use totp_wire::login::{self, Answer, Begin, Step, StepReply};
 
 /// Questions for a code in one attempt at most.
 const MAX_TRIES: u8 = 3;
@@ -243,49 +238,8 @@ impl<P: Pending> Conversation<P> {
     }
 }
 
-/// What is believed of an attempt, if its peer may make it, has room for it, and does not ask too often.
-///
-/// # Errors
-/// The reply that refuses it.
-async fn admit<S: ServerState>(
-    server: &Server<S>,
-    connection: &Connection,
-    attempt: &Attempt,
-    config: &Config,
-) -> Result<LoginRequest, Bytes> {
-    let (peer, users) = (connection.peer, server.state.users());
-    if !peer::speaks_for_others(peer.uid, Some(config)) && !server.rate_limit.allows_attempt(peer.uid) {
-        return Err(failed_plainly(login::BUSY));
-    }
-    let request = match peer::authorise(peer, attempt, new_id(), config, users).await {
-        Ok(request) => request,
-        Err(NotTaken::Denied) => {
-            log_refusal(server, connection, &attempt.user, "not-yours");
-            return Err(failed_plainly(service::PERMISSION_DENIED));
-        }
-        Err(NotTaken::Stuck) => {
-            log_refusal(server, connection, &attempt.user, "directory-stuck");
-            return Err(failed_plainly(login::BUSY));
-        }
-    };
-    if request.facts.peer != Speaker::Own
-        && connection.slot.begin(&peer::cause(&request.user, &request.from)).is_err()
-    {
-        log_refusal(server, connection, &attempt.user, "busy");
-        return Err(failed_plainly(login::BUSY));
-    }
-    // Not even a line of the log for each: filling the log is what a caller that asks so often wants.
-    if let Some(caller) = request.facts.caller
-        && !server.rate_limit.allows_stranger(caller)
-        && !peer::is_oneself(&request, caller, users).await
-    {
-        return Err(failed_plainly(login::BUSY));
-    }
-    Ok(request)
-}
-
-/// Runs an authority's decision until it is made or cancelled. A grant for a peer that has gone is recorded as
-/// undelivered. The inner error is the reply that says why there is no decision.
+/// Runs an authority's decision until it is made or cancelled. A grant for a peer that has gone is
+/// recorded as undelivered. The inner error is the reply that says why there is no decision.
 async fn decided<S: ServerState, P>(
     server: &Server<S>,
     connection: &mut Connection,
@@ -315,9 +269,4 @@ fn ask(id: &str, question: Question) -> Step {
         Question::FirstCode(otpauth) => enrollment::first_code(id, otpauth.as_ref()),
         Question::RecoveryCode(codes) => enrollment::recovery_code(id, codes.as_deref()),
     }
-}
-
-fn new_id() -> String {
-    let bytes: [u8; 5] = random::bytes(&mut Kernel).unwrap_or_default();
-    BASE32_NOPAD.encode(&bytes).to_ascii_lowercase()
 }

@@ -9,12 +9,12 @@ use crate::varlink::server::{Server, ServerState};
 use std::time::Duration;
 use totp_wire::login;
 
-/// How long each refusal takes: longer than a look-up and a commit (docs/explanation/benchmarks.md, "Does the time tell
-/// why").
+/// How long each refusal takes: longer than a look-up and a commit (docs/explanation/benchmarks.md,
+/// "Does the time tell why").
 const REFUSAL_TIME: Duration = Duration::from_millis(25);
 
-/// When a refusal of an answer that arrives now is sent. It is the same for every cause, however long the cause took
-/// to find, unless the client has less time left.
+/// When a refusal of an answer that arrives now is sent. It is the same for every cause, however
+/// long the cause took to find, unless the client has less time left.
 pub(super) fn refusal_time(remaining_ms: Option<u64>) -> tokio::time::Instant {
     let most = remaining_ms.map_or(REFUSAL_TIME, |left| Duration::from_millis(left / 2));
     tokio::time::Instant::now() + REFUSAL_TIME.min(most)

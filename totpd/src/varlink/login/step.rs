@@ -1,5 +1,5 @@
-//! The steps that a login is answered with. [`granted`] is the one function that lets somebody in, and [`exempt`] the
-//! one that lets the stack go on without a code.
+//! The steps that a login is answered with. [`granted`] is the one function that lets somebody in,
+//! and [`exempt`] the one that lets the stack go on without a code.
 
 use crate::store::Committed;
 use totp_core::policy::Pass;
@@ -49,14 +49,15 @@ pub(super) fn prompt(id: &str, messages: Vec<Message>, text: &str, echo: bool) -
     Step { id: id.to_owned(), messages, prompt: Some(prompt), verdict: None, known: None }
 }
 
-/// Notices of changes, shown by a question after a right code. OpenSSH shows what follows the last question on a
-/// terminal only. What stands before a question it shows to every client, and an answer says that it was read.
+/// Notices of changes, shown by a question after a right code. OpenSSH shows what follows the last
+/// question on a terminal only. What stands before a question it shows to every client, and an
+/// answer says that it was read.
 pub(super) fn notices(id: &str, notices: &[String]) -> Step {
     prompt(id, notices.iter().map(error).collect(), GO_ON, true)
 }
 
-/// Lets in. It takes the proof of the factor, and the proof that its use is on stable storage. `notices` are lines for
-/// the user.
+/// Lets in. It takes the proof of the factor, and the proof that its use is on stable storage.
+/// `notices` are lines for the user.
 #[expect(clippy::needless_pass_by_value, reason = "a proof is given away once")]
 pub(super) fn granted(id: &str, verified: Verified, _durable: Committed, notices: &[String]) -> Step {
     let mut messages: Vec<Message> = notices.iter().map(error).collect();
@@ -79,13 +80,14 @@ pub(super) fn granted(id: &str, verified: Verified, _durable: Committed, notices
     end(id, messages, Verdict::Granted, true)
 }
 
-/// Lets the stack go on without a code. It takes the policy's pass, and the proof that it is recorded. `known` says
-/// whether the name is a user's.
+/// Lets the stack go on without a code. It takes the policy's pass, and the proof that it is
+/// recorded. `known` says whether the name is a user's.
 pub(super) fn exempt(id: &str, _pass: Pass, _durable: Committed, known: bool) -> Step {
     end(id, Vec::new(), Verdict::Exempt, known)
 }
 
-/// Refuses. A person reads the same for every reason. `known` tells the client's log whether the name is a user's.
+/// Refuses. A person reads the same for every reason. `known` tells the client's log whether the
+/// name is a user's.
 pub(super) fn denied(id: &str, known: bool) -> Step {
     end(id, Vec::new(), Verdict::Denied, known)
 }
