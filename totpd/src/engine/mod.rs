@@ -18,7 +18,7 @@ mod remembered_login;
 mod self_service;
 mod withdrawals;
 
-pub use crate::engine::queries::staged_view;
+pub use crate::engine::queries::{FactorState, HostUser, UserStatus};
 pub use crate::engine::self_service::{EnrollmentProof, Oneself, SelfChange};
 pub use admin::Enrolled;
 pub use admit::{BeginOutcome, LoginRequest, PendingLogin};

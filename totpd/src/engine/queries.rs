@@ -3,21 +3,67 @@
 use crate::clock;
 use crate::engine::{AccountError, Engine, EngineError};
 use crate::store::{HistoryQuery, HistoryRow, Stored};
-use totp_core::lock::SourceClass;
+use totp_core::lock::Locked;
 use totp_core::self_service::StagedChange;
 use totp_core::{Account, Time, UserName};
-use totp_wire::admin;
 
-/// What is staged, as the interfaces have it.
-pub fn staged_view(staged: &StagedChange) -> admin::Staged {
-    admin::Staged {
-        change: staged.kind.as_str().to_owned(),
-        staged_at: staged.at.unix(),
-        from: staged.from.clone(),
-        ripens_at: staged.ripens_at().unix(),
-        notice_shown: staged.shown_at.is_some(),
-        expires_at: staged.expires.unix(),
-    }
+/// What is known about one user.
+#[derive(Clone, Debug)]
+pub struct UserStatus {
+    /// The login name.
+    pub user: String,
+    /// Where the enrollment is.
+    pub state: FactorState,
+    /// The active factor, or the pending one if there is no active one.
+    pub totp_id: Option<String>,
+    /// A factor waits for its first code beside the active one.
+    pub replacement_pending: bool,
+    /// When the pending factor expires.
+    pub expires_at: Option<Time>,
+    /// Recovery codes that are unspent.
+    pub recovery_codes_left: usize,
+    /// Grants that are remembered.
+    pub remembered: usize,
+    /// A change that the user has staged.
+    pub staged: Option<StagedChange>,
+    /// Failures since the last success or lock, over all classes.
+    pub failures: u32,
+    /// The classes that are locked now.
+    pub locks: Vec<Locked>,
+    /// The uid that the name had when it was enrolled.
+    pub uid: Option<u32>,
+    /// Who has the name on this host now. `None`: the directory does not answer.
+    pub host_user: Option<HostUser>,
+    /// The uid that the name has now, if it is another one.
+    pub uid_now: Option<u32>,
+    /// When an open ticket expires.
+    pub ticket_expires_at: Option<Time>,
+    /// The latest login that passed, as far as the history reaches.
+    pub last_login: Option<Time>,
+    /// The record cannot be read, and the user is refused.
+    pub damaged: bool,
+}
+
+/// Where an enrollment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FactorState {
+    /// There is no factor.
+    None,
+    /// A factor waits for its first code.
+    Pending,
+    /// A factor is in use.
+    Active,
+}
+
+/// Who has an enrolled name on this host now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostUser {
+    /// The user who was enrolled.
+    Same,
+    /// Another uid: every login is refused.
+    Changed,
+    /// Nobody: the user was deleted.
+    Gone,
 }
 
 impl Engine {
@@ -25,7 +71,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`AccountError`].
-    pub async fn status(&self, user: &UserName) -> Result<admin::User, AccountError> {
+    pub async fn status(&self, user: &UserName) -> Result<UserStatus, AccountError> {
         if let Some(stored) = self.load(user).await.map_err(EngineError::from)? {
             let mut users = [self.view(stored, clock::now())];
             self.look_at_host(&mut users).await;
@@ -45,89 +91,75 @@ impl Engine {
         &self,
         after: Option<String>,
         limit: usize,
-    ) -> Result<(Vec<admin::User>, Option<String>), AccountError> {
+    ) -> Result<(Vec<UserStatus>, Option<String>), AccountError> {
         let page = self.store.scan(after, limit).await.map_err(EngineError::from)?;
         let next =
             page.last().filter(|_| page.len() == limit).map(|last| last.account.display_name().to_owned());
         let now = clock::now();
         let users = page.into_iter().map(|stored| self.view(stored, now));
-        let has_any = |user: &admin::User| {
-            user.state != admin::State::None || user.ticket_expires_at.is_some() || user.damaged.is_some()
+        let has_any = |user: &UserStatus| {
+            user.state != FactorState::None || user.ticket_expires_at.is_some() || user.damaged
         };
-        let mut users: Vec<admin::User> = users.filter(has_any).collect();
+        let mut users: Vec<UserStatus> = users.filter(has_any).collect();
         self.look_at_host(&mut users).await;
         Ok((users, next))
     }
 
-    fn view(&self, stored: Stored, now: Time) -> admin::User {
-        let damaged = stored.damaged.then_some(true);
+    fn view(&self, stored: Stored, now: Time) -> UserStatus {
+        let damaged = stored.damaged;
         let mut sealed = stored.account.clone();
         sealed.expire_pending(now);
         self.store.refusals().strip(&mut sealed);
         let left = self.open(stored).and_then(|(a, _)| a.active.map(|f| f.secrets.recovery_left()));
         let remembered =
             sealed.active.as_ref().map(|f| f.remembered.iter().filter(|grant| grant.holds(now)).count());
-        let locks = sealed.lock_state.locked(now).into_iter();
-        admin::User {
+        UserStatus {
             user: sealed.display_name().to_owned(),
             state: match (&sealed.active, &sealed.pending) {
-                (Some(_), _) => admin::State::Active,
-                (None, Some(_)) => admin::State::Pending,
-                (None, None) => admin::State::None,
+                (Some(_), _) => FactorState::Active,
+                (None, Some(_)) => FactorState::Pending,
+                (None, None) => FactorState::None,
             },
             totp_id: sealed.active.as_ref().or(sealed.pending.as_ref()).map(|f| f.id.clone()),
             replacement_pending: sealed.active.is_some() && sealed.pending.is_some(),
-            expires_at: sealed.pending_expires().map(Time::unix),
-            recovery_codes_left: left.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
-            remembered: remembered.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
-            staged: sealed.staged().map(staged_view),
-            failures: u64::from(sealed.lock_state.failures()),
-            locks: locks
-                .map(|l| admin::Lock {
-                    class: l.class.as_str().to_owned(),
-                    client: l.class.client().map(str::to_owned),
-                    source: match &l.class {
-                        SourceClass::Known(source) => Some(source.to_string()),
-                        _ => None,
-                    },
-                    uid: match l.class {
-                        SourceClass::LocalStranger(uid) => Some(uid),
-                        _ => None,
-                    },
-                    until: l.until.unix(),
-                })
-                .collect(),
+            expires_at: sealed.pending_expires(),
+            recovery_codes_left: left.unwrap_or(0),
+            remembered: remembered.unwrap_or(0),
+            staged: sealed.staged().cloned(),
+            failures: sealed.guard.failures(),
+            locks: sealed.guard.locked(now),
             uid: sealed.uid,
             host_user: None,
             uid_now: None,
-            ticket_expires_at: sealed.ticket.filter(|t| now < t.expires).map(|t| t.expires.unix()),
+            ticket_expires_at: sealed.ticket.map(|ticket| ticket.expires).filter(|end| now < *end),
             last_login: None,
             damaged,
         }
     }
 
-    /// Adds what the record does not know: who has the name now, and the latest login. Neither is worth a failure; a
-    /// directory that does not answer is not asked about the rest.
-    async fn look_at_host(&self, users: &mut [admin::User]) {
+    /// Adds what the record does not know: who has the name now, and the latest login. Neither is
+    /// worth a failure; a directory that does not answer is not asked about the rest.
+    async fn look_at_host(&self, users: &mut [UserStatus]) {
         let names = users.iter().map(|user| user.user.clone()).collect();
         let logins = self.store.last_logins(names).await.unwrap_or_default();
         for (user, login) in users.iter_mut().zip(logins) {
-            user.last_login = login.map(Time::unix);
+            user.last_login = login;
         }
         for user in users.iter_mut().filter(|user| user.uid.is_some()) {
             let Ok(name) = UserName::parse(&user.user) else { continue };
             let Ok(found) = self.users.find(&name).await else { break };
             let now = found.map(|found| found.uid);
             user.host_user = Some(match now {
-                None => admin::HostUser::Gone,
-                now if now == user.uid => admin::HostUser::Same,
-                Some(_) => admin::HostUser::Changed,
+                None => HostUser::Gone,
+                now if now == user.uid => HostUser::Same,
+                Some(_) => HostUser::Changed,
             });
             user.uid_now = now.filter(|_| now != user.uid);
         }
     }
 
-    /// When the latest code was granted, if that lies so far ahead of the clock that codes are refused.
+    /// When the latest code was granted, if that lies so far ahead of the clock that codes are
+    /// refused.
     pub fn clock_behind(&self) -> Option<Time> {
         let rules = self.rules();
         (!rules.trusts(clock::now(), self.config.totp.params)).then_some(rules.latest_grant)

@@ -13,7 +13,7 @@ use crate::varlink::connection::{Closed, Connection};
 use crate::varlink::peer;
 use crate::varlink::rate_limit::RateLimit;
 use crate::varlink::reply::{Bytes, done, failed, failed_plainly, read};
-use crate::varlink::views::{confirmed, enrolled, history_page, history_query, staged_view, texts};
+use crate::varlink::views::{confirmed, enrolled, history_page, history_query, staged_change, texts, user};
 use std::pin::Pin;
 use std::sync::Arc;
 use totp_core::account::NewFactor;
@@ -63,8 +63,8 @@ impl From<Bytes> for CallError {
     }
 }
 
-/// Has `handler` answer the user of the peer's uid. What it changes is audited under `event`. What has not begun to
-/// commit when the user has hung up is cancelled.
+/// Has `handler` answer the user of the peer's uid. What it changes is audited under `event`. What
+/// has not begun to commit when the user has hung up is cancelled.
 ///
 /// # Errors
 /// [`Closed`]: the user has hung up.
@@ -122,7 +122,7 @@ pub(crate) async fn call(
 pub(crate) async fn status(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Result<Bytes, CallError> {
     let Status {} = read(parameters)?;
     call.check_uid().await?;
-    let status = call.engine.status(call.user).await?;
+    let status = user(call.engine.status(call.user).await?);
     Ok(done(&StatusReply { status, clock_behind: call.engine.clock_behind().map(totp_core::Time::unix) }))
 }
 
@@ -160,7 +160,7 @@ pub(crate) async fn recovery_codes(
     Ok(done(&match changed {
         SelfChange::Done(codes) => RecoveryCodesReply { recovery_codes: texts(&codes), staged: None },
         SelfChange::Staged(staged) => {
-            RecoveryCodesReply { recovery_codes: Vec::new(), staged: Some(staged_view(&staged)) }
+            RecoveryCodesReply { recovery_codes: Vec::new(), staged: Some(staged_change(&staged)) }
         }
     }))
 }
@@ -171,7 +171,7 @@ pub(crate) async fn revoke(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Res
     let proof = proof(code.as_ref(), ticket.as_ref());
     Ok(done(&match call.engine.revoke_self(call.oneself(), proof, call.guard).await? {
         SelfChange::Done(revoked) => RevokeReply { revoked, staged: None },
-        SelfChange::Staged(staged) => RevokeReply { revoked: false, staged: Some(staged_view(&staged)) },
+        SelfChange::Staged(staged) => RevokeReply { revoked: false, staged: Some(staged_change(&staged)) },
     }))
 }
 
@@ -179,7 +179,7 @@ pub(crate) async fn revoke(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Res
 pub(crate) async fn cancel(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Result<Bytes, CallError> {
     let Cancel { code } = read(parameters)?;
     let cancelled = call.engine.cancel_self(call.oneself(), code.reveal(), call.guard).await?;
-    Ok(done(&CancelReply { cancelled: staged_view(&cancelled) }))
+    Ok(done(&CancelReply { cancelled: staged_change(&cancelled) }))
 }
 
 /// `Forget`: forgets the user's remembered logins.
@@ -203,7 +203,8 @@ impl SelfServiceCall<'_> {
         Oneself { user: self.user, uid: self.uid, from: self.from }
     }
 
-    /// Refuses a user whose name has the record of another uid: it is somebody's who had the name before.
+    /// Refuses a user whose name has the record of another uid: it is somebody's who had the name
+    /// before.
     async fn check_uid(&self) -> Result<(), AccountError> {
         match self.engine.enrolled_uid(self.user).await? {
             Some(enrolled) if enrolled != self.uid => {
@@ -258,13 +259,13 @@ fn explained(error: &AccountError, user: &UserName) -> Bytes {
         AccountError::TicketNeeded => failed_plainly(TICKET_NEEDED),
         AccountError::AlreadyStaged(staged) => {
             let parameters = match staged {
-                Some(staged) => serde_json::json!({ "staged": staged_view(staged) }),
+                Some(staged) => serde_json::json!({ "staged": staged_change(staged) }),
                 None => serde_json::json!({}),
             };
             message::error_bytes(ALREADY_STAGED, &parameters).unwrap_or_default()
         }
         AccountError::NotRipe(staged) => {
-            let parameters = serde_json::json!({ "staged": staged_view(staged) });
+            let parameters = serde_json::json!({ "staged": staged_change(staged) });
             message::error_bytes(NOT_RIPE, &parameters).unwrap_or_default()
         }
         AccountError::CancelledTwice => failed_plainly(CANCELLED_TWICE),

@@ -1,16 +1,17 @@
 //! Replies of `org.totpd.Admin` and `org.totpd.Self` out of the engine's own types.
 
 use crate::config::Config;
-use crate::engine::Enrolled;
 use crate::engine::api::Client;
-pub(crate) use crate::engine::staged_view;
-use crate::store::{HistoryQuery, HistoryRow};
+use crate::engine::{Enrolled, FactorState, HostUser, UserStatus};
+use crate::store::{HistoryQuery, HistoryRow, Overview};
 use serde_json::value::RawValue;
+use totp_core::lock::{Locked, SourceClass};
 use totp_core::recovery::RecoveryCode;
+use totp_core::self_service::StagedChange;
 use totp_core::{Time, UserName};
 use totp_wire::SecretText;
 use totp_wire::admin::{
-    ClientSecret, Configuration, ConfigurationInUse, ConfirmReply, EnrollReply, HistoryReply,
+    self, ClientSecret, Configuration, ConfigurationInUse, ConfirmReply, EnrollReply, HistoryReply,
     ListClientsReply,
 };
 
@@ -66,7 +67,8 @@ pub(crate) fn history_page(rows: Vec<HistoryRow>, limit: usize) -> HistoryReply 
     HistoryReply { events, next: next.filter(|_| full) }
 }
 
-/// Whether a first code was right. `Err` inside: by how many seconds the phone's clock is wrong, if that is why not.
+/// Whether a first code was right. `Err` inside: by how many seconds the phone's clock is wrong, if
+/// that is why not.
 pub(crate) fn confirmed(judged: Result<(), Option<i64>>) -> ConfirmReply {
     let (confirmed, phone_offset) = judged.map_or_else(|offset| (false, offset), |()| (true, None));
     ConfirmReply { confirmed, phone_offset }
@@ -82,7 +84,7 @@ pub(crate) fn enrolled(user: &UserName, enrolled: Enrolled) -> EnrollReply {
         recovery_codes: texts(&enrolled.recovery_codes),
         expires_at: enrolled.expires_at.unix(),
         replaces: enrolled.replaces,
-        staged: enrolled.staged.as_ref().map(staged_view),
+        staged: enrolled.staged.as_ref().map(staged_change),
         recovery_codes_left: enrolled.recovery_codes_left.and_then(|left| u64::try_from(left).ok()),
     }
 }
@@ -90,6 +92,81 @@ pub(crate) fn enrolled(user: &UserName, enrolled: Enrolled) -> EnrollReply {
 /// The texts of recovery codes, for the one moment they are shown.
 pub(crate) fn texts(codes: &[RecoveryCode]) -> Vec<SecretText> {
     codes.iter().map(|code| SecretText::new(code.reveal())).collect()
+}
+
+/// One user's factor.
+pub(crate) fn user(status: UserStatus) -> admin::User {
+    admin::User {
+        user: status.user,
+        state: match status.state {
+            FactorState::None => admin::State::None,
+            FactorState::Pending => admin::State::Pending,
+            FactorState::Active => admin::State::Active,
+        },
+        totp_id: status.totp_id,
+        replacement_pending: status.replacement_pending,
+        expires_at: status.expires_at.map(Time::unix),
+        recovery_codes_left: u64::try_from(status.recovery_codes_left).unwrap_or(0),
+        remembered: u64::try_from(status.remembered).unwrap_or(0),
+        staged: status.staged.as_ref().map(staged_change),
+        failures: u64::from(status.failures),
+        locks: status.locks.iter().map(lock).collect(),
+        uid: status.uid,
+        host_user: status.host_user.map(|now| match now {
+            HostUser::Same => admin::HostUser::Same,
+            HostUser::Changed => admin::HostUser::Changed,
+            HostUser::Gone => admin::HostUser::Gone,
+        }),
+        uid_now: status.uid_now,
+        ticket_expires_at: status.ticket_expires_at.map(Time::unix),
+        last_login: status.last_login.map(Time::unix),
+        damaged: status.damaged.then_some(true),
+    }
+}
+
+fn lock(locked: &Locked) -> admin::Lock {
+    admin::Lock {
+        class: locked.class.name().to_owned(),
+        client: locked.class.client().map(str::to_owned),
+        source: match &locked.class {
+            SourceClass::Known(source) => Some(source.to_string()),
+            _ => None,
+        },
+        uid: match locked.class {
+            SourceClass::LocalStranger(uid) => Some(uid),
+            _ => None,
+        },
+        until: locked.until.unix(),
+    }
+}
+
+/// A change that a user has staged.
+pub(crate) fn staged_change(staged: &StagedChange) -> admin::Staged {
+    admin::Staged {
+        change: staged.kind.as_str().to_owned(),
+        staged_at: staged.at.unix(),
+        from: staged.from.clone(),
+        ripens_at: staged.ripens_at().unix(),
+        told: staged.told.is_some(),
+        expires_at: staged.expires.unix(),
+    }
+}
+
+/// What the store holds.
+pub(crate) fn overview(overview: Overview) -> admin::Overview {
+    let json = |json| RawValue::from_string(json).ok();
+    admin::Overview {
+        size: overview.size,
+        schema: overview.schema,
+        enrolled: overview.enrolled,
+        pending: overview.pending,
+        locked: overview.locked,
+        locked_users: overview.locked_users,
+        tickets: overview.tickets,
+        refused: overview.refused,
+        refused_at_least: overview.refused_at_least,
+        refusals: overview.refusals.into_iter().filter_map(json).collect(),
+    }
 }
 
 /// Which configuration is in use, and why it is not the file's.

@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::logging;
 use crate::state::ServiceState;
 use crate::varlink::reply::{Bytes, done, read};
-use crate::varlink::views::configuration;
+use crate::varlink::views::{self, configuration};
 use std::time::Duration;
 use totp_core::Time;
 use totp_wire::admin::{self, AcceptReply, BackupReply, DaemonReply, Overview, TrustClock, TrustClockReply};
@@ -49,7 +49,7 @@ pub(crate) async fn daemon(call: &Authorised<'_>, _parameters: &[u8]) -> Result<
 
 async fn overview(engine: &Engine) -> Option<Overview> {
     let counted = tokio::time::timeout(OVERVIEW_TIMEOUT, engine.overview()).await;
-    counted.ok()?.ok()
+    counted.ok()?.ok().map(views::overview)
 }
 
 /// `Accept`: accepts a store that is older than its witness.

@@ -4,7 +4,7 @@ use super::{AdminCall, error, invalid};
 use crate::config::{checked_issuer, lifetime, params};
 use crate::engine::default_commit_deadline;
 use crate::varlink::reply::{Bytes, done, read};
-use crate::varlink::views::{confirmed, enrolled, staged_view, texts};
+use crate::varlink::views::{confirmed, enrolled, staged_change, texts, user as user_view};
 use totp_core::account::NewFactor;
 use totp_core::{Origin, Time};
 use totp_wire::SecretText;
@@ -42,7 +42,10 @@ pub(crate) async fn confirm(call: &AdminCall<'_>, parameters: &[u8]) -> Result<B
 pub(crate) async fn status(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
     let Status { user } = read(parameters)?;
     let status = call.engine.status(&call.user(&user).await?).await.map_err(|e| error(&e, &user))?;
-    Ok(done(&StatusReply { status, clock_behind: call.engine.clock_behind().map(Time::unix) }))
+    Ok(done(&StatusReply {
+        status: user_view(status),
+        clock_behind: call.engine.clock_behind().map(Time::unix),
+    }))
 }
 
 /// `List`: a page of the users who have a factor.
@@ -50,6 +53,7 @@ pub(crate) async fn list(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Byte
     let List { after, limit } = read(parameters)?;
     let limit = limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(PAGE).clamp(1, PAGE);
     let (users, next) = call.engine.list(after, limit).await.map_err(|e| error(&e, ""))?;
+    let users = users.into_iter().map(user_view).collect();
     Ok(done(&ListReply { users, clock_behind: call.engine.clock_behind().map(Time::unix), next }))
 }
 
@@ -90,7 +94,7 @@ pub(crate) async fn ticket(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
 pub(crate) async fn cancel(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
     let Cancel { user } = read(parameters)?;
     let cancelled = call.engine.cancel(&call.user(&user).await?, call.peer.from()).await;
-    Ok(done(&CancelReply { cancelled: staged_view(&cancelled.map_err(|e| error(&e, &user))?) }))
+    Ok(done(&CancelReply { cancelled: staged_change(&cancelled.map_err(|e| error(&e, &user))?) }))
 }
 
 /// `Forget`: forgets a user's remembered logins.

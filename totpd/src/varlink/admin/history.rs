@@ -39,8 +39,8 @@ pub(crate) async fn explain(call: &AdminCall<'_>, parameters: &[u8]) -> Result<B
     Ok(done(&explained.map_err(|e| error(&e, &asked.user))?))
 }
 
-/// The user who would start the program that asks: the one named, or for a program of this machine that is not a
-/// console's the user themselves, as with sudo.
+/// The user who would start the program that asks: the one named, or for a program of this machine
+/// that is not a console's the user themselves, as with sudo.
 async fn supposed_caller(call: &AdminCall<'_>, asked: &Explain) -> Result<Option<u32>, Bytes> {
     let local = asked.rhost.is_none() && !call.engine.config().console_services.contains(&asked.service);
     let Some(name) = asked.ruser.as_ref().or(Some(&asked.user).filter(|_| local)) else { return Ok(None) };

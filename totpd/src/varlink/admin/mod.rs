@@ -13,7 +13,7 @@ use crate::user_directory::UserDirectory;
 use crate::varlink::peer::Peer;
 use crate::varlink::rate_limit::RateLimit;
 use crate::varlink::reply::{Bytes, failed, failed_plainly};
-use crate::varlink::views::staged_view;
+use crate::varlink::views::staged_change;
 use std::pin::Pin;
 use std::sync::Arc;
 use totp_core::UserName;
@@ -47,8 +47,8 @@ pub(crate) struct AdminCall<'a> {
     pub(crate) peer: Peer,
 }
 
-/// Lets root administer, and members of `admin_group` while there is a configuration that names it. `root_only` calls
-/// are for root.
+/// Lets root administer, and members of `admin_group` while there is a configuration that names it.
+/// `root_only` calls are for root.
 ///
 /// # Errors
 /// The reply that refuses the call. A peer that is not an administrator is logged.
@@ -130,7 +130,7 @@ fn error(error: &AccountError, user: &str) -> Bytes {
         AccountError::Invalid(what) => invalid(what),
         AccountError::Unavailable(why) => failed(STORE_UNAVAILABLE, "why", why),
         AccountError::NotRipe(staged) => {
-            let parameters = serde_json::json!({ "staged": staged_view(staged) });
+            let parameters = serde_json::json!({ "staged": staged_change(staged) });
             message::error_bytes(NOT_RIPE, &parameters).unwrap_or_default()
         }
         AccountError::NothingStaged => failed_plainly(NOTHING_STAGED),
