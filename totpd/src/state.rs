@@ -21,7 +21,7 @@ pub(crate) enum ServiceState {
 pub(crate) struct DaemonState {
     service: RwLock<ServiceState>,
     /// The users of this host.
-    pub(crate) users: Arc<UserDirectory>,
+    pub(crate) directory: Arc<UserDirectory>,
     /// An administrator has accepted a store that is older than its witness.
     accept: AtomicBool,
     /// Where the HTTP API answers, or why it does not. `None`: the configuration has no API.
@@ -31,10 +31,10 @@ pub(crate) struct DaemonState {
 
 impl DaemonState {
     /// The state of a daemon that starts now.
-    pub(crate) fn new(service: ServiceState, users: Arc<UserDirectory>) -> Self {
+    pub(crate) fn new(service: ServiceState, directory: Arc<UserDirectory>) -> Self {
         Self {
             service: RwLock::new(service),
-            users,
+            directory,
             accept: AtomicBool::new(false),
             http: RwLock::default(),
             started: Instant::now(),

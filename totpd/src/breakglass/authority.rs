@@ -140,7 +140,7 @@ pub(super) struct BreakGlassState {
     pub(super) authority: BreakGlassAuthority,
     /// Asked for names of the host's own file, and for nothing else: its peers are root's, who are
     /// believed.
-    pub(super) users: UserDirectory,
+    pub(super) directory: UserDirectory,
 }
 
 impl ServerState for BreakGlassState {
@@ -150,8 +150,8 @@ impl ServerState for BreakGlassState {
         Some(self.authority.clone())
     }
 
-    fn users(&self) -> &UserDirectory {
-        &self.users
+    fn directory(&self) -> &UserDirectory {
+        &self.directory
     }
 
     fn daemon(&self) -> Option<&DaemonState> {

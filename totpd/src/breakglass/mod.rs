@@ -139,7 +139,7 @@ impl Responder {
             limits: Limits::new(MAX_CONNECTIONS.min(usize::try_from(harden()).unwrap_or(MAX_CONNECTIONS))),
             state: Arc::new(BreakGlassState {
                 authority: authority.clone(),
-                users: UserDirectory::default(),
+                directory: UserDirectory::default(),
             }),
             rate_limit: Arc::new(RateLimit::unlimited()),
         });

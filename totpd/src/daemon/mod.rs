@@ -90,17 +90,17 @@ async fn serve(
     mut sockets: Sockets,
     descriptors: u64,
 ) -> Result<(), ServeError> {
-    let users = Arc::new(UserDirectory::default());
+    let directory = Arc::new(UserDirectory::default());
     let paths: Vec<PathBuf> = [sockets.root.as_ref(), Some(&sockets.login)]
         .into_iter()
         .flatten()
         .filter_map(Listener::path)
         .collect();
     let api = loaded.as_ref().map_or(Ok(None), |loaded| loaded.config.http.clone());
-    let service = open(loaded, &users, false);
+    let service = open(loaded, &directory, false);
     let connections = api.as_ref().ok().and_then(Option::as_ref).map_or(0, |http| http.connections);
     let connections = u64::try_from(connections).unwrap_or(u64::MAX);
-    let state = Arc::new(DaemonState::new(service, users));
+    let state = Arc::new(DaemonState::new(service, directory));
     let rate_limit = Arc::new(RateLimit::default());
     let (stop, stopped) = watch::channel(false);
     let api = start_api(api, &state, &mut sockets, &stopped);

@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// `accept`: an administrator has accepted a store that is older than its witness.
 pub(super) fn open(
     loaded: Result<Loaded, ConfigError>,
-    users: &Arc<UserDirectory>,
+    directory: &Arc<UserDirectory>,
     accept: bool,
 ) -> ServiceState {
     let engine = |loaded: Loaded| -> Result<Engine, String> {
@@ -35,7 +35,7 @@ pub(super) fn open(
         let store = Sqlite::open(&config.state_dir, &sealer, config.keep_events, witness, start)
             .map_err(|e| e.to_string())?;
         loaded.keep(&sealer, KeepOrder::next());
-        Ok(Engine::new(Arc::new(store), sealer, Arc::clone(users), Arc::new(loaded.config)))
+        Ok(Engine::new(Arc::new(store), sealer, Arc::clone(directory), Arc::new(loaded.config)))
     };
     match loaded.map_err(|error| error.to_string()).and_then(engine) {
         Ok(engine) => ServiceState::Serving(Arc::new(engine)),
@@ -155,7 +155,7 @@ fn leave_last_good(path: &Path, state: &DaemonState, engine: &Engine) -> Option<
 fn retry(path: &Path, state: &DaemonState) {
     let ServiceState::Refusing(old) = state.service_as_set() else { return };
     let accept = state.take_acceptance();
-    let service = open(Loaded::of_file_or_last_good(path, None), &state.users, accept);
+    let service = open(Loaded::of_file_or_last_good(path, None), &state.directory, accept);
     let changed = !matches!(&service, ServiceState::Refusing(why) if *why == old);
     state.set(service);
     if changed {

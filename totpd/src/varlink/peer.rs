@@ -68,7 +68,7 @@ pub(crate) async fn authorise(
     attempt: &Attempt,
     id: String,
     config: &Config,
-    users: &UserDirectory,
+    directory: &UserDirectory,
 ) -> Result<LoginRequest, NotAuthorised> {
     if peer.uid == 0 {
         return Ok(from_trusted_peer(peer, Speaker::Root, attempt, id, config));
@@ -80,7 +80,7 @@ pub(crate) async fn authorise(
         }
     }
     let name = UserName::parse(&attempt.user).map_err(|_| NotAuthorised::Denied)?;
-    if !users.is_name_of(&name, peer.uid).await? {
+    if !directory.is_name_of(&name, peer.uid).await? {
         return Err(NotAuthorised::Denied);
     }
     Ok(from_own_uid(peer, &name, attempt, id))
@@ -195,9 +195,9 @@ fn audit_session(attempt: &Attempt, caller: Option<u32>) -> Option<u32> {
 
 /// Whether the caller who started the program asks for themselves. A directory that does not answer
 /// proves nothing.
-pub(crate) async fn is_oneself(request: &LoginRequest, caller: u32, users: &UserDirectory) -> bool {
+pub(crate) async fn is_oneself(request: &LoginRequest, caller: u32, directory: &UserDirectory) -> bool {
     let Ok(name) = UserName::parse(&request.user) else { return false };
-    users.is_name_of(&name, caller).await.unwrap_or(false)
+    directory.is_name_of(&name, caller).await.unwrap_or(false)
 }
 
 /// The source of an attempt of root's or a trusted program, as the program says.

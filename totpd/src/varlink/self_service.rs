@@ -87,7 +87,7 @@ pub(crate) async fn call(
     if !peer::speaks_for_others(uid, Some(engine.config())) && !rate_limit.allows_attempt(uid) {
         return Ok(failed_plainly(BUSY));
     }
-    let user = match state.users.name_of(uid).await {
+    let user = match state.directory.name_of(uid).await {
         Ok(Some(user)) => user,
         Ok(None) => return Ok(failed_plainly(NO_NAME)),
         Err(_) => return Ok(failed_plainly(BUSY)),

@@ -29,7 +29,7 @@ pub(crate) trait ServerState: Send + Sync + 'static {
     fn authority(&self) -> Option<Self::Authority>;
 
     /// The users of this host.
-    fn users(&self) -> &UserDirectory;
+    fn directory(&self) -> &UserDirectory;
 
     /// The state for administrators and for users about themselves. `None`: logins are all that is
     /// answered.
@@ -46,8 +46,8 @@ impl ServerState for DaemonState {
         }
     }
 
-    fn users(&self) -> &UserDirectory {
-        &self.users
+    fn directory(&self) -> &UserDirectory {
+        &self.directory
     }
 
     fn daemon(&self) -> Option<&DaemonState> {

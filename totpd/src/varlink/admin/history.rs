@@ -47,7 +47,7 @@ async fn supposed_caller(call: &AdminCall<'_>, asked: &Explain) -> Result<Option
     let nobody = || failed(NO_SUCH_USER, "user", name);
     let parsed = UserName::parse(name).map_err(|_| nobody())?;
     let unavailable = |error: DirectoryUnavailable| failed(STORE_UNAVAILABLE, "why", &error.to_string());
-    match call.users.find(&parsed).await.map_err(unavailable)? {
+    match call.directory.find(&parsed).await.map_err(unavailable)? {
         Some(found) => Ok(Some(found.uid)),
         None if asked.ruser.is_some() => Err(nobody()),
         None => Ok(None),

@@ -43,7 +43,7 @@ pub(crate) struct Authorised<'a> {
 #[derive(Debug)]
 pub(crate) struct AdminCall<'a> {
     pub(crate) engine: &'a Arc<Engine>,
-    pub(crate) users: &'a UserDirectory,
+    pub(crate) directory: &'a UserDirectory,
     pub(crate) peer: Peer,
 }
 
@@ -82,7 +82,7 @@ async fn is_administrator(state: &DaemonState, service: &ServiceState, peer: Pee
     let ServiceState::Serving(engine) = service else { return false };
     match &engine.config().admin_group {
         // A directory that hangs is no proof of membership.
-        Some(group) => state.users.is_member(peer.uid, group).await.unwrap_or(false),
+        Some(group) => state.directory.is_member(peer.uid, group).await.unwrap_or(false),
         None => false,
     }
 }
@@ -96,7 +96,7 @@ pub(crate) async fn call(
     let Authorised { state, service, peer } = authorised;
     match service {
         ServiceState::Serving(engine) => {
-            handler(&AdminCall { engine, users: &state.users, peer: *peer }, parameters).await
+            handler(&AdminCall { engine, directory: &state.directory, peer: *peer }, parameters).await
         }
         ServiceState::Refusing(why) => Err(failed(STORE_UNAVAILABLE, "why", why)),
     }

@@ -26,11 +26,11 @@ pub(super) async fn admit<S: ServerState>(
     attempt: &Attempt,
     config: &Config,
 ) -> Result<LoginRequest, Bytes> {
-    let (peer, users) = (connection.peer, server.state.users());
+    let (peer, directory) = (connection.peer, server.state.directory());
     if !peer::speaks_for_others(peer.uid, Some(config)) && !server.rate_limit.allows_attempt(peer.uid) {
         return Err(failed_plainly(login::BUSY));
     }
-    let request = match peer::authorise(peer, attempt, new_id(), config, users).await {
+    let request = match peer::authorise(peer, attempt, new_id(), config, directory).await {
         Ok(request) => request,
         Err(NotAuthorised::Denied) => {
             log_refusal(server, connection, &attempt.user, "not-yours");
@@ -51,7 +51,7 @@ pub(super) async fn admit<S: ServerState>(
     // wants.
     if let Some(caller) = request.facts.caller
         && !server.rate_limit.allows_stranger(caller)
-        && !peer::is_oneself(&request, caller, users).await
+        && !peer::is_oneself(&request, caller, directory).await
     {
         return Err(failed_plainly(login::BUSY));
     }

@@ -50,7 +50,7 @@ pub(super) fn log_refusal<S: ServerState>(
     event.outcome = "refused";
     event.reason = Some(reason);
     // No directory is asked for the sake of a line: a name that is not known by now is left out.
-    if !server.state.users().has_seen(user) {
+    if !server.state.directory().has_seen(user) {
         event.leave_name_out();
     }
     event.log();
