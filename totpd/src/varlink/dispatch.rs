@@ -5,26 +5,13 @@ use crate::varlink::admin::{self, clients, daemon, factors, history};
 use crate::varlink::connection::{Closed, Connection};
 use crate::varlink::introspection::{self, SocketKind};
 use crate::varlink::login::{self, Conversation};
+use crate::varlink::peer::Callers::{self, Administrators, Everybody, Root, Themselves};
 use crate::varlink::reply::{Bytes, failed};
 use crate::varlink::self_service;
 use crate::varlink::server::{Server, ServerState};
-use Callers::{Administrators, Everybody, Root, Themselves};
 use std::sync::Arc;
 use totp_wire::message::{self, Call};
 use totp_wire::service;
-
-/// Who may call a method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Callers {
-    /// Every peer of the socket. What an attempt claims is believed or not, by who the peer is.
-    Everybody,
-    /// A user of this host, about themselves.
-    Themselves,
-    /// Root, and members of `admin_group`.
-    Administrators,
-    /// Root alone.
-    Root,
-}
 
 /// What answers a method.
 #[derive(Clone, Copy)]
@@ -173,14 +160,14 @@ async fn answer<S: ServerState>(
         }
         (Handler::Admin(handler), Some(state)) => {
             let peer = connection.peer;
-            match admin::authorise(state, &server.rate_limit, peer, method.callers == Root).await {
+            match admin::authorise(state, &server.rate_limit, peer, method.callers).await {
                 Ok(call) => admin::call(&call, handler, parameters).await,
                 Err(reply) => Err(reply),
             }
         }
         (Handler::State(handler), Some(state)) => {
             let peer = connection.peer;
-            match admin::authorise(state, &server.rate_limit, peer, method.callers == Root).await {
+            match admin::authorise(state, &server.rate_limit, peer, method.callers).await {
                 Ok(call) => handler(&call, parameters).await,
                 Err(reply) => Err(reply),
             }

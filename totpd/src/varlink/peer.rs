@@ -20,6 +20,19 @@ pub(crate) struct Peer {
     pub(crate) pid: Option<i32>,
 }
 
+/// Who may call a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Callers {
+    /// Every peer of the socket. What an attempt claims is believed or not, by who the peer is.
+    Everybody,
+    /// A user of this host, about themselves.
+    Themselves,
+    /// Root, and members of `admin_group`.
+    Administrators,
+    /// Root alone.
+    Root,
+}
+
 /// Why an attempt is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotAuthorised {

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::engine::{AccountError, Engine};
 use crate::state::{DaemonState, ServiceState};
 use crate::user_directory::UserDirectory;
-use crate::varlink::peer::Peer;
+use crate::varlink::peer::{Callers, Peer};
 use crate::varlink::rate_limit::RateLimit;
 use crate::varlink::reply::{Bytes, failed, failed_plainly};
 use crate::varlink::views::staged_change;
@@ -48,7 +48,7 @@ pub(crate) struct AdminCall<'a> {
 }
 
 /// Lets root administer, and members of `admin_group` while there is a configuration that names it.
-/// `root_only` calls are for root.
+/// A method for [`Callers::Root`] is for root alone.
 ///
 /// # Errors
 /// The reply that refuses the call. A peer that is not an administrator is logged.
@@ -56,7 +56,7 @@ pub(crate) async fn authorise<'a>(
     state: &'a DaemonState,
     rate_limit: &RateLimit,
     peer: Peer,
-    root_only: bool,
+    callers: Callers,
 ) -> Result<Authorised<'a>, Bytes> {
     let service = state.service();
     if !is_administrator(state, &service, peer).await {
@@ -69,7 +69,7 @@ pub(crate) async fn authorise<'a>(
         event.log();
         return Err(failed_plainly(service::PERMISSION_DENIED));
     }
-    if root_only && peer.uid != 0 {
+    if callers == Callers::Root && peer.uid != 0 {
         return Err(failed_plainly(service::PERMISSION_DENIED));
     }
     Ok(Authorised { state, service, peer })

@@ -25,7 +25,7 @@ use crate::varlink::connection::{Closed, Connection};
 use crate::varlink::reply::{Bytes, done, failed_plainly, read};
 use crate::varlink::server::{Server, ServerState};
 use admission::admit;
-use refusal::{engine_error, log_refusal, refusal_time};
+use refusal::{NoStep, engine_error, log_refusal, refusal_time};
 use totp_wire::login::{self, Answer, Begin, Step, StepReply};
 
 /// Questions for a code in one attempt at most.
@@ -112,41 +112,37 @@ impl<P: Pending> Conversation<P> {
         S: ServerState<Authority: Authority<Pending = P>>,
     {
         let step = match (method, std::mem::replace(&mut self.state, State::Over)) {
-            (Method::Begin, State::Fresh) => match read(parameters) {
-                Ok(begin) => Box::pin(self.begin(server, connection, begin)).await?,
-                Err(reply) => Err(reply),
-            },
-            (Method::Answer, State::Asked(asked)) => match read(parameters) {
-                Ok(answer) => self.answer(server, connection, *asked, answer).await?,
-                Err(reply) => Err(reply),
-            },
-            (Method::Answer, State::Unread(unread)) => match read::<Answer>(parameters) {
-                Ok(_) => self.notices_read(server, connection, *unread).await,
-                Err(reply) => Err(reply),
-            },
-            (Method::Begin | Method::Answer, _) => Err(failed_plainly(login::OUT_OF_ORDER)),
+            (Method::Begin, State::Fresh) => Box::pin(self.begin(server, connection, parameters)).await,
+            (Method::Answer, State::Asked(asked)) => {
+                self.answer(server, connection, *asked, parameters).await
+            }
+            (Method::Answer, State::Unread(unread)) => {
+                self.notices_read(server, connection, *unread, parameters).await
+            }
+            (Method::Begin | Method::Answer, _) => Err(failed_plainly(login::OUT_OF_ORDER).into()),
         };
-        Ok(step.map_or_else(|reply| reply, |step| done(&StepReply { step })))
+        match step {
+            Ok(step) => Ok(done(&StepReply { step })),
+            Err(NoStep::Error(error)) => Ok(error),
+            Err(NoStep::Closed) => Err(Closed),
+        }
     }
 
     async fn begin<S>(
         &mut self,
         server: &Server<S>,
         connection: &mut Connection,
-        begin: Begin,
-    ) -> Result<Result<Step, Bytes>, Closed>
+        parameters: &[u8],
+    ) -> Result<Step, NoStep>
     where
         S: ServerState<Authority: Authority<Pending = P>>,
     {
-        let Begin { attempt, remaining_ms } = begin;
+        let Begin { attempt, remaining_ms } = read(parameters)?;
         let Some(authority) = server.state.authority() else {
             log_refusal(server, connection, &attempt.user, "store-unavailable");
-            return Ok(Err(failed_plainly(login::STORE_UNAVAILABLE)));
+            return Err(failed_plainly(login::STORE_UNAVAILABLE).into());
         };
-        let request = match admit(server, connection, &attempt, authority.config()).await {
-            Ok(request) => request,
-            Err(reply) => return Ok(Err(reply)),
-        };
+        let request = admit(server, connection, &attempt, authority.config()).await?;
         let (id, caller) = (request.id.clone(), request.facts.caller);
         let prompts = Prompts {
             tries: attempt.tries.unwrap_or(1).clamp(1, MAX_TRIES),
@@ -155,7 +151,7 @@ impl<P: Pending> Conversation<P> {
         let guard = commit_guard(remaining_ms);
         let work = authority.begin(request, prompts, &guard);
         let next = decided(server, connection, &attempt.user, &guard, work).await?;
-        Ok(next.map(|next| self.proceed(id, caller, next)))
+        Ok(self.proceed(id, caller, next))
     }
 
     async fn answer<S>(
@@ -163,32 +159,30 @@ impl<P: Pending> Conversation<P> {
         server: &Server<S>,
         connection: &mut Connection,
         asked: Asked<P>,
-        answer: Answer,
-    ) -> Result<Result<Step, Bytes>, Closed>
+        parameters: &[u8],
+    ) -> Result<Step, NoStep>
     where
         S: ServerState<Authority: Authority<Pending = P>>,
     {
+        let answer: Answer = read(parameters)?;
         let Asked { id, caller, for_code, pending } = asked;
         let user = pending.user().to_owned();
         let Some(authority) = server.state.authority() else {
             log_refusal(server, connection, &user, "store-unavailable");
-            return Ok(Err(failed_plainly(login::STORE_UNAVAILABLE)));
+            return Err(failed_plainly(login::STORE_UNAVAILABLE).into());
         };
         let refusal_time = refusal_time(answer.remaining_ms);
         let (guard, input) = (commit_guard(answer.remaining_ms), input::of(&answer));
         drop(answer);
         let work = authority.answer(pending, input, &guard);
-        let next = match decided(server, connection, &user, &guard, work).await? {
-            Ok(next) => next,
-            Err(reply) => return Ok(Err(reply)),
-        };
+        let next = decided(server, connection, &user, &guard, work).await?;
         if for_code && matches!(next, Next::Ask(..) | Next::Denied { .. }) {
             if let Some(caller) = caller {
                 server.rate_limit.refused(caller);
             }
             tokio::time::sleep_until(refusal_time).await;
         }
-        Ok(Ok(self.proceed(id, caller, next)))
+        Ok(self.proceed(id, caller, next))
     }
 
     /// Any answer says that the notices were read.
@@ -197,11 +191,13 @@ impl<P: Pending> Conversation<P> {
         server: &Server<S>,
         connection: &Connection,
         unread: Unread,
-    ) -> Result<Step, Bytes> {
+        parameters: &[u8],
+    ) -> Result<Step, NoStep> {
+        let Answer { .. } = read(parameters)?;
         let Unread { id, mut granted } = unread;
         if server.state.authority().is_none() {
             log_refusal(server, connection, &granted.user, "store-unavailable");
-            return Err(failed_plainly(login::STORE_UNAVAILABLE));
+            return Err(failed_plainly(login::STORE_UNAVAILABLE).into());
         }
         if let Some(acknowledge) = granted.acknowledge.take() {
             acknowledge.0.await;
@@ -239,25 +235,25 @@ impl<P: Pending> Conversation<P> {
 }
 
 /// Runs an authority's decision until it is made or cancelled. A grant for a peer that has gone is
-/// recorded as undelivered. The inner error is the reply that says why there is no decision.
+/// recorded as undelivered.
 async fn decided<S: ServerState, P>(
     server: &Server<S>,
     connection: &mut Connection,
     user: &str,
     guard: &CommitGuard,
     work: impl Future<Output = Result<Next<P>, EngineError>>,
-) -> Result<Result<Next<P>, Bytes>, Closed> {
+) -> Result<Next<P>, NoStep> {
     let Ok(Completed { result, peer_gone }) = run_cancellable(connection, guard, work).await else {
         log_refusal(server, connection, user, "hung-up");
-        return Err(Closed);
+        return Err(NoStep::Closed);
     };
     if peer_gone {
         if let Ok(Next::Granted(granted)) = result {
             granted.receipt.settle(Delivery::Undelivered).await;
         }
-        return Err(Closed);
+        return Err(NoStep::Closed);
     }
-    Ok(result.map_err(|error| engine_error(server, connection, user, &error)))
+    result.map_err(|error| engine_error(server, connection, user, &error).into())
 }
 
 /// The step of a question.

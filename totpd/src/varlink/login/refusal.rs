@@ -3,7 +3,7 @@
 use crate::audit::Event;
 use crate::clock;
 use crate::engine::EngineError;
-use crate::varlink::connection::Connection;
+use crate::varlink::connection::{Closed, Connection};
 use crate::varlink::reply::{Bytes, failed_plainly};
 use crate::varlink::server::{Server, ServerState};
 use std::time::Duration;
@@ -12,6 +12,27 @@ use totp_wire::login;
 /// How long each refusal takes: longer than a look-up and a commit (docs/explanation/benchmarks.md,
 /// "Does the time tell why").
 const REFUSAL_TIME: Duration = Duration::from_millis(25);
+
+/// Why a call has no step.
+#[derive(Debug)]
+pub(super) enum NoStep {
+    /// It is answered by this error, which ends the attempt.
+    Error(Bytes),
+    /// The peer hung up.
+    Closed,
+}
+
+impl From<Bytes> for NoStep {
+    fn from(error: Bytes) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Closed> for NoStep {
+    fn from(Closed: Closed) -> Self {
+        Self::Closed
+    }
+}
 
 /// When a refusal of an answer that arrives now is sent. It is the same for every cause, however
 /// long the cause took to find, unless the client has less time left.
