@@ -3,12 +3,13 @@
 
 use super::super::withdrawals::withdrawals;
 use super::sessions::{random_source_failed, row};
-use super::{ApiRefusal, Caller, Engine, IssuedSession, SessionCredential, UserView};
+use super::{ApiRefusal, Caller, Engine, IssuedSession, Keyring, SessionCredential, UserView};
 use crate::audit::Event;
 use crate::clock;
 use crate::engine::audit_dedup::Kind;
 use crate::engine::{EngineError, MOST_RACES};
 use crate::os_random::Kernel;
+use crate::seal::Sealer;
 use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, SideWrite, Stored};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -40,8 +41,24 @@ pub struct Authenticated {
     pub event: Box<Event>,
 }
 
-/// A session to commit with the grant: a new one, or one that was read at this version.
-type SessionDraft = (Session, Option<u64>);
+/// A session to commit with the grant.
+struct SessionDraft {
+    session: Session,
+    /// The version at which an existing session was read; `None` for a new one.
+    version: Option<u64>,
+    /// The keys that will sign its tokens.
+    keys: Arc<Keyring>,
+}
+
+impl SessionDraft {
+    fn write(&self, sealer: &Sealer) -> Result<SideWrite, ApiRefusal> {
+        let row = row(&self.session, &self.keys, sealer).map_err(random_source_failed)?;
+        Ok(match self.version {
+            None => SideWrite::Begin(row),
+            Some(version) => SideWrite::Replace(row, version),
+        })
+    }
+}
 
 impl Engine {
     /// Judges a code, and commits the outcome together with the requested session.
@@ -96,27 +113,17 @@ impl Engine {
             let (outcome, mut also) = match judgement.outcome {
                 Outcome::Granted(proof) => {
                     account.profile.pending = false;
-                    let session = draft(&account, &proof, existing, options, now)?;
+                    let draft = draft(&account, &proof, existing, options, keys.as_ref(), now)?;
                     event.outcome = "granted";
                     event.totp_id = Some(proof.totp_id().to_owned());
                     event.confirmed = proof.confirmed();
-                    event.session_id = session.as_ref().map(|(session, _)| session.id().to_owned());
+                    event.session_id = draft.as_ref().map(|draft| draft.session.id().to_owned());
                     event = event.with_how(proof.how());
-                    let session = session.zip(keys.clone());
                     let mut also = SideWrite::of_grant(proof.how(), now);
-                    match &session {
-                        None => {}
-                        Some(((session, None), keys)) => {
-                            also.push(SideWrite::Begin(
-                                row(session, keys, &self.sealer).map_err(random_source_failed)?,
-                            ));
-                        }
-                        Some(((session, Some(version)), keys)) => {
-                            let row = row(session, keys, &self.sealer).map_err(random_source_failed)?;
-                            also.push(SideWrite::Replace(row, *version));
-                        }
+                    if let Some(draft) = &draft {
+                        also.push(draft.write(&self.sealer)?);
                     }
-                    (Ok((proof, session)), also)
+                    (Ok((proof, draft)), also)
                 }
                 Outcome::Refused(reason) => {
                     let withdrawn = self.store.refusals().explains(&as_stored, &attempt.input, reason);
@@ -144,18 +151,20 @@ impl Engine {
                 Err(CommitError::Conflict) => continue,
                 Err(error) => return Err(EngineError::from(error).into()),
             }
-            let (proof, session) = outcome.map_err(|(reason, kind)| {
+            let (proof, draft) = outcome.map_err(|(reason, kind)| {
                 if let Some(kind) = kind {
                     self.dedup.record(kind);
                 }
                 refused(reason, locked_for)
             })?;
-            let session = match session {
-                Some(((session, _), keys)) => Some(self.issue_tokens(caller, session, keys, now).await?),
+            let session = match draft {
+                Some(SessionDraft { session, keys, .. }) => {
+                    Some(self.issue_tokens(caller, session, keys, now).await?)
+                }
                 None => None,
             };
             let user = Stored { account: sealed, version: version + 1, damaged: false };
-            let user = self.view_of(caller, user);
+            let user = UserView::new(caller, user);
             let totp_id = proof.totp_id().to_owned();
             return Ok(Authenticated { totp_id, user, session, event: Box::new(event) });
         }
@@ -169,7 +178,7 @@ impl Engine {
         account: &Account,
         options: &SessionOptions,
         now: Time,
-    ) -> Result<Option<SessionDraft>, ApiRefusal> {
+    ) -> Result<Option<(Session, u64)>, ApiRefusal> {
         let Some(credential) = &options.session else {
             merged_claims(&Map::new(), options.claims.clone())?;
             return Ok(None);
@@ -178,8 +187,8 @@ impl Engine {
         if session.user() != account.id {
             return Err(ApiRefusal::OtherUsersSession);
         }
-        session.merge_claims(options.claims.clone())?;
-        Ok(Some((session, Some(version))))
+        session.claim(options.claims.clone())?;
+        Ok(Some((session, version)))
     }
 }
 
@@ -198,21 +207,24 @@ fn check_digits(account: &Account, attempt: &Attempt) -> Result<(), ApiRefusal> 
 fn draft(
     account: &Account,
     proof: &Verified,
-    existing: Option<SessionDraft>,
+    existing: Option<(Session, u64)>,
     options: &SessionOptions,
+    keys: Option<&Arc<Keyring>>,
     now: Time,
 ) -> Result<Option<SessionDraft>, ApiRefusal> {
     let failed = |_| ApiRefusal::Unavailable("the system's random source failed".to_owned());
-    match (existing, options.length) {
+    let (session, version) = match (existing, options.length) {
         (Some((mut session, version)), length) => {
-            session.add_factor(proof, length, now, &mut Kernel).map_err(failed)?;
-            Ok(Some((session, version)))
+            session.strengthen(proof, length, now, &mut Kernel).map_err(failed)?;
+            (session, Some(version))
         }
         (None, Some(length)) => {
             let mut session = Session::begin(proof, &account.id, length, now, &mut Kernel).map_err(failed)?;
-            session.merge_claims(options.claims.clone())?;
-            Ok(Some((session, None)))
+            session.claim(options.claims.clone())?;
+            (session, None)
         }
-        (None, None) => Ok(None),
-    }
+        (None, None) => return Ok(None),
+    };
+    let keys = Arc::clone(keys.ok_or(ApiRefusal::Busy)?);
+    Ok(Some(SessionDraft { session, version, keys }))
 }

@@ -143,7 +143,7 @@ impl Engine {
             }
             event.log();
             let issued = self.issue_tokens(caller, session, keys, now).await?;
-            return Ok((issued, self.view_of(caller, user)));
+            return Ok((issued, UserView::new(caller, user)));
         }
         Err(ApiRefusal::Busy)
     }

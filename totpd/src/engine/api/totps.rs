@@ -78,7 +78,7 @@ impl Engine {
                 staged => staged?,
             };
             let user = self.load(AccountKey::Id(id)).await.map_err(EngineError::from)?;
-            let user = self.view_of(caller, user.ok_or(ApiRefusal::UserNotFound)?);
+            let user = UserView::new(caller, user.ok_or(ApiRefusal::UserNotFound)?);
             return Ok(CreatedTotp { enrolled, user });
         }
         Err(ApiRefusal::Busy)
@@ -114,7 +114,7 @@ impl Engine {
         })
         .await?;
         let user = self.load(AccountKey::Id(found.id)).await.map_err(EngineError::from)?;
-        Ok(self.view_of(caller, user.ok_or(ApiRefusal::TotpNotFound)?))
+        Ok(UserView::new(caller, user.ok_or(ApiRefusal::TotpNotFound)?))
     }
 
     /// Returns the user's id and the unused recovery codes of each TOTP, if the store keeps them

@@ -89,6 +89,19 @@ pub struct FoundUsers {
     pub total: Option<u64>,
 }
 
+impl UserView {
+    /// The view of this client.
+    pub(super) fn new(caller: &Caller, stored: Stored) -> Self {
+        let now = clock::now();
+        let class = SourceClass::Client(caller.client.clone());
+        let locks = stored.account.guard.locked(now);
+        let lock = locks.into_iter().find(|lock| lock.class == class).map(|lock| (lock.since, lock.until));
+        let Ok(mut account) = stored.account.try_map(|_, _| Ok::<(), std::convert::Infallible>(()));
+        account.expire_pending(now);
+        Self { account, lock }
+    }
+}
+
 impl UserChange {
     fn apply(&self, profile: &mut Profile) -> Result<(), ApiRefusal> {
         if let Some(name) = &self.full_name {
@@ -144,7 +157,7 @@ impl Engine {
             Ok::<_, ApiRefusal>(((), event, Vec::new()))
         })
         .await?;
-        Ok(self.view_of(caller, self.user(&id).await?))
+        Ok(UserView::new(caller, self.user(&id).await?))
     }
 
     /// Reads a user.
@@ -152,7 +165,7 @@ impl Engine {
     /// # Errors
     /// [`ApiRefusal`].
     pub async fn find_user(&self, caller: &Caller, user: &str) -> Result<UserView, ApiRefusal> {
-        Ok(self.view_of(caller, self.user_in_turn(caller, user).await?))
+        Ok(UserView::new(caller, self.user_in_turn(caller, user).await?))
     }
 
     /// Finds a page of users.
@@ -166,7 +179,7 @@ impl Engine {
         let UserSearch { operator, filters, after, limit } = search;
         let query = UserQuery { any: operator == Match::Any, filters, after, limit, now: clock::now() };
         let UserPage { users, next, total } = self.store.search(query).await.map_err(EngineError::from)?;
-        let users = users.into_iter().map(|stored| self.view_of(caller, stored)).collect();
+        let users = users.into_iter().map(|stored| UserView::new(caller, stored)).collect();
         Ok(FoundUsers { users, next, total })
     }
 
@@ -204,7 +217,7 @@ impl Engine {
             Ok(((), event, Vec::new()))
         })
         .await?;
-        Ok(self.view_of(caller, self.user(&id).await?))
+        Ok(UserView::new(caller, self.user(&id).await?))
     }
 
     /// Removes a user's login name: their factor can no longer be used to log in.
@@ -221,7 +234,7 @@ impl Engine {
             Ok(((), event, Vec::new()))
         })
         .await?;
-        Ok(self.view_of(caller, self.user(&id).await?))
+        Ok(UserView::new(caller, self.user(&id).await?))
     }
 
     /// Deletes a user with their factors and sessions, and returns their id.
@@ -245,17 +258,6 @@ impl Engine {
             }
         }
         Err(ApiRefusal::Busy)
-    }
-
-    /// A user as a client sees them.
-    pub(super) fn view_of(&self, caller: &Caller, stored: Stored) -> UserView {
-        let now = clock::now();
-        let class = SourceClass::Client(caller.client.clone());
-        let locks = stored.account.lock_state.locked(now);
-        let lock = locks.into_iter().find(|lock| lock.class == class).map(|lock| (lock.since, lock.until));
-        let Ok(mut account) = stored.account.try_map(|_, _| Ok::<(), std::convert::Infallible>(()));
-        account.expire_pending(now);
-        UserView { account, lock }
     }
 }
 

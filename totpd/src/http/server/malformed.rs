@@ -68,7 +68,7 @@ impl<S: AsyncRead + Unpin> ErrorBodyStream<S> {
             let mut buffer = ReadBuf::new(&mut space);
             match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    self.lingered_bytes += buffer.filled().len()
+                    self.lingered_bytes += buffer.filled().len();
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => return timeout.as_mut().poll(cx),

@@ -134,8 +134,7 @@ async fn authenticate(
         ApiError::from(ApiRefusal::Revoked)
     };
     let (project_id, secret) = authorization.and_then(credentials).ok_or_else(refuse)?;
-    let client =
-        engine.authenticate_client(&project_id, &secret).await.map_err(|error| ApiRefusal::from(error))?;
+    let client = engine.authenticate_client(&project_id, &secret).await.map_err(ApiRefusal::from)?;
     let AuthenticatedClient { name: client, secret, scope } = client.ok_or_else(refuse)?;
     let per_minute = engine.config().api().map_or(u32::MAX, |http| http.requests_per_minute);
     let permit = server.limits.permit_request(&client, per_minute)?;
