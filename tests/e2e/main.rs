@@ -1,7 +1,8 @@
 //! End-to-end tests against the real programs. Each makes its own site (see `../src/lib.rs`).
+//!
+//! A folder is one behaviour, which the first line of its `mod.rs` names; a test's name says what
+//! holds.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
-
-extern crate totpd_e2e as site;
 
 mod api;
 mod breakglass;

@@ -29,7 +29,6 @@ pub mod phone;
 pub mod polkit;
 pub mod qr;
 pub mod run;
-pub mod setup;
 pub mod shell;
 mod site;
 pub mod ssh;

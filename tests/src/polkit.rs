@@ -7,14 +7,7 @@ use std::process::{Child, Stdio};
 /// Writes the PAM service of Debian's polkit with our line: it asks for a code after a wrong
 /// password as well.
 pub fn service(site: &Site) {
-    site.service(
-        "polkit-1",
-        &format!(
-            "auth required pam_unix.so nodelay\nauth required {}\n\
-             account required pam_unix.so\nsession required pam_permit.so\n",
-            site.pam_line("nodelay")
-        ),
-    );
+    site.password_service("polkit-1", &site.pam_line("nodelay"));
 }
 
 /// The setuid helper of polkit, which any user can run with another user's name.

@@ -45,13 +45,6 @@ impl Finished {
         assert_eq!(self.code, 0, "{self:?}");
         self
     }
-
-    /// [`Self::assert_success`] under its former name.
-    #[expect(clippy::return_self_not_must_use, reason = "often only the check is wanted")]
-    #[track_caller]
-    pub fn ok(self) -> Self {
-        self.assert_success()
-    }
 }
 
 /// A program that runs. Dropping it ends it.
@@ -115,13 +108,18 @@ impl Running {
     }
 
     /// Closes the program's input and waits until it has ended. Kills it after [`PROGRAM_TIMEOUT`].
-    pub fn finish(mut self) -> Finished {
+    pub fn finish(self) -> Finished {
+        self.finish_within(PROGRAM_TIMEOUT)
+    }
+
+    /// Closes the program's input and waits until it has ended. Kills it after `timeout`.
+    pub fn finish_within(mut self, timeout: Duration) -> Finished {
         drop(self.0.stdin.take());
         let child = std::mem::replace(&mut self.0, Command::new("true").spawn().unwrap());
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
         let (done, ended) = std::sync::mpsc::channel::<()>();
         let guard = std::thread::spawn(move || {
-            if ended.recv_timeout(PROGRAM_TIMEOUT).is_err() {
+            if ended.recv_timeout(timeout).is_err() {
                 let _ = kill(pid, Signal::SIGKILL);
             }
         });

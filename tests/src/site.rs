@@ -133,6 +133,18 @@ impl Site {
         self.service(name, &format!("auth required {}\n", self.pam_line(arguments)));
     }
 
+    /// Writes a PAM service that asks for the password and then for a code, with this line of our
+    /// module. A wrong password does not end the stack.
+    pub fn password_service(&self, name: &str, line: &str) {
+        self.service(
+            name,
+            &format!(
+                "auth required pam_unix.so nodelay\nauth required {line}\n\
+                 account required pam_unix.so\nsession required pam_permit.so\n"
+            ),
+        );
+    }
+
     /// Returns the end of a PAM line for our module: its path, the site's socket, and `arguments`.
     pub fn pam_line(&self, arguments: &str) -> String {
         format!("{} socket={} {arguments}", module().display(), self.path("run/login.sock").display())

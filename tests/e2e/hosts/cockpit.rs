@@ -1,10 +1,12 @@
-//! The real cockpit-session, which copies every message of PAM to its stderr: Cockpit's log (invariant 17).
+//! The real cockpit-session, which copies every PAM message to its stderr, which is Cockpit's log
+//! (invariant 17).
 
-use site::Site;
-use site::run::{Finished, run};
-use site::setup::{PASSWORD, script};
+use totpd_e2e::Site;
+use totpd_e2e::paths::script;
+use totpd_e2e::run::{Finished, run};
+use totpd_e2e::users::PASSWORD;
 
-/// A login by password, and then these answers.
+/// Logs bob in by password, and then with these answers.
 fn cockpit(site: &Site, answers: &[&str]) -> Finished {
     let line = site.pam_line("nodelay");
     site.service(
@@ -19,11 +21,11 @@ fn cockpit(site: &Site, answers: &[&str]) -> Finished {
     run(command, "")
 }
 
-/// What a secret looks like: the line above a key, a link, the line above recovery codes.
+/// Text that appears with secrets: the line above a key, a link, and the line above recovery codes.
 const SECRETS: [&str; 3] = ["Or type this key", "otpauth://", "Recovery codes"];
 
 #[test]
-fn cockpit_shows_no_key_since_its_log_would_keep_it() {
+fn cockpit_shows_no_key_because_its_log_would_contain_it() {
     let site = Site::with_rules("[[login.rule]]\naction = \"enroll\"\n");
     let ran = cockpit(&site, &["123456"]);
     assert!(ran.stdout.contains("prompt Verification code:"), "{ran:?}");
@@ -33,12 +35,12 @@ fn cockpit_shows_no_key_since_its_log_would_keep_it() {
     }
     let event = site.last_login();
     assert_eq!((&event["reason"], &event["service"]), (&"not-shown".into(), &"cockpit".into()));
-    assert!(event["caller_uid"].is_null(), "it runs as root, for whoever that is: {event}");
+    assert!(event["caller_uid"].is_null(), "cockpit-session runs as root: {event}");
     assert_eq!(site.status("bob")["state"], "none");
 
-    // The commands say so before anybody tries.
+    // The commands report it before a login.
     let explain = ["explain", "bob", "cockpit", "--rhost", "192.0.2.7", "--first-factor"];
-    let explained = site.totpd(&explain).ok().stdout;
+    let explained = site.totpd(&explain).assert_success().stdout;
     assert!(explained.contains("refused: not-shown"), "{explained}");
     site.configure("[[login.rule]]\nservices = [\"sshd\", \"cockpit\"]\naction = \"enroll\"\n");
     let checked = site.totpd(&["config", "check", "--strict"]);
@@ -46,7 +48,7 @@ fn cockpit_shows_no_key_since_its_log_would_keep_it() {
 }
 
 #[test]
-fn a_cockpit_that_is_told_to_show_keys_logs_them() {
+fn cockpit_logs_keys_when_it_is_configured_to_show_them() {
     let rules = "[login]\nshow_secrets_services = [\"cockpit\"]\n[[login.rule]]\naction = \"enroll\"\n";
     let site = Site::with_rules(rules);
     let ran = cockpit(&site, &["123456"]);

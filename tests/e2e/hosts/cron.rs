@@ -1,13 +1,14 @@
-//! cron asks nobody anything: it calls account, session and setcred alone.
+//! cron asks for nothing: it calls only account, session and setcred.
 
-use site::Site;
-use site::faults::Faults;
-use site::run::{Running, run, wait_until};
-use site::setup::native;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use totpd_e2e::Site;
+use totpd_e2e::faults::Faults;
+use totpd_e2e::paths::native;
+use totpd_e2e::run::{Running, wait_until};
 
-/// cron with alice's table, in the foreground, with a clock of its own.
+/// Starts cron in the foreground with alice's table and its own clock.
+#[track_caller]
 fn cron(site: &Site, table: &str) -> (Running, Faults) {
     for folder in ["spool", "cron.d", "clock"] {
         std::fs::create_dir(site.path(folder)).unwrap();
@@ -22,9 +23,7 @@ mount --bind "$1/spool" /var/spool/cron/crontabs
 mount --bind "$1/cron.d" /etc/cron.d
 mount --bind "$1/crontab" /etc/crontab
 "#;
-    let mut mount = site.command("sh");
-    mount.args(["-c", script, "sh"]).arg(&site.root);
-    run(mount, "").ok();
+    site.run("sh", &["-c", script, "sh", &site.root.display().to_string()]).assert_success();
     let clock = Faults::new(&site.path("clock"));
     let mut command = site.command("cron");
     command.arg("-f").env("LD_PRELOAD", native("faults.so")).env("TOTPD_FAULTS", &clock.path);
@@ -32,7 +31,7 @@ mount --bind "$1/crontab" /etc/crontab
 }
 
 #[test]
-fn cron_runs_its_jobs_without_a_daemon_and_with_our_module_in_every_line() {
+fn cron_runs_jobs_without_a_daemon_and_with_our_module() {
     let site = Site::without_daemon();
     let line = site.pam_line("");
     site.service(

@@ -3,14 +3,16 @@
 
 use super::locker::{Screen, let_unix_chkpwd_read};
 use super::{login, polkit};
-use site::pamhost::{PamHost, code, result};
-use site::polkit::Polkit;
-use site::run::{Finished, Running, run, wait_until};
-use site::setup::{PASSWORD, module, script};
-use site::shell::Shell;
-use site::{Phone, Site};
+use totpd_e2e::pamhost::{PamHost, code, result};
+use totpd_e2e::paths::{module, script};
+use totpd_e2e::polkit::Polkit;
+use totpd_e2e::run::{Finished, Running, run, wait_until};
+use totpd_e2e::shell::Shell;
+use totpd_e2e::users::PASSWORD;
+use totpd_e2e::{Phone, Site};
 
-/// What `totpd pam` writes to and the module's folder, over those of the host.
+/// `ROOT MODULE`: mounts copies of the module's folder and of what `totpd pam` writes over those of
+/// the host.
 const PREPARE: &str = r#"
 folder=$(dirname "$(find /usr/lib /lib -name pam_unix.so | head -n1)")
 cp -a "$folder" "$1/security"
@@ -27,24 +29,23 @@ for each in /run/var-lib/*/; do
 done
 "#;
 
-/// A site with these files of the host's own packages, where alice is an administrator with a
+/// Makes a site with these service files of the host, in which alice is an administrator with a
 /// factor.
+#[track_caller]
 fn debian(services: &[&str]) -> (Site, Phone) {
     let site = Site::new();
-    let mut prepare = site.command("sh");
-    prepare.args(["-e", "-c", PREPARE, "sh"]).arg(&site.root).arg(module());
-    run(prepare, "").ok();
+    let [root, module] = [&site.root, &module()].map(|path| path.display().to_string());
+    site.run("sh", &["-e", "-c", PREPARE, "sh", &root, &module]).assert_success();
     let common = ["common-auth", "common-account", "common-session", "common-session-noninteractive"];
     for name in common.iter().chain(&["common-password"]).chain(services) {
         site.service(name, &packaged(name));
     }
-    let group = std::fs::read_to_string(site.path("etc/group")).unwrap();
-    site.write("etc/group", &(group + "sudo:x:27:alice\n"));
+    site.append("etc/group", "sudo:x:27:alice\n");
     let phone = site.enroll("alice");
     (site, phone)
 }
 
-/// A service file of the host's.
+/// Returns a service file of the host.
 fn packaged(name: &str) -> String {
     std::fs::read_to_string(format!("/etc/pam.d/{name}")).unwrap()
 }
@@ -54,8 +55,8 @@ fn enable(site: &Site, services: &[&str]) -> Finished {
     site.totpd(&[&["pam", "enable"], services, &options].concat())
 }
 
-/// What a locker does with a field that answers every prompt: the module's answer, and how often it
-/// asked.
+/// Unlocks as a locker does, whose field answers every prompt. Returns PAM's result and the number
+/// of prompts.
 fn one_field(site: &Site, user: &str, field: &str) -> (i32, usize) {
     let ran = PamHost::new(site, "i3lock", user)
         .run_as(user)
@@ -63,7 +64,8 @@ fn one_field(site: &Site, user: &str, field: &str) -> (i32, usize) {
     (result(&ran, "authenticate"), ran.stdout.matches("prompt: ").count())
 }
 
-/// Types a line into a locker that asks for no code, and waits until it is gone.
+/// Types a line into a locker that asks for no code, and waits until it has ended.
+#[track_caller]
 fn ends(screen: &Screen, locker: &mut Running, typed: &str) {
     screen.types(typed);
     wait_until("the locker has ended", || locker.0.try_wait().unwrap().is_some());
@@ -73,10 +75,10 @@ fn ends(screen: &Screen, locker: &mut Running, typed: &str) {
 fn an_enabled_locker_takes_password_and_code_in_one_field() {
     let (site, phone) = debian(&["login", "i3lock"]);
     let_unix_chkpwd_read(&site);
-    let said = enable(&site, &["i3lock"]).ok().stdout;
+    let said = enable(&site, &["i3lock"]).assert_success().stdout;
     assert!(said.contains("unable to unlock: bob, eve"), "{said}");
     assert!(said.contains("right behind the password"), "{said}");
-    let status = site.totpd(&["pam", "status", "i3lock"]).ok().stdout;
+    let status = site.totpd(&["pam", "status", "i3lock"]).assert_success().stdout;
     assert!(status.contains("i3lock: require, in one field with the password"), "{status}");
 
     let screen = Screen::new(&site);
@@ -86,26 +88,26 @@ fn an_enabled_locker_takes_password_and_code_in_one_field() {
     }
     assert!(screen.unlocks(&mut locker, &format!("{PASSWORD}{}", phone.code(&site))));
     assert_eq!(site.last_login()["class"], "own");
-    // A right code alone, and behind another password.
+    // A right code alone, and after a wrong password.
     for typed in [phone.recovery_codes[0].clone(), format!("wrong{}", phone.recovery_codes[1])] {
         let (answer, asked) = one_field(&site, "alice", &typed);
         assert_eq!((answer, site.last_login()["outcome"].as_str()), (code::AUTH_ERR, Some("granted")));
-        assert_eq!(asked, 1, "it asked again");
+        assert_eq!(asked, 1, "more than one prompt");
     }
     assert_eq!(one_field(&site, "bob", PASSWORD), (code::AUTH_ERR, 1), "bob has no factor");
 
-    // Nobody judges: the modules behind ask nothing, and the code still works afterwards.
+    // Without a daemon the later modules ask nothing, and the code still works afterwards.
     site.end(nix::sys::signal::Signal::SIGTERM);
     let field = format!("{PASSWORD}{}", phone.recovery_codes[2]);
     assert_eq!(one_field(&site, "alice", &field), (code::AUTHINFO_UNAVAIL, 0));
     site.start();
     assert_eq!(one_field(&site, "alice", &field), (code::SUCCESS, 1));
 
-    // A screen that has asked already goes on as it began; the next one asks as before.
+    // A locker that has already asked keeps its stack; the next one asks as before.
     locker = screen.lock();
     assert!(!screen.unlocks(&mut locker, PASSWORD));
-    site.totpd(&["pam", "disable", "i3lock", "--yes"]).ok();
-    assert_eq!(std::fs::read_to_string(site.path("etc/pam.d/i3lock")).unwrap(), packaged("i3lock"));
+    site.totpd(&["pam", "disable", "i3lock", "--yes"]).assert_success();
+    assert_eq!(site.read("etc/pam.d/i3lock"), packaged("i3lock"));
     assert!(!screen.unlocks(&mut locker, PASSWORD));
     assert!(screen.unlocks(&mut locker, &format!("{PASSWORD}{}", phone.recovery_codes[3])));
     locker = screen.lock();
@@ -121,32 +123,32 @@ fn a_locker_never_asks_by_the_lines_of_an_enabled_login() {
         let refused = enable(&site, services);
         assert!(refused.code != 0 && refused.stderr.contains("totpd pam enable i3lock"), "{refused:?}");
     }
-    assert_eq!(std::fs::read_to_string(site.path("etc/pam.d/i3lock")).unwrap(), packaged("i3lock"));
-    enable(&site, &["i3lock"]).ok();
-    enable(&site, &["login"]).ok();
+    assert_eq!(site.read("etc/pam.d/i3lock"), packaged("i3lock"));
+    enable(&site, &["i3lock"]).assert_success();
+    enable(&site, &["login"]).assert_success();
     let refused = site.totpd(&["pam", "disable", "i3lock", "--yes"]);
     assert!(refused.code != 0 && refused.stderr.contains("totpd pam disable i3lock login"), "{refused:?}");
     assert_eq!(one_field(&site, "alice", PASSWORD).0, code::AUTH_ERR);
     let field = format!("{PASSWORD}{}", phone.recovery_codes[0]);
     assert_eq!(one_field(&site, "alice", &field), (code::SUCCESS, 1));
-    site.totpd(&["pam", "disable", "i3lock", "login", "--yes"]).ok();
+    site.totpd(&["pam", "disable", "i3lock", "login", "--yes"]).assert_success();
     assert_eq!(one_field(&site, "alice", PASSWORD), (code::SUCCESS, 1));
     for name in ["login", "i3lock"] {
-        assert_eq!(std::fs::read_to_string(site.path(&format!("etc/pam.d/{name}"))).unwrap(), packaged(name));
+        assert_eq!(site.read(&format!("etc/pam.d/{name}")), packaged(name));
     }
-    // login asks by a line of somebody's own.
-    enable(&site, &["i3lock"]).ok();
+    // A line that an administrator wrote asks in login.
+    enable(&site, &["i3lock"]).assert_success();
     site.service("login", &format!("{}auth required pam_totp.so\n", packaged("login")));
     let refused = site.totpd(&["pam", "disable", "--all", "--yes"]);
     assert!(refused.code != 0 && refused.stderr.contains("(pam_totp.so) by hand first"), "{refused:?}");
     site.service("login", &packaged("login"));
-    site.totpd(&["pam", "disable", "--all", "--yes"]).ok();
-    // A locker that was installed after login had been enabled.
+    site.totpd(&["pam", "disable", "--all", "--yes"]).assert_success();
+    // A locker that is installed after login was enabled.
     site.service("i3lock", "auth required pam_permit.so\n");
-    enable(&site, &["login"]).ok();
+    enable(&site, &["login"]).assert_success();
     site.service("i3lock", &packaged("i3lock"));
-    assert_ne!(one_field(&site, "alice", PASSWORD).0, code::SUCCESS, "it asks twice");
-    enable(&site, &["i3lock"]).ok();
+    assert_ne!(one_field(&site, "alice", PASSWORD).0, code::SUCCESS, "login's block asks as well");
+    enable(&site, &["i3lock"]).assert_success();
     let field = format!("{PASSWORD}{}", phone.recovery_codes[1]);
     assert_eq!(one_field(&site, "alice", &field), (code::SUCCESS, 1));
 }
@@ -168,7 +170,7 @@ fn debians_lockers_pass_the_trial_without_a_keyrings_module() {
     for (name, text) in lockers {
         site.service(name, text);
     }
-    enable(&site, &lockers.map(|(name, _)| name)).ok();
+    enable(&site, &lockers.map(|(name, _)| name)).assert_success();
     for (at, (name, _)) in lockers.iter().enumerate() {
         let locker = PamHost::new(&site, name, "alice").run_as("alice");
         let field = format!("{PASSWORD}{}\n", phone.recovery_codes[at]);
@@ -178,9 +180,9 @@ fn debians_lockers_pass_the_trial_without_a_keyrings_module() {
 }
 
 #[test]
-fn after_enable_login_lets_in_with_a_code_and_not_without() {
+fn an_enabled_login_requires_a_code() {
     let (site, phone) = debian(&["login"]);
-    enable(&site, &["login"]).ok();
+    enable(&site, &["login"]).assert_success();
     let mut shell = Shell::of(&site, "root");
     for refused in ["", &phone.wrong_code(&site)] {
         assert!(!login::login(&mut shell, "login alice", refused).let_in("in as alice"));
@@ -191,9 +193,9 @@ fn after_enable_login_lets_in_with_a_code_and_not_without() {
 }
 
 #[test]
-fn after_enable_polkit_lets_in_with_a_code_and_not_without() {
+fn an_enabled_polkit_requires_a_code() {
     let (site, phone) = debian(&[]);
-    enable(&site, &["polkit-1"]).ok();
+    enable(&site, &["polkit-1"]).assert_success();
     let _polkit = Polkit::start(&site);
     let mut shell = Shell::of(&site, "alice");
     for refused in ["", &phone.wrong_code(&site)] {
@@ -202,14 +204,14 @@ fn after_enable_polkit_lets_in_with_a_code_and_not_without() {
     assert_eq!(site.last_login()["service"], "polkit-1");
     let ran = polkit::polkit(&mut shell, &phone.code(&site));
     assert!(ran.let_in("in as alice"), "{ran:?}");
-    site.totpd(&["pam", "disable", "polkit-1", "--yes"]).ok();
-    assert!(!site.path("etc/pam.d/polkit-1").exists(), "the package's file counts again");
+    site.totpd(&["pam", "disable", "polkit-1", "--yes"]).assert_success();
+    assert!(!site.path("etc/pam.d/polkit-1").exists(), "the package's file is in force again");
 }
 
 #[test]
-fn after_enable_cockpit_lets_in_with_a_code_and_not_without() {
+fn an_enabled_cockpit_requires_a_code() {
     let (site, phone) = debian(&["cockpit"]);
-    enable(&site, &["cockpit"]).ok();
+    enable(&site, &["cockpit"]).assert_success();
     let cockpit = |answer: &str| {
         let mut command = site.command(script("cockpit.py"));
         command.args(["alice", PASSWORD, answer]);

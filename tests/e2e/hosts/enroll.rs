@@ -1,14 +1,15 @@
-//! An enrollment inside a login, where the program shows lines. Every sudo is silent (`PAM_SILENT`), Debian 12's
-//! too; trixie's is the first that can be told otherwise.
+//! Enrollment inside a login, where the program shows messages. Every sudo is silent
+//! (`PAM_SILENT`), and that of Debian 13 is the first that can be configured not to be.
 
 use super::{INSIDE, password_and};
-use site::phone::Phone;
-use site::polkit::Polkit;
-use site::setup::{PASSWORD, script};
-use site::shell::{Ran, Shell};
-use site::ssh::{Setup, Sshd};
-use site::{Site, Trixie};
 use std::os::unix::fs::PermissionsExt;
+use totpd_e2e::paths::script;
+use totpd_e2e::phone::{Phone, recovery_codes};
+use totpd_e2e::polkit::Polkit;
+use totpd_e2e::shell::{Ran, Shell};
+use totpd_e2e::ssh::{Setup, Sshd};
+use totpd_e2e::users::PASSWORD;
+use totpd_e2e::{Site, Trixie};
 
 const ENROLL: &str = "[[login.rule]]\naction = \"enroll\"\n";
 
@@ -19,7 +20,8 @@ fn stack(line: &str) -> String {
     )
 }
 
-/// What stands behind a word on its line.
+/// Returns what follows `word` on its line.
+#[track_caller]
 fn after<'a>(output: &'a str, word: &str) -> &'a str {
     output
         .split(word)
@@ -28,9 +30,9 @@ fn after<'a>(output: &'a str, word: &str) -> &'a str {
         .unwrap_or_else(|| panic!("no {word}: {output}"))
 }
 
-/// Answers as somebody who scans what he sees and notes his recovery codes.
+/// Answers as a user who scans the QR code and notes the recovery codes.
 fn enrolls(site: &Site, shell: &mut Shell, line: &str) -> (Ran, Phone) {
-    let mut phone = Phone { secret: String::new(), recovery_codes: vec![], uri: String::new() };
+    let mut phone = Phone::with_key("");
     let ran = shell.answer(line, |output, asked| match asked {
         "First code from the app: " => {
             phone.secret = after(output, "Or type this key:  ").replace(' ', "");
@@ -38,9 +40,7 @@ fn enrolls(site: &Site, shell: &mut Shell, line: &str) -> (Ran, Phone) {
             Some(phone.code(site))
         }
         "one of them to finish: " => {
-            let codes = output.split("they are shown only now:").nth(1).unwrap();
-            phone.recovery_codes =
-                codes.split_whitespace().filter(|w| w.len() == 19).map(str::to_owned).collect();
+            phone.recovery_codes = recovery_codes(output);
             Some(phone.recovery_codes[2].clone())
         }
         _ if asked.contains("assword") => Some(PASSWORD.to_owned()),
@@ -49,8 +49,10 @@ fn enrolls(site: &Site, shell: &mut Shell, line: &str) -> (Ran, Phone) {
     (ran, phone)
 }
 
-/// Whoever has no factor gets one, is let in, and is asked for its code from then on.
-fn offers(site: &Site, shell: &mut Shell, user: &str, line: &str) {
+/// Asserts that a user without a factor gets one, is let in, and is asked for its code from then
+/// on.
+#[track_caller]
+fn assert_enrolls(site: &Site, shell: &mut Shell, user: &str, line: &str) {
     let (ran, phone) = enrolls(site, shell, line);
     assert!(ran.let_in("in as "), "{ran:?}");
     assert_eq!(phone.recovery_codes.len(), 10, "{ran:?}");
@@ -66,18 +68,18 @@ fn offers(site: &Site, shell: &mut Shell, user: &str, line: &str) {
     assert!(!with(&code).let_in("in as "), "the first code was accepted twice");
     site.next_step();
     assert!(with(&phone.code(site)).let_in("in as "));
-    assert!(with(&phone.recovery_codes[2]).let_in("in as "), "it was shown and not spent");
+    assert!(with(&phone.recovery_codes[2]).let_in("in as "), "the shown recovery code was not used up");
 }
 
 #[test]
-fn su_enrolls_whom_one_becomes() {
+fn su_enrolls_the_target_user() {
     let site = Site::with_rules(ENROLL);
     site.service("su", &stack(&site.pam_line("nodelay")));
-    offers(&site, &mut Shell::of(&site, "alice"), "bob", &format!("su bob -c {INSIDE}"));
+    assert_enrolls(&site, &mut Shell::of(&site, "alice"), "bob", &format!("su bob -c {INSIDE}"));
 }
 
 #[test]
-fn an_enrollment_that_is_not_finished_leaves_nothing() {
+fn an_unfinished_enrollment_by_su_leaves_nothing() {
     let site = Site::with_rules(ENROLL);
     site.service("su", &stack(&site.pam_line("nodelay")));
     let ran = Shell::of(&site, "alice").run(&format!("su bob -c {INSIDE}"), &password_and(""));
@@ -85,8 +87,9 @@ fn an_enrollment_that_is_not_finished_leaves_nothing() {
     assert_eq!(site.status("bob")["state"], "none");
 }
 
-/// A silent program asks whoever has no factor for a code as if he had one, and refuses him.
-fn offers_nothing(site: &Site, shell: &mut Shell, line: &str) {
+/// Asserts that a silent program asks a user without a factor for a code, and refuses.
+#[track_caller]
+fn assert_offers_nothing(site: &Site, shell: &mut Shell, line: &str) {
     let mut codes = 0;
     let ran = shell.answer(line, |_, asked| match asked {
         "Verification code: " => {
@@ -101,10 +104,10 @@ fn offers_nothing(site: &Site, shell: &mut Shell, line: &str) {
 }
 
 #[test]
-fn the_sudo_of_debian_12_is_silent_and_refuses() {
+fn sudo_of_debian_12_is_silent_and_refuses() {
     let site = Site::with_rules(ENROLL);
     site.service("sudo", &stack(&site.pam_line("nodelay")));
-    offers_nothing(&site, &mut Shell::of(&site, "alice"), &format!("sudo -k sh -c {INSIDE}"));
+    assert_offers_nothing(&site, &mut Shell::of(&site, "alice"), &format!("sudo -k sh -c {INSIDE}"));
 }
 
 #[test]
@@ -112,49 +115,44 @@ fn sudo_rs_is_silent_and_refuses() {
     let site = Site::with_rules(ENROLL);
     let trixie = Trixie::new(&site);
     site.service("sudo", &stack(&trixie.pam_line("nodelay")));
-    offers_nothing(&site, &mut trixie.shell("alice"), &format!("sudo-rs -k sh -c {INSIDE}"));
+    assert_offers_nothing(&site, &mut trixie.shell("alice"), &format!("sudo-rs -k sh -c {INSIDE}"));
 }
 
 #[test]
-fn the_sudo_of_trixie_refuses_until_it_is_told_not_to_be_silent_and_then_enrolls() {
+fn sudo_of_debian_13_enrolls_only_with_pam_silent_disabled() {
     let site = Site::with_rules(ENROLL);
     let trixie = Trixie::new(&site);
     site.service("sudo", &stack(&trixie.pam_line("nodelay")));
     let line = format!("sudo -k sh -c {INSIDE}");
-    offers_nothing(&site, &mut trixie.shell("alice"), &line);
-    let sudoers = std::fs::read_to_string(site.path("etc/sudoers")).unwrap() + "Defaults !pam_silent\n";
-    site.write("etc/sudoers", &sudoers);
-    offers(&site, &mut trixie.shell("alice"), "alice", &line);
+    assert_offers_nothing(&site, &mut trixie.shell("alice"), &line);
+    site.append("etc/sudoers", "Defaults !pam_silent\n");
+    assert_enrolls(&site, &mut trixie.shell("alice"), "alice", &line);
 }
 
 #[test]
-fn login_enrolls_whoever_has_no_factor() {
+fn login_enrolls_users_without_a_factor() {
     let site = Site::with_rules(ENROLL);
     site.service("login", &stack(&site.pam_line("nodelay")));
-    // The shell behind the login is one that says where it is and ends.
-    let passwd = std::fs::read_to_string(site.path("etc/passwd")).unwrap();
+    // The login shell prints the user's name and ends.
     let inside = site.path("inside");
     site.write("inside", "#!/bin/sh\necho in as $(id -un)\n");
     std::fs::set_permissions(&inside, std::fs::Permissions::from_mode(0o755)).unwrap();
     let alice = format!("{}:/bin/sh", site.path("home/alice").display());
-    site.write(
-        "etc/passwd",
-        &passwd.replace(&alice, &alice.replace("/bin/sh", &inside.display().to_string())),
-    );
+    site.replace("etc/passwd", &alice, &alice.replace("/bin/sh", &inside.display().to_string()));
     let line = format!("{} login alice", script("console.py").display());
-    offers(&site, &mut Shell::console(&site), "alice", &line);
+    assert_enrolls(&site, &mut Shell::console(&site), "alice", &line);
 }
 
 #[test]
-fn polkits_helper_enrolls_whoever_has_no_factor() {
+fn polkits_helper_enrolls_users_without_a_factor() {
     let site = Site::with_rules(&format!("[login]\nshow_secrets_services = [\"polkit-1\"]\n{ENROLL}"));
     site.service("polkit-1", &stack(&site.pam_line("nodelay")));
     let _polkit = Polkit::start(&site);
-    offers(&site, &mut Shell::of(&site, "alice"), "alice", &super::polkit::line());
+    assert_enrolls(&site, &mut Shell::of(&site, "alice"), "alice", &super::polkit::line());
 }
 
 #[test]
-fn an_sshd_that_logs_everything_logs_no_key() {
+fn sshd_with_debug_logging_logs_no_key() {
     let site = Site::with_rules(ENROLL);
     let sshd = Sshd::start_with(&site, Setup { settings: "LogLevel DEBUG3\n", ..Setup::default() });
     let refused = sshd.login("bob", &["000000"; 3]);

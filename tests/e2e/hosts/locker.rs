@@ -1,17 +1,18 @@
 //! A screen locker that runs as its user: i3lock on an X server without a screen.
 //!
-//! It has one field and gives what is typed there to every prompt, so password and code stand in one line
+//! It has one field and answers every prompt with it, so password and code are typed in one line
 //! (`forward_pass`).
 
-use super::judges;
-use site::Site;
-use site::run::{Running, run, wait_until};
-use site::setup::PASSWORD;
+use super::assert_judges_codes;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
+use totpd_e2e::Site;
+use totpd_e2e::paths::target;
+use totpd_e2e::run::{Running, run, wait_until};
+use totpd_e2e::users::PASSWORD;
 
-/// An X server of the site's own.
+/// An X server of the site.
 pub(super) struct Screen<'a> {
     site: &'a Site,
     display: String,
@@ -19,33 +20,34 @@ pub(super) struct Screen<'a> {
 }
 
 impl<'a> Screen<'a> {
+    #[track_caller]
     pub(super) fn new(site: &'a Site) -> Self {
-        // The server puts its socket into /tmp, which is the site's own now; the build's folder may lie there.
+        // The server's socket is in /tmp, which is the site's now; the build's folder may be there
+        // as well.
         let script = "mkdir -p \"$1\"; mount --bind \"$2\" \"$1\"; mount -t tmpfs -o mode=1777 tmpfs /tmp; \
                       mkdir -p \"$2\"; mount --bind \"$1\" \"$2\"";
-        let mut mount = site.command("sh");
-        mount.args(["-e", "-c", script, "sh"]).arg(site.path("build")).arg(site::setup::target());
-        run(mount, "").ok();
+        let [copy, build] = [site.path("build"), target()].map(|path| path.display().to_string());
+        site.run("sh", &["-e", "-c", script, "sh", &copy, &build]).assert_success();
         let mut xvfb = site.command("Xvfb");
         xvfb.args(["-displayfd", "1", "-ac", "-nolisten", "tcp", "-screen", "0", "320x200x24"]);
         let mut server = Running::start(xvfb);
-        let mut number = String::new();
-        BufReader::new(server.0.stdout.as_mut().unwrap()).read_line(&mut number).unwrap();
+        let number = server.read_line();
         Self { site, display: format!(":{}", number.trim()), _server: server }
     }
 
+    #[track_caller]
     fn xdotool(&self, arguments: &[&str]) {
         let mut xdotool = self.site.command("xdotool");
         xdotool.env("DISPLAY", &self.display).args(arguments);
-        run(xdotool, "").ok();
+        run(xdotool, "").assert_success();
     }
 
-    /// alice's i3lock, locked.
+    /// Starts i3lock as alice, and waits until the screen is locked.
     pub(super) fn lock(&self) -> Running {
         let mut i3lock = self.site.command_as("alice", "env");
         i3lock.args([&format!("DISPLAY={}", self.display), "i3lock", "--nofork", "--debug"]);
         let mut running = Running::start(i3lock);
-        // It draws for the first time when the keyboard is its own.
+        // i3lock draws for the first time when it has grabbed the keyboard.
         let (tell, drawn) = std::sync::mpsc::channel();
         let lines = BufReader::new(running.0.stderr.take().unwrap()).lines();
         std::thread::spawn(move || {
@@ -62,7 +64,8 @@ impl<'a> Screen<'a> {
         self.xdotool(&["key", "Return"]);
     }
 
-    /// Types a line and waits for what comes of it: whether the locker is gone.
+    /// Types a line and waits for its verdict. Returns whether the locker has ended.
+    #[track_caller]
     pub(super) fn unlocks(&self, locker: &mut Running, typed: &str) -> bool {
         let seen = self.site.events().len();
         self.types(typed);
@@ -75,7 +78,7 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// unix_chkpwd, which reads the shadow file for a user's own process, is in the group shadow.
+/// Lets the group shadow read the shadow file: unix_chkpwd reads it for processes of users.
 pub(super) fn let_unix_chkpwd_read(site: &Site) {
     nix::unistd::chown(&site.path("etc/shadow"), None, Some(42.into())).unwrap();
     std::fs::set_permissions(site.path("etc/shadow"), std::fs::Permissions::from_mode(0o640)).unwrap();
@@ -97,7 +100,7 @@ fn a_locker_without_privileges_takes_password_and_code_once() {
     let phone = site.enroll("alice");
     let screen = Screen::new(&site);
     let mut locker = screen.lock();
-    judges(&site, &phone, |code| {
+    assert_judges_codes(&site, &phone, |code| {
         let open = screen.unlocks(&mut locker, &format!("{PASSWORD}{code}"));
         if open {
             locker = screen.lock();
@@ -134,6 +137,6 @@ fn a_locker_without_a_daemon_stays_locked() {
     screen.types(&format!("{PASSWORD}{}", phone.code(&site)));
     wait_until("the module refuses", || refusals() == 1);
     site.start();
-    assert!(locker.0.try_wait().unwrap().is_none(), "it is gone");
+    assert!(locker.0.try_wait().unwrap().is_none(), "the locker has ended");
     assert!(screen.unlocks(&mut locker, &format!("{PASSWORD}{}", phone.code(&site))));
 }

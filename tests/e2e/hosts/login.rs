@@ -1,9 +1,10 @@
-//! `login` at a console: Debian 12's from shadow, and Debian trixie's from util-linux.
+//! `login` at a console: that of shadow in Debian 12, and that of util-linux in Debian 13.
 
-use super::{judges, password_and, refuses_without_a_daemon};
-use site::setup::{PASSWORD, script};
-use site::shell::{Ran, Shell};
-use site::{Site, Trixie};
+use super::{assert_judges_codes, assert_refuses_without_a_daemon, password_and};
+use totpd_e2e::paths::script;
+use totpd_e2e::shell::{Ran, Shell};
+use totpd_e2e::users::PASSWORD;
+use totpd_e2e::{Site, Trixie};
 
 fn service(site: &Site, line: &str) {
     site.service(
@@ -15,7 +16,7 @@ fn service(site: &Site, line: &str) {
     );
 }
 
-/// By a line that runs a login.
+/// Logs in by a line that runs `login`.
 pub(super) fn login(shell: &mut Shell, line: &str, code: &str) -> Ran {
     let [password, code] = password_and(code);
     let line = format!("{} {line}", script("console.py").display());
@@ -28,7 +29,7 @@ fn shadows_login_takes_a_code_once() {
     service(&site, &site.pam_line("nodelay"));
     let phone = site.enroll("alice");
     let mut shell = Shell::of(&site, "root");
-    judges(&site, &phone, |code| login(&mut shell, "login alice", code).let_in("in as alice"));
+    assert_judges_codes(&site, &phone, |code| login(&mut shell, "login alice", code).let_in("in as alice"));
     let event = site.last_login();
     assert_eq!((&event["service"], &event["class"]), (&"login".into(), &"console".into()));
     assert!(event["ruser"].is_null() && event["caller_uid"].is_null());
@@ -40,8 +41,8 @@ fn shadows_login_without_a_daemon_refuses_at_once() {
     service(&site, &site.pam_line("nodelay"));
     let phone = site.enroll("alice");
     let mut shell = Shell::of(&site, "root");
-    let ran = refuses_without_a_daemon(&site, &phone, |code| login(&mut shell, "login alice", code));
-    assert!(ran.status.is_none(), "it did not ask again: {ran:?}");
+    let ran = assert_refuses_without_a_daemon(&site, &phone, |code| login(&mut shell, "login alice", code));
+    assert!(ran.status.is_none(), "no second prompt: {ran:?}");
 }
 
 #[test]
@@ -52,7 +53,7 @@ fn util_linuxs_login_takes_a_code_once() {
     let phone = site.enroll("alice");
     let mut shell = Shell::of(&site, "root");
     let line = trixie.line("login alice");
-    judges(&site, &phone, |code| login(&mut shell, &line, code).let_in("in as alice"));
+    assert_judges_codes(&site, &phone, |code| login(&mut shell, &line, code).let_in("in as alice"));
 }
 
 #[test]
@@ -63,17 +64,17 @@ fn util_linuxs_login_without_a_daemon_refuses_at_once() {
     let phone = site.enroll("alice");
     let mut shell = Shell::of(&site, "root");
     let line = trixie.line("login alice");
-    let ran = refuses_without_a_daemon(&site, &phone, |code| login(&mut shell, &line, code));
-    assert!(ran.status.is_none(), "it did not ask again: {ran:?}");
+    let ran = assert_refuses_without_a_daemon(&site, &phone, |code| login(&mut shell, &line, code));
+    assert!(ran.status.is_none(), "no second prompt: {ran:?}");
 }
 
 #[test]
-fn logins_ask_for_the_name_again_after_a_refusal_and_end_when_the_tries_are_used_up() {
+fn login_asks_for_the_name_again_and_ends_after_maxtries() {
     let site = Site::new();
     let trixie = Trixie::new(&site);
     let phone = site.enroll("alice");
     let wrong = phone.wrong_code(&site);
-    // `tries=2` refuses with PAM_MAXTRIES.
+    // `tries=2` returns PAM_MAXTRIES.
     for (arguments, ends) in [("nodelay", false), ("nodelay tries=2", true)] {
         for (line, module) in [
             ("login alice".to_owned(), site.pam_line(arguments)),

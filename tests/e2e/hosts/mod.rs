@@ -1,4 +1,4 @@
-//! The programs that ask for the code, each the real one. `docs/how-to/hosts.md` is what these tests show.
+//! The real programs that ask for a code. `docs/how-to/hosts.md` lists what these tests show.
 
 mod cockpit;
 mod cron;
@@ -12,22 +12,23 @@ mod su;
 mod sudo;
 mod sudo_rs;
 
-use site::Site;
-use site::phone::Phone;
-use site::setup::PASSWORD;
-use site::shell::Ran;
 use std::time::{Duration, Instant};
+use totpd_e2e::Site;
+use totpd_e2e::phone::Phone;
+use totpd_e2e::shell::Ran;
+use totpd_e2e::users::PASSWORD;
 
-/// What a shell behind each login here is told: nothing else prints this.
+/// The command of the shell after each login: nothing else prints this.
 const INSIDE: &str = "'echo in as $(id -un)'";
 
-/// What is typed: the password, then a code.
+/// Returns the answers to both prompts: the password, then a code.
 fn password_and(code: &str) -> [(&'static str, &str); 2] {
     [("assword: ", PASSWORD), ("Verification code: ", code)]
 }
 
-/// Right, replayed, wrong, recovery code: what each program has to let in and to refuse.
-fn judges(site: &Site, phone: &Phone, mut lets_in: impl FnMut(&str) -> bool) {
+/// Asserts that a program accepts a right code and a recovery code once, and refuses a wrong code.
+#[track_caller]
+fn assert_judges_codes(site: &Site, phone: &Phone, mut lets_in: impl FnMut(&str) -> bool) {
     let code = phone.code(site);
     assert!(lets_in(&code), "a right code was refused");
     assert!(!lets_in(&code), "a code was accepted twice");
@@ -38,9 +39,10 @@ fn judges(site: &Site, phone: &Phone, mut lets_in: impl FnMut(&str) -> bool) {
     assert!(!lets_in(&phone.recovery_codes[0]), "a recovery code was accepted twice");
 }
 
-/// With the daemon ended nobody gets in, soon, and nobody is asked for a code that nobody would judge. How the
-/// refused one ended.
-fn refuses_without_a_daemon(site: &Site, phone: &Phone, mut attempt: impl FnMut(&str) -> Ran) -> Ran {
+/// Asserts that without a daemon a login is refused in time and without a prompt for a code.
+/// Returns how the refused login ended.
+#[track_caller]
+fn assert_refuses_without_a_daemon(site: &Site, phone: &Phone, mut attempt: impl FnMut(&str) -> Ran) -> Ran {
     site.end(nix::sys::signal::Signal::SIGTERM);
     let start = Instant::now();
     let ran = attempt(&phone.code(site));

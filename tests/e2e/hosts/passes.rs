@@ -1,15 +1,16 @@
-//! Who passes without a code, in each program: exempt and remembered users, and only after a first factor.
+//! Logins without a code in each program: exempt and remembered users, and only after a first
+//! factor.
 
 use super::{INSIDE, password_and};
-use site::polkit::Polkit;
-use site::setup::script;
-use site::shell::{Ran, Shell};
-use site::{Site, Trixie};
+use totpd_e2e::paths::script;
+use totpd_e2e::polkit::Polkit;
+use totpd_e2e::shell::{Ran, Shell};
+use totpd_e2e::{Site, Trixie};
 
 const EXEMPT: &str = "[[login.rule]]\naction = \"exempt\"\n";
 const REMEMBER: &str = "[[login.rule]]\naction = \"require\"\nremember = \"8h\"\n";
 
-/// The password ends the stack when it is wrong, and our line says so to the daemon.
+/// Returns a stack in which a wrong password ends, and whose line tells the daemon so.
 fn proven(line: &str) -> String {
     stack("requisite", &format!("{line} first_factor=passed"))
 }
@@ -21,15 +22,17 @@ fn stack(password: &str, line: &str) -> String {
     )
 }
 
-/// Whether a program lets in with the password alone, and asks for no code.
+/// Returns whether a login succeeded with the password alone, and asked for no code.
+#[track_caller]
 fn passes(ran: &Ran) -> bool {
     let inside = ran.let_in("in as ");
     assert_eq!(inside, ran.codes_asked() == 0, "{ran:?}");
     inside
 }
 
-/// The password lets in alone, because of the rule and of the PAM line's word.
-fn exempts(site: &Site, mut attempt: impl FnMut(&str) -> Ran) {
+/// Asserts that the password alone lets in, because of the rule and of the PAM line's claim.
+#[track_caller]
+fn assert_exempts(site: &Site, mut attempt: impl FnMut(&str) -> Ran) {
     site.enroll("alice");
     assert!(passes(&attempt("")));
     let event = site.last_login();
@@ -40,17 +43,18 @@ fn exempts(site: &Site, mut attempt: impl FnMut(&str) -> Ran) {
     );
 }
 
-/// After a code the same session passes for eight hours, and no other one does.
-fn remembers(site: &Site, shell: impl Fn() -> Shell, attempt: impl Fn(&mut Shell, &str) -> Ran) {
+/// Asserts that after a code the same session passes for eight hours, and no other session does.
+#[track_caller]
+fn assert_remembers(site: &Site, shell: impl Fn() -> Shell, attempt: impl Fn(&mut Shell, &str) -> Ran) {
     let phone = site.enroll("alice");
     let (mut one, mut other) = (shell(), shell());
-    assert!(!passes(&attempt(&mut one, &phone.wrong_code(site))), "nothing was granted yet");
+    assert!(!passes(&attempt(&mut one, &phone.wrong_code(site))), "passed before a grant");
     assert!(attempt(&mut one, &phone.code(site)).let_in("in as "));
     assert!(passes(&attempt(&mut one, "")));
     assert_eq!(site.last_login()["method"], "remembered");
     assert!(!passes(&attempt(&mut other, "")), "another session was let in");
     site.advance(8 * 3600);
-    assert!(!passes(&attempt(&mut one, "")), "it was remembered for too long");
+    assert!(!passes(&attempt(&mut one, "")), "remembered for more than eight hours");
 }
 
 fn sudo(shell: &mut Shell, code: &str) -> Ran {
@@ -64,17 +68,17 @@ fn sudo_rs(shell: &mut Shell, code: &str) -> Ran {
 }
 
 #[test]
-fn sudo_passes_exempt_users_after_their_password_alone() {
+fn sudo_lets_exempt_users_in_with_their_password_alone() {
     let site = Site::with_rules(EXEMPT);
     site.service("sudo", &proven(&site.pam_line("nodelay")));
     let mut shell = Shell::of(&site, "alice");
-    exempts(&site, |code| sudo(&mut shell, code));
+    assert_exempts(&site, |code| sudo(&mut shell, code));
     let ran = shell.run(&format!("sudo -k sh -c {INSIDE}"), &[("password for alice: ", "wrong")]);
     assert!(!ran.let_in("in as ") && ran.codes_asked() == 0, "{ran:?}");
-    // Where the line does not say that a password was right, nobody is exempt.
+    // Where the line does not claim a right password, nobody is exempt.
     site.service("sudo", &stack("required", &site.pam_line("nodelay")));
     assert!(!passes(&sudo(&mut shell, "")));
-    // Unless the rule waives it for root's programs on this machine; the password is asked for all the same.
+    // Unless the rule is for local programs of root; the password is still asked for.
     site.configure(&format!("{EXEMPT}local = true\n"));
     assert!(passes(&sudo(&mut shell, "")));
     assert_eq!(site.last_login()["first_factor"], "local-rule");
@@ -83,13 +87,15 @@ fn sudo_passes_exempt_users_after_their_password_alone() {
 }
 
 #[test]
-fn sudo_remembers_a_session_after_a_proven_password_alone() {
+fn sudo_remembers_a_session_only_after_a_proven_password() {
     let site = Site::with_rules(REMEMBER);
     site.service("sudo", &proven(&site.pam_line("nodelay")));
-    remembers(&site, || Shell::of(&site, "alice"), sudo);
+    assert_remembers(&site, || Shell::of(&site, "alice"), sudo);
     site.service("sudo", &stack("required", &site.pam_line("nodelay")));
-    let (phone, mut shell) =
-        (site.totpd(&["recovery-codes", "alice", "--json"]).ok().json(), Shell::of(&site, "alice"));
+    let (phone, mut shell) = (
+        site.totpd(&["recovery-codes", "alice", "--json"]).assert_success().json(),
+        Shell::of(&site, "alice"),
+    );
     let code = phone["recovery_codes"][0].as_str().unwrap();
     assert!(sudo(&mut shell, code).let_in("in as "));
     assert!(!passes(&sudo(&mut shell, "")), "remembered without proof of a first factor");
@@ -102,9 +108,9 @@ fn a_silent_sudo_passes_exempt_and_remembered_users() {
         let trixie = Trixie::new(&site);
         site.service("sudo", &proven(&trixie.pam_line("nodelay")));
         if exempt {
-            exempts(&site, |code| sudo(&mut trixie.shell("alice"), code));
+            assert_exempts(&site, |code| sudo(&mut trixie.shell("alice"), code));
         } else {
-            remembers(&site, || trixie.shell("alice"), sudo);
+            assert_remembers(&site, || trixie.shell("alice"), sudo);
         }
     }
 }
@@ -116,24 +122,24 @@ fn sudo_rs_passes_exempt_and_remembered_users() {
         let trixie = Trixie::new(&site);
         site.service("sudo", &proven(&trixie.pam_line("nodelay")));
         if exempt {
-            exempts(&site, |code| sudo_rs(&mut trixie.shell("alice"), code));
+            assert_exempts(&site, |code| sudo_rs(&mut trixie.shell("alice"), code));
         } else {
-            remembers(&site, || trixie.shell("alice"), sudo_rs);
+            assert_remembers(&site, || trixie.shell("alice"), sudo_rs);
         }
     }
 }
 
 #[test]
-fn su_passes_exempt_users_and_remembers_who_became_whom() {
+fn su_passes_exempt_users_and_remembers_caller_and_target() {
     let su = |shell: &mut Shell, code: &str| shell.run(&format!("su u1 -c {INSIDE}"), &password_and(code));
     let site = Site::with_rules(EXEMPT);
     site.service("su", &proven(&site.pam_line("nodelay")));
-    exempts(&site, |code| su(&mut Shell::of(&site, "alice"), code));
-    // u1 has no factor: alice's is asked for.
+    assert_exempts(&site, |code| su(&mut Shell::of(&site, "alice"), code));
+    // u1 has no factor: alice's code is asked for.
     let site = Site::with_rules(&format!("{REMEMBER}subject = \"ruser\"\n"));
     site.service("su", &proven(&site.pam_line("nodelay")));
-    remembers(&site, || Shell::of(&site, "alice"), su);
-    // Whoever becomes another one next is asked again: what was granted was this user.
+    assert_remembers(&site, || Shell::of(&site, "alice"), su);
+    // su to another user asks again: the grant was for this target.
     let (phone, mut shell) = (site.enroll("bob"), Shell::of(&site, "bob"));
     assert!(su(&mut shell, &phone.code(&site)).let_in("in as u1"));
     let other = shell.run(&format!("su u2 -c {INSIDE}"), &password_and(&phone.wrong_code(&site)));
@@ -150,9 +156,9 @@ fn polkits_helper_passes_exempt_and_remembered_users() {
         let _polkit = Polkit::start(&site);
         site.service("polkit-1", &proven(&site.pam_line("nodelay")));
         if exempt {
-            exempts(&site, |code| super::polkit::polkit(&mut Shell::of(&site, "alice"), code));
+            assert_exempts(&site, |code| super::polkit::polkit(&mut Shell::of(&site, "alice"), code));
         } else {
-            remembers(&site, || Shell::of(&site, "alice"), super::polkit::polkit);
+            assert_remembers(&site, || Shell::of(&site, "alice"), super::polkit::polkit);
         }
     }
 }
@@ -165,7 +171,7 @@ fn login_passes_exempt_users_and_remembers_nobody() {
         let [password, asked] = password_and(code);
         let inside = ("$ ", "echo in as $(id -un); exit");
         let line = format!("{} {line}", script("console.py").display());
-        // The answers stand in their order: without a code the shell comes second.
+        // Answers are in the order of the prompts: without a code the shell's is second.
         let answers = if code.is_empty() { vec![password, inside] } else { vec![password, asked, inside] };
         Shell::console(&site).run(&line, &answers)
     };

@@ -1,18 +1,19 @@
-//! polkit's agent helper, as a text agent runs it for whoever asks polkitd: polkitd, the bus, the agent (pkcheck
-//! has one) and the helper with its D-Bus step at the end are the real ones.
+//! polkit's agent helper, as a text agent runs it: polkitd, the bus, the agent (pkcheck has one)
+//! and the helper with its final D-Bus step are the real ones.
 //!
-//! pkexec has an agent too, but that of polkit 122 cannot work, whatever PAM says ("No session for cookie"): it
-//! registers as root and its helper reports as the user. It needs a `pkttyagent` beside it.
+//! pkexec has an agent too, but that of polkit 122 never works, whatever PAM returns ("No session
+//! for cookie"): it registers as root and its helper reports as the user. It needs a `pkttyagent`
+//! beside it.
 
-use super::{INSIDE, judges, password_and, refuses_without_a_daemon};
-use site::Site;
-use site::polkit::{Polkit, service};
-use site::shell::{Ran, Shell};
+use super::{INSIDE, assert_judges_codes, assert_refuses_without_a_daemon, password_and};
+use totpd_e2e::Site;
+use totpd_e2e::polkit::{Polkit, service};
+use totpd_e2e::shell::{Ran, Shell};
 
-/// What a user who restarts a service asks polkitd for.
+/// The action of a user who restarts a service.
 const ACTION: &str = "org.freedesktop.systemd1.manage-units";
 
-/// Asks polkitd, which asks the agent, which runs the helper.
+/// Returns the line that asks polkitd, which asks the agent, which runs the helper.
 pub(super) fn line() -> String {
     format!("pkcheck --enable-internal-agent -u -a {ACTION} -p $$ && sh -c {INSIDE}")
 }
@@ -28,7 +29,7 @@ fn polkits_helper_takes_a_code_once() {
     let _polkit = Polkit::start(&site);
     let phone = site.enroll("alice");
     let mut shell = Shell::of(&site, "alice");
-    judges(&site, &phone, |code| polkit(&mut shell, code).let_in("in as alice"));
+    assert_judges_codes(&site, &phone, |code| polkit(&mut shell, code).let_in("in as alice"));
     let event = site.last_login();
     assert_eq!(event["class"], "local");
     assert_eq!((&event["service"], &event["ruser"]), (&"polkit-1".into(), &"alice".into()), "{event}");
@@ -41,6 +42,6 @@ fn polkits_helper_without_a_daemon_refuses_at_once() {
     let _polkit = Polkit::start(&site);
     let phone = site.enroll("alice");
     let mut shell = Shell::of(&site, "alice");
-    let ran = refuses_without_a_daemon(&site, &phone, |code| polkit(&mut shell, code));
-    assert!(ran.status.is_some(), "it asked again: {ran:?}");
+    let ran = assert_refuses_without_a_daemon(&site, &phone, |code| polkit(&mut shell, code));
+    assert!(ran.status.is_some(), "a second prompt: {ran:?}");
 }

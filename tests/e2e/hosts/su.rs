@@ -1,8 +1,8 @@
-//! util-linux's su: `PAM_USER` is who one becomes, `PAM_RUSER` who one is.
+//! su of util-linux: `PAM_USER` is the target, and `PAM_RUSER` the caller.
 
-use super::{INSIDE, judges, password_and, refuses_without_a_daemon};
-use site::Site;
-use site::shell::{Ran, Shell};
+use super::{INSIDE, assert_judges_codes, assert_refuses_without_a_daemon, password_and};
+use totpd_e2e::Site;
+use totpd_e2e::shell::{Ran, Shell};
 
 fn service(site: &Site) {
     site.service(
@@ -25,7 +25,7 @@ fn su_asks_for_the_targets_code_and_takes_it_once() {
     service(&site);
     let (alice, bob) = (site.enroll("alice"), site.enroll("bob"));
     let mut shell = Shell::of(&site, "alice");
-    judges(&site, &bob, |code| su(&mut shell, "bob", code).let_in("in as bob"));
+    assert_judges_codes(&site, &bob, |code| su(&mut shell, "bob", code).let_in("in as bob"));
     let event = site.last_login();
     assert_eq!(
         (&event["user"], &event["ruser"], &event["service"]),
@@ -58,6 +58,6 @@ fn su_without_a_daemon_refuses_at_once() {
     service(&site);
     let bob = site.enroll("bob");
     let mut shell = Shell::of(&site, "alice");
-    let ran = refuses_without_a_daemon(&site, &bob, |code| su(&mut shell, "bob", code));
-    assert!(ran.status.is_some(), "it asked again: {ran:?}");
+    let ran = assert_refuses_without_a_daemon(&site, &bob, |code| su(&mut shell, "bob", code));
+    assert!(ran.status.is_some(), "a second prompt: {ran:?}");
 }

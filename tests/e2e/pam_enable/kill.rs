@@ -1,13 +1,14 @@
-//! SIGKILL of `totpd pam enable` before each of its system calls that write: after the undo every login works as before.
+//! SIGKILL of `totpd pam enable` before each system call that writes: after the undo every login
+//! works as before.
 
 use super::*;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// What changes a file, a folder or a lock.
+/// System calls that change a file, a folder or a lock.
 const WRITES: &str = "write,fsync,renameat,renameat2,unlinkat,mkdir,fchmod,fchown,flock";
 
-/// The pid of a process in the machine, as this one sees it.
+/// Returns the host's pid of a process in the machine.
 fn outside(machine: &Booted, pid: &str) -> u32 {
     let name = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid"));
     let space = name(&machine.leader().to_string()).unwrap();
@@ -21,15 +22,18 @@ fn outside(machine: &Booted, pid: &str) -> u32 {
     found.unwrap().parse().unwrap()
 }
 
-/// Starts `totpd pam enable` stopped, attaches strace to it, and lets both run until it ends or waits for logins. What
-/// strace saw.
+/// Starts `totpd pam enable` stopped, attaches strace to it, and lets both run until it ends or
+/// waits for logins. Returns what strace printed.
+#[track_caller]
 fn traced(machine: &Booted, arguments: &str, inject: &[String]) -> String {
-    machine.sh("rm -f /root/enable /root/pid").ok();
+    machine.sh("rm -f /root/enable /root/pid").assert_success();
     machine.sh(&format!(
         "setsid -f sh -c 'echo $$ > /root/pid; kill -STOP $$; exec totpd pam enable {arguments} --yes' > /root/enable 2>&1"
     ));
-    wait_until("it has stopped", || machine.sh("grep -q 'State:.T' /proc/$(cat /root/pid)/status").code == 0);
-    let pid = machine.sh("cat /root/pid").ok().stdout.trim().to_owned();
+    wait_until("totpd pam enable is stopped", || {
+        machine.sh("grep -q 'State:.T' /proc/$(cat /root/pid)/status").code == 0
+    });
+    let pid = machine.sh("cat /root/pid").assert_success().stdout.trim().to_owned();
     let outer = outside(machine, &pid).to_string();
     let log = std::env::temp_dir().join(format!("totpd-strace-{outer}"));
     let mut strace = Command::new("strace")
@@ -41,12 +45,12 @@ fn traced(machine: &Booted, arguments: &str, inject: &[String]) -> String {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    wait_until("strace holds it", || {
+    wait_until("strace is attached", || {
         let status = std::fs::read_to_string(format!("/proc/{outer}/status")).unwrap_or_default();
         !status.contains("TracerPid:\t0\n")
     });
-    machine.sh(&format!("kill -CONT {pid}")).ok();
-    wait_until("it ends or waits", || {
+    machine.sh(&format!("kill -CONT {pid}")).assert_success();
+    wait_until("totpd pam enable has ended or waits", || {
         strace.try_wait().unwrap().is_some() || machine.sh("cat /root/enable").stdout.contains("Now log in")
     });
     machine.sh("kill -KILL $(cat /root/pid)");
@@ -57,19 +61,19 @@ fn traced(machine: &Booted, arguments: &str, inject: &[String]) -> String {
 }
 
 #[test]
-fn killed_before_any_write_every_login_works_after_the_undo() {
+fn after_a_kill_before_any_write_the_undo_restores_logins() {
     let (machine, _) = machine(Release::Bookworm);
     let seen = traced(&machine, "sshd sudo", &[]);
-    machine.sh("totpd pam take-back --boot; systemctl restart ssh").ok();
+    machine.sh("totpd pam take-back --boot; systemctl restart ssh").assert_success();
     assert_as_before(&machine);
-    // The trial before it has files of its own alone.
+    // The trial before has only its own files.
     let calls: Vec<&str> =
         seen.lines().filter(|line| WRITES.split(',').any(|call| line.starts_with(call))).collect();
     let first = calls.iter().position(|line| line.contains("/var/lib/totpd-pam/lock")).unwrap() + 1;
     let last = calls.iter().rposition(|line| line.contains("/var/lib/totpd-pam/lock")).unwrap() + 1;
     let all: Vec<usize> = (first..=last).collect();
-    let long = site::is_long();
-    // The short form has those around the edits themselves: each rename, and what comes before it.
+    let long = totpd_e2e::is_long();
+    // The short form has only the renames in /etc.
     let chosen: Vec<usize> = all
         .iter()
         .copied()
@@ -79,9 +83,9 @@ fn killed_before_any_write_every_login_works_after_the_undo() {
     for at in chosen {
         let inject = format!("--inject={WRITES}:signal=KILL:when={at}");
         let seen = traced(&machine, "sshd sudo", &[inject]);
-        // Half-done, without any undo: nobody is let in who has not proved anything.
+        // Even before the undo, a wrong password lets nobody in.
         assert_ne!(sudo(&machine, "", &["wrong"]).code, 0);
-        machine.sh("systemctl start totpd-pam-take-back.service && systemctl restart ssh").ok();
+        machine.sh("systemctl start totpd-pam-take-back.service && systemctl restart ssh").assert_success();
         let what = format!("killed at {at}: {}", seen.lines().last().unwrap_or_default());
         let _ = writeln!(std::io::stderr(), "{what}");
         assert_as_before(&machine);
@@ -89,6 +93,6 @@ fn killed_before_any_write_every_login_works_after_the_undo() {
             .sh("ls -A /etc/pam.d /etc/ssh/sshd_config.d | grep totpd; ls /var/lib/totpd-pam/pending")
             .stdout;
         assert_eq!(left, "", "{what}");
-        machine.sh("systemctl stop 'totpd-pam-*.timer'").ok();
+        machine.sh("systemctl stop 'totpd-pam-*.timer'").assert_success();
     }
 }

@@ -1,4 +1,4 @@
-//! `totpd pam` on machines that boot: what it leaves is tried by logins, not by reading files.
+//! `totpd pam` on booted machines: logins test what it changes.
 
 mod kill;
 mod locker;
@@ -6,12 +6,13 @@ mod modes;
 mod takes_back;
 mod whole;
 
-use site::logins::PASSWORD;
-use site::phone::Phone;
-use site::run::wait_until;
-use site::{Booted, Finished, Release};
+use totpd_e2e::logins::PASSWORD;
+use totpd_e2e::phone::Phone;
+use totpd_e2e::run::wait_until;
+use totpd_e2e::{Booted, Finished, Release};
 
-/// A machine with a daemon that serves, and alice, an administrator with a factor.
+/// Boots a machine with a daemon that serves, and with alice, an administrator with a factor.
+#[track_caller]
 fn machine(release: Release) -> (Booted, Phone) {
     let machine = Booted::on(release);
     let script = "set -e
@@ -20,16 +21,20 @@ fn machine(release: Release) -> (Booted, Phone) {
         systemctl daemon-reload
         systemctl enable --now totpd.socket totpd-root.socket totpd-admin.socket
         echo '127.0.1.1 vm' >> /etc/hosts";
-    machine.sh(script).ok();
+    machine.sh(script).assert_success();
     machine.add_user("alice");
-    machine.sh("usermod -aG sudo alice; cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys").ok();
+    machine
+        .sh("usermod -aG sudo alice; cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys")
+        .assert_success();
     let phone = machine.enroll("alice");
     (machine, phone)
 }
 
-/// `totpd pam enable` in the machine, waiting for logins; what it prints is in /root/enable.
+/// Starts `totpd pam enable` in the machine until it waits for logins. Its output is in
+/// /root/enable.
+#[track_caller]
 fn enable(machine: &Booted, arguments: &str) {
-    machine.sh("rm -f /root/enable").ok();
+    machine.sh("rm -f /root/enable").assert_success();
     machine.sh(&format!(
         "setsid -f sh -c 'echo $$ > /root/pid; exec totpd pam enable {arguments} --yes' > /root/enable 2>&1"
     ));
@@ -40,7 +45,7 @@ fn enable(machine: &Booted, arguments: &str) {
     });
 }
 
-/// A login by key with `ssh -o BatchMode=yes`, which answers nothing.
+/// Logs in by key with `ssh -o BatchMode=yes`, which answers no prompt.
 fn key_alone(machine: &Booted, user: &str) -> Finished {
     machine.sh(&format!(
         "ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR \
@@ -48,7 +53,7 @@ fn key_alone(machine: &Booted, user: &str) -> Finished {
     ))
 }
 
-/// A login without a key, whose answers are these lines.
+/// Logs in without a key, with one of these answers for each prompt.
 fn without_key(machine: &Booted, user: &str, answers: &[&str]) -> Finished {
     let prompts = answers.len();
     machine.sh_with(
@@ -63,7 +68,7 @@ fn without_key(machine: &Booted, user: &str, answers: &[&str]) -> Finished {
     )
 }
 
-/// `sudo` with `options` by alice, who types `lines`.
+/// Runs `sudo` with `options` as alice, who types `lines`.
 fn sudo(machine: &Booted, options: &str, lines: &[&str]) -> Finished {
     machine.sh_with(
         &format!("runuser -u alice -- sudo -k -S {options} id -un"),
@@ -71,12 +76,13 @@ fn sudo(machine: &Booted, options: &str, lines: &[&str]) -> Finished {
     )
 }
 
-/// No service asks for a code, and every login of before works.
+/// Asserts that no service asks for a code, and that every login works as before.
+#[track_caller]
 fn assert_as_before(machine: &Booted) {
-    assert_eq!(key_alone(machine, "alice").ok().stdout, "alice\n");
-    assert_eq!(key_alone(machine, "root").ok().stdout, "root\n");
-    assert_eq!(without_key(machine, "alice", &[PASSWORD]).ok().stdout, "alice\n");
+    assert_eq!(key_alone(machine, "alice").assert_success().stdout, "alice\n");
+    assert_eq!(key_alone(machine, "root").assert_success().stdout, "root\n");
+    assert_eq!(without_key(machine, "alice", &[PASSWORD]).assert_success().stdout, "alice\n");
     for options in ["", "-i"] {
-        assert_eq!(sudo(machine, options, &[PASSWORD]).ok().stdout, "root\n", "sudo {options}");
+        assert_eq!(sudo(machine, options, &[PASSWORD]).assert_success().stdout, "root\n", "sudo {options}");
     }
 }

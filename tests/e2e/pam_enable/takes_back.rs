@@ -1,53 +1,54 @@
-//! What no login confirms is taken back: by the timer, at the next boot, after Ctrl-C; and later edits of others stay.
+//! Unconfirmed changes are reverted by the timer, at the next boot or after Ctrl-C, and later edits
+//! of others stay.
 
 use super::*;
 
 #[test]
-fn with_the_terminal_gone_the_timer_keeps_what_is_confirmed() {
+fn after_a_hang_up_the_timer_keeps_confirmed_services() {
     let (machine, phone) = machine(Release::Bookworm);
     enable(&machine, "sshd sudo --confirm-within 12s");
-    machine.sh("kill -HUP $(cat /root/pid)").ok();
-    assert_eq!(machine.ssh("alice", &phone.recovery_codes[0]).ok().stdout, "alice\n");
-    assert_ne!(sudo(&machine, "", &[PASSWORD]).code, 0, "not yet");
-    wait_until("the timer has looked", || machine.sh("test -e /var/lib/totpd-pam/pending").code != 0);
+    machine.sh("kill -HUP $(cat /root/pid)").assert_success();
+    assert_eq!(machine.ssh("alice", &phone.recovery_codes[0]).assert_success().stdout, "alice\n");
+    assert_ne!(sudo(&machine, "", &[PASSWORD]).code, 0, "still enabled");
+    wait_until("the timer has run", || machine.sh("test -e /var/lib/totpd-pam/pending").code != 0);
     assert_ne!(key_alone(&machine, "alice").code, 0, "sshd was confirmed");
     for options in ["", "-i"] {
-        assert_eq!(sudo(&machine, options, &[PASSWORD]).ok().stdout, "root\n", "sudo was not");
+        assert_eq!(sudo(&machine, options, &[PASSWORD]).assert_success().stdout, "root\n", "sudo was not");
     }
-    machine.sh("totpd pam disable sshd --yes").ok();
+    machine.sh("totpd pam disable sshd --yes").assert_success();
     assert_as_before(&machine);
 }
 
 #[test]
-fn a_login_of_somebody_who_administers_nothing_keeps_nothing() {
+fn a_login_of_an_ordinary_user_confirms_nothing() {
     let (machine, _) = machine(Release::Bookworm);
     machine.add_user("bob");
     let bob = machine.enroll("bob");
     enable(&machine, "sshd sudo --confirm-within 12s");
     let said = machine.sh("cat /root/enable").stdout;
     assert!(said.contains("Only a login of an administrator counts: alice\n"), "{said}");
-    // Both are granted: a whole login by ssh, and at sudo a right code after a wrong password.
-    assert_eq!(machine.ssh("bob", &bob.recovery_codes[0]).ok().stdout, "bob\n");
+    // The daemon grants both: a login by ssh, and a right code at sudo after a wrong password.
+    assert_eq!(machine.ssh("bob", &bob.recovery_codes[0]).assert_success().stdout, "bob\n");
     assert_ne!(machine.sudo("bob", &format!("wrong\n{}\n", bob.recovery_codes[1])).code, 0);
-    let history = machine.sh("totpd history bob").ok().stdout;
+    let history = machine.sh("totpd history bob").assert_success().stdout;
     assert_eq!(history.matches("login granted").count(), 2, "{history}");
     wait_until("the time is up", || machine.sh("test -e /var/lib/totpd-pam/pending").code != 0);
     assert_as_before(&machine);
 }
 
 #[test]
-fn without_a_daemon_the_timer_takes_everything_back() {
+fn without_a_daemon_the_timer_reverts_everything() {
     let (machine, phone) = machine(Release::Bookworm);
     enable(&machine, "sshd sudo --confirm-within 12s");
-    machine.sh("kill -KILL $(cat /root/pid)").ok();
-    assert_eq!(machine.ssh("alice", &phone.recovery_codes[0]).ok().stdout, "alice\n");
-    machine.sh("systemctl stop totpd.service 'totpd*.socket'").ok();
-    wait_until("the timer has looked", || machine.sh("test -e /var/lib/totpd-pam/pending").code != 0);
+    machine.sh("kill -KILL $(cat /root/pid)").assert_success();
+    assert_eq!(machine.ssh("alice", &phone.recovery_codes[0]).assert_success().stdout, "alice\n");
+    machine.sh("systemctl stop totpd.service 'totpd*.socket'").assert_success();
+    wait_until("the timer has run", || machine.sh("test -e /var/lib/totpd-pam/pending").code != 0);
     assert_as_before(&machine);
 }
 
 #[test]
-fn a_reboot_or_a_power_cut_takes_back_what_is_not_confirmed() {
+fn a_reboot_or_power_cut_reverts_unconfirmed_changes() {
     let (mut machine, _) = machine(Release::Trixie);
     enable(&machine, "sshd sudo");
     assert_ne!(key_alone(&machine, "alice").code, 0);
@@ -57,23 +58,24 @@ fn a_reboot_or_a_power_cut_takes_back_what_is_not_confirmed() {
     assert_ne!(key_alone(&machine, "alice").code, 0);
     machine.power_cut();
     assert_as_before(&machine);
-    let order = machine.sh("journalctl -b -o cat -u totpd-pam-take-back -u ssh --no-pager").ok().stdout;
+    let order =
+        machine.sh("journalctl -b -o cat -u totpd-pam-take-back -u ssh --no-pager").assert_success().stdout;
     let at = |words: &str| order.find(words).unwrap_or_else(|| unreachable!("{words}: {order}"));
     assert!(at("as it was before") < at("Server listening"), "{order}");
-    // The next boot has nothing to do, and changes nothing.
-    machine.sh("totpd pam enable sudo --yes --unattended").ok();
+    // A boot after a confirmed change changes nothing.
+    machine.sh("totpd pam enable sudo --yes --unattended").assert_success();
     machine.reboot();
-    assert_ne!(sudo(&machine, "", &[PASSWORD]).code, 0, "unattended: it stays");
+    assert_ne!(sudo(&machine, "", &[PASSWORD]).code, 0, "an unattended change stays");
 }
 
 #[test]
-fn ctrl_c_takes_back_and_somebody_elses_edit_stays() {
+fn ctrl_c_reverts_and_keeps_the_edits_of_others() {
     let (machine, _) = machine(Release::Bookworm);
     enable(&machine, "sshd sudo");
     let edit = "sed -i '1i # by somebody else' /etc/pam.d/sudo; sed -i '1i # by somebody else' /etc/ssh/sshd_config.d/00-totpd.conf";
-    machine.sh(edit).ok();
-    machine.sh("kill -INT $(cat /root/pid)").ok();
-    wait_until("it ends", || machine.sh("kill -0 $(cat /root/pid)").code != 0);
+    machine.sh(edit).assert_success();
+    machine.sh("kill -INT $(cat /root/pid)").assert_success();
+    wait_until("totpd pam enable has ended", || machine.sh("kill -0 $(cat /root/pid)").code != 0);
     let said = machine.sh("cat /root/enable").stdout;
     assert!(said.contains("somebody has edited it since"), "{said}");
     assert_as_before(&machine);
@@ -82,63 +84,63 @@ fn ctrl_c_takes_back_and_somebody_elses_edit_stays() {
 }
 
 #[test]
-fn where_there_is_no_systemd_a_process_of_its_own_takes_back() {
+fn without_systemd_a_guard_process_reverts() {
     let (machine, _) = machine(Release::Bookworm);
-    // As in a container: nothing else of systemd is looked at.
+    // As in a container: /run/systemd is what totpd checks.
     let script = "unshare --mount sh -c 'mount -t tmpfs tmpfs /run/systemd
         setsid -f sh -c \"echo \\$\\$ > /root/pid; exec totpd pam enable sudo --yes --confirm-within 12s\" > /root/enable 2>&1'";
-    machine.sh("rm -f /root/enable").ok();
-    machine.sh(script).ok();
+    machine.sh("rm -f /root/enable").assert_success();
+    machine.sh(script).assert_success();
     wait_until("the files are changed", || machine.sh("cat /root/enable").stdout.contains("Now log in"));
     assert_ne!(sudo(&machine, "", &[PASSWORD]).code, 0);
-    machine.sh("kill -KILL $(cat /root/pid)").ok();
-    wait_until("the guard has looked", || machine.sh("test -e /var/lib/totpd-pam/pending").code != 0);
+    machine.sh("kill -KILL $(cat /root/pid)").assert_success();
+    wait_until("the guard has run", || machine.sh("test -e /var/lib/totpd-pam/pending").code != 0);
     assert_as_before(&machine);
 }
 
 #[test]
-fn killed_in_the_trial_it_leaves_no_daemon_and_no_change() {
+fn a_kill_during_the_trial_leaves_no_daemon_and_no_change() {
     let (machine, _) = machine(Release::Bookworm);
     for _ in 0..3 {
-        machine.sh("setsid -f sh -c 'echo $$ > /root/pid; exec totpd pam enable sudo sshd --yes' > /root/enable 2>&1").ok();
+        machine.sh("setsid -f sh -c 'echo $$ > /root/pid; exec totpd pam enable sudo sshd --yes' > /root/enable 2>&1").assert_success();
         let trial = "pgrep -f 'totpd-pam/[.]totpd-trial'";
         wait_until("the trial's daemon runs", || machine.sh(&format!("{trial} -n")).code == 0);
-        machine.sh("kill -KILL $(cat /root/pid)").ok();
-        wait_until("it is gone", || machine.sh(trial).code != 0);
+        machine.sh("kill -KILL $(cat /root/pid)").assert_success();
+        wait_until("the locker has ended", || machine.sh(trial).code != 0);
     }
     assert_as_before(&machine);
-    // What they left is taken away by the next one.
-    machine.sh("totpd pam enable sudo --yes --unattended").ok();
+    // The next run removes what they left.
+    machine.sh("totpd pam enable sudo --yes --unattended").assert_success();
     assert_eq!(machine.sh("ls -A /var/lib/totpd-pam | grep -c trial").stdout, "0\n");
     assert_ne!(sudo(&machine, "", &[PASSWORD]).code, 0);
 }
 
 #[test]
-fn with_its_output_gone_ctrl_c_takes_everything_back() {
+fn with_a_closed_output_ctrl_c_reverts_everything() {
     let (machine, _) = machine(Release::Bookworm);
-    // The pipe's reader ends once the files are changed.
-    machine.sh("rm -f /root/enable; mkfifo /root/pipe").ok();
+    // The reader of the pipe ends after the files have changed.
+    machine.sh("rm -f /root/enable; mkfifo /root/pipe").assert_success();
     machine
         .sh("setsid -f sh -c 'grep -m1 \"Now log in\" < /root/pipe > /root/enable' ; \
         setsid -f sh -c 'echo $$ > /root/pid; exec totpd pam enable sshd sudo --yes > /root/pipe 2>&1'")
-        .ok();
+        .assert_success();
     wait_until("the files are changed", || machine.sh("cat /root/enable").stdout.contains("Now log in"));
     assert_ne!(key_alone(&machine, "alice").code, 0);
-    machine.sh("kill -INT $(cat /root/pid)").ok();
-    wait_until("it ends", || machine.sh("kill -0 $(cat /root/pid)").code != 0);
+    machine.sh("kill -INT $(cat /root/pid)").assert_success();
+    wait_until("totpd pam enable has ended", || machine.sh("kill -0 $(cat /root/pid)").code != 0);
     assert_as_before(&machine);
 }
 
 #[test]
-fn a_line_that_lost_its_marks_is_never_the_only_factor() {
+fn a_line_without_its_marks_is_never_the_only_factor() {
     let (machine, phone) = machine(Release::Bookworm);
     machine
         .sh("printf 'PasswordAuthentication no\\n' > /etc/ssh/sshd_config.d/50-c.conf; systemctl restart ssh")
-        .ok();
+        .assert_success();
     enable(&machine, "sshd");
-    machine.sh("sed -i '/totpd/d' /etc/pam.d/sshd; rm /etc/ssh/sshd_config.d/50-c.conf").ok();
+    machine.sh("sed -i '/totpd/d' /etc/pam.d/sshd; rm /etc/ssh/sshd_config.d/50-c.conf").assert_success();
     assert_eq!(machine.sh("grep -c pam_totp.so /etc/pam.d/sshd").stdout, "1\n");
-    machine.sh("kill -KILL $(cat /root/pid)").ok();
+    machine.sh("kill -KILL $(cat /root/pid)").assert_success();
     for command in ["totpd pam take-back", "totpd pam disable --all --yes"] {
         let finished = machine.sh(command);
         assert_eq!(finished.code, 1, "{finished:?}");
@@ -146,9 +148,9 @@ fn a_line_that_lost_its_marks_is_never_the_only_factor() {
         assert_ne!(without_key(&machine, "alice", &[&phone.recovery_codes[0]]).code, 0);
         assert_ne!(key_alone(&machine, "alice").code, 0);
     }
-    assert_eq!(machine.ssh("alice", &phone.recovery_codes[1]).ok().stdout, "alice\n");
-    // Once the line is out, everything goes.
-    machine.sh("sed -i 's/^auth.*pam_totp.so/@include common-auth/' /etc/pam.d/sshd; totpd pam disable --all --yes").ok();
-    machine.sh("totpd pam take-back").ok();
+    assert_eq!(machine.ssh("alice", &phone.recovery_codes[1]).assert_success().stdout, "alice\n");
+    // After the line is removed, everything can be reverted.
+    machine.sh("sed -i 's/^auth.*pam_totp.so/@include common-auth/' /etc/pam.d/sshd; totpd pam disable --all --yes").assert_success();
+    machine.sh("totpd pam take-back").assert_success();
     assert_as_before(&machine);
 }

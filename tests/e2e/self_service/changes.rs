@@ -67,7 +67,7 @@ fn changing_or_removing_a_factor_uses_up_a_code() {
 }
 
 #[test]
-fn undelivered_recovery_codes_replace_none_unannounced() {
+fn undelivered_recovery_codes_never_replace_a_set_silently() {
     let site = Site::new();
     site.totp_service("x", "nodelay timeout=5");
     let phone = site.enroll("alice");

@@ -38,12 +38,7 @@ fn staged(site: &Site, code: &str) -> Phone {
 }
 
 fn su(site: &Site) -> Shell {
-    let lines = format!(
-        "auth required pam_unix.so nodelay\nauth required {}\n\
-         account required pam_unix.so\nsession required pam_permit.so\n",
-        site.pam_line("nodelay")
-    );
-    site.service("su", &lines);
+    site.password_service("su", &site.pam_line("nodelay"));
     Shell::of(site, "alice")
 }
 
@@ -59,8 +54,7 @@ fn login(shell: &mut Shell, code: &str) -> Option<String> {
 /// Runs a sudo of alice with the PAM stack of su, and asserts that it succeeds.
 #[track_caller]
 fn sudo(site: &Site, code: &str) {
-    let lines = site.read("etc/pam.d/su");
-    site.service("sudo", &lines);
+    site.password_service("sudo", &site.pam_line("nodelay"));
     let answers = [("assword for alice: ", PASSWORD), ("Verification code: ", code)];
     let ran = Shell::of(site, "alice").run("sudo -k sh -c 'echo in as $(id -un)'", &answers);
     assert!(ran.let_in("in as root"), "{ran:?}");
