@@ -43,19 +43,26 @@ impl<'a> Screen<'a> {
     }
 
     /// Starts i3lock as alice, and waits until the screen is locked.
+    #[track_caller]
     pub(super) fn lock(&self) -> Running {
         let mut i3lock = self.site.command_as("alice", "env");
         i3lock.args([&format!("DISPLAY={}", self.display), "i3lock", "--nofork", "--debug"]);
         let mut running = Running::start(i3lock);
         // i3lock draws for the first time when it has grabbed the keyboard.
-        let (tell, drawn) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let lines = BufReader::new(running.0.stderr.take().unwrap()).lines();
         std::thread::spawn(move || {
-            lines.map_while(Result::ok).filter(|line| line.contains("redraw_screen")).for_each(|_| {
-                let _ = tell.send(());
+            lines.map_while(Result::ok).for_each(|line| {
+                let _ = sender.send(line);
             });
         });
-        drawn.recv_timeout(Duration::from_secs(20)).unwrap();
+        let mut said = Vec::new();
+        while !said.last().is_some_and(|line: &String| line.contains("redraw_screen")) {
+            match receiver.recv_timeout(Duration::from_secs(20)) {
+                Ok(line) => said.push(line),
+                Err(error) => panic!("i3lock has not locked the screen: {error}: {said:#?}"),
+            }
+        }
         running
     }
 
