@@ -101,7 +101,7 @@ impl BreakGlassAuthority {
         if !known {
             event.leave_name_out();
         }
-        let reason = match glass.examine(&user, input, self.0.start.elapsed()) {
+        let reason = match glass.check(&user, input, self.0.start.elapsed()) {
             Ok(found) => match record(&self.0.config.breakglass_marks, &event) {
                 Ok(committed) => {
                     let verified = glass.spend(found);

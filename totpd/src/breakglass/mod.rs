@@ -133,7 +133,7 @@ impl Responder {
 
     async fn answer(self) -> std::io::Result<End> {
         let Self { glass, taken, listeners, config, start } = self;
-        let until = tokio::time::Instant::from_std(start + glass.lasts());
+        let until = tokio::time::Instant::from_std(start + glass.lifetime());
         let authority = BreakGlassAuthority::new(glass, config, start);
         let server = Arc::new(Server {
             limits: Limits::new(MAX_CONNECTIONS.min(usize::try_from(harden()).unwrap_or(MAX_CONNECTIONS))),

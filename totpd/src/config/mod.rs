@@ -121,7 +121,7 @@ pub struct Totp {
     /// Seconds until an unconfirmed enrollment is gone.
     pub pending: u64,
     /// How recovery codes are kept.
-    pub keeping: RecoveryStorage,
+    pub recovery_storage: RecoveryStorage,
 }
 
 /// A service account that may ask for others, such as a mail server's.
@@ -151,7 +151,7 @@ impl Config {
                 params: Params::default(),
                 skew: 1,
                 pending: DEFAULT_PENDING_LIFETIME,
-                keeping: RecoveryStorage::Hashed,
+                recovery_storage: RecoveryStorage::Hashed,
             },
             prompt: "Verification code: ".into(),
             console_services: CONSOLE_SERVICES.map(str::to_owned).to_vec(),

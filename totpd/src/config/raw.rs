@@ -164,7 +164,7 @@ impl RawTotp {
                 .map_err(|_| in_table("pending", "write a time such as \"24h\" or \"30m\"".into()))?;
             totp.pending = lifetime(time.as_secs()).map_err(|e| in_table("pending", e))?;
         }
-        totp.keeping = match self.recovery_codes {
+        totp.recovery_storage = match self.recovery_codes {
             Some(RawKeeping::Sealed) => RecoveryStorage::Sealed,
             Some(RawKeeping::Hashed) | None => RecoveryStorage::Hashed,
         };

@@ -94,7 +94,7 @@ impl Engine {
         self.change(user, true, &default_commit_deadline(), |slot, now| {
             let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
             Ok((
-                renew(account, self.config.totp.keeping)?,
+                renew(account, self.config.totp.recovery_storage)?,
                 Event::new("recovery-codes", user.as_str(), now, from.clone()),
             ))
         })
@@ -283,10 +283,10 @@ fn shown_once(
 /// New recovery codes for the active factor.
 pub(super) fn renew(
     account: &mut Account,
-    keeping: RecoveryStorage,
+    recovery_storage: RecoveryStorage,
 ) -> Result<Vec<RecoveryCode>, AccountError> {
     account
-        .replace_recovery_codes(keeping, &mut Kernel)
+        .replace_recovery_codes(recovery_storage, &mut Kernel)
         .map_err(no_randomness)?
         .ok_or(AccountError::NotEnrolled)
 }

@@ -48,7 +48,9 @@ impl Engine {
         if self.has_factor(&found, now).await? {
             return Ok(None);
         }
-        let Ok(enrolling) = AwaitingFirstCode::new(proof, totp.params, totp.keeping, now, &mut Kernel) else {
+        let Ok(enrolling) =
+            AwaitingFirstCode::new(proof, totp.params, totp.recovery_storage, now, &mut Kernel)
+        else {
             return Err(EngineError::Busy);
         };
         let mut event = asking.event_at(now);

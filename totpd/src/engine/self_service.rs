@@ -133,7 +133,7 @@ impl Engine {
                     now,
                     &who.from.to_sentence(),
                 );
-                renew(account, self.config.totp.keeping)
+                renew(account, self.config.totp.recovery_storage)
             })
         });
         changed.await?

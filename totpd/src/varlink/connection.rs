@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use totp_wire::frame::{Framer, MESSAGE_TIME};
+use totp_wire::frame::{Framer, MESSAGE_TIMEOUT};
 use zeroize::{Zeroize, Zeroizing};
 
 /// How long a connection may be silent before its first call.
@@ -48,7 +48,7 @@ impl Connection {
     }
 
     /// Reads the next message. The peer has 10 s for the first byte of its first message, 10 min
-    /// for that of a later one, and [`MESSAGE_TIME`] for the rest.
+    /// for that of a later one, and [`MESSAGE_TIMEOUT`] for the rest.
     ///
     /// # Errors
     /// [`Closed`]: by the peer, by a timeout, by a message that is too long, or by an eviction.

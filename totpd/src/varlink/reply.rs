@@ -20,7 +20,7 @@ pub(crate) fn done(reply: &impl Serialize) -> Bytes {
 
 /// An error with one parameter.
 pub(crate) fn failed(error: &str, key: &str, value: &str) -> Bytes {
-    let value = totp_wire::text::plain(value, 256);
+    let value = totp_wire::text::printable(value, 256);
     message::error_bytes(error, &serde_json::json!({ key: value })).unwrap_or_default()
 }
 

@@ -134,7 +134,7 @@ pub(crate) async fn enroll(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Res
     let new = NewFactor {
         params: totp.params,
         lifetime: lifetime(seconds.unwrap_or(totp.pending)).map_err(invalid)?,
-        keeping: totp.keeping,
+        recovery_storage: totp.recovery_storage,
     };
     let proof = proof(code.as_ref(), ticket.as_ref());
     let staged = call.engine.enroll_self(call.oneself(), proof, new, call.guard).await?;
@@ -145,7 +145,8 @@ pub(crate) async fn enroll(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Res
 pub(crate) async fn confirm(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Result<Bytes, CallError> {
     let Confirm { code } = read(parameters)?;
     let (uid, from) = (Some(call.uid), call.from.clone());
-    let judged = call.engine.confirm(call.user, uid, code.reveal(), Origin::Own, from, call.guard).await?;
+    let judged =
+        call.engine.confirm(call.user, uid, code.reveal(), Origin::OwnProcess, from, call.guard).await?;
     Ok(done(&confirmed(judged)))
 }
 

@@ -126,7 +126,7 @@ pub(crate) fn user(status: UserStatus) -> admin::User {
 
 fn lock(locked: &Locked) -> admin::Lock {
     admin::Lock {
-        class: locked.class.name().to_owned(),
+        class: locked.class.as_str().to_owned(),
         client: locked.class.client().map(str::to_owned),
         source: match &locked.class {
             SourceClass::Known(source) => Some(source.to_string()),
@@ -147,7 +147,7 @@ pub(crate) fn staged_change(staged: &StagedChange) -> admin::Staged {
         staged_at: staged.at.unix(),
         from: staged.from.clone(),
         ripens_at: staged.ripens_at().unix(),
-        told: staged.told.is_some(),
+        notice_shown: staged.shown_at.is_some(),
         expires_at: staged.expires.unix(),
     }
 }

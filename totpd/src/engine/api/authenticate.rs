@@ -187,7 +187,7 @@ impl Engine {
         if session.user() != account.id {
             return Err(ApiRefusal::OtherUsersSession);
         }
-        session.claim(options.claims.clone())?;
+        session.merge_claims(options.claims.clone())?;
         Ok(Some((session, version)))
     }
 }
@@ -215,12 +215,12 @@ fn draft(
     let failed = |_| ApiRefusal::Unavailable("the system's random source failed".to_owned());
     let (session, version) = match (existing, options.length) {
         (Some((mut session, version)), length) => {
-            session.strengthen(proof, length, now, &mut Kernel).map_err(failed)?;
+            session.add_factor(proof, length, now, &mut Kernel).map_err(failed)?;
             (session, Some(version))
         }
         (None, Some(length)) => {
             let mut session = Session::begin(proof, &account.id, length, now, &mut Kernel).map_err(failed)?;
-            session.claim(options.claims.clone())?;
+            session.merge_claims(options.claims.clone())?;
             (session, None)
         }
         (None, None) => return Ok(None),

@@ -77,7 +77,7 @@ fn claims(session: &Session, project_id: &str, now: Time) -> Map<String, Value> 
 
 /// The session as the claim of a JWT shows it, in the form that Stytch's SDKs read.
 pub fn session_claim(session: &Session) -> Value {
-    let factors: Vec<Value> = session.shown().iter().map(factor).collect();
+    let factors: Vec<Value> = session.factors().iter().map(factor).collect();
     json!({
         "id": session.id(),
         "started_at": rfc3339(session.started()),
@@ -90,7 +90,7 @@ pub fn session_claim(session: &Session) -> Value {
 }
 
 fn factor(factor: &AuthenticatedFactor) -> Value {
-    let (kind, delivery_method, name, detail) = match &factor.means {
+    let (kind, delivery_method, name, detail) = match &factor.kind {
         FactorKind::Totp => {
             let detail = json!({ "totp_id": factor.totp_id });
             ("totp", "authenticator_app", "authenticator_app_factor", detail)

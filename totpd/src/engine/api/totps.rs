@@ -44,7 +44,7 @@ impl Engine {
     ) -> Result<CreatedTotp, ApiRefusal> {
         let id = self.user(user).await?.account.id;
         let totp = &self.config.totp;
-        let new = NewFactor { params: totp.params, lifetime, recovery_storage: totp.keeping };
+        let new = NewFactor { params: totp.params, lifetime, recovery_storage: totp.recovery_storage };
         let issuer = self.config.issuer();
         for _ in 0..2 {
             let stored = self.load(AccountKey::Id(id.clone())).await.map_err(EngineError::from)?;

@@ -94,7 +94,7 @@ impl UserView {
     pub(super) fn new(caller: &Caller, stored: Stored) -> Self {
         let now = clock::now();
         let class = SourceClass::Client(caller.client.clone());
-        let locks = stored.account.guard.locked(now);
+        let locks = stored.account.lock_state.locked(now);
         let lock = locks.into_iter().find(|lock| lock.class == class).map(|lock| (lock.since, lock.until));
         let Ok(mut account) = stored.account.try_map(|_, _| Ok::<(), std::convert::Infallible>(()));
         account.expire_pending(now);

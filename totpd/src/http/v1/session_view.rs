@@ -77,7 +77,7 @@ pub(crate) struct Session {
 
 impl From<&session::AuthenticatedFactor> for AuthenticationFactor {
     fn from(factor: &session::AuthenticatedFactor) -> Self {
-        let (kind, delivery_method, app, recovery) = match &factor.means {
+        let (kind, delivery_method, app, recovery) = match &factor.kind {
             FactorKind::Totp => {
                 let app = AuthenticatorAppFactor { totp_id: factor.totp_id.clone() };
                 ("totp", "authenticator_app", Some(app), None)
@@ -104,7 +104,7 @@ impl From<&session::Session> for Session {
         Self {
             session_id: session.id().to_owned(),
             user_id: session.user().to_owned(),
-            authentication_factors: session.shown().iter().map(Into::into).collect(),
+            authentication_factors: session.factors().iter().map(Into::into).collect(),
             roles: Vec::new(),
             started_at: rfc3339(session.started()),
             last_accessed_at: rfc3339(session.accessed()),

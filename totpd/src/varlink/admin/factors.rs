@@ -19,7 +19,7 @@ pub(crate) async fn enroll(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
         params: params(algorithm.as_deref(), digits, period, config.totp.params)
             .map_err(|what| invalid(&what))?,
         lifetime: lifetime(seconds.unwrap_or(config.totp.pending)).map_err(|what| invalid(&what))?,
-        keeping: config.totp.keeping,
+        recovery_storage: config.totp.recovery_storage,
     };
     let issuer = match &issuer {
         Some(issuer) => checked_issuer(issuer).map_err(|what| invalid(&what))?,
@@ -51,7 +51,10 @@ pub(crate) async fn status(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
 /// `List`: a page of the users who have a factor.
 pub(crate) async fn list(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
     let List { after, limit } = read(parameters)?;
-    let limit = limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(PAGE).clamp(1, PAGE);
+    let limit = limit
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(MAX_USERS_PER_PAGE)
+        .clamp(1, MAX_USERS_PER_PAGE);
     let (users, next) = call.engine.list(after, limit).await.map_err(|e| error(&e, ""))?;
     let users = users.into_iter().map(user_view).collect();
     Ok(done(&ListReply { users, clock_behind: call.engine.clock_behind().map(Time::unix), next }))

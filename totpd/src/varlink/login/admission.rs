@@ -41,7 +41,7 @@ pub(super) async fn admit<S: ServerState>(
             return Err(failed_plainly(login::BUSY));
         }
     };
-    if request.facts.peer != Speaker::Own
+    if request.facts.peer != Speaker::SelfService
         && connection.slot.begin(&peer::cause(&request.user, &request.from)).is_err()
     {
         log_refusal(server, connection, &attempt.user, "busy");

@@ -107,13 +107,13 @@ async fn each_attempt_is_counted_by_what_caused_it() {
 async fn users_ask_for_themselves_and_their_claims_are_dropped() {
     let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap().uid.as_raw();
     let request = authorised(nobody, &attempt("nobody")).await.unwrap();
-    assert_eq!(request.origin, Origin::Own);
+    assert_eq!(request.origin, Origin::OwnProcess);
     assert_eq!(request.from.ruser.as_deref(), Some("nobody"));
     let from = &request.from;
     assert!(from.service.is_none() && from.rhost.is_none() && from.tty.is_none());
     assert!(from.ssh_methods.is_none() && from.ssh_key.is_none());
     let facts = &request.facts;
-    assert_eq!((facts.peer, facts.rhost), (Speaker::Own, RemoteHost::Local));
+    assert_eq!((facts.peer, facts.rhost), (Speaker::SelfService, RemoteHost::Local));
     assert!(facts.ssh.is_empty() && facts.service.is_none() && !facts.first_factor_passed);
     assert!(request.audit_session.is_none() && !request.converses);
     for other in ["root", "no-such-user", "", "no\nbody"] {
@@ -154,5 +154,5 @@ async fn a_supposed_user_peer_is_never_explained_as_root() {
     let config = Config::parse("", Path::new("/etc/totpd/totpd.toml")).unwrap();
     let supposed = |user: &str| simulate(Peer { uid: 1000, pid: None }, &attempt(user), &config);
     assert!(supposed("no/name").is_none());
-    assert_eq!(supposed("alice").map(|request| request.facts.peer), Some(Speaker::Own));
+    assert_eq!(supposed("alice").map(|request| request.facts.peer), Some(Speaker::SelfService));
 }
