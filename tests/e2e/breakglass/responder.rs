@@ -82,7 +82,7 @@ fn a_responder_whose_socket_was_replaced_reports_it_and_ends() {
     }
     site.start();
     let ended = responder.finish();
-    assert!(ended.code == 1 && ended.stderr.contains("worth nothing any more"), "{ended:?}");
+    assert!(ended.code == 1 && ended.stderr.contains("the code no longer works"), "{ended:?}");
     assert_eq!(login(&site, "bob", &bob.code(&site)), code::SUCCESS);
 }
 

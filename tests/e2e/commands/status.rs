@@ -74,7 +74,7 @@ fn status_and_list_report_changed_and_deleted_users() {
     let list = site.totpd(&["list"]).assert_success().stdout;
     let line =
         |user: &str| list.lines().find(|line| line.starts_with(user)).unwrap_or_else(|| panic!("{list}"));
-    assert!(line("alice").contains("REFUSED: enrolled as uid 5001, and the name has uid 7001 now"), "{list}");
+    assert!(line("alice").contains("REFUSED: enrolled as uid 5001, and the name now has uid 7001"), "{list}");
     assert!(line("bob").contains("NO SUCH USER"), "{list}");
     assert!(line("u1").contains("active") && line("u1").contains("no login in the history"), "{list}");
     assert!(line("u2").contains("not enrolled, an open ticket until"), "{list}");
@@ -97,7 +97,7 @@ fn status_reports_locks_logins_and_a_refusing_clock() {
     refusals(&site, 10, from, "000000");
     let status = site.totpd(&["status", "alice"]).assert_success().stdout;
     for words in
-        ["LOCKED for everybody else (others)", "`totpd unlock alice` ends it", "last login that passed"]
+        ["LOCKED for all other sources (others)", "`totpd unlock alice` ends it", "last login that passed"]
     {
         assert!(status.contains(words), "{words}: {status}");
     }

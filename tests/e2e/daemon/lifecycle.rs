@@ -153,7 +153,7 @@ fn an_invalid_configuration_refuses_at_start_but_not_at_reload() {
     // The commands still reach the daemon through the sockets that the broken file names.
     let asked = site.totpd(&["status"]).assert_success();
     assert!(
-        asked.stderr.contains("only its sockets are used") && asked.stdout.contains("serves store"),
+        asked.stderr.contains("only the sockets are used") && asked.stdout.contains("serves store"),
         "{asked:?}"
     );
     let check = site.totpd(&["config", "check"]);

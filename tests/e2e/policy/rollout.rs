@@ -163,7 +163,7 @@ fn report_names_users_that_enforcement_would_refuse() {
     let report = site.totpd(&["report"]).assert_success().stdout;
     let line = report.lines().find(|line| line.starts_with("today sshd would refuse")).unwrap_or_default();
     assert!(
-        line.contains("not enrolled: bob, ") && line.ends_with("no login of them in this time"),
+        line.contains("not enrolled: bob, ") && line.ends_with("none of them logged in during this time"),
         "{report}"
     );
     assert!(!line.contains("alice") && !line.contains("u1,"), "{report}");

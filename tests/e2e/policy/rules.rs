@@ -216,7 +216,7 @@ fn explain_and_config_check_name_deciding_and_dead_rules() {
     let text = explain(&["bob", "sshd", "--rhost", "10.0.0.9"]);
     assert!(text.contains("refused: no-first-factor"), "{text}");
     let text = explain(&["alice", "sudo"]);
-    assert!(text.contains("no rule matches, so the default decides: require"), "{text}");
+    assert!(text.contains("no rule matches, so the default applies: require"), "{text}");
     site.enroll("alice");
     let later = explain(&[
         "alice",

@@ -9,13 +9,13 @@ fn cancel_takes_a_code_and_after_two_only_a_ticket_helps() {
     let site = Site::new();
     let old = site.enroll("alice");
     let nothing = site.totpd_as("alice", &["cancel"], &format!("{}\n", old.code(&site)));
-    assert!(nothing.code == 1 && nothing.stderr.contains("nothing is staged"), "{nothing:?}");
+    assert!(nothing.code == 1 && nothing.stderr.contains("no change is staged"), "{nothing:?}");
     for _ in 0..2 {
         let new = staged(&site, &old.code(&site));
         // No second change can be staged, and the refusal uses up no code.
         for command in ["enroll", "recovery-codes", "revoke"] {
             let refused = site.totpd_as("alice", &[command], &format!("{}\n", old.code(&site)));
-            assert!(refused.code == 1 && refused.stderr.contains("staged already"), "{refused:?}");
+            assert!(refused.code == 1 && refused.stderr.contains("already staged"), "{refused:?}");
         }
         assert_eq!(site.totpd_as("alice", &["cancel"], &format!("{}\n", new.code(&site))).code, 1);
         site.totpd_as("alice", &["cancel"], &format!("{}\n", old.code(&site))).assert_success();
@@ -28,7 +28,7 @@ fn cancel_takes_a_code_and_after_two_only_a_ticket_helps() {
         );
     }
     let refused = site.totpd_as("alice", &["enroll"], &format!("{}\n", old.code(&site)));
-    assert!(refused.code == 1 && refused.stderr.contains("only a ticket helps"), "{refused:?}");
+    assert!(refused.code == 1 && refused.stderr.contains("the next one needs a ticket"), "{refused:?}");
     let ticket = site.totpd(&["enroll", "alice", "--ticket", "--json"]).assert_success().json();
     let input = format!("{}\n{}\n", old.code(&site), ticket["ticket"].as_str().unwrap());
     let document = site.totpd_as("alice", &["enroll", "--json"], &input).assert_success().json();

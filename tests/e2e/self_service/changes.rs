@@ -21,7 +21,7 @@ fn self_enroll_open_needs_nothing_and_off_allows_nothing() {
     site.configure("[login]\nself_enroll = \"off\"\n");
     site.next_step();
     let off = site.totpd_as("alice", &["enroll"], &format!("{}\n", phone.code(&site)));
-    assert!(off.code == 1 && off.stderr.contains("ask your administrator"), "{off:?}");
+    assert!(off.code == 1 && off.stderr.contains("Ask your administrator"), "{off:?}");
     // The refusal used up no code.
     site.totpd_as("alice", &["verify"], &format!("{}\n", phone.code(&site))).assert_success();
 }

@@ -128,7 +128,7 @@ fn a_restore_verifies_before_it_replaces_anything() {
     let alice = site.enroll("alice");
     let file = back_up(&site);
     let serving = restore(&site, &file, &[]);
-    assert!(serving.code == 1 && serving.stderr.contains("Stop it first"), "{serving:?}");
+    assert!(serving.code == 1 && serving.stderr.contains("systemctl stop"), "{serving:?}");
     site.end(Signal::SIGTERM);
     let state = std::fs::read(site.path("state/totpd.db")).unwrap();
     let whole = std::fs::read(&file).unwrap();

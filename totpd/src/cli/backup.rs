@@ -1,4 +1,4 @@
-//! `totpd backup`.
+//! `totpd backup`: writes an encrypted backup and reads it back.
 
 use super::args::Backup;
 use super::progress::{self, Progress};
@@ -13,16 +13,20 @@ use std::time::{Duration, Instant};
 use totp_core::Time;
 use totp_wire::admin;
 
-/// How long the daemon may take for its copy: a million users take seconds.
+/// How long the daemon may take to copy its store. A million users take seconds.
 const COPY_TIMEOUT: Duration = Duration::from_mins(30);
 
-/// Makes a backup, and reads it back.
+/// `totpd backup FILE`
 pub(super) fn backup(context: &Context, args: Backup) -> Result<(), CommandError> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(failed(ExitStatus::Refused, "only root makes backups: the key is in them"));
+        return Err(failed(
+            ExitStatus::Refused,
+            "only root may make a backup, because the key is in it. Use sudo",
+        ));
     }
     if args.file.symlink_metadata().is_ok() {
-        let why = format!("{} exists already; a backup never overwrites a file", args.file.display());
+        let why =
+            format!("{} already exists, and a backup overwrites no file. Name another", args.file.display());
         return Err(failed(ExitStatus::Refused, why));
     }
     let config = context.config()?;
@@ -44,7 +48,7 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<(), CommandError
         copy: &copy,
         with_key: !args.without_key,
     };
-    // Once written, once read back.
+    // Each byte is written once and read back once.
     let progress = Progress::start(context.out, 2 * copy.size);
     let made = backup::create(&source, &args.file, lock, &|bytes| progress.add(bytes))
         .map_err(|error| failed(ExitStatus::Refused, error))?;
@@ -57,9 +61,9 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<(), CommandError
         made.manifest.store_id
     ))?;
     out.line(if args.without_key {
-        "The key is not in it: keep the key file too, apart from this file"
+        "The key is not in it. Keep the key file too, apart from this file"
     } else {
-        "The key is in it: anyone who opens this file can make everybody's codes"
+        "The key is in it. Anyone who can decrypt this file can compute every user's codes"
     })?;
     out.json(&json!({
         "file": args.file, "size": made.size, "store_id": made.manifest.store_id, "time": time,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use totp_core::UserName;
 use totp_core::breakglass::MAX_LIFETIME;
 
-/// The shortest that anybody can log in within.
+/// The shortest time within which a user can log in.
 const SHORTEST: Duration = Duration::from_mins(1);
 
 /// `totpd breakglass`
@@ -19,15 +19,16 @@ pub(super) fn breakglass(
     directory_user: bool,
 ) -> Result<(), CommandError> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(failed(ExitStatus::Refused, "only root may break the glass"));
+        return Err(failed(ExitStatus::Refused, "only root may use break-glass. Run it with sudo"));
     }
     if !(SHORTEST..=MAX_LIFETIME).contains(&lasts) {
         return Err(failed(ExitStatus::Usage, "--for takes 1m to 24h"));
     }
     let name = UserName::parse(user).map_err(|error| failed(ExitStatus::Usage, error))?;
-    // A directory may be what hangs: it is not asked. A slip would refuse everybody for nothing.
+    // Not asked of a directory, which may be what hangs. A typing error would refuse every user for nothing.
     if !directory_user && !crate::user_directory::is_local(user) {
-        let why = format!("{user} is not in /etc/passwd; for a user of a directory add --directory-user");
+        let why =
+            format!("{user} is not in /etc/passwd. If the user is in a directory, add --directory-user");
         return Err(failed(ExitStatus::Refused, why));
     }
     let config = context.config()?;
@@ -35,20 +36,21 @@ pub(super) fn breakglass(
         .map_err(|error| failed(ExitStatus::Refused, error))?;
     let (out, time) = (context.out, humantime::format_duration(lasts));
     out.json(&json!({ "user": user, "code": code.as_str(), "for_seconds": lasts.as_secs() }))?;
-    out.line(format!("{user} may log in once, within {time}, with this code at the code's prompt:"))?;
+    out.line(format!("{user} may log in once within {time}, with this code at the prompt for the code:"))?;
     out.line(format!("    {}", code.as_str()))?;
     out.line(
-        "Everybody else is refused meanwhile. It ends with that login, after that time, or with Ctrl-C.",
+        "Every other user is refused until then. It ends with that login, after that time, or with Ctrl-C.",
     )?;
     drop(code);
     let end = responder.run().map_err(|error| failed(ExitStatus::Refused, error))?;
     match end {
-        End::Used => out.line(format!("{user} has logged in; the socket is given back")),
-        End::TimeUp => out.line("the time is up; the socket is given back"),
-        End::Stopped => out.line("stopped; the socket is given back"),
+        End::Used => out.line(format!("{user} has logged in; the daemon has its socket back")),
+        End::TimeUp => out.line("the time is over; the daemon has its socket back"),
+        End::Stopped => out.line("stopped; the daemon has its socket back"),
         End::Displaced => Err(failed(
             ExitStatus::Refused,
-            "somebody else has taken the socket (was a socket unit of totpd restarted?): the code is worth nothing any more",
+            "another program has taken the socket, so the code no longer works. Do not restart totpd's socket units while \
+             break-glass is open; run the command again",
         )),
     }
 }

@@ -1,5 +1,4 @@
-//! What an error of a call to the daemon means for the person who ran the command.
-
+/// Turns an error of a call to the daemon into a message for the person who ran the command.
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::clock::rfc3339;
 use serde_json::Value;
@@ -7,37 +6,37 @@ use std::path::Path;
 use totp_core::Time;
 use totp_wire::{CallError, admin, login, self_service, service};
 
-/// The sentence for a failed call.
+/// Turns the error of a call on the socket at `path` into a message and an exit status.
 pub(super) fn explain(path: &Path, error: &CallError) -> CommandError {
     let at = path.display();
     match error {
         CallError::NoSocket if let Some(listens) = unit_listens_elsewhere(path) => failed(
             ExitStatus::Unreachable,
             format!(
-                "admin_socket is {at}, where nobody listens, and totpd-admin.socket listens at {listens}. Make both the \
-                 same, then run: systemctl daemon-reload; systemctl restart totpd-admin.socket totpd"
+                "nothing listens at {at} (admin_socket), because totpd-admin.socket listens at {listens}. Set both to \
+                 the same path, then run: systemctl daemon-reload; systemctl restart totpd-admin.socket totpd"
             ),
         ),
         CallError::NoSocket | CallError::ConnectionRefused => failed(
             ExitStatus::Unreachable,
-            format!(
-                "no totpd answers at {at}: {error}. Is it running? `systemctl status totpd`, or see its log"
-            ),
+            format!("no totpd answers at {at}: {error}. Run: systemctl status totpd"),
         ),
         CallError::Error { name, parameters } => explain_error(name, parameters),
         CallError::WrongServer(uid) => failed(
             ExitStatus::Unreachable,
             format!(
-                "the listener at {at} runs as uid {uid}, which is neither root nor the owner of its folder"
+                "the listener at {at} runs as uid {uid}, which is neither root nor the owner of its folder, so it is \
+                 not trusted. Run, to find it: ss -xlp"
             ),
         ),
         other => failed(ExitStatus::Unreachable, format!("totpd at {at}: {other}")),
     }
 }
 
-/// Where the installed socket unit listens, if that is not the configured place of a socket of this host.
+/// The paths on which the installed totpd-admin.socket listens, if `path` is not one of them.
+///
+/// `None` for a path outside /run: it belongs to a daemon that somebody started by hand.
 fn unit_listens_elsewhere(path: &Path) -> Option<String> {
-    // A path of somebody's own daemon is not the unit's.
     let is_units = path.starts_with("/run/") || path.starts_with("/var/run/");
     let listens = crate::units::values(Path::new("/"), "totpd-admin.socket", "ListenStream")?;
     let elsewhere = is_units && !listens.is_empty() && listens.iter().all(|listen| Path::new(listen) != path);
@@ -52,69 +51,73 @@ fn explain_error(name: &str, parameters: &str) -> CommandError {
     let staged = parameters.get("staged").unwrap_or(&Value::Null);
     match name {
         service::PERMISSION_DENIED => {
-            failed(ExitStatus::Refused, "only root and members of admin_group may do this")
+            failed(ExitStatus::Refused, "only root and members of admin_group may do this. Run it with sudo")
         }
         service::INVALID_PARAMETER => failed(ExitStatus::Usage, text("parameter")),
         admin::NO_SUCH_USER => failed(ExitStatus::Refused, format!("there is no user {user} on this system")),
-        self_service::NO_NAME => failed(ExitStatus::Refused, "your uid has no name on this system"),
+        self_service::NO_NAME => {
+            failed(ExitStatus::Refused, "your uid has no user name on this system. Ask your administrator")
+        }
         self_service::NOT_ENROLLED => {
-            failed(ExitStatus::Refused, "you have no factor that this could be done to; see `totpd status`")
+            failed(ExitStatus::Refused, "you have no factor that this command can change. Run: totpd status")
         }
-        self_service::CODE_NEEDED => {
-            failed(ExitStatus::Refused, "a current code or a recovery code is needed")
-        }
+        self_service::CODE_NEEDED => failed(
+            ExitStatus::Refused,
+            "this change needs a current code or a recovery code. Run the command again, and type one",
+        ),
         self_service::TICKET_NEEDED => failed(
             ExitStatus::Refused,
-            "a ticket is needed: ask your administrator for one (`totpd enroll USER --ticket`)",
+            "this change needs a ticket. Ask your administrator for one (`totpd enroll USER --ticket`)",
         ),
         self_service::ALREADY_STAGED if !staged.is_object() => failed(
             ExitStatus::Refused,
-            "a new factor waits for its first code already: run totpd confirm, or ask your administrator",
+            "a new factor already waits for its first code. Run totpd confirm, or ask your administrator",
         ),
         self_service::ALREADY_STAGED => failed(
             ExitStatus::Refused,
             format!(
-                "a change is staged already: {}. See `totpd status`; `totpd cancel` with a code ends it",
-                lacks(staged)
+                "a change is already staged: {}. `totpd status` shows it, and `totpd cancel` with a code ends it",
+                not_ripe_because(staged)
             ),
         ),
         self_service::CANCELLED_TWICE => failed(
             ExitStatus::Refused,
-            "two changes were cancelled within a week, so that only a ticket helps: ask your administrator for one \
+            "two changes were cancelled within a week, so the next one needs a ticket. Ask your administrator for one \
              (`totpd enroll USER --ticket`)",
         ),
-        self_service::NOTHING_STAGED | admin::NOTHING_STAGED => {
-            failed(ExitStatus::Refused, "nothing is staged that could be cancelled; see `totpd status`")
-        }
+        self_service::NOTHING_STAGED | admin::NOTHING_STAGED => failed(
+            ExitStatus::Refused,
+            "no change is staged, so there is nothing to cancel. Run: totpd status",
+        ),
         self_service::NOT_RIPE => failed(
             ExitStatus::Refused,
-            format!("the new factor cannot be used yet: {}. Nothing was changed", lacks(staged)),
+            format!("the new factor cannot be used yet: {}. Nothing was changed", not_ripe_because(staged)),
         ),
         admin::NOT_RIPE => failed(
             ExitStatus::Refused,
             format!(
-                "the user has staged this factor, and {}. An administrator's own `totpd enroll` needs no delay",
-                lacks(staged)
+                "the user has staged this factor themselves, and {}. To enroll them without a delay, run: totpd enroll \
+                 USER",
+                not_ripe_because(staged)
             ),
         ),
         self_service::REFUSED => failed(
             ExitStatus::Refused,
-            "refused; nothing was changed. `totpd history` says why; a ticket comes from your administrator",
+            "the code or the ticket was refused, and nothing was changed. Run: totpd history",
         ),
-        self_service::ENROLLMENT_DISABLED => {
-            failed(ExitStatus::Refused, "this site lets nobody enroll by himself: ask your administrator")
-        }
+        self_service::ENROLLMENT_DISABLED => failed(
+            ExitStatus::Refused,
+            "users cannot enroll themselves on this system. Ask your administrator",
+        ),
         admin::NOT_ENROLLED => failed(
             ExitStatus::Refused,
-            format!(
-                "{user} has no factor that this could be done to; `totpd status {user}` shows what there is"
-            ),
+            format!("{user} has no factor that this command can change. Run: totpd status {user}"),
         ),
         admin::UID_CHANGED | self_service::UID_CHANGED => failed(
             ExitStatus::Refused,
             format!(
-                "{user} was enrolled as uid {} and is uid {} now: somebody else? `totpd revoke {user}` forgets \
-                 the old factor",
+                "{user} was enrolled as uid {}, and the name now has uid {}: it may be another person. To delete the \
+                 old factor, run: totpd revoke {user}",
                 number("enrolled"),
                 number("now")
             ),
@@ -124,25 +127,25 @@ fn explain_error(name: &str, parameters: &str) -> CommandError {
         }
         login::STORE_UNAVAILABLE => failed(
             ExitStatus::Refused,
-            "the store cannot be used and everybody is refused; `totpd status` says why",
+            "the store cannot be used, so every login is refused. Run: totpd status",
         ),
         admin::BUSY | self_service::BUSY | login::BUSY | login::TIMED_OUT => {
-            failed(ExitStatus::Refused, "totpd is busy; nothing was changed. Try again")
+            failed(ExitStatus::Refused, "totpd is busy, and nothing was changed. Try again")
         }
         other => failed(ExitStatus::Refused, format!("totpd answered {other}")),
     }
 }
 
-/// What stands in the way of a change that is not ripe.
-fn lacks(staged: &Value) -> String {
+/// Why a staged change cannot be carried out yet: its delay, and a notice that the user has not seen.
+fn not_ripe_because(staged: &Value) -> String {
     let number = |key: &str| staged.get(key).and_then(Value::as_u64).unwrap_or_default();
-    let told = staged.get("notice_shown").and_then(Value::as_bool).unwrap_or_default();
+    let notified = staged.get("notice_shown").and_then(Value::as_bool).unwrap_or_default();
     let ripens_at = rfc3339(Time::from_unix(number("ripens_at")));
-    if told {
+    if notified {
         format!("it waits until {ripens_at}")
     } else {
         format!(
-            "it waits until {ripens_at}, and until a login from where you always log in has told you of it"
+            "it waits until {ripens_at}, and for a login from a usual address that shows the notice of it"
         )
     }
 }

@@ -1,4 +1,4 @@
-//! `totpd client`: credentials of applications.
+//! `totpd client`: the secrets of applications for the HTTP API.
 
 use super::Context;
 use super::args::ClientCommand;
@@ -20,7 +20,7 @@ pub(super) fn client(context: &Context, command: ClientCommand) -> Result<(), Co
 }
 
 fn add(context: &Context, name: &str, scope: &str) -> Result<(), CommandError> {
-    context.out.will_show("the secret")?;
+    context.out.require_shown("the secret")?;
     let config = context.config()?;
     let call = AddClient { name: name.to_owned(), scope: scope.to_owned() };
     let added = admin_call(&config, &call)?;
@@ -32,36 +32,36 @@ fn add(context: &Context, name: &str, scope: &str) -> Result<(), CommandError> {
     out.line(format!("project_id: {}", added.project_id))?;
     out.line(format!("secret:     {}", added.secret.reveal()))?;
     out.line(format!(
-        "The secret is shown here and nowhere else. `totpd client revoke {name} --secret {}` ends it",
+        "The secret is shown only now. To revoke it: totpd client revoke {name} --secret {}",
         added.secret_id
     ))?;
-    // The secret is there, whatever else cannot be told.
-    let (_, all) = every(&config).unwrap_or_default();
+    // The secret is made: an error from here on must not look like a failure.
+    let (_, all) = all_clients(&config).unwrap_or_default();
     let others: Vec<_> = all.iter().filter(|c| c.name == name && c.secret_id != added.secret_id).collect();
     if !others.is_empty() {
-        out.line(format!("{name} has other secrets, which go on working:"))?;
+        out.line(format!("{name} has other secrets, which still work:"))?;
         others.into_iter().try_for_each(|other| out.line(format!("  {}", sentence(other))))?;
     }
     if config.http == Ok(None) {
         out.line(
-            "No application can use it yet: http.listen in the configuration names no place to answer on",
+            "No application can use it yet, because the HTTP API is off. Set http.listen in the configuration",
         )?;
     }
     Ok(())
 }
 
 fn list(context: &Context) -> Result<(), CommandError> {
-    let (project_id, clients) = every(&context.config()?)?;
+    let (project_id, clients) = all_clients(&context.config()?)?;
     clients.iter().try_for_each(|client| context.out.line(sentence(client)))?;
     if clients.is_empty() {
-        context.out.line("there is no client; `totpd client add NAME --scope verify` makes one")?;
+        context.out.line("there is no client. Add one: totpd client add NAME --scope verify")?;
     }
     let clients: Vec<Value> = clients.iter().map(document).collect();
     context.out.json(&json!({ "project_id": project_id, "clients": clients }))
 }
 
-/// The project, and every secret of every client.
-fn every(config: &Config) -> Result<(String, Vec<ClientSecret>), CommandError> {
+/// Reads the project's id and every secret of every client.
+fn all_clients(config: &Config) -> Result<(String, Vec<ClientSecret>), CommandError> {
     let (mut after, mut clients) = (None, Vec::new());
     loop {
         let page = admin_call(config, &ListClients { after })?;
@@ -81,10 +81,10 @@ fn revoke(context: &Context, name: &str, secret: Option<String>) -> Result<(), C
         let what = secret.map_or_else(String::new, |secret| format!(" with the secret {secret}"));
         return Err(failed(
             ExitStatus::Refused,
-            format!("there is no client {name}{what}; `totpd client list`"),
+            format!("there is no client {name}{what}. Run: totpd client list"),
         ));
     }
-    context.out.line(format!("{name}: {revoked} secrets are worth nothing any more"))
+    context.out.line(format!("{name}: revoked {revoked} secrets"))
 }
 
 fn time(seconds: u64) -> String {

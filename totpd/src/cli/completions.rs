@@ -1,4 +1,4 @@
-//! `totpd completions`: what a shell offers after TAB, made from the same definition as the help.
+//! `totpd completions`: completions for a shell, from the same definition as the help.
 
 use super::args::Args;
 use crate::cli::output::{CommandError, ExitStatus, failed};

@@ -1,4 +1,4 @@
-//! `totpd config check`.
+//! `totpd config check`: finds mistakes in the configuration, and rules without effect.
 
 use super::{Context, config_files};
 use crate::cli::output::{CommandError, ExitStatus, failed};
@@ -8,9 +8,10 @@ use serde_json::json;
 use std::path::Path;
 use totp_core::policy::{PeerMatch, Rule};
 
-/// `totpd config check [--strict]`. A file that can be used is no failure: the unit's reload checks it first, and
-/// must not be kept from a change by a remark. That the daemon's user cannot use what the file names is one, when root
-/// asks: the next start would refuse everybody.
+/// `totpd config check [--strict]`
+///
+/// Rules without effect are no failure unless `strict`: the unit's reload runs this check first, and must not be stopped
+/// by a remark. Files that the daemon's user cannot use are a failure for root: the next start would refuse every login.
 pub(super) fn check(context: &Context, strict: bool, files: bool) -> Result<(), CommandError> {
     let path = context.config_path.display().to_string();
     let config = Config::load_for_command(&context.config_path)
@@ -21,8 +22,8 @@ pub(super) fn check(context: &Context, strict: bool, files: bool) -> Result<(), 
     }
     let mut findings = config.findings();
     let services = ConfigDirs::of(Path::new("/"));
-    for (place, rule) in config.policy.rules.iter().enumerate() {
-        let name = config.rule_name(place);
+    for (index, rule) in config.policy.rules.iter().enumerate() {
+        let name = config.rule_name(index);
         let unknown = unknown_names(&config, rule).into_iter().chain(unknown_services(&services, rule));
         findings.extend(unknown.map(|what| format!("{name} {what}")));
     }
@@ -38,7 +39,7 @@ pub(super) fn check(context: &Context, strict: bool, files: bool) -> Result<(), 
         context.out.line(format!("{path}: {finding}"))?;
     }
     if !problems.is_empty() && nix::unistd::geteuid().is_root() {
-        return Err(failed(ExitStatus::Refused, "the daemon could not start with these files (see above)"));
+        return Err(failed(ExitStatus::Refused, "the daemon cannot start with these files (see above)"));
     }
     if strict {
         return Err(failed(ExitStatus::Refused, "valid, but some rules have no effect (see above)"));
@@ -46,8 +47,7 @@ pub(super) fn check(context: &Context, strict: bool, files: bool) -> Result<(), 
     Ok(())
 }
 
-/// PAM services that no file of this host is about. A sibling that the configuration added by itself (`su-l` for `su`) is
-/// missing on hosts that have none.
+/// PAM services of a rule that have no file on this host, except siblings that the configuration added (`su-l` for `su`).
 fn unknown_services(dirs: &ConfigDirs, rule: &Rule) -> Vec<String> {
     let named = rule.services.iter().flatten();
     let implied = |service: &str| {
@@ -64,24 +64,24 @@ fn unknown_services(dirs: &ConfigDirs, rule: &Rule) -> Vec<String> {
     said.collect()
 }
 
-/// Users, groups and peers that there are not: a rule about them alone never matches.
+/// Users, groups and peers of a rule that do not exist: a rule about them alone never matches.
 fn unknown_names(config: &Config, rule: &Rule) -> Vec<String> {
     let mut unknown = Vec::new();
     for user in rule.users.iter().flatten() {
         if matches!(nix::unistd::User::from_name(user), Ok(None)) {
-            unknown.push(format!("names a user that this host does not know: {user}"));
+            unknown.push(format!("names a user who does not exist on this host: {user}"));
         }
     }
     for group in rule.groups.iter().flatten() {
         if matches!(nix::unistd::Group::from_name(group), Ok(None)) {
-            unknown.push(format!("names a group that this host does not know: {group}"));
+            unknown.push(format!("names a group that does not exist on this host: {group}"));
         }
     }
     for peer in rule.peers.iter().flatten() {
         if let PeerMatch::Uid(uid) = peer
             && !config.trusted_peers.iter().any(|trusted| trusted.uid == *uid)
         {
-            unknown.push(format!("names a peer that is no [[trusted_peer]]: {uid}"));
+            unknown.push(format!("names a peer that is not a [[trusted_peer]]: {uid}"));
         }
     }
     unknown

@@ -1,5 +1,5 @@
-//! What `totpd config check` finds outside the file: whether the daemon's user can use what it names, as that user sees
-//! it, and whether the sockets are those of the units.
+//! The part of `totpd config check` outside the configuration file: whether the daemon's user can use the files that it
+//! names, and whether its sockets are those of the units.
 
 use super::Context;
 use crate::cli::output::CommandError;
@@ -17,7 +17,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A file that the kernel refuses to this process's user.
+/// A file that this process's user may not read or write.
 #[derive(Debug, Serialize, Deserialize)]
 struct Refused {
     path: PathBuf,
@@ -25,7 +25,7 @@ struct Refused {
     errno: i32,
 }
 
-/// What is wrong with files and sockets, a sentence each.
+/// What is wrong with files and sockets, one sentence for each problem.
 pub(super) fn problems(context: &Context, config: &Config) -> Vec<String> {
     let mut problems = Vec::new();
     let unit = context.config_path == Path::new(DEFAULT_PATH);
@@ -50,11 +50,11 @@ pub(super) fn problems(context: &Context, config: &Config) -> Vec<String> {
         })),
         None if me.uid.is_root() => {
             problems.push(format!(
-                "what {} may read could not be tried: totpd cannot be run as that user",
+                "the files were not checked for {}, because totpd cannot be run as that user",
                 who.name()
             ));
         }
-        // Only root can try it as somebody else.
+        // Only root can check as another user.
         None => {}
     }
     match StoreKey::load(&config.key_file) {
@@ -65,12 +65,13 @@ pub(super) fn problems(context: &Context, config: &Config) -> Vec<String> {
     problems
 }
 
-/// The configuration holds no secret and stays root's; the rest is the daemon's own.
+/// The problem of one file. The configuration holds no secret and belongs to root, so `chmod` fixes it; the other files
+/// belong to the daemon's user.
 fn sentence(config_path: &Path, path: &Path, error: &std::io::Error, who: &Who, want: Want) -> String {
-    let own = path == config_path && error.kind() == std::io::ErrorKind::PermissionDenied;
+    let is_config = path == config_path && error.kind() == std::io::ErrorKind::PermissionDenied;
     match std::fs::metadata(path) {
         Ok(metadata)
-            if own
+            if is_config
                 && permission::why_not(path, who, want).is_some_and(|why| why.contains("which cannot")) =>
         {
             format!(
@@ -86,13 +87,13 @@ fn sentence(config_path: &Path, path: &Path, error: &std::io::Error, who: &Who, 
     }
 }
 
-/// The daemon's user: the one of the unit, where the configuration is the unit's; otherwise who owns the state folder.
+/// The daemon's user: that of the unit if `unit`, otherwise the owner of the state folder.
 fn daemon(unit: bool, config: &Config) -> Result<Who, String> {
     if unit && let Some(name) = units::daemon_user(Path::new("/")) {
         let user = User::from_name(&name).ok().flatten();
         return user.map(|user| Who::of_uid(user.uid.as_raw())).ok_or_else(|| {
             format!(
-                "{} names the user {name}, whom this host does not know. Run: systemd-sysusers",
+                "{} runs as the user {name}, which does not exist on this host. Run: systemd-sysusers",
                 units::SERVICE
             )
         });
@@ -101,7 +102,7 @@ fn daemon(unit: bool, config: &Config) -> Result<Who, String> {
     Ok(owner.map_or_else(|_| Who::me(), Who::of_uid))
 }
 
-/// `totpd config check --files`: what this process's user may not use, as JSON for the process that started it.
+/// `totpd config check --files`: prints the files that this process's user may not use, as JSON for the parent process.
 pub(super) fn print_refused(context: &Context, config: &Config) -> Result<(), CommandError> {
     let refused = refused(&context.config_path, config);
     context.out.json(&serde_json::json!(refused))
@@ -126,7 +127,7 @@ fn refused(config_path: &Path, config: &Config) -> Vec<Refused> {
     let refused = files.into_iter().filter_map(|(path, write)| {
         let wanted = if write { AccessFlags::R_OK | AccessFlags::W_OK } else { AccessFlags::R_OK };
         match access(&path, wanted) {
-            // What is missing is said by who needs it.
+            // A missing file is another check's finding.
             Ok(()) | Err(Errno::ENOENT) => None,
             Err(errno) => Some(Refused { path, write, errno: errno as i32 }),
         }
@@ -134,21 +135,20 @@ fn refused(config_path: &Path, config: &Config) -> Vec<Refused> {
     refused.collect()
 }
 
-/// The same as another user sees it: in a child, so that modes, ACLs and mounts are all the kernel's word.
+/// [`refused()`] as another user: in a child of that user, so that the kernel applies modes, ACLs and mounts.
 fn as_user(context: &Context, who: &Who) -> Option<Vec<Refused>> {
     let gid = User::from_uid(who.uid).ok().flatten().map_or(who.uid.as_raw(), |user| user.gid.as_raw());
     let mut command = Command::new("/proc/self/exe");
     command.arg("--json").arg("--config").arg(&context.config_path).args(["config", "check", "--files"]);
     command.uid(who.uid.as_raw()).gid(gid).env_clear().stdin(Stdio::null()).stderr(Stdio::null());
     let output = command.output().ok()?;
-    // It could not even read the configuration.
+    // No JSON: the child could not even read the configuration.
     let unread =
         || vec![Refused { path: context.config_path.clone(), write: false, errno: Errno::EACCES as i32 }];
     Some(serde_json::from_slice(&output.stdout).unwrap_or_else(|_| unread()))
 }
 
-/// Sockets of the units that are not those of the configuration: the daemon would wait at one path, and the programs ask at
-/// the other.
+/// Sockets of the units with other paths than the configuration has: programs would ask where no daemon listens.
 fn other_sockets(root: &Path, config: &Config) -> Vec<String> {
     let pairs = [
         ("totpd.socket", "login_socket", &config.login_socket),
@@ -161,7 +161,7 @@ fn other_sockets(root: &Path, config: &Config) -> Vec<String> {
             return None;
         }
         Some(format!(
-            "{key} is {}, and {unit} listens at {}. Make both the same: programs ask at the one that their PAM line names",
+            "{key} is {}, but {unit} listens at {}. Set both to the path that the PAM lines name",
             path.display(),
             listens.join(", ")
         ))

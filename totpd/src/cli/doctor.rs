@@ -1,8 +1,8 @@
-//! `totpd doctor`.
+//! `totpd doctor`: examines this host or a tree, fixes what is totpd's own, and prints the report.
 
 use super::Context;
 use super::args::Doctor;
-use crate::cli::output::{CommandError, ExitStatus, color, failed, warn};
+use crate::cli::output::{CommandError, ExitStatus, failed, use_color, warn};
 use crate::doctor::ask_daemon::running_host;
 use crate::doctor::system::Installed;
 use crate::doctor::{Host, Report, Severity, examine, last};
@@ -12,7 +12,7 @@ use std::io::{BufRead, IsTerminal, Write};
 pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<(), CommandError> {
     if let Some(root) = &args.root {
         if !root.is_dir() {
-            return Err(failed(ExitStatus::Usage, format!("{} is no folder", root.display())));
+            return Err(failed(ExitStatus::Usage, format!("{} is not a folder", root.display())));
         }
         let host = Host::of_tree(root, &context.config_path);
         return show(context, args, &examine(&host, &last::LastRun::default().asked, false));
@@ -20,28 +20,31 @@ pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<(), CommandErro
     if !nix::unistd::geteuid().is_root() {
         return Err(failed(
             ExitStatus::Refused,
-            "only root sees what doctor has to look at. Run: sudo totpd doctor",
+            "only root may read the files that doctor examines. Run: sudo totpd doctor",
         ));
     }
-    let mut report = look(context, args.accept);
-    if args.fix && cure(context, args, &report)? {
-        // What is cured is gone, and what was behind it comes to light.
-        report = look(context, args.accept);
+    let mut report = examine_host(context, args.accept);
+    if args.fix && fix(context, args, &report)? {
+        // A fix ends its finding, and may bring up another one that was behind it.
+        report = examine_host(context, args.accept);
     }
     show(context, args, &report)
 }
 
-/// Looks at this host, and keeps what was seen for the next run.
-fn look(context: &Context, accept: bool) -> Report {
+/// Examines this host, and stores the result for the next run.
+fn examine_host(context: &Context, accept: bool) -> Report {
     let host = running_host(&context.config_path);
     let config = host.config_or_defaults();
     let before = last::read(&config).unwrap_or_default().asked;
     let report = examine(&host, &before, accept);
     let folder = last::folder(&config);
     if let Err(error) = last::write(&config, &report.json()) {
-        warn(&format!("{} cannot be written ({error}), so the next run cannot compare", folder.display()));
+        warn(&format!(
+            "{} cannot be written ({error}), so the next run has nothing to compare",
+            folder.display()
+        ));
     } else if let Err(error) = last::write_motd(&config) {
-        warn(&format!("root cannot be told at the next login ({error})"));
+        warn(&format!("root's next login will not show the findings ({error})"));
     }
     report
 }
@@ -54,8 +57,8 @@ fn show(context: &Context, args: &Doctor, report: &Report) -> Result<(), Command
             writeln!(std::io::stderr().lock(), "{line}")?;
         }
     } else if !out.json && !out.quiet {
-        write!(std::io::stdout().lock(), "{}", report.text(args.notes, color()))?;
-        // On a healthy host a script reads nothing at all.
+        write!(std::io::stdout().lock(), "{}", report.text(args.notes, use_color()))?;
+        // On a healthy host, a script reads no output.
         if std::io::stdout().is_terminal() || report.worst() > Some(Severity::Note) {
             out.line(report.summary(args.notes))?;
         }
@@ -67,11 +70,14 @@ fn show(context: &Context, args: &Doctor, report: &Report) -> Result<(), Command
     }
 }
 
-/// Applies the cures of what is ours; whether there was one.
-fn cure(context: &Context, args: &Doctor, report: &Report) -> Result<bool, CommandError> {
+/// Applies the fixes of what is totpd's own. Returns whether one was tried.
+fn fix(context: &Context, args: &Doctor, report: &Report) -> Result<bool, CommandError> {
     let fixable: Vec<_> = report.findings.iter().filter_map(|f| Some((f, f.fix.as_ref()?))).collect();
     if !args.yes && !fixable.is_empty() && !std::io::stdin().is_terminal() {
-        return Err(failed(ExitStatus::Usage, "nobody can be asked here. Run: totpd doctor --fix --yes"));
+        return Err(failed(
+            ExitStatus::Usage,
+            "there is no terminal to ask on, so nothing was fixed. Run: totpd doctor --fix --yes",
+        ));
     }
     let host = Host::of_tree(std::path::Path::new("/"), &context.config_path);
     let mut tried = false;

@@ -1,11 +1,11 @@
-//! `totpd enroll` and `totpd recovery-codes`: what is shown once.
+//! `totpd enroll` and `totpd recovery-codes`, which show secrets only once.
 
 use super::args::{Enroll, QrForm};
 use super::{Context, staged, verify};
 use crate::cli::call_error::explain;
-use crate::cli::output::{CommandError, ExitStatus, Output, color, failed};
+use crate::cli::output::{CommandError, ExitStatus, Output, failed, use_color};
 use crate::cli::rpc::{admin_call, connect, deadline};
-use crate::cli::subject::{Subject, own_call};
+use crate::cli::subject::{Subject, self_service_call};
 use crate::clock::rfc3339;
 use crate::qr;
 use serde_json::json;
@@ -15,18 +15,18 @@ use std::path::Path;
 use totp_core::Time;
 use totp_wire::{CallError, SecretText, admin, self_service};
 
-/// Tries at the first code before the person is left to `totpd confirm`.
+/// How many first codes may be typed before the command ends and leaves it to `totpd confirm`.
 const FIRST_CODE_TRIES: u8 = 5;
 
 /// `totpd enroll [USER]`
 pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), CommandError> {
     let (config, out) = (context.config()?, context.out);
-    out.will_show("what is shown once")?;
-    let whom = Subject::of(args.user.clone())?;
+    out.require_shown("the secret")?;
+    let subject = Subject::of(args.user.clone())?;
     if args.ticket {
         return ticket(context, &args);
     }
-    let enrolled = match &whom {
+    let enrolled = match &subject {
         Subject::Oneself(_) => enroll_oneself(context, &args)?,
         Subject::User(user) => {
             let call = admin::Enroll {
@@ -61,8 +61,8 @@ pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), CommandError
     let user = &enrolled.user;
     out.line(format!("{user}: scan this with an authenticator app.\n"))?;
     match &args.qr {
-        QrForm::Utf8 => out.line(qr::utf8(uri, color()).map_err(picture)?)?,
-        QrForm::Ascii => out.line(qr::ascii(uri, color()).map_err(picture)?)?,
+        QrForm::Utf8 => out.line(qr::utf8(uri, use_color()).map_err(picture)?)?,
+        QrForm::Ascii => out.line(qr::ascii(uri, use_color()).map_err(picture)?)?,
         QrForm::Png(file) => write_secret(out, file, &qr::png(uri).map_err(picture)?)?,
         QrForm::Svg(file) => write_secret(out, file, qr::svg(uri).map_err(picture)?.as_bytes())?,
         QrForm::None => {}
@@ -73,30 +73,28 @@ pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), CommandError
     out.line("")?;
     if let Some(staged) = &enrolled.staged {
         if let Some(left) = enrolled.recovery_codes_left {
-            out.line(format!(
-                "The recovery code that you typed is used up. {left} old ones are left, and each login"
-            ))?;
-            out.line("until the change takes another one.")?;
+            out.line(format!("The recovery code that you typed is used up, and {left} are left. Until the"))?;
+            out.line("change, each login uses up another one.")?;
         }
         return staged::explain(out, staged);
     }
     out.line(format!("The enrollment waits for its first code until {expires_at}."))?;
     if enrolled.replaces {
-        out.line("The factor in use goes on working until then.")?;
+        out.line("The factor in use works until then.")?;
     }
     if out.interactive() {
-        return verify::first_code(context, &whom, FIRST_CODE_TRIES);
+        return verify::first_code(context, &subject, FIRST_CODE_TRIES);
     }
-    out.line(format!("It is confirmed by `totpd confirm {user}`, or by the first login with a code of it."))
+    out.line(format!("`totpd confirm {user}` confirms it, or the first login with a code of it."))
 }
 
-/// Stages a factor for oneself, and asks for what the daemon wants to see first.
+/// Enrolls the user who runs the command. Asks for the code or the ticket that the daemon requires.
 fn enroll_oneself(context: &Context, args: &Enroll) -> Result<admin::EnrollReply, CommandError> {
     let config = context.config()?;
     if args.issuer.is_some() || args.algorithm.is_some() || args.digits.is_some() || args.period.is_some() {
         return Err(failed(
             ExitStatus::Usage,
-            "issuer, algorithm, digits and period are the administrator's to choose",
+            "only administrators choose issuer, algorithm, digits and period. Leave these options out",
         ));
     }
     let lifetime = args.expires.map(|time| time.as_secs());
@@ -125,7 +123,7 @@ fn enroll_oneself(context: &Context, args: &Enroll) -> Result<admin::EnrollReply
 /// `totpd enroll USER --ticket`
 fn ticket(context: &Context, args: &Enroll) -> Result<(), CommandError> {
     let Some(user) = args.user.clone() else {
-        return Err(failed(ExitStatus::Usage, "name the user whom the ticket is for"));
+        return Err(failed(ExitStatus::Usage, "a ticket needs a user. Run: totpd enroll USER --ticket"));
     };
     let lifetime = args.expires.map(|time| time.as_secs());
     let reply =
@@ -135,32 +133,32 @@ fn ticket(context: &Context, args: &Enroll) -> Result<(), CommandError> {
     out.json(&json!({ "user": user, "ticket": ticket, "expires_at": expires_at }))?;
     out.line(format!("{user} may enroll once until {expires_at}, with `totpd enroll` and this ticket:"))?;
     out.line(format!("    {ticket}"))?;
-    out.line("A factor in use it replaces, removes or gives new recovery codes without a delay.")?;
+    out.line("It also replaces or removes a factor in use, or its recovery codes, without a delay.")?;
     out.line(if args.lost {
-        "No code of the factor in use is asked for: give it to nobody but the user."
+        "It needs no code of the factor in use, so give it to nobody but the user."
     } else {
-        "A code of the factor in use is asked for besides; --lost makes a ticket without."
+        "That needs a code of the factor in use as well, unless the ticket is made with --lost."
     })
 }
 
 /// `totpd recovery-codes [USER]`
 pub(super) fn recovery_codes(context: &Context, user: Option<String>) -> Result<(), CommandError> {
-    context.out.will_show("the codes")?;
+    context.out.require_shown("the codes")?;
     let config = context.config()?;
-    let whom = Subject::of(user)?;
-    let codes = match &whom {
+    let subject = Subject::of(user)?;
+    let codes = match &subject {
         Subject::Oneself(_) => {
             let (code, ticket) = staged::ask_proof()?;
-            own_call(&config, &self_service::RecoveryCodes { code, ticket })?
+            self_service_call(&config, &self_service::RecoveryCodes { code, ticket })?
         }
         Subject::User(user) => admin_call(&config, &admin::RecoveryCodes { user: user.clone() })?,
     };
-    let user = whom.name();
+    let user = subject.name();
     if let Some(staged) = &codes.staged {
         context
             .out
             .json(&json!({ "user": user, "recovery_codes": [], "staged": staged::document(staged) }))?;
-        context.out.line(format!("{user}: asked for {}.", staged::what(staged)))?;
+        context.out.line(format!("{user}: staged {}.", staged::what(staged)))?;
         return staged::explain(context.out, staged);
     }
     let codes = codes.recovery_codes;
@@ -170,7 +168,7 @@ pub(super) fn recovery_codes(context: &Context, user: Option<String>) -> Result<
 }
 
 fn show_recovery_codes(out: Output, codes: &[SecretText]) -> Result<(), CommandError> {
-    out.line("Recovery codes, for the day without a phone. Each works once; they are never shown again:")?;
+    out.line("Recovery codes, for the day without a phone. Each works once; they are shown only now:")?;
     for pair in codes.chunks(2) {
         let pair: Vec<&str> = pair.iter().map(SecretText::reveal).collect();
         out.line(format!("    {}", pair.join("    ")))?;
@@ -178,7 +176,7 @@ fn show_recovery_codes(out: Output, codes: &[SecretText]) -> Result<(), CommandE
     Ok(())
 }
 
-/// A file that holds the secret: for nobody else, and never through a link or over another file.
+/// Writes a QR code, which holds the secret, to a new file of mode 0600. Never follows a link or replaces a file.
 fn write_secret(out: Output, path: &Path, content: &[u8]) -> Result<(), CommandError> {
     let written = std::fs::OpenOptions::new()
         .write(true)
@@ -189,8 +187,11 @@ fn write_secret(out: Output, path: &Path, content: &[u8]) -> Result<(), CommandE
     written.map_err(|error| {
         failed(
             ExitStatus::Refused,
-            format!("{}: {error}. The enrollment stands; show it anew with another", path.display()),
+            format!(
+                "{}: {error}. The user is enrolled, but saw no QR code: run totpd enroll again",
+                path.display()
+            ),
         )
     })?;
-    out.line(format!("The QR code is in {}: it holds the secret, delete it after use.\n", path.display()))
+    out.line(format!("The QR code is in {}. It holds the secret: delete it after use.\n", path.display()))
 }

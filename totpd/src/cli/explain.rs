@@ -1,4 +1,4 @@
-//! `totpd explain USER SERVICE`: which rule decides, why the others do not, and what would happen.
+//! `totpd explain USER SERVICE`: which rule decides, why others do not, and what would happen.
 
 use super::Context;
 use super::args::Explain;
@@ -24,7 +24,7 @@ pub(super) fn explain(context: &Context, args: Explain) -> Result<(), CommandErr
         }
     };
     if args.rhost.is_none() && !args.ssh_auth.is_empty() {
-        let why = "--ssh-auth needs --rhost: without a remote host it was not sshd that verified anything";
+        let why = "--ssh-auth needs --rhost, because sshd verifies only remote users. Add --rhost IP";
         return Err(failed(ExitStatus::Usage, why));
     }
     let call = admin::Explain {
@@ -39,7 +39,7 @@ pub(super) fn explain(context: &Context, args: Explain) -> Result<(), CommandErr
     };
     let mut reply = admin_call(&context.config()?, &call)?;
     let dirs = ConfigDirs::of(Path::new("/"));
-    if let Some(hindrance) = stack_in_the_way(&dirs, &args.service, reply.outcome) {
+    if let Some(hindrance) = stack_overrules(&dirs, &args.service, reply.outcome) {
         reply.obstacles.get_or_insert_default().push(hindrance);
     }
     context.out.json(&json!(reply))?;
@@ -52,7 +52,7 @@ pub(super) fn explain(context: &Context, args: Explain) -> Result<(), CommandErr
         context.out.line(format!("{}: {why}", checked.rule))?;
     }
     if !reply.checked.iter().any(|checked| checked.decides) {
-        context.out.line("no rule matches, so the default decides: require")?;
+        context.out.line("no rule matches, so the default applies: require")?;
     }
     context.out.line(outcome(&reply, &args.user))?;
     for hindrance in reply.obstacles.iter().flatten() {
@@ -61,17 +61,17 @@ pub(super) fn explain(context: &Context, args: Explain) -> Result<(), CommandErr
     Ok(())
 }
 
-/// What the PAM stack of this host makes of the answer: where totpd is not asked, or ignoring it is not enough.
-fn stack_in_the_way(dirs: &ConfigDirs, service: &str, fate: ExpectedOutcome) -> Option<String> {
+/// Why the PAM stack of this host overrules totpd's answer: it does not ask totpd, or refuses an exempt user.
+fn stack_overrules(dirs: &ConfigDirs, service: &str, fate: ExpectedOutcome) -> Option<String> {
     let stack = dirs.stack(service, Facility::Auth).ok()?;
     let file = stack.file.display();
     if stack.ours().next().is_none() {
-        return Some(format!("nothing of this happens: {file} does not ask totpd"));
+        return Some(format!("this does not happen, because {file} does not ask totpd"));
     }
     if !matches!(fate, ExpectedOutcome::Exempt | ExpectedOutcome::AskedAndPassed) {
         return None;
     }
-    // Who passes unasked is ignored by the module: something else has to succeed.
+    // The module answers PAM_IGNORE for an exempt user, so another module has to succeed.
     let passes = dispatch(&stack, |entry| match entry.line.module_name() {
         MODULE => "ignore",
         "pam_deny.so" => "auth_err",
@@ -79,40 +79,48 @@ fn stack_in_the_way(dirs: &ConfigDirs, service: &str, fate: ExpectedOutcome) -> 
     });
     (!passes).then(|| {
         format!(
-            "refused all the same: in {file} nothing succeeds when totpd asks for no code. The lines of \
-             config/pam.d/sshd-rules and sudo-rules do"
+            "refused all the same, because no other module in {file} succeeds. Use the lines of \
+             config/pam.d/sshd-rules or sudo-rules"
         )
     })
 }
 
-/// What would happen, in words.
+/// What would happen, as text.
 fn outcome(reply: &ExplainReply, user: &str) -> String {
     let reason = reply.reason.as_deref();
     let mut text = match (reply.outcome, reason) {
         (ExpectedOutcome::Asked, Some("no-first-factor")) => {
-            "a code would be asked for: the rule lets pass only who has proved \
+            "a code would be asked for, because the rule exempts only users who have proved \
              a first factor (a key or password in SSH, or first_factor=passed in the PAM line)"
                 .to_owned()
         }
         (ExpectedOutcome::Asked, _) => "a code would be asked for".to_owned(),
-        (ExpectedOutcome::AskedAndPassed, _) => "a code would be asked for, and any answer would pass".to_owned(),
+        (ExpectedOutcome::AskedAndPassed, _) => {
+            "a code would be asked for, and any answer would pass".to_owned()
+        }
         (ExpectedOutcome::Exempt, _) => "would pass without a code".to_owned(),
         (ExpectedOutcome::Enrolled, _) => "would be enrolled inside the login".to_owned(),
-        (ExpectedOutcome::Refused, Some("no-first-factor")) => "would be asked for a code and refused: no-first-factor. The rule \
-             lets by only who has proved a first factor: add --rhost IP --ssh-auth publickey, or --first-factor if the \
-             PAM line says first_factor=passed"
-            .to_owned(),
-        (ExpectedOutcome::Refused, Some("not-shown")) => "would be asked for a code and refused: not-shown. The rule enrolls, and this \
-             service may log the key that it shows: name it in login.show_secrets_services if it does not"
-            .to_owned(),
+        (ExpectedOutcome::Refused, Some("no-first-factor")) => {
+            "would be asked for a code and refused: no-first-factor. The rule \
+             applies only to users who have proved a first factor: add --rhost IP --ssh-auth publickey, or \
+             --first-factor if the PAM line says first_factor=passed"
+                .to_owned()
+        }
+        (ExpectedOutcome::Refused, Some("not-shown")) => {
+            "would be asked for a code and refused: not-shown. The rule enrolls, and this \
+             service may log the key that it shows. If it does not, add it to login.show_secrets_services"
+                .to_owned()
+        }
         (ExpectedOutcome::Refused, None) => "would be refused".to_owned(),
-        (ExpectedOutcome::Refused, Some(reason)) => format!("would be asked for a code and refused: {reason}"),
+        (ExpectedOutcome::Refused, Some(reason)) => {
+            format!("would be asked for a code and refused: {reason}")
+        }
     };
     if let Some(proof) = &reply.first_factor {
         text.push_str(&format!("; first factor proved by {proof}"));
     }
     if reply.subject != user {
-        text.push_str(&format!("; the factor is that of {}", reply.subject));
+        text.push_str(&format!("; with the factor of {}", reply.subject));
     }
     if let Some(would) = &reply.would {
         text.push_str(&format!("; mode {}, enforced it would be {would}", reply.mode));
@@ -129,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stack_in_which_nothing_else_succeeds_refuses_the_exempt() {
+    fn a_stack_where_no_other_module_succeeds_refuses_the_exempt() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("etc/pam.d");
         std::fs::create_dir_all(&folder).unwrap();
@@ -143,7 +151,7 @@ mod tests {
             std::fs::write(folder.join(service), lines).unwrap();
         }
         let dirs = ConfigDirs::of(root.path());
-        let said = |service: &str, fate| stack_in_the_way(&dirs, service, fate).unwrap_or_default();
+        let said = |service: &str, fate| stack_overrules(&dirs, service, fate).unwrap_or_default();
         assert!(said("alone", ExpectedOutcome::Exempt).contains("refused all the same"));
         assert_eq!(said("alone", ExpectedOutcome::Asked), "");
         assert_eq!(said("rules", ExpectedOutcome::Exempt), "");

@@ -1,9 +1,9 @@
-//! `totpd history`: the last uses and refusals.
+//! `totpd history`: the latest events.
 
 use super::Context;
 use crate::cli::output::CommandError;
 use crate::cli::rpc::admin_call;
-use crate::cli::subject::{Subject, own_call};
+use crate::cli::subject::{Subject, self_service_call};
 use crate::clock;
 use crate::config::Config;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use totp_wire::text::printable;
 use totp_wire::{admin, self_service};
 
-/// The start of a stretch of time that ends now, in Unix seconds.
+/// The Unix second that lies `since` before now.
 pub(super) fn start_of(since: Duration) -> u64 {
     clock::now().unix().saturating_sub(since.as_secs())
 }
@@ -26,12 +26,9 @@ pub(super) fn history(
 ) -> Result<(), CommandError> {
     let config = context.config()?;
     let mut pages = if user.is_none() && nix::unistd::geteuid().is_root() {
-        Pages::new(&config, None, false)
+        Pages::of_all(&config)
     } else {
-        match Subject::of(user)? {
-            Subject::User(user) => Pages::new(&config, Some(user), false),
-            Subject::Oneself(user) => Pages::new(&config, Some(user), true),
-        }
+        Pages::of(&config, Subject::of(user)?)
     };
     pages.since = since.map(start_of);
     let mut events: Vec<Value> = Vec::new();
@@ -48,31 +45,40 @@ pub(super) fn history(
     context.out.json(&json!({ "events": events }))
 }
 
-/// Reads the history page by page, the latest first.
+/// Reads the history page by page, the latest event first.
 pub(super) struct Pages<'a> {
     config: &'a Config,
     user: Option<String>,
     oneself: bool,
-    /// Unix seconds.
+    /// The Unix second of the earliest event to read.
     pub(super) since: Option<u64>,
     before: Option<i64>,
     ended: bool,
 }
 
 impl<'a> Pages<'a> {
-    /// Of one user or of all.
-    pub(super) const fn new(config: &'a Config, user: Option<String>, oneself: bool) -> Self {
-        Self { config, user, oneself, since: None, before: None, ended: false }
+    /// The events of every user.
+    pub(super) const fn of_all(config: &'a Config) -> Self {
+        Self { config, user: None, oneself: false, since: None, before: None, ended: false }
     }
 
-    /// The next page, `None` when there is none.
+    /// The events of one user.
+    fn of(config: &'a Config, subject: Subject) -> Self {
+        let all = Self::of_all(config);
+        match subject {
+            Subject::User(user) => Self { user: Some(user), ..all },
+            Subject::Oneself(user) => Self { user: Some(user), oneself: true, ..all },
+        }
+    }
+
+    /// The next page of at most `limit` events, or `None` after the last one.
     pub(super) fn next(&mut self, limit: usize) -> Result<Option<Vec<Value>>, CommandError> {
         if self.ended {
             return Ok(None);
         }
         let (before, since, limit) = (self.before, self.since, u64::try_from(limit).ok());
         let page = if self.oneself {
-            own_call(self.config, &self_service::History { before, since, limit })?
+            self_service_call(self.config, &self_service::History { before, since, limit })?
         } else {
             let user = self.user.clone();
             admin_call(self.config, &admin::History { user, before, since, limit })?
@@ -83,14 +89,14 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// The login name of a uid on this host.
+/// The login name of a uid, or `uid N`.
 fn name_of(uid: u64) -> String {
     let name = u32::try_from(uid).ok().and_then(|uid| nix::unistd::User::from_uid(uid.into()).ok().flatten());
     name.map_or_else(|| format!("uid {uid}"), |user| printable(&user.name, 64))
 }
 
-/// Who started it. What the kernel says goes before what a program says: polkit's helper takes `PAM_RUSER` from its
-/// arguments.
+/// Which user asked for the login. The kernel's word counts before a program's: polkit's helper takes
+/// `PAM_RUSER` from its arguments.
 fn asked_by(event: &Value, name_of: impl FnOnce(u64) -> String) -> Option<String> {
     if let Some(uid) = event["caller_uid"].as_u64() {
         return Some(format!("asked by {}", name_of(uid)));
@@ -100,9 +106,9 @@ fn asked_by(event: &Value, name_of: impl FnOnce(u64) -> String) -> Option<String
     Some(format!("{by} {claimed}"))
 }
 
-/// An event as a line: when, who, what came of it and why, from where.
+/// An event as one line: time, user, event, outcome, reason and source.
 fn sentence(event: &Value, mut name_of: impl FnMut(u64) -> String) -> String {
-    // Whoever can write the store without its key must not move an administrator's terminal.
+    // Someone who can write the store without its key must not control an administrator's terminal.
     let text = |key: &str| printable(event.get(key).and_then(Value::as_str).unwrap_or_default(), 256);
     let user = match (text("user"), event["unknown"] == true) {
         (_, true) => "(unknown)".to_owned(),
@@ -163,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asked_is_what_the_kernel_says() {
+    fn the_asking_user_is_the_one_that_the_kernel_names() {
         let by = |event: Value| asked_by(&event, |uid| format!("name of {uid}"));
         let helper = json!({ "caller_uid": 1002, "ruser": "alice", "peer_uid": 0 });
         assert_eq!(by(helper).unwrap(), "asked by name of 1002");

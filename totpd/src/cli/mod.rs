@@ -1,4 +1,4 @@
-//! The command line: one function a command, each printing text or one JSON document.
+//! The command line. Each command is one function, which prints text or one JSON document.
 
 pub mod args;
 mod backup;
@@ -36,45 +36,53 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// What a command runs with.
+/// The options of every command.
 struct Context {
     config_path: PathBuf,
-    /// The path was named on the command line.
-    named: bool,
+    config_origin: ConfigOrigin,
     out: Output,
 }
 
+/// Where the path of the configuration comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ConfigOrigin {
+    /// From `--config`.
+    CommandLine,
+    /// From [`DEFAULT_PATH`]: the file may be missing.
+    Default,
+}
+
 impl Context {
-    /// The configuration; the defaults where there is none to read and none was named.
+    /// Reads the configuration. A default file that cannot be read stands for the built-in defaults.
     fn config(&self) -> Result<Config, CommandError> {
         let readable = std::fs::File::open(&self.config_path).is_ok();
-        if !self.named && !readable {
+        if self.config_origin == ConfigOrigin::Default && !readable {
             return Ok(Config::defaults(self.config_path.parent().unwrap_or(Path::new("/"))));
         }
         Config::load_for_command(&self.config_path).or_else(|error| {
             if error.problem == ConfigProblem::Untrusted {
                 return Err(failed(ExitStatus::Usage, &error));
             }
-            // A daemon that refuses a broken file goes on under the old one: it can still be asked.
+            // A daemon that refuses a broken file still answers, by its previous configuration.
             let text = std::fs::read_to_string(&self.config_path).unwrap_or_default();
             let SocketPaths { root: root_socket, login: login_socket, admin: admin_socket } =
                 Config::sockets_of_broken(&text).ok_or_else(|| failed(ExitStatus::Usage, &error))?;
-            output::warn(&format!("{error} (only its sockets are used)"));
+            output::warn(&format!("{error} (of this file, only the sockets are used)"));
             let defaults = Config::defaults(self.config_path.parent().unwrap_or(Path::new("/")));
             Ok(Config { root_socket, login_socket, admin_socket, ..defaults })
         })
     }
 }
 
-/// The program.
+/// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
     let args = Args::parse();
     let out = Output { json: args.json, quiet: args.quiet };
-    let named = args.config.is_some();
+    let config_origin = if args.config.is_some() { ConfigOrigin::CommandLine } else { ConfigOrigin::Default };
     let config_path = args.config.unwrap_or_else(|| DEFAULT_PATH.into());
-    // A path that is relative to here means the same wherever it is printed or joined.
+    // An absolute path means the same wherever it is printed or joined.
     let config_path = std::path::absolute(&config_path).unwrap_or(config_path);
-    let context = Context { config_path, named, out };
+    let context = Context { config_path, config_origin, out };
     match run(&context, args.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => end(&failed),
@@ -117,13 +125,13 @@ fn run(context: &Context, command: Command) -> Result<(), CommandError> {
     }
 }
 
-/// What root would own the daemon of the installed unit could not read.
+/// Refuses an `init` that would make files of root, which the installed unit's user could not read.
 fn refuse_other_owner(context: &Context, owner: Option<&str>) -> Result<(), CommandError> {
     let is_units = context.config_path == Path::new(DEFAULT_PATH) && nix::unistd::geteuid().is_root();
     match units::daemon_user(Path::new("/")).filter(|user| user != "root") {
         Some(user) if is_units && owner.is_none() => {
             let why = format!(
-                "totpd.service runs as {user}, which could not read what root owns. Run: {}",
+                "totpd.service runs as {user}, which cannot read files of root. Run: {}",
                 init::call()
             );
             Err(failed(ExitStatus::Usage, why))
@@ -132,19 +140,19 @@ fn refuse_other_owner(context: &Context, owner: Option<&str>) -> Result<(), Comm
     }
 }
 
-/// Whether something is there that `totpd init` would refuse to overwrite; says what.
+/// Whether a file exists that `totpd init` would refuse to overwrite. Prints which.
 fn already_made(context: &Context) -> Result<bool, CommandError> {
     let found =
         init::first_found(&context.config_path).map_err(|error| failed(ExitStatus::Refused, error))?;
     let Some(found) = found else { return Ok(false) };
-    context.out.line(format!("nothing was made: {} is there", found.display()))?;
+    context.out.line(format!("nothing was made, because {} exists", found.display()))?;
     let left: Vec<String> =
         init::half_made(&context.config_path).iter().map(|path| path.display().to_string()).collect();
     if !left.is_empty() {
         let (left, call) = (left.join(" "), init::call());
         context.out.line(format!(
-            "its store is not: is its folder mounted? Only on a host that never had a store (a first boot that was cut \
-             short), start again: rm {left} && {call}"
+            "its store does not exist: check that its folder is mounted. Only if this host never had a store (its first \
+             boot was interrupted), start again: rm {left} && {call}"
         ))?;
     }
     context.out.json(&json!({ "found": found }))?;
@@ -156,11 +164,11 @@ fn run_init(context: &Context, owner: Option<&str>) -> Result<(), CommandError> 
     let made = init::init(&context.config_path, owner).map_err(|error| failed(ExitStatus::Refused, error))?;
     let (config, out) = (&made.config, context.out);
     if made.wrote_config {
-        out.line(format!("wrote {} with every default", context.config_path.display()))?;
+        out.line(format!("wrote {} with the defaults", context.config_path.display()))?;
     }
     out.line(format!("made store {} in {}", made.store_id, config.state_dir.display()))?;
     let key = config.key_file.display();
-    out.line(format!("made its key {key}. Back it up now, apart from the store: without it every"))?;
+    out.line(format!("made its key {key}. Back it up now, apart from the store: without the key, every"))?;
     out.line(if units::values(Path::new("/"), units::SERVICE, "ExecStart").is_some() {
         "enrollment is lost. Then start the daemon: systemctl enable --now totpd.service"
     } else {

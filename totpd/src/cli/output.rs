@@ -1,13 +1,13 @@
-//! What is printed, and how a command ends.
+//! Printing on standard output and standard error, and the exit statuses.
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-/// How a command ends: the exit status that scripts rely on.
+/// The exit status of a command. Scripts rely on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// 0
+    /// 0: done.
     Done,
     /// 1: refused, or not found.
     Refused,
@@ -31,41 +31,41 @@ impl From<ExitStatus> for ExitCode {
     }
 }
 
-/// A command that failed: what happened and what to do, in one sentence or two.
+/// Why a command failed, and its exit status.
 #[derive(Debug)]
 pub(super) struct CommandError {
-    /// How it ends.
+    /// The exit status.
     pub exit: ExitStatus,
-    /// The sentence.
+    /// What happened, why, and what to do, in one sentence or two. Empty if it was already printed.
     pub why: String,
 }
 
-/// A failure with its sentence.
+/// A [`CommandError`] with this exit status and message.
 pub(super) fn failed(exit: ExitStatus, why: impl Display) -> CommandError {
     CommandError { exit, why: why.to_string() }
 }
 
 impl From<std::io::Error> for CommandError {
     fn from(error: std::io::Error) -> Self {
-        // `totpd list | head -1` is no mistake.
+        // `totpd list | head -1` closes the pipe, and is not a mistake.
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return failed(ExitStatus::Done, "");
         }
-        failed(ExitStatus::Refused, format!("cannot write: {error}"))
+        failed(ExitStatus::Refused, format!("the output cannot be written: {error}"))
     }
 }
 
-/// Standard output in one of its three manners.
+/// What a command prints on standard output: text, one JSON document, or nothing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Output {
-    /// One JSON document.
+    /// `--json`: one JSON document instead of text.
     pub json: bool,
-    /// Nothing.
+    /// `-q`: nothing.
     pub quiet: bool,
 }
 
 impl Output {
-    /// A line for people: not under `--json` or `-q`.
+    /// Prints a line for people, except under `--json` and `-q`.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -76,7 +76,7 @@ impl Output {
         Ok(writeln!(std::io::stdout().lock(), "{text}")?)
     }
 
-    /// The document for programs: only under `--json`.
+    /// Prints the document for programs, only under `--json`.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -87,41 +87,41 @@ impl Output {
         Ok(writeln!(std::io::stdout().lock(), "{document}")?)
     }
 
-    /// Before something is made that is shown once: not under `-q`, where nobody would ever see it.
+    /// Checks, before a command makes a secret that is shown only once, that it will be printed.
     ///
     /// # Errors
-    /// [`ExitStatus::Usage`].
-    pub(super) fn will_show(self, what: &str) -> Result<(), CommandError> {
+    /// [`ExitStatus::Usage`] under `-q`.
+    pub(super) fn require_shown(self, what: &str) -> Result<(), CommandError> {
         if self.quiet {
-            let why = format!("under -q nobody would ever see {what}; leave it out, or take --json");
+            let why = format!("-q would discard {what}, shown only once. Drop -q, or use --json");
             return Err(failed(ExitStatus::Usage, why));
         }
         Ok(())
     }
 
-    /// Whether a person sits at both ends.
+    /// Whether both standard input and standard output are terminals, and text is printed.
     pub(super) fn interactive(self) -> bool {
         !self.json && !self.quiet && std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
     }
 }
 
-/// Whether colours may be used: on a terminal, and not under `NO_COLOR`.
-pub(super) fn color() -> bool {
+/// Whether to print colours: on a terminal, unless `NO_COLOR` is set.
+pub(super) fn use_color() -> bool {
     std::io::stdout().is_terminal() && !no_color()
 }
 
-/// <https://no-color.org>: set and not empty.
+/// Whether `NO_COLOR` is set and not empty (<https://no-color.org>).
 #[expect(clippy::disallowed_methods, reason = "decides nothing but colours")]
 fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
-/// Says on stderr what is wrong and does not stop the command.
+/// Prints a warning on standard error. The command goes on.
 pub(super) fn warn(what: &str) {
     let _ = writeln!(std::io::stderr().lock(), "totpd: warning: {what}");
 }
 
-/// Says on stderr why a command failed, and ends.
+/// Prints why a command failed on standard error, and returns its exit status.
 pub(super) fn end(failed: &CommandError) -> ExitCode {
     if !failed.why.is_empty() {
         let _ = writeln!(std::io::stderr().lock(), "totpd: {}", failed.why);

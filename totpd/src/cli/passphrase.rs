@@ -1,4 +1,4 @@
-//! Reading a passphrase: from the terminal without echo, or the first line of standard input.
+//! Reads a passphrase from the terminal without echo, or from the first line of standard input.
 
 use super::verify::ask;
 use crate::cli::output::{CommandError, ExitStatus, failed};
@@ -6,13 +6,13 @@ use age::secrecy::SecretString;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use std::io::{IsTerminal, Write};
 
-/// Characters that a new passphrase has at least: it guards every secret of the store, wherever the file goes.
-const SHORTEST: usize = 12;
+/// The fewest characters of a new passphrase: it guards every secret of the store.
+const MIN_LENGTH: usize = 12;
 
-/// Turns the echo of the terminal on again when dropped.
-struct Silence(Termios);
+/// Turns the terminal's echo off, and on again when dropped.
+struct EchoOff(Termios);
 
-impl Silence {
+impl EchoOff {
     fn start() -> Option<Self> {
         let before = tcgetattr(std::io::stdin()).ok()?;
         let mut silent = before.clone();
@@ -22,7 +22,7 @@ impl Silence {
     }
 }
 
-impl Drop for Silence {
+impl Drop for EchoOff {
     fn drop(&mut self) {
         let _ = tcsetattr(std::io::stdin(), SetArg::TCSAFLUSH, &self.0);
     }
@@ -30,37 +30,42 @@ impl Drop for Silence {
 
 fn read(question: &str) -> Result<SecretString, CommandError> {
     let terminal = std::io::stdin().is_terminal();
-    let silence = if terminal { Silence::start() } else { None };
+    let echo_off = if terminal { EchoOff::start() } else { None };
     let text = ask(question)?;
-    drop(silence);
+    drop(echo_off);
     if terminal {
         writeln!(std::io::stderr().lock())?;
     }
     Ok(SecretString::from(text.reveal().to_owned()))
 }
 
-/// The passphrase of a backup that is there.
+/// Reads the passphrase of an existing backup.
 ///
 /// # Errors
-/// When none can be read.
+/// When it cannot be read.
 pub(super) fn existing() -> Result<SecretString, CommandError> {
     read("Passphrase of the backup: ")
 }
 
-/// A passphrase for a new backup, typed twice on a terminal.
+/// Reads a passphrase for a new backup, twice on a terminal.
 ///
 /// # Errors
-/// When it is too short, or not the same twice.
+/// When it is too short, or the two differ.
 pub(super) fn new() -> Result<SecretString, CommandError> {
     use age::secrecy::ExposeSecret;
     let first = read("Passphrase for the backup: ")?;
-    if first.expose_secret().chars().count() < SHORTEST {
-        let why =
-            format!("a passphrase has at least {SHORTEST} characters; with it anybody reads the backup");
+    if first.expose_secret().chars().count() < MIN_LENGTH {
+        let why = format!(
+            "the passphrase is too short, and anyone who guesses it can read the backup. Use at least {MIN_LENGTH} \
+             characters"
+        );
         return Err(failed(ExitStatus::Usage, why));
     }
     if std::io::stdin().is_terminal() && read("Again: ")?.expose_secret() != first.expose_secret() {
-        return Err(failed(ExitStatus::Usage, "the two passphrases differ; nothing was written"));
+        return Err(failed(
+            ExitStatus::Usage,
+            "the two passphrases differ, so nothing was written. Try again",
+        ));
     }
     Ok(first)
 }

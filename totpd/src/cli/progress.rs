@@ -6,10 +6,10 @@ use std::cell::Cell;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-/// How long work goes on before anything is shown.
+/// How long work goes on before its progress is shown.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
 
-/// A bar over bytes; it is gone when dropped.
+/// A progress bar that counts bytes. It is cleared when dropped.
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: ProgressBar,
@@ -19,7 +19,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Starts to count. Shows nothing under `-q`, `--json`, or where stderr is no terminal.
+    /// Starts to count to `bytes`. Shows nothing under `-q` or `--json`, or if stderr is not a terminal.
     pub(super) fn start(out: Output, bytes: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}") {
@@ -28,7 +28,7 @@ impl Progress {
         Self { bar, shows: shows(out), start: Instant::now(), shown: Cell::new(false) }
     }
 
-    /// So many more bytes are done.
+    /// Counts `bytes` more bytes.
     pub(super) fn add(&self, bytes: u64) {
         if self.shows && !self.shown.get() && self.start.elapsed() > SHOWN_AFTER {
             self.shown.set(true);
@@ -48,7 +48,7 @@ fn shows(out: Output) -> bool {
     !out.json && !out.quiet && std::io::stderr().is_terminal()
 }
 
-/// Says what is waited for; it is gone when dropped.
+/// Shows what the command waits for. It is cleared when dropped.
 #[derive(Debug)]
 pub(super) struct Waiting(ProgressBar);
 
@@ -58,7 +58,7 @@ impl Drop for Waiting {
     }
 }
 
-/// Shows what is waited for, once it takes longer than a second.
+/// Shows what the command waits for, once that takes longer than a second.
 pub(super) fn waiting(out: Output, what: &'static str) -> Waiting {
     let target = if shows(out) { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(None, target);

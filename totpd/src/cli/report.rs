@@ -1,4 +1,4 @@
-//! `totpd report`: the history summed up, above all what enforcement would have done.
+//! `totpd report`: counts the logins of the history, and what enforcement would have done with them.
 
 use super::history::{Pages, start_of};
 use super::{Context, report_now};
@@ -9,21 +9,22 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 use totp_wire::text::printable;
 
-/// After this long a person sees how far it is.
-const RPC_TIMEOUT: Duration = Duration::from_secs(1);
+/// After this time, a terminal shows the progress.
+const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 
-/// What became of the logins of one user by one service.
+/// The logins of one user by one service.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Row {
+    /// How many logins had each outcome.
     counts: BTreeMap<String, u64>,
-    /// The latest forecast of a monitored login, which is how it stands.
+    /// What enforcement would have done with the latest monitored login.
     would: Option<String>,
 }
 
 /// `totpd report`
 pub(super) fn report(context: &Context, since: Duration) -> Result<(), CommandError> {
     let config = context.config()?;
-    let mut pages = Pages::new(&config, None, false);
+    let mut pages = Pages::of_all(&config);
     pages.since = Some(start_of(since));
     let mut rows = BTreeMap::new();
     let (mut seen, start) = (0_usize, Instant::now());
@@ -33,7 +34,7 @@ pub(super) fn report(context: &Context, since: Duration) -> Result<(), CommandEr
         for event in &page {
             add(&mut rows, event);
         }
-        if start.elapsed() > RPC_TIMEOUT && std::io::stderr().is_terminal() && !context.out.quiet {
+        if start.elapsed() > PROGRESS_AFTER && std::io::stderr().is_terminal() && !context.out.quiet {
             write!(std::io::stderr(), "\r{seen} events read")?;
             shown = true;
         }
@@ -51,14 +52,14 @@ pub(super) fn report(context: &Context, since: Duration) -> Result<(), CommandEr
     let sums: Vec<Value> =
         summary.iter().map(|(what, users)| json!({ "would": what, "users": users })).collect();
     let seen: BTreeSet<&str> = rows.keys().map(|(user, _)| user.as_str()).collect();
-    let now = report_now::now(&config)?;
+    let now = report_now::refused_now(&config)?;
     context.out.json(&json!({ "rows": documents, "summary": sums, "now": now.document(&seen) }))?;
     for ((user, service), row) in &rows {
         let counts: Vec<String> = row.counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
         context.out.line(format!("{user:<16} {service:<12} {}", counts.join(", ")))?;
     }
     if rows.is_empty() {
-        context.out.line("no logins in this time")?;
+        context.out.line("there were no logins during this time")?;
     }
     for (what, users) in &summary {
         let (count, names) = (users.len(), users.iter().take(20).cloned().collect::<Vec<_>>().join(", "));
@@ -72,7 +73,7 @@ pub(super) fn report(context: &Context, since: Duration) -> Result<(), CommandEr
 }
 
 fn add(rows: &mut BTreeMap<(String, String), Row>, event: &Value) {
-    // Cleaned, since somebody who can write the store without its key must not move an administrator's terminal.
+    // Someone who can write the store without its key must not control an administrator's terminal.
     let fields = ["event", "user", "service", "would", "would_reason", "outcome", "reason", "method"]
         .map(|key| (key, event.get(key).and_then(Value::as_str).map(|text| printable(text, 256))));
     let text = |key: &str| fields.iter().find(|(k, _)| *k == key).and_then(|(_, text)| text.as_deref());
@@ -80,7 +81,7 @@ fn add(rows: &mut BTreeMap<(String, String), Row>, event: &Value) {
         return;
     }
     let key = |name: &str, none: &str| text(name).unwrap_or(none).to_owned();
-    // Names that are nobody's here were left out: they are one row for each service.
+    // Events do not keep names that no user has: these are one row for each service.
     let user =
         Some(key("user", "")).filter(|user| !user.is_empty()).unwrap_or_else(|| "(unknown)".to_owned());
     let row = rows.entry((user, key("service", "-"))).or_default();
@@ -101,7 +102,7 @@ fn add(rows: &mut BTreeMap<(String, String), Row>, event: &Value) {
     }
 }
 
-/// Who would be refused, asked or enrolled, as it stands now.
+/// The users who would be refused, asked or enrolled, by their latest login.
 fn summary(rows: &BTreeMap<(String, String), Row>) -> BTreeMap<String, BTreeSet<String>> {
     let mut sums: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for ((user, _), row) in rows {

@@ -1,4 +1,4 @@
-//! The second half of `totpd report`: whom enforcement would refuse today, also those who never logged in.
+//! The second half of `totpd report`: the users whom enforcement would refuse today, whether or not they ever logged in.
 
 use crate::cli::output::CommandError;
 use crate::cli::rpc::admin_call;
@@ -11,34 +11,35 @@ use std::path::Path;
 use totp_wire::admin::{self, ExpectedOutcome, ExplainReply};
 use totp_wire::text::printable;
 
-/// Attempts that are tried at most, so that a large directory makes no report of an hour.
-const MOST_ATTEMPTS: usize = 5_000;
-/// Names in a line at most.
-const FIRST_NAMES: usize = 20;
-/// An address that is nobody's (RFC 5737): no rule about networks means it.
-const SOMEWHERE: &str = "192.0.2.1";
-/// Uids of people by default (login.defs(5)): others are services.
-const PEOPLE: std::ops::Range<u32> = 1_000..60_000;
+/// The most attempts to try, so that a report about a large directory does not take an hour.
+const MAX_ATTEMPTS: usize = 5_000;
+/// The most names in a line.
+const MAX_NAMES: usize = 20;
+/// An address for documentation (RFC 5737), which no rule about networks should match.
+const REMOTE_ADDRESS: &str = "192.0.2.1";
+/// The default uids of people (login.defs(5)). Others belong to services.
+const USER_UIDS: std::ops::Range<u32> = 1_000..60_000;
 
-/// Who would be refused today, by service and reason.
+/// The users who would be refused today, by service and reason.
 #[derive(Debug, Default)]
-pub(super) struct Now {
+pub(super) struct RefusedNow {
     refused: BTreeMap<(String, String), BTreeSet<String>>,
-    /// Not everybody was tried.
-    cut: bool,
+    /// Some attempts were not tried.
+    truncated: bool,
 }
 
-/// Asks the daemon about everybody whom a rule names, who is in a group that a rule names, or has a login shell here.
-pub(super) fn now(config: &Config) -> Result<Now, CommandError> {
+/// Asks the daemon about every user whom a rule names, who is in a group that a rule names, or who has a login shell here.
+pub(super) fn refused_now(config: &Config) -> Result<RefusedNow, CommandError> {
     let (users, services) = (users(config), services(config));
-    let mut now = Now { cut: users.len().saturating_mul(services.len()) > MOST_ATTEMPTS, ..Now::default() };
+    let truncated = users.len().saturating_mul(services.len()) > MAX_ATTEMPTS;
+    let mut now = RefusedNow { truncated, ..RefusedNow::default() };
     let attempts = users.iter().flat_map(|user| services.iter().map(move |service| (user, service)));
-    for (user, service) in attempts.take(MOST_ATTEMPTS) {
+    for (user, service) in attempts.take(MAX_ATTEMPTS) {
         let ssh = service == "sshd";
         let call = admin::Explain {
             user: user.clone(),
             service: service.clone(),
-            rhost: ssh.then(|| SOMEWHERE.to_owned()),
+            rhost: ssh.then(|| REMOTE_ADDRESS.to_owned()),
             ssh_auth: ssh.then(|| vec!["publickey".to_owned()]),
             first_factor: (!ssh).then_some(true),
             ..admin::Explain::default()
@@ -50,7 +51,7 @@ pub(super) fn now(config: &Config) -> Result<Now, CommandError> {
     Ok(now)
 }
 
-/// Why enforcement would refuse, if it would.
+/// Why enforcement would refuse the attempt; `None` if it would not.
 fn refusal(reply: &ExplainReply) -> Option<String> {
     let would = reply.would.as_deref().and_then(|would| would.strip_prefix("refused"));
     let why = match (reply.outcome, would) {
@@ -61,7 +62,7 @@ fn refusal(reply: &ExplainReply) -> Option<String> {
     Some(why.replace('-', " "))
 }
 
-/// The services that ask us; where none does yet, those that the rules name, and sshd.
+/// The services that ask totpd; if none does yet, those that the rules name, and sshd.
 fn services(config: &Config) -> BTreeSet<String> {
     let dirs = ConfigDirs::of(Path::new("/"));
     let asks = |service: &String| {
@@ -110,16 +111,16 @@ impl<'a> Account<'a> {
 
     fn is_person(&self) -> bool {
         let shell = !self.shell.ends_with("/nologin") && !self.shell.ends_with("/false");
-        shell && (self.uid == 0 || PEOPLE.contains(&self.uid))
+        shell && (self.uid == 0 || USER_UIDS.contains(&self.uid))
     }
 }
 
-impl Now {
-    /// For people; `seen` are the users of the report's own rows.
+impl RefusedNow {
+    /// The lines for people. `seen`: the users who have a row in the report.
     pub(super) fn lines(&self, seen: &BTreeSet<&str>) -> Vec<String> {
         let list = |names: &[&String]| {
-            let more = if names.len() > FIRST_NAMES { ", …" } else { "" };
-            let names: Vec<String> = names.iter().take(FIRST_NAMES).map(|name| printable(name, 64)).collect();
+            let more = if names.len() > MAX_NAMES { ", …" } else { "" };
+            let names: Vec<String> = names.iter().take(MAX_NAMES).map(|name| printable(name, 64)).collect();
             format!("{}{more}", names.join(", "))
         };
         let mut lines: Vec<String> = self
@@ -131,20 +132,20 @@ impl Now {
                     users.iter().filter(|user| !seen.contains(user.as_str())).collect();
                 let unseen = match unseen.len() {
                     0 => String::new(),
-                    all if all == count => "; no login of them in this time".to_owned(),
-                    _ => format!("; no login in this time: {}", list(&unseen)),
+                    all if all == count => "; none of them logged in during this time".to_owned(),
+                    _ => format!("; no login during this time: {}", list(&unseen)),
                 };
                 let names = list(&users.iter().collect::<Vec<_>>());
                 format!("today {service} would refuse {count} {noun}: {why}: {names}{unseen}")
             })
             .collect();
-        if self.cut {
-            lines.push(format!("not everybody was tried: the first {MOST_ATTEMPTS} attempts are shown"));
+        if self.truncated {
+            lines.push(format!("not every user was tried: only the first {MAX_ATTEMPTS} attempts are shown"));
         }
         lines
     }
 
-    /// For programs.
+    /// The rows for programs. `seen`: the users who have a row in the report.
     pub(super) fn document(&self, seen: &BTreeSet<&str>) -> Value {
         let rows = self.refused.iter().map(|((service, why), users)| {
             let unseen: Vec<&String> = users.iter().filter(|user| !seen.contains(user.as_str())).collect();
@@ -159,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_person_is_who_can_log_in() {
+    fn a_person_can_log_in() {
         for (line, person) in [
             ("root:x:0:0:root:/root:/bin/bash", true),
             ("alice:x:1000:1000::/home/alice:/bin/sh", true),

@@ -1,4 +1,4 @@
-//! `totpd restore`.
+//! `totpd restore`: restores a backup, or accepts a store that was restored by other means.
 
 use super::args::Restore;
 use super::progress::Progress;
@@ -19,13 +19,13 @@ use totp_core::withdrawal::Kind;
 use totp_wire::admin::{self, DaemonState};
 use zeroize::Zeroizing;
 
-/// How long a daemon that refuses takes to open the store again, at most.
+/// How long a refusing daemon may take to open the store again.
 const REOPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Restores a backup, or accepts a store that was put back by other means.
+/// `totpd restore FILE`, or `totpd restore --accept`
 pub(super) fn restore(context: &Context, args: &Restore) -> Result<(), CommandError> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(failed(ExitStatus::Refused, "only root restores"));
+        return Err(failed(ExitStatus::Refused, "only root may restore a store. Run it with sudo"));
     }
     match &args.file {
         None => accept(context),
@@ -57,7 +57,7 @@ fn restore_file(context: &Context, args: &Restore, file: &Path) -> Result<(), Co
         if !std::io::stdin().is_terminal() {
             return Err(failed(
                 ExitStatus::Usage,
-                "nothing was changed: say --yes to restore without a question",
+                "nothing was changed, because there is no terminal to ask on. Add --yes",
             ));
         }
         if ask("Restore it? (yes/no) ")?.reveal() != "yes" {
@@ -71,13 +71,13 @@ fn restore_file(context: &Context, args: &Restore, file: &Path) -> Result<(), Co
     out.line("Restored. Start the sockets and the daemon: systemctl start totpd.socket totpd-root.socket totpd-admin.socket totpd")?;
     if replaces {
         out.line(format!(
-            "The store that was there is {state}/before-restore.db; remove it when all is well"
+            "The previous store is now {state}/before-restore.db. Remove it once everything works"
         ))?;
     }
     out.json(&document)
 }
 
-/// A store is replaced only where nobody serves it.
+/// Refuses while a daemon serves the store.
 fn refuse_beside_a_daemon(config: &Config) -> Result<(), CommandError> {
     let deadline = Instant::now() + Duration::from_secs(5);
     let asked = rpc::connect(&[config.admin_socket.as_path()], deadline)
@@ -86,30 +86,31 @@ fn refuse_beside_a_daemon(config: &Config) -> Result<(), CommandError> {
         Ok(reply) if reply.state == DaemonState::Refusing => Ok(()),
         Ok(_) => Err(failed(
             ExitStatus::Refused,
-            "a totpd serves this host. Stop it first: systemctl stop 'totpd*.socket' totpd.service",
+            "the daemon serves the store, which must not be replaced under it. Run: systemctl stop 'totpd*.socket' \
+             totpd.service",
         )),
         Err(totp_wire::CallError::NoSocket | totp_wire::CallError::ConnectionRefused) => Ok(()),
         Err(error) => Err(call_error::explain(&config.admin_socket, &error)),
     }
 }
 
-/// What would be done; the document for programs.
+/// Prints what the restore would do, and returns it as JSON.
 fn show(context: &Context, plan: &Plan) -> Result<serde_json::Value, CommandError> {
     let out = context.out;
     out.line(format!("The backup is of store {}, made {}.", plan.manifest.store_id, rfc3339(plan.made())))?;
-    out.line("Codes of phones that were used before now are not accepted again.")?;
+    out.line("Codes of phones that were used before now stay used.")?;
     let mut listed = Vec::new();
     for (user, what, at) in &plan.restored.withdrawn {
         let thing = match what.kind {
             Kind::Factor => "the factor was revoked or replaced",
-            Kind::Recovery => "recovery codes were spent or replaced: none of this factor is accepted",
+            Kind::Recovery => "recovery codes were used or replaced, so none of this factor is accepted",
             Kind::Ticket => "an enrollment ticket was used or replaced",
-            Kind::Staged => "a staged change was cancelled or made",
-            Kind::Remembered => "remembered logins were forgotten",
+            Kind::Staged => "a staged change was cancelled or carried out",
+            Kind::Remembered => "remembered logins were ended",
             Kind::Client => "an application's secret was revoked",
             Kind::Generation => "the store was restored",
         };
-        let whose = user.as_deref().unwrap_or("somebody enrolled after the backup");
+        let whose = user.as_deref().unwrap_or("a user enrolled after the backup");
         out.line(format!("  {}  {whose}: {thing} ({})", rfc3339(*at), what.id))?;
         listed.push(json!({
             "user": user, "kind": what.kind.as_str(), "id": what.id, "time": rfc3339(*at),
@@ -117,11 +118,13 @@ fn show(context: &Context, plan: &Plan) -> Result<serde_json::Value, CommandErro
     }
     let unknown = plan.restored.unknown;
     if !plan.listed {
-        out.line("Lost: this host knows nothing of what was revoked, replaced or spent after the backup.")?;
-        out.line("Revoke again what was revoked since, and renew recovery codes that were used since.")?;
+        out.line("Lost: this host has no record of what was revoked, replaced or used after the backup.")?;
+        out.line(
+            "Revoke again what was revoked since then, and replace recovery codes that were used since then.",
+        )?;
     } else if unknown > 0 {
         out.line(format!(
-            "Lost: {unknown} more withdrawals came after the backup, and are not listed any more."
+            "Lost: {unknown} more revocations came after the backup, and are no longer listed."
         ))?;
     }
     Ok(json!({
@@ -130,18 +133,18 @@ fn show(context: &Context, plan: &Plan) -> Result<serde_json::Value, CommandErro
     }))
 }
 
-/// The identities of an age identity file.
+/// Reads the identities of an age identity file.
 fn identities(path: &Path) -> Result<Vec<age::x25519::Identity>, CommandError> {
     let unreadable = |error| failed(ExitStatus::Usage, format!("{}: {error}", path.display()));
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let found: Option<Vec<_>> = lines.map(|line| age::x25519::Identity::from_str(line).ok()).collect();
     found.filter(|found| !found.is_empty()).ok_or_else(|| {
-        failed(ExitStatus::Usage, format!("{} holds no identity of age (AGE-SECRET-KEY-1…)", path.display()))
+        failed(ExitStatus::Usage, format!("{} has no age identity (AGE-SECRET-KEY-1…)", path.display()))
     })
 }
 
-/// `totpd restore --accept`: the daemon does it, since nobody else opens its folder.
+/// `totpd restore --accept`: asks the daemon, because only it may open its folder.
 fn accept(context: &Context) -> Result<(), CommandError> {
     let config = context.config()?;
     let end = Instant::now() + REOPEN_TIMEOUT;
@@ -157,7 +160,7 @@ fn accept(context: &Context) -> Result<(), CommandError> {
                 let why = state.why.unwrap_or_default();
                 return Err(failed(
                     ExitStatus::Refused,
-                    format!("the daemon refuses for another reason: {why}"),
+                    format!("the daemon still refuses every login, for another reason: {why}"),
                 ));
             }
             std::thread::sleep(Duration::from_millis(200));
@@ -168,9 +171,9 @@ fn accept(context: &Context) -> Result<(), CommandError> {
     }
     let accepted = reopens || reply.withdrawn > 0;
     context.out.line(if accepted {
-        format!("accepted; what was withdrawn later stays withdrawn ({})", reply.withdrawn)
+        format!("accepted; what was revoked after this copy stays revoked ({})", reply.withdrawn)
     } else {
-        "there is nothing to accept: the store is not an older copy".to_owned()
+        "the store is not an older copy, so there is nothing to accept".to_owned()
     })?;
     context.out.json(&json!({ "accepted": accepted, "withdrawn": reply.withdrawn }))
 }

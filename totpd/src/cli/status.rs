@@ -1,4 +1,4 @@
-//! `totpd status` without a name: how the daemon is, at a glance.
+//! `totpd status` without a name: the state of the daemon.
 
 use super::Context;
 use crate::cli::call_error;
@@ -21,9 +21,9 @@ use totp_wire::admin::{self, Configuration, ConfigurationInUse, DaemonReply, Dae
 use totp_wire::text::printable;
 use totp_wire::{CallError, Client};
 
-/// How long the daemon may take. It answers within milliseconds, or after the second that its store may take.
+/// How long the daemon may take to answer. Counting users in the store may take it a second.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(1_600);
-/// How long the host may take to say whether its clock is synchronised.
+/// How many milliseconds timedatectl may take.
 const NTP_TIMEOUT: u16 = 700;
 
 /// `totpd status`, for root.
@@ -51,7 +51,7 @@ pub(super) fn status(context: &Context) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Why there was no reply, for people and for programs.
+/// Why there was no reply: a message and a JSON document.
 struct Unanswered {
     failed: CommandError,
     document: Value,
@@ -65,7 +65,7 @@ fn ask(config: &Config) -> Result<DaemonReply, Unanswered> {
     reply.map(cleaned).map_err(|error| unanswered(config, &error, Some(&client)))
 }
 
-/// Root reads this in a terminal, and somebody who took the daemon's user over may say it.
+/// Removes control characters: someone who took over the daemon's user must not control root's terminal.
 fn cleaned(mut reply: DaemonReply) -> DaemonReply {
     let clean = |text: &mut String| *text = printable(text, 2000);
     clean(&mut reply.version);
@@ -86,7 +86,7 @@ fn unanswered(config: &Config, error: &CallError, client: Option<&Client>) -> Un
     let pid = client.and_then(Client::server_pid);
     let why = match pid.map(|pid| (pid, process(pid))) {
         Some((pid, (name, state))) if name == "totpd" => format!(
-            "totpd (pid {pid}) hangs: it does not answer at {} ({state}). Every login waits for it. Run: {}",
+            "totpd (pid {pid}) hangs: it does not answer at {} ({state}), and every login waits for it. Run: {}",
             path.display(),
             match state {
                 "it is stopped" => format!("kill -CONT {pid}"),
@@ -95,10 +95,10 @@ fn unanswered(config: &Config, error: &CallError, client: Option<&Client>) -> Un
         ),
         // systemd holds the socket until the daemon has taken it over.
         Some((1, _)) => format!(
-            "systemd holds {} and totpd does not answer yet. See: systemctl status totpd",
+            "systemd holds {}, and totpd does not answer yet. Run: systemctl status totpd",
             path.display()
         ),
-        _ => format!("nothing answers at {} in time. See: systemctl status totpd", path.display()),
+        _ => format!("nothing answers at {} in time. Run: systemctl status totpd", path.display()),
     };
     let document = json!({ "state": "hangs", "pid": pid, "why": why });
     Unanswered { failed: failed(ExitStatus::Unreachable, why), document }
@@ -128,13 +128,13 @@ fn lines(
     let mut lines = Vec::new();
     lines.extend(last_good_lines(reply.configuration.as_ref(), &context.config_path));
     let (store, version) = (reply.store_id.as_deref().unwrap_or_default(), &reply.version);
-    let place = reply.state_dir.as_ref().map_or_else(String::new, |folder| format!(" in {folder}"));
+    let folder = reply.state_dir.as_ref().map_or_else(String::new, |folder| format!(" in {folder}"));
     let up = reply.uptime.map_or_else(String::new, |seconds| format!(", up {}", length(seconds)));
-    lines.push(format!("totpd {version} serves store {store}{place}{up}"));
+    lines.push(format!("totpd {version} serves store {store}{folder}{up}"));
     if let Some(granted) = reply.clock_behind {
         lines.push(format!(
-            "a code was accepted at {}, and the clock lies before that: it was set back. Codes of phones are refused, \
-             recovery codes work. Set the clock right; if it is right now, run: totpd trust-clock",
+            "a code was accepted at {}, and the clock now lies before that, so only recovery codes are accepted. Set the \
+             clock; if it is right, run: totpd trust-clock",
             rfc3339(Time::from_unix(granted))
         ));
     }
@@ -142,19 +142,19 @@ fn lines(
     match &reply.overview {
         Some(overview) => lines.extend(overview_lines(overview)),
         None => lines.push(
-            "the store did not count its users within a second: its disk is slow, or they are very many. Run totpd \
-             status again"
+            "the store did not count its users within a second: its disk is slow, or there are very many users. Run \
+             totpd status again"
                 .to_owned(),
         ),
     }
     lines.push(match synchronised {
         Some(true) => "clock: synchronised".to_owned(),
         Some(false) => {
-            "clock: not synchronised by NTP; codes are refused once it is a minute off. Run: timedatectl \
+            "clock: not synchronised by NTP, and codes are refused once it is a minute off. Run: timedatectl \
                         set-ntp true"
                 .to_owned()
         }
-        None => "clock: whether it is synchronised is not known here (no timedatectl)".to_owned(),
+        None => "clock: this host does not say whether it is synchronised (no timedatectl)".to_owned(),
     });
     if let Some(http) = &reply.http {
         let ends = ends.map_or_else(String::new, |end| {
@@ -165,13 +165,13 @@ fn lines(
     }
     if let Some(dropped) = reply.log_lines_dropped.filter(|dropped| *dropped > 0) {
         lines.push(format!(
-            "the log lacks {dropped} lines, since nobody read it in time; the history has every event"
+            "the log lacks {dropped} lines, because its reader was too slow. `totpd history` has every event"
         ));
     }
     lines
 }
 
-/// The first lines, where the daemon does not serve by the file.
+/// The first lines, if the daemon uses its last good configuration.
 fn last_good_lines(configuration: Option<&Configuration>, path: &Path) -> Vec<String> {
     let Some(configuration) = configuration.filter(|c| c.in_use == ConfigurationInUse::LastGood) else {
         return Vec::new();
@@ -185,8 +185,8 @@ fn last_good_lines(configuration: Option<&Configuration>, path: &Path) -> Vec<St
             configuration.why.as_deref().unwrap_or_default()
         ),
         format!(
-            "Rules that exempt, monitor, enroll or remember ask everybody for a code; trusted peers and admin_group are \
-             off. Fix {}, check it with `totpd config check`; totpd takes it within seconds",
+            "Rules that exempt, monitor, enroll or remember require a code instead, and trusted peers and admin_group are \
+             off. Fix {} and run `totpd config check`; totpd uses it within seconds",
             path.display()
         ),
     ]
@@ -207,7 +207,7 @@ fn overview_lines(overview: &Overview) -> Vec<String> {
         let names =
             overview.locked_users.iter().map(|name| printable(name, 64)).collect::<Vec<_>>().join(", ");
         lines.push(format!(
-            "locked: {locked} ({names}{more}); `totpd status USER` says where, `totpd unlock USER` ends it"
+            "locked: {locked} ({names}{more}); `totpd status USER` shows for which logins, `totpd unlock USER` ends it"
         ));
     }
     let more = if overview.refused_at_least { " or more" } else { "" };
@@ -216,7 +216,8 @@ fn overview_lines(overview: &Overview) -> Vec<String> {
     lines
 }
 
-/// One refusal in a line. Cleaned, since somebody who can write the store without its key must not move a terminal.
+/// One refusal as a line, without control characters: someone who can write the store without its key must not control
+/// a terminal.
 fn refusal(event: &str) -> Option<String> {
     let event: Value = serde_json::from_str(event).ok()?;
     let text = |key: &str| event.get(key).and_then(Value::as_str).map(|text| printable(text, 64));
@@ -230,11 +231,11 @@ fn refusal(event: &str) -> Option<String> {
 fn breakglass_lines(config: &Config) -> Vec<String> {
     let mut lines = Vec::new();
     if crate::breakglass::is_open(config) {
-        lines.push("break-glass is open at this moment: everybody but its user is refused".to_owned());
+        lines.push("break-glass is open now: every user but one is refused".to_owned());
     }
     if config.breakglass_marks.exists() {
         lines.push(format!(
-            "break-glass was used on this host: {} says when and for whom. Removing it ends the lines at logins",
+            "break-glass was used on this host: {} says when and for which user. Remove it to end the notices at logins",
             config.breakglass_marks.display()
         ));
     }
@@ -284,7 +285,7 @@ fn certificate_ends(config: &Config) -> Option<Time> {
     }
 }
 
-/// Whether NTP has set the clock, as systemd sees it; `None` where nobody knows.
+/// Whether NTP has set the clock, according to timedatectl; `None` if it does not say.
 fn ntp_synchronised() -> Option<bool> {
     let mut command = Command::new("timedatectl");
     command.args(["show", "--property=NTPSynchronized", "--value"]);
@@ -303,7 +304,7 @@ fn ntp_synchronised() -> Option<bool> {
     }
 }
 
-/// Seconds in two words: `3days 4h`.
+/// A length of time in at most two units: `3days 4h`.
 fn length(seconds: u64) -> String {
     let rounded = match seconds {
         0..60 => seconds,
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_have_two_words() {
+    fn a_length_of_time_has_at_most_two_units() {
         for (seconds, text) in [(5, "5s"), (65, "1m"), (3_700, "1h 1m"), (90_061, "1day 1h")] {
             assert_eq!(length(seconds), text);
         }

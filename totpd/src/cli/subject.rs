@@ -1,4 +1,4 @@
-//! About whom a command is: root about anybody, everybody else about themselves.
+//! The user whom a command is about. Root must name a user; others default to themselves.
 
 use crate::cli::call_error::explain;
 use crate::cli::output::{CommandError, ExitStatus, failed};
@@ -6,44 +6,46 @@ use crate::cli::rpc::{connect, deadline};
 use crate::config::Config;
 use totp_wire::Method;
 
-/// About whom.
+/// The user whom a command is about, and the interface that serves it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// About oneself, by `org.totpd.Self`.
+    /// The user who runs the command, by `org.totpd.Self`.
     Oneself(String),
-    /// About this user, by `org.totpd.Admin`.
+    /// Any user, by `org.totpd.Admin`.
     User(String),
 }
 
 impl Subject {
-    /// About the user who is named, or else about oneself. Root has to name somebody: by a slip nobody's factor
-    /// is replaced, root's own least of all.
+    /// The named user, or else the user who runs the command.
+    ///
+    /// # Errors
+    /// When root names nobody: a slip must not replace a factor, least of all root's.
     pub(super) fn of(user: Option<String>) -> Result<Self, CommandError> {
         let root = nix::unistd::geteuid().is_root();
         match user {
-            Some(user) if !root && own_name().is_ok_and(|own| own == user) => Ok(Self::Oneself(user)),
+            Some(user) if !root && login_name().is_ok_and(|name| name == user) => Ok(Self::Oneself(user)),
             Some(user) => Ok(Self::User(user)),
-            None if root => Err(failed(ExitStatus::Usage, "name the user whom this is about")),
-            None => own_name().map(Self::Oneself),
+            None if root => Err(failed(ExitStatus::Usage, "root must name a user: add the login name")),
+            None => login_name().map(Self::Oneself),
         }
     }
 
-    /// The user's name.
+    /// The login name.
     pub(super) fn name(&self) -> &str {
         let (Self::Oneself(user) | Self::User(user)) = self;
         user
     }
 }
 
-/// The name of one's own uid.
-pub(super) fn own_name() -> Result<String, CommandError> {
+/// The login name of the uid of this process.
+pub(super) fn login_name() -> Result<String, CommandError> {
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
     user.map(|user| user.name)
-        .ok_or_else(|| failed(ExitStatus::Usage, "your uid has no name on this system; name a user"))
+        .ok_or_else(|| failed(ExitStatus::Usage, "your uid has no user name on this system. Name a user"))
 }
 
-/// Calls a method of `org.totpd.Self`.
-pub(super) fn own_call<M: Method>(config: &Config, call: &M) -> Result<M::Reply, CommandError> {
+/// Calls a method of `org.totpd.Self` on the login socket.
+pub(super) fn self_service_call<M: Method>(config: &Config, call: &M) -> Result<M::Reply, CommandError> {
     let deadline = deadline();
     let path = &config.login_socket;
     let reply = connect(&[path.as_path()], deadline).and_then(|mut client| client.call(call, deadline));

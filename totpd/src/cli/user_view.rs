@@ -1,4 +1,4 @@
-//! What there is to know of a user, in words and as a document.
+//! A user's enrollment as text and as JSON.
 
 use super::staged;
 use crate::clock::{now, rfc3339};
@@ -11,7 +11,8 @@ fn time(t: u64) -> String {
     rfc3339(Time::from_unix(t))
 }
 
-/// The document for programs.
+/// A user's enrollment as JSON. `clock_behind`: the Unix second of the last accepted code, if the
+/// clock now lies before it.
 pub(super) fn document(user: &User, clock_behind: Option<u64>) -> Value {
     let locks: Vec<Value> = user
         .locks
@@ -54,16 +55,16 @@ pub(super) fn sentence(user: &User) -> String {
         State::Active => format!("active, {} recovery codes left", user.recovery_codes_left),
     };
     match (user.host_user, user.uid, user.uid_now) {
-        (Some(HostUser::Gone), ..) => text.push_str(", NO SUCH USER on this host any more"),
+        (Some(HostUser::Gone), ..) => text.push_str(", NO SUCH USER on this host"),
         (Some(HostUser::Changed), Some(then), Some(now)) => {
-            text.push_str(&format!(", REFUSED: enrolled as uid {then}, and the name has uid {now} now"));
+            text.push_str(&format!(", REFUSED: enrolled as uid {then}, and the name now has uid {now}"));
         }
         _ => {}
     }
     if let Some(staged) = &user.staged {
         let (what, ripe) = (staged::what(staged), time(staged.ripens_at));
-        let told = if staged.notice_shown { "told at a login" } else { "not told at a login yet" };
-        text.push_str(&format!(", {what} is staged and can be done from {ripe} on ({told})"));
+        let notice = if staged.notice_shown { "notice seen" } else { "notice not seen yet" };
+        text.push_str(&format!(", {what} is staged and can be done from {ripe} on ({notice})"));
     } else if user.replacement_pending {
         text.push_str(&format!(", a replacement waits for its first code until {expires}"));
     }
@@ -77,7 +78,8 @@ pub(super) fn sentence(user: &User) -> String {
         text.push_str(&format!(", {} failures", user.failures));
     }
     if let Some(until) = user.locks.iter().map(|lock| lock.until).max() {
-        let (class, more) = (place(&user.locks[0]), if user.locks.len() > 1 { " and others" } else { "" });
+        let (class, more) =
+            (applies_to(&user.locks[0]), if user.locks.len() > 1 { " and others" } else { "" });
         text.push_str(&format!(", LOCKED for {class}{more} until {}", time(until)));
     }
     if user.state == State::Active && user.last_login.is_none() {
@@ -86,7 +88,7 @@ pub(super) fn sentence(user: &User) -> String {
     text
 }
 
-/// The further lines of `totpd status USER`: what an administrator may want to end.
+/// The further lines of `totpd status USER`: problems and locks, each with the command that ends it.
 pub(super) fn details(user: &User, clock_behind: Option<u64>) -> Vec<String> {
     let name = &user.user;
     let mut lines: Vec<String> = clock_behind.map(clock_sentence).into_iter().collect();
@@ -96,7 +98,7 @@ pub(super) fn details(user: &User, clock_behind: Option<u64>) -> Vec<String> {
     match user.host_user {
         Some(HostUser::Gone) => lines.push(format!("if the user is gone for good, run: totpd revoke {name}")),
         Some(HostUser::Changed) => lines.push(format!(
-            "if it is another person now, run: totpd revoke {name}; the factor belongs to who had the name before"
+            "the factor belongs to the user who had this name before: if that is another person, run: totpd revoke {name}"
         )),
         Some(HostUser::Same) | None => {}
     }
@@ -106,23 +108,23 @@ pub(super) fn details(user: &User, clock_behind: Option<u64>) -> Vec<String> {
         let left = humantime::format_duration(Duration::from_secs(lock.until.saturating_sub(left) / 60 * 60));
         lines.push(format!(
             "locked for {} until {until} (in {left}); `totpd unlock {name}` ends it",
-            place(lock)
+            applies_to(lock)
         ));
     }
     lines
 }
 
-/// Why codes are refused from everybody.
+/// The message for a clock that lies before the last accepted code, which is of the Unix second `granted`.
 pub(super) fn clock_sentence(granted: u64) -> String {
     format!(
-        "EVERY CODE IS REFUSED: the clock lies before {}, when one was accepted. Set the clock, or if it is right now, \
-         run: totpd trust-clock",
+        "EVERY CODE IS REFUSED: a code was accepted at {}, and the clock now lies before that. Set the clock; if it is \
+         right, run: totpd trust-clock",
         time(granted)
     )
 }
 
-/// Whom a lock is about.
-fn place(lock: &Lock) -> String {
+/// The attempts that a lock refuses.
+fn applies_to(lock: &Lock) -> String {
     match (lock.class.as_str(), &lock.source, &lock.client, lock.uid) {
         ("known", Some(source), ..) => format!("logins from {source}"),
         ("client", _, Some(client), _) => format!("the application {client}"),
@@ -130,7 +132,7 @@ fn place(lock: &Lock) -> String {
         ("local", ..) => "the user's own sudo and other programs of this host (local)".to_owned(),
         ("own", ..) => "the user's own processes (own)".to_owned(),
         ("console", ..) => "the console".to_owned(),
-        ("others", ..) => "everybody else (others)".to_owned(),
+        ("others", ..) => "all other sources (others)".to_owned(),
         (class, ..) => class.to_owned(),
     }
 }

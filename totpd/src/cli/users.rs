@@ -3,7 +3,7 @@
 use super::{Context, staged, user_view};
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::admin_call;
-use crate::cli::subject::{Subject, own_call};
+use crate::cli::subject::{Subject, self_service_call};
 use serde_json::json;
 use totp_wire::admin;
 use totp_wire::self_service;
@@ -15,7 +15,7 @@ pub(super) fn status(context: &Context, user: Option<String>) -> Result<(), Comm
     }
     let config = context.config()?;
     let admin::StatusReply { status, clock_behind } = match Subject::of(user)? {
-        Subject::Oneself(_) => own_call(&config, &self_service::Status {})?,
+        Subject::Oneself(_) => self_service_call(&config, &self_service::Status {})?,
         Subject::User(user) => admin_call(&config, &admin::Status { user })?,
     };
     context.out.json(&user_view::document(&status, clock_behind))?;
@@ -30,7 +30,7 @@ pub(super) fn status(context: &Context, user: Option<String>) -> Result<(), Comm
 pub(super) fn trust_clock(context: &Context) -> Result<(), CommandError> {
     admin_call(&context.config()?, &admin::TrustClock {})?;
     context.out.json(&json!({ "trusted": true }))?;
-    context.out.line("this host's clock is taken for right: codes of phones are judged by it again")
+    context.out.line("this host's clock is trusted again: codes of phones are accepted by it")
 }
 
 /// `totpd list`
@@ -58,40 +58,38 @@ pub(super) fn list(context: &Context) -> Result<(), CommandError> {
 /// `totpd revoke [USER]`
 pub(super) fn revoke(context: &Context, user: Option<String>) -> Result<(), CommandError> {
     let config = context.config()?;
-    let whom = Subject::of(user)?;
-    let admin::RevokeReply { revoked, staged } = match &whom {
+    let subject = Subject::of(user)?;
+    let admin::RevokeReply { revoked, staged } = match &subject {
         Subject::Oneself(_) => {
             let (code, ticket) = staged::ask_proof()?;
-            own_call(&config, &self_service::Revoke { code, ticket })?
+            self_service_call(&config, &self_service::Revoke { code, ticket })?
         }
         Subject::User(user) => admin_call(&config, &admin::Revoke { user: user.clone() })?,
     };
-    let user = whom.name();
+    let user = subject.name();
     let waits = staged.as_ref().map(staged::document);
     context.out.json(&json!({ "user": user, "revoked": revoked, "staged": waits }))?;
     if let Some(staged) = &staged {
-        context.out.line(format!("{user}: asked for {}.", staged::what(staged)))?;
+        context.out.line(format!("{user}: staged {}.", staged::what(staged)))?;
         return staged::explain(context.out, staged);
     }
     if !revoked {
-        return Err(failed(ExitStatus::Refused, format!("{user} has no factor")));
+        return Err(failed(ExitStatus::Refused, format!("{user} has no factor. Run: totpd status {user}")));
     }
-    context.out.line(format!("{user}: every factor, recovery code, ticket and remembered login is forgotten"))
+    context.out.line(format!("{user}: deleted every factor, recovery code, ticket and remembered login"))
 }
 
 /// `totpd forget [USER]`
 pub(super) fn forget(context: &Context, user: Option<String>) -> Result<(), CommandError> {
     let config = context.config()?;
-    let whom = Subject::of(user)?;
-    let forgotten = match &whom {
-        Subject::Oneself(_) => own_call(&config, &self_service::Forget {})?.forgotten,
+    let subject = Subject::of(user)?;
+    let forgotten = match &subject {
+        Subject::Oneself(_) => self_service_call(&config, &self_service::Forget {})?.forgotten,
         Subject::User(user) => admin_call(&config, &admin::Forget { user: user.clone() })?.forgotten,
     };
-    let user = whom.name();
+    let user = subject.name();
     context.out.json(&json!({ "user": user, "forgotten": forgotten }))?;
-    context.out.line(format!(
-        "{user}: {forgotten} remembered logins are forgotten; the next one is asked for a code"
-    ))
+    context.out.line(format!("{user}: ended {forgotten} remembered logins; the next login needs a code"))
 }
 
 /// `totpd unlock USER`
@@ -100,7 +98,7 @@ pub(super) fn unlock(context: &Context, user: &str) -> Result<(), CommandError> 
     let unlocked = admin_call(&context.config()?, &call)?.unlocked;
     context.out.json(&json!({ "user": user, "unlocked": unlocked }))?;
     context.out.line(if unlocked {
-        format!("{user}: unlocked, failures forgotten")
+        format!("{user}: unlocked, and the count of failures is 0")
     } else {
         format!("{user}: was not locked")
     })

@@ -1,10 +1,10 @@
-//! `totpd verify` and `totpd confirm`: codes come from the terminal or standard input, never from argv.
+//! `totpd verify` and `totpd confirm`. Codes come from the terminal or standard input, never from argv.
 
 use super::Context;
 use crate::cli::call_error::explain;
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::{admin_call, connect, deadline};
-use crate::cli::subject::{Subject, own_call, own_name};
+use crate::cli::subject::{Subject, login_name, self_service_call};
 use serde_json::json;
 use std::io::{IsTerminal, Read, Write};
 use totp_wire::login::{Answer, Attempt, Begin, Step, Verdict};
@@ -17,7 +17,7 @@ const MAX_TYPED_BYTES: u64 = 128;
 /// `totpd verify [USER]`
 pub(super) fn verify(context: &Context, user: Option<String>) -> Result<(), CommandError> {
     let config = context.config()?;
-    let user = user.map_or_else(own_name, Ok)?;
+    let user = user.map_or_else(login_name, Ok)?;
     let paths = [config.root_socket.as_path(), &config.login_socket];
     let code = ask("Code: ")?;
     let attempt = Attempt { user: user.clone(), service: Some("totpd".to_owned()), ..Attempt::default() };
@@ -34,17 +34,17 @@ pub(super) fn verify(context: &Context, user: Option<String>) -> Result<(), Comm
         context.out.line(text)?;
     }
     if !verified {
-        return Err(failed(ExitStatus::Refused, format!("refused; `totpd history {user}` says why")));
+        return Err(failed(ExitStatus::Refused, format!("the code was refused. Run: totpd history {user}")));
     }
     context.out.line(format!("{user}: accepted"))
 }
 
 /// `totpd confirm [USER]`
 pub(super) fn confirm(context: &Context, user: Option<String>) -> Result<(), CommandError> {
-    let whom = Subject::of(user)?;
+    let subject = Subject::of(user)?;
     let code = ask("First code: ")?;
-    let reply = confirm_with(context, &whom, code)?;
-    let user = whom.name();
+    let reply = confirm_with(context, &subject, code)?;
+    let user = subject.name();
     context.out.json(&json!({
         "user": user, "confirmed": reply.confirmed, "phone_offset_seconds": reply.phone_offset,
     }))?;
@@ -54,32 +54,34 @@ pub(super) fn confirm(context: &Context, user: Option<String>) -> Result<(), Com
     context.out.line(format!("{user}: confirmed"))
 }
 
-/// Asks for the first code right after enrolling, until it is right or left for later.
-pub(super) fn first_code(context: &Context, whom: &Subject, tries: u8) -> Result<(), CommandError> {
+/// Asks for the first code right after an enrollment, at most `tries` times. An empty line ends it.
+pub(super) fn first_code(context: &Context, subject: &Subject, tries: u8) -> Result<(), CommandError> {
     let out = context.out;
-    let user = whom.name();
+    let user = subject.name();
     for _ in 0..tries {
         let code = ask("First code (empty to confirm later): ")?;
         if code.reveal().is_empty() {
             break;
         }
-        let reply = confirm_with(context, whom, code)?;
+        let reply = confirm_with(context, subject, code)?;
         if reply.confirmed {
             return out.line(format!("{user}: confirmed"));
         }
         out.line(why_refused(&reply))?;
     }
-    out.line(format!("Not confirmed yet: `totpd confirm {user}` does it, or the first login with a code."))
+    out.line(format!(
+        "Not confirmed yet. `totpd confirm {user}` confirms it, or the first login with a code."
+    ))
 }
 
 fn confirm_with(
     context: &Context,
-    whom: &Subject,
+    subject: &Subject,
     code: SecretText,
 ) -> Result<admin::ConfirmReply, CommandError> {
     let config = context.config()?;
-    match whom {
-        Subject::Oneself(_) => own_call(&config, &self_service::Confirm { code }),
+    match subject {
+        Subject::Oneself(_) => self_service_call(&config, &self_service::Confirm { code }),
         Subject::User(user) => admin_call(&config, &admin::Confirm { user: user.clone(), code }),
     }
 }
@@ -89,12 +91,15 @@ fn why_refused(reply: &admin::ConfirmReply) -> String {
         Some(offset) => {
             let (size, side) = (offset.unsigned_abs(), if offset > 0 { "ahead of" } else { "behind" });
             format!(
-                "refused: the phone's clock is about {} {side} this host's. Set it to automatic time, or \
-                 check this host's",
+                "refused, because the phone's clock is about {} {side} this host's. Set the phone to automatic time, or \
+                 check this host: timedatectl",
                 humantime::format_duration(std::time::Duration::from_secs(size))
             )
         }
-        None => "refused: that is not the code of this enrollment now".to_owned(),
+        None => {
+            "refused: this is not the current code of this enrollment. Type the code that the app shows now"
+                .to_owned()
+        }
     }
 }
 
@@ -102,7 +107,7 @@ fn texts(step: &Step) -> Vec<&str> {
     step.messages.iter().map(|message| message.text.reveal()).collect()
 }
 
-/// One line, from the terminal with a question, or from standard input without.
+/// Reads one line: from the terminal after a question, or else from standard input.
 pub(super) fn ask(question: &str) -> Result<SecretText, CommandError> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
@@ -119,9 +124,12 @@ pub(super) fn ask(question: &str) -> Result<SecretText, CommandError> {
             Ok(_) if byte[0] == b'\n' => break,
             Ok(_) => line.push(byte[0]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed(ExitStatus::Refused, format!("no code could be read: {error}"))),
+            Err(error) => {
+                return Err(failed(ExitStatus::Refused, format!("standard input cannot be read: {error}")));
+            }
         }
     }
-    let text = str::from_utf8(&line).map_err(|_| failed(ExitStatus::Refused, "what was typed is no text"))?;
+    let text =
+        str::from_utf8(&line).map_err(|_| failed(ExitStatus::Refused, "the input is not UTF-8 text"))?;
     Ok(SecretText::new(Zeroizing::new(text.trim().to_owned())))
 }

@@ -29,7 +29,7 @@ pub(super) fn confirmed(
     }
     // Before that moment the services still had their old stacks.
     let Some(edited) = pending.edited else { return Ok(groups) };
-    let mut pages = Pages::new(config, None, false);
+    let mut pages = Pages::of_all(config);
     pages.since = Some(edited);
     while let Some(page) = pages.next(PAGE)? {
         for event in page.iter().filter(|event| !pending.seen.iter().any(|id| event["id"] == id.as_str())) {
@@ -47,7 +47,7 @@ pub(super) fn confirmed(
 /// # Errors
 /// When the daemon does not answer.
 pub(super) fn events_since(config: &Config, since: u64) -> Result<Vec<String>, CommandError> {
-    let mut pages = Pages::new(config, None, false);
+    let mut pages = Pages::of_all(config);
     pages.since = Some(since);
     let mut ids = Vec::new();
     while let Some(page) = pages.next(PAGE)? {
