@@ -73,6 +73,8 @@ kinds! {
         "The module asks where no daemon listens, and every login is refused.";
     LINE_TWICE = "line-twice", Error, [],
         "Both ask, and the second refuses the code as used, so that everybody is refused.";
+    LOCKER_CANNOT_UNLOCK = "locker-cannot-unlock", Error, [],
+        "A screen locker has one field, and no answer for the second prompt of the service that it includes.";
     EXEMPT_REFUSED = "exempt-refused", Error, [],
         "A rule lets users pass without a code, and this stack refuses them: an answer of \"ignore\" is no success.";
     ACCOUNT_REFUSES = "account-refuses", Error, [],

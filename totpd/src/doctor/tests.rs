@@ -79,6 +79,26 @@ fn what_is_ignored_is_silent_and_what_stopped_asking_is_not() {
 }
 
 #[test]
+fn a_cure_is_a_command_that_works_on_this_host() {
+    let mut tree = Tree::healthy();
+    tree.write("etc/pam.d/i3lock", "auth include login\n");
+    tree.write("etc/pam.d/kde-fingerprint", "auth required pam_fprintd.so\n");
+    tree.sshd("usepam yes", "usepam no");
+    tree.fails("systemctl is-active", "inactive\n");
+    tree.prints("systemctl is-active ssh.socket", "active\n");
+    let report = tree.report();
+    let cure = |id: &str| {
+        let finding = report.findings.iter().find(|finding| finding.kind.id == id);
+        finding.map(|finding| finding.cure.as_str()).unwrap()
+    };
+    // A reload ends an sshd that has its socket from systemd.
+    assert!(cure("sshd-usepam-off").ends_with("Run: systemctl try-restart ssh"));
+    // login's own line is not in a block, and a locker that includes it would ask twice.
+    assert!(cure("locker-cannot-unlock").starts_with("Take line 4 of /etc/pam.d/login away"));
+    assert!(cure("console-without-code").contains("pam_deny.so"));
+}
+
+#[test]
 fn each_finding_names_file_line_and_cure() {
     let tree = Tree::healthy();
     tree.change("etc/pam.d/sudo", "required pam_totp", "sufficient pam_totp");

@@ -114,18 +114,14 @@ pub fn beside(dirs: &ConfigDirs, service: &str) -> Vec<&'static str> {
     beside.copied().filter(|other| dirs.file(other).is_some()).collect()
 }
 
-/// Why a service that only unlocks a locker's screen can ask for no code, and what to do instead.
-///
-/// # Errors
-/// That sentence, for such a service.
-pub fn has_a_field(service: &str) -> Result<(), String> {
-    match BESIDE.iter().find(|(_, others)| others.contains(&service)) {
-        None => Ok(()),
-        Some((locker, _)) => Err(format!(
-            "{service} unlocks by a finger or a card alone, and has no field for a code. To unlock by {locker} alone, \
-             make \"auth required pam_deny.so\" the first line of /etc/pam.d/{service}"
-        )),
-    }
+/// For a service that unlocks a locker's screen and has no field for a code: why, and what to do
+/// instead. `None` for any other service.
+pub fn without_field(service: &str) -> Option<String> {
+    let (locker, _) = BESIDE.iter().find(|(_, others)| others.contains(&service))?;
+    Some(format!(
+        "{service} unlocks by a finger or a card alone, and has no field for a code. To unlock by {locker} alone, \
+         make \"auth required pam_deny.so\" the first line of /etc/pam.d/{service}"
+    ))
 }
 
 /// Lockers that would ask for the code by another service's lines, in a second prompt: nobody could

@@ -67,7 +67,9 @@ pub enum Planned {
 /// The sentence that says why it is refused, and what to do.
 pub fn plan(dirs: &ConfigDirs, service: &str, wanted: &Wanted) -> Result<Planned, String> {
     let (file, from) = own_file(dirs, service)?;
-    locker::has_a_field(service)?;
+    if let Some(why) = locker::without_field(service) {
+        return Err(why);
+    }
     let text = dirs.read(&from).map_err(|error| format!("{}: {error}", from.display()))?;
     let in_file = |why: String| format!("{}: {why}", file.display());
     // It could not be written back as it is.

@@ -4,8 +4,9 @@ use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::Finding;
 use crate::doctor::stack::{authenticators, is_near, lets_in_with_all, name_of};
 use crate::doctor::system::Host;
+use crate::pam_config::plan::in_a_block;
 use crate::pam_config::siblings::services_of;
-use crate::pam_config::{Facility, Stack};
+use crate::pam_config::{Action, ConfigDirs, Entry, Facility, Stack, locker};
 use std::collections::BTreeSet;
 
 /// A service with our line.
@@ -49,23 +50,8 @@ const NO_LOGINS: [&str; 29] = [
     "cups",
     "ppp",
 ];
-/// Programs at this host's own screen and keyboard, beside those of `login.console_services`: lockers.
-const LOCKERS: [&str; 14] = [
-    "i3lock",
-    "swaylock",
-    "hyprlock",
-    "waylock",
-    "vlock",
-    "xlock",
-    "xscreensaver",
-    "xsecurelock",
-    "kde",
-    "kde-fingerprint",
-    "kde-smartcard",
-    "kscreensaver",
-    "gnome-screensaver",
-    "mate-screensaver",
-];
+/// The locker of text consoles, which is not a locker with one field.
+const CONSOLE_LOCKER: &str = "vlock";
 
 /// The services whose `auth` lines have ours.
 pub fn protected(host: &Host) -> Vec<Protected> {
@@ -89,7 +75,7 @@ pub fn check(host: &Host) -> Vec<Finding> {
         return vec![Finding::new(&kinds::NOBODY_ASKS, "pam", what).cure(cure)];
     }
     let config = host.config_or_defaults();
-    let mut found = Vec::new();
+    let mut found = lockers(host, &dirs);
     for name in dirs.services() {
         if asking.contains(name.as_str()) || NO_LOGINS.contains(&name.as_str()) {
             continue;
@@ -110,18 +96,40 @@ pub fn check(host: &Host) -> Vec<Finding> {
                 &kinds::SIBLING_WITHOUT_CODE,
                 format!("{sibling} asks for a code and {name} does not: {with} is enough"),
             )
-        } else if config.console_services.contains(&name) || LOCKERS.contains(&name.as_str()) {
+        } else if config.console_services.contains(&name) || unlocks_a_screen(&name) {
             (&kinds::CONSOLE_WITHOUT_CODE, format!("{name} asks for no code: {with} is enough"))
         } else {
             (&kinds::SERVICE_WITHOUT_CODE, format!("{name} asks for no code: {with} is enough"))
         };
-        found.push(
-            Finding::new(kind, &name, what)
-                .cure(format!("Run: totpd pam enable {name}"))
-                .at(&host.shown(&stack.file), None),
-        );
+        let cure = locker::without_field(&name).unwrap_or_else(|| format!("Run: totpd pam enable {name}"));
+        found.push(Finding::new(kind, &name, what).cure(cure).at(&host.shown(&stack.file), None));
     }
     found
+}
+
+/// Whether a service unlocks the screen of somebody who has logged in.
+fn unlocks_a_screen(service: &str) -> bool {
+    locker::is_locker(service) || locker::without_field(service).is_some() || service == CONSOLE_LOCKER
+}
+
+/// Lockers that ask by the lines of a service that they include, in a second prompt. One was
+/// installed after that service was enabled, or an upgrade replaced its file.
+fn lockers(host: &Host, dirs: &ConfigDirs) -> Vec<Finding> {
+    let finding = |name: String| {
+        let stack = dirs.stack(&name, Facility::Auth).ok()?;
+        // A line whose refusal is ignored (monitor) keeps nobody out.
+        let refuses = |entry: &&Entry| entry.line.control.action("auth_err") != Action::Ignore;
+        let entry = stack.ours().find(refuses)?;
+        let (file, line) = (host.shown(&entry.file), entry.line.number);
+        let what = format!("nobody can unlock {name}, because it includes line {line} of {}", file.display());
+        let cure = if in_a_block(dirs, entry).unwrap_or(false) {
+            format!("Run: totpd pam enable {name}")
+        } else {
+            format!("Take line {line} of {} away, then run: totpd pam enable {name}", file.display())
+        };
+        Some(Finding::new(&kinds::LOCKER_CANNOT_UNLOCK, name, what).cure(cure).at(&file, line))
+    };
+    locker::unusable(dirs).into_iter().filter_map(finding).collect()
 }
 
 /// Whether two services are one program to the person.

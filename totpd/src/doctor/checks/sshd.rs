@@ -51,7 +51,7 @@ pub fn check(host: &Host) -> Vec<Finding> {
         let what = "sshd runs with UsePAM no";
         return vec![
             place(host, Finding::new(&kinds::SSHD_USEPAM_OFF, "sshd", what), "usepam")
-                .cure("Write \"UsePAM yes\", then run: systemctl reload ssh"),
+                .cure(format!("Write \"UsePAM yes\". Run: {}", reload_command(host))),
         ];
     }
     found.extend(methods(host, &settings, &service.auth));
@@ -98,7 +98,10 @@ fn methods(host: &Host, settings: &Settings, auth: &Stack) -> Vec<Finding> {
 
 /// Row "KbdInteractiveAuthentication off".
 fn nobody_asked(host: &Host, what: String) -> Finding {
-    let cure = "Write \"KbdInteractiveAuthentication yes\" before any line that says no, then run: systemctl reload ssh";
+    let cure = format!(
+        "Write \"KbdInteractiveAuthentication yes\" before any line that says no. Run: {}",
+        reload_command(host)
+    );
     place(
         host,
         Finding::new(&kinds::SSHD_NOBODY_ASKED, "sshd", what).cure(cure),
@@ -216,7 +219,22 @@ fn reload(host: &Host, settings: &Settings) -> Option<Finding> {
     }
     let what = format!("{} changed after sshd read its configuration", changed.display());
     let finding = Finding::new(&kinds::SSHD_RELOAD, "sshd", what);
-    Some(finding.cure("Run: sshd -t && systemctl reload ssh (on Fedora: sshd)").at(&changed, None))
+    Some(finding.cure(format!("Run: sshd -t && {}", reload_command(host))).at(&changed, None))
+}
+
+/// The command after which sshd uses its files: a reload ends an sshd that has its socket from
+/// systemd, and a restart keeps the socket and the sessions.
+fn reload_command(host: &Host) -> &'static str {
+    let is_active = |unit: &str| host.output(&["systemctl", "is-active", unit]).is_some();
+    if is_active("ssh.socket") {
+        "systemctl try-restart ssh"
+    } else if is_active("sshd.socket") {
+        "systemctl try-restart sshd"
+    } else if is_active("sshd.service") && !is_active("ssh.service") {
+        "systemctl reload sshd"
+    } else {
+        "systemctl reload ssh"
+    }
 }
 
 /// Row "LoginGraceTime 120 with `action = \"enroll\"`".

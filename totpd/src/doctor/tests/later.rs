@@ -48,6 +48,11 @@ pub(super) const ROWS: &[Row] = &[
         &["sshd-grace-time"],
     ),
     (
+        "a finger unlocks kde's screen",
+        |t| t.write("etc/pam.d/kde-fingerprint", "auth required pam_fprintd.so\n"),
+        &["console-without-code"],
+    ),
+    (
         "a rule names ssh",
         |t| t.write(CONFIG, "[[login.rule]]\nservices = [\"ssh\"]\naction = \"deny\"\n"),
         &["rule-unknown-service"],

@@ -50,6 +50,21 @@ pub(super) const ROWS: &[Row] = &[
         &["line-twice"],
     ),
     (
+        "a locker includes a login that asks",
+        |t| t.write("etc/pam.d/i3lock", "auth include login\n"),
+        &["locker-cannot-unlock"],
+    ),
+    (
+        "a locker includes a login that only watches",
+        |t| {
+            let block = "# BEGIN totpd (totpd pam enable login --mode monitor): change it with totpd pam\n\
+                         auth optional pam_totp.so\n# END totpd";
+            t.change("etc/pam.d/login", "auth required pam_totp.so", block);
+            t.write("etc/pam.d/i3lock", "auth include login\n");
+        },
+        &["monitor-stack", "monitor-stack"],
+    ),
+    (
         "an exempt rule under a stack that needs success",
         |t| {
             t.write(
