@@ -86,7 +86,7 @@ fn on_a_key_only_host_a_code_alone_does_not_log_in() {
     // Changing both ways at once would open one of them for a moment.
     machine.sh("rm /etc/ssh/sshd_config.d/50-cloud-init.conf").assert_success();
     let other = machine.sh("totpd pam enable sshd --mode rules --yes");
-    assert!(other.stderr.contains("totpd pam disable sshd first"), "{other:?}");
+    assert!(other.stderr.contains("Run first: totpd pam disable sshd"), "{other:?}");
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn enable_all_changes_known_services_and_names_the_rest() {
     machine.sh("printf 'Match User robot\\n AuthenticationMethods publickey\\nMatch all\\n' > /etc/ssh/sshd_config.d/10-robots.conf").assert_success();
     machine.add_user("robot");
     let said = machine.sh("totpd pam enable --all --yes --unattended").assert_success().stdout;
-    assert!(said.contains("left as it is: odd: "), "{said}");
+    assert!(said.contains("not changed: odd: "), "{said}");
     assert!(said.contains("su-l: includes /etc/pam.d/su"), "{said}");
     let status = machine.sh("totpd pam status").assert_success().stdout;
     for service in ["login", "sshd", "su", "su-l", "sudo", "sudo-i", "chsh"] {

@@ -76,6 +76,11 @@ impl Output {
         Ok(writeln!(std::io::stdout().lock(), "{text}")?)
     }
 
+    /// Prints a line for people and ignores errors: a closed terminal must not stop a change half-way.
+    pub(super) fn print(self, text: impl Display) {
+        let _ = self.line(text);
+    }
+
     /// Prints the document for programs, only under `--json`.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Who must not be locked out: administrators, and everybody who has a factor.
+//! The users who must not be locked out: administrators, and every user with a factor.
 
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::admin_call;
@@ -7,12 +7,12 @@ use crate::pam_config::Mode;
 use std::collections::BTreeSet;
 use totp_wire::admin::{self, DaemonState, State};
 
-/// Groups whose members administer a host: sudo of Debian and Ubuntu, wheel of the others, admin of old Ubuntus.
+/// Groups of administrators: `sudo` on Debian and Ubuntu, `wheel` on others, `admin` on old Ubuntu releases.
 const GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
-/// Users for whom sshd's configuration is compared at most.
-const MAX_ADMINISTRATORS: usize = 50;
+/// The most users with a factor for whom sshd's configuration is compared.
+const MAX_ENROLLED_USERS: usize = 50;
 
-/// The names of uid 0.
+/// The user names of uid 0.
 pub(super) fn roots() -> Vec<String> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let names = passwd.lines().filter_map(|line| {
@@ -27,13 +27,13 @@ pub(super) fn roots() -> Vec<String> {
     names
 }
 
-/// root, and the members of the groups that administer.
+/// root, and the members of [`GROUPS`].
 fn administrators() -> BTreeSet<String> {
     let groups = GROUPS.iter().filter_map(|name| nix::unistd::Group::from_name(name).ok().flatten());
     groups.flat_map(|group| group.mem).chain(roots()).collect()
 }
 
-/// Users of this host who log in and are not among `active`: names of /etc/passwd with a shell.
+/// Users in /etc/passwd who have a login shell and are not in `active`.
 fn without_factor(active: &BTreeSet<String>) -> Vec<String> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let logs_in = |line: &&str| {
@@ -46,32 +46,32 @@ fn without_factor(active: &BTreeSet<String>) -> Vec<String> {
     names.filter(|name| !active.contains(*name)).map(str::to_owned).collect()
 }
 
-/// Who matters for a change.
+/// The users whom a change concerns.
 #[derive(Debug)]
-pub(super) struct Ready {
-    /// Everybody with a factor, and every administrator: for whom sshd's configuration is compared.
+pub(super) struct AffectedUsers {
+    /// Users with a factor, and every administrator. sshd's configuration is compared for each.
     pub users: Vec<String>,
-    /// Administrators with a confirmed factor: their logins confirm the change.
+    /// Administrators with a confirmed factor. Their logins confirm the change.
     pub administrators: Vec<String>,
     /// Users of this host without a confirmed factor.
     pub without_factor: Vec<String>,
 }
 
-/// The daemon serves, and an administrator has a factor: what `require` and `rules` need.
+/// Checks that the daemon serves and, except for `monitor`, that an administrator has a factor. Returns the users whom
+/// the change concerns.
 ///
 /// # Errors
-/// The sentence that says what is missing, and the command for it.
-pub(super) fn ready(config: &Config, mode: Mode) -> Result<Ready, CommandError> {
-    let daemon = admin_call(config, &admin::Daemon {}).map_err(|why| {
-        let sentence =
-            format!("{}. Nothing was changed; start it first: systemctl enable --now totpd", why.why);
-        failed(why.exit, sentence)
+/// What is missing, and the command for it.
+pub(super) fn affected_users(config: &Config, mode: Mode) -> Result<AffectedUsers, CommandError> {
+    let daemon = admin_call(config, &admin::Daemon {}).map_err(|error| {
+        let why = format!("{}. Nothing was changed; start it first: systemctl enable --now totpd", error.why);
+        failed(error.exit, why)
     })?;
     if daemon.state != DaemonState::Serving {
         let why = daemon.why.unwrap_or_default();
         return Err(failed(
             ExitStatus::Refused,
-            format!("the daemon refuses every login: {why}. Nothing was changed"),
+            format!("nothing was changed, because the daemon refuses every login: {why}"),
         ));
     }
     let administrators = administrators();
@@ -98,16 +98,16 @@ pub(super) fn ready(config: &Config, mode: Mode) -> Result<Ready, CommandError> 
         return Err(failed(
             ExitStatus::Refused,
             format!(
-                "no administrator (root, or a member of the groups {}) has a confirmed factor, and nobody could undo a \
+                "no administrator (root, or a member of the groups {}) has a confirmed factor, so nobody could undo a \
                  mistake. Enroll one first: totpd enroll {someone}",
                 GROUPS.join(", ")
             ),
         ));
     }
-    users.truncate(MAX_ADMINISTRATORS);
+    users.truncate(MAX_ENROLLED_USERS);
     users.extend(administrators);
     users.sort();
     users.dedup();
     let without_factor = without_factor(&with_factor);
-    Ok(Ready { users, administrators: active, without_factor })
+    Ok(AffectedUsers { users, administrators: active, without_factor })
 }

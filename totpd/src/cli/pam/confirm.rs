@@ -1,4 +1,4 @@
-//! Which services a login has confirmed: by the daemon's history.
+//! Finds out from the daemon's history which services a login has confirmed.
 
 use crate::cli::history::Pages;
 use crate::cli::output::CommandError;
@@ -10,10 +10,10 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use totp_wire::text::printable;
 
-/// Events in one page.
-const PAGE: usize = 100;
+/// How many events a page has.
+const PAGE_EVENTS: usize = 100;
 
-/// The groups of services that somebody has confirmed since the files were written, and who.
+/// The groups of services that a login has confirmed since the files were written, each with the user who logged in.
 ///
 /// # Errors
 /// When the daemon does not answer.
@@ -27,11 +27,11 @@ pub(super) fn confirmed(
             groups.insert(service.group.clone(), user.clone());
         }
     }
-    // Before that moment the services still had their old stacks.
+    // Earlier logins used the old stacks.
     let Some(edited) = pending.edited else { return Ok(groups) };
     let mut pages = Pages::of_all(config);
     pages.since = Some(edited);
-    while let Some(page) = pages.next(PAGE)? {
+    while let Some(page) = pages.next(PAGE_EVENTS)? {
         for event in page.iter().filter(|event| !pending.seen.iter().any(|id| event["id"] == id.as_str())) {
             for service in pending.services.iter().filter(|service| confirms(event, service, pending)) {
                 let user = printable(event["user"].as_str().unwrap_or_default(), 64);
@@ -42,7 +42,7 @@ pub(super) fn confirmed(
     Ok(groups)
 }
 
-/// The ids of the events of this moment: they came before the change was complete.
+/// The ids of the events since this Unix second. The caller stores those that came before its change was complete.
 ///
 /// # Errors
 /// When the daemon does not answer.
@@ -50,24 +50,25 @@ pub(super) fn events_since(config: &Config, since: u64) -> Result<Vec<String>, C
     let mut pages = Pages::of_all(config);
     pages.since = Some(since);
     let mut ids = Vec::new();
-    while let Some(page) = pages.next(PAGE)? {
+    while let Some(page) = pages.next(PAGE_EVENTS)? {
         ids.extend(page.iter().filter_map(|event| event["id"].as_str().map(str::to_owned)));
     }
     Ok(ids)
 }
 
-/// Whether an event shows that the service asks as its mode intends. A process of a user's own may claim to be any
-/// service, so only root's programs count, except for a locker. And any user may type a code of
-/// their own at sudo, so only the login of somebody who could undo the change settles it.
+/// Whether an event shows that the service asks as its mode intends.
+///
+/// Only programs of root count, because a user's own process may claim to be any service; except for
+/// a locker. Only an administrator's login counts, because any user can type their own code at sudo,
+/// and only an administrator can undo the change.
 fn confirms(event: &Value, service: &PendingService, pending: &Pending) -> bool {
     if event["event"] != "login" {
         return false;
     }
     let of_group =
         |name: &str| pending.services.iter().any(|one| one.group == service.group && one.name == name);
-    let here = if is_locker(&service.name) {
-        // Of a user's own process the daemon believes nothing but whose it is: no event names a
-        // locker.
+    let of_service = if is_locker(&service.name) {
+        // The daemon believes a user's own process only its uid, so no event names a locker.
         event["class"] == "own"
     } else {
         event["peer_uid"] == 0 && event["service"].as_str().is_some_and(of_group)
@@ -79,7 +80,7 @@ fn confirms(event: &Value, service: &PendingService, pending: &Pending) -> bool 
         }
         Mode::Monitor => true,
     };
-    here && outcome
+    of_service && outcome
 }
 
 #[cfg(test)]
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_locker_is_confirmed_by_a_process_of_an_administrators_own() {
+    fn an_administrators_own_process_confirms_a_locker() {
         let mut require = pending(Mode::Require);
         require.services[0] = PendingService { name: "i3lock".into(), ..require.services[2].clone() };
         require.services[0].group = "i3lock".into();

@@ -1,7 +1,7 @@
-//! `totpd pam disable`: our blocks and sshd's drop-in, out. Needs no daemon and no terminal.
+//! `totpd pam disable`: removes totpd's blocks and sshd's drop-in. Needs no daemon and no terminal.
 
-use super::enable::say;
 use super::proposal::diff;
+use super::undo::HostPhase;
 use super::{dirs, host, sshd, state, undo};
 use crate::cli::Context;
 use crate::cli::args::PamDisable;
@@ -17,14 +17,15 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A kill in the middle is finished by the timer, or at the next boot.
-const FINISH: Duration = Duration::from_mins(1);
+/// After this time the timer finishes a removal that was killed; so does the next boot.
+const FINISH_AFTER: Duration = Duration::from_mins(1);
 
+/// The change of one file.
 struct Edit {
     service: String,
     path: PathBuf,
     old: String,
-    /// Nothing is left of it: the file goes.
+    /// `None` if the file is removed, because nothing is left in it.
     new: Option<String>,
 }
 
@@ -38,21 +39,21 @@ pub(super) fn disable(context: &Context, args: &PamDisable) -> Result<(), Comman
     };
     let edits = edits(&services, args.all).map_err(|why| failed(ExitStatus::Refused, why))?;
     for edit in &edits {
-        say(context, diff(&edit.path, Some(&edit.old), edit.new.as_deref()));
+        context.out.print(diff(&edit.path, Some(&edit.old), edit.new.as_deref()));
     }
     if args.dry_run {
         return context.out.line("a dry run: nothing was changed");
     }
-    unlocks_as_before(&edits).map_err(|why| failed(ExitStatus::Refused, why))?;
+    refuse_locking_out(&edits).map_err(|why| failed(ExitStatus::Refused, why))?;
     if edits.is_empty() {
-        say(context, "there is no block of totpd to take out");
+        context.out.print("there is no block of totpd to remove");
     } else {
-        go_on(args)?;
+        ask_to_go_on(args)?;
         apply(context, &state, edits)?;
         let config = context.config()?;
         let names: Vec<&str> = services.iter().map(String::as_str).collect();
         if let Err(error) = crate::doctor::last::forget(&config, &names) {
-            warn(&format!("totpd doctor will say that they stopped asking ({error})"));
+            warn(&format!("totpd doctor will report that these services stopped asking ({error})"));
         }
     }
     let left = remaining(&services, args.all);
@@ -62,19 +63,18 @@ pub(super) fn disable(context: &Context, args: &PamDisable) -> Result<(), Comman
     Err(failed(
         ExitStatus::Refused,
         format!(
-            "{MODULE} stands outside of the blocks of totpd pam, and stays: {}. Remove it by hand",
+            "{MODULE} is still in lines outside of totpd's blocks: {}. Remove these lines by hand",
             left.join(", ")
         ),
     ))
 }
 
-/// A locker that got lines of its own would ask by those of the service that it includes, and
-/// nobody could unlock it.
-fn unlocks_as_before(edits: &[Edit]) -> Result<(), String> {
+/// Refuses to remove the block of a locker that would then ask by the lines of a service that it
+/// includes: nobody could unlock it.
+fn refuse_locking_out(edits: &[Edit]) -> Result<(), String> {
     let (before, mut after) = (dirs(), dirs());
     for edit in edits {
-        // A copy of a package's file goes: what it held without the block is what the package's
-        // holds.
+        // A copy of a package's file is removed, and the package's file has the same lines.
         after = after.with(&edit.path, edit.new.as_deref().unwrap_or(&block::strip(&edit.old)?));
     }
     let known = locker::unusable(&before);
@@ -83,31 +83,31 @@ fn unlocks_as_before(edits: &[Edit]) -> Result<(), String> {
     };
     let stack = after.stack(&locked, Facility::Auth)?;
     let Some(ours) = stack.ours().next() else { return Ok(()) };
-    let first = if in_a_block(&after, ours)? {
+    let remedy = if in_a_block(&after, ours)? {
         let service = ours.file.file_name().unwrap_or_default().display();
         format!("Run: totpd pam disable {locked} {service}")
     } else {
-        format!("Take out {} by hand first", describe(ours))
+        format!("Remove {} by hand first", describe(ours))
     };
     Err(format!(
-        "{locked} would ask by {}, in a second prompt, and nobody could unlock it. {first}",
+        "nobody could unlock {locked}, because {} would ask in a second prompt. {remedy}",
         describe(ours)
     ))
 }
 
-/// The files with a block, PAM's in reverse order of their writing: sshd's drop-in is listed first, and taken out last.
-/// So are lockers, until what they include asks no more.
+/// The files with a block, in the order in which `enable` writes them. They are changed in reverse order: sshd's drop-in
+/// last, and lockers after the services that they include.
 fn edits(services: &BTreeSet<String>, all: bool) -> Result<Vec<Edit>, String> {
     let mut paths: Vec<(String, PathBuf)> = Vec::new();
     if all || services.contains("sshd") {
         paths.push(("sshd".to_owned(), sshd::drop_in()));
     }
     paths.extend(services.iter().map(|service| (service.clone(), dirs().own(service))));
-    // sshd's drop-in stays the first of its two.
+    // The sort is stable: sshd's drop-in stays before sshd's PAM file.
     paths.sort_by_key(|(service, _)| !locker::is_locker(service));
     let mut edits = Vec::new();
     for (service, path) in paths {
-        // What is a link, or of somebody else's, has no block that this program wrote.
+        // totpd writes no block into a link or another kind of file.
         if !std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file()) {
             continue;
         }
@@ -115,9 +115,9 @@ fn edits(services: &BTreeSet<String>, all: bool) -> Result<Vec<Edit>, String> {
             continue;
         };
         let plain = block::strip(&old)
-            .map_err(|why| format!("{}: {why}. Repair or remove it by hand", path.display()))?;
+            .map_err(|why| format!("{}: {why}. Repair or remove the block by hand", path.display()))?;
         if plain != old {
-            // A copy of a package's file goes, so that its updates count again.
+            // An unchanged copy of a package's file is removed, so that updates take effect again.
             let packaged = dirs().packaged(&service).and_then(|file| dirs().read(&file).ok());
             let new = (!plain.trim().is_empty() && packaged.as_ref() != Some(&plain)).then_some(plain);
             edits.push(Edit { service, path, old, new });
@@ -126,14 +126,16 @@ fn edits(services: &BTreeSet<String>, all: bool) -> Result<Vec<Edit>, String> {
     Ok(edits)
 }
 
-fn go_on(args: &PamDisable) -> Result<(), CommandError> {
+/// Asks whether to change the files, unless `--yes` was given.
+fn ask_to_go_on(args: &PamDisable) -> Result<(), CommandError> {
     if args.yes {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(failed(ExitStatus::Usage, "nobody can be asked here: add --yes"));
+        return Err(failed(ExitStatus::Usage, "there is no terminal to ask on. Add --yes"));
     }
-    let _ = write!(std::io::stderr(), "Change these files? These services will ask for no code then. [y/N] ");
+    let _ =
+        write!(std::io::stderr(), "Change these files? These services will no longer ask for a code. [y/N] ");
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     if matches!(answer.trim(), "y" | "Y" | "yes") {
@@ -143,7 +145,7 @@ fn go_on(args: &PamDisable) -> Result<(), CommandError> {
     }
 }
 
-/// Written down like a change whose undo is what is wanted: whatever kills this, the undo finishes it.
+/// Makes the edits, as the undo of a pending change: if this process is killed, the undo finishes them.
 fn apply(context: &Context, state: &State, edits: Vec<Edit>) -> Result<(), CommandError> {
     let said = |error: std::io::Error| failed(ExitStatus::Refused, error);
     let _lock = state.lock().map_err(said)?;
@@ -169,7 +171,7 @@ fn apply(context: &Context, state: &State, edits: Vec<Edit>) -> Result<(), Comma
     }
     let mut pending = Pending {
         id: format!("{now}-{}", std::process::id()),
-        until: now + FINISH.as_secs(),
+        until: now + FINISH_AFTER.as_secs(),
         edited: None,
         seen: Vec::new(),
         administrators: Vec::new(),
@@ -177,7 +179,7 @@ fn apply(context: &Context, state: &State, edits: Vec<Edit>) -> Result<(), Comma
         services,
         files,
     };
-    // Another change that waits goes on without these services; its own undo finds their files changed.
+    // Another pending change keeps waiting, without these services.
     let rest = waiting.map(|mut rest| {
         let gone = |service: &str| pending.services.iter().any(|one| one.name == service);
         rest.services.retain(|service| !gone(&service.name));
@@ -186,23 +188,23 @@ fn apply(context: &Context, state: &State, edits: Vec<Edit>) -> Result<(), Comma
     });
     let Some(rest) = rest else {
         state.set_pending(Some(&pending)).map_err(said)?;
-        // Best effort: without it the next boot finishes what a kill leaves.
-        pending.timer = host::arm(&context.config_path, &pending.id, FINISH).unwrap_or_default();
-        return undo::settle(context, state, pending, None, true);
+        // Best effort: without a timer, the next boot finishes a removal that was killed.
+        pending.timer = host::arm(&context.config_path, &pending.id, FINISH_AFTER).unwrap_or_default();
+        return undo::settle(context, state, pending, None, HostPhase::Running);
     };
     let mut both = rest.clone();
     both.files.extend(pending.files.iter().cloned());
     both.services.extend(pending.services.iter().cloned());
     state.set_pending(Some(&both)).map_err(said)?;
     let waits = (!rest.services.is_empty()).then_some(&rest);
-    undo::settle(context, state, pending, waits, true)?;
+    undo::settle(context, state, pending, waits, HostPhase::Running)?;
     if waits.is_none() {
         host::disarm(rest.timer.as_deref());
     }
     Ok(())
 }
 
-/// Lines with our module that are left, as `FILE:LINE`.
+/// The lines with totpd's module that are left, as `FILE:LINE`.
 fn remaining(services: &BTreeSet<String>, all: bool) -> Vec<String> {
     let mut left = BTreeSet::new();
     let (dirs, everything) = (dirs(), if all { dirs().names() } else { services.clone() });

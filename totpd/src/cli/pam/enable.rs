@@ -1,6 +1,7 @@
-//! `totpd pam enable`: shows, tries, arms the undo, edits, and waits for logins.
+//! `totpd pam enable`: shows the change, tries it, arms the undo, edits, and waits for logins.
 
 use super::proposal::{Proposal, diff};
+use super::undo::HostPhase;
 use super::{admins, confirm, host, sshd, state, trial, undo};
 use crate::cli::Context;
 use crate::cli::args::PamEnable;
@@ -19,12 +20,12 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// The shortest that anybody can log in within.
+/// The range of `--confirm-within`: a login takes some seconds.
 const SHORTEST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_hours(24);
-/// Users who are named in one line at most.
-const NAMED: usize = 20;
-/// How often the history is looked at.
+/// The most users to name in one line.
+const MAX_NAMES: usize = 20;
+/// How often the history is read for logins.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// `totpd pam enable`
@@ -37,7 +38,7 @@ pub(super) fn enable(context: &Context, args: &PamEnable) -> Result<(), CommandE
     let damaged = |error: std::io::Error| refused(error.to_string());
     if state.pending().map_err(damaged)?.is_some() {
         return Err(refused(
-            "another change waits for a login: totpd pam status shows it, totpd pam take-back ends it"
+            "another change waits for a login. `totpd pam status` shows it, and `totpd pam take-back` takes it back"
                 .to_owned(),
         ));
     }
@@ -54,23 +55,25 @@ pub(super) fn enable(context: &Context, args: &PamEnable) -> Result<(), CommandE
         let what = if edits.is_empty() { "nothing to change" } else { "a dry run: nothing was changed" };
         return context.out.line(what);
     }
-    let ready = admins::ready(&config, proposal.mode)?;
+    let affected = admins::affected_users(&config, proposal.mode)?;
     if let Some(plan) = &proposal.sshd {
-        sshd::check(&proposal.scratch, plan, &ready.users, &admins::roots())
+        sshd::check(&proposal.scratch, plan, &affected.users, &admins::roots())
             .map_err(|why| refused(format!("{why}. Nothing was changed")))?;
     }
-    name_the_locked_out(context, &proposal, &ready.without_factor);
-    say(context, "trying the new stacks with libpam, pam_totp and a daemon of the trial's own …");
+    note_users_locked_out(context, &proposal, &affected.without_factor);
+    context.out.print("trying the new stacks with libpam, pam_totp and a test daemon …");
     let runs = trial::trial(&config, &proposal).map_err(refused)?;
-    say(context, format!("{runs} runs: each let in or refused as it has to"));
-    go_on(context, args)?;
+    context.out.print(format!("{runs} test logins: each was granted or refused as expected"));
+    ask_to_go_on(context, args)?;
     let signals = block_signals().map_err(damaged)?;
-    let pending = apply(context, &state, &config, &proposal, args, (&edits, ready.administrators))?;
+    let pending = apply(context, &state, &config, &proposal, args, (&edits, affected.administrators))?;
     if proposal.mode == crate::pam_config::Mode::Monitor {
-        // What only watches from now on is not missed.
+        // Doctor must not report services that only watch from now on.
         let names: Vec<&str> = pending.services.iter().map(|service| service.name.as_str()).collect();
         if let Err(error) = crate::doctor::last::forget(&config, &names) {
-            say(context, format!("totpd doctor will say that they stopped asking ({error})"));
+            context
+                .out
+                .print(format!("totpd doctor will report that these services stopped asking ({error})"));
         }
     }
     if args.unattended {
@@ -79,60 +82,56 @@ pub(super) fn enable(context: &Context, args: &PamEnable) -> Result<(), CommandE
         drop(lock);
         host::disarm(pending.timer.as_deref());
         context.out.json(&json!({ "services": pending.services, "files": pending.files }))?;
-        return context.out.line("done; nobody was waited for");
+        return context.out.line("done, without waiting for logins");
     }
-    // The trial's folder goes before the wait, which may end in any way.
+    // The trial's folder is removed before the wait, which may be killed.
     drop(proposal);
     wait(context, &state, &config, &pending, args.confirm_within, &signals)
 }
 
+/// Service, file, old and new content of each edit.
 type Edits = [(String, std::path::PathBuf, Option<String>, Option<String>)];
-
-/// Prints a line. A terminal that is gone, or a pipe that is closed, must stop no change half-way.
-pub(super) fn say(context: &Context, text: impl std::fmt::Display) {
-    let _ = context.out.line(text);
-}
 
 fn show(context: &Context, proposal: &Proposal, edits: &Edits) {
     for (_, path, old, new) in edits {
-        say(context, diff(path, old.as_deref(), new.as_deref()));
+        context.out.print(diff(path, old.as_deref(), new.as_deref()));
     }
     for note in &proposal.notes {
-        say(context, format!("note: {note}"));
+        context.out.print(format!("note: {note}"));
     }
     for (service, why) in &proposal.left {
-        say(context, format!("left as it is: {service}: {why}"));
+        context.out.print(format!("not changed: {service}: {why}"));
     }
 }
 
-/// The users whom a locker of the change would keep out.
-fn name_the_locked_out(context: &Context, proposal: &Proposal, users: &[String]) {
+/// Names the users without a factor, who could not unlock a locker of the change.
+fn note_users_locked_out(context: &Context, proposal: &Proposal, users: &[String]) {
     let lockers = proposal.changed.iter().filter(|changed| changed.first == FirstFactor::OneField);
     let lockers: Vec<&str> = lockers.map(|changed| changed.service.as_str()).collect();
     if lockers.is_empty() || users.is_empty() {
         return;
     }
-    let more = users.len().saturating_sub(NAMED);
+    let more = users.len().saturating_sub(MAX_NAMES);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let users = users.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    say(
-        context,
-        format!("note: {}: without a factor, and unable to unlock: {users}{more}", lockers.join(", ")),
-    );
+    let users = users.iter().take(MAX_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+    context.out.print(format!(
+        "note: {}: these users have no factor, and cannot unlock: {users}{more}",
+        lockers.join(", ")
+    ));
 }
 
-/// Asks, unless `--yes` answers.
-fn go_on(context: &Context, args: &PamEnable) -> Result<(), CommandError> {
+/// Asks whether to change the files, unless `--yes` was given.
+fn ask_to_go_on(context: &Context, args: &PamEnable) -> Result<(), CommandError> {
     if args.yes {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(failed(ExitStatus::Usage, "nobody can be asked here: add --yes"));
+        return Err(failed(ExitStatus::Usage, "there is no terminal to ask on. Add --yes"));
     }
     let within = humantime::format_duration(args.confirm_within);
-    context
-        .out
-        .line(format!("Keep this session open. What no login confirms within {within} is taken back."))?;
+    context.out.line(format!(
+        "Keep this session open. Services without a login within {within} are changed back."
+    ))?;
     let _ = write!(std::io::stderr(), "Change these files? [y/N] ");
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
@@ -142,7 +141,7 @@ fn go_on(context: &Context, args: &PamEnable) -> Result<(), CommandError> {
     Err(failed(ExitStatus::Refused, "nothing was changed"))
 }
 
-/// From the first edit on, Ctrl-C means "take it back" and ends nothing half-way.
+/// Blocks SIGINT and SIGTERM: from the first edit on, Ctrl-C takes the change back and must not end it half-way.
 fn block_signals() -> std::io::Result<SignalFd> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
@@ -151,7 +150,7 @@ fn block_signals() -> std::io::Result<SignalFd> {
     Ok(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?)
 }
 
-/// Arms the undo and makes the edits. What fails is taken back at once.
+/// Arms the undo and makes the edits. Takes everything back if one fails.
 fn apply(
     context: &Context,
     state: &State,
@@ -162,20 +161,20 @@ fn apply(
 ) -> Result<Pending, CommandError> {
     let said = |error: std::io::Error| failed(ExitStatus::Refused, error);
     let lock = state.lock().map_err(said)?;
-    // Another one may have come between.
+    // Another process may have begun a change before the lock was taken.
     if state.pending().map_err(said)?.is_some() {
-        return Err(failed(ExitStatus::Refused, "another change came first. Nothing was changed"));
+        return Err(failed(ExitStatus::Refused, "nothing was changed, because another change came first"));
     }
     let mut pending = arm(context, state, proposal, args, edits)?;
     let waits = || state.pending().is_ok_and(|now| now.is_some_and(|now| now.id == pending.id));
     let written = write(edits, waits);
     if let Err(why) = written {
-        let why = failed(ExitStatus::Refused, format!("{why}. Everything is taken back"));
-        undo::settle(context, state, pending, None, true)?;
+        let why = failed(ExitStatus::Refused, format!("{why}. Every file is as before"));
+        undo::settle(context, state, pending, None, HostPhase::Running)?;
         return Err(why);
     }
     let edited = clock::now().unix();
-    // A login of this same second, before the last edit, shows nothing.
+    // A login of this same second may have come before the last edit, and confirms nothing.
     pending.seen = confirm::events_since(config, edited).unwrap_or_default();
     pending.edited = Some(edited);
     pending.administrators = administrators;
@@ -184,6 +183,7 @@ fn apply(
     Ok(pending)
 }
 
+/// Writes the pending change to disk and starts the timer of its undo.
 fn arm(
     context: &Context,
     state: &State,
@@ -222,7 +222,7 @@ fn arm(
         files,
         id: id.clone(),
     };
-    // Before the timer, which would otherwise find nothing; and again, with the timer's name.
+    // Before the timer starts, which reads it; and again below, with the timer's name.
     state.set_pending(Some(&pending)).map_err(said)?;
     match host::arm(&context.config_path, &id, args.confirm_within) {
         Ok(timer) => pending.timer = timer,
@@ -238,7 +238,7 @@ fn arm(
     Ok(pending)
 }
 
-/// sshd's drop-in first, and sshd runs by it before PAM's files change. Stops when the undo has come in between.
+/// Writes the files. sshd's drop-in is first, and sshd uses it before PAM's files change. Stops if the undo has run.
 fn write(edits: &Edits, waits: impl Fn() -> bool) -> Result<(), String> {
     for (_, path, old, new) in edits {
         if !waits() {
@@ -246,7 +246,7 @@ fn write(edits: &Edits, waits: impl Fn() -> bool) -> Result<(), String> {
         }
         let said = |error: std::io::Error| format!("{}: {error}", path.display());
         if content(path).map_err(said)? != *old {
-            return Err(format!("{} was edited by somebody else just now", path.display()));
+            return Err(format!("{} was changed by another program at the same time", path.display()));
         }
         replace(path, new.as_deref()).map_err(said)?;
         if *path == sshd::drop_in() {
@@ -256,7 +256,7 @@ fn write(edits: &Edits, waits: impl Fn() -> bool) -> Result<(), String> {
     if waits() { Ok(()) } else { Err("the undo has run already".to_owned()) }
 }
 
-/// Waits until every service is confirmed, the time is up, or somebody presses Ctrl-C.
+/// Waits until every service is confirmed, the time is over, or the user presses Ctrl-C.
 fn wait(
     context: &Context,
     state: &State,
@@ -269,17 +269,18 @@ fn wait(
     let groups: BTreeSet<&str> = pending.services.iter().map(|service| service.group.as_str()).collect();
     let mut waiting = groups.clone();
     let names = groups.iter().copied().collect::<Vec<_>>().join(", ");
-    say(context, format!("changed. Now log in from another terminal, with a code, to each of: {names}"));
+    context.out.print(format!("changed. Now log in from another terminal, with a code, to each of: {names}"));
     if groups.iter().any(|group| is_locker(group)) {
-        say(context, "A login to a locker is: lock the screen now, and unlock it with a code.");
+        context.out.print("For a locker, lock the screen now, and unlock it with a code.");
     }
     if !pending.administrators.is_empty() {
-        say(
-            context,
-            format!("Only a login of an administrator counts: {}", pending.administrators.join(", ")),
-        );
+        context
+            .out
+            .print(format!("Only logins of administrators count: {}", pending.administrators.join(", ")));
     }
-    say(context, "Ctrl-C takes back what is not confirmed; a lost terminal leaves it to the timer.");
+    context
+        .out
+        .print("Ctrl-C changes back what is not confirmed. If this terminal closes, the timer does it.");
     let mut unreachable = false;
     loop {
         match confirm::confirmed(config, pending) {
@@ -292,7 +293,7 @@ fn wait(
                         .confirm(&pending.id, &group, &user)
                         .map_err(|e| failed(ExitStatus::Refused, e))?;
                     clear_line();
-                    say(context, format!("{group}: confirmed by {user}, and stays"));
+                    context.out.print(format!("{group}: confirmed by {user}, and stays"));
                     if all {
                         host::disarm(pending.timer.as_deref());
                         context.out.json(&json!({ "services": pending.services, "confirmed": true }))?;
@@ -302,15 +303,15 @@ fn wait(
             }
             Err(why) if !unreachable => {
                 unreachable = true;
-                warn(&format!("{}; waiting goes on", why.why));
+                warn(&format!("{}. Still waiting", why.why));
             }
             Err(_) => {}
         }
         let left = within.saturating_sub(begun.elapsed());
         if left.is_zero() || interrupted(signals) {
             clear_line();
-            say(context, "taking back what no login has confirmed");
-            undo::take_back(context, Some(&pending.id), false)?;
+            context.out.print("changing back what no login has confirmed");
+            undo::take_back(context, Some(&pending.id), HostPhase::Running)?;
             return Err(failed(
                 ExitStatus::Refused,
                 format!("not confirmed: {}", waiting.into_iter().collect::<Vec<_>>().join(", ")),
@@ -320,22 +321,22 @@ fn wait(
             clear_line();
             return Err(failed(
                 ExitStatus::Refused,
-                "the change was settled elsewhere: see totpd pam status",
+                "another process has ended this change. Run: totpd pam status",
             ));
         }
-        tell(context, &waiting, left);
+        show_time_left(context, &waiting, left);
     }
 }
 
-/// Waits a moment; whether SIGINT or SIGTERM came.
+/// Waits for [`CHECK_INTERVAL`]. Returns whether SIGINT or SIGTERM came.
 fn interrupted(signals: &SignalFd) -> bool {
     let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
     let timeout = PollTimeout::try_from(CHECK_INTERVAL).unwrap_or(PollTimeout::ZERO);
     matches!(poll(&mut fds, timeout), Ok(1..)) && matches!(signals.read_signal(), Ok(Some(_)))
 }
 
-/// How long is left, on one line of a terminal.
-fn tell(context: &Context, waiting: &BTreeSet<&str>, left: Duration) {
+/// Shows how much time is left, on one line of a terminal.
+fn show_time_left(context: &Context, waiting: &BTreeSet<&str>, left: Duration) {
     if context.out.interactive() {
         let left = humantime::format_duration(Duration::from_secs(left.as_secs()));
         let waiting = waiting.iter().copied().collect::<Vec<_>>().join(", ");

@@ -1,4 +1,4 @@
-//! The programs of the host that `totpd pam` runs: systemd, sshd, and what makes a mount namespace.
+//! The programs of the host that `totpd pam` runs: systemctl, systemd-run, sshd and unshare.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Where programs are looked for: root's own environment decides nothing.
+/// The `PATH` of the programs, in place of root's own.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
-/// What runs at boot, before logins (config/systemd).
+/// The unit that takes unconfirmed changes back at boot, before logins (config/systemd).
 const BOOT_UNIT: &str = "totpd-pam-take-back.service";
 
-/// A program of the host's.
+/// A command for a program of the host, found in [`PATH`].
 pub(super) fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
     command.env("PATH", PATH).env("LC_ALL", "C").stdin(Stdio::null());
     command
 }
 
-/// Runs it to its end: what it printed, or what it said on stderr.
+/// Runs a command to its end, and returns its standard output.
 ///
 /// # Errors
-/// Its first line on stderr, or why it could not be started.
+/// The first line of its standard error, or why it could not be started.
 pub(super) fn run(mut command: Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| format!("{name}: {error}"))?;
@@ -38,29 +38,30 @@ pub(super) fn has_systemd() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
-/// This program's file.
+/// The path of this program's file.
 ///
 /// # Errors
 /// What the system said.
 pub(super) fn myself() -> Result<PathBuf, String> {
     let exe =
         std::env::current_exe().map_err(|error| format!("this program's file cannot be found: {error}"))?;
-    // An upgrade has replaced it while it runs.
+    // An upgrade has replaced the file while this process runs.
     let text = exe.to_string_lossy();
     Ok(text.strip_suffix(" (deleted)").map_or(exe.clone(), PathBuf::from))
 }
 
-/// A command that runs `script` by sh in a mount namespace of its own, where nothing that is mounted reaches the host.
+/// A command that runs `script` by sh in a private mount namespace: its mounts do not reach the host.
 pub(super) fn in_namespace(script: &str) -> Command {
     let mut command = program("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
     command
 }
 
-/// Has the undo run after `within`, whatever becomes of this process; the timer's name.
+/// Starts a timer that runs the undo after `within`, even if this process ends. Returns the timer's unit, or `None`
+/// without systemd.
 ///
 /// # Errors
-/// The sentence that says why it cannot.
+/// Why the timer cannot be started.
 pub(super) fn arm(config: &Path, id: &str, within: Duration) -> Result<Option<String>, String> {
     let myself = myself()?;
     let seconds = within.as_secs().to_string();
@@ -86,7 +87,7 @@ pub(super) fn arm(config: &Path, id: &str, within: Duration) -> Result<Option<St
     Ok(Some(unit))
 }
 
-/// The boot unit has to be in place: the timer does not survive a power cut.
+/// Enables the boot unit, because the timer does not survive a power cut.
 fn enable_boot_unit() -> Result<(), String> {
     let state = |command: &str| {
         let mut systemctl = program("systemctl");
@@ -102,13 +103,13 @@ fn enable_boot_unit() -> Result<(), String> {
             run(systemctl).map(|_| ())
         }
         _ => Err(format!(
-            "{BOOT_UNIT} is {}, and without it a power cut would keep an unconfirmed change. It is part of the package",
+            "{BOOT_UNIT} is {}, so an unconfirmed change would survive a power cut. Install the package of totpd again",
             if enabled.is_empty() { "not installed" } else { &enabled }
         )),
     }
 }
 
-/// Ends the timer of a change that is settled.
+/// Stops the timer of a change that is confirmed or taken back.
 pub(super) fn disarm(timer: Option<&str>) {
     if let Some(timer) = timer {
         let mut systemctl = program("systemctl");
@@ -117,13 +118,13 @@ pub(super) fn disarm(timer: Option<&str>) {
     }
 }
 
-/// How long a reloaded sshd is waited for. It closes its sockets first, and clients would be refused meanwhile.
-const RELOAD: Duration = Duration::from_secs(3);
+/// How long to wait until a reloaded sshd listens again. It closes its sockets first, and refuses clients until then.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Has a running sshd read its configuration again, and waits until it listens; one that does not run is left alone.
+/// Makes a running sshd read its configuration again, and waits until it listens. Starts no sshd that does not run.
 ///
 /// # Errors
-/// The sentence that says why it could not.
+/// Why sshd could not be reloaded.
 pub(super) fn reload_sshd() -> Result<(), String> {
     let servers = sshd_servers();
     let before: BTreeSet<String> = servers.iter().flat_map(|pid| listening(pid)).collect();
@@ -134,7 +135,8 @@ pub(super) fn reload_sshd() -> Result<(), String> {
         run(systemctl)
     };
     let unit = units.iter().find(|unit| systemctl("is-active", unit).is_ok());
-    // With a socket of systemd's, sshd cannot bind it again after SIGHUP, and ends. A restart keeps socket and sessions.
+    // An sshd that has its socket from systemd cannot bind it again after SIGHUP, and ends. A restart keeps the socket
+    // and the sessions.
     let socket = |unit: &str| unit.replace(".service", ".socket");
     if let Some(unit) = unit.filter(|unit| systemctl("is-active", &socket(unit)).is_ok()) {
         return systemctl("try-restart", unit)
@@ -142,7 +144,7 @@ pub(super) fn reload_sshd() -> Result<(), String> {
             .map_err(|why| format!("{unit} could not be restarted: {why}"));
     }
     if let Some(unit) = unit {
-        // One that ends by it is started below.
+        // An sshd that ends is started below.
         let reloaded = systemctl("try-reload-or-restart", unit);
         if let Err(why) = reloaded
             && systemctl("is-active", unit).is_ok()
@@ -157,19 +159,19 @@ pub(super) fn reload_sshd() -> Result<(), String> {
         }
     }
     let begun = Instant::now();
-    // The sockets of before are closed, and others listen.
+    // sshd has closed its old sockets, and listens on new ones.
     let listens_again = || sshd_servers().iter().any(|pid| !listening(pid).is_subset(&before));
-    while !before.is_empty() && !listens_again() && begun.elapsed() < RELOAD {
+    while !before.is_empty() && !listens_again() && begun.elapsed() < RELOAD_TIMEOUT {
         std::thread::sleep(Duration::from_millis(10));
     }
     unit.map_or(Ok(()), |unit| {
-        // It ran before, and its unit does not start it again after exit status 255.
+        // It ran before, and its unit does not restart it after exit status 255.
         let runs = systemctl("is-active", unit).or_else(|_| systemctl("start", unit));
         runs.map(|_| ()).map_err(|why| format!("{unit} has stopped: {why}"))
     })
 }
 
-/// The processes of sshd that listen, in the mount namespace of this one: others have files of their own.
+/// The pids of listening sshd processes in this process's mount namespace. Those in others have other files.
 fn sshd_servers() -> Vec<String> {
     let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
     let ours = namespace("self");
@@ -184,7 +186,7 @@ fn sshd_servers() -> Vec<String> {
     pids.filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit())).filter(is_server).collect()
 }
 
-/// The TCP sockets on which a process listens, by their inodes (proc_net_tcp(5): state 0A).
+/// The TCP sockets on which a process listens, as `socket:[INODE]` (proc_net_tcp(5): state 0A).
 fn listening(pid: &str) -> BTreeSet<String> {
     let tables = ["tcp", "tcp6"].map(|table| std::fs::read_to_string(format!("/proc/{pid}/net/{table}")));
     let lines =

@@ -1,11 +1,11 @@
-//! `totpd pam`: services ask for a code, and no change stays that nobody has logged in by.
+//! `totpd pam`: makes services ask for a code. A change that no login confirms is taken back.
 //!
 //! ```text
 //!  proposal   what would change: files, sshd's drop-in, what is refused
-//!  trial      the real libpam, our module and a daemon of the trial's own, before /etc changes
+//!  trial      test logins by the real libpam, our module and a test daemon, before /etc changes
 //!  enable     arm the undo ─▶ edit ─▶ wait     confirmed by logins, or taken back
-//!  undo       what is not confirmed, by hand, by the timer, or at the next boot
-//!  disable    our blocks and the drop-in, out
+//!  undo       takes back what is not confirmed: by hand, by the timer, or at the next boot
+//!  disable    removes our blocks and the drop-in
 //! ```
 
 mod admins;
@@ -26,6 +26,7 @@ use crate::pam_config::ConfigDirs;
 use crate::pam_config::undo::{STATE, State};
 use std::path::Path;
 use std::time::Duration;
+use undo::HostPhase;
 
 /// `totpd pam …`
 pub(super) fn pam(context: &Context, command: PamCommand) -> Result<(), CommandError> {
@@ -33,7 +34,7 @@ pub(super) fn pam(context: &Context, command: PamCommand) -> Result<(), CommandE
         return ssh_key_shown();
     }
     if !nix::unistd::geteuid().is_root() {
-        return Err(failed(ExitStatus::Refused, "only root may read and change what services ask"));
+        return Err(failed(ExitStatus::Refused, "only root may read and change PAM files. Run it with sudo"));
     }
     match command {
         PamCommand::Enable(args) => enable::enable(context, &args),
@@ -41,24 +42,26 @@ pub(super) fn pam(context: &Context, command: PamCommand) -> Result<(), CommandE
         PamCommand::Status { services } => status::status(context, &services),
         PamCommand::TakeBack { boot, change, after } => {
             std::thread::sleep(Duration::from_secs(after.unwrap_or(0)));
-            undo::take_back(context, change.as_deref(), boot)
+            let phase = if boot { HostPhase::Booting } else { HostPhase::Running };
+            undo::take_back(context, change.as_deref(), phase)
         }
         PamCommand::SshKeyShown => Ok(()),
     }
 }
 
-/// The files of this system.
+/// The PAM files of this host.
 fn dirs() -> ConfigDirs {
     ConfigDirs::of(Path::new("/"))
 }
 
-/// The state folder of this system.
+/// Opens the state folder of `totpd pam`.
 fn state() -> Result<State, CommandError> {
     State::open(Path::new(STATE)).map_err(|error| failed(ExitStatus::Refused, format!("{STATE}: {error}")))
 }
 
-/// Whether a line of `SSH_AUTH_INFO_0` names a method that needs no password. sshd puts it into PAM's environment, and
-/// `pam_exec` into ours: nobody else can, since it takes nothing over from the program's own.
+/// `totpd pam ssh-key-shown`: succeeds if `SSH_AUTH_INFO_0` names a method that needs no password.
+///
+/// sshd puts it into PAM's environment, and `pam_exec` passes only that on, so no other program can set it.
 #[expect(clippy::disallowed_methods, reason = "the interface of pam_exec; only PAM's environment is in it")]
 fn ssh_key_shown() -> Result<(), CommandError> {
     let shown = std::env::var("SSH_AUTH_INFO_0").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What `totpd pam enable` would change.
+//! Plans everything that `totpd pam enable` would change.
 
 use super::{admins, dirs, host, sshd};
 use crate::cli::args::PamEnable;
@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 
 /// A service whose stack changes.
 pub(super) struct Changed {
-    /// Its name.
+    /// The service's name.
     pub service: String,
-    /// The name that was asked for.
+    /// The name on the command line: `sudo` for `sudo-i`.
     pub group: String,
-    /// What comes before the code.
+    /// What proves the first factor.
     pub first: FirstFactor,
-    /// Its file is edited; otherwise it includes one that is.
+    /// The edit of its own file; `None` if it includes a file that is edited.
     pub edit: Option<Edit>,
 }
 
@@ -29,24 +29,24 @@ pub(super) struct Changed {
 pub(super) struct Proposal {
     /// How the code is asked for.
     pub mode: Mode,
-    /// The files of today.
+    /// The files before the change.
     pub before: ConfigDirs,
     /// The files after the change.
     pub after: ConfigDirs,
     /// The services.
     pub changed: Vec<Changed>,
-    /// sshd's part, where it is one of the services.
+    /// The plan for sshd itself, if it is one of the services.
     pub sshd: Option<SshdPlan>,
-    /// Services that are left as they are, each with the reason.
+    /// Services that are not changed, each with the reason.
     pub left: Vec<(String, String)>,
-    /// What an administrator has to know.
+    /// Notes for the administrator.
     pub notes: Vec<String>,
-    /// A folder for the trial; it is gone with the proposal.
+    /// A folder for the trial. It is removed with the proposal.
     pub scratch: Private,
 }
 
 impl Proposal {
-    /// Plans it.
+    /// Plans the change.
     ///
     /// # Errors
     /// The services that are refused, each with the reason.
@@ -97,7 +97,7 @@ impl Proposal {
         Ok(proposal)
     }
 
-    /// The services to change, each with the name that was asked for.
+    /// The services to change, each after the name on the command line.
     fn wanted(&mut self, args: &PamEnable) -> Result<Vec<(String, String)>, CommandError> {
         let mut wanted: Vec<(String, String)> = Vec::new();
         if args.all {
@@ -107,7 +107,7 @@ impl Proposal {
                 let group = all.iter().find(is_sibling).unwrap_or(service);
                 wanted.push((group.clone(), service.clone()));
             }
-            // What a locker includes is refused until the locker has lines of its own.
+            // Lockers first: a service that a locker includes is refused until the locker has lines of its own.
             wanted.sort_by_key(|(_, service)| !locker::is_locker(service));
             return Ok(wanted);
         }
@@ -116,14 +116,14 @@ impl Proposal {
             for service in &services {
                 let exists = self.before.file(service).is_some();
                 if !exists && services.len() > 1 && Some(service) != services.first() {
-                    self.notes.push(format!("{service}: there is no such service here"));
+                    self.notes.push(format!("{service}: this host has no such service"));
                 } else if !exists && let Some(what) = locker::elsewhere(service) {
                     return Err(failed(
                         ExitStatus::Usage,
                         format!("there is no PAM service {service}: {what}"),
                     ));
                 } else if !exists {
-                    let why = format!("there is no PAM service {service}: ls /etc/pam.d shows what there is");
+                    let why = format!("there is no PAM service {service}. Run: ls /etc/pam.d");
                     return Err(failed(ExitStatus::Usage, why));
                 } else if !wanted.iter().any(|(_, known)| known == service) {
                     wanted.push((name.trim_start_matches('=').to_owned(), (*service).to_owned()));
@@ -136,8 +136,8 @@ impl Proposal {
     fn add(&mut self, group: &str, service: &str, wanted: &Wanted) -> Result<(), String> {
         let edit = match plan(&self.after, service, wanted)? {
             Planned::Already => {
-                self.notes.push(format!("{service}: asks in this way already"));
-                // A drop-in of its own may be missing all the same.
+                self.notes.push(format!("{service}: already asks in this way"));
+                // sshd's drop-in may still be missing.
                 if service != "sshd" || sshd::drop_in().exists() || wanted.mode == Mode::Monitor {
                     return Ok(());
                 }
@@ -145,7 +145,7 @@ impl Proposal {
             }
             Planned::Covered(file) => {
                 let file = file.display();
-                self.notes.push(format!("{service}: includes {file}, and is asked once, by its lines"));
+                self.notes.push(format!("{service}: includes {file}, and asks once, by its lines"));
                 None
             }
             Planned::Edit(edit) => {
@@ -153,12 +153,12 @@ impl Proposal {
                 if wanted.first == FirstFactor::OneField {
                     self.note_locker(service);
                 } else {
-                    // As the files are now: a locker whose own lines are new may lose them again.
+                    // With the files as they are now: a locker whose lines are part of this change may lose them again.
                     also_asked(&self.before, &self.before.with(&edit.file, &edit.new), service)?;
                 }
                 let others = also_asked(&self.after, &after, service)?;
                 for other in others {
-                    self.notes.push(format!("{other}: includes {service}, and asks for the code as well"));
+                    self.notes.push(format!("{other}: includes {service}, and will ask for a code too"));
                 }
                 self.after = after;
                 Some(edit)
@@ -169,23 +169,23 @@ impl Proposal {
         Ok(())
     }
 
-    /// What happens at a locker, and to whom.
+    /// Adds the notes about a locker.
     fn note_locker(&mut self, service: &str) {
-        self.notes.push(format!("{service}: the code is typed right behind the password: hunter2123456"));
+        self.notes.push(format!("{service}: type the code directly after the password: hunter2123456"));
         self.notes.push(format!(
-            "{service}: rules exempt and remember nobody there. Users without a factor, and everybody while the daemon \
-             is stopped, cannot unlock; root can end a locker from a console. A screen that is locked now may go on \
-             asking as before"
+            "{service}: no rule exempts or remembers users there. Users without a factor cannot unlock, and no user can \
+             while the daemon is stopped; root can end a locker from a console. A screen that is locked now may still \
+             ask as before"
         ));
         let beside = locker::beside(&self.after, service);
         if !beside.is_empty() {
             let beside = beside.join(" and ");
-            self.notes.push(format!("{service}: {beside} unlock the same screen, and ask for no code"));
+            self.notes.push(format!("{service}: {beside} unlock the same screen without a code"));
         }
     }
 
-    /// The files in the order in which they are written: sshd's drop-in first. Without it, a stack that asks for the code
-    /// alone would stand below an sshd that takes it as the only factor.
+    /// The edits in the order in which they are written. sshd's drop-in is first: without it, sshd would take the code
+    /// of a stack that asks for nothing else as the only factor.
     pub(super) fn edits(&self) -> Vec<(String, PathBuf, Option<String>, Option<String>)> {
         let mut edits = Vec::new();
         if let Some(SshdPlan { drop_in: Some(text), .. }) = &self.sshd {
@@ -205,7 +205,7 @@ impl Proposal {
     }
 }
 
-/// A change of a file as a unified diff.
+/// The change of a file as a unified diff.
 pub(super) fn diff(path: &Path, old: Option<&str>, new: Option<&str>) -> String {
     let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
     let name = path.display().to_string();
@@ -213,7 +213,7 @@ pub(super) fn diff(path: &Path, old: Option<&str>, new: Option<&str>) -> String 
     diff.unified_diff().context_radius(3).header(&name, &name).to_string().trim_end().to_owned()
 }
 
-/// Our line names the socket where the daemon does not listen at the usual one.
+/// The `socket=` argument of totpd's line, if the daemon does not listen at the default path.
 fn socket_argument(config: &Config) -> String {
     let usual = Config::defaults(Path::new("/etc/totpd")).login_socket;
     if config.login_socket == usual {
@@ -222,14 +222,16 @@ fn socket_argument(config: &Config) -> String {
     format!(" socket={}", config.login_socket.display())
 }
 
-/// This program, which root's sshd may be told to run: nobody else may be able to change it.
+/// The path of this program, if only root may change it: a line of sshd's stack may run it as root.
 fn trusted_program() -> Result<PathBuf, String> {
     use std::os::unix::fs::MetadataExt;
     let program = host::myself()?;
     let bad = |why: &dyn std::fmt::Display| format!("{}: {why}", program.display());
     let metadata = std::fs::metadata(&program).map_err(|error| bad(&error))?;
     if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
-        return Err(bad(&"it does not belong to root alone; install totpd first"));
+        return Err(bad(
+            &"users other than root may change this program, which PAM would run. Install totpd first",
+        ));
     }
     Folder::open(program.parent().unwrap_or(Path::new("/"))).map_err(|error| bad(&error))?;
     Ok(program)

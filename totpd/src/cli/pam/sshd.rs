@@ -1,4 +1,4 @@
-//! Reads sshd's configuration by sshd itself, as it is and as it would be.
+//! Reads sshd's configuration with `sshd -T`, as it is and as it would be.
 
 use super::host::{in_namespace, run};
 use crate::folder::Private;
@@ -7,16 +7,17 @@ use crate::pam_config::sshd::{DROP_IN, Effective, Setting, SshdPlan, compare, ef
 use crate::pam_config::undo::content;
 use std::path::{Path, PathBuf};
 
-/// Where drop-ins are.
+/// The folder of sshd's drop-ins.
 const FOLDER: &str = "/etc/ssh/sshd_config.d";
 const CONFIG: &str = "/etc/ssh/sshd_config";
 
-/// Where ours is.
+/// The path of totpd's drop-in.
 pub(super) fn drop_in() -> PathBuf {
     Path::new(FOLDER).join(DROP_IN)
 }
 
-/// Drop-ins that stand over those of the host in a namespace: the host's own without ours, and the one that is planned.
+/// A folder that is mounted over the host's drop-ins in a private namespace. It has the host's drop-ins without totpd's,
+/// and the planned one.
 struct Candidate<'a> {
     folder: PathBuf,
     scratch: &'a Private,
@@ -40,7 +41,7 @@ impl<'a> Candidate<'a> {
     }
 
     fn sshd(&self, arguments: &[&str]) -> Result<String, String> {
-        // sshd looks for its empty folder even when it only reads its configuration.
+        // sshd needs this folder even when it only reads its configuration.
         let script = r#"set -e
 mount --bind "$1" "$2"
 shift 2
@@ -62,10 +63,10 @@ exec "$(command -v sshd)" "$@""#;
     }
 }
 
-/// Plans sshd's part.
+/// Plans the change of sshd's configuration.
 ///
 /// # Errors
-/// The sentence that says what is not understood, and what to do.
+/// What is not understood, and what to do.
 pub(super) fn propose(scratch: &Private, mode: Mode, roots: &[String]) -> Result<SshdPlan, String> {
     let config = std::fs::read_to_string(CONFIG).map_err(|error| format!("{CONFIG}: {error}"))?;
     let config = settings(Path::new(CONFIG), &config);
@@ -87,21 +88,21 @@ pub(super) fn propose(scratch: &Private, mode: Mode, roots: &[String]) -> Result
     if let Some(present) = present {
         let ours = crate::pam_config::block::strip(&present).is_ok_and(|rest| rest.trim().is_empty());
         if !ours {
-            return Err(format!("{} was edited by hand; remove it, then try again", drop_in().display()));
+            return Err(format!("{} was edited by hand. Remove it, then try again", drop_in().display()));
         }
-        // Neither order of the two edits would be safe in between.
+        // Between the two edits, neither order would be safe.
         let lines = |text: &str| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
         if plan.drop_in.as_deref().map(lines) != Some(lines(&present)) {
-            return Err("sshd's settings would change as well: run totpd pam disable sshd first".to_owned());
+            return Err("sshd's own settings would change too. Run first: totpd pam disable sshd".to_owned());
         }
     }
     Ok(plan)
 }
 
-/// Checks the candidate by sshd itself, for each of these users.
+/// Checks the planned configuration with `sshd -t`, and with `sshd -T -C` for each of these users.
 ///
 /// # Errors
-/// The sentence that says what sshd said, or what would be wrong.
+/// What sshd said, or what would be wrong.
 pub(super) fn check(
     scratch: &Private,
     plan: &SshdPlan,

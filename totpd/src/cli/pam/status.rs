@@ -24,7 +24,7 @@ pub(super) fn status(context: &Context, names: &[String]) -> Result<(), CommandE
         let stack = match dirs.stack(service, Facility::Auth) {
             Ok(stack) if dirs.file(service).is_some() => stack,
             _ => {
-                context.out.line(format!("{service}: there is no such PAM service"))?;
+                context.out.line(format!("{service}: this host has no such PAM service"))?;
                 continue;
             }
         };
@@ -38,7 +38,7 @@ pub(super) fn status(context: &Context, names: &[String]) -> Result<(), CommandE
     if let Some(pending) = &pending {
         let until = rfc3339(Time::from_unix(pending.until));
         context.out.line(format!(
-            "a change waits for a login: what is not confirmed by {until} is taken back; totpd pam take-back does it now"
+            "a change waits for logins: what is not confirmed by {until} is taken back. To do it now: totpd pam take-back"
         ))?;
     }
     let drop_in = sshd::drop_in().exists().then(sshd::drop_in);
@@ -81,15 +81,15 @@ fn sentence(document: &Value) -> String {
     let before: Vec<&str> =
         document["before"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let before = if before.is_empty() { "nothing".to_owned() } else { before.join(", ") };
-    let place = match document["one_field"].as_bool() {
+    let position = match document["one_field"].as_bool() {
         Some(true) => "in one field with the password".to_owned(),
         _ => format!("after {before}"),
     };
     let (service, mode) = (text("service"), text("mode"));
     match text("state") {
         "off" => format!("{service}: asks for no code ({before})"),
-        "by-hand" => format!("{service}: asks for a code by lines that were written by hand, {place}"),
-        "armed" => format!("{service}: {mode}, not yet confirmed by a login, {place}"),
-        _ => format!("{service}: {mode}, {place}"),
+        "by-hand" => format!("{service}: asks for a code by lines that were written by hand, {position}"),
+        "armed" => format!("{service}: {mode}, not yet confirmed by a login, {position}"),
+        _ => format!("{service}: {mode}, {position}"),
     }
 }

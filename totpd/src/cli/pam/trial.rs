@@ -1,10 +1,10 @@
-//! The trial of a change: the real libpam, our module and a daemon of the trial's own run the candidate, in mount
-//! namespaces where it stands over /etc/pam.d.
+//! Tries a change with test logins: the real libpam, our module and a test daemon, in mount namespaces where the new
+//! files are mounted over /etc/pam.d.
 //!
-//! The program that asks PAM is su, which every host has: this one then needs no binding to libpam. It runs as root, for
-//! root, with service files in which `pam_permit` and `pam_deny` answer for all modules but ours
-//! ([`crate::pam_config::trial`]). In a locker's runs `pam_unix` is the real one, over an
-//! /etc/shadow of the trial's own.
+//! The test logins are made by su, which every host has, so totpd needs no binding to libpam. It runs as root, for root,
+//! with service files in which `pam_permit` and `pam_deny` answer for every module but ours
+//! ([`crate::pam_config::trial`]). For a locker, the real `pam_unix` runs, with a test password in a private
+//! /etc/shadow.
 
 use super::host::{in_namespace, myself, program, run};
 use super::proposal::Proposal;
@@ -28,20 +28,20 @@ use totp_core::otp::totp_at;
 use totp_wire::admin::{self, DaemonState};
 use totp_wire::text::SecretText;
 
-/// For the daemon to serve.
+/// How long the test daemon may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// For one run: a refusal waits for the delays of libpam and su.
+/// How long a test login may take. A refusal waits for the delays of libpam and su.
 const RUN_TIMEOUT: Duration = Duration::from_secs(40);
-/// What a run prints when it was let in.
+/// What a test login prints when it is granted.
 const LET_IN: &str = "totpd-trial-let-in";
-/// What is typed where a code is to be refused: it is no code, so that no failure is counted.
+/// What is typed for a refusal: it does not look like a code, so no failure is counted.
 const NO_CODE: &str = "this is no code";
-/// How often a locker's field answers: more often than a stack may ask.
+/// How often a locker's field is typed: more often than a stack may ask.
 const PROMPTS: usize = 4;
-/// Runs at once: each takes one of the ten recovery codes at most.
-const AT_ONCE: usize = 10;
+/// How many test logins run at once. Each uses at most one of the ten recovery codes.
+const PARALLEL_RUNS: usize = 10;
 
-/// The candidate over /etc/pam.d, the trial's sockets over those of the host, and a log that goes nowhere else.
+/// Mounts the new files over /etc/pam.d, the test daemon's sockets over the host's, and a private log.
 const SCRIPT: &str = r#"set -e
 mount --bind "$1" /etc/pam.d
 mount --bind "$2" "$3"
@@ -55,7 +55,7 @@ fi
 cd /
 exec su -s /bin/sh -c "echo totpd-trial-let-in" root"#;
 
-/// A daemon whose state is in the trial's folder.
+/// The test daemon, whose state is in the trial's folder.
 struct TrialDaemon {
     child: Child,
     config: Config,
@@ -68,8 +68,8 @@ impl Drop for TrialDaemon {
     }
 }
 
-/// Reads what the modules log: a log that nobody reads would hold them up. Its thread ends with it, since a signal that
-/// is blocked later in the others would reach it.
+/// Reads what the modules log, because a full log socket would block them. Its thread ends with it: signals that this
+/// process blocks later would otherwise be delivered to that thread.
 struct Log {
     ends: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -98,26 +98,27 @@ impl Drop for Log {
     }
 }
 
-/// A run that is prepared.
+/// A prepared test login.
 struct Run {
     service: String,
     case: Case,
     folder: PathBuf,
     answer: String,
-    /// Modules that have to be loaded; looked for in the first run of a service.
+    /// Modules that must be loaded; checked only in the first test login of a service.
     modules: BTreeSet<String>,
 }
 
-/// Runs the trial; how many runs there were.
+/// Runs the trial. Returns the number of test logins.
 ///
 /// # Errors
-/// The sentence that says which run went wrong.
+/// Which test login went wrong.
 pub(super) fn trial(config: &Config, proposal: &Proposal) -> Result<usize, String> {
     let scratch = proposal.scratch.path();
     let sockets = config.login_socket.parent().unwrap_or(Path::new("/"));
     if ["/", "/run", "/var/run", "/tmp"].iter().any(|shared| sockets == Path::new(shared)) {
         return Err(format!(
-            "the trial needs a folder of the sockets' own, and they are in {}",
+            "the trial needs a folder with nothing but totpd's sockets, and they are in {}. Set login_socket to a path \
+             such as /run/totpd/login.sock",
             sockets.display()
         ));
     }
@@ -131,7 +132,7 @@ pub(super) fn trial(config: &Config, proposal: &Proposal) -> Result<usize, Strin
     let mut runs = prepare(proposal, scratch)?;
     let count = runs.len();
     while !runs.is_empty() {
-        let mut batch: Vec<Run> = runs.drain(..runs.len().min(AT_ONCE)).collect();
+        let mut batch: Vec<Run> = runs.drain(..runs.len().min(PARALLEL_RUNS)).collect();
         let codes = recovery_codes(&daemon.config)?;
         for (run, code) in batch.iter_mut().zip(codes) {
             run.answer = typed(&run.case, code.reveal());
@@ -141,9 +142,7 @@ pub(super) fn trial(config: &Config, proposal: &Proposal) -> Result<usize, Strin
                 batch.iter().map(|run| scope.spawn(move || perform(run, scratch, sockets))).collect();
             threads
                 .into_iter()
-                .map(|thread| {
-                    thread.join().unwrap_or_else(|_| Err("a run of the trial ended early".to_owned()))
-                })
+                .map(|thread| thread.join().unwrap_or_else(|_| Err("a test login ended early".to_owned())))
                 .collect()
         });
         outcome?;
@@ -151,7 +150,7 @@ pub(super) fn trial(config: &Config, proposal: &Proposal) -> Result<usize, Strin
     Ok(count)
 }
 
-/// What is typed in a run.
+/// What is typed in a test login.
 fn typed(case: &Case, code: &str) -> String {
     let Some(field) = case.field else {
         return if case.daemon == Daemon::Refuses { NO_CODE.to_owned() } else { code.to_owned() };
@@ -165,7 +164,7 @@ fn typed(case: &Case, code: &str) -> String {
     vec![field; PROMPTS].join("\n")
 }
 
-/// Writes the service files of all runs.
+/// Writes the service files of all test logins.
 fn prepare(proposal: &Proposal, scratch: &Path) -> Result<Vec<Run>, String> {
     let mut runs = Vec::new();
     for changed in &proposal.changed {
@@ -173,7 +172,7 @@ fn prepare(proposal: &Proposal, scratch: &Path) -> Result<Vec<Run>, String> {
         let stripped = stripped(&after, proposal)?;
         let change = Change::new((&stripped, &after), proposal.mode, changed.first, &proposal.after)?;
         change.prove().map_err(|why| format!("{}: {why}", changed.service))?;
-        // pam_gnome_keyring of an optional line is often not installed, and libpam goes on.
+        // The module of an optional line, such as pam_gnome_keyring, is often not installed, and libpam goes on.
         let is_needed = |entry: &&Entry| {
             entry.line.is_ours() || !(entry.line.optional_file || entry.line.control_text == "optional")
         };
@@ -194,31 +193,31 @@ fn prepare(proposal: &Proposal, scratch: &Path) -> Result<Vec<Run>, String> {
     Ok(runs)
 }
 
-/// The stack without our blocks: what the first factor alone decides.
+/// The stack without totpd's blocks: what the first factor alone decides.
 fn stripped(after: &Stack, proposal: &Proposal) -> Result<Stack, String> {
     let mut dirs = proposal.before.clone();
     for file in after.entries.iter().map(|entry| &entry.file).chain([&after.file]) {
-        // As it will be, without our block: a copy of a package's file is not there yet.
+        // As the file will be, without the block: a copy of a package's file does not exist yet.
         let text = proposal.after.read(file).map_err(|error| format!("{}: {error}", file.display()))?;
         dirs = dirs.with(file, &block::strip(&text)?);
     }
-    // What a locker included before may ask for a code itself.
+    // A service that the locker includes may ask for a code too.
     let dirs = locker::without_blocks(&dirs, &after.service)?;
     dirs.stack(&after.service, Facility::Auth)
 }
 
-/// Starts the daemon of the trial, with root enrolled.
+/// Starts the test daemon, with root enrolled.
 fn start(scratch: &Path) -> Result<TrialDaemon, String> {
     let path = scratch.join("totpd.toml");
-    let place = scratch.display();
+    let folder = scratch.display();
     let text = format!(
-        "login_socket = \"{place}/run/login.sock\"\nadmin_socket = \"{place}/run/admin.sock\"\n\
-         state_dir = \"{place}/state\"\nwitness_dir = \"{place}/witness\"\n"
+        "login_socket = \"{folder}/run/login.sock\"\nadmin_socket = \"{folder}/run/admin.sock\"\n\
+         state_dir = \"{folder}/state\"\nwitness_dir = \"{folder}/witness\"\n"
     );
     std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     let myself = myself()?;
     let totpd = |command: &str| {
-        // It ends with this process, however that ends.
+        // The daemon ends when this process ends.
         let mut totpd = program("setpriv");
         totpd.args(["--pdeathsig", "KILL", "--"]).arg(&myself).arg("--config").arg(&path).arg(command);
         for name in [
@@ -233,10 +232,10 @@ fn start(scratch: &Path) -> Result<TrialDaemon, String> {
         }
         totpd
     };
-    run(totpd("init")).map_err(|why| format!("the trial's daemon: {why}"))?;
+    run(totpd("init")).map_err(|why| format!("the test daemon: {why}"))?;
     let log = std::fs::File::create(scratch.join("log")).map_err(|error| error.to_string())?;
     let child = totpd("serve").stdout(Stdio::null()).stderr(log).spawn();
-    let child = child.map_err(|error| format!("the trial's daemon: {error}"))?;
+    let child = child.map_err(|error| format!("the test daemon: {error}"))?;
     let config = Config::load_for_command(&path).map_err(|error| error.to_string())?;
     let daemon = TrialDaemon { child, config };
     let begun = Instant::now();
@@ -246,10 +245,7 @@ fn start(scratch: &Path) -> Result<TrialDaemon, String> {
     while !serves() {
         if begun.elapsed() > START_TIMEOUT {
             let log = std::fs::read_to_string(scratch.join("log")).unwrap_or_default();
-            return Err(format!(
-                "the trial's daemon does not serve: {}",
-                log.lines().last().unwrap_or_default()
-            ));
+            return Err(format!("the test daemon did not start: {}", log.lines().last().unwrap_or_default()));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -266,7 +262,7 @@ fn start(scratch: &Path) -> Result<TrialDaemon, String> {
     let code = totp_at(&secret, daemon.config.totp.params, clock::now());
     let confirm = admin::Confirm { user: "root".to_owned(), code: SecretText::from(code) };
     let confirmed = admin_call(&daemon.config, &confirm).map_err(|why| why.why)?.confirmed;
-    if confirmed { Ok(daemon) } else { Err("the trial's daemon takes no code".to_owned()) }
+    if confirmed { Ok(daemon) } else { Err("the test daemon refuses a right code".to_owned()) }
 }
 
 fn recovery_codes(config: &Config) -> Result<Vec<SecretText>, String> {
@@ -274,7 +270,7 @@ fn recovery_codes(config: &Config) -> Result<Vec<SecretText>, String> {
     admin_call(config, &call).map(|reply| reply.recovery_codes).map_err(|why| why.why)
 }
 
-/// One run.
+/// Makes one test login, and compares its outcome with the expected one.
 fn perform(run: &Run, scratch: &Path, sockets: &Path) -> Result<(), String> {
     let what = format!("the trial of {} ({})", run.service, run.case.what);
     let served = scratch.join(if run.case.daemon == Daemon::Missing { "nothing" } else { "run" });
@@ -285,12 +281,14 @@ fn perform(run: &Run, scratch: &Path, sockets: &Path) -> Result<(), String> {
     if lets_in == run.case.expected {
         return Ok(());
     }
-    let verb = if lets_in { "let in, and must not" } else { "refused, and must let in" };
+    let verb =
+        if lets_in { "granted a login that it must refuse" } else { "refused a login that it must grant" };
     let said = said.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     Err(format!("{what} {verb} ({said}). Nothing was changed"))
 }
 
-/// Starts su, looks at the modules it has loaded once it asks, and answers. Whether it let in, and what it said.
+/// Starts su, checks the modules that it has loaded once it asks, and answers. Returns whether the login was granted,
+/// and what su printed on standard error.
 fn converse(mut command: Command, run: &Run) -> Result<(bool, String), String> {
     let mut child = command
         .stdin(Stdio::piped())
@@ -338,7 +336,9 @@ fn converse(mut command: Command, run: &Run) -> Result<(bool, String), String> {
         let _ = stdout.read_to_string(&mut out);
         let _ = reader.join();
         match missing {
-            Some(module) => Err(format!("{module} cannot be loaded: see the journal, or ldd on its file")),
+            Some(module) => {
+                Err(format!("{module} cannot be loaded. Run, to see why: ldd on its file, or journalctl"))
+            }
             None => Ok(out.lines().any(|line| line == LET_IN)),
         }
     });
