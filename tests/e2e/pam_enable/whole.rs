@@ -73,5 +73,5 @@ fn one_command(release: Release) {
     assert!(left.stderr.contains("/etc/pam.d/su:"), "{left:?}");
     let refused = machine.sh("totpd pam enable su --yes");
     assert_ne!(refused.code, 0);
-    assert!(refused.stderr.contains("asks for a code already"), "{refused:?}");
+    assert!(refused.stderr.contains("already asks for a code"), "{refused:?}");
 }

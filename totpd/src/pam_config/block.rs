@@ -16,7 +16,7 @@ use std::fmt::{Display, Formatter};
 const BEGIN: &str = "# BEGIN totpd (totpd pam enable ";
 const BEGIN_END: &str = "): change it with totpd pam";
 const END: &str = "# END totpd";
-/// Before a line that the block replaces.
+/// The prefix of a line that the block replaces.
 const REPLACED: &str = "#- ";
 
 /// How a service asks for the code.
@@ -32,7 +32,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// The word on the command line and in a block.
+    /// The mode as it is written on the command line and in a block.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Require => "require",
@@ -52,23 +52,23 @@ impl Display for Mode {
     }
 }
 
-/// A block that a file has.
+/// A block of totpd in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// The line of its first mark, from 1.
+    /// The number of its first line, from 1.
     pub first: usize,
-    /// The line of its last mark.
+    /// The number of its last line.
     pub last: usize,
     /// The service that its first line names.
     pub service: String,
-    /// How it asks.
+    /// How it asks for the code.
     pub mode: Mode,
 }
 
-/// The blocks of a file.
+/// Finds the blocks of a file.
 ///
 /// # Errors
-/// The sentence that says which mark is damaged.
+/// Which block is damaged, and where.
 pub fn find(text: &str) -> Result<Vec<Block>, String> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut open: Option<Block> = None;
@@ -76,7 +76,7 @@ pub fn find(text: &str) -> Result<Vec<Block>, String> {
         let (number, line) = (index + 1, line.trim_end());
         if line == END {
             let begun = open.take();
-            let block = begun.ok_or_else(|| format!("line {number} ends a block that nothing begins"))?;
+            let block = begun.ok_or_else(|| format!("line {number} ends a block that has no beginning"))?;
             blocks.push(Block { last: number, ..block });
         } else if line.starts_with("# BEGIN totpd") {
             if let Some(block) = &open {
@@ -98,7 +98,7 @@ pub fn find(text: &str) -> Result<Vec<Block>, String> {
     }
 }
 
-/// The file without its blocks; lines that they replaced are back.
+/// The text without its blocks, and with the lines that they replaced.
 ///
 /// # Errors
 /// As [`find`].
@@ -116,24 +116,24 @@ pub fn strip(text: &str) -> Result<String, String> {
     Ok(result)
 }
 
-/// Where a block goes.
+/// Where a block is inserted. Lines count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// In place of this line (from 1), which it keeps.
-    Instead(usize),
+pub enum Position {
+    /// In place of this line, which the block keeps as a comment.
+    Replace(usize),
     /// After this line.
     After(usize),
     /// Before this line.
     Before(usize),
 }
 
-/// The file with a block of these lines.
-pub fn insert(text: &str, place: Place, service: &str, mode: Mode, lines: &[String]) -> String {
-    let (Place::Instead(number) | Place::After(number) | Place::Before(number)) = place;
+/// The text with a block of these lines.
+pub fn insert(text: &str, position: Position, service: &str, mode: Mode, lines: &[String]) -> String {
+    let (Position::Replace(number) | Position::After(number) | Position::Before(number)) = position;
     let mut result = String::with_capacity(text.len() + 256);
     for (index, line) in text.split_inclusive('\n').enumerate() {
         let here = index + 1 == number;
-        if !here || matches!(place, Place::After(_)) {
+        if !here || matches!(position, Position::After(_)) {
             result.push_str(line);
         }
         if !here {
@@ -143,7 +143,7 @@ pub fn insert(text: &str, place: Place, service: &str, mode: Mode, lines: &[Stri
             result.push('\n');
         }
         result.push_str(&format!("{BEGIN}{service} --mode {mode}{BEGIN_END}\n"));
-        if matches!(place, Place::Instead(_)) {
+        if matches!(position, Position::Replace(_)) {
             result.push_str(&format!("{REPLACED}{}\n", line.trim_end_matches('\n')));
         }
         for line in lines {
@@ -152,14 +152,14 @@ pub fn insert(text: &str, place: Place, service: &str, mode: Mode, lines: &[Stri
         }
         result.push_str(END);
         result.push('\n');
-        if matches!(place, Place::Before(_)) {
+        if matches!(position, Position::Before(_)) {
             result.push_str(line);
         }
     }
     result
 }
 
-/// A whole file that is one block: the sshd drop-in.
+/// The text of a file that is one block: the sshd drop-in.
 pub fn whole(service: &str, mode: Mode, lines: &[String]) -> String {
     format!("{BEGIN}{service} --mode {mode}{BEGIN_END}\n{}\n{END}\n", lines.join("\n"))
 }
@@ -176,16 +176,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_inserted_is_found_and_stripped_again() {
-        for place in [
-            Place::Instead(5),
-            Place::After(5),
-            Place::After(6),
-            Place::Instead(1),
-            Place::Before(1),
-            Place::Before(6),
+    fn an_inserted_block_is_found_and_stripped_again() {
+        for position in [
+            Position::Replace(5),
+            Position::After(5),
+            Position::After(6),
+            Position::Replace(1),
+            Position::Before(1),
+            Position::Before(6),
         ] {
-            let with = insert(SUDO, place, "sudo", Mode::Rules, &lines());
+            let with = insert(SUDO, position, "sudo", Mode::Rules, &lines());
             let found = find(&with).unwrap();
             assert_eq!(found.len(), 1, "{with}");
             assert_eq!((found[0].service.as_str(), found[0].mode), ("sudo", Mode::Rules));
@@ -197,14 +197,14 @@ mod tests {
 
     #[test]
     fn later_edits_around_a_block_stay() {
-        let with = insert(SUDO, Place::Instead(5), "sudo", Mode::Require, &lines());
+        let with = insert(SUDO, Position::Replace(5), "sudo", Mode::Require, &lines());
         let edited = format!("# mine\n{with}auth optional pam_mine.so\n");
         assert_eq!(strip(&edited).unwrap(), format!("# mine\n{SUDO}auth optional pam_mine.so\n"));
     }
 
     #[test]
     fn a_damaged_block_is_named_by_its_line() {
-        let with = insert(SUDO, Place::Instead(5), "sudo", Mode::Require, &lines());
+        let with = insert(SUDO, Position::Replace(5), "sudo", Mode::Require, &lines());
         assert!(find(&with.replace("# END totpd\n", "")).unwrap_err().contains("line 5 has no"));
         assert!(find(&with.replace("--mode require", "--mode all")).unwrap_err().contains("line 5"));
         assert!(find("# END totpd\n").unwrap_err().contains("line 1"));
@@ -215,12 +215,12 @@ mod tests {
         #[test]
         fn stripping_gives_back_every_byte(text in "([a-z #@]{0,20}\n){1,9}", at in 1_usize..9, which in 0..3) {
             proptest::prop_assume!(!text.contains("# BEGIN totpd"));
-            let place = match which {
-                0 => Place::Instead(at),
-                1 => Place::After(at),
-                _ => Place::Before(at),
+            let position = match which {
+                0 => Position::Replace(at),
+                1 => Position::After(at),
+                _ => Position::Before(at),
             };
-            let with = insert(&text, place, "sudo", Mode::Monitor, &lines());
+            let with = insert(&text, position, "sudo", Mode::Monitor, &lines());
             proptest::prop_assert_eq!(strip(&with).unwrap(), text);
         }
     }

@@ -1,9 +1,9 @@
-//! What a stack answers when each module answers this or that: `_pam_dispatch_aux` of libpam (pam_dispatch.c).
+//! Evaluates a stack for given answers of its modules, as `_pam_dispatch_aux` of libpam does (pam_dispatch.c).
 
 use super::line::Action;
 use super::stack::{Entry, Stack};
 
-/// What a module answers, by libpam's word for it in a control (`success`, `auth_err`, `ignore`, …).
+/// A module's answer, by its name in a control field (`success`, `auth_err`, `ignore`, …).
 pub type Answer = &'static str;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -13,22 +13,22 @@ enum Impression {
     Negative,
 }
 
-/// Whether the whole stack succeeds. `answer` is asked for each module that is reached, in order.
+/// Whether the stack succeeds. `answer` is called for each module that is reached, in order.
 ///
-/// A module that cannot be loaded is a failure here as it is for libpam: `answer` says `module_unknown`.
+/// For a module that cannot be loaded, `answer` returns `module_unknown`, as libpam does.
 pub fn dispatch(stack: &Stack, mut answer: impl FnMut(&Entry) -> Answer) -> bool {
     dispatch_numbered(stack, |_, entry| answer(entry))
 }
 
-/// [`dispatch()`], with the place of each module in `stack.entries`.
+/// [`dispatch()`], with the index of each module in `stack.entries`.
 pub fn dispatch_numbered(stack: &Stack, mut answer: impl FnMut(usize, &Entry) -> Answer) -> bool {
     let entries = &stack.entries;
     let (mut impression, mut success) = (Impression::Undefined, true);
-    // The state in which each substack began, for `reset`.
+    // The state at the beginning of each substack, for `reset`.
     let mut begun: Vec<(Impression, bool)> = vec![(Impression::Undefined, true)];
     let mut at = 0;
     while let Some(entry) = entries.get(at) {
-        // Entering a substack keeps what was known before it.
+        // A substack begins with the state before it.
         begun.truncate(entry.level + 1);
         while begun.len() <= entry.level {
             begun.push((impression, success));
@@ -72,7 +72,7 @@ pub fn dispatch_numbered(stack: &Stack, mut answer: impl FnMut(usize, &Entry) ->
     impression == Impression::Positive && success
 }
 
-/// Where a decision goes on: at the end of the stack, or of the substack that it was made in.
+/// The index behind the substack of the module at `at`, or behind the stack.
 fn end_of_level(entries: &[Entry], at: usize) -> usize {
     let level = entries[at].level;
     if level == 0 {
@@ -85,7 +85,7 @@ fn end_of_level(entries: &[Entry], at: usize) -> usize {
     entries[at..].iter().position(|entry| !within(entry)).map_or(entries.len(), |count| at + count)
 }
 
-/// Where a jump over `count` lines lands: a substack counts as one.
+/// The index at which a jump over `count` lines lands. A substack counts as one line.
 fn jump(entries: &[Entry], at: usize, count: usize) -> Option<usize> {
     let (level, mut next) = (entries[at].level, at + 1);
     for _ in 0..count {

@@ -1,17 +1,17 @@
-//! One line of a service file, as `_pam_parse_conf_file` and `_pam_parse_control` of libpam read it.
+//! Parses the lines of a service file as `_pam_parse_conf_file` and `_pam_parse_control` of libpam do.
 
 use std::collections::BTreeMap;
 
-/// The first word of a line: what the modules of a stack are asked.
+/// The first word of a line: the type of the stack that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Facility {
-    /// `auth`: who is it?
+    /// `auth`: authenticates the user.
     Auth,
-    /// `account`: may they log in now?
+    /// `account`: checks whether the user may log in now.
     Account,
-    /// `password`: change the password.
+    /// `password`: changes the password.
     Password,
-    /// `session`: before and after.
+    /// `session`: prepares and ends the session.
     Session,
 }
 
@@ -33,10 +33,10 @@ impl Facility {
     }
 }
 
-/// What libpam does after a module has answered.
+/// What libpam does after a module's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// As if the module were not there.
+    /// Nothing: the answer does not count.
     Ignore,
     /// A failure; the stack goes on.
     Bad,
@@ -44,11 +44,11 @@ pub enum Action {
     Die,
     /// A success; the stack goes on.
     Ok,
-    /// A success that ends the stack, unless something failed before.
+    /// A success that ends the stack, unless a module failed before.
     Done,
-    /// Forgets what came before.
+    /// Forgets the answers before.
     Reset,
-    /// Skips so many lines.
+    /// Skips this many lines.
     Jump(usize),
 }
 
@@ -91,23 +91,23 @@ pub const VALUES: [&str; 32] = [
 /// The second field of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Control {
-    /// `include FILE`, or `@include FILE`: the lines of that file stand here.
+    /// `include FILE`, or `@include FILE`: the lines of that file, as if they were written here.
     Include,
-    /// `substack FILE`: the same, and an end of the stack ends that file alone.
+    /// `substack FILE`: the lines of that file; `done` and `die` end only the substack.
     Substack,
     /// An action for each answer; answers that are not listed take the default.
     Actions {
-        /// By the names of [`VALUES`].
+        /// The listed answers, by their names in [`VALUES`].
         named: BTreeMap<String, Action>,
-        /// For all others.
+        /// The action of every other answer.
         default: Action,
     },
-    /// libpam cannot read it ("requird"): it takes every answer, a success too, for a failure.
+    /// libpam cannot read it ("requird"), and treats every answer, even a success, as a failure.
     Unreadable,
 }
 
 impl Control {
-    /// What happens after this answer (a name of [`VALUES`]).
+    /// The action after this answer (a name of [`VALUES`]).
     pub fn action(&self, value: &str) -> Action {
         match self {
             Self::Actions { named, default } => named.get(value).copied().unwrap_or(*default),
@@ -115,7 +115,7 @@ impl Control {
         }
     }
 
-    /// Whether an answer of "no" ends the stack at once: `requisite` and its kin.
+    /// Whether `auth_err` ends the stack at once, as with `requisite`.
     pub fn dies_on_failure(&self) -> bool {
         self.action("auth_err") == Action::Die
     }
@@ -127,7 +127,7 @@ impl Control {
         Self::Actions { named, default }
     }
 
-    /// Reads the field: a keyword, or `[value=action …]`.
+    /// Parses the field: a keyword, or `[value=action …]`.
     pub fn parse(text: &str) -> Self {
         match text.to_ascii_lowercase().as_str() {
             "required" => return Self::keyword(Action::Ok, Action::Bad),
@@ -141,10 +141,10 @@ impl Control {
         let Some(inner) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) else {
             return Self::Unreadable;
         };
-        // `_pam_parse_control`: a value may be followed by blanks around its "=".
+        // `_pam_parse_control` allows blanks around "=".
         let spaced = inner.replace('=', " = ");
         let mut words = spaced.split_whitespace();
-        // What neither a value nor the default names is a failure (`_PAM_ACTION_UNSET` becomes bad).
+        // Answers that are not listed fail, without a default (`_PAM_ACTION_UNSET` becomes bad).
         let (mut named, mut default) = (BTreeMap::new(), Action::Bad);
         while let Some(value) = words.next() {
             let known = value == "default" || VALUES.contains(&value);
@@ -176,11 +176,11 @@ fn action(word: &str) -> Option<Action> {
 /// A line of a service file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Its number in the file, from 1; the first one where it is continued.
+    /// Its number in the file, from 1. The first number of a continued line.
     pub number: usize,
-    /// Its first word. None for `@include FILE`, which is about all of them.
+    /// Its first word. `None` for `@include FILE`, which includes lines of every type.
     pub facility: Option<Facility>,
-    /// A module that is not there is not worth a line in the log (`-auth`).
+    /// The line begins with `-`: libpam does not log a missing module.
     pub optional_file: bool,
     /// The control field.
     pub control: Control,
@@ -198,22 +198,22 @@ impl Line {
         self.module.rsplit('/').next().unwrap_or_default()
     }
 
-    /// Whether it is ours.
+    /// Whether this is a line of totpd's module.
     pub fn is_ours(&self) -> bool {
         self.module_name() == super::MODULE && !matches!(self.control, Control::Include | Control::Substack)
     }
 }
 
-/// A line that libpam refuses: it fails every answer of the facility, or the whole file.
+/// A line that libpam refuses, so that the type or the whole file fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
     /// Its number in the file, from 1.
     pub number: usize,
-    /// What is wrong with it.
+    /// What is wrong with the line.
     pub why: &'static str,
 }
 
-/// Reads a whole file: its lines, and those that libpam cannot read.
+/// Parses a file: its lines, and those that libpam cannot read.
 pub fn parse(text: &str) -> (Vec<Line>, Vec<Malformed>) {
     let (mut lines, mut malformed) = (Vec::new(), Vec::new());
     for (number, text) in logical_lines(text) {
@@ -225,13 +225,13 @@ pub fn parse(text: &str) -> (Vec<Line>, Vec<Malformed>) {
     (lines, malformed)
 }
 
-/// Lines without comments; one that ends in a backslash goes on in the next.
+/// The lines with their numbers, without comments. A line that ends in a backslash continues in the next.
 fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = Vec::new();
     let mut open = false;
     for (index, raw) in text.lines().enumerate() {
         let code = raw.split('#').next().unwrap_or_default().trim_end();
-        // A comment ends the line, with whatever backslash stands in it.
+        // A backslash in a comment does not continue the line.
         let (code, continued) = match code.strip_suffix('\\') {
             Some(code) if !raw.contains('#') => (code, true),
             _ => (code, false),
@@ -280,13 +280,13 @@ fn parse_line(number: usize, text: &str) -> Result<Option<Line>, &'static str> {
     }))
 }
 
-/// Words, where `[…]` is one with its blanks (`_pam_tokenize`); the brackets stay on.
+/// Splits a line into words (`_pam_tokenize`). `[…]` is one word with its blanks and brackets.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {
         let end = if rest.starts_with('[') {
-            // "\]" does not end it.
+            // "\]" does not end the word.
             let mut before = ' ';
             rest.char_indices()
                 .find(|(_, c)| {
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_goes_on_after_a_backslash_and_ends_at_a_comment() {
+    fn a_line_continues_after_a_backslash_and_ends_at_a_comment() {
         let (lines, _) = parse(
             "auth required \\\n  pam_unix.so \\\n nullok\n# auth x y\\\naccount required pam_unix.so\n",
         );
@@ -337,13 +337,13 @@ mod tests {
     }
 
     #[test]
-    fn controls_are_what_libpam_makes_of_them() {
+    fn controls_are_read_as_libpam_reads_them() {
         let actions = Control::parse("[success=2 new_authtok_reqd = ok default=die]");
         assert_eq!(actions.action("success"), Action::Jump(2));
         assert_eq!(actions.action("new_authtok_reqd"), Action::Ok);
         assert!(actions.dies_on_failure());
         assert!(Control::parse("requisite").dies_on_failure());
-        // An answer that nothing names is a failure.
+        // An answer that is not listed is a failure.
         assert_eq!(Control::parse("[success=ok]").action("auth_err"), Action::Bad);
         for typo in ["requird", "[success=okay]", "[succes=ok]", "[success]", "[success=ok", "[success=0]"] {
             assert_eq!(Control::parse(typo), Control::Unreadable, "{typo}");
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_libpam_refuses_is_named_with_its_number() {
+    fn a_line_that_libpam_refuses_is_reported_with_its_number() {
         let (lines, malformed) =
             parse("auth required pam_unix.so\nautth required pam_totp.so\nauth required\n@include\n");
         assert_eq!(lines.len(), 1);
@@ -361,7 +361,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn nothing_that_a_file_holds_ends_the_program(text in "[\\[\\]\\\\=# \n\\-@a-z0-9.]{0,200}") {
+        fn no_file_makes_the_parser_panic(text in "[\\[\\]\\\\=# \n\\-@a-z0-9.]{0,200}") {
             let (lines, malformed) = parse(&text);
             let last = text.lines().count();
             for number in lines.iter().map(|l| l.number).chain(malformed.iter().map(|m| m.number)) {

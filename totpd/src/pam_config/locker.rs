@@ -1,4 +1,4 @@
-//! Plans the change of a screen locker that runs as its user.
+//! Plans the change of a screen locker that runs as its own user.
 //!
 //! A locker has one field and gives what is typed there to every prompt of PAM, so our line comes
 //! first, takes password and code from one line (`forward_pass`), and leaves the password to the
@@ -11,16 +11,16 @@
 //!
 //! The locker's own lines stay, since a directory's users log in by them.
 
-use super::block::{self, Mode, Place};
+use super::block::{self, Mode, Position};
 use super::line::{Control, Facility, Line, parse};
-use super::plan::{Wanted, anchor};
-use super::proof::{Change, FirstFactor, describe};
+use super::plan::{PlanOptions, anchor};
+use super::proof::{FirstFactor, StackChange, describe};
 use super::stack::{ConfigDirs, Entry, Stack};
 use std::path::{Path, PathBuf};
 
-/// A right code alone never lets in: its success is ignored, and the modules behind decide.
-/// Anything else ends the stack: while nobody judges the code they ask nothing, and pam_faillock
-/// counts no failure.
+/// A right code alone never grants: its success is ignored, and the modules behind it decide. Every
+/// other answer ends the stack, so that the modules behind ask nothing, and pam_faillock counts no
+/// failure.
 const CODE_OR_DIE: &str = "[success=ignore ignore=ignore default=die]";
 
 /// The services of lockers whose program authenticates the user of the session in a process of that
@@ -46,25 +46,25 @@ const LOCKERS: [&str; 15] = [
     "xsecurelock",
 ];
 
-/// Names that people try, and what to do instead.
+/// Names of lockers that are not PAM services, and what to do instead.
 const ELSEWHERE: [(&str, &str); 8] = [
     ("light-locker", "it shows lightdm's own screen: run totpd pam enable lightdm"),
     ("gnome-shell", "its lock screen asks by gdm: run totpd pam enable gdm-password"),
     ("kscreenlocker", "its service is kde: run totpd pam enable kde"),
     ("xlockmore", "its service is xlock: run totpd pam enable xlock"),
-    ("suckless-tools", "its locker's service is slock: run totpd pam enable slock"),
+    ("suckless-tools", "the service of its locker is slock: run totpd pam enable slock"),
     (
         "xsecurelock",
-        "it asks by common-auth or system-auth, unless XSECURELOCK_PAM_SERVICE names a service of its own",
+        "it uses common-auth or system-auth, unless XSECURELOCK_PAM_SERVICE names another service",
     ),
     ("physlock", "its package brings no PAM file, and \"other\" answers for it"),
     ("vlock", "its package brings no PAM file on Debian, and \"other\" answers for it"),
 ];
 
-/// Services that unlock the same screen and have no field for a code, by the one that has.
+/// Lockers with services that unlock the same screen and have no field for a code.
 const BESIDE: [(&str, [&str; 2]); 1] = [("kde", ["kde-fingerprint", "kde-smartcard"])];
 
-/// Modules that ask nobody anything, or no text: pam_fprintd waits for a finger.
+/// Modules without a text prompt. pam_fprintd waits for a finger.
 const SILENT: [&str; 29] = [
     "pam_access.so",
     "pam_cap.so",
@@ -97,12 +97,12 @@ const SILENT: [&str; 29] = [
     "pam_wheel.so",
 ];
 
-/// Whether a service is that of a locker that runs as its user.
+/// Whether a service is that of a locker that runs as its own user.
 pub fn is_locker(service: &str) -> bool {
     LOCKERS.contains(&service)
 }
 
-/// What to do about a locker that has no PAM service of this name.
+/// What to do about a locker without a PAM service of this name.
 pub fn elsewhere(name: &str) -> Option<&'static str> {
     ELSEWHERE.iter().find(|(known, _)| *known == name).map(|(_, what)| *what)
 }
@@ -124,7 +124,7 @@ pub fn without_field(service: &str) -> Option<String> {
     ))
 }
 
-/// Lockers that would ask for the code by another service's lines, in a second prompt: nobody could
+/// Lockers that include lines of another service that ask for a code, in a second prompt: nobody can
 /// unlock them.
 pub fn unusable(dirs: &ConfigDirs) -> Vec<String> {
     let in_one_field = |entry: &Entry| entry.line.arguments.iter().any(|argument| argument == "forward_pass");
@@ -137,20 +137,20 @@ pub fn unusable(dirs: &ConfigDirs) -> Vec<String> {
     dirs.services().into_iter().filter(cannot_unlock).collect()
 }
 
-/// The file of a locker with its block; `plain` is what it holds without one.
+/// The text of a locker's file with a block. `plain` is the text without one.
 ///
 /// # Errors
-/// The sentence that says why it is refused.
+/// Why the locker is refused.
 pub(super) fn propose(
     dirs: &ConfigDirs,
     service: &str,
     (file, plain): (&Path, &str),
-    wanted: &Wanted,
+    options: &PlanOptions,
 ) -> Result<String, String> {
-    if wanted.mode == Mode::Monitor {
+    if options.mode == Mode::Monitor {
         return Err(format!(
-            "{service} has one field for password and code, and where a password ends in digits nobody can tell them \
-             apart: monitor would refuse its user. Use --mode require"
+            "{service} has one field for password and code, and a password that ends in digits looks like both, so \
+             monitor would refuse its user. Use --mode require"
         ));
     }
     let bare = without_blocks(&dirs.with(file, plain), service)?;
@@ -160,17 +160,17 @@ pub(super) fn propose(
     }
     if let Some(ours) = before.ours().next() {
         return Err(format!(
-            "{} asks for a code already, outside of a block of totpd pam. Remove that line first",
+            "{} already asks for a code, outside of totpd's blocks. Remove that line first",
             describe(ours)
         ));
     }
     let anchor = anchor(&bare, plain, &before)?;
     let mut refused = String::new();
-    for (place, lines) in shapes(&bare, plain, &anchor, wanted.arguments)? {
-        let new = block::insert(plain, place, service, wanted.mode, &lines);
+    for (position, lines) in candidates(&bare, plain, &anchor, options.arguments)? {
+        let new = block::insert(plain, position, service, options.mode, &lines);
         let changed = dirs.with(file, &new);
         let after = changed.stack(service, Facility::Auth)?;
-        let proved = Change::new((&before, &after), wanted.mode, FirstFactor::OneField, &changed)
+        let proved = StackChange::new((&before, &after), options.mode, FirstFactor::OneField, &changed)
             .and_then(|change| change.prove())
             .and_then(|()| asks_once(&after));
         match proved {
@@ -184,7 +184,7 @@ pub(super) fn propose(
 /// The files without the blocks of the services that this one includes.
 ///
 /// # Errors
-/// Which file cannot be read, or which mark of a block is damaged.
+/// Which file cannot be read, or which block is damaged.
 pub fn without_blocks(dirs: &ConfigDirs, service: &str) -> Result<ConfigDirs, String> {
     let mut bare = dirs.clone();
     for entry in dirs.stack(service, Facility::Auth)?.ours() {
@@ -195,34 +195,33 @@ pub fn without_blocks(dirs: &ConfigDirs, service: &str) -> Result<ConfigDirs, St
     Ok(bare)
 }
 
-/// The blocks that may do: before the line that asks for the password, or before all of them.
-fn shapes(
+/// The candidate blocks: before the line that asks for the password, or before every line.
+fn candidates(
     bare: &ConfigDirs,
     plain: &str,
     anchor: &Line,
     arguments: &str,
-) -> Result<Vec<(Place, Vec<String>)>, String> {
-    let field = "# One field: the code is typed right behind the password.".to_owned();
+) -> Result<Vec<(Position, Vec<String>)>, String> {
+    let field = "# One field: the code is typed directly after the password.".to_owned();
     let ours = format!("auth    {CODE_OR_DIE}    pam_totp.so forward_pass{arguments}");
     if anchor.control == Control::Include && bare.services().contains(&anchor.module) {
-        // Else a block of that service would ask here as well, in a second prompt.
+        // A copy of its lines: its own block would ask here too, in a second prompt.
         let mut lines = vec![field, ours, format!("# The lines of {}:", anchor.module)];
         lines.extend(copied(bare, &anchor.module, 0)?);
-        return Ok(vec![(Place::Instead(anchor.number), lines)]);
+        return Ok(vec![(Position::Replace(anchor.number), lines)]);
     }
     let (lines, _) = parse(plain);
     let first = lines.iter().find(|line| line.facility.is_none_or(|facility| facility == Facility::Auth));
     let lines = vec![field, ours];
-    let mut shapes = vec![(Place::Before(anchor.number), lines.clone())];
-    shapes.extend(first.map(|first| (Place::Before(first.number), lines)));
-    Ok(shapes)
+    let mut candidates = vec![(Position::Before(anchor.number), lines.clone())];
+    candidates.extend(first.map(|first| (Position::Before(first.number), lines)));
+    Ok(candidates)
 }
 
 /// The `auth` lines of a service, and of the services that it includes.
 fn copied(dirs: &ConfigDirs, service: &str, depth: usize) -> Result<Vec<String>, String> {
     let file = dirs.included(service).filter(|_| depth < 8);
-    let file =
-        file.ok_or_else(|| format!("includes {service}, which cannot be followed; edit it by hand"))?;
+    let file = file.ok_or_else(|| format!("it includes {service}, which cannot be read. Edit it by hand"))?;
     let text = dirs.read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     let (lines, _) = parse(&text);
     let mut copied_lines = Vec::new();
@@ -230,7 +229,7 @@ fn copied(dirs: &ConfigDirs, service: &str, depth: usize) -> Result<Vec<String>,
         let original = text.lines().nth(line.number - 1).unwrap_or_default().trim();
         if original.ends_with('\\') {
             let file = file.display();
-            return Err(format!("line {} of {file} goes on in the next; edit it by hand", line.number));
+            return Err(format!("line {} of {file} continues in the next. Edit it by hand", line.number));
         }
         if line.control == Control::Include && dirs.services().contains(&line.module) {
             copied_lines.extend(copied(dirs, &line.module, depth + 1)?);
@@ -248,10 +247,10 @@ fn copied(dirs: &ConfigDirs, service: &str, depth: usize) -> Result<Vec<String>,
     Ok(copied_lines)
 }
 
-/// Every module but ours asks nothing, or takes the password that ours has left.
+/// Checks that every module but totpd's asks nothing, or uses the password that totpd's leaves.
 fn asks_once(after: &Stack) -> Result<(), String> {
     let ours = after.entries.iter().position(|entry| entry.line.is_ours());
-    let ours = ours.ok_or("the line of totpd is not reached")?;
+    let ours = ours.ok_or("the line of totpd is never reached")?;
     let fits = |at: usize, entry: &Entry| {
         let module = entry.line.module_name();
         let has = |word: &str| entry.line.arguments.iter().any(|argument| argument == word);
@@ -272,8 +271,8 @@ fn asks_once(after: &Stack) -> Result<(), String> {
     match after.entries.iter().enumerate().find(|(at, entry)| !fits(*at, entry)) {
         None => Ok(()),
         Some((_, entry)) => Err(format!(
-            "{} may ask once more, and the locker would answer with password and code again. Edit it by hand, or take \
-             that line away",
+            "{} may ask once more, and the locker would answer with password and code again. Remove that line, or edit \
+             the file by hand",
             describe(entry)
         )),
     }

@@ -61,7 +61,7 @@ impl Tree {
     fn plan(&self, service: &str, mode: Mode) -> Result<Planned, String> {
         let first = if is_locker(service) { FirstFactor::OneField } else { FirstFactor::Stack };
         let program = Path::new("/usr/bin/totpd");
-        plan(&self.dirs(), service, &Wanted { mode, first, arguments: "", program })
+        plan(&self.dirs(), service, &PlanOptions { mode, first, arguments: "", program })
     }
 
     /// The file with its block, words by single blanks and without comments.
@@ -149,10 +149,10 @@ fn a_locker_that_would_ask_twice_or_lock_out_is_refused() {
     says("auth optional pam_mystery.so\n@include common-auth\n", "pam_mystery.so) may ask once more");
     says("auth required pam_krb5.so minimum_uid=1000\n", "pam_krb5.so) may ask once more");
     says("auth required pam_sss.so prompt_always\n", "pam_sss.so) may ask once more");
-    says("auth required pam_totp.so forward_pass\nauth required pam_unix.so\n", "asks for a code already");
+    says("auth required pam_totp.so forward_pass\nauth required pam_unix.so\n", "already asks for a code");
     says("auth required pam_unix.so\n@include common-auth\n", "lines 1 and 2");
     says("auth required pam_permit.so\n", "no line of");
-    says("auth include login\nauth include none-such\n", "which is not there");
+    says("auth include login\nauth include none-such\n", "which does not exist");
     tree.write("i3lock", INCLUDES_LOGIN);
     let why = tree.plan("i3lock", Mode::Monitor).unwrap_err();
     assert!(why.contains("one field") && why.contains("--mode require"), "{why}");
@@ -175,7 +175,8 @@ fn the_trial_types_password_and_code_into_one_field() {
         let after = dirs.stack(service, Facility::Auth).unwrap();
         let file = tree.0.path().join("etc/pam.d").join(service);
         let before = dirs.with(&file, text).stack(service, Facility::Auth).unwrap();
-        let change = Change::new((&before, &after), Mode::Require, FirstFactor::OneField, &dirs).unwrap();
+        let change =
+            StackChange::new((&before, &after), Mode::Require, FirstFactor::OneField, &dirs).unwrap();
         let cases = cases(&change).unwrap();
         let granted: Vec<_> = cases.iter().filter(|case| case.expected).collect();
         assert_eq!(granted.len(), 1, "{service}");

@@ -1,21 +1,22 @@
-//! PAM configuration as libpam reads it (pam.conf(5)): lines, includes, and what a stack answers.
+//! Reads and changes PAM configuration, and evaluates it as libpam does (pam.conf(5)).
 //!
 //! ```text
 //!  /etc/pam.d/sudo ─▶ line    one line: type, control, module, arguments
 //!                  ─▶ stack   the lines of one type, with what they include, in libpam's order
-//!                  ─▶ dispatch  what the stack answers when each module answers this or that
+//!                  ─▶ dispatch  whether the stack succeeds for given answers of its modules
 //! ```
 //!
-//! `totpd pam` changes it:
+//! `totpd pam` changes the files:
 //!
 //! ```text
 //!  plan    the block for a service ─▶ proof   all answers of all modules, by dispatch
-//!  sshd    its drop-in             ─▶ trial   what the real libpam is asked in a mount namespace
-//!  undo    what is written down before the first edit, and takes every file back
+//!  sshd    its drop-in             ─▶ trial   test logins by the real libpam in a mount namespace
+//!  undo    restores every file, by what is stored before the first edit
 //! ```
 //!
-//! Nothing here loads a module; `undo` alone changes files.
+//! Nothing here loads a module, and only `undo` changes files.
 
+mod authenticators;
 pub mod block;
 pub mod dispatch;
 pub mod line;
@@ -33,5 +34,5 @@ pub use line::{Action, Control, Facility, Line, parse};
 pub use stack::{ConfigDirs, Entry, Stack, Trouble};
 pub use totp_core::policy::siblings;
 
-/// The file name of our module.
+/// The file name of totpd's module.
 pub const MODULE: &str = "pam_totp.so";

@@ -1,4 +1,4 @@
-//! Plans the change of one service file, and refuses what it does not understand.
+//! Plans the change of one service file, and refuses files that it does not understand.
 //!
 //! The lines, by what proves the first factor ([`FirstFactor`]):
 //!
@@ -9,76 +9,78 @@
 //! | either | `pam_exec` skips the substack when a key was shown | the same, with two lines of ours | – |
 //! | a locker's one field | ours before the first factor: [`locker`] | the same | – |
 //!
-//! A `substack` confines a `die`: Debian's common-auth ends the whole stack at a wrong password when it is included, and
-//! the missing prompt for the code would tell. It confines a `done` too: Fedora's system-auth ends the whole stack at a
-//! right password, before the code.
+//! A `substack` confines a `die`: an included common-auth of Debian ends the whole stack at a wrong password, and the
+//! missing prompt for the code would tell an attacker. It confines a `done` too: Fedora's system-auth ends the whole
+//! stack at a right password, before the code.
 
-use super::block::{self, Mode, Place};
+use super::block::{self, Mode, Position};
 use super::line::{Control, Facility, Line, parse};
 use super::locker;
-use super::proof::{Change, FirstFactor, describe, is_authenticator};
-use super::stack::{ConfigDirs, Entry, Stack};
+use super::proof::{FirstFactor, StackChange, describe};
+use super::stack::{ConfigDirs, Entry, Stack, is_authenticator};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// An sshd with a configuration of its own (`-f`, `-o`) may ask PAM without a key: the code would be the only factor.
-/// Its success is ignored, so that under `require` nobody is exempt.
-/// In sshd's parent, which sets the credentials and asked nobody itself, `pam_exec` answers "ignore".
+/// The control of the line that requires a key: an sshd with another configuration (`-f`, `-o`) may ask PAM without one,
+/// and the code would be the only factor.
+///
+/// Its success is ignored, so that under `require` no user is exempt. In sshd's parent, which sets the credentials and
+/// has asked no module before, `pam_exec` answers "ignore".
 const KEY_OR_DIE: &str = "[success=ignore ignore=ignore default=die]";
 
-/// What is asked of a plan.
+/// How a service shall ask for the code.
 #[derive(Clone, Debug)]
-pub struct Wanted<'a> {
+pub struct PlanOptions<'a> {
     /// How the code is asked for.
     pub mode: Mode,
-    /// What comes before it.
+    /// What proves the first factor.
     pub first: FirstFactor,
-    /// More arguments of our line (`socket=…`), each with a blank before it.
+    /// More arguments of totpd's line (`socket=…`), each with a blank before it.
     pub arguments: &'a str,
-    /// This program, which a block of [`FirstFactor::Either`] runs.
+    /// The path of totpd, which a block for sshd's key runs.
     pub program: &'a Path,
 }
 
-/// A change of a file.
+/// The change of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     /// The file.
     pub file: PathBuf,
-    /// What it holds; none if it is not there, and a package's file is read in its place.
+    /// Its content; `None` if it does not exist, and a package's file is read in its place.
     pub old: Option<String>,
-    /// What it will hold.
+    /// Its content after the change.
     pub new: String,
 }
 
-/// What becomes of a service.
+/// The plan for one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Planned {
     /// Its file is changed.
     Edit(Edit),
-    /// Its stack includes a file that is changed, or that asks already: this one.
+    /// Its stack includes this file, which is changed or already asks.
     Covered(PathBuf),
-    /// It asks in this way already.
+    /// It already asks in this way.
     Already,
 }
 
 /// Plans the change of `service`.
 ///
 /// # Errors
-/// The sentence that says why it is refused, and what to do.
-pub fn plan(dirs: &ConfigDirs, service: &str, wanted: &Wanted) -> Result<Planned, String> {
+/// Why the service is refused, and what to do.
+pub fn plan(dirs: &ConfigDirs, service: &str, options: &PlanOptions) -> Result<Planned, String> {
     let (file, from) = own_file(dirs, service)?;
     if let Some(why) = locker::without_field(service) {
         return Err(why);
     }
     let text = dirs.read(&from).map_err(|error| format!("{}: {error}", from.display()))?;
     let in_file = |why: String| format!("{}: {why}", file.display());
-    // It could not be written back as it is.
+    // Bytes that are not UTF-8 could not be written back.
     if text.contains(char::REPLACEMENT_CHARACTER) {
-        return Err(in_file("it has bytes that are not UTF-8; edit it by hand".to_owned()));
+        return Err(in_file("it has bytes that are not UTF-8. Edit it by hand".to_owned()));
     }
     let plain = block::strip(&text).map_err(in_file)?;
     if locker::is_locker(service) {
-        let new = locker::propose(dirs, service, (&file, &plain), wanted)?;
+        let new = locker::propose(dirs, service, (&file, &plain), options)?;
         return Ok(edited(file, &from, text, new));
     }
     let stripped = dirs.with(&file, &plain);
@@ -91,13 +93,13 @@ pub fn plan(dirs: &ConfigDirs, service: &str, wanted: &Wanted) -> Result<Planned
             Ok(Planned::Covered(ours.file.clone()))
         } else {
             Err(format!(
-                "{} asks for a code already, outside of a block of totpd pam. Remove that line first",
+                "{} already asks for a code, outside of totpd's blocks. Remove that line first",
                 describe(ours)
             ))
         };
     }
     let anchor = anchor(&stripped, &plain, &before)?;
-    let new = propose(&stripped, service, &file, &plain, &anchor, wanted)?;
+    let new = propose(&stripped, service, &file, &plain, &anchor, options)?;
     Ok(edited(file, &from, text, new))
 }
 
@@ -109,12 +111,12 @@ fn edited(file: PathBuf, from: &Path, text: String, new: String) -> Planned {
     Planned::Edit(Edit { file, old, new })
 }
 
-/// The service's file in /etc/pam.d, and the one whose text it has: a package's file is never changed, since an update
-/// would replace it; a copy in /etc/pam.d stands before it.
+/// The service's file in /etc/pam.d, and the file with its text. A package's file is never changed, because an update
+/// would replace it: libpam reads a copy in /etc/pam.d instead.
 fn own_file(dirs: &ConfigDirs, service: &str) -> Result<(PathBuf, PathBuf), String> {
     let found = dirs.file(service).ok_or_else(|| format!("there is no PAM service {service}"))?;
     let file = dirs.own(service);
-    // What is there, and is no file, is something else than a missing one.
+    // A path that exists and is not a file is refused below.
     if found != file && std::fs::symlink_metadata(&file).is_err() {
         return Ok((file, found));
     }
@@ -123,7 +125,7 @@ fn own_file(dirs: &ConfigDirs, service: &str) -> Result<(PathBuf, PathBuf), Stri
     if metadata.is_symlink() {
         let target = std::fs::read_link(&file).unwrap_or_default();
         return Err(format!(
-            "{} is a link to {}, which another program manages. Add the lines there by hand",
+            "{} is a link to {}, so another program manages it. Add the lines there by hand",
             file.display(),
             target.display()
         ));
@@ -134,7 +136,7 @@ fn own_file(dirs: &ConfigDirs, service: &str) -> Result<(PathBuf, PathBuf), Stri
     Ok((file.clone(), file))
 }
 
-/// Whether a line stands in a block of ours.
+/// Whether a line is in a block of totpd.
 pub fn in_a_block(dirs: &ConfigDirs, entry: &Entry) -> Result<bool, String> {
     let in_file = |why: String| format!("{}: {why}", entry.file.display());
     let text = dirs.read(&entry.file).map_err(|error| in_file(error.to_string()))?;
@@ -142,36 +144,36 @@ pub fn in_a_block(dirs: &ConfigDirs, entry: &Entry) -> Result<bool, String> {
     Ok(blocks.iter().any(|block| (block.first..=block.last).contains(&entry.line.number)))
 }
 
-/// The one line of the file that checks who somebody is, by itself or by what it includes.
+/// The one line of the file that authenticates users, by itself or by what it includes.
 pub(super) fn anchor(dirs: &ConfigDirs, text: &str, before: &Stack) -> Result<Line, String> {
     let file = before.file.display();
     let (lines, _) = parse(text);
     let auth = |line: &&Line| line.facility.is_none_or(|facility| facility == Facility::Auth);
     let mut anchors = Vec::new();
     for line in lines.iter().filter(auth) {
-        if checks_somebody(dirs, before, line)? {
+        if authenticates(dirs, before, line)? {
             anchors.push(line.clone());
         }
     }
     let anchor = match anchors.as_slice() {
         [one] => one.clone(),
         [] => {
-            return Err(format!("no line of {file} is known to check a password or a key; edit it by hand"));
+            return Err(format!("no line of {file} is known to check a password or a key. Edit it by hand"));
         }
         [first, second, ..] => {
             return Err(format!(
-                "lines {} and {} of {file} both check who somebody is; edit it by hand",
+                "lines {} and {} of {file} both authenticate users. Edit it by hand",
                 first.number, second.number
             ));
         }
     };
     if text.lines().nth(anchor.number - 1).is_some_and(|line| line.trim_end().ends_with('\\')) {
-        return Err(format!("line {} of {file} goes on in the next; edit it by hand", anchor.number));
+        return Err(format!("line {} of {file} continues in the next. Edit it by hand", anchor.number));
     }
     Ok(anchor)
 }
 
-fn checks_somebody(dirs: &ConfigDirs, before: &Stack, line: &Line) -> Result<bool, String> {
+fn authenticates(dirs: &ConfigDirs, before: &Stack, line: &Line) -> Result<bool, String> {
     let included = match line.control {
         Control::Include | Control::Substack => dirs.included(&line.module),
         Control::Actions { .. } | Control::Unreadable => None,
@@ -187,41 +189,41 @@ fn checks_somebody(dirs: &ConfigDirs, before: &Stack, line: &Line) -> Result<boo
     Ok(stack.entries.iter().any(is_authenticator))
 }
 
-/// Tries the shapes that fit, and takes the first one that is proved.
+/// Tries the candidate blocks, and returns the text with the first one that is proved.
 fn propose(
     dirs: &ConfigDirs,
     service: &str,
     file: &Path,
     text: &str,
     anchor: &Line,
-    wanted: &Wanted,
+    options: &PlanOptions,
 ) -> Result<String, String> {
     let before = dirs.stack(service, Facility::Auth)?;
     let mut refused = String::new();
-    for (place, lines) in shapes(anchor, wanted) {
-        if matches!(place, Place::Instead(_)) {
-            only_auth(dirs, anchor)?;
+    for (position, lines) in candidates(anchor, options) {
+        if matches!(position, Position::Replace(_)) {
+            refuse_other_types(dirs, anchor)?;
         }
-        let new = block::insert(text, place, service, wanted.mode, &lines);
+        let new = block::insert(text, position, service, options.mode, &lines);
         let changed = dirs.with(file, &new);
         let after = changed.stack(service, Facility::Auth)?;
-        let proved = Change::new((&before, &after), wanted.mode, wanted.first, &changed)
+        let proved = StackChange::new((&before, &after), options.mode, options.first, &changed)
             .and_then(|change| change.prove());
         match proved {
             Ok(()) => return Ok(new),
             Err(why) => refused = why,
         }
     }
-    let hint = match wanted.mode {
-        Mode::Rules => ". Its first factor does not end the stack when it fails; --mode require may do",
+    let hint = match options.mode {
+        Mode::Rules => ". Its first factor does not end the stack when it fails. Try --mode require",
         Mode::Require | Mode::Monitor => "",
     };
     Err(format!("{refused}{hint}"))
 }
 
-/// The blocks that may do, the better one first.
-fn shapes(anchor: &Line, wanted: &Wanted) -> Vec<(Place, Vec<String>)> {
-    let (number, arguments) = (anchor.number, wanted.arguments);
+/// The candidate blocks, the best one first.
+fn candidates(anchor: &Line, options: &PlanOptions) -> Vec<(Position, Vec<String>)> {
+    let (number, arguments) = (anchor.number, options.arguments);
     let ours = |control: &str, more: &str| format!("auth    {control}    pam_totp.so{more}{arguments}");
     let include = matches!(anchor.control, Control::Include | Control::Substack);
     let substack = format!("auth    substack    {}", anchor.module);
@@ -231,39 +233,39 @@ fn shapes(anchor: &Line, wanted: &Wanted) -> Vec<(Place, Vec<String>)> {
         (false, _) => String::new(),
     };
     let key_shown = |control: &str| {
-        format!("auth    {control}    pam_exec.so quiet {} pam ssh-key-shown", wanted.program.display())
+        format!("auth    {control}    pam_exec.so quiet {} pam ssh-key-shown", options.program.display())
     };
     let passed = " first_factor=passed";
     let key_first =
         "# A key that sshd has verified comes first, whichever file sshd was started with.".to_owned();
-    match (wanted.first, wanted.mode) {
+    match (options.first, options.mode) {
         (FirstFactor::Stack, Mode::Require) => {
-            let mut shapes = vec![(Place::After(number), vec![ours("required", "")])];
+            let mut candidates = vec![(Position::After(number), vec![ours("required", "")])];
             if include {
-                shapes.push((Place::Instead(number), vec![substack, ours("required", "")]));
+                candidates.push((Position::Replace(number), vec![substack, ours("required", "")]));
             }
-            shapes
+            candidates
         }
-        (FirstFactor::Stack, Mode::Rules) => vec![(Place::After(number), vec![ours("required", passed)])],
+        (FirstFactor::Stack, Mode::Rules) => vec![(Position::After(number), vec![ours("required", passed)])],
         (_, Mode::Monitor) => {
             let observer = |more| ours("optional", &format!("{more} timeout=2"));
-            let mut shapes = vec![
-                (Place::After(number), vec![observer(passed)]),
-                (Place::After(number), vec![observer("")]),
+            let mut candidates = vec![
+                (Position::After(number), vec![observer(passed)]),
+                (Position::After(number), vec![observer("")]),
             ];
             if include {
-                shapes.push((Place::Instead(number), vec![substack, observer("")]));
+                candidates.push((Position::Replace(number), vec![substack, observer("")]));
             }
-            shapes
+            candidates
         }
         (FirstFactor::OneField, _) => Vec::new(),
-        // What is included in place of the first factor is not asked any more: only an include is one for sure.
+        // A block for sshd replaces the first factor's line, and only an include is known to be nothing else.
         (_, _) if !include => Vec::new(),
         (FirstFactor::Sshd, Mode::Require) => {
-            vec![(Place::Instead(number), vec![key_first, key_shown(KEY_OR_DIE), ours("required", "")])]
+            vec![(Position::Replace(number), vec![key_first, key_shown(KEY_OR_DIE), ours("required", "")])]
         }
         (FirstFactor::Sshd, Mode::Rules) => vec![(
-            Place::Instead(number),
+            Position::Replace(number),
             vec![
                 key_first,
                 key_shown(KEY_OR_DIE),
@@ -272,7 +274,7 @@ fn shapes(anchor: &Line, wanted: &Wanted) -> Vec<(Place, Vec<String>)> {
             ],
         )],
         (FirstFactor::Either, Mode::Require) => vec![(
-            Place::Instead(number),
+            Position::Replace(number),
             vec![
                 "# A key that sshd has verified is the first factor: no password then.".to_owned(),
                 key_shown("[success=1 default=ignore]"),
@@ -281,7 +283,7 @@ fn shapes(anchor: &Line, wanted: &Wanted) -> Vec<(Place, Vec<String>)> {
             ],
         )],
         (FirstFactor::Either, Mode::Rules) => vec![(
-            Place::Instead(number),
+            Position::Replace(number),
             vec![
                 "# A key that sshd has verified is the first factor: these three lines decide.".to_owned(),
                 key_shown("[success=ignore default=2]"),
@@ -295,8 +297,8 @@ fn shapes(anchor: &Line, wanted: &Wanted) -> Vec<(Place, Vec<String>)> {
     }
 }
 
-/// An include that is replaced must have brought nothing but `auth` lines.
-fn only_auth(dirs: &ConfigDirs, anchor: &Line) -> Result<(), String> {
+/// Refuses to replace an include that has lines of other types than `auth`.
+fn refuse_other_types(dirs: &ConfigDirs, anchor: &Line) -> Result<(), String> {
     if anchor.facility.is_some() {
         return Ok(());
     }
@@ -304,16 +306,16 @@ fn only_auth(dirs: &ConfigDirs, anchor: &Line) -> Result<(), String> {
     for facility in [Facility::Account, Facility::Password, Facility::Session] {
         if !dirs.stack_of_file("", &file, facility).entries.is_empty() {
             let (file, facility) = (file.display(), facility.as_str());
-            return Err(format!("{file} has lines for {facility} beside those for auth; edit it by hand"));
+            return Err(format!("{file} has lines for {facility} as well as for auth. Edit it by hand"));
         }
     }
     Ok(())
 }
 
-/// Services that would ask too, because they include `file`: those that must not are an error.
+/// The other services that would ask too, because they include this one.
 ///
 /// # Errors
-/// Names a locker, which answers every prompt with one field, and the command that comes first.
+/// If one of them is a locker, which cannot answer a second prompt. Names the command that comes first.
 pub fn also_asked(before: &ConfigDirs, after: &ConfigDirs, service: &str) -> Result<Vec<String>, String> {
     let mut others = Vec::new();
     for other in after.services() {
@@ -325,8 +327,8 @@ pub fn also_asked(before: &ConfigDirs, after: &ConfigDirs, service: &str) -> Res
         }
         if locker::is_locker(&other) {
             return Err(format!(
-                "{other} includes {service}, and answers every prompt with one field: nobody could unlock it. Run \
-                 first: totpd pam enable {other}; once that is confirmed, enable {service}"
+                "nobody could unlock {other}, because it includes {service} and answers every prompt with one field. \
+                 Run first: totpd pam enable {other}; once it is confirmed, enable {service}"
             ));
         }
         others.push(other);

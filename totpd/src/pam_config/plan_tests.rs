@@ -84,7 +84,7 @@ impl Tree {
         plan(
             &self.dirs(),
             service,
-            &Wanted { mode, first, arguments: "", program: Path::new("/usr/bin/totpd") },
+            &PlanOptions { mode, first, arguments: "", program: Path::new("/usr/bin/totpd") },
         )
     }
 
@@ -191,7 +191,7 @@ fn after_sshds_key_a_stack_without_the_key_line_is_refused() {
     let prove = |text: &str| {
         let dirs = tree.dirs().with(&edit.file, text);
         let after = dirs.stack("sshd", Facility::Auth).unwrap();
-        Change::new((&before, &after), Mode::Require, FirstFactor::Sshd, &dirs).and_then(|it| it.prove())
+        StackChange::new((&before, &after), Mode::Require, FirstFactor::Sshd, &dirs).and_then(|it| it.prove())
     };
     prove(&edit.new).unwrap();
     let lines = edit.new.split_inclusive('\n').filter(|line| !line.contains("pam_exec.so"));
@@ -233,7 +233,7 @@ fn what_is_not_understood_is_refused_with_its_line() {
     says(
         "x",
         "@include common-auth\nauth required pam_totp.so\n",
-        "x:2 (pam_totp.so) asks for a code already",
+        "x:2 (pam_totp.so) already asks for a code",
     );
     says("x", "auth required pam_env.so\n", "no line of");
     says("x", "auth required pam_unix.so\n@include common-auth\n", "lines 1 and 2");
@@ -247,12 +247,12 @@ fn what_is_not_understood_is_refused_with_its_line() {
         "auth sufficient pam_unix.so\nauth required pam_deny.so\n",
         "would let in before the code is asked for",
     );
-    says("x", "auth required \\\n pam_unix.so\n", "goes on in the next");
-    says("x", "@include common-auth\n@include none-such\n", "which is not there");
+    says("x", "auth required \\\n pam_unix.so\n", "continues in the next");
+    says("x", "@include common-auth\n@include none-such\n", "which does not exist");
     says("x", "# BEGIN totpd (by hand\n@include common-auth\n", "line 1 begins a block that was edited");
     tree.write("common-auth", &format!("{COMMON_AUTH}auth required pam_totp.so\n"));
     // A profile of pam-auth-update's.
-    assert!(tree.refusal("sudo").contains("common-auth:5 (pam_totp.so) asks for a code already"));
+    assert!(tree.refusal("sudo").contains("common-auth:5 (pam_totp.so) already asks for a code"));
     assert!(tree.refusal("none").contains("there is no PAM service none"));
 }
 

@@ -1,120 +1,90 @@
-//! Proves a change of a stack: every answer of every module is tried on the stack before and after, by
+//! Proves a change of a stack: evaluates it before and after for every answer of every module, with
 //! [`dispatch_numbered`].
 //!
-//! What has to hold, for each combination of answers:
-//! - refused, unavailable or missing, our line never lets in (monitor: the stack decides as before);
-//! - granted, it lets in exactly where the first factor does;
-//! - where sshd proves the first factor, it never lets in without a key;
-//! - it is asked at most once, and under `require` whatever the first factor said;
-//! - a line that claims `first_factor=passed` is reached only after the first factor let in.
+//! For each combination of answers:
+//! - if our module refuses, fails or is missing, the stack does not grant (monitor: it decides as before);
+//! - if our module grants, the stack grants exactly if the first factor does;
+//! - if sshd proves the first factor, the stack does not grant without a key;
+//! - our module is asked at most once, and under `require` whether or not the first factor succeeded;
+//! - a line with `first_factor=passed` is reached only after the first factor succeeded.
 
 use super::block::{self, Mode};
 use super::dispatch::{Answer, dispatch_numbered};
 use super::line::Line;
-use super::stack::{ConfigDirs, Entry, Stack};
+use super::stack::{ConfigDirs, Entry, Stack, is_authenticator};
 use std::fmt::Write;
 
-/// What proves who somebody is before the code, in this service.
+/// What proves the first factor in a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstFactor {
     /// The modules of the stack.
     Stack,
-    /// sshd, before it asks PAM: no login reaches the stack without it.
+    /// sshd, with a key, before it asks PAM.
     Sshd,
-    /// One of the two: a line of the block finds out which.
+    /// sshd or the modules of the stack. A line of the block finds out which.
     Either,
-    /// The modules behind our line, which leaves them the password of a locker's one field.
+    /// The modules behind our line, which passes them the password of a locker's one field.
     OneField,
 }
 
-/// Modules that check who somebody is. One that is not known here is taken for one that does not.
-pub const AUTHENTICATORS: [&str; 21] = [
-    "pam_unix.so",
-    "pam_unix2.so",
-    "pam_sss.so",
-    "pam_sss_gss.so",
-    "pam_krb5.so",
-    "pam_ldap.so",
-    "pam_ldapdb.so",
-    "pam_winbind.so",
-    "pam_systemd_home.so",
-    "pam_fprintd.so",
-    "pam_u2f.so",
-    "pam_yubico.so",
-    "pam_pkcs11.so",
-    "pam_p11.so",
-    "pam_ssh_agent_auth.so",
-    "pam_rssh.so",
-    "pam_userdb.so",
-    "pam_radius_auth.so",
-    "pam_tcb.so",
-    "pam_himmelblau.so",
-    "pam_authd.so",
-];
-
-/// Combinations that are tried at most.
+/// The most combinations to try.
 const MAX_RUNS: usize = 300_000;
-/// What our module answers: granted, exempt, refused, no daemon, a daemon that fails, tries used up, not loaded.
+/// The answers of our module: granted, exempt, refused, no daemon, failed daemon, too many tries, not loaded.
 const OURS: [Answer; 7] =
     ["success", "ignore", "auth_err", "authinfo_unavail", "system_err", "maxtries", "module_unknown"];
 
-/// Whether a module checks who somebody is.
-pub fn is_authenticator(entry: &Entry) -> bool {
-    AUTHENTICATORS.contains(&entry.line.module_name())
-}
-
 /// A stack before and after a change.
 #[derive(Debug)]
-pub struct Change<'a> {
-    /// Before.
+pub struct StackChange<'a> {
+    /// The stack before the change.
     pub before: &'a Stack,
-    /// After.
+    /// The stack after the change.
     pub after: &'a Stack,
-    /// How it asks.
+    /// How it asks for the code.
     pub mode: Mode,
-    /// What comes before the code.
+    /// What proves the first factor.
     pub first: FirstFactor,
     roles: Vec<Role>,
 }
 
-/// What a module of the stack after the change is.
+/// The role of a module in the stack after the change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     /// `pam_totp.so`.
     Ours,
-    /// The line of the block that asks whether sshd has verified a key.
+    /// The line of the block that checks whether sshd has verified a key.
     KeyShown,
-    /// Always succeeds: the `pam_permit` of a block.
+    /// The `pam_permit` of a block, which always succeeds.
     Permit,
-    /// This module of the stack before.
+    /// The module with this index in the stack before the change.
     Same(usize),
 }
 
-/// One way in which the modules other than ours may answer.
+/// One combination of answers of the modules other than ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answers {
-    /// By the place in the stack before the change.
+    /// The answers, by the index in the stack before the change.
     pub by_module: Vec<Answer>,
     /// Whether sshd has verified a key.
     pub key_shown: bool,
 }
 
-/// What the stack makes of it.
+/// The stack's decision for a combination of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// It lets in.
+    /// The stack grants the login.
     pub lets_in: bool,
     /// How often our module was asked.
     pub asked: usize,
-    /// A line that claims `first_factor=passed` was reached.
+    /// A line with `first_factor=passed` was reached.
     pub claimed: bool,
 }
 
-impl<'a> Change<'a> {
-    /// Compares two stacks; `dirs` holds the files after the change.
+impl<'a> StackChange<'a> {
+    /// Compares two stacks. `dirs` has the files after the change.
     ///
     /// # Errors
-    /// The sentence that says which line is not the stack's own.
+    /// Which line is new, and not of a block.
     pub fn new(
         (before, after): (&'a Stack, &'a Stack),
         mode: Mode,
@@ -151,12 +121,12 @@ impl<'a> Change<'a> {
         Ok(Self { before, after, mode, first, roles })
     }
 
-    /// Whether the stack let in before the change.
-    pub fn let_in_before(&self, answers: &Answers) -> bool {
+    /// Whether the stack granted the login before the change.
+    pub fn granted_before(&self, answers: &Answers) -> bool {
         dispatch_numbered(self.before, |at, _| answers.by_module[at])
     }
 
-    /// What the stack decides after it, when ours answers `ours`.
+    /// The stack's decision after the change, if our module answers `ours`.
     pub fn decide(&self, answers: &Answers, ours: Answer) -> Decision {
         let mut decision = Decision { lets_in: false, asked: 0, claimed: false };
         decision.lets_in = dispatch_numbered(self.after, |at, entry| match self.roles[at] {
@@ -170,7 +140,7 @@ impl<'a> Change<'a> {
         decision
     }
 
-    /// What a module of the stack after the change answers; none for ours.
+    /// The answer of a module of the stack after the change; `None` for ours.
     pub fn fixed_answer(&self, at: usize, answers: &Answers) -> Option<Answer> {
         match self.roles[at] {
             Role::Ours => None,
@@ -184,7 +154,7 @@ impl<'a> Change<'a> {
     /// All combinations of answers.
     ///
     /// # Errors
-    /// When there are too many modules to try them all.
+    /// If there are too many modules to try every combination.
     pub fn combinations(&self) -> Result<Vec<Answers>, String> {
         let mut all = Vec::new();
         let choices = |few: bool| {
@@ -203,7 +173,7 @@ impl<'a> Change<'a> {
         let few = !fits(false);
         if few && !fits(true) {
             let modules = self.before.entries.len();
-            return Err(format!("its {modules} modules are too many to prove the change; edit it by hand"));
+            return Err(format!("its {modules} modules are too many to prove the change. Edit it by hand"));
         }
         let choices: Vec<_> = choices(few).collect();
         let keys: &[bool] = match self.first {
@@ -226,7 +196,7 @@ impl<'a> Change<'a> {
         Ok(all)
     }
 
-    /// The same answers, with another one of every authenticator.
+    /// The same answers, except that every authenticator answers `value`.
     pub fn with_first_factor(&self, answers: &Answers, value: Answer) -> Answers {
         let mut changed = answers.clone();
         for (entry, answer) in self.before.entries.iter().zip(&mut changed.by_module) {
@@ -240,22 +210,22 @@ impl<'a> Change<'a> {
     /// Proves the change.
     ///
     /// # Errors
-    /// The sentence that says what would go wrong, with the answers that show it.
+    /// What would go wrong, and a combination of answers that shows it.
     pub fn prove(&self) -> Result<(), String> {
         let combinations = self.combinations()?;
-        let mut lets_anybody_in = false;
+        let mut can_grant = false;
         for answers in &combinations {
-            lets_anybody_in |= self.decide(answers, "success").lets_in;
+            can_grant |= self.decide(answers, "success").lets_in;
             self.holds(answers)
                 .and_then(|()| self.holds_without_key(answers))
-                .map_err(|what| format!("{what} ({})", self.in_words(answers)))?;
+                .map_err(|what| format!("{what} ({})", self.describe_answers(answers)))?;
         }
         self.sets_credentials()?;
-        if lets_anybody_in { Ok(()) } else { Err("nobody would get in, even with a right code".to_owned()) }
+        if can_grant { Ok(()) } else { Err("nobody would get in, even with a right code".to_owned()) }
     }
 
-    /// sshd sets the credentials in a process in which no module was asked before: libpam then goes by what each module
-    /// answers there, and a refusal ends a login whose code was right.
+    /// Proves that sshd can set the credentials. It does so in a process in which no module was asked before, so libpam
+    /// uses the modules' answers there, and a refusal would end a login whose code was right.
     fn sets_credentials(&self) -> Result<(), String> {
         let answer = |entry: &Entry| match entry.line.module_name() {
             "pam_deny.so" => "auth_err",
@@ -273,7 +243,7 @@ impl<'a> Change<'a> {
     }
 
     fn holds(&self, answers: &Answers) -> Result<(), String> {
-        let before = self.let_in_before(answers);
+        let before = self.granted_before(answers);
         let granted = self.decide(answers, "success");
         if granted.asked > 1 {
             return Err("the code would be asked for twice".to_owned());
@@ -281,12 +251,12 @@ impl<'a> Change<'a> {
         for ours in OURS {
             let after = self.decide(answers, ours);
             if after.claimed && !before {
-                return Err("the line would claim a first factor that has not let in".to_owned());
+                return Err("the line would claim a first factor that did not succeed".to_owned());
             }
             if self.mode == Mode::Monitor {
                 if after.lets_in != before {
                     return Err(format!(
-                        "the stack would decide otherwise than before when ours answers {ours}"
+                        "the stack would decide differently from before if totpd answers {ours}"
                     ));
                 }
                 continue;
@@ -303,20 +273,18 @@ impl<'a> Change<'a> {
             return Err("a right code would be refused".to_owned());
         }
         let proved = self.with_first_factor(answers, "success");
-        if answers.key_shown && self.let_in_before(&proved) && !granted.lets_in {
+        if answers.key_shown && self.granted_before(&proved) && !granted.lets_in {
             return Err("a key and a right code would be refused".to_owned());
         }
-        // A module that ends the stack early for both answers of the first factor (pam_nologin) is no matter.
+        // A module that ends the stack before the first factor (pam_nologin) tells nothing about it.
         let asked = |value| self.decide(&self.with_first_factor(answers, value), "success").asked;
         if self.mode == Mode::Require && asked("success") != asked("auth_err") {
-            return Err(
-                "whether the code is asked for would tell whether the first factor was right".to_owned()
-            );
+            return Err("the prompt for the code would tell whether the first factor was right".to_owned());
         }
         Ok(())
     }
 
-    /// An sshd with another configuration asks this stack as well, and has verified nothing.
+    /// Proves the stack for an sshd with another configuration, which has verified no key.
     fn holds_without_key(&self, answers: &Answers) -> Result<(), String> {
         if self.first != FirstFactor::Sshd || self.mode == Mode::Monitor {
             return Ok(());
@@ -337,24 +305,24 @@ impl<'a> Change<'a> {
     ) -> Result<(), String> {
         let allowed = before || answers.key_shown;
         if after.asked == 0 && after.lets_in {
-            // Where it let in before, the caller has looked at the shortcut.
+            // If it granted before, the caller has checked the module that ends the stack.
             return if before { Ok(()) } else { Err("the stack would let in without asking".to_owned()) };
         }
         match ours {
             "success" if after.lets_in && !allowed => Err("the code alone would let in".to_owned()),
             "ignore" if after.lets_in && !allowed => {
-                Err("who is exempt would get in without a first factor".to_owned())
+                Err("exempt users would get in without a first factor".to_owned())
             }
             "ignore" if self.mode == Mode::Rules && before && !after.lets_in => {
-                Err("who is exempt would be refused".to_owned())
+                Err("exempt users would be refused".to_owned())
             }
             "success" | "ignore" => Ok(()),
-            _ if after.lets_in => Err(format!("the stack would let in although ours answers {ours}")),
+            _ if after.lets_in => Err(format!("the stack would let in although totpd answers {ours}")),
             _ => Ok(()),
         }
     }
 
-    /// Root becomes anybody without a question: su's pam_rootok.
+    /// Whether su's pam_rootok succeeds: root becomes any user without a question.
     fn is_roots_su(&self, answers: &Answers) -> bool {
         let is = |(entry, answer): (&Entry, &Answer)| {
             entry.line.module_name() == "pam_rootok.so" && *answer == "success"
@@ -362,7 +330,7 @@ impl<'a> Change<'a> {
         self.before.entries.iter().zip(&answers.by_module).any(is)
     }
 
-    /// The last module that was asked in a stack that ended before ours.
+    /// The last module that is asked in a stack that ends before our module.
     fn shortcut(&self, answers: &Answers) -> String {
         let mut last = None;
         dispatch_numbered(self.before, |at, _| {
@@ -372,7 +340,8 @@ impl<'a> Change<'a> {
         last.map_or_else(|| "the stack".to_owned(), |at| describe(&self.before.entries[at]))
     }
 
-    fn in_words(&self, answers: &Answers) -> String {
+    /// The answers as text, for an error.
+    fn describe_answers(&self, answers: &Answers) -> String {
         let mut words = String::from("shown by:");
         for (entry, answer) in self.before.entries.iter().zip(&answers.by_module) {
             let _ = write!(words, " {} {answer},", entry.line.module_name());
@@ -381,7 +350,7 @@ impl<'a> Change<'a> {
     }
 }
 
-/// A line, for people: `/etc/pam.d/su:5 (pam_rootok.so)`.
+/// A line as text: `/etc/pam.d/su:5 (pam_rootok.so)`.
 pub fn describe(entry: &Entry) -> String {
     format!("{}:{} ({})", entry.file.display(), entry.line.number, entry.line.module_name())
 }

@@ -1,75 +1,81 @@
-//! The stack of a service: its lines with what they include, in the order in which libpam asks.
+//! Builds the stack of a service: its lines with what they include, in libpam's order.
 
+use super::authenticators::is_authenticator_module;
 use super::line::{Control, Facility, Line, Malformed, parse};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// libpam's own bound on includes within includes (`PAM_SUBSTACK_MAX_LEVEL` in pam_handlers.c).
-const DEEPEST: usize = 16;
-/// A service file is a few hundred bytes; more is not one.
-const LARGEST: u64 = 256 * 1024;
+/// libpam's limit of nested includes (`PAM_SUBSTACK_MAX_LEVEL` in pam_handlers.c).
+const MAX_DEPTH: usize = 16;
+/// The most bytes of a service file, which usually has a few hundred.
+const MAX_BYTES: u64 = 256 * 1024;
 
-/// The folders in which libpam looks for service files, the first that has one wins.
+/// The folders of service files. libpam reads the file in the first folder that has one.
 #[derive(Clone, Debug)]
 pub struct ConfigDirs {
     folders: Vec<PathBuf>,
-    /// Files that are read as if they held this text.
+    /// Files that are read as if they had this text.
     proposed: BTreeMap<PathBuf, String>,
 }
 
 /// A module in a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The file that the line stands in.
+    /// The file of the line.
     pub file: PathBuf,
     /// The line.
     pub line: Line,
-    /// How many substacks it stands in.
+    /// How many substacks contain it.
     pub level: usize,
-    /// Which substack it stands in: lines of one have the same number. 0 is none.
+    /// The number of its substack; 0 outside of a substack.
     pub substack: usize,
 }
 
-/// What libpam stumbles over.
+/// A line that libpam cannot use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// The file.
     pub file: PathBuf,
     /// The line, from 1.
     pub number: usize,
-    /// What is wrong, as the end of a sentence that begins with the line.
+    /// What is wrong, as the end of a sentence that begins with the line's number.
     pub why: String,
 }
 
-/// All modules of one type that a service asks, in order.
+/// The modules of one type of a service, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stack {
     /// The service.
     pub service: String,
-    /// The file that decides: the service's own, or that of `other`.
+    /// The service's file, or that of `other`.
     pub file: PathBuf,
     /// The modules.
     pub entries: Vec<Entry>,
-    /// What libpam cannot read. A missing or unreadable file in a stack makes all of it fail.
+    /// The lines that libpam cannot use. A missing or unreadable file makes the whole stack fail.
     pub troubles: Vec<Trouble>,
 }
 
 impl Stack {
-    /// Our lines.
+    /// The lines of totpd's module.
     pub fn ours(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.line.is_ours())
     }
 }
 
+/// Whether the module of this line authenticates users. Unknown modules do not count as such.
+pub fn is_authenticator(entry: &Entry) -> bool {
+    is_authenticator_module(entry.line.module_name())
+}
+
 impl ConfigDirs {
-    /// Those of the system at `root` (`/` for this one): Linux-PAM 1.7 reads the same three.
+    /// The folders of the system at `root`, which are those of Linux-PAM 1.7.
     pub fn of(root: &Path) -> Self {
         let folders = ["etc/pam.d", "usr/lib/pam.d", "usr/share/pam.d"];
         let folders = folders.into_iter().map(|folder| root.join(folder)).collect();
         Self { folders, proposed: BTreeMap::new() }
     }
 
-    /// The same files, except that `file` holds `text`: what a change would make of a stack.
+    /// The same files, except that `file` has `text`.
     #[must_use]
     pub fn with(&self, file: &Path, text: &str) -> Self {
         let mut changed = self.clone();
@@ -77,17 +83,17 @@ impl ConfigDirs {
         changed
     }
 
-    /// What a service file holds.
+    /// Reads a service file.
     ///
     /// # Errors
-    /// What the file system said, or that it is too long for a service file.
+    /// The file system's error, or that the file is too long for a service file.
     pub fn read(&self, file: &Path) -> std::io::Result<String> {
         self.proposed.get(file).map_or_else(|| read(file), |text| Ok(text.clone()))
     }
 
     /// The file of a service, if there is one.
     pub fn file(&self, service: &str) -> Option<PathBuf> {
-        // A service is a file's name, never a path.
+        // A service is a file name, never a path.
         if service.is_empty() || service.contains('/') || service.starts_with('.') {
             return None;
         }
@@ -95,35 +101,35 @@ impl ConfigDirs {
         self.folders.iter().map(|folder| folder.join(service)).find(is_there)
     }
 
-    /// Where an administrator's own file of this service is, or would be.
+    /// The path of this service's file in /etc/pam.d, whether or not it exists.
     pub fn own(&self, service: &str) -> PathBuf {
         self.folders.first().map(|folder| folder.join(service)).unwrap_or_default()
     }
 
-    /// A package's file of this service, which one in /etc/pam.d stands before.
+    /// A package's file of this service, which libpam reads only without one in /etc/pam.d.
     pub fn packaged(&self, service: &str) -> Option<PathBuf> {
         self.folders.iter().skip(1).map(|folder| folder.join(service)).find(|path| path.is_file())
     }
 
-    /// The services with `auth` lines of their own that check who somebody is, or that ask for a code. A service without
-    /// such lines is answered by `other`, which refuses.
+    /// The services with `auth` lines of their own that authenticate users, or that ask for a code. For a service without
+    /// such lines libpam uses `other`, which refuses.
     pub fn authenticating(&self) -> Vec<String> {
         let checks = |service: &String| {
             let own = self.stack(service, Facility::Auth).ok();
             own.filter(|stack| Some(&stack.file) == self.file(service).as_ref() && service != "other")
                 .is_some_and(|stack| {
-                    stack.entries.iter().any(super::proof::is_authenticator) || stack.ours().next().is_some()
+                    stack.entries.iter().any(is_authenticator) || stack.ours().next().is_some()
                 })
         };
         self.services().into_iter().filter(checks).collect()
     }
 
-    /// The lines of one type that a file has and includes, as if it were this service's.
+    /// The stack of one type that this file would be, as the file of this service.
     pub fn stack_of_file(&self, service: &str, file: &Path, facility: Facility) -> Stack {
         self.collect(service, file, facility)
     }
 
-    /// The names of all service files, those that only serve to be included among them.
+    /// The names of all service files, including those that other files only include.
     pub fn names(&self) -> BTreeSet<String> {
         let entries =
             self.folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
@@ -131,7 +137,7 @@ impl ConfigDirs {
         names.filter(|name| is_service_name(name) && self.file(name).is_some()).collect()
     }
 
-    /// The services: files that are not only there to be included, with the `other` that stands for all without a file.
+    /// The services, without files that other files only include. `other` is one of them.
     pub fn services(&self) -> BTreeSet<String> {
         let names = self.names();
         let mut included = BTreeSet::new();
@@ -141,24 +147,24 @@ impl ConfigDirs {
             let includes = lines.iter().filter(|l| matches!(l.control, Control::Include | Control::Substack));
             included.extend(includes.map(|line| line.module_name().to_owned()));
         }
-        // A service may include another one ("gdm-fingerprint" includes "gdm-password" somewhere): known ones stay.
-        let stays = |name: &String| {
+        // A service may include another one: on some hosts "gdm-fingerprint" includes "gdm-password".
+        let is_service = |name: &String| {
             let shared =
                 name.starts_with("common-") || name.ends_with("-auth") || name.starts_with("postlogin");
-            !(included.contains(name) || shared) || KNOWN.contains(&name.as_str())
+            !(included.contains(name) || shared) || KNOWN_SERVICES.contains(&name.as_str())
         };
-        names.into_iter().filter(stays).collect()
+        names.into_iter().filter(is_service).collect()
     }
 
-    /// The stack of a service: that of `other` where it has no file, or none of this type.
+    /// The stack of a service. It is that of `other` if the service has no file, or no line of this type.
     ///
     /// # Errors
-    /// The sentence that says why there is no stack.
+    /// Why there is no stack.
     pub fn stack(&self, service: &str, facility: Facility) -> Result<Stack, String> {
         let own = self.file(service);
         let file = own.clone().or_else(|| self.file("other"));
         let file =
-            file.ok_or_else(|| format!("there is no PAM service {service}, and no \"other\" in its place"))?;
+            file.ok_or_else(|| format!("there is no PAM service {service}, and no \"other\" instead"))?;
         let mut stack = self.collect(service, &file, facility);
         let other = self.file("other");
         if stack.entries.is_empty()
@@ -201,7 +207,7 @@ impl ConfigDirs {
             .troubles
             .extend(malformed.into_iter().map(|Malformed { number, why }| trouble(number, why.to_owned())));
         for line in lines.into_iter().filter(|line| line.facility.is_none_or(|of| of == facility)) {
-            let place = match line.control {
+            let position = match line.control {
                 Control::Include => (level, substack),
                 Control::Substack => {
                     *substacks += 1;
@@ -210,7 +216,7 @@ impl ConfigDirs {
                 Control::Unreadable | Control::Actions { .. } => {
                     if line.control == Control::Unreadable {
                         let why = format!(
-                            "libpam cannot read its control \"{}\": every answer fails",
+                            "libpam cannot read its control \"{}\", so every answer fails",
                             line.control_text
                         );
                         stack.troubles.push(trouble(line.number, why));
@@ -220,35 +226,35 @@ impl ConfigDirs {
                 }
             };
             match self.included(&line.module) {
-                Some(next) if depth < DEEPEST => {
-                    self.read_into(stack, &next, facility, place, depth + 1, substacks);
+                Some(next) if depth < MAX_DEPTH => {
+                    self.read_into(stack, &next, facility, position, depth + 1, substacks);
                 }
                 Some(_) => {
-                    stack.troubles.push(trouble(line.number, "includes files without an end".to_owned()));
+                    stack.troubles.push(trouble(line.number, "includes files in a circle".to_owned()));
                 }
                 None => {
-                    let why = format!("includes {}, which is not there", line.module);
+                    let why = format!("includes {}, which does not exist", line.module);
                     stack.troubles.push(trouble(line.number, why));
                 }
             }
         }
     }
 
-    /// The file that an include names: of the folders, or by its path.
+    /// The file that an include names, by its name in the folders or by its path.
     pub(super) fn included(&self, name: &str) -> Option<PathBuf> {
         if !name.starts_with('/') {
             return self.file(name);
         }
-        // An absolute path lies in the same tree: etc/pam.d is two below its root.
+        // An absolute path is in the same tree: its root is two levels above etc/pam.d.
         let root = self.folders.first()?.ancestors().nth(2)?;
         Some(root.join(name.trim_start_matches('/'))).filter(|path| path.is_file())
     }
 }
 
-/// Services that other files include, and that are asked under their own name all the same.
-const KNOWN: [&str; 7] = ["login", "su", "sudo", "sshd", "gdm-password", "passwd", "remote"];
+/// Services that other files include, and that programs use under their own name too.
+const KNOWN_SERVICES: [&str; 7] = ["login", "su", "sudo", "sshd", "gdm-password", "passwd", "remote"];
 
-/// Whether a file of this name is a service file: not what editors and package managers leave beside it.
+/// Whether a file of this name is a service file, and not a backup of an editor or a package manager.
 fn is_service_name(name: &str) -> bool {
     let left = [".dpkg-", ".rpm", ".ucf-", ".bak", ".orig", ".pam-old", ".swp"];
     !name.starts_with('.') && !name.ends_with('~') && !left.iter().any(|part| name.contains(part))
@@ -257,11 +263,11 @@ fn is_service_name(name: &str) -> bool {
 fn read(file: &Path) -> std::io::Result<String> {
     use std::io::Read;
     let mut bytes = Vec::new();
-    std::fs::File::open(file)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
+    std::fs::File::open(file)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
         return Err(std::io::Error::other("it is too long for a PAM service file"));
     }
-    // libpam reads bytes; what is no UTF-8 stands in comments.
+    // libpam reads bytes. Those that are not UTF-8 are in comments.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -301,25 +307,25 @@ mod tests {
         assert_eq!(tree.modules("sudo"), ["pam_unix.so", "pam_totp.so"]);
         assert_eq!(tree.modules("vendor"), ["pam_unix.so", "pam_totp.so"]);
         assert_eq!(tree.modules("none-such"), ["pam_deny.so"]);
-        // No line of the type: "other" is asked in its place.
+        // No line of this type: "other" is used instead.
         assert_eq!(tree.modules("cron"), ["pam_deny.so"]);
     }
 
     #[test]
-    fn a_circle_of_includes_and_a_file_that_is_not_there_are_named() {
+    fn a_circle_of_includes_and_a_missing_file_are_reported() {
         let tree = Tree::new(&[
             ("etc/pam.d/a", "auth include b\n"),
             ("etc/pam.d/b", "\nauth include a\nauth include c\n"),
         ]);
         let stack = ConfigDirs::of(tree.0.path()).stack("a", Facility::Auth).unwrap();
         assert!(stack.entries.is_empty());
-        assert!(stack.troubles.iter().any(|t| t.why.contains("without an end")));
-        let missing = stack.troubles.iter().find(|t| t.why == "includes c, which is not there").unwrap();
+        assert!(stack.troubles.iter().any(|t| t.why.contains("in a circle")));
+        let missing = stack.troubles.iter().find(|t| t.why == "includes c, which does not exist").unwrap();
         assert_eq!((missing.number, missing.file.file_name().unwrap()), (3, "b".as_ref()));
     }
 
     #[test]
-    fn services_are_not_what_is_only_included_or_left_behind() {
+    fn included_files_and_backups_are_not_services() {
         let tree = Tree::new(&[
             ("etc/pam.d/sudo", "@include common-auth\n"),
             ("etc/pam.d/sudo-i", "auth include sudo\n"),

@@ -1,40 +1,40 @@
-//! What the trial of a change runs: the service files with other modules in place of all but ours, and what is expected.
+//! Builds the test logins of a change: service files with stand-ins for every module but ours, and the expected outcome.
 //!
-//! The real libpam reads them, under the name of a program that every host has (su), so that its reading of includes,
-//! controls and jumps is compared with [`super::dispatch()`]. Modules that ask a person or a directory are replaced by
-//! `pam_permit`, `pam_deny` and `pam_warn` (which answers "ignore"); whether the real ones can be loaded is seen by
-//! lines of another type, which libpam loads and never asks.
+//! The real libpam reads these files as those of su, so its reading of includes, controls and jumps is compared with
+//! [`super::dispatch()`]. `pam_permit`, `pam_deny` and `pam_warn` (which answers "ignore") stand in for modules that ask
+//! a person or a directory. Lines of another type, which libpam loads and never asks, show whether the real modules can
+//! be loaded.
 //!
-//! Of a locker, the real `pam_unix` runs, with a password of the trial's own: it has to take what
-//! our line leaves, and must not ask again.
+//! For a locker, the real `pam_unix` runs with a test password: it must use the password that our line leaves, and must
+//! not ask again.
 
 use super::block::Mode;
 use super::dispatch::Answer;
 use super::line::{Control, Facility, Line, parse};
-use super::proof::{Answers, Change, FirstFactor, is_authenticator};
-use super::stack::{ConfigDirs, Entry};
+use super::proof::{Answers, FirstFactor, StackChange};
+use super::stack::{ConfigDirs, Entry, is_authenticator};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The service that the trial asks: that of the program which runs it.
+/// The PAM service of the test logins: su makes them.
 pub const SERVICE: &str = "su";
-/// The module that checks a password in the trial of a locker.
+/// The module that checks the password in a locker's test logins.
 const UNIX: &str = "pam_unix.so";
-/// Before the name of an included file, so that none of them is taken for [`SERVICE`].
+/// The prefix of an included file's name, so that no file is taken for [`SERVICE`].
 const INCLUDED: &str = "totpd-trial-";
-/// root's password in the trial of a locker: there alone, by [`SHADOW`] over /etc/shadow.
+/// root's password in a locker's test logins only, by [`SHADOW`] mounted over /etc/shadow.
 pub const PASSWORD: &str = "totpd-trial-Passw0rd";
 /// `openssl passwd -6 -salt totpdtrial totpd-trial-Passw0rd`
 pub const SHADOW: &str = "root:$6$totpdtrial$5kGLNjMOrc7QCLeDG/R6283XZkc3uelreL9MCkKga/8uUa3D0XgsnVafjVmCEOt7lvLXcPhaVTM6N0zXZEKqH0:20000:0:99999:7:::\n";
 
-/// What the daemon of the trial answers.
+/// The test daemon's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Daemon {
-    /// A right code is typed.
+    /// It grants: a right code is typed.
     Grants,
-    /// Something else is typed.
+    /// It refuses: something else is typed.
     Refuses,
-    /// There is none.
+    /// No daemon listens.
     Missing,
 }
 
@@ -52,26 +52,26 @@ pub enum Field {
     WrongPasswordAndCode,
 }
 
-/// One run.
+/// One test login.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// How the modules other than ours answer.
+    /// The answers of the modules other than ours.
     pub answers: Answers,
-    /// How ours is answered.
+    /// The answer to our module.
     pub daemon: Daemon,
-    /// Of a locker: what its field holds. Then `pam_unix` is the real one.
+    /// What is typed into a locker's field; `None` for other services. With a field, `pam_unix` is the real one.
     pub field: Option<Field>,
-    /// Whether it has to let in.
+    /// Whether the login must be granted.
     pub expected: bool,
-    /// In words, for people.
+    /// A description, for errors.
     pub what: String,
 }
 
-/// The runs that show a change.
+/// The test logins of a change.
 ///
 /// # Errors
-/// The sentence that says why no run can show it.
-pub fn cases(change: &Change) -> Result<Vec<Case>, String> {
+/// Why no test login can show the change.
+pub fn cases(change: &StackChange) -> Result<Vec<Case>, String> {
     let keys: &[bool] = match change.first {
         FirstFactor::OneField => return locker_cases(change),
         FirstFactor::Stack => &[false],
@@ -84,12 +84,12 @@ pub fn cases(change: &Change) -> Result<Vec<Case>, String> {
         let usual = Answers { by_module: usual.clone(), key_shown };
         let fits = |answers: &Answers| {
             answers.key_shown == key_shown
-                && change.let_in_before(answers)
+                && change.granted_before(answers)
                 && change.decide(answers, "success").asked == 1
                 && is_consistent(change, answers)
         };
         let proved = if fits(&usual) { Some(usual) } else { change.combinations()?.into_iter().find(fits) };
-        let proved = proved.ok_or("no run of its modules can show the change; edit it by hand")?;
+        let proved = proved.ok_or("no test login can show the change. Edit it by hand")?;
         let failed = change.with_first_factor(&proved, "auth_err");
         let first = match (change.first, key_shown) {
             (FirstFactor::Stack | FirstFactor::OneField, _) => "first factor right",
@@ -116,7 +116,7 @@ pub fn cases(change: &Change) -> Result<Vec<Case>, String> {
             add(&Answers { key_shown: false, ..proved }, Daemon::Grants, "no key");
         }
     }
-    // What a trial is for, whatever the evaluation says.
+    // Checked without the evaluation: the expected outcomes must be the intended ones.
     for case in &cases {
         let wanted = match (case.daemon, change.mode) {
             (Daemon::Grants, Mode::Require | Mode::Rules)
@@ -124,8 +124,8 @@ pub fn cases(change: &Change) -> Result<Vec<Case>, String> {
             {
                 false
             }
-            (Daemon::Grants, _) => change.let_in_before(&case.answers) || case.answers.key_shown,
-            (_, Mode::Monitor) => change.let_in_before(&case.answers),
+            (Daemon::Grants, _) => change.granted_before(&case.answers) || case.answers.key_shown,
+            (_, Mode::Monitor) => change.granted_before(&case.answers),
             (_, Mode::Require | Mode::Rules) => false,
         };
         if case.expected != wanted {
@@ -135,9 +135,9 @@ pub fn cases(change: &Change) -> Result<Vec<Case>, String> {
     Ok(cases)
 }
 
-/// The runs of a locker: the real `pam_unix` checks what our line leaves, and every other module of
-/// a first factor says no.
-fn locker_cases(change: &Change) -> Result<Vec<Case>, String> {
+/// The test logins of a locker. The real `pam_unix` checks the password that our line leaves, and
+/// every other authenticator refuses.
+fn locker_cases(change: &StackChange) -> Result<Vec<Case>, String> {
     let entries = &change.before.entries;
     let with = |others: &[Answer], unix: Answer| {
         let by_module = entries.iter().zip(others).map(|(entry, other)| match entry.line.module_name() {
@@ -149,8 +149,8 @@ fn locker_cases(change: &Change) -> Result<Vec<Case>, String> {
     };
     let fits = |others: &Vec<Answer>| {
         let right = with(others, "success");
-        change.let_in_before(&right)
-            && !change.let_in_before(&with(others, "auth_err"))
+        change.granted_before(&right)
+            && !change.granted_before(&with(others, "auth_err"))
             && is_consistent(change, &right)
     };
     let usual: Vec<Answer> = entries.iter().map(usual_answer).collect();
@@ -159,8 +159,9 @@ fn locker_cases(change: &Change) -> Result<Vec<Case>, String> {
     } else {
         change.combinations()?.into_iter().map(|answers| answers.by_module).find(fits)
     };
-    let others = others
-        .ok_or_else(|| format!("{UNIX} alone does not decide, and no run can show it; edit it by hand"))?;
+    let others = others.ok_or_else(|| {
+        format!("{UNIX} alone does not decide, so no test login can show it. Edit it by hand")
+    })?;
     let answers = |password_right: bool| with(&others, if password_right { "success" } else { "auth_err" });
     let case = |field, daemon, password_right: bool, what: &str| {
         let answers = answers(password_right);
@@ -188,7 +189,7 @@ fn locker_cases(change: &Change) -> Result<Vec<Case>, String> {
     .collect()
 }
 
-/// What a module answers on most hosts, when the first factor is right.
+/// A module's answer on most hosts, if the first factor is right.
 fn usual_answer(entry: &Entry) -> Answer {
     let argument = |word: &str| entry.line.arguments.iter().any(|argument| argument == word);
     match entry.line.module_name() {
@@ -199,8 +200,8 @@ fn usual_answer(entry: &Entry) -> Answer {
     }
 }
 
-/// A file that is included twice is written once: its lines answer alike.
-fn is_consistent(change: &Change, answers: &Answers) -> bool {
+/// Whether each line has only one answer: a file that is included twice is written once.
+fn is_consistent(change: &StackChange, answers: &Answers) -> bool {
     let mut seen: BTreeMap<(&Path, usize), Answer> = BTreeMap::new();
     change
         .before
@@ -210,11 +211,15 @@ fn is_consistent(change: &Change, answers: &Answers) -> bool {
         .all(|(entry, answer)| *seen.entry((&entry.file, entry.line.number)).or_insert(answer) == *answer)
 }
 
-/// The service files of a run, by name; `dirs` holds the files after the change.
+/// The service files of a test login, by name. `dirs` has the files after the change.
 ///
 /// # Errors
 /// Which file cannot be read.
-pub fn files(dirs: &ConfigDirs, change: &Change, case: &Case) -> Result<BTreeMap<String, String>, String> {
+pub fn files(
+    dirs: &ConfigDirs,
+    change: &StackChange,
+    case: &Case,
+) -> Result<BTreeMap<String, String>, String> {
     let mut answer_of: BTreeMap<(PathBuf, usize), Answer> = BTreeMap::new();
     for (at, entry) in change.after.entries.iter().enumerate() {
         if case.field.is_some() && entry.line.module_name() == UNIX {
@@ -228,7 +233,7 @@ pub fn files(dirs: &ConfigDirs, change: &Change, case: &Case) -> Result<BTreeMap
     render(dirs, &change.after.file, SERVICE, &answer_of, &mut files)?;
     if let Some(text) = files.get_mut(SERVICE) {
         for entry in change.after.entries.iter().filter(|entry| !entry.line.optional_file) {
-            // Loaded, and never asked: nobody changes a password here.
+            // Loaded and never asked, because su changes no password.
             text.push_str(&format!("password    optional    {}\n", entry.line.module));
         }
         text.push_str("account    required    pam_permit.so\nsession    required    pam_permit.so\n");
@@ -265,7 +270,7 @@ fn render(
     Ok(())
 }
 
-/// A line with a module that gives this answer; without one, the line stays what it is.
+/// The line with a stand-in that gives this answer, or the line itself.
 fn module_line(line: &Line, answer: Option<Answer>) -> String {
     let words = match answer {
         None => format!("{} {}", line.module, line.arguments.join(" ")),

@@ -1,16 +1,16 @@
-//! The undo of a change: written down before the first edit, and able to take every file back.
+//! The undo of a change: stored before the first edit, it can restore every file.
 //!
 //! ```text
 //! /var/lib/totpd-pam/            root, 0700
-//!     pending                    the change that nobody has confirmed yet (JSON)
-//!     backup-TIME-NAME           what a file held before
-//!     lock                       held while files are changed
+//!     pending                    the change that no login has confirmed yet (JSON)
+//!     backup-TIME-NAME           a file's content before the change
+//!     lock                       locked while files are changed
 //! ```
 //!
-//! Each step leaves a state that [`take_back`] understands, whatever kills the program: the backups are on the disk before
-//! `pending` is, `pending` before the first edit, and each file is replaced at once (temporary file, fsync, rename, fsync
-//! of the folder). A file that holds neither what it held nor what was written was edited by somebody else since: only
-//! our block is taken out of it.
+//! If the program is killed, each step leaves a state that [`take_back`] handles. The backups are on the disk before
+//! `pending`, and `pending` before the first edit. Each file is replaced atomically (temporary file, fsync, rename, fsync
+//! of the folder). If a file has neither its old nor its new content, another program or a person has changed it since:
+//! only totpd's block is removed.
 
 use super::block::{self, Mode};
 use crate::folder::{Folder, Owner};
@@ -24,25 +24,25 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Where the state of a change is.
+/// The state folder.
 pub const STATE: &str = "/var/lib/totpd-pam";
-/// How long another change is waited for. A program that is stopped in the middle of one must not block the undo.
+/// How long to wait for another change. A process that is stopped in the middle of one must not block the undo.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
-/// Backups that are kept for people, beside those that are in use.
-const BACKUPS: usize = 40;
-/// A service file or a drop-in is smaller than this.
-const LARGEST: u64 = 256 * 1024;
+/// How many backups to keep for administrators, besides those that are in use.
+const KEPT_BACKUPS: usize = 40;
+/// The most bytes of a service file or a drop-in.
+const MAX_BYTES: u64 = 256 * 1024;
 
 /// One service of a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingService {
-    /// Its name.
+    /// The service's name.
     pub name: String,
-    /// The name that was asked for: a login to any service of one group confirms all of it.
+    /// The name on the command line. A login to any service of a group confirms the whole group.
     pub group: String,
-    /// How it asks.
+    /// How it asks for the code.
     pub mode: Mode,
-    /// Who logged in.
+    /// The user whose login confirmed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed: Option<String>,
 }
@@ -52,15 +52,15 @@ pub struct PendingService {
 pub struct PendingFile {
     /// The file.
     pub path: PathBuf,
-    /// The service whose file it is.
+    /// The service of the file.
     pub service: String,
-    /// The backup of what it held, in the state folder; none if it was not there.
+    /// The name of its backup in the state folder; `None` if the file did not exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<String>,
-    /// SHA-256 of what it held.
+    /// SHA-256 of its old content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<String>,
-    /// SHA-256 of what is written; none if it is removed.
+    /// SHA-256 of its new content; `None` if it is removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new: Option<String>,
 }
@@ -68,18 +68,18 @@ pub struct PendingFile {
 /// A change that is not confirmed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
-    /// Names the change: the timer of another one leaves it alone.
+    /// The id of the change. The timer of another change ignores it.
     pub id: String,
     /// When it is taken back, in Unix seconds.
     pub until: u64,
-    /// When all its files were written. Only a login after that confirms.
+    /// When all its files were written, in Unix seconds. Only a later login confirms it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edited: Option<u64>,
-    /// Logins of that second which came before.
+    /// The ids of events of that second that came before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seen: Vec<String>,
-    /// Administrators with a factor: of `require` and `rules`, only their logins confirm. Kept here, so that a directory
-    /// that hangs keeps nothing from being taken back.
+    /// Administrators with a factor. Under `require` and `rules`, only their logins confirm. Stored here, so that a
+    /// directory that hangs cannot block the undo.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub administrators: Vec<String>,
     /// The timer's unit.
@@ -92,7 +92,7 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// What goes on waiting once this change is settled: `rest`, under whose name its timer runs, and the files that could
+    /// The change that stays pending after this one has ended: `rest`, which keeps its timer, and the files that could
     /// not be taken back.
     #[must_use]
     pub fn left(mut self, files: Vec<PendingFile>, rest: Option<&Self>) -> Option<Self> {
@@ -117,10 +117,10 @@ pub struct State {
 }
 
 impl State {
-    /// Opens the folder, and makes it where it is missing.
+    /// Opens the folder, and creates it if it is missing.
     ///
     /// # Errors
-    /// What the file system said, or that somebody else than root may change it.
+    /// The file system's error, or that other users than root may change the folder.
     pub fn open(path: &Path) -> Result<Self> {
         match std::fs::DirBuilder::new().mode(0o700).create(path) {
             Ok(()) => {}
@@ -135,10 +135,10 @@ impl State {
         Ok(Self { folder })
     }
 
-    /// Keeps every other change away while it lives.
+    /// Takes the lock of changes, which is released when the result is dropped.
     ///
     /// # Errors
-    /// What the file system said, or `TimedOut` while another change holds it.
+    /// The file system's error, or `TimedOut` if another change holds the lock.
     pub fn lock(&self) -> Result<Flock<File>> {
         let mut file =
             File::options().create(true).truncate(false).write(true).open(self.folder.path().join("lock"))?;
@@ -148,7 +148,10 @@ impl State {
                 Ok(lock) => return Ok(lock),
                 Err((back, Errno::EWOULDBLOCK)) if start.elapsed() < LOCK_TIMEOUT => file = back,
                 Err((_, Errno::EWOULDBLOCK)) => {
-                    return Err(Error::new(ErrorKind::TimedOut, "another totpd pam is changing files"));
+                    return Err(Error::new(
+                        ErrorKind::TimedOut,
+                        "another totpd pam is changing files. Try again",
+                    ));
                 }
                 Err((_, error)) => return Err(error.into()),
             }
@@ -156,13 +159,13 @@ impl State {
         }
     }
 
-    /// The change that is not confirmed, if there is one.
+    /// Reads the change that is not confirmed.
     ///
     /// # Errors
-    /// What the file system said, or that the file is damaged.
+    /// The file system's error, or that the file is damaged.
     pub fn pending(&self) -> Result<Option<Pending>> {
         let text = match self.folder.read("pending") {
-            Ok(file) => std::io::read_to_string(file.take(LARGEST))?,
+            Ok(file) => std::io::read_to_string(file.take(MAX_BYTES))?,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -173,19 +176,19 @@ impl State {
         serde_json::from_str(&text).map(Some).map_err(damaged)
     }
 
-    /// Writes `pending` down, durably; none removes it.
+    /// Stores `pending` durably; `None` removes it.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The file system's error.
     pub fn set_pending(&self, pending: Option<&Pending>) -> Result<()> {
         let text = pending.map(serde_json::to_string_pretty).transpose().map_err(Error::other)?;
         replace_in(&self.folder, "pending", text.as_deref().map(str::as_bytes), 0o600, Owner::me())
     }
 
-    /// Keeps a copy of `content`, durably; its name.
+    /// Stores a backup of `content` durably. Returns its name.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The file system's error.
     pub fn back_up(&self, path: &Path, content: &str, now: u64) -> Result<String> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let names = (0..100).map(|n| if n == 0 { String::new() } else { format!("-{n}") });
@@ -200,10 +203,10 @@ impl State {
         Err(Error::new(ErrorKind::AlreadyExists, "too many backups of one moment"))
     }
 
-    /// Marks a group of services as confirmed by this user. Whether all are.
+    /// Marks a group of services as confirmed by this user. Returns whether every service is confirmed.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The file system's error.
     pub fn confirm(&self, id: &str, group: &str, user: &str) -> Result<bool> {
         let _lock = self.lock()?;
         let Some(mut pending) = self.pending()?.filter(|pending| pending.id == id) else { return Ok(false) };
@@ -215,10 +218,10 @@ impl State {
         Ok(all)
     }
 
-    /// Removes what trials and older changes have left. The newest backups stay.
+    /// Removes folders of trials, and all but the newest backups.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The file system's error.
     pub fn tidy(&self) -> Result<()> {
         let mut backups = Vec::new();
         for entry in std::fs::read_dir(self.folder.path())? {
@@ -232,7 +235,7 @@ impl State {
         }
         backups.sort();
         let in_use = self.pending()?.map_or_else(Vec::new, |pending| pending.files);
-        let more = backups.len().saturating_sub(BACKUPS);
+        let more = backups.len().saturating_sub(KEPT_BACKUPS);
         for (_, name) in backups.into_iter().take(more) {
             if !in_use.iter().any(|file| file.backup.as_ref() == Some(&name)) {
                 self.folder.remove(&name)?;
@@ -242,7 +245,7 @@ impl State {
     }
 
     fn backup(&self, name: &str) -> Result<String> {
-        std::io::read_to_string(self.folder.read(name)?.take(LARGEST))
+        std::io::read_to_string(self.folder.read(name)?.take(MAX_BYTES))
     }
 }
 
@@ -251,23 +254,23 @@ pub fn checksum(content: &str) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(content.as_bytes()))
 }
 
-/// What a file holds now; none if it is not there.
+/// A file's content; `None` if it does not exist.
 ///
 /// # Errors
-/// What the file system said, or that it is not a file of root's alone.
+/// The file system's error, or that other users than root may change the file.
 pub fn content(path: &Path) -> Result<Option<String>> {
     let (folder, name) = split(path)?;
     match folder.read(&name) {
-        Ok(file) => std::io::read_to_string(file.take(LARGEST)).map(Some),
+        Ok(file) => std::io::read_to_string(file.take(MAX_BYTES)).map(Some),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Replaces a file at once, with the owner and mode it has; none removes it.
+/// Replaces a file atomically, and keeps its owner and mode; `None` removes it.
 ///
 /// # Errors
-/// What the file system said.
+/// The file system's error.
 pub fn replace(path: &Path, content: Option<&str>) -> Result<()> {
     let (folder, name) = split(path)?;
     let (mode, owner) = match folder.read(&name) {
@@ -282,7 +285,7 @@ pub fn replace(path: &Path, content: Option<&str>) -> Result<()> {
     replace_in(&folder, &name, content.map(str::as_bytes), mode, owner)
 }
 
-/// The temporary file that [`replace`] makes: neither libpam nor sshd's `Include` takes it for one of theirs.
+/// The name of the temporary file that [`replace`] makes. Neither libpam nor sshd's `Include` reads it.
 fn temporary(name: &str) -> String {
     format!(".totpd-new-{name}")
 }
@@ -307,50 +310,50 @@ fn split(path: &Path) -> Result<(Folder, String)> {
     Ok((Folder::open(folder)?, name.to_owned()))
 }
 
-/// What became of a file.
+/// How a file was restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Restored {
-    /// It holds what it held.
-    Back,
-    /// It held that already.
-    Untouched,
-    /// Somebody else has edited it since: our block alone is out of it.
-    BlockOnly,
+    /// It has its old content again.
+    OldContent,
+    /// It still had its old content.
+    Unchanged,
+    /// It was edited since: only totpd's block was removed.
+    BlockRemoved,
 }
 
-/// Takes one file back.
+/// Restores one file.
 ///
 /// # Errors
-/// What the file system said, or which mark of our block is damaged.
+/// The file system's error, or which block is damaged.
 pub fn take_back(state: &State, file: &PendingFile) -> Result<Restored> {
     let (folder, name) = split(&file.path)?;
-    // Nobody reads it; where it cannot be removed, the file itself may still be untouched.
+    // Best effort: no program reads the temporary file.
     let _ = folder.remove(&temporary(&name));
     let now = content(&file.path)?;
     let sum = now.as_deref().map(checksum);
     if sum == file.old {
-        return Ok(Restored::Untouched);
+        return Ok(Restored::Unchanged);
     }
     if sum == file.new {
         let old = file.backup.as_deref().map(|backup| state.backup(backup)).transpose();
-        // A backup that is damaged or gone must not keep everybody out: the block itself keeps what it replaced.
+        // Without a good backup the block itself is used, which keeps the lines that it replaced.
         if let Ok(old) = old.as_ref()
             && old.as_deref().map(checksum) == file.old
         {
             replace(&file.path, old.as_deref())?;
-            return Ok(Restored::Back);
+            return Ok(Restored::OldContent);
         }
     }
-    let Some(now) = now else { return Ok(Restored::Untouched) };
+    let Some(now) = now else { return Ok(Restored::Unchanged) };
     remove_block(&file.path, &now)?;
     let left = content(&file.path)?.as_deref().map(checksum);
-    Ok(if left == file.old { Restored::Back } else { Restored::BlockOnly })
+    Ok(if left == file.old { Restored::OldContent } else { Restored::BlockRemoved })
 }
 
-/// Takes our blocks out of a file, and the file away if nothing is left of it. Whether it had one.
+/// Removes totpd's blocks from a file, and the file if nothing is left. Returns whether it had a block.
 ///
 /// # Errors
-/// What the file system said, or which mark is damaged.
+/// The file system's error, or which block is damaged.
 pub fn remove_block(path: &Path, text: &str) -> Result<bool> {
     let damaged = |why: String| Error::new(ErrorKind::InvalidData, format!("{}: {why}", path.display()));
     let plain = block::strip(text).map_err(damaged)?;

@@ -1,7 +1,7 @@
 //! Taking back a file in each state that a kill, or somebody else's edit, may leave it in.
 
 use super::*;
-use crate::pam_config::block::Place;
+use crate::pam_config::block::Position;
 
 const OLD: &str = "session required pam_limits.so\n@include common-auth\n";
 
@@ -26,7 +26,7 @@ impl Host {
     /// A change of sudo's file that is armed.
     fn armed(&self) -> (PendingFile, String) {
         let lines = ["auth required pam_totp.so".to_owned()];
-        let new = block::insert(OLD, Place::After(2), "sudo", Mode::Require, &lines);
+        let new = block::insert(OLD, Position::After(2), "sudo", Mode::Require, &lines);
         let backup = self.state.back_up(&self.sudo(), OLD, 7).unwrap();
         let file = PendingFile {
             path: self.sudo(),
@@ -43,12 +43,12 @@ impl Host {
 fn what_was_written_is_taken_back() {
     let host = Host::new();
     let (file, new) = host.armed();
-    assert_eq!(take_back(&host.state, &file).unwrap(), Restored::Untouched, "before the first edit");
+    assert_eq!(take_back(&host.state, &file).unwrap(), Restored::Unchanged, "before the first edit");
     replace(&host.sudo(), Some(&new)).unwrap();
     assert_eq!(std::fs::read_to_string(host.sudo()).unwrap(), new);
-    assert_eq!(take_back(&host.state, &file).unwrap(), Restored::Back);
+    assert_eq!(take_back(&host.state, &file).unwrap(), Restored::OldContent);
     assert_eq!(std::fs::read_to_string(host.sudo()).unwrap(), OLD);
-    assert_eq!(take_back(&host.state, &file).unwrap(), Restored::Untouched, "twice");
+    assert_eq!(take_back(&host.state, &file).unwrap(), Restored::Unchanged, "twice");
 }
 
 #[test]
@@ -56,12 +56,12 @@ fn a_later_edit_of_somebody_else_stays() {
     let host = Host::new();
     let (file, new) = host.armed();
     std::fs::write(host.sudo(), format!("# theirs\n{new}auth optional pam_theirs.so\n")).unwrap();
-    assert_eq!(take_back(&host.state, &file).unwrap(), Restored::BlockOnly);
+    assert_eq!(take_back(&host.state, &file).unwrap(), Restored::BlockRemoved);
     let left = std::fs::read_to_string(host.sudo()).unwrap();
     assert_eq!(left, format!("# theirs\n{OLD}auth optional pam_theirs.so\n"));
     // A file that somebody has removed is not made again.
     std::fs::remove_file(host.sudo()).unwrap();
-    assert_eq!(take_back(&host.state, &file).unwrap(), Restored::Untouched);
+    assert_eq!(take_back(&host.state, &file).unwrap(), Restored::Unchanged);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_half_done_replacement_leaves_nothing_behind() {
     let host = Host::new();
     let (file, _) = host.armed();
     std::fs::write(host.scratch.path().join("pam.d/.totpd-new-sudo"), "auth req").unwrap();
-    assert_eq!(take_back(&host.state, &file).unwrap(), Restored::Untouched);
+    assert_eq!(take_back(&host.state, &file).unwrap(), Restored::Unchanged);
     let names: Vec<_> = std::fs::read_dir(host.scratch.path().join("pam.d")).unwrap().collect();
     assert_eq!(names.len(), 1);
 }
@@ -83,7 +83,7 @@ fn a_damaged_or_missing_backup_is_made_up_for_by_the_block() {
         let backup = host.scratch.path().join("state").join(file.backup.as_ref().unwrap());
         if missing { std::fs::remove_file(backup) } else { std::fs::write(backup, "auth sufficient x") }
             .unwrap();
-        assert_eq!(take_back(&host.state, &file).unwrap(), Restored::Back);
+        assert_eq!(take_back(&host.state, &file).unwrap(), Restored::OldContent);
         assert_eq!(std::fs::read_to_string(host.sudo()).unwrap(), OLD);
     }
 }
@@ -101,7 +101,7 @@ fn a_new_file_is_removed_again_and_a_link_is_not_followed() {
         new: Some(checksum(&text)),
     };
     replace(&path, Some(&text)).unwrap();
-    assert_eq!(take_back(&host.state, &file).unwrap(), Restored::Back);
+    assert_eq!(take_back(&host.state, &file).unwrap(), Restored::OldContent);
     assert!(!path.exists());
     std::os::unix::fs::symlink(host.sudo(), &path).unwrap();
     assert!(replace(&path, Some(&text)).is_err());

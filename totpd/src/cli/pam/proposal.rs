@@ -5,7 +5,7 @@ use crate::cli::args::PamEnable;
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::config::Config;
 use crate::folder::{Folder, Private};
-use crate::pam_config::plan::{Edit, Planned, Wanted, also_asked, plan};
+use crate::pam_config::plan::{Edit, PlanOptions, Planned, also_asked, plan};
 use crate::pam_config::proof::FirstFactor;
 use crate::pam_config::siblings::services_of;
 use crate::pam_config::sshd::SshdPlan;
@@ -67,7 +67,7 @@ impl Proposal {
         };
         let program = trusted_program().map_err(refuse)?;
         let arguments = socket_argument(config);
-        for (group, service) in proposal.wanted(args)? {
+        for (group, service) in proposal.services(args)? {
             let first = match service.as_str() {
                 "sshd" => sshd::propose(&proposal.scratch, args.mode, &admins::roots()).map(|plan| {
                     let first = plan.first;
@@ -79,8 +79,9 @@ impl Proposal {
                 _ => Ok(FirstFactor::Stack),
             };
             let outcome = first.and_then(|first| {
-                let wanted = Wanted { mode: args.mode, first, arguments: &arguments, program: &program };
-                proposal.add(&group, &service, &wanted)
+                let options =
+                    PlanOptions { mode: args.mode, first, arguments: &arguments, program: &program };
+                proposal.add(&group, &service, &options)
             });
             if let Err(why) = outcome {
                 if service == "sshd" {
@@ -98,18 +99,18 @@ impl Proposal {
     }
 
     /// The services to change, each after the name on the command line.
-    fn wanted(&mut self, args: &PamEnable) -> Result<Vec<(String, String)>, CommandError> {
-        let mut wanted: Vec<(String, String)> = Vec::new();
+    fn services(&mut self, args: &PamEnable) -> Result<Vec<(String, String)>, CommandError> {
+        let mut chosen: Vec<(String, String)> = Vec::new();
         if args.all {
             let all = self.before.authenticating();
             for service in &all {
                 let is_sibling = |name: &&String| services_of(name).contains(&service.as_str());
                 let group = all.iter().find(is_sibling).unwrap_or(service);
-                wanted.push((group.clone(), service.clone()));
+                chosen.push((group.clone(), service.clone()));
             }
             // Lockers first: a service that a locker includes is refused until the locker has lines of its own.
-            wanted.sort_by_key(|(_, service)| !locker::is_locker(service));
-            return Ok(wanted);
+            chosen.sort_by_key(|(_, service)| !locker::is_locker(service));
+            return Ok(chosen);
         }
         for name in &args.services {
             let services = services_of(name);
@@ -125,20 +126,20 @@ impl Proposal {
                 } else if !exists {
                     let why = format!("there is no PAM service {service}. Run: ls /etc/pam.d");
                     return Err(failed(ExitStatus::Usage, why));
-                } else if !wanted.iter().any(|(_, known)| known == service) {
-                    wanted.push((name.trim_start_matches('=').to_owned(), (*service).to_owned()));
+                } else if !chosen.iter().any(|(_, known)| known == service) {
+                    chosen.push((name.trim_start_matches('=').to_owned(), (*service).to_owned()));
                 }
             }
         }
-        Ok(wanted)
+        Ok(chosen)
     }
 
-    fn add(&mut self, group: &str, service: &str, wanted: &Wanted) -> Result<(), String> {
-        let edit = match plan(&self.after, service, wanted)? {
+    fn add(&mut self, group: &str, service: &str, options: &PlanOptions) -> Result<(), String> {
+        let edit = match plan(&self.after, service, options)? {
             Planned::Already => {
                 self.notes.push(format!("{service}: already asks in this way"));
                 // sshd's drop-in may still be missing.
-                if service != "sshd" || sshd::drop_in().exists() || wanted.mode == Mode::Monitor {
+                if service != "sshd" || sshd::drop_in().exists() || options.mode == Mode::Monitor {
                     return Ok(());
                 }
                 None
@@ -150,7 +151,7 @@ impl Proposal {
             }
             Planned::Edit(edit) => {
                 let after = self.after.with(&edit.file, &edit.new);
-                if wanted.first == FirstFactor::OneField {
+                if options.first == FirstFactor::OneField {
                     self.note_locker(service);
                 } else {
                     // With the files as they are now: a locker whose lines are part of this change may lose them again.
@@ -165,7 +166,7 @@ impl Proposal {
             }
         };
         let (service, group) = (service.to_owned(), group.to_owned());
-        self.changed.push(Changed { service, group, first: wanted.first, edit });
+        self.changed.push(Changed { service, group, first: options.first, edit });
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use super::proposal::Proposal;
 use crate::cli::rpc::admin_call;
 use crate::clock;
 use crate::config::Config;
-use crate::pam_config::proof::Change;
+use crate::pam_config::proof::StackChange;
 use crate::pam_config::trial::{Case, Daemon, Field, PASSWORD, SHADOW, cases, files};
 use crate::pam_config::{Entry, Facility, Stack, block, locker};
 use std::collections::BTreeSet;
@@ -170,7 +170,7 @@ fn prepare(proposal: &Proposal, scratch: &Path) -> Result<Vec<Run>, String> {
     for changed in &proposal.changed {
         let after = proposal.after.stack(&changed.service, Facility::Auth)?;
         let stripped = stripped(&after, proposal)?;
-        let change = Change::new((&stripped, &after), proposal.mode, changed.first, &proposal.after)?;
+        let change = StackChange::new((&stripped, &after), proposal.mode, changed.first, &proposal.after)?;
         change.prove().map_err(|why| format!("{}: {why}", changed.service))?;
         // The module of an optional line, such as pam_gnome_keyring, is often not installed, and libpam goes on.
         let is_needed = |entry: &&Entry| {

@@ -86,13 +86,13 @@ pub(super) fn settle(
             continue;
         }
         match take_back_file(state, file) {
-            Ok(Restored::Untouched) => {}
-            Ok(Restored::Back) => {
+            Ok(Restored::Unchanged) => {}
+            Ok(Restored::OldContent) => {
                 drop_in |= file.path == sshd::drop_in();
                 done.push(json!({ "file": file.path, "done": "restored" }));
                 context.out.print(format!("{path}: as it was before"));
             }
-            Ok(Restored::BlockOnly) => {
+            Ok(Restored::BlockRemoved) => {
                 drop_in |= file.path == sshd::drop_in();
                 done.push(json!({ "file": file.path, "done": "block-removed" }));
                 let what = "it was edited since, so only the block of totpd was removed";
