@@ -1,41 +1,41 @@
-//! Who may read and write what, by owner and mode, as the daemon's user would see it.
+//! Whether a user may read and write a file, by owners and modes.
 
 use super::accounts::{Account, groups};
 use super::system::Host;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// What is wanted of a file.
+/// The access to a file that a user needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// To read it.
+    /// Reading a file.
     Read,
-    /// To read and write it.
+    /// Reading and writing a file.
     Write,
-    /// To go through it, and to make files in it.
+    /// Reading and searching a folder, and creating files in it.
     Folder,
 }
 
-/// What keeps a user from a file.
+/// The file or folder whose mode denies a user the access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
-    /// The file, or a folder on the way, as the host calls it.
+    /// The file, or a parent folder, by its path on the host.
     pub path: PathBuf,
-    /// Its owner.
+    /// The owner's uid.
     pub uid: u32,
-    /// Its group.
+    /// The group's gid.
     pub gid: u32,
-    /// Its mode, without its kind.
+    /// The permission bits.
     pub mode: u32,
-    /// It is a folder on the way.
+    /// It is a parent folder of the file.
     pub on_the_way: bool,
 }
 
-/// Whether `account` may do this with the file, by owner and mode of it and of each folder on the way. `Ok` where it is
-/// not there: that is another finding.
+/// Checks whether `account` has this access to the file, by owner and mode of the file and of each parent folder. `Ok` if
+/// the file does not exist: that is another finding.
 ///
 /// # Errors
-/// What keeps it from that.
+/// The file or folder whose mode denies it.
 pub fn may(host: &Host, account: &Account, path: &Path, want: Want) -> Result<(), Denied> {
     if account.uid == 0 {
         return Ok(());
@@ -46,7 +46,7 @@ pub fn may(host: &Host, account: &Account, path: &Path, want: Want) -> Result<()
         std::iter::once(account.gid).chain(more).collect()
     };
     let check = |path: &Path, bits: u32, on_the_way: bool| {
-        // The whole path as it is followed: a link's own mode says nothing.
+        // Links are followed: the mode of a link means nothing.
         let Ok(metadata) = std::fs::metadata(host.inside(path)) else { return Ok(()) };
         let (uid, gid, mode) = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777);
         let granted = match (uid == account.uid, gids.contains(&gid)) {
@@ -71,7 +71,7 @@ pub fn may(host: &Host, account: &Account, path: &Path, want: Want) -> Result<()
     check(path, bits, false)
 }
 
-/// Whether the kernel grants it all the same, by an access control list: asked by a child of that user.
+/// Whether the kernel grants the access all the same, by an access control list. A child of that user tries it.
 pub fn child_may(host: &Host, account: &Account, path: &Path, want: Want) -> bool {
     let Some(path) = path.to_str().filter(|_| host.is_live()) else { return false };
     let (uid, gid) = (account.uid.to_string(), account.gid.to_string());
@@ -93,7 +93,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn owner_group_and_others_each_have_their_bits_and_folders_count() {
+    fn owner_group_others_and_parent_folders_are_checked() {
         let scratch = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str, mode: u32| {
             let path = scratch.path().join(path);

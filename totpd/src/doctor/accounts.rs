@@ -1,30 +1,30 @@
-//! The users and groups of the passwd and group files of a host or of a tree.
+//! The users and groups in the passwd and group files of a host or a tree.
 
 use super::tree_files::{inside, read_bounded};
 use std::path::{Path, PathBuf};
 
-/// A user of the host's files.
+/// A user in the passwd file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// The login name; none for a uid that has no name.
+    /// The login name, or the uid if it has no name.
     pub name: String,
     /// The uid.
     pub uid: u32,
-    /// The first group.
+    /// The gid of the primary group.
     pub gid: u32,
     /// The home folder.
     pub home: PathBuf,
-    /// The program at a login.
+    /// The login shell.
     pub shell: String,
 }
 
 impl Account {
-    /// A uid that no file names.
+    /// The account of a uid without a name.
     pub fn unnamed(uid: u32) -> Self {
         Self { name: uid.to_string(), uid, gid: u32::MAX, home: "/".into(), shell: String::new() }
     }
 
-    /// Whether a person or a program can log in as this user: root, or a uid of people with a shell.
+    /// Whether this user can log in: root, or a uid of people with a login shell.
     pub fn logs_in(&self) -> bool {
         let shell = !matches!(self.shell.rsplit('/').next(), Some("nologin" | "false" | "sync" | "halt"));
         shell && (self.uid == 0 || (1000..65534).contains(&self.uid))
@@ -51,7 +51,7 @@ pub fn accounts(root: &Path) -> Vec<Account> {
     text.lines().filter_map(account).collect()
 }
 
-/// Name, id and members of each group of the host's group file.
+/// Name, gid and members of each group in the group file of a tree.
 pub fn groups(root: &Path) -> Vec<(String, u32, Vec<String>)> {
     let text = read_bounded(&inside(root, Path::new("/etc/group"))).unwrap_or_default();
     let group = |line: &str| {

@@ -1,4 +1,4 @@
-//! Asking the daemon, for two seconds at most.
+//! Asks the daemon. Each call waits two seconds at most.
 
 use super::daemon::DaemonFacts;
 use super::system::{Host, Installed};
@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use totp_wire::admin;
 use totp_wire::{CallError, Client, Trust};
 
-/// Users that are listed at most; a site with more is told about these.
-const MOST_USERS: usize = 2000;
-/// Events of the history that are read at most.
-const MOST_EVENTS: usize = 2000;
-/// How far back they are read, in seconds.
-const BACK: u64 = 24 * 3600;
+/// The most users to read. Larger sites get findings about these.
+const MAX_USERS: usize = 2000;
+/// The most events to read from the history.
+const MAX_EVENTS: usize = 2000;
+/// How far back events are read, in seconds.
+const EVENT_SECONDS: u64 = 24 * 3600;
 
-/// This host, with what its programs print and its daemon answers.
+/// This host, with its programs and the daemon's answers.
 pub fn running_host(config_path: &Path) -> Host {
     let mut host = Host::of_tree(Path::new("/"), config_path);
     host.programs = Box::new(Installed);
@@ -39,7 +39,7 @@ fn ask(host: &Host) -> DaemonFacts {
     let (mut users, mut events) = (Vec::new(), Vec::new());
     if reply.is_ok() {
         let mut after = None;
-        while users.len() < MOST_USERS
+        while users.len() < MAX_USERS
             && let Ok(page) =
                 client.call(&admin::List { after: after.take(), limit: None }, daemon_deadline())
         {
@@ -49,9 +49,9 @@ fn ask(host: &Host) -> DaemonFacts {
                 break;
             }
         }
-        let since = Some(host.now.unix().saturating_sub(BACK));
+        let since = Some(host.now.unix().saturating_sub(EVENT_SECONDS));
         let mut before = None;
-        while events.len() < MOST_EVENTS {
+        while events.len() < MAX_EVENTS {
             let call = admin::History { user: None, before, since, limit: None };
             let Ok(page) = client.call(&call, daemon_deadline()) else { break };
             events.extend(page.events.iter().filter_map(|event| serde_json::from_str(event.get()).ok()));
@@ -64,7 +64,7 @@ fn ask(host: &Host) -> DaemonFacts {
     DaemonFacts { reply, pid, users, events }
 }
 
-/// Asks what would become of a login of `user` by `service` at which the first factor was right.
+/// Asks what would happen at a login of `user` to `service` with a right first factor.
 ///
 /// # Errors
 /// Any [`CallError`].
@@ -89,14 +89,14 @@ fn connect(path: &Path) -> Result<Client, CallError> {
     })
 }
 
-/// The main process of the unit.
+/// The pid of totpd.service.
 fn main_pid(host: &Host) -> Option<i32> {
     let pid = host.output(&["systemctl", "show", "--value", "--property=MainPID", "totpd.service"])?;
     pid.trim().parse().ok().filter(|pid| *pid > 0)
 }
 
-/// Who listens on a socket: a daemon that was started by hand. systemd's own sockets say systemd. Never waits, as a
-/// connection to a daemon that hangs would once its queue is full.
+/// The pid of a daemon that listens on this socket without systemd. Never waits, as a connection to a hanging daemon
+/// with a full queue would.
 fn listener(path: &Path) -> Option<i32> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None).ok()?;
@@ -105,7 +105,7 @@ fn listener(path: &Path) -> Option<i32> {
     (pid > 1).then_some(pid)
 }
 
-/// When doctor stops waiting for the daemon.
+/// When a call that starts now stops waiting for the daemon.
 fn daemon_deadline() -> Instant {
     Instant::now() + Duration::from_secs(2)
 }

@@ -1,18 +1,18 @@
-//! What the daemon says of itself and of its users.
+//! The daemon's answers about itself and its users.
 
 use serde_json::Value;
 use totp_wire::CallError;
 use totp_wire::admin::{DaemonReply, User};
 
-/// What it answered.
+/// The daemon's answers.
 #[derive(Debug)]
 pub struct DaemonFacts {
-    /// How it is.
+    /// Its state, or why it did not answer.
     pub reply: Result<DaemonReply, CallError>,
-    /// Its process, as systemd or the kernel names it.
+    /// Its pid, from systemd or the kernel.
     pub pid: Option<i32>,
     /// The users who have a factor.
     pub users: Vec<User>,
-    /// What happened in the last day, the latest first.
+    /// The events of the last day, the latest first.
     pub events: Vec<Value>,
 }

@@ -1,5 +1,5 @@
-//! What changed since the last run: a service that asked for a code and does not ask any more. An update of the
-//! distribution has ended second factors silently before (google-authenticator-libpam#187).
+//! Finds services that asked for a code at an earlier run and no longer ask. Updates of distributions have ended second
+//! factors silently before (google-authenticator-libpam#187).
 
 use super::catalogue as kinds;
 use super::checks::{services, sshd};
@@ -9,33 +9,33 @@ use super::system::Host;
 use crate::clock::rfc3339;
 use std::collections::BTreeMap;
 
-/// When each service was last seen to ask for a code, in RFC 3339.
+/// When each service was last seen asking for a code, in RFC 3339.
 pub type Asked = BTreeMap<String, String>;
 
-/// The services that ask for a code now, and decide by it.
+/// The services that ask for a code now, and whose stack depends on it.
 pub fn asking(host: &Host) -> Vec<String> {
     let asking = services::protected(host).into_iter().filter(|service| stack::asks(&service.auth));
     let asking = asking.filter(|service| service.name != "sshd" || sshd::asks(host) != Some(false));
     asking.map(|service| service.name).collect()
 }
 
-/// What is to be kept: those that ask now, and those that asked and still let somebody in.
+/// The services to store for the next run: those that ask now, and those that asked before and still have a file.
 pub fn keep(host: &Host, before: &Asked, now: &[String]) -> Asked {
     let names = host.pam().names();
     let mut kept: Asked = before.clone();
-    // A program that was removed took its file along.
+    // A removed program has no file.
     kept.retain(|service, _| names.contains(service));
     kept.extend(now.iter().map(|service| (service.clone(), rfc3339(host.now))));
     kept
 }
 
-/// The services that asked before, and do not now.
+/// Findings about the services that asked before, and do not now.
 pub fn check(host: &Host, kept: &Asked, now: &[String]) -> Vec<Finding> {
     let stopped = kept.iter().filter(|(service, _)| !now.contains(service));
     let finding = |(service, last): (&String, &String)| {
-        let what = format!("{service} asked for a code on {last}, and does not now");
+        let what = format!("{service} asked for a code on {last}, but does not now");
         let cure = format!(
-            "Run: totpd pam enable {service}. If that was meant, run: totpd doctor --accept, which forgets it"
+            "Run: totpd pam enable {service}. If the change was intended, run: totpd doctor --accept"
         );
         let finding = Finding::new(&kinds::STOPPED_ASKING, service, what).cure(cure);
         match host.pam().file(service) {
@@ -52,7 +52,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn a_service_that_stopped_asking_is_named_until_it_is_accepted() {
+    fn a_service_that_stopped_asking_is_reported_until_accepted() {
         let scratch = tempfile::tempdir().unwrap();
         let write = |text: &str| {
             std::fs::create_dir_all(scratch.path().join("etc/pam.d")).unwrap();

@@ -1,22 +1,22 @@
-//! What `--fix` does: owners and modes of our own files, and our own units. Other programs' files are never changed.
+//! The fixes of `--fix`: owners and modes of totpd's files, and totpd's units. They never change other programs' files.
 
 use super::system::{Host, Programs};
 use crate::folder::{Folder, Owner};
 use nix::unistd::{Gid, Uid};
 use std::path::PathBuf;
 
-/// A cure that doctor may apply.
+/// A fix that doctor may apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fix {
-    /// Commands about our own units and folders, one after the other.
+    /// Commands about totpd's units and folders, in order.
     Run(Vec<&'static str>),
-    /// Owner and mode of one of our files, by its path on the host.
+    /// The owner and mode of one of totpd's files, by its path on the host.
     Access {
         /// The file.
         path: PathBuf,
-        /// The user who is to own it, with uid and gid.
+        /// The new owner's name, uid and gid.
         owner: Option<(String, u32, u32)>,
-        /// The mode it is to have.
+        /// The new mode.
         mode: Option<u32>,
     },
 }
@@ -38,15 +38,16 @@ impl std::fmt::Display for Fix {
 }
 
 impl Fix {
-    /// Applies it.
+    /// Applies the fix.
     ///
     /// # Errors
-    /// The sentence that says what did not work.
+    /// What did not work.
     pub fn apply(&self, host: &Host, programs: &dyn Programs) -> Result<(), String> {
         match self {
             Self::Run(commands) => commands.iter().try_for_each(|command| {
                 let words: Vec<&str> = command.split(' ').collect();
-                let output = programs.run(&words).ok_or_else(|| format!("{command}: it could not be run"))?;
+                let output =
+                    programs.run(&words).ok_or_else(|| format!("{command}: the command could not be run"))?;
                 let why = output.stderr.lines().next().unwrap_or("it failed");
                 if output.success { Ok(()) } else { Err(format!("{command}: {why}")) }
             }),
@@ -59,8 +60,8 @@ impl Fix {
                 let owner = owner
                     .as_ref()
                     .map(|(_, uid, gid)| Owner { uid: Uid::from_raw(*uid), gid: Gid::from_raw(*gid) });
-                // Through folders that only root can change, and by descriptor: the owner of the last one cannot
-                // lead this elsewhere.
+                // Through folders that only root can change, and by descriptor, so that the owner of the last folder
+                // cannot redirect it.
                 let folder = Folder::open(folder).map_err(failed)?;
                 folder.set_access(&name.to_string_lossy(), owner, *mode).map_err(failed)
             }
@@ -76,7 +77,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn a_cure_follows_no_link_and_touches_no_file_with_two_names() {
+    fn a_fix_follows_no_link_and_changes_no_file_with_two_names() {
         let scratch =
             tempfile::Builder::new().tempdir_in("/var/lib").or_else(|_| tempfile::tempdir()).unwrap();
         let root = scratch.path().canonicalize().unwrap();
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cure_reads_as_the_command_that_it_is() {
+    fn a_fix_is_shown_as_its_command() {
         let path = PathBuf::from("/etc/totpd/totpd.key");
         let both = Fix::Access { path, owner: Some(("totpd".into(), 990, 990)), mode: Some(0o400) };
         assert_eq!(both.to_string(), "chown totpd: /etc/totpd/totpd.key && chmod 0400 /etc/totpd/totpd.key");

@@ -1,4 +1,4 @@
-//! The last run, which a timer makes and others read: `totpd status`, the daemon at root's next login, the next run.
+//! Stores the last run, which `totpd status`, the daemon at root's next login and the next run read.
 
 use super::drift::Asked;
 use crate::config::Config;
@@ -7,31 +7,31 @@ use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// The file in its folder.
+/// The name of the file.
 const FILE: &str = "last.json";
 /// The folder of an installed host.
 const INSTALLED: &str = "/var/lib/totpd-doctor";
-/// Where pam_motd(8) looks for more to show; config/tmpfiles.d makes it.
+/// A folder of messages that pam_motd(8) shows; config/tmpfiles.d creates it.
 const MOTD: &str = "/run/motd.d";
-/// More than this is not read.
-const LARGEST: u64 = 4 * 1024 * 1024;
+/// The most bytes to read of the file.
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What others need of the last run; the file has all of `totpd doctor --json`.
+/// The part of the last run that others need. The file has all of `totpd doctor --json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRun {
-    /// When, in RFC 3339.
+    /// When it ran, in RFC 3339.
     #[serde(default)]
     pub at: String,
-    /// How many errors it found.
+    /// The number of errors.
     #[serde(default)]
     pub errors: u64,
-    /// How many warnings.
+    /// The number of warnings.
     #[serde(default)]
     pub warnings: u64,
-    /// What it found, the most important first.
+    /// The findings, the most important first.
     #[serde(default)]
     pub findings: Vec<LastFinding>,
-    /// When each service was last seen to ask for a code.
+    /// When each service was last seen asking for a code.
     #[serde(default)]
     pub asked: Asked,
 }
@@ -47,13 +47,13 @@ pub struct LastFinding {
     pub what: String,
 }
 
-/// The folder of the last run: /var/lib/totpd-doctor, and beside the state folder of a configuration elsewhere.
+/// The folder of the last run: /var/lib/totpd-doctor, or a folder beside the state folder for a configuration elsewhere.
 pub fn folder(config: &Config) -> PathBuf {
     let installed = config.store_id_file.parent() == Some(Path::new("/etc/totpd"));
     if installed { INSTALLED.into() } else { config.state_dir.with_file_name("totpd-doctor") }
 }
 
-/// The last run, if there was one that can be read.
+/// Reads the last run; `None` if there is none, or it cannot be read.
 pub fn read(config: &Config) -> Option<LastRun> {
     serde_json::from_value(document(config)?).ok()
 }
@@ -61,13 +61,13 @@ pub fn read(config: &Config) -> Option<LastRun> {
 /// The document of the last run, as `totpd doctor --json` printed it.
 pub fn document(config: &Config) -> Option<serde_json::Value> {
     let file = std::fs::File::open(folder(config).join(FILE)).ok()?;
-    serde_json::from_reader(file.take(LARGEST)).ok()
+    serde_json::from_reader(file.take(MAX_BYTES)).ok()
 }
 
-/// Keeps a run, durably and in one step.
+/// Stores a run durably and atomically.
 ///
 /// # Errors
-/// What the file system said.
+/// The file system's error.
 pub fn write(config: &Config, document: &serde_json::Value) -> std::io::Result<()> {
     let path = folder(config);
     if path.symlink_metadata().is_err() {
@@ -80,10 +80,10 @@ pub fn write(config: &Config, document: &serde_json::Value) -> std::io::Result<(
     folder.sync()
 }
 
-/// Forgets that these services asked for a code: somebody has taken it away on purpose (`totpd pam disable`).
+/// Forgets that these services asked for a code, because `totpd pam disable` ended it on purpose.
 ///
 /// # Errors
-/// What the file system said.
+/// The file system's error.
 pub fn forget(config: &Config, services: &[&str]) -> std::io::Result<()> {
     let text = match std::fs::read_to_string(folder(config).join(FILE)) {
         Ok(text) => text,
@@ -97,19 +97,19 @@ pub fn forget(config: &Config, services: &[&str]) -> std::io::Result<()> {
     write(config, &document)
 }
 
-/// Tells root at the next login, also where no code is asked any more: a file that pam_motd shows, with the rights of
-/// the user who logs in, so that root alone reads it. Taken away when there is no error.
+/// Writes a message for root's next login, even if no service asks for a code any more. pam_motd shows the file with the
+/// rights of the user who logs in, and only root can read it. Removes it if there is no error.
 ///
 /// # Errors
-/// What the file system said.
+/// The file system's error.
 pub fn write_motd(config: &Config) -> std::io::Result<()> {
     if folder(config) != Path::new(INSTALLED) || Path::new(MOTD).symlink_metadata().is_err() {
         return Ok(());
     }
-    tell(Path::new(MOTD), notice(config))
+    write_message(Path::new(MOTD), notice(config))
 }
 
-fn tell(folder: &Path, line: Option<String>) -> std::io::Result<()> {
+fn write_message(folder: &Path, line: Option<String>) -> std::io::Result<()> {
     let (folder, name, new) = (Folder::open(folder)?, "totpd-doctor", ".totpd-doctor.new");
     let Some(line) = line else { return folder.remove(name) };
     folder.remove(new)?;
@@ -117,7 +117,7 @@ fn tell(folder: &Path, line: Option<String>) -> std::io::Result<()> {
     folder.rename(new, name, true)
 }
 
-/// The line for root's next login: nothing unless the last run found an error.
+/// The line for root's next login, if the last run found an error.
 pub fn notice(config: &Config) -> Option<String> {
     let last = read(config)?;
     let first = last.findings.iter().find(|finding| finding.severity == "error")?;
@@ -136,7 +136,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_run_is_kept_in_one_step_and_its_errors_are_told() {
+    fn a_run_is_stored_and_root_reads_its_errors() {
         let scratch =
             tempfile::Builder::new().tempdir_in("/var/lib").or_else(|_| tempfile::tempdir()).unwrap();
         std::fs::set_permissions(scratch.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -160,16 +160,16 @@ mod tests {
         write(&config, &asked).unwrap();
         forget(&config, &["sudo"]).unwrap();
         assert_eq!(read(&config).unwrap().asked.into_keys().collect::<Vec<_>>(), ["sshd"]);
-        // What root reads at a login is root's alone, and goes when there is nothing to say.
+        // Only root can read the message, which is removed when there is no error.
         let motd = scratch.path().join("motd");
         std::fs::create_dir(&motd).unwrap();
         for line in ["one", "two"] {
-            tell(&motd, Some(line.to_owned())).unwrap();
+            write_message(&motd, Some(line.to_owned())).unwrap();
             let shown = motd.join("totpd-doctor");
             assert_eq!(std::fs::read_to_string(&shown).unwrap(), format!("{line}\n"));
             assert_eq!(shown.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }
-        tell(&motd, None).unwrap();
+        write_message(&motd, None).unwrap();
         assert_eq!(std::fs::read_dir(&motd).unwrap().count(), 0);
         // A broken file counts as missing.
         std::fs::write(folder(&config).join(FILE), "{").unwrap();

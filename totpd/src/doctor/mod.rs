@@ -1,14 +1,14 @@
-//! `totpd doctor`: broken set-ups, found before users find them.
+//! `totpd doctor`: finds broken set-ups before users find them.
 //!
 //! ```text
 //!  system   files of the host, what its programs print, what the daemon answers
 //!     │
-//!  checks   one function a row ─▶ finding ─▶ report   text, JSON, lines of the journal
+//!  checks   one function a row ─▶ finding ─▶ report   text, JSON, journal lines
 //!     │                            (kinds: catalogue)   last.json for the next run and for others
-//!  stack    does a PAM stack let in when our module refuses?     fix   what --fix does
+//!  stack    does a PAM stack grant when our module refuses?      fix   what --fix does
 //! ```
 //!
-//! It changes nothing unless `--fix` is given, and then only what is ours.
+//! It changes nothing without `--fix`, and only totpd's own files and units with it.
 
 pub mod access;
 pub mod accounts;
@@ -32,10 +32,10 @@ pub use system::Host;
 
 use std::path::Path;
 
-/// What an administrator has looked at and wants to hear no more of: `id`, or `id subject`, one a line.
+/// The file of findings that an administrator has accepted: `id`, or `id subject`, one a line.
 const IGNORE: &str = "doctor.ignore";
 
-/// Looks at the host. `before` is what the last run saw asking; with `accept` what stopped since is taken for right.
+/// Examines the host. `before`: the services that asked at earlier runs. `accept`: forget those that no longer ask.
 pub fn examine(host: &Host, before: &drift::Asked, accept: bool) -> Report {
     let mut findings = checks::all(host);
     let now = drift::asking(host);
@@ -52,7 +52,7 @@ pub fn examine(host: &Host, before: &drift::Asked, accept: bool) -> Report {
     let all = findings.len();
     findings.retain(|finding| !is_ignored(finding));
     let left_out = all - findings.len();
-    // What stopped asking is never ignored: --accept is its end.
+    // These are never ignored: `--accept` ends them.
     findings.extend(drift::check(host, &asked, &now));
     Report::new(host, findings, left_out, asked)
 }

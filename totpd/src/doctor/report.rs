@@ -1,4 +1,4 @@
-//! The findings in order, as text for people, one JSON document for programs, and lines for the journal.
+//! The sorted findings, as text for people, one JSON document for programs, and lines for the journal.
 
 use super::drift::Asked;
 use super::finding::{Finding, Severity};
@@ -7,44 +7,44 @@ use crate::clock::rfc3339;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// What a run found.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Report {
-    /// The most important first.
+    /// The findings, the most important first.
     pub findings: Vec<Finding>,
-    /// Findings that `doctor.ignore` names.
+    /// The number of findings that `doctor.ignore` names.
     pub ignored: usize,
-    /// When each service was last seen to ask for a code.
+    /// When each service was last seen asking for a code.
     pub asked: Asked,
-    /// When it was made, in RFC 3339.
+    /// When the run was made, in RFC 3339.
     pub at: String,
 }
 
 impl Report {
-    /// The report of these findings, sorted.
+    /// The report of these findings. Sorts them.
     pub fn new(host: &Host, mut findings: Vec<Finding>, ignored: usize, asked: Asked) -> Self {
-        let place = |finding: &Finding| {
+        let order = |finding: &Finding| {
             let of_kind = super::catalogue::ALL.iter().position(|kind| std::ptr::eq(*kind, finding.kind));
             (std::cmp::Reverse(finding.kind.severity), of_kind, finding.subject.clone())
         };
-        findings.sort_by_key(place);
+        findings.sort_by_key(order);
         Self { findings, ignored, asked, at: rfc3339(host.now) }
     }
 
-    /// How many there are of a severity.
+    /// The number of findings of a severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.kind.severity == severity).count()
     }
 
-    /// The worst of them.
+    /// The highest severity.
     pub fn worst(&self) -> Option<Severity> {
         self.findings.first().map(|finding| finding.kind.severity)
     }
 
-    /// The document. docs/reference/doctor.md has its fields.
+    /// The JSON document, whose fields are in docs/reference/doctor.md.
     pub fn json(&self) -> Value {
         let finding = |finding: &Finding| {
-            let place = finding.place.as_ref();
+            let location = finding.location.as_ref();
             json!({
                 "id": finding.kind.id,
                 "severity": finding.kind.severity,
@@ -52,8 +52,8 @@ impl Report {
                 "what": finding.what,
                 "why": finding.kind.why,
                 "cure": finding.cure,
-                "file": place.map(|place| place.file.display().to_string()),
-                "line": place.and_then(|place| place.line),
+                "file": location.map(|location| location.file.display().to_string()),
+                "line": location.and_then(|location| location.line),
                 "controls": finding.kind.controls,
                 "fixable": finding.fix.is_some(),
             })
@@ -72,7 +72,7 @@ impl Report {
         })
     }
 
-    /// The text: notes only if `notes` says so.
+    /// The text for people. `notes`: with the notes too.
     pub fn text(&self, notes: bool, color: bool) -> String {
         let mut text = String::new();
         let shown = self.findings.iter().filter(|f| notes || f.kind.severity > Severity::Note);
@@ -88,8 +88,8 @@ impl Report {
             let _ = writeln!(text, "        {}", finding.kind.why);
             let _ = writeln!(text, "        {}", plain(&finding.cure));
             let mut last = finding.kind.id.to_owned();
-            if let Some(place) = &finding.place {
-                let _ = write!(last, "  {}", plain(&place.to_string()));
+            if let Some(location) = &finding.location {
+                let _ = write!(last, "  {}", plain(&location.to_string()));
             }
             if !finding.kind.controls.is_empty() {
                 let _ = write!(last, "  {}", finding.kind.controls.join(", "));
@@ -99,7 +99,7 @@ impl Report {
         text
     }
 
-    /// `2 errors, 1 warning and 3 notes`, or that there is nothing.
+    /// The counts: `2 errors and 1 warning; 3 notes with --notes`.
     pub fn summary(&self, notes: bool) -> String {
         let mut summary = problems(self.count(Severity::Error) as u64, self.count(Severity::Warning) as u64);
         if let Some(more) = counted(self.count(Severity::Note) as u64, "note").filter(|_| !notes) {
@@ -111,7 +111,7 @@ impl Report {
         summary
     }
 
-    /// A line for each error and warning, with the priority that systemd reads (sd-daemon(3)).
+    /// One line for each error and warning, with the priority for systemd (sd-daemon(3)).
     pub fn journal(&self) -> Vec<String> {
         let serious = self.findings.iter().filter(|finding| finding.kind.severity > Severity::Note);
         let line = |finding: &Finding| {
@@ -124,12 +124,12 @@ impl Report {
     }
 }
 
-/// What others wrote is quoted in a sentence, and must not move the terminal.
+/// Removes control characters: a finding quotes other programs' text, which must not control the terminal.
 fn plain(text: &str) -> String {
     totp_wire::text::printable(text, 2000)
 }
 
-/// `2 errors and 1 warning`, or that there is nothing.
+/// The counts as text: `2 errors and 1 warning`, or `no problems found`.
 pub fn problems(errors: u64, warnings: u64) -> String {
     let counts: Vec<String> =
         [counted(errors, "error"), counted(warnings, "warning")].into_iter().flatten().collect();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_important_comes_first_and_notes_when_asked_for() {
+    fn findings_are_sorted_and_notes_are_optional() {
         let report = report();
         let ids: Vec<_> = report.findings.iter().map(|finding| finding.kind.id).collect();
         assert_eq!(ids, ["answer-decides-nothing", "module-missing", "sudo-nopasswd", "monitor-stack"]);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_the_journal_has_a_priority_and_an_id() {
+    fn a_journal_line_has_a_priority_and_an_id() {
         let lines = report().journal();
         assert_eq!(lines.len(), 3);
         assert!(lines[0].starts_with("<3>doctor: error answer-decides-nothing: about sudo"), "{lines:?}");

@@ -1,4 +1,4 @@
-//! What sshd would do, as `sshd -T` prints it, and the files that say so.
+//! sshd's settings, as `sshd -T` prints them, and its configuration files.
 
 use super::system::Host;
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The main file of sshd's configuration.
 pub(super) const MAIN_FILE: &str = "/etc/ssh/sshd_config";
 
-/// What sshd would do, by its keys in small letters.
+/// sshd's settings, by keywords in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Settings(BTreeMap<String, Vec<String>>);
 
@@ -29,7 +29,7 @@ impl Settings {
         self.get(key) == "yes"
     }
 
-    /// The lists of methods that let in, each with all its methods; "any" stands for each of them alone.
+    /// The lists of methods that are enough for a login. "any" stands for each method alone.
     pub(super) fn method_lists(&self) -> Vec<Vec<&str>> {
         let methods = self.get("authenticationmethods");
         if !methods.is_empty() && methods != "any" {
@@ -45,13 +45,13 @@ impl Settings {
         alone.into_iter().filter(|(key, _)| self.is_on(key)).map(|(_, method)| vec![method]).collect()
     }
 
-    /// Lists that let in without a question of PAM's.
+    /// The lists that do not ask PAM.
     pub(super) fn without_pam(&self) -> Vec<String> {
         let lists = self.method_lists().into_iter();
         lists.filter(|list| !list.iter().any(|method| asks_pam(method))).map(|list| list.join(",")).collect()
     }
 
-    /// Whether some list lets in by PAM's questions alone.
+    /// Whether PAM alone is enough for some list.
     pub(super) fn pam_alone(&self) -> bool {
         let possible = |method: &&str| self.has(method);
         let lists = self.method_lists();
@@ -66,7 +66,7 @@ impl Settings {
         }
     }
 
-    /// Whether some list that asks PAM can be finished.
+    /// Whether some list that asks PAM is possible.
     pub(super) fn can_ask(&self) -> bool {
         let lists = self.method_lists();
         lists.iter().any(|l| l.iter().any(|m| asks_pam(m)) && l.iter().all(|m| self.has(m)))
@@ -78,7 +78,7 @@ fn asks_pam(method: &str) -> bool {
     matches!(method.split(':').next(), Some("keyboard-interactive" | "password"))
 }
 
-/// The files of sshd's configuration, its drop-ins first, as Debian and Fedora include them.
+/// sshd's configuration files, drop-ins first, as Debian and Fedora include them.
 pub(super) fn config_files(host: &Host) -> Vec<PathBuf> {
     let folder = host.inside(Path::new("/etc/ssh/sshd_config.d"));
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());

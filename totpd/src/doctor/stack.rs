@@ -1,24 +1,23 @@
-//! What a PAM stack does when the password is right or wrong and our module answers this or that.
+//! Evaluates a PAM stack for right and wrong passwords, and for each answer of our module.
 //!
-//! libpam's decision is [`crate::pam_config::dispatch()`]. Here stand the answers of the other modules: what each can say,
-//! and which of them are tried.
+//! [`crate::pam_config::dispatch()`] evaluates as libpam does. This file has the answers of the other modules.
 
 use crate::pam_config::{Action, Answer, Entry, MODULE, Stack, dispatch};
 
-/// What a module of others does in an `auth` stack.
+/// The role of a module in an `auth` stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
-    /// It is ours.
+    /// totpd's module.
     Ours,
-    /// It proves a factor, and answers "success" or "auth_err".
+    /// Proves a factor, and answers "success" or "auth_err".
     Authenticator,
-    /// It looks at the user, the host or the time, and answers "success" or "auth_err".
+    /// Checks the user, the host or the time, and answers "success" or "auth_err".
     Condition,
-    /// It always says this to somebody who is not root.
+    /// Always gives this answer to users other than root.
     Always(Answer),
 }
 
-/// Modules that prove nothing, by what they say.
+/// Modules that prove nothing, with their answer.
 const ALWAYS: [(&str, Answer); 33] = [
     ("pam_permit", "success"),
     ("pam_deny", "auth_err"),
@@ -66,8 +65,8 @@ const CONDITIONS: [&str; 9] = [
     "pam_usertype",
 ];
 
-/// Modules of one kind in a stack whose answers are all tried, two each.
-const MOST_TRIED: usize = 6;
+/// The most modules of one role whose answers are all tried, two each.
+const MAX_VARIED: usize = 6;
 
 fn role(entry: &Entry) -> Role {
     if entry.line.is_ours() {
@@ -75,11 +74,11 @@ fn role(entry: &Entry) -> Role {
     }
     let name = name_of(entry);
     if name == "pam_faillock" {
-        // Before the password it says yes unless the user is locked, and behind it that the login failed.
+        // Before the password it succeeds unless the user is locked; behind it, it records the failure.
         let fails = entry.line.arguments.iter().any(|argument| argument == "authfail");
         return Role::Always(if fails { "auth_err" } else { "success" });
     }
-    // What `totpd pam enable sshd` writes: a key that sshd has verified is a factor.
+    // A line of `totpd pam enable sshd`: a key that sshd has verified is a factor.
     let says = |word: &str| entry.line.arguments.iter().any(|argument| argument.ends_with(word));
     if name == "pam_exec" && says("/totpd") && says("ssh-key-shown") {
         return Role::Authenticator;
@@ -103,20 +102,21 @@ pub fn authenticators(stack: &Stack) -> Vec<&Entry> {
     stack.entries.iter().filter(|entry| role(entry) == Role::Authenticator).collect()
 }
 
-/// Answers of the other modules, and what came of them.
+/// The outcome for one combination of answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// The stack let in.
+    /// The stack granted the login.
     pub succeeded: bool,
-    /// Places of the lines of ours that were reached.
+    /// The indices of totpd's lines that were reached.
     pub ours_reached: Vec<usize>,
-    /// Places of the modules of others that said "success" and prove a factor.
+    /// The indices of authenticators that succeeded.
     pub proved: Vec<usize>,
-    /// Places of the conditions that said otherwise than they ordinarily do.
+    /// The indices of conditions that did not give their usual answer.
     pub unusual: Vec<usize>,
 }
 
-/// Runs the stack once. `proves` and `unusual` say of each place whether that module succeeds, or answers unusually.
+/// Evaluates the stack once. `proves` and `unusual` return for each index whether that authenticator succeeds, and
+/// whether that condition gives its unusual answer.
 fn run_once(
     stack: &Stack,
     ours: Answer,
@@ -149,21 +149,21 @@ fn run_once(
     run
 }
 
-/// What a condition says for most users: no, where a yes leaves lines out; and yes everywhere else.
+/// Whether a condition succeeds for most users: not if its success skips lines.
 fn ordinary(entry: &Entry) -> bool {
     !matches!(entry.line.control.action("success"), Action::Jump(_) | Action::Done)
 }
 
-/// Every run of the stack in which our lines say `ours`: with each set of passwords right and each condition turned. The
-/// plainest come first: few unusual conditions, then few passwords.
+/// The outcomes for every combination in which totpd's lines answer `ours`. Those with few unusual conditions come
+/// first, then those with few successful authenticators.
 pub fn runs(stack: &Stack, ours: Answer) -> Vec<Run> {
-    let places = |wanted: Role| -> Vec<usize> {
+    let indices = |wanted: Role| -> Vec<usize> {
         let entries = stack.entries.iter().enumerate();
-        entries.filter(|(_, entry)| role(entry) == wanted).map(|(at, _)| at).take(MOST_TRIED).collect()
+        entries.filter(|(_, entry)| role(entry) == wanted).map(|(at, _)| at).take(MAX_VARIED).collect()
     };
-    let (factors, conditions) = (places(Role::Authenticator), places(Role::Condition));
+    let (factors, conditions) = (indices(Role::Authenticator), indices(Role::Condition));
     let has = |of: &[usize], bits: u32, at: usize| {
-        of.iter().position(|place| *place == at).is_some_and(|bit| bits >> bit & 1 == 1)
+        of.iter().position(|index| *index == at).is_some_and(|bit| bits >> bit & 1 == 1)
     };
     let sets = |of: &[usize]| -> Vec<u32> {
         let mut sets: Vec<u32> = (0..1_u32 << of.len()).collect();
@@ -181,26 +181,27 @@ pub fn runs(stack: &Stack, ours: Answer) -> Vec<Run> {
     all
 }
 
-/// The plainest run in which the stack lets in although ours say `ours`.
+/// The first outcome in which the stack grants although totpd's lines answer `ours`.
 pub fn lets_in(stack: &Stack, ours: Answer) -> Option<Run> {
     runs(stack, ours).into_iter().find(|run| run.succeeded)
 }
 
-/// Whether the stack lets in when every password is right and every condition is as usual.
+/// Whether the stack grants if every authenticator succeeds and every condition gives its usual answer.
 pub fn lets_in_with_all(stack: &Stack, ours: Answer) -> bool {
     run_once(stack, ours, &|_| true, &|_| false).succeeded
 }
 
-/// Whether a line of ours can be reached while no factor was proved.
+/// Whether totpd's line at this index can be reached although no authenticator succeeded.
 pub fn reached_without_proof(stack: &Stack, at: usize) -> bool {
     runs(stack, "success").iter().any(|run| run.proved.is_empty() && run.ours_reached.contains(&at))
 }
 
-/// Whether a code is asked for and decides: nobody gets in with every password right and ours refusing.
+/// Whether the stack asks for a code and depends on it: it refuses if totpd's line refuses.
 pub fn asks(stack: &Stack) -> bool {
     stack.ours().next().is_some() && lets_in(stack, "auth_err").is_none_or(|run| !run.unusual.is_empty())
 }
-/// Two letters or less from our name.
+
+/// Whether a module's name differs from totpd's in one or two letters.
 pub fn is_near(name: &str) -> bool {
     if name == MODULE {
         return false;

@@ -1,10 +1,10 @@
-//! The host that doctor looks at: its files, what its programs print, and what the daemon answers.
+//! The host that doctor examines: its files, its programs' output, and the daemon's answers.
 //!
-//! Everything goes through here, so that an image (`--root`) and a test have files and answers of their own.
+//! Every access goes through it, so an image (`--root`) or a test can have other files and answers.
 
 use super::accounts::{Account, accounts, groups_of};
 use super::daemon::DaemonFacts;
-use super::tree_files::{LARGEST, inside, read_bounded};
+use super::tree_files::{MAX_BYTES, inside, read_bounded};
 use crate::config::{Config, ConfigError, ConfigProblem};
 use crate::pam_config::ConfigDirs;
 use nix::sys::signal::{Signal, kill};
@@ -19,28 +19,28 @@ use totp_core::Time;
 /// How long a program of the host may take.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a program printed.
+/// A program's output.
 #[derive(Clone, Debug, Default)]
 pub struct Output {
     /// It ended with status 0.
     pub success: bool,
     /// Its standard output.
     pub stdout: String,
-    /// What it complained.
+    /// Its standard error.
     pub stderr: String,
 }
 
 /// The programs of the host.
 pub trait Programs: std::fmt::Debug {
-    /// Runs one to its end. None: it is not there, or took too long.
+    /// Runs a program to its end. `None` if it does not exist, or takes too long.
     fn run(&self, command: &[&str]) -> Option<Output>;
 }
 
-/// Those of a running host.
+/// The programs of a running host.
 #[derive(Debug)]
 pub struct Installed;
 
-/// Those of a tree, which are never run.
+/// The programs of a tree, which are never run.
 #[derive(Debug)]
 pub struct NoPrograms;
 
@@ -54,7 +54,7 @@ impl Programs for Installed {
     fn run(&self, command: &[&str]) -> Option<Output> {
         let (program, arguments) = command.split_first()?;
         let mut command = Command::new(program);
-        // Only root's own environment would come along; LC_ALL so that what they print can be read.
+        // Without root's environment; LC_ALL makes the output predictable.
         command.args(arguments).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
@@ -62,7 +62,7 @@ impl Programs for Installed {
         let (send, receive) = channel();
         std::thread::spawn(move || {
             let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-            // Both at once: a program may fill one of them while it is read in the other.
+            // Both at once: a program may block on one pipe while the other is read.
             let stderr = std::thread::spawn(move || text(stderr));
             let stdout = text(stdout);
             let stderr = stderr.join().unwrap_or_default();
@@ -80,7 +80,7 @@ impl Programs for Installed {
 /// What comes out of a pipe, as far as it is read. Then the pipe is closed, which ends who goes on writing.
 fn text(pipe: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
-    let _ = pipe.map(|pipe| pipe.take(LARGEST).read_to_end(&mut bytes));
+    let _ = pipe.map(|pipe| pipe.take(MAX_BYTES).read_to_end(&mut bytes));
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -218,7 +218,7 @@ mod tests {
         assert!(read_bounded(&fifo).is_err());
         let endless = Installed.run(&["yes"]).unwrap();
         assert!(!endless.success);
-        assert_eq!(endless.stdout.len() as u64, LARGEST);
+        assert_eq!(endless.stdout.len() as u64, MAX_BYTES);
         assert_eq!(Installed.run(&["sh", "-c", "echo a; echo b >&2"]).unwrap().stderr, "b\n");
     }
 }

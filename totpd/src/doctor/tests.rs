@@ -1,4 +1,4 @@
-//! One broken host a row: exactly the finding that is wanted, and no other.
+//! Each row breaks a healthy host in one way, and names exactly the findings that it must have.
 #![expect(clippy::semicolon_if_nothing_returned, reason = "a row breaks one thing, by one call")]
 
 mod doors;
@@ -16,7 +16,7 @@ const CONFIG: &str = "etc/totpd/totpd.toml";
 const MODULE: &str = "usr/lib/x86_64-linux-gnu/security/pam_totp.so";
 const METHODS: &str = "authenticationmethods publickey,keyboard-interactive:pam";
 
-/// What is broken, how, and the findings that come of it.
+/// What is broken, how, and the expected findings.
 type Row = (&'static str, fn(&mut Tree), &'static [&'static str]);
 
 fn check(rows: &[Row]) {
@@ -39,7 +39,7 @@ fn check(rows: &[Row]) {
 }
 
 #[test]
-fn a_healthy_host_has_nothing_to_say_with_and_without_programs() {
+fn a_healthy_host_has_no_findings() {
     for only_files in [false, true] {
         let mut tree = Tree::healthy();
         tree.only_files = only_files;
@@ -49,7 +49,7 @@ fn a_healthy_host_has_nothing_to_say_with_and_without_programs() {
 }
 
 #[test]
-fn open_doors_are_found() {
+fn logins_without_a_code_are_found() {
     check(doors::ROWS);
 }
 
@@ -59,12 +59,12 @@ fn logins_that_would_fail_are_found() {
 }
 
 #[test]
-fn what_will_fail_and_what_is_worth_knowing_is_found() {
+fn what_will_fail_and_notes_are_found() {
     check(later::ROWS);
 }
 
 #[test]
-fn what_is_ignored_is_silent_and_what_stopped_asking_is_not() {
+fn ignored_findings_are_silent_except_stopped_asking() {
     let mut tree = Tree::healthy();
     tree.change("etc/pam.d/su", "auth required pam_totp.so\n", "");
     tree.before.insert("su".to_owned(), "2026-11-25T00:00:00Z".to_owned());

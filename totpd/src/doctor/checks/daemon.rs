@@ -1,4 +1,4 @@
-//! What the daemon says of itself, or that it says nothing.
+//! Whether the daemon answers, and what it reports about itself.
 
 use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::Finding;
@@ -13,10 +13,8 @@ pub(super) fn check(host: &Host) -> Vec<Finding> {
     let config = host.config_or_defaults();
     let mut found = Vec::new();
     if crate::breakglass::is_open(&config) {
-        let finding =
-            Finding::new(&kinds::BREAKGLASS_OPEN, "breakglass", "break-glass is open at this moment");
-        found
-            .push(finding.cure("When it is not needed any more, end the command: it gives the sockets back"));
+        let finding = Finding::new(&kinds::BREAKGLASS_OPEN, "breakglass", "break-glass is open now");
+        found.push(finding.cure("When it is no longer needed, end it with Ctrl-C"));
     }
     match &daemon.reply {
         Ok(reply) => {
@@ -34,10 +32,10 @@ fn silent(host: &Host, error: &CallError, pid: Option<i32>) -> Finding {
     let at = socket.display();
     if *error == CallError::TimedOut {
         let who = pid.map_or_else(|| "the daemon".to_owned(), |pid| format!("the daemon (pid {pid})"));
-        let kill = pid.map_or_else(String::new, |pid| format!("Look at it: cat /proc/{pid}/stack. "));
+        let look = pid.map_or_else(String::new, |pid| format!("To see why: cat /proc/{pid}/stack. "));
         let what = format!("{who} has not answered at {at} within 2 s");
         let finding = Finding::new(&kinds::DAEMON_HANGS, "totpd", what);
-        return finding.cure(format!("{kill}Run: systemctl restart totpd"));
+        return finding.cure(format!("{look}Run: systemctl restart totpd"));
     }
     let finding =
         Finding::new(&kinds::DAEMON_UNREACHABLE, "totpd", format!("no totpd answers at {at}: {error}"));
@@ -46,13 +44,13 @@ fn silent(host: &Host, error: &CallError, pid: Option<i32>) -> Finding {
     )
 }
 
-/// The daemon serves by its last good configuration, and the file is right by now: nobody has reloaded it.
+/// The daemon uses its last good configuration, although the file is valid again: it was not reloaded.
 fn configuration(host: &Host, reply: &DaemonReply) -> Option<Finding> {
     let in_use = reply.configuration.as_ref().filter(|c| c.in_use == ConfigurationInUse::LastGood)?;
-    // What is wrong with the file is a finding of its own.
+    // A mistake in the file is another finding.
     host.config.as_ref().ok()?;
     let why = in_use.why.as_deref().unwrap_or("the file was wrong");
-    let what = format!("the daemon serves by its last good configuration ({why})");
+    let what = format!("the daemon uses its last good configuration ({why})");
     let finding = Finding::new(&kinds::CONFIG_NOT_IN_USE, "configuration", what).at(&host.config_path, None);
     Some(
         finding
@@ -60,7 +58,7 @@ fn configuration(host: &Host, reply: &DaemonReply) -> Option<Finding> {
     )
 }
 
-/// Rows "store older than last seen, cloned, restored", and whatever else it says.
+/// Rows "store older than last seen, cloned, restored", and other notices of the daemon.
 fn answers(reply: &DaemonReply) -> Vec<Finding> {
     let mut found = Vec::new();
     if reply.state == DaemonState::Refusing {
@@ -68,17 +66,17 @@ fn answers(reply: &DaemonReply) -> Vec<Finding> {
         let finding =
             Finding::new(&kinds::DAEMON_REFUSES, "totpd", format!("totpd refuses every login: {why}"));
         found.push(finding.cure(
-            "Cure what it names; it looks again every 5 s. One user can get in by: totpd breakglass USER",
+            "Fix that problem; the daemon checks every 5 s. To let one user in until then, run: totpd breakglass USER",
         ));
     }
     if let Some(notice) = &reply.notice {
         let finding = Finding::new(&kinds::DAEMON_NOTICE, "totpd", notice.clone());
-        found.push(finding.cure("Do what it says; totpd status shows whether it is done"));
+        found.push(finding.cure("Do what it says, then run: totpd status"));
     }
     if let Some(dropped) = reply.log_lines_dropped.filter(|dropped| *dropped > 0) {
-        let what = format!("the log lacks {dropped} lines since the daemon started: nobody read it in time");
+        let what = format!("the log lacks {dropped} lines since the daemon started: its reader was too slow");
         let finding = Finding::new(&kinds::LOG_LINES_DROPPED, "log", what);
-        found.push(finding.cure("See who reads /dev/log and the journal: systemctl status systemd-journald"));
+        found.push(finding.cure("Run: systemctl status systemd-journald"));
     }
     found
 }

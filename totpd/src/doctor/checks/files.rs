@@ -1,4 +1,4 @@
-//! Our own files as the daemon's user sees them: configuration, key, store, sockets.
+//! Checks owners and modes of totpd's files: configuration, key, store, sockets.
 
 use crate::doctor::access::{Denied, Want, child_may, may};
 use crate::doctor::accounts::Account;
@@ -13,7 +13,7 @@ use std::path::Path;
 /// Rows about owners and modes.
 pub(super) fn check(host: &Host) -> Vec<Finding> {
     let config = host.config_or_defaults();
-    // A host that was never set up has no store to look at; the daemon says so.
+    // A host without a store has another finding: the daemon refuses.
     let set_up = [&config.key_file, &config.store_id_file, &database_file(&config.state_dir)];
     let is_set_up = set_up.iter().any(|file| host.stat(file).is_ok());
     let mut found: Vec<Finding> = user(host).into_iter().collect();
@@ -36,7 +36,7 @@ fn user(host: &Host) -> Option<Finding> {
     if !installed || host.account("totpd").is_some() {
         return None;
     }
-    // A user of a directory, or of a unit that was changed to another one.
+    // The user may be in a directory.
     if host.is_live() && host.output(&["getent", "passwd", "totpd"]).is_some() {
         return None;
     }
@@ -47,18 +47,18 @@ fn user(host: &Host) -> Option<Finding> {
     )
 }
 
-/// What is wrong with a file that the daemon's user has to read.
+/// The finding about a file that the daemon's user must be able to read.
 fn readable(host: &Host, daemon: &Account, path: &Path, kind: &'static Kind, mode: u32) -> Option<Finding> {
     let denied = may(host, daemon, path, Want::Read).err()?;
     if child_may(host, daemon, path, Want::Read) {
         return None;
     }
-    let finding = Finding::new(kind, path.display().to_string(), says(host, daemon, &denied, path));
-    Some(opened(finding, daemon, &denied, path, mode).at(path, None))
+    let finding = Finding::new(kind, path.display().to_string(), describe(host, daemon, &denied, path));
+    Some(with_fix(finding, daemon, &denied, path, mode).at(path, None))
 }
 
 /// `/etc/totpd/totpd.key belongs to root (mode 0400), and the daemon runs as totpd`.
-fn says(host: &Host, daemon: &Account, denied: &Denied, path: &Path) -> String {
+fn describe(host: &Host, daemon: &Account, denied: &Denied, path: &Path) -> String {
     let named = host.accounts.iter().find(|account| account.uid == denied.uid);
     let owner = named.map_or_else(|| format!("uid {}", denied.uid), |account| account.name.clone());
     let (at, mode) = (denied.path.display(), denied.mode);
@@ -66,11 +66,11 @@ fn says(host: &Host, daemon: &Account, denied: &Denied, path: &Path) -> String {
     format!("{at} belongs to {owner} (mode {mode:04o}){way}, and the daemon runs as {}", daemon.name)
 }
 
-/// What lets the daemon's user read it.
-fn opened(finding: Finding, daemon: &Account, denied: &Denied, path: &Path, mode: u32) -> Finding {
+/// Adds the fix that lets the daemon's user read the file.
+fn with_fix(finding: Finding, daemon: &Account, denied: &Denied, path: &Path, mode: u32) -> Finding {
     if denied.on_the_way {
         let fix = Fix::Access { path: denied.path.clone(), owner: None, mode: Some(denied.mode | 0o111) };
-        // Somebody's home or /root on the way is not ours to open.
+        // Doctor does not open a user's home or /root.
         let is_ours = denied.path.file_name().is_some_and(|name| name == "totpd");
         return if is_ours { finding.fixed_by(fix) } else { finding.cure(format!("Run: {fix}")) };
     }
@@ -81,14 +81,14 @@ fn opened(finding: Finding, daemon: &Account, denied: &Denied, path: &Path, mode
 /// Rows "key 0644; key owned by root".
 fn key(host: &Host, daemon: &Account, path: &Path) -> Option<Finding> {
     let shown = path.display().to_string();
-    // A link leads where systemd puts a credential.
+    // Links are followed: systemd may put the key elsewhere, as a credential.
     let Ok(metadata) = std::fs::metadata(host.inside(path)) else {
-        let what = format!("{shown} is not there");
-        let cure = "Put it back from its backup: totpd restore FILE";
+        let what = format!("{shown} is missing");
+        let cure = "Restore it from a backup: totpd restore FILE";
         return Some(Finding::new(&kinds::KEY_MISSING, shown, what).cure(cure).at(path, None));
     };
     if metadata.mode() & 0o037 != 0 {
-        let what = format!("{shown} can be read by others (mode {:04o})", metadata.mode() & 0o7777);
+        let what = format!("other users can read {shown} (mode {:04o})", metadata.mode() & 0o7777);
         let fix = Fix::Access { path: path.to_owned(), owner: None, mode: Some(0o400) };
         return Some(Finding::new(&kinds::KEY_EXPOSED, shown, what).fixed_by(fix).at(path, None));
     }
@@ -97,39 +97,40 @@ fn key(host: &Host, daemon: &Account, path: &Path) -> Option<Finding> {
 
 /// Row "store not readable by the daemon's user".
 fn store(host: &Host, daemon: &Account, folder: &Path) -> Vec<Finding> {
-    // An administrator may have put it elsewhere, with a link that leads there.
-    let led = (host.root == Path::new("/")).then(|| folder.canonicalize().ok()).flatten();
-    let folder = led.as_deref().unwrap_or(folder);
+    // The folder may be a link of the administrator.
+    let target = (host.root == Path::new("/")).then(|| folder.canonicalize().ok()).flatten();
+    let folder = target.as_deref().unwrap_or(folder);
     let database = database_file(folder);
     let shown = database.display().to_string();
     let Ok(metadata) = host.stat(folder) else {
-        let what = format!("{} is not there", folder.display());
-        let cure = "Mount it, or put it back from its backup: totpd restore FILE";
+        let what = format!("{} is missing", folder.display());
+        let cure = "Mount it, or restore it from a backup: totpd restore FILE";
         return vec![Finding::new(&kinds::STORE_MISSING, shown, what).cure(cure).at(folder, None)];
     };
     let owner = Some((daemon.name.clone(), daemon.uid, daemon.gid));
     let folder_fix = Fix::Access { path: folder.to_owned(), owner: owner.clone(), mode: Some(0o700) };
     if metadata.mode() & 0o077 != 0 {
-        let what = format!("{} is open to others (mode {:04o})", folder.display(), metadata.mode() & 0o7777);
+        let what =
+            format!("other users can open {} (mode {:04o})", folder.display(), metadata.mode() & 0o7777);
         return vec![Finding::new(&kinds::STORE_EXPOSED, shown, what).fixed_by(folder_fix).at(folder, None)];
     }
     let kind = &kinds::STORE_UNREADABLE;
     if let Err(denied) = may(host, daemon, folder, Want::Folder)
         && !child_may(host, daemon, folder, Want::Folder)
     {
-        let finding = Finding::new(kind, shown, says(host, daemon, &denied, folder)).at(folder, None);
+        let finding = Finding::new(kind, shown, describe(host, daemon, &denied, folder)).at(folder, None);
         return vec![if denied.on_the_way {
-            opened(finding, daemon, &denied, folder, 0o700)
+            with_fix(finding, daemon, &denied, folder, 0o700)
         } else {
             finding.fixed_by(folder_fix)
         }];
     }
     if host.stat(&database).is_err() {
-        let what = format!("{shown} is not there");
-        let cure = "Mount the file system that has it, or put it back from its backup: totpd restore FILE";
+        let what = format!("{shown} is missing");
+        let cure = "Mount its file system, or restore it from a backup: totpd restore FILE";
         return vec![Finding::new(&kinds::STORE_MISSING, shown, what).cure(cure).at(folder, None)];
     }
-    // The log of the database belongs to it.
+    // The database, and its write-ahead log.
     let files = ["totpd.db", "totpd.db-wal", "totpd.db-shm"].map(|name| folder.join(name));
     let foreign = |file: &std::path::PathBuf| {
         let metadata = host.stat(file).ok()?;
@@ -140,11 +141,11 @@ fn store(host: &Host, daemon: &Account, folder: &Path) -> Vec<Finding> {
             mode: metadata.mode() & 0o7777,
             on_the_way: false,
         };
-        let own = metadata.uid() == daemon.uid && metadata.mode() & 0o600 == 0o600;
-        let allowed = own || daemon.uid == 0 || child_may(host, daemon, file, Want::Write);
+        let is_owner = metadata.uid() == daemon.uid && metadata.mode() & 0o600 == 0o600;
+        let allowed = is_owner || daemon.uid == 0 || child_may(host, daemon, file, Want::Write);
         (!allowed).then(|| {
             let fix = Fix::Access { path: file.clone(), owner: owner.clone(), mode: Some(0o600) };
-            Finding::new(kind, file.display().to_string(), says(host, daemon, &denied, file))
+            Finding::new(kind, file.display().to_string(), describe(host, daemon, &denied, file))
                 .fixed_by(fix)
                 .at(file, None)
         })
@@ -155,14 +156,14 @@ fn store(host: &Host, daemon: &Account, folder: &Path) -> Vec<Finding> {
 /// Row "tmpfiles not run; /run/totpd foreign".
 fn run_folder(host: &Host, daemon: &Account, socket: &Path) -> Option<Finding> {
     let folder = socket.parent()?;
-    // What is not there is made with the sockets.
+    // A missing folder is created with the sockets.
     let metadata = host.stat(folder).ok()?;
     let trusted = [0, daemon.uid].contains(&metadata.uid());
     if trusted && metadata.mode() & 0o022 == 0 && metadata.is_dir() {
         return None;
     }
     let what = format!(
-        "{} belongs to uid {} (mode {:04o}), and not to {} alone",
+        "{} belongs to uid {} (mode {:04o}), and must belong to {} alone",
         folder.display(),
         metadata.uid(),
         metadata.mode() & 0o7777,
@@ -181,10 +182,10 @@ fn sockets(host: &Host, config: &crate::config::Config) -> Vec<Finding> {
     let wanted = [(&config.login_socket, 0o666), (&config.root_socket, 0o600), (&config.admin_socket, 0o600)];
     let wrong = |(path, wanted): (&std::path::PathBuf, u32)| {
         let mode = host.stat(path).ok()?.mode() & 0o777;
-        // What break-glass put in place of the sockets is its own.
+        // While break-glass is open, the sockets are its own.
         let open = host.is_live() && crate::breakglass::is_open(config);
         (mode != wanted && !open).then(|| {
-            let what = format!("{} has mode {mode:04o}, and needs {wanted:04o}", path.display());
+            let what = format!("{} has mode {mode:04o}, but needs {wanted:04o}", path.display());
             let finding = Finding::new(&kinds::SOCKET_MODE, path.display().to_string(), what).at(path, None);
             finding.cure(format!("Run: chmod {wanted:04o} {}", path.display()))
         })
@@ -197,12 +198,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_of_others_on_the_way_are_not_opened_by_a_fix() {
+    fn a_fix_does_not_open_folders_of_other_users() {
         let daemon = Account::unnamed(990);
         for (way, fixed) in [("/root", false), ("/home/alice", false), ("/etc/totpd", true)] {
             let denied = Denied { path: way.into(), uid: 0, gid: 0, mode: 0o700, on_the_way: true };
             let finding = Finding::new(&kinds::KEY_UNREADABLE, "key", "cannot be read");
-            let finding = opened(finding, &daemon, &denied, &Path::new(way).join("totpd.key"), 0o400);
+            let finding = with_fix(finding, &daemon, &denied, &Path::new(way).join("totpd.key"), 0o400);
             assert_eq!(finding.fix.is_some(), fixed, "{way}");
             assert_eq!(finding.cure, format!("Run: chmod 0711 {way}"));
         }

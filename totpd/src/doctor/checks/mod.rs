@@ -1,4 +1,4 @@
-//! The checks: one function a row, each of which looks at the host and says what it found.
+//! The checks. Each row of docs/reference/doctor.md has one function, which returns its findings.
 
 mod clock;
 mod daemon;
@@ -17,7 +17,7 @@ mod users;
 use super::finding::Finding;
 use super::system::Host;
 
-/// Everything that there is to find, in no order.
+/// Runs every check. The findings are not sorted.
 pub fn all(host: &Host) -> Vec<Finding> {
     let checks = [
         services::check,

@@ -1,4 +1,4 @@
-//! The module's file: there, whole, of this release, and loaded as it is installed.
+//! Checks the module's file: it exists, is complete, is of this release, and is the one that programs have loaded.
 
 use super::services::protected;
 use crate::doctor::catalogue as kinds;
@@ -11,10 +11,10 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Stands in the file before the version (pam_totp/src/lib.rs).
+/// The mark before the version in the file (pam_totp/src/lib.rs).
 const VERSION_MARK: &[u8] = b"totpd-module-version=";
-/// No module is larger.
-const LARGEST: u64 = 64 * 1024 * 1024;
+/// The most bytes to read of the file.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Rows about the module.
 pub(super) fn check(host: &Host) -> Vec<Finding> {
@@ -32,7 +32,7 @@ pub(super) fn check(host: &Host) -> Vec<Finding> {
     found
 }
 
-/// Where libpam looks for this name. Without a folder of modules: where Debian has it.
+/// The path at which libpam looks for this module.
 fn file_of(host: &Host, module: &str) -> PathBuf {
     if module.starts_with('/') {
         return module.into();
@@ -43,7 +43,7 @@ fn file_of(host: &Host, module: &str) -> PathBuf {
     folder.map_or_else(|| Path::new("/usr/lib/security").join(module), |folder| folder.join(module))
 }
 
-/// Folders that hold pam_unix.so.
+/// The folders of modules: those with pam_unix.so.
 fn folders(host: &Host) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     for lib in ["/usr/lib64", "/usr/lib", "/lib64", "/lib"] {
@@ -68,21 +68,17 @@ fn of_file(host: &Host, path: &Path, entry: &Entry) -> Option<Finding> {
     let Ok(metadata) = std::fs::metadata(host.inside(path)) else {
         return find(
             &kinds::MODULE_MISSING,
-            format!("{shown} is not there, and line {line} needs it"),
+            format!("{shown} is missing, and line {line} needs it"),
             install,
         );
     };
     if metadata.mode() & 0o022 != 0 || (host.is_live() && metadata.uid() != 0) {
         let cure = format!("Run: chown root: {shown} && chmod 0644 {shown}");
-        return find(
-            &kinds::MODULE_WRITABLE,
-            format!("{shown} can be changed by users other than root"),
-            &cure,
-        );
+        return find(&kinds::MODULE_WRITABLE, format!("users other than root can change {shown}"), &cure);
     }
     let mut bytes = Vec::new();
     let read =
-        std::fs::File::open(host.inside(path)).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
+        std::fs::File::open(host.inside(path)).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes));
     let broken =
         read.err().map(|error| error.to_string()).or_else(|| damaged(&bytes)).or_else(|| dlopen(host, path));
     if let Some(why) = broken {
@@ -90,16 +86,16 @@ fn of_file(host: &Host, path: &Path, entry: &Entry) -> Option<Finding> {
     }
     let version = version_of(&bytes).unwrap_or_else(|| "an unknown version".to_owned());
     if version != env!("CARGO_PKG_VERSION") {
-        let what = format!("{shown} is of {version}, and totpd is {}", env!("CARGO_PKG_VERSION"));
+        let what = format!("{shown} is version {version}, but totpd is {}", env!("CARGO_PKG_VERSION"));
         return find(&kinds::MODULE_VERSION, what, install);
     }
     None
 }
 
-/// What is wrong with an ELF file whose head says how long it is: its table of sections stands at its end.
+/// Whether an ELF file is truncated: its section table, whose position is in its header, is at its end.
 fn damaged(bytes: &[u8]) -> Option<String> {
     if bytes.get(..4) != Some(b"\x7fELF") {
-        return Some("it is no ELF file".to_owned());
+        return Some("it is not an ELF file".to_owned());
     }
     let is_64 = bytes.get(4) == Some(&2);
     let little = bytes.get(5) == Some(&1);
@@ -117,11 +113,11 @@ fn damaged(bytes: &[u8]) -> Option<String> {
         at.zip(size).zip(count).and_then(|((at, size), count)| at.checked_add(size.checked_mul(count)?));
     match end {
         Some(end) if end <= bytes.len() => None,
-        _ => Some(format!("it is truncated, and has {} bytes", bytes.len())),
+        _ => Some(format!("it is truncated to {} bytes", bytes.len())),
     }
 }
 
-/// What the loader says of it, in a process of its own: it loads the file before a program that does nothing.
+/// The loader's error, from a separate process that loads the file with `LD_PRELOAD`.
 fn dlopen(host: &Host, path: &Path) -> Option<String> {
     let preload = format!("LD_PRELOAD={}", path.display());
     let output = host.programs.run(&["env", "-i", "LD_BIND_NOW=1", &preload, "/bin/true"])?;
@@ -138,7 +134,7 @@ fn version_of(bytes: &[u8]) -> Option<String> {
     std::str::from_utf8(rest.get(..end.min(64))?).ok().map(str::to_owned)
 }
 
-/// Row "typo in its name": a module that is not there and is called nearly as ours.
+/// Row "typo in its name": a missing module whose name is similar to ours.
 fn typo(host: &Host) -> Vec<Finding> {
     let dirs = host.pam();
     let mut found = Vec::new();
@@ -151,8 +147,8 @@ fn typo(host: &Host) -> Vec<Finding> {
             let near = is_near(module);
             if near && missing() && seen.insert((entry.file.clone(), entry.line.number)) {
                 let (file, line) = (host.shown(&entry.file), entry.line.number);
-                let what = format!("line {line} of {} names {module}, which is not there", file.display());
-                let cure = format!("Write {MODULE} in its place");
+                let what = format!("line {line} of {} names {module}, which does not exist", file.display());
+                let cure = format!("Write {MODULE} instead");
                 found.push(Finding::new(&kinds::MODULE_NAME, &name, what).cure(cure).at(&file, line));
             }
         }
@@ -160,7 +156,7 @@ fn typo(host: &Host) -> Vec<Finding> {
     found
 }
 
-/// Row "loaded module ≠ installed": programs that have mapped a file that was replaced.
+/// Row "loaded module ≠ installed": programs that have loaded a file that was replaced.
 fn loaded(host: &Host) -> Option<Finding> {
     let processes = std::fs::read_dir(host.inside(Path::new("/proc"))).ok()?.flatten();
     let mut names = BTreeSet::new();
@@ -176,7 +172,7 @@ fn loaded(host: &Host) -> Option<Finding> {
     }
     let names: Vec<String> = names.into_iter().collect();
     (!names.is_empty()).then(|| {
-        let what = format!("{} have loaded a module that was replaced since", few(&names));
+        let what = format!("{} still use a module that was replaced", few(&names));
         Finding::new(&kinds::MODULE_OUTDATED, "processes", what)
             .cure("Restart these programs, or log out and in")
     })
@@ -187,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_a_hand_may_mistype_are_near() {
+    fn mistyped_names_are_near() {
         for name in ["pam_topt.so", "pam_totpd.so", "pam-totp.so", "pam_tot.so"] {
             assert!(is_near(name), "{name}");
         }

@@ -1,4 +1,4 @@
-//! The stacks that ask for a code: can they let in without one, and do they let in with one?
+//! Checks the stacks that ask for a code: no login without one, and logins with one.
 
 use super::services::{Protected, protected};
 use crate::doctor::catalogue as kinds;
@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use totp_core::policy::{Action as RuleAction, Mode, Rule};
 use totp_wire::pam_args::Args;
 
-/// All of them, for each service that has our line.
+/// Checks each service that has totpd's line.
 pub(super) fn check(host: &Host) -> Vec<Finding> {
     protected(host).iter().flat_map(|service| of_service(host, service)).collect()
 }
@@ -23,7 +23,7 @@ fn of_service(host: &Host, service: &Protected) -> Vec<Finding> {
     let monitored = watches_only(host, service);
     found.extend(monitored.then(|| monitor_note(host, service)));
     if found.iter().any(|finding| finding.kind == &kinds::PAM_LINE_MISREAD) {
-        // What a stack does that libpam cannot read is not worth more lines.
+        // libpam cannot read this stack, so other findings about it are meaningless.
         return found;
     }
     if !monitored {
@@ -44,12 +44,12 @@ fn at(host: &Host, kind: &'static Kind, service: &Protected, entry: &Entry, what
     Finding::new(kind, &service.name, what).at(&host.shown(&entry.file), entry.line.number)
 }
 
-/// The line of ours that a finding about the whole stack names.
+/// The line of totpd that a finding about the whole stack names.
 fn ours(service: &Protected) -> Option<&Entry> {
     service.auth.ours().next()
 }
 
-/// Row "control typo", and every other line that libpam cannot read.
+/// Row "control typo", and other lines that libpam cannot read.
 fn misread(host: &Host, service: &Protected) -> Vec<Finding> {
     let troubles = service.auth.troubles.iter();
     let finding = |trouble: &crate::pam_config::Trouble| {
@@ -57,7 +57,7 @@ fn misread(host: &Host, service: &Protected) -> Vec<Finding> {
         let what =
             format!("{}: line {} of {}: {}", service.name, trouble.number, file.display(), trouble.why);
         Finding::new(&kinds::PAM_LINE_MISREAD, &service.name, what)
-            .cure(format!("Correct line {} of {}; pam.conf(5) has the words", trouble.number, file.display()))
+            .cure(format!("Correct line {} of {}, see pam.conf(5)", trouble.number, file.display()))
             .at(&file, trouble.number)
     };
     troubles.map(finding).collect()
@@ -72,15 +72,14 @@ fn arguments(host: &Host, service: &Protected) -> Vec<Finding> {
         match parse(entry) {
             Err(why) => {
                 found.push(
-                    at(host, &kinds::UNKNOWN_ARGUMENT, service, entry, format!("{line}: {why}")).cure(
-                        "Correct the word, or take it away; docs/reference has the arguments of pam_totp.so",
-                    ),
+                    at(host, &kinds::UNKNOWN_ARGUMENT, service, entry, format!("{line}: {why}"))
+                        .cure("Correct or remove the argument, see pam_totp(8)"),
                 );
             }
             Ok(args) => {
                 if args.socket != socket {
                     let what = format!(
-                        "{line} asks at {}, and the daemon listens at {}",
+                        "{line} asks at {}, but the daemon listens at {}",
                         args.socket.display(),
                         socket.display()
                     );
@@ -88,8 +87,8 @@ fn arguments(host: &Host, service: &Protected) -> Vec<Finding> {
                     found.push(at(host, &kinds::SOCKET_ARGUMENT, service, entry, what).cure(cure));
                 }
                 if args.nodelay {
-                    let what = format!("{line} says nodelay");
-                    let cure = "Take the word nodelay away where an auditor asks for a delay";
+                    let what = format!("{line} has the argument nodelay");
+                    let cure = "Remove nodelay if an auditor requires a delay";
                     found.push(at(host, &kinds::NO_DELAY, service, entry, what).cure(cure));
                 }
             }
@@ -104,7 +103,7 @@ fn parse(entry: &Entry) -> Result<Args, String> {
     Args::parse(&words.iter().map(std::ffi::CString::as_c_str).collect::<Vec<_>>())
 }
 
-/// A file of the stack that others than root can change.
+/// Files of the stack that users other than root can change.
 fn writable(host: &Host, service: &Protected) -> Vec<Finding> {
     let mut files: Vec<_> = service.auth.entries.iter().map(|entry| entry.file.clone()).collect();
     files.dedup();
@@ -113,7 +112,7 @@ fn writable(host: &Host, service: &Protected) -> Vec<Finding> {
     };
     let finding = |file: std::path::PathBuf| {
         let file = host.shown(&file);
-        let what = format!("{} can be changed by users other than root", file.display());
+        let what = format!("users other than root can change {}", file.display());
         Finding::new(&kinds::PAM_FILE_WRITABLE, file.display().to_string(), what)
             .cure(format!("Run: chown root: {0} && chmod go-w {0}", file.display()))
             .at(&file, None)
@@ -121,7 +120,7 @@ fn writable(host: &Host, service: &Protected) -> Vec<Finding> {
     files.into_iter().filter(is_open).map(finding).collect()
 }
 
-/// Row of cron: our module ignores itself in `account` and `session`.
+/// Row of cron: totpd's module answers "ignore" in `account` and `session`.
 fn account(host: &Host, service: &Protected) -> Vec<Finding> {
     let mut found = Vec::new();
     for facility in [Facility::Account, Facility::Session] {
@@ -135,15 +134,15 @@ fn account(host: &Host, service: &Protected) -> Vec<Finding> {
                 },
             );
         if refuses {
-            let what = format!("{}: the {} lines let nobody in", service.name, facility.as_str());
-            let cure = format!("Put \"{} required pam_unix.so\" beside the line", facility.as_str());
+            let what = format!("{}: the {} lines refuse every user", service.name, facility.as_str());
+            let cure = format!("Add the line \"{} required pam_unix.so\"", facility.as_str());
             found.push(at(host, &kinds::ACCOUNT_REFUSES, service, entry, what).cure(cure));
         }
     }
     found
 }
 
-/// Whether our line is one that only watches, and a rule or `totpd pam enable --mode monitor` wants it so.
+/// Whether totpd's line only watches, as `totpd pam enable --mode monitor` or a rule intends.
 fn watches_only(host: &Host, service: &Protected) -> bool {
     let optional = service.auth.ours().all(|entry| entry.line.control.action("auth_err") == Action::Ignore);
     optional
@@ -157,16 +156,16 @@ fn marked_monitor(service: &Protected) -> bool {
 }
 
 fn monitor_note(host: &Host, service: &Protected) -> Finding {
-    let what = format!("{} only watches: whatever becomes of a code is ignored", service.name);
+    let what = format!("{} only watches: it ignores whether the code is right", service.name);
     let finding = Finding::new(&kinds::MONITOR_STACK, &service.name, what)
-        .cure(format!("When everybody is enrolled, run: totpd pam enable {} --mode rules", service.name));
+        .cure(format!("Once every user is enrolled, run: totpd pam enable {} --mode rules", service.name));
     match ours(service) {
         Some(entry) => finding.at(&host.shown(&entry.file), entry.line.number),
         None => finding,
     }
 }
 
-/// Rules that let pass without a code for this service, with the mode that holds now.
+/// The rules that exempt users of this service from the code, each with its mode now.
 fn lenient_rules<'a>(host: &'a Host, service: &Protected) -> Vec<(&'a Rule, Mode)> {
     let Ok(config) = &host.config else { return Vec::new() };
     let about = |rule: &&Rule| rule.services.as_ref().is_none_or(|named| named.contains(&service.name));
@@ -184,27 +183,27 @@ fn decides_nothing(host: &Host, service: &Protected) -> Option<Finding> {
     if let Some((_, run)) = refused {
         let (how, name) = (how(&service.auth, &run), &service.name);
         if run.unusual.is_empty() {
-            let what = format!("{name}: {how}, whatever our line answers");
-            let cure = "Put our line where every way to success passes it, with the control \"required\". \
-                        Shortest: totpd pam enable "
+            let what = format!("{name}: {how}, whatever totpd's line answers");
+            let cure = "Put totpd's line with the control \"required\" before every line that can end the stack with \
+                        success. Run: totpd pam enable "
                 .to_owned();
             return Some(at(host, &kinds::ANSWER_DECIDES_NOTHING, service, entry, what).cure(cure + name));
         }
         let condition = run.unusual.first().and_then(|at| service.auth.entries.get(*at))?;
         let what = format!(
-            "{name}: for some users line {} ({}) leads past our line, and {how}",
+            "{name}: for some users line {} ({}) skips totpd's line, and {how}",
             condition.line.number,
             [&[condition.line.module_name().to_owned()], &condition.line.arguments[..]].concat().join(" ")
         );
-        let cure = "If that is meant, exempt these users by a rule of totpd.toml, which is audited; otherwise take the \
-                    line away";
+        let cure = "If that is intended, exempt these users by a rule of totpd.toml, which is audited. Otherwise remove \
+                    the line";
         return Some(at(host, &kinds::LINE_SKIPPED, service, condition, what).cure(cure));
     }
-    // What it answers when there is no daemon, none that makes sense, or no module.
+    // The module's answers if there is no daemon, a broken one, or no module.
     let failures = ["authinfo_unavail", "system_err", "service_err", "conv_err", "module_unknown"];
     let (answer, run) = failures.into_iter().find_map(|a| Some((a, lets_in(&service.auth, a)?)))?;
     let what = format!(
-        "{}: {} when our line answers {answer} (control {})",
+        "{}: {} when totpd's line answers {answer} (control {})",
         service.name,
         how(&service.auth, &run),
         entry.line.control_text
@@ -215,13 +214,13 @@ fn decides_nothing(host: &Host, service: &Protected) -> Option<Finding> {
     )
 }
 
-/// What lets in, in words.
+/// The modules that are enough for a login, as text.
 fn how(stack: &Stack, run: &Run) -> String {
     let proved = run.proved.iter().filter_map(|at| stack.entries.get(*at));
     let proved: Vec<String> =
         proved.map(|entry| format!("{} (line {})", name_of(entry), entry.line.number)).collect();
     if proved.is_empty() {
-        return "everybody gets in without a question".to_owned();
+        return "every user gets in without a question".to_owned();
     }
     format!("{} lets in", proved.join(" with "))
 }
@@ -233,11 +232,11 @@ fn exempt_refused(host: &Host, service: &Protected) -> Option<Finding> {
     }
     let (rule, mode) = *lenient_rules(host, service).first()?;
     let config = host.config.as_ref().ok()?;
-    let place = config.policy.rules.iter().position(|other| std::ptr::eq(other, rule))?;
+    let index = config.policy.rules.iter().position(|other| std::ptr::eq(other, rule))?;
     let what = format!(
-        "{}: {} lets users pass ({}), and this stack refuses them",
+        "{}: {} exempts users ({}), but this stack refuses them",
         service.name,
-        config.rule_name(place),
+        config.rule_name(index),
         if rule.action == RuleAction::Exempt { "exempt" } else { mode.as_str() }
     );
     let cure = format!(
@@ -247,18 +246,19 @@ fn exempt_refused(host: &Host, service: &Protected) -> Option<Finding> {
     Some(at(host, &kinds::EXEMPT_REFUSED, service, ours(service)?, what).cure(cure))
 }
 
-/// Nobody gets in, not even with everything right.
+/// The stack refuses every login, even with the right password and code.
 fn nobody_passes(host: &Host, service: &Protected) -> Option<Finding> {
     if lets_in(&service.auth, "success").is_some() {
         return None;
     }
-    let what = format!("{}: the auth lines let nobody in, also with everything right", service.name);
+    let what =
+        format!("{}: the auth lines refuse every user, even with the right password and code", service.name);
     let cure =
         format!("Compare the lines with docs/how-to/hosts.md, or run: totpd pam enable {}", service.name);
     Some(at(host, &kinds::NOBODY_PASSES, service, ours(service)?, what).cure(cure))
 }
 
-/// The kind of row "the code is the only factor", for programs that prove no other by themselves, as sshd does.
+/// Row "the code is the only factor", for programs other than sshd, which can prove a first factor itself.
 fn code_alone(host: &Host, service: &Protected) -> Option<Finding> {
     let alone = lets_in(&service.auth, "success").is_some_and(|run| run.proved.is_empty());
     if service.name == "sshd" || !alone {
@@ -266,7 +266,7 @@ fn code_alone(host: &Host, service: &Protected) -> Option<Finding> {
     }
     let what = format!("{} takes the code as the only factor: no password is needed", service.name);
     let cure = format!(
-        "Put \"auth required pam_unix.so\" above our line, or run: totpd pam enable {}",
+        "Put \"auth required pam_unix.so\" above totpd's line, or run: totpd pam enable {}",
         service.name
     );
     Some(at(host, &kinds::CODE_ALONE, service, ours(service)?, what).cure(cure))
@@ -279,7 +279,7 @@ fn twice(host: &Host, service: &Protected) -> Option<Finding> {
     let name = |entry: &&Entry| format!("{}:{}", host.shown(&entry.file).display(), entry.line.number);
     let names: Vec<String> = lines.iter().map(name).collect();
     let what = format!("{} asks for two codes: {}", service.name, names.join(" and "));
-    let cure = format!("Take one of the two lines away, best the one in {}", names.first()?);
+    let cure = format!("Remove one of the two lines, preferably {}", names.first()?);
     Some(at(host, &kinds::LINE_TWICE, service, lines.last()?, what).cure(cure))
 }
 
@@ -288,14 +288,15 @@ fn first_factor(host: &Host, service: &Protected) -> Option<Finding> {
     let entries = service.auth.entries.iter().enumerate();
     let mut claims =
         entries.filter(|(_, e)| e.line.is_ours() && parse(e).is_ok_and(|args| args.first_factor));
-    let (_, entry) = claims.find(|(place, _)| reached_without_proof(&service.auth, *place))?;
+    let (_, entry) = claims.find(|(index, _)| reached_without_proof(&service.auth, *index))?;
     let above: Vec<_> = stack::authenticators(&service.auth).into_iter().map(name_of).collect();
     let what = format!(
-        "{}: line {} says first_factor=passed, and is reached although {} failed",
+        "{}: line {} says first_factor=passed, but is reached although {} failed",
         service.name,
         entry.line.number,
-        if above.is_empty() { "nothing was asked or everything".to_owned() } else { above.join(" or ") }
+        if above.is_empty() { "every module before it".to_owned() } else { above.join(" or ") }
     );
-    let cure = "Write \"requisite\" as the control of the line that asks for the password, above ours";
+    let cure =
+        "Write \"requisite\" as the control of the line that asks for the password, above totpd's line";
     Some(at(host, &kinds::FIRST_FACTOR_NOT_PROVED, service, entry, what).cure(cure))
 }

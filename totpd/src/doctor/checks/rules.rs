@@ -1,4 +1,4 @@
-//! totpd.toml: whether it can be used, and whether its rules name what there is.
+//! Checks totpd.toml: whether it is valid, and whether its rules name existing services, users and groups.
 
 use super::services::protected;
 use crate::config::Config;
@@ -17,23 +17,23 @@ pub(super) fn check(host: &Host) -> Vec<Finding> {
     }
     let config = match &host.config {
         Ok(config) => config,
-        // A missing file is one with every default.
+        // A missing file stands for the defaults.
         Err(_) if host.stat(path).is_err() => return Vec::new(),
         Err(error) => return vec![invalid(host, error)],
     };
     let mut found = Vec::new();
     if let Err(what) = &config.http {
         let finding = Finding::new(&kinds::CONFIG_INVALID, "http", format!("[http]: {what}"));
-        found.push(finding.cure("Correct [http]; totpd config check names the place").at(path, None));
+        found.push(finding.cure("Correct [http], then run: totpd config check").at(path, None));
     }
     let sentence = |what: String| {
-        let cure = format!("Run: totpd config check, and correct the rule in {}", path.display());
+        let cure = format!("Correct the rule in {}, then run: totpd config check", path.display());
         Finding::new(&kinds::RULE_WITHOUT_EFFECT, what.clone(), what).cure(cure).at(path, None)
     };
     found.extend(config.findings().into_iter().map(sentence));
-    for place in 0..config.policy.rules.len() {
-        found.extend(services(host, config, place));
-        found.extend(names(host, config, place));
+    for index in 0..config.policy.rules.len() {
+        found.extend(services(host, config, index));
+        found.extend(names(host, config, index));
     }
     found
 }
@@ -48,10 +48,8 @@ fn writable(host: &Host) -> Option<Finding> {
         let sticky = metadata.is_dir() && metadata.mode() & 0o1000 != 0;
         if (metadata.mode() & 0o022 != 0 && !sticky) || foreign(metadata.uid()) {
             let which = which.display();
-            let what = format!(
-                "{which} can be changed by users other than root, so totpd refuses {}",
-                path.display()
-            );
+            let what =
+                format!("users other than root can change {which}, so totpd refuses {}", path.display());
             let finding = Finding::new(&kinds::CONFIG_WRITABLE, which.to_string(), what);
             let fix = crate::doctor::fix::Fix::Access {
                 path: which.to_string().into(),
@@ -72,9 +70,9 @@ fn invalid(host: &Host, error: &crate::config::ConfigError) -> Finding {
     };
     let still = match reply.filter(|reply| reply.state == DaemonState::Serving) {
         Some(reply) if last_good(reply) => {
-            ". The daemon serves by its last good configuration, which exempts nobody"
+            ". The daemon uses its last good configuration, which exempts nobody"
         }
-        Some(_) => ". The daemon goes on with an older configuration until it stops",
+        Some(_) => ". The daemon uses an older configuration until it stops",
         None => "",
     };
     let line = error.place.rsplit(':').nth(1).and_then(|line| line.parse().ok());
@@ -84,28 +82,28 @@ fn invalid(host: &Host, error: &crate::config::ConfigError) -> Finding {
 }
 
 /// Row "a rule names a service that is no PAM service (`ssh`), or `sudo` without `sudo-i`".
-fn services(host: &Host, config: &Config, place: usize) -> Vec<Finding> {
-    let Some(rule) = config.policy.rules.get(place) else { return Vec::new() };
-    let (name, line) = (config.rule_name(place), config.rule_lines.get(place).copied());
+fn services(host: &Host, config: &Config, index: usize) -> Vec<Finding> {
+    let Some(rule) = config.policy.rules.get(index) else { return Vec::new() };
+    let (name, line) = (config.rule_name(index), config.rule_lines.get(index).copied());
     let (known, protected) = (host.pam().names(), protected(host));
     let mut found = Vec::new();
     for service in rule.services.iter().flatten() {
-        // A sibling that an entry brought along, as sudo-i of sudo, is no mistake where it has no file.
-        let brought = rule
+        // A sibling that the configuration added, such as sudo-i for sudo, may have no file.
+        let is_added = rule
             .services
             .iter()
             .flatten()
             .any(|o| o != service && services_of(o).contains(&service.as_str()));
-        if !known.contains(service) && !brought {
+        if !known.contains(service) && !is_added {
             let meant = ["sshd", "sudo", "login", "su"]
                 .into_iter()
                 .find(|s| s.starts_with(service) || service.starts_with(s));
             let meant = meant
                 .filter(|meant| *meant != service)
-                .map_or_else(String::new, |m| format!("; {m} is meant?"));
+                .map_or_else(String::new, |m| format!(" (perhaps {m})"));
             let what =
-                format!("{name} names the service {service}, and there is no PAM file of this name{meant}");
-            let cure = "Correct the name; ls /etc/pam.d shows them";
+                format!("{name} names the service {service}, but there is no PAM file of this name{meant}");
+            let cure = "Correct the name. Run: ls /etc/pam.d";
             let finding = Finding::new(&kinds::RULE_UNKNOWN_SERVICE, service, what).cure(cure);
             found.push(finding.at(&host.config_path, line));
         }
@@ -114,8 +112,8 @@ fn services(host: &Host, config: &Config, place: usize) -> Vec<Finding> {
             !has && protected.iter().any(|service| service.name == *sibling)
         });
         if let Some(sibling) = missed {
-            let what = format!("{name} is about {service} and not about {sibling}");
-            let cure = format!("Write services = [\"{service}\"] without \"=\" if both are meant");
+            let what = format!("{name} names {service}, but not {sibling}");
+            let cure = format!("If both are intended, write services = [\"{service}\"] without \"=\"");
             let finding = Finding::new(&kinds::RULE_SIBLING, sibling, what).cure(cure);
             found.push(finding.at(&host.config_path, line));
         }
@@ -123,22 +121,22 @@ fn services(host: &Host, config: &Config, place: usize) -> Vec<Finding> {
     found
 }
 
-/// Row "a group in a rule that does not exist", and the same of users.
-fn names(host: &Host, config: &Config, place: usize) -> Vec<Finding> {
-    let Some(rule) = config.policy.rules.get(place) else { return Vec::new() };
-    let (name, line) = (config.rule_name(place), config.rule_lines.get(place).copied());
+/// Row "a group in a rule that does not exist", and users that do not exist.
+fn names(host: &Host, config: &Config, index: usize) -> Vec<Finding> {
+    let Some(rule) = config.policy.rules.get(index) else { return Vec::new() };
+    let (name, line) = (config.rule_name(index), config.rule_lines.get(index).copied());
     let groups: Vec<String> =
         crate::doctor::accounts::groups(&host.root).into_iter().map(|(name, ..)| name).collect();
     let mut found = Vec::new();
     let mut unknown = |kind: &str, database: &str, who: &String| {
-        // A directory may know it. One that does not answer says nothing.
+        // A directory may have the name. If it does not answer, nothing is reported.
         if host.is_live() && host.programs.run(&["getent", database, who]).is_none_or(|output| output.success)
         {
             return;
         }
-        let what = format!("{name} names the {kind} {who}, and this host knows no such {kind}");
+        let what = format!("{name} names the {kind} {who}, which does not exist on this host");
         let finding = Finding::new(&kinds::RULE_UNKNOWN_NAME, who, what);
-        found.push(finding.cure("Correct the name, or take it away").at(&host.config_path, line));
+        found.push(finding.cure("Correct or remove the name").at(&host.config_path, line));
     };
     for user in rule.users.iter().flatten().filter(|user| host.account(user).is_none()) {
         unknown("user", "passwd", user);

@@ -1,4 +1,4 @@
-//! Which services ask for a code, and which let in without one.
+//! Checks which services ask for a code, and which let users in without one.
 
 use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::Finding;
@@ -9,16 +9,16 @@ use crate::pam_config::siblings::services_of;
 use crate::pam_config::{Action, ConfigDirs, Entry, Facility, Stack, locker};
 use std::collections::BTreeSet;
 
-/// A service with our line.
+/// A service with totpd's line.
 #[derive(Debug)]
 pub struct Protected {
-    /// Its name.
+    /// The service's name.
     pub name: String,
-    /// What it asks of a user who logs in.
+    /// Its `auth` stack.
     pub auth: Stack,
 }
 
-/// Services that let nobody in: they check an account, or change a password of somebody who is in.
+/// Services that are no logins: they check an account, or change the password of a user who is logged in.
 const NO_LOGINS: [&str; 29] = [
     "cron",
     "crond",
@@ -53,7 +53,7 @@ const NO_LOGINS: [&str; 29] = [
 /// The locker of text consoles, which is not a locker with one field.
 const CONSOLE_LOCKER: &str = "vlock";
 
-/// The services whose `auth` lines have ours.
+/// The services with totpd's line in their `auth` stack.
 pub fn protected(host: &Host) -> Vec<Protected> {
     let dirs = host.pam();
     let stacks = dirs.services().into_iter().filter_map(|name| {
@@ -61,7 +61,7 @@ pub fn protected(host: &Host) -> Vec<Protected> {
         auth.ours().next()?;
         Some(Protected { name, auth })
     });
-    // "other" stands for services without a file: it is not one.
+    // "other" is not a service: it stands for services without a file.
     stacks.filter(|service| service.name != "other").collect()
 }
 
@@ -81,12 +81,11 @@ pub fn check(host: &Host) -> Vec<Finding> {
             continue;
         }
         let Ok(stack) = dirs.stack(&name, Facility::Auth) else { continue };
-        // An answer of ours changes nothing: there is none. A stack that lets nobody in is no door, as one that names our
-        // module wrongly: that is a finding of its own.
+        // A misspelt module is another finding. A stack that refuses every user is not a way to log in.
         let misspelt = stack.entries.iter().any(|entry| is_near(entry.line.module_name()));
-        // A file without such lines is of a program that asks nobody who they are; "other" would answer for it.
-        let borrowed = dirs.file(&name).is_none_or(|own| own != stack.file);
-        if misspelt || borrowed || !lets_in_with_all(&stack, "success") {
+        // A program whose file has no such lines authenticates nobody; libpam would use "other".
+        let is_of_other = dirs.file(&name).is_none_or(|file| file != stack.file);
+        if misspelt || is_of_other || !lets_in_with_all(&stack, "success") {
             continue;
         }
         let with = first_factor(&stack);
@@ -94,7 +93,7 @@ pub fn check(host: &Host) -> Vec<Finding> {
         let (kind, what) = if let Some(sibling) = sibling {
             (
                 &kinds::SIBLING_WITHOUT_CODE,
-                format!("{sibling} asks for a code and {name} does not: {with} is enough"),
+                format!("{sibling} asks for a code, but {name} does not: {with} is enough"),
             )
         } else if config.console_services.contains(&name) || unlocks_a_screen(&name) {
             (&kinds::CONSOLE_WITHOUT_CODE, format!("{name} asks for no code: {with} is enough"))
@@ -132,14 +131,14 @@ fn lockers(host: &Host, dirs: &ConfigDirs) -> Vec<Finding> {
     locker::unusable(dirs).into_iter().filter_map(finding).collect()
 }
 
-/// Whether two services are one program to the person.
+/// Whether two services are siblings: the same program, called in another way.
 fn is_sibling(one: &str, other: &str) -> bool {
     services_of(one).contains(&other) || services_of(other).contains(&one)
 }
 
-/// What a stack asks for, in words.
+/// What a stack asks for, as text.
 pub fn first_factor(stack: &Stack) -> String {
-    let word = |name: &str| match name {
+    let factor = |name: &str| match name {
         "pam_unix" | "pam_unix2" | "pam_pwdb" => "the password".to_owned(),
         "pam_sss" | "pam_ldap" | "pam_krb5" | "pam_winbind" | "pam_kanidm" | "pam_himmelblau" => {
             format!("the password of a directory ({name})")
@@ -147,8 +146,8 @@ pub fn first_factor(stack: &Stack) -> String {
         "pam_fprintd" => "a fingerprint".to_owned(),
         other => other.to_owned(),
     };
-    let mut words: Vec<String> =
-        authenticators(stack).into_iter().map(|entry| word(name_of(entry))).collect();
-    words.dedup();
-    if words.is_empty() { "nothing that PAM asks".to_owned() } else { words.join(" or ") }
+    let mut factors: Vec<String> =
+        authenticators(stack).into_iter().map(|entry| factor(name_of(entry))).collect();
+    factors.dedup();
+    if factors.is_empty() { "nothing that PAM asks".to_owned() } else { factors.join(" or ") }
 }

@@ -1,4 +1,4 @@
-//! What sshd does before and after PAM, by its own word: `sshd -T`, for the users who matter.
+//! Checks what sshd does without PAM, with `sshd -T -C` for each important user.
 
 use super::services::{first_factor, protected};
 use super::sshd_match;
@@ -14,28 +14,29 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use totp_core::policy::{Action, SshMatch};
 
-/// Users whom sshd is asked about one by one, at most.
-const MOST_USERS: usize = 50;
-/// Less than this ends an enrollment inside a login in its middle: an app has to be installed.
+/// The most users for whom `sshd -T -C` is run.
+const MAX_USERS: usize = 50;
+/// The fewest seconds of LoginGraceTime for an enrollment inside a login, where an app must be
+/// installed.
 const ENROLL_GRACE: u64 = 600;
 /// Groups whose members administer.
 pub const ADMIN_GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
 
-/// All of them, where sshd's PAM file has our line.
+/// Checks sshd, if its PAM file has totpd's line.
 pub fn check(host: &Host) -> Vec<Finding> {
     let Some(service) = protected(host).into_iter().find(|service| service.name == "sshd") else {
         return Vec::new();
     };
     let Some(asked) = host.programs.run(&["sshd", "-T"]) else {
         let there = host.is_live() && host.stat("/usr/sbin/sshd").is_ok();
-        let what = "sshd -T says nothing: it did not end within 10 s, or cannot be run";
+        let what = "sshd -T cannot be run, or did not end within 10 s";
         let finding = Finding::new(&kinds::NOT_CHECKED, "sshd", what).cure("Run: sshd -T");
         return Vec::from_iter(there.then_some(finding));
     };
     if !asked.success {
         let why = asked.stderr.lines().last().unwrap_or("sshd -T failed").to_owned();
         if why.contains("Missing privilege separation directory") {
-            let what = "sshd has not run since the boot, and until then says nothing of its configuration";
+            let what = "sshd has not run since the boot, and cannot print its configuration before that";
             let finding = Finding::new(&kinds::NOT_CHECKED, "sshd", what);
             return vec![finding.cure("Run: systemctl start ssh, then totpd doctor")];
         }
@@ -50,7 +51,7 @@ pub fn check(host: &Host) -> Vec<Finding> {
     if !settings.is_on("usepam") {
         let what = "sshd runs with UsePAM no";
         return vec![
-            place(host, Finding::new(&kinds::SSHD_USEPAM_OFF, "sshd", what), "usepam")
+            at_setting(host, Finding::new(&kinds::SSHD_USEPAM_OFF, "sshd", what), "usepam")
                 .cure(format!("Write \"UsePAM yes\". Run: {}", reload_command(host))),
         ];
     }
@@ -70,28 +71,28 @@ fn methods(host: &Host, settings: &Settings, auth: &Stack) -> Vec<Finding> {
     let mut found = Vec::new();
     let alone = settings.without_pam();
     if !alone.is_empty() {
-        let what = format!("sshd lets everybody in by {} alone", alone.join(" or by "));
+        let what = format!("sshd lets every user in with {} alone", alone.join(" or with "));
         let finding = Finding::new(&kinds::SSHD_KEY_ALONE, "sshd", what).cure(enable);
-        found.push(place(host, finding, "authenticationmethods"));
+        found.push(at_setting(host, finding, "authenticationmethods"));
     }
     if !settings.can_ask() && alone.is_empty() {
         let what = format!(
-            "sshd demands {} and has KbdInteractiveAuthentication {}",
+            "sshd requires {}, but has KbdInteractiveAuthentication {}",
             settings.get("authenticationmethods"),
             settings.get("kbdinteractiveauthentication")
         );
         found.push(nobody_asked(host, what));
     }
-    // Without a password in the stack, PAM's part is the code alone.
+    // Without a password in the stack, PAM asks for nothing but the code.
     let code_alone = lets_in(auth, "success").is_some_and(|run| run.proved.is_empty());
     if settings.pam_alone() && code_alone {
         let what = if authenticators(auth).is_empty() {
-            "sshd takes the code as the only factor: its PAM lines ask for no password, and no key is demanded".to_owned()
+            "sshd takes the code as the only factor: its PAM lines ask for no password, and it requires no key".to_owned()
         } else {
             format!("sshd takes the code as the only factor: {} is not needed", first_factor(auth))
         };
         let finding = Finding::new(&kinds::SSHD_CODE_ALONE, "sshd", what).cure(enable);
-        found.push(place(host, finding, "authenticationmethods"));
+        found.push(at_setting(host, finding, "authenticationmethods"));
     }
     found
 }
@@ -102,15 +103,15 @@ fn nobody_asked(host: &Host, what: String) -> Finding {
         "Write \"KbdInteractiveAuthentication yes\" before any line that says no. Run: {}",
         reload_command(host)
     );
-    place(
+    at_setting(
         host,
         Finding::new(&kinds::SSHD_NOBODY_ASKED, "sshd", what).cure(cure),
         "kbdinteractiveauthentication",
     )
 }
 
-/// Users for whom a Match block may say otherwise: root, administrators, the users of rules, and who has a factor.
-fn who_matters(host: &Host) -> Vec<&Account> {
+/// The users for whom a Match block may differ: root, administrators and users with a factor; then other users.
+fn important_users(host: &Host) -> Vec<&Account> {
     let mut names: BTreeSet<&str> = BTreeSet::from(["root"]);
     names.extend(
         ADMIN_GROUPS.iter().flat_map(|group| host.members(group)).map(|account| account.name.as_str()),
@@ -119,11 +120,11 @@ fn who_matters(host: &Host) -> Vec<&Account> {
     let accounts = host.accounts.iter();
     let mut accounts: Vec<&Account> =
         accounts.filter(|account| names.contains(account.name.as_str())).collect();
-    // Everybody else who logs in, as far as there is room: a block may name anybody.
+    // A block may name any user: the others follow, up to the limit.
     let others =
         host.accounts.iter().filter(|account| account.logs_in() && !names.contains(account.name.as_str()));
     accounts.extend(others);
-    accounts.truncate(MOST_USERS);
+    accounts.truncate(MAX_USERS);
     accounts
 }
 
@@ -131,9 +132,9 @@ fn who_matters(host: &Host) -> Vec<&Account> {
 fn users(host: &Host, global: &Settings) -> Vec<Finding> {
     let mut by_key: Vec<String> = Vec::new();
     let mut found = Vec::new();
-    let accounts = who_matters(host);
-    let somebody = accounts.iter().find(|account| account.uid != 0).or(accounts.first());
-    found.extend(somebody.into_iter().flat_map(|account| sshd_match::check(host, global, &account.name)));
+    let accounts = important_users(host);
+    let example = accounts.iter().find(|account| account.uid != 0).or(accounts.first());
+    found.extend(example.into_iter().flat_map(|account| sshd_match::check(host, global, &account.name)));
     for account in accounts {
         let of = format!("user={},host=localhost,addr=192.0.2.1", account.name);
         let Some(text) = host.output(&["sshd", "-T", "-C", &of]) else { continue };
@@ -149,11 +150,11 @@ fn users(host: &Host, global: &Settings) -> Vec<Finding> {
     }
     if !by_key.is_empty() {
         let names = few(&by_key);
-        let what = format!("sshd lets {names} in without a code: a Match block or a drop-in says so");
-        let cure = "If that is meant, say it in totpd.toml too: a rule with users, services = [\"sshd\"], action = \
-                    \"exempt\". Otherwise take the block away; `sshd -T -C user=NAME` shows what holds";
+        let what = format!("sshd lets {names} in without a code, by a Match block or a drop-in");
+        let cure = "If that is intended, add a rule to totpd.toml: users, services = [\"sshd\"], action = \"exempt\". \
+                    Otherwise remove the block; `sshd -T -C user=NAME` shows what applies";
         let finding = Finding::new(&kinds::SSHD_KEY_ALONE_FOR_SOME, by_key.join(","), what).cure(cure);
-        found.push(place(host, finding, "match"));
+        found.push(at_setting(host, finding, "match"));
     }
     found
 }
@@ -176,9 +177,9 @@ fn root(host: &Host, settings: &Settings, root: &Account, global: &Settings) -> 
     }
     let alone = settings.without_pam();
     if !alone.is_empty() && global.without_pam().is_empty() {
-        let what = format!("sshd lets root in by {} alone", alone.join(" or by "));
-        let cure = "Log in as a user and use sudo, which asks; then write \"PermitRootLogin no\"";
-        return Some(place(
+        let what = format!("sshd lets root in with {} alone", alone.join(" or with "));
+        let cure = "Log in as another user and use sudo, which asks; then write \"PermitRootLogin no\"";
+        return Some(at_setting(
             host,
             Finding::new(&kinds::SSHD_ROOT_KEY_ALONE, "root", what).cure(cure),
             "match",
@@ -187,10 +188,14 @@ fn root(host: &Host, settings: &Settings, root: &Account, global: &Settings) -> 
     if !keys_alone || !alone.is_empty() {
         return None;
     }
-    let what = format!("root has keys, PermitRootLogin is {permit}, and sshd demands a code of root as well");
+    let what = format!("root has keys and PermitRootLogin is {permit}, but sshd requires a code of root too");
     let cure = "Write \"Match User root\", \"AuthenticationMethods publickey\", \"Match all\" into a file of \
                 /etc/ssh/sshd_config.d; or \"PermitRootLogin yes\", so that root is asked for a code";
-    Some(place(host, Finding::new(&kinds::SSHD_ROOT_REFUSED, "root", what).cure(cure), "permitrootlogin"))
+    Some(at_setting(
+        host,
+        Finding::new(&kinds::SSHD_ROOT_REFUSED, "root", what).cure(cure),
+        "permitrootlogin",
+    ))
 }
 
 fn has_keys(host: &Host, settings: &Settings, account: &Account) -> bool {
@@ -207,7 +212,7 @@ fn has_keys(host: &Host, settings: &Settings, account: &Account) -> bool {
     })
 }
 
-/// Row "sshd running an older configuration": it writes its pid file after it has read its files, at a reload too.
+/// Row "sshd running an older configuration": sshd writes its pid file after it has read its files, also at a reload.
 fn reload(host: &Host, settings: &Settings) -> Option<Finding> {
     let pid_file = host.stat(settings.get("pidfile")).ok()?;
     let (newest, changed) = config_files(host)
@@ -245,10 +250,10 @@ fn grace_time(host: &Host, settings: &Settings) -> Option<Finding> {
     if seconds == 0 || seconds >= ENROLL_GRACE || !rules.any(|rule| rule.action == Action::Enroll) {
         return None;
     }
-    let what = format!("a rule enrolls users inside SSH logins, and sshd ends a login after {seconds} s");
+    let what = format!("a rule enrolls users inside SSH logins, but sshd ends a login after {seconds} s");
     let cure =
-        format!("Write \"LoginGraceTime {ENROLL_GRACE}\", or enroll before: totpd enroll USER --ticket");
-    Some(place(host, Finding::new(&kinds::SSHD_GRACE_TIME, "sshd", what).cure(cure), "logingracetime"))
+        format!("Write \"LoginGraceTime {ENROLL_GRACE}\", or enroll them before: totpd enroll USER --ticket");
+    Some(at_setting(host, Finding::new(&kinds::SSHD_GRACE_TIME, "sshd", what).cure(cure), "logingracetime"))
 }
 
 /// Row "ssh without hardware-backed keys where a phishing-resistant option is demanded".
@@ -261,15 +266,15 @@ fn keys_in_files(host: &Host, settings: &Settings) -> Option<Finding> {
     if !demanded || !in_files {
         return None;
     }
-    let what = "sshd takes keys in files beside hardware-backed ones";
-    let cure = "Where it is demanded, write \"PubkeyAcceptedAlgorithms sk-ssh-ed25519@openssh.com,\
+    let what = "sshd accepts keys in files as well as hardware-backed keys";
+    let cure = "If hardware-backed keys are required, write \"PubkeyAcceptedAlgorithms sk-ssh-ed25519@openssh.com,\
                 sk-ecdsa-sha2-nistp256@openssh.com\"";
     let finding = Finding::new(&kinds::SSHD_KEYS_IN_FILES, "sshd", what).cure(cure);
-    Some(place(host, finding, "pubkeyacceptedalgorithms"))
+    Some(at_setting(host, finding, "pubkeyacceptedalgorithms"))
 }
 
-/// With the first line that sets `key`, which is the one that counts; or the main file.
-fn place(host: &Host, finding: Finding, key: &str) -> Finding {
+/// Adds the location of the first line that sets `key`, which is the one that counts; or the main file.
+fn at_setting(host: &Host, finding: Finding, key: &str) -> Finding {
     for file in config_files(host) {
         let text = host.read(&file).unwrap_or_default();
         let sets = |line: &str| {
@@ -283,7 +288,7 @@ fn place(host: &Host, finding: Finding, key: &str) -> Finding {
     finding.at(Path::new(MAIN_FILE), None)
 }
 
-/// Whether sshd asks for a code: for drift.
+/// Whether sshd asks for a code; `None` if `sshd -T` fails.
 pub fn asks(host: &Host) -> Option<bool> {
     let settings = Settings::parse(&host.output(&["sshd", "-T"])?);
     Some(settings.is_on("usepam") && settings.without_pam().is_empty() && settings.can_ask())
@@ -306,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_asks_if_one_of_its_methods_does() {
+    fn a_list_asks_if_one_of_its_methods_asks() {
         let both = settings(
             "authenticationmethods publickey,keyboard-interactive:pam publickey\nkbdinteractiveauthentication yes\n",
         );

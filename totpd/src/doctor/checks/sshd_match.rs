@@ -1,4 +1,4 @@
-//! Match blocks of sshd about where somebody comes from: there, too, a key alone may let in.
+//! Checks Match blocks of sshd about addresses, hosts and ports, where a key alone may be enough.
 
 use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::Finding;
@@ -6,11 +6,11 @@ use crate::doctor::sshd_settings::{Settings, config_files};
 use crate::doctor::system::Host;
 use totp_core::policy::Action;
 
-/// Blocks that are tried at most.
-const MOST_BLOCKS: usize = 20;
+/// The most blocks to check.
+const MAX_BLOCKS: usize = 20;
 
-/// Row "overridden by a Match block", for blocks that name an address, a host or a port: somebody who fits is tried. `user`
-/// is who logs in where the block names nobody.
+/// Row "overridden by a Match block", for blocks that name an address, a host or a port. Each is checked with a matching
+/// connection, of `user` if the block names no user.
 pub(super) fn check(host: &Host, global: &Settings, user: &str) -> Vec<Finding> {
     let rules = host.config.iter().flat_map(|config| &config.policy.rules);
     let mut exempt = rules.filter(|rule| rule.action == Action::Exempt && rule.networks.is_some());
@@ -19,7 +19,7 @@ pub(super) fn check(host: &Host, global: &Settings, user: &str) -> Vec<Finding> 
         return Vec::new();
     }
     let mut found = Vec::new();
-    let mut left = MOST_BLOCKS;
+    let mut left = MAX_BLOCKS;
     for file in config_files(host) {
         for (at, line) in host.read(&file).unwrap_or_default().lines().enumerate() {
             let Some(connection) = connection(host, line, user).filter(|_| left > 0) else { continue };
@@ -35,39 +35,39 @@ pub(super) fn check(host: &Host, global: &Settings, user: &str) -> Vec<Finding> 
 }
 
 fn finding(line: &str, alone: &[String]) -> Finding {
-    let what = format!("sshd lets in by {} alone under \"{line}\"", alone.join(" or by "));
-    let cure = "If that is meant, say it in totpd.toml too: a rule with networks, services = [\"sshd\"], action = \
-                \"exempt\". Otherwise take the block away";
+    let what = format!("sshd lets users in with {} alone under \"{line}\"", alone.join(" or with "));
+    let cure = "If that is intended, add a rule to totpd.toml: networks, services = [\"sshd\"], action = \"exempt\". \
+                Otherwise remove the block";
     Finding::new(&kinds::SSHD_KEY_ALONE_FOR_SOME, line, what).cure(cure)
 }
 
-/// A connection that fits the line, if it is a Match line about more than users: `user=…,host=…,addr=…`.
+/// A connection that matches the line, if it is a Match line about more than users: `user=…,host=…,addr=…`.
 fn connection(host: &Host, line: &str, user: &str) -> Option<String> {
     let mut words = line.split([' ', '\t', '=']).filter(|word| !word.is_empty());
     words.next().filter(|word| word.eq_ignore_ascii_case("match"))?;
     let (mut user, mut name, mut address) = (user.to_owned(), "localhost".to_owned(), "192.0.2.1".to_owned());
-    let (mut more, mut of_place) = (String::new(), false);
+    let (mut more, mut about_source) = (String::new(), false);
     while let (Some(criterion), Some(patterns)) = (words.next(), words.next()) {
         let patterns = patterns.trim_matches('"');
-        // Stars and marks stand for some letters.
+        // "*" and "?" match letters and digits.
         let first = patterns.split(',').find(|pattern| !pattern.starts_with('!'))?.replace(['*', '?'], "1");
         match criterion.to_ascii_lowercase().as_str() {
             "user" => user = first,
             "group" => user.clone_from(&host.members(&first).first()?.name),
-            "host" => (name, of_place) = (first, true),
+            "host" => (name, about_source) = (first, true),
             "address" => {
                 let network = first.split('/').next().unwrap_or_default();
-                // 10.* is a pattern, too.
+                // 10.* is a pattern too.
                 let missing = 3_usize.saturating_sub(network.matches('.').count());
                 let rest = if network.contains(':') { String::new() } else { ".1".repeat(missing) };
-                (address, of_place) = (format!("{network}{rest}"), true);
+                (address, about_source) = (format!("{network}{rest}"), true);
             }
-            "localaddress" => (more, of_place) = (format!("{more},laddr={first}"), true),
-            "localport" => (more, of_place) = (format!("{more},lport={first}"), true),
+            "localaddress" => (more, about_source) = (format!("{more},laddr={first}"), true),
+            "localport" => (more, about_source) = (format!("{more},lport={first}"), true),
             _ => return None,
         }
     }
-    of_place.then(|| format!("user={user},host={name},addr={address}{more}"))
+    about_source.then(|| format!("user={user},host={name},addr={address}{more}"))
 }
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn a_connection_fits_the_block_that_it_is_made_for() {
+    fn a_connection_matches_its_block() {
         let host = Host::of_tree(Path::new("/nonexistent"), Path::new("/etc/totpd/totpd.toml"));
         let of = |line: &str| connection(&host, line, "ann");
         let fits = |text: &str| Some(text.to_owned());

@@ -1,4 +1,4 @@
-//! Where the store lies: the same place for the daemon and for the host, writable, with room.
+//! Checks the folder of the store: the same for daemon and host, writable, with free space.
 
 use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::Finding;
@@ -8,12 +8,12 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// With less room than this, in bytes, nothing can be relied on.
+/// With fewer free bytes, writes may fail.
 const FULL: u64 = 16 * 1024 * 1024;
-/// With less than this somebody should look.
+/// With fewer free bytes, an administrator should make room.
 const NEARLY_FULL: u64 = 256 * 1024 * 1024;
 
-/// Rows about the folder of the store. Of a tree nothing is known.
+/// Rows about the folder of the store. A tree is not checked.
 pub(super) fn check(host: &Host) -> Vec<Finding> {
     let folder = host.config_or_defaults().state_dir;
     if !host.is_live() || host.stat(&folder).is_err() {
@@ -33,7 +33,7 @@ fn seen_by_daemon(host: &Host, folder: &Path) -> Option<PathBuf> {
     Some(host.inside(&root).join(folder.strip_prefix("/").ok()?))
 }
 
-/// The folder as the first process sees it: doctor itself may run in a sandbox, where all of it is read-only.
+/// The folder as process 1 sees it: doctor may run in a sandbox where every folder is read-only.
 fn seen_by_host(host: &Host, folder: &Path) -> PathBuf {
     let root = host.inside(Path::new("/proc/1/root"));
     let seen = folder.strip_prefix("/").map(|rest| root.join(rest)).unwrap_or_default();
@@ -47,8 +47,8 @@ fn other_mount(host: &Host, folder: &Path) -> Option<Finding> {
     if daemons == ours {
         return None;
     }
-    let what = format!("the daemon and this host see two folders at {}", folder.display());
-    let cure = "Mount the file system of the store again, or end the mount that hides it. Then run: systemctl restart totpd";
+    let what = format!("the daemon and this host see different folders at {}", folder.display());
+    let cure = "Mount the file system of the store again, or unmount what hides it. Then run: systemctl restart totpd";
     Some(
         Finding::new(&kinds::STORE_OF_ANOTHER_MOUNT, folder.display().to_string(), what)
             .cure(cure)
@@ -65,17 +65,19 @@ fn read_only(host: &Host, folder: &Path) -> Option<Finding> {
         (
             what,
             format!(
-                "Look at dmesg for why, then run: mount -o remount,rw $(findmnt -no TARGET -T {})",
+                "Run dmesg to see why, then: mount -o remount,rw $(findmnt -no TARGET -T {})",
                 folder.display()
             ),
         )
     } else if seen_by_daemon(host, folder).is_some_and(|path| is_read_only(&path)) {
-        let what =
-            format!("{} is writable, and the sandbox of totpd.service does not list it", folder.display());
+        let what = format!(
+            "{} is read-only for totpd.service, because its sandbox does not list it",
+            folder.display()
+        );
         (
             what,
             format!(
-                "Run: systemctl edit totpd, write [Service] and ReadWritePaths={}, and restart it",
+                "Run: systemctl edit totpd, write [Service] and ReadWritePaths={}, then: systemctl restart totpd",
                 folder.display()
             ),
         )
@@ -90,7 +92,7 @@ fn read_only(host: &Host, folder: &Path) -> Option<Finding> {
 /// Row "disk full or nearly".
 fn room(host: &Host, folder: &Path) -> Option<Finding> {
     let file_system = statvfs(&seen_by_host(host, folder)).ok()?;
-    // The daemon's user has no share of what is kept for root.
+    // Blocks that are reserved for root do not count.
     let free = file_system.blocks_available().saturating_mul(file_system.fragment_size());
     let inodes = file_system.files_available();
     let none_left = file_system.files() > 0 && inodes < 16;
@@ -108,7 +110,7 @@ fn room(host: &Host, folder: &Path) -> Option<Finding> {
     Some(Finding::new(kind, folder.display().to_string(), what).cure(cure).at(folder, None))
 }
 
-/// The folder that its file system is mounted at.
+/// The mount point of the file system of `folder`.
 fn mount_point(folder: &Path) -> PathBuf {
     let device = |path: &Path| std::fs::metadata(path).ok().map(|metadata| metadata.dev());
     let of_folder = device(folder);

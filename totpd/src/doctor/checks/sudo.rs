@@ -1,5 +1,5 @@
-//! What sudo does without asking PAM. `visudo -c` names the files and `cvtsudoers` says for whom; the lines are found in
-//! the files themselves, since neither of them tells.
+//! Checks what sudo allows without asking PAM. `visudo -c` names the files and `cvtsudoers` the users; neither names the
+//! lines, which are searched for in the files.
 
 use super::services::protected;
 use crate::doctor::catalogue as kinds;
@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 /// The main file.
 const SUDOERS: &str = "/etc/sudoers";
-/// Includes within includes that are followed in a tree.
-const DEEPEST: usize = 8;
+/// The most nested includes to follow in a tree.
+const MAX_DEPTH: usize = 8;
 
-/// All of them, where sudo's PAM file has our line.
+/// Checks sudo, if its PAM file has totpd's line.
 pub(super) fn check(host: &Host) -> Vec<Finding> {
     if !protected(host).iter().any(|service| matches!(service.name.as_str(), "sudo" | "sudo-i")) {
         return Vec::new();
@@ -29,12 +29,12 @@ pub(super) fn check(host: &Host) -> Vec<Finding> {
     }
     let files = checked.map(|checked| parsed_files(&checked.stdout)).filter(|files| !files.is_empty());
     let files = files.unwrap_or_else(|| included(host, Path::new(SUDOERS), 0));
-    let whom = whom(host);
+    let exempt = exempt_users(host);
     let mut found = Vec::new();
     for file in files {
         let text = host.read(&file).unwrap_or_default();
         for (number, line) in logical_lines(&text) {
-            found.extend(of_line(&file, number, &line, &whom));
+            found.extend(of_line(&file, number, &line, &exempt));
             found.extend(other_service(host, &line).map(|finding| finding.at(&file, number)));
         }
     }
@@ -42,7 +42,7 @@ pub(super) fn check(host: &Host) -> Vec<Finding> {
 }
 
 /// Rows "NOPASSWD, `!authenticate`", and a timestamp that never ends.
-fn of_line(file: &Path, number: usize, line: &str, whom: &[String]) -> Option<Finding> {
+fn of_line(file: &Path, number: usize, line: &str, exempt: &[String]) -> Option<Finding> {
     let first = line.split_whitespace().next()?;
     let about = |kind: &'static Kind, who: &str, what: String, cure: String| {
         Finding::new(kind, who, what).cure(cure).at(file, number)
@@ -53,11 +53,11 @@ fn of_line(file: &Path, number: usize, line: &str, whom: &[String]) -> Option<Fi
             return None;
         }
         let who = first.trim_end_matches(',');
-        // An alias means whom cvtsudoers says; it cannot tell which line it was.
+        // cvtsudoers resolves aliases, but does not say of which line.
         let is_alias =
             who.len() > 1 && who.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit());
-        let who = if is_alias && who != "ALL" && !whom.is_empty() {
-            format!("{who} (without a password in all: {})", few(whom))
+        let who = if is_alias && who != "ALL" && !exempt.is_empty() {
+            format!("{who} (without a password in all: {})", few(exempt))
         } else {
             who.to_owned()
         };
@@ -65,24 +65,24 @@ fn of_line(file: &Path, number: usize, line: &str, whom: &[String]) -> Option<Fi
         let commands = commands.trim_start_matches([':', ' ', '\t']);
         let what =
             format!("sudo asks {who} for nothing before: {}", totp_wire::text::printable(commands, 60));
-        return Some(about(&kinds::SUDO_NOPASSWD, &who, what, edit("take NOPASSWD: away")));
+        return Some(about(&kinds::SUDO_NOPASSWD, &who, what, edit("remove NOPASSWD:")));
     };
     let who = settings.trim_start_matches([':', '@', '!', '>']);
-    let who = if who.is_empty() { "everybody" } else { who };
+    let who = if who.is_empty() { "every user" } else { who };
     let rest = line.get(first.len()..)?;
     let words: Vec<&str> = rest.split(',').map(str::trim).collect();
     if words.contains(&"!authenticate") {
         let what = format!("sudo asks {who} for nothing: !authenticate");
-        return Some(about(&kinds::SUDO_NOT_AUTHENTICATE, who, what, edit("take !authenticate away")));
+        return Some(about(&kinds::SUDO_NOT_AUTHENTICATE, who, what, edit("remove !authenticate")));
     }
     if let Some(group) = words.iter().find_map(|word| setting(word, "exempt_group")) {
         let what = format!("sudo asks members of the group {group} for nothing: exempt_group");
-        return Some(about(&kinds::SUDO_NOT_AUTHENTICATE, group, what, edit("take exempt_group away")));
+        return Some(about(&kinds::SUDO_NOT_AUTHENTICATE, group, what, edit("remove exempt_group")));
     }
     let timeout = words.iter().find_map(|word| word.strip_prefix("timestamp_timeout"))?;
     let minutes: f64 = timeout.trim_start_matches([' ', '=']).trim_matches('"').parse().ok()?;
     (minutes < 0.0).then(|| {
-        let what = format!("sudo asks {who} once and never again: timestamp_timeout is {minutes}");
+        let what = format!("sudo asks {who} only once until the next boot: timestamp_timeout is {minutes}");
         about(&kinds::SUDO_NEVER_ASKS_AGAIN, who, what, edit("write timestamp_timeout=15 or less"))
     })
 }
@@ -93,7 +93,7 @@ fn setting<'a>(word: &'a str, name: &str) -> Option<&'a str> {
     Some(value.trim().trim_matches('"'))
 }
 
-/// sudo asks by the lines of another PAM service, which has none of ours.
+/// A setting that makes sudo use another PAM service, which has no line of totpd.
 fn other_service(host: &Host, line: &str) -> Option<Finding> {
     let settings = line.strip_prefix("Defaults")?;
     let (_, settings) = settings.split_once([' ', '\t'])?;
@@ -103,21 +103,21 @@ fn other_service(host: &Host, line: &str) -> Option<Finding> {
     };
     let asks = |service: &str| protected(host).iter().any(|protected| protected.name == service);
     let (key, service) = settings.split(',').filter_map(of_word).find(|(_, service)| !asks(service))?;
-    let what = format!("sudo asks by the PAM service {service} ({key}), which asks for no code");
-    let cure = format!("Take {key} away, or run: totpd pam enable {service}");
+    let what = format!("sudo uses the PAM service {service} ({key}), which asks for no code");
+    let cure = format!("Remove {key}, or run: totpd pam enable {service}");
     Some(Finding::new(&kinds::SIBLING_WITHOUT_CODE, service, what).cure(cure))
 }
 
-/// The files that visudo has read: `/etc/sudoers.d/alice: parsed OK`.
+/// The files that visudo has read, from lines such as `/etc/sudoers.d/alice: parsed OK`.
 fn parsed_files(text: &str) -> Vec<PathBuf> {
     text.lines().filter_map(|line| line.strip_suffix(": parsed OK")).map(PathBuf::from).collect()
 }
 
-/// The same of a tree, by its `@include` and `@includedir` lines.
+/// The files of a tree, found by `@include` and `@includedir` lines.
 fn included(host: &Host, file: &Path, depth: usize) -> Vec<PathBuf> {
     let mut files = vec![file.to_owned()];
     let text = host.read(file).unwrap_or_default();
-    for line in text.lines().filter(|_| depth < DEEPEST) {
+    for line in text.lines().filter(|_| depth < MAX_DEPTH) {
         let mut words = line.split_whitespace();
         let (word, path) = (words.next().unwrap_or_default(), words.next().map(PathBuf::from));
         match (word.trim_start_matches(['@', '#']), path) {
@@ -137,8 +137,8 @@ fn included(host: &Host, file: &Path, depth: usize) -> Vec<PathBuf> {
     files
 }
 
-/// Everybody whom some rule asks for nothing, aliases resolved, as cvtsudoers names them.
-fn whom(host: &Host) -> Vec<String> {
+/// The users and groups whom some rule asks for nothing, from cvtsudoers, which resolves aliases.
+fn exempt_users(host: &Host) -> Vec<String> {
     let text = host.output(&["cvtsudoers", "-e", "-f", "json", SUDOERS]).unwrap_or_default();
     let document: Value = serde_json::from_str(&text).unwrap_or_default();
     let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
@@ -157,7 +157,7 @@ fn whom(host: &Host) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// Lines with their numbers: continued ones are one, and comments are gone.
+/// The lines with their numbers, without comments. A continued line is one line.
 fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let (mut lines, mut pending) = (Vec::new(), None::<(usize, String)>);
     for (at, line) in text.lines().enumerate() {
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_comment_is_no_rule_and_a_continued_line_is_one() {
+    fn comments_are_skipped_and_continued_lines_are_joined() {
         let text =
             "# x NOPASSWD\nalice ALL=(ALL) \\\n  NOPASSWD: ALL # why\n#1000 ALL=(ALL) NOPASSWD: /bin/ls\n";
         let lines = logical_lines(text);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_count_for_whom_they_name() {
+    fn defaults_apply_to_the_users_that_they_name() {
         let find = |line: &str| of_line(Path::new(SUDOERS), 1, line, &[]).map(|f| (f.kind.id, f.subject));
         assert_eq!(
             find("Defaults:bob env_reset, !authenticate"),
@@ -203,7 +203,7 @@ mod tests {
         );
         assert_eq!(
             find("Defaults timestamp_timeout=-1"),
-            Some(("sudo-never-asks-again", "everybody".into()))
+            Some(("sudo-never-asks-again", "every user".into()))
         );
         assert_eq!(
             find("Defaults env_reset, exempt_group = ops"),
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(find("alice ALL=(ALL:ALL) ALL"), None);
     }
     #[test]
-    fn sudo_may_be_told_to_ask_by_a_service_without_our_line() {
+    fn sudo_with_another_pam_service_is_found() {
         let scratch = tempfile::tempdir().unwrap();
         let folder = scratch.path().join("etc/pam.d");
         std::fs::create_dir_all(&folder).unwrap();

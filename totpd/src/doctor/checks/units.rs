@@ -1,4 +1,4 @@
-//! systemd's units: there, enabled, listening where the configuration says, and of the installed release.
+//! Checks systemd's units: installed, enabled, listening where the configuration says, and of this release.
 
 use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::{Finding, Kind};
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Folders of unit files, the first that has one wins (systemd.unit(5)).
+/// The folders of unit files. systemd uses the first that has the file (systemd.unit(5)).
 const FOLDERS: [&str; 5] = [
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -16,9 +16,9 @@ const FOLDERS: [&str; 5] = [
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 ];
-/// The service.
+/// The daemon's unit.
 const SERVICE: &str = "totpd.service";
-/// The sockets, with the commands that bring them back.
+/// The sockets, with the commands that repair them.
 const SOCKETS: [Socket; 3] = [
     Socket {
         unit: "totpd.socket",
@@ -48,7 +48,7 @@ struct Socket {
     unmask: &'static str,
 }
 
-/// Rows about units. A host without systemd, or where totpd is started by other means, has none.
+/// Rows about units. A host without totpd's units has no findings: totpd is started by other means.
 pub(super) fn check(host: &Host) -> Vec<Finding> {
     if file(host, SERVICE).is_none() && SOCKETS.iter().all(|socket| file(host, socket.unit).is_none()) {
         return Vec::new();
@@ -66,18 +66,18 @@ fn unit(kind: &'static Kind, name: &str, what: String) -> Finding {
     Finding::new(kind, name, what)
 }
 
-/// The file of a unit, as the host calls it.
+/// The path of a unit's file on the host.
 fn file(host: &Host, name: &str) -> Option<PathBuf> {
     FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| host.stat(path).is_ok())
 }
 
-/// A masked unit is a link to /dev/null.
+/// Whether a unit is masked: its file is a link to /dev/null.
 fn is_masked(host: &Host, name: &str) -> bool {
     let Some(path) = file(host, name) else { return false };
     std::fs::read_link(host.inside(&path)).is_ok_and(|target| target == Path::new("/dev/null"))
 }
 
-/// What systemd says of a unit.
+/// The properties of a unit, from `systemctl show`.
 fn properties(host: &Host, name: &str) -> BTreeMap<String, String> {
     let wanted = "--property=ActiveState,UnitFileState,NeedDaemonReload,Result";
     let text = host.output(&["systemctl", "show", wanted, name]).unwrap_or_default();
@@ -100,9 +100,10 @@ fn service(host: &Host) -> Vec<Finding> {
     if is("ActiveState", "failed") {
         let result = state.get("Result").map_or("", String::as_str);
         let finding = unit(&kinds::UNIT_FAILED, SERVICE, format!("{SERVICE} has failed ({result})"));
-        found.push(
-            finding.cure("Run: journalctl -u totpd -n 20, cure what it names, then: systemctl restart totpd"),
-        );
+        found
+            .push(finding.cure(
+                "Run: journalctl -u totpd -n 20. Fix what it names, then run: systemctl restart totpd",
+            ));
     }
     if is("NeedDaemonReload", "yes") {
         let finding = unit(&kinds::UNIT_CHANGED, SERVICE, format!("the file of {SERVICE} has changed"));
@@ -111,7 +112,7 @@ fn service(host: &Host) -> Vec<Finding> {
                 .fixed_by(Fix::Run(vec!["systemctl daemon-reload", "systemctl try-restart totpd.service"])),
         );
     }
-    // "Service stopped, socket active" is fine: it starts by itself.
+    // A stopped service with active sockets is healthy: systemd starts it on demand.
     found
 }
 
@@ -127,7 +128,7 @@ fn of_socket(host: &Host, socket: &Socket) -> Option<Finding> {
     }
     let state = properties(host, name);
     let is = |key: &str, value: &str| state.get(key).is_some_and(|v| v == value);
-    // Links are what a tree shows; systemd's word counts where it runs.
+    // Without a running systemd, as in a tree, the links show it.
     let enabled = match state.get("UnitFileState") {
         Some(state) => {
             matches!(state.as_str(), "enabled" | "enabled-runtime" | "static" | "indirect" | "generated")
@@ -139,7 +140,7 @@ fn of_socket(host: &Host, socket: &Socket) -> Option<Finding> {
     match (stopped, enabled) {
         (false, true) => None,
         (true, enabled) => {
-            // systemd starts no socket under a service that runs without it.
+            // systemd does not start a socket whose service already runs.
             let mut commands = vec!["systemctl stop totpd.service", socket.start];
             if !enabled {
                 commands.insert(0, socket.enable);
@@ -155,7 +156,7 @@ fn of_socket(host: &Host, socket: &Socket) -> Option<Finding> {
     }
 }
 
-/// Whether a link in a folder of wants names the unit.
+/// Whether sockets.target wants the unit.
 fn is_linked(host: &Host, name: &str) -> bool {
     let wants = ["/etc/systemd/system/sockets.target.wants", "/usr/lib/systemd/system/sockets.target.wants"];
     wants.iter().any(|folder| host.stat(Path::new(folder).join(name)).is_ok())
@@ -171,13 +172,13 @@ fn paths(host: &Host) -> Vec<Finding> {
             return None;
         }
         let what = format!(
-            "{} listens at {path}, and {} says {}",
+            "{} listens at {path}, but {} says {}",
             socket.unit,
             host.config_path.display(),
             wanted.display()
         );
         let cure = format!(
-            "Take the path out of {}, or run: systemctl edit {}",
+            "Remove the path from {}, or run: systemctl edit {}",
             host.config_path.display(),
             socket.unit
         );
@@ -186,7 +187,7 @@ fn paths(host: &Host) -> Vec<Finding> {
     SOCKETS.iter().zip(wanted).filter_map(differs).collect()
 }
 
-/// The last path of `ListenStream=` of a unit and its drop-ins, with its place. An empty one takes those before away.
+/// The last path of `ListenStream=` in a unit and its drop-ins, with its file and line. An empty one resets the list.
 fn listens(host: &Host, name: &str) -> Option<(String, PathBuf, usize)> {
     let mut files = vec![file(host, name)?];
     for folder in FOLDERS.iter().rev() {
@@ -214,15 +215,14 @@ fn binary(host: &Host) -> Option<Finding> {
     let restart = || Fix::Run(vec!["systemctl restart totpd.service"]);
     let version = daemon.reply.as_ref().ok().map(|reply| reply.version.as_str());
     if let Some(version) = version.filter(|version| *version != env!("CARGO_PKG_VERSION")) {
-        let what =
-            format!("the daemon runs as totpd {version}, and {} is installed", env!("CARGO_PKG_VERSION"));
+        let what = format!("totpd {version} runs, but {} is installed", env!("CARGO_PKG_VERSION"));
         return Some(unit(&kinds::BINARY_OUTDATED, SERVICE, what).fixed_by(restart()));
     }
     let exe = host.inside(Path::new(&format!("/proc/{}/exe", daemon.pid?)));
     let named = std::fs::read_link(&exe).ok()?;
     let named = named.to_str()?;
     let installed = named.strip_suffix(" (deleted)").unwrap_or(named);
-    // Of the file itself, whatever it is called by now.
+    // The file that the process runs, even if it was renamed or removed.
     let running = std::fs::metadata(&exe).ok()?;
     let current = std::fs::metadata(host.inside(Path::new(installed))).ok()?;
     if running.ino() == current.ino() || !installed.ends_with("/totpd") {

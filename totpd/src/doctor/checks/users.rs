@@ -1,4 +1,4 @@
-//! Users who will be refused, or who are refused already.
+//! Checks which users are refused, or will be.
 
 use super::services::protected;
 use super::sshd::ADMIN_GROUPS;
@@ -10,9 +10,9 @@ use crate::doctor::system::Host;
 use std::collections::BTreeSet;
 use totp_wire::admin::{ExpectedOutcome, State, User};
 
-/// Users whom the daemon is asked about, at most.
-const MOST_ASKED: usize = 200;
-/// With so few recovery codes an administrator is needed soon.
+/// The most users about whom the daemon is asked.
+const MAX_USERS: usize = 200;
+/// With this many recovery codes or fewer, a user should get new ones.
 const FEW_CODES: u64 = 2;
 
 /// Rows about users.
@@ -38,38 +38,38 @@ pub(super) fn check(host: &Host) -> Vec<Finding> {
         &kinds::USERS_LOCKED,
         names(&|user| !user.locks.is_empty()),
         "too many wrong codes have locked",
-        "Run: totpd history USER, to see from where; then totpd unlock USER if it was the user",
+        "Run: totpd history USER. If the user typed them, run: totpd unlock USER",
     );
     about(
         &kinds::USER_DELETED,
         deleted(host, users),
-        "these have a factor, and are no users of this host any more",
+        "these have a factor, but are no longer users of this host",
         "Run: totpd revoke USER",
     );
     about(
         &kinds::USER_UID_CHANGED,
         uid_changed(host, users),
         "these have another uid than when they were enrolled",
-        "Find out whether they are the same people; then run: totpd revoke USER, and enroll them again",
+        "Find out whether each is the same person. Then run: totpd revoke USER; totpd enroll USER",
     );
     about(
         &kinds::RECOVERY_CODES_FEW,
         names(&|user| user.state == State::Active && user.recovery_codes_left <= FEW_CODES),
-        "few recovery codes are left",
-        "They run: totpd recovery-codes",
+        "these have few recovery codes left",
+        "Tell them to run: totpd recovery-codes",
     );
     about(
         &kinds::ENROLLMENT_PENDING,
         names(&|user| user.state == State::Pending),
-        "enrolled, and no first code shown yet",
-        "They run: totpd confirm",
+        "these are enrolled, but have typed no first code yet",
+        "Tell them to run: totpd confirm",
     );
     found
 }
 
-/// Row "uid changed": the daemon compares it with that of the enrollment.
+/// Row "uid changed": the daemon compares the uid with that of the enrollment.
 fn uid_changed(host: &Host, users: &[User]) -> Vec<String> {
-    let active = users.iter().filter(|user| user.state == State::Active).take(MOST_ASKED);
+    let active = users.iter().filter(|user| user.state == State::Active).take(MAX_USERS);
     let mut changed = Vec::new();
     for name in active.map(|user| &user.user).filter(|name| host.account(name).is_some()) {
         let Ok(reply) = explain(host, name, "login") else { break };
@@ -88,7 +88,7 @@ fn without_factor(host: &Host, users: &[User]) -> Option<Finding> {
         ["sshd", "login", "sudo"].into_iter().find(|wanted| services.iter().any(|name| name == wanted))?;
     let mut missing = BTreeSet::new();
     let candidates = candidates(host).into_iter().filter(|account| !active(&account.name));
-    for account in candidates.take(MOST_ASKED) {
+    for account in candidates.take(MAX_USERS) {
         let Ok(reply) = explain(host, &account.name, service) else { break };
         let refused =
             reply.outcome == ExpectedOutcome::Refused && reply.reason.as_deref() == Some("not-enrolled");
@@ -98,14 +98,16 @@ fn without_factor(host: &Host, users: &[User]) -> Option<Finding> {
     }
     let names: Vec<String> = missing.into_iter().collect();
     (!names.is_empty()).then(|| {
-        let what =
-            format!("by {service} a code is asked, or will be, of users without a factor: {}", few(&names));
+        let what = format!(
+            "{service} asks these users for a code, or will, and they have no factor: {}",
+            few(&names)
+        );
         let cure = "Run: totpd enroll USER, or totpd enroll USER --ticket";
         Finding::new(&kinds::USERS_WITHOUT_FACTOR, names.join(","), what).cure(cure)
     })
 }
 
-/// People who log in, the administrators first. root is asked by few services, and has the other ways.
+/// Users who can log in, administrators first, without root.
 fn candidates(host: &Host) -> Vec<&Account> {
     let mut accounts: Vec<&Account> = ADMIN_GROUPS.iter().flat_map(|group| host.members(group)).collect();
     accounts.extend(host.accounts.iter());
@@ -118,10 +120,12 @@ fn candidates(host: &Host) -> Vec<&Account> {
 /// Row "user deleted".
 fn deleted(host: &Host, users: &[User]) -> Vec<String> {
     let unknown = |name: &String| {
-        // A directory may know the name, and one that does not answer says nothing. Ids of applications' users are none.
-        let word = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b));
+        // A directory may have the name; if it does not answer, nothing is reported. Ids of applications' users are not
+        // names.
+        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b));
         let ended = host.programs.run(&["getent", "passwd", name]);
-        word && !name.starts_with('-')
+        is_name
+            && !name.starts_with('-')
             && host.account(name).is_none()
             && ended.is_some_and(|output| !output.success)
     };
