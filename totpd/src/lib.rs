@@ -1,13 +1,13 @@
 //! The daemon and the command line of totpd.
 //!
 //! ```text
-//! Unix sockets ─▶ varlink ─┬─▶ login ─▶ authority ─┐          ┌─▶ totp_core::judge (decides)
-//!                          └─▶ admin, self_service ─┼▶ engine ─┼─▶ store (durable, then…)
-//! HTTP ─────────▶ http ────────────────────────────┘          └─▶ audit (one event), and the reply
+//! sockets ─▶ varlink::connection ─▶ varlink::login ─┐            ┌─▶ totp_core::judge (decides)
+//!            peers, limits          varlink::admin ─┼─▶ engine ──┼─▶ store (durable, then…)
+//! HTTP ────▶ http::server ────────▶ http::v1 ───────┘            └─▶ audit, and the reply
 //! ```
 //!
-//! `breakglass` answers logins when there is no daemon; `cli` speaks to a running daemon over the
-//! same sockets; `init` makes the key and the store.
+//! `daemon` runs all of this. `breakglass` answers logins without a daemon, `cli` talks to a
+//! running daemon over the same sockets, and `init` makes the key and the store.
 #![forbid(unsafe_code)]
 
 pub mod audit;
@@ -45,7 +45,7 @@ pub mod witness;
 
 pub use cli::main;
 
-/// What the fuzz targets reach of the private parts.
+/// The private functions that fuzz targets call.
 #[doc(hidden)]
 pub mod fuzzing {
     pub use crate::http::read_bodies;

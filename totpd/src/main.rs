@@ -3,8 +3,8 @@
 use std::alloc::System;
 use zeroizing_alloc::ZeroAlloc;
 
-/// Wipes all memory that is freed. Secrets pass through buffers of hyper, rustls and serde_json, which are not wiped
-/// types.
+/// Wipes all memory that is freed, because secrets pass through buffers of hyper, rustls and
+/// serde_json.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 

@@ -1,5 +1,5 @@
-//! The targets of `fuzz/` in the daemon's own code, over their corpora and what a few seconds make of those. libFuzzer
-//! runs them for hours (`make fuzz`).
+//! Runs the fuzz targets of the daemon's code over their corpora, and over mutations for a few
+//! seconds each. libFuzzer runs them for hours (`make fuzz`).
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a test that counts")]
 
 #[expect(unreachable_pub, reason = "shared with a library")]
@@ -9,9 +9,9 @@ mod daemon;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long each corpus is played with.
+/// How long each corpus is mutated.
 const TIME: Duration = Duration::from_secs(3);
-/// Bytes that mean something in JSON and TOML.
+/// Bytes with a meaning in JSON and TOML.
 const BYTES: &[u8] = b"\"{}[]:,0-\\\n=#.\xc3\x00";
 
 /// Marsaglia's xorshift64: the same inputs in every run.

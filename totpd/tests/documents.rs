@@ -1,5 +1,5 @@
-//! The documents name what the program has: each command, flag and argument, and no other. The keys of `totpd.toml` are
-//! compared in `totpd/src/config/documented.rs`.
+//! Tests that the documents name exactly the program's commands, options and arguments. The keys of
+//! `totpd.toml` are compared in `totpd/src/config/documented.rs`.
 #![expect(clippy::expect_used, reason = "a test that reads the project's own files")]
 
 use clap::{Arg, Command, CommandFactory};
@@ -18,7 +18,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).expect("a file of the project")
 }
 
-/// What stands below a heading, up to the next one of the same kind.
+/// The text below a heading, up to the next `##` heading.
 fn section<'a>(document: &'a str, heading: &str) -> Option<&'a str> {
     let start = format!("\n{heading}\n");
     let below = &document[document.find(&start)? + start.len()..];
@@ -31,7 +31,7 @@ fn named_in_rows(section: &str) -> BTreeSet<String> {
     rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
 }
 
-/// The program's commands that do something, with their names as they are typed.
+/// The program's commands without subcommands, with their names as they are typed.
 fn commands() -> Vec<(String, Command)> {
     fn walk(name: &str, command: &Command, found: &mut Vec<(String, Command)>) {
         let mut below = command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help");
@@ -48,7 +48,7 @@ fn commands() -> Vec<(String, Command)> {
     found
 }
 
-/// An option without the name of its value: `--since …` where it takes one.
+/// An option without the name of its value: `--since …` if it takes one.
 fn shape(option: &str) -> String {
     option.split_once(' ').map_or_else(|| option.to_owned(), |(name, _)| format!("{name} …"))
 }
@@ -61,13 +61,13 @@ fn spellings(option: &Arg) -> Vec<String> {
     long.into_iter().chain(short).collect()
 }
 
-/// An option of every command, which stands in a table of its own.
-fn is_everybodys(option: &Arg) -> bool {
+/// Whether every command has this option, which is in a table of its own.
+fn is_global(option: &Arg) -> bool {
     option.is_global_set() || ["help", "version"].contains(&option.get_id().as_str())
 }
 
 #[test]
-fn every_command_is_in_the_reference_and_no_other() {
+fn the_reference_has_exactly_the_programs_commands() {
     let written: BTreeSet<&str> = COMMANDS
         .lines()
         .filter_map(|line| line.strip_prefix("## "))
@@ -78,18 +78,18 @@ fn every_command_is_in_the_reference_and_no_other() {
 }
 
 #[test]
-fn every_option_is_in_the_reference_and_no_other() {
-    let everybodys = section(COMMANDS, "## For every command").expect("the section");
+fn the_reference_has_exactly_the_programs_options() {
+    let global = section(COMMANDS, "## For every command").expect("the section");
     let program = commands().into_iter().next().expect("a command").1;
     let options: BTreeSet<String> =
-        program.get_arguments().filter(|a| is_everybodys(a)).flat_map(spellings).collect();
-    assert_eq!(named_in_rows(everybodys).iter().map(|o| shape(o)).collect::<BTreeSet<_>>(), options);
+        program.get_arguments().filter(|a| is_global(a)).flat_map(spellings).collect();
+    assert_eq!(named_in_rows(global).iter().map(|o| shape(o)).collect::<BTreeSet<_>>(), options);
 
     for (name, command) in commands() {
         let text = section(COMMANDS, &format!("## {name}")).unwrap_or_default();
         let (positional, options): (Vec<_>, Vec<_>) = command
             .get_arguments()
-            .filter(|a| !is_everybodys(a) && !a.is_hide_set())
+            .filter(|a| !is_global(a) && !a.is_hide_set())
             .partition(|a| a.is_positional());
         let written = named_in_rows(text).iter().map(|option| shape(option)).collect::<BTreeSet<_>>();
         assert_eq!(written, options.into_iter().flat_map(spellings).collect(), "{name}");
@@ -115,7 +115,7 @@ fn every_command_has_its_options_in_a_man_page() {
     }
 }
 
-/// Every document, and every file of the configuration that speaks of commands.
+/// Every Markdown document of the project.
 fn documents() -> Vec<PathBuf> {
     fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).expect("a folder of the project") {
@@ -135,7 +135,7 @@ fn documents() -> Vec<PathBuf> {
     found
 }
 
-/// What stands in backticks or in a block of code, piece by piece.
+/// The pieces of text in backticks, and the lines of code blocks.
 fn code(document: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     for (index, part) in document.split("```").enumerate() {
@@ -148,13 +148,13 @@ fn code(document: &str) -> Vec<&str> {
     pieces
 }
 
-/// What is wrong with the command lines in a line of a terminal.
+/// The mistakes in the totpd commands of a shell line.
 fn mistakes(line: &str, program: &Command) -> Vec<String> {
     let commands = line.split(" #").next().unwrap_or_default();
     commands.split(['|', ';', '&', '>', '<', '"', ')']).filter_map(|one| mistake(one, program)).collect()
 }
 
-/// Why a command is none of this program's; nothing where it is one, or speaks of something else.
+/// Why a command is not one of the program; `None` if it is one, or is not about totpd.
 fn mistake(line: &str, program: &Command) -> Option<String> {
     let mut words = line.split_whitespace().skip_while(|word| *word != "totpd" && !word.ends_with("/totpd"));
     // `sudo -u totpd totpd …`
@@ -205,7 +205,7 @@ fn every_command_line_in_a_document_is_one_of_the_program() {
 }
 
 #[test]
-fn every_argument_of_the_module_is_in_the_reference_and_no_other() {
+fn the_reference_has_exactly_the_modules_arguments() {
     // The two matches that read a word of the line: `Some(("timeout", …` and `"debug" => Some(…`.
     let places = ["totp_wire/src/pam_args.rs", "pam_totp/src/args.rs"].map(|place| root().join(place));
     let source =

@@ -1,29 +1,31 @@
-//! Every order in which the threads around a ticket can run, with every value that the memory model allows them to see.
+//! Runs the threads around a commit guard in every order, with every value that the memory model
+//! allows them to see.
 
-/// What the module under test finds beside itself in the daemon.
+/// Stands in for the daemon's module `atomic`, which the module under test uses.
 mod atomic {
     pub(super) use loom::sync::atomic::{AtomicU8, Ordering};
 }
 #[expect(unreachable_pub, dead_code, reason = "the daemon has more uses for it")]
 #[path = "../src/store/commit_guard.rs"]
-mod ticket;
+mod commit_guard;
 
+use commit_guard::CommitGuard;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 use std::time::{Duration, Instant};
-use ticket::CommitGuard;
 
-/// A ticket, and what belongs to whoever may act on it. loom fails when two touch it without an order between them.
+/// A commit guard, and a record that only its holder may touch. loom fails if two threads touch it
+/// without an order between them.
 struct Work {
-    ticket: CommitGuard,
+    guard: CommitGuard,
     record: UnsafeCell<u32>,
 }
 
 impl Work {
     fn new() -> Arc<Self> {
         let deadline = Instant::now() + Duration::from_hours(1);
-        Arc::new(Self { ticket: CommitGuard::new(deadline), record: UnsafeCell::new(0) })
+        Arc::new(Self { guard: CommitGuard::new(deadline), record: UnsafeCell::new(0) })
     }
 
     /// Touches the record.
@@ -32,7 +34,7 @@ impl Work {
     }
 
     fn claim(&self) -> bool {
-        let claimed = self.ticket.claim();
+        let claimed = self.guard.claim();
         if claimed {
             self.act();
         }
@@ -40,7 +42,7 @@ impl Work {
     }
 
     fn give_up(&self) -> bool {
-        let dropped = self.ticket.cancel();
+        let dropped = self.guard.cancel();
         if dropped {
             self.act();
         }
@@ -72,7 +74,7 @@ fn in_every_order_released_work_can_be_dropped_or_begun_again() {
                 // It begins, has to take everything back, and begins again.
                 let first = work.claim();
                 if first {
-                    work.ticket.release();
+                    work.guard.release();
                 }
                 (first, work.claim())
             })

@@ -53,7 +53,7 @@ fn an_invalid_http_table_disables_the_api_but_not_logins() {
     for (http, why) in [
         ("[http]\nlisten = \"0.0.0.0:1\"\n", "in the clear"),
         ("[http]\nlistn = \"127.0.0.1:1\"\n", "unknown field `listn`"),
-        ("http = 7\n", "this is a table"),
+        ("http = 7\n", "must be a table"),
         ("", "http.listen is not set"),
     ] {
         let site = Site::without_daemon();

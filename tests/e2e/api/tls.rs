@@ -46,10 +46,10 @@ fn listening_on_a_network_without_tls_is_refused() {
         ("listen = \"localhost:8420\"", "neither an address"),
         ("listen = \"127.0.0.1\"", "neither an address"),
         ("listen = \"http.sock\"", "neither an address"),
-        ("listen = \"127.0.0.1:1\"\ncertificate = \"/c.pem\"", "go together"),
+        ("listen = \"127.0.0.1:1\"\ncertificate = \"/c.pem\"", "must be set together"),
         ("listen = \"127.0.0.1:1\"\ncertificate = \"c.pem\"\nprivate_key = \"k.pem\"", "absolute"),
-        ("certificate = \"/c.pem\"\nprivate_key = \"/k.pem\"", "without listen"),
-        ("listen = \"127.0.0.1:1\"\nconnections = 7", "connections is 8"),
+        ("certificate = \"/c.pem\"\nprivate_key = \"/k.pem\"", "listen is not"),
+        ("listen = \"127.0.0.1:1\"\nconnections = 7", "connections must be 8"),
         ("listen = \"127.0.0.1:1\"\nrequests_per_minute = 0", "requests_per_minute"),
         ("listen = \"127.0.0.1:1\"\nlisten_on = 1", "listen_on"),
     ] {

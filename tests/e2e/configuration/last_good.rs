@@ -156,7 +156,7 @@ fn an_untrusted_last_good_copy_is_not_used() {
     mode(&file, 0o666);
     site.start();
     // Log lines go through a queue, and may arrive after the replies.
-    wait_until("the log reports it", || site.log().contains("can be changed by others"));
+    wait_until("the log reports it", || site.log().contains("other users can change this file"));
     assert_eq!(outcome(&site, "alice", &alice.code(&site)), code::AUTHINFO_UNAVAIL);
     mode(&file, 0o644);
     site.wait_until_serving();
@@ -171,7 +171,7 @@ fn an_unwritable_last_good_copy_stops_no_login() {
     std::fs::create_dir_all(site.path("state/last-good.toml/x")).unwrap();
     site.start();
     let phone = site.enroll("alice");
-    wait_until("the log reports it", || site.log().contains("cannot be kept as the last good one"));
+    wait_until("the log reports it", || site.log().contains("cannot be stored as the last good one"));
     assert_eq!(
         totpd_e2e::peer::login(&site, "alice", &phone.code(&site)),
         Ok(totp_wire::login::Verdict::Granted)

@@ -49,7 +49,7 @@ fn an_installed_package_serves_and_asks_for_codes() {
         machine.sh("rm /etc/totpd/totpd.toml; systemctl restart totpd").assert_success();
         let missing = machine.sh("totpd config check");
         assert!(
-            missing.stderr.contains("is missing, and this host had one"),
+            missing.stderr.contains("the file is missing, but this host had one"),
             "{release:?}: {}",
             missing.stderr
         );

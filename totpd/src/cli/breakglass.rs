@@ -25,7 +25,8 @@ pub(super) fn breakglass(
         return Err(failed(ExitStatus::Usage, "--for takes 1m to 24h"));
     }
     let name = UserName::parse(user).map_err(|error| failed(ExitStatus::Usage, error))?;
-    // Not asked of a directory, which may be what hangs. A typing error would refuse every user for nothing.
+    // Not asked of a directory, which may be what hangs. A typing error would refuse every user for
+    // nothing.
     if !directory_user && !crate::user_directory::is_local(user) {
         let why =
             format!("{user} is not in /etc/passwd. If the user is in a directory, add --directory-user");

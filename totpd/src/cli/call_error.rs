@@ -136,7 +136,8 @@ fn explain_error(name: &str, parameters: &str) -> CommandError {
     }
 }
 
-/// Why a staged change cannot be carried out yet: its delay, and a notice that the user has not seen.
+/// Why a staged change cannot be carried out yet: its delay, and a notice that the user has not
+/// seen.
 fn not_ripe_because(staged: &Value) -> String {
     let number = |key: &str| staged.get(key).and_then(Value::as_u64).unwrap_or_default();
     let notified = staged.get("notice_shown").and_then(Value::as_bool).unwrap_or_default();

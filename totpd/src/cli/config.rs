@@ -10,8 +10,9 @@ use totp_core::policy::{PeerMatch, Rule};
 
 /// `totpd config check [--strict]`
 ///
-/// Rules without effect are no failure unless `strict`: the unit's reload runs this check first, and must not be stopped
-/// by a remark. Files that the daemon's user cannot use are a failure for root: the next start would refuse every login.
+/// Rules without effect are no failure unless `strict`: the unit's reload runs this check first,
+/// and must not be stopped by a remark. Files that the daemon's user cannot use are a failure for
+/// root: the next start would refuse every login.
 pub(super) fn check(context: &Context, strict: bool, files: bool) -> Result<(), CommandError> {
     let path = context.config_path.display().to_string();
     let config = Config::load_for_command(&context.config_path)
@@ -47,7 +48,8 @@ pub(super) fn check(context: &Context, strict: bool, files: bool) -> Result<(), 
     Ok(())
 }
 
-/// PAM services of a rule that have no file on this host, except siblings that the configuration added (`su-l` for `su`).
+/// PAM services of a rule that have no file on this host, except siblings that the configuration
+/// added (`su-l` for `su`).
 fn unknown_services(dirs: &ConfigDirs, rule: &Rule) -> Vec<String> {
     let named = rule.services.iter().flatten();
     let implied = |service: &str| {

@@ -1,5 +1,5 @@
-//! The part of `totpd config check` outside the configuration file: whether the daemon's user can use the files that it
-//! names, and whether its sockets are those of the units.
+//! The part of `totpd config check` outside the configuration file: whether the daemon's user can
+//! use the files that it names, and whether its sockets are those of the units.
 
 use super::Context;
 use crate::cli::output::CommandError;
@@ -65,8 +65,8 @@ pub(super) fn problems(context: &Context, config: &Config) -> Vec<String> {
     problems
 }
 
-/// The problem of one file. The configuration holds no secret and belongs to root, so `chmod` fixes it; the other files
-/// belong to the daemon's user.
+/// The problem of one file. The configuration holds no secret and belongs to root, so `chmod` fixes
+/// it; the other files belong to the daemon's user.
 fn sentence(config_path: &Path, path: &Path, error: &std::io::Error, who: &Who, want: Want) -> String {
     let is_config = path == config_path && error.kind() == std::io::ErrorKind::PermissionDenied;
     match std::fs::metadata(path) {
@@ -102,7 +102,8 @@ fn daemon(unit: bool, config: &Config) -> Result<Who, String> {
     Ok(owner.map_or_else(|_| Who::me(), Who::of_uid))
 }
 
-/// `totpd config check --files`: prints the files that this process's user may not use, as JSON for the parent process.
+/// `totpd config check --files`: prints the files that this process's user may not use, as JSON for
+/// the parent process.
 pub(super) fn print_refused(context: &Context, config: &Config) -> Result<(), CommandError> {
     let refused = refused(&context.config_path, config);
     context.out.json(&serde_json::json!(refused))
@@ -135,7 +136,8 @@ fn refused(config_path: &Path, config: &Config) -> Vec<Refused> {
     refused.collect()
 }
 
-/// [`refused()`] as another user: in a child of that user, so that the kernel applies modes, ACLs and mounts.
+/// [`refused()`] as another user: in a child of that user, so that the kernel applies modes, ACLs
+/// and mounts.
 fn as_user(context: &Context, who: &Who) -> Option<Vec<Refused>> {
     let gid = User::from_uid(who.uid).ok().flatten().map_or(who.uid.as_raw(), |user| user.gid.as_raw());
     let mut command = Command::new("/proc/self/exe");
@@ -148,7 +150,8 @@ fn as_user(context: &Context, who: &Who) -> Option<Vec<Refused>> {
     Some(serde_json::from_slice(&output.stdout).unwrap_or_else(|_| unread()))
 }
 
-/// Sockets of the units with other paths than the configuration has: programs would ask where no daemon listens.
+/// Sockets of the units with other paths than the configuration has: programs would ask where no
+/// daemon listens.
 fn other_sockets(root: &Path, config: &Config) -> Vec<String> {
     let pairs = [
         ("totpd.socket", "login_socket", &config.login_socket),

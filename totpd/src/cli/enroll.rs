@@ -176,7 +176,8 @@ fn show_recovery_codes(out: Output, codes: &[SecretText]) -> Result<(), CommandE
     Ok(())
 }
 
-/// Writes a QR code, which holds the secret, to a new file of mode 0600. Never follows a link or replaces a file.
+/// Writes a QR code, which holds the secret, to a new file of mode 0600. Never follows a link or
+/// replaces a file.
 fn write_secret(out: Output, path: &Path, content: &[u8]) -> Result<(), CommandError> {
     let written = std::fs::OpenOptions::new()
         .write(true)

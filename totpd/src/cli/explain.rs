@@ -61,7 +61,8 @@ pub(super) fn explain(context: &Context, args: Explain) -> Result<(), CommandErr
     Ok(())
 }
 
-/// Why the PAM stack of this host overrules totpd's answer: it does not ask totpd, or refuses an exempt user.
+/// Why the PAM stack of this host overrules totpd's answer: it does not ask totpd, or refuses an
+/// exempt user.
 fn stack_overrules(dirs: &ConfigDirs, service: &str, fate: ExpectedOutcome) -> Option<String> {
     let stack = dirs.stack(service, Facility::Auth).ok()?;
     let file = stack.file.display();

@@ -95,8 +95,8 @@ fn name_of(uid: u64) -> String {
     name.map_or_else(|| format!("uid {uid}"), |user| printable(&user.name, 64))
 }
 
-/// Which user asked for the login. The kernel's word counts before a program's: polkit's helper takes
-/// `PAM_RUSER` from its arguments.
+/// Which user asked for the login. The kernel's word counts before a program's: polkit's helper
+/// takes `PAM_RUSER` from its arguments.
 fn asked_by(event: &Value, name_of: impl FnOnce(u64) -> String) -> Option<String> {
     if let Some(uid) = event["caller_uid"].as_u64() {
         return Some(format!("asked by {}", name_of(uid)));

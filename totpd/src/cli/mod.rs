@@ -53,7 +53,8 @@ enum ConfigOrigin {
 }
 
 impl Context {
-    /// Reads the configuration. A default file that cannot be read stands for the built-in defaults.
+    /// Reads the configuration. A default file that cannot be read stands for the built-in
+    /// defaults.
     fn config(&self) -> Result<Config, CommandError> {
         let readable = std::fs::File::open(&self.config_path).is_ok();
         if self.config_origin == ConfigOrigin::Default && !readable {

@@ -76,7 +76,8 @@ impl Output {
         Ok(writeln!(std::io::stdout().lock(), "{text}")?)
     }
 
-    /// Prints a line for people and ignores errors: a closed terminal must not stop a change half-way.
+    /// Prints a line for people and ignores errors: a closed terminal must not stop a change
+    /// half-way.
     pub(super) fn print(self, text: impl Display) {
         let _ = self.line(text);
     }

@@ -19,7 +19,8 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Starts to count to `bytes`. Shows nothing under `-q` or `--json`, or if stderr is not a terminal.
+    /// Starts to count to `bytes`. Shows nothing under `-q` or `--json`, or if stderr is not a
+    /// terminal.
     pub(super) fn start(out: Output, bytes: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}") {

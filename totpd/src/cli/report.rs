@@ -1,4 +1,5 @@
-//! `totpd report`: counts the logins of the history, and what enforcement would have done with them.
+//! `totpd report`: counts the logins of the history, and what enforcement would have done with
+//! them.
 
 use super::history::{Pages, start_of};
 use super::{Context, report_now};

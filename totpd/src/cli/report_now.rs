@@ -1,4 +1,5 @@
-//! The second half of `totpd report`: the users whom enforcement would refuse today, whether or not they ever logged in.
+//! The second half of `totpd report`: the users whom enforcement would refuse today, whether or not
+//! they ever logged in.
 
 use crate::cli::output::CommandError;
 use crate::cli::rpc::admin_call;
@@ -28,7 +29,8 @@ pub(super) struct RefusedNow {
     truncated: bool,
 }
 
-/// Asks the daemon about every user whom a rule names, who is in a group that a rule names, or who has a login shell here.
+/// Asks the daemon about every user whom a rule names, who is in a group that a rule names, or who
+/// has a login shell here.
 pub(super) fn refused_now(config: &Config) -> Result<RefusedNow, CommandError> {
     let (users, services) = (users(config), services(config));
     let truncated = users.len().saturating_mul(services.len()) > MAX_ATTEMPTS;

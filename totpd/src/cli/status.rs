@@ -65,7 +65,8 @@ fn ask(config: &Config) -> Result<DaemonReply, Unanswered> {
     reply.map(cleaned).map_err(|error| unanswered(config, &error, Some(&client)))
 }
 
-/// Removes control characters: someone who took over the daemon's user must not control root's terminal.
+/// Removes control characters: someone who took over the daemon's user must not control root's
+/// terminal.
 fn cleaned(mut reply: DaemonReply) -> DaemonReply {
     let clean = |text: &mut String| *text = printable(text, 2000);
     clean(&mut reply.version);
@@ -216,8 +217,8 @@ fn overview_lines(overview: &Overview) -> Vec<String> {
     lines
 }
 
-/// One refusal as a line, without control characters: someone who can write the store without its key must not control
-/// a terminal.
+/// One refusal as a line, without control characters: someone who can write the store without its
+/// key must not control a terminal.
 fn refusal(event: &str) -> Option<String> {
     let event: Value = serde_json::from_str(event).ok()?;
     let text = |key: &str| event.get(key).and_then(Value::as_str).map(|text| printable(text, 64));

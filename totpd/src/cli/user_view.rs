@@ -88,7 +88,8 @@ pub(super) fn sentence(user: &User) -> String {
     text
 }
 
-/// The further lines of `totpd status USER`: problems and locks, each with the command that ends it.
+/// The further lines of `totpd status USER`: problems and locks, each with the command that ends
+/// it.
 pub(super) fn details(user: &User, clock_behind: Option<u64>) -> Vec<String> {
     let name = &user.user;
     let mut lines: Vec<String> = clock_behind.map(clock_sentence).into_iter().collect();
@@ -114,7 +115,8 @@ pub(super) fn details(user: &User, clock_behind: Option<u64>) -> Vec<String> {
     lines
 }
 
-/// The message for a clock that lies before the last accepted code, which is of the Unix second `granted`.
+/// The message for a clock that lies before the last accepted code, which is of the Unix second
+/// `granted`.
 pub(super) fn clock_sentence(granted: u64) -> String {
     format!(
         "EVERY CODE IS REFUSED: a code was accepted at {}, and the clock now lies before that. Set the clock; if it is \

@@ -1,4 +1,5 @@
-//! `totpd verify` and `totpd confirm`. Codes come from the terminal or standard input, never from argv.
+//! `totpd verify` and `totpd confirm`. Codes come from the terminal or standard input, never from
+//! argv.
 
 use super::Context;
 use crate::cli::call_error::explain;

@@ -1,4 +1,4 @@
-//! The reference and the shipped file name every key of `totpd.toml`, and no other.
+//! Tests that the reference and the shipped file name exactly the keys of `totpd.toml`.
 
 use super::{http, raw};
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ const REFERENCE: &str = include_str!("../../../docs/reference/configuration.md")
 const MAN_PAGE: &str = include_str!("../../../docs/man/totpd.toml.5.md");
 const SHIPPED: &str = include_str!("../../../config/totpd.toml");
 
-/// The keys that the program knows in a table, as it names them when it meets one that it does not know.
+/// The keys of a table that the program knows, from its error about an unknown key.
 fn known(table: &str) -> BTreeSet<String> {
     let error = if table == "http" {
         http::check(toml::from_str("zzz = 1").unwrap()).unwrap_err()
@@ -23,7 +23,7 @@ fn known(table: &str) -> BTreeSet<String> {
     expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// The keys that the reference has below a heading.
+/// The keys in the reference below a heading.
 fn written(heading: &str) -> BTreeSet<String> {
     let below = REFERENCE.split(&format!("\n## {heading}\n")).nth(1).unwrap_or_default();
     let section = below.split("\n## ").next().unwrap_or_default();
@@ -35,7 +35,7 @@ fn written(heading: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_key_is_in_the_reference_and_no_other() {
+fn the_reference_has_exactly_the_programs_keys() {
     let mut tables = known("");
     tables.retain(|key| REFERENCE.contains(&format!("[{key}]")));
     assert_eq!(written("Files and sockets"), &known("") - &tables);
@@ -57,7 +57,7 @@ fn every_key_is_in_the_man_page_and_the_shipped_file() {
         assert!(MAN_PAGE.contains(&link), "docs/man/totpd.toml.5.md lacks {link}");
     }
     let sections = REFERENCE.matches("\n| key | meaning |\n").count();
-    assert_eq!(sections, 7, "a new section of the reference has to be in the man page, too");
+    assert_eq!(sections, 7, "a new section of the reference must be in the man page too");
     for table in ["", "totp", "login", "login.rule", "history", "http", "trusted_peer"] {
         for key in known(table) {
             let line = [

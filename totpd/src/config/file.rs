@@ -1,4 +1,4 @@
-//! The configuration file as it lies on the disk: nobody but root and the daemon's user may change what it says.
+//! Reads the configuration file. Only root and the daemon's user may be able to change it.
 
 use crate::permission::{self, Want, Who};
 use std::fs::{File, Metadata};
@@ -7,9 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const ROOT: u32 = 0;
-/// Whoever is in the group, and everybody else, may write.
+/// The write permissions of the group and of others.
 const WRITABLE: u32 = 0o022;
-/// In such a folder nobody moves or removes what belongs to others.
+/// In a sticky folder, users cannot move or remove files of others.
 const STICKY: u32 = 0o1000;
 
 /// Why the file cannot be used.
@@ -19,7 +19,7 @@ pub(super) enum FileError {
     NotText,
     /// It cannot be read.
     Unreadable(String),
-    /// Somebody else may change it; the text says how that ends.
+    /// Other users may change it. The text says how to end that.
     Untrusted(String),
 }
 
@@ -33,18 +33,19 @@ pub(super) struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads the file. A link is followed: what it leads to counts, and its folder.
+    /// Reads the file. A link is followed: its target and the target's folder are checked.
     pub(super) fn read(path: &Path) -> Result<Self, FileError> {
         let unreadable = |error: std::io::Error| {
             FileError::Unreadable(match error.kind() {
                 std::io::ErrorKind::NotFound => {
-                    "no such file. Name one with --config, or run `totpd init`, which writes one".to_owned()
+                    "the file does not exist. Name one with --config, or run `totpd init`, which writes one"
+                        .to_owned()
                 }
                 _ => permission::explain(path, &error, &Who::me(), Want::Read),
             })
         };
         let mut file = File::open(path).map_err(unreadable)?;
-        // Of the open file, so that what was looked at is what is read.
+        // Of the open file, so that the checked file is the one that is read.
         let metadata = file.metadata().map_err(unreadable)?;
         check_mode(path, "this file", &metadata)?;
         let folder = path.canonicalize().map_err(unreadable)?.parent().map(Path::to_owned);
@@ -66,12 +67,13 @@ impl ConfigFile {
         Ok(Self { path: path.to_owned(), text, owner: metadata.uid(), folder })
     }
 
-    /// Refuses a file that belongs neither to root nor to one of these users, or lies in a folder of somebody else.
+    /// Refuses a file that belongs neither to root nor to one of these users, or whose folder does
+    /// not.
     pub(super) fn check_owner(&self, users: &[u32]) -> Result<(), FileError> {
         let trusted = |uid: u32| uid == ROOT || users.contains(&uid);
         let foreign = |what: &str, path: &Path, uid: u32| {
             FileError::Untrusted(format!(
-                "{what} belongs to uid {uid}, and only root and the daemon's user may change it. Run: chown root {}",
+                "{what} belongs to uid {uid}, but only root and the daemon's user may change it. Run: chown root {}",
                 path.display()
             ))
         };
@@ -92,7 +94,7 @@ fn check_mode(path: &Path, what: &str, metadata: &Metadata) -> Result<(), FileEr
     }
     let path = path.display();
     Err(FileError::Untrusted(format!(
-        "{what} can be changed by others (mode {mode:04o}). Run: chmod go-w {path}"
+        "other users can change {what} (mode {mode:04o}). Run: chmod go-w {path}"
     )))
 }
 

@@ -1,16 +1,16 @@
-//! `[http]`: where applications ask, and under which certificate.
+//! `[http]`: where the HTTP API listens, and with which certificate.
 
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Requests a minute that one client may make unless told otherwise.
-const REQUESTS: u32 = 12_000;
-/// Open connections unless told otherwise, and at most.
-const CONNECTIONS: usize = 1_024;
-const MOST_CONNECTIONS: usize = 8_192;
+/// The default of `requests_per_minute`.
+const DEFAULT_REQUESTS: u32 = 12_000;
+/// The default of `connections`, and its maximum.
+const DEFAULT_CONNECTIONS: usize = 1_024;
+const MAX_CONNECTIONS: usize = 8_192;
 
-/// Where applications ask.
+/// The settings of the HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
     /// Where the daemon listens.
@@ -21,14 +21,14 @@ pub struct Http {
     pub connections: usize,
 }
 
-/// Where the daemon listens for applications.
+/// Where the HTTP API listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// A socket of this host.
+    /// A Unix socket.
     Unix(PathBuf),
-    /// A loopback address, in the clear.
+    /// A loopback address, without TLS.
     Plain(SocketAddr),
-    /// Any address, under TLS.
+    /// Any address, with TLS.
     Tls(SocketAddr, Tls),
 }
 
@@ -44,7 +44,7 @@ impl std::fmt::Display for Listen {
 /// Certificate and key, as PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// The certificate and those between it and the root, in this order.
+    /// The certificate, followed by its intermediate certificates.
     pub certificate: PathBuf,
     /// Its private key.
     pub private_key: PathBuf,
@@ -60,10 +60,10 @@ struct RawHttp {
     connections: Option<usize>,
 }
 
-/// What stands under `[http]`.
+/// Checks the table `[http]`. `None` if the API is off.
 pub(super) fn check(http: toml::Value) -> Result<Option<Http>, String> {
     if !http.is_table() {
-        return Err("this is a table, [http]".into());
+        return Err("http must be a table: [http]".into());
     }
     let raw: RawHttp = http.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
     raw.check()
@@ -71,13 +71,13 @@ pub(super) fn check(http: toml::Value) -> Result<Option<Http>, String> {
 
 impl RawHttp {
     fn check(self) -> Result<Option<Http>, String> {
-        let requests_per_minute = self.requests_per_minute.unwrap_or(REQUESTS);
+        let requests_per_minute = self.requests_per_minute.unwrap_or(DEFAULT_REQUESTS);
         if requests_per_minute == 0 {
-            return Err("requests_per_minute is 1 or more".into());
+            return Err("requests_per_minute must be 1 or more".into());
         }
-        let connections = self.connections.unwrap_or(CONNECTIONS);
-        if !(8..=MOST_CONNECTIONS).contains(&connections) {
-            return Err(format!("connections is 8 to {MOST_CONNECTIONS}"));
+        let connections = self.connections.unwrap_or(DEFAULT_CONNECTIONS);
+        if !(8..=MAX_CONNECTIONS).contains(&connections) {
+            return Err(format!("connections must be 8 to {MAX_CONNECTIONS}"));
         }
         let tls = match (self.certificate, self.private_key) {
             (None, None) => None,
@@ -87,24 +87,26 @@ impl RawHttp {
                 }
                 Some(Tls { certificate, private_key })
             }
-            _ => return Err("certificate and private_key go together".into()),
+            _ => return Err("certificate and private_key must be set together".into()),
         };
         let Some(listen) = self.listen else {
             return match tls {
                 None => Ok(None),
-                Some(_) => Err("certificate without listen: where?".into()),
+                Some(_) => Err("certificate is set, but listen is not. Set listen to an address".into()),
             };
         };
-        let listen = place(&listen, tls)?;
+        let listen = parse_listen(&listen, tls)?;
         Ok(Some(Http { listen, requests_per_minute, connections }))
     }
 }
 
-fn place(listen: &str, tls: Option<Tls>) -> Result<Listen, String> {
+fn parse_listen(listen: &str, tls: Option<Tls>) -> Result<Listen, String> {
     if listen.starts_with('/') {
         return match tls {
             None => Ok(Listen::Unix(listen.into())),
-            Some(_) => Err("a Unix socket takes no certificate; leave it to the proxy in front".into()),
+            Some(_) => {
+                Err("a Unix socket has no TLS. Set the certificate in the proxy in front of it".into())
+            }
         };
     }
     let address: SocketAddr = listen.parse().map_err(|_| {
@@ -117,9 +119,9 @@ fn place(listen: &str, tls: Option<Tls>) -> Result<Listen, String> {
         Some(tls) => Ok(Listen::Tls(address, tls)),
         None if address.ip().to_canonical().is_loopback() => Ok(Listen::Plain(address)),
         None => Err(format!(
-            "listen = \"{listen}\" can be reached from the network, and codes and credentials would cross it \
-             in the clear. Name certificate and private_key, or listen on 127.0.0.1, [::1] or a Unix socket \
-             behind a proxy that speaks TLS"
+            "listen = \"{listen}\" can be reached from the network, so codes and credentials would be sent in the \
+             clear. Set certificate and private_key, or listen on 127.0.0.1, [::1] or a Unix socket behind a proxy \
+             with TLS"
         )),
     }
 }
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn in_the_clear_it_is_loopback_or_a_socket_and_nothing_else() {
+    fn without_tls_only_loopback_and_unix_sockets_are_accepted() {
         for good in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
             let listen = check(&format!("listen = \"{good}\"")).unwrap().unwrap().listen;
             assert_eq!(listen, Listen::Plain(good.parse().unwrap()));
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_come_with_their_keys_and_absolute() {
+    fn certificates_need_keys_and_absolute_paths() {
         let tls = "certificate = \"/c.pem\"\nprivate_key = \"/k.pem\"\n";
         let listen = check(&format!("{tls}listen = \"0.0.0.0:443\"")).unwrap().unwrap().listen;
         assert!(matches!(listen, Listen::Tls(address, _) if address.port() == 443));

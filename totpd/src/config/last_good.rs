@@ -1,9 +1,11 @@
-//! The last good configuration: a copy in the state folder of the text that served last. A start with a mistake in
-//! `totpd.toml` serves by it, with every favour off: a typo is never a lock-out, and never an open door.
+//! The last good configuration: a copy of the text that served last, in the state folder.
+//!
+//! If `totpd.toml` has a mistake at a start, the daemon uses the copy, without exemptions: a typing
+//! error neither locks users out nor lets them in without a code.
 //!
 //! ```text
-//! # about the file
-//! # SAVED STORE MARK        the key's mark under (SAVED, text): a damaged copy, or one of another store, is refused
+//! # a comment
+//! # SAVED STORE MAC     MAC of (SAVED, text) by the key: a damaged or foreign copy is refused
 //! the text of totpd.toml
 //! ```
 
@@ -26,58 +28,61 @@ const FILE: &str = "last-good.toml";
 const FRESH: &str = ".last-good.toml.new";
 const KIND: &str = "last-good";
 const ABOUT: &str = "# The last configuration that served, kept by totpd for a start with a broken totpd.toml. Not to be edited.";
-/// Far more than any configuration has.
-const MOST_BYTES: u64 = 1024 * 1024;
+/// The most bytes to read of the copy: far more than any configuration has.
+const MAX_BYTES: u64 = 1024 * 1024;
 
-/// A configuration and where it comes from.
+/// A configuration, and the text that it was read from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// What it says.
+    /// The configuration.
     pub config: Config,
-    /// The text of the file, to be kept as the last good one; none when it was not read from the file.
+    /// The text of the file, to be kept as the last good one; `None` if it was not read from the
+    /// file.
     pub text: Option<String>,
 }
 
 /// Why and since when the last good configuration is in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastGood {
-    /// What is wrong with the file, with its place.
+    /// What is wrong with the file, with its location.
     pub why: String,
-    /// When the daemon began to serve by the copy.
+    /// When the daemon began to use the copy.
     pub since: Time,
     /// When the copy was saved.
     pub saved: Time,
 }
 
 impl LastGood {
-    /// What an administrator has to know, in two sentences.
+    /// The message for administrators.
     pub fn notice(&self, path: &Path) -> String {
         format!(
             "THE LAST GOOD CONFIGURATION IS IN USE, with exempt, monitor, enroll and remember off: {}. \
-             Fix {}; totpd takes it within seconds",
+             Fix {}; totpd uses it within seconds",
             self.why,
             path.display()
         )
     }
 }
 
-/// The folder of the copy: the one that systemd made (`StateDirectory=`), or that of the store.
-#[expect(clippy::disallowed_methods, reason = "systemd's word to the service; no user's program runs this")]
+/// The folder of the copy: systemd's `StateDirectory=`, or that of the store.
+#[expect(clippy::disallowed_methods, reason = "systemd sets it for the service; no user's program runs this")]
 fn folder(state_dir: &Path) -> PathBuf {
     let made = std::env::var_os("STATE_DIRECTORY").filter(|value| !value.is_empty());
     let first = made.as_ref().and_then(|folders| folders.to_str()?.split(':').next());
     let folder = first.map_or_else(|| state_dir.to_owned(), PathBuf::from);
-    // An administrator may have put the folder elsewhere; below, no link is followed.
+    // The folder may be a link of the administrator. No link is followed below.
     folder.canonicalize().unwrap_or(folder)
 }
 
-/// The copy, if there is one: this host has been served by a file. Somebody who may not look there learns nothing.
+/// The path of the copy, if it exists: this host has had a configuration file. `None` also without
+/// the permission to see it.
 pub(super) fn kept(state_dir: &Path) -> Option<PathBuf> {
     let copy = folder(state_dir).join(FILE);
     copy.symlink_metadata().is_ok().then_some(copy)
 }
 
-/// The order in which configurations came into use: one that is written late does not replace a later one.
+/// The order in which configurations came into use. A slow write does not replace the copy of a
+/// later one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepOrder(u64);
 
@@ -85,18 +90,18 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 static KEPT: Mutex<u64> = Mutex::new(0);
 
 impl KeepOrder {
-    /// After every one before.
+    /// The next place in the order.
     pub(crate) fn next() -> Self {
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
 impl Loaded {
-    /// The configuration of the file at `path`; the last good one when the file has a mistake of syntax or value.
-    /// `since`: when the last good one came into use, if it is.
+    /// The configuration of the file at `path`, or the last good one if the file has a mistake of
+    /// syntax or value. `since`: when the last good one came into use, if it is in use.
     ///
     /// # Errors
-    /// [`ConfigError`] of the file. It says besides why there is no last good configuration.
+    /// [`ConfigError`] of the file, which also says why there is no last good configuration.
     pub fn of_file_or_last_good(path: &Path, since: Option<Time>) -> Result<Self, ConfigError> {
         let error = match Config::load(path) {
             Err(error) if error.problem == ConfigProblem::Content => error,
@@ -120,8 +125,8 @@ impl Loaded {
         }
     }
 
-    /// Keeps the text as the last good configuration, which it is now that it serves. A failure costs nobody a login.
-    /// Waits for the disk.
+    /// Stores the text as the last good configuration, and waits for the disk. An error is logged
+    /// and refuses no login.
     pub(crate) fn keep(&self, sealer: &Sealer, order: KeepOrder) {
         let Some(text) = &self.text else { return };
         let folder = folder(&self.config.state_dir);
@@ -132,23 +137,23 @@ impl Loaded {
         *kept = order.0;
         if let Err(error) = write(&folder, text, sealer, clock::now()) {
             tracing::warn!(
-                "the configuration cannot be kept as the last good one in {}: {error}. A typo in it would refuse \
-                 everybody at the next start",
+                "the configuration cannot be stored as the last good one in {}: {error}. With a mistake in it, the next \
+                 start would refuse every login",
                 folder.display()
             );
         }
     }
 }
 
-/// What is marked: none of the parts can run into another.
-fn marked(saved: &str, text: &str) -> String {
+/// The text for the MAC. The time has no line break, so the parts are unambiguous.
+fn mac_input(saved: &str, text: &str) -> String {
     format!("{saved}\n{text}")
 }
 
 fn write(folder: &Path, text: &str, sealer: &Sealer, now: Time) -> std::io::Result<()> {
     let folder = Folder::open_own(folder)?;
     let saved = rfc3339(now);
-    let mark = sealer.mac(KIND, &marked(&saved, text)).map_err(std::io::Error::other)?;
+    let mark = sealer.mac(KIND, &mac_input(&saved, text)).map_err(std::io::Error::other)?;
     let content = format!("{ABOUT}\n# {saved} {} {mark}\n{text}", sealer.store_id());
     folder.remove(FRESH)?;
     folder.write_new(FRESH, &mut content.as_bytes(), 0o600, Owner::me())?;
@@ -156,11 +161,11 @@ fn write(folder: &Path, text: &str, sealer: &Sealer, now: Time) -> std::io::Resu
     folder.sync()
 }
 
-/// The copy, with every favour off, and when it was saved. `key_file`: the key that totpd.toml names; none where that
-/// line is what is broken.
+/// Reads the copy, without exemptions, and when it was saved. `key_file`: the key that totpd.toml
+/// names; `None` if that line has the mistake.
 ///
 /// # Errors
-/// Why it is of no use, to go behind its name.
+/// Why the copy cannot be used, as the end of a sentence that begins with its path.
 fn read(
     file: &Path,
     config_path: &Path,
@@ -180,23 +185,24 @@ fn read(
         return Err(damaged());
     };
     let config = Config::parse(text, config_path).map_err(|_| damaged())?;
-    // The copy must not name the key that verifies it: a writer of the state folder could bring a key along.
-    if !key_file.map_or_else(|| is_roots_place(&config.key_file), |named| named == config.key_file) {
+    // The copy must not choose the key that verifies it: someone who can write the state folder
+    // could add a key.
+    if !key_file.map_or_else(|| only_root_can_write(&config.key_file), |named| named == config.key_file) {
         return Err("names another key than totpd.toml does".to_owned());
     }
     let key = StoreKey::load(&config.key_file).map_err(|error| format!("cannot be verified: {error}"))?;
     if key.store_id != store_id {
         return Err("belongs to another store".to_owned());
     }
-    if !Sealer::new(&key).verify_mac(KIND, &marked(saved, text), mark) {
+    if !Sealer::new(&key).verify_mac(KIND, &mac_input(saved, text), mark) {
         return Err(damaged());
     }
     let saved = from_rfc3339(saved).ok_or_else(damaged)?;
-    Ok((without_favours(config, now), saved))
+    Ok((without_exemptions(config, now), saved))
 }
 
-/// Whether only root decides what lies there, all links followed.
-fn is_roots_place(file: &Path) -> bool {
+/// Whether only root can replace this file, with all links followed.
+fn only_root_can_write(file: &Path) -> bool {
     let folder = file.canonicalize().ok().and_then(|file| file.parent().map(Path::to_owned));
     folder.is_some_and(|folder| {
         folder.ancestors().all(|above| {
@@ -207,29 +213,29 @@ fn is_roots_place(file: &Path) -> bool {
     })
 }
 
-/// Reads the copy if nobody but this process's user can have written it.
+/// Reads the copy, if only this process's user can have written it.
 fn read_own(file: &Path) -> std::io::Result<String> {
     let refused = |what: &str| std::io::Error::new(std::io::ErrorKind::PermissionDenied, what);
     let folder = file.parent().unwrap_or(Path::new("/"));
     let me = nix::unistd::geteuid().as_raw();
     let metadata = std::fs::metadata(folder)?;
     if (metadata.uid() != me && metadata.uid() != 0) || metadata.mode() & 0o022 != 0 {
-        return Err(refused("its folder can be changed by others"));
+        return Err(refused("other users can change its folder"));
     }
     let copy = Folder::open_own(folder)?.read(FILE)?;
     let metadata = copy.metadata()?;
     if metadata.uid() != me || metadata.mode() & 0o077 != 0 {
-        return Err(refused("it is not of the daemon's user alone"));
+        return Err(refused("it must belong to the daemon's user alone"));
     }
     let mut text = String::new();
-    let mut bounded: Take<_> = copy.take(MOST_BYTES);
+    let mut bounded: Take<_> = copy.take(MAX_BYTES);
     bounded.read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// The same configuration without what lets in, gives a factor away or gives rights without a code. A rule that denies
-/// at `now` goes on denying; every other one asks for a code.
-fn without_favours(mut config: Config, now: Time) -> Config {
+/// The same configuration without anything that grants a login, a factor or a right without a code.
+/// Rules that deny at `now` still deny; every other rule requires a code.
+fn without_exemptions(mut config: Config, now: Time) -> Config {
     for rule in &mut config.policy.rules {
         let denies = rule.action == Action::Deny && rule.mode_at(now, RELEASED) == Mode::Enforce;
         rule.action = if denies { Action::Deny } else { Action::Require };

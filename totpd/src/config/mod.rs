@@ -1,4 +1,4 @@
-//! `totpd.toml`: read strictly, then checked. What comes out can be used without looking again.
+//! `totpd.toml`: parsed strictly and checked. A [`Config`] needs no further checks.
 
 mod error;
 mod file;
@@ -25,7 +25,7 @@ use totp_core::recovery::RecoveryStorage;
 use totp_core::self_service::DEFAULT_DELAY;
 use totp_core::{Digits, Params, Period};
 
-/// What Debian's and Fedora's consoles call themselves: getty's login, and the display managers.
+/// The PAM services of consoles on Debian and Fedora: login, and the display managers.
 const CONSOLE_SERVICES: [&str; 12] = [
     "login",
     "gdm",
@@ -41,95 +41,97 @@ const CONSOLE_SERVICES: [&str; 12] = [
     "ly",
 ];
 
-/// Where the configuration is unless `--config` says otherwise.
+/// The path of the configuration without `--config`.
 pub const DEFAULT_PATH: &str = "/etc/totpd/totpd.toml";
 
-/// Programs that write PAM's messages to the person alone: sshd to the client, the others to their terminal. Not
-/// cockpit, xrdp and display managers, which log them; nor polkit-1, whose agent may (KDE's does).
+/// Programs that show PAM's messages to the user only. Not cockpit, xrdp and display managers,
+/// which log them; nor polkit-1, whose agent may log them (KDE's does).
 const SHOW_SECRETS_SERVICES: [&str; 6] = ["login", "sshd", "su", "su-l", "sudo", "sudo-i"];
 
 /// The checked configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where root's programs ask; nobody else reaches it.
+    /// The socket of root's programs. Only root can connect.
     pub root_socket: PathBuf,
-    /// Where everybody asks.
+    /// The socket of every other program.
     pub login_socket: PathBuf,
-    /// Where root administers.
+    /// The socket of root's administration.
     pub admin_socket: PathBuf,
     /// The folder of the store.
     pub state_dir: PathBuf,
-    /// The folder of the witness of withdrawals; none is systemd's (`LogsDirectory=`), or else /var/log/totpd.
+    /// The folder of the witness of withdrawals. `None`: systemd's `LogsDirectory=`, or
+    /// /var/log/totpd.
     pub witness_dir: Option<PathBuf>,
     /// The key that seals the store.
     pub key_file: PathBuf,
-    /// The id of the store, so that an empty folder is not taken for it.
+    /// The file with the id of the store, so that an empty folder is not taken for it.
     pub store_id_file: PathBuf,
-    /// The marks of break-glass, which needs no store.
+    /// The file that records uses of break-glass, which needs no store.
     pub breakglass_marks: PathBuf,
-    /// Whose members may administer, besides root.
+    /// The group whose members may administer, besides root.
     pub admin_group: Option<String>,
-    /// What new enrollments are like.
+    /// The settings of codes.
     pub totp: Totp,
-    /// The question at the prompt.
+    /// The prompt for a code.
     pub prompt: String,
-    /// PAM services of the machine's own console: login and display managers.
+    /// PAM services of this host's own console: login and display managers.
     pub console_services: Vec<String>,
-    /// How users come by a first factor of their own.
+    /// How users get a first factor.
     pub self_enroll: SelfEnroll,
-    /// PAM services whose programs are known to log no message: they alone show keys and recovery codes.
+    /// PAM services whose programs are known not to log messages. Only they show keys and recovery
+    /// codes.
     pub show_secrets_services: BTreeSet<String>,
-    /// Seconds that a change of a factor in use waits when its user makes it without a ticket.
+    /// The delay, in seconds, of a user's own change of a factor in use without a ticket.
     pub self_change_delay: u64,
     /// The rules of logins.
     pub policy: Policy,
-    /// The lines that the rules stand in.
+    /// The line of each rule in the file.
     pub rule_lines: Vec<usize>,
-    /// Rows of the history that are kept.
+    /// The number of events that the history keeps.
     pub keep_events: u64,
-    /// Uids that may speak for others, for the services named.
+    /// Uids that may ask for other users, each for its services.
     pub trusted_peers: Vec<TrustedPeer>,
-    /// Where applications ask, if anywhere; or what is wrong with `[http]`, which costs applications their answers
-    /// and nobody a login.
+    /// The settings of the HTTP API, if it is on; or what is wrong with `[http]`, which must not
+    /// refuse logins.
     pub http: Result<Option<Http>, String>,
-    /// This is the last good configuration: the file cannot be used.
+    /// Why and since when this is the last good configuration, if it is.
     pub last_good: Option<LastGood>,
 }
 
-/// How users come by a first factor of their own. Replacing an active one takes a ticket or a delay besides.
+/// How users get a first factor. Replacing an active one always needs a ticket or a delay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SelfEnroll {
-    /// With a one-time ticket of an administrator's.
+    /// With a one-time ticket from an administrator.
     #[default]
     Ticket,
-    /// Just so.
+    /// Without a ticket.
     Open,
-    /// Not at all, nor a replacement.
+    /// Not by themselves; neither a first factor nor a replacement.
     Off,
 }
 
-/// What new enrollments are like, and how codes are judged.
+/// The settings of new enrollments and of codes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Totp {
-    /// Shown above the code; `%h` is the host's name.
+    /// The issuer that apps show. `%h` stands for the host's name.
     pub issuer: String,
-    /// Hash, digits, period.
+    /// Algorithm, digits and period.
     pub params: Params,
-    /// Steps of clock skew tolerated either way.
+    /// The tolerated clock skew, in steps, in each direction.
     pub skew: u8,
-    /// Seconds until an unconfirmed enrollment is gone.
+    /// Seconds after which an unconfirmed enrollment expires.
     pub pending: u64,
-    /// How recovery codes are kept.
-    pub recovery_storage: RecoveryStorage,
+    /// How recovery codes are stored.
+    pub keeping: RecoveryStorage,
 }
 
-/// A service account that may ask for others, such as a mail server's.
+/// A service account that may ask for other users, such as that of a mail server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedPeer {
-    /// Its uid.
+    /// The uid of the account.
     pub uid: u32,
-    /// The PAM services it may claim.
+    /// The PAM services that it may claim.
     pub services: Vec<String>,
 }
 
@@ -167,7 +169,8 @@ impl Config {
         }
     }
 
-    /// Reads and checks the file for the daemon. Only root and the user that the daemon runs as may be able to change it.
+    /// Reads and checks the file for the daemon. Only root and the daemon's user may be able to
+    /// change it.
     ///
     /// # Errors
     /// [`ConfigError`], with line and column where there is one.
@@ -182,19 +185,20 @@ impl Config {
         Ok(Loaded { config, text: Some(file.text) })
     }
 
-    /// The defaults, on a host that never had a file. One that had is not served without its rules.
+    /// The defaults, on a host that never had a file. A host that had one is not served without its
+    /// rules.
     fn without_file(path: &Path) -> Result<Self, ConfigError> {
         let config = Self::defaults(folder_of(path));
         let Some(copy) = last_good::kept(&config.state_dir) else { return Ok(config) };
         let (file, copy) = (path.display(), copy.display());
         let what = format!(
-            "is missing, and this host had one ({copy}). Put it back; for every default run: touch {file}"
+            "the file is missing, but this host had one ({copy}). Restore it; to use the defaults, run: touch {file}"
         );
-        Err(ConfigError { place: file.to_string(), what, problem: ConfigProblem::Unreadable })
+        Err(ConfigError { location: file.to_string(), what, problem: ConfigProblem::Unreadable })
     }
 
-    /// Reads and checks the file for a command, which another user may run: the daemon's user is the one that owns the
-    /// folder of the store.
+    /// Reads and checks the file for a command, which another user may run. The owner of the state
+    /// folder counts as the daemon's user.
     ///
     /// # Errors
     /// As [`Config::load`].
@@ -211,7 +215,8 @@ impl Config {
         Ok(config)
     }
 
-    /// The same configuration, when everything in it is right: what a start can do without is asked of a reload.
+    /// The same configuration, if `[http]` is valid too: a reload requires it, although a start
+    /// does not.
     ///
     /// # Errors
     /// [`ConfigError`].
@@ -222,52 +227,52 @@ impl Config {
         }
     }
 
-    /// Where applications ask, if `[http]` is right and names a place.
+    /// The settings of the HTTP API, if it is on and valid.
     pub fn api(&self) -> Option<&Http> {
         self.http.as_ref().ok()?.as_ref()
     }
 
-    /// Checks `text` as if it stood in the file at `path`.
+    /// Parses and checks `text` as the content of the file at `path`.
     ///
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let folder = folder_of(path);
         let raw: raw::Raw = toml::from_str(text).map_err(|error| {
-            // Never the rendered error: it quotes the line.
+            // Not the rendered error, which quotes the line.
             let offset = error.span().map_or(0, |span| span.start);
             let what = error.message().to_owned();
-            ConfigError { place: place(path, text, offset), what, problem: ConfigProblem::Content }
+            ConfigError { location: location(path, text, offset), what, problem: ConfigProblem::Content }
         })?;
         raw.check(Self::defaults(folder), |offset| line_and_column(text, offset).0)
             .map_err(|what| ConfigError::content(path, what))
     }
 
-    /// A rule as it is called in words: its number, its name, its line.
-    pub fn rule_name(&self, place: usize) -> String {
-        let name = self.policy.rules.get(place).and_then(|rule| rule.name.as_deref());
+    /// A rule in messages, by its index: its number, name and line.
+    pub fn rule_name(&self, index: usize) -> String {
+        let name = self.policy.rules.get(index).and_then(|rule| rule.name.as_deref());
         let name = name.map_or_else(String::new, |name| format!(" \"{name}\""));
-        let line = self.rule_lines.get(place).map_or_else(String::new, |line| format!(" (line {line})"));
-        format!("rule {}{name}{line}", place + 1)
+        let line = self.rule_lines.get(index).map_or_else(String::new, |line| format!(" (line {line})"));
+        format!("rule {}{name}{line}", index + 1)
     }
 
-    /// A rule as the audit calls it: its name, or else its number.
-    pub fn rule_word(&self, place: Option<usize>) -> Option<String> {
-        let place = place?;
-        let name = self.policy.rules.get(place).and_then(|rule| rule.name.clone());
-        Some(name.unwrap_or_else(|| format!("rule {}", place + 1)))
+    /// A rule in audit events, by its index: its name, or else its number.
+    pub fn rule_word(&self, index: Option<usize>) -> Option<String> {
+        let index = index?;
+        let name = self.policy.rules.get(index).and_then(|rule| rule.name.clone());
+        Some(name.unwrap_or_else(|| format!("rule {}", index + 1)))
     }
 
-    /// Rules that can never decide or that change nothing, a sentence each.
+    /// Rules that can never match or have no effect, one sentence for each.
     pub fn findings(&self) -> Vec<String> {
-        let sentence = |(place, finding): (usize, Lint)| format!("{} {finding}", self.rule_name(place));
+        let sentence = |(index, finding): (usize, Lint)| format!("{} {finding}", self.rule_name(index));
         let findings = self.policy.lints().into_iter().map(sentence);
         let rules = self.policy.rules.iter().enumerate();
-        findings.chain(rules.filter_map(|(place, rule)| self.shows_nothing(place, rule))).collect()
+        findings.chain(rules.filter_map(|(index, rule)| self.enrolls_without_showing(index, rule))).collect()
     }
 
-    /// A sentence about a rule that enrolls by services that never show a key.
-    fn shows_nothing(&self, place: usize, rule: &Rule) -> Option<String> {
+    /// A sentence about a rule that enrolls at services that never show a key.
+    fn enrolls_without_showing(&self, index: usize, rule: &Rule) -> Option<String> {
         let services = rule.services.iter().flatten();
         let silent: Vec<&str> =
             services.filter(|service| !self.shows_secrets(Some(service))).map(String::as_str).collect();
@@ -275,14 +280,14 @@ impl Config {
             return None;
         }
         Some(format!(
-            "{} enrolls nobody by {}: such a program may log the key. Name it in login.show_secrets_services if it does \
-             not",
-            self.rule_name(place),
+            "{} enrolls nobody by {}, because these programs may log the key. If they do not, add them to \
+             login.show_secrets_services",
+            self.rule_name(index),
             silent.join(", ")
         ))
     }
 
-    /// Whether keys, links and recovery codes are shown by this PAM service.
+    /// Whether this PAM service shows keys, links and recovery codes.
     pub fn shows_secrets(&self, service: Option<&str>) -> bool {
         service.is_some_and(|service| self.show_secrets_services.contains(service))
     }
@@ -297,19 +302,19 @@ impl Config {
     }
 }
 
-/// The folder of the file, in which its key is by default.
+/// The folder of the file, which is the default folder of the key.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Whether this is the usual path and nothing is there, not even a link that leads nowhere: the host was never
-/// configured, and the defaults ask everybody. A file that was named with `--config` has to be there.
+/// Whether this is the default path and no file or link exists there: the host was never
+/// configured, and the defaults ask every user. A file that was named with `--config` must exist.
 fn is_default_and_absent(path: &Path) -> bool {
     path == Path::new(DEFAULT_PATH)
         && path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
-fn place(path: &Path, text: &str, offset: usize) -> String {
+fn location(path: &Path, text: &str, offset: usize) -> String {
     let (line, column) = line_and_column(text, offset);
     format!("{}:{line}:{column}", path.display())
 }
@@ -320,10 +325,10 @@ fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     (line, before.rsplit('\n').next().unwrap_or_default().chars().count() + 1)
 }
 
-/// Digits, period and algorithm as they may come from a file, the command line or the wire.
+/// Checks algorithm, digits and period from a file, the command line or the wire.
 ///
 /// # Errors
-/// The sentence that says what is allowed.
+/// What is allowed.
 pub fn params(
     algorithm: Option<&str>,
     digits: Option<u8>,
@@ -337,10 +342,10 @@ pub fn params(
     })
 }
 
-/// Seconds that an enrollment may wait: 1 s to 30 days.
+/// Checks the lifetime of a pending enrollment, in seconds: 1 s to 30 days.
 ///
 /// # Errors
-/// The sentence that says so.
+/// What is allowed.
 pub fn lifetime(seconds: u64) -> Result<u64, String> {
     if (1..=MAX_PENDING_LIFETIME).contains(&seconds) {
         Ok(seconds)
@@ -349,10 +354,10 @@ pub fn lifetime(seconds: u64) -> Result<u64, String> {
     }
 }
 
-/// An issuer that apps can show: no colon (it would end there), no control character, at most 64 bytes.
+/// Checks an issuer: 1 to 64 bytes, no colon (apps end the issuer there), no control character.
 ///
 /// # Errors
-/// The sentence that says so.
+/// What is allowed.
 pub fn checked_issuer(issuer: &str) -> Result<String, String> {
     if issuer.is_empty() || issuer.len() > 64 || issuer.chars().any(|c| c == ':' || c.is_control()) {
         return Err("an issuer has 1 to 64 bytes and neither ':' nor control characters".to_owned());

@@ -1,4 +1,4 @@
-//! The file as it is written: every key optional, every unknown key an error.
+//! The file as serde reads it: every key is optional, and an unknown key is an error.
 
 use super::http;
 use super::rules::RawRule;
@@ -77,8 +77,11 @@ struct RawPeer {
 }
 
 impl Raw {
-    /// Puts what is written over the defaults; the error is a sentence that names the key. `line_of` turns a
-    /// place in the text into a line.
+    /// Checks the keys and sets them in `config`, which has the defaults. `line_of` returns the
+    /// line of an offset in the text.
+    ///
+    /// # Errors
+    /// A sentence that names the key.
     pub(super) fn check(
         self,
         mut config: Config,
@@ -101,7 +104,7 @@ impl Raw {
             );
         }
         if self.admin_group.as_deref() == Some("") {
-            return Err("admin_group is empty; leave the key out when there is no such group".into());
+            return Err("admin_group is empty. Remove the key if there is no such group".into());
         }
         config.admin_group = self.admin_group;
         self.totp.check(&mut config)?;
@@ -120,7 +123,7 @@ impl Raw {
         config.self_enroll = self.login.self_enroll.unwrap_or(config.self_enroll);
         if let Some(services) = self.login.show_secrets_services {
             if services.iter().any(|service| service.is_empty() || service.chars().any(char::is_uppercase)) {
-                return Err("login.show_secrets_services: a PAM service has a name in small letters".into());
+                return Err("login.show_secrets_services: names of PAM services are in lower case".into());
             }
             config.show_secrets_services = services;
         }

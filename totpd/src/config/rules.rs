@@ -1,4 +1,4 @@
-//! `[[login.rule]]` as it is written, and what it means.
+//! `[[login.rule]]` as serde reads it, and as a checked rule.
 
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -59,7 +59,7 @@ enum RawSubject {
     Ruser,
 }
 
-/// Quoted or as TOML's own.
+/// A time as a string, or as TOML's own type.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 enum RawTime {
@@ -75,7 +75,10 @@ enum RawPeerMatch {
 }
 
 impl RawRule {
-    /// The rule; the error is a sentence that names the key.
+    /// Checks the rule.
+    ///
+    /// # Errors
+    /// A sentence that names the key.
     pub(super) fn check(self) -> Result<Rule, String> {
         let action = match self.action {
             RawAction::Require => Action::Require,
@@ -105,16 +108,16 @@ impl RawRule {
             local: self.local.unwrap_or(false),
         };
         if rule.local && rule.action == Action::Enroll {
-            // It would show the QR code to whoever failed at the password before it.
+            // It would show the QR code to a user who failed at the password before it.
             return Err(
-                "local = true cannot go with action = \"enroll\": a factor is given only to who has proved \
-                        the first one. Put first_factor=passed into a PAM line below a requisite module"
+                "local = true cannot go with action = \"enroll\", which requires a proved first factor. Put \
+                        first_factor=passed into a PAM line below a requisite module"
                     .into(),
             );
         }
         if rule.subject == Subject::Ruser && rule.action == Action::Enroll {
-            return Err("subject = \"ruser\" cannot go with action = \"enroll\": what was proved is the first factor \
-                        of the user"
+            return Err("subject = \"ruser\" cannot go with action = \"enroll\", because the first factor of the user \
+                        was proved, not that of ruser"
                 .into());
         }
         Ok(rule)
@@ -128,20 +131,20 @@ fn checked_name(name: String) -> Result<String, String> {
     Ok(name)
 }
 
-/// A list that is there has members: an empty one must never mean "any", and nobody needs one that means "none".
+/// Refuses an empty list, which must never mean "any".
 fn list<T>(key: &str, list: Option<Vec<T>>) -> Result<Option<Vec<T>>, String> {
     match list {
-        Some(list) if list.is_empty() => Err(format!("{key} is empty; leave the key out to match any")),
+        Some(list) if list.is_empty() => Err(format!("{key} is empty. Remove the key to match any")),
         list => Ok(list),
     }
 }
 
-/// The PAM services that a rule means: `sudo` stands for `sudo-i` as well, `=sudo` for itself alone.
+/// The PAM services of a rule: `sudo` stands for `sudo-i` too, `=sudo` only for itself.
 fn services(names: Option<Vec<String>>) -> Result<Option<BTreeSet<String>>, String> {
     let Some(names) = words("services", names)? else { return Ok(None) };
     if names.iter().any(|name| name.trim_start_matches('=').is_empty() || name.starts_with("==")) {
         return Err(
-            "services: a PAM service has a name, and at most one '=' before it (\"=sudo\": not sudo-i)"
+            "services: write the name of a PAM service, with at most one '=' before it (\"=sudo\": not sudo-i)"
                 .into(),
         );
     }
@@ -165,15 +168,15 @@ fn parsed<T: FromStr<Err: std::fmt::Display>>(
     texts.iter().map(parse).collect::<Result<_, _>>().map(Some)
 }
 
-/// Until a date somebody who is not enforced is watched, unless the rule says otherwise.
+/// The mode of a rule. With `enforce_from` and no mode, the rule only watches until that date.
 fn mode(mode: Option<RawMode>, enforce_from: Option<Time>) -> Result<Mode, String> {
     match (mode, enforce_from) {
         (None | Some(RawMode::Enforce), None) => Ok(Mode::Enforce),
         (None, Some(_)) | (Some(RawMode::Monitor), _) => Ok(Mode::Monitor),
-        (Some(RawMode::Enforce), Some(_)) => Err(
-            "mode = \"enforce\" leaves nothing to enforce_from; leave the mode out, or say monitor or off"
-                .into(),
-        ),
+        (Some(RawMode::Enforce), Some(_)) => {
+            Err("mode = \"enforce\" makes enforce_from useless. Remove the mode, or write monitor or off"
+                .into())
+        }
         (Some(RawMode::MonitorAsk), _) => Ok(Mode::MonitorAsk),
         (Some(RawMode::Off), _) => Ok(Mode::Off),
     }
@@ -183,10 +186,10 @@ fn remember(length: Option<&str>, by: Option<RawRememberBy>) -> Result<Option<Re
     let Some(length) = length else {
         return match by {
             None => Ok(None),
-            Some(_) => Err("remember_by without remember: for how long?".into()),
+            Some(_) => Err("remember_by needs remember, which says for how long".into()),
         };
     };
-    let bounds = "remember is a time from \"1m\" to \"30d\"; leave it out to remember nothing";
+    let bounds = "remember is a time from \"1m\" to \"30d\". Remove it to remember nothing";
     let length = humantime::parse_duration(length).map_err(|_| bounds)?.as_secs();
     if !(MIN_LENGTH..=MAX_LENGTH).contains(&length) {
         return Err(bounds.into());

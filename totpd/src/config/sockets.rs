@@ -1,26 +1,26 @@
-//! Where the daemon listens, also as far as a broken file still says it.
+//! The paths of the daemon's sockets, also from a file with mistakes.
 
 use super::{Config, folder_of};
 use std::path::{Path, PathBuf};
 
-/// Where the daemon listens.
+/// The paths of the daemon's sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketPaths {
-    /// For root's programs.
+    /// The socket of root's programs.
     pub root: PathBuf,
-    /// For everybody.
+    /// The socket of every other program.
     pub login: PathBuf,
-    /// For administrators.
+    /// The socket of administrators.
     pub admin: PathBuf,
 }
 
-/// Root's socket lies where the module looks for it: beside the one for everybody.
+/// The path of root's socket, which the module looks for beside the login socket.
 pub(super) fn root_socket_beside(login: &Path) -> PathBuf {
     login.with_file_name("root.sock")
 }
 
 impl Config {
-    /// Where the daemon listens.
+    /// The paths of the sockets.
     pub fn socket_paths(&self) -> SocketPaths {
         SocketPaths {
             root: self.root_socket.clone(),
@@ -29,8 +29,8 @@ impl Config {
         }
     }
 
-    /// The sockets that a broken configuration still names, so that the daemon can refuse on them and be asked why.
-    /// `None` when a line about them is what is broken.
+    /// The sockets in a configuration with a mistake, so that the daemon can refuse on them and
+    /// tell why. `None` if the mistake is in a line about them.
     pub fn sockets_of_broken(text: &str) -> Option<SocketPaths> {
         let defaults = Self::defaults(Path::new("/"));
         let path = |key: &str, default: PathBuf| Some(broken_path(text, key).ok()?.unwrap_or(default));
@@ -45,8 +45,8 @@ impl Config {
         named.unwrap_or_else(|| Self::defaults(Path::new("/")).state_dir)
     }
 
-    /// The key that a broken configuration at `path` still names, or the default. `None` when that line is what is
-    /// broken.
+    /// The key that a broken configuration at `path` still names, or the default. `None` when that
+    /// line is what is broken.
     pub(super) fn key_file_of_broken(text: &str, path: &Path) -> Option<PathBuf> {
         let named = broken_path(text, "key_file").ok()?;
         Some(named.unwrap_or_else(|| Self::defaults(folder_of(path)).key_file))
@@ -56,8 +56,8 @@ impl Config {
 /// A line that should say where, and cannot be used.
 struct Unusable;
 
-/// The absolute path that a top-level `key` has in a text with a mistake elsewhere, if it has one: each line is read by
-/// itself.
+/// The absolute path that a top-level `key` has in a text with a mistake elsewhere, if it has one:
+/// each line is read by itself.
 fn broken_path(text: &str, key: &str) -> Result<Option<PathBuf>, Unusable> {
     let top = text.lines().map(str::trim_start).take_while(|line| !line.starts_with('['));
     let is_key = |line: &&str| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='));

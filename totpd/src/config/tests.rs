@@ -10,13 +10,13 @@ fn parse(text: &str) -> Result<Config, String> {
 fn the_shipped_file_states_the_defaults() {
     let defaults = Config::defaults(Path::new("/etc/totpd"));
     assert_eq!(parse(SHIPPED).unwrap(), defaults);
-    // And so it does with every key that it shows commented out put in force, where it has a default.
+    // A key that is commented out and has a default shows that default.
     let shown = SHIPPED.replace("# key_file =", "key_file =");
     assert_eq!(parse(&shown).unwrap(), defaults);
 }
 
 #[test]
-fn the_rules_that_the_shipped_file_shows_are_valid() {
+fn the_rules_in_the_shipped_file_are_valid() {
     let rules: String = SHIPPED
         .lines()
         .skip_while(|line| *line != "# [[login.rule]]")
@@ -30,7 +30,7 @@ fn the_rules_that_the_shipped_file_shows_are_valid() {
 }
 
 #[test]
-fn a_rule_that_means_nothing_is_refused_with_its_line_and_key() {
+fn a_meaningless_rule_is_refused_with_its_line_and_key() {
     for (text, word) in [
         ("", "action"),
         ("action = \"allow\"", "exempt"),
@@ -82,7 +82,7 @@ fn a_date_may_be_quoted_or_tomls_own() {
 
 #[test]
 fn the_shipped_file_shows_every_key() {
-    // serde lists what it would have taken; a key missing in the file fails here.
+    // serde lists the keys that it knows; a key that is missing in the file fails here.
     for (text, table) in [
         ("x = 1", ""),
         ("[totp]\nx = 1", "totp"),
@@ -140,13 +140,14 @@ fn values_outside_their_range_are_refused_by_name() {
 }
 
 #[test]
-fn a_broken_file_still_says_where_to_refuse() {
+fn a_file_with_mistakes_still_names_the_sockets() {
     let sockets = Config::sockets_of_broken("login_socket = \"/l\"\nadmin_socket = \"/a\"\nwrong = 1");
     let expected = SocketPaths { root: "/root.sock".into(), login: "/l".into(), admin: "/a".into() };
     assert_eq!(sockets.as_ref(), Some(&expected));
     assert_eq!(Config::sockets_of_broken("login_socket = 5"), None);
     assert_eq!(Config::sockets_of_broken("login_socket = \"/l"), None);
-    // What cannot be parsed as a whole still has lines that say where; a table below has keys of its own.
+    // A text that cannot be parsed still has lines with the sockets; keys of a later table do not
+    // count.
     let broken = "admin_socket = \"/a\" # x\n= = =\nlogin_socket=\"/l\"\n[x]\nlogin_socket = \"/no\"";
     assert_eq!(Config::sockets_of_broken(broken), sockets);
     let defaults = Config::defaults(Path::new("/"));

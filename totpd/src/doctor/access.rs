@@ -31,8 +31,8 @@ pub struct Denied {
     pub on_the_way: bool,
 }
 
-/// Checks whether `account` has this access to the file, by owner and mode of the file and of each parent folder. `Ok` if
-/// the file does not exist: that is another finding.
+/// Checks whether `account` has this access to the file, by owner and mode of the file and of each
+/// parent folder. `Ok` if the file does not exist: that is another finding.
 ///
 /// # Errors
 /// The file or folder whose mode denies it.
@@ -71,7 +71,8 @@ pub fn may(host: &Host, account: &Account, path: &Path, want: Want) -> Result<()
     check(path, bits, false)
 }
 
-/// Whether the kernel grants the access all the same, by an access control list. A child of that user tries it.
+/// Whether the kernel grants the access all the same, by an access control list. A child of that
+/// user tries it.
 pub fn child_may(host: &Host, account: &Account, path: &Path, want: Want) -> bool {
     let Some(path) = path.to_str().filter(|_| host.is_live()) else { return false };
     let (uid, gid) = (account.uid.to_string(), account.gid.to_string());

@@ -95,8 +95,8 @@ fn main_pid(host: &Host) -> Option<i32> {
     pid.trim().parse().ok().filter(|pid| *pid > 0)
 }
 
-/// The pid of a daemon that listens on this socket without systemd. Never waits, as a connection to a hanging daemon
-/// with a full queue would.
+/// The pid of a daemon that listens on this socket without systemd. Never waits, as a connection to
+/// a hanging daemon with a full queue would.
 fn listener(path: &Path) -> Option<i32> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None).ok()?;

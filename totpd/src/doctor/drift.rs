@@ -1,5 +1,5 @@
-//! Finds services that asked for a code at an earlier run and no longer ask. Updates of distributions have ended second
-//! factors silently before (google-authenticator-libpam#187).
+//! Finds services that asked for a code at an earlier run and no longer ask. Updates of
+//! distributions have ended second factors silently before (google-authenticator-libpam#187).
 
 use super::catalogue as kinds;
 use super::checks::{services, sshd};
@@ -19,7 +19,8 @@ pub fn asking(host: &Host) -> Vec<String> {
     asking.map(|service| service.name).collect()
 }
 
-/// The services to store for the next run: those that ask now, and those that asked before and still have a file.
+/// The services to store for the next run: those that ask now, and those that asked before and
+/// still have a file.
 pub fn keep(host: &Host, before: &Asked, now: &[String]) -> Asked {
     let names = host.pam().names();
     let mut kept: Asked = before.clone();

@@ -61,7 +61,8 @@ impl std::fmt::Display for Location {
 pub struct Finding {
     /// Its kind.
     pub kind: &'static Kind,
-    /// The service, unit, user or file that it is about. Together with the id it identifies the finding.
+    /// The service, unit, user or file that it is about. Together with the id it identifies the
+    /// finding.
     pub subject: String,
     /// What happened, as a sentence without a full stop.
     pub what: String,

@@ -1,4 +1,5 @@
-//! The fixes of `--fix`: owners and modes of totpd's files, and totpd's units. They never change other programs' files.
+//! The fixes of `--fix`: owners and modes of totpd's files, and totpd's units. They never change
+//! other programs' files.
 
 use super::system::{Host, Programs};
 use crate::folder::{Folder, Owner};
@@ -60,8 +61,8 @@ impl Fix {
                 let owner = owner
                     .as_ref()
                     .map(|(_, uid, gid)| Owner { uid: Uid::from_raw(*uid), gid: Gid::from_raw(*gid) });
-                // Through folders that only root can change, and by descriptor, so that the owner of the last folder
-                // cannot redirect it.
+                // Through folders that only root can change, and by descriptor, so that the owner
+                // of the last folder cannot redirect it.
                 let folder = Folder::open(folder).map_err(failed)?;
                 folder.set_access(&name.to_string_lossy(), owner, *mode).map_err(failed)
             }

@@ -1,4 +1,5 @@
-//! Stores the last run, which `totpd status`, the daemon at root's next login and the next run read.
+//! Stores the last run, which `totpd status`, the daemon at root's next login and the next run
+//! read.
 
 use super::drift::Asked;
 use crate::config::Config;
@@ -47,7 +48,8 @@ pub struct LastFinding {
     pub what: String,
 }
 
-/// The folder of the last run: /var/lib/totpd-doctor, or a folder beside the state folder for a configuration elsewhere.
+/// The folder of the last run: /var/lib/totpd-doctor, or a folder beside the state folder for a
+/// configuration elsewhere.
 pub fn folder(config: &Config) -> PathBuf {
     let installed = config.store_id_file.parent() == Some(Path::new("/etc/totpd"));
     if installed { INSTALLED.into() } else { config.state_dir.with_file_name("totpd-doctor") }
@@ -97,8 +99,9 @@ pub fn forget(config: &Config, services: &[&str]) -> std::io::Result<()> {
     write(config, &document)
 }
 
-/// Writes a message for root's next login, even if no service asks for a code any more. pam_motd shows the file with the
-/// rights of the user who logs in, and only root can read it. Removes it if there is no error.
+/// Writes a message for root's next login, even if no service asks for a code any more. pam_motd
+/// shows the file with the rights of the user who logs in, and only root can read it. Removes it if
+/// there is no error.
 ///
 /// # Errors
 /// The file system's error.

@@ -35,7 +35,8 @@ use std::path::Path;
 /// The file of findings that an administrator has accepted: `id`, or `id subject`, one a line.
 const IGNORE: &str = "doctor.ignore";
 
-/// Examines the host. `before`: the services that asked at earlier runs. `accept`: forget those that no longer ask.
+/// Examines the host. `before`: the services that asked at earlier runs. `accept`: forget those
+/// that no longer ask.
 pub fn examine(host: &Host, before: &drift::Asked, accept: bool) -> Report {
     let mut findings = checks::all(host);
     let now = drift::asking(host);

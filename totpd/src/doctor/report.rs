@@ -1,4 +1,5 @@
-//! The sorted findings, as text for people, one JSON document for programs, and lines for the journal.
+//! The sorted findings, as text for people, one JSON document for programs, and lines for the
+//! journal.
 
 use super::drift::Asked;
 use super::finding::{Finding, Severity};
@@ -124,7 +125,8 @@ impl Report {
     }
 }
 
-/// Removes control characters: a finding quotes other programs' text, which must not control the terminal.
+/// Removes control characters: a finding quotes other programs' text, which must not control the
+/// terminal.
 fn plain(text: &str) -> String {
     totp_wire::text::printable(text, 2000)
 }

@@ -1,6 +1,7 @@
 //! Evaluates a PAM stack for right and wrong passwords, and for each answer of our module.
 //!
-//! [`crate::pam_config::dispatch()`] evaluates as libpam does. This file has the answers of the other modules.
+//! [`crate::pam_config::dispatch()`] evaluates as libpam does. This file has the answers of the
+//! other modules.
 
 use crate::pam_config::{Action, Answer, Entry, MODULE, Stack, dispatch};
 
@@ -74,7 +75,8 @@ fn role(entry: &Entry) -> Role {
     }
     let name = name_of(entry);
     if name == "pam_faillock" {
-        // Before the password it succeeds unless the user is locked; behind it, it records the failure.
+        // Before the password it succeeds unless the user is locked; behind it, it records the
+        // failure.
         let fails = entry.line.arguments.iter().any(|argument| argument == "authfail");
         return Role::Always(if fails { "auth_err" } else { "success" });
     }
@@ -115,8 +117,8 @@ pub struct Run {
     pub unusual: Vec<usize>,
 }
 
-/// Evaluates the stack once. `proves` and `unusual` return for each index whether that authenticator succeeds, and
-/// whether that condition gives its unusual answer.
+/// Evaluates the stack once. `proves` and `unusual` return for each index whether that
+/// authenticator succeeds, and whether that condition gives its unusual answer.
 fn run_once(
     stack: &Stack,
     ours: Answer,
@@ -154,8 +156,8 @@ fn ordinary(entry: &Entry) -> bool {
     !matches!(entry.line.control.action("success"), Action::Jump(_) | Action::Done)
 }
 
-/// The outcomes for every combination in which totpd's lines answer `ours`. Those with few unusual conditions come
-/// first, then those with few successful authenticators.
+/// The outcomes for every combination in which totpd's lines answer `ours`. Those with few unusual
+/// conditions come first, then those with few successful authenticators.
 pub fn runs(stack: &Stack, ours: Answer) -> Vec<Run> {
     let indices = |wanted: Role| -> Vec<usize> {
         let entries = stack.entries.iter().enumerate();
@@ -186,7 +188,8 @@ pub fn lets_in(stack: &Stack, ours: Answer) -> Option<Run> {
     runs(stack, ours).into_iter().find(|run| run.succeeded)
 }
 
-/// Whether the stack grants if every authenticator succeeds and every condition gives its usual answer.
+/// Whether the stack grants if every authenticator succeeds and every condition gives its usual
+/// answer.
 pub fn lets_in_with_all(stack: &Stack, ours: Answer) -> bool {
     run_once(stack, ours, &|_| true, &|_| false).succeeded
 }

@@ -77,7 +77,8 @@ impl Programs for Installed {
     }
 }
 
-/// What comes out of a pipe, as far as it is read. Then the pipe is closed, which ends who goes on writing.
+/// What comes out of a pipe, as far as it is read. Then the pipe is closed, which ends who goes on
+/// writing.
 fn text(pipe: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     let _ = pipe.map(|pipe| pipe.take(MAX_BYTES).read_to_end(&mut bytes));
@@ -108,7 +109,7 @@ impl Host {
     pub fn of_tree(root: &Path, config_path: &Path) -> Self {
         let text = read_bounded(&inside(root, config_path));
         let config = text.map_err(|error| ConfigError {
-            place: config_path.display().to_string(),
+            location: config_path.display().to_string(),
             what: format!("cannot be read ({error})"),
             problem: ConfigProblem::Unreadable,
         });
@@ -176,7 +177,8 @@ impl Host {
         self.accounts.iter().find(|account| account.name == name)
     }
 
-    /// The user whom the daemon runs as: of the process, or totpd, or the owner of the state folder.
+    /// The user whom the daemon runs as: of the process, or totpd, or the owner of the state
+    /// folder.
     pub fn daemon_account(&self) -> Option<Account> {
         let by_uid = |uid: u32| {
             let known = self.accounts.iter().find(|account| account.uid == uid).cloned();

@@ -1,4 +1,4 @@
-//! The command line as it is typed.
+//! The command line, parsed by clap.
 
 mod pam;
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 #[derive(Debug, Parser)]
 #[command(name = "totpd", version, propagate_version = true)]
 pub struct Args {
-    /// The configuration [default: /etc/totpd/totpd.toml]
+    /// The configuration file [default: /etc/totpd/totpd.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print one JSON document instead of text
@@ -21,26 +21,27 @@ pub struct Args {
     /// Print nothing but errors
     #[arg(short, long, global = true, conflicts_with = "json")]
     pub quiet: bool,
-    /// What to do
+    /// The command
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make key and store on a new host (and the configuration, if there is none)
+    /// Make the key and the store on a new host (and the configuration, if there is none)
     Init {
-        /// The system user that the daemon runs as; owns key and store
+        /// The system user of the daemon, who will own the key and the store
         #[arg(long, value_name = "USER")]
         owner: Option<String>,
-        /// Do nothing when a key, an id, a store or its witness is there: what totpd-init.service runs at each boot
+        /// Do nothing if a key, an id, a store or its witness exists, as totpd-init.service does at
+        /// each boot
         #[arg(long)]
         if_missing: bool,
     },
     /// Run the daemon
     Serve,
-    /// Enroll a user: show secret, QR code and recovery codes once
+    /// Enroll a user, and show the secret, QR code and recovery codes once
     Enroll(Enroll),
     /// Confirm an enrollment with its first code, read from the terminal or standard input
     Confirm {
@@ -52,159 +53,167 @@ pub enum Command {
         /// The login name [default: oneself]
         user: Option<String>,
     },
-    /// Show a user's enrollment; without a name, root sees how the daemon is and others themselves
+    /// Show a user's enrollment; without a name, root sees the daemon's state, others their own
+    /// enrollment
     Status {
         /// The login name
         user: Option<String>,
     },
     /// List the users who have a factor
     List,
-    /// Forget a user's factors; oneself needs a code for that, and a ticket or patience
+    /// Delete a user's factors; your own need a code, and a ticket or a delay
     Revoke {
         /// The login name [default: oneself]
         user: Option<String>,
     },
-    /// End a user's locks and forget the failures
+    /// End a user's locks and reset the count of failures
     Unlock {
         /// The login name
         user: String,
     },
-    /// End a user's remembered logins: the next one is asked for a code
+    /// End a user's remembered logins: the next login needs a code
     Forget {
         /// The login name [default: oneself]
         user: Option<String>,
     },
-    /// Replace recovery codes and show the new ones once; oneself needs a code for that, and a ticket or patience
+    /// Replace recovery codes, and show the new ones once; your own need a code, and a ticket or a
+    /// delay
     RecoveryCodes {
         /// The login name [default: oneself]
         user: Option<String>,
     },
-    /// End a change that a user has staged for themselves; oneself needs a code of the factor in use
+    /// Cancel a change that a user has staged; your own needs a code of the factor in use
     Cancel {
         /// The login name [default: oneself]
         user: Option<String>,
     },
-    /// Take this host's clock for right, after codes were accepted under a clock that was ahead
+    /// Trust this host's clock again, after codes were accepted while it was ahead
     TrustClock,
-    /// Show the last uses and refusals; without a name, root sees everybody's and others their own
+    /// Show the latest events; without a name, root sees those of every user, others their own
     History {
         /// The login name
         user: Option<String>,
-        /// How many at most
+        /// The most events to show
         #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
         limit: usize,
-        /// How far back, as in 7d
+        /// How far back, such as 7d
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         since: Option<Duration>,
     },
-    /// Sum the history up per user and service: who was asked, who would be refused under enforcement
+    /// Count the logins by user and service, and what enforcement would do with them
     Report {
         /// How far back
         #[arg(long, value_name = "TIME", default_value = "30d", value_parser = humantime::parse_duration)]
         since: Duration,
     },
-    /// Say which rule decides about an attempt, why others do not, and what would happen
+    /// Show which rule decides about a login, why others do not, and what would happen
     Explain(Explain),
-    /// Find broken set-ups of PAM, sshd, sudo, systemd and of totpd itself, and say what cures them
+    /// Find broken set-ups of PAM, sshd, sudo, systemd and totpd, and say what fixes them
     Doctor(Doctor),
-    /// Let one user in once by a random code, without daemon and store; everybody else is refused meanwhile
+    /// Let one user in once with a random code, without daemon and store; every other user is
+    /// refused until it ends
     Breakglass {
         /// The login name
         user: String,
-        /// For how long at most: up to 24h
+        /// The longest time to wait for the login: up to 24h
         #[arg(long = "for", value_name = "TIME", default_value = "30m", value_parser = humantime::parse_duration)]
         lasts: Duration,
-        /// The user comes from a directory, and /etc/passwd does not know the name
+        /// The user is in a directory, and not in /etc/passwd
         #[arg(long)]
         directory_user: bool,
     },
-    /// Write an encrypted backup of the running daemon's store, key and configuration, and read it back
+    /// Write an encrypted backup of the running daemon's store, key and configuration, and read it
+    /// back
     Backup(Backup),
-    /// Restore a backup, or accept a store that was put back by other means
+    /// Restore a backup, or accept a store that was restored by other means
     Restore(Restore),
-    /// Credentials of applications for the HTTP API
+    /// Manage the secrets of applications for the HTTP API
     Client {
-        /// What to do with them
+        /// The command
         #[command(subcommand)]
         command: ClientCommand,
     },
-    /// Print the completions of a shell, for its own folder of them
+    /// Print the completions for a shell
     Completions {
         /// The shell
         #[arg(value_parser = ["bash", "zsh", "fish"])]
         shell: String,
     },
-    /// Have services ask for a code, by their PAM files; every change is taken back unless a login confirms it
+    /// Have services ask for a code, by their PAM files; a change is taken back unless a login
+    /// confirms it
     Pam {
-        /// What to do
+        /// The command
         #[command(subcommand)]
         command: PamCommand,
     },
-    /// Look at the configuration
+    /// Check the configuration
     Config {
-        /// What to do with it
+        /// The command
         #[command(subcommand)]
         command: ConfigCommand,
     },
 }
 
-/// What to do with the credentials of applications.
+/// The commands of `totpd client`.
 #[derive(Debug, Subcommand)]
 pub enum ClientCommand {
-    /// Make a secret for a client, and show it once. A client may have several, to replace one by another
+    /// Make a secret for a client, and show it once. A client may have several secrets, to replace
+    /// one without a gap
     Add {
         /// The client's name: letters, digits, '.', '_' and '-'
         name: String,
-        /// What it may do: verify codes; also enroll users; also take factors away and read recovery codes
+        /// What it may do: verify codes; enroll users too; or delete factors and read recovery
+        /// codes too
         #[arg(long, value_parser = ["verify", "enroll", "admin"])]
         scope: String,
     },
-    /// List the clients, their secrets' names, and when each was last used since the daemon started
+    /// List the clients, the ids of their secrets, and when each was last used since the daemon
+    /// started
     List,
-    /// Take a client's secrets away: they are worth nothing at once
+    /// Revoke a client's secrets, with immediate effect
     Revoke {
         /// The client's name
         name: String,
-        /// The secret of this name alone
+        /// Only the secret with this id
         #[arg(long = "secret", value_name = "ID")]
         secret: Option<String>,
     },
 }
 
-/// What to do with the configuration.
+/// The commands of `totpd config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Find mistakes in it, and rules that never decide or change nothing
+    /// Find mistakes in the configuration, and rules without effect
     Check {
-        /// Fail for such rules, too
+        /// Fail for rules without effect too
         #[arg(long)]
         strict: bool,
-        /// Only what this user may not read or write, for `config check` of root
+        /// Only the files that this user may not read or write, for `config check` of root
         #[arg(long, hide = true)]
         files: bool,
     },
 }
 
-/// What to look for, and what to do about it.
+/// The options of `totpd doctor`.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Doctor {
-    /// Cure what is totpd's own, and ask before each step
+    /// Fix totpd's own files and units, and ask before each step
     #[arg(long, conflicts_with = "root")]
     pub fix: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, requires = "fix")]
     pub yes: bool,
-    /// Look at the files of the tree in this folder, such as an image, and at nothing that runs
+    /// Examine only the files of the tree in this folder, such as an image
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// Show notes too
     #[arg(long)]
     pub notes: bool,
-    /// Forget services that asked for a code before and are meant not to ask now
+    /// Accept that services which asked for a code before no longer ask
     #[arg(long, conflicts_with = "root")]
     pub accept: bool,
-    /// Print a line for each error and warning, as systemd puts it into the journal
+    /// Print one line for each error and warning, for systemd's journal
     #[arg(long, conflicts_with_all = ["fix", "json", "quiet"])]
     pub journal: bool,
 }
@@ -212,18 +221,18 @@ pub struct Doctor {
 /// A backup to make.
 #[derive(Debug, clap::Args)]
 pub struct Backup {
-    /// The file to write; it must not exist
+    /// The file to write, which must not exist
     pub file: PathBuf,
     /// Encrypt to this age recipient (age1…) instead of a passphrase; may be given several times
     #[arg(long, value_name = "RECIPIENT", value_parser = recipient)]
     pub recipient: Vec<age::x25519::Recipient>,
-    /// Leave the key out: the backup restores only where the key file is kept
+    /// Leave the key out: restoring the backup needs the key file too
     #[arg(long)]
     pub without_key: bool,
 }
 
 fn recipient(text: &str) -> Result<age::x25519::Recipient, String> {
-    text.parse().map_err(|_| "it is not an age recipient (age1…)".to_owned())
+    text.parse().map_err(|_| "this is not an age recipient (age1…)".to_owned())
 }
 
 /// A backup to restore.
@@ -232,16 +241,17 @@ pub struct Restore {
     /// The backup. Without --identity its passphrase is read from the terminal or standard input
     #[arg(required_unless_present = "accept", conflicts_with = "accept")]
     pub file: Option<PathBuf>,
-    /// Take the store that is there although it is older than its witness; what was withdrawn since stays refused
+    /// Accept the present store although it is older than its witness; what was revoked since stays
+    /// revoked
     #[arg(long, conflicts_with_all = ["identity", "owner", "yes"])]
     pub accept: bool,
     /// Decrypt with the identities in this file (AGE-SECRET-KEY-1…)
     #[arg(long, value_name = "FILE")]
     pub identity: Option<PathBuf>,
-    /// The system user that the daemon runs as [default: the owner of the state folder]
+    /// The system user of the daemon [default: the owner of the state folder]
     #[arg(long, value_name = "USER")]
     pub owner: Option<String>,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
 }
@@ -251,71 +261,74 @@ pub struct Restore {
 pub struct Enroll {
     /// The login name [default: oneself]
     pub user: Option<String>,
-    /// Make no factor but a ticket with which users enroll once by themselves, or change theirs without a delay
+    /// Make a ticket instead, with which the user can enroll once, or change the factor without a
+    /// delay
     #[arg(long, conflicts_with_all = ["issuer", "algorithm", "digits", "period", "qr"])]
     pub ticket: bool,
-    /// The user has lost the phone: the ticket replaces the factor in use without a code of it
+    /// The user has lost the phone: the ticket needs no code of the factor in use
     #[arg(long, requires = "ticket")]
     pub lost: bool,
-    /// How long it waits for its first code: 1s to 30d [default: of the configuration, 24h]
+    /// How long the enrollment waits for its first code: 1s to 30d [default: from the
+    /// configuration, 24h]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub expires: Option<Duration>,
-    /// The name shown above the code [default: of the configuration, the host's name]
+    /// The name that the app shows [default: from the configuration, the host's name]
     #[arg(long, value_name = "NAME")]
     pub issuer: Option<String>,
-    /// SHA1, SHA256 or SHA512; apps agree on SHA1 alone
+    /// SHA1, SHA256 or SHA512; only SHA1 works in every app
     #[arg(long)]
     pub algorithm: Option<String>,
     /// Digits of a code: 6, 7 or 8
     #[arg(long)]
     pub digits: Option<u8>,
-    /// Seconds a code is shown: 15 to 120
+    /// Seconds of a time step: 15 to 120
     #[arg(long)]
     pub period: Option<u64>,
-    /// How the QR code is shown: utf8, ascii, png:FILE, svg:FILE or none
+    /// The form of the QR code: utf8, ascii, png:FILE, svg:FILE or none
     #[arg(long, value_name = "FORM", default_value = "utf8")]
     pub qr: QrForm,
 }
 
-/// An attempt that is only supposed.
+/// A hypothetical login.
 #[derive(Debug, clap::Args)]
 pub struct Explain {
-    /// Who would log in (PAM_USER)
+    /// The user who would log in (PAM_USER)
     pub user: String,
-    /// By which PAM service: sshd, sudo, …
+    /// The PAM service: sshd, sudo, …
     pub service: String,
-    /// From which address (PAM_RHOST) [default: from this machine]
+    /// The remote address (PAM_RHOST) [default: this host]
     #[arg(long, value_name = "IP")]
     pub rhost: Option<String>,
-    /// Who would ask (PAM_RUSER)
+    /// The user who would ask (PAM_RUSER)
     #[arg(long, value_name = "USER")]
     pub ruser: Option<String>,
-    /// A method that succeeded in SSH, as SSH_AUTH_INFO_0 has it: publickey, or a whole line with its key
+    /// A method that succeeded in SSH, as in SSH_AUTH_INFO_0: publickey, or a whole line with its
+    /// key
     #[arg(long = "ssh-auth", value_name = "METHOD")]
     pub ssh_auth: Vec<String>,
-    /// The PAM line says first_factor=passed
+    /// The PAM line has first_factor=passed
     #[arg(long)]
     pub first_factor: bool,
     /// The uid of the program that asks [default: 0]
     #[arg(long, value_name = "UID")]
     pub peer: Option<u32>,
-    /// When (RFC 3339) [default: now]
+    /// The time of the login (RFC 3339) [default: now]
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
 }
 
-/// How a QR code is shown.
+/// The form of a QR code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QrForm {
-    /// Half blocks.
+    /// On the terminal, in Unicode half blocks.
     Utf8,
-    /// Two characters a module.
+    /// On the terminal, two ASCII characters for each module.
     Ascii,
-    /// A picture in this file.
+    /// A PNG file.
     Png(PathBuf),
-    /// A drawing in this file.
+    /// An SVG file.
     Svg(PathBuf),
-    /// Not at all.
+    /// No QR code.
     None,
 }
 
@@ -329,7 +342,7 @@ impl std::str::FromStr for QrForm {
             None if text == "none" => Ok(Self::None),
             Some(("png", file)) if !file.is_empty() => Ok(Self::Png(file.into())),
             Some(("svg", file)) if !file.is_empty() => Ok(Self::Svg(file.into())),
-            _ => Err("it is utf8, ascii, png:FILE, svg:FILE or none".to_owned()),
+            _ => Err("the form is utf8, ascii, png:FILE, svg:FILE or none".to_owned()),
         }
     }
 }

@@ -3,29 +3,29 @@
 use clap::Subcommand;
 use std::time::Duration;
 
-/// What to do with the PAM files of services.
+/// The commands of `totpd pam`.
 #[derive(Debug, Subcommand)]
 pub enum PamCommand {
     /// Have services ask for a code
     Enable(PamEnable),
-    /// Take the lines of totpd out of services
+    /// Remove the lines of totpd from services
     Disable(PamDisable),
     /// Show which services ask for a code, how, and by which lines
     Status {
-        /// PAM services [default: all that check who somebody is]
+        /// PAM services [default: all that authenticate users]
         #[arg(value_name = "SERVICE")]
         services: Vec<String>,
     },
-    /// Take back what no login has confirmed
+    /// Take back changes that no login has confirmed
     #[command(hide = true)]
     TakeBack {
-        /// Before anything else runs: no daemon is asked
+        /// The host is booting: do not ask the daemon
         #[arg(long)]
         boot: bool,
-        /// Only if it is this change
+        /// Only this change
         #[arg(long, value_name = "ID")]
         change: Option<String>,
-        /// Wait so many seconds first
+        /// Wait this many seconds first
         #[arg(long, value_name = "SECONDS")]
         after: Option<u64>,
     },
@@ -38,25 +38,25 @@ pub enum PamCommand {
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 pub struct PamEnable {
-    /// PAM services: sudo means sudo-i as well, su means su-l, =sudo means it alone
+    /// PAM services: sudo includes sudo-i, su includes su-l, =sudo means sudo only
     #[arg(value_name = "SERVICE", required_unless_present = "all")]
     pub services: Vec<String>,
-    /// Every service that checks who somebody is, as far as its file is understood
+    /// Every service that authenticates users, if totpd understands its file
     #[arg(long, conflicts_with = "services")]
     pub all: bool,
-    /// How the code is asked for
+    /// How services ask for the code
     #[arg(long, value_enum, default_value = "require")]
     pub mode: crate::pam_config::Mode,
     /// Show what would change, and stop
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask whether to go on
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
-    /// Do not wait for logins: the change stays once the trial has run (takes --yes)
+    /// Do not wait for logins: keep the change after the trial (needs --yes)
     #[arg(long, requires = "yes")]
     pub unattended: bool,
-    /// What no login has confirmed by then is taken back
+    /// Take back services that no login has confirmed after this time
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
     pub confirm_within: Duration,
 }
@@ -64,7 +64,7 @@ pub struct PamEnable {
 /// Services to disable.
 #[derive(Debug, clap::Args)]
 pub struct PamDisable {
-    /// PAM services: sudo means sudo-i as well, su means su-l, =sudo means it alone
+    /// PAM services: sudo includes sudo-i, su includes su-l, =sudo means sudo only
     #[arg(value_name = "SERVICE", required_unless_present = "all")]
     pub services: Vec<String>,
     /// Every service with a block of totpd
@@ -73,7 +73,7 @@ pub struct PamDisable {
     /// Show what would change, and stop
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask whether to go on
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
 }

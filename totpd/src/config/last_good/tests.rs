@@ -33,11 +33,11 @@ services = ["dovecot"]
 "#;
 
 #[test]
-fn every_favour_is_off_and_who_is_denied_stays_so() {
+fn exemptions_are_off_and_denied_users_stay_denied() {
     let config = Config::parse(RULES, Path::new("/etc/totpd/totpd.toml")).unwrap();
     let at = |text: &str| from_rfc3339(text).unwrap();
     for (now, reached) in [(at("2026-11-19T23:59:59Z"), false), (at("2026-11-20T00:00:00Z"), true)] {
-        let strict = without_favours(config.clone(), now);
+        let strict = without_exemptions(config.clone(), now);
         let actions: Vec<Action> = strict.policy.rules.iter().map(|rule| rule.action).collect();
         let (ask, deny) = (Action::Require, Action::Deny);
         assert_eq!(actions, [ask, ask, deny, ask, if reached { deny } else { ask }, ask]);
@@ -82,7 +82,7 @@ impl Host {
 }
 
 #[test]
-fn a_copy_reads_back_and_is_of_this_user_alone() {
+fn a_copy_reads_back_and_belongs_to_this_user_alone() {
     let host = Host::new();
     for text in ["", RULES, "[login]\nprompt = \"Code: \""] {
         host.write(text);
@@ -106,7 +106,7 @@ fn a_copy_reads_back_and_is_of_this_user_alone() {
 }
 
 #[test]
-fn a_copy_that_is_damaged_or_another_stores_is_none() {
+fn a_damaged_copy_or_that_of_another_store_is_refused() {
     let (host, other) = (Host::new(), Host::new());
     assert_eq!(host.read().unwrap_err(), "is missing");
     host.write(RULES);
@@ -131,19 +131,20 @@ fn a_copy_that_is_damaged_or_another_stores_is_none() {
     put(content.as_bytes());
     assert!(host.read().is_ok());
 }
+
 #[test]
-fn a_copy_brings_no_key_of_its_own() {
+fn a_copy_cannot_choose_its_own_key() {
     let host = Host::new();
     let key = StoreKey::generate().unwrap();
-    let place = host.folder.path().join("place");
-    std::fs::create_dir(&place).unwrap();
-    let own = place.join("own.key");
+    let folder = host.folder.path().join("place");
+    std::fs::create_dir(&folder).unwrap();
+    let own = folder.join("own.key");
     key.create(&own).unwrap();
     let text = format!("key_file = \"{}\"\n", own.display());
     write(host.folder.path(), &text, &Sealer::new(&key), Time::from_unix(1_700_000_000)).unwrap();
     assert_eq!(host.read().unwrap_err(), "names another key than totpd.toml does");
     assert!(host.read_by(Some(&own)).is_ok());
-    // Where that line is what is broken: only a key in a place of root's.
-    nix::unistd::chown(&place, Some(4242.into()), None).unwrap();
+    // If that line has the mistake, only a key in a folder of root is used.
+    nix::unistd::chown(&folder, Some(4242.into()), None).unwrap();
     assert_eq!(host.read_by(None).unwrap_err(), "names another key than totpd.toml does");
 }

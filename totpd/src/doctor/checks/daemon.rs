@@ -44,7 +44,8 @@ fn silent(host: &Host, error: &CallError, pid: Option<i32>) -> Finding {
     )
 }
 
-/// The daemon uses its last good configuration, although the file is valid again: it was not reloaded.
+/// The daemon uses its last good configuration, although the file is valid again: it was not
+/// reloaded.
 fn configuration(host: &Host, reply: &DaemonReply) -> Option<Finding> {
     let in_use = reply.configuration.as_ref().filter(|c| c.in_use == ConfigurationInUse::LastGood)?;
     // A mistake in the file is another finding.

@@ -1,4 +1,5 @@
-//! Checks the module's file: it exists, is complete, is of this release, and is the one that programs have loaded.
+//! Checks the module's file: it exists, is complete, is of this release, and is the one that
+//! programs have loaded.
 
 use super::services::protected;
 use crate::doctor::catalogue as kinds;
@@ -92,7 +93,8 @@ fn of_file(host: &Host, path: &Path, entry: &Entry) -> Option<Finding> {
     None
 }
 
-/// Whether an ELF file is truncated: its section table, whose position is in its header, is at its end.
+/// Whether an ELF file is truncated: its section table, whose position is in its header, is at its
+/// end.
 fn damaged(bytes: &[u8]) -> Option<String> {
     if bytes.get(..4) != Some(b"\x7fELF") {
         return Some("it is not an ELF file".to_owned());

@@ -174,7 +174,8 @@ fn lenient_rules<'a>(host: &'a Host, service: &Protected) -> Vec<(&'a Rule, Mode
     with_mode.filter(|(rule, mode)| rule.action == RuleAction::Exempt || *mode != Mode::Enforce).collect()
 }
 
-/// Rows "`sufficient` before or as our control; password-only path", "`authinfo_unavail=ignore`; with pam_permit behind".
+/// Rows "`sufficient` before or as our control; password-only path", "`authinfo_unavail=ignore`;
+/// with pam_permit behind".
 fn decides_nothing(host: &Host, service: &Protected) -> Option<Finding> {
     let entry = ours(service)?;
     let refused = ["auth_err", "maxtries"]
@@ -258,7 +259,8 @@ fn nobody_passes(host: &Host, service: &Protected) -> Option<Finding> {
     Some(at(host, &kinds::NOBODY_PASSES, service, ours(service)?, what).cure(cure))
 }
 
-/// Row "the code is the only factor", for programs other than sshd, which can prove a first factor itself.
+/// Row "the code is the only factor", for programs other than sshd, which can prove a first factor
+/// itself.
 fn code_alone(host: &Host, service: &Protected) -> Option<Finding> {
     let alone = lets_in(&service.auth, "success").is_some_and(|run| run.proved.is_empty());
     if service.name == "sshd" || !alone {

@@ -1,4 +1,5 @@
-//! Checks totpd.toml: whether it is valid, and whether its rules name existing services, users and groups.
+//! Checks totpd.toml: whether it is valid, and whether its rules name existing services, users and
+//! groups.
 
 use super::services::protected;
 use crate::config::Config;
@@ -75,7 +76,7 @@ fn invalid(host: &Host, error: &crate::config::ConfigError) -> Finding {
         Some(_) => ". The daemon uses an older configuration until it stops",
         None => "",
     };
-    let line = error.place.rsplit(':').nth(1).and_then(|line| line.parse().ok());
+    let line = error.location.rsplit(':').nth(1).and_then(|line| line.parse().ok());
     Finding::new(&kinds::CONFIG_INVALID, host.config_path.display().to_string(), format!("{error}{still}"))
         .cure("Correct it, then run: totpd config check && systemctl try-reload-or-restart totpd")
         .at(&host.config_path, line)

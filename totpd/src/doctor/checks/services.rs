@@ -18,7 +18,8 @@ pub struct Protected {
     pub auth: Stack,
 }
 
-/// Services that are no logins: they check an account, or change the password of a user who is logged in.
+/// Services that are no logins: they check an account, or change the password of a user who is
+/// logged in.
 const NO_LOGINS: [&str; 29] = [
     "cron",
     "crond",
@@ -81,7 +82,8 @@ pub fn check(host: &Host) -> Vec<Finding> {
             continue;
         }
         let Ok(stack) = dirs.stack(&name, Facility::Auth) else { continue };
-        // A misspelt module is another finding. A stack that refuses every user is not a way to log in.
+        // A misspelt module is another finding. A stack that refuses every user is not a way to log
+        // in.
         let misspelt = stack.entries.iter().any(|entry| is_near(entry.line.module_name()));
         // A program whose file has no such lines authenticates nobody; libpam would use "other".
         let is_of_other = dirs.file(&name).is_none_or(|file| file != stack.file);

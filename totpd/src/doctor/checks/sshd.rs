@@ -110,7 +110,8 @@ fn nobody_asked(host: &Host, what: String) -> Finding {
     )
 }
 
-/// The users for whom a Match block may differ: root, administrators and users with a factor; then other users.
+/// The users for whom a Match block may differ: root, administrators and users with a factor; then
+/// other users.
 fn important_users(host: &Host) -> Vec<&Account> {
     let mut names: BTreeSet<&str> = BTreeSet::from(["root"]);
     names.extend(
@@ -212,7 +213,8 @@ fn has_keys(host: &Host, settings: &Settings, account: &Account) -> bool {
     })
 }
 
-/// Row "sshd running an older configuration": sshd writes its pid file after it has read its files, also at a reload.
+/// Row "sshd running an older configuration": sshd writes its pid file after it has read its files,
+/// also at a reload.
 fn reload(host: &Host, settings: &Settings) -> Option<Finding> {
     let pid_file = host.stat(settings.get("pidfile")).ok()?;
     let (newest, changed) = config_files(host)
@@ -273,7 +275,8 @@ fn keys_in_files(host: &Host, settings: &Settings) -> Option<Finding> {
     Some(at_setting(host, finding, "pubkeyacceptedalgorithms"))
 }
 
-/// Adds the location of the first line that sets `key`, which is the one that counts; or the main file.
+/// Adds the location of the first line that sets `key`, which is the one that counts; or the main
+/// file.
 fn at_setting(host: &Host, finding: Finding, key: &str) -> Finding {
     for file in config_files(host) {
         let text = host.read(&file).unwrap_or_default();

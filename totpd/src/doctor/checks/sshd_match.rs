@@ -9,8 +9,8 @@ use totp_core::policy::Action;
 /// The most blocks to check.
 const MAX_BLOCKS: usize = 20;
 
-/// Row "overridden by a Match block", for blocks that name an address, a host or a port. Each is checked with a matching
-/// connection, of `user` if the block names no user.
+/// Row "overridden by a Match block", for blocks that name an address, a host or a port. Each is
+/// checked with a matching connection, of `user` if the block names no user.
 pub(super) fn check(host: &Host, global: &Settings, user: &str) -> Vec<Finding> {
     let rules = host.config.iter().flat_map(|config| &config.policy.rules);
     let mut exempt = rules.filter(|rule| rule.action == Action::Exempt && rule.networks.is_some());
@@ -41,7 +41,8 @@ fn finding(line: &str, alone: &[String]) -> Finding {
     Finding::new(&kinds::SSHD_KEY_ALONE_FOR_SOME, line, what).cure(cure)
 }
 
-/// A connection that matches the line, if it is a Match line about more than users: `user=…,host=…,addr=…`.
+/// A connection that matches the line, if it is a Match line about more than users:
+/// `user=…,host=…,addr=…`.
 fn connection(host: &Host, line: &str, user: &str) -> Option<String> {
     let mut words = line.split([' ', '\t', '=']).filter(|word| !word.is_empty());
     words.next().filter(|word| word.eq_ignore_ascii_case("match"))?;

@@ -1,5 +1,5 @@
-//! Checks what sudo allows without asking PAM. `visudo -c` names the files and `cvtsudoers` the users; neither names the
-//! lines, which are searched for in the files.
+//! Checks what sudo allows without asking PAM. `visudo -c` names the files and `cvtsudoers` the
+//! users; neither names the lines, which are searched for in the files.
 
 use super::services::protected;
 use crate::doctor::catalogue as kinds;

@@ -1,4 +1,5 @@
-//! Checks systemd's units: installed, enabled, listening where the configuration says, and of this release.
+//! Checks systemd's units: installed, enabled, listening where the configuration says, and of this
+//! release.
 
 use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::{Finding, Kind};
@@ -187,7 +188,8 @@ fn paths(host: &Host) -> Vec<Finding> {
     SOCKETS.iter().zip(wanted).filter_map(differs).collect()
 }
 
-/// The last path of `ListenStream=` in a unit and its drop-ins, with its file and line. An empty one resets the list.
+/// The last path of `ListenStream=` in a unit and its drop-ins, with its file and line. An empty
+/// one resets the list.
 fn listens(host: &Host, name: &str) -> Option<(String, PathBuf, usize)> {
     let mut files = vec![file(host, name)?];
     for folder in FOLDERS.iter().rev() {

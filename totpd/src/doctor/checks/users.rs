@@ -80,7 +80,8 @@ fn uid_changed(host: &Host, users: &[User]) -> Vec<String> {
     changed
 }
 
-/// Row "people whom enforcement will refuse: members of asked groups without a factor, also those who never logged in".
+/// Row "people whom enforcement will refuse: members of asked groups without a factor, also those
+/// who never logged in".
 fn without_factor(host: &Host, users: &[User]) -> Option<Finding> {
     let active = |name: &str| users.iter().any(|user| user.user == name && user.state == State::Active);
     let services: Vec<String> = protected(host).into_iter().map(|service| service.name).collect();
@@ -120,8 +121,8 @@ fn candidates(host: &Host) -> Vec<&Account> {
 /// Row "user deleted".
 fn deleted(host: &Host, users: &[User]) -> Vec<String> {
     let unknown = |name: &String| {
-        // A directory may have the name; if it does not answer, nothing is reported. Ids of applications' users are not
-        // names.
+        // A directory may have the name; if it does not answer, nothing is reported. Ids of
+        // applications' users are not names.
         let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b));
         let ended = host.programs.run(&["getent", "passwd", name]);
         is_name

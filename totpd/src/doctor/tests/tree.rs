@@ -245,7 +245,8 @@ impl Tree {
     }
 }
 
-/// What stands for the module: the head of an ELF file, whose table of sections of no entries stands at byte 8192.
+/// What stands for the module: the head of an ELF file, whose table of sections of no entries
+/// stands at byte 8192.
 fn module() -> Vec<u8> {
     let mut bytes = vec![0; 8192];
     bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
