@@ -8,7 +8,8 @@
 //! # END totpd
 //! ```
 //!
-//! A line that the block replaces is kept in it as a comment, so that [`strip`] needs nothing but the file.
+//! A line that the block replaces is kept in it as a comment, so that [`strip`] needs nothing but
+//! the file.
 
 use serde::{Deserialize, Serialize};
 use std::fmt::{Display, Formatter};
@@ -25,7 +26,8 @@ const REPLACED: &str = "#- ";
 pub enum Mode {
     /// The code is asked for whatever the first factor said; nobody is exempt
     Require,
-    /// The code is asked for after a first factor that succeeded; rules may exempt, remember or enroll
+    /// The code is asked for after a first factor that succeeded; rules may exempt, remember or
+    /// enroll
     Rules,
     /// The code is asked for, and the answer decides nothing
     Monitor,

@@ -1,4 +1,5 @@
-//! Evaluates a stack for given answers of its modules, as `_pam_dispatch_aux` of libpam does (pam_dispatch.c).
+//! Evaluates a stack for given answers of its modules, as `_pam_dispatch_aux` of libpam does
+//! (pam_dispatch.c).
 
 use super::line::Action;
 use super::stack::{Entry, Stack};

@@ -1,4 +1,5 @@
-//! Parses the lines of a service file as `_pam_parse_conf_file` and `_pam_parse_control` of libpam do.
+//! Parses the lines of a service file as `_pam_parse_conf_file` and `_pam_parse_control` of libpam
+//! do.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +53,8 @@ pub enum Action {
     Jump(usize),
 }
 
-/// The answers that a `[value=action]` control can name, in libpam's order (`_pam_return_values.h`).
+/// The answers that a `[value=action]` control can name, in libpam's order
+/// (`_pam_return_values.h`).
 pub const VALUES: [&str; 32] = [
     "success",
     "open_err",
@@ -225,7 +227,8 @@ pub fn parse(text: &str) -> (Vec<Line>, Vec<Malformed>) {
     (lines, malformed)
 }
 
-/// The lines with their numbers, without comments. A line that ends in a backslash continues in the next.
+/// The lines with their numbers, without comments. A line that ends in a backslash continues in the
+/// next.
 fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = Vec::new();
     let mut open = false;

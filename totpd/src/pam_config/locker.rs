@@ -11,9 +11,9 @@
 //!
 //! The locker's own lines stay, since a directory's users log in by them.
 
+use super::anchor::{PlanOptions, anchor};
 use super::block::{self, Mode, Position};
 use super::line::{Control, Facility, Line, parse};
-use super::plan::{PlanOptions, anchor};
 use super::proof::{FirstFactor, StackChange, describe};
 use super::stack::{ConfigDirs, Entry, Stack};
 use std::path::{Path, PathBuf};
@@ -124,8 +124,8 @@ pub fn without_field(service: &str) -> Option<String> {
     ))
 }
 
-/// Lockers that include lines of another service that ask for a code, in a second prompt: nobody can
-/// unlock them.
+/// Lockers that include lines of another service that ask for a code, in a second prompt: nobody
+/// can unlock them.
 pub fn unusable(dirs: &ConfigDirs) -> Vec<String> {
     let in_one_field = |entry: &Entry| entry.line.arguments.iter().any(|argument| argument == "forward_pass");
     let cannot_unlock = |service: &String| {

@@ -16,6 +16,7 @@
 //!
 //! Nothing here loads a module, and only `undo` changes files.
 
+pub mod anchor;
 mod authenticators;
 pub mod block;
 pub mod dispatch;

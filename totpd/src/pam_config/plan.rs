@@ -9,37 +9,25 @@
 //! | either | `pam_exec` skips the substack when a key was shown | the same, with two lines of ours | – |
 //! | a locker's one field | ours before the first factor: [`locker`] | the same | – |
 //!
-//! A `substack` confines a `die`: an included common-auth of Debian ends the whole stack at a wrong password, and the
-//! missing prompt for the code would tell an attacker. It confines a `done` too: Fedora's system-auth ends the whole
-//! stack at a right password, before the code.
+//! A `substack` confines a `die`: an included common-auth of Debian ends the whole stack at a wrong
+//! password, and the missing prompt for the code would tell an attacker. It confines a `done` too:
+//! Fedora's system-auth ends the whole stack at a right password, before the code.
 
+use super::anchor::{PlanOptions, anchor};
 use super::block::{self, Mode, Position};
-use super::line::{Control, Facility, Line, parse};
+use super::line::{Control, Facility, Line};
 use super::locker;
 use super::proof::{FirstFactor, StackChange, describe};
-use super::stack::{ConfigDirs, Entry, Stack, is_authenticator};
+use super::stack::{ConfigDirs, Entry};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The control of the line that requires a key: an sshd with another configuration (`-f`, `-o`) may ask PAM without one,
-/// and the code would be the only factor.
+/// The control of the line that requires a key: an sshd with another configuration (`-f`, `-o`) may
+/// ask PAM without one, and the code would be the only factor.
 ///
-/// Its success is ignored, so that under `require` no user is exempt. In sshd's parent, which sets the credentials and
-/// has asked no module before, `pam_exec` answers "ignore".
+/// Its success is ignored, so that under `require` no user is exempt. In sshd's parent, which sets
+/// the credentials and has asked no module before, `pam_exec` answers "ignore".
 const KEY_OR_DIE: &str = "[success=ignore ignore=ignore default=die]";
-
-/// How a service shall ask for the code.
-#[derive(Clone, Debug)]
-pub struct PlanOptions<'a> {
-    /// How the code is asked for.
-    pub mode: Mode,
-    /// What proves the first factor.
-    pub first: FirstFactor,
-    /// More arguments of totpd's line (`socket=…`), each with a blank before it.
-    pub arguments: &'a str,
-    /// The path of totpd, which a block for sshd's key runs.
-    pub program: &'a Path,
-}
 
 /// The change of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,8 +99,8 @@ fn edited(file: PathBuf, from: &Path, text: String, new: String) -> Planned {
     Planned::Edit(Edit { file, old, new })
 }
 
-/// The service's file in /etc/pam.d, and the file with its text. A package's file is never changed, because an update
-/// would replace it: libpam reads a copy in /etc/pam.d instead.
+/// The service's file in /etc/pam.d, and the file with its text. A package's file is never changed,
+/// because an update would replace it: libpam reads a copy in /etc/pam.d instead.
 fn own_file(dirs: &ConfigDirs, service: &str) -> Result<(PathBuf, PathBuf), String> {
     let found = dirs.file(service).ok_or_else(|| format!("there is no PAM service {service}"))?;
     let file = dirs.own(service);
@@ -142,51 +130,6 @@ pub fn in_a_block(dirs: &ConfigDirs, entry: &Entry) -> Result<bool, String> {
     let text = dirs.read(&entry.file).map_err(|error| in_file(error.to_string()))?;
     let blocks = block::find(&text).map_err(in_file)?;
     Ok(blocks.iter().any(|block| (block.first..=block.last).contains(&entry.line.number)))
-}
-
-/// The one line of the file that authenticates users, by itself or by what it includes.
-pub(super) fn anchor(dirs: &ConfigDirs, text: &str, before: &Stack) -> Result<Line, String> {
-    let file = before.file.display();
-    let (lines, _) = parse(text);
-    let auth = |line: &&Line| line.facility.is_none_or(|facility| facility == Facility::Auth);
-    let mut anchors = Vec::new();
-    for line in lines.iter().filter(auth) {
-        if authenticates(dirs, before, line)? {
-            anchors.push(line.clone());
-        }
-    }
-    let anchor = match anchors.as_slice() {
-        [one] => one.clone(),
-        [] => {
-            return Err(format!("no line of {file} is known to check a password or a key. Edit it by hand"));
-        }
-        [first, second, ..] => {
-            return Err(format!(
-                "lines {} and {} of {file} both authenticate users. Edit it by hand",
-                first.number, second.number
-            ));
-        }
-    };
-    if text.lines().nth(anchor.number - 1).is_some_and(|line| line.trim_end().ends_with('\\')) {
-        return Err(format!("line {} of {file} continues in the next. Edit it by hand", anchor.number));
-    }
-    Ok(anchor)
-}
-
-fn authenticates(dirs: &ConfigDirs, before: &Stack, line: &Line) -> Result<bool, String> {
-    let included = match line.control {
-        Control::Include | Control::Substack => dirs.included(&line.module),
-        Control::Actions { .. } | Control::Unreadable => None,
-    };
-    let Some(included) = included else {
-        let own = |entry: &&Entry| entry.file == before.file && entry.line.number == line.number;
-        return Ok(before.entries.iter().find(own).is_some_and(is_authenticator));
-    };
-    let stack = dirs.stack_of_file(&before.service, &included, Facility::Auth);
-    if let Some(trouble) = stack.troubles.first() {
-        return Err(format!("{}:{} {}", trouble.file.display(), trouble.number, trouble.why));
-    }
-    Ok(stack.entries.iter().any(is_authenticator))
 }
 
 /// Tries the candidate blocks, and returns the text with the first one that is proved.
@@ -259,7 +202,8 @@ fn candidates(anchor: &Line, options: &PlanOptions) -> Vec<(Position, Vec<String
             candidates
         }
         (FirstFactor::OneField, _) => Vec::new(),
-        // A block for sshd replaces the first factor's line, and only an include is known to be nothing else.
+        // A block for sshd replaces the first factor's line, and only an include is known to be
+        // nothing else.
         (_, _) if !include => Vec::new(),
         (FirstFactor::Sshd, Mode::Require) => {
             vec![(Position::Replace(number), vec![key_first, key_shown(KEY_OR_DIE), ours("required", "")])]
@@ -315,7 +259,8 @@ fn refuse_other_types(dirs: &ConfigDirs, anchor: &Line) -> Result<(), String> {
 /// The other services that would ask too, because they include this one.
 ///
 /// # Errors
-/// If one of them is a locker, which cannot answer a second prompt. Names the command that comes first.
+/// If one of them is a locker, which cannot answer a second prompt. Names the command that comes
+/// first.
 pub fn also_asked(before: &ConfigDirs, after: &ConfigDirs, service: &str) -> Result<Vec<String>, String> {
     let mut others = Vec::new();
     for other in after.services() {

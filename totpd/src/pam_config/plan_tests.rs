@@ -1,5 +1,5 @@
-//! The blocks for the service files of Debian 12 and 13, Ubuntu (sudo-rs reads the same files) and Fedora 42, and what
-//! is refused. Comments of the files are left out.
+//! The blocks for the service files of Debian 12 and 13, Ubuntu (sudo-rs reads the same files) and
+//! Fedora 42, and what is refused. Comments of the files are left out.
 
 use super::*;
 

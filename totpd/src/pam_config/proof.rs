@@ -2,10 +2,12 @@
 //! [`dispatch_numbered`].
 //!
 //! For each combination of answers:
-//! - if our module refuses, fails or is missing, the stack does not grant (monitor: it decides as before);
+//! - if our module refuses, fails or is missing, the stack does not grant (monitor: it decides as
+//!   before);
 //! - if our module grants, the stack grants exactly if the first factor does;
 //! - if sshd proves the first factor, the stack does not grant without a key;
-//! - our module is asked at most once, and under `require` whether or not the first factor succeeded;
+//! - our module is asked at most once, and under `require` whether or not the first factor
+//!   succeeded;
 //! - a line with `first_factor=passed` is reached only after the first factor succeeded.
 
 use super::block::{self, Mode};
@@ -29,7 +31,8 @@ pub enum FirstFactor {
 
 /// The most combinations to try.
 const MAX_RUNS: usize = 300_000;
-/// The answers of our module: granted, exempt, refused, no daemon, failed daemon, too many tries, not loaded.
+/// The answers of our module: granted, exempt, refused, no daemon, failed daemon, too many tries,
+/// not loaded.
 const OURS: [Answer; 7] =
     ["success", "ignore", "auth_err", "authinfo_unavail", "system_err", "maxtries", "module_unknown"];
 
@@ -224,8 +227,9 @@ impl<'a> StackChange<'a> {
         if can_grant { Ok(()) } else { Err("nobody would get in, even with a right code".to_owned()) }
     }
 
-    /// Proves that sshd can set the credentials. It does so in a process in which no module was asked before, so libpam
-    /// uses the modules' answers there, and a refusal would end a login whose code was right.
+    /// Proves that sshd can set the credentials. It does so in a process in which no module was
+    /// asked before, so libpam uses the modules' answers there, and a refusal would end a login
+    /// whose code was right.
     fn sets_credentials(&self) -> Result<(), String> {
         let answer = |entry: &Entry| match entry.line.module_name() {
             "pam_deny.so" => "auth_err",
@@ -276,7 +280,8 @@ impl<'a> StackChange<'a> {
         if answers.key_shown && self.granted_before(&proved) && !granted.lets_in {
             return Err("a key and a right code would be refused".to_owned());
         }
-        // A module that ends the stack before the first factor (pam_nologin) tells nothing about it.
+        // A module that ends the stack before the first factor (pam_nologin) tells nothing about
+        // it.
         let asked = |value| self.decide(&self.with_first_factor(answers, value), "success").asked;
         if self.mode == Mode::Require && asked("success") != asked("auth_err") {
             return Err("the prompt for the code would tell whether the first factor was right".to_owned());

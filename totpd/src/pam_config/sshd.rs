@@ -1,4 +1,5 @@
-//! sshd's part: a drop-in that makes it ask PAM for the code, after a first factor of its own or before one of PAM's.
+//! sshd's part: a drop-in that makes it ask PAM for the code, after a first factor of its own or
+//! before one of PAM's.
 //!
 //! What a login takes today decides (`sshd -T`):
 //!
@@ -8,11 +9,12 @@
 //! | passwords | `keyboard-interactive:pam` | password, code |
 //! | both | `publickey,keyboard-interactive:pam keyboard-interactive:pam` | the code after a key; else password, code |
 //!
-//! `PasswordAuthentication` is off in all of them: that method answers every prompt with the password, so that nobody
-//! could be asked for a code.
+//! `PasswordAuthentication` is off in all of them: that method answers every prompt with the
+//! password, so that nobody could be asked for a code.
 //!
-//! root: under `PermitRootLogin prohibit-password`, which is sshd's default, sshd refuses keyboard-interactive to root.
-//! A key has to stay enough there (`Match User root`), or root would be locked out.
+//! root: under `PermitRootLogin prohibit-password`, which is sshd's default, sshd refuses
+//! keyboard-interactive to root. A key has to stay enough there (`Match User root`), or root would
+//! be locked out.
 
 use super::block::{self, Mode};
 use super::proof::FirstFactor;
@@ -63,7 +65,8 @@ pub struct Setting {
     pub below: Option<String>,
 }
 
-/// Reads the settings of one file (sshd_config(5)): a keyword, then blanks or one "=", then its value.
+/// Reads the settings of one file (sshd_config(5)): a keyword, then blanks or one "=", then its
+/// value.
 pub fn settings(file: &Path, text: &str) -> Vec<Setting> {
     let (mut settings, mut below) = (Vec::new(), None);
     for (index, line) in text.lines().enumerate() {
@@ -116,8 +119,8 @@ pub struct SshdPlan {
 
 /// Plans it.
 ///
-/// `config` and `drop_ins` are the settings of sshd_config and of its folder, without ours; `today` is what `sshd -T`
-/// says without ours; `roots` are the names of uid 0.
+/// `config` and `drop_ins` are the settings of sshd_config and of its folder, without ours; `today`
+/// is what `sshd -T` says without ours; `roots` are the names of uid 0.
 ///
 /// # Errors
 /// The sentence that says what is not understood, and what to do.
@@ -203,7 +206,8 @@ pub fn plan(
     Ok(SshdPlan { first, drop_in, methods: Some(methods), root_methods, notes })
 }
 
-/// Under `monitor` sshd stays as it is: a client that cannot answer has to get in, and a key alone does.
+/// Under `monitor` sshd stays as it is: a client that cannot answer has to get in, and a key alone
+/// does.
 fn monitor(first: FirstFactor, config: &[Setting], drop_ins: &[Setting]) -> Result<SshdPlan, String> {
     let methods = config.iter().chain(drop_ins).any(|setting| setting.keyword == "authenticationmethods");
     if first == FirstFactor::Sshd && !methods {
@@ -217,8 +221,8 @@ fn monitor(first: FirstFactor, config: &[Setting], drop_ins: &[Setting]) -> Resu
     Ok(SshdPlan { first: FirstFactor::Stack, drop_in: None, methods: None, root_methods: None, notes })
 }
 
-/// Refuses a configuration whose other settings would override the drop-in, or be overridden by it unseen. What is left
-/// as it is, in words.
+/// Refuses a configuration whose other settings would override the drop-in, or be overridden by it
+/// unseen. What is left as it is, in words.
 fn understood(
     config: &[Setting],
     drop_ins: &[Setting],

@@ -111,8 +111,8 @@ impl ConfigDirs {
         self.folders.iter().skip(1).map(|folder| folder.join(service)).find(|path| path.is_file())
     }
 
-    /// The services with `auth` lines of their own that authenticate users, or that ask for a code. For a service without
-    /// such lines libpam uses `other`, which refuses.
+    /// The services with `auth` lines of their own that authenticate users, or that ask for a code.
+    /// For a service without such lines libpam uses `other`, which refuses.
     pub fn authenticating(&self) -> Vec<String> {
         let checks = |service: &String| {
             let own = self.stack(service, Facility::Auth).ok();
@@ -147,7 +147,8 @@ impl ConfigDirs {
             let includes = lines.iter().filter(|l| matches!(l.control, Control::Include | Control::Substack));
             included.extend(includes.map(|line| line.module_name().to_owned()));
         }
-        // A service may include another one: on some hosts "gdm-fingerprint" includes "gdm-password".
+        // A service may include another one: on some hosts "gdm-fingerprint" includes
+        // "gdm-password".
         let is_service = |name: &String| {
             let shared =
                 name.starts_with("common-") || name.ends_with("-auth") || name.starts_with("postlogin");
@@ -156,7 +157,8 @@ impl ConfigDirs {
         names.into_iter().filter(is_service).collect()
     }
 
-    /// The stack of a service. It is that of `other` if the service has no file, or no line of this type.
+    /// The stack of a service. It is that of `other` if the service has no file, or no line of this
+    /// type.
     ///
     /// # Errors
     /// Why there is no stack.
@@ -254,7 +256,8 @@ impl ConfigDirs {
 /// Services that other files include, and that programs use under their own name too.
 const KNOWN_SERVICES: [&str; 7] = ["login", "su", "sudo", "sshd", "gdm-password", "passwd", "remote"];
 
-/// Whether a file of this name is a service file, and not a backup of an editor or a package manager.
+/// Whether a file of this name is a service file, and not a backup of an editor or a package
+/// manager.
 fn is_service_name(name: &str) -> bool {
     let left = [".dpkg-", ".rpm", ".ucf-", ".bak", ".orig", ".pam-old", ".swp"];
     !name.starts_with('.') && !name.ends_with('~') && !left.iter().any(|part| name.contains(part))

@@ -1,12 +1,13 @@
-//! Builds the test logins of a change: service files with stand-ins for every module but ours, and the expected outcome.
+//! Builds the test logins of a change: service files with stand-ins for every module but ours, and
+//! the expected outcome.
 //!
-//! The real libpam reads these files as those of su, so its reading of includes, controls and jumps is compared with
-//! [`super::dispatch()`]. `pam_permit`, `pam_deny` and `pam_warn` (which answers "ignore") stand in for modules that ask
-//! a person or a directory. Lines of another type, which libpam loads and never asks, show whether the real modules can
-//! be loaded.
+//! The real libpam reads these files as those of su, so its reading of includes, controls and jumps
+//! is compared with [`super::dispatch()`]. `pam_permit`, `pam_deny` and `pam_warn` (which answers
+//! "ignore") stand in for modules that ask a person or a directory. Lines of another type, which
+//! libpam loads and never asks, show whether the real modules can be loaded.
 //!
-//! For a locker, the real `pam_unix` runs with a test password: it must use the password that our line leaves, and must
-//! not ask again.
+//! For a locker, the real `pam_unix` runs with a test password: it must use the password that our
+//! line leaves, and must not ask again.
 
 use super::block::Mode;
 use super::dispatch::Answer;
@@ -59,7 +60,8 @@ pub struct Case {
     pub answers: Answers,
     /// The answer to our module.
     pub daemon: Daemon,
-    /// What is typed into a locker's field; `None` for other services. With a field, `pam_unix` is the real one.
+    /// What is typed into a locker's field; `None` for other services. With a field, `pam_unix` is
+    /// the real one.
     pub field: Option<Field>,
     /// Whether the login must be granted.
     pub expected: bool,

@@ -7,10 +7,11 @@
 //!     lock                       locked while files are changed
 //! ```
 //!
-//! If the program is killed, each step leaves a state that [`take_back`] handles. The backups are on the disk before
-//! `pending`, and `pending` before the first edit. Each file is replaced atomically (temporary file, fsync, rename, fsync
-//! of the folder). If a file has neither its old nor its new content, another program or a person has changed it since:
-//! only totpd's block is removed.
+//! If the program is killed, each step leaves a state that [`take_back`] handles. The backups are
+//! on the disk before `pending`, and `pending` before the first edit. Each file is replaced
+//! atomically (temporary file, fsync, rename, fsync of the folder). If a file has neither its old
+//! nor its new content, another program or a person has changed it since: only totpd's block is
+//! removed.
 
 use super::block::{self, Mode};
 use crate::folder::{Folder, Owner};
@@ -26,7 +27,8 @@ use std::time::{Duration, Instant};
 
 /// The state folder.
 pub const STATE: &str = "/var/lib/totpd-pam";
-/// How long to wait for another change. A process that is stopped in the middle of one must not block the undo.
+/// How long to wait for another change. A process that is stopped in the middle of one must not
+/// block the undo.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many backups to keep for administrators, besides those that are in use.
 const KEPT_BACKUPS: usize = 40;
@@ -78,8 +80,8 @@ pub struct Pending {
     /// The ids of events of that second that came before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seen: Vec<String>,
-    /// Administrators with a factor. Under `require` and `rules`, only their logins confirm. Stored here, so that a
-    /// directory that hangs cannot block the undo.
+    /// Administrators with a factor. Under `require` and `rules`, only their logins confirm. Stored
+    /// here, so that a directory that hangs cannot block the undo.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub administrators: Vec<String>,
     /// The timer's unit.
@@ -92,8 +94,8 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// The change that stays pending after this one has ended: `rest`, which keeps its timer, and the files that could
-    /// not be taken back.
+    /// The change that stays pending after this one has ended: `rest`, which keeps its timer, and
+    /// the files that could not be taken back.
     #[must_use]
     pub fn left(mut self, files: Vec<PendingFile>, rest: Option<&Self>) -> Option<Self> {
         if files.is_empty() {
@@ -203,7 +205,8 @@ impl State {
         Err(Error::new(ErrorKind::AlreadyExists, "too many backups of one moment"))
     }
 
-    /// Marks a group of services as confirmed by this user. Returns whether every service is confirmed.
+    /// Marks a group of services as confirmed by this user. Returns whether every service is
+    /// confirmed.
     ///
     /// # Errors
     /// The file system's error.
@@ -285,7 +288,8 @@ pub fn replace(path: &Path, content: Option<&str>) -> Result<()> {
     replace_in(&folder, &name, content.map(str::as_bytes), mode, owner)
 }
 
-/// The name of the temporary file that [`replace`] makes. Neither libpam nor sshd's `Include` reads it.
+/// The name of the temporary file that [`replace`] makes. Neither libpam nor sshd's `Include` reads
+/// it.
 fn temporary(name: &str) -> String {
     format!(".totpd-new-{name}")
 }
@@ -350,7 +354,8 @@ pub fn take_back(state: &State, file: &PendingFile) -> Result<Restored> {
     Ok(if left == file.old { Restored::OldContent } else { Restored::BlockRemoved })
 }
 
-/// Removes totpd's blocks from a file, and the file if nothing is left. Returns whether it had a block.
+/// Removes totpd's blocks from a file, and the file if nothing is left. Returns whether it had a
+/// block.
 ///
 /// # Errors
 /// The file system's error, or which block is damaged.

@@ -7,7 +7,8 @@ use crate::pam_config::Mode;
 use std::collections::BTreeSet;
 use totp_wire::admin::{self, DaemonState, State};
 
-/// Groups of administrators: `sudo` on Debian and Ubuntu, `wheel` on others, `admin` on old Ubuntu releases.
+/// Groups of administrators: `sudo` on Debian and Ubuntu, `wheel` on others, `admin` on old Ubuntu
+/// releases.
 const GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
 /// The most users with a factor for whom sshd's configuration is compared.
 const MAX_ENROLLED_USERS: usize = 50;
@@ -57,8 +58,8 @@ pub(super) struct AffectedUsers {
     pub without_factor: Vec<String>,
 }
 
-/// Checks that the daemon serves and, except for `monitor`, that an administrator has a factor. Returns the users whom
-/// the change concerns.
+/// Checks that the daemon serves and, except for `monitor`, that an administrator has a factor.
+/// Returns the users whom the change concerns.
 ///
 /// # Errors
 /// What is missing, and the command for it.

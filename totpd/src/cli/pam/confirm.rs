@@ -13,7 +13,8 @@ use totp_wire::text::printable;
 /// How many events a page has.
 const PAGE_EVENTS: usize = 100;
 
-/// The groups of services that a login has confirmed since the files were written, each with the user who logged in.
+/// The groups of services that a login has confirmed since the files were written, each with the
+/// user who logged in.
 ///
 /// # Errors
 /// When the daemon does not answer.
@@ -42,7 +43,8 @@ pub(super) fn confirmed(
     Ok(groups)
 }
 
-/// The ids of the events since this Unix second. The caller stores those that came before its change was complete.
+/// The ids of the events since this Unix second. The caller stores those that came before its
+/// change was complete.
 ///
 /// # Errors
 /// When the daemon does not answer.
@@ -58,9 +60,9 @@ pub(super) fn events_since(config: &Config, since: u64) -> Result<Vec<String>, C
 
 /// Whether an event shows that the service asks as its mode intends.
 ///
-/// Only programs of root count, because a user's own process may claim to be any service; except for
-/// a locker. Only an administrator's login counts, because any user can type their own code at sudo,
-/// and only an administrator can undo the change.
+/// Only programs of root count, because a user's own process may claim to be any service; except
+/// for a locker. Only an administrator's login counts, because any user can type their own code at
+/// sudo, and only an administrator can undo the change.
 fn confirms(event: &Value, service: &PendingService, pending: &Pending) -> bool {
     if event["event"] != "login" {
         return false;

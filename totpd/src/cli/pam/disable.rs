@@ -95,8 +95,8 @@ fn refuse_locking_out(edits: &[Edit]) -> Result<(), String> {
     ))
 }
 
-/// The files with a block, in the order in which `enable` writes them. They are changed in reverse order: sshd's drop-in
-/// last, and lockers after the services that they include.
+/// The files with a block, in the order in which `enable` writes them. They are changed in reverse
+/// order: sshd's drop-in last, and lockers after the services that they include.
 fn edits(services: &BTreeSet<String>, all: bool) -> Result<Vec<Edit>, String> {
     let mut paths: Vec<(String, PathBuf)> = Vec::new();
     if all || services.contains("sshd") {
@@ -145,7 +145,8 @@ fn ask_to_go_on(args: &PamDisable) -> Result<(), CommandError> {
     }
 }
 
-/// Makes the edits, as the undo of a pending change: if this process is killed, the undo finishes them.
+/// Makes the edits, as the undo of a pending change: if this process is killed, the undo finishes
+/// them.
 fn apply(context: &Context, state: &State, edits: Vec<Edit>) -> Result<(), CommandError> {
     let said = |error: std::io::Error| failed(ExitStatus::Refused, error);
     let _lock = state.lock().map_err(said)?;

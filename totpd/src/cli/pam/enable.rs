@@ -141,7 +141,8 @@ fn ask_to_go_on(context: &Context, args: &PamEnable) -> Result<(), CommandError>
     Err(failed(ExitStatus::Refused, "nothing was changed"))
 }
 
-/// Blocks SIGINT and SIGTERM: from the first edit on, Ctrl-C takes the change back and must not end it half-way.
+/// Blocks SIGINT and SIGTERM: from the first edit on, Ctrl-C takes the change back and must not end
+/// it half-way.
 fn block_signals() -> std::io::Result<SignalFd> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
@@ -238,7 +239,8 @@ fn arm(
     Ok(pending)
 }
 
-/// Writes the files. sshd's drop-in is first, and sshd uses it before PAM's files change. Stops if the undo has run.
+/// Writes the files. sshd's drop-in is first, and sshd uses it before PAM's files change. Stops if
+/// the undo has run.
 fn write(edits: &Edits, waits: impl Fn() -> bool) -> Result<(), String> {
     for (_, path, old, new) in edits {
         if !waits() {

@@ -50,15 +50,16 @@ pub(super) fn myself() -> Result<PathBuf, String> {
     Ok(text.strip_suffix(" (deleted)").map_or(exe.clone(), PathBuf::from))
 }
 
-/// A command that runs `script` by sh in a private mount namespace: its mounts do not reach the host.
+/// A command that runs `script` by sh in a private mount namespace: its mounts do not reach the
+/// host.
 pub(super) fn in_namespace(script: &str) -> Command {
     let mut command = program("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
     command
 }
 
-/// Starts a timer that runs the undo after `within`, even if this process ends. Returns the timer's unit, or `None`
-/// without systemd.
+/// Starts a timer that runs the undo after `within`, even if this process ends. Returns the timer's
+/// unit, or `None` without systemd.
 ///
 /// # Errors
 /// Why the timer cannot be started.
@@ -118,10 +119,12 @@ pub(super) fn disarm(timer: Option<&str>) {
     }
 }
 
-/// How long to wait until a reloaded sshd listens again. It closes its sockets first, and refuses clients until then.
+/// How long to wait until a reloaded sshd listens again. It closes its sockets first, and refuses
+/// clients until then.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Makes a running sshd read its configuration again, and waits until it listens. Starts no sshd that does not run.
+/// Makes a running sshd read its configuration again, and waits until it listens. Starts no sshd
+/// that does not run.
 ///
 /// # Errors
 /// Why sshd could not be reloaded.
@@ -135,8 +138,8 @@ pub(super) fn reload_sshd() -> Result<(), String> {
         run(systemctl)
     };
     let unit = units.iter().find(|unit| systemctl("is-active", unit).is_ok());
-    // An sshd that has its socket from systemd cannot bind it again after SIGHUP, and ends. A restart keeps the socket
-    // and the sessions.
+    // An sshd that has its socket from systemd cannot bind it again after SIGHUP, and ends. A
+    // restart keeps the socket and the sessions.
     let socket = |unit: &str| unit.replace(".service", ".socket");
     if let Some(unit) = unit.filter(|unit| systemctl("is-active", &socket(unit)).is_ok()) {
         return systemctl("try-restart", unit)
@@ -171,7 +174,8 @@ pub(super) fn reload_sshd() -> Result<(), String> {
     })
 }
 
-/// The pids of listening sshd processes in this process's mount namespace. Those in others have other files.
+/// The pids of listening sshd processes in this process's mount namespace. Those in others have
+/// other files.
 fn sshd_servers() -> Vec<String> {
     let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
     let ours = namespace("self");

@@ -26,7 +26,6 @@ use crate::pam_config::ConfigDirs;
 use crate::pam_config::undo::{STATE, State};
 use std::path::Path;
 use std::time::Duration;
-use undo::HostPhase;
 
 /// `totpd pam …`
 pub(super) fn pam(context: &Context, command: PamCommand) -> Result<(), CommandError> {
@@ -42,7 +41,7 @@ pub(super) fn pam(context: &Context, command: PamCommand) -> Result<(), CommandE
         PamCommand::Status { services } => status::status(context, &services),
         PamCommand::TakeBack { boot, change, after } => {
             std::thread::sleep(Duration::from_secs(after.unwrap_or(0)));
-            let phase = if boot { HostPhase::Booting } else { HostPhase::Running };
+            let phase = if boot { undo::HostPhase::Booting } else { undo::HostPhase::Running };
             undo::take_back(context, change.as_deref(), phase)
         }
         PamCommand::SshKeyShown => Ok(()),
@@ -61,7 +60,8 @@ fn state() -> Result<State, CommandError> {
 
 /// `totpd pam ssh-key-shown`: succeeds if `SSH_AUTH_INFO_0` names a method that needs no password.
 ///
-/// sshd puts it into PAM's environment, and `pam_exec` passes only that on, so no other program can set it.
+/// sshd puts it into PAM's environment, and `pam_exec` passes only that on, so no other program can
+/// set it.
 #[expect(clippy::disallowed_methods, reason = "the interface of pam_exec; only PAM's environment is in it")]
 fn ssh_key_shown() -> Result<(), CommandError> {
     let shown = std::env::var("SSH_AUTH_INFO_0").unwrap_or_default();

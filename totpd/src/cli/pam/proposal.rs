@@ -5,7 +5,8 @@ use crate::cli::args::PamEnable;
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::config::Config;
 use crate::folder::{Folder, Private};
-use crate::pam_config::plan::{Edit, PlanOptions, Planned, also_asked, plan};
+use crate::pam_config::anchor::PlanOptions;
+use crate::pam_config::plan::{Edit, Planned, also_asked, plan};
 use crate::pam_config::proof::FirstFactor;
 use crate::pam_config::siblings::services_of;
 use crate::pam_config::sshd::SshdPlan;
@@ -108,7 +109,8 @@ impl Proposal {
                 let group = all.iter().find(is_sibling).unwrap_or(service);
                 chosen.push((group.clone(), service.clone()));
             }
-            // Lockers first: a service that a locker includes is refused until the locker has lines of its own.
+            // Lockers first: a service that a locker includes is refused until the locker has lines
+            // of its own.
             chosen.sort_by_key(|(_, service)| !locker::is_locker(service));
             return Ok(chosen);
         }
@@ -154,7 +156,8 @@ impl Proposal {
                 if options.first == FirstFactor::OneField {
                     self.note_locker(service);
                 } else {
-                    // With the files as they are now: a locker whose lines are part of this change may lose them again.
+                    // With the files as they are now: a locker whose lines are part of this change
+                    // may lose them again.
                     also_asked(&self.before, &self.before.with(&edit.file, &edit.new), service)?;
                 }
                 let others = also_asked(&self.after, &after, service)?;
@@ -185,8 +188,8 @@ impl Proposal {
         }
     }
 
-    /// The edits in the order in which they are written. sshd's drop-in is first: without it, sshd would take the code
-    /// of a stack that asks for nothing else as the only factor.
+    /// The edits in the order in which they are written. sshd's drop-in is first: without it, sshd
+    /// would take the code of a stack that asks for nothing else as the only factor.
     pub(super) fn edits(&self) -> Vec<(String, PathBuf, Option<String>, Option<String>)> {
         let mut edits = Vec::new();
         if let Some(SshdPlan { drop_in: Some(text), .. }) = &self.sshd {

@@ -16,8 +16,8 @@ pub(super) fn drop_in() -> PathBuf {
     Path::new(FOLDER).join(DROP_IN)
 }
 
-/// A folder that is mounted over the host's drop-ins in a private namespace. It has the host's drop-ins without totpd's,
-/// and the planned one.
+/// A folder that is mounted over the host's drop-ins in a private namespace. It has the host's
+/// drop-ins without totpd's, and the planned one.
 struct Candidate<'a> {
     folder: PathBuf,
     scratch: &'a Private,

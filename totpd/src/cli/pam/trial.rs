@@ -1,10 +1,10 @@
-//! Tries a change with test logins: the real libpam, our module and a test daemon, in mount namespaces where the new
-//! files are mounted over /etc/pam.d.
+//! Tries a change with test logins: the real libpam, our module and a test daemon, in mount
+//! namespaces where the new files are mounted over /etc/pam.d.
 //!
-//! The test logins are made by su, which every host has, so totpd needs no binding to libpam. It runs as root, for root,
-//! with service files in which `pam_permit` and `pam_deny` answer for every module but ours
-//! ([`crate::pam_config::trial`]). For a locker, the real `pam_unix` runs, with a test password in a private
-//! /etc/shadow.
+//! The test logins are made by su, which every host has, so totpd needs no binding to libpam. It
+//! runs as root, for root, with service files in which `pam_permit` and `pam_deny` answer for every
+//! module but ours ([`crate::pam_config::trial`]). For a locker, the real `pam_unix` runs, with a
+//! test password in a private /etc/shadow.
 
 use super::host::{in_namespace, myself, program, run};
 use super::proposal::Proposal;
@@ -41,7 +41,8 @@ const PROMPTS: usize = 4;
 /// How many test logins run at once. Each uses at most one of the ten recovery codes.
 const PARALLEL_RUNS: usize = 10;
 
-/// Mounts the new files over /etc/pam.d, the test daemon's sockets over the host's, and a private log.
+/// Mounts the new files over /etc/pam.d, the test daemon's sockets over the host's, and a private
+/// log.
 const SCRIPT: &str = r#"set -e
 mount --bind "$1" /etc/pam.d
 mount --bind "$2" "$3"
@@ -68,8 +69,8 @@ impl Drop for TrialDaemon {
     }
 }
 
-/// Reads what the modules log, because a full log socket would block them. Its thread ends with it: signals that this
-/// process blocks later would otherwise be delivered to that thread.
+/// Reads what the modules log, because a full log socket would block them. Its thread ends with it:
+/// signals that this process blocks later would otherwise be delivered to that thread.
 struct Log {
     ends: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -172,7 +173,8 @@ fn prepare(proposal: &Proposal, scratch: &Path) -> Result<Vec<Run>, String> {
         let stripped = stripped(&after, proposal)?;
         let change = StackChange::new((&stripped, &after), proposal.mode, changed.first, &proposal.after)?;
         change.prove().map_err(|why| format!("{}: {why}", changed.service))?;
-        // The module of an optional line, such as pam_gnome_keyring, is often not installed, and libpam goes on.
+        // The module of an optional line, such as pam_gnome_keyring, is often not installed, and
+        // libpam goes on.
         let is_needed = |entry: &&Entry| {
             entry.line.is_ours() || !(entry.line.optional_file || entry.line.control_text == "optional")
         };
@@ -287,8 +289,8 @@ fn perform(run: &Run, scratch: &Path, sockets: &Path) -> Result<(), String> {
     Err(format!("{what} {verb} ({said}). Nothing was changed"))
 }
 
-/// Starts su, checks the modules that it has loaded once it asks, and answers. Returns whether the login was granted,
-/// and what su printed on standard error.
+/// Starts su, checks the modules that it has loaded once it asks, and answers. Returns whether the
+/// login was granted, and what su printed on standard error.
 fn converse(mut command: Command, run: &Run) -> Result<(bool, String), String> {
     let mut child = command
         .stdin(Stdio::piped())

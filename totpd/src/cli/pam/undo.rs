@@ -1,4 +1,5 @@
-//! Takes back changes that no login has confirmed: by hand, by the timer, at the next boot, or after Ctrl-C.
+//! Takes back changes that no login has confirmed: by hand, by the timer, at the next boot, or
+//! after Ctrl-C.
 
 use super::{confirm, dirs, host, sshd, state};
 use crate::cli::Context;
@@ -36,7 +37,8 @@ pub(super) fn take_back(
     };
     let lock = state.lock();
     if let Err(error) = &lock {
-        // The other process was stopped in the middle of a change. `take_back_file` handles each step.
+        // The other process was stopped in the middle of a change. `take_back_file` handles each
+        // step.
         warn(&format!("{error}. The change is taken back all the same"));
     }
     let Some(mut pending) = read()?.filter(of_change) else { return Ok(()) };
@@ -56,8 +58,8 @@ fn confirmed(context: &Context, pending: &Pending) -> BTreeMap<String, String> {
     })
 }
 
-/// Ends a pending change: keeps what is confirmed, and takes the rest back. `rest` is the change that stays pending
-/// instead. The caller holds the lock.
+/// Ends a pending change: keeps what is confirmed, and takes the rest back. `rest` is the change
+/// that stays pending instead. The caller holds the lock.
 ///
 /// # Errors
 /// Which files could not be taken back. They stay pending.
@@ -76,7 +78,8 @@ pub(super) fn settle(
     // In reverse order of writing: sshd asks PAM until PAM's own file is as before.
     for file in pending.files.iter().rev().filter(|file| !kept(&pending, &file.service)) {
         let path = file.path.display();
-        // While PAM's file asks for nothing but the code, sshd must not take the code as the only factor.
+        // While PAM's file asks for nothing but the code, sshd must not take the code as the only
+        // factor.
         let held = file.path == sshd::drop_in() && asks_in_sshd();
         if held {
             errors.push(format!(
