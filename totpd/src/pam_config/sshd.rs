@@ -21,10 +21,10 @@ use super::proof::FirstFactor;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The drop-in's name: the first value wins in sshd, and 50-cloud-init.conf is common.
+/// The drop-in's name. sshd uses the first value of a setting, and 50-cloud-init.conf is common.
 pub const DROP_IN: &str = "00-totpd.conf";
 
-/// What the drop-in sets, or what decides who may log in how. In lower case, as sshd compares them.
+/// The settings that decide how users log in, in lower case. Another file that sets one is checked.
 const DECIDES: [&str; 12] = [
     "authenticationmethods",
     "kbdinteractiveauthentication",
@@ -39,7 +39,7 @@ const DECIDES: [&str; 12] = [
     "pamservicename",
     "include",
 ];
-/// What the drop-in sets, with older names: the first value wins.
+/// The settings of the drop-in, with their older names.
 const SETS: [&str; 5] = [
     "authenticationmethods",
     "kbdinteractiveauthentication",
@@ -47,7 +47,7 @@ const SETS: [&str; 5] = [
     "keyboardinteractiveauthentication",
     "passwordauthentication",
 ];
-/// What the drop-in may change in the output of `sshd -T`.
+/// The settings that the drop-in may change in the output of `sshd -T`.
 const OURS: [&str; 3] = ["authenticationmethods", "kbdinteractiveauthentication", "passwordauthentication"];
 
 /// One setting of a configuration file.
@@ -61,7 +61,7 @@ pub struct Setting {
     pub keyword: String,
     /// The rest of the line.
     pub value: String,
-    /// The `Match` line that it stands below.
+    /// The criteria of its `Match` block.
     pub below: Option<String>,
 }
 
@@ -102,22 +102,22 @@ pub fn effective(output: &str) -> Effective {
     pairs.map(|(keyword, value)| (keyword.to_owned(), value.trim().to_owned())).collect()
 }
 
-/// What is planned for sshd.
+/// The plan for sshd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SshdPlan {
-    /// What comes before the code, for the plan of its PAM stack.
+    /// What proves the first factor, for the plan of sshd's PAM stack.
     pub first: FirstFactor,
-    /// The drop-in; none under `monitor`.
+    /// The text of the drop-in; `None` under `monitor`.
     pub drop_in: Option<String>,
-    /// What `sshd -T` has to say for everybody but root afterwards.
+    /// The `AuthenticationMethods` that `sshd -T` must then print for users other than root.
     pub methods: Option<String>,
-    /// What it has to say for the users whose uid is 0.
+    /// The `AuthenticationMethods` that it must print for users with uid 0.
     pub root_methods: Option<String>,
-    /// What an administrator has to know.
+    /// Notes for the administrator.
     pub notes: Vec<String>,
 }
 
-/// Plans it.
+/// Plans sshd's drop-in.
 ///
 /// `config` and `drop_ins` are the settings of sshd_config and of its folder, without ours; `today`
 /// is what `sshd -T` says without ours; `roots` are the names of uid 0.
@@ -135,7 +135,7 @@ pub fn plan(
     let is = |keyword: &str| today.get(keyword).is_some_and(|value| value == "yes");
     if !is("usepam") {
         return Err(
-            "sshd does not ask PAM: set UsePAM yes in /etc/ssh/sshd_config, then try again".to_owned()
+            "sshd does not ask PAM. Set UsePAM yes in /etc/ssh/sshd_config, then try again".to_owned()
         );
     }
     let keys: Vec<&str> = [
@@ -151,7 +151,7 @@ pub fn plan(
         (false, false) => FirstFactor::Sshd,
         (true, true) => FirstFactor::Stack,
         (false, true) => FirstFactor::Either,
-        (true, false) => return Err("sshd lets nobody log in, by key or by password".to_owned()),
+        (true, false) => return Err("sshd lets nobody log in, neither by key nor by password".to_owned()),
     };
     if mode == Mode::Monitor {
         return monitor(first, config, drop_ins);
@@ -161,11 +161,11 @@ pub fn plan(
     if passwords {
         methods.push("keyboard-interactive:pam".to_owned());
         notes.push(match first {
-            FirstFactor::Stack => "a login takes the password, then the code".to_owned(),
-            _ => "a login takes a key or the password, then the code".to_owned(),
+            FirstFactor::Stack => "a login needs the password, then the code".to_owned(),
+            _ => "a login needs a key or the password, then the code".to_owned(),
         });
     } else {
-        notes.push("a login takes a key, then the code".to_owned());
+        notes.push("a login needs a key, then the code".to_owned());
     }
     notes.push("clients that cannot answer a question (ssh -o BatchMode=yes, robots) are refused".to_owned());
     let methods = methods.join(" ");
@@ -193,14 +193,12 @@ pub fn plan(
         lines.push(format!("    AuthenticationMethods {alone}"));
         lines.push("Match all".to_owned());
         notes.push(format!(
-            "root logs in with a key and NO code: under \"PermitRootLogin {permit}\" sshd cannot ask root for one. \
-             To close this, set PermitRootLogin no (then sudo asks), or yes (then root needs a code of its own)"
+            "root logs in with a key and NO code, because under \"PermitRootLogin {permit}\" sshd cannot ask root for \
+             one. To change that, set PermitRootLogin no (then sudo asks), or yes (then root needs a factor)"
         ));
         root_methods = Some(alone);
     } else if permit == "yes" {
-        notes.push(
-            "root is asked for a code like everybody: totpd enroll root, if root logs in by ssh".to_owned(),
-        );
+        notes.push("root is asked for a code too. If root logs in by ssh, run: totpd enroll root".to_owned());
     }
     let drop_in = Some(block::whole("sshd", mode, &lines));
     Ok(SshdPlan { first, drop_in, methods: Some(methods), root_methods, notes })
@@ -256,7 +254,7 @@ fn understood(
                      would be locked out. Write keyboard-interactive instead of password there, or remove that line"
                 ));
             }
-            // An exemption of the administrator's own, for a robot: no code is its only factor.
+            // An administrator's own exemption, such as for a robot, which needs a key.
             notes.push(format!("{at}: \"Match {below}\" keeps AuthenticationMethods {value}"));
             continue;
         }
@@ -299,17 +297,17 @@ fn understood(
     Ok(notes)
 }
 
-/// Whether every list of methods begins with one that PAM has no part in.
+/// Whether every list of methods begins with a method without PAM.
 fn begins_with_a_key(methods: &str) -> bool {
     let keys = ["publickey", "hostbased", "gssapi-with-mic"];
     let begins = |list: &str| list.split(',').next().is_some_and(|first| keys.contains(&first));
     !methods.is_empty() && methods.split_whitespace().all(begins)
 }
 
-/// Compares what `sshd -T -C user=…` says before and after, for one user.
+/// Compares the output of `sshd -T -C user=…` before and after the change, for one user.
 ///
 /// # Errors
-/// The sentence that says what would change that must not, or would not change.
+/// Which setting would change although it must not, or would not change although it must.
 pub fn compare(
     plan: &SshdPlan,
     user: &str,
@@ -318,7 +316,7 @@ pub fn compare(
     after: &Effective,
 ) -> Result<(), String> {
     let own = before.get("authenticationmethods").is_some_and(|methods| methods != "any");
-    // A Match block that is left as it is decides for this user.
+    // An administrator's own Match block, which is not changed, decides for this user.
     let kept = own && before.get("authenticationmethods") == after.get("authenticationmethods");
     let wanted = if root { &plan.root_methods } else { &plan.methods };
     let wanted = wanted.as_ref().filter(|_| !kept);
@@ -328,12 +326,12 @@ pub fn compare(
     {
         let found = get(after, "authenticationmethods");
         return Err(format!(
-            "for {user}, sshd would take AuthenticationMethods {found:?} and not {wanted:?}"
+            "for {user}, sshd would use AuthenticationMethods {found:?} instead of {wanted:?}"
         ));
     }
     if wanted.is_some() && get(after, "kbdinteractiveauthentication") != "yes" {
         return Err(format!(
-            "for {user}, sshd would not ask PAM: something else sets KbdInteractiveAuthentication"
+            "for {user}, sshd would not ask PAM, because another file sets KbdInteractiveAuthentication"
         ));
     }
     let keywords = before.keys().chain(after.keys()).filter(|keyword| !OURS.contains(&keyword.as_str()));
