@@ -123,7 +123,7 @@ pub struct Totp {
     /// Seconds after which an unconfirmed enrollment expires.
     pub pending: u64,
     /// How recovery codes are stored.
-    pub keeping: RecoveryStorage,
+    pub recovery_storage: RecoveryStorage,
 }
 
 /// A service account that may ask for other users, such as that of a mail server.
