@@ -7,7 +7,6 @@ use crate::key::{KeyError, StoreKey};
 use crate::permission::{self, Want, Who};
 use crate::seal::Sealer;
 use crate::store::sqlite::{self, OpenError};
-use crate::units;
 use crate::witness;
 use nix::unistd::{User, fchown};
 use std::fs::File;
@@ -116,13 +115,6 @@ pub fn half_made(config_path: &Path) -> Vec<PathBuf> {
 fn first_of(config: &Config) -> Option<PathBuf> {
     let files = [&config.key_file, &config.store_id_file, &sqlite::database_file(&config.state_dir)];
     files.into_iter().find(|file| file.symlink_metadata().is_ok()).cloned()
-}
-
-/// The call that sets this host up: what it makes has to belong to the user that the daemon runs as.
-pub(crate) fn call() -> String {
-    let me = Who::me();
-    let owner = units::daemon_user(Path::new("/")).or_else(|| Some(me.owner()).filter(|_| !me.uid.is_root()));
-    owner.map_or_else(|| "totpd init".to_owned(), |owner| format!("totpd init --owner {owner}"))
 }
 
 /// The user who is to own what is made: the one who is named, or this process.

@@ -93,7 +93,7 @@ impl StoreKey {
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let name = || path.display().to_string();
         let mut file = std::fs::File::open(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => KeyError::Missing(name(), crate::init::call()),
+            std::io::ErrorKind::NotFound => KeyError::Missing(name(), crate::units::init_command()),
             _ => unreadable(path, &error),
         })?;
         let metadata = file.metadata().map_err(|e| unreadable(path, &e))?;

@@ -1,6 +1,7 @@
 //! What the installed systemd units say (systemd.unit(5)): read as files, since a daemon that hangs or a host that is
 //! not booted with systemd has nobody to ask.
 
+use crate::permission::Who;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,13 @@ pub const SERVICE: &str = "totpd.service";
 /// The user that the daemon's unit names, if the unit is installed and names one.
 pub fn daemon_user(root: &Path) -> Option<String> {
     values(root, SERVICE, "User")?.pop()
+}
+
+/// The command that sets this host up: what it makes has to belong to the user that the daemon runs as.
+pub(crate) fn init_command() -> String {
+    let me = Who::me();
+    let owner = daemon_user(Path::new("/")).or_else(|| Some(me.owner()).filter(|_| !me.uid.is_root()));
+    owner.map_or_else(|| "totpd init".to_owned(), |owner| format!("totpd init --owner {owner}"))
 }
 
 /// The values of a key of a unit, drop-ins included, in their order; an empty value forgets those before it. `None`: there

@@ -5,7 +5,8 @@ use crate::authority::{
 };
 use crate::config::Config;
 use crate::engine::{
-    AnswerOutcome, BeginOutcome, Engine, EngineError, Grant, LoginRequest, PendingLogin, PrefetchedAccount,
+    AnswerOutcome, BeginOutcome, Engine, EngineError, FirstCodeOutcome, Grant, LoginRequest, PendingLogin,
+    PrefetchedAccount, RecoveryCodeOutcome,
 };
 use crate::store::CommitGuard;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ type PrefetchedTask = tokio::task::JoinHandle<Result<PrefetchedAccount, EngineEr
 
 impl Pending for LocalPending {
     fn user(&self) -> &str {
-        &self.login.asker.user
+        &self.login.request.user
     }
 }
 
@@ -110,13 +111,13 @@ impl Authority for LocalAuthority {
             }
             Asked::FirstCode(enrollment) => {
                 match self.engine.first_code(&login, *enrollment, &input, guard).await? {
-                    Ok(enrollment) => {
+                    FirstCodeOutcome::Right(enrollment) => {
                         let codes = enrollment.recovery_codes().iter().map(RecoveryCode::reveal).collect();
                         let asked = Asked::RecoveryCode(Box::new(enrollment));
                         ask(Question::RecoveryCode(Some(codes)), login, ENROLLMENT_TRIES, asked)
                     }
-                    Err(_) if tries_left <= 1 => Next::Denied { known: true },
-                    Err(enrollment) => {
+                    FirstCodeOutcome::Wrong(_) if tries_left <= 1 => Next::Denied { known: true },
+                    FirstCodeOutcome::Wrong(enrollment) => {
                         let asked = Asked::FirstCode(Box::new(enrollment));
                         ask(Question::FirstCode(None), login, tries_left - 1, asked)
                     }
@@ -124,14 +125,14 @@ impl Authority for LocalAuthority {
             }
             Asked::RecoveryCode(enrollment) => {
                 match Box::pin(self.engine.finish(&login, *enrollment, &input, guard)).await? {
-                    Ok(finished) => {
+                    RecoveryCodeOutcome::Right(finished) => {
                         match Box::pin(self.engine.activate(&mut login, &finished, guard)).await? {
                             Some(grant) => Next::Granted(Box::new(self.granted(grant))),
                             None => Next::Denied { known: true },
                         }
                     }
-                    Err(_) if tries_left <= 1 => Next::Denied { known: true },
-                    Err(enrollment) => {
+                    RecoveryCodeOutcome::Wrong(_) if tries_left <= 1 => Next::Denied { known: true },
+                    RecoveryCodeOutcome::Wrong(enrollment) => {
                         let asked = Asked::RecoveryCode(Box::new(enrollment));
                         ask(Question::RecoveryCode(None), login, tries_left - 1, asked)
                     }
@@ -159,7 +160,7 @@ impl LocalAuthority {
             let (account, digits) = (self.prefetch(&login), self.config().totp.params.digits);
             return Ok(self.ask_code(login, account, digits, prompts, false));
         }
-        let account = self.engine.prepare(&login.asker.user).await?;
+        let account = self.engine.prepare(&login.request.user).await?;
         let digits = account.digits;
         let account = tokio::spawn(std::future::ready(Ok(account)));
         Ok(self.ask_code(login, account, digits, prompts, false))
@@ -167,7 +168,7 @@ impl LocalAuthority {
 
     /// Reads the record while the person types, also for a name that nobody has.
     fn prefetch(&self, login: &PendingLogin) -> PrefetchedTask {
-        let (engine, user) = (Arc::clone(&self.engine), login.asker.user.clone());
+        let (engine, user) = (Arc::clone(&self.engine), login.request.user.clone());
         tokio::spawn(async move { engine.prepare(&user).await })
     }
 
@@ -186,12 +187,12 @@ impl LocalAuthority {
 
     /// The engine's grant with its notices, and a receipt that records a reply which never arrived.
     fn granted(&self, grant: Grant) -> Granted {
-        let Grant { verified, committed, event, news, unread } = grant;
+        let Grant { verified, committed, event, notices: due, needs_answer } = grant;
         let user = event.user.clone();
-        let notices = self.engine.login_notices(&user, event.from.service.as_deref(), &news);
-        let acknowledge = unread.then(|| {
+        let notices = self.engine.login_notices(&user, event.from.service.as_deref(), &due);
+        let acknowledge = needs_answer.then(|| {
             let (engine, user) = (Arc::clone(&self.engine), user.clone());
-            Acknowledge(Box::pin(async move { engine.notices_shown(&user, &news).await }))
+            Acknowledge(Box::pin(async move { engine.notices_shown(&user, &due).await }))
         });
         let engine = Arc::clone(&self.engine);
         let receipt = Receipt::new(move |delivery| -> BoxFuture {

@@ -3,7 +3,7 @@
 use super::archive::{self, Contents, Manifest, Opener};
 use super::create::Counted;
 use super::{BackupError, io};
-use crate::audit::{Event, EventSource};
+use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;
 use crate::config::Config;
 use crate::folder::{self, Folder, Owner, Private};
@@ -103,8 +103,7 @@ pub fn plan(
     if now.plus(CLOCK_SLACK) < made {
         return Err(BackupError::Clock);
     }
-    let mut event = Event::new("restore", "", now, EventSource::default());
-    event.outcome = "done";
+    let event = Event::new(EventKind::Restore, "", now, EventSource::default());
     let restored = sqlite::restored(new.path(), &sealer, &entries, config.totp.skew, made, &event.row(now))?;
     Ok(Plan {
         manifest: contents.manifest.clone(),

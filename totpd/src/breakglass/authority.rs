@@ -1,7 +1,7 @@
 //! Break-glass as the authority: one user, one code, one use. It asks neither a store nor a
 //! directory.
 
-use crate::audit::EventSource;
+use crate::audit::{EventOutcome, EventReason, EventSource, UnjudgedReason};
 use crate::authority::{Authority, Granted, Next, Pending, Prompts, Question, Receipt};
 use crate::breakglass::mark::{event, record};
 use crate::breakglass::syslog;
@@ -93,7 +93,7 @@ impl BreakGlassAuthority {
         let mut glass = self.0.glass.lock().unwrap_or_else(PoisonError::into_inner);
         // The mark names the connection, and not what a client says about keys.
         let from = EventSource { ssh_methods: None, ssh_key: None, ..from };
-        let mut event = event(&user, "granted", from);
+        let mut event = event(&user, EventOutcome::Granted, from);
         event.id = Some(id);
         // No directory is asked here: a name that neither break-glass nor the host's own file has
         // is left out.
@@ -101,7 +101,7 @@ impl BreakGlassAuthority {
         if !known {
             event.leave_name_out();
         }
-        let reason = match glass.check(&user, input, self.0.start.elapsed()) {
+        let reason: EventReason = match glass.check(&user, input, self.0.start.elapsed()) {
             Ok(found) => match record(&self.0.config.breakglass_marks, &event) {
                 Ok(committed) => {
                     let verified = glass.spend(found);
@@ -123,13 +123,11 @@ impl BreakGlassAuthority {
                     }));
                 }
                 // Nobody gets in unrecorded. The code is still good.
-                Err(_) => "not-recorded",
+                Err(_) => UnjudgedReason::NotRecorded.into(),
             },
-            Err(reason) => reason.as_str(),
+            Err(reason) => reason.into(),
         };
-        event.outcome = "refused";
-        event.reason = Some(reason);
-        syslog::say(Severity::LOG_NOTICE, &event);
+        syslog::say(Severity::LOG_NOTICE, &event.refused(reason));
         Next::Denied { known }
     }
 }

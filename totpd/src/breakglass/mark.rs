@@ -1,6 +1,6 @@
 //! What break-glass says of itself: a mark on stable storage, and a line of syslog.
 
-use crate::audit::{Event, EventSource};
+use crate::audit::{Event, EventKind, EventOutcome, EventSource};
 use crate::breakglass::syslog;
 use crate::clock;
 use crate::store::Committed;
@@ -9,8 +9,8 @@ use nix::syslog::Severity;
 use std::path::Path;
 
 /// An event of break-glass's about `user`.
-pub(super) fn event(user: &str, outcome: &'static str, from: EventSource) -> Event {
-    Event { outcome, ..Event::new("breakglass", user, clock::now(), from) }
+pub(super) fn event(user: &str, outcome: EventOutcome, from: EventSource) -> Event {
+    Event { outcome, ..Event::new(EventKind::BreakGlass, user, clock::now(), from) }
 }
 
 /// Records an event on stable storage, and says it in the log with the urgency of an alert.

@@ -17,7 +17,7 @@ mod syslog;
 
 pub use socket::give_back_left_over;
 
-use crate::audit::EventSource;
+use crate::audit::{EventOutcome, EventSource};
 use crate::config::Config;
 use crate::hardening::harden;
 use crate::os_random::Kernel;
@@ -103,7 +103,7 @@ impl Responder {
     ) -> Result<(Self, Zeroizing<String>), BreakGlassError> {
         let (glass, code) = BreakGlass::new(user, lasts, &mut Kernel).map_err(|_| BreakGlassError::Random)?;
         let marks = config.breakglass_marks.clone();
-        let started = event(glass.user().as_str(), "started", EventSource::default());
+        let started = event(glass.user().as_str(), EventOutcome::Started, EventSource::default());
         record(&marks, &started).map_err(|e| BreakGlassError::Mark(marks.display().to_string(), e))?;
         // Beside the marks, where only root writes.
         let lock = marks.with_extension("lock");
@@ -126,7 +126,7 @@ impl Responder {
         let (user, marks) = (self.glass.user().to_string(), self.config.breakglass_marks.clone());
         let end = runtime.block_on(self.answer()).map_err(BreakGlassError::Runtime)?;
         // The end is said in the log. It need not be recorded, since the beginning was.
-        let _ = record(&marks, &event(&user, "ended", EventSource::default()));
+        let _ = record(&marks, &event(&user, EventOutcome::Ended, EventSource::default()));
         syslog::flush();
         Ok(end)
     }

@@ -133,7 +133,7 @@ fn refuse_other_owner(context: &Context, owner: Option<&str>) -> Result<(), Comm
         Some(user) if is_units && owner.is_none() => {
             let why = format!(
                 "totpd.service runs as {user}, which cannot read files of root. Run: {}",
-                init::call()
+                units::init_command()
             );
             Err(failed(ExitStatus::Usage, why))
         }
@@ -150,7 +150,7 @@ fn already_made(context: &Context) -> Result<bool, CommandError> {
     let left: Vec<String> =
         init::half_made(&context.config_path).iter().map(|path| path.display().to_string()).collect();
     if !left.is_empty() {
-        let (left, call) = (left.join(" "), init::call());
+        let (left, call) = (left.join(" "), units::init_command());
         context.out.line(format!(
             "its store does not exist: check that its folder is mounted. Only if this host never had a store (its first \
              boot was interrupted), start again: rm {left} && {call}"

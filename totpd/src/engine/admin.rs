@@ -1,9 +1,10 @@
 //! What administrators do, each in one transaction with its event.
 
-use super::change::{AccountError, default_commit_deadline, no_randomness};
+use super::change::default_commit_deadline;
+use super::error::{AccountError, AdminError, EngineError};
 use super::withdrawals::counted;
-use super::{Engine, EngineError, MOST_RACES};
-use crate::audit::{Event, EventSource};
+use super::{Engine, MOST_RACES};
+use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;
 use crate::os_random::Kernel;
 use crate::store::{AccountWrite, SideWrite};
@@ -49,7 +50,7 @@ impl Engine {
         let uid = self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
         self.change(user, true, &default_commit_deadline(), |slot, now| {
             let (enrolled, totp_id) = stage(account_of(slot, user, uid, now)?, &new, &issuer, now)?;
-            let mut event = Event::new("enroll", user.as_str(), now, from.clone());
+            let mut event = Event::new(EventKind::Enroll, user.as_str(), now, from.clone());
             event.totp_id = Some(totp_id);
             Ok((enrolled, event))
         })
@@ -69,14 +70,17 @@ impl Engine {
         from: EventSource,
     ) -> Result<(Zeroizing<String>, Time), AccountError> {
         let uid = self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
-        let text = RecoveryCode::generate(&mut Kernel).map_err(no_randomness)?.reveal();
+        let text = RecoveryCode::generate(&mut Kernel).map_err(AccountError::no_randomness)?.reveal();
         let expires = self
             .change(user, true, &default_commit_deadline(), |slot, now| {
                 let account = account_of(slot, user, uid, now)?;
                 let expires = now.plus(lifetime);
-                account.ticket =
-                    Some(self.sealer.seal_ticket(account, &text, expires, lost).map_err(no_randomness)?);
-                Ok((expires, Event::new("ticket", user.as_str(), now, from.clone())))
+                account.ticket = Some(
+                    self.sealer
+                        .seal_ticket(account, &text, expires, lost)
+                        .map_err(AccountError::no_randomness)?,
+                );
+                Ok((expires, Event::new(EventKind::Ticket, user.as_str(), now, from.clone())))
             })
             .await?;
         Ok((text, expires))
@@ -95,7 +99,7 @@ impl Engine {
             let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
             Ok((
                 renew(account, self.config.totp.recovery_storage)?,
-                Event::new("recovery-codes", user.as_str(), now, from.clone()),
+                Event::new(EventKind::RecoveryCodes, user.as_str(), now, from.clone()),
             ))
         })
         .await
@@ -114,7 +118,7 @@ impl Engine {
         self.change(user, false, &default_commit_deadline(), |slot, now| {
             let account = slot.as_mut().filter(|a| uid.is_none_or(|uid| a.belongs_to_uid(Some(uid))));
             let forgotten = account.ok_or(AccountError::NotEnrolled)?.forget_remembered();
-            Ok((forgotten, Event::new("forget", user.as_str(), now, from.clone())))
+            Ok((forgotten, Event::new(EventKind::Forget, user.as_str(), now, from.clone())))
         })
         .await
     }
@@ -141,7 +145,7 @@ impl Engine {
             let now = clock::now();
             let before = account.clone();
             account.revoke();
-            let mut event = Event::new("revoke", user.as_str(), now, from.clone());
+            let mut event = Event::new(EventKind::Revoke, user.as_str(), now, from.clone());
             event.totp_id = totp_id;
             // Whoever revokes a factor does not want it to go on letting in.
             let mut sessions = counted(withdrawn_factors(&before, Some(&account), now));
@@ -161,12 +165,16 @@ impl Engine {
     /// Ends what the user has staged.
     ///
     /// # Errors
-    /// [`AccountError`]; nothing was changed then.
-    pub async fn cancel(&self, user: &UserName, from: EventSource) -> Result<StagedChange, AccountError> {
-        self.change(user, false, &default_commit_deadline(), |slot, now| {
+    /// [`AdminError`]; nothing was changed then.
+    pub async fn cancel(&self, user: &UserName, from: EventSource) -> Result<StagedChange, AdminError> {
+        self.change_with(user, false, &default_commit_deadline(), |slot, now| {
             let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
             account.expire_pending(now);
-            Ok((account.remove_staged()?, Event::new("cancel", user.as_str(), now, from.clone())))
+            if account.active.is_none() {
+                return Err(AccountError::NotEnrolled.into());
+            }
+            let staged = account.remove_staged().map_err(|_| AdminError::NothingStaged)?;
+            Ok((staged, Event::new(EventKind::Cancel, user.as_str(), now, from.clone()), Vec::new()))
         })
         .await
     }
@@ -177,7 +185,7 @@ impl Engine {
     /// [`AccountError`]; nothing was changed then.
     pub async fn trust_clock(&self, from: EventSource) -> Result<(), AccountError> {
         let now = clock::now();
-        let event = Event::new("trust-clock", "", now, from);
+        let event = Event::new(EventKind::TrustClock, "", now, from);
         let also = vec![SideWrite::ClockIsRight(now)];
         match self
             .store_admin(AccountWrite::Nothing, also, false, event, now, &default_commit_deadline())
@@ -197,7 +205,7 @@ impl Engine {
             let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
             let any = account.lock_state.failures() > 0 || !account.lock_state.locked(now).is_empty();
             account.lock_state.unlock();
-            Ok((any, Event::new("unlock", user.as_str(), now, from.clone())))
+            Ok((any, Event::new(EventKind::Unlock, user.as_str(), now, from.clone())))
         })
         .await
     }
@@ -217,7 +225,7 @@ pub(super) fn account_of<'a>(
             if account.belongs_to_uid(Some(uid)) {
                 account
             } else if account.has_factor() {
-                let error = of_another(&account, uid);
+                let error = AccountError::of_another(&account, uid);
                 *slot = Some(account);
                 return Err(error);
             } else {
@@ -227,7 +235,8 @@ pub(super) fn account_of<'a>(
                 Account { profile: profile.unwrap_or_default(), ..blank }
             }
         }
-        None => Account::new(Some(user.clone()), Some(uid), now, &mut Kernel).map_err(no_randomness)?,
+        None => Account::new(Some(user.clone()), Some(uid), now, &mut Kernel)
+            .map_err(AccountError::no_randomness)?,
     };
     Ok(slot.insert(account))
 }
@@ -239,7 +248,7 @@ pub(super) fn stage(
     issuer: &str,
     now: Time,
 ) -> Result<(Enrolled, String), AccountError> {
-    let recovery_codes = account.enroll(new, now, &mut Kernel).map_err(no_randomness)?;
+    let recovery_codes = account.enroll(new, now, &mut Kernel).map_err(AccountError::no_randomness)?;
     shown_once(account, recovery_codes, issuer, now)
 }
 
@@ -251,7 +260,8 @@ pub(super) fn stage_replacement(
     issuer: &str,
     now: Time,
 ) -> Result<(Enrolled, String), AccountError> {
-    let codes = account.stage_replacement(new, change, now, &mut Kernel).map_err(no_randomness)?;
+    let codes =
+        account.stage_replacement(new, change, now, &mut Kernel).map_err(AccountError::no_randomness)?;
     shown_once(account, codes, issuer, now)
 }
 
@@ -287,17 +297,6 @@ pub(super) fn renew(
 ) -> Result<Vec<RecoveryCode>, AccountError> {
     account
         .replace_recovery_codes(recovery_storage, &mut Kernel)
-        .map_err(no_randomness)?
+        .map_err(AccountError::no_randomness)?
         .ok_or(AccountError::NotEnrolled)
-}
-
-/// The account is not that of the user who has the uid `now`.
-pub(super) fn of_another<S>(account: &Account<S>, now: u32) -> AccountError {
-    match account.uid {
-        Some(enrolled) => AccountError::UidChanged { enrolled, now },
-        None => AccountError::Invalid(format!(
-            "{} was enrolled by an application when this host knew no such user; `totpd revoke {0}` forgets that",
-            account.display_name()
-        )),
-    }
 }

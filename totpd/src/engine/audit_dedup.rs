@@ -1,30 +1,47 @@
-//! Refusals that change nothing. One in a class that is locked already, of a code that is used up, or of no code at
-//! all changes nothing that has to be kept: each is a line of the log, and one of its kind a minute is a row of the
-//! history, which says how many there were. So nobody makes the disk work, or pushes others' events out of the
-//! history, by asking again and again.
+//! Refusals that change no lock are rows of the history once a minute.
+//!
+//! A refusal in a class that is locked already, of a code that is used up, or of input that is not a code changes
+//! nothing that has to be kept. Each is a line of the log; of those with one key the first of a minute is a row, and the
+//! next row says how many were left out. So nobody can fill the disk, or push other users' events out of the history, by
+//! asking again and again.
 
+use crate::audit::EventReason;
 use crate::sync::ignore_poison;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How long a row stands for those that follow.
+/// How long one row stands for the refusals that follow it.
 const WINDOW: Duration = Duration::from_mins(1);
-/// Kinds that are remembered at most. Beyond them no row is written: who makes up so many wants just that.
-const MOST_KINDS: usize = 4_096;
+/// Keys that are remembered at most, about 1 MiB. Beyond them no row is written: only a flood has so many.
+const MAX_KEYS: usize = 4_096;
 
-/// What makes two events alike.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Kind {
-    user: String,
-    /// The application, remote host, caller or service that they come from.
-    source: String,
-    reason: &'static str,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Cause {
+    /// It was refused.
+    Refused(EventReason),
+    /// A `local` rule let pass, and the caller is not the user.
+    Passed,
 }
 
-impl Kind {
-    pub(super) fn new(user: &str, source: &str, reason: &'static str) -> Self {
-        Self { user: user.to_owned(), source: source.to_owned(), reason }
+/// Two events with one key are alike.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct RowKey {
+    user: String,
+    /// The application, remote host, caller or service that the event comes from.
+    source: String,
+    cause: Cause,
+}
+
+impl RowKey {
+    /// A refusal of `user`, asked for by `source`.
+    pub(super) fn refused(user: &str, source: &str, reason: impl Into<EventReason>) -> Self {
+        Self { user: user.to_owned(), source: source.to_owned(), cause: Cause::Refused(reason.into()) }
+    }
+
+    /// A pass of `user` for `source`, who proved nothing.
+    pub(super) fn passed(user: &str, source: &str) -> Self {
+        Self { user: user.to_owned(), source: source.to_owned(), cause: Cause::Passed }
     }
 }
 
@@ -34,47 +51,47 @@ struct Recorded {
     left_out: u64,
 }
 
-/// What was recorded within the last minute.
+/// The rows of the last minute.
 #[derive(Debug, Default)]
-pub(super) struct AuditDedup(Mutex<HashMap<Kind, Recorded>>);
+pub(super) struct AuditDedup(Mutex<HashMap<RowKey, Recorded>>);
 
 impl AuditDedup {
-    /// Whether a row of this kind was written within the last minute; this one is counted then.
-    pub(super) fn is_duplicate(&self, kind: &Kind) -> bool {
-        self.is_duplicate_at(kind, Instant::now())
+    /// Whether a row with this key was written within the last minute. Counts this event as left out then.
+    pub(super) fn is_duplicate(&self, key: &RowKey) -> bool {
+        self.is_duplicate_at(key, Instant::now())
     }
 
-    /// How many of this kind were left out since the last row.
-    pub(super) fn left_out(&self, kind: &Kind) -> Option<u64> {
-        self.recorded().get(kind).map(|recorded| recorded.left_out).filter(|left_out| *left_out > 0)
+    /// How many events with this key were left out since its last row.
+    pub(super) fn left_out(&self, key: &RowKey) -> Option<u64> {
+        self.recorded().get(key).map(|recorded| recorded.left_out).filter(|left_out| *left_out > 0)
     }
 
-    /// A row of this kind was written.
-    pub(super) fn record(&self, kind: Kind) {
-        self.record_at(kind, Instant::now());
+    /// Notes that a row with this key was written.
+    pub(super) fn record(&self, key: RowKey) {
+        self.record_at(key, Instant::now());
     }
 
-    fn is_duplicate_at(&self, kind: &Kind, now: Instant) -> bool {
+    fn is_duplicate_at(&self, key: &RowKey, now: Instant) -> bool {
         let mut recorded = self.recorded();
-        let full = recorded.len() >= MOST_KINDS;
-        match recorded.get_mut(kind) {
+        let full = recorded.len() >= MAX_KEYS;
+        match recorded.get_mut(key) {
             Some(recorded) if now.saturating_duration_since(recorded.at) < WINDOW => {
                 recorded.left_out += 1;
                 true
             }
             None if full => {
                 recorded.retain(|_, recorded| now.saturating_duration_since(recorded.at) < WINDOW);
-                recorded.len() >= MOST_KINDS
+                recorded.len() >= MAX_KEYS
             }
             _ => false,
         }
     }
 
-    fn record_at(&self, kind: Kind, now: Instant) {
-        self.recorded().insert(kind, Recorded { at: now, left_out: 0 });
+    fn record_at(&self, key: RowKey, now: Instant) {
+        self.recorded().insert(key, Recorded { at: now, left_out: 0 });
     }
 
-    fn recorded(&self) -> MutexGuard<'_, HashMap<Kind, Recorded>> {
+    fn recorded(&self) -> MutexGuard<'_, HashMap<RowKey, Recorded>> {
         // Nothing panics while it is held.
         ignore_poison(self.0.lock())
     }
@@ -83,39 +100,40 @@ impl AuditDedup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use totp_core::Reason;
 
     #[test]
     fn one_row_a_minute_says_how_many_were_left_out() {
         let (dedup, now) = (AuditDedup::default(), Instant::now());
-        let kind = Kind::new("alice", "uid 7102", "locked");
-        assert!(!dedup.is_duplicate_at(&kind, now));
-        dedup.record_at(kind.clone(), now);
+        let key = RowKey::refused("alice", "uid 7102", Reason::Locked);
+        assert!(!dedup.is_duplicate_at(&key, now));
+        dedup.record_at(key.clone(), now);
         for _ in 0..5 {
-            assert!(dedup.is_duplicate_at(&kind, now + WINDOW / 2));
+            assert!(dedup.is_duplicate_at(&key, now + WINDOW / 2));
         }
         for other in [
-            Kind::new("alice", "uid 7102", "replayed"),
-            Kind::new("alice", "uid 7103", "locked"),
-            Kind::new("bob", "uid 7102", "locked"),
+            RowKey::refused("alice", "uid 7102", Reason::Replayed),
+            RowKey::refused("alice", "uid 7103", Reason::Locked),
+            RowKey::refused("bob", "uid 7102", Reason::Locked),
         ] {
             assert!(!dedup.is_duplicate_at(&other, now));
         }
-        assert!(!dedup.is_duplicate_at(&kind, now + WINDOW));
-        assert_eq!(dedup.left_out(&kind), Some(5));
-        dedup.record_at(kind.clone(), now + WINDOW);
-        assert_eq!(dedup.left_out(&kind), None);
+        assert!(!dedup.is_duplicate_at(&key, now + WINDOW));
+        assert_eq!(dedup.left_out(&key), Some(5));
+        dedup.record_at(key.clone(), now + WINDOW);
+        assert_eq!(dedup.left_out(&key), None);
     }
 
     #[test]
-    fn kinds_without_number_take_bounded_memory_and_no_rows() {
+    fn a_flood_of_keys_takes_bounded_memory_and_writes_no_rows() {
         let (dedup, now) = (AuditDedup::default(), Instant::now());
-        let kind = |n: usize| Kind::new(&format!("user {n}"), "192.0.2.1", "not-enrolled");
+        let key = |n: usize| RowKey::refused(&format!("user {n}"), "192.0.2.1", Reason::NotEnrolled);
         let written = (0..10_000)
-            .filter(|n| !dedup.is_duplicate_at(&kind(*n), now))
-            .inspect(|n| dedup.record_at(kind(*n), now))
+            .filter(|n| !dedup.is_duplicate_at(&key(*n), now))
+            .inspect(|n| dedup.record_at(key(*n), now))
             .count();
-        assert_eq!(written, MOST_KINDS);
-        assert!(!dedup.is_duplicate_at(&kind(20_000), now + WINDOW), "a minute later there is room");
-        assert!(dedup.recorded().len() < MOST_KINDS);
+        assert_eq!(written, MAX_KEYS);
+        assert!(!dedup.is_duplicate_at(&key(20_000), now + WINDOW), "a minute later there is room");
+        assert!(dedup.recorded().len() < MAX_KEYS);
     }
 }

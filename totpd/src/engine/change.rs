@@ -1,81 +1,23 @@
 //! Changes of a record, each in one transaction with its event: load, change, commit, and again when somebody
 //! else was faster.
 
+use super::error::{AccountError, EngineError};
 use super::withdrawals::withdrawals;
-use super::{Engine, EngineError, MOST_RACES};
+use super::{Engine, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
-use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, SideWrite, UniqueField};
+use crate::store::{
+    AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, ReadError, SideWrite, UniqueField,
+};
 use crate::user_locks::UserLockGuard;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use totp_core::self_service::{ChangeRefused, StagedChange};
 use totp_core::{Account, Time, UserName};
 
 /// How long a change may wait to begin.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Why something was not done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AccountError {
-    /// The operating system knows no such user.
-    NoSuchUser,
-    /// There is no factor that this could be done to.
-    NotEnrolled,
-    /// The name belongs to another uid than when it was enrolled.
-    UidChanged {
-        /// The uid that was enrolled.
-        enrolled: u32,
-        /// The uid the name has now.
-        now: u32,
-    },
-    /// Another user has it.
-    Taken(UniqueField),
-    /// A value is out of its range; the text names it.
-    Invalid(String),
-    /// A code of the factor in use is needed.
-    CodeNeeded,
-    /// A ticket is needed.
-    TicketNeeded,
-    /// Something is staged already: by the user, or (`None`) a factor by an administrator or a ticket.
-    AlreadyStaged(Option<StagedChange>),
-    /// The user cancelled twice lately: a ticket is needed.
-    CancelledTwice,
-    /// Nothing is staged.
-    NothingStaged,
-    /// The staged factor is not ripe.
-    NotRipe(StagedChange),
-    /// Code or ticket were refused, and that is recorded.
-    Refused,
-    /// The site does not let users do this.
-    Off,
-    /// The store cannot be used, or cannot take this; the text says what to do.
-    Unavailable(String),
-    /// Too much is going on.
-    Busy,
-}
-
-impl From<EngineError> for AccountError {
-    fn from(failure: EngineError) -> Self {
-        match failure {
-            EngineError::Unavailable(why) => Self::Unavailable(why),
-            EngineError::Busy | EngineError::TimedOut => Self::Busy,
-        }
-    }
-}
-
-impl From<ChangeRefused> for AccountError {
-    fn from(why: ChangeRefused) -> Self {
-        match why {
-            ChangeRefused::NotEnrolled => Self::NotEnrolled,
-            ChangeRefused::AlreadyStaged(staged) => Self::AlreadyStaged(staged),
-            ChangeRefused::CancelledTwice => Self::CancelledTwice,
-            ChangeRefused::NothingStaged => Self::NothingStaged,
-        }
-    }
-}
-
-/// The ticket of a change that nobody waits for as a login is waited for.
+/// The guard of a change that no login waits for: it may wait [`COMMIT_TIMEOUT`] to begin.
 pub fn default_commit_deadline() -> Arc<CommitGuard> {
     Arc::new(CommitGuard::new(Instant::now() + COMMIT_TIMEOUT))
 }
@@ -83,9 +25,8 @@ pub fn default_commit_deadline() -> Arc<CommitGuard> {
 /// What a change answers, and its event.
 pub(super) type Changed<T> = Result<(T, Event), AccountError>;
 
-/// The system's random source failed.
-pub(super) fn no_randomness<E>(_: E) -> AccountError {
-    AccountError::Unavailable("the system's random source failed".to_owned())
+fn read_failed(error: ReadError) -> AccountError {
+    EngineError::from(error).into()
 }
 
 impl Engine {
@@ -114,37 +55,37 @@ impl Engine {
         &self,
         user: impl Into<AccountKey>,
         grows: bool,
-        ticket: &Arc<CommitGuard>,
+        guard: &Arc<CommitGuard>,
         change: impl Fn(&mut Option<Account>, Time) -> Changed<T>,
     ) -> Result<T, AccountError> {
         let alone =
             |slot: &mut Option<Account>, now| change(slot, now).map(|(t, event)| (t, event, Vec::new()));
-        self.change_with(user, grows, ticket, alone).await
+        self.change_with(user, grows, guard, alone).await
     }
 
     /// The same, with what belongs to the record.
-    pub(super) async fn change_with<T, E: From<AccountError> + From<EngineError>>(
+    pub(super) async fn change_with<T, E: From<AccountError>>(
         &self,
         user: impl Into<AccountKey>,
         grows: bool,
-        ticket: &Arc<CommitGuard>,
+        guard: &Arc<CommitGuard>,
         change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<SideWrite>), E>,
     ) -> Result<T, E> {
         let key = user.into();
         let _turn = self.turn(&key).await;
-        self.change_in_turn(key, grows, ticket, change).await
+        self.change_in_turn(key, grows, guard, change).await
     }
 
     /// The same for whoever has the user's turn.
-    pub(super) async fn change_in_turn<T, E: From<AccountError> + From<EngineError>>(
+    pub(super) async fn change_in_turn<T, E: From<AccountError>>(
         &self,
         key: AccountKey,
         grows: bool,
-        ticket: &Arc<CommitGuard>,
+        guard: &Arc<CommitGuard>,
         change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<SideWrite>), E>,
     ) -> Result<T, E> {
         for _ in 0..MOST_RACES {
-            let (mut account, version) = match self.load(key.clone()).await.map_err(EngineError::from)? {
+            let (mut account, version) = match self.load(key.clone()).await.map_err(read_failed)? {
                 None => (None, None),
                 Some(stored) => {
                     let user = stored.account.display_name().to_owned();
@@ -171,7 +112,7 @@ impl Engine {
                 // Nothing came of it but its event.
                 (None, None) => AccountWrite::Nothing,
             };
-            match self.store_admin(write, also, grows, event, now, ticket).await {
+            match self.store_admin(write, also, grows, event, now, guard).await {
                 Ok(Some(())) => return Ok(answer),
                 Ok(None) => {}
                 // A name that was free when it was looked up is somebody's by now: looked up again.
@@ -188,15 +129,12 @@ impl Engine {
         write: AccountWrite,
         also: Vec<SideWrite>,
         grows: bool,
-        mut event: Event,
+        event: Event,
         now: Time,
-        ticket: &Arc<CommitGuard>,
+        guard: &Arc<CommitGuard>,
     ) -> Result<Option<()>, AccountError> {
-        if event.outcome.is_empty() {
-            event.outcome = "done";
-        }
         let change = ChangeSet { write, also, grows, event: Some(event.row(now)) };
-        match self.commit(change, ticket).await {
+        match self.commit(change, guard).await {
             Ok(_) => {
                 event.log();
                 Ok(Some(()))

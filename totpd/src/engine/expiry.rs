@@ -1,7 +1,7 @@
 //! Sweeping expired enrollments out of the store, with their secrets. They are gone from every view at their
 //! moment; the sweep is for the disk.
 
-use crate::audit::{Event, EventSource};
+use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;
 use crate::engine::{Engine, default_commit_deadline};
 use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitGuard, SideWrite};
@@ -24,13 +24,13 @@ impl Engine {
             if !account.expire_pending(now) {
                 continue;
             }
-            let mut event = Event::new("expire", account.display_name(), now, EventSource::default());
-            event.outcome = "done";
+            let mut event =
+                Event::new(EventKind::Expire, account.display_name(), now, EventSource::default());
             event.totp_id = totp_id;
             let write = AccountWrite::Update(Box::new(account), version);
-            let ticket = Arc::new(CommitGuard::new(Instant::now() + Duration::from_secs(10)));
+            let guard = Arc::new(CommitGuard::new(Instant::now() + Duration::from_secs(10)));
             let change = ChangeSet::of(write, event.row(now));
-            if self.commit(change, &ticket).await.is_ok() {
+            if self.commit(change, &guard).await.is_ok() {
                 event.log();
                 swept += 1;
             }

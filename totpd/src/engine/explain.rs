@@ -1,8 +1,9 @@
 //! What the policy would do with an attempt: the same decision as at a login, and nothing recorded.
 
+use super::AccountError;
 use super::Engine;
-use super::admit::LoginRequest;
-use super::change::AccountError;
+use super::attempt::LoginRequest;
+use crate::audit::{EventReason, UnjudgedReason, Would};
 use std::collections::BTreeSet;
 use totp_core::policy::{Action, Mode, Pass, RemoteHost, Rule, Ruling};
 use totp_core::remembered::RememberBy;
@@ -14,16 +15,20 @@ impl Engine {
     ///
     /// # Errors
     /// [`AccountError`], when a directory or the store does not answer.
-    pub async fn explain(&self, asker: LoginRequest, at: Option<Time>) -> Result<ExplainReply, AccountError> {
+    pub async fn explain(
+        &self,
+        request: LoginRequest,
+        at: Option<Time>,
+    ) -> Result<ExplainReply, AccountError> {
         let policy = &self.config.policy;
-        let (asker, decision, groups, now) = self.rule(asker, at).await?;
-        let asking = self.asking(asker, &decision, now);
+        let (request, decision, groups, now) = self.rule(request, at).await?;
+        let pending = self.pending_login(request, &decision, now);
         let rule = decision.rule.and_then(|place| policy.rules.get(place));
         let mode = rule.map_or(Mode::Enforce, |rule| rule.mode_at(now, self.rules.not_before));
-        let (would, why) = self.would(&asking, decision.action, now).await?;
+        let (would, why) = self.would(&pending, decision.action, now).await?;
         let passing = |pass: &Pass| Some(pass.evidence().as_str().to_owned());
         let mut reply = ExplainReply {
-            checked: self.checked(&asking.asker, &groups, decision.rule),
+            checked: self.checked(&pending.request, &groups, decision.rule),
             action: decision.action.as_str().to_owned(),
             mode: mode.as_str().to_owned(),
             subject: decision.subject,
@@ -35,12 +40,13 @@ impl Engine {
             obstacles: None,
         };
         let hindrance =
-            rule.and_then(|rule| not_remembered(rule, decision.remember.is_some(), &asking.asker));
+            rule.and_then(|rule| not_remembered(rule, decision.remember.is_some(), &pending.request));
         if hindrance.is_none() {
             reply.remember = decision.remember.map(|remember| remember.length);
         }
         reply.obstacles = hindrance.map(|why| vec![why]);
-        let refuses = why.filter(|_| would == "refused").map(str::to_owned);
+        let word = |why: EventReason| why.as_str().to_owned();
+        let refuses = why.filter(|_| would == Would::Refuse).map(word);
         match decision.ruling {
             Ruling::Deny => {
                 reply.outcome = ExpectedOutcome::Refused;
@@ -50,19 +56,28 @@ impl Engine {
                 reply.outcome = ExpectedOutcome::Exempt;
                 reply.first_factor = passing(&pass);
                 let watched = decision.action != Action::Exempt;
-                reply.would =
-                    watched.then(|| why.map_or_else(|| would.to_owned(), |why| format!("{would}: {why}")));
+                reply.would = watched.then(|| {
+                    let would = would.as_str();
+                    why.map_or_else(|| would.to_owned(), |why| format!("{would}: {}", why.as_str()))
+                });
             }
             Ruling::AskAndPass(pass) => {
                 reply.outcome = ExpectedOutcome::AskedAndPassed;
                 reply.first_factor = passing(&pass);
             }
             Ruling::Ask { unproven } => {
-                let lacks =
-                    matches!(why, Some("not-enrolled" | "expired" | "not-shown")) || would == "enrolled";
-                // Nobody's proof helps a name that is nobody's.
-                let nobody = matches!(why, Some("unknown-user" | "uid-changed" | "damaged"));
-                let no_proof = (unproven && !nobody).then(|| Reason::NoFirstFactor.as_str().to_owned());
+                let lacks = matches!(
+                    why,
+                    Some(EventReason::Judged(Reason::NotEnrolled | Reason::Expired | Reason::NotShown))
+                ) || would == Would::Enroll;
+                // No proof helps a name without a user, or a record that cannot be used.
+                let unusable = matches!(
+                    why,
+                    Some(EventReason::Unjudged(
+                        UnjudgedReason::UnknownUser | UnjudgedReason::UidChanged | UnjudgedReason::Damaged
+                    ))
+                );
+                let no_proof = (unproven && !unusable).then(|| Reason::NoFirstFactor.as_str().to_owned());
                 reply.outcome = if refuses.is_some() || unproven && lacks {
                     ExpectedOutcome::Refused
                 } else {
@@ -73,9 +88,9 @@ impl Engine {
             Ruling::Enroll(proof) => {
                 reply.first_factor = Some(proof.evidence().as_str().to_owned());
                 reply.outcome = match would {
-                    "enrolled" => ExpectedOutcome::Enrolled,
-                    "refused" => ExpectedOutcome::Refused,
-                    _ => ExpectedOutcome::Asked,
+                    Would::Enroll => ExpectedOutcome::Enrolled,
+                    Would::Refuse => ExpectedOutcome::Refused,
+                    Would::Ask | Would::Exempt => ExpectedOutcome::Asked,
                 };
                 reply.reason = refuses;
             }
@@ -86,7 +101,7 @@ impl Engine {
     /// The rules up to the one that decides, each with what does not match.
     fn checked(
         &self,
-        asker: &LoginRequest,
+        request: &LoginRequest,
         groups: &BTreeSet<String>,
         decides: Option<usize>,
     ) -> Vec<Checked> {
@@ -95,15 +110,15 @@ impl Engine {
         let looked_at = rules.take(upto).map(|(place, rule)| Checked {
             rule: self.config.rule_name(place),
             decides: decides == Some(place),
-            mismatch: rule.mismatch(&asker.facts, groups).map(|mismatch| mismatch.key().to_owned()),
+            mismatch: rule.mismatch(&request.facts, groups).map(|mismatch| mismatch.key().to_owned()),
         });
         looked_at.collect()
     }
 }
 
 /// Why a grant of this attempt is not remembered, where the rule says that it is.
-fn not_remembered(rule: &Rule, proved: bool, asker: &LoginRequest) -> Option<String> {
-    let (remember, facts) = (rule.remember?, &asker.facts);
+fn not_remembered(rule: &Rule, proved: bool, request: &LoginRequest) -> Option<String> {
+    let (remember, facts) = (rule.remember?, &request.facts);
     if !proved {
         return Some("nothing is remembered: that takes a login whose first factor is proved".to_owned());
     }

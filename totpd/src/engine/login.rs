@@ -1,10 +1,10 @@
 //! One answer of one attempt, judged and made durable.
 
-use super::admit::PendingLogin;
-use super::audit_dedup::Kind;
+use super::attempt::{Grant, PendingLogin};
+use super::audit_dedup::RowKey;
 use super::withdrawals::withdrawals;
 use super::{Engine, EngineError, MOST_RACES};
-use crate::audit::Event;
+use crate::audit::{Event, EventOutcome, EventReason, UnjudgedReason, Would, recorded_outcome};
 use crate::clock;
 use crate::store::{
     AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, HistoryQuery, SideWrite, Stored,
@@ -45,21 +45,6 @@ pub enum AnswerOutcome {
     Refused,
 }
 
-/// A grant, and what is said with it.
-#[derive(Debug)]
-pub struct Grant {
-    /// The proof of the factor.
-    pub verified: Verified,
-    /// The proof that its use is on stable storage.
-    pub committed: Committed,
-    /// What was recorded.
-    pub event: Box<Event>,
-    /// What the user is to be told.
-    pub news: Notices,
-    /// It has to be shown by a question: [`Engine::notices_shown`] notes its answer.
-    pub unread: bool,
-}
-
 /// A decision that is not stored yet.
 struct Decision {
     outcome: Result<(Verified, Notices, bool), Reason>,
@@ -68,10 +53,10 @@ struct Decision {
     event: Event,
 }
 
-/// The kind of a refusal that counts nothing, or `None` for one that does. Only a wrong code counts.
-fn unchanging(reason: Reason, event: &Event) -> Option<Kind> {
-    let kind = Kind::new(&event.user, &event.from.source(), event.reason.unwrap_or_default());
-    (reason != Reason::Wrong).then_some(kind)
+/// The key of a refusal that changes no lock, or `None` for one that does. Only a wrong code counts.
+fn uncounted(reason: Reason, event: &Event) -> Option<RowKey> {
+    let recorded = event.reason.filter(|_| reason != Reason::Wrong)?;
+    Some(RowKey::refused(&event.user, &event.from.key(), recorded))
 }
 
 impl Engine {
@@ -106,7 +91,7 @@ impl Engine {
     async fn was_granted(&self, name: &UserName) -> Result<bool, EngineError> {
         let (user, limit) = (Some(name.to_string()), ROWS_OF_A_NAME);
         let rows = self.store.history(HistoryQuery { user, limit, ..HistoryQuery::default() }).await?;
-        Ok(rows.iter().any(|row| row.json.contains(r#""outcome":"granted""#)))
+        Ok(rows.iter().any(|row| recorded_outcome(&row.json) == Some(EventOutcome::Granted)))
     }
 
     /// Judges one input of one attempt. It is stored before this returns.
@@ -116,22 +101,23 @@ impl Engine {
     /// [`EngineError::Unavailable`] from a disk that failed in the middle of the commit.
     pub async fn login(
         &self,
-        asking: &mut PendingLogin,
+        pending: &mut PendingLogin,
         prepared: PrefetchedAccount,
         input: Input,
-        ticket: &Arc<CommitGuard>,
+        guard: &Arc<CommitGuard>,
     ) -> Result<AnswerOutcome, EngineError> {
-        self.reevaluate_policy(asking).await?;
-        let asker = &asking.asker;
+        self.reevaluate_policy(pending).await?;
+        let request = &pending.request;
         let PrefetchedAccount { name, uid, known, .. } = prepared;
-        let _turn = self.turns.lock(name.as_ref().map_or(asker.user.as_str(), UserName::as_str)).await;
+        let _turn = self.turns.lock(name.as_ref().map_or(request.user.as_str(), UserName::as_str)).await;
         let attempt = Attempt {
-            origin: asker.origin.clone(),
-            from: asker.from.to_sentence(),
+            origin: request.origin.clone(),
+            from: request.from.to_phrase(),
             input,
-            remember: asking.remember.clone(),
-            silent: asker.silent,
-            display: (asker.facts.peer == Peer::Root).then_some(NoticeDisplay { can_ask: asker.converses }),
+            remember: pending.remember.clone(),
+            silent: request.silent,
+            display: (request.facts.peer == Peer::Root)
+                .then_some(NoticeDisplay { can_ask: request.converses }),
         };
         let mut early = prepared.stored;
         for _ in 0..MOST_RACES {
@@ -142,10 +128,10 @@ impl Engine {
                 (None, None) => None,
             };
             let now = clock::now();
-            asking.known = known || stored.is_some();
-            let mut decision = self.decide(asking, stored, uid, &attempt, now);
+            pending.known = known || stored.is_some();
+            let mut decision = self.decide(pending, stored, uid, &attempt, now);
             match &name {
-                Some(name) if asking.known => decision.event.user = crate::audit::field(name.as_str()),
+                Some(name) if pending.known => decision.event.user = crate::audit::field(name.as_str()),
                 _ => decision.event.leave_name_out(),
             }
             // A change names the version it was decided on, so an old record loses the race. A decision that
@@ -154,39 +140,39 @@ impl Engine {
                 continue;
             }
             let mut event = decision.event;
-            let kind = decision.outcome.as_ref().err().and_then(|reason| unchanging(*reason, &event));
-            if let (Err(_), Some(pass)) = (&decision.outcome, &asking.pass) {
-                event.passes(pass, "refused");
+            let key = decision.outcome.as_ref().err().and_then(|reason| uncounted(*reason, &event));
+            if let (Err(_), Some(pass)) = (&decision.outcome, &pending.pass) {
+                event.exempt(pass, Would::Refuse);
             }
             let mut change =
                 ChangeSet { also: decision.also, ..ChangeSet::of(decision.write, event.row(now)) };
-            if kind.as_ref().is_some_and(|kind| self.dedup.is_duplicate(kind)) {
-                if asking.pass.is_none() {
+            if key.as_ref().is_some_and(|key| self.dedup.is_duplicate(key)) {
+                if pending.pass.is_none() {
                     event.log();
                     return Ok(AnswerOutcome::Refused);
                 }
                 change = ChangeSet { write: AccountWrite::Nothing, also: Vec::new(), event: None, ..change };
-            } else if let Some(kind) = &kind {
-                event.left_out = self.dedup.left_out(kind);
+            } else if let Some(key) = &key {
+                event.left_out = self.dedup.left_out(key);
                 change.event = Some(event.row(now));
             }
             let is_row = change.event.is_some();
-            let committed = match self.commit(change, ticket).await {
+            let committed = match self.commit(change, guard).await {
                 Ok(committed) => committed,
                 Err(CommitError::Conflict) => continue,
                 Err(error) => return Err(error.into()),
             };
             event.log();
-            if let Some(kind) = kind.filter(|_| is_row) {
-                self.dedup.record(kind);
+            if let Some(key) = key.filter(|_| is_row) {
+                self.dedup.record(key);
             }
-            return Ok(match (decision.outcome, asking.pass.take()) {
-                (Ok((verified, news, unread)), _) => AnswerOutcome::Granted(Grant {
+            return Ok(match (decision.outcome, pending.pass.take()) {
+                (Ok((verified, notices, needs_answer)), _) => AnswerOutcome::Granted(Grant {
                     verified,
                     committed,
                     event: Box::new(event),
-                    news,
-                    unread,
+                    notices,
+                    needs_answer,
                 }),
                 (Err(_), Some(pass)) => AnswerOutcome::Exempt(pass, committed),
                 (Err(_), None) => AnswerOutcome::Refused,
@@ -201,13 +187,13 @@ impl Engine {
         verified: Verified,
         event: Event,
         change: ChangeSet,
-        ticket: &Arc<CommitGuard>,
+        guard: &Arc<CommitGuard>,
     ) -> Result<Option<Grant>, EngineError> {
-        match self.commit(change, ticket).await {
+        match self.commit(change, guard).await {
             Ok(committed) => {
                 event.log();
-                let (event, news) = (Box::new(event), Notices::default());
-                Ok(Some(Grant { verified, committed, event, news, unread: false }))
+                let (event, notices) = (Box::new(event), Notices::default());
+                Ok(Some(Grant { verified, committed, event, notices, needs_answer: false }))
             }
             Err(CommitError::Conflict | CommitError::Taken(_)) => Ok(None),
             Err(error) => Err(error.into()),
@@ -217,7 +203,8 @@ impl Engine {
     /// A grant that nobody received: said in the log, and in the history if that works.
     pub async fn undelivered(&self, granted: &Event) {
         let now = clock::now();
-        let event = Event { outcome: "undelivered", time: clock::rfc3339(now), ..granted.clone() };
+        let event =
+            Event { outcome: EventOutcome::Undelivered, time: clock::rfc3339(now), ..granted.clone() };
         event.log();
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         let change = ChangeSet::of(AccountWrite::Nothing, event.row(now));
@@ -228,50 +215,51 @@ impl Engine {
 
     fn decide(
         &self,
-        asking: &PendingLogin,
+        pending: &PendingLogin,
         stored: Option<Stored>,
         uid: Option<u32>,
         attempt: &Attempt,
         now: Time,
     ) -> Decision {
-        let mut event = asking.event_at(now);
-        event.outcome = "refused";
-        let refused = |mut event: Event, reason: Reason, word: &'static str| {
-            event.reason = Some(word);
+        let mut event = pending.event_at(now);
+        event.outcome = EventOutcome::Refused;
+        let refused = |event: Event, reason: Reason, recorded: EventReason| {
+            let event = event.refused(recorded);
             Decision { outcome: Err(reason), write: AccountWrite::Nothing, also: Vec::new(), event }
         };
         let nobody = || judge_without_account(attempt, now, &self.rules());
         // Whoever has no factor would have been let in, or given one, with a first factor.
         let without_factor = |reason: Reason| match reason {
-            Reason::NotEnrolled | Reason::Expired if asking.unproven => Reason::NoFirstFactor,
-            Reason::NotEnrolled | Reason::Expired if asking.not_shown => Reason::NotShown,
+            Reason::NotEnrolled | Reason::Expired if pending.unproven => Reason::NoFirstFactor,
+            Reason::NotEnrolled | Reason::Expired if pending.not_shown => Reason::NotShown,
             other => other,
         };
-        if asking.denied {
+        if pending.denied {
             nobody();
-            return refused(event, Reason::Denied, Reason::Denied.as_str());
+            return refused(event, Reason::Denied, Reason::Denied.into());
         }
         let Some(stored) = stored else {
             let reason = without_factor(nobody());
-            return refused(event, reason, reason.as_str());
+            return refused(event, reason, reason.into());
         };
         if !stored.damaged && !stored.account.belongs_to_uid(uid) {
             nobody();
-            let word = if uid.is_none() { "unknown-user" } else { "uid-changed" };
-            return refused(event, Reason::NotEnrolled, word);
+            let recorded =
+                if uid.is_none() { UnjudgedReason::UnknownUser } else { UnjudgedReason::UidChanged };
+            return refused(event, Reason::NotEnrolled, recorded.into());
         }
         let sealed = stored.account.clone();
         let Some((mut account, version)) = self.open(stored) else {
-            return refused(event, Reason::NotEnrolled, "damaged");
+            return refused(event, Reason::NotEnrolled, UnjudgedReason::Damaged.into());
         };
         let before = account.clone();
         let judgement = judge(&mut account, attempt, now, &self.rules());
-        event.class = Some(judgement.class.as_str());
+        event.class = Some(judgement.class);
         event.locks = judgement.class_locked;
         let mut also = withdrawals(Some(&before), Some(&account), now);
         let write = if judgement.changed {
             let Ok(sealed) = self.sealer.seal(account) else {
-                return refused(event, Reason::Wrong, "no-randomness");
+                return refused(event, Reason::Wrong, UnjudgedReason::NoRandomness.into());
             };
             AccountWrite::Update(Box::new(sealed), version)
         } else {
@@ -279,7 +267,7 @@ impl Engine {
         };
         match judgement.outcome {
             Outcome::Granted(verified) => {
-                event.outcome = "granted";
+                event.outcome = EventOutcome::Granted;
                 event.totp_id = Some(verified.totp_id().to_owned());
                 event.confirmed = verified.confirmed();
                 let event = event.with_how(verified.how());
@@ -287,9 +275,9 @@ impl Engine {
                 Decision { outcome: Ok((verified, judgement.notices, judgement.unread)), write, also, event }
             }
             Outcome::Refused(reason) => {
-                let withdrawn = self.store.refusals().explains(&sealed, &attempt.input, reason);
+                let withdrawn = self.withdrawn(&sealed, &attempt.input, reason);
                 let reason = without_factor(reason);
-                event.reason = Some(if withdrawn { "withdrawn" } else { reason.as_str() });
+                event.reason = withdrawn.or(Some(reason.into()));
                 Decision { outcome: Err(reason), write, also, event }
             }
         }

@@ -1,12 +1,11 @@
 //! The steps of an enrollment inside a login, as far as they touch clock and store. Nothing is stored before
 //! the last answer.
 
-use crate::audit::Event;
+use crate::audit::EventOutcome;
 use crate::clock;
+use crate::engine::AccountError;
 use crate::engine::admin::account_of;
-use crate::engine::admit::PendingLogin;
-use crate::engine::change::AccountError;
-use crate::engine::login::Grant;
+use crate::engine::attempt::{Grant, PendingLogin};
 use crate::engine::withdrawals::withdrawals;
 use crate::engine::{Engine, EngineError, MOST_RACES};
 use crate::os_random::Kernel;
@@ -18,6 +17,24 @@ use totp_core::login_enrollment::{AwaitingFirstCode, AwaitingRecoveryCode, Ready
 use totp_core::otpauth::OtpAuth;
 use totp_core::policy::FirstFactor;
 use totp_core::{Reason, Time};
+
+/// What came of a first code.
+#[derive(Debug)]
+pub enum FirstCodeOutcome {
+    /// It is the code of the new factor.
+    Right(AwaitingRecoveryCode),
+    /// It is not, and that is recorded.
+    Wrong(AwaitingFirstCode),
+}
+
+/// What came of a recovery code.
+#[derive(Debug)]
+pub enum RecoveryCodeOutcome {
+    /// It is one of those that were shown.
+    Right(ReadyToActivate),
+    /// It is not, and that is recorded.
+    Wrong(AwaitingRecoveryCode),
+}
 
 impl Engine {
     /// Whether the user has a factor, under this name or another one of the same uid.
@@ -33,15 +50,15 @@ impl Engine {
     /// A factor for who has none, knows his first one, and can be shown lines. That it was offered is recorded.
     pub(super) async fn offer(
         &self,
-        asking: &PendingLogin,
+        pending: &PendingLogin,
         proof: &FirstFactor,
-        ticket: &Arc<CommitGuard>,
+        guard: &Arc<CommitGuard>,
     ) -> Result<Option<AwaitingFirstCode>, EngineError> {
-        let asker = &asking.asker;
+        let request = &pending.request;
         let now = clock::now();
         let totp = &self.config.totp;
-        let found = self.find(&asker.user).await?;
-        let shows = asker.converses && self.shows_secrets(asker);
+        let found = self.find(&request.user).await?;
+        let shows = request.converses && self.shows_secrets(request);
         let Some(found) = found.filter(|_| shows && self.rules().trusts(now, totp.params)) else {
             return Ok(None);
         };
@@ -53,63 +70,63 @@ impl Engine {
         else {
             return Err(EngineError::Busy);
         };
-        let mut event = asking.event_at(now);
-        event.outcome = "offered";
-        event.first_factor = Some(proof.evidence().as_str());
-        self.record(&event, now, ticket).await?;
+        let mut event = pending.event_at(now);
+        event.outcome = EventOutcome::Offered;
+        event.first_factor = Some(proof.evidence());
+        self.record(&event, now, guard).await?;
         Ok(Some(enrolling))
     }
 
     /// What the phone is told.
-    pub fn otpauth(&self, asking: &PendingLogin, enrolling: &AwaitingFirstCode) -> OtpAuth {
+    pub fn otpauth(&self, pending: &PendingLogin, enrolling: &AwaitingFirstCode) -> OtpAuth {
         OtpAuth {
             issuer: self.config.issuer(),
-            account: asking.asker.user.clone(),
+            account: pending.request.user.clone(),
             secret: enrolling.secret().clone(),
             params: enrolling.params(),
         }
     }
 
-    /// Takes the first code of the phone. `Err` inside: it was wrong, and that is recorded.
+    /// Takes the first code of the phone.
     ///
     /// # Errors
     /// [`EngineError`] when that cannot be recorded.
     pub async fn first_code(
         &self,
-        asking: &PendingLogin,
+        pending: &PendingLogin,
         enrolling: AwaitingFirstCode,
         input: &Input,
-        ticket: &Arc<CommitGuard>,
-    ) -> Result<Result<AwaitingRecoveryCode, AwaitingFirstCode>, EngineError> {
+        guard: &Arc<CommitGuard>,
+    ) -> Result<FirstCodeOutcome, EngineError> {
         let now = clock::now();
         match enrolling.first_code(input, now, &self.rules()) {
-            Ok(noted) => Ok(Ok(noted)),
+            Ok(next) => Ok(FirstCodeOutcome::Right(next)),
             Err((again, reason)) => {
-                self.refused(asking, reason, now, ticket).await?;
-                Ok(Err(again))
+                self.refused(pending, reason, now, guard).await?;
+                Ok(FirstCodeOutcome::Wrong(again))
             }
         }
     }
 
-    /// Takes one of the recovery codes. `Err` inside: it was none of them, and that is recorded.
+    /// Takes one of the recovery codes.
     ///
     /// # Errors
     /// [`EngineError`] when that cannot be recorded.
     pub async fn finish(
         &self,
-        asking: &PendingLogin,
-        noted: AwaitingRecoveryCode,
+        pending: &PendingLogin,
+        awaiting: AwaitingRecoveryCode,
         input: &Input,
-        ticket: &Arc<CommitGuard>,
-    ) -> Result<Result<ReadyToActivate, AwaitingRecoveryCode>, EngineError> {
+        guard: &Arc<CommitGuard>,
+    ) -> Result<RecoveryCodeOutcome, EngineError> {
         let now = clock::now();
-        match noted.finish(input, now) {
-            Ok(finished) => Ok(Ok(finished)),
+        match awaiting.finish(input, now) {
+            Ok(ready) => Ok(RecoveryCodeOutcome::Right(ready)),
             Err(again) => {
                 let reason =
                     input.as_ref().map_or_else(|unusable| Reason::Rejected(*unusable), |_| Reason::Wrong);
-                self.refused(asking, reason, now, ticket).await?;
-                Ok(Err(again))
+                self.refused(pending, reason, now, guard).await?;
+                Ok(RecoveryCodeOutcome::Wrong(again))
             }
         }
     }
@@ -120,18 +137,18 @@ impl Engine {
     /// [`EngineError`]; nothing was changed then.
     pub async fn activate(
         &self,
-        asking: &mut PendingLogin,
+        pending: &mut PendingLogin,
         finished: &ReadyToActivate,
-        ticket: &Arc<CommitGuard>,
+        guard: &Arc<CommitGuard>,
     ) -> Result<Option<Grant>, EngineError> {
-        if !self.still_enrolls(asking).await? {
-            self.refused(asking, Reason::Denied, clock::now(), ticket).await?;
+        if !self.still_enrolls(pending).await? {
+            self.refused(pending, Reason::Denied, clock::now(), guard).await?;
             return Ok(None);
         }
-        let asking = &*asking;
-        let asker = &asking.asker;
-        let Some(found) = self.find(&asker.user).await? else {
-            self.refused(asking, Reason::NotEnrolled, clock::now(), ticket).await?;
+        let pending = &*pending;
+        let request = &pending.request;
+        let Some(found) = self.find(&request.user).await? else {
+            self.refused(pending, Reason::NotEnrolled, clock::now(), guard).await?;
             return Ok(None);
         };
         // Of the name, and of the uid: two names of one user must not both find that he has no factor. No name
@@ -141,7 +158,7 @@ impl Engine {
         for _ in 0..MOST_RACES {
             let now = clock::now();
             if self.has_factor(&found, now).await? {
-                self.refused(asking, Reason::Raced, now, ticket).await?;
+                self.refused(pending, Reason::Raced, now, guard).await?;
                 return Ok(None);
             }
             let ResolvedUser { name, uid } = found.clone();
@@ -149,26 +166,28 @@ impl Engine {
             let version = stored.as_ref().map(|s| s.version);
             let mut slot = stored.and_then(|stored| self.open(stored)).map(|(account, _)| account);
             if slot.is_none() && version.is_some() {
-                self.refused(asking, Reason::Raced, now, ticket).await?;
+                self.refused(pending, Reason::Raced, now, guard).await?;
                 return Ok(None);
             }
             let before = slot.clone();
             let activated = match account_of(&mut slot, &name, uid, now) {
-                Ok(account) => finished.activate(account, &asker.origin, asking.remember.as_ref(), now),
-                Err(AccountError::UidChanged { .. } | AccountError::Invalid(_)) => Err(Reason::Raced),
+                Ok(account) => finished.activate(account, &request.origin, pending.remember.as_ref(), now),
+                Err(AccountError::UidChanged { .. } | AccountError::EnrolledByApplication { .. }) => {
+                    Err(Reason::Raced)
+                }
                 Err(_) => return Err(EngineError::Busy),
             };
             let (verified, account) = match (activated, slot) {
                 (Ok(verified), Some(account)) => (verified, account),
                 (Err(reason), _) => {
-                    self.refused(asking, reason, now, ticket).await?;
+                    self.refused(pending, reason, now, guard).await?;
                     return Ok(None);
                 }
                 (Ok(_), None) => return Err(EngineError::Busy),
             };
             let also = withdrawals(before.as_ref(), Some(&account), now);
-            let mut event = asking.event_at(now);
-            event.outcome = "granted";
+            let mut event = pending.event_at(now);
+            event.outcome = EventOutcome::Granted;
             event.confirmed = true;
             event.enrolled = true;
             event.totp_id = Some(verified.totp_id().to_owned());
@@ -181,7 +200,7 @@ impl Engine {
             let mut also = also;
             also.push(SideWrite::Granted(now));
             let change = ChangeSet { grows: true, also, ..ChangeSet::of(write, event.row(now)) };
-            if let Some(grant) = self.grant(verified, event, change, ticket).await? {
+            if let Some(grant) = self.grant(verified, event, change, guard).await? {
                 return Ok(Some(grant));
             }
         }
@@ -190,13 +209,13 @@ impl Engine {
 
     async fn refused(
         &self,
-        asking: &PendingLogin,
+        pending: &PendingLogin,
         reason: Reason,
         now: Time,
-        ticket: &Arc<CommitGuard>,
+        guard: &Arc<CommitGuard>,
     ) -> Result<(), EngineError> {
-        let event = Event { outcome: "refused", reason: Some(reason.as_str()), ..asking.event_at(now) };
-        self.record(&event, now, ticket).await?;
+        let event = pending.event_at(now).refused(reason);
+        self.record(&event, now, guard).await?;
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
 //! What a user is told at a login, in words.
 
-use crate::audit::{Event, EventSource};
+use crate::audit::{Event, EventKind, EventSource};
 use crate::clock::{self, rfc3339};
 use crate::engine::Engine;
-use crate::engine::change::{AccountError, default_commit_deadline};
+use crate::engine::{AccountError, default_commit_deadline};
 use crate::store::breakglass;
 use totp_core::UserName;
 use totp_core::notices::{FactorChange, Notices};
@@ -12,7 +12,7 @@ use totp_core::self_service::{ChangeKind, StagedChange};
 impl Engine {
     /// The lines for `user`: what has happened since the last login, whether break-glass let somebody in, and for who is
     /// root by this login what an administrator has to see to.
-    pub fn login_notices(&self, user: &str, service: Option<&str>, news: &Notices) -> Vec<String> {
+    pub fn login_notices(&self, user: &str, service: Option<&str>, notices: &Notices) -> Vec<String> {
         let mut lines = Vec::new();
         if user == "root" || service.is_some_and(|service| service == "sudo" || service == "sudo-i") {
             lines.extend(self.for_root());
@@ -23,8 +23,8 @@ impl Engine {
                 rfc3339(at)
             ));
         }
-        lines.extend(news.staged().map(|staged| self.staged_line(user, staged)));
-        for (what, used) in news.changes() {
+        lines.extend(notices.staged().map(|staged| self.staged_line(user, staged)));
+        for (what, used) in notices.changes() {
             let what = match what {
                 FactorChange::Ticket => "A new authenticator app was enrolled with a ticket",
                 FactorChange::Replaced => "The authenticator app was replaced",
@@ -34,14 +34,14 @@ impl Engine {
             let (at, from) = (rfc3339(used.at), &used.from);
             lines.push(format!("{what} on {at} from {from}. Was it you? If not, call your administrators."));
         }
-        for used in news.recovery_uses() {
+        for used in notices.recovery_uses() {
             lines.push(format!(
                 "A recovery code was used on {} from {}. Was it you? If not, call your administrators.",
                 rfc3339(used.at),
                 used.from
             ));
         }
-        if let Some((count, last)) = news.refused_attempts() {
+        if let Some((count, last)) = notices.refused_attempts() {
             lines.push(format!(
                 "{count} codes were refused since your last login, the last on {} from {}.",
                 rfc3339(last.at),
@@ -68,10 +68,10 @@ impl Engine {
     /// again at the next login.
     pub async fn notices_shown(&self, user: &str, shown: &Notices) {
         let Ok(name) = UserName::parse(user) else { return };
-        let ticket = default_commit_deadline();
-        let noted = self.change(&name, false, &ticket, |slot, now| {
+        let guard = default_commit_deadline();
+        let noted = self.change(&name, false, &guard, |slot, now| {
             slot.as_mut().ok_or(AccountError::NotEnrolled)?.acknowledge_notices(shown, now);
-            Ok(((), Event::new("notice", user, now, EventSource::default())))
+            Ok(((), Event::new(EventKind::Notice, user, now, EventSource::default())))
         });
         if let Err(error) = noted.await {
             let why = match error {

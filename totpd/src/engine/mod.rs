@@ -3,14 +3,18 @@
 mod admin;
 mod admit;
 pub mod api;
+mod attempt;
 mod audit_dedup;
 mod change;
+mod change_permit;
 mod confirm;
+mod error;
 mod expiry;
 mod explain;
 mod login;
 mod login_enrollment;
 mod login_notices;
+mod older_copy;
 mod overview;
 mod queries;
 mod recent;
@@ -18,12 +22,17 @@ mod remembered_login;
 mod self_service;
 mod withdrawals;
 
+pub use crate::engine::change_permit::EnrollmentProof;
 pub use crate::engine::queries::{FactorState, HostUser, UserStatus};
-pub use crate::engine::self_service::{EnrollmentProof, Oneself, SelfChange};
+pub use crate::engine::self_service::{Oneself, SelfChange};
 pub use admin::Enrolled;
-pub use admit::{BeginOutcome, LoginRequest, PendingLogin};
-pub use change::{AccountError, default_commit_deadline};
-pub use login::{AnswerOutcome, Grant, PrefetchedAccount};
+pub use admit::BeginOutcome;
+pub use attempt::{Grant, LoginRequest, PendingLogin};
+pub use change::default_commit_deadline;
+pub use confirm::Confirmation;
+pub use error::{AccountError, AdminError, EngineError, SelfServiceError};
+pub use login::{AnswerOutcome, PrefetchedAccount};
+pub use login_enrollment::{FirstCodeOutcome, RecoveryCodeOutcome};
 
 use crate::audit::Event;
 use crate::clock;
@@ -32,7 +41,7 @@ use crate::seal::{SealError, Sealer};
 use crate::store::{
     AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, ReadError, Store, Stored,
 };
-use crate::user_directory::{DirectoryUnavailable, ResolvedUser, UserDirectory};
+use crate::user_directory::{ResolvedUser, UserDirectory};
 use crate::user_locks::UserLocks;
 use audit_dedup::AuditDedup;
 use std::sync::Arc;
@@ -59,40 +68,6 @@ pub struct Engine {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Engine({})", self.sealer.store_id())
-    }
-}
-
-/// Why there is no decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EngineError {
-    /// Too much is going on, or a directory hangs, or the disk is full.
-    Busy,
-    /// The time ran out, or the client hung up, before anything was judged.
-    TimedOut,
-    /// The store refuses everything.
-    Unavailable(String),
-}
-
-impl From<ReadError> for EngineError {
-    fn from(error: ReadError) -> Self {
-        Self::Unavailable(error.0)
-    }
-}
-
-impl From<DirectoryUnavailable> for EngineError {
-    fn from(_: DirectoryUnavailable) -> Self {
-        Self::Busy
-    }
-}
-
-impl From<CommitError> for EngineError {
-    fn from(error: CommitError) -> Self {
-        match error {
-            CommitError::Dropped => Self::TimedOut,
-            // A full disk is something that an attempt might provoke: never "unavailable".
-            CommitError::Conflict | CommitError::Taken(_) | CommitError::Full(_) => Self::Busy,
-            CommitError::Unavailable(why) => Self::Unavailable(why),
-        }
     }
 }
 
@@ -209,10 +184,10 @@ impl Engine {
         &self,
         event: &Event,
         now: Time,
-        ticket: &Arc<CommitGuard>,
+        guard: &Arc<CommitGuard>,
     ) -> Result<Committed, CommitError> {
         let change = ChangeSet::of(AccountWrite::Nothing, event.row(now));
-        let committed = self.commit(change, ticket).await?;
+        let committed = self.commit(change, guard).await?;
         event.log();
         Ok(committed)
     }

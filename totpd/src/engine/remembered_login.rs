@@ -1,8 +1,9 @@
 //! Remembered logins: an earlier grant that still holds, or the key under which the next one is kept.
 
+use crate::audit::EventOutcome;
 use crate::clock;
-use crate::engine::admit::{BeginOutcome, LoginRequest, PendingLogin};
-use crate::engine::login::Grant;
+use crate::engine::admit::BeginOutcome;
+use crate::engine::attempt::{Grant, LoginRequest, PendingLogin};
 use crate::engine::{Engine, EngineError, MOST_RACES};
 use crate::store::{AccountWrite, ChangeSet, CommitGuard};
 use crate::user_directory::ResolvedUser;
@@ -15,38 +16,38 @@ impl Engine {
     /// An earlier grant lets in, or a code is asked for and its grant remembered.
     pub(super) async fn recall_or_ask(
         &self,
-        mut asking: PendingLogin,
+        mut pending: PendingLogin,
         rule: Option<Remember>,
-        ticket: &Arc<CommitGuard>,
+        guard: &Arc<CommitGuard>,
     ) -> Result<BeginOutcome, EngineError> {
         if let Some(rule) = rule
-            && let Some(key) = self.key(&asking.asker, &rule).await?
+            && let Some(key) = self.key(&pending.request, &rule).await?
         {
-            if let Some(grant) = self.recalled(&asking, &rule, &key, ticket).await? {
+            if let Some(grant) = self.recalled(&pending, &rule, &key, guard).await? {
                 return Ok(BeginOutcome::Remembered(grant));
             }
-            asking.remember = Some((key, rule.length));
+            pending.remember = Some((key, rule.length));
         }
-        Ok(BeginOutcome::Ask(Box::new(asking)))
+        Ok(BeginOutcome::Ask(Box::new(pending)))
     }
 
     /// By what a grant of this attempt is recognised later.
-    async fn key(&self, asker: &LoginRequest, rule: &Remember) -> Result<Option<RememberKey>, EngineError> {
-        let Some(ResolvedUser { uid, .. }) = self.find(&asker.user).await? else { return Ok(None) };
-        let service = asker.facts.service.as_deref().unwrap_or_default();
+    async fn key(&self, request: &LoginRequest, rule: &Remember) -> Result<Option<RememberKey>, EngineError> {
+        let Some(ResolvedUser { uid, .. }) = self.find(&request.user).await? else { return Ok(None) };
+        let service = request.facts.service.as_deref().unwrap_or_default();
         Ok(match rule.by {
             RememberBy::Session => RememberKey::session(&SessionKeyParts {
                 uid,
-                user: &asker.facts.user,
-                caller: asker.facts.caller,
+                user: &request.facts.user,
+                caller: request.facts.caller,
                 service,
                 boot_id: &self.boot_id,
-                audit_session: asker.audit_session,
+                audit_session: request.audit_session,
             }),
             RememberBy::SshKey => {
-                let RemoteHost::Address(address) = asker.facts.rhost else { return Ok(None) };
+                let RemoteHost::Address(address) = request.facts.rhost else { return Ok(None) };
                 let keys: Vec<&str> =
-                    asker.facts.ssh.iter().filter_map(|s| s.fingerprint.as_deref()).collect();
+                    request.facts.ssh.iter().filter_map(|s| s.fingerprint.as_deref()).collect();
                 RememberKey::ssh_key(uid, service, &address.to_canonical().to_string(), &keys)
             }
         })
@@ -55,12 +56,14 @@ impl Engine {
     /// The grant that is remembered under `key`, recorded while the record is still the one that says so.
     async fn recalled(
         &self,
-        asking: &PendingLogin,
+        pending: &PendingLogin,
         rule: &Remember,
         key: &RememberKey,
-        ticket: &Arc<CommitGuard>,
+        guard: &Arc<CommitGuard>,
     ) -> Result<Option<Grant>, EngineError> {
-        let Some(ResolvedUser { name, uid }) = self.find(&asking.asker.user).await? else { return Ok(None) };
+        let Some(ResolvedUser { name, uid }) = self.find(&pending.request.user).await? else {
+            return Ok(None);
+        };
         for _ in 0..MOST_RACES {
             let Some(stored) = self.load(&name).await? else { return Ok(None) };
             if stored.damaged || !stored.account.belongs_to_uid(Some(uid)) {
@@ -73,13 +76,13 @@ impl Engine {
                 return Ok(None);
             }
             let Some(verified) = recall(&account, key, now, rule) else { return Ok(None) };
-            let mut event = asking.event_at(now);
-            event.outcome = "granted";
+            let mut event = pending.event_at(now);
+            event.outcome = EventOutcome::Granted;
             event.totp_id = Some(verified.totp_id().to_owned());
             let event = event.with_how(verified.how());
             let write = AccountWrite::Unchanged(account.id, version);
             let change = ChangeSet::of(write, event.row(now));
-            if let Some(grant) = self.grant(verified, event, change, ticket).await? {
+            if let Some(grant) = self.grant(verified, event, change, guard).await? {
                 return Ok(Some(grant));
             }
         }

@@ -1,17 +1,14 @@
-//! What a change withdraws, for the witness; and the end of the refusals of an older copy, when an administrator accepts
-//! it.
+//! What a change withdraws, for the witness, and what is refused since the store is an older copy.
 
-use super::{AccountError, Engine, EngineError, default_commit_deadline};
-use crate::audit::{Event, EventSource};
-use crate::clock;
-use crate::store::{
-    AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, SideWrite, Snapshot,
-};
+use super::Engine;
+use crate::audit::{EventReason, UnjudgedReason};
+use crate::store::{ChangeSet, CommitError, CommitGuard, Committed, SideWrite};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
-use totp_core::withdrawal::{Kind, Withdrawal, withdrawn};
-use totp_core::{Account, Time, random};
+use totp_core::judge::Input;
+use totp_core::withdrawal::{Withdrawal, withdrawn};
+use totp_core::{Account, Reason, Time};
 
 /// The rows that count what a change withdraws. `after` is `None` when the account is deleted.
 pub(super) fn withdrawals(before: Option<&Account>, after: Option<&Account>, now: Time) -> Vec<SideWrite> {
@@ -28,75 +25,23 @@ impl Engine {
     pub(super) async fn commit(
         &self,
         change: ChangeSet,
-        ticket: &Arc<CommitGuard>,
+        guard: &Arc<CommitGuard>,
     ) -> Result<Committed, CommitError> {
         let noted = self.recent.of(&change.write);
-        let committed = self.store.commit(change, Arc::clone(ticket)).await?;
+        let committed = self.store.commit(change, Arc::clone(guard)).await?;
         self.recent.note(&noted, Instant::now());
         Ok(committed)
     }
 
-    /// What an administrator has to know about this copy of the store, if anything.
-    pub fn notice(&self) -> Option<String> {
-        let refused = self.store.refusals().withdrawn.len();
-        (refused > 0).then(|| {
-            format!(
-                "the store is an older copy: what was withdrawn after it is refused ({refused} factors or kinds of \
-                 code). Put the newer store back, or take this one as it is: `totpd restore --accept`"
-            )
-        })
-    }
-
-    /// Takes the older copy as it is: what was withdrawn after it is removed from it for good. Says how much that is.
-    ///
-    /// # Errors
-    /// [`AccountError`]; what was removed before stays removed.
-    pub async fn accept(&self, from: EventSource) -> Result<usize, AccountError> {
-        let refused = self.store.refusals().withdrawn.clone();
-        if refused.is_empty() {
-            return Ok(0);
-        }
-        for what in &refused {
-            let key = match what.kind {
-                Kind::Ticket => AccountKey::Id(what.id.clone()),
-                _ => AccountKey::Totp(what.id.clone()),
-            };
-            // Opening the record has taken away what is refused; writing it back makes that last.
-            let removed = self
-                .change(key, false, &default_commit_deadline(), |slot, now| {
-                    let account = slot.as_ref().ok_or(AccountError::NotEnrolled)?;
-                    let mut event = Event::new("restore", account.display_name(), now, from.clone());
-                    event.totp_id = (what.kind != Kind::Ticket).then(|| what.id.clone());
-                    event.reason = Some("withdrawn");
-                    Ok(((), event))
-                })
-                .await;
-            match removed {
-                Ok(()) | Err(AccountError::NotEnrolled) => {}
-                // A damaged record lets nobody in.
-                Err(AccountError::Unavailable(why)) => tracing::warn!("{why}"),
-                Err(error) => return Err(error),
-            }
-        }
-        let token: [u8; 8] =
-            random::bytes(&mut crate::os_random::Kernel).map_err(super::change::no_randomness)?;
-        let also = vec![SideWrite::Accept(format!("{:016x}", u64::from_be_bytes(token)))];
-        let now = clock::now();
-        let event = Event::new("restore", "", now, from);
-        self.store_admin(AccountWrite::Nothing, also, false, event, now, &default_commit_deadline()).await?;
-        Ok(refused.len())
-    }
-
-    /// A copy of the store for a backup.
-    ///
-    /// # Errors
-    /// [`AccountError::Unavailable`].
-    pub async fn snapshot(&self, from: EventSource) -> Result<Snapshot, AccountError> {
-        let snapshot = self.store.snapshot().await.map_err(EngineError::from)?;
-        let now = clock::now();
-        let event = Event::new("backup", "", now, from);
-        self.store_admin(AccountWrite::Nothing, Vec::new(), false, event, now, &default_commit_deadline())
-            .await?;
-        Ok(snapshot)
+    /// [`UnjudgedReason::Withdrawn`] when `input` was refused for `reason` only because the store is an older copy, and
+    /// what it matches was withdrawn after that copy was made.
+    pub(super) fn withdrawn<S>(
+        &self,
+        account: &Account<S>,
+        input: &Input,
+        reason: Reason,
+    ) -> Option<EventReason> {
+        let withdrawn = self.store.refusals().explains(account, input, reason);
+        withdrawn.then_some(UnjudgedReason::Withdrawn.into())
     }
 }

@@ -1,6 +1,6 @@
 //! In which queue a line waits, so that no flood of one kind drops lines of another.
 
-use crate::audit::Event;
+use crate::audit::{Event, EventKind, EventOutcome, Method};
 use totp_core::Source;
 
 /// A kind of lines, by who can cause them.
@@ -37,15 +37,16 @@ impl Lane {
 pub(super) fn lane(event: &Event) -> Lane {
     let from = &event.from;
     let of_root = from.peer_uid.is_none_or(|uid| uid == 0);
-    let by_code = event.outcome == "granted" && event.method != Some("remembered");
+    let refused = event.outcome == EventOutcome::Refused;
+    let by_code = event.outcome == EventOutcome::Granted && event.method != Some(Method::Remembered);
     if from.peer_uid.is_none() && from.client.is_some() {
         Lane::Applications
-    } else if by_code && event.event == "login" {
+    } else if by_code && event.event == EventKind::Login {
         Lane::Grants
     } else if from.rhost.is_some() || from.peer_address.is_some() {
-        // Whoever passes without a code has proved a first factor.
-        if event.outcome == "refused" { Lane::Sources } else { Lane::Grants }
-    } else if event.event == "login" || (event.outcome == "refused" && !of_root) {
+        // A user who passes without a code has proved a first factor.
+        if refused { Lane::Sources } else { Lane::Grants }
+    } else if event.event == EventKind::Login || (refused && !of_root) {
         Lane::Local
     } else {
         Lane::Grants
@@ -61,20 +62,26 @@ pub(super) fn source(lane: Lane, event: &Event) -> String {
             let source = address.parse().map(Source::of);
             source.map_or_else(|_| address.clone(), |source| source.to_string())
         }
-        _ => from.source(),
+        _ => from.key(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::EventOutcome::{Done, Exempt, Granted, Refused};
     use crate::audit::EventSource;
     use totp_core::Time;
 
-    fn login(outcome: &'static str, from: EventSource) -> Event {
+    fn login(outcome: EventOutcome, from: EventSource) -> Event {
         Event {
             outcome,
-            ..Event::new("login", "alice", Time::default(), EventSource { peer_uid: Some(0), ..from })
+            ..Event::new(
+                EventKind::Login,
+                "alice",
+                Time::default(),
+                EventSource { peer_uid: Some(0), ..from },
+            )
         }
     }
 
@@ -85,36 +92,37 @@ mod tests {
     #[test]
     fn each_kind_of_line_has_its_lane() {
         let (here, there) = (EventSource::default, || remote("192.0.2.1"));
-        assert_eq!(lane(&login("refused", here())), Lane::Local);
-        assert_eq!(lane(&login("exempt", here())), Lane::Local);
-        assert_eq!(lane(&login("granted", here())), Lane::Grants);
-        let remembered = Event { method: Some("remembered"), ..login("granted", here()) };
+        assert_eq!(lane(&login(Refused, here())), Lane::Local);
+        assert_eq!(lane(&login(Exempt, here())), Lane::Local);
+        assert_eq!(lane(&login(Granted, here())), Lane::Grants);
+        let remembered = Event { method: Some(Method::Remembered), ..login(Granted, here()) };
         assert_eq!(lane(&remembered), Lane::Local);
-        assert_eq!(lane(&login("refused", there())), Lane::Sources);
-        assert_eq!(lane(&login("granted", there())), Lane::Grants);
+        assert_eq!(lane(&login(Refused, there())), Lane::Sources);
+        assert_eq!(lane(&login(Granted, there())), Lane::Grants);
         let by = |uid, outcome| Event {
             outcome,
             ..Event::new(
-                "enroll",
+                EventKind::Enroll,
                 "alice",
                 Time::default(),
                 EventSource { peer_uid: Some(uid), ..EventSource::default() },
             )
         };
-        assert_eq!(lane(&by(0, "done")), Lane::Grants);
-        assert_eq!(lane(&by(5001, "done")), Lane::Grants);
-        assert_eq!(lane(&by(5001, "refused")), Lane::Local);
+        assert_eq!(lane(&by(0, Done)), Lane::Grants);
+        assert_eq!(lane(&by(5001, Done)), Lane::Grants);
+        assert_eq!(lane(&by(5001, Refused)), Lane::Local);
         let application = EventSource { client: Some("shop".into()), ..EventSource::default() };
-        let asked = Event::new("authenticate", "alice", Time::default(), application);
+        let asked = Event::new(EventKind::Authenticate, "alice", Time::default(), application);
         assert_eq!(lane(&asked), Lane::Applications);
         let unknown = EventSource { peer_address: Some("192.0.2.1".into()), ..EventSource::default() };
-        let unknown = Event { outcome: "refused", ..Event::new("client", "", Time::default(), unknown) };
+        let unknown =
+            Event { outcome: Refused, ..Event::new(EventKind::Client, "", Time::default(), unknown) };
         assert_eq!(lane(&unknown), Lane::Sources);
     }
 
     #[test]
     fn neighbours_of_one_subscriber_are_one_source() {
-        let of = |rhost| source(Lane::Sources, &login("refused", remote(rhost)));
+        let of = |rhost| source(Lane::Sources, &login(Refused, remote(rhost)));
         assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
@@ -129,7 +137,7 @@ mod tests {
             caller_uid: Some(uid),
             ..EventSource::default()
         };
-        let of = |uid| source(Lane::Local, &login("refused", started_by(uid)));
+        let of = |uid| source(Lane::Local, &login(Refused, started_by(uid)));
         assert_eq!(of(7102), of(7102));
         assert_ne!(of(7102), of(7103));
     }

@@ -245,7 +245,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::EventSource;
+    use crate::audit::{EventKind, EventOutcome, EventSource};
     use totp_core::Time;
 
     fn refused(user: &str, rhost: Option<&str>, caller_uid: Option<u32>) -> Line {
@@ -255,13 +255,16 @@ mod tests {
             peer_uid: Some(0),
             ..EventSource::default()
         };
-        let event = Event { outcome: "refused", ..Event::new("login", user, Time::default(), from) };
+        let event = Event {
+            outcome: EventOutcome::Refused,
+            ..Event::new(EventKind::Login, user, Time::default(), from)
+        };
         Line::event(event)
     }
 
     fn granted(user: &str) -> Line {
         let Line::Event(event) = refused(user, None, None) else { unreachable!("it is an event") };
-        Line::Event(Box::new(Event { outcome: "granted", ..*event }))
+        Line::Event(Box::new(Event { outcome: EventOutcome::Granted, ..*event }))
     }
 
     /// Users of the lines, in their order, and how many each line stands for.
@@ -342,7 +345,7 @@ mod tests {
         let mut queue = Queue::default();
         let report = Event {
             dropped: Some(Dropped::one_of_each()),
-            ..Event::new("log-dropped", "", Time::default(), EventSource::default())
+            ..Event::new(EventKind::LogDropped, "", Time::default(), EventSource::default())
         };
         queue.push(Line::event(report));
         queue.push(granted("alice"));

@@ -1,7 +1,7 @@
 //! The row of the history that says how many lines the log lacks.
 
 use super::{Dropped, flush, give_back, take_dropped};
-use crate::audit::{Event, EventSource};
+use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;
 use crate::engine::Engine;
 use crate::sync::ignore_poison;
@@ -53,8 +53,7 @@ impl Reporter {
 }
 
 async fn store(engine: &Engine, dropped: &Dropped) {
-    let mut event = Event::new("log-dropped", "", clock::now(), EventSource::default());
-    event.outcome = "done";
+    let mut event = Event::new(EventKind::LogDropped, "", clock::now(), EventSource::default());
     event.dropped = Some(*dropped);
     if engine.record_report(&event).await.is_err() {
         give_back(dropped);

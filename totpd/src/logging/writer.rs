@@ -2,9 +2,11 @@
 
 use super::queue::Line;
 use super::{Log, State};
+use crate::audit::{EventReason, Method, Would};
 use crate::sync::ignore_poison;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use totp_core::policy::Mode;
 use tracing::Level;
 use tracing::dispatcher::{Dispatch, with_default};
 use tracing_subscriber::layer::SubscriberExt;
@@ -87,14 +89,14 @@ fn to_journal(line: &Line, repeated: u64) {
     match line {
         Line::Event(event) => tracing::info!(
             target: AUDIT,
-            event = event.event,
+            event = event.event.as_str(),
             user = event.user,
-            outcome = event.outcome,
-            reason = event.reason,
+            outcome = event.outcome.as_str(),
+            reason = event.reason.map(EventReason::as_str),
             rule = event.rule,
-            mode = event.mode,
-            would = event.would,
-            method = event.method,
+            mode = event.mode.map(Mode::as_str),
+            would = event.would.map(Would::as_str),
+            method = event.method.map(Method::as_str),
             client = event.from.client,
             service = event.from.service,
             rhost = event.from.rhost,

@@ -2,7 +2,7 @@
 //! it is read at every login for as long as it speaks of the last days, so that nobody overlooks it.
 
 use super::Committed;
-use crate::audit::Event;
+use crate::audit::{Event, EventOutcome};
 use serde::Deserialize;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -37,7 +37,7 @@ pub fn mark(file: &Path, event: &Event) -> std::io::Result<Committed> {
 struct Mark {
     time: String,
     user: String,
-    outcome: String,
+    outcome: EventOutcome,
 }
 
 /// When break-glass last let this user in, in the days in which that is told. A file that cannot be read says
@@ -49,7 +49,7 @@ pub fn last_use(file: &Path, user: &str, now: Time) -> Option<Time> {
     }
     let text = std::fs::read_to_string(file).ok()?;
     let marks = text.lines().filter_map(|line| serde_json::from_str::<Mark>(line).ok());
-    let uses = marks.filter(|mark| mark.user == user && mark.outcome == "granted");
+    let uses = marks.filter(|mark| mark.user == user && mark.outcome == EventOutcome::Granted);
     let times = uses.filter_map(|mark| crate::clock::from_rfc3339(&mark.time));
     times.filter(|at| now.since(*at) < TOLD_FOR).max()
 }
@@ -57,7 +57,7 @@ pub fn last_use(file: &Path, user: &str, now: Time) -> Option<Time> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::EventSource;
+    use crate::audit::{EventKind, EventSource};
 
     #[test]
     fn a_use_is_told_for_a_week() {
@@ -65,8 +65,11 @@ mod tests {
         let file = folder.path().join("breakglass.log");
         let at = Time::from_unix(1_800_000_000);
         assert_eq!(last_use(&file, "alice", at), None);
-        for (user, outcome, time) in [("alice", "granted", at), ("bob", "started", at.plus(9))] {
-            let event = Event { outcome, ..Event::new("breakglass", user, time, EventSource::default()) };
+        for (user, outcome, time) in
+            [("alice", EventOutcome::Granted, at), ("bob", EventOutcome::Started, at.plus(9))]
+        {
+            let event =
+                Event { outcome, ..Event::new(EventKind::BreakGlass, user, time, EventSource::default()) };
             mark(&file, &event).unwrap();
         }
         OpenOptions::new().append(true).open(&file).unwrap().write_all(b"no json\n").unwrap();

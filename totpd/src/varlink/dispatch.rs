@@ -1,5 +1,6 @@
 //! The calls of one connection: one loop, and one table of methods, as OpenSSH's monitor has.
 
+use crate::audit::EventKind;
 use crate::authority::Authority;
 use crate::varlink::admin::{self, clients, daemon, factors, history};
 use crate::varlink::connection::{Closed, Connection};
@@ -21,7 +22,7 @@ enum Handler {
     /// The attempt of this connection.
     Login(login::Method),
     /// A user's call. What it changes is audited under this event.
-    SelfService(Option<&'static str>, self_service::Handler),
+    SelfService(Option<EventKind>, self_service::Handler),
     /// An administrator's call, while the daemon serves.
     Admin(admin::Handler),
     /// An administrator's call, which the daemon also answers while it refuses.
@@ -45,7 +46,7 @@ const fn method(interface: &'static str, name: &'static str, callers: Callers, h
     Method { interface, name, callers, handler }
 }
 
-const fn own(name: &'static str, event: Option<&'static str>, handler: self_service::Handler) -> Method {
+const fn own(name: &'static str, event: Option<EventKind>, handler: self_service::Handler) -> Method {
     method(SELF, name, Themselves, Handler::SelfService(event, handler))
 }
 
@@ -61,12 +62,12 @@ static METHODS: &[Method] = &[
     method(LOGIN, "Begin", Everybody, Handler::Login(login::Method::Begin)),
     method(LOGIN, "Answer", Everybody, Handler::Login(login::Method::Answer)),
     own("Status", None, |c, p| Box::pin(self_service::status(c, p))),
-    own("Enroll", Some("enroll"), |c, p| Box::pin(self_service::enroll(c, p))),
-    own("Confirm", Some("confirm"), |c, p| Box::pin(self_service::confirm(c, p))),
-    own("RecoveryCodes", Some("recovery-codes"), |c, p| Box::pin(self_service::recovery_codes(c, p))),
-    own("Revoke", Some("revoke"), |c, p| Box::pin(self_service::revoke(c, p))),
-    own("Cancel", Some("cancel"), |c, p| Box::pin(self_service::cancel(c, p))),
-    own("Forget", Some("forget"), |c, p| Box::pin(self_service::forget(c, p))),
+    own("Enroll", Some(EventKind::Enroll), |c, p| Box::pin(self_service::enroll(c, p))),
+    own("Confirm", Some(EventKind::Confirm), |c, p| Box::pin(self_service::confirm(c, p))),
+    own("RecoveryCodes", Some(EventKind::RecoveryCodes), |c, p| Box::pin(self_service::recovery_codes(c, p))),
+    own("Revoke", Some(EventKind::Revoke), |c, p| Box::pin(self_service::revoke(c, p))),
+    own("Cancel", Some(EventKind::Cancel), |c, p| Box::pin(self_service::cancel(c, p))),
+    own("Forget", Some(EventKind::Forget), |c, p| Box::pin(self_service::forget(c, p))),
     own("History", None, |c, p| Box::pin(self_service::history(c, p))),
     method(ADMIN, "Daemon", Administrators, Handler::State(|c, p| Box::pin(daemon::daemon(c, p)))),
     method(ADMIN, "Accept", Root, Handler::State(|c, p| Box::pin(daemon::accept(c, p)))),

@@ -7,6 +7,7 @@
 //! ```
 
 pub(crate) mod acceptor;
+mod account_error;
 pub(crate) mod admin;
 pub(crate) mod cancellation;
 pub(crate) mod connection;

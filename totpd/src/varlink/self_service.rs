@@ -1,13 +1,15 @@
 //! `org.totpd.Self`: users about their own uid. Each call is bounded like an attempt to log in.
 
-use crate::audit::{Event, EventSource};
+use crate::audit::{Event, EventKind, EventOutcome, EventReason, EventSource, UnjudgedReason};
 use crate::clock;
 use crate::config::lifetime;
 use crate::engine::{
-    AccountError, Engine, EngineError, EnrollmentProof, Oneself, SelfChange, default_commit_deadline,
+    AccountError, Engine, EngineError, EnrollmentProof, Oneself, SelfChange, SelfServiceError,
+    default_commit_deadline,
 };
 use crate::state::{DaemonState, ServiceState};
 use crate::store::CommitGuard;
+use crate::varlink::account_error::to_user;
 use crate::varlink::cancellation::{Completed, run_cancellable};
 use crate::varlink::connection::{Closed, Connection};
 use crate::varlink::peer;
@@ -17,10 +19,10 @@ use crate::varlink::views::{confirmed, enrolled, history_page, history_query, st
 use std::pin::Pin;
 use std::sync::Arc;
 use totp_core::account::NewFactor;
-use totp_core::{Origin, UserName};
+use totp_core::{Reason, UserName};
 use totp_wire::admin::{CancelReply, ForgetReply, RecoveryCodesReply, RevokeReply, StatusReply};
 use totp_wire::self_service::*;
-use totp_wire::{SecretText, message, service};
+use totp_wire::{SecretText, service};
 
 /// Answers a user's call.
 pub(crate) type Handler = for<'a> fn(&'a SelfServiceCall<'a>, &'a [u8]) -> Reply<'a>;
@@ -42,12 +44,18 @@ pub(crate) enum CallError {
     /// Its parameters cannot be read.
     Reply(Bytes),
     /// The engine refuses it.
-    Error(AccountError),
+    Error(SelfServiceError),
+}
+
+impl From<SelfServiceError> for CallError {
+    fn from(error: SelfServiceError) -> Self {
+        Self::Error(error)
+    }
 }
 
 impl From<AccountError> for CallError {
     fn from(error: AccountError) -> Self {
-        Self::Error(error)
+        Self::Error(error.into())
     }
 }
 
@@ -72,7 +80,7 @@ pub(crate) async fn call(
     state: &DaemonState,
     rate_limit: &RateLimit,
     connection: &mut Connection,
-    event: Option<&'static str>,
+    event: Option<EventKind>,
     handler: Handler,
     parameters: &[u8],
 ) -> Result<Bytes, Closed> {
@@ -96,13 +104,13 @@ pub(crate) async fn call(
     let call = SelfServiceCall { engine: &engine, user: &user, uid, from: &from, guard: &guard };
     let work = handler(&call, parameters);
     let Ok(Completed { result, peer_gone }) = run_cancellable(connection, &guard, work).await else {
-        call.log_refusal(event, "hung-up");
+        call.log_refusal(event, UnjudgedReason::HungUp);
         return Err(Closed);
     };
     if peer_gone {
         if let (Ok(_), Some(event)) = (result, event) {
             let mut event = Event::new(event, user.as_str(), clock::now(), from.clone());
-            event.outcome = "undelivered";
+            event.outcome = EventOutcome::Undelivered;
             engine.undelivered(&event).await;
         }
         return Err(Closed);
@@ -113,7 +121,7 @@ pub(crate) async fn call(
             if let Some(reason) = unrecorded(&error) {
                 call.log_refusal(event, reason);
             }
-            explained(&error, &user)
+            to_user(&error, user.as_str())
         }
     })
 }
@@ -144,10 +152,8 @@ pub(crate) async fn enroll(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Res
 /// `Confirm`: makes a staged factor active by its first code.
 pub(crate) async fn confirm(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Result<Bytes, CallError> {
     let Confirm { code } = read(parameters)?;
-    let (uid, from) = (Some(call.uid), call.from.clone());
-    let judged =
-        call.engine.confirm(call.user, uid, code.reveal(), Origin::OwnProcess, from, call.guard).await?;
-    Ok(done(&confirmed(judged)))
+    let confirmation = call.engine.confirm_self(call.oneself(), code.reveal(), call.guard).await?;
+    Ok(done(&confirmed(confirmation)))
 }
 
 /// `RecoveryCodes`: replaces the recovery codes, or stages that.
@@ -216,64 +222,28 @@ impl SelfServiceCall<'_> {
     }
 
     /// Logs a refusal that nothing was stored for. Calls that change nothing have no event.
-    fn log_refusal(&self, event: Option<&'static str>, reason: &'static str) {
+    fn log_refusal(&self, event: Option<EventKind>, reason: impl Into<EventReason>) {
         let Some(event) = event else { return };
-        let mut event = Event::new(event, self.user.as_str(), clock::now(), self.from.clone());
-        event.outcome = "refused";
-        event.reason = Some(reason);
-        event.log();
+        Event::new(event, self.user.as_str(), clock::now(), self.from.clone()).refused(reason).log();
     }
 }
 
 /// The reason of a refusal that the engine did not record.
-const fn unrecorded(error: &AccountError) -> Option<&'static str> {
-    match error {
-        AccountError::CodeNeeded => Some("code-needed"),
-        AccountError::TicketNeeded => Some("ticket-needed"),
-        AccountError::Off => Some("off"),
-        AccountError::UidChanged { .. } => Some("uid-changed"),
-        AccountError::NotEnrolled => Some("not-enrolled"),
-        AccountError::AlreadyStaged(_) => Some("already-staged"),
-        AccountError::CancelledTwice => Some("cancelled-twice"),
-        AccountError::NothingStaged => Some("nothing-staged"),
-        AccountError::NotRipe(_) => Some("not-ripe"),
-        _ => None,
-    }
+fn unrecorded(error: &SelfServiceError) -> Option<EventReason> {
+    Some(match error {
+        SelfServiceError::CodeNeeded => UnjudgedReason::CodeNeeded.into(),
+        SelfServiceError::TicketNeeded => UnjudgedReason::TicketNeeded.into(),
+        SelfServiceError::Off => UnjudgedReason::Off.into(),
+        SelfServiceError::AlreadyStaged(_) => UnjudgedReason::AlreadyStaged.into(),
+        SelfServiceError::CancelledTwice => UnjudgedReason::CancelledTwice.into(),
+        SelfServiceError::NothingStaged => UnjudgedReason::NothingStaged.into(),
+        SelfServiceError::NotRipe(_) => Reason::NotRipe.into(),
+        SelfServiceError::Account(AccountError::UidChanged { .. }) => UnjudgedReason::UidChanged.into(),
+        SelfServiceError::Account(AccountError::NotEnrolled) => Reason::NotEnrolled.into(),
+        SelfServiceError::Account(_) | SelfServiceError::Refused => return None,
+    })
 }
 
 fn proof<'a>(code: Option<&'a SecretText>, ticket: Option<&'a SecretText>) -> EnrollmentProof<'a> {
     EnrollmentProof { code: code.map(SecretText::reveal), ticket: ticket.map(SecretText::reveal) }
-}
-
-/// The reply for an error of the engine's.
-fn explained(error: &AccountError, user: &UserName) -> Bytes {
-    let user = user.as_str();
-    match error {
-        AccountError::NoSuchUser => failed_plainly(NO_NAME),
-        AccountError::NotEnrolled => failed(NOT_ENROLLED, "user", user),
-        AccountError::UidChanged { enrolled, now } => {
-            let parameters = serde_json::json!({ "user": user, "enrolled": enrolled, "now": now });
-            message::error_bytes(UID_CHANGED, &parameters).unwrap_or_default()
-        }
-        AccountError::Invalid(what) => failed(service::INVALID_PARAMETER, "parameter", what),
-        AccountError::CodeNeeded => failed_plainly(CODE_NEEDED),
-        AccountError::TicketNeeded => failed_plainly(TICKET_NEEDED),
-        AccountError::AlreadyStaged(staged) => {
-            let parameters = match staged {
-                Some(staged) => serde_json::json!({ "staged": staged_change(staged) }),
-                None => serde_json::json!({}),
-            };
-            message::error_bytes(ALREADY_STAGED, &parameters).unwrap_or_default()
-        }
-        AccountError::NotRipe(staged) => {
-            let parameters = serde_json::json!({ "staged": staged_change(staged) });
-            message::error_bytes(NOT_RIPE, &parameters).unwrap_or_default()
-        }
-        AccountError::CancelledTwice => failed_plainly(CANCELLED_TWICE),
-        AccountError::NothingStaged => failed_plainly(NOTHING_STAGED),
-        AccountError::Refused => failed_plainly(REFUSED),
-        AccountError::Off => failed_plainly(ENROLLMENT_DISABLED),
-        AccountError::Unavailable(why) => failed(STORE_UNAVAILABLE, "why", why),
-        AccountError::Taken(_) | AccountError::Busy => failed_plainly(BUSY),
-    }
 }

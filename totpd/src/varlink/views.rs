@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::engine::api::Client;
-use crate::engine::{Enrolled, FactorState, HostUser, UserStatus};
+use crate::engine::{Confirmation, Enrolled, FactorState, HostUser, UserStatus};
 use crate::store::{HistoryQuery, HistoryRow, Overview};
 use serde_json::value::RawValue;
 use totp_core::lock::{Locked, SourceClass};
@@ -67,11 +67,12 @@ pub(crate) fn history_page(rows: Vec<HistoryRow>, limit: usize) -> HistoryReply 
     HistoryReply { events, next: next.filter(|_| full) }
 }
 
-/// Whether a first code was right. `Err` inside: by how many seconds the phone's clock is wrong, if
-/// that is why not.
-pub(crate) fn confirmed(judged: Result<(), Option<i64>>) -> ConfirmReply {
-    let (confirmed, phone_offset) = judged.map_or_else(|offset| (false, offset), |()| (true, None));
-    ConfirmReply { confirmed, phone_offset }
+/// What came of a first code.
+pub(crate) const fn confirmed(confirmation: Confirmation) -> ConfirmReply {
+    match confirmation {
+        Confirmation::Confirmed => ConfirmReply { confirmed: true, phone_offset: None },
+        Confirmation::Refused { phone_offset } => ConfirmReply { confirmed: false, phone_offset },
+    }
 }
 
 /// A staged factor, with what is shown once.

@@ -4,9 +4,9 @@
 use super::super::withdrawals::withdrawals;
 use super::sessions::{random_source_failed, row};
 use super::{ApiRefusal, Caller, Engine, IssuedSession, Keyring, SessionCredential, UserView};
-use crate::audit::Event;
+use crate::audit::{Event, EventKind, EventOutcome};
 use crate::clock;
-use crate::engine::audit_dedup::Kind;
+use crate::engine::audit_dedup::RowKey;
 use crate::engine::{EngineError, MOST_RACES};
 use crate::os_random::Kernel;
 use crate::seal::Sealer;
@@ -103,18 +103,19 @@ impl Engine {
             let now = clock::now();
             check_digits(&account, &attempt)?;
             let existing = self.requested_session(&account, options, now).await?;
-            let mut event = caller.event("authenticate", account.display_name(), Some(&account.id), now);
-            event.outcome = "refused";
+            let mut event =
+                caller.event(EventKind::Authenticate, account.display_name(), Some(&account.id), now);
+            event.outcome = EventOutcome::Refused;
             let before = account.clone();
             let judgement = judge(&mut account, &attempt, now, &self.rules());
-            event.class = Some(judgement.class.as_str());
+            event.class = Some(judgement.class.clone());
             event.locks = judgement.class_locked;
             let locked_for = account.lock_state.remaining(&judgement.class, now);
             let (outcome, mut also) = match judgement.outcome {
                 Outcome::Granted(proof) => {
                     account.profile.pending = false;
                     let draft = draft(&account, &proof, existing, options, keys.as_ref(), now)?;
-                    event.outcome = "granted";
+                    event.outcome = EventOutcome::Granted;
                     event.totp_id = Some(proof.totp_id().to_owned());
                     event.confirmed = proof.confirmed();
                     event.session_id = draft.as_ref().map(|draft| draft.session.id().to_owned());
@@ -126,16 +127,16 @@ impl Engine {
                     (Ok((proof, draft)), also)
                 }
                 Outcome::Refused(reason) => {
-                    let withdrawn = self.store.refusals().explains(&as_stored, &attempt.input, reason);
-                    event.reason = Some(if withdrawn { "withdrawn" } else { reason.as_str() });
+                    let withdrawn = self.withdrawn(&as_stored, &attempt.input, reason);
+                    event.reason = withdrawn.or(Some(reason.into()));
                     let counts = judgement.changed && reason != Reason::Locked;
-                    let kind = (!counts).then(|| Kind::new(&account.id, &caller.client, reason.as_str()));
-                    if kind.as_ref().is_some_and(|kind| self.dedup.is_duplicate(kind)) {
+                    let key = (!counts).then(|| RowKey::refused(&account.id, &caller.client, reason));
+                    if key.as_ref().is_some_and(|key| self.dedup.is_duplicate(key)) {
                         event.log();
                         return Err(refused(reason, locked_for));
                     }
-                    event.left_out = kind.as_ref().and_then(|kind| self.dedup.left_out(kind));
-                    (Err((reason, kind)), Vec::new())
+                    event.left_out = key.as_ref().and_then(|key| self.dedup.left_out(key));
+                    (Err((reason, key)), Vec::new())
                 }
             };
             also.extend(withdrawals(Some(&before), Some(&account), now));
@@ -151,9 +152,9 @@ impl Engine {
                 Err(CommitError::Conflict) => continue,
                 Err(error) => return Err(EngineError::from(error).into()),
             }
-            let (proof, draft) = outcome.map_err(|(reason, kind)| {
-                if let Some(kind) = kind {
-                    self.dedup.record(kind);
+            let (proof, draft) = outcome.map_err(|(reason, key)| {
+                if let Some(key) = key {
+                    self.dedup.record(key);
                 }
                 refused(reason, locked_for)
             })?;

@@ -3,7 +3,7 @@
 
 use super::clients::{PREFIX, SECRET_ID_LENGTH, hash};
 use super::{ApiRefusal, Engine, Scope};
-use crate::audit::{Event, EventSource};
+use crate::audit::{Event, EventKind, EventSource, UnjudgedReason};
 use crate::clock;
 use crate::engine::EngineError;
 use crate::sync::ignore_poison;
@@ -46,7 +46,7 @@ pub struct Caller {
 
 impl Caller {
     /// An event of this request about a user.
-    pub(super) fn event(&self, kind: &'static str, user: &str, user_id: Option<&str>, now: Time) -> Event {
+    pub(super) fn event(&self, kind: EventKind, user: &str, user_id: Option<&str>, now: Time) -> Event {
         let from = EventSource {
             client: Some(self.client.clone()),
             peer_address: self.peer_address.clone(),
@@ -113,10 +113,8 @@ impl Engine {
     /// such requests cost no write to the disk.
     pub fn log_bad_credentials(&self, request_id: &str, peer_address: Option<&str>) {
         let from = EventSource { peer_address: peer_address.map(str::to_owned), ..EventSource::default() };
-        let mut event = Event::new("client", "", clock::now(), from);
+        let mut event = Event::new(EventKind::Client, "", clock::now(), from);
         event.id = Some(request_id.to_owned());
-        event.outcome = "refused";
-        event.reason = Some("bad-credentials");
-        event.log();
+        event.refused(UnjudgedReason::BadCredentials).log();
     }
 }

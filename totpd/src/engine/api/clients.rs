@@ -3,9 +3,9 @@
 //! A client may have several secrets at once, so that one can be replaced while both work. The lock
 //! counts failures by the client's name: a new secret does not reset it.
 
-use super::super::change::{AccountError, no_randomness};
+use super::super::error::{AccountError, AdminError};
 use super::{Engine, default_commit_deadline};
-use crate::audit::{Event, EventSource};
+use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;
 use crate::engine::EngineError;
 use crate::os_random::Kernel;
@@ -103,24 +103,24 @@ impl Engine {
     /// Adds a secret for the client with this name.
     ///
     /// # Errors
-    /// [`AccountError`]; nothing was changed then.
+    /// [`AdminError`]; nothing was changed then.
     pub async fn add_client(
         &self,
         name: &str,
         scope: Scope,
         from: EventSource,
-    ) -> Result<AddedClient, AccountError> {
+    ) -> Result<AddedClient, AdminError> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         if !(1..=MAX_NAME).contains(&name.len()) || !name.bytes().all(plain) {
             let what = format!("a client's name has 1 to {MAX_NAME} letters, digits, '.', '_' or '-'");
-            return Err(AccountError::Invalid(what));
+            return Err(AdminError::InvalidClient(what));
         }
         if self.clients().await?.iter().filter(|client| client.name == name).count() >= MAX_SECRETS {
             let what = format!("{name} has {MAX_SECRETS} secrets already; revoke one with --secret first");
-            return Err(AccountError::Invalid(what));
+            return Err(AdminError::InvalidClient(what));
         }
-        let bytes = Zeroizing::new(random::bytes::<32>(&mut Kernel).map_err(no_randomness)?);
-        let id = BASE32_NOPAD.encode(&random::bytes::<10>(&mut Kernel).map_err(no_randomness)?);
+        let bytes = Zeroizing::new(random::bytes::<32>(&mut Kernel).map_err(AccountError::no_randomness)?);
+        let id = BASE32_NOPAD.encode(&random::bytes::<10>(&mut Kernel).map_err(AccountError::no_randomness)?);
         let secret_id = id.to_ascii_lowercase();
         let mut rest = Zeroizing::new(BASE32_NOPAD.encode(&*bytes));
         rest.make_ascii_lowercase();
@@ -128,10 +128,14 @@ impl Engine {
         let now = clock::now();
         let row = ClientRow { secret_id: secret_id.clone(), name: name.to_owned(), record: String::new() };
         let record = Record { scope, hash: hash(&secret), created: now, mark: String::new() };
-        let mark = self.sealer.mac("client", &record.authenticated_text(&row)).map_err(no_randomness)?;
-        let record = serde_json::to_string(&Record { mark, ..record }).map_err(no_randomness)?;
+        let mark = self
+            .sealer
+            .mac("client", &record.authenticated_text(&row))
+            .map_err(AccountError::no_randomness)?;
+        let record =
+            serde_json::to_string(&Record { mark, ..record }).map_err(AccountError::no_randomness)?;
         let added = SideWrite::AddClient(Box::new(ClientRow { record, ..row }));
-        self.change_clients(vec![added], "client-add", name, from, now).await?;
+        self.change_clients(vec![added], EventKind::ClientAdd, name, from, now).await?;
         Ok(AddedClient { project_id: self.project_id(), secret, secret_id })
     }
 
@@ -168,7 +172,7 @@ impl Engine {
         let revoked: Vec<SideWrite> = matching.map(|row| SideWrite::RevokeClient(row.secret_id)).collect();
         let count = revoked.len();
         if count > 0 {
-            self.change_clients(revoked, "client-revoke", name, from, clock::now()).await?;
+            self.change_clients(revoked, EventKind::ClientRevoke, name, from, clock::now()).await?;
             self.api.revocations.fetch_add(1, Ordering::SeqCst);
         }
         Ok(count)
@@ -177,13 +181,13 @@ impl Engine {
     async fn change_clients(
         &self,
         also: Vec<SideWrite>,
-        kind: &'static str,
+        kind: EventKind,
         name: &str,
         from: EventSource,
         now: Time,
     ) -> Result<(), AccountError> {
         let from = EventSource { client: Some(name.to_owned()), ..from };
-        let grows = kind == "client-add";
+        let grows = kind == EventKind::ClientAdd;
         let event = Event::new(kind, "", now, from);
         let stored = self
             .store_admin(AccountWrite::Nothing, also, grows, event, now, &default_commit_deadline())

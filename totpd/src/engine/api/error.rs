@@ -70,19 +70,10 @@ impl From<AccountError> for ApiRefusal {
         match error {
             AccountError::NoSuchUser => Self::UserNotFound,
             AccountError::NotEnrolled => Self::NoTotp,
-            AccountError::UidChanged { .. } | AccountError::Invalid(_) => Self::UidChanged,
+            AccountError::UidChanged { .. } | AccountError::EnrolledByApplication { .. } => Self::UidChanged,
             AccountError::Taken(what) => Self::Taken(what),
             AccountError::Unavailable(why) => Self::Unavailable(why),
             AccountError::Busy => Self::Busy,
-            // Only self-service requests get these.
-            AccountError::CodeNeeded
-            | AccountError::TicketNeeded
-            | AccountError::AlreadyStaged(_)
-            | AccountError::CancelledTwice
-            | AccountError::NothingStaged
-            | AccountError::NotRipe(_)
-            | AccountError::Refused
-            | AccountError::Off => Self::Scope,
         }
     }
 }

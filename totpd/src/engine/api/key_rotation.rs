@@ -2,7 +2,7 @@
 
 use super::keyring::{Due, Keyring, SIGNING_KEY, TOKEN_KEY};
 use super::{ApiRefusal, Engine};
-use crate::audit::{Event, EventSource};
+use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;
 use crate::engine::EngineError;
 use crate::os_random::Kernel;
@@ -75,8 +75,7 @@ impl Engine {
         let mut also: Vec<SideWrite> =
             new_keys.into_iter().map(|row| SideWrite::AddKey(Box::new(row))).collect();
         also.extend(expired.into_iter().map(SideWrite::DropKey));
-        let mut event = Event::new("signing-key", "", now, EventSource::default());
-        event.outcome = "done";
+        let event = Event::new(EventKind::SigningKey, "", now, EventSource::default());
         self.commit_side_writes(also, Some(&event), now).await.map_err(EngineError::from)?;
         self.read_keys().await?;
         Ok(())

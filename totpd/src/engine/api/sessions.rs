@@ -1,7 +1,7 @@
 //! Sessions of applications: found by a token or a JWT, checked, extended and ended.
 
 use super::{ApiRefusal, Caller, Engine, IssuedSession, Keyring, UserView, is_id};
-use crate::audit::Event;
+use crate::audit::{EventKind, EventOutcome, UnjudgedReason};
 use crate::clock;
 use crate::engine::{EngineError, MOST_RACES, default_commit_deadline};
 use crate::fair_queue::Permit;
@@ -123,9 +123,10 @@ impl Engine {
             session.merge_claims(claims.clone())?;
             let is_stale = now.since(session.accessed()) >= ACCESS_RESOLUTION;
             session.extend(length, now);
-            let mut event = caller.event("session", user.account.display_name(), Some(session.user()), now);
+            let mut event =
+                caller.event(EventKind::Session, user.account.display_name(), Some(session.user()), now);
             event.session_id = Some(session.id().to_owned());
-            event.outcome = "granted";
+            event.outcome = EventOutcome::Granted;
             drop(permit);
             if changes || is_stale {
                 let row = row(&session, &keys, &self.sealer).map_err(random_source_failed)?;
@@ -181,9 +182,9 @@ impl Engine {
         };
         let user = self.load(AccountKey::Id(session.user().to_owned())).await.map_err(EngineError::from)?;
         let name = user.as_ref().map_or(session.user(), |stored| stored.account.display_name());
-        let mut event = caller.event("session", name, Some(session.user()), now);
+        let mut event = caller.event(EventKind::Session, name, Some(session.user()), now);
         event.session_id = Some(session.id().to_owned());
-        event.outcome = "ended";
+        event.outcome = EventOutcome::Ended;
         let ended =
             self.commit_side_writes(vec![SideWrite::End(session.id().to_owned())], Some(&event), now).await;
         match ended {
@@ -194,14 +195,12 @@ impl Engine {
     }
 
     fn log_refused_session(caller: &Caller, refusal: &ApiRefusal, now: Time) {
-        let mut event: Event = caller.event("session", "", None, now);
-        event.outcome = "refused";
-        event.reason = Some(match refusal {
-            ApiRefusal::SessionNotFound | ApiRefusal::InvalidSessionId => "no-session",
-            ApiRefusal::InvalidJwt => "bad-token",
-            _ => "store-unavailable",
-        });
-        event.log();
+        let reason = match refusal {
+            ApiRefusal::SessionNotFound | ApiRefusal::InvalidSessionId => UnjudgedReason::NoSession,
+            ApiRefusal::InvalidJwt => UnjudgedReason::BadToken,
+            _ => UnjudgedReason::StoreUnavailable,
+        };
+        caller.event(EventKind::Session, "", None, now).refused(reason).log();
     }
 }
 

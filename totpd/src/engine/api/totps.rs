@@ -1,6 +1,7 @@
 //! TOTPs of applications' users: created, deleted, and their recovery codes shown.
 
 use super::{ApiRefusal, Caller, Engine, UserView, is_id};
+use crate::audit::EventKind;
 use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::admin::{Enrolled, stage};
@@ -67,7 +68,8 @@ impl Engine {
                     bind(account, uid)?;
                     let (mut enrolled, totp_id) = stage(account, &new, &issuer, now)?;
                     enrolled.otpauth.account = label(account);
-                    let mut event = caller.event("enroll", account.display_name(), Some(&account.id), now);
+                    let mut event =
+                        caller.event(EventKind::Enroll, account.display_name(), Some(&account.id), now);
                     event.totp_id = Some(totp_id);
                     Ok((enrolled, event, Vec::new()))
                 })
@@ -108,7 +110,7 @@ impl Engine {
             } else {
                 return Err(ApiRefusal::TotpNotFound);
             }
-            let mut event = caller.event("revoke", account.display_name(), Some(&account.id), now);
+            let mut event = caller.event(EventKind::Revoke, account.display_name(), Some(&account.id), now);
             event.totp_id = Some(totp_id.to_owned());
             Ok(((), event, Vec::new()))
         })
@@ -143,8 +145,7 @@ impl Engine {
         if shown.is_empty() {
             return Err(ApiRefusal::NoTotp);
         }
-        let mut event = caller.event("show-recovery-codes", account.display_name(), Some(&id), now);
-        event.outcome = "done";
+        let mut event = caller.event(EventKind::ShowRecoveryCodes, account.display_name(), Some(&id), now);
         event.totp_id = shown.first().map(|codes| codes.totp_id.clone());
         self.commit_side_writes(Vec::new(), Some(&event), now).await.map_err(EngineError::from)?;
         Ok((id, shown))

@@ -2,6 +2,7 @@
 
 use super::super::withdrawals::counted;
 use super::{ApiRefusal, Caller, Engine, Scope};
+use crate::audit::EventKind;
 use crate::clock;
 use crate::engine::{EngineError, MOST_RACES, default_commit_deadline};
 use crate::os_random::Kernel;
@@ -153,7 +154,7 @@ impl Engine {
             // The id is new. Only the name, the address and the number can belong to another user.
             let blank = Account::blank(id.clone(), name.clone(), uid, now);
             let account = slot.insert(Account { profile: Box::new(profile.clone()), ..blank });
-            let event = caller.event("user-create", account.display_name(), Some(&id), now);
+            let event = caller.event(EventKind::UserCreate, account.display_name(), Some(&id), now);
             Ok::<_, ApiRefusal>(((), event, Vec::new()))
         })
         .await?;
@@ -213,7 +214,7 @@ impl Engine {
                 }
                 rebind(account, Some(name.clone()), *uid);
             }
-            let event = caller.event("user-update", account.display_name(), Some(&id), now);
+            let event = caller.event(EventKind::UserUpdate, account.display_name(), Some(&id), now);
             Ok(((), event, Vec::new()))
         })
         .await?;
@@ -229,7 +230,7 @@ impl Engine {
         let id = found.id.clone();
         self.change_user(caller, &found, false, |slot, now| {
             let account = slot.as_mut().ok_or(ApiRefusal::UserNotFound)?;
-            let event = caller.event("user-update", account.display_name(), Some(&id), now);
+            let event = caller.event(EventKind::UserUpdate, account.display_name(), Some(&id), now);
             rebind(account, None, None);
             Ok(((), event, Vec::new()))
         })
@@ -250,7 +251,7 @@ impl Engine {
             let stored = self.load(AccountKey::Id(id.clone())).await.map_err(EngineError::from)?;
             let stored = stored.ok_or(ApiRefusal::UserNotFound)?;
             let now = clock::now();
-            let event = caller.event("user-delete", stored.account.display_name(), Some(&id), now);
+            let event = caller.event(EventKind::UserDelete, stored.account.display_name(), Some(&id), now);
             let write = AccountWrite::Delete(id.clone(), stored.version);
             let also = counted(withdrawn_factors(&stored.account, None, now));
             if self.store_admin(write, also, false, event, now, &default_commit_deadline()).await?.is_some() {

@@ -146,7 +146,7 @@ pub(super) fn writer(state_dir: &Path, sealer: &Sealer) -> Result<(Connection, S
     let name = file.display().to_string();
     let metadata = std::fs::metadata(&file).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
-            OpenError::Missing(state_dir.display().to_string(), crate::init::call())
+            OpenError::Missing(state_dir.display().to_string(), crate::units::init_command())
         }
         _ => denied(&file, &error, Want::Write),
     })?;

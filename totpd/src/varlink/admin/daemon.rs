@@ -1,10 +1,11 @@
 //! The daemon and its store as a whole.
 
-use super::{AdminCall, Authorised, error};
+use super::{AdminCall, Authorised};
 use crate::clock;
 use crate::engine::Engine;
 use crate::logging;
 use crate::state::ServiceState;
+use crate::varlink::account_error::to_admin;
 use crate::varlink::reply::{Bytes, done, read};
 use crate::varlink::views::{self, configuration};
 use std::time::Duration;
@@ -56,7 +57,7 @@ async fn overview(engine: &Engine) -> Option<Overview> {
 pub(crate) async fn accept(call: &Authorised<'_>, _parameters: &[u8]) -> Result<Bytes, Bytes> {
     match &call.service {
         ServiceState::Serving(engine) => {
-            let withdrawn = engine.accept(call.peer.from()).await.map_err(|e| error(&e, ""))?;
+            let withdrawn = engine.accept(call.peer.from()).await.map_err(|e| to_admin(e, ""))?;
             let withdrawn = u64::try_from(withdrawn).unwrap_or(u64::MAX);
             Ok(done(&AcceptReply { reopens: false, withdrawn }))
         }
@@ -69,7 +70,7 @@ pub(crate) async fn accept(call: &Authorised<'_>, _parameters: &[u8]) -> Result<
 
 /// `Backup`: copies the store, for root to take away.
 pub(crate) async fn backup(call: &AdminCall<'_>, _parameters: &[u8]) -> Result<Bytes, Bytes> {
-    let copy = call.engine.snapshot(call.peer.from()).await.map_err(|e| error(&e, ""))?;
+    let copy = call.engine.snapshot(call.peer.from()).await.map_err(|e| to_admin(e, ""))?;
     Ok(done(&BackupReply {
         file: copy.file.to_owned(),
         size: copy.size,
@@ -84,6 +85,6 @@ pub(crate) async fn backup(call: &AdminCall<'_>, _parameters: &[u8]) -> Result<B
 /// `TrustClock`: takes the clock for right, after a mark that was set while it was ahead.
 pub(crate) async fn trust_clock(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
     let TrustClock {} = read(parameters)?;
-    call.engine.trust_clock(call.peer.from()).await.map_err(|e| error(&e, ""))?;
+    call.engine.trust_clock(call.peer.from()).await.map_err(|e| to_admin(e, ""))?;
     Ok(done(&TrustClockReply {}))
 }

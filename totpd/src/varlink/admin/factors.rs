@@ -1,12 +1,13 @@
 //! Users' factors.
 
-use super::{AdminCall, error, invalid};
+use super::{AdminCall, invalid};
 use crate::config::{checked_issuer, lifetime, params};
 use crate::engine::default_commit_deadline;
+use crate::varlink::account_error::to_admin;
 use crate::varlink::reply::{Bytes, done, read};
 use crate::varlink::views::{confirmed, enrolled, staged_change, texts, user as user_view};
+use totp_core::Time;
 use totp_core::account::NewFactor;
-use totp_core::{Origin, Time};
 use totp_wire::SecretText;
 use totp_wire::admin::*;
 
@@ -26,22 +27,22 @@ pub(crate) async fn enroll(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
         None => config.issuer(),
     };
     let staged = call.engine.enroll(&name, new, issuer, call.peer.from()).await;
-    Ok(done(&enrolled(&name, staged.map_err(|e| error(&e, &user))?)))
+    Ok(done(&enrolled(&name, staged.map_err(|e| to_admin(e, &user))?)))
 }
 
 /// `Confirm`: makes a staged factor active by its first code.
 pub(crate) async fn confirm(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
     let Confirm { user, code } = read(parameters)?;
     let name = call.user(&user).await?;
-    let (origin, guard) = (Origin::Client("(confirm)".to_owned()), default_commit_deadline());
-    let judged = call.engine.confirm(&name, None, code.reveal(), origin, call.peer.from(), &guard).await;
-    Ok(done(&confirmed(judged.map_err(|e| error(&e, &user))?)))
+    let (from, guard) = (call.peer.from(), default_commit_deadline());
+    let confirmation = call.engine.confirm(&name, code.reveal(), &from, &guard).await;
+    Ok(done(&confirmed(confirmation.map_err(|e| to_admin(e, &user))?)))
 }
 
 /// `Status`: one user's factor.
 pub(crate) async fn status(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
     let Status { user } = read(parameters)?;
-    let status = call.engine.status(&call.user(&user).await?).await.map_err(|e| error(&e, &user))?;
+    let status = call.engine.status(&call.user(&user).await?).await.map_err(|e| to_admin(e, &user))?;
     Ok(done(&StatusReply {
         status: user_view(status),
         clock_behind: call.engine.clock_behind().map(Time::unix),
@@ -55,7 +56,7 @@ pub(crate) async fn list(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Byte
         .and_then(|n| usize::try_from(n).ok())
         .unwrap_or(MAX_USERS_PER_PAGE)
         .clamp(1, MAX_USERS_PER_PAGE);
-    let (users, next) = call.engine.list(after, limit).await.map_err(|e| error(&e, ""))?;
+    let (users, next) = call.engine.list(after, limit).await.map_err(|e| to_admin(e, ""))?;
     let users = users.into_iter().map(user_view).collect();
     Ok(done(&ListReply { users, clock_behind: call.engine.clock_behind().map(Time::unix), next }))
 }
@@ -64,21 +65,21 @@ pub(crate) async fn list(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Byte
 pub(crate) async fn revoke(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
     let Revoke { user } = read(parameters)?;
     let revoked = call.engine.revoke(&call.user(&user).await?, call.peer.from()).await;
-    Ok(done(&RevokeReply { revoked: revoked.map_err(|e| error(&e, &user))?, staged: None }))
+    Ok(done(&RevokeReply { revoked: revoked.map_err(|e| to_admin(e, &user))?, staged: None }))
 }
 
 /// `Unlock`: ends a user's locks.
 pub(crate) async fn unlock(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
     let Unlock { user } = read(parameters)?;
     let unlocked = call.engine.unlock(&call.user(&user).await?, call.peer.from()).await;
-    Ok(done(&UnlockReply { unlocked: unlocked.map_err(|e| error(&e, &user))? }))
+    Ok(done(&UnlockReply { unlocked: unlocked.map_err(|e| to_admin(e, &user))? }))
 }
 
 /// `RecoveryCodes`: replaces the recovery codes, which are shown once.
 pub(crate) async fn recovery_codes(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
     let RecoveryCodes { user } = read(parameters)?;
     let codes = call.engine.recovery_codes(&call.user(&user).await?, call.peer.from()).await;
-    let recovery_codes = texts(&codes.map_err(|e| error(&e, &user))?);
+    let recovery_codes = texts(&codes.map_err(|e| to_admin(e, &user))?);
     Ok(done(&RecoveryCodesReply { recovery_codes, staged: None }))
 }
 
@@ -89,7 +90,7 @@ pub(crate) async fn ticket(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
     let seconds = lifetime(seconds.unwrap_or(pending)).map_err(|what| invalid(&what))?;
     let name = call.user(&user).await?;
     let ticket = call.engine.ticket(&name, seconds, lost == Some(true), call.peer.from()).await;
-    let (text, expires) = ticket.map_err(|e| error(&e, &user))?;
+    let (text, expires) = ticket.map_err(|e| to_admin(e, &user))?;
     Ok(done(&TicketReply { user, ticket: SecretText::new(text), expires_at: expires.unix() }))
 }
 
@@ -97,13 +98,13 @@ pub(crate) async fn ticket(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
 pub(crate) async fn cancel(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
     let Cancel { user } = read(parameters)?;
     let cancelled = call.engine.cancel(&call.user(&user).await?, call.peer.from()).await;
-    Ok(done(&CancelReply { cancelled: staged_change(&cancelled.map_err(|e| error(&e, &user))?) }))
+    Ok(done(&CancelReply { cancelled: staged_change(&cancelled.map_err(|e| to_admin(e, &user))?) }))
 }
 
 /// `Forget`: forgets a user's remembered logins.
 pub(crate) async fn forget(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
     let Forget { user } = read(parameters)?;
     let forgotten = call.engine.forget(&call.user(&user).await?, None, call.peer.from()).await;
-    let forgotten = forgotten.map_err(|e| error(&e, &user))?;
+    let forgotten = forgotten.map_err(|e| to_admin(e, &user))?;
     Ok(done(&ForgetReply { forgotten: u64::try_from(forgotten).unwrap_or(u64::MAX) }))
 }

@@ -1,7 +1,8 @@
 //! What happened, and what would happen.
 
-use super::{AdminCall, error};
+use super::AdminCall;
 use crate::user_directory::DirectoryUnavailable;
+use crate::varlink::account_error::to_admin;
 use crate::varlink::peer::{self, Peer};
 use crate::varlink::reply::{Bytes, done, failed, read};
 use crate::varlink::views::{history_page, history_query};
@@ -14,7 +15,7 @@ pub(crate) async fn history(call: &AdminCall<'_>, parameters: &[u8]) -> Result<B
     let History { user, before, since, limit } = read(parameters)?;
     let query = history_query(user, before, since, limit);
     let limit = query.limit;
-    let rows = call.engine.history(query).await.map_err(|e| error(&e, ""))?;
+    let rows = call.engine.history(query).await.map_err(|e| to_admin(e, ""))?;
     Ok(done(&history_page(rows, limit)))
 }
 
@@ -36,7 +37,7 @@ pub(crate) async fn explain(call: &AdminCall<'_>, parameters: &[u8]) -> Result<B
     let request = peer::simulate(peer, &attempt, call.engine.config());
     let request = request.ok_or_else(|| failed(NO_SUCH_USER, "user", &asked.user))?;
     let explained = call.engine.explain(request, asked.at.map(Time::from_unix)).await;
-    Ok(done(&explained.map_err(|e| error(&e, &asked.user))?))
+    Ok(done(&explained.map_err(|e| to_admin(e, &asked.user))?))
 }
 
 /// The user who would start the program that asks: the one named, or for a program of this machine

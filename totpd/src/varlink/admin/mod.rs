@@ -5,22 +5,19 @@ pub(crate) mod daemon;
 pub(crate) mod factors;
 pub(crate) mod history;
 
-use crate::audit::Event;
+use crate::audit::{Event, EventKind, UnjudgedReason};
 use crate::clock;
-use crate::engine::{AccountError, Engine};
+use crate::engine::Engine;
 use crate::state::{DaemonState, ServiceState};
 use crate::user_directory::UserDirectory;
 use crate::varlink::peer::{Callers, Peer};
 use crate::varlink::rate_limit::RateLimit;
 use crate::varlink::reply::{Bytes, failed, failed_plainly};
-use crate::varlink::views::staged_change;
 use std::pin::Pin;
 use std::sync::Arc;
 use totp_core::UserName;
-use totp_wire::admin::{
-    BUSY, NO_SUCH_USER, NOT_ENROLLED, NOT_RIPE, NOTHING_STAGED, STORE_UNAVAILABLE, UID_CHANGED,
-};
-use totp_wire::{message, service};
+use totp_wire::admin::{BUSY, NO_SUCH_USER, STORE_UNAVAILABLE};
+use totp_wire::service;
 
 /// A reply on its way. `Err` is an error of the interface.
 pub(crate) type Reply<'a> = Pin<Box<dyn Future<Output = Result<Bytes, Bytes>> + Send + 'a>>;
@@ -63,10 +60,8 @@ pub(crate) async fn authorise<'a>(
         if !rate_limit.allows_attempt(peer.uid) {
             return Err(failed_plainly(BUSY));
         }
-        let mut event = Event::new("admin", "", clock::now(), peer.from());
-        event.outcome = "refused";
-        event.reason = Some("not-an-administrator");
-        event.log();
+        let event = Event::new(EventKind::Admin, "", clock::now(), peer.from());
+        event.refused(UnjudgedReason::NotAnAdministrator).log();
         return Err(failed_plainly(service::PERMISSION_DENIED));
     }
     if callers == Callers::Root && peer.uid != 0 {
@@ -116,32 +111,4 @@ impl AdminCall<'_> {
 /// The reply for a parameter of the wrong value. `what` says which, and what it should be.
 fn invalid(what: &str) -> Bytes {
     failed(service::INVALID_PARAMETER, "parameter", what)
-}
-
-/// The reply for an error of the engine's about `user`.
-fn error(error: &AccountError, user: &str) -> Bytes {
-    match error {
-        AccountError::NoSuchUser => failed(NO_SUCH_USER, "user", user),
-        AccountError::NotEnrolled => failed(NOT_ENROLLED, "user", user),
-        AccountError::UidChanged { enrolled, now } => {
-            let parameters = serde_json::json!({ "user": user, "enrolled": enrolled, "now": now });
-            message::error_bytes(UID_CHANGED, &parameters).unwrap_or_default()
-        }
-        AccountError::Invalid(what) => invalid(what),
-        AccountError::Unavailable(why) => failed(STORE_UNAVAILABLE, "why", why),
-        AccountError::NotRipe(staged) => {
-            let parameters = serde_json::json!({ "staged": staged_change(staged) });
-            message::error_bytes(NOT_RIPE, &parameters).unwrap_or_default()
-        }
-        AccountError::NothingStaged => failed_plainly(NOTHING_STAGED),
-        // These are answers to users about themselves.
-        AccountError::Taken(_)
-        | AccountError::Busy
-        | AccountError::CodeNeeded
-        | AccountError::AlreadyStaged(_)
-        | AccountError::CancelledTwice
-        | AccountError::TicketNeeded
-        | AccountError::Refused
-        | AccountError::Off => failed_plainly(BUSY),
-    }
 }

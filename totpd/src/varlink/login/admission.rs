@@ -1,6 +1,7 @@
 //! Which attempts reach an authority: those that the peer may make, that have room, and that do
 //! not come too often.
 
+use crate::audit::UnjudgedReason;
 use crate::config::Config;
 use crate::engine::LoginRequest;
 use crate::os_random::Kernel;
@@ -33,18 +34,18 @@ pub(super) async fn admit<S: ServerState>(
     let request = match peer::authorise(peer, attempt, new_id(), config, directory).await {
         Ok(request) => request,
         Err(NotAuthorised::Denied) => {
-            log_refusal(server, connection, &attempt.user, "not-yours");
+            log_refusal(server, connection, &attempt.user, UnjudgedReason::NotYours);
             return Err(failed_plainly(service::PERMISSION_DENIED));
         }
         Err(NotAuthorised::DirectoryUnavailable) => {
-            log_refusal(server, connection, &attempt.user, "directory-stuck");
+            log_refusal(server, connection, &attempt.user, UnjudgedReason::DirectoryStuck);
             return Err(failed_plainly(login::BUSY));
         }
     };
     if request.facts.peer != Speaker::SelfService
         && connection.slot.begin(&peer::cause(&request.user, &request.from)).is_err()
     {
-        log_refusal(server, connection, &attempt.user, "busy");
+        log_refusal(server, connection, &attempt.user, UnjudgedReason::Busy);
         return Err(failed_plainly(login::BUSY));
     }
     // Not even a line of the log for each: filling the log is what a caller that asks so often

@@ -17,6 +17,7 @@ mod input;
 mod refusal;
 mod step;
 
+use crate::audit::UnjudgedReason;
 use crate::authority::{Authority, Delivery, Granted, Next, Pending, Prompts, Question, Receipt};
 use crate::engine::EngineError;
 use crate::store::CommitGuard;
@@ -139,7 +140,7 @@ impl<P: Pending> Conversation<P> {
     {
         let Begin { attempt, remaining_ms } = read(parameters)?;
         let Some(authority) = server.state.authority() else {
-            log_refusal(server, connection, &attempt.user, "store-unavailable");
+            log_refusal(server, connection, &attempt.user, UnjudgedReason::StoreUnavailable);
             return Err(failed_plainly(login::STORE_UNAVAILABLE).into());
         };
         let request = admit(server, connection, &attempt, authority.config()).await?;
@@ -168,7 +169,7 @@ impl<P: Pending> Conversation<P> {
         let Asked { id, caller, for_code, pending } = asked;
         let user = pending.user().to_owned();
         let Some(authority) = server.state.authority() else {
-            log_refusal(server, connection, &user, "store-unavailable");
+            log_refusal(server, connection, &user, UnjudgedReason::StoreUnavailable);
             return Err(failed_plainly(login::STORE_UNAVAILABLE).into());
         };
         let refusal_time = refusal_time(answer.remaining_ms);
@@ -196,7 +197,7 @@ impl<P: Pending> Conversation<P> {
         let Answer { .. } = read(parameters)?;
         let Unread { id, mut granted } = unread;
         if server.state.authority().is_none() {
-            log_refusal(server, connection, &granted.user, "store-unavailable");
+            log_refusal(server, connection, &granted.user, UnjudgedReason::StoreUnavailable);
             return Err(failed_plainly(login::STORE_UNAVAILABLE).into());
         }
         if let Some(acknowledge) = granted.acknowledge.take() {
@@ -244,7 +245,7 @@ async fn decided<S: ServerState, P>(
     work: impl Future<Output = Result<Next<P>, EngineError>>,
 ) -> Result<Next<P>, NoStep> {
     let Ok(Completed { result, peer_gone }) = run_cancellable(connection, guard, work).await else {
-        log_refusal(server, connection, user, "hung-up");
+        log_refusal(server, connection, user, UnjudgedReason::HungUp);
         return Err(NoStep::Closed);
     };
     if peer_gone {

@@ -1,6 +1,6 @@
 //! Refusals: how one is answered, when, and what is logged of it.
 
-use crate::audit::Event;
+use crate::audit::{Event, EventKind, UnjudgedReason};
 use crate::clock;
 use crate::engine::EngineError;
 use crate::varlink::connection::{Closed, Connection};
@@ -49,11 +49,11 @@ pub(super) fn engine_error<S: ServerState>(
     error: &EngineError,
 ) -> Bytes {
     let (reason, reply) = match error {
-        EngineError::Busy => ("busy", login::BUSY),
-        EngineError::TimedOut => ("too-late", login::TIMED_OUT),
+        EngineError::Busy => (UnjudgedReason::Busy, login::BUSY),
+        EngineError::TimedOut => (UnjudgedReason::TooLate, login::TIMED_OUT),
         EngineError::Unavailable(why) => {
             tracing::error!("{why}");
-            ("store-unavailable", login::STORE_UNAVAILABLE)
+            (UnjudgedReason::StoreUnavailable, login::STORE_UNAVAILABLE)
         }
     };
     log_refusal(server, connection, user, reason);
@@ -65,11 +65,9 @@ pub(super) fn log_refusal<S: ServerState>(
     server: &Server<S>,
     connection: &Connection,
     user: &str,
-    reason: &'static str,
+    reason: UnjudgedReason,
 ) {
-    let mut event = Event::new("login", user, clock::now(), connection.peer.from());
-    event.outcome = "refused";
-    event.reason = Some(reason);
+    let mut event = Event::new(EventKind::Login, user, clock::now(), connection.peer.from()).refused(reason);
     // No directory is asked for the sake of a line: a name that is not known by now is left out.
     if !server.state.directory().has_seen(user) {
         event.leave_name_out();

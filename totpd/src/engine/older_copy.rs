@@ -1,0 +1,74 @@
+//! An older copy of the store: what administrators are told, and how they accept it. And a copy for a backup.
+
+use super::{AccountError, Engine, EngineError, default_commit_deadline};
+use crate::audit::{Event, EventKind, EventSource, UnjudgedReason};
+use crate::clock;
+use crate::os_random::Kernel;
+use crate::store::{AccountKey, AccountWrite, SideWrite, Snapshot};
+use totp_core::random;
+use totp_core::withdrawal::Kind;
+
+impl Engine {
+    /// What an administrator has to know about this copy of the store, if anything.
+    pub fn notice(&self) -> Option<String> {
+        let refused = self.store.refusals().withdrawn.len();
+        (refused > 0).then(|| {
+            format!(
+                "the store is an older copy: what was withdrawn after it is refused ({refused} factors or kinds of \
+                 code). Put the newer store back, or take this one as it is: `totpd restore --accept`"
+            )
+        })
+    }
+
+    /// Takes the older copy as it is: what was withdrawn after it is removed from it for good. Says how much that is.
+    ///
+    /// # Errors
+    /// [`AccountError`]; what was removed before stays removed.
+    pub async fn accept(&self, from: EventSource) -> Result<usize, AccountError> {
+        let refused = self.store.refusals().withdrawn.clone();
+        if refused.is_empty() {
+            return Ok(0);
+        }
+        for what in &refused {
+            let key = match what.kind {
+                Kind::Ticket => AccountKey::Id(what.id.clone()),
+                _ => AccountKey::Totp(what.id.clone()),
+            };
+            // Opening the record has taken away what is refused; writing it back makes that last.
+            let removed = self
+                .change(key, false, &default_commit_deadline(), |slot, now| {
+                    let account = slot.as_ref().ok_or(AccountError::NotEnrolled)?;
+                    let mut event = Event::new(EventKind::Restore, account.display_name(), now, from.clone());
+                    event.totp_id = (what.kind != Kind::Ticket).then(|| what.id.clone());
+                    event.reason = Some(UnjudgedReason::Withdrawn.into());
+                    Ok(((), event))
+                })
+                .await;
+            match removed {
+                Ok(()) | Err(AccountError::NotEnrolled) => {}
+                // A damaged record lets nobody in.
+                Err(AccountError::Unavailable(why)) => tracing::warn!("{why}"),
+                Err(error) => return Err(error),
+            }
+        }
+        let token: [u8; 8] = random::bytes(&mut Kernel).map_err(AccountError::no_randomness)?;
+        let also = vec![SideWrite::Accept(format!("{:016x}", u64::from_be_bytes(token)))];
+        let now = clock::now();
+        let event = Event::new(EventKind::Restore, "", now, from);
+        self.store_admin(AccountWrite::Nothing, also, false, event, now, &default_commit_deadline()).await?;
+        Ok(refused.len())
+    }
+
+    /// A copy of the store for a backup.
+    ///
+    /// # Errors
+    /// [`AccountError::Unavailable`].
+    pub async fn snapshot(&self, from: EventSource) -> Result<Snapshot, AccountError> {
+        let snapshot = self.store.snapshot().await.map_err(EngineError::from)?;
+        let now = clock::now();
+        let event = Event::new(EventKind::Backup, "", now, from);
+        self.store_admin(AccountWrite::Nothing, Vec::new(), false, event, now, &default_commit_deadline())
+            .await?;
+        Ok(snapshot)
+    }
+}
