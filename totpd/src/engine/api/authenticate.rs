@@ -2,7 +2,7 @@
 //! is judged, so that a wrong argument uses up no code.
 
 use super::super::withdrawals::withdrawals;
-use super::sessions::{random_source_failed, row};
+use super::sessions::row;
 use super::{ApiRefusal, Caller, Engine, IssuedSession, Keyring, SessionCredential, UserView};
 use crate::audit::{Event, EventKind, EventOutcome};
 use crate::clock;
@@ -52,7 +52,7 @@ struct SessionDraft {
 
 impl SessionDraft {
     fn write(&self, sealer: &Sealer) -> Result<SideWrite, ApiRefusal> {
-        let row = row(&self.session, &self.keys, sealer).map_err(random_source_failed)?;
+        let row = row(&self.session, &self.keys, sealer)?;
         Ok(match self.version {
             None => SideWrite::Begin(row),
             Some(version) => SideWrite::Replace(row, version),
@@ -140,7 +140,7 @@ impl Engine {
                 }
             };
             also.extend(withdrawals(Some(&before), Some(&account), now));
-            let sealed = self.sealer.seal(account).map_err(random_source_failed)?;
+            let sealed = self.sealer.seal(account)?;
             let write = if judgement.changed {
                 AccountWrite::Update(Box::new(sealed.clone()), version)
             } else {
@@ -213,14 +213,13 @@ fn draft(
     keys: Option<&Arc<Keyring>>,
     now: Time,
 ) -> Result<Option<SessionDraft>, ApiRefusal> {
-    let failed = |_| ApiRefusal::Unavailable("the system's random source failed".to_owned());
     let (session, version) = match (existing, options.length) {
         (Some((mut session, version)), length) => {
-            session.add_factor(proof, length, now, &mut Kernel).map_err(failed)?;
+            session.add_factor(proof, length, now, &mut Kernel)?;
             (session, Some(version))
         }
         (None, Some(length)) => {
-            let mut session = Session::begin(proof, &account.id, length, now, &mut Kernel).map_err(failed)?;
+            let mut session = Session::begin(proof, &account.id, length, now, &mut Kernel)?;
             session.merge_claims(options.claims.clone())?;
             (session, None)
         }

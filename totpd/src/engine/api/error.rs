@@ -1,8 +1,10 @@
 //! Why a request of an application is refused.
 
 use crate::engine::{AccountError, EngineError};
+use crate::seal::SealError;
 use crate::store::UniqueField;
 use totp_core::Reason;
+use totp_core::random::RandomFailed;
 use totp_core::session::ClaimsTooLarge;
 
 /// Why a request is refused. Nothing was changed, unless a code was judged.
@@ -75,6 +77,18 @@ impl From<AccountError> for ApiRefusal {
             AccountError::Unavailable(why) => Self::Unavailable(why),
             AccountError::Busy => Self::Busy,
         }
+    }
+}
+
+impl From<SealError> for ApiRefusal {
+    fn from(error: SealError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<RandomFailed> for ApiRefusal {
+    fn from(error: RandomFailed) -> Self {
+        Self::Unavailable(error.to_string())
     }
 }
 

@@ -129,7 +129,7 @@ impl Engine {
             event.outcome = EventOutcome::Granted;
             drop(permit);
             if changes || is_stale {
-                let row = row(&session, &keys, &self.sealer).map_err(random_source_failed)?;
+                let row = row(&session, &keys, &self.sealer)?;
                 // A change of a session is recorded in the history, and its use is not.
                 let kept = changes.then(|| event.row(now));
                 let also = vec![SideWrite::Replace(row, version)];
@@ -202,8 +202,4 @@ impl Engine {
         };
         caller.event(EventKind::Session, "", None, now).refused(reason).log();
     }
-}
-
-pub(super) fn random_source_failed(_: SealError) -> ApiRefusal {
-    ApiRefusal::Unavailable("the system's random source failed".to_owned())
 }

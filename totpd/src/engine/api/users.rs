@@ -12,6 +12,7 @@ use totp_core::account::new_id;
 use totp_core::contact::{MailAddress, PhoneNumber};
 use totp_core::lock::SourceClass;
 use totp_core::profile::{Contact, FullName, Profile, merge};
+use totp_core::random::RandomFailed;
 use totp_core::withdrawal::withdrawn_factors;
 use totp_core::{Account, Time, UserName};
 
@@ -138,18 +139,19 @@ impl Engine {
             }
             None => (None, None),
         };
-        let failed = |_| ApiRefusal::Unavailable("the system's random source failed".to_owned());
         let contact = |kind: &str, address: Option<String>| {
-            address.map(|address| Ok(Contact { id: new_id(kind, &mut Kernel)?, address })).transpose()
+            address
+                .map(|address| Ok::<_, RandomFailed>(Contact { id: new_id(kind, &mut Kernel)?, address }))
+                .transpose()
         };
         let mut profile = Profile {
-            email: contact("email", new.email.map(Into::into)).map_err(failed)?,
-            phone: contact("phone-number", new.phone.map(Into::into)).map_err(failed)?,
+            email: contact("email", new.email.map(Into::into))?,
+            phone: contact("phone-number", new.phone.map(Into::into))?,
             pending: new.pending,
             ..Profile::default()
         };
         new.change.apply(&mut profile)?;
-        let id = new_id("user", &mut Kernel).map_err(failed)?;
+        let id = new_id("user", &mut Kernel)?;
         self.change_with(AccountKey::Id(id.clone()), true, &default_commit_deadline(), |slot, now| {
             // The id is new. Only the name, the address and the number can belong to another user.
             let blank = Account::blank(id.clone(), name.clone(), uid, now);
