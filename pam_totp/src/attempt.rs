@@ -1,17 +1,18 @@
-//! What the daemon is told about the attempt. Everything is copied here, before the first prompt: a borrow
-//! of libpam's memory dangles once the host sets an item during a conversation.
+//! Collects what the module sends to the daemon about an attempt. Everything is copied before the
+//! first prompt: a borrow of libpam's memory dangles when the host sets an item during a
+//! conversation.
 
 use crate::host::{Host, Item, NoConversation};
 use totp_wire::addresses::is_host_address;
 use totp_wire::login::Attempt;
 use totp_wire::pam_args::Args;
 
-/// The most bytes of one item; a user name longer than 255 bytes is no user's.
+/// The longest item in bytes. No login name is longer than 255 bytes.
 const MAX_ITEM: usize = 256;
-/// The most bytes of SSH_AUTH_INFO_0 in all, so that the message stays within its bound.
+/// The longest SSH_AUTH_INFO_0 in bytes, so that the message stays within its limit.
 const MAX_SSH_AUTH: usize = 6 * 1024;
 
-/// Collects it.
+/// Collects the attempt from the host program, the arguments and the kernel.
 pub(crate) fn collect(host: &mut impl Host, args: &Args, silent: bool) -> Result<Attempt, NoConversation> {
     let user = bounded(host.user()?);
     let process = host.process();
@@ -35,13 +36,15 @@ pub(crate) fn collect(host: &mut impl Host, args: &Args, silent: bool) -> Result
     })
 }
 
+/// Truncates text to [`MAX_ITEM`] bytes, at a character.
 fn bounded(mut text: String) -> String {
     let end = (0..=MAX_ITEM.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
     text.truncate(end);
     text
 }
 
-/// The lines, as many as fit; of one that does not (a huge certificate) only the method's name.
+/// Returns the lines that fit; of a line that does not (a huge certificate), only the method's
+/// name.
 fn lines(info: &str) -> Vec<String> {
     let mut room = MAX_SSH_AUTH;
     let mut kept = Vec::new();

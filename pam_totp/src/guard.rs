@@ -1,7 +1,9 @@
-//! The fence against panics: none reaches `pam-bindings`, the host's stderr, or the end of the process.
+//! Turns panics into refusals: no panic reaches `pam-bindings` or the host's stderr, or ends the
+//! process.
 //!
-//! `pam-bindings` drops a caught payload outside its own catch, so a payload that panics when dropped would
-//! abort sshd's child (and OpenSSH would then punish the client's address). Here it is forgotten instead.
+//! `pam-bindings` drops a caught payload outside its own catch, so a payload that panics when
+//! dropped would abort sshd's child (and OpenSSH would then penalise the client's address). Here it
+//! is leaked instead.
 
 use crate::host::{Host, Level, Pam};
 use crate::outcome::Outcome;
@@ -10,10 +12,11 @@ use pam::module::PamHandle;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::sync::Once;
 
-/// The module has its own copy of the standard library, so this hook is its own as well.
+/// Sets the panic hook once. The module has its own copy of the standard library, so the host's
+/// hook is not replaced.
 static SILENCE: Once = Once::new();
 
-/// Runs `work`; a panic in it is logged and refuses.
+/// Runs `work`. A panic in it is logged and becomes a refusal.
 pub(crate) fn run(pamh: &mut PamHandle, work: impl FnOnce(&mut Pam<'_>) -> Outcome) -> PamResultCode {
     SILENCE.call_once(|| set_hook(Box::new(|_| {})));
     let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut Pam(&mut *pamh))));
@@ -27,7 +30,7 @@ pub(crate) fn run(pamh: &mut PamHandle, work: impl FnOnce(&mut Pam<'_>) -> Outco
     }
 }
 
-/// Panics as a test build was told to.
+/// Panics in the way that `panic=` asks for, in a test build.
 #[cfg(feature = "fault_injection")]
 #[expect(clippy::panic, reason = "that is what it is for")]
 pub(crate) fn injected(kind: Option<&str>) {

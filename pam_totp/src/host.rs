@@ -1,5 +1,5 @@
-//! Everything the module asks of the program it runs in, as one trait: the real one here, a scripted one in
-//! the tests.
+//! The interface to the program that the module runs in, as one trait: implemented here on libpam,
+//! and in the tests by a script.
 
 use crate::libpam;
 use pam::constants::{PAM_ERROR_MSG, PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON, PAM_TEXT_INFO, PamResultCode};
@@ -10,20 +10,20 @@ use totp_wire::login::Style;
 use totp_wire::process;
 use zeroize::Zeroizing;
 
-/// How urgent a line of the log is.
+/// The priority of a log line (syslog(3)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// Somebody has to mend something.
+    /// An administrator has to fix something.
     Error,
     /// A refusal.
     Notice,
-    /// Somebody was let in or by.
+    /// A grant or an exemption.
     Info,
-    /// Asked for by `debug`.
+    /// Details, with the argument `debug`.
     Debug,
 }
 
-/// The items that are plain text.
+/// The PAM items that are plain text (pam_get_item(3)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
     /// `PAM_SERVICE`
@@ -36,14 +36,14 @@ pub(crate) enum Item {
     Tty,
 }
 
-/// What was typed, as bytes: a password may be in any encoding.
+/// What was typed, as bytes, because a password may have any encoding.
 pub(crate) type Typed = Zeroizing<Vec<u8>>;
 
-/// The conversation failed, or there was none to have.
+/// The conversation failed, or the program has no conversation function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoConversation;
 
-/// What the kernel says of this process.
+/// What the kernel reports about this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Process {
     /// The real uid.
@@ -54,41 +54,42 @@ pub(crate) struct Process {
     pub(crate) audit_session: Option<u32>,
 }
 
-/// The program that called us.
+/// The program that called the module.
 pub(crate) trait Host {
-    /// Asks for this delay after a failure, in microseconds.
+    /// Requests a delay after a failure, in microseconds.
     fn fail_delay(&mut self, micros: u32);
-    /// The user, asked for if the program has not said.
+    /// Returns the user name; asks for it if the program has not set it.
     fn user(&mut self) -> Result<String, NoConversation>;
-    /// A copy of an item; `None` when it is unset or empty.
+    /// Returns a copy of an item; `None` when it is unset or empty.
     fn item(&mut self, item: Item) -> Option<String>;
-    /// A copy of `SSH_AUTH_INFO_0`.
+    /// Returns a copy of `SSH_AUTH_INFO_0` from the PAM environment.
     fn ssh_auth_info(&mut self) -> Option<String>;
-    /// Who this process is.
+    /// Returns the identity of this process.
     fn process(&mut self) -> Process;
-    /// A copy of `PAM_AUTHTOK`.
+    /// Returns a copy of `PAM_AUTHTOK`.
     fn authtok(&mut self) -> Option<Typed>;
-    /// Leaves a password for the next module; says whether that worked.
+    /// Sets `PAM_AUTHTOK` for the next module, and returns whether libpam accepted it.
     fn set_authtok(&mut self, password: &[u8]) -> bool;
-    /// Asks the person. `None` is a program that had nothing to say.
+    /// Asks the user. `None`: the program reported success without an answer.
     fn prompt(&mut self, text: &str, echo: bool) -> Result<Option<Typed>, NoConversation>;
-    /// Shows a line. Whether it was seen is not known, so an error changes nothing.
+    /// Shows a line. Errors are ignored, since it is unknown whether the user saw the line.
     fn show(&mut self, style: Style, text: &str);
     /// Writes a line to the authpriv log.
     fn log(&mut self, level: Level, text: &str);
 }
 
-/// The real one.
+/// The host program, by its libpam handle.
 pub(crate) struct Pam<'a>(pub(crate) &'a mut PamHandle);
 
 impl Pam<'_> {
-    /// A fresh one for each use: the host may replace its conversation during one.
+    /// Returns the conversation, fetched for each use: the host may replace it during a
+    /// conversation.
     fn conv(&self) -> Option<Conv<'_>> {
         self.0.get_item::<Conv<'_>>().ok().flatten()
     }
 }
 
-/// Text of the host in UTF-8, whatever it was; unset and empty are the same.
+/// Converts text of the host to UTF-8, lossily. Empty text counts as unset.
 fn text(bytes: &[u8]) -> Option<String> {
     (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned())
 }
@@ -138,7 +139,8 @@ impl Host for Pam<'_> {
         let answer = self.conv().ok_or(NoConversation)?.send(style, text);
         match answer {
             Ok(answer) => Ok(answer.map(|bytes| Zeroizing::new(bytes.as_bytes().to_vec()))),
-            // PAM_CONV_AGAIN too: an event-driven host is not supported, and a code is not asked for twice.
+            // PAM_CONV_AGAIN too: an event-driven host is not supported, and a code is not asked
+            // for twice.
             Err(_) => Err(NoConversation),
         }
     }
@@ -148,7 +150,8 @@ impl Host for Pam<'_> {
             Style::Info => PAM_TEXT_INFO,
             Style::Error => PAM_ERROR_MSG,
         };
-        // su's conversation returns success without a response here, others an error: neither matters.
+        // su's conversation returns success without a response here, others an error: neither
+        // matters.
         let _: Option<Result<_, PamResultCode>> = self.conv().map(|conv| conv.send(style, text));
     }
 

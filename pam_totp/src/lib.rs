@@ -1,16 +1,16 @@
-//! `pam_totp.so`: asks totpd whether the second factor was shown, and relays between it and the person.
+//! `pam_totp.so`: asks totpd to verify the second factor, and relays between totpd and the user.
 //!
-//! The module runs inside sshd, sudo and login as root. It holds no key and cannot verify a code. It never
-//! starts a thread or a process, reads no environment variable, writes nothing to stdout or stderr, and
-//! every error is a refusal: [`outcome`] has the table.
+//! The module runs inside sshd, sudo and login as root. It holds no key and cannot verify a code.
+//! It never starts a thread or a process, reads no environment variable, writes nothing to stdout
+//! or stderr, and every error is a refusal: [`outcome`] has the table.
 //!
 //! ```text
 //! args ─▶ attempt ─▶ Begin ─▶ show messages, prompt ─▶ Answer ─▶ … ─▶ verdict ─▶ outcome
 //!  totp_wire attempt.rs        relay.rs                                  outcome.rs
 //! ```
 //!
-//! `pam-bindings` is fenced in: [`guard`] keeps panics from it, [`host`] copies every item before the first
-//! prompt, [`libpam`] holds the few calls it lacks and all of the module's `unsafe`.
+//! `pam-bindings` is isolated: [`guard`] keeps panics from it, [`host`] copies every item before
+//! the first prompt, [`libpam`] has the calls that it lacks and all of the module's `unsafe` code.
 #![deny(unsafe_code)]
 #![expect(missing_docs, reason = "the six public functions come from pam_hooks!")]
 
@@ -28,7 +28,8 @@ use pam::constants::{PamFlag, PamResultCode};
 use pam::module::{PamHandle, PamHooks};
 use std::ffi::CStr;
 
-/// Says in the file which version it is: `totpd doctor` compares it with its own, and loads nothing for it.
+/// The version, as text in the module's file: `totpd doctor` compares it without loading the
+/// module.
 #[used]
 static VERSION: &str = concat!("totpd-module-version=", env!("CARGO_PKG_VERSION"), "\n");
 
@@ -41,8 +42,9 @@ impl PamHooks for Totp {
         guard::run(pamh, |host| relay::authenticate(host, &args, flags & pam::constants::PAM_SILENT != 0))
     }
 
-    // No daemon call: this runs in another process than authenticate, or without it (cron, sshd with a
-    // key). PAM_SUCCESS, since a stack in which every module ignores setcred is refused (pam_dispatch.c).
+    // No call to the daemon: this may run in another process than authenticate, or without it
+    // (cron, sshd with a key). PAM_SUCCESS, since libpam refuses a stack in which every module
+    // ignores setcred (pam_dispatch.c).
     fn sm_setcred(_: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
         PamResultCode::PAM_SUCCESS
     }

@@ -29,21 +29,23 @@ unsafe extern "C" {
 
 /// `pam_fail_delay(3)`: the delay, in microseconds, that libpam makes when the stack fails.
 pub(crate) fn fail_delay(pamh: &mut PamHandle, micros: u32) {
-    // SAFETY: the handle is the live one that libpam called us with; the call keeps no pointer.
+    // SAFETY: the handle is the valid one that libpam called the module with; the call keeps no
+    // pointer.
     unsafe { pam_fail_delay(pamh, micros) };
 }
 
 /// `pam_getenv(3)`: a copy of a variable of the PAM environment, which is not the process's.
 pub(crate) fn getenv(pamh: &mut PamHandle, name: &CStr) -> Option<Vec<u8>> {
-    // SAFETY: handle as above, `name` ends with a NUL; what is returned is NULL or a C string that lives
-    // until the environment changes, and it is copied before anything else is called.
+    // SAFETY: handle as above, `name` ends with a NUL; what is returned is NULL or a C string that
+    // lives until the environment changes, and it is copied before anything else is called.
     unsafe {
         let value = pam_getenv(pamh, name.as_ptr());
         (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes().to_vec())
     }
 }
 
-/// `pam_set_item(3)` with `PAM_AUTHTOK`; says whether libpam took it. It copies the text; ours is wiped.
+/// `pam_set_item(3)` with `PAM_AUTHTOK`; says whether libpam took it. It copies the text; ours is
+/// wiped.
 pub(crate) fn set_authtok(pamh: &mut PamHandle, password: &[u8]) -> bool {
     let mut text = Zeroizing::new(Vec::with_capacity(password.len() + 1));
     text.extend_from_slice(password);

@@ -1,5 +1,5 @@
-//! What the host is told. `PAM_SUCCESS` and `PAM_IGNORE` come from a positive answer of the daemon alone
-//! (CVE-2025-23013: a module that ignored its own failures).
+//! How a call of the module ends, and its PAM return value. Only a positive answer of the daemon
+//! leads to `PAM_SUCCESS` or `PAM_IGNORE` (CVE-2025-23013: a module that ignored its own failures).
 
 use pam::constants::PamResultCode;
 use totp_wire::login::{self, Verdict};
@@ -10,25 +10,25 @@ use totp_wire::{CallError, login::Step};
 pub(crate) enum Outcome {
     /// The daemon verified the factor.
     Granted,
-    /// The daemon's policy asks for none here.
+    /// The daemon's policy requires no second factor here.
     Exempt,
     /// The daemon refused.
     Denied,
-    /// It refused all the tries that this call had.
+    /// The daemon refused every try of this call.
     TriesUsedUp,
-    /// There is no socket, or the store cannot be used. Nothing that an attempt can provoke.
+    /// There is no socket, or the store cannot be used. An attempt cannot cause this.
     Unavailable,
-    /// Nobody listens on the socket (a daemon that was killed, which an attacker may have brought
-    /// about), busy, too slow, the wrong listener, or an answer that makes no sense.
+    /// Nobody listens on the socket (a daemon that was killed, which an attacker may have caused),
+    /// or the daemon is busy, too slow, the wrong listener, or answers nonsense.
     Failed,
     /// A bad argument, an internal error, a panic.
     Broken,
-    /// The conversation with the person failed.
+    /// The conversation with the user failed.
     NoConversation,
 }
 
 impl Outcome {
-    /// How it ended, in the log.
+    /// Returns the words for the log.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Granted => "granted",
@@ -42,6 +42,7 @@ impl Outcome {
         }
     }
 
+    /// Returns the PAM return value.
     pub(crate) const fn code(self) -> PamResultCode {
         match self {
             Self::Granted => PamResultCode::PAM_SUCCESS,
@@ -55,7 +56,7 @@ impl Outcome {
         }
     }
 
-    /// The end that a failed call means.
+    /// Returns the outcome of a call to the daemon that failed.
     pub(crate) fn of_error(error: &CallError) -> Self {
         match error {
             CallError::NoSocket => Self::Unavailable,
@@ -64,7 +65,7 @@ impl Outcome {
         }
     }
 
-    /// The end that the daemon's last step means. `None` when it is not the last.
+    /// Returns the outcome of the daemon's step, or `None` when the step asks a question.
     pub(crate) fn of_step(step: &Step, prompts: u8, tries: u8) -> Option<Self> {
         match (step.verdict, &step.prompt) {
             (None, Some(_)) => None,

@@ -1,4 +1,5 @@
-//! The conversation: what the daemon says is shown, what the person types and fits is sent back.
+//! The conversation: shows what the daemon sends, and sends back what the user types if it may be
+//! sent.
 
 use crate::attempt;
 use crate::host::{Host, Level, Typed};
@@ -15,10 +16,10 @@ use zeroize::Zeroizing;
 
 /// The delay after a failure, as pam_unix asks for it. libpam varies it by half.
 const FAIL_DELAY_MICROS: u32 = 2_000_000;
-/// More questions than any attempt has: a daemon that asks for ever is broken.
-const MOST_PROMPTS: u8 = 16;
+/// More prompts than any attempt has: a daemon that asks forever is broken.
+const MAX_PROMPTS: u8 = 16;
 
-/// `pam_sm_authenticate`.
+/// Runs `pam_sm_authenticate(3)`. `silent` is `PAM_SILENT`: show no messages.
 pub(crate) fn authenticate(host: &mut impl Host, words: &[&CStr], silent: bool) -> Outcome {
     let args = Args::parse(words);
     if !args.as_ref().is_ok_and(|args| args.nodelay) {
@@ -27,7 +28,7 @@ pub(crate) fn authenticate(host: &mut impl Host, words: &[&CStr], silent: bool) 
     let args = match args {
         Ok(args) => args,
         Err(why) => {
-            host.log(Level::Error, &format!("{why}; refusing. Mend the PAM line"));
+            host.log(Level::Error, &format!("{why}; refusing. Fix the PAM line"));
             return Outcome::Broken;
         }
     };
@@ -41,6 +42,7 @@ pub(crate) fn authenticate(host: &mut impl Host, words: &[&CStr], silent: bool) 
     relay.run(host)
 }
 
+/// One attempt.
 struct Relay {
     args: Args,
     attempt: Attempt,
@@ -50,22 +52,22 @@ struct Relay {
 
 impl Relay {
     fn run(&mut self, host: &mut impl Host) -> Outcome {
-        let (mut client, mut step) = match self.begin().or_else(|error| self.begin_anew(&error)) {
+        let (mut client, mut step) = match self.begin().or_else(|error| self.begin_again(&error)) {
             Ok(begun) => begun,
-            Err(error) => return self.failed(host, &error, None),
+            Err(error) => return self.log_error(host, &error, None),
         };
         let mut prompts = 0;
         loop {
             self.show(host, &step);
             if let Some(outcome) = Outcome::of_step(&step, prompts, self.args.tries) {
-                return self.ended(host, outcome, &step);
+                return self.log_outcome(host, outcome, &step);
             }
-            let Some(prompt) = step.prompt.take().filter(|_| prompts < MOST_PROMPTS) else {
-                return self.ended(host, Outcome::Failed, &step);
+            let Some(prompt) = step.prompt.take().filter(|_| prompts < MAX_PROMPTS) else {
+                return self.log_outcome(host, Outcome::Failed, &step);
             };
             let mut answer = match self.ask(host, &prompt, prompts == 0) {
                 Ok(answer) => answer,
-                Err(outcome) => return self.ended(host, outcome, &step),
+                Err(outcome) => return self.log_outcome(host, outcome, &step),
             };
             if self.args.debug {
                 let usable = if answer.unusable.is_some() { "not usable" } else { "usable" };
@@ -73,24 +75,26 @@ impl Relay {
                 host.log(Level::Debug, &format!("question {prompts}: the answer is {usable} id={id}"));
             }
             let mut reply = self.answer(&mut client, &mut answer);
-            // The daemon restarted while the person was typing and has seen nothing of this attempt.
+            // The daemon restarted while the user was typing, and has received nothing of this
+            // attempt.
             if prompts == 0 && reply.as_ref().is_err_and(|error| *error == CallError::NotSent) {
                 reply = self.begin().and_then(|(fresh, begun)| {
                     client = fresh;
-                    // The answer is one to the question that was shown: to no other, and to none with lines that
-                    // nobody has seen.
-                    let same = begun.messages.is_empty() && begun.prompt.is_some_and(|new| new == prompt);
-                    if same { self.answer(&mut client, &mut answer) } else { Err(CallError::Broken) }
+                    // The answer is only for the question that was shown, and only if the new
+                    // daemon has no messages that the user has not seen.
+                    let is_same = begun.messages.is_empty() && begun.prompt.is_some_and(|new| new == prompt);
+                    if is_same { self.answer(&mut client, &mut answer) } else { Err(CallError::Broken) }
                 });
             }
             prompts += 1;
             step = match reply {
                 Ok(step) => step,
-                Err(error) => return self.failed(host, &error, Some(&step.id)),
+                Err(error) => return self.log_error(host, &error, Some(&step.id)),
             };
         }
     }
 
+    /// Connects and begins the attempt.
     fn begin(&mut self) -> Result<(Client, Step), CallError> {
         let Self { args, attempt, budget, .. } = self;
         let remaining_ms = Some(budget.remaining_millis());
@@ -103,8 +107,8 @@ impl Relay {
         })
     }
 
-    /// Once more, when the connection ended before anything was typed.
-    fn begin_anew(&mut self, error: &CallError) -> Result<(Client, Step), CallError> {
+    /// Begins once more, if the connection ended before anything was typed.
+    fn begin_again(&mut self, error: &CallError) -> Result<(Client, Step), CallError> {
         match error {
             CallError::NotSent | CallError::Closed => self.begin(),
             other => Err(other.clone()),
@@ -116,7 +120,8 @@ impl Relay {
         self.budget.spend(|deadline| client.call(answer, deadline)).map(|reply| reply.step)
     }
 
-    /// What the person has to say to `prompt`, or why the attempt ends.
+    /// Returns the answer to `prompt`, or why the attempt ends. `first` says whether this is the
+    /// first prompt, which an earlier module's password may answer.
     fn ask(&self, host: &mut impl Host, prompt: &Prompt, first: bool) -> Result<Answer, Outcome> {
         let for_code = prompt.accept == Accept::Code;
         if first && for_code && (self.args.use_first_pass || self.args.try_first_pass) {
@@ -126,20 +131,21 @@ impl Relay {
                 return Ok(answer);
             }
         }
-        // Under use_first_pass the person is asked nothing, not a second time either.
+        // Under use_first_pass the user is never asked, not even for a second try.
         if self.args.use_first_pass {
             return Err(Outcome::Denied);
         }
         let text = printable(&prompt.text, MAX_TEXT - 1);
         match host.prompt(&text, prompt.echo) {
             Ok(Some(typed)) => Ok(self.answer_from(host, typed, prompt)),
-            // A program that says "success" and hands over nothing has no answer to give.
+            // A program that reports success without an answer has none.
             Ok(None) | Err(_) => Err(Outcome::NoConversation),
         }
     }
 
-    /// The answer that `typed` makes. Under `forward_pass` the password in it is left for the next module
-    /// before anything is judged, whatever comes of it, so that the next module asks nothing and tells nothing.
+    /// Returns the answer that `typed` makes. Under `forward_pass`, the password in it is set for
+    /// the next module before the code is judged, whatever the verdict, so that the next module
+    /// neither asks nor reveals the verdict.
     fn answer_from(&self, host: &mut impl Host, mut typed: Typed, prompt: &Prompt) -> Answer {
         if self.args.forward_pass && prompt.accept == Accept::Code {
             let (password, code) = match split_combined(&typed, prompt.digits) {
@@ -147,7 +153,7 @@ impl Relay {
                 None => (typed.as_slice(), &b""[..]),
             };
             if !host.set_authtok(password) {
-                host.log(Level::Error, "forward_pass: the password cannot be handed on");
+                host.log(Level::Error, "forward_pass: the password cannot be passed on");
             }
             let shape = if code.is_empty() && !typed.is_empty() { Some(RejectedInput::Shape) } else { None };
             typed = Zeroizing::new(code.to_vec());
@@ -155,14 +161,16 @@ impl Relay {
                 return Answer { unusable: shape, ..Answer::default() };
             }
         }
-        // Checked before it is copied: what is no text is a password, and is left where it is wiped.
-        let fitting = str::from_utf8(&typed).map_err(|_| RejectedInput::Shape);
-        match fitting.and_then(|text| check_input(text, prompt).map(|()| text.to_owned())) {
+        // Checked before it is copied: input that is not UTF-8 is a password, and stays where it is
+        // wiped.
+        let text = str::from_utf8(&typed).map_err(|_| RejectedInput::Shape);
+        match text.and_then(|text| check_input(text, prompt).map(|()| text.to_owned())) {
             Ok(text) => Answer { text: Some(SecretText::from(text)), ..Answer::default() },
-            Err(unfit) => Answer { unusable: Some(unfit), ..Answer::default() },
+            Err(rejected) => Answer { unusable: Some(rejected), ..Answer::default() },
         }
     }
 
+    /// Shows the messages of a step, unless the program asked for silence.
     fn show(&self, host: &mut impl Host, step: &Step) {
         if self.silent {
             return;
@@ -172,21 +180,22 @@ impl Relay {
         }
     }
 
-    /// Logs how it ended. The id is that of the daemon's audit event: the two logs can be laid side by side.
-    fn ended(&self, host: &mut impl Host, outcome: Outcome, step: &Step) -> Outcome {
-        let who = self.who(step);
+    /// Logs the outcome, with the id of the daemon's audit event.
+    fn log_outcome(&self, host: &mut impl Host, outcome: Outcome, step: &Step) -> Outcome {
+        let identity = self.log_identity(step);
         match outcome {
-            Outcome::Granted => host.log(Level::Info, &format!("granted {who}")),
-            Outcome::Exempt => host.log(Level::Info, &format!("exempt {who}")),
-            Outcome::Denied | Outcome::TriesUsedUp => host.log(Level::Notice, &format!("refused {who}")),
-            other => host.log(Level::Error, &format!("{}; refusing {who}", other.as_str())),
+            Outcome::Granted => host.log(Level::Info, &format!("granted {identity}")),
+            Outcome::Exempt => host.log(Level::Info, &format!("exempt {identity}")),
+            Outcome::Denied | Outcome::TriesUsedUp => host.log(Level::Notice, &format!("refused {identity}")),
+            other => host.log(Level::Error, &format!("{}; refusing {identity}", other.as_str())),
         }
         outcome
     }
 
-    /// Names the attempt. The user's name stands there only if the daemon says that it is a user's: people type
-    /// passwords at prompts for names, and many read this log.
-    fn who(&self, step: &Step) -> String {
+    /// Returns what identifies the attempt in the log. The user name is included only if the daemon
+    /// says that it is a user's: people type passwords at prompts for names, and many can read this
+    /// log.
+    fn log_identity(&self, step: &Step) -> String {
         let id = printable(&step.id, 32);
         if step.known == Some(true) {
             let user = printable(&self.attempt.user, 64);
@@ -195,8 +204,8 @@ impl Relay {
         format!("id={id}")
     }
 
-    /// Logs an error. Nobody says whether the name is a user's, and so it is left out.
-    fn failed(&self, host: &mut impl Host, error: &CallError, id: Option<&str>) -> Outcome {
+    /// Logs an error. It is unknown whether the name is a user's, so it is left out.
+    fn log_error(&self, host: &mut impl Host, error: &CallError, id: Option<&str>) -> Outcome {
         let socket = self.args.socket.display();
         let id = id.map_or_else(String::new, |id| format!(" id={}", printable(id, 32)));
         host.log(Level::Error, &format!("totpd at {socket}: {error}; refusing{id}"));

@@ -1,9 +1,10 @@
-//! The addresses of the host itself, for the module: the daemon has no network and cannot know them.
+//! The addresses of the host itself, for the module: the daemon has no network and cannot know
+//! them.
 
 use std::net::IpAddr;
 
-/// Whether `rhost` is an address of an interface of this host. A name is not one, and a host that cannot list its
-/// interfaces knows none.
+/// Whether `rhost` is an address of an interface of this host. A name is not one, and a host that
+/// cannot list its interfaces knows none.
 pub fn is_host_address(rhost: &str) -> bool {
     let Ok(address) = rhost.split('%').next().unwrap_or_default().parse::<IpAddr>() else { return false };
     let address = address.to_canonical();

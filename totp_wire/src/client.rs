@@ -1,8 +1,9 @@
 //! The blocking client of the module and the command line.
 //!
-//! Every wait is bounded by the caller's deadline: a plain `connect` blocks for ever on a full backlog, so
-//! the socket has a send timeout before it; reads and writes poll with the time that is left, so a server
-//! that drips bytes gains nothing; no signal is raised and no descriptor leaks into a child.
+//! Every wait is bounded by the caller's deadline: a plain `connect` blocks for ever on a full
+//! backlog, so the socket has a send timeout before it; reads and writes poll with the time that is
+//! left, so a server that drips bytes gains nothing; no signal is raised and no descriptor leaks
+//! into a child.
 
 use crate::frame::Framer;
 use crate::message::{self, Method, Reply};
@@ -82,7 +83,8 @@ impl Client {
     ///
     /// # Errors
     /// [`CallError::NoSocket`], [`CallError::ConnectionRefused`], [`CallError::PermissionDenied`],
-    /// [`CallError::Socket`], [`CallError::TimedOut`] (a full backlog), or [`CallError::WrongServer`].
+    /// [`CallError::Socket`], [`CallError::TimedOut`] (a full backlog), or
+    /// [`CallError::WrongServer`].
     pub fn connect(path: &Path, trust: Trust, deadline: Instant) -> Result<Self, CallError> {
         let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
             .map_err(CallError::Socket)?;
@@ -111,8 +113,9 @@ impl Client {
         Ok(Self { socket, framer: Framer::default() })
     }
 
-    /// Connects to the first of `paths` that is there for this process. Root's own socket is missing
-    /// under an older daemon, and closed to the root of a user namespace; both go on to the next one.
+    /// Connects to the first of `paths` that is there for this process. Root's own socket is
+    /// missing under an older daemon, and closed to the root of a user namespace; both go on to the
+    /// next one.
     ///
     /// # Errors
     /// As [`Client::connect`], of the last path that was tried.

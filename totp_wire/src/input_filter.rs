@@ -1,11 +1,13 @@
-//! What may leave the host: text that could be a code. A password that sshd hands the module stays there.
+//! What may leave the host: text that could be a code. A password that sshd hands the module stays
+//! there.
 //!
-//! Only the shape is looked at. Whether it is right, and what exactly it means, is the daemon's to say.
+//! Only the shape is looked at. Whether it is right, and what exactly it means, is the daemon's to
+//! say.
 
 use crate::login::{Accept, Prompt, RejectedInput};
 
-/// What sshd answers for users that it refuses anyway, repeated or cut to the length of what was typed
-/// (`fake_password` of auth-pam.c).
+/// What sshd answers for users that it refuses anyway, repeated or cut to the length of what was
+/// typed (`fake_password` of auth-pam.c).
 const HOST_JUNK: &[u8] = b"\x08\n\r\x7fINCORRECT";
 /// Symbols of a recovery code without its dashes.
 const RECOVERY_SYMBOLS: usize = 16;
@@ -34,8 +36,8 @@ pub fn check_input(typed: &str, prompt: &Prompt) -> Result<(), RejectedInput> {
     }
 }
 
-/// Splits what was typed as password and code in one line into the two. A recovery code counts only as it
-/// is printed, dashes included; otherwise the last `digits` digits are the code.
+/// Splits what was typed as password and code in one line into the two. A recovery code counts only
+/// as it is printed, dashes included; otherwise the last `digits` digits are the code.
 pub fn split_combined(typed: &[u8], digits: u8) -> Option<(&[u8], &str)> {
     let end = typed.iter().rposition(|b| !matches!(b, b'\r' | b'\n')).map_or(0, |last| last + 1);
     let text = typed.get(..end)?;

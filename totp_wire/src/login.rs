@@ -66,7 +66,8 @@ pub struct Attempt {
     /// The person is asked nothing: the code comes from what another module asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unasked: Option<bool>,
-    /// `PAM_RHOST` is one of the host's own addresses: the daemon has no network and cannot know them.
+    /// `PAM_RHOST` is one of the host's own addresses: the daemon has no network and cannot know
+    /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_address: Option<bool>,
 }
@@ -142,8 +143,8 @@ pub struct Step {
     /// The end, unless there is a question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
-    /// Whether the name of the attempt is a user's: only then the client may log it. People type passwords at
-    /// prompts for names.
+    /// Whether the name of the attempt is a user's: only then the client may log it. People type
+    /// passwords at prompts for names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<bool>,
 }

@@ -32,7 +32,8 @@ pub struct Call<'a> {
     pub upgrade: bool,
 }
 
-/// Why a message cannot be read: category and position only, since serde's own text quotes the input.
+/// Why a message cannot be read: category and position only, since serde's own text quotes the
+/// input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedMessage {
     category: &'static str,

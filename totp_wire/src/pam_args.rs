@@ -1,5 +1,5 @@
-//! The arguments of the PAM line, as the module reads them and `totpd doctor` checks them. An unknown or malformed one
-//! refuses: a misspelt option must not silently mean something else.
+//! The arguments of the PAM line, as the module reads them and `totpd doctor` checks them. An
+//! unknown or malformed one refuses: a misspelt option must not silently mean something else.
 
 use crate::trust::Trust;
 use std::ffi::CStr;

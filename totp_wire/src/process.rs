@@ -11,8 +11,8 @@ pub fn real_uid() -> u32 {
     getuid().as_raw()
 }
 
-/// The login uid of the audit system (`/proc/self/loginuid`), or `None` where it is unset or there is
-/// no audit. Text for the audit: where it is unset anybody can set it.
+/// The login uid of the audit system (`/proc/self/loginuid`), or `None` where it is unset or there
+/// is no audit. Text for the audit: where it is unset anybody can set it.
 pub fn login_uid() -> Option<u32> {
     read_number("/proc/self/loginuid")
 }
@@ -27,8 +27,8 @@ fn read_number(path: &str) -> Option<u32> {
     (number != u32::MAX).then_some(number)
 }
 
-/// The sockets of a daemon to try, in this order. `login` is the one for everybody; with effective uid
-/// 0 root's own, beside it, comes first: no other user can fill its queue.
+/// The sockets of a daemon to try, in this order. `login` is the one for everybody; with effective
+/// uid 0 root's own, beside it, comes first: no other user can fill its queue.
 ///
 /// ```
 /// # use std::path::Path;

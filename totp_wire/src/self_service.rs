@@ -1,4 +1,5 @@
-//! `org.totpd.Self`: what users do for their own uid. Times are Unix seconds.
+//! `org.totpd.Self`: what users do for themselves, by the uid of their process. Times are Unix
+//! seconds.
 
 use crate::admin::{ConfirmReply, EnrollReply, HistoryReply, RecoveryCodesReply, RevokeReply, StatusReply};
 use crate::message::Method;
@@ -11,96 +12,96 @@ pub const INTERFACE: &str = "org.totpd.Self";
 pub const DESCRIPTION: &str = include_str!("../interfaces/org.totpd.Self.varlink");
 /// Error: the peer's uid has no name.
 pub const NO_NAME: &str = "org.totpd.Self.NoName";
-/// Error: there is no factor that this could be done to.
+/// Error: the user has no factor for this.
 pub const NOT_ENROLLED: &str = "org.totpd.Self.NotEnrolled";
 /// Error: a current code or a recovery code is needed.
 pub const CODE_NEEDED: &str = "org.totpd.Self.CodeNeeded";
-/// Error: a ticket of an administrator's is needed.
+/// Error: a ticket of an administrator is needed.
 pub const TICKET_NEEDED: &str = "org.totpd.Self.TicketNeeded";
 /// Error: the code or the ticket was refused.
 pub const REFUSED: &str = "org.totpd.Self.Refused";
-/// Error: the site lets nobody enroll by himself.
+/// Error: the site does not let users enroll themselves.
 pub const ENROLLMENT_DISABLED: &str = "org.totpd.Self.EnrollmentDisabled";
-/// Error: the name belongs to another uid than when it was enrolled.
+/// Error: the name has another uid than at enrollment.
 pub const UID_CHANGED: &str = "org.totpd.Self.UidChanged";
-/// Error: the store cannot be used, or cannot take this.
+/// Error: the store cannot be used, or cannot store this.
 pub const STORE_UNAVAILABLE: &str = "org.totpd.Self.StoreUnavailable";
-/// Error: too much is going on.
+/// Error: the daemon is busy.
 pub const BUSY: &str = "org.totpd.Self.Busy";
-/// Error: something is staged already.
+/// Error: a change is staged already.
 pub const ALREADY_STAGED: &str = "org.totpd.Self.AlreadyStaged";
-/// Error: two changes were cancelled lately.
+/// Error: two changes were cancelled recently, so a ticket is needed.
 pub const CANCELLED_TWICE: &str = "org.totpd.Self.CancelledTwice";
-/// Error: nothing is staged.
+/// Error: no change is staged.
 pub const NOTHING_STAGED: &str = "org.totpd.Self.NothingStaged";
 /// Error: the staged factor is not ripe.
 pub const NOT_RIPE: &str = "org.totpd.Self.NotRipe";
 
-/// Asks about oneself.
+/// Asks for the state of the user's factor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {}
 
-/// Stages a factor for oneself.
+/// Makes a pending factor for the user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enroll {
-    /// A ticket of an administrator's.
+    /// A ticket of an administrator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<SecretText>,
-    /// A code of the factor in use, or a recovery code.
+    /// A code of the active factor, or a recovery code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<SecretText>,
-    /// Seconds until it is gone unless confirmed.
+    /// Seconds until the factor expires, unless it is confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<u64>,
 }
 
-/// Confirms one's pending factor.
+/// Confirms the user's pending factor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirm {
     /// Its first code.
     pub code: SecretText,
 }
 
-/// Replaces one's recovery codes.
+/// Replaces the user's recovery codes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryCodes {
-    /// A code of the factor in use, or a recovery code.
+    /// A code of the active factor, or a recovery code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<SecretText>,
-    /// A ticket of an administrator's.
+    /// A ticket of an administrator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<SecretText>,
 }
 
-/// Forgets one's factors.
+/// Deletes the user's factors.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoke {
-    /// A code of the factor in use, or a recovery code.
+    /// A code of the active factor, or a recovery code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<SecretText>,
-    /// A ticket of an administrator's.
+    /// A ticket of an administrator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<SecretText>,
 }
 
-/// Ends what one has staged.
+/// Cancels the change that the user has staged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancel {
-    /// A code of the factor in use, or a recovery code.
+    /// A code of the active factor, or a recovery code.
     pub code: SecretText,
 }
 
-/// Forgets one's remembered logins.
+/// Deletes the user's remembered logins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forget {}
 
-/// Asks for a page of one's history, the latest first.
+/// Asks for a page of the user's history, the latest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
-    /// Where the page starts: `next` of the one before.
+    /// Where the page starts: `next` of the previous page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<i64>,
-    /// Not before this moment.
+    /// Events at or after this time only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<u64>,
     /// At most this many.

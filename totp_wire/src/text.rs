@@ -15,7 +15,7 @@ impl SecretText {
         Self(text)
     }
 
-    /// The text, for whoever really needs it.
+    /// Returns the text: only for code that sends or shows it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -33,8 +33,8 @@ impl fmt::Debug for SecretText {
     }
 }
 
-/// Makes text fit for a terminal and a log line: control characters become `?`, and the length is bounded
-/// to `max` bytes (at a character).
+/// Makes text fit for a terminal and a log line: control characters become `?`, and the length is
+/// bounded to `max` bytes (at a character).
 pub fn printable(text: &str, max: usize) -> String {
     let end = (0..=max.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
     text[..end].chars().map(|c| if c.is_control() || is_bidi(c) { '?' } else { c }).collect()

@@ -6,11 +6,12 @@ use std::path::{Component, Path};
 /// The rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// A listener of uid 0; or of the owner of the socket's folder, when nobody but root and that owner can
-    /// put a socket there: the folder and all its ancestors are writable by these two alone.
+    /// A listener of uid 0; or of the owner of the socket's folder, when nobody but root and that
+    /// owner can put a socket there: the folder and all its ancestors are writable by these two
+    /// alone.
     RootOrFolderOwner,
-    /// A listener of this uid (`server_uid=` of the PAM line), or of uid 0: root can do whatever a lie would gain,
-    /// and break-glass answers as root.
+    /// A listener of this uid (`server_uid=` of the PAM line), or of uid 0: root can do whatever a
+    /// lie would gain, and break-glass answers as root.
     Uid(u32),
 }
 
@@ -34,8 +35,8 @@ fn owns_the_way(uid: u32, socket: &Path) -> bool {
             closed && [0, uid].contains(&m.uid())
         })
     };
-    // The way as it is named as well as the way as it is: a link in a folder that others may write leads
-    // wherever they like.
+    // The way as it is named as well as the way as it is: a link in a folder that others may write
+    // leads wherever they like.
     let plain = named.is_absolute() && named.components().all(|c| c != Component::ParentDir);
     plain
         && metadata(&folder).is_some_and(|m| m.uid() == uid)

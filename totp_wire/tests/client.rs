@@ -70,7 +70,8 @@ fn an_endless_message_is_cut_off() {
 fn slow_bytes_do_not_extend_the_deadline() {
     let server = serve(|mut stream| {
         while stream.write_all(b" ").is_ok() {
-            std::thread::sleep(Duration::from_millis(20)); // the fault under test, not a wait for anything
+            // the fault under test, not a wait for anything
+            std::thread::sleep(Duration::from_millis(20));
         }
     });
     let (reply, took) = call(&server, SHORT);

@@ -1,4 +1,5 @@
-//! The relay against a scripted host and a scripted daemon. Either fails if its script is not used up.
+//! The relay against a scripted host and a scripted daemon. Either fails if its script is not used
+//! up.
 
 use super::*;
 use crate::host::{Item, NoConversation, Process};
@@ -81,7 +82,8 @@ impl Host for Script {
     }
 }
 
-/// A daemon that answers each message with the next of `replies` (`None` hangs up), and what it was sent.
+/// A daemon that answers each message with the next of `replies` (`None` hangs up), and what it was
+/// sent.
 struct Daemon {
     _folder: tempfile::TempDir,
     path: PathBuf,
@@ -197,14 +199,15 @@ fn several_tries_end_in_maxtries() {
 
 #[test]
 fn a_daemon_that_asks_forever_is_abandoned() {
-    let mut host = script((0..MOST_PROMPTS).map(|_| typed(b"123456")));
-    let replies = vec![ASK; usize::from(MOST_PROMPTS) + 1];
+    let mut host = script((0..MAX_PROMPTS).map(|_| typed(b"123456")));
+    let replies = vec![ASK; usize::from(MAX_PROMPTS) + 1];
     assert_eq!(run(daemon(replies), &mut host, "", false).0, Outcome::Failed);
 }
 
 #[test]
 fn a_daemon_that_restarts_before_the_answer_is_asked_again() {
-    // It hangs up on Begin, and again after its prompt was shown: the same code goes to the next one.
+    // It hangs up on Begin, and again after its prompt was shown: the same code goes to the next
+    // one.
     let mut host = script([typed(b"123456"), Ask::Show("2 left")]);
     let (outcome, seen) = run(daemon(vec![None, ASK, GRANTED]), &mut host, "", false);
     assert_eq!((outcome, seen.len()), (Outcome::Granted, 3));

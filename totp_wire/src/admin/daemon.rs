@@ -39,7 +39,8 @@ pub struct DaemonReply {
     /// Lines that wait for the reader of the log at this moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_lines_waiting: Option<u64>,
-    /// The clock lies so far behind the latest granted code, which was granted then, that codes are refused.
+    /// The clock lies so far behind the latest granted code, which was granted then, that codes are
+    /// refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_behind: Option<u64>,
     /// What an administrator has to see to while it serves.

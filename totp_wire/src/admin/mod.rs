@@ -212,7 +212,7 @@ pub struct RecoveryCodesReply {
     pub staged: Option<Staged>,
 }
 
-/// Makes a ticket with which the user enrolls once by himself. One that was made before is worth nothing then.
+/// Makes a ticket with which the user enrolls once. An earlier ticket is no longer accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     /// The login name.
