@@ -5,9 +5,10 @@ use crate::secret::Secret;
 use crate::time::Time;
 use core::fmt;
 use core::str::FromStr;
+use hmac::digest::{Digest, Key};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// The hash function of the HMAC (RFC 6238 section 1.2). Only SHA-1 works in every authenticator
 /// app.
@@ -157,9 +158,9 @@ impl From<Period> for u64 {
 /// ```
 pub fn hotp(secret: &Secret, counter: u64, algorithm: Algorithm, digits: Digits) -> u32 {
     let binary = match algorithm {
-        Algorithm::Sha1 => dynamic_truncation(&hmac::<Hmac<sha1::Sha1>>(secret, counter)),
-        Algorithm::Sha256 => dynamic_truncation(&hmac::<Hmac<sha2::Sha256>>(secret, counter)),
-        Algorithm::Sha512 => dynamic_truncation(&hmac::<Hmac<sha2::Sha512>>(secret, counter)),
+        Algorithm::Sha1 => dynamic_truncation(&mac::<Hmac<sha1::Sha1>, sha1::Sha1>(secret, counter)),
+        Algorithm::Sha256 => dynamic_truncation(&mac::<Hmac<sha2::Sha256>, sha2::Sha256>(secret, counter)),
+        Algorithm::Sha512 => dynamic_truncation(&mac::<Hmac<sha2::Sha512>, sha2::Sha512>(secret, counter)),
     };
     binary % digits.modulus()
 }
@@ -178,20 +179,30 @@ pub fn totp_at(secret: &Secret, params: Params, now: Time) -> String {
     format!("{value:0width$}", width = usize::from(params.digits.get()))
 }
 
-fn hmac<M: Mac + KeyInit>(secret: &Secret, counter: u64) -> Zeroizing<Vec<u8>> {
-    // A key of any length is allowed (RFC 2104 section 2), so the error cannot happen; a MAC under
-    // an empty key is still no grant, since nobody enrolled it.
-    let mut mac =
-        M::new_from_slice(secret.as_bytes()).unwrap_or_else(|_| M::new(&hmac::digest::Key::<M>::default()));
+/// Returns the HMAC of the counter, where `M` is the HMAC with the hash `D`.
+fn mac<M: Mac + KeyInit, D: Digest>(secret: &Secret, counter: u64) -> Zeroizing<Vec<u8>> {
+    // RFC 2104 section 2: a key that is longer than the block is hashed, a shorter one is padded
+    // with zeros. Made here, so that there is no error that could only fall back to another key.
+    let mut block = Key::<M>::default();
+    let secret = secret.as_bytes();
+    if secret.len() <= block.len() {
+        block[..secret.len()].copy_from_slice(secret);
+    } else {
+        let digest = D::digest(secret);
+        block[..digest.len()].copy_from_slice(&digest);
+    }
+    let mut mac = M::new(&block);
     mac.update(&counter.to_be_bytes());
-    // It is the code in another form.
+    block.as_mut_slice().zeroize();
+    // The MAC determines the code.
     Zeroizing::new(mac.finalize().into_bytes().to_vec())
 }
 
-/// Four bytes at the offset named by the low nibble of the last one, without the sign bit.
+/// Returns the four bytes at the offset in the low nibble of the last byte, without the sign bit
+/// (RFC 4226 section 5.3). A MAC has at least 20 bytes, so the largest offset, 15, leaves four.
 fn dynamic_truncation(mac: &[u8]) -> u32 {
-    let offset = usize::from(mac.last().copied().unwrap_or(0) & 0x0f);
-    let word = mac.get(offset..offset + 4).and_then(|w| w.try_into().ok()).unwrap_or([0; 4]);
+    let offset = usize::from(mac[mac.len() - 1] & 0x0f);
+    let word = [mac[offset], mac[offset + 1], mac[offset + 2], mac[offset + 3]];
     u32::from_be_bytes(word) & 0x7fff_ffff
 }
 

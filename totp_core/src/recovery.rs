@@ -5,9 +5,7 @@
 
 use crate::random::{self, Random, RandomFailed};
 use core::fmt;
-use data_encoding::{Encoding, Specification};
 use hmac::{Hmac, KeyInit, Mac};
-use std::sync::LazyLock;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -21,16 +19,18 @@ pub const LOW_CODES: usize = 2;
 const CODE_BYTES: usize = 10;
 const HASH_BYTES: usize = 32;
 
-/// [Crockford's base32](https://www.crockford.com/base32.html), without `I L O U`: `i` and `l` are
-/// read as `1`, and `o` as `0`. `None` cannot happen, since the specification is constant (a test
-/// builds it).
-static CROCKFORD: LazyLock<Option<Encoding>> = LazyLock::new(|| {
-    let mut spec = Specification::new();
-    spec.symbols.push_str("0123456789ABCDEFGHJKMNPQRSTVWXYZ");
-    spec.translate.from.push_str("abcdefghjkmnpqrstvwxyziIlLoO");
-    spec.translate.to.push_str("ABCDEFGHJKMNPQRSTVWXYZ111100");
-    spec.encoding().ok()
-});
+/// The symbols of [Crockford's base32](https://www.crockford.com/base32.html), without `I L O U`.
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// Returns the value of a symbol in any case; `i` and `l` are read as `1`, and `o` as `0`.
+fn value_of(symbol: u8) -> Option<u128> {
+    let symbol = match symbol.to_ascii_uppercase() {
+        b'I' | b'L' => b'1',
+        b'O' => b'0',
+        other => other,
+    };
+    (0..).zip(ALPHABET).find_map(|(value, known)| (*known == symbol).then_some(value))
+}
 
 /// One recovery code. It is wiped when dropped, and redacted in `Debug`.
 ///
@@ -69,21 +69,25 @@ impl RecoveryCode {
         if symbols.len() != CODE_SYMBOLS {
             return None;
         }
-        let bytes = Zeroizing::new(CROCKFORD.as_ref()?.decode(symbols).ok()?);
-        Some(Self(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
+        let mut bits = Zeroizing::new(0_u128);
+        for symbol in symbols {
+            *bits = *bits << 5 | value_of(*symbol)?;
+        }
+        let bytes = Zeroizing::new(bits.to_be_bytes());
+        Some(Self(Zeroizing::new(*bytes.last_chunk()?)))
     }
 
     /// Returns the text to show to the user: `XXXX-XXXX-XXXX-XXXX`.
     pub fn reveal(&self) -> Zeroizing<String> {
-        let mut symbols = CROCKFORD.as_ref().map(|e| e.encode(&*self.0)).unwrap_or_default();
+        let bits = Zeroizing::new(self.0.iter().fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte)));
         let mut out = Zeroizing::new(String::with_capacity(CODE_SYMBOLS + 3));
-        for (i, symbol) in symbols.chars().enumerate() {
+        for i in 0..CODE_SYMBOLS {
             if i > 0 && i % 4 == 0 {
                 out.push('-');
             }
-            out.push(symbol);
+            let [low, ..] = (*bits >> (5 * (CODE_SYMBOLS - 1 - i))).to_le_bytes();
+            out.push(char::from(ALPHABET[usize::from(low & 31)]));
         }
-        symbols.zeroize();
         out
     }
 }
@@ -244,9 +248,11 @@ impl RecoverySet {
 }
 
 fn hash(key: &[u8; HASH_BYTES], code: &RecoveryCode) -> [u8; HASH_BYTES] {
-    // Any key length is allowed (RFC 2104 section 2): this cannot fail.
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key)
-        .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<sha2::Sha256>>::default()));
+    // A key that is shorter than the block is padded with zeros (RFC 2104 section 2).
+    let mut block = hmac::digest::Key::<Hmac<sha2::Sha256>>::default();
+    block[..HASH_BYTES].copy_from_slice(key);
+    let mut mac = Hmac::<sha2::Sha256>::new(&block);
+    block.as_mut_slice().zeroize();
     mac.update(&*code.0);
     mac.finalize().into_bytes().into()
 }
@@ -278,6 +284,15 @@ mod tests {
         assert_eq!(RecoveryCode::from_symbols(b"oOoOiIlLoOoOiIlL"), Some(digits));
         assert_eq!(RecoveryCode::from_symbols(b"000011110000111U"), None);
         assert_eq!(RecoveryCode::from_symbols(b"000011110000111"), None);
+    }
+
+    /// The expected values are from Python's `base64` and `hmac`.
+    #[test]
+    fn the_stored_bytes_and_hash_of_a_code_stay_the_same() {
+        let code = RecoveryCode::from_symbols(b"0123456789ABCDEF").unwrap();
+        assert_eq!(*code.0, [0x00, 0x44, 0x32, 0x14, 0xc7, 0x42, 0x54, 0xb6, 0x35, 0xcf]);
+        assert_eq!(*code.reveal(), "0123-4567-89AB-CDEF");
+        assert_eq!(hash(&[7; HASH_BYTES], &code)[..8], [0xa9, 0x3e, 0x6f, 0x08, 0xe0, 0xca, 0x3d, 0xd7]);
     }
 
     #[test]
