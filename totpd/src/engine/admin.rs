@@ -149,7 +149,7 @@ impl Engine {
             event.totp_id = totp_id;
             // Whoever revokes a factor does not want it to go on letting in.
             let mut sessions = counted(withdrawn_factors(&before, Some(&account), now));
-            sessions.push(SideWrite::EndOf(account.id.clone()));
+            sessions.push(SideWrite::DeleteSessionsOf(account.id.clone()));
             let write = AccountWrite::Update(Box::new(account), stored.version);
             if self
                 .store_admin(write, sessions, false, event, now, &default_commit_deadline())

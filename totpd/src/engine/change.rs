@@ -140,11 +140,11 @@ impl Engine {
                 Ok(Some(()))
             }
             Err(CommitError::Conflict) => Ok(None),
-            Err(CommitError::Taken(what)) => Err(AccountError::Taken(what)),
-            Err(CommitError::Full(why) | CommitError::Unavailable(why)) => {
+            Err(CommitError::Duplicate(what)) => Err(AccountError::Taken(what)),
+            Err(CommitError::StorageFull(why) | CommitError::Unavailable(why)) => {
                 Err(AccountError::Unavailable(why))
             }
-            Err(CommitError::Dropped) => Err(AccountError::Busy),
+            Err(CommitError::Cancelled) => Err(AccountError::Busy),
         }
     }
 }

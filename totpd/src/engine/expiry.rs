@@ -15,7 +15,7 @@ impl Engine {
     /// Forgets some of what has expired; says how many. Errors wait for the next sweep.
     pub async fn sweep(&self) -> usize {
         self.sweep_sessions().await;
-        let Ok(ids) = self.store.expired(clock::now(), AT_ONCE).await else { return 0 };
+        let Ok(ids) = self.store.expired_pending(clock::now(), AT_ONCE).await else { return 0 };
         let mut swept = 0;
         for id in ids {
             let Ok(Some(stored)) = self.load(AccountKey::Id(id)).await else { continue };
@@ -41,9 +41,10 @@ impl Engine {
     /// Forgets sessions that are over. That they are needs no event.
     async fn sweep_sessions(&self) {
         let now = clock::now();
-        if self.store.any_session_over(now).await.unwrap_or(false) {
-            let also = vec![SideWrite::Sweep(now)];
-            let change = ChangeSet { write: AccountWrite::Nothing, also, grows: false, event: None };
+        if self.store.has_expired_session(now).await.unwrap_or(false) {
+            let also = vec![SideWrite::DeleteExpiredSessions(now)];
+            let change =
+                ChangeSet { write: AccountWrite::Nothing, side_writes: also, grows: false, event: None };
             // What is left is swept the next time.
             let _ = self.store.commit(change, default_commit_deadline()).await;
         }

@@ -7,7 +7,7 @@ use super::{Engine, EngineError, MOST_RACES};
 use crate::audit::{Event, EventOutcome, EventReason, UnjudgedReason, Would, recorded_outcome};
 use crate::clock;
 use crate::store::{
-    AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, HistoryQuery, SideWrite, Stored,
+    AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, HistoryQuery, SideWrite, StoredAccount,
 };
 use std::sync::Arc;
 use totp_core::judge::{Input, NoticeDisplay, judge_without_account};
@@ -24,7 +24,7 @@ pub struct PrefetchedAccount {
     /// Digits of the code.
     pub digits: Digits,
     /// The record as it was then, still sealed.
-    stored: Option<Stored>,
+    stored: Option<StoredAccount>,
     /// The name as the system has it, or as it was given when there is no such user.
     name: Option<UserName>,
     /// Its uid, when there is such a user. Looked up before the answer: how long a directory takes to know a
@@ -195,7 +195,7 @@ impl Engine {
                 let (event, notices) = (Box::new(event), Notices::default());
                 Ok(Some(Grant { verified, committed, event, notices, needs_answer: false }))
             }
-            Err(CommitError::Conflict | CommitError::Taken(_)) => Ok(None),
+            Err(CommitError::Conflict | CommitError::Duplicate(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -207,7 +207,7 @@ impl Engine {
             Event { outcome: EventOutcome::Undelivered, time: clock::rfc3339(now), ..granted.clone() };
         event.log();
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        let change = ChangeSet::of(AccountWrite::Nothing, event.row(now));
+        let change = ChangeSet::new(AccountWrite::Nothing, event.row(now));
         if let Err(error) = self.store.commit(change, Arc::new(CommitGuard::new(deadline))).await {
             tracing::warn!("the history lacks an undelivered grant of {}: {error}", event.user);
         }
@@ -271,7 +271,7 @@ impl Engine {
                 event.totp_id = Some(verified.totp_id().to_owned());
                 event.confirmed = verified.confirmed();
                 let event = event.with_how(verified.how());
-                also.extend(SideWrite::of_grant(verified.how(), now));
+                also.extend(SideWrite::for_grant(verified.how(), now));
                 Decision { outcome: Ok((verified, judgement.notices, judgement.unread)), write, also, event }
             }
             Outcome::Refused(reason) => {

@@ -39,7 +39,7 @@ pub enum RecoveryCodeOutcome {
 impl Engine {
     /// Whether the user has a factor, under this name or another one of the same uid.
     async fn has_factor(&self, found: &ResolvedUser, now: Time) -> Result<bool, EngineError> {
-        let mut records = self.store.of_uid(found.uid).await?;
+        let mut records = self.store.accounts_of_uid(found.uid).await?;
         records.extend(self.load(&found.name).await?);
         Ok(records.into_iter().any(|mut stored| {
             stored.account.expire_pending(now);

@@ -39,7 +39,7 @@ use crate::clock;
 use crate::config::{Config, KeepOrder, Loaded};
 use crate::seal::{SealError, Sealer};
 use crate::store::{
-    AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, ReadError, Store, Stored,
+    AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, ReadError, Store, StoredAccount,
 };
 use crate::user_directory::{ResolvedUser, UserDirectory};
 use crate::user_locks::UserLocks;
@@ -160,7 +160,7 @@ impl Engine {
         }
     }
 
-    async fn load(&self, key: impl Into<AccountKey>) -> Result<Option<Stored>, ReadError> {
+    async fn load(&self, key: impl Into<AccountKey>) -> Result<Option<StoredAccount>, ReadError> {
         if let Some(why) = self.store.poisoned() {
             return Err(ReadError(why));
         }
@@ -175,7 +175,7 @@ impl Engine {
         let older = self.store.load(key).await?;
         Ok(older.map(|stored| {
             let damaged = stored.damaged || self.recent.is_older(&stored);
-            Stored { damaged, ..stored }
+            StoredAccount { damaged, ..stored }
         }))
     }
 
@@ -201,7 +201,7 @@ impl Engine {
     }
 
     /// The record with its secrets open, or `None` (and a line in the log) when it is damaged.
-    fn open(&self, stored: Stored) -> Option<(Account, u64)> {
+    fn open(&self, stored: StoredAccount) -> Option<(Account, u64)> {
         let (name, version) = (stored.account.display_name().to_owned(), stored.version);
         let opened = if stored.damaged { Err(SealError::Damaged) } else { self.sealer.open(stored.account) };
         match opened {

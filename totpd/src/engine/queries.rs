@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::engine::{AccountError, Engine, EngineError};
-use crate::store::{HistoryQuery, HistoryRow, Stored};
+use crate::store::{HistoryQuery, HistoryRow, StoredAccount};
 use totp_core::lock::Locked;
 use totp_core::self_service::StagedChange;
 use totp_core::{Account, Time, UserName};
@@ -80,7 +80,7 @@ impl Engine {
         }
         let uid = self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
         let nothing = Account::blank(String::new(), Some(user.clone()), Some(uid), clock::now());
-        Ok(self.view(Stored { account: nothing, version: 0, damaged: false }, clock::now()))
+        Ok(self.view(StoredAccount { account: nothing, version: 0, damaged: false }, clock::now()))
     }
 
     /// A page of users who have a factor, and where the next one starts.
@@ -92,7 +92,7 @@ impl Engine {
         after: Option<String>,
         limit: usize,
     ) -> Result<(Vec<UserStatus>, Option<String>), AccountError> {
-        let page = self.store.scan(after, limit).await.map_err(EngineError::from)?;
+        let page = self.store.accounts(after, limit).await.map_err(EngineError::from)?;
         let next =
             page.last().filter(|_| page.len() == limit).map(|last| last.account.display_name().to_owned());
         let now = clock::now();
@@ -105,7 +105,7 @@ impl Engine {
         Ok((users, next))
     }
 
-    fn view(&self, stored: Stored, now: Time) -> UserStatus {
+    fn view(&self, stored: StoredAccount, now: Time) -> UserStatus {
         let damaged = stored.damaged;
         let mut sealed = stored.account.clone();
         sealed.expire_pending(now);

@@ -1,7 +1,7 @@
 //! What this daemon wrote in the last minutes: used steps and versions of records. A row that is put back under the
 //! running daemon makes no used code fresh, and is not believed.
 
-use crate::store::{AccountWrite, Stored};
+use crate::store::{AccountWrite, StoredAccount};
 use crate::sync::ignore_poison;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -38,7 +38,7 @@ impl Recent {
         let (account, version) = match write {
             AccountWrite::Insert(account) => (account, 1),
             AccountWrite::Update(account, version) => (account, version + 1),
-            AccountWrite::Nothing | AccountWrite::Unchanged(..) | AccountWrite::Delete(..) => {
+            AccountWrite::Nothing | AccountWrite::ExpectVersion(..) | AccountWrite::Delete(..) => {
                 return Noted::default();
             }
         };
@@ -70,7 +70,7 @@ impl Recent {
     }
 
     /// Whether the record is older than one that this daemon wrote.
-    pub(super) fn is_older(&self, stored: &Stored) -> bool {
+    pub(super) fn is_older(&self, stored: &StoredAccount) -> bool {
         self.number(&stored.account.id).is_some_and(|version| stored.version < version)
     }
 
@@ -101,7 +101,7 @@ mod tests {
             recent.note(&recent.of(&write), start + Duration::from_millis(n as u64));
             assert!(recent.values.lock().unwrap().len() <= MAX_WRITES);
         }
-        let stored = |n, version| Stored { account: account(n), version, damaged: false };
+        let stored = |n, version| StoredAccount { account: account(n), version, damaged: false };
         assert!(recent.is_older(&stored(2 * MAX_WRITES - 1, 6)));
         assert!(!recent.is_older(&stored(2 * MAX_WRITES - 1, 7)));
         assert!(!recent.is_older(&stored(2 * MAX_WRITES - 1, 8)));

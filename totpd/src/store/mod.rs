@@ -32,11 +32,11 @@ use totp_core::withdrawal::{Refusals, StorePosition};
 use totp_core::{Time, UserName};
 
 /// A future of the store's.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A record and the version that a change of it has to name.
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub struct StoredAccount {
     /// The record.
     pub account: SealedAccount,
     /// Its version.
@@ -75,7 +75,7 @@ pub enum AccountWrite {
     /// Nothing: only the audit row is written.
     Nothing,
     /// Nothing, as long as the record with this id is still at this version.
-    Unchanged(String, u64),
+    ExpectVersion(String, u64),
     /// A record that did not exist.
     Insert(Box<SealedAccount>),
     /// A record that was read at this version.
@@ -90,7 +90,7 @@ pub struct ChangeSet {
     /// The record.
     pub write: AccountWrite,
     /// What belongs to it: all of it is written, or nothing.
-    pub also: Vec<SideWrite>,
+    pub side_writes: Vec<SideWrite>,
     /// Whether it asks for room: enrollments do, logins must go on without.
     pub grows: bool,
     /// The audit row; none where nothing was decided.
@@ -99,8 +99,8 @@ pub struct ChangeSet {
 
 impl ChangeSet {
     /// A record that asks for no room, with its event.
-    pub const fn of(write: AccountWrite, event: EventRow) -> Self {
-        Self { write, also: Vec::new(), grows: false, event: Some(event) }
+    pub const fn new(write: AccountWrite, event: EventRow) -> Self {
+        Self { write, side_writes: Vec::new(), grows: false, event: Some(event) }
     }
 }
 
@@ -138,13 +138,13 @@ pub enum CommitError {
     Conflict,
     /// Another record has the value that must be one's own.
     #[error("the {0} belongs to another user")]
-    Taken(UniqueField),
+    Duplicate(UniqueField),
     /// The ticket was dropped, or its deadline passed, before the commit began.
     #[error("too late")]
-    Dropped,
+    Cancelled,
     /// There is no room.
     #[error("{0}")]
-    Full(String),
+    StorageFull(String),
     /// The store refuses everything.
     #[error("{0}")]
     Unavailable(String),
@@ -190,39 +190,43 @@ pub struct ReadError(pub String);
 /// What holds the records.
 pub trait Store: Send + Sync {
     /// The record of a user.
-    fn load(&self, key: AccountKey) -> Answer<'_, Result<Option<Stored>, ReadError>>;
+    fn load(&self, key: AccountKey) -> StoreFuture<'_, Result<Option<StoredAccount>, ReadError>>;
     /// Makes one change durable. The ticket is claimed when the commit begins.
     fn commit(
         &self,
         change: ChangeSet,
         ticket: Arc<CommitGuard>,
-    ) -> Answer<'_, Result<Committed, CommitError>>;
+    ) -> StoreFuture<'_, Result<Committed, CommitError>>;
     /// Records that have a name, in the order of their names, after the one given.
-    fn scan(&self, after: Option<String>, limit: usize) -> Answer<'_, Result<Vec<Stored>, ReadError>>;
+    fn accounts(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<StoredAccount>, ReadError>>;
     /// Ids of records whose pending factor was gone at `now`, some of them.
-    fn expired(&self, now: Time, limit: usize) -> Answer<'_, Result<Vec<String>, ReadError>>;
+    fn expired_pending(&self, now: Time, limit: usize) -> StoreFuture<'_, Result<Vec<String>, ReadError>>;
     /// The records of a uid, under whatever names.
-    fn of_uid(&self, uid: u32) -> Answer<'_, Result<Vec<Stored>, ReadError>>;
+    fn accounts_of_uid(&self, uid: u32) -> StoreFuture<'_, Result<Vec<StoredAccount>, ReadError>>;
     /// Rows of the history, the latest first.
-    fn history(&self, query: HistoryQuery) -> Answer<'_, Result<Vec<HistoryRow>, ReadError>>;
+    fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Result<Vec<HistoryRow>, ReadError>>;
     /// What the store holds at a moment, and who was refused since another one.
-    fn overview(&self, now: Time, since: Time) -> Answer<'_, Result<Overview, ReadError>>;
+    fn overview(&self, now: Time, since: Time) -> StoreFuture<'_, Result<Overview, ReadError>>;
     /// When each of these users last passed a login, as far as their latest events tell.
-    fn last_logins(&self, names: Vec<String>) -> Answer<'_, Result<Vec<Option<Time>>, ReadError>>;
+    fn last_logins(&self, names: Vec<String>) -> StoreFuture<'_, Result<Vec<Option<Time>>, ReadError>>;
     /// A page of users, in the order of their making.
-    fn search(&self, query: UserQuery) -> Answer<'_, Result<UserPage, ReadError>>;
+    fn search_users(&self, query: UserQuery) -> StoreFuture<'_, Result<UserPage, ReadError>>;
     /// A session.
-    fn session(&self, key: SessionKey) -> Answer<'_, Result<Option<StoredSession>, ReadError>>;
+    fn session(&self, key: SessionKey) -> StoreFuture<'_, Result<Option<StoredSession>, ReadError>>;
     /// The latest sessions of an account, as many as fit into an answer; the oldest of them first.
-    fn sessions_of(&self, account: String) -> Answer<'_, Result<Vec<StoredSession>, ReadError>>;
+    fn sessions_of(&self, account: String) -> StoreFuture<'_, Result<Vec<StoredSession>, ReadError>>;
     /// Whether any session was over at `now`.
-    fn any_session_over(&self, now: Time) -> Answer<'_, Result<bool, ReadError>>;
+    fn has_expired_session(&self, now: Time) -> StoreFuture<'_, Result<bool, ReadError>>;
     /// The client whose secret has this id.
-    fn client(&self, secret_id: String) -> Answer<'_, Result<Option<ClientRow>, ReadError>>;
+    fn client(&self, secret_id: String) -> StoreFuture<'_, Result<Option<ClientRow>, ReadError>>;
     /// Every secret of every client, by name.
-    fn clients(&self) -> Answer<'_, Result<Vec<ClientRow>, ReadError>>;
+    fn clients(&self) -> StoreFuture<'_, Result<Vec<ClientRow>, ReadError>>;
     /// The keys that sign and derive tokens, the oldest first.
-    fn signing_keys(&self) -> Answer<'_, Result<Vec<KeyRow>, ReadError>>;
+    fn signing_keys(&self) -> StoreFuture<'_, Result<Vec<KeyRow>, ReadError>>;
     /// Why the store refuses everything until a fresh process reopens it, once it does.
     fn poisoned(&self) -> Option<String>;
     /// The latest moment at which a code of a phone was granted: of what this process has stored, or found when it
@@ -231,7 +235,7 @@ pub trait Store: Send + Sync {
     /// What this copy of the store must not accept, since it was withdrawn after the copy was made.
     fn refusals(&self) -> Arc<Refusals>;
     /// Writes a consistent copy of the store into its own folder, complete without a log; its name and size.
-    fn snapshot(&self) -> Answer<'_, Result<Snapshot, ReadError>>;
+    fn snapshot(&self) -> StoreFuture<'_, Result<Snapshot, ReadError>>;
     /// Looks whether the files are where they were when the store was opened; it is poisoned otherwise.
-    fn look(&self) -> Answer<'_, Result<(), ReadError>>;
+    fn look(&self) -> StoreFuture<'_, Result<(), ReadError>>;
 }

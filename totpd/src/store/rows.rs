@@ -1,7 +1,7 @@
 //! What the store keeps for applications beside the users' records: sessions, clients, keys. Rows are text that
 //! whoever has the store's key vouches for; the store looks at none of it.
 
-use crate::store::Stored;
+use crate::store::StoredAccount;
 use totp_core::withdrawal::Withdrawal;
 use totp_core::{How, Time};
 
@@ -9,39 +9,39 @@ use totp_core::{How, Time};
 #[derive(Clone, Debug)]
 pub enum SideWrite {
     /// A new session.
-    Begin(Box<SessionRow>),
+    InsertSession(Box<SessionRow>),
     /// A session that was read at this version.
-    Replace(Box<SessionRow>, u64),
+    UpdateSession(Box<SessionRow>, u64),
     /// The session with this id is over; it has to be there.
-    End(String),
+    DeleteSession(String),
     /// The session with this id ends, if it is still at this version.
-    EndAt(String, u64),
+    DeleteSessionAt(String, u64),
     /// Every session of the account with this id is over.
-    EndOf(String),
+    DeleteSessionsOf(String),
     /// Sessions whose time had come are forgotten, some of them.
-    Sweep(Time),
+    DeleteExpiredSessions(Time),
     /// A code of a phone was granted at this moment: the latest one is kept.
-    Granted(Time),
+    RecordGrant(Time),
     /// An administrator says that the clock is right at this moment, whatever was granted later.
-    ClockIsRight(Time),
+    TrustClock(Time),
     /// Something stops being accepted: raises the counter by which an older copy of the store is noticed.
     Withdraw(Withdrawal),
     /// An administrator accepts an older copy of the store: it gets a generation with this random token.
-    Accept(String),
+    AcceptOlderCopy(String),
     /// A client's new secret.
-    AddClient(Box<ClientRow>),
+    InsertClient(Box<ClientRow>),
     /// The secret with this id is worth nothing any more; it has to be there.
-    RevokeClient(String),
+    DeleteClient(String),
     /// A new key.
-    AddKey(Box<KeyRow>),
+    InsertKey(Box<KeyRow>),
     /// The key with this id is gone.
-    DropKey(String),
+    DeleteKey(String),
 }
 
 impl SideWrite {
     /// What a grant is kept by: a code of the phone says what time it is, and nothing else does.
-    pub fn of_grant(how: How, now: Time) -> Vec<Self> {
-        if matches!(how, How::Totp { .. }) { vec![Self::Granted(now)] } else { Vec::new() }
+    pub fn for_grant(how: How, now: Time) -> Vec<Self> {
+        if matches!(how, How::Totp { .. }) { vec![Self::RecordGrant(now)] } else { Vec::new() }
     }
 }
 
@@ -110,11 +110,11 @@ pub enum UserFilter {
     /// One of these mail addresses, in any case.
     Email(Vec<String>),
     /// A mail address that holds this text, in any case.
-    EmailLike(String),
+    EmailContains(String),
     /// One of these phone numbers.
     Phone(Vec<String>),
     /// A phone number that holds this text.
-    PhoneLike(String),
+    PhoneContains(String),
     /// Made as pending and not active yet, or the opposite.
     Pending(bool),
     /// One of these enrollments.
@@ -122,16 +122,16 @@ pub enum UserFilter {
     /// There is an enrollment that is confirmed, or one that is not.
     TotpVerified(bool),
     /// Made after this moment.
-    After(Time),
+    CreatedAfter(Time),
     /// Made before this moment.
-    Before(Time),
+    CreatedBefore(Time),
 }
 
 /// Users that a search found.
 #[derive(Clone, Debug, Default)]
 pub struct UserPage {
     /// As many as were asked for, or as fit into a page's size.
-    pub users: Vec<Stored>,
+    pub users: Vec<StoredAccount>,
     /// After whom the next page begins, if there is one.
     pub next: Option<(Time, String)>,
     /// How many there are in all; none when they are too many to count.

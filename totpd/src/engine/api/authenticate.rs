@@ -10,7 +10,7 @@ use crate::engine::audit_dedup::RowKey;
 use crate::engine::{EngineError, MOST_RACES};
 use crate::os_random::Kernel;
 use crate::seal::Sealer;
-use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, SideWrite, Stored};
+use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, SideWrite, StoredAccount};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use totp_core::session::{Minutes, Session, merged_claims};
@@ -54,8 +54,8 @@ impl SessionDraft {
     fn write(&self, sealer: &Sealer) -> Result<SideWrite, ApiRefusal> {
         let row = row(&self.session, &self.keys, sealer)?;
         Ok(match self.version {
-            None => SideWrite::Begin(row),
-            Some(version) => SideWrite::Replace(row, version),
+            None => SideWrite::InsertSession(row),
+            Some(version) => SideWrite::UpdateSession(row, version),
         })
     }
 }
@@ -120,7 +120,7 @@ impl Engine {
                     event.confirmed = proof.confirmed();
                     event.session_id = draft.as_ref().map(|draft| draft.session.id().to_owned());
                     event = event.with_how(proof.how());
-                    let mut also = SideWrite::of_grant(proof.how(), now);
+                    let mut also = SideWrite::for_grant(proof.how(), now);
                     if let Some(draft) = &draft {
                         also.push(draft.write(&self.sealer)?);
                     }
@@ -146,7 +146,7 @@ impl Engine {
             } else {
                 AccountWrite::Nothing
             };
-            let change = ChangeSet { write, also, grows: false, event: Some(event.row(now)) };
+            let change = ChangeSet { write, side_writes: also, grows: false, event: Some(event.row(now)) };
             match self.commit(change, guard).await {
                 Ok(_) => event.log(),
                 Err(CommitError::Conflict) => continue,
@@ -164,7 +164,7 @@ impl Engine {
                 }
                 None => None,
             };
-            let user = Stored { account: sealed, version: version + 1, damaged: false };
+            let user = StoredAccount { account: sealed, version: version + 1, damaged: false };
             let user = UserView::new(caller, user);
             let totp_id = proof.totp_id().to_owned();
             return Ok(Authenticated { totp_id, user, session, event: Box::new(event) });

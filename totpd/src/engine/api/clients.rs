@@ -169,7 +169,7 @@ impl Engine {
         let rows = self.store.clients().await.map_err(EngineError::from)?;
         let matching =
             rows.into_iter().filter(|r| r.name == name && secret_id.is_none_or(|id| r.secret_id == id));
-        let revoked: Vec<SideWrite> = matching.map(|row| SideWrite::RevokeClient(row.secret_id)).collect();
+        let revoked: Vec<SideWrite> = matching.map(|row| SideWrite::DeleteClient(row.secret_id)).collect();
         let count = revoked.len();
         if count > 0 {
             self.change_clients(revoked, EventKind::ClientRevoke, name, from, clock::now()).await?;

@@ -26,7 +26,7 @@ pub use users::{FoundUsers, Match, NewUser, UserChange, UserSearch, UserView};
 use super::{Engine, EngineError, default_commit_deadline};
 use crate::audit::Event;
 use crate::fair_queue::FairQueue;
-use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitError, SideWrite, Stored};
+use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitError, SideWrite, StoredAccount};
 use crate::user_locks::ApplicationLockGuard;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
@@ -71,14 +71,14 @@ impl Engine {
     }
 
     /// Loads a user by id or external id.
-    async fn user(&self, user: &str) -> Result<Stored, ApiRefusal> {
+    async fn user(&self, user: &str) -> Result<StoredAccount, ApiRefusal> {
         let key = self.resolve_user(user).await?;
         self.load_user(key).await
     }
 
     /// Loads a user by id or external id, in the client's turn among concurrent reads. The name is
     /// looked up before, so that a slow directory blocks no other client.
-    async fn user_in_turn(&self, caller: &Caller, user: &str) -> Result<Stored, ApiRefusal> {
+    async fn user_in_turn(&self, caller: &Caller, user: &str) -> Result<StoredAccount, ApiRefusal> {
         let key = self.resolve_user(user).await?;
         let _permit = self.api.reading.acquire(&caller.client).await;
         self.load_user(key).await
@@ -95,7 +95,7 @@ impl Engine {
         Ok((AccountKey::from(&name), uid))
     }
 
-    async fn load_user(&self, (key, uid): (AccountKey, Option<u32>)) -> Result<Stored, ApiRefusal> {
+    async fn load_user(&self, (key, uid): (AccountKey, Option<u32>)) -> Result<StoredAccount, ApiRefusal> {
         let stored = self.load(key).await.map_err(EngineError::from)?.ok_or(ApiRefusal::UserNotFound)?;
         // A name that has another uid now belongs to another person.
         let is_other = uid.is_some() && stored.account.uid.is_some() && stored.account.uid != uid;
@@ -135,7 +135,7 @@ impl Engine {
         now: Time,
     ) -> Result<(), CommitError> {
         let row = event.map(|event| event.row(now));
-        let change = ChangeSet { write: AccountWrite::Nothing, also, grows: false, event: row };
+        let change = ChangeSet { write: AccountWrite::Nothing, side_writes: also, grows: false, event: row };
         self.store.commit(change, default_commit_deadline()).await?;
         if let Some(event) = event {
             event.log();

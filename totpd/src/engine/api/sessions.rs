@@ -74,7 +74,7 @@ impl Engine {
             // Deleted, so that it stays expired if the clock is set back. A conflict means that
             // another request has extended it. The session is refused also if the delete fails.
             drop(permit.take());
-            let end = vec![SideWrite::EndAt(stored.row.id, stored.version)];
+            let end = vec![SideWrite::DeleteSessionAt(stored.row.id, stored.version)];
             if self.commit_side_writes(end, None, now).await != Err(CommitError::Conflict) {
                 return Err(ApiRefusal::SessionNotFound);
             }
@@ -132,13 +132,14 @@ impl Engine {
                 let row = row(&session, &keys, &self.sealer)?;
                 // A change of a session is recorded in the history, and its use is not.
                 let kept = changes.then(|| event.row(now));
-                let also = vec![SideWrite::Replace(row, version)];
-                let change = ChangeSet { write: AccountWrite::Nothing, also, grows: false, event: kept };
+                let also = vec![SideWrite::UpdateSession(row, version)];
+                let change =
+                    ChangeSet { write: AccountWrite::Nothing, side_writes: also, grows: false, event: kept };
                 match self.store.commit(change, default_commit_deadline()).await {
                     Ok(_) => {}
                     Err(CommitError::Conflict) => continue,
                     // The session is good though its use cannot be written.
-                    Err(CommitError::Full(_)) if !changes => {}
+                    Err(CommitError::StorageFull(_)) if !changes => {}
                     Err(error) => return Err(EngineError::from(error).into()),
                 }
             }

@@ -6,7 +6,7 @@ use crate::audit::EventKind;
 use crate::clock;
 use crate::engine::{EngineError, MOST_RACES, default_commit_deadline};
 use crate::os_random::Kernel;
-use crate::store::{AccountKey, AccountWrite, Stored, UserFilter, UserPage, UserQuery};
+use crate::store::{AccountKey, AccountWrite, StoredAccount, UserFilter, UserPage, UserQuery};
 use serde_json::{Map, Value};
 use totp_core::account::new_id;
 use totp_core::contact::{MailAddress, PhoneNumber};
@@ -93,7 +93,7 @@ pub struct FoundUsers {
 
 impl UserView {
     /// The view of this client.
-    pub(super) fn new(caller: &Caller, stored: Stored) -> Self {
+    pub(super) fn new(caller: &Caller, stored: StoredAccount) -> Self {
         let now = clock::now();
         let class = SourceClass::Client(caller.client.clone());
         let locks = stored.account.lock_state.locked(now);
@@ -181,7 +181,8 @@ impl Engine {
         }
         let UserSearch { operator, filters, after, limit } = search;
         let query = UserQuery { any: operator == Match::Any, filters, after, limit, now: clock::now() };
-        let UserPage { users, next, total } = self.store.search(query).await.map_err(EngineError::from)?;
+        let UserPage { users, next, total } =
+            self.store.search_users(query).await.map_err(EngineError::from)?;
         let users = users.into_iter().map(|stored| UserView::new(caller, stored)).collect();
         Ok(FoundUsers { users, next, total })
     }

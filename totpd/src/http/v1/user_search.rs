@@ -165,9 +165,9 @@ fn filters(operand: Operand) -> Result<Vec<UserFilter>, ApiError> {
             one(UserFilter::Name(names))
         }
         "email_address" => one(UserFilter::Email(texts()?)),
-        "email_address_fuzzy" => one(UserFilter::EmailLike(text()?)),
+        "email_address_fuzzy" => one(UserFilter::EmailContains(text()?)),
         "phone_number" => one(UserFilter::Phone(texts()?)),
-        "phone_number_fuzzy" => one(UserFilter::PhoneLike(text()?)),
+        "phone_number_fuzzy" => one(UserFilter::PhoneContains(text()?)),
         "status" => match value.as_str() {
             Some("active") => one(UserFilter::Pending(false)),
             Some("pending") => one(UserFilter::Pending(true)),
@@ -177,11 +177,11 @@ fn filters(operand: Operand) -> Result<Vec<UserFilter>, ApiError> {
         "totp_verified" => {
             one(UserFilter::TotpVerified(value.as_bool().ok_or_else(|| wrong("true or false"))?))
         }
-        "created_at_greater_than" => one(UserFilter::After(time(&value)?)),
-        "created_at_less_than" => one(UserFilter::Before(time(&value)?)),
+        "created_at_greater_than" => one(UserFilter::CreatedAfter(time(&value)?)),
+        "created_at_less_than" => one(UserFilter::CreatedBefore(time(&value)?)),
         "created_at_between" => Ok(vec![
-            UserFilter::After(time(&value["greater_than"])?),
-            UserFilter::Before(time(&value["less_than"])?),
+            UserFilter::CreatedAfter(time(&value["greater_than"])?),
+            UserFilter::CreatedBefore(time(&value["less_than"])?),
         ]),
         _ => Err(ApiError::invalid(
             "user_search_filter_name_not_recognized",

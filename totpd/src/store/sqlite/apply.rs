@@ -22,7 +22,7 @@ pub(super) fn apply(
     entries: &mut Vec<Entry>,
 ) -> rusqlite::Result<Applied> {
     // What marks a grant refuses nothing, so that a login needs no savepoint.
-    if change.also.iter().all(|also| matches!(also, SideWrite::Granted(_))) {
+    if change.side_writes.iter().all(|also| matches!(also, SideWrite::RecordGrant(_))) {
         return whole(db, change, entries);
     }
     db.execute_batch("SAVEPOINT change")?;
@@ -43,7 +43,7 @@ fn whole(db: &Connection, change: &ChangeSet, entries: &mut Vec<Entry>) -> rusql
     if !written {
         return Ok(Err(CommitError::Conflict));
     }
-    for also in &change.also {
+    for also in &change.side_writes {
         if !also_written(db, also)? {
             return Ok(Err(CommitError::Conflict));
         }
@@ -71,7 +71,7 @@ pub(super) fn insert_event(db: &Connection, event: &EventRow) -> rusqlite::Resul
 fn record_written(db: &Connection, write: &AccountWrite) -> rusqlite::Result<bool> {
     let changed = match write {
         AccountWrite::Nothing => 1,
-        AccountWrite::Unchanged(id, version) => db
+        AccountWrite::ExpectVersion(id, version) => db
             .prepare_cached("SELECT count(*) FROM account WHERE id = ?1 AND version = ?2")?
             .query_row(params![id, sql_int(*version)], |row| row.get::<_, i64>(0))
             .map(|count| usize::try_from(count).unwrap_or(0))?,
@@ -129,7 +129,7 @@ fn with_columns<T>(
 /// Writes what belongs to a record; `false` when it is not as it was read.
 fn also_written(db: &Connection, also: &SideWrite) -> rusqlite::Result<bool> {
     let changed = match also {
-        SideWrite::Begin(row) => {
+        SideWrite::InsertSession(row) => {
             // Its user may have gone while it was made.
             let there = db
                 .prepare_cached("SELECT count(*) FROM account WHERE id = ?1")?
@@ -142,28 +142,30 @@ fn also_written(db: &Connection, also: &SideWrite) -> rusqlite::Result<bool> {
             )?
             .execute(params![row.id, row.account, row.token, sql_time(row.expires), row.record])?
         }
-        SideWrite::Replace(row, version) => db
+        SideWrite::UpdateSession(row, version) => db
             .prepare_cached(
                 "UPDATE session SET version = version + 1, token = ?2, expires = ?3, record = ?4
                  WHERE id = ?1 AND version = ?5",
             )?
             .execute(params![row.id, row.token, sql_time(row.expires), row.record, sql_int(*version)])?,
-        SideWrite::End(id) => db.prepare_cached("DELETE FROM session WHERE id = ?1")?.execute([id])?,
-        SideWrite::EndAt(id, version) => db
+        SideWrite::DeleteSession(id) => {
+            db.prepare_cached("DELETE FROM session WHERE id = ?1")?.execute([id])?
+        }
+        SideWrite::DeleteSessionAt(id, version) => db
             .prepare_cached("DELETE FROM session WHERE id = ?1 AND version = ?2")?
             .execute(params![id, sql_int(*version)])?,
-        SideWrite::EndOf(account) => {
+        SideWrite::DeleteSessionsOf(account) => {
             db.prepare_cached("DELETE FROM session WHERE account = ?1")?.execute([account])?;
             1
         }
-        SideWrite::Sweep(now) => {
+        SideWrite::DeleteExpiredSessions(now) => {
             db.prepare_cached(
                 "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires <= ?1 LIMIT ?2)",
             )?
             .execute(params![sql_time(*now), SWEPT])?;
             1
         }
-        SideWrite::Granted(at) => {
+        SideWrite::RecordGrant(at) => {
             db.prepare_cached(
                 "INSERT INTO meta (key, value) VALUES ('latest_grant', ?1)
                  ON CONFLICT (key) DO UPDATE SET value = ?1 WHERE CAST(value AS INTEGER) < CAST(?1 AS INTEGER)",
@@ -171,21 +173,21 @@ fn also_written(db: &Connection, also: &SideWrite) -> rusqlite::Result<bool> {
             .execute([sql_time(*at).to_string()])?;
             1
         }
-        SideWrite::ClockIsRight(at) => db
+        SideWrite::TrustClock(at) => db
             .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('latest_grant', ?1)")?
             .execute([sql_time(*at).to_string()])?,
         // `withdrawals::record` writes these.
-        SideWrite::Withdraw(_) | SideWrite::Accept(_) => 1,
-        SideWrite::AddClient(row) => db
+        SideWrite::Withdraw(_) | SideWrite::AcceptOlderCopy(_) => 1,
+        SideWrite::InsertClient(row) => db
             .prepare_cached("INSERT INTO client (secret_id, name, record) VALUES (?1, ?2, ?3)")?
             .execute(params![row.secret_id, row.name, row.record])?,
-        SideWrite::RevokeClient(id) => {
+        SideWrite::DeleteClient(id) => {
             db.prepare_cached("DELETE FROM client WHERE secret_id = ?1")?.execute([id])?
         }
-        SideWrite::AddKey(row) => db
+        SideWrite::InsertKey(row) => db
             .prepare_cached("INSERT INTO signing_key (id, created, record) VALUES (?1, ?2, ?3)")?
             .execute(params![row.id, sql_time(row.created), row.record])?,
-        SideWrite::DropKey(id) => {
+        SideWrite::DeleteKey(id) => {
             db.prepare_cached("DELETE FROM signing_key WHERE id = ?1")?.execute([id])?
         }
     };
@@ -201,11 +203,11 @@ fn taken(error: rusqlite::Error) -> rusqlite::Result<CommitError> {
     };
     // "UNIQUE constraint failed: account.email": the names of our own columns.
     Ok(if text.ends_with("account.email") {
-        CommitError::Taken(UniqueField::Email)
+        CommitError::Duplicate(UniqueField::Email)
     } else if text.ends_with("account.phone") {
-        CommitError::Taken(UniqueField::Phone)
+        CommitError::Duplicate(UniqueField::Phone)
     } else if text.ends_with("account.name") {
-        CommitError::Taken(UniqueField::Name)
+        CommitError::Duplicate(UniqueField::Name)
     } else {
         CommitError::Conflict
     })

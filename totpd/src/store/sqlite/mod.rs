@@ -17,9 +17,9 @@ pub use snapshot::{SNAPSHOT, check as check_snapshot};
 pub use withdrawals::{Restored, restored};
 
 use super::{
-    AccountKey, Answer, ChangeSet, ClientRow, CommitError, CommitGuard, Committed, HistoryQuery, HistoryRow,
-    KeyRow, Overview, ReadError, SessionKey, SessionRow, Snapshot, Store, Stored, StoredSession, UserPage,
-    UserQuery,
+    AccountKey, ChangeSet, ClientRow, CommitError, CommitGuard, Committed, HistoryQuery, HistoryRow, KeyRow,
+    Overview, ReadError, SessionKey, SessionRow, Snapshot, Store, StoreFuture, StoredAccount, StoredSession,
+    UserPage, UserQuery,
 };
 use crate::seal::{SealedAccount, Sealer};
 use crate::store::sqlite::file_watch::StoreFiles;
@@ -141,7 +141,7 @@ impl Sqlite {
         let job = Job { change, ticket, reply };
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
         jobs.try_send(job).map_err(|error| match error {
-            tokio::sync::mpsc::error::TrySendError::Full(_) => CommitError::Dropped,
+            tokio::sync::mpsc::error::TrySendError::Full(_) => CommitError::Cancelled,
             tokio::sync::mpsc::error::TrySendError::Closed(_) => stopped(),
         })?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
@@ -163,7 +163,7 @@ impl Drop for Sqlite {
 }
 
 impl Store for Sqlite {
-    fn load(&self, key: AccountKey) -> Answer<'_, Result<Option<Stored>, ReadError>> {
+    fn load(&self, key: AccountKey) -> StoreFuture<'_, Result<Option<StoredAccount>, ReadError>> {
         Box::pin(self.readers.run(move |db| {
             let (condition, value) = match &key {
                 AccountKey::Name(name) => ("name = ?1", name.as_str()),
@@ -181,11 +181,15 @@ impl Store for Sqlite {
         &self,
         change: ChangeSet,
         ticket: Arc<CommitGuard>,
-    ) -> Answer<'_, Result<Committed, CommitError>> {
+    ) -> StoreFuture<'_, Result<Committed, CommitError>> {
         Box::pin(self.commit_now(change, ticket))
     }
 
-    fn scan(&self, after: Option<String>, limit: usize) -> Answer<'_, Result<Vec<Stored>, ReadError>> {
+    fn accounts(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<StoredAccount>, ReadError>> {
         Box::pin(self.readers.run_long(move |db| {
             let mut statement = db.prepare_cached(
                 "SELECT record, version, id, name FROM account WHERE name > ?1 ORDER BY name LIMIT ?2",
@@ -196,7 +200,7 @@ impl Store for Sqlite {
         }))
     }
 
-    fn expired(&self, now: Time, limit: usize) -> Answer<'_, Result<Vec<String>, ReadError>> {
+    fn expired_pending(&self, now: Time, limit: usize) -> StoreFuture<'_, Result<Vec<String>, ReadError>> {
         Box::pin(self.readers.run_long(move |db| {
             let mut statement =
                 db.prepare_cached("SELECT id FROM account WHERE pending_until <= ?1 LIMIT ?2")?;
@@ -205,7 +209,7 @@ impl Store for Sqlite {
         }))
     }
 
-    fn of_uid(&self, uid: u32) -> Answer<'_, Result<Vec<Stored>, ReadError>> {
+    fn accounts_of_uid(&self, uid: u32) -> StoreFuture<'_, Result<Vec<StoredAccount>, ReadError>> {
         Box::pin(self.readers.run(move |db| {
             let mut statement =
                 db.prepare_cached("SELECT record, version, id, name FROM account WHERE uid = ?1")?;
@@ -214,7 +218,7 @@ impl Store for Sqlite {
         }))
     }
 
-    fn history(&self, query: HistoryQuery) -> Answer<'_, Result<Vec<HistoryRow>, ReadError>> {
+    fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Result<Vec<HistoryRow>, ReadError>> {
         Box::pin(self.readers.run_long(move |db| {
             let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
             let before = query.before.unwrap_or(i64::MAX);
@@ -239,19 +243,19 @@ impl Store for Sqlite {
         }))
     }
 
-    fn overview(&self, now: Time, since: Time) -> Answer<'_, Result<Overview, ReadError>> {
+    fn overview(&self, now: Time, since: Time) -> StoreFuture<'_, Result<Overview, ReadError>> {
         Box::pin(self.readers.run_long(move |db| overview::overview(db, now, since)))
     }
 
-    fn last_logins(&self, names: Vec<String>) -> Answer<'_, Result<Vec<Option<Time>>, ReadError>> {
+    fn last_logins(&self, names: Vec<String>) -> StoreFuture<'_, Result<Vec<Option<Time>>, ReadError>> {
         Box::pin(self.readers.run_long(move |db| overview::last_logins(db, &names)))
     }
 
-    fn search(&self, query: UserQuery) -> Answer<'_, Result<UserPage, ReadError>> {
+    fn search_users(&self, query: UserQuery) -> StoreFuture<'_, Result<UserPage, ReadError>> {
         Box::pin(self.readers.run_search(move |db| search::found(db, &query)))
     }
 
-    fn session(&self, key: SessionKey) -> Answer<'_, Result<Option<StoredSession>, ReadError>> {
+    fn session(&self, key: SessionKey) -> StoreFuture<'_, Result<Option<StoredSession>, ReadError>> {
         Box::pin(self.readers.run(move |db| {
             let (condition, value) = match &key {
                 SessionKey::Id(id) => ("id = ?1", id),
@@ -265,7 +269,7 @@ impl Store for Sqlite {
         }))
     }
 
-    fn sessions_of(&self, account: String) -> Answer<'_, Result<Vec<StoredSession>, ReadError>> {
+    fn sessions_of(&self, account: String) -> StoreFuture<'_, Result<Vec<StoredSession>, ReadError>> {
         Box::pin(self.readers.run(move |db| {
             let mut statement = db.prepare_cached(
                 "SELECT id, account, token, expires, record, version FROM session WHERE account = ?1
@@ -285,14 +289,14 @@ impl Store for Sqlite {
         }))
     }
 
-    fn any_session_over(&self, now: Time) -> Answer<'_, Result<bool, ReadError>> {
+    fn has_expired_session(&self, now: Time) -> StoreFuture<'_, Result<bool, ReadError>> {
         Box::pin(self.readers.run_long(move |db| {
             let mut statement = db.prepare_cached("SELECT 1 FROM session WHERE expires <= ?1 LIMIT 1")?;
             statement.exists([sql_time(now)])
         }))
     }
 
-    fn client(&self, secret_id: String) -> Answer<'_, Result<Option<ClientRow>, ReadError>> {
+    fn client(&self, secret_id: String) -> StoreFuture<'_, Result<Option<ClientRow>, ReadError>> {
         Box::pin(self.readers.run(move |db| {
             let mut statement =
                 db.prepare_cached("SELECT secret_id, name, record FROM client WHERE secret_id = ?1")?;
@@ -301,7 +305,7 @@ impl Store for Sqlite {
         }))
     }
 
-    fn clients(&self) -> Answer<'_, Result<Vec<ClientRow>, ReadError>> {
+    fn clients(&self) -> StoreFuture<'_, Result<Vec<ClientRow>, ReadError>> {
         Box::pin(self.readers.run(move |db| {
             let mut statement =
                 db.prepare_cached("SELECT secret_id, name, record FROM client ORDER BY name, rowid")?;
@@ -309,7 +313,7 @@ impl Store for Sqlite {
         }))
     }
 
-    fn signing_keys(&self) -> Answer<'_, Result<Vec<KeyRow>, ReadError>> {
+    fn signing_keys(&self) -> StoreFuture<'_, Result<Vec<KeyRow>, ReadError>> {
         Box::pin(self.readers.run(move |db| {
             let mut statement =
                 db.prepare_cached("SELECT id, created, record FROM signing_key ORDER BY created, id")?;
@@ -332,7 +336,7 @@ impl Store for Sqlite {
         ignore_poison(self.refusals.read()).clone()
     }
 
-    fn snapshot(&self) -> Answer<'_, Result<Snapshot, ReadError>> {
+    fn snapshot(&self) -> StoreFuture<'_, Result<Snapshot, ReadError>> {
         let (state_dir, snapshots) = (self.state_dir.clone(), Arc::clone(&self.snapshots));
         Box::pin(async move {
             let made = tokio::task::spawn_blocking(move || snapshot::take(&state_dir, &snapshots));
@@ -340,7 +344,7 @@ impl Store for Sqlite {
         })
     }
 
-    fn look(&self) -> Answer<'_, Result<(), ReadError>> {
+    fn look(&self) -> StoreFuture<'_, Result<(), ReadError>> {
         let (place, poison) = (self.place.clone(), Arc::clone(&self.poison));
         // On a thread that may wait for a disk.
         Box::pin(self.readers.run(move |_| {
@@ -365,18 +369,18 @@ fn sql_time(time: Time) -> i64 {
     i64::try_from(time.unix()).unwrap_or(i64::MAX)
 }
 
-fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
+fn stored(row: &Row<'_>) -> rusqlite::Result<StoredAccount> {
     let (record, version): (String, i64) = (row.get(0)?, row.get(1)?);
     let version = u64::try_from(version).unwrap_or(0);
     if let Ok(account) = serde_json::from_str::<SealedAccount>(&record) {
-        return Ok(Stored { account, version, damaged: false });
+        return Ok(StoredAccount { account, version, damaged: false });
     }
     // What can still be said of it, so that one bad row is one user's trouble and can be revoked.
     let (id, name): (String, Option<String>) = (row.get(2)?, row.get(3)?);
     let name = name.map(|name| UserName::parse(&name)).transpose();
     let name = name.map_err(|_| rusqlite::Error::InvalidQuery)?;
     let account = Account::blank(id, name, None, Time::default());
-    Ok(Stored { account, version, damaged: true })
+    Ok(StoredAccount { account, version, damaged: true })
 }
 
 fn stored_session(row: &Row<'_>) -> rusqlite::Result<StoredSession> {

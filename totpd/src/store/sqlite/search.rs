@@ -35,9 +35,9 @@ impl Condition {
             UserFilter::Email(emails) => {
                 Self::one_of("email", &emails.iter().map(|e| e.to_lowercase()).collect::<Vec<_>>())
             }
-            UserFilter::EmailLike(text) => Self::like("email", &text.to_lowercase()),
+            UserFilter::EmailContains(text) => Self::like("email", &text.to_lowercase()),
             UserFilter::Phone(phones) => Self::one_of("phone", phones),
-            UserFilter::PhoneLike(text) => Self::like("phone", text),
+            UserFilter::PhoneContains(text) => Self::like("phone", text),
             UserFilter::Pending(pending) => Self::new("awaits = ?", [Value::Integer((*pending).into())]),
             UserFilter::Totp(ids) => {
                 let (active, pending) = (Self::one_of("active_totp", ids), Self::one_of("pending_totp", ids));
@@ -49,8 +49,8 @@ impl Condition {
             UserFilter::TotpVerified(false) => {
                 Self::new("(pending_totp IS NOT NULL AND pending_until > ?)", [Value::Integer(now)])
             }
-            UserFilter::After(time) => Self::new("created > ?", [Value::Integer(sql_time(*time))]),
-            UserFilter::Before(time) => Self::new("created < ?", [Value::Integer(sql_time(*time))]),
+            UserFilter::CreatedAfter(time) => Self::new("created > ?", [Value::Integer(sql_time(*time))]),
+            UserFilter::CreatedBefore(time) => Self::new("created < ?", [Value::Integer(sql_time(*time))]),
         }
     }
 }

@@ -43,7 +43,7 @@ fn ticket() -> Arc<CommitGuard> {
 }
 
 fn change(write: AccountWrite) -> ChangeSet {
-    ChangeSet::of(write, EventRow { at: Time::default(), user: None, json: "{}".into() })
+    ChangeSet::new(write, EventRow { at: Time::default(), user: None, json: "{}".into() })
 }
 
 fn events(fixture: &Fixture) -> i64 {
@@ -56,7 +56,10 @@ async fn the_latest_grant_is_kept_with_its_change_and_read_when_the_store_is_ope
     let fixture = Fixture::new();
     let store = fixture.open();
     let at = Time::from_unix;
-    let granted = |write, seconds| ChangeSet { also: vec![SideWrite::Granted(at(seconds))], ..change(write) };
+    let granted = |write, seconds| ChangeSet {
+        side_writes: vec![SideWrite::RecordGrant(at(seconds))],
+        ..change(write)
+    };
     assert_eq!(store.latest_grant(), at(0));
     let alice = fixture.account("alice");
     store.commit(granted(AccountWrite::Insert(alice.clone()), 900), ticket()).await.unwrap();
@@ -70,7 +73,8 @@ async fn the_latest_grant_is_kept_with_its_change_and_read_when_the_store_is_ope
     let store = fixture.open();
     assert_eq!(store.latest_grant(), at(900));
     // An administrator's word moves it back.
-    let right = ChangeSet { also: vec![SideWrite::ClockIsRight(at(60))], ..change(AccountWrite::Nothing) };
+    let right =
+        ChangeSet { side_writes: vec![SideWrite::TrustClock(at(60))], ..change(AccountWrite::Nothing) };
     store.commit(right, ticket()).await.unwrap();
     assert_eq!(store.latest_grant(), at(60));
     drop(store);
@@ -84,7 +88,7 @@ async fn a_change_against_an_old_version_is_a_conflict_and_leaves_no_event() {
     let alice = fixture.account("alice");
     store.commit(change(AccountWrite::Insert(alice.clone())), ticket()).await.unwrap();
     let again = store.commit(change(AccountWrite::Insert(fixture.account("alice"))), ticket()).await;
-    assert_eq!(again.err(), Some(CommitError::Taken(UniqueField::Name)));
+    assert_eq!(again.err(), Some(CommitError::Duplicate(UniqueField::Name)));
     let read = store.load(AccountKey::Id(alice.id.clone())).await.unwrap().unwrap();
     store.commit(change(AccountWrite::Update(alice.clone(), read.version)), ticket()).await.unwrap();
     let late = store.commit(change(AccountWrite::Update(alice.clone(), read.version)), ticket()).await;
@@ -100,7 +104,7 @@ async fn what_was_dropped_is_not_written() {
     assert!(dropped.cancel());
     for ticket in [dropped, late] {
         let done = store.commit(change(AccountWrite::Insert(fixture.account("alice"))), ticket).await;
-        assert_eq!(done.err(), Some(CommitError::Dropped));
+        assert_eq!(done.err(), Some(CommitError::Cancelled));
     }
     assert!(store.load((&UserName::parse("alice").unwrap()).into()).await.unwrap().is_none());
     assert_eq!(events(&fixture), 0);
@@ -123,7 +127,7 @@ async fn changes_that_come_together_all_arrive_and_survive_a_reopening() {
     }
     drop(store);
     let store = fixture.open();
-    let page = store.scan(Some("user100".into()), 3).await.unwrap();
+    let page = store.accounts(Some("user100".into()), 3).await.unwrap();
     let names: Vec<_> = page.iter().map(|s| s.account.display_name()).collect();
     assert_eq!(names, ["user101", "user102", "user103"]);
 }
@@ -198,13 +202,16 @@ async fn what_belongs_together_is_written_whole_or_not_at_all() {
     let store = fixture.open();
     let alice = fixture.account("alice");
     store.commit(change(AccountWrite::Insert(alice.clone())), ticket()).await.unwrap();
-    let with = |also, version| ChangeSet { also, ..change(AccountWrite::Update(alice.clone(), version)) };
+    let with = |side_writes, version| ChangeSet {
+        side_writes,
+        ..change(AccountWrite::Update(alice.clone(), version))
+    };
     // The second of two fails: the record, the first and the event are not written either.
-    let first = SideWrite::Begin(Box::new(session(&alice.id, "s1")));
+    let first = SideWrite::InsertSession(Box::new(session(&alice.id, "s1")));
     let bad = [
-        SideWrite::Replace(Box::new(session(&alice.id, "s9")), 1),
-        SideWrite::End("s9".into()),
-        SideWrite::Begin(Box::new(session("user-nobody", "s2"))),
+        SideWrite::UpdateSession(Box::new(session(&alice.id, "s9")), 1),
+        SideWrite::DeleteSession("s9".into()),
+        SideWrite::InsertSession(Box::new(session("user-nobody", "s2"))),
     ];
     for second in bad {
         let done = store.commit(with(vec![first.clone(), second], 1), ticket()).await;
@@ -217,8 +224,8 @@ async fn what_belongs_together_is_written_whole_or_not_at_all() {
     store.commit(with(vec![first], 1), ticket()).await.unwrap();
     let found = store.session(SessionKey::Token("hash of s1".into())).await.unwrap().unwrap();
     assert_eq!((found.row.account.as_str(), found.version), (alice.id.as_str(), 1));
-    assert!(!store.any_session_over(Time::from_unix(99)).await.unwrap());
-    assert!(store.any_session_over(Time::from_unix(100)).await.unwrap());
+    assert!(!store.has_expired_session(Time::from_unix(99)).await.unwrap());
+    assert!(store.has_expired_session(Time::from_unix(100)).await.unwrap());
     // Who forgets the user forgets the sessions.
     store.commit(change(AccountWrite::Delete(alice.id.clone(), 2)), ticket()).await.unwrap();
     assert!(store.sessions_of(alice.id.clone()).await.unwrap().is_empty());
@@ -241,25 +248,26 @@ async fn users_are_found_by_what_applications_know_and_paged_in_order() {
     }
     let found = async |any: bool, filters: Vec<UserFilter>| -> Vec<usize> {
         let query = UserQuery { any, filters, limit: 10, ..UserQuery::default() };
-        let UserPage { users: page, total, .. } = store.search(query).await.unwrap();
+        let UserPage { users: page, total, .. } = store.search_users(query).await.unwrap();
         assert_eq!(total, u64::try_from(page.len()).ok());
         page.iter().map(|s| ids.iter().position(|id| *id == s.account.id).unwrap()).collect()
     };
     let text = |text: &str| vec![text.to_owned()];
     assert_eq!(found(false, vec![]).await, [0, 1, 2, 3, 4]);
     assert_eq!(found(false, vec![UserFilter::Email(text("u1@EXAMPLE.com"))]).await, [1]);
-    assert_eq!(found(false, vec![UserFilter::EmailLike("3@ex".into())]).await, [3]);
-    assert_eq!(found(false, vec![UserFilter::EmailLike("%".into())]).await, [0_usize; 0]);
+    assert_eq!(found(false, vec![UserFilter::EmailContains("3@ex".into())]).await, [3]);
+    assert_eq!(found(false, vec![UserFilter::EmailContains("%".into())]).await, [0_usize; 0]);
     assert_eq!(found(false, vec![UserFilter::Name(vec!["u2".into(), "u3".into()])]).await, [2]);
     assert_eq!(found(false, vec![UserFilter::Pending(true)]).await, [4]);
-    let range = [UserFilter::After(Time::from_unix(10)), UserFilter::Before(Time::from_unix(13))];
+    let range =
+        [UserFilter::CreatedAfter(Time::from_unix(10)), UserFilter::CreatedBefore(Time::from_unix(13))];
     assert_eq!(found(false, range.to_vec()).await, [1, 2]);
     let either = vec![UserFilter::Pending(true), UserFilter::Id(vec![ids[0].clone()])];
     assert_eq!(found(true, either.clone()).await, [0, 4]);
     assert_eq!(found(false, either).await, [0_usize; 0]);
     assert_eq!(found(false, vec![UserFilter::TotpVerified(true)]).await, [0_usize; 0]);
     let after = Some((Time::from_unix(12), ids[2].clone()));
-    let rest = store.search(UserQuery { after, limit: 1, ..UserQuery::default() }).await.unwrap();
+    let rest = store.search_users(UserQuery { after, limit: 1, ..UserQuery::default() }).await.unwrap();
     assert_eq!(rest.users.iter().map(|s| &s.account.id).collect::<Vec<_>>(), [&ids[3]]);
     assert_eq!(rest.next, Some((Time::from_unix(13), ids[3].clone())));
     // An address is one user's, in whatever case.
@@ -268,7 +276,7 @@ async fn users_are_found_by_what_applications_know_and_paged_in_order() {
     other.profile.email = Some(totp_core::profile::Contact { id: "email-y".into(), address });
     let other = Box::new(fixture.sealer.seal(other).unwrap());
     let taken = store.commit(change(AccountWrite::Insert(other)), ticket()).await;
-    assert_eq!(taken.err(), Some(CommitError::Taken(UniqueField::Email)));
+    assert_eq!(taken.err(), Some(CommitError::Duplicate(UniqueField::Email)));
 }
 
 #[tokio::test]
@@ -316,7 +324,7 @@ async fn a_store_from_before_there_were_applications_is_taken_over_whole() {
         let stored = store.load(key).await.unwrap().unwrap();
         assert_eq!(fixture.sealer.open(stored.account), Ok(account.clone()));
     }
-    let found = store.search(UserQuery { limit: 9, ..UserQuery::default() }).await.unwrap();
+    let found = store.search_users(UserQuery { limit: 9, ..UserQuery::default() }).await.unwrap();
     assert_eq!(found.users.len(), 1);
     assert!(store.clients().await.unwrap().is_empty());
     // What is counted by columns of later versions is found in the record.
@@ -342,7 +350,7 @@ async fn pages_are_bounded_in_bytes_and_go_on_over_records_that_are_damaged() {
     let (mut after, mut pages, mut ids) = (None, Vec::new(), Vec::new());
     loop {
         let query = UserQuery { after, limit: 60, ..UserQuery::default() };
-        let page = store.search(query).await.unwrap();
+        let page = store.search_users(query).await.unwrap();
         pages.push(page.users.len());
         ids.extend(page.users.into_iter().map(|user| user.account.id));
         after = page.next;
@@ -358,7 +366,7 @@ async fn pages_are_bounded_in_bytes_and_go_on_over_records_that_are_damaged() {
     // One that is larger than a page is a page.
     let page = PAGE_BYTES.to_string();
     db.execute("UPDATE account SET record = printf('%.*c', ?1, '-')", [page]).unwrap();
-    let page = store.search(UserQuery { limit: 60, ..UserQuery::default() }).await.unwrap();
+    let page = store.search_users(UserQuery { limit: 60, ..UserQuery::default() }).await.unwrap();
     assert_eq!((page.users.len(), page.next.is_some()), (1, true));
 }
 

@@ -89,8 +89,8 @@ pub(super) fn kept(db: &Connection) -> rusqlite::Result<Vec<Entry>> {
 pub(super) fn record(db: &Connection, also: &SideWrite, at: Time) -> rusqlite::Result<Option<Entry>> {
     match also {
         SideWrite::Withdraw(what) => count(db, what.clone(), at).map(Some),
-        SideWrite::RevokeClient(id) => count(db, Withdrawal::new(Kind::Client, id), at).map(Some),
-        SideWrite::Accept(token) => {
+        SideWrite::DeleteClient(id) => count(db, Withdrawal::new(Kind::Client, id), at).map(Some),
+        SideWrite::AcceptOlderCopy(token) => {
             let floor = refusals(db)?.floor;
             set_refused(db, &Refusals { withdrawn: BTreeSet::new(), floor })?;
             begin_generation(db, &Generation::default(), token, at).map(Some)

@@ -114,7 +114,7 @@ impl Writer {
         let results = match self.transaction(&jobs) {
             Ok(results) => results,
             Err(WriteFailure::Broken(why)) => self.poisoned(&why, jobs.len()),
-            Err(WriteFailure::Contended) => jobs.iter().map(|_| Err(CommitError::Dropped)).collect(),
+            Err(WriteFailure::Contended) => jobs.iter().map(|_| Err(CommitError::Cancelled)).collect(),
             // One by one, so that an enrollment without room takes no login with it.
             Err(WriteFailure::Full) => jobs.iter().map(|job| self.commit_alone(job)).collect(),
         };
@@ -134,12 +134,12 @@ impl Writer {
                 Err(WriteFailure::Broken(why)) => {
                     return self.poisoned(&why, 1).pop().unwrap_or(Err(CommitError::Conflict));
                 }
-                Err(WriteFailure::Contended) => return Err(CommitError::Dropped),
+                Err(WriteFailure::Contended) => return Err(CommitError::Cancelled),
                 Err(WriteFailure::Full) if last_try || job.change.grows => break,
                 Err(WriteFailure::Full) => self.make_room(),
             }
         }
-        Err(CommitError::Full(self.no_room()))
+        Err(CommitError::StorageFull(self.no_room()))
     }
 
     /// One transaction of all the jobs that may still begin. A conflict leaves nothing of its job.
@@ -149,9 +149,9 @@ impl Writer {
         let mut entries = Vec::new();
         for job in jobs {
             let result = if !job.ticket.claim() {
-                Err(CommitError::Dropped)
+                Err(CommitError::Cancelled)
             } else if job.change.grows && self.free_bytes() < ENROLL_ROOM {
-                Err(CommitError::Full(self.no_room()))
+                Err(CommitError::StorageFull(self.no_room()))
             } else {
                 match apply::apply(&self.db, &job.change, &mut entries) {
                     Ok(Ok(())) => Ok(Committed(())),
@@ -172,7 +172,7 @@ impl Writer {
         match self.db.execute_batch("COMMIT") {
             Ok(()) => {
                 for (job, _) in jobs.iter().zip(&results).filter(|(_, result)| result.is_ok()) {
-                    self.note_grants(&job.change.also);
+                    self.note_grants(&job.change.side_writes);
                 }
                 let written = results.iter().filter(|r| r.is_ok()).count();
                 self.since_trim += i64::try_from(written).unwrap_or(TRIM);
@@ -194,8 +194,8 @@ impl Writer {
     fn note_grants(&self, also: &[SideWrite]) {
         for also in also {
             match also {
-                SideWrite::Granted(at) => drop(self.latest_grant.fetch_max(at.unix(), Ordering::AcqRel)),
-                SideWrite::ClockIsRight(at) => self.latest_grant.store(at.unix(), Ordering::Release),
+                SideWrite::RecordGrant(at) => drop(self.latest_grant.fetch_max(at.unix(), Ordering::AcqRel)),
+                SideWrite::TrustClock(at) => self.latest_grant.store(at.unix(), Ordering::Release),
                 _ => {}
             }
         }

@@ -8,7 +8,7 @@ async fn what_is_withdrawn_is_counted_with_its_change_or_not_at_all() {
     let alice = fixture.account("alice");
     let withdraw = |write, id: &str| {
         let what = Withdrawal::new(Kind::Factor, id);
-        ChangeSet { also: vec![SideWrite::Withdraw(what)], ..change(write) }
+        ChangeSet { side_writes: vec![SideWrite::Withdraw(what)], ..change(write) }
     };
     store.commit(withdraw(AccountWrite::Insert(alice.clone()), "totp-a"), ticket()).await.unwrap();
     let lost = store.commit(withdraw(AccountWrite::Update(alice.clone(), 7), "totp-lost"), ticket()).await;
