@@ -6,7 +6,8 @@ use crate::folder::{Folder, Owner};
 use crate::key::{KeyError, StoreKey};
 use crate::permission::{self, Want, Who};
 use crate::seal::Sealer;
-use crate::store::sqlite::{self, OpenError};
+use crate::store::files::{DATABASE, database_file};
+use crate::store::{OpenError, open};
 use crate::witness;
 use nix::unistd::{User, fchown};
 use std::fs::File;
@@ -17,8 +18,6 @@ use std::path::{Path, PathBuf};
 /// The configuration that is written when there is none.
 const SHIPPED_CONFIG: &str = include_str!("../../config/totpd.toml");
 
-/// The name of the database in the state folder.
-pub(crate) const DATABASE: &str = "totpd.db";
 /// What to do where something is there already.
 pub(crate) const START_OVER: &str =
     "If this host is to start over, move key, store.id and state folder away together";
@@ -104,7 +103,7 @@ pub fn half_made(config_path: &Path) -> Vec<PathBuf> {
     let config = Config::load_for_command(config_path)
         .unwrap_or_else(|_| Config::defaults(config_path.parent().unwrap_or(Path::new("/"))));
     let there = |path: &PathBuf| path.symlink_metadata().is_ok();
-    if there(&sqlite::database_file(&config.state_dir))
+    if there(&database_file(&config.state_dir))
         || witness::any(&witness::folder(config.witness_dir.as_deref())).is_some()
     {
         return Vec::new();
@@ -113,7 +112,7 @@ pub fn half_made(config_path: &Path) -> Vec<PathBuf> {
 }
 
 fn first_of(config: &Config) -> Option<PathBuf> {
-    let files = [&config.key_file, &config.store_id_file, &sqlite::database_file(&config.state_dir)];
+    let files = [&config.key_file, &config.store_id_file, &database_file(&config.state_dir)];
     files.into_iter().find(|file| file.symlink_metadata().is_ok()).cloned()
 }
 
@@ -168,9 +167,9 @@ fn give(file: &File, owner: Owner) -> std::io::Result<()> {
 
 fn make(config: &Config, key: &StoreKey, state: &Folder, owner: Owner) -> Result<(), InitError> {
     let private = Folder::private_beside(&config.state_dir, "init").map_err(io(&config.state_dir))?;
-    sqlite::create(private.path(), &Sealer::new(key))?;
+    open::create(private.path(), &Sealer::new(key))?;
     // `create` leaves everything in this one file.
-    let database = sqlite::database_file(private.path());
+    let database = database_file(private.path());
     let mut database = File::open(&database).map_err(io(&database))?;
     let place = |content: &mut File| state.write_new(DATABASE, content, 0o600, owner);
     place(&mut database).and_then(|_| state.sync()).map_err(io(&config.state_dir))?;

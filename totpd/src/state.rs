@@ -45,7 +45,7 @@ impl DaemonState {
     pub(crate) fn service(&self) -> ServiceState {
         let service = self.service_as_set();
         match &service {
-            ServiceState::Serving(engine) => engine.poisoned().map_or(service, ServiceState::Refusing),
+            ServiceState::Serving(engine) => engine.health().reason().map_or(service, ServiceState::Refusing),
             ServiceState::Refusing(_) => service,
         }
     }

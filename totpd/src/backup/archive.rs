@@ -3,7 +3,7 @@
 use super::{BackupError, io};
 use crate::folder::Private;
 use crate::key::StoreKey;
-use crate::store::sqlite;
+use crate::store::open;
 use age::secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -229,5 +229,5 @@ pub(super) fn check(contents: &Contents, key: &StoreKey, folder: &Path) -> Resul
     if contents.manifest.store_id != key.store_id || contents.manifest.key_id != key.id {
         return Err(BackupError::NoKey(contents.manifest.store_id.clone()));
     }
-    Ok(sqlite::check_snapshot(folder, &crate::seal::Sealer::new(key))?)
+    Ok(open::check_copy(folder, &crate::seal::Sealer::new(key))?)
 }

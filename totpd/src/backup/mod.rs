@@ -10,7 +10,7 @@ pub use create::{Created, Source, create};
 pub use restore::{Plan, Target, plan};
 
 use crate::init::InitError;
-use crate::store::sqlite::OpenError;
+use crate::store::OpenError;
 
 /// Why no backup was made or restored.
 #[derive(Debug, thiserror::Error)]

@@ -7,10 +7,11 @@ use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;
 use crate::config::Config;
 use crate::folder::{self, Folder, Owner, Private};
-use crate::init::{self, DATABASE, START_OVER};
+use crate::init::{self, START_OVER};
 use crate::key::StoreKey;
 use crate::seal::Sealer;
-use crate::store::sqlite::{self, Restored};
+use crate::store::files::{DATABASE, LOG_SUFFIX, SHARED_MEMORY_SUFFIX};
+use crate::store::{Restored, open};
 use crate::witness::{self, Witness};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -104,7 +105,8 @@ pub fn plan(
         return Err(BackupError::Clock);
     }
     let event = Event::new(EventKind::Restore, "", now, EventSource::default());
-    let restored = sqlite::restored(new.path(), &sealer, &entries, config.totp.skew, made, &event.row(now))?;
+    let restored =
+        open::prepare_restore(new.path(), &sealer, &entries, config.totp.skew, made, &event.row(now))?;
     Ok(Plan {
         manifest: contents.manifest.clone(),
         restored,
@@ -148,7 +150,7 @@ impl Plan {
             init::place_store_id(config, &self.key.store_id, owner)?;
         }
         // The log and the file that it belongs to change their names together, or the file is worth nothing.
-        for suffix in ["-wal", ""] {
+        for suffix in [LOG_SUFFIX, ""] {
             let (old, kept) = (format!("{DATABASE}{suffix}"), format!("{REPLACED}{suffix}"));
             if state.holds(&old).map_err(&failed)? {
                 state.rename(&old, &kept, true).map_err(&failed)?;
@@ -156,7 +158,7 @@ impl Plan {
                 state.remove(&kept).map_err(&failed)?;
             }
         }
-        state.remove(&format!("{DATABASE}-shm")).map_err(&failed)?;
+        state.remove(&format!("{DATABASE}{SHARED_MEMORY_SUFFIX}")).map_err(&failed)?;
         state.rename(NEW, DATABASE, false).map_err(&failed)?;
         state.sync().map_err(&failed)?;
         // After the store: a crash between the two leaves the store ahead, which writes this line itself.
@@ -215,12 +217,12 @@ fn owner_of(target: &Target<'_>, config: &Config) -> Result<Owner, BackupError> 
 fn of_replaced(config: &Config, sealer: &Sealer) -> Result<Vec<Entry>, BackupError> {
     let state = Folder::open(&config.state_dir).map_err(io(&config.state_dir))?;
     let private = Folder::private_beside(&config.state_dir, "replaced").map_err(io(&config.state_dir))?;
-    for suffix in ["", "-wal"] {
+    for suffix in ["", LOG_SUFFIX] {
         let name = format!("{DATABASE}{suffix}");
         let path = private.path().join(&name);
         let Ok(mut from) = state.read(&name) else { continue };
         let mut to = File::create_new(&path).map_err(io(&path))?;
         folder::copy_written(&mut from, &mut to).map_err(io(&path))?;
     }
-    Ok(sqlite::latest_withdrawals(private.path(), sealer).unwrap_or_default())
+    Ok(open::latest_withdrawals(private.path(), sealer).unwrap_or_default())
 }

@@ -7,7 +7,7 @@ use crate::config::http::Listen;
 use crate::config::{Config, DEFAULT_PATH};
 use crate::key::{KeyError, StoreKey};
 use crate::permission::{self, Want, Who};
-use crate::store::sqlite::database_file;
+use crate::store::files::{database_file, log_file, shared_memory_file};
 use crate::units;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, User, access};
@@ -110,17 +110,15 @@ pub(super) fn print_refused(context: &Context, config: &Config) -> Result<(), Co
 }
 
 fn refused(config_path: &Path, config: &Config) -> Vec<Refused> {
-    let database = database_file(&config.state_dir);
-    let with = |suffix: &str| PathBuf::from(format!("{}{suffix}", database.display()));
     let mut files = vec![
         (config_path.to_owned(), false),
         (config.key_file.clone(), false),
         (config.store_id_file.clone(), false),
         (config.breakglass_marks.clone(), false),
         (config.state_dir.clone(), true),
-        (database.clone(), true),
-        (with("-wal"), true),
-        (with("-shm"), true),
+        (database_file(&config.state_dir), true),
+        (log_file(&config.state_dir), true),
+        (shared_memory_file(&config.state_dir), true),
     ];
     if let Some(Listen::Tls(_, tls)) = config.api().map(|http| &http.listen) {
         files.extend([(tls.certificate.clone(), false), (tls.private_key.clone(), false)]);

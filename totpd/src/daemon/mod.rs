@@ -97,7 +97,7 @@ async fn serve(
         .filter_map(Listener::path)
         .collect();
     let api = loaded.as_ref().map_or(Ok(None), |loaded| loaded.config.http.clone());
-    let service = open(loaded, &directory, false);
+    let service = open(loaded, &directory, false).await;
     let connections = api.as_ref().ok().and_then(Option::as_ref).map_or(0, |http| http.connections);
     let connections = u64::try_from(connections).unwrap_or(u64::MAX);
     let state = Arc::new(DaemonState::new(service, directory));
@@ -132,13 +132,13 @@ async fn serve(
             () = terminated(&mut terminate, &mut interrupt) => break Ok(()),
             _ = hangup.recv() => {
                 restore_sockets(&paths);
-                if let Some(end) = reload(&path, &state).filter(|_| sockets.adopted) {
+                if let Some(end) = reload(&path, &state).await.filter(|_| sockets.adopted) {
                     break Err(end);
                 }
             }
             _ = retry.tick() => {
                 restore_sockets(&paths);
-                if let Some(end) = check(&path, &state).filter(|_| sockets.adopted) {
+                if let Some(end) = check(&path, &state).await.filter(|_| sockets.adopted) {
                     break Err(end);
                 }
                 if let ServiceState::Serving(engine) = state.service() {

@@ -7,54 +7,39 @@ use crate::engine::Engine;
 use crate::key::StoreKey;
 use crate::seal::Sealer;
 use crate::state::{DaemonState, ServiceState};
-use crate::store::sqlite::{Sqlite, Start};
+use crate::store::{self, Health};
 use crate::user_directory::UserDirectory;
-use crate::witness::{self, Witness};
 use sd_notify::NotifyState;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Opens the key and the store that the configuration names.
 ///
 /// `accept`: an administrator has accepted a store that is older than its witness.
-pub(super) fn open(
+pub(super) async fn open(
     loaded: Result<Loaded, ConfigError>,
     directory: &Arc<UserDirectory>,
     accept: bool,
 ) -> ServiceState {
-    let engine = |loaded: Loaded| -> Result<Engine, String> {
+    let engine = async |loaded: Loaded| -> Result<Engine, String> {
         let config = &loaded.config;
         let key = StoreKey::load(&config.key_file).map_err(|e| e.to_string())?;
         crate::init::check_store_id(config, &key)?;
-        check_owner(config)?;
         let sealer = Sealer::new(&key);
         warn_of_findings(config);
-        let witness = Witness::new(&witness::folder(config.witness_dir.as_deref()), &key.store_id);
-        let start = Start { now: clock::now(), accept };
-        let store = Sqlite::open(&config.state_dir, &sealer, config.keep_events, witness, start)
-            .map_err(|e| e.to_string())?;
+        let store = store::open::open(config, &sealer, clock::now(), accept).await;
+        let store = store.map_err(|error| error.to_string())?;
         loaded.keep(&sealer, KeepOrder::next());
-        Ok(Engine::new(Arc::new(store), sealer, Arc::clone(directory), Arc::new(loaded.config)))
+        Ok(Engine::new(store, sealer, Arc::clone(directory), Arc::new(loaded.config)))
     };
-    match loaded.map_err(|error| error.to_string()).and_then(engine) {
+    let opened = match loaded {
+        Ok(loaded) => engine(loaded).await,
+        Err(error) => Err(error.to_string()),
+    };
+    match opened {
         Ok(engine) => ServiceState::Serving(Arc::new(engine)),
         Err(why) => ServiceState::Refusing(why),
     }
-}
-
-/// Refuses a state folder of another user when the daemon runs as root. SQLite opens its files by
-/// path and follows links, and root must not do that where another user makes them.
-fn check_owner(config: &Config) -> Result<(), String> {
-    let folder = config.state_dir.display();
-    let owner = std::fs::metadata(&config.state_dir).map_or(0, |metadata| metadata.uid());
-    if !nix::unistd::geteuid().is_root() || owner == 0 {
-        return Ok(());
-    }
-    Err(format!(
-        "{folder} belongs to uid {owner}, and this daemon runs as root, which opens nothing there. Start the service \
-         (`systemctl start totpd`), or run: setpriv --reuid {owner} --clear-groups totpd serve"
-    ))
 }
 
 /// Logs what `totpd config check` would say. Rules that never decide are no reason to refuse.
@@ -69,9 +54,9 @@ fn warn_of_findings(config: &Config) {
 
 /// Answers SIGHUP. The old configuration stays in force when the new one is wrong. What is returned
 /// needs a fresh process.
-pub(super) fn reload(path: &Path, state: &DaemonState) -> Option<ServeError> {
+pub(super) async fn reload(path: &Path, state: &DaemonState) -> Option<ServeError> {
     let ServiceState::Serving(engine) = state.service() else {
-        retry(path, state);
+        retry(path, state).await;
         return None;
     };
     let valid = |Loaded { config, text }: Loaded| Ok(Loaded { config: config.require_valid(path)?, text });
@@ -113,19 +98,15 @@ fn adopt(path: &Path, state: &DaemonState, engine: &Engine, loaded: Loaded) -> O
 }
 
 /// Checks whether a refusing daemon can serve now, whether a valid file has replaced the last good
-/// configuration, and whether the store is where it was. What is returned needs a fresh process.
-pub(super) fn check(path: &Path, state: &DaemonState) -> Option<ServeError> {
+/// configuration, and whether the store has failed. What is returned needs a fresh process.
+pub(super) async fn check(path: &Path, state: &DaemonState) -> Option<ServeError> {
     match state.service_as_set() {
-        ServiceState::Serving(engine) => {
-            let end = match engine.poisoned() {
-                Some(_) => Some(ServeError::Poisoned),
-                None => leave_last_good(path, state, &engine),
-            };
-            tokio::spawn(async move { engine.check_store_files().await });
-            end
-        }
+        ServiceState::Serving(engine) => match engine.health() {
+            Health::Failed(_) => Some(ServeError::Poisoned),
+            Health::Serving | Health::Unavailable(_) => leave_last_good(path, state, &engine),
+        },
         ServiceState::Refusing(_) => {
-            retry(path, state);
+            retry(path, state).await;
             None
         }
     }
@@ -152,10 +133,10 @@ fn leave_last_good(path: &Path, state: &DaemonState, engine: &Engine) -> Option<
 
 /// Opens everything again, unless the store failed while writing: this process does not open that
 /// again.
-fn retry(path: &Path, state: &DaemonState) {
+async fn retry(path: &Path, state: &DaemonState) {
     let ServiceState::Refusing(old) = state.service_as_set() else { return };
     let accept = state.take_acceptance();
-    let service = open(Loaded::of_file_or_last_good(path, None), &state.directory, accept);
+    let service = open(Loaded::of_file_or_last_good(path, None), &state.directory, accept).await;
     let changed = !matches!(&service, ServiceState::Refusing(why) if *why == old);
     state.set(service);
     if changed {

@@ -141,9 +141,9 @@ impl Engine {
             }
             Err(CommitError::Conflict) => Ok(None),
             Err(CommitError::Duplicate(what)) => Err(AccountError::Taken(what)),
-            Err(CommitError::StorageFull(why) | CommitError::Unavailable(why)) => {
-                Err(AccountError::Unavailable(why))
-            }
+            Err(
+                CommitError::StorageFull(why) | CommitError::Unavailable(why) | CommitError::InDoubt(why),
+            ) => Err(AccountError::Unavailable(why)),
             Err(CommitError::Cancelled) => Err(AccountError::Busy),
         }
     }

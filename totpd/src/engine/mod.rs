@@ -39,7 +39,8 @@ use crate::clock;
 use crate::config::{Config, KeepOrder, Loaded};
 use crate::seal::{SealError, Sealer};
 use crate::store::{
-    AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, ReadError, Store, StoredAccount,
+    AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, Health, ReadError, Store,
+    StoredAccount,
 };
 use crate::user_directory::{ResolvedUser, UserDirectory};
 use crate::user_locks::UserLocks;
@@ -141,15 +142,9 @@ impl Engine {
         self.sealer.store_id()
     }
 
-    /// Why the store refuses everything, once it does.
-    pub fn poisoned(&self) -> Option<String> {
-        self.store.poisoned()
-    }
-
-    /// Looks whether the store's files are where they were opened; it refuses everything otherwise.
-    pub async fn check_store_files(&self) {
-        // Whoever reads next hears of a store that cannot be asked.
-        let _ = self.store.look().await;
+    /// Whether the store serves.
+    pub fn health(&self) -> Health {
+        self.store.health()
     }
 
     /// The user of a name, as the system calls him; `None` when there is none.
@@ -161,7 +156,7 @@ impl Engine {
     }
 
     async fn load(&self, key: impl Into<AccountKey>) -> Result<Option<StoredAccount>, ReadError> {
-        if let Some(why) = self.store.poisoned() {
+        if let Some(why) = self.store.health().reason() {
             return Err(ReadError(why));
         }
         let key = key.into();

@@ -1,8 +1,9 @@
-//! The marks that break-glass leaves: a file of JSON lines beside the configuration. It needs no store, and
-//! it is read at every login for as long as it speaks of the last days, so that nobody overlooks it.
+//! The marks that break-glass leaves: a file of JSON lines beside the configuration. Writing it
+//! needs no store. It is read at every login, so that users learn for a week that break-glass
+//! granted a login in their name.
 
-use super::Committed;
 use crate::audit::{Event, EventOutcome};
+use crate::store::Committed;
 use serde::Deserialize;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -11,15 +12,15 @@ use std::path::Path;
 use totp_core::Time;
 use totp_core::time::DAY;
 
-/// For how long users are told, in seconds.
-const TOLD_FOR: u64 = 7 * DAY;
-/// More than any honest file has.
-const MOST_BYTES: u64 = 1024 * 1024;
+/// For how long a use is shown to its user, in seconds.
+const SHOWN_FOR: u64 = 7 * DAY;
+/// The bytes of a file that is read at most: more than break-glass ever wrote.
+const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Writes a mark to stable storage; the folder too, so that the file is found again.
 ///
 /// # Errors
-/// What the file system said: then nothing may be granted.
+/// The file system's error. Nothing may be granted then.
 pub fn mark(file: &Path, event: &Event) -> std::io::Result<Committed> {
     let mut options = OpenOptions::new();
     let mut marks = options.create(true).append(true).mode(0o644).open(file)?;
@@ -40,18 +41,18 @@ struct Mark {
     outcome: EventOutcome,
 }
 
-/// When break-glass last let this user in, in the days in which that is told. A file that cannot be read says
-/// nothing: it decides nothing either.
+/// When break-glass last granted this user a login; `None` when that was a week ago or earlier, and
+/// where the file cannot be read: it decides nothing.
 pub fn last_use(file: &Path, user: &str, now: Time) -> Option<Time> {
     let size = std::fs::metadata(file).ok()?.len();
-    if size > MOST_BYTES {
+    if size > MAX_BYTES {
         return None;
     }
     let text = std::fs::read_to_string(file).ok()?;
     let marks = text.lines().filter_map(|line| serde_json::from_str::<Mark>(line).ok());
     let uses = marks.filter(|mark| mark.user == user && mark.outcome == EventOutcome::Granted);
     let times = uses.filter_map(|mark| crate::clock::from_rfc3339(&mark.time));
-    times.filter(|at| now.since(*at) < TOLD_FOR).max()
+    times.filter(|at| now.since(*at) < SHOWN_FOR).max()
 }
 
 #[cfg(test)]
@@ -60,7 +61,7 @@ mod tests {
     use crate::audit::{EventKind, EventSource};
 
     #[test]
-    fn a_use_is_told_for_a_week() {
+    fn a_use_is_shown_for_a_week() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("breakglass.log");
         let at = Time::from_unix(1_800_000_000);

@@ -1,8 +1,9 @@
-//! Whether work may still be dropped: one word that the waiting side and the writer both want to change.
+//! Decides between a commit that begins and a caller that gives up: one atomic state that both
+//! change.
 //!
 //! ```text
-//! waiting ── writer claims it, before the deadline ──▶ begun (its result stands)
-//!    └────── the client hung up, or time ran out ────▶ dropped (nothing was judged)
+//! waiting ── the store claims it, before the deadline ──▶ begun (its result stands)
+//!    └────── the client hung up, or time ran out ───────▶ cancelled (nothing is written)
 //! ```
 
 use super::atomic::{AtomicU8, Ordering};
@@ -10,9 +11,9 @@ use std::time::Instant;
 
 const WAITING: u8 = 0;
 const BEGUN: u8 = 1;
-const DROPPED: u8 = 2;
+const CANCELLED: u8 = 2;
 
-/// One piece of work.
+/// The guard of one commit: it begins before its deadline, or it is cancelled, and never both.
 #[derive(Debug)]
 pub struct CommitGuard {
     deadline: Instant,
@@ -20,18 +21,18 @@ pub struct CommitGuard {
 }
 
 impl CommitGuard {
-    /// For work that has to begin before `deadline`.
+    /// A guard for a commit that has to begin before `deadline`.
     pub fn new(deadline: Instant) -> Self {
         Self { deadline, state: AtomicU8::new(WAITING) }
     }
 
-    /// When it has to have begun.
+    /// The moment before which the commit has to begin.
     pub const fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// The writer begins. `false`: too late, nothing may be written. A second claim (the writer's own retry)
-    /// succeeds like the first.
+    /// Begins the commit. `false`: it is too late, and nothing may be written. A second claim, as
+    /// of a store that tries again, succeeds like the first.
     pub fn claim(&self) -> bool {
         if Instant::now() >= self.deadline && self.cancel() {
             return false;
@@ -42,16 +43,16 @@ impl CommitGuard {
         }
     }
 
-    /// The writer has written nothing of it after all: it waits again.
+    /// Takes the claim back: the store has written nothing, and the commit may be cancelled again.
     pub fn release(&self) {
-        // Only the writer leaves this state, and only here.
+        // Only the store leaves this state, and only here.
         let _ = self.state.compare_exchange(BEGUN, WAITING, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// The waiting side gives up. `false`: the commit has begun and its result stands.
+    /// Cancels the commit. `false`: it has begun, and its result stands.
     pub fn cancel(&self) -> bool {
-        match self.state.compare_exchange(WAITING, DROPPED, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) | Err(DROPPED) => true,
+        match self.state.compare_exchange(WAITING, CANCELLED, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) | Err(CANCELLED) => true,
             Err(_) => false,
         }
     }

@@ -1,4 +1,4 @@
-//! One thread at a time; totpd/tests/ticket_orders.rs has all orders of several.
+//! One thread at a time; `totpd/tests/ticket_orders.rs` runs every order of several.
 
 use crate::store::CommitGuard;
 use std::time::{Duration, Instant};
@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 #[test]
 fn work_is_begun_or_dropped_and_never_both() {
     let far = Instant::now() + Duration::from_hours(1);
-    let ticket = CommitGuard::new(far);
-    assert!(ticket.claim() && ticket.claim());
-    assert!(!ticket.cancel());
-    ticket.release();
-    assert!(ticket.cancel());
-    let ticket = CommitGuard::new(far);
-    assert!(ticket.cancel() && ticket.cancel());
-    assert!(!ticket.claim());
+    let guard = CommitGuard::new(far);
+    assert!(guard.claim() && guard.claim());
+    assert!(!guard.cancel());
+    guard.release();
+    assert!(guard.cancel());
+    let guard = CommitGuard::new(far);
+    assert!(guard.cancel() && guard.cancel());
+    assert!(!guard.claim());
     let late = CommitGuard::new(Instant::now());
     assert!(!late.claim());
     assert!(late.cancel());

@@ -6,7 +6,7 @@ use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::{Finding, Kind};
 use crate::doctor::fix::Fix;
 use crate::doctor::system::Host;
-use crate::store::sqlite::database_file;
+use crate::store::files::database_file;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 

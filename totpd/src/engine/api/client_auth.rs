@@ -67,7 +67,7 @@ impl Engine {
         project_id: &str,
         secret: &str,
     ) -> Result<Option<AuthenticatedClient>, EngineError> {
-        if let Some(why) = self.store.poisoned() {
+        if let Some(why) = self.store.health().reason() {
             return Err(EngineError::Unavailable(why));
         }
         // Read before the secret is: a revocation in between makes the next wait check again.

@@ -176,7 +176,7 @@ impl Engine {
     /// # Errors
     /// [`ApiRefusal`].
     pub async fn search_users(&self, caller: &Caller, search: UserSearch) -> Result<FoundUsers, ApiRefusal> {
-        if let Some(why) = self.store.poisoned() {
+        if let Some(why) = self.store.health().reason() {
             return Err(ApiRefusal::Unavailable(why));
         }
         let UserSearch { operator, filters, after, limit } = search;

@@ -1,33 +1,31 @@
-//! One change, applied inside a transaction: all of it, or nothing and why.
+//! One change set, applied inside a transaction: all of it, or nothing and why.
 
-use super::{sql_time, withdrawals};
-use crate::audit::EventRow;
 use crate::seal::SealedAccount;
-use crate::store::{AccountWrite, ChangeSet, CommitError, SideWrite, UniqueField};
+use crate::store::change::{AccountWrite, ChangeSet, SideWrite};
+use crate::store::error::{CommitError, UniqueField};
+use crate::store::sqlite::values::{sql_int, sql_time};
+use crate::store::sqlite::{history, side_writes, withdrawals};
 use rusqlite::{Connection, ErrorCode, ToSql, params};
 use totp_core::withdrawal::Entry;
 use totp_core::{Time, UserName};
 
-/// Sessions that are swept out at once.
-const SWEPT: i64 = 500;
-
-/// What became of it: `Err(Conflict)` or `Err(Taken)` leave nothing of it.
+/// What became of it: `Err(Conflict)` and `Err(Duplicate)` leave nothing of it.
 pub(super) type Applied = Result<(), CommitError>;
 
-/// Applies `change`. The outer error is one of the database, and ends the transaction.
-/// Withdrawals are added to `entries`.
+/// Applies `change`, and adds what it withdraws to `entries`. The outer error is one of the
+/// database, and ends the transaction.
 pub(super) fn apply(
     db: &Connection,
     change: &ChangeSet,
     entries: &mut Vec<Entry>,
 ) -> rusqlite::Result<Applied> {
-    // What marks a grant refuses nothing, so that a login needs no savepoint.
-    if change.side_writes.iter().all(|also| matches!(also, SideWrite::RecordGrant(_))) {
-        return whole(db, change, entries);
+    // Recording a grant refuses nothing, so that a login needs no savepoint.
+    if change.side_writes.iter().all(|write| matches!(write, SideWrite::RecordGrant(_))) {
+        return apply_parts(db, change, entries);
     }
     db.execute_batch("SAVEPOINT change")?;
     let before = entries.len();
-    let applied = whole(db, change, entries)?;
+    let applied = apply_parts(db, change, entries)?;
     if applied.is_err() {
         entries.truncate(before);
     }
@@ -35,40 +33,34 @@ pub(super) fn apply(
     Ok(applied)
 }
 
-fn whole(db: &Connection, change: &ChangeSet, entries: &mut Vec<Entry>) -> rusqlite::Result<Applied> {
-    let written = match record_written(db, &change.write) {
-        Err(error) => return taken(error).map(Err),
+fn apply_parts(db: &Connection, change: &ChangeSet, entries: &mut Vec<Entry>) -> rusqlite::Result<Applied> {
+    let written = match write_account(db, &change.write) {
+        Err(error) => return duplicate(error).map(Err),
         Ok(written) => written,
     };
     if !written {
         return Ok(Err(CommitError::Conflict));
     }
-    for also in &change.side_writes {
-        if !also_written(db, also)? {
+    for write in &change.side_writes {
+        let written = match side_writes::write(db, write) {
+            // A row with this id or token exists.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => false,
+            written => written?,
+        };
+        if !written {
             return Ok(Err(CommitError::Conflict));
         }
         let at = change.event.as_ref().map_or_else(Time::default, |event| event.at);
-        entries.extend(withdrawals::record(db, also, at)?);
+        entries.extend(withdrawals::record(db, write, at)?);
     }
     if let Some(event) = &change.event {
-        insert_event(db, event)?;
+        history::insert(db, event)?;
     }
     Ok(Ok(()))
 }
 
-/// Adds a row to the history.
-pub(super) fn insert_event(db: &Connection, event: &EventRow) -> rusqlite::Result<()> {
-    let EventRow { at, user, json } = event;
-    db.prepare_cached("INSERT INTO history (at, name, event) VALUES (?1, ?2, ?3)")?.execute(params![
-        sql_time(*at),
-        user,
-        json
-    ])?;
-    Ok(())
-}
-
-/// Writes the record; `false` when it is not at the version it was read at.
-fn record_written(db: &Connection, write: &AccountWrite) -> rusqlite::Result<bool> {
+/// Writes the account; `false` when it is not at the version that is named.
+fn write_account(db: &Connection, write: &AccountWrite) -> rusqlite::Result<bool> {
     let changed = match write {
         AccountWrite::Nothing => 1,
         AccountWrite::ExpectVersion(id, version) => db
@@ -99,7 +91,7 @@ fn record_written(db: &Connection, write: &AccountWrite) -> rusqlite::Result<boo
     Ok(changed == 1)
 }
 
-/// The columns of a record, in the order of the statements above.
+/// The columns of an account, in the order of the statements above.
 fn with_columns<T>(
     account: &SealedAccount,
     version: u64,
@@ -126,76 +118,8 @@ fn with_columns<T>(
     ])
 }
 
-/// Writes what belongs to a record; `false` when it is not as it was read.
-fn also_written(db: &Connection, also: &SideWrite) -> rusqlite::Result<bool> {
-    let changed = match also {
-        SideWrite::InsertSession(row) => {
-            // Its user may have gone while it was made.
-            let there = db
-                .prepare_cached("SELECT count(*) FROM account WHERE id = ?1")?
-                .query_row([&row.account], |found| found.get::<_, i64>(0))?;
-            if there == 0 {
-                return Ok(false);
-            }
-            db.prepare_cached(
-                "INSERT INTO session (id, account, version, token, expires, record) VALUES (?1, ?2, 1, ?3, ?4, ?5)",
-            )?
-            .execute(params![row.id, row.account, row.token, sql_time(row.expires), row.record])?
-        }
-        SideWrite::UpdateSession(row, version) => db
-            .prepare_cached(
-                "UPDATE session SET version = version + 1, token = ?2, expires = ?3, record = ?4
-                 WHERE id = ?1 AND version = ?5",
-            )?
-            .execute(params![row.id, row.token, sql_time(row.expires), row.record, sql_int(*version)])?,
-        SideWrite::DeleteSession(id) => {
-            db.prepare_cached("DELETE FROM session WHERE id = ?1")?.execute([id])?
-        }
-        SideWrite::DeleteSessionAt(id, version) => db
-            .prepare_cached("DELETE FROM session WHERE id = ?1 AND version = ?2")?
-            .execute(params![id, sql_int(*version)])?,
-        SideWrite::DeleteSessionsOf(account) => {
-            db.prepare_cached("DELETE FROM session WHERE account = ?1")?.execute([account])?;
-            1
-        }
-        SideWrite::DeleteExpiredSessions(now) => {
-            db.prepare_cached(
-                "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires <= ?1 LIMIT ?2)",
-            )?
-            .execute(params![sql_time(*now), SWEPT])?;
-            1
-        }
-        SideWrite::RecordGrant(at) => {
-            db.prepare_cached(
-                "INSERT INTO meta (key, value) VALUES ('latest_grant', ?1)
-                 ON CONFLICT (key) DO UPDATE SET value = ?1 WHERE CAST(value AS INTEGER) < CAST(?1 AS INTEGER)",
-            )?
-            .execute([sql_time(*at).to_string()])?;
-            1
-        }
-        SideWrite::TrustClock(at) => db
-            .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('latest_grant', ?1)")?
-            .execute([sql_time(*at).to_string()])?,
-        // `withdrawals::record` writes these.
-        SideWrite::Withdraw(_) | SideWrite::AcceptOlderCopy(_) => 1,
-        SideWrite::InsertClient(row) => db
-            .prepare_cached("INSERT INTO client (secret_id, name, record) VALUES (?1, ?2, ?3)")?
-            .execute(params![row.secret_id, row.name, row.record])?,
-        SideWrite::DeleteClient(id) => {
-            db.prepare_cached("DELETE FROM client WHERE secret_id = ?1")?.execute([id])?
-        }
-        SideWrite::InsertKey(row) => db
-            .prepare_cached("INSERT INTO signing_key (id, created, record) VALUES (?1, ?2, ?3)")?
-            .execute(params![row.id, sql_time(row.created), row.record])?,
-        SideWrite::DeleteKey(id) => {
-            db.prepare_cached("DELETE FROM signing_key WHERE id = ?1")?.execute([id])?
-        }
-    };
-    Ok(changed == 1)
-}
-
-/// Which value another record has, when that is what the error says.
-fn taken(error: rusqlite::Error) -> rusqlite::Result<CommitError> {
+/// Which value another account has, when that is what the error says.
+fn duplicate(error: rusqlite::Error) -> rusqlite::Result<CommitError> {
     let (Some(ErrorCode::ConstraintViolation), rusqlite::Error::SqliteFailure(_, Some(text))) =
         (error.sqlite_error_code(), &error)
     else {
@@ -211,8 +135,4 @@ fn taken(error: rusqlite::Error) -> rusqlite::Result<CommitError> {
     } else {
         CommitError::Conflict
     })
-}
-
-fn sql_int(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

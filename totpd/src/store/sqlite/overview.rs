@@ -1,9 +1,9 @@
-//! Counting: each statement has an index of its own, so that a million users cost no more than their keys.
+//! Counts what a store holds. Each statement has an index of its own, so that a million users cost
+//! no more than their keys.
 
-use super::{read_time, sql_time};
-use crate::store::Overview;
-use crate::store::overview::{FIRST_NAMES, LATEST_EVENTS, LATEST_EVENTS_OF_ONE, LATEST_REFUSALS};
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use crate::store::overview::{FIRST_NAMES, LATEST_EVENTS, LATEST_REFUSALS, Overview};
+use crate::store::sqlite::values::{read_int, sql_time};
+use rusqlite::{Connection, Params, Row, params};
 use totp_core::Time;
 
 /// What the store holds at `now`; refusals not before `since`.
@@ -42,24 +42,8 @@ pub(super) fn overview(db: &Connection, now: Time, since: Time) -> rusqlite::Res
     })
 }
 
-/// When each user last passed a login, among the latest events of each.
-pub(super) fn last_logins(db: &Connection, names: &[String]) -> rusqlite::Result<Vec<Option<Time>>> {
-    let mut statement = db.prepare_cached(
-        "SELECT at FROM (SELECT seq, at, event FROM history WHERE name = ?1 ORDER BY seq DESC LIMIT ?2)
-         WHERE instr(event, '\"event\":\"login\"') > 0
-           AND (instr(event, '\"outcome\":\"granted\"') > 0 OR instr(event, '\"outcome\":\"exempt\"') > 0)
-         ORDER BY seq DESC LIMIT 1",
-    )?;
-    let mut last = |name: &String| {
-        let at = statement.query_row(params![name, LATEST_EVENTS_OF_ONE], |row| row.get(0)).optional()?;
-        Ok(at.map(read_time))
-    };
-    names.iter().map(&mut last).collect()
-}
-
 fn number(db: &Connection, sql: &str, values: impl Params) -> rusqlite::Result<u64> {
-    let number: i64 = db.prepare_cached(sql)?.query_row(values, |row| row.get(0))?;
-    Ok(u64::try_from(number).unwrap_or(0))
+    db.prepare_cached(sql)?.query_row(values, |row| row.get(0)).map(read_int)
 }
 
 fn texts(db: &Connection, sql: &str, values: impl Params) -> rusqlite::Result<Vec<String>> {

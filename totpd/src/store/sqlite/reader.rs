@@ -1,9 +1,11 @@
-//! Threads that read. A read takes microseconds; they are threads so that a slow disk never stops the
-//! async ones. What may look at many rows has one of its own, so that it makes no login wait; and so have the searches of
-//! applications, which end when nobody waits for them.
+//! The threads that read. A read takes microseconds; it runs on a thread so that a slow disk never
+//! stops the async ones.
+//!
+//! Reads of many rows have a thread of their own, so that no login waits for them. So have the
+//! searches of applications, which end when no caller waits for them any more.
 
-use super::open::{self, OpenError};
-use crate::store::ReadError;
+use crate::store::error::{OpenError, ReadError};
+use crate::store::sqlite::connection::{self, describe};
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,27 +14,29 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// A query, and whether whoever asked has gone.
+/// A query, and whether its caller has stopped waiting.
 struct Query {
     run: Box<dyn FnOnce(&Connection) + Send>,
-    gone: Arc<AtomicBool>,
+    abandoned: Arc<AtomicBool>,
 }
 
-/// Says when dropped that nobody waits.
-struct Waits(Arc<AtomicBool>);
+/// Marks a query as abandoned when it is dropped.
+struct Waiting(Arc<AtomicBool>);
 
-impl Drop for Waits {
+impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
+/// Threads for reads of a row or two.
 const THREADS: usize = 2;
-/// How long a search may take, and after how many of SQLite's steps the clock is looked at.
-const LONGEST: Duration = Duration::from_secs(5);
+/// How long a search may take.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// SQLite's steps between two checks whether a search has to end.
 const STEPS: i32 = 10_000;
 
-/// The readers, used in turn.
+/// The readers of a store.
 #[derive(Debug)]
 pub(super) struct Readers {
     threads: Vec<Sender<Query>>,
@@ -42,6 +46,7 @@ pub(super) struct Readers {
 }
 
 impl Readers {
+    /// Starts the threads, each with a connection of its own.
     pub(super) fn start(state_dir: &Path) -> Result<Self, OpenError> {
         let mut threads = Vec::with_capacity(THREADS);
         for _ in 0..THREADS {
@@ -51,16 +56,16 @@ impl Readers {
         Ok(Self { threads, next: AtomicUsize::new(0), long, searches })
     }
 
-    /// Runs `query`, which looks at a row or two, on the next thread.
+    /// Runs `query`, which reads a row or two, on the next thread.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % THREADS;
-        run_on(self.threads.get(turn), query).await
+        let thread = self.next.fetch_add(1, Ordering::Relaxed) % THREADS;
+        run_on(self.threads.get(thread), query).await
     }
 
-    /// Runs `query`, which may look at many rows, on the thread for such.
+    /// Runs `query`, which may read many rows, on the thread for such reads.
     pub(super) async fn run_long<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -68,7 +73,7 @@ impl Readers {
         run_on(Some(&self.long), query).await
     }
 
-    /// Runs `query`, which is an application's search, on the thread for those. It ends after its time.
+    /// Runs `query`, which is a search, on the thread for searches. It ends after its time.
     pub(super) async fn run_search<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -81,21 +86,21 @@ async fn run_on<T: Send + 'static>(
     thread: Option<&Sender<Query>>,
     query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
 ) -> Result<T, ReadError> {
-    let (reply, answer) = oneshot::channel();
-    let gone = Arc::new(AtomicBool::new(false));
-    let waits = Waits(Arc::clone(&gone));
+    let (reply, result) = oneshot::channel();
+    let abandoned = Arc::new(AtomicBool::new(false));
+    let waiting = Waiting(Arc::clone(&abandoned));
     let run = move |db: &Connection| {
-        let _ = reply.send(query(db).map_err(|error| ReadError(open::describe(&error))));
+        let _ = reply.send(query(db).map_err(|error| ReadError(describe(&error))));
     };
     let closed = || ReadError("the store is closed".to_owned());
-    thread.ok_or_else(closed)?.send(Query { run: Box::new(run), gone }).map_err(|_| closed())?;
-    let found = answer.await.map_err(|_| closed())?;
-    drop(waits);
-    found
+    thread.ok_or_else(closed)?.send(Query { run: Box::new(run), abandoned }).map_err(|_| closed())?;
+    let result = result.await.map_err(|_| closed())?;
+    drop(waiting);
+    result
 }
 
 fn thread(state_dir: &Path, serve: fn(Connection, &Receiver<Query>)) -> Result<Sender<Query>, OpenError> {
-    let connection = open::reader(state_dir)?;
+    let connection = connection::reader(state_dir)?;
     let (queue, queries) = channel();
     std::thread::Builder::new()
         .name("store-reader".into())
@@ -104,26 +109,67 @@ fn thread(state_dir: &Path, serve: fn(Connection, &Receiver<Query>)) -> Result<S
     Ok(queue)
 }
 
-/// The queries that somebody waits for.
-fn asked(queries: &Receiver<Query>) -> Option<Query> {
-    queries.iter().find(|query| !query.gone.load(Ordering::Relaxed))
+/// The next query that a caller waits for.
+fn next(queries: &Receiver<Query>) -> Option<Query> {
+    queries.iter().find(|query| !query.abandoned.load(Ordering::Relaxed))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the thread's own")]
+#[expect(clippy::needless_pass_by_value, reason = "the thread owns its connection")]
 fn serve(connection: Connection, queries: &Receiver<Query>) {
-    while let Some(query) = asked(queries) {
+    while let Some(query) = next(queries) {
         (query.run)(&connection);
     }
 }
 
-/// The same, and each ends after its time or when nobody waits for it any more.
+/// As [`serve`], and each query ends after its time or when its caller stops waiting.
 fn serve_searches(mut connection: Connection, queries: &Receiver<Query>) {
-    while let Some(Query { run, gone }) = asked(queries) {
-        let end = Instant::now() + LONGEST;
-        let over = move || Instant::now() > end || gone.load(Ordering::Relaxed);
+    while let Some(Query { run, abandoned }) = next(queries) {
+        let end = Instant::now() + SEARCH_TIMEOUT;
+        let over = move || Instant::now() > end || abandoned.load(Ordering::Relaxed);
         if let Err(error) = connection.progress_handler(STEPS, Some(over)) {
-            tracing::warn!("a search has no bound: {}", open::describe(&error));
+            tracing::warn!("a search has no bound: {}", describe(&error));
         }
         run(&connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract::fixture::{Durable as _, Fixture as _};
+    use crate::store::sqlite::tests::SqliteFixture;
+    use std::sync::atomic::AtomicUsize;
+
+    #[tokio::test]
+    async fn a_search_ends_after_its_time_or_when_nobody_waits() {
+        let fixture = SqliteFixture::new();
+        let readers = Readers::start(fixture.folder()).unwrap();
+        let ran = Arc::new(AtomicUsize::new(0));
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+        let start = Instant::now();
+        let long = readers.run_search(move |db| db.query_row(endless, [], |row| row.get::<_, i64>(0)));
+        let counted = || {
+            let ran = Arc::clone(&ran);
+            readers.run_search(move |_| {
+                ran.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            })
+        };
+        let leave = async {
+            for _ in 0..100 {
+                assert!(tokio::time::timeout(Duration::ZERO, counted()).await.is_err());
+            }
+        };
+        let (long, ()) = tokio::join!(long, leave);
+        assert_eq!(long, Err(ReadError("it took too long".to_owned())));
+        let took = start.elapsed().as_secs();
+        assert!((4..15).contains(&took), "{took} s");
+        // One that runs ends as soon as nobody waits for it.
+        let start = Instant::now();
+        let left = readers.run_search(move |db| db.query_row(endless, [], |row| row.get::<_, i64>(0)));
+        assert!(tokio::time::timeout(Duration::from_millis(50), left).await.is_err());
+        counted().await.unwrap();
+        assert!(start.elapsed().as_secs() < 4, "{:?}", start.elapsed());
+        assert_eq!(ran.load(Ordering::SeqCst), 1, "only the one that was waited for");
     }
 }

@@ -1,14 +1,12 @@
 //! A search of users as SQL: filters become conditions, values become parameters.
 
-use super::{PAGE_BYTES, read_time, sql_time, stored};
-use crate::store::{UserFilter, UserPage, UserQuery};
+use crate::store::query::{MAX_COUNTED, MAX_PAGE_BYTES, UserFilter, UserPage, UserQuery};
+use crate::store::sqlite::accounts::stored;
+use crate::store::sqlite::values::{read_time, sql_limit, sql_time};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
-/// Users that are counted at most.
-const COUNTED: i64 = 10_000;
-
-/// A condition and its values.
+/// A condition of SQL and the values of its parameters.
 struct Condition {
     sql: String,
     values: Vec<Value>,
@@ -55,7 +53,7 @@ impl Condition {
     }
 }
 
-/// The filters together; nothing of the cursor.
+/// The filters together, without the cursor.
 fn filters(query: &UserQuery) -> Condition {
     let conditions: Vec<Condition> =
         query.filters.iter().map(|f| Condition::of(f, sql_time(query.now))).collect();
@@ -67,8 +65,8 @@ fn filters(query: &UserQuery) -> Condition {
     Condition { sql: format!("({sql})"), values: conditions.into_iter().flat_map(|c| c.values).collect() }
 }
 
-/// A page, in the order of the users' making, and how many there are.
-pub(super) fn found(db: &Connection, query: &UserQuery) -> rusqlite::Result<UserPage> {
+/// Returns a page, in the order in which users were made, and how many users there are.
+pub(super) fn search(db: &Connection, query: &UserQuery) -> rusqlite::Result<UserPage> {
     Ok(UserPage { total: count(db, query)?, ..page(db, query)? })
 }
 
@@ -79,7 +77,7 @@ fn page(db: &Connection, query: &UserQuery) -> rusqlite::Result<UserPage> {
         values.extend([Value::Integer(sql_time(*created)), Value::Text(id.clone())]);
     }
     // One more than asked for tells whether there is another page.
-    values.push(Value::Integer(i64::try_from(query.limit).unwrap_or(i64::MAX).saturating_add(1)));
+    values.push(Value::Integer(sql_limit(query.limit).saturating_add(1)));
     let mut statement = db.prepare_cached(&format!(
         "SELECT record, version, id, name, created FROM account WHERE {sql} ORDER BY created, id LIMIT ?"
     ))?;
@@ -87,23 +85,23 @@ fn page(db: &Connection, query: &UserQuery) -> rusqlite::Result<UserPage> {
     let (mut page, mut last, mut bytes) = (UserPage::default(), None, 0);
     while let Some(row) = rows.next()? {
         bytes += row.get_ref(0)?.as_bytes().map_or(0, <[u8]>::len);
-        if page.users.len() >= query.limit || (bytes > PAGE_BYTES && last.is_some()) {
+        if page.users.len() >= query.limit || (bytes > MAX_PAGE_BYTES && last.is_some()) {
             page.next = last;
             break;
         }
-        // The columns that order them, which a damaged record has as well.
+        // From the columns that order them, which a damaged record has as well.
         last = Some((read_time(row.get(4)?), row.get(2)?));
         page.users.push(stored(row)?);
     }
     Ok(page)
 }
 
-/// How many there are, or `None` when they are too many to count.
+/// How many users there are; `None` when they are too many to count.
 fn count(db: &Connection, query: &UserQuery) -> rusqlite::Result<Option<u64>> {
     let Condition { sql, mut values } = filters(query);
-    values.push(Value::Integer(COUNTED + 1));
+    values.push(Value::Integer(sql_limit(MAX_COUNTED + 1)));
     let mut statement =
         db.prepare_cached(&format!("SELECT count(*) FROM (SELECT 1 FROM account WHERE {sql} LIMIT ?)"))?;
     let counted: i64 = statement.query_row(params_from_iter(values), |row| row.get(0))?;
-    Ok(u64::try_from(counted).ok().filter(|_| counted <= COUNTED))
+    Ok(u64::try_from(counted).ok().filter(|_| counted <= sql_limit(MAX_COUNTED)))
 }

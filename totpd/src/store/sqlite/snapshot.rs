@@ -1,15 +1,19 @@
 //! A consistent copy of the store, made while it is served.
 
-use super::open::{self, describe};
-use super::withdrawals;
-use crate::store::{ReadError, Snapshot};
+use crate::seal::Sealer;
+use crate::store::copies::Snapshot;
+use crate::store::error::{OpenError, ReadError};
+use crate::store::files::database_file;
+use crate::store::sqlite::connection::{connect, describe};
+use crate::store::sqlite::{meta, open, withdrawals};
 use crate::sync::ignore_poison;
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// The file's name in the state folder. Whoever asked removes it; so does the next copy, and the next start.
-pub const SNAPSHOT: &str = "backup.db";
+/// The name of the copy in the state folder. The caller removes it; so do the next copy and the
+/// next start.
+pub(super) const SNAPSHOT: &str = "backup.db";
 
 /// Makes the copy. SQLite reads one moment of the store, whatever is written meanwhile.
 pub(super) fn take(state_dir: &Path, one_at_a_time: &Mutex<()>) -> Result<Snapshot, ReadError> {
@@ -17,11 +21,11 @@ pub(super) fn take(state_dir: &Path, one_at_a_time: &Mutex<()>) -> Result<Snapsh
     remove(state_dir);
     let file = state_dir.join(SNAPSHOT);
     let make = || -> rusqlite::Result<Snapshot> {
-        let db = open::connect(&open::database_file(state_dir), rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let db = connect(&database_file(state_dir))?;
         db.execute("VACUUM INTO ?1", [file.to_string_lossy()])?;
         drop(db);
         let copy = Connection::open(&file)?;
-        open::mark(&copy, open::COMPLETE)?;
+        meta::mark(&copy, meta::COMPLETE)?;
         let mark = withdrawals::mark(&copy)?;
         drop(copy);
         let size = std::fs::metadata(&file).map_or(0, |metadata| metadata.len());
@@ -40,17 +44,18 @@ pub(super) fn remove(state_dir: &Path) {
     }
 }
 
-/// Whether every page, index and row of a copy is sound, and its key is the one of `sealer`.
+/// Checks that every page, index and row of a copy is sound, and that its key is the one of
+/// `sealer`.
 ///
 /// # Errors
-/// [`open::OpenError`], or what is damaged.
-pub fn check(folder: &Path, sealer: &crate::seal::Sealer) -> Result<(), open::OpenError> {
+/// [`OpenError`]: what is damaged, or whose key it needs.
+pub(in crate::store) fn check_snapshot(folder: &Path, sealer: &Sealer) -> Result<(), OpenError> {
     let (db, mine) = open::writer(folder, sealer)?;
     let name = "the copy".to_owned();
     let said: rusqlite::Result<String> = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0));
     match said {
         Ok(said) if said == "ok" => {}
-        _ => return Err(open::OpenError::Damaged(name, "its pages are not sound".to_owned())),
+        _ => return Err(OpenError::Damaged(name, "its pages are not sound".to_owned())),
     }
-    open::close(&db, &mine).map_err(|error| open::OpenError::Sqlite(name, describe(&error)))
+    meta::close(&db, &mine).map_err(|error| OpenError::Database(name, describe(&error)))
 }

@@ -1,0 +1,145 @@
+//! Accounts: what is read after a write, versions, unique values and lists.
+
+use super::fixture::{Fixture, account, by_id, change, commit, events, guard, sealed};
+use crate::os_random::Kernel;
+use crate::store::{AccountKey, AccountWrite, CommitError, StoredAccount, UniqueField};
+use totp_core::account::NewFactor;
+use totp_core::profile::Contact;
+use totp_core::recovery::RecoveryStorage;
+use totp_core::{Account, Params, Time, UserName};
+
+pub(crate) async fn an_account_is_read_as_it_was_written(fixture: impl Fixture) {
+    let store = fixture.open();
+    let mut alice =
+        Account::new(UserName::parse("alice").ok(), Some(7), Time::from_unix(5), &mut Kernel).unwrap();
+    let new =
+        NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed };
+    alice.enroll(&new, Time::from_unix(5), &mut Kernel).unwrap();
+    let totp = alice.pending.as_ref().unwrap().id.clone();
+    commit(&store, change(AccountWrite::Insert(sealed(&fixture, alice.clone())))).await;
+    let name = AccountKey::from(&UserName::parse("alice").unwrap());
+    for key in [name, AccountKey::Id(alice.id.clone()), AccountKey::Totp(totp)] {
+        let StoredAccount { account, version, damaged } = store.load(key).await.unwrap().unwrap();
+        assert_eq!((version, damaged), (1, false));
+        assert_eq!(fixture.sealer().open(account), Ok(alice.clone()));
+    }
+    commit(&store, change(AccountWrite::Update(sealed(&fixture, alice.clone()), 1))).await;
+    assert_eq!(by_id(&store, &alice.id).await.unwrap().version, 2);
+    commit(&store, change(AccountWrite::Delete(alice.id.clone(), 2))).await;
+    assert!(by_id(&store, &alice.id).await.is_none());
+    assert!(by_id(&store, "user-nobody").await.is_none());
+}
+
+pub(crate) async fn a_change_against_an_old_version_is_a_conflict(fixture: impl Fixture) {
+    let store = fixture.open();
+    let alice = account(&fixture, "alice");
+    commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
+    let again = store.commit(change(AccountWrite::Insert(account(&fixture, "alice"))), guard()).await;
+    assert_eq!(again.err(), Some(CommitError::Duplicate(UniqueField::Name)));
+    let read = by_id(&store, &alice.id).await.unwrap();
+    commit(&store, change(AccountWrite::Update(alice.clone(), read.version))).await;
+    for late in [
+        AccountWrite::Update(alice.clone(), read.version),
+        AccountWrite::Delete(alice.id.clone(), read.version),
+        AccountWrite::Update(account(&fixture, "bob"), 1),
+        AccountWrite::Delete("user-nobody".to_owned(), 1),
+    ] {
+        let done = store.commit(change(late), guard()).await;
+        assert_eq!(done.err(), Some(CommitError::Conflict));
+    }
+    assert_eq!(events(&store).await, 2);
+}
+
+pub(crate) async fn an_expected_version_conflicts_once_it_has_changed(fixture: impl Fixture) {
+    let store = fixture.open();
+    let alice = account(&fixture, "alice");
+    let expect = |version| change(AccountWrite::ExpectVersion(alice.id.clone(), version));
+    let conflict = Some(CommitError::Conflict);
+    assert_eq!(store.commit(expect(1), guard()).await.err(), conflict);
+    commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
+    commit(&store, expect(1)).await;
+    assert_eq!(by_id(&store, &alice.id).await.unwrap().version, 1, "nothing was written");
+    commit(&store, change(AccountWrite::Update(alice.clone(), 1))).await;
+    assert_eq!(store.commit(expect(1), guard()).await.err(), conflict);
+    assert_eq!(events(&store).await, 3);
+}
+
+pub(crate) async fn names_addresses_and_numbers_belong_to_one_account(fixture: impl Fixture) {
+    let store = fixture.open();
+    let with = |name: &str, email: &str, phone: &str| {
+        let contact = |address: &str| {
+            Some(Contact { id: "contact-x".into(), address: address.to_owned() })
+                .filter(|_| !address.is_empty())
+        };
+        let mut account =
+            Account::new(UserName::parse(name).ok(), None, Time::default(), &mut Kernel).unwrap();
+        account.profile.email = contact(email);
+        account.profile.phone = contact(phone);
+        sealed(&fixture, account)
+    };
+    let (alice, bob) = (with("alice", "A@example.com", "+1202"), with("bob", "", ""));
+    commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
+    commit(&store, change(AccountWrite::Insert(bob.clone()))).await;
+    let taken = [
+        (with("alice", "", ""), UniqueField::Name),
+        (with("", "a@EXAMPLE.com", ""), UniqueField::Email),
+        (with("", "", "+1202"), UniqueField::Phone),
+    ];
+    for (other, field) in taken {
+        let done = store.commit(change(AccountWrite::Insert(other.clone())), guard()).await;
+        assert_eq!(done.err(), Some(CommitError::Duplicate(field)));
+        let mut changed = bob.clone();
+        changed.name = if field == UniqueField::Name { other.name.clone() } else { bob.name.clone() };
+        changed.profile = other.profile.clone();
+        let done = store.commit(change(AccountWrite::Update(changed, 1)), guard()).await;
+        assert_eq!(done.err(), Some(CommitError::Duplicate(field)));
+    }
+    // Accounts without name, address and number do not collide, and one keeps its own.
+    for _ in 0..2 {
+        commit(&store, change(AccountWrite::Insert(with("", "", "")))).await;
+    }
+    commit(&store, change(AccountWrite::Update(alice.clone(), 1))).await;
+    // What a deleted account had is free.
+    commit(&store, change(AccountWrite::Delete(alice.id, 2))).await;
+    commit(&store, change(AccountWrite::Insert(with("alice", "a@example.com", "+1202")))).await;
+}
+
+pub(crate) async fn accounts_are_listed_by_name(fixture: impl Fixture) {
+    let store = fixture.open();
+    for name in ["carol", "", "alice", "dave", "bob"] {
+        commit(&store, change(AccountWrite::Insert(account(&fixture, name)))).await;
+    }
+    let page = async |after: Option<&str>, limit| -> Vec<String> {
+        let page = store.accounts(after.map(str::to_owned), limit).await.unwrap();
+        page.iter().map(|stored| stored.account.display_name().to_owned()).collect()
+    };
+    assert_eq!(page(None, 9).await, ["alice", "bob", "carol", "dave"]);
+    assert_eq!(page(Some("alice"), 2).await, ["bob", "carol"]);
+    assert_eq!(page(Some("dave"), 2).await, [""; 0]);
+}
+
+pub(crate) async fn accounts_are_found_by_uid_and_by_expiry(fixture: impl Fixture) {
+    let store = fixture.open();
+    let mut ids = Vec::new();
+    for (name, uid, lifetime) in [("alice", 1000, 10), ("alias", 1000, 20), ("bob", 1001, 30)] {
+        let mut account =
+            Account::new(UserName::parse(name).ok(), Some(uid), Time::default(), &mut Kernel).unwrap();
+        let new =
+            NewFactor { params: Params::default(), lifetime, recovery_storage: RecoveryStorage::Hashed };
+        account.enroll(&new, Time::from_unix(100), &mut Kernel).unwrap();
+        ids.push(account.id.clone());
+        commit(&store, change(AccountWrite::Insert(sealed(&fixture, account)))).await;
+    }
+    let mut of_uid: Vec<_> =
+        store.accounts_of_uid(1000).await.unwrap().into_iter().map(|stored| stored.account.id).collect();
+    of_uid.sort();
+    let mut wanted = ids[..2].to_vec();
+    wanted.sort();
+    assert_eq!(of_uid, wanted);
+    assert!(store.accounts_of_uid(0).await.unwrap().is_empty());
+    let expired = async |now, limit| store.expired_pending(Time::from_unix(now), limit).await.unwrap().len();
+    assert_eq!((expired(109, 9).await, expired(110, 9).await, expired(130, 9).await), (0, 1, 3));
+    assert_eq!(expired(130, 2).await, 2);
+    let first = store.expired_pending(Time::from_unix(110), 9).await.unwrap();
+    assert_eq!(first, ids[..1]);
+}

@@ -1,0 +1,57 @@
+//! Races: many writers of one record, and one winner.
+
+use super::fixture::{Fixture, account, by_id, change, commit, events, guard, session};
+use crate::store::{AccountWrite, ChangeSet, CommitError, SideWrite, Store, UniqueField};
+use std::sync::Arc;
+
+/// Writers that come together.
+const WRITERS: usize = 64;
+
+/// Commits all of them at once. Returns how many were committed; the others got `loser`.
+async fn race(store: &Arc<dyn Store>, changes: Vec<ChangeSet>, loser: CommitError) -> usize {
+    let commit = |change| {
+        let store = Arc::clone(store);
+        tokio::spawn(async move { store.commit(change, guard()).await })
+    };
+    let tasks: Vec<_> = changes.into_iter().map(commit).collect();
+    let mut won = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(_) => won += 1,
+            Err(error) => assert_eq!(error, loser),
+        }
+    }
+    won
+}
+
+pub(crate) async fn of_many_updates_of_one_version_one_wins(fixture: impl Fixture) {
+    let store = fixture.open();
+    let alice = account(&fixture, "alice");
+    commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
+    let changes = (0..WRITERS).map(|_| change(AccountWrite::Update(alice.clone(), 1))).collect();
+    assert_eq!(race(&store, changes, CommitError::Conflict).await, 1);
+    assert_eq!(by_id(&store, &alice.id).await.unwrap().version, 2);
+    assert_eq!(events(&store).await, 2);
+}
+
+pub(crate) async fn of_many_inserts_of_one_name_one_wins(fixture: impl Fixture) {
+    let store = fixture.open();
+    let changes = (0..WRITERS).map(|_| change(AccountWrite::Insert(account(&fixture, "alice")))).collect();
+    assert_eq!(race(&store, changes, CommitError::Duplicate(UniqueField::Name)).await, 1);
+    assert_eq!(store.accounts(None, 9).await.unwrap().len(), 1);
+    assert_eq!(events(&store).await, 1);
+}
+
+pub(crate) async fn of_many_who_delete_one_session_one_wins(fixture: impl Fixture) {
+    let store = fixture.open();
+    let alice = account(&fixture, "alice");
+    let begin = vec![SideWrite::InsertSession(session(&alice.id, "s1"))];
+    commit(&store, ChangeSet { side_writes: begin, ..change(AccountWrite::Insert(alice)) }).await;
+    let delete = || {
+        let side_writes = vec![SideWrite::DeleteSession("s1".into())];
+        ChangeSet { side_writes, ..change(AccountWrite::Nothing) }
+    };
+    let changes = (0..WRITERS).map(|_| delete()).collect();
+    assert_eq!(race(&store, changes, CommitError::Conflict).await, 1);
+    assert_eq!(events(&store).await, 2);
+}
