@@ -186,7 +186,7 @@ impl Engine {
     pub async fn trust_clock(&self, from: EventSource) -> Result<(), AccountError> {
         let now = clock::now();
         let event = Event::new(EventKind::TrustClock, "", now, from);
-        let also = vec![SideWrite::ClockIsRight(now)];
+        let also = vec![SideWrite::TrustClock(now)];
         match self
             .store_admin(AccountWrite::Nothing, also, false, event, now, &default_commit_deadline())
             .await?

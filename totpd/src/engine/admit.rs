@@ -228,7 +228,8 @@ impl Engine {
 
     /// Logs an event that is left out of the history.
     async fn leave_out(&self, event: &Event, guard: &Arc<CommitGuard>) -> Result<Committed, CommitError> {
-        let nothing = ChangeSet { write: AccountWrite::Nothing, also: Vec::new(), grows: false, event: None };
+        let nothing =
+            ChangeSet { write: AccountWrite::Nothing, side_writes: Vec::new(), grows: false, event: None };
         let committed = self.store.commit(nothing, Arc::clone(guard)).await?;
         event.log();
         Ok(committed)

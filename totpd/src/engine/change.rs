@@ -133,7 +133,7 @@ impl Engine {
         now: Time,
         guard: &Arc<CommitGuard>,
     ) -> Result<Option<()>, AccountError> {
-        let change = ChangeSet { write, also, grows, event: Some(event.row(now)) };
+        let change = ChangeSet { write, side_writes: also, grows, event: Some(event.row(now)) };
         match self.commit(change, guard).await {
             Ok(_) => {
                 event.log();

@@ -124,7 +124,7 @@ impl Engine {
         event.locks = judgement.class_locked;
         match judgement.outcome {
             Outcome::Granted(proof) => {
-                let side_writes = SideWrite::of_grant(proof.how(), now);
+                let side_writes = SideWrite::for_grant(proof.how(), now);
                 Ok(Recorded { event: event.with_how(proof.how()), side_writes })
             }
             Outcome::Refused(reason) => Err(refused(event, reason)),

@@ -117,7 +117,7 @@ impl Engine {
         match judgement.outcome {
             Outcome::Granted(proof) => {
                 event.confirmed = true;
-                let side_writes = SideWrite::of_grant(proof.how(), now);
+                let side_writes = SideWrite::for_grant(proof.how(), now);
                 Ok((Confirmation::Confirmed, event.with_how(proof.how()), side_writes))
             }
             Outcome::Refused(reason) => {

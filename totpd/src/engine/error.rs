@@ -37,10 +37,10 @@ impl From<DirectoryUnavailable> for EngineError {
 impl From<CommitError> for EngineError {
     fn from(error: CommitError) -> Self {
         match error {
-            CommitError::Dropped => Self::TimedOut,
+            CommitError::Cancelled => Self::TimedOut,
             // A full disk is something that an attempt might provoke: never "unavailable".
-            CommitError::Conflict | CommitError::Taken(_) | CommitError::Full(_) => Self::Busy,
-            CommitError::Unavailable(why) => Self::Unavailable(why),
+            CommitError::Conflict | CommitError::Duplicate(_) | CommitError::StorageFull(_) => Self::Busy,
+            CommitError::Unavailable(why) | CommitError::InDoubt(why) => Self::Unavailable(why),
         }
     }
 }

@@ -29,7 +29,7 @@ impl Engine {
             event.totp_id = totp_id;
             let write = AccountWrite::Update(Box::new(account), version);
             let guard = Arc::new(CommitGuard::new(Instant::now() + Duration::from_secs(10)));
-            let change = ChangeSet::of(write, event.row(now));
+            let change = ChangeSet::new(write, event.row(now));
             if self.commit(change, &guard).await.is_ok() {
                 event.log();
                 swept += 1;

@@ -145,13 +145,18 @@ impl Engine {
                 event.exempt(pass, Would::Refuse);
             }
             let mut change =
-                ChangeSet { also: decision.also, ..ChangeSet::of(decision.write, event.row(now)) };
+                ChangeSet { side_writes: decision.also, ..ChangeSet::new(decision.write, event.row(now)) };
             if key.as_ref().is_some_and(|key| self.dedup.is_duplicate(key)) {
                 if pending.pass.is_none() {
                     event.log();
                     return Ok(AnswerOutcome::Refused);
                 }
-                change = ChangeSet { write: AccountWrite::Nothing, also: Vec::new(), event: None, ..change };
+                change = ChangeSet {
+                    write: AccountWrite::Nothing,
+                    side_writes: Vec::new(),
+                    event: None,
+                    ..change
+                };
             } else if let Some(key) = &key {
                 event.left_out = self.dedup.left_out(key);
                 change.event = Some(event.row(now));
@@ -216,7 +221,7 @@ impl Engine {
     fn decide(
         &self,
         pending: &PendingLogin,
-        stored: Option<Stored>,
+        stored: Option<StoredAccount>,
         uid: Option<u32>,
         attempt: &Attempt,
         now: Time,

@@ -198,8 +198,9 @@ impl Engine {
                 None => AccountWrite::Insert(sealed),
             };
             let mut also = also;
-            also.push(SideWrite::Granted(now));
-            let change = ChangeSet { grows: true, also, ..ChangeSet::of(write, event.row(now)) };
+            also.push(SideWrite::RecordGrant(now));
+            let change =
+                ChangeSet { grows: true, side_writes: also, ..ChangeSet::new(write, event.row(now)) };
             if let Some(grant) = self.grant(verified, event, change, guard).await? {
                 return Ok(Some(grant));
             }

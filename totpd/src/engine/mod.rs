@@ -181,7 +181,7 @@ impl Engine {
         now: Time,
         guard: &Arc<CommitGuard>,
     ) -> Result<Committed, CommitError> {
-        let change = ChangeSet::of(AccountWrite::Nothing, event.row(now));
+        let change = ChangeSet::new(AccountWrite::Nothing, event.row(now));
         let committed = self.commit(change, guard).await?;
         event.log();
         Ok(committed)

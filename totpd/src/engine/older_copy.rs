@@ -52,7 +52,7 @@ impl Engine {
             }
         }
         let token: [u8; 8] = random::bytes(&mut Kernel).map_err(AccountError::no_randomness)?;
-        let also = vec![SideWrite::Accept(format!("{:016x}", u64::from_be_bytes(token)))];
+        let also = vec![SideWrite::AcceptOlderCopy(format!("{:016x}", u64::from_be_bytes(token)))];
         let now = clock::now();
         let event = Event::new(EventKind::Restore, "", now, from);
         self.store_admin(AccountWrite::Nothing, also, false, event, now, &default_commit_deadline()).await?;

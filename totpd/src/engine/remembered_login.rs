@@ -80,8 +80,8 @@ impl Engine {
             event.outcome = EventOutcome::Granted;
             event.totp_id = Some(verified.totp_id().to_owned());
             let event = event.with_how(verified.how());
-            let write = AccountWrite::Unchanged(account.id, version);
-            let change = ChangeSet::of(write, event.row(now));
+            let write = AccountWrite::ExpectVersion(account.id, version);
+            let change = ChangeSet::new(write, event.row(now));
             if let Some(grant) = self.grant(verified, event, change, guard).await? {
                 return Ok(Some(grant));
             }

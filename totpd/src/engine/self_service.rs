@@ -186,7 +186,7 @@ impl Engine {
                     })?;
                 // As when an administrator revokes: the sessions of applications end with the factor.
                 let ended = slot.as_ref().filter(|_| matches!(revoked, Judged::Allowed(SelfChange::Done(_))));
-                side_writes.extend(ended.map(|account| SideWrite::EndOf(account.id.clone())));
+                side_writes.extend(ended.map(|account| SideWrite::DeleteSessionsOf(account.id.clone())));
                 Ok::<_, SelfServiceError>((revoked, event, side_writes))
             });
         changed.await?.allowed()

@@ -134,7 +134,7 @@ impl Engine {
             .map_err(AccountError::no_randomness)?;
         let record =
             serde_json::to_string(&Record { mark, ..record }).map_err(AccountError::no_randomness)?;
-        let added = SideWrite::AddClient(Box::new(ClientRow { record, ..row }));
+        let added = SideWrite::InsertClient(Box::new(ClientRow { record, ..row }));
         self.change_clients(vec![added], EventKind::ClientAdd, name, from, now).await?;
         Ok(AddedClient { project_id: self.project_id(), secret, secret_id })
     }

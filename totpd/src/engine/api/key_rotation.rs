@@ -73,8 +73,8 @@ impl Engine {
             return if is_readable { Ok(()) } else { Err(ApiRefusal::Unavailable(damaged.to_owned())) };
         }
         let mut also: Vec<SideWrite> =
-            new_keys.into_iter().map(|row| SideWrite::AddKey(Box::new(row))).collect();
-        also.extend(expired.into_iter().map(SideWrite::DropKey));
+            new_keys.into_iter().map(|row| SideWrite::InsertKey(Box::new(row))).collect();
+        also.extend(expired.into_iter().map(SideWrite::DeleteKey));
         let event = Event::new(EventKind::SigningKey, "", now, EventSource::default());
         self.commit_side_writes(also, Some(&event), now).await.map_err(EngineError::from)?;
         self.read_keys().await?;

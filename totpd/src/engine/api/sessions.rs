@@ -186,8 +186,9 @@ impl Engine {
         let mut event = caller.event(EventKind::Session, name, Some(session.user()), now);
         event.session_id = Some(session.id().to_owned());
         event.outcome = EventOutcome::Ended;
-        let ended =
-            self.commit_side_writes(vec![SideWrite::End(session.id().to_owned())], Some(&event), now).await;
+        let ended = self
+            .commit_side_writes(vec![SideWrite::DeleteSession(session.id().to_owned())], Some(&event), now)
+            .await;
         match ended {
             // Another request has ended it.
             Err(CommitError::Conflict) => Err(ApiRefusal::SessionNotFound),
