@@ -27,6 +27,7 @@ mod hardening;
 mod http;
 pub mod init;
 pub mod key;
+pub mod last_run;
 pub mod logging;
 pub mod os_random;
 pub mod pam_config;

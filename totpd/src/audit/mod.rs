@@ -3,14 +3,15 @@
 //! An event names the user, the source, the outcome and the reason, and never a code, a secret or a password.
 //! docs/reference/audit.md describes each field and each word.
 
+mod dropped;
 mod source;
 mod words;
 
+pub use dropped::Dropped;
 pub use source::EventSource;
 pub use words::{EventKind, EventOutcome, EventReason, Method, UnjudgedReason, Would};
 
 use crate::clock::rfc3339;
-use crate::logging::{self, Dropped};
 use serde::{Deserialize, Serialize, Serializer};
 use totp_core::lock::SourceClass;
 use totp_core::policy::{Evidence, Mode, Pass};
@@ -206,11 +207,6 @@ impl Event {
     pub fn row(&self, at: Time) -> EventRow {
         let user = Some(self.user.clone()).filter(|user| !user.is_empty());
         EventRow { at, user, json: self.json() }
-    }
-
-    /// Queues the line of the log. Called after the transaction that holds its row.
-    pub fn log(&self) {
-        logging::audit(self);
     }
 
     /// The event as one line of JSON.

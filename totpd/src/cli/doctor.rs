@@ -5,7 +5,8 @@ use super::args::Doctor;
 use crate::cli::output::{CommandError, ExitStatus, failed, use_color, warn};
 use crate::doctor::ask_daemon::running_host;
 use crate::doctor::system::Installed;
-use crate::doctor::{Host, Report, Severity, examine, last};
+use crate::doctor::{Host, Report, Severity, examine};
+use crate::last_run;
 use std::io::{BufRead, IsTerminal, Write};
 
 /// `totpd doctor [--fix [--yes]] [--root DIR] [--notes] [--accept] [--journal]`
@@ -15,7 +16,7 @@ pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<(), CommandErro
             return Err(failed(ExitStatus::Usage, format!("{} is not a folder", root.display())));
         }
         let host = Host::of_tree(root, &context.config_path);
-        return show(context, args, &examine(&host, &last::LastRun::default().asked, false));
+        return show(context, args, &examine(&host, &last_run::LastRun::default().asked, false));
     }
     if !nix::unistd::geteuid().is_root() {
         return Err(failed(
@@ -35,15 +36,15 @@ pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<(), CommandErro
 fn examine_host(context: &Context, accept: bool) -> Report {
     let host = running_host(&context.config_path);
     let config = host.config_or_defaults();
-    let before = last::read(&config).unwrap_or_default().asked;
+    let before = last_run::read(&config).unwrap_or_default().asked;
     let report = examine(&host, &before, accept);
-    let folder = last::folder(&config);
-    if let Err(error) = last::write(&config, &report.json()) {
+    let folder = last_run::folder(&config);
+    if let Err(error) = last_run::write(&config, &report.json()) {
         warn(&format!(
             "{} cannot be written ({error}), so the next run has nothing to compare",
             folder.display()
         ));
-    } else if let Err(error) = last::write_motd(&config) {
+    } else if let Err(error) = last_run::write_motd(&config) {
         warn(&format!("root's next login will not show the findings ({error})"));
     }
     report

@@ -7,8 +7,8 @@ use crate::cli::rpc::connect;
 use crate::clock::{from_rfc3339, now, rfc3339};
 use crate::config::Config;
 use crate::config::http::Listen;
-use crate::doctor::last;
 use crate::doctor::report::problems;
+use crate::last_run;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 use std::io::Read;
@@ -36,7 +36,7 @@ pub(super) fn status(context: &Context) -> Result<(), CommandError> {
             return Err(failed);
         }
     };
-    let doctor = last::document(&config);
+    let doctor = last_run::document(&config);
     let synchronised = ntp_synchronised();
     let ends = certificate_ends(&config);
     context.out.json(&document(&reply, synchronised, ends, doctor.as_ref()))?;

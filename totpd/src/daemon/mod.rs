@@ -7,16 +7,18 @@
 //! and is started again.
 
 mod error;
+mod log_report;
 mod reload;
 
 pub use error::ServeError;
 
 use crate::config::http::Http;
 use crate::config::{Config, ConfigError, Loaded};
+use crate::daemon::log_report::Reporter;
 use crate::daemon::reload::{announce, check, open, reload};
 use crate::hardening::harden;
 use crate::http;
-use crate::logging::{self, Reporter};
+use crate::logging;
 use crate::sockets::activation::Sockets;
 use crate::sockets::listener::Listener;
 use crate::state::{DaemonState, ServiceState};

@@ -7,10 +7,7 @@ use super::finding::Finding;
 use super::stack;
 use super::system::Host;
 use crate::clock::rfc3339;
-use std::collections::BTreeMap;
-
-/// When each service was last seen asking for a code, in RFC 3339.
-pub type Asked = BTreeMap<String, String>;
+use crate::last_run::Asked;
 
 /// The services that ask for a code now, and whose stack depends on it.
 pub fn asking(host: &Host) -> Vec<String> {

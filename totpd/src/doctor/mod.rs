@@ -19,7 +19,6 @@ pub mod daemon;
 pub mod drift;
 pub mod finding;
 pub mod fix;
-pub mod last;
 pub mod report;
 mod sshd_settings;
 pub mod stack;
@@ -30,6 +29,7 @@ pub use finding::{Finding, Severity};
 pub use report::Report;
 pub use system::Host;
 
+use crate::last_run::Asked;
 use std::path::Path;
 
 /// The file of findings that an administrator has accepted: `id`, or `id subject`, one a line.
@@ -37,7 +37,7 @@ const IGNORE: &str = "doctor.ignore";
 
 /// Examines the host. `before`: the services that asked at earlier runs. `accept`: forget those
 /// that no longer ask.
-pub fn examine(host: &Host, before: &drift::Asked, accept: bool) -> Report {
+pub fn examine(host: &Host, before: &Asked, accept: bool) -> Report {
     let mut findings = checks::all(host);
     let now = drift::asking(host);
     let mut asked = drift::keep(host, before, &now);

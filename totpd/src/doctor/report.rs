@@ -1,10 +1,10 @@
 //! The sorted findings, as text for people, one JSON document for programs, and lines for the
 //! journal.
 
-use super::drift::Asked;
 use super::finding::{Finding, Severity};
 use super::system::Host;
 use crate::clock::rfc3339;
+use crate::last_run::Asked;
 use serde_json::{Value, json};
 use std::fmt::Write;
 

@@ -61,7 +61,7 @@ impl Engine {
                 last_good.why
             )
         });
-        last_good.into_iter().chain(crate::doctor::last::notice(&self.config)).collect()
+        last_good.into_iter().chain(crate::last_run::notice(&self.config)).collect()
     }
 
     /// Notes that `user` has answered the question which showed `shown`. When that cannot be stored it is asked

@@ -11,13 +11,9 @@
 
 mod lane;
 mod queue;
-mod report;
 mod writer;
 
-pub use queue::Dropped;
-pub(crate) use report::Reporter;
-
-use crate::audit::Event;
+use crate::audit::{Dropped, Event};
 use crate::sync::ignore_poison;
 use queue::{Line, Queue};
 use std::fmt::Write as _;
@@ -110,10 +106,10 @@ fn set_panic_hook() {
     }));
 }
 
-/// Queues the line of an event.
-pub(crate) fn audit(event: &Event) {
-    if let Some(log) = LOG.get() {
-        log.push(Line::event(event.clone()));
+impl Event {
+    /// Queues the line of the log. Called after the transaction that holds its row.
+    pub fn log(&self) {
+        enqueue(Line::event(self.clone()));
     }
 }
 
@@ -151,12 +147,12 @@ pub(crate) fn waiting() -> u64 {
     })
 }
 
-fn is_anything_dropped() -> bool {
+pub(crate) fn is_anything_dropped() -> bool {
     LOG.get().is_some_and(|log| log.state().queue.dropped().total() > 0)
 }
 
 /// Takes the count of what was dropped and not reported yet.
-fn take_dropped() -> Option<Dropped> {
+pub(crate) fn take_dropped() -> Option<Dropped> {
     let mut state = LOG.get()?.state();
     let dropped = state.queue.take_dropped();
     state.since_start += dropped.total();
@@ -165,7 +161,7 @@ fn take_dropped() -> Option<Dropped> {
 }
 
 /// Gives a count back that could not be reported.
-fn give_back(dropped: &Dropped) {
+pub(crate) fn give_back(dropped: &Dropped) {
     if let Some(log) = LOG.get() {
         let mut state = log.state();
         state.since_start -= dropped.total();

@@ -1,8 +1,7 @@
 //! The lines that wait for the log: bounded by lane and, once a lane is half full, by source.
 
 use super::lane::{Lane, lane, source};
-use crate::audit::Event;
-use serde::Serialize;
+use crate::audit::{Dropped, Event};
 use std::collections::{HashMap, VecDeque};
 use tracing::Level;
 
@@ -84,51 +83,14 @@ struct OfSource {
     last: u64,
 }
 
-/// Lines that were dropped, by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Dropped {
-    /// Grants, acts of administrators and break-glass.
-    #[serde(skip_serializing_if = "is_zero")]
-    grants: u64,
-    /// Refusals of attempts from other hosts.
-    #[serde(skip_serializing_if = "is_zero")]
-    sources: u64,
-    /// Of applications.
-    #[serde(skip_serializing_if = "is_zero")]
-    applications: u64,
-    /// Of attempts that started at this host.
-    #[serde(skip_serializing_if = "is_zero")]
-    local: u64,
-    /// Warnings and errors.
-    #[serde(skip_serializing_if = "is_zero")]
-    daemon: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
-impl Dropped {
-    /// All of them.
-    pub const fn total(&self) -> u64 {
-        self.grants + self.sources + self.applications + self.local + self.daemon
-    }
-
-    /// One line of each kind, for the test that each field is documented.
-    #[cfg(test)]
-    pub(crate) const fn one_of_each() -> Self {
-        Self { grants: 1, sources: 1, applications: 1, local: 1, daemon: 1 }
-    }
-
-    const fn of(&mut self, lane: Lane) -> &mut u64 {
-        match lane {
-            Lane::Grants => &mut self.grants,
-            Lane::Sources => &mut self.sources,
-            Lane::Applications => &mut self.applications,
-            Lane::Local => &mut self.local,
-            Lane::Daemon => &mut self.daemon,
-        }
+/// The count of a lane.
+const fn count_of(dropped: &mut Dropped, lane: Lane) -> &mut u64 {
+    match lane {
+        Lane::Grants => &mut dropped.grants,
+        Lane::Sources => &mut dropped.sources,
+        Lane::Applications => &mut dropped.applications,
+        Lane::Local => &mut dropped.local,
+        Lane::Daemon => &mut dropped.daemon,
     }
 }
 
@@ -220,7 +182,7 @@ impl Queue {
         {
             return;
         }
-        *self.dropped.of(lane) += lines;
+        *count_of(&mut self.dropped, lane) += lines;
     }
 
     /// What was dropped since the last report.
@@ -237,7 +199,7 @@ impl Queue {
     pub(super) fn add_dropped(&mut self, dropped: &Dropped) {
         let mut dropped = *dropped;
         for lane in Lane::ALL {
-            *self.dropped.of(lane) += *dropped.of(lane);
+            *count_of(&mut self.dropped, lane) += *count_of(&mut dropped, lane);
         }
     }
 }

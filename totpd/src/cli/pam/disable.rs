@@ -52,7 +52,7 @@ pub(super) fn disable(context: &Context, args: &PamDisable) -> Result<(), Comman
         apply(context, &state, edits)?;
         let config = context.config()?;
         let names: Vec<&str> = services.iter().map(String::as_str).collect();
-        if let Err(error) = crate::doctor::last::forget(&config, &names) {
+        if let Err(error) = crate::last_run::forget(&config, &names) {
             warn(&format!("totpd doctor will report that these services stopped asking ({error})"));
         }
     }

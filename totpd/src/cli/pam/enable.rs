@@ -70,7 +70,7 @@ pub(super) fn enable(context: &Context, args: &PamEnable) -> Result<(), CommandE
     if proposal.mode == crate::pam_config::Mode::Monitor {
         // Doctor must not report services that only watch from now on.
         let names: Vec<&str> = pending.services.iter().map(|service| service.name.as_str()).collect();
-        if let Err(error) = crate::doctor::last::forget(&config, &names) {
+        if let Err(error) = crate::last_run::forget(&config, &names) {
             context
                 .out
                 .print(format!("totpd doctor will report that these services stopped asking ({error})"));

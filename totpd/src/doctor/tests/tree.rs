@@ -2,7 +2,7 @@
 
 use crate::doctor::accounts::accounts;
 use crate::doctor::daemon::DaemonFacts;
-use crate::doctor::drift::Asked;
+use crate::last_run::Asked;
 use crate::doctor::system::{Host, Output, Programs};
 use crate::doctor::{Report, examine};
 use serde_json::json;

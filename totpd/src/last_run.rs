@@ -1,10 +1,10 @@
-//! Stores the last run, which `totpd status`, the daemon at root's next login and the next run
+//! Stores the last run of doctor, which `totpd status`, the daemon at root's next login and the next run
 //! read.
 
-use super::drift::Asked;
 use crate::config::Config;
 use crate::folder::{Folder, Owner};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,9 @@ const INSTALLED: &str = "/var/lib/totpd-doctor";
 const MOTD: &str = "/run/motd.d";
 /// The most bytes to read of the file.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// When each service was last seen asking for a code, in RFC 3339.
+pub type Asked = BTreeMap<String, String>;
 
 /// The part of the last run that others need. The file has all of `totpd doctor --json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

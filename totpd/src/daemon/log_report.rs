@@ -1,9 +1,9 @@
 //! The row of the history that says how many lines the log lacks.
 
-use super::{Dropped, flush, give_back, take_dropped};
-use crate::audit::{Event, EventKind, EventSource};
+use crate::audit::{Dropped, Event, EventKind, EventSource};
 use crate::clock;
 use crate::engine::Engine;
+use crate::logging::{flush, give_back, is_anything_dropped, take_dropped};
 use crate::sync::ignore_poison;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -16,13 +16,13 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reports dropped lines, now and then.
 #[derive(Debug, Default)]
-pub(crate) struct Reporter {
+pub(super) struct Reporter {
     last: Mutex<Option<Instant>>,
 }
 
 impl Reporter {
     /// Stores what was dropped, unless that was done a moment ago.
-    pub(crate) async fn report(&self, engine: &Engine) {
+    pub(super) async fn report(&self, engine: &Engine) {
         if self.is_due(Instant::now())
             && let Some(dropped) = take_dropped()
         {
@@ -31,7 +31,7 @@ impl Reporter {
     }
 
     /// Writes what waits and stores what nobody read: the daemon stops.
-    pub(crate) async fn finish(&self, engine: Option<&Engine>) {
+    pub(super) async fn finish(&self, engine: Option<&Engine>) {
         flush();
         if let Some(engine) = engine
             && let Some(dropped) = take_dropped()
@@ -45,7 +45,7 @@ impl Reporter {
         let mut last = ignore_poison(self.last.lock());
         let due = last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL);
         // Only a report begins the interval.
-        if due && super::is_anything_dropped() {
+        if due && is_anything_dropped() {
             *last = Some(now);
         }
         due
