@@ -15,6 +15,7 @@ check: ## format, lints, links, text and unit tests: the loop while you work
 	@scripts/bootstrap.sh check
 	cargo fmt --all --check
 	scripts/check-text.py
+	scripts/check-layout.py
 	scripts/docs.py check
 	cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings
 	cargo test --workspace --lib --test documents --quiet $(SKIP)
@@ -29,6 +30,7 @@ test: ## everything that CI runs: every change has to pass it
 	scripts/bootstrap.sh test
 	cargo fmt --all --check
 	scripts/check-text.py
+	scripts/check-layout.py
 	scripts/check-msrv.sh
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --quiet

@@ -1,4 +1,5 @@
-//! Targets in the daemon's own code. totpd/tests/corpus.rs includes this file, so that `make test` needs no second build of it.
+//! Targets in the daemon's own code. totpd/tests/corpus.rs includes this file, so that `make test`
+//! needs no second build of it.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -50,7 +51,8 @@ pub fn http_body(data: &[u8]) {
     }
 }
 
-/// A record opens when the key sealed it for this user, this enrollment and this state, and in no other form.
+/// A record opens when the key sealed it for this user, this enrollment and this state, and in no
+/// other form.
 pub fn sealed_record(data: &[u8]) {
     let Ok(record) = serde_json::from_slice::<SealedAccount>(data) else { return };
     let (id, name, uid) = (record.id.clone(), record.name.clone(), record.uid);

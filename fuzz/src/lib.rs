@@ -1,5 +1,5 @@
-//! What each target asserts. A target is a function of bytes, so that `cargo test` can replay a corpus without libFuzzer
-//! (totpd/tests/corpus.rs).
+//! What each target asserts. A target is a function of bytes, so that `cargo test` can replay a
+//! corpus without libFuzzer (totpd/tests/corpus.rs).
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "daemon")]
@@ -170,7 +170,8 @@ pub fn secrets(data: &[u8]) {
     assert_eq!(Secrets::from_bytes(&read.to_bytes()), Some(read));
 }
 
-/// A record that can be read can be judged, whatever stands in it, and written so that it reads the same.
+/// A record that can be read can be judged, whatever stands in it, and written so that it reads the
+/// same.
 pub fn record(data: &[u8]) {
     let Some((now, data)) = data.split_first_chunk::<8>() else { return };
     let Ok(read) = serde_json::from_slice::<Account<Value>>(data) else { return };

@@ -3,7 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 use totp_core::Time;
 
-/// No machine that runs this release has an earlier date: 2026-11-01T00:00:00Z. Moved with each release.
+/// No machine that runs this release has an earlier date: 2026-11-01T00:00:00Z. Moved with each
+/// release.
 pub const RELEASED: Time = Time::from_unix(1_793_491_200);
 
 /// Now. Read once for each answer that is judged.

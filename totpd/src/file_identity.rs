@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// A file on this host: its device and inode, as stat(2) gives them. A file that replaces another one under the same
-/// path has another identity while both exist.
+/// A file on this host: its device and inode, as stat(2) gives them. A file that replaces another
+/// one under the same path has another identity while both exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileIdentity {
     device: u64,

@@ -1,5 +1,6 @@
-//! A folder held by descriptor. Root uses it where the folder belongs to the daemon's user: names are looked up without
-//! following links, and owner and mode of a file are changed by descriptor only.
+//! A folder held by descriptor. Root uses it where the folder belongs to the daemon's user: names
+//! are looked up without following links, and owner and mode of a file are changed by descriptor
+//! only.
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -36,8 +37,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens the folder at `path`. Its last component must not be a link, and only root and this process may be able to
-    /// rename it or what lies above it.
+    /// Opens the folder at `path`. Its last component must not be a link, and only root and this
+    /// process may be able to rename it or what lies above it.
     ///
     /// # Errors
     /// What the file system said, or `PermissionDenied` with a sentence.
@@ -55,7 +56,8 @@ impl Folder {
         Self::open_own(path)
     }
 
-    /// Opens the folder at `path`, whoever may write what lies above it. Its last component must not be a link.
+    /// Opens the folder at `path`, also below folders that others may write. Its last
+    /// component must not be a link.
     ///
     /// # Errors
     /// What the file system said.
@@ -65,7 +67,8 @@ impl Folder {
         Ok(Self { handle, path: path.to_owned() })
     }
 
-    /// Makes a folder that nobody but this process's user can enter, under a fresh name beside `path`.
+    /// Makes a folder that nobody but this process's user can enter, under a fresh name beside
+    /// `path`.
     ///
     /// # Errors
     /// What the file system said.
@@ -169,8 +172,8 @@ impl Folder {
         Ok(file)
     }
 
-    /// Sets owner and mode of a file or folder in it, by descriptor. A link is not followed, and a file that has a second
-    /// name elsewhere is left as it is.
+    /// Sets owner and mode of a file or folder in it, by descriptor. A link is not followed, and a
+    /// file that has a second name elsewhere is left as it is.
     ///
     /// # Errors
     /// What the file system said, or `InvalidInput` for such a file.
@@ -219,8 +222,8 @@ impl Folder {
     }
 }
 
-/// Copies what is written in a file, and leaves its holes as they are: they cost who made them nothing, and could fill
-/// a disk.
+/// Copies what is written in a file, and leaves its holes as they are: they cost who made them
+/// nothing, and could fill a disk.
 ///
 /// # Errors
 /// What the file system said.
@@ -261,8 +264,8 @@ impl Drop for Private {
     }
 }
 
-/// Only root gives a file away. The daemon must not even ask: its unit's `SystemCallFilter=` has no `fchown`, and the call
-/// ends it.
+/// Only root gives a file away. The daemon must not even ask: its unit's `SystemCallFilter=` has no
+/// `fchown`, and the call ends it.
 fn give_away(file: &File, owner: Owner) -> std::io::Result<()> {
     if geteuid().is_root() {
         return Ok(fchown(file.as_fd(), Some(owner.uid), Some(owner.gid))?);

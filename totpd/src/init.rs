@@ -1,5 +1,5 @@
-//! `totpd init`: makes key and store, joined by an id that is also recorded beside the configuration. It
-//! alone makes them, and it never makes them twice.
+//! `totpd init`: makes key and store, joined by an id that is also recorded beside the
+//! configuration. It alone makes them, and it never makes them twice.
 
 use crate::config::{Config, ConfigError};
 use crate::folder::{Folder, Owner};
@@ -56,9 +56,9 @@ pub struct Made {
     pub store_id: String,
 }
 
-/// Makes key, store and id (and the configuration, if there is none), owned by `owner` if one is named. The state folder
-/// may belong to the owner already, who can change what is in it at any moment: everything is made where nobody else
-/// writes, and given away by descriptor.
+/// Makes key, store and id (and the configuration, if there is none), owned by `owner` if one is
+/// named. The state folder may belong to the owner already, who can change what is in it at any
+/// moment: everything is made where nobody else writes, and given away by descriptor.
 ///
 /// # Errors
 /// [`InitError`]; what was made before it is removed again.
@@ -72,11 +72,13 @@ pub fn init(config_path: &Path, owner: Option<&str>) -> Result<Made, InitError> 
     }
     let key = StoreKey::generate()?;
     let state = state_folder(&config.state_dir, owner)?;
-    // Whoever makes the key makes the rest: of two that run at once the other ends here, and touches nothing.
+    // The process that makes the key makes the rest: of two that run at once the other one ends
+    // here, and touches nothing.
     place_key(&config, &key, owner)?;
     let made = make(&config, &key, &state, owner);
     if made.is_err() {
-        // A store without its key, or the other way round, would only be in the way of the next try.
+        // A store without its key, or the other way round, would only be in the way of the next
+        // try.
         let _ = (std::fs::remove_file(&config.key_file), std::fs::remove_file(&config.store_id_file));
         let _ = state.remove(DATABASE);
     }
@@ -84,7 +86,8 @@ pub fn init(config_path: &Path, owner: Option<&str>) -> Result<Made, InitError> 
     Ok(Made { store_id: key.store_id, config, wrote_config })
 }
 
-/// What is there already of this host's key, id, store, or witness of a store: the first that is found.
+/// What is there already of this host's key, id, store, or witness of a store: the first that is
+/// found.
 ///
 /// # Errors
 /// [`InitError::Config`] when the configuration is wrong, and nobody knows where they are.
@@ -98,7 +101,8 @@ pub fn first_found(config_path: &Path) -> Result<Option<PathBuf>, InitError> {
     Ok(first_of(&config).or_else(|| witness::any(&witness::folder(config.witness_dir.as_deref()))))
 }
 
-/// What an init that was interrupted has left: key or id of a store that is not there, and that no witness knows.
+/// What an init that was interrupted has left: key or id of a store that is not there, and that no
+/// witness knows.
 pub fn half_made(config_path: &Path) -> Vec<PathBuf> {
     let config = Config::load_for_command(config_path)
         .unwrap_or_else(|_| Config::defaults(config_path.parent().unwrap_or(Path::new("/"))));
@@ -219,7 +223,8 @@ fn io(path: &Path) -> impl Fn(std::io::Error) -> InitError {
     move |error| InitError::Io(path.display().to_string(), error)
 }
 
-/// The id beside the configuration. Root reads a file there that the daemon's user can write: no more than an id is read.
+/// The id beside the configuration. Root reads a file there that the daemon's user can write: no
+/// more than an id is read.
 ///
 /// # Errors
 /// What the file system said.

@@ -41,7 +41,7 @@ struct File {
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// There is none.
+    /// There is no key file.
     #[error(
         "the key {0} is missing. Put it back from its backup, or name it with key_file; without it nobody's \
          factor can be verified. If this host was never set up, run `{1}`"
@@ -132,7 +132,8 @@ impl StoreKey {
         named && bool::from(self.key.ct_eq(&*other.key))
     }
 
-    /// Writes the file, 0400, and never over another; it is returned open, so that its owner can be changed.
+    /// Writes the file, 0400, and never over another; it is returned open, so that its owner can be
+    /// changed.
     ///
     /// # Errors
     /// [`KeyError::Unwritable`].

@@ -1,5 +1,5 @@
-//! Stores the last run of doctor, which `totpd status`, the daemon at root's next login and the next run
-//! read.
+//! Stores the last run of doctor, which `totpd status`, the daemon at root's next login and the
+//! next run read.
 
 use crate::config::Config;
 use crate::folder::{Folder, Owner};

@@ -1,4 +1,5 @@
-//! Why a file cannot be used: which file or folder on the way is in the way, whose it is, and the command that cures it.
+//! Why a file cannot be used: which file or folder on the way is in the way, whose it is, and the
+//! command that cures it.
 
 use nix::unistd::{Gid, Uid};
 use std::io::{Error, ErrorKind};
@@ -53,7 +54,8 @@ impl Who {
     }
 }
 
-/// What `/etc/passwd` calls a uid, or the number. No directory is asked: the daemon says this while it starts.
+/// What `/etc/passwd` calls a uid, or the number. No directory is asked: the daemon says this while
+/// it starts.
 pub fn user_name(uid: u32) -> String {
     local_name("/etc/passwd", uid).unwrap_or_else(|| format!("uid {uid}"))
 }
@@ -85,8 +87,8 @@ pub fn explain(path: &Path, error: &Error, who: &Who, want: Want) -> String {
     }
 }
 
-/// What is in the way of `who`, by owner and mode: the path itself, or the first folder on the way that lets nobody pass.
-/// `None`: nothing is.
+/// What is in the way of `who`, by owner and mode: the path itself, or the first folder on the way
+/// that lets nobody pass. `None`: nothing is.
 pub fn why_not(path: &Path, who: &Who, want: Want) -> Option<String> {
     let folders = path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
     let mut above: Vec<&Path> = folders.collect();
@@ -150,15 +152,16 @@ fn allows(metadata: &std::fs::Metadata, who: &Who, bits: u32) -> bool {
     class & bits == bits
 }
 
-/// Why nothing can be written at `path`: the file system is read-only, or only this process's view of it is.
+/// Why nothing can be written at `path`: the file system is read-only, or only this process's view
+/// of it is.
 pub fn why_read_only(path: &Path) -> String {
     let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     read_only_sentence(&text, &real)
 }
 
-/// The mount with the longest path decides. Of its options (proc_pid_mountinfo(5)) the sixth field is the mount's own, and
-/// the last one the file system's: a sandbox changes the first alone.
+/// The mount with the longest path decides. Of its options (proc_pid_mountinfo(5)) the sixth field
+/// is the mount's own, and the last one the file system's: a sandbox changes the first alone.
 fn read_only_sentence(mountinfo: &str, path: &Path) -> String {
     let shown = path.display();
     let mounts = mountinfo.lines().filter_map(|line| {

@@ -23,8 +23,8 @@ pub fn grouped(key: &str) -> Zeroizing<String> {
     out
 }
 
-/// Half blocks, light on dark; with `color` black on white whatever the terminal's colours are. Error
-/// correction L keeps it small: a screen has no dirt on it.
+/// Half blocks, light on dark; with `color` black on white whatever the terminal's colours are.
+/// Error correction L keeps it small: a screen has no dirt on it.
 ///
 /// # Errors
 /// When the text is too long for any QR code.

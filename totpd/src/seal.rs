@@ -1,6 +1,7 @@
 //! Sealing: secret and recovery set of an enrollment as one XChaCha20-Poly1305 blob
-//! (draft-irtf-cfrg-xchacha). The associated data binds it to the store, the user with name and uid, and all
-//! of the enrollment that stands in the open, so that rows cannot be swapped or edited.
+//! (draft-irtf-cfrg-xchacha). The associated data binds it to the store, the user with name and
+//! uid, and all of the enrollment that stands in the open, so that rows cannot be swapped or
+//! edited.
 
 use crate::key::StoreKey;
 use crate::os_random::Kernel;
@@ -110,8 +111,8 @@ impl Sealer {
         sealed.is_some_and(|s| self.open_bytes(&s, &self.store_id).is_ok_and(|bytes| *bytes == b"totpd"))
     }
 
-    /// Seals the text of a ticket for the account and the factor that it has in use, good until `expires`; when the
-    /// phone is `lost` it is good without a code of it.
+    /// Seals the text of a ticket for the account and the factor that it has in use, good until
+    /// `expires`; when the phone is `lost` it is good without a code of it.
     ///
     /// # Errors
     /// [`SealError::Random`].
@@ -208,7 +209,8 @@ impl Sealer {
         opened.map(Zeroizing::new).map_err(|_| SealError::Damaged)
     }
 
-    /// The row that a blob belongs to. None of the parts holds a line break, so they cannot run together.
+    /// The row that a blob belongs to. None of the parts holds a line break, so they cannot run
+    /// together.
     fn row<S>(&self, account: &Account<S>) -> String {
         // A name is never empty, so that an account without one is no other's.
         let name = account.name.as_ref().map_or("", |name| name.as_str());
@@ -217,8 +219,8 @@ impl Sealer {
     }
 }
 
-/// The row, and everything of the factor that stands in the open: a used step cannot be made fresh again, nor
-/// a pending factor active, by somebody who can write the store and has no key.
+/// The row, and everything of the factor that stands in the open: a used step cannot be made fresh
+/// again, nor a pending factor active, by somebody who can write the store and has no key.
 fn bound_to(row: &str, factor: &Factor<()>) -> String {
     let Factor { id, params, created, state, last_step, staged, cancels, remembered, .. } = factor;
     let (algorithm, digits, period) =
@@ -230,8 +232,8 @@ fn bound_to(row: &str, factor: &Factor<()>) -> String {
     let last_step = last_step.map_or_else(String::new, |step| step.to_string());
     let mut bound =
         format!("{row}\n{id}\n{algorithm} {digits} {period}\n{}\n{state}\n{last_step}", created.unix());
-    // What is staged, and whether its user was told. No line of one kind can be read as one of another: this one
-    // ends in no number, and what is text holds no line break.
+    // What is staged, and whether its user was told. No line of one kind can be read as one of
+    // another: this one ends in no number, and what is text holds no line break.
     if let Some(StagedChange { kind, at, delay, expires, from, shown_at: told }) = staged {
         let told = told.map_or_else(|| "never".to_owned(), |told| told.unix().to_string());
         let (at, expires) = (at.unix(), expires.unix());

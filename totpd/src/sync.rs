@@ -4,8 +4,8 @@ use std::sync::LockResult;
 
 /// The guard of a lock, also after a thread has panicked while it held the lock.
 ///
-/// A panic ends one task and not the daemon, and poisoning would refuse every later login. So a section under a lock has
-/// to leave the data valid at each step at which it may panic.
+/// A panic ends one task and not the daemon, and poisoning would refuse every later login. So a
+/// section under a lock has to leave the data valid at each step at which it may panic.
 pub(crate) fn ignore_poison<G>(result: LockResult<G>) -> G {
     result.unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! What the installed systemd units say (systemd.unit(5)): read as files, since a daemon that hangs or a host that is
-//! not booted with systemd has nobody to ask.
+//! What the installed systemd units say (systemd.unit(5)): read as files, since a daemon that hangs
+//! or a host that is not booted with systemd has nobody to ask.
 
 use crate::permission::Who;
 use std::collections::BTreeMap;
@@ -21,15 +21,16 @@ pub fn daemon_user(root: &Path) -> Option<String> {
     values(root, SERVICE, "User")?.pop()
 }
 
-/// The command that sets this host up: what it makes has to belong to the user that the daemon runs as.
+/// The command that sets this host up: what it makes has to belong to the user that the daemon runs
+/// as.
 pub(crate) fn init_command() -> String {
     let me = Who::me();
     let owner = daemon_user(Path::new("/")).or_else(|| Some(me.owner()).filter(|_| !me.uid.is_root()));
     owner.map_or_else(|| "totpd init".to_owned(), |owner| format!("totpd init --owner {owner}"))
 }
 
-/// The values of a key of a unit, drop-ins included, in their order; an empty value forgets those before it. `None`: there
-/// is no such unit.
+/// The values of a key of a unit, drop-ins included, in their order; an empty value forgets those
+/// before it. `None`: there is no such unit.
 pub fn values(root: &Path, unit: &str, key: &str) -> Option<Vec<String>> {
     let folders: Vec<PathBuf> = FOLDERS.iter().map(|folder| root.join(folder)).collect();
     let main = folders.iter().find_map(|folder| std::fs::read_to_string(folder.join(unit)).ok())?;

@@ -1,7 +1,7 @@
-//! The witness: a file outside the state folder that lists what the store withdrew, one line each (`counter kind id
-//! seconds`, see [`totp_core::withdrawal`]). It names no user. It follows the store's commit, so a crash between the two
-//! leaves the store ahead, which is no alarm. It is not synced: a line that a power cut takes is written again from the
-//! store at the next start.
+//! The witness: a file outside the state folder that lists what the store withdrew, one line each
+//! (`counter kind id seconds`, see [`totp_core::withdrawal`]). It names no user. It follows the
+//! store's commit, so a crash between the two leaves the store ahead, which is no alarm. It is not
+//! synced: a line that a power cut takes is written again from the store at the next start.
 
 use crate::folder::{Folder, Owner};
 use std::collections::VecDeque;
@@ -20,7 +20,8 @@ const MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// How long a write that failed waits before it is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The folder of the witness: the configured one, or the one that systemd made (`LogsDirectory=`), or the default.
+/// The folder of the witness: the configured one, or the one that systemd made (`LogsDirectory=`),
+/// or the default.
 #[expect(clippy::disallowed_methods, reason = "systemd's word to the service; no user's program runs this")]
 pub fn folder(configured: Option<&Path>) -> PathBuf {
     let made = || std::env::var_os("LOGS_DIRECTORY").filter(|value| !value.is_empty());
@@ -89,7 +90,8 @@ impl Witness {
         }
     }
 
-    /// Writes the entries, or keeps them for [`Self::retry`] and warns. Never fails: the store has committed.
+    /// Writes the entries, or keeps them for [`Self::retry`] and warns. Never fails: the store has
+    /// committed.
     pub fn write(&mut self, entries: impl IntoIterator<Item = Entry>) {
         self.waiting.extend(entries);
         while self.waiting.len() > MAX_ENTRIES {

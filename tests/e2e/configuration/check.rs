@@ -127,7 +127,7 @@ fn config_check_warns_of_service_names_in_capitals() {
     // libpam converts a service's name to lower case, so this rule never matches.
     site.configure("[[login.rule]]\nservices = [\"SSHD\"]\naction = \"deny\"\n");
     let check = site.totpd(&["config", "check", "--strict"]);
-    assert!(check.code == 1 && check.stdout.contains("small letters"), "{check:?}");
+    assert!(check.code == 1 && check.stdout.contains("lower case"), "{check:?}");
 }
 
 #[test]

@@ -241,7 +241,7 @@ fn explain_and_config_check_name_deciding_and_dead_rules() {
     );
     assert!(site.log().contains("never decides"), "the daemon says so too");
     site.configure("[[login.rule]]\nusers = [\"no-such-user\"]\naction = \"deny\"\n");
-    assert!(site.totpd(&["config", "check"]).stdout.contains("does not know: no-such-user"));
+    assert!(site.totpd(&["config", "check"]).stdout.contains("does not exist on this host: no-such-user"));
     site.configure("");
     site.totpd(&["config", "check"]).assert_success();
 }

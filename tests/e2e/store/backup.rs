@@ -213,7 +213,7 @@ fn only_root_makes_backups_which_overwrite_nothing() {
     let file = back_up(&site);
     let content = std::fs::read(&file).unwrap();
     let again = site.totpd_with(&["backup", &file.display().to_string()], PASSPHRASE);
-    assert!(again.code == 1 && again.stderr.contains("exists already"), "{again:?}");
+    assert!(again.code == 1 && again.stderr.contains("already exists"), "{again:?}");
     assert_eq!(std::fs::read(&file).unwrap(), content);
     let short = site.totpd_with(&["backup", &site.path("b").display().to_string()], "short\n");
     assert!(short.code == 2 && !site.path("b").exists(), "{short:?}");

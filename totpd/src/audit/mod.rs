@@ -1,7 +1,8 @@
-//! One event for each decision: a row of the history, in the transaction of what it records, and a line of the log.
+//! One event for each decision: a row of the history, in the transaction of what it records, and a
+//! line of the log.
 //!
-//! An event names the user, the source, the outcome and the reason, and never a code, a secret or a password.
-//! docs/reference/audit.md describes each field and each word.
+//! An event names the user, the source, the outcome and the reason, and never a code, a secret or a
+//! password. docs/reference/audit.md describes each field and each word.
 
 mod dropped;
 mod source;
@@ -75,7 +76,8 @@ pub struct Event {
     /// The class of sources in which the attempt was counted.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "class_word")]
     pub class: Option<SourceClass>,
-    /// How many events like this one were left out of the history since its last row: each changed nothing.
+    /// How many events like this one were left out of the history since its last row: each changed
+    /// nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_out: Option<u64>,
     /// This failure locked the class.
@@ -123,7 +125,8 @@ fn class_word<S: Serializer>(class: &Option<SourceClass>, serializer: S) -> Resu
 }
 
 impl Event {
-    /// An event about `user` at `time`, with the outcome [`EventOutcome::Done`] unless the caller sets another one.
+    /// An event about `user` at `time`, with the outcome [`EventOutcome::Done`] unless the caller
+    /// sets another one.
     pub fn new(event: EventKind, user: &str, time: Time, from: EventSource) -> Self {
         Self {
             event,
@@ -184,8 +187,8 @@ impl Event {
         Self { outcome: EventOutcome::Refused, reason: Some(reason.into()), ..self }
     }
 
-    /// Makes it an exemption: the user passes by `pass`, and enforcement `would` have done something else. The reason
-    /// that was found so far becomes the reason of that.
+    /// Makes it an exemption: the user passes by `pass`, and enforcement `would` have done
+    /// something else. The reason that was found so far becomes the reason of that.
     pub fn exempt(&mut self, pass: &Pass, would: Would) {
         self.outcome = EventOutcome::Exempt;
         self.first_factor = Some(pass.evidence());
@@ -196,7 +199,8 @@ impl Event {
         }
     }
 
-    /// Leaves the name out of each field: it is not a user's, and people type passwords at prompts for names.
+    /// Leaves the name out of each field: it is not a user's, and people type passwords at prompts
+    /// for names.
     pub fn leave_name_out(&mut self) {
         let user = std::mem::take(&mut self.user);
         self.from.ruser.take_if(|ruser| *ruser == user);
@@ -212,7 +216,8 @@ impl Event {
     /// The event as one line of JSON.
     pub fn json(&self) -> String {
         serde_json::to_string(self).unwrap_or_else(|error| {
-            // Text and numbers always have a form in JSON. If a field ever has none, the row still says what happened.
+            // Text and numbers always have a form in JSON. If a field ever has none, the row still
+            // says what happened.
             let (event, outcome) = (self.event.as_str(), self.outcome.as_str());
             tracing::error!("an event ({event}, {outcome}) cannot be written as JSON: {error}");
             let least = serde_json::json!({ "event": event, "time": self.time, "user": self.user, "outcome": outcome });

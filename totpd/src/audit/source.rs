@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-/// Where an event came from: what the peer is, and what it says of itself as far as that is believed.
+/// Where an event came from: what the peer is, and what it says of itself as far as that is
+/// believed.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct EventSource {
     /// The PAM service.
@@ -23,7 +24,8 @@ pub struct EventSource {
     /// The terminal (`PAM_TTY`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tty: Option<String>,
-    /// The SSH methods that succeeded before, without their keys; the fingerprint of a key is in `ssh_key`.
+    /// The SSH methods that succeeded before, without their keys; the fingerprint of a key is in
+    /// `ssh_key`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh_methods: Option<String>,
     /// The fingerprint of the key that succeeded, as ssh-keygen(1) prints it.
@@ -44,8 +46,8 @@ pub struct EventSource {
 }
 
 impl EventSource {
-    /// A key that tells sources apart: the remote address (of IPv6 the /64), the application, or the caller; for a
-    /// service that names none of them its name; for a process of a user the uid.
+    /// A key that tells sources apart: the remote address (of IPv6 the /64), the application, or
+    /// the caller; for a service that names none of them its name; for a process of a user the uid.
     pub fn key(&self) -> String {
         let address = |text: &String| {
             let parsed = text.split('%').next().unwrap_or_default().parse();

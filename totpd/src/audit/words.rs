@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use std::hash::{Hash, Hasher};
 use totp_core::Reason;
 
-/// Declares an enum whose variants are words of the audit: the type, its words in order, and their text.
+/// Declares an enum whose variants are words of the audit: the type, its words in order, and their
+/// text.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*

@@ -60,9 +60,9 @@ impl Manifest {
 
 /// For whom a backup is encrypted.
 pub enum Lock {
-    /// Whoever has the passphrase.
+    /// Anyone who has the passphrase.
     Passphrase(SecretString),
-    /// Whoever has the identity of one of these recipients.
+    /// Anyone who has the identity of one of these recipients.
     Recipients(Vec<age::x25519::Recipient>),
 }
 
@@ -104,7 +104,8 @@ pub(super) fn write(
             (age::Encryptor::with_user_passphrase(passphrase.clone()), Opener::Passphrase(passphrase))
         }
         Lock::Recipients(recipients) => {
-            // Read back by an identity that ends with this process: nobody has the recipients' here.
+            // Read back by an identity that ends with this process: nobody has the recipients'
+            // here.
             let check = age::x25519::Identity::generate();
             let own = check.to_public();
             let all = recipients.iter().chain([&own]).map(|recipient| recipient as &dyn age::Recipient);

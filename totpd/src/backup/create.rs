@@ -33,7 +33,8 @@ pub struct Created {
     pub size: u64,
 }
 
-/// Writes the backup to `file`, which must not exist, and reads it back. `progress` is told of each byte.
+/// Writes the backup to `file`, which must not exist, and reads it back. `progress` is told of each
+/// byte.
 ///
 /// # Errors
 /// [`BackupError`]; the file is removed then.

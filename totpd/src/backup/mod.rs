@@ -1,5 +1,5 @@
-//! Backups: an age file that holds a tar archive of manifest, configuration, key and store. `age -d FILE | tar x` opens
-//! one without totpd.
+//! Backups: an age file that holds a tar archive of manifest, configuration, key and store.
+//! `age -d FILE | tar x` opens one without totpd.
 
 mod archive;
 mod create;

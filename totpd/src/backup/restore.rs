@@ -1,4 +1,5 @@
-//! Restoring a backup. [`plan`] reads and verifies everything and replaces nothing; [`Plan::carry_out`] replaces.
+//! Restoring a backup. [`plan`] reads and verifies everything and replaces nothing;
+//! [`Plan::carry_out`] replaces.
 
 use super::archive::{self, Contents, Manifest, Opener};
 use super::create::Counted;
@@ -149,7 +150,8 @@ impl Plan {
         if config.store_id_file.symlink_metadata().is_err() {
             init::place_store_id(config, &self.key.store_id, owner)?;
         }
-        // The log and the file that it belongs to change their names together, or the file is worth nothing.
+        // The log and the file that it belongs to change their names together, or the file is worth
+        // nothing.
         for suffix in [LOG_SUFFIX, ""] {
             let (old, kept) = (format!("{DATABASE}{suffix}"), format!("{REPLACED}{suffix}"));
             if state.holds(&old).map_err(&failed)? {
@@ -161,7 +163,8 @@ impl Plan {
         state.remove(&format!("{DATABASE}{SHARED_MEMORY_SUFFIX}")).map_err(&failed)?;
         state.rename(NEW, DATABASE, false).map_err(&failed)?;
         state.sync().map_err(&failed)?;
-        // After the store: a crash between the two leaves the store ahead, which writes this line itself.
+        // After the store: a crash between the two leaves the store ahead, which writes this line
+        // itself.
         self.witness.write([self.restored.generation.clone()]);
         Ok(())
     }
@@ -212,8 +215,8 @@ fn owner_of(target: &Target<'_>, config: &Config) -> Result<Owner, BackupError> 
     }
 }
 
-/// The latest withdrawals of the store that is replaced, from a copy of it that nobody else can change. A store that
-/// cannot be opened lists none.
+/// The latest withdrawals of the store that is replaced, from a copy of it that nobody else can
+/// change. A store that cannot be opened lists none.
 fn of_replaced(config: &Config, sealer: &Sealer) -> Result<Vec<Entry>, BackupError> {
     let state = Folder::open(&config.state_dir).map_err(io(&config.state_dir))?;
     let private = Folder::private_beside(&config.state_dir, "replaced").map_err(io(&config.state_dir))?;

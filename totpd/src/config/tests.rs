@@ -37,7 +37,7 @@ fn a_meaningless_rule_is_refused_with_its_line_and_key() {
         ("action = \"exempt\"\nusers = []", "users is empty"),
         ("action = \"exempt\"\ngroups = [\"\"]", "groups"),
         ("action = \"exempt\"\nnetworks = [\"example.org\"]", "host names never match"),
-        ("action = \"exempt\"\nnetworks = [\"10.1.2.3/8\"]", "behind its prefix"),
+        ("action = \"exempt\"\nnetworks = [\"10.1.2.3/8\"]", "after its prefix"),
         ("action = \"exempt\"\npeers = [\"any\"]", "peers"),
         ("action = \"exempt\"\nssh_methods = [\"none\"]", "ssh_methods"),
         ("action = \"require\"\nmode = \"enforce\"\nenforce_from = \"2027-01-01T00:00:00Z\"", "enforce_from"),

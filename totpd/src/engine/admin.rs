@@ -57,8 +57,9 @@ impl Engine {
         .await
     }
 
-    /// Makes a ticket with which users enroll once by themselves, or change the factor in use without a delay: it is
-    /// bound to that factor, and takes a code of it too unless the phone is `lost`. Its text and its end.
+    /// Makes a ticket with which users enroll once by themselves, or change the factor in use
+    /// without a delay: it is bound to that factor, and takes a code of it too unless the phone is
+    /// `lost`. Its text and its end.
     ///
     /// # Errors
     /// [`AccountError`]; nothing was changed then.
@@ -147,7 +148,7 @@ impl Engine {
             account.revoke();
             let mut event = Event::new(EventKind::Revoke, user.as_str(), now, from.clone());
             event.totp_id = totp_id;
-            // Whoever revokes a factor does not want it to go on letting in.
+            // A revoked factor must not go on granting by its sessions.
             let mut sessions = counted(withdrawn_factors(&before, Some(&account), now));
             sessions.push(SideWrite::DeleteSessionsOf(account.id.clone()));
             let write = AccountWrite::Update(Box::new(account), stored.version);
@@ -211,8 +212,8 @@ impl Engine {
     }
 }
 
-/// The account in `slot`, made if there is none. One of another uid is somebody else's: of it only the place in
-/// the store is kept, and only when it has no factor.
+/// The account in `slot`, made if there is none. One of another uid is somebody else's: of it only
+/// the place in the store is kept, and only when it has no factor.
 pub(super) fn account_of<'a>(
     slot: &'a mut Option<Account>,
     user: &UserName,

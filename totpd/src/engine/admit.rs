@@ -36,7 +36,8 @@ pub enum BeginOutcome {
 }
 
 impl Engine {
-    /// Decides whether to ask. What lets in without a question is on stable storage before this returns.
+    /// Decides whether to ask. What lets in without a question is on stable storage before this
+    /// returns.
     ///
     /// # Errors
     /// [`EngineError`]: nothing was decided.
@@ -75,8 +76,8 @@ impl Engine {
         }
     }
 
-    /// What the policy says of an attempt, at a moment or now, and the groups that it looked at. Without rules
-    /// nothing hangs on the name, and no directory is asked before the question.
+    /// What the policy says of an attempt, at a moment or now, and the groups that it looked at.
+    /// Without rules nothing hangs on the name, and no directory is asked before the question.
     pub(super) async fn rule(
         &self,
         mut request: LoginRequest,
@@ -107,8 +108,8 @@ impl Engine {
         Ok(())
     }
 
-    /// What was decided at the beginning holds for as long as the configuration does: an answer that comes after
-    /// a reload is judged by what is in force then.
+    /// What was decided at the beginning holds for as long as the configuration does: an answer
+    /// that comes after a reload is judged by what is in force then.
     pub(super) async fn reevaluate_policy(
         &self,
         pending: &mut PendingLogin,
@@ -214,8 +215,8 @@ impl Engine {
         Ok(BeginOutcome::Exempt(pass, committed, known))
     }
 
-    /// The key of a pass for which nobody has proved anything: a `local` rule waived the proof for somebody else than
-    /// the user. They can cause it as often as they start su.
+    /// The key of a pass for which nobody has proved anything: a `local` rule waived the proof for
+    /// somebody else than the user. They can cause it as often as they start su.
     async fn unproved(&self, pending: &PendingLogin, pass: &Pass) -> Result<Option<RowKey>, EngineError> {
         if pass.evidence() != Evidence::LocalRule {
             return Ok(None);

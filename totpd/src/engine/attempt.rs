@@ -1,4 +1,5 @@
-//! A login on its way through the engine: the request, the login that waits for an answer, and the grant.
+//! A login on its way through the engine: the request, the login that waits for an answer, and the
+//! grant.
 
 use crate::audit::{Event, EventSource};
 use crate::clock;
@@ -83,6 +84,6 @@ pub struct Grant {
     pub event: Box<Event>,
     /// What the user is to be told.
     pub notices: Notices,
-    /// It has to be shown by a question: [`Engine::notices_shown`] notes its answer.
+    /// It has to be shown by a question: `Engine::notices_shown` notes its answer.
     pub needs_answer: bool,
 }

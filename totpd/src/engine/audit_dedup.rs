@@ -1,9 +1,9 @@
 //! Refusals that change no lock are rows of the history once a minute.
 //!
-//! A refusal in a class that is locked already, of a code that is used up, or of input that is not a code changes
-//! nothing that has to be kept. Each is a line of the log; of those with one key the first of a minute is a row, and the
-//! next row says how many were left out. So nobody can fill the disk, or push other users' events out of the history, by
-//! asking again and again.
+//! A refusal in a class that is locked already, of a code that is used up, or of input that is not
+//! a code changes nothing that has to be kept. Each is a line of the log; of those with one key the
+//! first of a minute is a row, and the next row says how many were left out. So nobody can fill the
+//! disk, or push other users' events out of the history, by asking again and again.
 
 use crate::audit::EventReason;
 use crate::sync::ignore_poison;
@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 /// How long one row stands for the refusals that follow it.
 const WINDOW: Duration = Duration::from_mins(1);
-/// Keys that are remembered at most, about 1 MiB. Beyond them no row is written: only a flood has so many.
+/// Keys that are remembered at most, about 1 MiB. Beyond them no row is written: only a flood has
+/// so many.
 const MAX_KEYS: usize = 4_096;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,7 +57,8 @@ struct Recorded {
 pub(super) struct AuditDedup(Mutex<HashMap<RowKey, Recorded>>);
 
 impl AuditDedup {
-    /// Whether a row with this key was written within the last minute. Counts this event as left out then.
+    /// Whether a row with this key was written within the last minute. Counts this event as left
+    /// out then.
     pub(super) fn is_duplicate(&self, key: &RowKey) -> bool {
         self.is_duplicate_at(key, Instant::now())
     }

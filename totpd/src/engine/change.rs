@@ -1,5 +1,5 @@
-//! Changes of a record, each in one transaction with its event: load, change, commit, and again when somebody
-//! else was faster.
+//! Changes of a record, each in one transaction with its event: load, change, commit, and again
+//! when somebody else was faster.
 
 use super::error::{AccountError, EngineError};
 use super::withdrawals::withdrawals;
@@ -35,8 +35,8 @@ impl Engine {
         Ok(found?.map(|found| found.uid))
     }
 
-    /// The name that the system calls a user by, or the one that was given when it knows none or does not answer:
-    /// a record can be looked at and revoked all the same.
+    /// The name that the system calls a user by, or the one that was given when it knows none or
+    /// does not answer: a record can be looked at and revoked all the same.
     pub async fn name_of(&self, user: UserName) -> UserName {
         self.users.find(&user).await.ok().flatten().map_or(user, |found| found.name)
     }
@@ -49,8 +49,8 @@ impl Engine {
         }
     }
 
-    /// Loads, changes and commits, and again when somebody else was faster. A record that `change` takes away is
-    /// forgotten.
+    /// Loads, changes and commits, and again when somebody else was faster. A record that `change`
+    /// takes away is forgotten.
     pub(super) async fn change<T>(
         &self,
         user: impl Into<AccountKey>,
@@ -76,7 +76,7 @@ impl Engine {
         self.change_in_turn(key, grows, guard, change).await
     }
 
-    /// The same for whoever has the user's turn.
+    /// Changes the record of a user whose lock the caller holds.
     pub(super) async fn change_in_turn<T, E: From<AccountError>>(
         &self,
         key: AccountKey,

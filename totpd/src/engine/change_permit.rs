@@ -76,7 +76,8 @@ impl Engine {
         Ok(Permitted::Granted(permit, Box::new(recorded)))
     }
 
-    /// A ticket permits at once; it takes a code as well, unless the administrator said that the phone is lost.
+    /// A ticket permits at once; it takes a code as well, unless the administrator said that the
+    /// phone is lost.
     fn permit_by_ticket(
         &self,
         account: &mut Account,
@@ -102,7 +103,8 @@ impl Engine {
         Ok(Permitted::Granted(Permit::AtOnce, Box::new(recorded)))
     }
 
-    /// Judges `code` as a login of the user's own process would be. A pending factor proves nothing here.
+    /// Judges `code` as a login of the user's own process would be. A pending factor proves nothing
+    /// here.
     ///
     /// # Errors
     /// The event of the refusal.
@@ -153,8 +155,8 @@ impl Engine {
         Err(refused(event, UnjudgedReason::BadTicket))
     }
 
-    /// Whether `text` is the ticket that an administrator made for the account and the factor that it has now. An
-    /// expired ticket is removed.
+    /// Whether `text` is the ticket that an administrator made for the account and the factor that
+    /// it has now. An expired ticket is removed.
     fn is_ticket_of(&self, account: &mut Account, text: &str, now: Time) -> bool {
         // Users type it as they type a recovery code: in any case, with or without dashes.
         let Ok(Typed::Recovery(typed)) = Typed::parse(text) else { return false };

@@ -12,7 +12,8 @@ use totp_core::{Account, Attempt, Origin, Outcome, Reason, Time, Typed, UserName
 /// Steps within which a phone's wrong clock is looked for: an hour of half minutes.
 const OFFSET_REACH: u8 = 120;
 
-/// The class in which an administrator's mistakes are counted, so that they lock none of the user's own.
+/// The class in which an administrator's mistakes are counted, so that they lock none of the user's
+/// own.
 const ADMIN_CLASS: &str = "(confirm)";
 
 /// What came of a first code.
@@ -55,8 +56,8 @@ impl Engine {
         self.confirm_as(Confirming { user, uid, code, origin, from }, guard).await
     }
 
-    /// Confirms the pending factor of the user who asks. An offset of a phone that is ahead is not told: a guesser would
-    /// learn of a code to come.
+    /// Confirms the pending factor of the user who asks. An offset of a phone that is ahead is not
+    /// told: a guesser would learn of a code to come.
     ///
     /// # Errors
     /// [`SelfServiceError`]; nothing was changed then.
@@ -99,7 +100,8 @@ impl Engine {
         .await
     }
 
-    /// Judges the code as if the pending factor were alone: a code of the old factor confirms nothing.
+    /// Judges the code as if the pending factor were alone: a code of the old factor confirms
+    /// nothing.
     fn judge_first_code(
         &self,
         account: &mut Account,
@@ -123,7 +125,8 @@ impl Engine {
             Outcome::Refused(reason) => {
                 account.active = old;
                 let phone_offset = match &attempt.input {
-                    // A code that is right and used up, or that no clock could judge, says nothing of a phone.
+                    // A code that is right and used up, or that no clock could judge, says nothing
+                    // of a phone.
                     Ok(Typed::Code(code)) if reason == Reason::Wrong => {
                         phone_offset(pending.secrets.secret(), pending.params, code, now, OFFSET_REACH)
                     }

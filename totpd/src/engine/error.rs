@@ -45,7 +45,8 @@ impl From<CommitError> for EngineError {
     }
 }
 
-/// Why a record was not read or changed, whoever asked: an administrator, the user, or an application.
+/// Why a record was not read or changed, for every caller: an administrator, the user, or an
+/// application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountError {
     /// The operating system knows no such user.
@@ -134,7 +135,8 @@ pub enum SelfServiceError {
     CodeNeeded,
     /// A ticket is needed.
     TicketNeeded,
-    /// A change is staged already: by the user, or (`None`) a factor by an administrator or a ticket.
+    /// A change is staged already: by the user, or (`None`) a factor by an administrator or a
+    /// ticket.
     AlreadyStaged(Option<StagedChange>),
     /// The user cancelled twice in a short time: a ticket is needed.
     CancelledTwice,

@@ -1,5 +1,5 @@
-//! Sweeping expired enrollments out of the store, with their secrets. They are gone from every view at their
-//! moment; the sweep is for the disk.
+//! Sweeping expired enrollments out of the store, with their secrets. They are gone from every view
+//! at their moment; the sweep is for the disk.
 
 use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;

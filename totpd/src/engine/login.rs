@@ -27,8 +27,8 @@ pub struct PrefetchedAccount {
     stored: Option<StoredAccount>,
     /// The name as the system has it, or as it was given when there is no such user.
     name: Option<UserName>,
-    /// Its uid, when there is such a user. Looked up before the answer: how long a directory takes to know a
-    /// name must not be told by how long a refusal takes.
+    /// Its uid, when there is such a user. Looked up before the answer: how long a directory takes
+    /// to know a name must not be told by how long a refusal takes.
     uid: Option<u32>,
     /// The name is a user's, or was.
     known: bool,
@@ -53,14 +53,16 @@ struct Decision {
     event: Event,
 }
 
-/// The key of a refusal that changes no lock, or `None` for one that does. Only a wrong code counts.
+/// The key of a refusal that changes no lock, or `None` for one that does. Only a wrong code
+/// counts.
 fn uncounted(reason: Reason, event: &Event) -> Option<RowKey> {
     let recorded = event.reason.filter(|_| reason != Reason::Wrong)?;
     Some(RowKey::refused(&event.user, &event.from.key(), recorded))
 }
 
 impl Engine {
-    /// What can be known before the code is typed. Nobody's code has as many digits as a new enrollment's.
+    /// What can be known before the code is typed. Nobody's code has as many digits as a new
+    /// enrollment's.
     ///
     /// # Errors
     /// [`EngineError::Unavailable`], or [`EngineError::Busy`] when a directory does not answer.
@@ -81,7 +83,8 @@ impl Engine {
         Ok(PrefetchedAccount { digits, stored, name, uid, known })
     }
 
-    /// Whether a name is a user's or was one, and no password that somebody typed at the wrong prompt.
+    /// Whether a name is a user's or was one, and no password that somebody typed at the wrong
+    /// prompt.
     pub(super) async fn knows(&self, user: &str) -> Result<bool, EngineError> {
         let Ok(name) = UserName::parse(user) else { return Ok(false) };
         Ok(self.users.has_seen(user) || self.load(&name).await?.is_some() || self.was_granted(&name).await?)
@@ -134,8 +137,8 @@ impl Engine {
                 Some(name) if pending.known => decision.event.user = crate::audit::field(name.as_str()),
                 _ => decision.event.leave_name_out(),
             }
-            // A change names the version it was decided on, so an old record loses the race. A decision that
-            // changes nothing names none, and has to be made on a fresh one.
+            // A change names the version it was decided on, so an old record loses the race. A
+            // decision that changes nothing names none, and has to be made on a fresh one.
             if was_early && matches!(decision.write, AccountWrite::Nothing) {
                 continue;
             }
@@ -233,7 +236,7 @@ impl Engine {
             Decision { outcome: Err(reason), write: AccountWrite::Nothing, also: Vec::new(), event }
         };
         let nobody = || judge_without_account(attempt, now, &self.rules());
-        // Whoever has no factor would have been let in, or given one, with a first factor.
+        // With a first factor, a user without a factor would have been granted, or enrolled.
         let without_factor = |reason: Reason| match reason {
             Reason::NotEnrolled | Reason::Expired if pending.unproven => Reason::NoFirstFactor,
             Reason::NotEnrolled | Reason::Expired if pending.not_shown => Reason::NotShown,

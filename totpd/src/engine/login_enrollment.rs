@@ -1,5 +1,5 @@
-//! The steps of an enrollment inside a login, as far as they touch clock and store. Nothing is stored before
-//! the last answer.
+//! The steps of an enrollment inside a login, as far as they touch clock and store. Nothing is
+//! stored before the last answer.
 
 use crate::audit::EventOutcome;
 use crate::clock;
@@ -47,7 +47,8 @@ impl Engine {
         }))
     }
 
-    /// A factor for who has none, knows his first one, and can be shown lines. That it was offered is recorded.
+    /// Offers a factor to a user who has none, has passed the first one, and can be shown lines.
+    /// The offer is recorded.
     pub(super) async fn offer(
         &self,
         pending: &PendingLogin,
@@ -151,8 +152,8 @@ impl Engine {
             self.refused(pending, Reason::NotEnrolled, clock::now(), guard).await?;
             return Ok(None);
         };
-        // Of the name, and of the uid: two names of one user must not both find that he has no factor. No name
-        // holds a colon.
+        // Of the name, and of the uid: two names of one user must not both find that the user has
+        // no factor. No name holds a colon.
         let _turn = self.turns.lock(found.name.as_str()).await;
         let _turn_of_uid = self.turns.lock(&format!("uid:{}", found.uid)).await;
         for _ in 0..MOST_RACES {

@@ -10,8 +10,8 @@ use totp_core::notices::{FactorChange, Notices};
 use totp_core::self_service::{ChangeKind, StagedChange};
 
 impl Engine {
-    /// The lines for `user`: what has happened since the last login, whether break-glass let somebody in, and for who is
-    /// root by this login what an administrator has to see to.
+    /// The lines for `user`: what has happened since the last login, whether break-glass let
+    /// somebody in, and for who is root by this login what an administrator has to see to.
     pub fn login_notices(&self, user: &str, service: Option<&str>, notices: &Notices) -> Vec<String> {
         let mut lines = Vec::new();
         if user == "root" || service.is_some_and(|service| service == "sudo" || service == "sudo-i") {
@@ -51,7 +51,8 @@ impl Engine {
         lines
     }
 
-    /// What root is told at each login while it lasts: an administrator may not have read the journal.
+    /// What root is told at each login while it lasts: an administrator may not have read the
+    /// journal.
     fn for_root(&self) -> Vec<String> {
         let last_good = self.config.last_good.as_ref().map(|last_good| {
             format!(
@@ -64,8 +65,8 @@ impl Engine {
         last_good.into_iter().chain(crate::last_run::notice(&self.config)).collect()
     }
 
-    /// Notes that `user` has answered the question which showed `shown`. When that cannot be stored it is asked
-    /// again at the next login.
+    /// Notes that `user` has answered the question which showed `shown`. When that cannot be stored
+    /// it is asked again at the next login.
     pub async fn notices_shown(&self, user: &str, shown: &Notices) {
         let Ok(name) = UserName::parse(user) else { return };
         let guard = default_commit_deadline();

@@ -1,4 +1,5 @@
-//! The decisions of `totp_core`, made durable: load, decide, commit, and decide again on a lost race.
+//! The decisions of `totp_core`, made durable: load, decide, commit, and decide again on a lost
+//! race.
 
 mod admin;
 mod admit;
@@ -62,7 +63,7 @@ pub struct Engine {
     dedup: Arc<AuditDedup>,
     recent: Arc<recent::Recent>,
     rules: JudgeSettings,
-    /// Names this run of the kernel: audit sessions count anew in each.
+    /// Names this run of the kernel: audit sessions are numbered from 1 in each.
     boot_id: String,
 }
 
@@ -131,7 +132,8 @@ impl Engine {
         &self.config
     }
 
-    /// Keeps a configuration that serves from now on as the last good one, on a thread that may wait for the disk.
+    /// Keeps a configuration that serves from now on as the last good one, on a thread that may
+    /// wait for the disk.
     pub fn keep_configuration(&self, loaded: Loaded) {
         let (sealer, order) = (Arc::clone(&self.sealer), KeepOrder::next());
         tokio::task::spawn_blocking(move || loaded.keep(&sealer, order));
@@ -147,7 +149,7 @@ impl Engine {
         self.store.health()
     }
 
-    /// The user of a name, as the system calls him; `None` when there is none.
+    /// The user of a name, with the name that the system has for them; `None` without such a user.
     async fn find(&self, user: &str) -> Result<Option<ResolvedUser>, EngineError> {
         match UserName::parse(user) {
             Ok(name) => Ok(self.users.find(&name).await?),
@@ -207,8 +209,8 @@ impl Engine {
             }
             Err(error) => {
                 tracing::error!(
-                    "the record of {name} cannot be used: {error}. Restore it, or enroll {name} anew after \
-                     `totpd revoke {name}`"
+                    "the record of {name} cannot be used: {error}. Restore it, or run: totpd revoke {name}, and then: \
+                     totpd enroll {name}"
                 );
                 None
             }

@@ -1,4 +1,5 @@
-//! An older copy of the store: what administrators are told, and how they accept it. And a copy for a backup.
+//! An older copy of the store: what administrators are told, and how they accept it. And a copy for
+//! a backup.
 
 use super::{AccountError, Engine, EngineError, default_commit_deadline};
 use crate::audit::{Event, EventKind, EventSource, UnjudgedReason};
@@ -20,7 +21,8 @@ impl Engine {
         })
     }
 
-    /// Takes the older copy as it is: what was withdrawn after it is removed from it for good. Says how much that is.
+    /// Takes the older copy as it is: what was withdrawn after it is removed from it for good. Says
+    /// how much that is.
     ///
     /// # Errors
     /// [`AccountError`]; what was removed before stays removed.

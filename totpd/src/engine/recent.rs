@@ -1,5 +1,5 @@
-//! What this daemon wrote in the last minutes: used steps and versions of records. A row that is put back under the
-//! running daemon makes no used code fresh, and is not believed.
+//! What this daemon wrote in the last minutes: used steps and versions of records. A row that is
+//! put back under the running daemon makes no used code fresh, and is not believed.
 
 use crate::store::{AccountWrite, StoredAccount};
 use crate::sync::ignore_poison;

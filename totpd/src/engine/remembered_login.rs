@@ -1,4 +1,5 @@
-//! Remembered logins: an earlier grant that still holds, or the key under which the next one is kept.
+//! Remembered logins: an earlier grant that still holds, or the key under which the next one is
+//! kept.
 
 use crate::audit::EventOutcome;
 use crate::clock;
@@ -53,7 +54,8 @@ impl Engine {
         })
     }
 
-    /// The grant that is remembered under `key`, recorded while the record is still the one that says so.
+    /// The grant that is remembered under `key`, recorded while the record is still the one that
+    /// says so.
     async fn recalled(
         &self,
         pending: &PendingLogin,

@@ -1,7 +1,8 @@
 //! What users do for themselves.
 //!
-//! A change of a factor in use takes a ticket of an administrator, or a code now and a delay in which the user is told:
-//! malware that runs as the user may have one code ([`super::change_permit`]).
+//! A change of a factor in use takes a ticket of an administrator, or a code now and a delay in
+//! which the user is told: malware that runs as the user may have one code
+//! ([`super::change_permit`]).
 
 use super::admin::{Enrolled, account_of, renew, stage, stage_replacement};
 use super::change_permit::{EnrollmentProof, Permit, Permitted, Recorded};
@@ -184,7 +185,8 @@ impl Engine {
                     self.change_in_use(slot, who, proof, ChangeKind::Remove, now, |account| {
                         Ok(account.revoke())
                     })?;
-                // As when an administrator revokes: the sessions of applications end with the factor.
+                // As when an administrator revokes: the sessions of applications end with the
+                // factor.
                 let ended = slot.as_ref().filter(|_| matches!(revoked, Judged::Allowed(SelfChange::Done(_))));
                 side_writes.extend(ended.map(|account| SideWrite::DeleteSessionsOf(account.id.clone())));
                 Ok::<_, SelfServiceError>((revoked, event, side_writes))
@@ -192,9 +194,9 @@ impl Engine {
         changed.await?.allowed()
     }
 
-    /// Ends what the user has staged. A lock does not stand in the way: anyone who staged it could otherwise keep the
-    /// user's own class locked until it is ripe. All that can be guessed here is that nothing changes, and it uses up one
-    /// code.
+    /// Ends what the user has staged. A lock does not stand in the way: anyone who staged it could
+    /// otherwise keep the user's own class locked until it is ripe. All that can be guessed here is
+    /// that nothing changes, and it uses up one code.
     ///
     /// # Errors
     /// As [`Engine::enroll_self`].

@@ -33,8 +33,8 @@ impl Engine {
         Ok(committed)
     }
 
-    /// [`UnjudgedReason::Withdrawn`] when `input` was refused for `reason` only because the store is an older copy, and
-    /// what it matches was withdrawn after that copy was made.
+    /// [`UnjudgedReason::Withdrawn`] when `input` was refused for `reason` only because the store
+    /// is an older copy, and what it matches was withdrawn after that copy was made.
     pub(super) fn withdrawn<S>(
         &self,
         account: &Account<S>,

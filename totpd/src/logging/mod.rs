@@ -1,12 +1,13 @@
-//! The log: the journal when there is one, stderr otherwise. Audit events are one JSON object a line.
+//! The log: the journal when there is one, stderr otherwise. Audit events are one JSON object a
+//! line.
 //!
-//! Nobody waits for a reader of logs (invariant 15). A line goes into a bounded queue, and one thread writes
-//! it. A line that finds no room is dropped and counted; the history says how many there were. The durable
-//! row is the audit, the line is a copy of it.
+//! Nobody waits for a reader of logs (invariant 15). A line goes into a bounded queue, and one
+//! thread writes it. A line that finds no room is dropped and counted; the history says how many
+//! there were. The durable row is the audit, the line is a copy of it.
 //!
 //! ```text
-//! Event::log, tracing ─▶ lane ─▶ Queue (bounded by lane and by source) ─▶ writer thread ─▶ journal | stderr
-//!                                   └─ dropped ─▶ report ─▶ a row "log-dropped"
+//! Event::log, tracing ─▶ lane ─▶ Queue (bounded by lane and by source) ─▶ writer thread
+//!                                  └─ dropped ─▶ daemon: a row "log-dropped"
 //! ```
 
 mod lane;
@@ -60,7 +61,8 @@ impl Log {
         self.changed.notify_all();
     }
 
-    /// The same in a panic, which may have come while its own thread held the queue: then nothing is said.
+    /// The same in a panic, which may have come while its own thread held the queue: then nothing
+    /// is said.
     fn push_in_panic(&self, line: Line) {
         for _ in 0..PANIC_TRIES {
             let state = match self.state.try_lock() {
@@ -94,8 +96,8 @@ pub fn start() -> std::io::Result<()> {
     Ok(())
 }
 
-/// A panic is a line, too. Not its text, which may quote what somebody typed; and not to stderr, which perhaps
-/// nobody reads.
+/// A panic is a line, too. Not its text, which may quote what somebody typed; and not to stderr,
+/// which perhaps nobody reads.
 fn set_panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(String::new, ToString::to_string);

@@ -5,8 +5,8 @@ use crate::audit::{Dropped, Event};
 use std::collections::{HashMap, VecDeque};
 use tracing::Level;
 
-/// Lines of one source that find room in a lane that is half full, and in one that is nearly full. fail2ban
-/// needs five of an address (config/fail2ban/jail.d).
+/// Lines of one source that find room in a lane that is half full, and in one that is nearly full.
+/// fail2ban needs five of an address (config/fail2ban/jail.d).
 const FEW: usize = 16;
 const FEWEST: usize = 5;
 

@@ -1,4 +1,5 @@
-//! The thread that writes lines. It alone waits when nobody reads the journal's socket or the pipe on stderr.
+//! The thread that writes lines. It alone waits when nobody reads the journal's socket or the pipe
+//! on stderr.
 
 use super::queue::Line;
 use super::{Log, State};
@@ -133,7 +134,8 @@ const fn prefix(line: &Line) -> &'static str {
     }
 }
 
-/// Not through the lock of [`std::io::stderr`]: a line that waits must keep nobody else from ending.
+/// Not through the lock of [`std::io::stderr`]: a line that waits must keep nobody else from
+/// ending.
 fn to_stderr(line: &str) -> bool {
     let mut rest = line.as_bytes();
     while !rest.is_empty() {

@@ -1,4 +1,5 @@
-//! How an error of the engine is answered: the one place that maps them to errors of the interfaces.
+//! How an error of the engine is answered: the one place that maps them to errors of the
+//! interfaces.
 
 use crate::engine::{AccountError, AdminError, SelfServiceError};
 use crate::varlink::reply::{Bytes, failed, failed_plainly};

@@ -2,9 +2,9 @@
 
 use crate::doctor::accounts::accounts;
 use crate::doctor::daemon::DaemonFacts;
-use crate::last_run::Asked;
 use crate::doctor::system::{Host, Output, Programs};
 use crate::doctor::{Report, examine};
+use crate::last_run::Asked;
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
