@@ -16,6 +16,10 @@ for test in $(grep -oh '`[a-z_0-9:]*::[a-z_0-9]*`' ARCHITECTURE.md SECURITY.md d
     grep -rqE "fn $name\b" --include='*.rs' totp_core totp_wire pam_totp totpd tests || fail "there is no $test"
 done
 
+# The names of tests are sentences that fit in a line of a report.
+long=$(git grep -hoE 'fn [a-z0-9_]{61,}' -- '*.rs' || true)
+[ -z "$long" ] || fail "names of more than 60 characters: $long"
+
 # Every link leads to an existing file and heading. The tests totpd/tests/documents.rs and
 # totpd/src/config/documented.rs compare commands, options, keys and arguments with the code.
 scripts/docs.py check

@@ -16,17 +16,17 @@ const CHANCE: f64 = 3.0 / 1_000_000.0;
 
 fn main() {
     println!("{:<44} {:>10} {:>10} {:>9} {:>9}", "attacker", "tries/day", "tries/year", "day", "year");
-    for (name, at, patience, logins) in [
-        ("strangers, user logs in from known sources", Place::Elsewhere, 0, 0),
-        ("strangers who wait out each escalation", Place::Elsewhere, DAY, 0),
-        ("strangers, 24 logins a day from new sources", Place::Elsewhere, 0, 24),
-        ("behind the user's address, no login", Place::Beside, 0, 0),
-        ("behind the user's address, 24 logins a day", Place::Beside, 0, 24),
-        ("another local user, by su or polkit's helper", Place::Local(1), 0, 0),
-        ("a hundred local users together", Place::Local(100), 0, 24),
-        ("at the console, 24 logins a day there", Place::Console, 0, 24),
+    for (name, at, rest, logins) in [
+        ("strangers, user logs in from known sources", AttackSource::Elsewhere, 0, 0),
+        ("strangers who wait out each escalation", AttackSource::Elsewhere, DAY, 0),
+        ("strangers, 24 logins a day from new sources", AttackSource::Elsewhere, 0, 24),
+        ("behind the user's address, no login", AttackSource::Beside, 0, 0),
+        ("behind the user's address, 24 logins a day", AttackSource::Beside, 0, 24),
+        ("another local user, by su or polkit's helper", AttackSource::Local(1), 0, 0),
+        ("a hundred local users together", AttackSource::Local(100), 0, 24),
+        ("at the console, 24 logins a day there", AttackSource::Console, 0, 24),
     ] {
-        let (day, year) = (simulate(1, at, patience, logins), simulate(365, at, patience, logins));
+        let (day, year) = (simulate(1, at, rest, logins), simulate(365, at, rest, logins));
         println!(
             "{name:<44} {day:>10} {year:>10} {:>8.4}% {:>8.3}%",
             100.0 * chance(day),
@@ -37,7 +37,7 @@ fn main() {
 
 /// Where the attacker is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum AttackSource {
     /// Where the user never was.
     Elsewhere,
     /// Behind the user's own address.
@@ -48,7 +48,7 @@ enum Place {
     Console,
 }
 
-impl Place {
+impl AttackSource {
     /// The class of the next guess.
     fn class(self, guard: &mut LockState, home: &Origin, now: Time) -> SourceClass {
         match self {
@@ -64,8 +64,8 @@ impl Place {
     }
 }
 
-/// Judged guesses within `days`; after a lock the attacker rests for `patience` seconds.
-fn simulate(days: u64, at: Place, patience: u64, logins_per_day: u64) -> u32 {
+/// Judged guesses within `days`; after a lock the attacker rests for `rest` seconds.
+fn simulate(days: u64, at: AttackSource, rest: u64, logins_per_day: u64) -> u32 {
     let mut guard = LockState::default();
     let start = Time::from_unix(1_800_000_000);
     let home = Origin::Remote(std::net::Ipv4Addr::new(192, 0, 2, 1).into());
@@ -77,12 +77,12 @@ fn simulate(days: u64, at: Place, patience: u64, logins_per_day: u64) -> u32 {
         if logins_per_day > 0 && (minute * 60) % (24 * HOUR / logins_per_day) == 0 {
             let fresh = std::net::Ipv4Addr::from_bits(u32::try_from(minute).unwrap_or(0));
             let (class, origin) = match at {
-                Place::Elsewhere => (class.clone(), Origin::Remote(fresh.into())),
-                Place::Beside => (class.clone(), home.clone()),
-                Place::Local(_) => (SourceClass::Local, Origin::Local),
-                Place::Console => (class.clone(), Origin::Console),
+                AttackSource::Elsewhere => (class.clone(), Origin::Remote(fresh.into())),
+                AttackSource::Beside => (class.clone(), home.clone()),
+                AttackSource::Local(_) => (SourceClass::Local, Origin::Local),
+                AttackSource::Console => (class.clone(), Origin::Console),
             };
-            if at == Place::Elsewhere || guard.remaining(&class, now) == 0 {
+            if at == AttackSource::Elsewhere || guard.remaining(&class, now) == 0 {
                 guard.succeed(&class, &origin, now);
             }
         }
@@ -90,7 +90,7 @@ fn simulate(days: u64, at: Place, patience: u64, logins_per_day: u64) -> u32 {
         while now >= rest_until && guard.remaining(&class, now) == 0 {
             guesses += 1;
             if guard.fail(&class, now) {
-                rest_until = now.plus(patience);
+                rest_until = now.plus(rest);
                 class = at.class(&mut guard, &home, now);
             }
         }

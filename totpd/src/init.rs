@@ -265,7 +265,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     #[test]
-    fn a_configuration_is_written_into_a_folder_that_everybody_can_pass() {
+    fn init_writes_the_configuration_into_a_world_readable_folder() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("etc/totpd/totpd.toml");
         assert!(write_config(&path, b"").unwrap());

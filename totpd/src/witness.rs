@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_not_written_through_and_what_failed_is_written_later() {
+    fn no_link_is_followed_and_failed_entries_are_written_later() {
         let scratch = tempfile::tempdir().unwrap();
         let other = scratch.path().join("other");
         std::fs::write(&other, "").unwrap();

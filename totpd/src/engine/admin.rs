@@ -138,7 +138,7 @@ impl Engine {
         if nothing && !stored.damaged {
             return Ok(false);
         }
-        let _turn = self.turns.lock(user.as_str()).await;
+        let _lock = self.user_locks.lock(user.as_str()).await;
         for _ in 0..MOST_RACES {
             let Some(stored) = self.load(user).await.map_err(EngineError::from)? else { return Ok(false) };
             let mut account = stored.account;

@@ -41,11 +41,11 @@ impl Engine {
         self.users.find(&user).await.ok().flatten().map_or(user, |found| found.name)
     }
 
-    /// The turn of a user: by name where the user has one, as logins take it.
-    pub(super) async fn turn(&self, key: &AccountKey) -> UserLockGuard<'_> {
+    /// The lock of a user: by name where the user has one, as logins take it.
+    pub(super) async fn lock_record(&self, key: &AccountKey) -> UserLockGuard<'_> {
         match key {
-            AccountKey::Name(name) => self.turns.lock(name.as_str()).await,
-            AccountKey::Id(id) | AccountKey::Totp(id) => self.turns.lock(id).await,
+            AccountKey::Name(name) => self.user_locks.lock(name.as_str()).await,
+            AccountKey::Id(id) | AccountKey::Totp(id) => self.user_locks.lock(id).await,
         }
     }
 
@@ -72,12 +72,12 @@ impl Engine {
         change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<SideWrite>), E>,
     ) -> Result<T, E> {
         let key = user.into();
-        let _turn = self.turn(&key).await;
-        self.change_in_turn(key, grows, guard, change).await
+        let _lock = self.lock_record(&key).await;
+        self.change_locked(key, grows, guard, change).await
     }
 
     /// Changes the record of a user whose lock the caller holds.
-    pub(super) async fn change_in_turn<T, E: From<AccountError>>(
+    pub(super) async fn change_locked<T, E: From<AccountError>>(
         &self,
         key: AccountKey,
         grows: bool,

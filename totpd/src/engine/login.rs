@@ -112,7 +112,7 @@ impl Engine {
         self.reevaluate_policy(pending).await?;
         let request = &pending.request;
         let PrefetchedAccount { name, uid, known, .. } = prepared;
-        let _turn = self.turns.lock(name.as_ref().map_or(request.user.as_str(), UserName::as_str)).await;
+        let _lock = self.user_locks.lock(name.as_ref().map_or(request.user.as_str(), UserName::as_str)).await;
         let attempt = Attempt {
             origin: request.origin.clone(),
             from: request.from.to_phrase(),

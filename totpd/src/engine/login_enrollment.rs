@@ -154,8 +154,8 @@ impl Engine {
         };
         // Of the name, and of the uid: two names of one user must not both find that the user has
         // no factor. No name holds a colon.
-        let _turn = self.turns.lock(found.name.as_str()).await;
-        let _turn_of_uid = self.turns.lock(&format!("uid:{}", found.uid)).await;
+        let _lock = self.user_locks.lock(found.name.as_str()).await;
+        let _uid_lock = self.user_locks.lock(&format!("uid:{}", found.uid)).await;
         for _ in 0..MOST_RACES {
             let now = clock::now();
             if self.has_factor(&found, now).await? {

@@ -50,7 +50,7 @@ fn what_is_sealed_opens_for_the_same_row_only() {
 }
 
 #[test]
-fn what_the_seal_covers_is_what_it_was_when_there_were_no_staged_changes() {
+fn records_without_staged_changes_keep_their_seal() {
     let text = r#"{"id":"totp-x","params":{"algorithm":"SHA1","digits":6,"period":30},"created":1,
         "state":{"active":{"since":2}},"last_step":3,"secrets":null,
         "remembered":[{"key":"k+/9","since":4,"length":5}]}"#;
@@ -62,7 +62,7 @@ fn what_the_seal_covers_is_what_it_was_when_there_were_no_staged_changes() {
 }
 
 #[test]
-fn what_is_staged_is_nobodys_to_ripen_or_to_take_away_without_the_key() {
+fn a_staged_change_cannot_be_altered_without_the_key() {
     let sealer = Sealer::new(&StoreKey::generate().unwrap());
     let now = Time::from_unix(1_800_000_000);
     let mut account = account("alice");
@@ -107,7 +107,7 @@ fn what_is_staged_is_nobodys_to_ripen_or_to_take_away_without_the_key() {
 }
 
 #[test]
-fn a_ticket_is_bound_to_the_factor_in_use_and_to_what_it_asks_for() {
+fn a_ticket_is_bound_to_the_factor_and_to_its_requirements() {
     let sealer = Sealer::new(&StoreKey::generate().unwrap());
     let mut alice = account("alice");
     let first = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), true).unwrap();

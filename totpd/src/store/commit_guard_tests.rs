@@ -1,4 +1,4 @@
-//! One thread at a time; `totpd/tests/ticket_orders.rs` runs every order of several.
+//! One thread at a time; `totpd/tests/commit_guard_orders.rs` runs every order of several.
 
 use crate::store::CommitGuard;
 use std::time::{Duration, Instant};

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn look_ups_that_hang_are_bounded_and_local_users_are_still_found() {
+    async fn hanging_lookups_are_bounded_and_local_users_still_found() {
         let users = UserDirectory::default();
         let _hung = Arc::clone(&users.trusted).acquire_many_owned(16).await.unwrap();
         assert_eq!(uid(&users, "somebody-in-ldap").await, Err(DirectoryUnavailable));

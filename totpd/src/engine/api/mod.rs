@@ -76,9 +76,9 @@ impl Engine {
         self.load_user(key).await
     }
 
-    /// Loads a user by id or external id, in the client's turn among concurrent reads. The name is
+    /// Loads a user by id or external id, round-robin between clients. The name is
     /// looked up before, so that a slow directory blocks no other client.
-    async fn user_in_turn(&self, caller: &Caller, user: &str) -> Result<StoredAccount, ApiRefusal> {
+    async fn load_user_fairly(&self, caller: &Caller, user: &str) -> Result<StoredAccount, ApiRefusal> {
         let key = self.resolve_user(user).await?;
         let _permit = self.api.reading.acquire(&caller.client).await;
         self.load_user(key).await
@@ -111,7 +111,7 @@ impl Engine {
 
     /// Waits for the lock of a user.
     async fn lock_user(&self, caller: &Caller, user: &str) -> Result<ApplicationLockGuard<'_>, ApiRefusal> {
-        let lock = async { Ok(self.turns.lock_for_application(user, &caller.client).await) };
+        let lock = async { Ok(self.user_locks.lock_for_application(user, &caller.client).await) };
         self.wait_authenticated(caller, lock).await
     }
 
@@ -124,7 +124,7 @@ impl Engine {
         change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<SideWrite>), ApiRefusal>,
     ) -> Result<T, ApiRefusal> {
         let _lock = self.lock_user(caller, user.display_name()).await?;
-        self.change_in_turn(AccountKey::Id(user.id.clone()), grows, &default_commit_deadline(), change).await
+        self.change_locked(AccountKey::Id(user.id.clone()), grows, &default_commit_deadline(), change).await
     }
 
     /// Commits rows that belong to no account, with their event if there is one.

@@ -155,7 +155,7 @@ impl Engine {
     /// # Errors
     /// [`ApiRefusal`].
     pub async fn sessions_of(&self, caller: &Caller, user: &str) -> Result<Vec<Session>, ApiRefusal> {
-        let id = self.user_in_turn(caller, user).await?.account.id;
+        let id = self.load_user_fairly(caller, user).await?.account.id;
         let permit = self.api.reading.acquire(&caller.client).await;
         let rows = self.store.sessions_of(id).await.map_err(EngineError::from)?;
         drop(permit);

@@ -168,7 +168,7 @@ impl Engine {
     /// # Errors
     /// [`ApiRefusal`].
     pub async fn find_user(&self, caller: &Caller, user: &str) -> Result<UserView, ApiRefusal> {
-        Ok(UserView::new(caller, self.user_in_turn(caller, user).await?))
+        Ok(UserView::new(caller, self.load_user_fairly(caller, user).await?))
     }
 
     /// Finds a page of users.
