@@ -1,7 +1,7 @@
 //! Break-glass as the authority: one user, one code, one use. It asks neither a store nor a
 //! directory.
 
-use crate::audit::{EventOutcome, EventReason, EventSource, UnjudgedReason};
+use crate::audit::{Event, EventOutcome, EventReason, EventSource, UnjudgedReason};
 use crate::authority::{Authority, Granted, Next, Pending, Prompts, Question, Receipt};
 use crate::breakglass::mark::{event, record};
 use crate::breakglass::syslog;
@@ -25,6 +25,8 @@ pub(super) struct BreakGlassAuthority(Arc<Shared>);
 /// What the connections share.
 #[derive(Debug)]
 struct Shared {
+    /// The one user whom it lets in.
+    user: String,
     glass: Mutex<BreakGlass>,
     config: Config,
     start: Instant,
@@ -71,14 +73,20 @@ impl Authority for BreakGlassAuthority {
         input: Input,
         guard: &Arc<CommitGuard>,
     ) -> Result<Next<BreakGlassPending>, EngineError> {
-        if guard.claim() { Ok(self.judge(pending.request, &input)) } else { Err(EngineError::TimedOut) }
+        if guard.claim() {
+            return Ok(self.judge(pending.request, &input));
+        }
+        let (event, _) = self.event(&pending.request);
+        syslog::say(Severity::LOG_NOTICE, &event.refused(UnjudgedReason::TooLate));
+        Err(EngineError::TimedOut)
     }
 }
 
 impl BreakGlassAuthority {
     /// Decides by `glass`, which began at `start`.
     pub(super) fn new(glass: BreakGlass, config: Config, start: Instant) -> Self {
-        Self(Arc::new(Shared { glass: Mutex::new(glass), config, start, used: Notify::new() }))
+        let user = glass.user().as_str().to_owned();
+        Self(Arc::new(Shared { user, glass: Mutex::new(glass), config, start, used: Notify::new() }))
     }
 
     /// Returns once a user is in and has their reply, or can have none.
@@ -86,21 +94,27 @@ impl BreakGlassAuthority {
         self.0.used.notified().await;
     }
 
-    /// Records before it grants, and spends the code only when that is recorded.
-    fn judge(&self, request: LoginRequest, input: &Input) -> Next<BreakGlassPending> {
-        let LoginRequest { user, from, id, .. } = request;
-        // Nothing panics while it is held.
-        let mut glass = self.0.glass.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The event of an attempt, as of one that is granted, and whether its user is known here.
+    fn event(&self, request: &LoginRequest) -> (Event, bool) {
         // The mark names the connection, and not what a client says about keys.
-        let from = EventSource { ssh_methods: None, ssh_key: None, ..from };
-        let mut event = event(&user, EventOutcome::Granted, from);
-        event.id = Some(id);
+        let from = EventSource { ssh_methods: None, ssh_key: None, ..request.from.clone() };
+        let mut event = event(&request.user, EventOutcome::Granted, from);
+        event.id = Some(request.id.clone());
         // No directory is asked here: a name that neither break-glass nor the host's own file has
         // is left out.
-        let known = user == glass.user().as_str() || crate::user_directory::is_local(&user);
+        let known = request.user == self.0.user || crate::user_directory::is_local(&request.user);
         if !known {
             event.leave_name_out();
         }
+        (event, known)
+    }
+
+    /// Records before it grants, and spends the code only when that is recorded.
+    fn judge(&self, request: LoginRequest, input: &Input) -> Next<BreakGlassPending> {
+        let (event, known) = self.event(&request);
+        let user = request.user;
+        // Nothing panics while it is held.
+        let mut glass = self.0.glass.lock().unwrap_or_else(PoisonError::into_inner);
         let reason: EventReason = match glass.check(&user, input, self.0.start.elapsed()) {
             Ok(found) => match record(&self.0.config.breakglass_marks, &event) {
                 Ok(committed) => {

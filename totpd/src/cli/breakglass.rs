@@ -19,7 +19,9 @@ pub(super) fn breakglass(
     directory_user: bool,
 ) -> Result<(), CommandError> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(failed(ExitStatus::Refused, "only root may use break-glass. Run it with sudo"));
+        let why =
+            "only root may use break-glass. Run it in a root shell that is still open, or on the console";
+        return Err(failed(ExitStatus::Refused, why));
     }
     if !(SHORTEST..=MAX_LIFETIME).contains(&lasts) {
         return Err(failed(ExitStatus::Usage, "--for takes 1m to 24h"));

@@ -1,4 +1,5 @@
-/// Turns an error of a call to the daemon into a message for the person who ran the command.
+//! Turns an error of a call to the daemon into a message for the person who ran the command.
+
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::clock::rfc3339;
 use serde_json::Value;
@@ -51,7 +52,7 @@ fn explain_error(name: &str, parameters: &str) -> CommandError {
     let staged = parameters.get("staged").unwrap_or(&Value::Null);
     match name {
         service::PERMISSION_DENIED => {
-            failed(ExitStatus::Refused, "only root and members of admin_group may do this. Run it with sudo")
+            failed(ExitStatus::Refused, "only root and members of admin_group may do this. Run it as root")
         }
         service::INVALID_PARAMETER => failed(ExitStatus::Usage, text("parameter")),
         admin::NO_SUCH_USER => failed(ExitStatus::Refused, format!("there is no user {user} on this system")),
@@ -130,7 +131,7 @@ fn explain_error(name: &str, parameters: &str) -> CommandError {
             "the store cannot be used, so every login is refused. Run: totpd status",
         ),
         admin::BUSY | self_service::BUSY | login::BUSY | login::TIMED_OUT => {
-            failed(ExitStatus::Refused, "totpd is busy, and nothing was changed. Try again")
+            failed(ExitStatus::Refused, "totpd is busy. Try again")
         }
         other => failed(ExitStatus::Refused, format!("totpd answered {other}")),
     }

@@ -25,7 +25,8 @@ const REOPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// `totpd restore FILE`, or `totpd restore --accept`
 pub(super) fn restore(context: &Context, args: &Restore) -> Result<(), CommandError> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(failed(ExitStatus::Refused, "only root may restore a store. Run it with sudo"));
+        let why = "only root may restore a store. Run it in a root shell: without its store totpd refuses sudo as well";
+        return Err(failed(ExitStatus::Refused, why));
     }
     match &args.file {
         None => accept(context),

@@ -26,9 +26,10 @@ pub(super) async fn open(
         let key = StoreKey::load(&config.key_file).map_err(|e| e.to_string())?;
         crate::init::check_store_id(config, &key)?;
         let sealer = Sealer::new(&key);
-        warn_of_findings(config);
         let store = store::open::open(config, &sealer, clock::now(), accept).await;
         let store = store.map_err(|error| error.to_string())?;
+        // Not before: a daemon that tries again every five seconds would repeat them.
+        warn_of_findings(config);
         loaded.keep(&sealer, KeepOrder::next());
         Ok(Engine::new(store, sealer, Arc::clone(directory), Arc::new(loaded.config)))
     };

@@ -82,8 +82,8 @@ pub enum CommitError {
     /// The store cannot be reached, or refuses everything.
     #[error("{0}")]
     Unavailable(String),
-    /// The commit began, and it is not known whether it is durable: the disk failed, the connection
-    /// was lost, or the wait for a standby ended early.
+    /// The commit may have begun, alone or with others, and it is not known whether it is durable:
+    /// the disk failed, the connection was lost, or the wait for a standby ended early.
     ///
     /// The change set is either there as a whole or not at all. Never grant on it: a code in it may
     /// be used. A later read says what became of it, once the store serves again.

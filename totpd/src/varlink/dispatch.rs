@@ -7,6 +7,7 @@ use crate::varlink::connection::{Closed, Connection};
 use crate::varlink::introspection::{self, SocketKind};
 use crate::varlink::login::{self, Conversation};
 use crate::varlink::peer::Callers::{self, Administrators, Everybody, Root, Themselves};
+use crate::varlink::peer::Peer;
 use crate::varlink::reply::{Bytes, failed};
 use crate::varlink::self_service;
 use crate::varlink::server::{Server, ServerState};
@@ -114,7 +115,7 @@ async fn answer_calls<S: ServerState>(
         }
         let parameters = call.parameters.map_or("{}", serde_json::value::RawValue::get).as_bytes();
         let reply = match find(kind, &call.method) {
-            Err(reply) => reply,
+            Err(reply) => unknown(server, connection.peer, kind, &call.method).await.unwrap_or(reply),
             Ok(method) => {
                 answer(server, kind, &mut connection, &mut conversation, method, parameters).await?
             }
@@ -141,6 +142,19 @@ fn find(kind: SocketKind, full_name: &str) -> Result<&'static Method, Bytes> {
         .iter()
         .find(|method| method.interface == interface && method.name == name)
         .ok_or_else(|| failed(service::METHOD_NOT_FOUND, "method", name))
+}
+
+/// Refuses a call of an unknown administrator's method as every other one: a peer that tries names
+/// out is counted and logged. `None` for an administrator, and for other interfaces.
+async fn unknown<S: ServerState>(
+    server: &Server<S>,
+    peer: Peer,
+    kind: SocketKind,
+    full_name: &str,
+) -> Option<Bytes> {
+    let (interface, _) = full_name.rsplit_once('.')?;
+    let state = server.state.daemon().filter(|_| interface == ADMIN && kind.offers(interface))?;
+    admin::authorise(state, &server.rate_limit, peer, Administrators).await.err()
 }
 
 async fn answer<S: ServerState>(

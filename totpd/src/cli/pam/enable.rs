@@ -170,7 +170,7 @@ fn apply(
     let waits = || state.pending().is_ok_and(|now| now.is_some_and(|now| now.id == pending.id));
     let written = write(edits, waits);
     if let Err(why) = written {
-        let why = failed(ExitStatus::Refused, format!("{why}. Every file is as before"));
+        let why = failed(ExitStatus::Refused, format!("{why}. The change is taken back"));
         undo::settle(context, state, pending, None, HostPhase::Running)?;
         return Err(why);
     }

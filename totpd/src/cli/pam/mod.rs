@@ -33,7 +33,9 @@ pub(super) fn pam(context: &Context, command: PamCommand) -> Result<(), CommandE
         return ssh_key_shown();
     }
     if !nix::unistd::geteuid().is_root() {
-        return Err(failed(ExitStatus::Refused, "only root may read and change PAM files. Run it with sudo"));
+        let why = "only root may read and change PAM files. Run it as root; if sudo refuses, in a root shell that is \
+                   still open, or on the console";
+        return Err(failed(ExitStatus::Refused, why));
     }
     match command {
         PamCommand::Enable(args) => enable::enable(context, &args),

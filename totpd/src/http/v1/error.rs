@@ -112,9 +112,9 @@ impl ApiError {
         Self::invalid("unsupported_argument", format!("{name} is not supported. {instead}"))
     }
 
-    /// The server cannot process the request now, and has changed nothing.
+    /// The server cannot process the request now. A code in it may be used.
     pub(crate) fn unavailable() -> Self {
-        let message = "The server cannot answer at the moment, and nothing was changed. Try again later.";
+        let message = "The server cannot answer at the moment. Try again later.";
         // A daemon that refuses requests checks every five seconds whether it can serve again.
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_unavailable", message).retry_after(5)
     }

@@ -21,11 +21,11 @@ pub(super) fn apply(
 ) -> rusqlite::Result<Applied> {
     // Recording a grant refuses nothing, so that a login needs no savepoint.
     if change.side_writes.iter().all(|write| matches!(write, SideWrite::RecordGrant(_))) {
-        return apply_parts(db, change, entries);
+        return apply_parts(db, change, entries, Undo::WholeBatch);
     }
     db.execute_batch("SAVEPOINT change")?;
     let before = entries.len();
-    let applied = apply_parts(db, change, entries)?;
+    let applied = apply_parts(db, change, entries, Undo::Savepoint)?;
     if applied.is_err() {
         entries.truncate(before);
     }
@@ -33,7 +33,21 @@ pub(super) fn apply(
     Ok(applied)
 }
 
-fn apply_parts(db: &Connection, change: &ChangeSet, entries: &mut Vec<Entry>) -> rusqlite::Result<Applied> {
+/// What undoes a change set that fails in its middle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Undo {
+    /// Its savepoint.
+    Savepoint,
+    /// Nothing of its own: an error has to end the transaction of the batch.
+    WholeBatch,
+}
+
+fn apply_parts(
+    db: &Connection,
+    change: &ChangeSet,
+    entries: &mut Vec<Entry>,
+    undo: Undo,
+) -> rusqlite::Result<Applied> {
     let written = match write_account(db, &change.write) {
         Err(error) => return duplicate(error).map(Err),
         Ok(written) => written,
@@ -44,7 +58,12 @@ fn apply_parts(db: &Connection, change: &ChangeSet, entries: &mut Vec<Entry>) ->
     for write in &change.side_writes {
         let written = match side_writes::write(db, write) {
             // A row with this id or token exists.
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => false,
+            Err(error)
+                if undo == Undo::Savepoint
+                    && error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) =>
+            {
+                false
+            }
             written => written?,
         };
         if !written {

@@ -1,46 +1,47 @@
 //! The end of a store that has failed: everything is refused until a fresh process opens it.
 
 use crate::store::Health;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Why a store refuses everything.
-#[derive(Debug)]
-struct FatalError {
-    why: String,
-    /// Whether what was written to the open files is whole.
-    files_are_whole: bool,
-}
-
-/// Whether a store has failed. Everything that belongs to one store shares it; the first failure
-/// stays.
+/// Whether a store has failed. Everything that belongs to one store shares it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Failure(Arc<OnceLock<FatalError>>);
+pub(super) struct Failure(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Why everything is refused: the first failure.
+    why: OnceLock<String>,
+    /// A write failed, first or later: what is in the files is not known.
+    write_failed: AtomicBool,
+}
 
 impl Failure {
     /// A write failed, and what is in the files is not known. Logs it, and returns the reason that
     /// stays.
     pub(super) fn write_failed(&self, why: String) -> String {
-        self.set(why, false)
+        self.0.write_failed.store(true, Ordering::Release);
+        self.set(why)
     }
 
     /// The files were moved away or replaced; what was written to them is whole where they are now.
     pub(super) fn files_moved(&self, why: String) {
-        let _ = self.set(why, true);
+        let _ = self.set(why);
     }
 
-    fn set(&self, why: String, files_are_whole: bool) -> String {
+    fn set(&self, why: String) -> String {
         tracing::error!("{why}");
-        self.0.get_or_init(|| FatalError { why, files_are_whole }).why.clone()
+        self.0.why.get_or_init(|| why).clone()
     }
 
     /// Why everything is refused, once it is.
     pub(super) fn reason(&self) -> Option<String> {
-        self.0.get().map(|error| error.why.clone())
+        self.0.why.get().cloned()
     }
 
     /// Whether the files can be marked as complete: nothing failed while they were written.
     pub(super) fn files_are_whole(&self) -> bool {
-        self.0.get().is_none_or(|error| error.files_are_whole)
+        !self.0.write_failed.load(Ordering::Acquire)
     }
 
     /// The same as the store's health.
