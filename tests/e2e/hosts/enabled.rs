@@ -76,7 +76,7 @@ fn an_enabled_locker_takes_password_and_code_in_one_field() {
     let (site, phone) = debian(&["login", "i3lock"]);
     let_unix_chkpwd_read(&site);
     let said = enable(&site, &["i3lock"]).assert_success().stdout;
-    assert!(said.contains("unable to unlock: bob, eve"), "{said}");
+    assert!(said.contains("cannot unlock: bob, eve"), "{said}");
     assert!(said.contains("directly after the password"), "{said}");
     let status = site.totpd(&["pam", "status", "i3lock"]).assert_success().stdout;
     assert!(status.contains("i3lock: require, in one field with the password"), "{status}");
