@@ -45,25 +45,30 @@ impl<'a> Screen<'a> {
     /// Starts i3lock as alice, and waits until the screen is locked.
     #[track_caller]
     pub(super) fn lock(&self) -> Running {
-        let mut i3lock = self.site.command_as("alice", "env");
-        i3lock.args([&format!("DISPLAY={}", self.display), "i3lock", "--nofork", "--debug"]);
-        let mut running = Running::start(i3lock);
-        // i3lock draws for the first time when it has grabbed the keyboard.
-        let (sender, receiver) = std::sync::mpsc::channel();
-        let lines = BufReader::new(running.0.stderr.take().unwrap()).lines();
-        std::thread::spawn(move || {
-            lines.map_while(Result::ok).for_each(|line| {
-                let _ = sender.send(line);
-            });
-        });
         let mut said = Vec::new();
-        while !said.last().is_some_and(|line: &String| line.contains("redraw_screen")) {
-            match receiver.recv_timeout(Duration::from_secs(20)) {
-                Ok(line) => said.push(line),
-                Err(error) => panic!("i3lock has not locked the screen: {error}: {said:#?}"),
+        // i3lock gives up when it cannot grab the keyboard, which the X server may not have taken
+        // back from the one before.
+        for _ in 0..3 {
+            let mut i3lock = self.site.command_as("alice", "env");
+            i3lock.args([&format!("DISPLAY={}", self.display), "i3lock", "--nofork", "--debug"]);
+            let mut running = Running::start(i3lock);
+            let (sender, receiver) = std::sync::mpsc::channel();
+            let lines = BufReader::new(running.0.stderr.take().unwrap()).lines();
+            std::thread::spawn(move || {
+                lines.map_while(Result::ok).for_each(|line| {
+                    let _ = sender.send(line);
+                });
+            });
+            while let Ok(line) = receiver.recv_timeout(Duration::from_secs(20)) {
+                // It draws for the first time when it has grabbed the keyboard.
+                let locked = line.contains("redraw_screen");
+                said.push(line);
+                if locked {
+                    return running;
+                }
             }
         }
-        running
+        panic!("i3lock has not locked the screen: {said:#?}")
     }
 
     pub(super) fn types(&self, line: &str) {
