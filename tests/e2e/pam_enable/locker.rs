@@ -38,7 +38,7 @@ fn only_an_administrators_unlock_confirms_a_locker() {
     // Killed after the files changed, with an unlock by an ordinary user.
     enable(&machine, "i3lock --confirm-within 12s");
     let said = machine.sh("cat /root/enable").stdout;
-    assert!(said.contains("unable to unlock: bob\n") && said.contains("lock the screen now"), "{said}");
+    assert!(said.contains("cannot unlock: bob\n") && said.contains("lock the screen now"), "{said}");
     assert!(!unlocks(&machine, "bob", PASSWORD), "bob has no factor");
     let bob = machine.enroll("bob");
     assert!(unlocks(&machine, "bob", &format!("{PASSWORD}{}", bob.recovery_codes[0])));
