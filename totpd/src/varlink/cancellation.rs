@@ -40,13 +40,16 @@ pub(crate) async fn run_cancellable<T, E: From<EngineError>>(
     let (mut peer_gone, mut late) = (false, false);
     loop {
         tokio::select! {
-            result = &mut work => return Ok(Completed { result, peer_gone }),
+            // The peer first: a result that is there at the same moment reaches nobody, and its
+            // event has to say so.
+            biased;
             () = connection.hung_up(), if !peer_gone => {
                 peer_gone = true;
                 if guard.cancel() {
                     return Err(Closed);
                 }
             }
+            result = &mut work => return Ok(Completed { result, peer_gone }),
             () = tokio::time::sleep_until(guard.deadline().into()), if !late => {
                 late = true;
                 if guard.cancel() {
