@@ -1,6 +1,7 @@
 //! What the front ends share: whether the daemon serves, and what `totpd status` says about it.
 
 use crate::engine::Engine;
+use crate::store::OlderCopy;
 use crate::sync::ignore_poison;
 use crate::user_directory::UserDirectory;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,9 +76,9 @@ impl DaemonState {
         self.accept.store(true, Ordering::Relaxed);
     }
 
-    /// Whether an administrator has accepted an older store since the last call.
-    pub(crate) fn take_acceptance(&self) -> bool {
-        self.accept.swap(false, Ordering::Relaxed)
+    /// What becomes of an older store: an administrator may have accepted it since the last call.
+    pub(crate) fn take_acceptance(&self) -> OlderCopy {
+        if self.accept.swap(false, Ordering::Relaxed) { OlderCopy::Accept } else { OlderCopy::Refuse }
     }
 
     /// How long the daemon has been running.

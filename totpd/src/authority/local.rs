@@ -65,7 +65,7 @@ impl Authority for LocalAuthority {
         guard: &Arc<CommitGuard>,
     ) -> Result<Next<LocalPending>, EngineError> {
         Ok(match Box::pin(self.engine.admit(request, guard)).await? {
-            BeginOutcome::Exempt(pass, committed, known) => Next::Exempt { pass, committed, known },
+            BeginOutcome::Exempt { pass, committed, known } => Next::Exempt { pass, committed, known },
             BeginOutcome::Remembered(grant) => Next::Granted(Box::new(self.granted(grant))),
             BeginOutcome::Enroll(login, enrollment) => {
                 let question = Question::FirstCode(Some(self.engine.otpauth(&login, &enrollment)));

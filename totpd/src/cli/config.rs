@@ -1,5 +1,6 @@
 //! `totpd config check`: finds mistakes in the configuration, and rules without effect.
 
+use super::args::ConfigCheck;
 use super::{Context, config_files};
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::config::Config;
@@ -10,15 +11,15 @@ use totp_core::policy::{PeerMatch, Rule};
 
 /// `totpd config check [--strict]`
 ///
-/// Rules without effect are no failure unless `strict`: the unit's reload runs this check first,
+/// Rules without effect are no failure without `--strict`: the unit's reload runs this check first,
 /// and must not be stopped by a remark. Files that the daemon's user cannot use are a failure for
 /// root: the next start would refuse every login.
-pub(super) fn check(context: &Context, strict: bool, files: bool) -> Result<(), CommandError> {
+pub(super) fn check(context: &Context, args: &ConfigCheck) -> Result<(), CommandError> {
     let path = context.config_path.display().to_string();
     let config = Config::load_for_command(&context.config_path)
         .and_then(|config| config.require_valid(&context.config_path))
         .map_err(|error| failed(ExitStatus::Refused, error))?;
-    if files {
+    if args.files {
         return config_files::print_refused(context, &config);
     }
     let mut findings = config.findings();
@@ -42,7 +43,7 @@ pub(super) fn check(context: &Context, strict: bool, files: bool) -> Result<(), 
     if !problems.is_empty() && nix::unistd::geteuid().is_root() {
         return Err(failed(ExitStatus::Refused, "the daemon cannot start with these files (see above)"));
     }
-    if strict {
+    if args.strict {
         return Err(failed(ExitStatus::Refused, "valid, but some rules have no effect (see above)"));
     }
     Ok(())

@@ -32,7 +32,8 @@ pub(super) fn problems(context: &Context, config: &Config) -> Vec<String> {
     if unit {
         problems.extend(other_sockets(Path::new("/"), config));
     }
-    let who = match daemon(unit, config) {
+    let who = if unit { daemon_of_unit(config) } else { Ok(owner_of_state(config)) };
+    let who = match who {
         Ok(who) => who,
         Err(problem) => {
             problems.push(problem);
@@ -87,19 +88,22 @@ fn sentence(config_path: &Path, path: &Path, error: &std::io::Error, who: &Who, 
     }
 }
 
-/// The daemon's user: that of the unit if `unit`, otherwise the owner of the state folder.
-fn daemon(unit: bool, config: &Config) -> Result<Who, String> {
-    if unit && let Some(name) = units::daemon_user(Path::new("/")) {
-        let user = User::from_name(&name).ok().flatten();
-        return user.map(|user| Who::of_uid(user.uid.as_raw())).ok_or_else(|| {
-            format!(
-                "{} runs as the user {name}, which does not exist on this host. Run: systemd-sysusers",
-                units::SERVICE
-            )
-        });
-    }
+/// The user that the unit names. The owner of the state folder if there is no unit.
+fn daemon_of_unit(config: &Config) -> Result<Who, String> {
+    let Some(name) = units::daemon_user(Path::new("/")) else { return Ok(owner_of_state(config)) };
+    let user = User::from_name(&name).ok().flatten();
+    user.map(|user| Who::of_uid(user.uid.as_raw())).ok_or_else(|| {
+        format!(
+            "{} runs as the user {name}, which does not exist on this host. Run: systemd-sysusers",
+            units::SERVICE
+        )
+    })
+}
+
+/// The owner of the state folder, as whom a daemon without a unit runs.
+fn owner_of_state(config: &Config) -> Who {
     let owner = std::fs::metadata(&config.state_dir).map(|folder| folder.uid());
-    Ok(owner.map_or_else(|_| Who::me(), Who::of_uid))
+    owner.map_or_else(|_| Who::me(), Who::of_uid)
 }
 
 /// `totpd config check --files`: prints the files that this process's user may not use, as JSON for

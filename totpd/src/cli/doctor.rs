@@ -4,8 +4,9 @@ use super::Context;
 use super::args::Doctor;
 use crate::cli::output::{CommandError, ExitStatus, failed, use_color, warn};
 use crate::doctor::ask_daemon::running_host;
+use crate::doctor::report::Show;
 use crate::doctor::system::Installed;
-use crate::doctor::{Host, Report, Severity, examine};
+use crate::doctor::{Host, Report, Severity, StoppedAsking, examine};
 use crate::last_run;
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -16,7 +17,11 @@ pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<(), CommandErro
             return Err(failed(ExitStatus::Usage, format!("{} is not a folder", root.display())));
         }
         let host = Host::of_tree(root, &context.config_path);
-        return show(context, args, &examine(&host, &last_run::LastRun::default().asked, false));
+        return show(
+            context,
+            args,
+            &examine(&host, &last_run::LastRun::default().asked, StoppedAsking::Report),
+        );
     }
     if !nix::unistd::geteuid().is_root() {
         return Err(failed(
@@ -24,20 +29,21 @@ pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<(), CommandErro
             "only root may read the files that doctor examines. Run: sudo totpd doctor",
         ));
     }
-    let mut report = examine_host(context, args.accept);
+    let stopped = if args.accept { StoppedAsking::Accept } else { StoppedAsking::Report };
+    let mut report = examine_host(context, stopped);
     if args.fix && fix(context, args, &report)? {
         // A fix ends its finding, and may bring up another one that was behind it.
-        report = examine_host(context, args.accept);
+        report = examine_host(context, stopped);
     }
     show(context, args, &report)
 }
 
 /// Examines this host, and stores the result for the next run.
-fn examine_host(context: &Context, accept: bool) -> Report {
+fn examine_host(context: &Context, stopped: StoppedAsking) -> Report {
     let host = running_host(&context.config_path);
     let config = host.config_or_defaults();
     let before = last_run::read(&config).unwrap_or_default().asked;
-    let report = examine(&host, &before, accept);
+    let report = examine(&host, &before, stopped);
     let folder = last_run::folder(&config);
     if let Err(error) = last_run::write(&config, &report.json()) {
         warn(&format!(
@@ -58,7 +64,7 @@ fn show(context: &Context, args: &Doctor, report: &Report) -> Result<(), Command
             writeln!(std::io::stderr().lock(), "{line}")?;
         }
     } else if !out.json && !out.quiet {
-        write!(std::io::stdout().lock(), "{}", report.text(args.notes, use_color()))?;
+        write!(std::io::stdout().lock(), "{}", report.text(Show { notes: args.notes, color: use_color() }))?;
         // On a healthy host, a script reads no output.
         if std::io::stdout().is_terminal() || report.worst() > Some(Severity::Note) {
             out.line(report.summary(args.notes))?;

@@ -120,9 +120,7 @@ fn run(context: &Context, command: Command) -> Result<(), CommandError> {
         Command::Client { command } => client::client(context, command),
         Command::Completions { shell } => completions::completions(&shell),
         Command::Pam { command } => pam::pam(context, command),
-        Command::Config { command: ConfigCommand::Check { strict, files } } => {
-            config::check(context, strict, files)
-        }
+        Command::Config { command: ConfigCommand::Check(args) } => config::check(context, &args),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::logging;
 use crate::sockets::activation::Sockets;
 use crate::sockets::listener::Listener;
 use crate::state::{DaemonState, ServiceState};
+use crate::store::OlderCopy;
 use crate::user_directory::UserDirectory;
 use crate::varlink::acceptor::Acceptor;
 use crate::varlink::connection_limits::{Limits, MAX_CONNECTIONS};
@@ -99,7 +100,7 @@ async fn serve(
         .filter_map(Listener::path)
         .collect();
     let api = loaded.as_ref().map_or(Ok(None), |loaded| loaded.config.http.clone());
-    let service = open(loaded, &directory, false).await;
+    let service = open(loaded, &directory, OlderCopy::Refuse).await;
     let connections = api.as_ref().ok().and_then(Option::as_ref).map_or(0, |http| http.connections);
     let connections = u64::try_from(connections).unwrap_or(u64::MAX);
     let state = Arc::new(DaemonState::new(service, directory));

@@ -7,26 +7,24 @@ use crate::engine::Engine;
 use crate::key::StoreKey;
 use crate::seal::Sealer;
 use crate::state::{DaemonState, ServiceState};
-use crate::store::{self, Health};
+use crate::store::{self, Health, OlderCopy};
 use crate::user_directory::UserDirectory;
 use sd_notify::NotifyState;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Opens the key and the store that the configuration names.
-///
-/// `accept`: an administrator has accepted a store that is older than its witness.
 pub(super) async fn open(
     loaded: Result<Loaded, ConfigError>,
     directory: &Arc<UserDirectory>,
-    accept: bool,
+    older: OlderCopy,
 ) -> ServiceState {
     let engine = async |loaded: Loaded| -> Result<Engine, String> {
         let config = &loaded.config;
         let key = StoreKey::load(&config.key_file).map_err(|e| e.to_string())?;
         crate::init::check_store_id(config, &key)?;
         let sealer = Sealer::new(&key);
-        let store = store::open::open(config, &sealer, clock::now(), accept).await;
+        let store = store::open::open(config, &sealer, clock::now(), older).await;
         let store = store.map_err(|error| error.to_string())?;
         // Not before: a daemon that tries again every five seconds would repeat them.
         warn_of_findings(config);
@@ -136,8 +134,8 @@ fn leave_last_good(path: &Path, state: &DaemonState, engine: &Engine) -> Option<
 /// again.
 async fn retry(path: &Path, state: &DaemonState) {
     let ServiceState::Refusing(old) = state.service_as_set() else { return };
-    let accept = state.take_acceptance();
-    let service = open(Loaded::of_file_or_last_good(path, None), &state.directory, accept).await;
+    let older = state.take_acceptance();
+    let service = open(Loaded::of_file_or_last_good(path, None), &state.directory, older).await;
     let changed = !matches!(&service, ServiceState::Refusing(why) if *why == old);
     state.set(service);
     if changed {

@@ -35,13 +35,21 @@ use std::path::Path;
 /// The file of findings that an administrator has accepted: `id`, or `id subject`, one a line.
 const IGNORE: &str = "doctor.ignore";
 
-/// Examines the host. `before`: the services that asked at earlier runs. `accept`: forget those
-/// that no longer ask.
-pub fn examine(host: &Host, before: &Asked, accept: bool) -> Report {
+/// What becomes of a service that asked for a code at an earlier run and no longer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoppedAsking {
+    /// It is a finding, at each run.
+    Report,
+    /// The administrator accepts it (`--accept`): it is forgotten.
+    Accept,
+}
+
+/// Examines the host. `before`: the services that asked at earlier runs.
+pub fn examine(host: &Host, before: &Asked, stopped: StoppedAsking) -> Report {
     let mut findings = checks::all(host);
     let now = drift::asking(host);
     let mut asked = drift::keep(host, before, &now);
-    if accept {
+    if stopped == StoppedAsking::Accept {
         asked.retain(|service, _| now.contains(service));
     }
     let ignored = ignored(host);

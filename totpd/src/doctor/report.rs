@@ -21,6 +21,15 @@ pub struct Report {
     pub at: String,
 }
 
+/// What the text of a report shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Show {
+    /// The notes too.
+    pub notes: bool,
+    /// The severity of a finding in colour.
+    pub color: bool,
+}
+
 impl Report {
     /// The report of these findings. Sorts them.
     pub fn new(host: &Host, mut findings: Vec<Finding>, ignored: usize, asked: Asked) -> Self {
@@ -73,8 +82,9 @@ impl Report {
         })
     }
 
-    /// The text for people. `notes`: with the notes too.
-    pub fn text(&self, notes: bool, color: bool) -> String {
+    /// The text for people.
+    pub fn text(&self, show: Show) -> String {
+        let Show { notes, color } = show;
         let mut text = String::new();
         let shown = self.findings.iter().filter(|f| notes || f.kind.severity > Severity::Note);
         for finding in shown {
@@ -172,9 +182,9 @@ mod tests {
         let ids: Vec<_> = report.findings.iter().map(|finding| finding.kind.id).collect();
         assert_eq!(ids, ["answer-decides-nothing", "module-missing", "sudo-nopasswd", "monitor-stack"]);
         assert_eq!(report.summary(false), "2 errors and 1 warning; 1 note with --notes");
-        let text = report.text(false, false);
+        let text = report.text(Show { notes: false, color: false });
         assert!(!text.contains("monitor-stack") && !text.contains('\u{1b}'), "{text}");
-        assert!(report.text(true, false).contains("monitor-stack"));
+        assert!(report.text(Show { notes: true, color: false }).contains("monitor-stack"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod logins;
 mod tree;
 
 use super::Severity;
+use super::report::Show;
 use serde_json::json;
 use tree::Tree;
 
@@ -27,8 +28,10 @@ fn check(rows: &[Row]) {
         let report = tree.report();
         let found: Vec<&str> = report.findings.iter().map(|finding| finding.kind.id).collect();
         if found != *wanted {
-            wrong
-                .push(format!("{what}: {wanted:?} was wanted, and found was:\n{}", report.text(true, false)));
+            wrong.push(format!(
+                "{what}: {wanted:?} was wanted, and found was:\n{}",
+                report.text(Show { notes: true, color: false })
+            ));
         }
         for finding in &report.findings {
             assert!(!finding.cure.is_empty(), "{what}: nothing cures {}", finding.kind.id);
@@ -44,7 +47,7 @@ fn a_healthy_host_has_no_findings() {
         let mut tree = Tree::healthy();
         tree.only_files = only_files;
         let report = tree.report();
-        assert_eq!(report.findings.len(), 0, "{}", report.text(true, false));
+        assert_eq!(report.findings.len(), 0, "{}", report.text(Show { notes: true, color: false }));
     }
 }
 

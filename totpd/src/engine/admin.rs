@@ -7,7 +7,8 @@ use super::{Engine, MOST_RACES};
 use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;
 use crate::os_random::Kernel;
-use crate::store::{AccountWrite, SideWrite};
+use crate::store::{AccountWrite, CommitGuard, SideWrite, SpaceUse};
+use std::sync::Arc;
 use totp_core::account::NewFactor;
 use totp_core::otpauth::OtpAuth;
 use totp_core::recovery::{RecoveryCode, RecoveryStorage};
@@ -48,7 +49,7 @@ impl Engine {
         from: EventSource,
     ) -> Result<Enrolled, AccountError> {
         let uid = self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
-        self.change(user, true, &default_commit_deadline(), |slot, now| {
+        self.change(user, SpaceUse::Growing, &default_commit_deadline(), |slot, now| {
             let (enrolled, totp_id) = stage(account_of(slot, user, uid, now)?, &new, &issuer, now)?;
             let mut event = Event::new(EventKind::Enroll, user.as_str(), now, from.clone());
             event.totp_id = Some(totp_id);
@@ -73,7 +74,7 @@ impl Engine {
         let uid = self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
         let text = RecoveryCode::generate(&mut Kernel).map_err(AccountError::no_randomness)?.reveal();
         let expires = self
-            .change(user, true, &default_commit_deadline(), |slot, now| {
+            .change(user, SpaceUse::Growing, &default_commit_deadline(), |slot, now| {
                 let account = account_of(slot, user, uid, now)?;
                 let expires = now.plus(lifetime);
                 account.ticket = Some(
@@ -96,7 +97,7 @@ impl Engine {
         user: &UserName,
         from: EventSource,
     ) -> Result<Vec<RecoveryCode>, AccountError> {
-        self.change(user, true, &default_commit_deadline(), |slot, now| {
+        self.change(user, SpaceUse::Growing, &default_commit_deadline(), |slot, now| {
             let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
             Ok((
                 renew(account, self.config.totp.recovery_storage)?,
@@ -115,8 +116,9 @@ impl Engine {
         user: &UserName,
         uid: Option<u32>,
         from: EventSource,
+        guard: &Arc<CommitGuard>,
     ) -> Result<usize, AccountError> {
-        self.change(user, false, &default_commit_deadline(), |slot, now| {
+        self.change(user, SpaceUse::Essential, guard, |slot, now| {
             let account = slot.as_mut().filter(|a| uid.is_none_or(|uid| a.belongs_to_uid(Some(uid))));
             let forgotten = account.ok_or(AccountError::NotEnrolled)?.forget_remembered();
             Ok((forgotten, Event::new(EventKind::Forget, user.as_str(), now, from.clone())))
@@ -153,7 +155,7 @@ impl Engine {
             sessions.push(SideWrite::DeleteSessionsOf(account.id.clone()));
             let write = AccountWrite::Update(Box::new(account), stored.version);
             if self
-                .store_admin(write, sessions, false, event, now, &default_commit_deadline())
+                .store_admin(write, sessions, SpaceUse::Essential, event, now, &default_commit_deadline())
                 .await?
                 .is_some()
             {
@@ -168,7 +170,7 @@ impl Engine {
     /// # Errors
     /// [`AdminError`]; nothing was changed then.
     pub async fn cancel(&self, user: &UserName, from: EventSource) -> Result<StagedChange, AdminError> {
-        self.change_with(user, false, &default_commit_deadline(), |slot, now| {
+        self.change_with(user, SpaceUse::Essential, &default_commit_deadline(), |slot, now| {
             let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
             account.expire_pending(now);
             if account.active.is_none() {
@@ -187,9 +189,16 @@ impl Engine {
     pub async fn trust_clock(&self, from: EventSource) -> Result<(), AccountError> {
         let now = clock::now();
         let event = Event::new(EventKind::TrustClock, "", now, from);
-        let also = vec![SideWrite::TrustClock(now)];
+        let side_writes = vec![SideWrite::TrustClock(now)];
         match self
-            .store_admin(AccountWrite::Nothing, also, false, event, now, &default_commit_deadline())
+            .store_admin(
+                AccountWrite::Nothing,
+                side_writes,
+                SpaceUse::Essential,
+                event,
+                now,
+                &default_commit_deadline(),
+            )
             .await?
         {
             Some(()) => Ok(()),
@@ -202,7 +211,7 @@ impl Engine {
     /// # Errors
     /// [`AccountError`]; nothing was changed then.
     pub async fn unlock(&self, user: &UserName, from: EventSource) -> Result<bool, AccountError> {
-        self.change(user, false, &default_commit_deadline(), |slot, now| {
+        self.change(user, SpaceUse::Essential, &default_commit_deadline(), |slot, now| {
             let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
             let any = account.lock_state.failures() > 0 || !account.lock_state.locked(now).is_empty();
             account.lock_state.unlock();

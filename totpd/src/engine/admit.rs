@@ -13,7 +13,7 @@ use super::audit_dedup::RowKey;
 use super::{Engine, EngineError};
 use crate::audit::{Event, EventKind, EventReason, UnjudgedReason, Would};
 use crate::clock;
-use crate::store::{AccountWrite, ChangeSet, CommitError, CommitGuard, Committed};
+use crate::store::{AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, SpaceUse};
 use crate::user_directory::ResolvedUser;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,8 +27,15 @@ use totp_core::{Reason, Time};
 pub enum BeginOutcome {
     /// It is asked for a code.
     Ask(Box<PendingLogin>),
-    /// It passes without one; whether its name is a user's.
-    Exempt(Pass, Committed, bool),
+    /// The policy lets it pass without one.
+    Exempt {
+        /// What the policy decided.
+        pass: Pass,
+        /// It is on stable storage.
+        committed: Committed,
+        /// The name is a user's.
+        known: bool,
+    },
     /// An earlier grant lets in.
     Remembered(Grant),
     /// A factor is offered.
@@ -212,7 +219,7 @@ impl Engine {
             }
             None => self.record(&event, now, guard).await?,
         };
-        Ok(BeginOutcome::Exempt(pass, committed, known))
+        Ok(BeginOutcome::Exempt { pass, committed, known })
     }
 
     /// The key of a pass for which nobody has proved anything: a `local` rule waived the proof for
@@ -229,8 +236,12 @@ impl Engine {
 
     /// Logs an event that is left out of the history.
     async fn leave_out(&self, event: &Event, guard: &Arc<CommitGuard>) -> Result<Committed, CommitError> {
-        let nothing =
-            ChangeSet { write: AccountWrite::Nothing, side_writes: Vec::new(), grows: false, event: None };
+        let nothing = ChangeSet {
+            write: AccountWrite::Nothing,
+            side_writes: Vec::new(),
+            space: SpaceUse::Essential,
+            event: None,
+        };
         let committed = self.store.commit(nothing, Arc::clone(guard)).await?;
         event.log();
         Ok(committed)

@@ -7,7 +7,8 @@ use super::{Engine, MOST_RACES};
 use crate::audit::Event;
 use crate::clock;
 use crate::store::{
-    AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, ReadError, SideWrite, UniqueField,
+    AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, ReadError, SideWrite, SpaceUse,
+    UniqueField,
 };
 use crate::user_locks::UserLockGuard;
 use std::sync::Arc;
@@ -54,38 +55,38 @@ impl Engine {
     pub(super) async fn change<T>(
         &self,
         user: impl Into<AccountKey>,
-        grows: bool,
+        space: SpaceUse,
         guard: &Arc<CommitGuard>,
         change: impl Fn(&mut Option<Account>, Time) -> Changed<T>,
     ) -> Result<T, AccountError> {
         let alone =
             |slot: &mut Option<Account>, now| change(slot, now).map(|(t, event)| (t, event, Vec::new()));
-        self.change_with(user, grows, guard, alone).await
+        self.change_with(user, space, guard, alone).await
     }
 
     /// The same, with what belongs to the record.
     pub(super) async fn change_with<T, E: From<AccountError>>(
         &self,
         user: impl Into<AccountKey>,
-        grows: bool,
+        space: SpaceUse,
         guard: &Arc<CommitGuard>,
         change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<SideWrite>), E>,
     ) -> Result<T, E> {
         let key = user.into();
         let _lock = self.lock_record(&key).await;
-        self.change_locked(key, grows, guard, change).await
+        self.change_locked(key, space, guard, change).await
     }
 
     /// Changes the record of a user whose lock the caller holds.
     pub(super) async fn change_locked<T, E: From<AccountError>>(
         &self,
         key: AccountKey,
-        grows: bool,
+        space: SpaceUse,
         guard: &Arc<CommitGuard>,
         change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<SideWrite>), E>,
     ) -> Result<T, E> {
         for _ in 0..MOST_RACES {
-            let (mut account, version) = match self.load(key.clone()).await.map_err(read_failed)? {
+            let (mut account, stored) = match self.load(key.clone()).await.map_err(read_failed)? {
                 None => (None, None),
                 Some(stored) => {
                     let user = stored.account.display_name().to_owned();
@@ -95,24 +96,24 @@ impl Engine {
                         ))
                     };
                     let (account, version) = self.open(stored).ok_or_else(damaged)?;
-                    (Some(account), Some(version))
+                    let id = account.id.clone();
+                    (Some(account), Some((id, version)))
                 }
             };
             let now = clock::now();
             let before = account.clone();
-            let id = account.as_ref().map(|account| account.id.clone());
-            let (answer, event, mut also) = change(&mut account, now)?;
-            also.extend(withdrawals(before.as_ref(), account.as_ref(), now));
+            let (answer, event, mut side_writes) = change(&mut account, now)?;
+            side_writes.extend(withdrawals(before.as_ref(), account.as_ref(), now));
             let failed = |e: crate::seal::SealError| AccountError::Unavailable(e.to_string());
             let sealed = account.map(|account| self.sealer.seal(account).map(Box::new)).transpose();
-            let write = match (sealed.map_err(failed)?, version) {
-                (Some(sealed), Some(version)) => AccountWrite::Update(sealed, version),
+            let write = match (sealed.map_err(failed)?, stored) {
+                (Some(sealed), Some((_, version))) => AccountWrite::Update(sealed, version),
                 (Some(sealed), None) => AccountWrite::Insert(sealed),
-                (None, Some(version)) => AccountWrite::Delete(id.unwrap_or_default(), version),
+                (None, Some((id, version))) => AccountWrite::Delete(id, version),
                 // Nothing came of it but its event.
                 (None, None) => AccountWrite::Nothing,
             };
-            match self.store_admin(write, also, grows, event, now, guard).await {
+            match self.store_admin(write, side_writes, space, event, now, guard).await {
                 Ok(Some(())) => return Ok(answer),
                 Ok(None) => {}
                 // A name that was free when it was looked up is somebody's by now: looked up again.
@@ -127,13 +128,13 @@ impl Engine {
     pub(super) async fn store_admin(
         &self,
         write: AccountWrite,
-        also: Vec<SideWrite>,
-        grows: bool,
+        side_writes: Vec<SideWrite>,
+        space: SpaceUse,
         event: Event,
         now: Time,
         guard: &Arc<CommitGuard>,
     ) -> Result<Option<()>, AccountError> {
-        let change = ChangeSet { write, side_writes: also, grows, event: Some(event.row(now)) };
+        let change = ChangeSet { write, side_writes, space, event: Some(event.row(now)) };
         match self.commit(change, guard).await {
             Ok(_) => {
                 event.log();

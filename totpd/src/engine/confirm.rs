@@ -4,7 +4,7 @@ use super::Engine;
 use super::error::{AccountError, AdminError, NotRipe, SelfServiceError};
 use super::self_service::Oneself;
 use crate::audit::{Event, EventKind, EventSource};
-use crate::store::{CommitGuard, SideWrite};
+use crate::store::{CommitGuard, SideWrite, SpaceUse};
 use std::sync::Arc;
 use totp_core::window::phone_offset;
 use totp_core::{Account, Attempt, Origin, Outcome, Reason, Time, Typed, UserName, judge};
@@ -84,7 +84,7 @@ impl Engine {
         guard: &Arc<CommitGuard>,
     ) -> Result<Confirmation, E> {
         let user = confirming.user;
-        self.change_with(user, false, guard, |slot, now| {
+        self.change_with(user, SpaceUse::Essential, guard, |slot, now| {
             let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
             if let Some(uid) = confirming.uid.filter(|uid| !account.belongs_to_uid(Some(*uid))) {
                 return Err(AccountError::of_another(account, uid).into());

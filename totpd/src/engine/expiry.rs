@@ -4,7 +4,7 @@
 use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;
 use crate::engine::{Engine, default_commit_deadline};
-use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitGuard, SideWrite};
+use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitGuard, SideWrite, SpaceUse};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,9 +42,13 @@ impl Engine {
     async fn sweep_sessions(&self) {
         let now = clock::now();
         if self.store.has_expired_session(now).await.unwrap_or(false) {
-            let also = vec![SideWrite::DeleteExpiredSessions(now)];
-            let change =
-                ChangeSet { write: AccountWrite::Nothing, side_writes: also, grows: false, event: None };
+            let side_writes = vec![SideWrite::DeleteExpiredSessions(now)];
+            let change = ChangeSet {
+                write: AccountWrite::Nothing,
+                side_writes,
+                space: SpaceUse::Essential,
+                event: None,
+            };
             // What is left is swept the next time.
             let _ = self.store.commit(change, default_commit_deadline()).await;
         }

@@ -49,7 +49,7 @@ pub enum AnswerOutcome {
 struct Decision {
     outcome: Result<(Verified, Notices, bool), Reason>,
     write: AccountWrite,
-    also: Vec<SideWrite>,
+    side_writes: Vec<SideWrite>,
     event: Event,
 }
 
@@ -147,8 +147,10 @@ impl Engine {
             if let (Err(_), Some(pass)) = (&decision.outcome, &pending.pass) {
                 event.exempt(pass, Would::Refuse);
             }
-            let mut change =
-                ChangeSet { side_writes: decision.also, ..ChangeSet::new(decision.write, event.row(now)) };
+            let mut change = ChangeSet {
+                side_writes: decision.side_writes,
+                ..ChangeSet::new(decision.write, event.row(now))
+            };
             if key.as_ref().is_some_and(|key| self.dedup.is_duplicate(key)) {
                 if pending.pass.is_none() {
                     event.log();
@@ -233,7 +235,7 @@ impl Engine {
         event.outcome = EventOutcome::Refused;
         let refused = |event: Event, reason: Reason, recorded: EventReason| {
             let event = event.refused(recorded);
-            Decision { outcome: Err(reason), write: AccountWrite::Nothing, also: Vec::new(), event }
+            Decision { outcome: Err(reason), write: AccountWrite::Nothing, side_writes: Vec::new(), event }
         };
         let nobody = || judge_without_account(attempt, now, &self.rules());
         // With a first factor, a user without a factor would have been granted, or enrolled.
@@ -264,7 +266,7 @@ impl Engine {
         let judgement = judge(&mut account, attempt, now, &self.rules());
         event.class = Some(judgement.class);
         event.locks = judgement.class_locked;
-        let mut also = withdrawals(Some(&before), Some(&account), now);
+        let mut side_writes = withdrawals(Some(&before), Some(&account), now);
         let write = if judgement.changed {
             let Ok(sealed) = self.sealer.seal(account) else {
                 return refused(event, Reason::Wrong, UnjudgedReason::NoRandomness.into());
@@ -279,14 +281,19 @@ impl Engine {
                 event.totp_id = Some(verified.totp_id().to_owned());
                 event.confirmed = verified.confirmed();
                 let event = event.with_how(verified.how());
-                also.extend(SideWrite::for_grant(verified.how(), now));
-                Decision { outcome: Ok((verified, judgement.notices, judgement.unread)), write, also, event }
+                side_writes.extend(SideWrite::for_grant(verified.how(), now));
+                Decision {
+                    outcome: Ok((verified, judgement.notices, judgement.unread)),
+                    write,
+                    side_writes,
+                    event,
+                }
             }
             Outcome::Refused(reason) => {
                 let withdrawn = self.withdrawn(&sealed, &attempt.input, reason);
                 let reason = without_factor(reason);
                 event.reason = withdrawn.or(Some(reason.into()));
-                Decision { outcome: Err(reason), write, also, event }
+                Decision { outcome: Err(reason), write, side_writes, event }
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::engine::attempt::{Grant, PendingLogin};
 use crate::engine::withdrawals::withdrawals;
 use crate::engine::{Engine, EngineError, MOST_RACES};
 use crate::os_random::Kernel;
-use crate::store::{AccountWrite, ChangeSet, CommitGuard, SideWrite};
+use crate::store::{AccountWrite, ChangeSet, CommitGuard, SideWrite, SpaceUse};
 use crate::user_directory::ResolvedUser;
 use std::sync::Arc;
 use totp_core::judge::Input;
@@ -186,7 +186,7 @@ impl Engine {
                 }
                 (Ok(_), None) => return Err(EngineError::Busy),
             };
-            let also = withdrawals(before.as_ref(), Some(&account), now);
+            let mut side_writes = withdrawals(before.as_ref(), Some(&account), now);
             let mut event = pending.event_at(now);
             event.outcome = EventOutcome::Granted;
             event.confirmed = true;
@@ -198,10 +198,9 @@ impl Engine {
                 Some(version) => AccountWrite::Update(sealed, version),
                 None => AccountWrite::Insert(sealed),
             };
-            let mut also = also;
-            also.push(SideWrite::RecordGrant(now));
+            side_writes.push(SideWrite::RecordGrant(now));
             let change =
-                ChangeSet { grows: true, side_writes: also, ..ChangeSet::new(write, event.row(now)) };
+                ChangeSet { space: SpaceUse::Growing, side_writes, ..ChangeSet::new(write, event.row(now)) };
             if let Some(grant) = self.grant(verified, event, change, guard).await? {
                 return Ok(Some(grant));
             }

@@ -4,7 +4,7 @@ use crate::audit::{Event, EventKind, EventSource};
 use crate::clock::{self, rfc3339};
 use crate::engine::Engine;
 use crate::engine::{AccountError, default_commit_deadline};
-use crate::store::breakglass;
+use crate::store::{SpaceUse, breakglass};
 use totp_core::UserName;
 use totp_core::notices::{FactorChange, Notices};
 use totp_core::self_service::{ChangeKind, StagedChange};
@@ -70,7 +70,7 @@ impl Engine {
     pub async fn notices_shown(&self, user: &str, shown: &Notices) {
         let Ok(name) = UserName::parse(user) else { return };
         let guard = default_commit_deadline();
-        let noted = self.change(&name, false, &guard, |slot, now| {
+        let noted = self.change(&name, SpaceUse::Essential, &guard, |slot, now| {
             slot.as_mut().ok_or(AccountError::NotEnrolled)?.acknowledge_notices(shown, now);
             Ok(((), Event::new(EventKind::Notice, user, now, EventSource::default())))
         });

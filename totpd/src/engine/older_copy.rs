@@ -5,7 +5,7 @@ use super::{AccountError, Engine, EngineError, default_commit_deadline};
 use crate::audit::{Event, EventKind, EventSource, UnjudgedReason};
 use crate::clock;
 use crate::os_random::Kernel;
-use crate::store::{AccountKey, AccountWrite, SideWrite, Snapshot};
+use crate::store::{AccountKey, AccountWrite, SideWrite, Snapshot, SpaceUse};
 use totp_core::random;
 use totp_core::withdrawal::Kind;
 
@@ -38,7 +38,7 @@ impl Engine {
             };
             // Opening the record has taken away what is refused; writing it back makes that last.
             let removed = self
-                .change(key, false, &default_commit_deadline(), |slot, now| {
+                .change(key, SpaceUse::Essential, &default_commit_deadline(), |slot, now| {
                     let account = slot.as_ref().ok_or(AccountError::NotEnrolled)?;
                     let mut event = Event::new(EventKind::Restore, account.display_name(), now, from.clone());
                     event.totp_id = (what.kind != Kind::Ticket).then(|| what.id.clone());
@@ -54,10 +54,18 @@ impl Engine {
             }
         }
         let token: [u8; 8] = random::bytes(&mut Kernel).map_err(AccountError::no_randomness)?;
-        let also = vec![SideWrite::AcceptOlderCopy(format!("{:016x}", u64::from_be_bytes(token)))];
+        let side_writes = vec![SideWrite::AcceptOlderCopy(format!("{:016x}", u64::from_be_bytes(token)))];
         let now = clock::now();
         let event = Event::new(EventKind::Restore, "", now, from);
-        self.store_admin(AccountWrite::Nothing, also, false, event, now, &default_commit_deadline()).await?;
+        self.store_admin(
+            AccountWrite::Nothing,
+            side_writes,
+            SpaceUse::Essential,
+            event,
+            now,
+            &default_commit_deadline(),
+        )
+        .await?;
         Ok(refused.len())
     }
 
@@ -69,8 +77,15 @@ impl Engine {
         let snapshot = self.store.snapshot().await.map_err(EngineError::from)?;
         let now = clock::now();
         let event = Event::new(EventKind::Backup, "", now, from);
-        self.store_admin(AccountWrite::Nothing, Vec::new(), false, event, now, &default_commit_deadline())
-            .await?;
+        self.store_admin(
+            AccountWrite::Nothing,
+            Vec::new(),
+            SpaceUse::Essential,
+            event,
+            now,
+            &default_commit_deadline(),
+        )
+        .await?;
         Ok(snapshot)
     }
 }

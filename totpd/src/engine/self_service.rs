@@ -10,7 +10,7 @@ use super::error::{AccountError, SelfServiceError};
 use crate::audit::{Event, EventKind, EventOutcome, EventSource};
 use crate::config::SelfEnroll;
 use crate::engine::Engine;
-use crate::store::{CommitGuard, SideWrite};
+use crate::store::{CommitGuard, SideWrite, SpaceUse};
 use std::sync::Arc;
 use totp_core::account::NewFactor;
 use totp_core::notices;
@@ -75,7 +75,7 @@ impl Engine {
         if self.config.self_enroll == SelfEnroll::Off {
             return Err(SelfServiceError::Off);
         }
-        let staged = self.change_with(who.user, true, guard, |slot, now| {
+        let staged = self.change_with(who.user, SpaceUse::Growing, guard, |slot, now| {
             let event = Event::new(EventKind::Enroll, who.user.as_str(), now, who.from.clone());
             let in_use = slot
                 .as_mut()
@@ -156,7 +156,7 @@ impl Engine {
         proof: EnrollmentProof<'_>,
         guard: &Arc<CommitGuard>,
     ) -> Result<SelfChange<Vec<RecoveryCode>>, SelfServiceError> {
-        let changed = self.change_with(who.user, true, guard, |slot, now| {
+        let changed = self.change_with(who.user, SpaceUse::Growing, guard, |slot, now| {
             self.change_in_use(slot, who, proof, ChangeKind::RecoveryCodes, now, |account| {
                 account.notices.record_change(
                     notices::FactorChange::RecoveryCodes,
@@ -180,7 +180,7 @@ impl Engine {
         guard: &Arc<CommitGuard>,
     ) -> Result<SelfChange<bool>, SelfServiceError> {
         let changed =
-            self.change_with(who.user, false, guard, |slot, now| {
+            self.change_with(who.user, SpaceUse::Essential, guard, |slot, now| {
                 let (revoked, event, mut side_writes) =
                     self.change_in_use(slot, who, proof, ChangeKind::Remove, now, |account| {
                         Ok(account.revoke())
@@ -207,7 +207,7 @@ impl Engine {
         guard: &Arc<CommitGuard>,
     ) -> Result<StagedChange, SelfServiceError> {
         let Oneself { user, uid, from } = who;
-        let cancelled = self.change_with(user, false, guard, |slot, now| {
+        let cancelled = self.change_with(user, SpaceUse::Essential, guard, |slot, now| {
             let account = in_use(slot, uid, now)?;
             if account.staged().is_none() {
                 return Err(SelfServiceError::NothingStaged);

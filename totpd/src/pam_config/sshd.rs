@@ -304,21 +304,32 @@ fn begins_with_a_key(methods: &str) -> bool {
     !methods.is_empty() && methods.split_whitespace().all(begins)
 }
 
+/// A user for whom sshd's settings are compared. The plan has other methods for root.
+#[derive(Clone, Copy, Debug)]
+pub enum SshUser<'a> {
+    /// An account with uid 0.
+    Root(&'a str),
+    /// Any other account.
+    Other(&'a str),
+}
+
 /// Compares the output of `sshd -T -C user=…` before and after the change, for one user.
 ///
 /// # Errors
 /// Which setting would change although it must not, or would not change although it must.
 pub fn compare(
     plan: &SshdPlan,
-    user: &str,
-    root: bool,
+    user: &SshUser<'_>,
     before: &Effective,
     after: &Effective,
 ) -> Result<(), String> {
     let own = before.get("authenticationmethods").is_some_and(|methods| methods != "any");
     // An administrator's own Match block, which is not changed, decides for this user.
     let kept = own && before.get("authenticationmethods") == after.get("authenticationmethods");
-    let wanted = if root { &plan.root_methods } else { &plan.methods };
+    let (user, wanted) = match user {
+        SshUser::Root(user) => (user, &plan.root_methods),
+        SshUser::Other(user) => (user, &plan.methods),
+    };
     let wanted = wanted.as_ref().filter(|_| !kept);
     let get = |of: &Effective, keyword: &str| of.get(keyword).cloned().unwrap_or_default();
     if let Some(wanted) = wanted

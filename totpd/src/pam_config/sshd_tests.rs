@@ -114,9 +114,9 @@ fn a_robot_that_logs_in_by_key_alone_stays_one() {
     let mut before = today(&[("authenticationmethods", "publickey")]);
     let mut after = before.clone();
     after.insert("kbdinteractiveauthentication".to_owned(), "yes".to_owned());
-    compare(&plan, "backup", false, &before, &after).unwrap();
+    compare(&plan, &SshUser::Other("backup"), &before, &after).unwrap();
     before.insert("authenticationmethods".to_owned(), "any".to_owned());
-    assert!(compare(&plan, "alice", false, &before, &after).is_err());
+    assert!(compare(&plan, &SshUser::Other("alice"), &before, &after).is_err());
     // A code would be the only factor.
     let open = robot.replace("publickey", "publickey keyboard-interactive:pam");
     assert!(planned(DEBIAN, &open, &today(&[]), Mode::Require).is_err());
@@ -129,10 +129,10 @@ fn a_setting_that_leaks_is_found_by_comparison() {
     let methods = plan.methods.clone().unwrap();
     after.insert("authenticationmethods".to_owned(), methods);
     let before = today(&[("authenticationmethods", "any")]);
-    compare(&plan, "alice", false, &before, &after).unwrap();
-    assert!(compare(&plan, "root", true, &before, &after).unwrap_err().contains("for root"));
+    compare(&plan, &SshUser::Other("alice"), &before, &after).unwrap();
+    assert!(compare(&plan, &SshUser::Root("root"), &before, &after).unwrap_err().contains("for root"));
     after.insert("x11forwarding".to_owned(), "no".to_owned());
-    assert!(compare(&plan, "alice", false, &before, &after).unwrap_err().contains("x11forwarding"));
+    assert!(compare(&plan, &SshUser::Other("alice"), &before, &after).unwrap_err().contains("x11forwarding"));
 }
 
 #[test]

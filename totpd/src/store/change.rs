@@ -21,6 +21,16 @@ pub enum AccountWrite {
     Delete(String, u64),
 }
 
+/// Whether a change goes on when storage runs low.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpaceUse {
+    /// Refused with [`StorageFull`](super::CommitError::StorageFull) when storage runs low: it adds
+    /// a user, a factor or a client, and what is left belongs to logins.
+    Growing,
+    /// Goes on as long as it can be written: a login, or a change that takes something away.
+    Essential,
+}
+
 /// What one commit makes durable: all of it, or nothing.
 #[derive(Clone, Debug)]
 pub struct ChangeSet {
@@ -28,9 +38,8 @@ pub struct ChangeSet {
     pub write: AccountWrite,
     /// What is written with it, in this order.
     pub side_writes: Vec<SideWrite>,
-    /// Refuse it with [`StorageFull`](super::CommitError::StorageFull) when storage runs low.
-    /// Enrollments set this; logins do not, so that they go on.
-    pub grows: bool,
+    /// What becomes of it when storage runs low.
+    pub space: SpaceUse,
     /// The row of the history; `None` where nothing was decided.
     pub event: Option<EventRow>,
 }
@@ -38,7 +47,7 @@ pub struct ChangeSet {
 impl ChangeSet {
     /// A change of an account and its event, without side writes, that does not grow the store.
     pub const fn new(write: AccountWrite, event: EventRow) -> Self {
-        Self { write, side_writes: Vec::new(), grows: false, event: Some(event) }
+        Self { write, side_writes: Vec::new(), space: SpaceUse::Essential, event: Some(event) }
     }
 }
 

@@ -3,6 +3,16 @@
 use totp_core::Time;
 use totp_core::withdrawal::{Entry, StorePosition, Withdrawal};
 
+/// What becomes of a store that is older than its witness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OlderCopy {
+    /// It is not opened while something that it lacks is not known.
+    #[default]
+    Refuse,
+    /// An administrator takes it as it is (`totpd restore --accept`).
+    Accept,
+}
+
 /// A copy of the store that was made while it was served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {

@@ -25,9 +25,9 @@ pub mod rows;
 mod sqlite;
 
 pub use account::{AccountKey, StoredAccount, is_id};
-pub use change::{AccountWrite, ChangeSet, SideWrite};
+pub use change::{AccountWrite, ChangeSet, SideWrite, SpaceUse};
 pub use commit_guard::CommitGuard;
-pub use copies::{Restored, Snapshot};
+pub use copies::{OlderCopy, Restored, Snapshot};
 pub use error::{CommitError, OpenError, ReadError, UniqueField};
 pub use overview::Overview;
 pub use query::{HistoryQuery, HistoryRow, UserFilter, UserPage, UserQuery};

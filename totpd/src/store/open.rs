@@ -8,7 +8,7 @@ use crate::audit::EventRow;
 use crate::config::Config;
 use crate::seal::Sealer;
 use crate::store::Store;
-use crate::store::copies::Restored;
+use crate::store::copies::{OlderCopy, Restored};
 use crate::store::error::OpenError;
 use crate::store::sqlite::{self, Sqlite};
 use crate::witness::{self, Witness};
@@ -21,8 +21,8 @@ use totp_core::withdrawal::Entry;
 /// Opens the store that the configuration names. Makes nothing: `totpd init` does.
 ///
 /// The store is compared with its witness: what was withdrawn after this copy of it was made is
-/// refused from now on. `now` is the moment of that; `accept_older` says that an administrator
-/// takes a store that is older than its witness as it is.
+/// refused from now on. `now` is the moment of that; `older` says what becomes of a store that is
+/// older than its witness.
 ///
 /// It is async since a store may be a server. It may block for as long as a local disk takes.
 ///
@@ -33,11 +33,11 @@ pub async fn open(
     config: &Config,
     sealer: &Sealer,
     now: Time,
-    accept_older: bool,
+    older: OlderCopy,
 ) -> Result<Arc<dyn Store>, OpenError> {
     check_owner(&config.state_dir)?;
     let witness = Witness::new(&witness::folder(config.witness_dir.as_deref()), sealer.store_id());
-    let start = sqlite::Start { now, accept_older };
+    let start = sqlite::Start { now, older };
     let store = Sqlite::open(&config.state_dir, sealer, config.keep_events, witness, start)?;
     Ok(Arc::new(store))
 }

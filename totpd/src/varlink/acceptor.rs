@@ -7,13 +7,14 @@ use crate::varlink::connection::Connection;
 use crate::varlink::dispatch;
 use crate::varlink::introspection::SocketKind;
 use crate::varlink::peer::{self, Peer};
+use crate::varlink::reply::failed_plainly;
 use crate::varlink::server::Server;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use totp_wire::{login, message};
+use totp_wire::login;
 
 /// Sockets beyond the slots: those that were told to close and have not ended yet.
 pub(crate) const CLOSING_HEADROOM: usize = 64;
@@ -79,7 +80,7 @@ impl Acceptor {
             return None;
         }
         let Ok(slot) = limits.enter(uid) else {
-            let busy = message::error_bytes(login::BUSY, &serde_json::json!({})).unwrap_or_default();
+            let busy = failed_plainly(login::BUSY);
             let _ = stream.try_write(&busy);
             return None;
         };

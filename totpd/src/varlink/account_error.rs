@@ -2,11 +2,11 @@
 //! interfaces.
 
 use crate::engine::{AccountError, AdminError, SelfServiceError};
-use crate::varlink::reply::{Bytes, failed, failed_plainly};
+use crate::varlink::reply::{Bytes, failed, failed_plainly, failed_with};
 use crate::varlink::views::staged_change;
 use serde_json::json;
 use totp_core::self_service::StagedChange;
-use totp_wire::{admin, message, self_service, service};
+use totp_wire::{admin, self_service, service};
 
 /// The errors that both interfaces have, each by its own name.
 struct Names {
@@ -62,7 +62,7 @@ fn account(error: &AccountError, user: &str, names: &Names) -> Bytes {
         AccountError::NotEnrolled => failed(names.not_enrolled, "user", user),
         AccountError::UidChanged { enrolled, now } => {
             let parameters = json!({ "user": user, "enrolled": enrolled, "now": now });
-            message::error_bytes(names.uid_changed, &parameters).unwrap_or_default()
+            failed_with(names.uid_changed, &parameters)
         }
         AccountError::EnrolledByApplication { user } => {
             let what = format!(
@@ -77,5 +77,5 @@ fn account(error: &AccountError, user: &str, names: &Names) -> Bytes {
 
 fn with_staged(name: &str, staged: Option<&StagedChange>) -> Bytes {
     let parameters = staged.map_or_else(|| json!({}), |staged| json!({ "staged": staged_change(staged) }));
-    message::error_bytes(name, &parameters).unwrap_or_default()
+    failed_with(name, &parameters)
 }

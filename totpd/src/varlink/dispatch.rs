@@ -1,7 +1,7 @@
 //! The calls of one connection: one loop, and one table of methods, as OpenSSH's monitor has.
 
 use crate::audit::EventKind;
-use crate::authority::Authority;
+use crate::authority::{Authority, Delivery, Receipt};
 use crate::varlink::admin::{self, clients, daemon, factors, history};
 use crate::varlink::connection::{Closed, Connection};
 use crate::varlink::introspection::{self, SocketKind};
@@ -114,13 +114,16 @@ async fn answer_calls<S: ServerState>(
             return Err(Closed);
         }
         let parameters = call.parameters.map_or("{}", serde_json::value::RawValue::get).as_bytes();
-        let reply = match find(kind, &call.method) {
-            Err(reply) => unknown(server, connection.peer, kind, &call.method).await.unwrap_or(reply),
+        let (reply, receipt) = match find(kind, &call.method) {
+            Err(reply) => (unknown(server, connection.peer, kind, &call.method).await.unwrap_or(reply), None),
             Ok(method) => {
                 answer(server, kind, &mut connection, &mut conversation, method, parameters).await?
             }
         };
         connection.write(&reply).await?;
+        if let Some(receipt) = receipt {
+            receipt.settle(Delivery::Written).await;
+        }
         conversation.delivered().await;
         if conversation.is_over() {
             return Ok(());
@@ -164,10 +167,10 @@ async fn answer<S: ServerState>(
     conversation: &mut Conversation<<S::Authority as Authority>::Pending>,
     method: &Method,
     parameters: &[u8],
-) -> Result<Bytes, Closed> {
+) -> Result<(Bytes, Option<Receipt>), Closed> {
     let reply = match (method.handler, server.state.daemon()) {
         (Handler::Service(handler), _) => Ok(handler(kind, parameters)),
-        (Handler::Login(call), _) => return conversation.call(server, connection, call, parameters).await,
+        (Handler::Login(call), _) => Ok(conversation.call(server, connection, call, parameters).await?),
         (_, None) => Err(failed(service::INTERFACE_NOT_FOUND, "interface", method.interface)),
         (Handler::SelfService(event, handler), Some(state)) => {
             return self_service::call(state, &server.rate_limit, connection, event, handler, parameters)
@@ -188,7 +191,7 @@ async fn answer<S: ServerState>(
             }
         }
     };
-    Ok(reply.unwrap_or_else(|reply| reply))
+    Ok((reply.unwrap_or_else(|reply| reply), None))
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ fn from_trusted_peer(
     config: &Config,
 ) -> LoginRequest {
     let by_root = speaker == Speaker::Root;
-    let from = source(peer, attempt, by_root);
+    let from = source(peer, attempt, speaker);
     let caller = from.caller_uid;
     let rhost = match &from.rhost {
         None => RemoteHost::Local,
@@ -214,7 +214,8 @@ pub(crate) async fn is_oneself(request: &LoginRequest, caller: u32, directory: &
 }
 
 /// The source of an attempt of root's or a trusted program, as the program says.
-fn source(peer: Peer, attempt: &Attempt, by_root: bool) -> EventSource {
+fn source(peer: Peer, attempt: &Attempt, speaker: Speaker) -> EventSource {
+    let by_root = speaker == Speaker::Root;
     let field = |text: &Option<String>| text.as_deref().filter(|t| !t.is_empty()).map(audit::field);
     // A module that does not send its real uid may be anybody's, and has no caller.
     let caller_uid = attempt.real_uid.filter(|uid| by_root && *uid != 0);

@@ -1,6 +1,7 @@
 //! `org.totpd.Self`: users about their own uid. Each call is bounded like an attempt to log in.
 
 use crate::audit::{Event, EventKind, EventOutcome, EventReason, EventSource, UnjudgedReason};
+use crate::authority::{Delivery, Receipt};
 use crate::clock;
 use crate::config::lifetime;
 use crate::engine::{
@@ -72,7 +73,8 @@ impl From<Bytes> for CallError {
 }
 
 /// Has `handler` answer the user of the peer's uid. What it changes is audited under `event`. What
-/// has not begun to commit when the user has hung up is cancelled.
+/// has not begun to commit when the user has hung up is cancelled. The receipt records a result that
+/// never reaches the user.
 ///
 /// # Errors
 /// [`Closed`]: the user has hung up.
@@ -83,22 +85,23 @@ pub(crate) async fn call(
     event: Option<EventKind>,
     handler: Handler,
     parameters: &[u8],
-) -> Result<Bytes, Closed> {
+) -> Result<(Bytes, Option<Receipt>), Closed> {
     let engine = match state.service() {
         ServiceState::Serving(engine) => engine,
         // What is wrong with the host is its administrators' to know.
         ServiceState::Refusing(_) => {
-            return Ok(failed(STORE_UNAVAILABLE, "why", "the daemon refuses everybody at the moment"));
+            let why = "the daemon refuses everybody at the moment";
+            return Ok((failed(STORE_UNAVAILABLE, "why", why), None));
         }
     };
     let uid = connection.peer.uid;
     if !peer::speaks_for_others(uid, Some(engine.config())) && !rate_limit.allows_attempt(uid) {
-        return Ok(failed_plainly(BUSY));
+        return Ok((failed_plainly(BUSY), None));
     }
     let user = match state.directory.name_of(uid).await {
         Ok(Some(user)) => user,
-        Ok(None) => return Ok(failed_plainly(NO_NAME)),
-        Err(_) => return Ok(failed_plainly(BUSY)),
+        Ok(None) => return Ok((failed_plainly(NO_NAME), None)),
+        Err(_) => return Ok((failed_plainly(BUSY), None)),
     };
     let (guard, from) = (default_commit_deadline(), connection.peer.from());
     let call = SelfServiceCall { engine: &engine, user: &user, uid, from: &from, guard: &guard };
@@ -107,23 +110,23 @@ pub(crate) async fn call(
         call.log_refusal(event, UnjudgedReason::HungUp);
         return Err(Closed);
     };
-    if peer_gone {
-        if let (Ok(_), Some(event)) = (result, event) {
-            let mut event = Event::new(event, user.as_str(), clock::now(), from.clone());
-            event.outcome = EventOutcome::Undelivered;
-            engine.undelivered(&event).await;
-        }
-        return Err(Closed);
-    }
-    Ok(match result {
-        Ok(reply) | Err(CallError::Reply(reply)) => reply,
+    let (reply, receipt) = match result {
+        Ok(reply) => (reply, event.map(|event| call.receipt(Arc::clone(&engine), event))),
+        Err(CallError::Reply(reply)) => (reply, None),
         Err(CallError::Error(error)) => {
             if let Some(reason) = unrecorded(&error) {
                 call.log_refusal(event, reason);
             }
-            to_user(&error, user.as_str())
+            (to_user(&error, user.as_str()), None)
         }
-    })
+    };
+    if !peer_gone {
+        return Ok((reply, receipt));
+    }
+    if let Some(receipt) = receipt {
+        receipt.settle(Delivery::Undelivered).await;
+    }
+    Err(Closed)
 }
 
 /// `Status`: the user's factor.
@@ -192,7 +195,7 @@ pub(crate) async fn cancel(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Res
 /// `Forget`: forgets the user's remembered logins.
 pub(crate) async fn forget(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Result<Bytes, CallError> {
     let Forget {} = read(parameters)?;
-    let forgotten = call.engine.forget(call.user, Some(call.uid), call.from.clone()).await?;
+    let forgotten = call.engine.forget(call.user, Some(call.uid), call.from.clone(), call.guard).await?;
     Ok(done(&ForgetReply { forgotten: u64::try_from(forgotten).unwrap_or(u64::MAX) }))
 }
 
@@ -219,6 +222,16 @@ impl SelfServiceCall<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Records the change as one whose result never arrived, unless it is settled as written.
+    fn receipt(&self, engine: Arc<Engine>, kind: EventKind) -> Receipt {
+        let mut event = Event::new(kind, self.user.as_str(), clock::now(), self.from.clone());
+        event.outcome = EventOutcome::Undelivered;
+        Receipt::new(move |delivery| match delivery {
+            Delivery::Written => Box::pin(std::future::ready(())),
+            Delivery::Undelivered => Box::pin(async move { engine.undelivered(&event).await }),
+        })
     }
 
     /// Logs a refusal that nothing was stored for. Calls that change nothing have no event.

@@ -184,14 +184,18 @@ pub enum ClientCommand {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Find mistakes in the configuration, and rules without effect
-    Check {
-        /// Fail for rules without effect too
-        #[arg(long)]
-        strict: bool,
-        /// Only the files that this user may not read or write, for `config check` of root
-        #[arg(long, hide = true)]
-        files: bool,
-    },
+    Check(ConfigCheck),
+}
+
+/// The options of `totpd config check`.
+#[derive(Debug, clap::Args)]
+pub struct ConfigCheck {
+    /// Fail for rules without effect too
+    #[arg(long)]
+    pub strict: bool,
+    /// Only the files that this user may not read or write, for `config check` of root
+    #[arg(long, hide = true)]
+    pub files: bool,
 }
 
 /// The options of `totpd doctor`.

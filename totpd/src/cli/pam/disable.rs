@@ -29,15 +29,35 @@ struct Edit {
     new: Option<String>,
 }
 
+/// The services whose lines are removed.
+enum Selection {
+    /// Every service of the host (`--all`).
+    All(BTreeSet<String>),
+    /// The named services, with those that `enable` changes together with them.
+    Named(BTreeSet<String>),
+}
+
+impl Selection {
+    const fn services(&self) -> &BTreeSet<String> {
+        let (Self::All(services) | Self::Named(services)) = self;
+        services
+    }
+
+    const fn is_all(&self) -> bool {
+        matches!(self, Self::All(_))
+    }
+}
+
 /// `totpd pam disable`
 pub(super) fn disable(context: &Context, args: &PamDisable) -> Result<(), CommandError> {
     let state = state()?;
-    let services: BTreeSet<String> = if args.all {
-        dirs().names()
+    let selection = if args.all {
+        Selection::All(dirs().names())
     } else {
-        args.services.iter().flat_map(|name| services_of(name)).map(str::to_owned).collect()
+        let named = args.services.iter().flat_map(|name| services_of(name)).map(str::to_owned);
+        Selection::Named(named.collect())
     };
-    let edits = edits(&services, args.all).map_err(|why| failed(ExitStatus::Refused, why))?;
+    let edits = edits(&selection).map_err(|why| failed(ExitStatus::Refused, why))?;
     for edit in &edits {
         context.out.print(diff(&edit.path, Some(&edit.old), edit.new.as_deref()));
     }
@@ -51,12 +71,12 @@ pub(super) fn disable(context: &Context, args: &PamDisable) -> Result<(), Comman
         ask_to_go_on(args)?;
         apply(context, &state, edits)?;
         let config = context.config()?;
-        let names: Vec<&str> = services.iter().map(String::as_str).collect();
+        let names: Vec<&str> = selection.services().iter().map(String::as_str).collect();
         if let Err(error) = crate::last_run::forget(&config, &names) {
             warn(&format!("totpd doctor will report that these services stopped asking ({error})"));
         }
     }
-    let left = remaining(&services, args.all);
+    let left = remaining(&selection);
     if left.is_empty() {
         return Ok(());
     }
@@ -97,9 +117,10 @@ fn refuse_locking_out(edits: &[Edit]) -> Result<(), String> {
 
 /// The files with a block, in the order in which `enable` writes them. They are changed in reverse
 /// order: sshd's drop-in last, and lockers after the services that they include.
-fn edits(services: &BTreeSet<String>, all: bool) -> Result<Vec<Edit>, String> {
+fn edits(selection: &Selection) -> Result<Vec<Edit>, String> {
+    let services = selection.services();
     let mut paths: Vec<(String, PathBuf)> = Vec::new();
-    if all || services.contains("sshd") {
+    if selection.is_all() || services.contains("sshd") {
         paths.push(("sshd".to_owned(), sshd::drop_in()));
     }
     paths.extend(services.iter().map(|service| (service.clone(), dirs().own(service))));
@@ -206,21 +227,21 @@ fn apply(context: &Context, state: &State, edits: Vec<Edit>) -> Result<(), Comma
 }
 
 /// The lines with totpd's module that are left, as `FILE:LINE`.
-fn remaining(services: &BTreeSet<String>, all: bool) -> Vec<String> {
+fn remaining(selection: &Selection) -> Vec<String> {
     let mut left = BTreeSet::new();
-    let (dirs, everything) = (dirs(), if all { dirs().names() } else { services.clone() });
-    for service in everything {
-        if all {
-            if let Some(file) = dirs.file(&service) {
+    let dirs = dirs();
+    for service in selection.services() {
+        if selection.is_all() {
+            if let Some(file) = dirs.file(service) {
                 left.extend(ours_in(&file, &dirs.read(&file).unwrap_or_default()));
             }
-        } else if dirs.file(&service).is_some()
-            && let Ok(stack) = dirs.stack(&service, Facility::Auth)
+        } else if dirs.file(service).is_some()
+            && let Ok(stack) = dirs.stack(service, Facility::Auth)
         {
             left.extend(stack.ours().map(|entry| format!("{}:{}", entry.file.display(), entry.line.number)));
         }
     }
-    if all {
+    if selection.is_all() {
         let file = Path::new("/etc/pam.conf");
         let text = std::fs::read_to_string(file).unwrap_or_default();
         let named = text

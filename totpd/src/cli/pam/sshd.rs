@@ -3,7 +3,9 @@
 use super::host::{in_namespace, run};
 use crate::folder::Private;
 use crate::pam_config::Mode;
-use crate::pam_config::sshd::{DROP_IN, Effective, Setting, SshdPlan, compare, effective, plan, settings};
+use crate::pam_config::sshd::{
+    DROP_IN, Effective, Setting, SshUser, SshdPlan, compare, effective, plan, settings,
+};
 use crate::pam_config::undo::content;
 use std::path::{Path, PathBuf};
 
@@ -114,8 +116,8 @@ pub(super) fn check(
     let after = Candidate::new(scratch, "sshd-after", Some(drop_in))?;
     after.sshd(&["-t"])?;
     for user in users.iter().chain(roots) {
-        let root = roots.contains(user);
-        compare(plan, user, root, &before.effective(Some(user))?, &after.effective(Some(user))?)?;
+        let of = if roots.contains(user) { SshUser::Root(user) } else { SshUser::Other(user) };
+        compare(plan, &of, &before.effective(Some(user))?, &after.effective(Some(user))?)?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::doctor::accounts::accounts;
 use crate::doctor::daemon::DaemonFacts;
 use crate::doctor::system::{Host, Output, Programs};
-use crate::doctor::{Report, examine};
+use crate::doctor::{Report, StoppedAsking, examine};
 use crate::last_run::Asked;
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
@@ -241,7 +241,7 @@ impl Tree {
             host.daemon = Some(self.daemon);
         }
         host.accounts = accounts(self.folder.path());
-        examine(&host, &self.before, false)
+        examine(&host, &self.before, StoppedAsking::Report)
     }
 }
 

@@ -10,7 +10,9 @@ use crate::engine::audit_dedup::RowKey;
 use crate::engine::{EngineError, MOST_RACES};
 use crate::os_random::Kernel;
 use crate::seal::Sealer;
-use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, SideWrite, StoredAccount};
+use crate::store::{
+    AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, SideWrite, SpaceUse, StoredAccount,
+};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use totp_core::session::{Minutes, Session, merged_claims};
@@ -111,7 +113,7 @@ impl Engine {
             event.class = Some(judgement.class.clone());
             event.locks = judgement.class_locked;
             let locked_for = account.lock_state.remaining(&judgement.class, now);
-            let (outcome, mut also) = match judgement.outcome {
+            let (outcome, mut side_writes) = match judgement.outcome {
                 Outcome::Granted(proof) => {
                     account.profile.pending = false;
                     let draft = draft(&account, &proof, existing, options, keys.as_ref(), now)?;
@@ -120,11 +122,11 @@ impl Engine {
                     event.confirmed = proof.confirmed();
                     event.session_id = draft.as_ref().map(|draft| draft.session.id().to_owned());
                     event = event.with_how(proof.how());
-                    let mut also = SideWrite::for_grant(proof.how(), now);
+                    let mut side_writes = SideWrite::for_grant(proof.how(), now);
                     if let Some(draft) = &draft {
-                        also.push(draft.write(&self.sealer)?);
+                        side_writes.push(draft.write(&self.sealer)?);
                     }
-                    (Ok((proof, draft)), also)
+                    (Ok((proof, draft)), side_writes)
                 }
                 Outcome::Refused(reason) => {
                     let withdrawn = self.withdrawn(&as_stored, &attempt.input, reason);
@@ -139,14 +141,15 @@ impl Engine {
                     (Err((reason, key)), Vec::new())
                 }
             };
-            also.extend(withdrawals(Some(&before), Some(&account), now));
+            side_writes.extend(withdrawals(Some(&before), Some(&account), now));
             let sealed = self.sealer.seal(account)?;
             let write = if judgement.changed {
                 AccountWrite::Update(Box::new(sealed.clone()), version)
             } else {
                 AccountWrite::Nothing
             };
-            let change = ChangeSet { write, side_writes: also, grows: false, event: Some(event.row(now)) };
+            let change =
+                ChangeSet { write, side_writes, space: SpaceUse::Essential, event: Some(event.row(now)) };
             match self.commit(change, guard).await {
                 Ok(_) => event.log(),
                 Err(CommitError::Conflict) => continue,

@@ -9,7 +9,7 @@ use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;
 use crate::engine::EngineError;
 use crate::os_random::Kernel;
-use crate::store::{AccountWrite, ClientRow, SideWrite};
+use crate::store::{AccountWrite, ClientRow, SideWrite, SpaceUse};
 use crate::sync::ignore_poison;
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
@@ -180,17 +180,17 @@ impl Engine {
 
     async fn change_clients(
         &self,
-        also: Vec<SideWrite>,
+        side_writes: Vec<SideWrite>,
         kind: EventKind,
         name: &str,
         from: EventSource,
         now: Time,
     ) -> Result<(), AccountError> {
         let from = EventSource { client: Some(name.to_owned()), ..from };
-        let grows = kind == EventKind::ClientAdd;
+        let space = if kind == EventKind::ClientAdd { SpaceUse::Growing } else { SpaceUse::Essential };
         let event = Event::new(kind, "", now, from);
         let stored = self
-            .store_admin(AccountWrite::Nothing, also, grows, event, now, &default_commit_deadline())
+            .store_admin(AccountWrite::Nothing, side_writes, space, event, now, &default_commit_deadline())
             .await?;
         stored.ok_or(AccountError::Busy)
     }

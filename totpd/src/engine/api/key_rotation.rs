@@ -72,11 +72,11 @@ impl Engine {
             let damaged = "the keys of tokens in the store are damaged; restore the store from its backup";
             return if is_readable { Ok(()) } else { Err(ApiRefusal::Unavailable(damaged.to_owned())) };
         }
-        let mut also: Vec<SideWrite> =
+        let mut side_writes: Vec<SideWrite> =
             new_keys.into_iter().map(|row| SideWrite::InsertKey(Box::new(row))).collect();
-        also.extend(expired.into_iter().map(SideWrite::DeleteKey));
+        side_writes.extend(expired.into_iter().map(SideWrite::DeleteKey));
         let event = Event::new(EventKind::SigningKey, "", now, EventSource::default());
-        self.commit_side_writes(also, Some(&event), now).await.map_err(EngineError::from)?;
+        self.commit_side_writes(side_writes, Some(&event), now).await.map_err(EngineError::from)?;
         self.read_keys().await?;
         Ok(())
     }

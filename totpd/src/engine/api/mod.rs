@@ -26,7 +26,7 @@ pub use users::{FoundUsers, Match, NewUser, UserChange, UserSearch, UserView};
 use super::{Engine, EngineError, default_commit_deadline};
 use crate::audit::Event;
 use crate::fair_queue::FairQueue;
-use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitError, SideWrite, StoredAccount};
+use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitError, SideWrite, SpaceUse, StoredAccount};
 use crate::user_locks::ApplicationLockGuard;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
@@ -120,22 +120,23 @@ impl Engine {
         &self,
         caller: &Caller,
         user: &Account<impl Sized>,
-        grows: bool,
+        space: SpaceUse,
         change: impl Fn(&mut Option<Account>, Time) -> Result<(T, Event, Vec<SideWrite>), ApiRefusal>,
     ) -> Result<T, ApiRefusal> {
         let _lock = self.lock_user(caller, user.display_name()).await?;
-        self.change_locked(AccountKey::Id(user.id.clone()), grows, &default_commit_deadline(), change).await
+        self.change_locked(AccountKey::Id(user.id.clone()), space, &default_commit_deadline(), change).await
     }
 
     /// Commits rows that belong to no account, with their event if there is one.
     async fn commit_side_writes(
         &self,
-        also: Vec<SideWrite>,
+        side_writes: Vec<SideWrite>,
         event: Option<&Event>,
         now: Time,
     ) -> Result<(), CommitError> {
         let row = event.map(|event| event.row(now));
-        let change = ChangeSet { write: AccountWrite::Nothing, side_writes: also, grows: false, event: row };
+        let change =
+            ChangeSet { write: AccountWrite::Nothing, side_writes, space: SpaceUse::Essential, event: row };
         self.store.commit(change, default_commit_deadline()).await?;
         if let Some(event) = event {
             event.log();

@@ -7,7 +7,8 @@ use crate::engine::{EngineError, MOST_RACES, default_commit_deadline};
 use crate::fair_queue::Permit;
 use crate::seal::{SealError, Sealer};
 use crate::store::{
-    AccountKey, AccountWrite, ChangeSet, CommitError, SessionKey, SessionRow, SideWrite, StoredSession,
+    AccountKey, AccountWrite, ChangeSet, CommitError, SessionKey, SessionRow, SideWrite, SpaceUse,
+    StoredSession,
 };
 use serde_json::{Map, Value};
 use totp_core::Time;
@@ -132,9 +133,13 @@ impl Engine {
                 let row = row(&session, &keys, &self.sealer)?;
                 // A change of a session is recorded in the history, and its use is not.
                 let kept = changes.then(|| event.row(now));
-                let also = vec![SideWrite::UpdateSession(row, version)];
-                let change =
-                    ChangeSet { write: AccountWrite::Nothing, side_writes: also, grows: false, event: kept };
+                let side_writes = vec![SideWrite::UpdateSession(row, version)];
+                let change = ChangeSet {
+                    write: AccountWrite::Nothing,
+                    side_writes,
+                    space: SpaceUse::Essential,
+                    event: kept,
+                };
                 match self.store.commit(change, default_commit_deadline()).await {
                     Ok(_) => {}
                     Err(CommitError::Conflict) => continue,

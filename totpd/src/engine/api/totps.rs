@@ -5,7 +5,7 @@ use crate::audit::EventKind;
 use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::admin::{Enrolled, stage};
-use crate::store::AccountKey;
+use crate::store::{AccountKey, SpaceUse};
 use totp_core::account::NewFactor;
 use totp_core::recovery::RecoveryCode;
 use totp_core::{Account, FactorState, UserName};
@@ -56,7 +56,7 @@ impl Engine {
                 None => None,
             };
             let staged = self
-                .change_user(caller, &found, true, |slot, now| {
+                .change_user(caller, &found, SpaceUse::Growing, |slot, now| {
                     let account = slot.as_mut().ok_or(ApiRefusal::UserNotFound)?;
                     if account.name != name {
                         return Err(ApiRefusal::Busy);
@@ -97,7 +97,7 @@ impl Engine {
         }
         let stored = self.load(AccountKey::Totp(totp_id.to_owned())).await.map_err(EngineError::from)?;
         let found = stored.ok_or(ApiRefusal::TotpNotFound)?.account;
-        self.change_user(caller, &found, false, |slot, now| {
+        self.change_user(caller, &found, SpaceUse::Essential, |slot, now| {
             let account = slot.as_mut().ok_or(ApiRefusal::TotpNotFound)?;
             account.expire_pending(now);
             let is_requested = |factor: &totp_core::Factor| factor.id == totp_id;

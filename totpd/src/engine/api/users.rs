@@ -6,7 +6,7 @@ use crate::audit::EventKind;
 use crate::clock;
 use crate::engine::{EngineError, MOST_RACES, default_commit_deadline};
 use crate::os_random::Kernel;
-use crate::store::{AccountKey, AccountWrite, StoredAccount, UserFilter, UserPage, UserQuery};
+use crate::store::{AccountKey, AccountWrite, SpaceUse, StoredAccount, UserFilter, UserPage, UserQuery};
 use serde_json::{Map, Value};
 use totp_core::account::new_id;
 use totp_core::contact::{MailAddress, PhoneNumber};
@@ -152,13 +152,18 @@ impl Engine {
         };
         new.change.apply(&mut profile)?;
         let id = new_id("user", &mut Kernel)?;
-        self.change_with(AccountKey::Id(id.clone()), true, &default_commit_deadline(), |slot, now| {
-            // The id is new. Only the name, the address and the number can belong to another user.
-            let blank = Account::blank(id.clone(), name.clone(), uid, now);
-            let account = slot.insert(Account { profile: Box::new(profile.clone()), ..blank });
-            let event = caller.event(EventKind::UserCreate, account.display_name(), Some(&id), now);
-            Ok::<_, ApiRefusal>(((), event, Vec::new()))
-        })
+        self.change_with(
+            AccountKey::Id(id.clone()),
+            SpaceUse::Growing,
+            &default_commit_deadline(),
+            |slot, now| {
+                // The id is new. Only the name, the address and the number can belong to another user.
+                let blank = Account::blank(id.clone(), name.clone(), uid, now);
+                let account = slot.insert(Account { profile: Box::new(profile.clone()), ..blank });
+                let event = caller.event(EventKind::UserCreate, account.display_name(), Some(&id), now);
+                Ok::<_, ApiRefusal>(((), event, Vec::new()))
+            },
+        )
         .await?;
         Ok(UserView::new(caller, self.user(&id).await?))
     }
@@ -204,7 +209,7 @@ impl Engine {
             Some(name) => Some(self.resolve_name(name).await?),
             None => None,
         };
-        self.change_user(caller, &found, true, |slot, now| {
+        self.change_user(caller, &found, SpaceUse::Growing, |slot, now| {
             let account = slot.as_mut().ok_or(ApiRefusal::UserNotFound)?;
             account.expire_pending(now);
             change.apply(&mut account.profile)?;
@@ -231,7 +236,7 @@ impl Engine {
     pub async fn remove_external_id(&self, caller: &Caller, user: &str) -> Result<UserView, ApiRefusal> {
         let found = self.user(user).await?.account;
         let id = found.id.clone();
-        self.change_user(caller, &found, false, |slot, now| {
+        self.change_user(caller, &found, SpaceUse::Essential, |slot, now| {
             let account = slot.as_mut().ok_or(ApiRefusal::UserNotFound)?;
             let event = caller.event(EventKind::UserUpdate, account.display_name(), Some(&id), now);
             rebind(account, None, None);
@@ -256,8 +261,12 @@ impl Engine {
             let now = clock::now();
             let event = caller.event(EventKind::UserDelete, stored.account.display_name(), Some(&id), now);
             let write = AccountWrite::Delete(id.clone(), stored.version);
-            let also = counted(withdrawn_factors(&stored.account, None, now));
-            if self.store_admin(write, also, false, event, now, &default_commit_deadline()).await?.is_some() {
+            let side_writes = counted(withdrawn_factors(&stored.account, None, now));
+            if self
+                .store_admin(write, side_writes, SpaceUse::Essential, event, now, &default_commit_deadline())
+                .await?
+                .is_some()
+            {
                 return Ok(id);
             }
         }

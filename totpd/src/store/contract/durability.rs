@@ -2,7 +2,7 @@
 
 use super::fixture::{Durable, account, by_id, change, commit, guard, sealed};
 use crate::os_random::Kernel;
-use crate::store::{AccountWrite, ChangeSet, CommitError, SideWrite, UserQuery};
+use crate::store::{AccountWrite, ChangeSet, CommitError, SideWrite, SpaceUse, UserQuery};
 use std::sync::Arc;
 use totp_core::withdrawal::{Kind, Withdrawal};
 use totp_core::{Account, Time};
@@ -91,8 +91,10 @@ pub(crate) async fn a_full_disk_stops_enrollments_and_no_login<D: Durable>(_: D)
     let alice = account(&fixture, "alice");
     commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
     fixture.fill_disk();
-    let enroll =
-        |name: &str| ChangeSet { grows: true, ..change(AccountWrite::Insert(account(&fixture, name))) };
+    let enroll = |name: &str| ChangeSet {
+        space: SpaceUse::Growing,
+        ..change(AccountWrite::Insert(account(&fixture, name)))
+    };
     let refused = store.commit(enroll("bob"), guard()).await;
     assert!(matches!(refused, Err(CommitError::StorageFull(_))), "{refused:?}");
     for version in 1..200 {

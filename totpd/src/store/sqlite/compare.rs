@@ -1,5 +1,6 @@
 //! The comparison of a store with its witness, when it is opened.
 
+use crate::store::copies::OlderCopy;
 use crate::store::error::OpenError;
 use crate::store::sqlite::connection::describe;
 use crate::store::sqlite::meta::set;
@@ -12,14 +13,13 @@ use totp_core::withdrawal::{Comparison, Entry, Refusals, StorePosition, compare}
 /// Withdrawals that the log names when an older copy is found.
 const NAMED: usize = 20;
 
-/// When a store is opened, and whether an administrator has accepted that it is older than its
-/// witness.
+/// When a store is opened, and what becomes of one that is older than its witness.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::store) struct Start {
     /// The moment.
     pub(in crate::store) now: Time,
-    /// It was accepted.
-    pub(in crate::store) accept_older: bool,
+    /// What becomes of an older copy.
+    pub(in crate::store) older: OlderCopy,
 }
 
 /// Compares the store with its witness at a start: catches the witness up, or refuses what was
@@ -68,7 +68,7 @@ pub(super) fn with_witness(
         }
     };
     if let Some(why) = &unknown
-        && !start.accept_older
+        && start.older == OlderCopy::Refuse
     {
         return Err(OpenError::Older("the store".to_owned(), why.clone()));
     }

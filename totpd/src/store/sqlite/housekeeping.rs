@@ -10,6 +10,13 @@ const FRAMES_MAX: usize = 800;
 /// Events that are deleted at once.
 const TRIM: i64 = 512;
 
+/// Whether a change waits for the writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum QueueState {
+    Empty,
+    Waiting,
+}
+
 /// What has been written since the last housekeeping.
 #[derive(Debug)]
 pub(super) struct Housekeeping {
@@ -33,9 +40,9 @@ impl Housekeeping {
         self.frames += 4 * changes;
     }
 
-    /// Does what is due, and returns how each part of it ended. `idle`: nothing waits for the
-    /// writer.
-    pub(super) fn run(&mut self, db: &Connection, idle: bool) -> [rusqlite::Result<()>; 2] {
+    /// Does what is due, and returns how each part of it ended. The write-ahead log is moved into
+    /// the file when nothing waits, or when it has grown long.
+    pub(super) fn run(&mut self, db: &Connection, queue: QueueState) -> [rusqlite::Result<()>; 2] {
         // Deleting in the same rhythm as writing keeps the file's size.
         let mut trimmed = Ok(());
         if self.since_trim >= TRIM / 4 {
@@ -48,7 +55,7 @@ impl Housekeeping {
             trimmed = deleted.map(drop);
         }
         let mut moved = Ok(());
-        if (idle && self.frames >= FRAMES_IDLE) || self.frames >= FRAMES_MAX {
+        if (queue == QueueState::Empty && self.frames >= FRAMES_IDLE) || self.frames >= FRAMES_MAX {
             self.frames = 0;
             moved = checkpoint(db);
         }

@@ -5,18 +5,18 @@
 //! report success for pages that never reached the disk. The store has failed until a fresh process
 //! opens it.
 
-use crate::store::Committed;
 use crate::store::error::{CommitError, OpenError};
 use crate::store::files::database_file;
 use crate::store::sqlite::apply;
 use crate::store::sqlite::connection::describe;
 use crate::store::sqlite::failure::Failure;
-use crate::store::sqlite::housekeeping::Housekeeping;
+use crate::store::sqlite::housekeeping::{Housekeeping, QueueState};
 use crate::store::sqlite::meta;
 use crate::store::sqlite::queue::{Job, Outcome};
 use crate::store::sqlite::shared::Shared;
 use crate::store::sqlite::space::{free_bytes, reserve};
 use crate::store::sqlite::withdrawals;
+use crate::store::{Committed, SpaceUse};
 use crate::witness::Witness;
 use rusqlite::{Connection, ErrorCode};
 use std::path::{Path, PathBuf};
@@ -95,7 +95,7 @@ impl Writer {
                 batch.push(job);
             }
             self.commit_batch(batch);
-            self.housekeep(queue.is_empty());
+            self.housekeep(if queue.is_empty() { QueueState::Empty } else { QueueState::Waiting });
         }
         // A store whose write failed is left as it is: the next process reads its log. One that was
         // moved away is completed where it is: that needs no log, even if it has lost it.
@@ -137,7 +137,7 @@ impl Writer {
                 Ok(outcomes) => return outcomes.into_iter().next().unwrap_or(Err(CommitError::Conflict)),
                 Err(WriteError::Broken(why)) => return Err(CommitError::InDoubt(self.write_failed(&why))),
                 Err(WriteError::Contended) => return Err(CommitError::Cancelled),
-                Err(WriteError::Full) if last_try || job.change.grows => break,
+                Err(WriteError::Full) if last_try || job.change.space == SpaceUse::Growing => break,
                 Err(WriteError::Full) => self.make_room(),
             }
         }
@@ -171,7 +171,7 @@ impl Writer {
         for job in jobs {
             let outcome = if !job.guard.claim() {
                 Err(CommitError::Cancelled)
-            } else if job.change.grows && free_bytes(&self.state_dir) < ENROLL_ROOM {
+            } else if job.change.space == SpaceUse::Growing && free_bytes(&self.state_dir) < ENROLL_ROOM {
                 Err(CommitError::StorageFull(self.no_room()))
             } else {
                 let applied = apply::apply(&self.db, &job.change, &mut entries)?;
@@ -203,10 +203,10 @@ impl Writer {
         ))
     }
 
-    fn housekeep(&mut self, idle: bool) {
+    fn housekeep(&mut self, queue: QueueState) {
         self.witness.retry();
         if self.failure.reason().is_none() {
-            let done = self.housekeeping.run(&self.db, idle);
+            let done = self.housekeeping.run(&self.db, queue);
             self.check(done);
         }
     }

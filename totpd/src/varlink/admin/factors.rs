@@ -104,7 +104,10 @@ pub(crate) async fn cancel(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
 /// `Forget`: forgets a user's remembered logins.
 pub(crate) async fn forget(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
     let Forget { user } = read(parameters)?;
-    let forgotten = call.engine.forget(&call.user(&user).await?, None, call.peer.from()).await;
+    let forgotten = call
+        .engine
+        .forget(&call.user(&user).await?, None, call.peer.from(), &default_commit_deadline())
+        .await;
     let forgotten = forgotten.map_err(|e| to_admin(e, &user))?;
     Ok(done(&ForgetReply { forgotten: u64::try_from(forgotten).unwrap_or(u64::MAX) }))
 }
