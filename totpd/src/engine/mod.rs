@@ -21,6 +21,8 @@ mod queries;
 mod recent;
 mod remembered_login;
 mod self_service;
+#[cfg(test)]
+mod tests;
 mod withdrawals;
 
 pub use crate::engine::change_permit::EnrollmentProof;

@@ -72,9 +72,10 @@ impl From<Bytes> for CallError {
     }
 }
 
-/// Has `handler` answer the user of the peer's uid. What it changes is audited under `event`. What
-/// has not begun to commit when the user has hung up is cancelled. The receipt records a result that
-/// never reaches the user.
+/// Has `handler` answer the user of the peer's uid. What it changes is audited under `event`.
+///
+/// A change whose commit has not begun when the user hangs up is cancelled. The receipt records a
+/// result that never reaches the user.
 ///
 /// # Errors
 /// [`Closed`]: the user has hung up.

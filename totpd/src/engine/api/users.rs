@@ -157,7 +157,8 @@ impl Engine {
             SpaceUse::Growing,
             &default_commit_deadline(),
             |slot, now| {
-                // The id is new. Only the name, the address and the number can belong to another user.
+                // The id is new. Only the name, the address and the number can belong to another
+                // user.
                 let blank = Account::blank(id.clone(), name.clone(), uid, now);
                 let account = slot.insert(Account { profile: Box::new(profile.clone()), ..blank });
                 let event = caller.event(EventKind::UserCreate, account.display_name(), Some(&id), now);

@@ -38,8 +38,8 @@ pub(crate) trait Durable: Fixture {
     /// Opens a file that [`Store::snapshot`] has made in this store's folder, in a folder of its
     /// own.
     fn open_snapshot(&self, file: &str) -> Arc<dyn Store>;
-    /// An empty store on a disk of its own; `None` where this process may not make one.
-    fn on_small_disk() -> Option<Self>;
+    /// An empty store on a disk of its own. Panics without root, which the mount takes.
+    fn on_small_disk() -> Self;
     /// Fills that disk.
     fn fill_disk(&self);
     /// Makes room on it again.

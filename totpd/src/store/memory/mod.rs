@@ -25,13 +25,20 @@ use totp_core::withdrawal::{Entry, Refusals};
 pub(crate) struct Memory {
     data: Mutex<Data>,
     health: Mutex<Health>,
+    /// How the next commit ends, instead of as it would.
+    next_failure: Mutex<Option<CommitError>>,
     keep_events: usize,
 }
 
 impl Memory {
     /// An empty store that keeps so many events.
     pub(crate) fn new(keep_events: usize) -> Self {
-        Self { data: Mutex::default(), health: Mutex::new(Health::Serving), keep_events }
+        Self {
+            data: Mutex::default(),
+            health: Mutex::new(Health::Serving),
+            next_failure: Mutex::default(),
+            keep_events,
+        }
     }
 
     /// What was withdrawn, as a witness would list it.
@@ -42,6 +49,12 @@ impl Memory {
     /// From now on the store serves like this.
     pub(crate) fn set_health(&self, health: Health) {
         *ignore_poison(self.health.lock()) = health;
+    }
+
+    /// The next commit ends with `error`. It is made all the same if that is
+    /// [`CommitError::InDoubt`], and by no other.
+    pub(crate) fn fail_next_commit(&self, error: CommitError) {
+        *ignore_poison(self.next_failure.lock()) = Some(error);
     }
 
     fn read<T: Send + 'static>(
@@ -77,6 +90,10 @@ impl Store for Memory {
             if let Some(why) = self.health().reason() {
                 return Err(CommitError::Unavailable(why));
             }
+            let failure = ignore_poison(self.next_failure.lock()).take();
+            if let Some(error) = failure.clone().filter(|error| !matches!(error, CommitError::InDoubt(_))) {
+                return Err(error);
+            }
             let mut data = ignore_poison(self.data.lock());
             if !guard.claim() {
                 return Err(CommitError::Cancelled);
@@ -89,7 +106,7 @@ impl Store for Memory {
             }
             changed.keep_latest(self.keep_events);
             *data = changed;
-            Ok(Committed(()))
+            failure.map_or(Ok(Committed(())), Err)
         })
     }
 
