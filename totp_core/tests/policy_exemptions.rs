@@ -10,7 +10,7 @@ use totp_core::account::NewFactor;
 use totp_core::judge::{Attempt, forecast};
 use totp_core::login_enrollment::AwaitingFirstCode;
 use totp_core::otp::totp_at;
-use totp_core::policy::{Action, Facts, FirstFactor, Peer, Policy, RemoteHost, Rule, Ruling};
+use totp_core::policy::{Action, Facts, FirstFactor, Moment, Peer, Policy, RemoteHost, Rule, Ruling};
 use totp_core::recovery::RecoveryStorage;
 use totp_core::remember::recall;
 use totp_core::remembered::{MAX_LENGTH, MAX_REMEMBERED, Remember, RememberBy, RememberKey};
@@ -72,7 +72,8 @@ fn proof() -> FirstFactor {
         ssh: vec![],
         first_factor_passed: true,
     };
-    match policy.decide(&facts, &BTreeSet::new(), T0, SETTINGS.not_before).ruling {
+    match policy.decide(&facts, &BTreeSet::new(), Moment { now: T0, not_before: SETTINGS.not_before }).ruling
+    {
         Ruling::Enroll(proof) => proof,
         other => unreachable!("{other:?}"),
     }

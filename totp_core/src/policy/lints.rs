@@ -94,7 +94,9 @@ fn keys_without_effect(rule: &Rule) -> Vec<&'static str> {
 
 /// Returns whether `earlier` decides every attempt that `later` matches.
 fn covers(earlier: &Rule, later: &Rule) -> bool {
-    within(earlier.users.as_ref(), later.users.as_ref())
+    let lasts = earlier.until.is_none_or(|until| later.until.is_some_and(|later| later <= until));
+    lasts
+        && within(earlier.users.as_ref(), later.users.as_ref())
         && within(earlier.groups.as_ref(), later.groups.as_ref())
         && within(earlier.services.as_ref(), later.services.as_ref())
         && covered(earlier.networks.as_deref(), later.networks.as_deref(), super::Network::covers)

@@ -25,11 +25,10 @@ pub use facts::{Facts, Peer, RemoteHost};
 pub use first_factor::{Evidence, FirstFactor};
 pub use lints::Lint;
 pub use network::{InvalidNetwork, Network};
-pub use rule::{Action, Mismatch, Mode, PeerMatch, Rule, Subject};
+pub use rule::{Action, Mismatch, Mode, Moment, PeerMatch, Rule, Subject};
 pub use ssh::{InvalidSshMethod, SshAuth, SshMatch};
 
 use crate::remembered::Remember;
-use crate::time::Time;
 use std::collections::BTreeSet;
 
 /// The rules of a site, in the order in which they are tried.
@@ -37,7 +36,7 @@ use std::collections::BTreeSet;
 /// ```
 /// use std::collections::BTreeSet;
 /// use totp_core::Time;
-/// use totp_core::policy::{Action, Facts, Peer, Policy, RemoteHost, Rule, Ruling, SshAuth};
+/// use totp_core::policy::{Action, Facts, Moment, Peer, Policy, RemoteHost, Rule, Ruling, SshAuth};
 ///
 /// // Users who log in over SSH from the office network need no code.
 /// let office = Rule {
@@ -57,7 +56,8 @@ use std::collections::BTreeSet;
 ///     first_factor_passed: false,
 /// };
 /// let (now, not_before) = (Time::from_unix(1_800_000_000), Time::from_unix(1_700_000_000));
-/// let decide = |facts: &Facts| policy.decide(facts, &BTreeSet::new(), now, not_before).ruling;
+/// let moment = Moment { now, not_before };
+/// let decide = |facts: &Facts| policy.decide(facts, &BTreeSet::new(), moment).ruling;
 /// assert!(matches!(decide(&facts), Ruling::Pass(_)));
 /// // An exemption needs the proof of a first factor.
 /// let unproven = Facts { ssh: vec![], ..facts };
@@ -129,9 +129,9 @@ pub struct Decision {
 impl Policy {
     /// Returns the groups on which the decision may depend. The caller looks up which of them the
     /// user is a member of, and passes those to [`Policy::decide`].
-    pub fn relevant_groups(&self, facts: &Facts) -> BTreeSet<String> {
+    pub fn relevant_groups(&self, facts: &Facts, moment: Moment) -> BTreeSet<String> {
         let mut wanted = BTreeSet::new();
-        for rule in self.rules.iter().filter(|rule| rule.mismatch_before_groups(facts).is_none()) {
+        for rule in self.rules.iter().filter(|rule| rule.mismatch_before_groups(facts, moment).is_none()) {
             match &rule.groups {
                 Some(groups) => wanted.extend(groups.iter().cloned()),
                 // It matches, so no later rule is tried.
@@ -141,17 +141,18 @@ impl Policy {
         wanted
     }
 
-    /// Decides about an attempt. `groups` are the relevant groups that the user is a member of;
-    /// `not_before` is the build date of the release: a clock before it never relaxes a rule.
-    pub fn decide(&self, facts: &Facts, groups: &BTreeSet<String>, now: Time, not_before: Time) -> Decision {
-        let found = self.rules.iter().enumerate().find(|(_, rule)| rule.mismatch(facts, groups).is_none());
+    /// Decides about an attempt. `groups` are the relevant groups of the same moment that the user
+    /// is a member of.
+    pub fn decide(&self, facts: &Facts, groups: &BTreeSet<String>, moment: Moment) -> Decision {
+        let matches = |rule: &Rule| rule.mismatch(facts, groups, moment).is_none();
+        let found = self.rules.iter().enumerate().find(|(_, rule)| matches(rule));
         let default = Rule::default();
         let rule = found.map_or(&default, |(_, rule)| rule);
         let proof = FirstFactor::of(facts, rule);
         let remember = rule.remember.filter(|_| proof.is_some());
         Decision {
             rule: found.map(|(index, _)| index),
-            ruling: ruling(rule, proof, rule.mode_at(now, not_before), facts.peer),
+            ruling: ruling(rule, proof, rule.mode_at(moment), facts.peer),
             action: rule.action,
             subject: subject(rule, facts),
             remember,

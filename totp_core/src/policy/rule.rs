@@ -89,6 +89,23 @@ impl fmt::Display for PeerMatch {
     }
 }
 
+/// The moment of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// What the clock shows.
+    pub now: Time,
+    /// The build date of the release. A clock that shows an earlier time is wrong.
+    pub not_before: Time,
+}
+
+impl Moment {
+    /// Returns whether `date` has come. Under a wrong clock it has: to set the clock back neither
+    /// postpones an enforcement nor prolongs an exemption.
+    pub fn has_reached(self, date: Time) -> bool {
+        self.now >= date || self.now < self.not_before
+    }
+}
+
 /// A rule of the policy. Every list that is set must match, by any of its members; a list that is
 /// not set matches every attempt. No list is empty: the configuration refuses empty lists, because
 /// they must never mean "any".
@@ -106,6 +123,10 @@ pub struct Rule {
     /// The mode until `enforce_from`, if that is set.
     pub mode: Mode,
     pub enforce_from: Option<Time>,
+    /// From this moment on the rule matches nothing. Only rules that exempt have an end.
+    pub until: Option<Time>,
+    /// Who approved the exemption.
+    pub approved_by: Option<String>,
     pub remember: Option<Remember>,
     pub subject: Subject,
     /// Whether setuid programs that a user of this machine started need no proof of a first factor.
@@ -126,6 +147,8 @@ impl Default for Rule {
             action: Action::Require,
             mode: Mode::Enforce,
             enforce_from: None,
+            until: None,
+            approved_by: None,
             remember: None,
             subject: Subject::User,
             local: false,
@@ -134,26 +157,30 @@ impl Default for Rule {
 }
 
 impl Rule {
-    /// Returns the mode at `now`. `not_before` is the build date of the release: a clock that shows
-    /// an earlier time is wrong, and then `enforce_from` counts as reached.
-    pub fn mode_at(&self, now: Time, not_before: Time) -> Mode {
-        match self.enforce_from {
-            Some(from) if now >= from || now < not_before => Mode::Enforce,
-            _ => self.mode,
-        }
+    /// Returns the mode at a moment.
+    pub fn mode_at(&self, moment: Moment) -> Mode {
+        if self.enforce_from.is_some_and(|from| moment.has_reached(from)) { Mode::Enforce } else { self.mode }
     }
 
-    /// Returns the first list that does not match the attempt, or `None` when the rule matches.
+    /// Returns whether the rule matches nothing any more.
+    pub fn has_ended(&self, moment: Moment) -> bool {
+        self.until.is_some_and(|until| moment.has_reached(until))
+    }
+
+    /// Returns the first key that does not match the attempt, or `None` when the rule matches.
     /// `groups` are the groups of the user, at least those that the rule names.
-    pub fn mismatch(&self, facts: &Facts, groups: &BTreeSet<String>) -> Option<Mismatch> {
-        self.mismatch_before_groups(facts).or_else(|| {
+    pub fn mismatch(&self, facts: &Facts, groups: &BTreeSet<String>, moment: Moment) -> Option<Mismatch> {
+        self.mismatch_before_groups(facts, moment).or_else(|| {
             let wanted = self.groups.as_ref()?;
             wanted.is_disjoint(groups).then_some(Mismatch::Groups)
         })
     }
 
     /// Like [`Rule::mismatch`], but ignores the groups, which only a user directory knows.
-    pub(super) fn mismatch_before_groups(&self, facts: &Facts) -> Option<Mismatch> {
+    pub(super) fn mismatch_before_groups(&self, facts: &Facts, moment: Moment) -> Option<Mismatch> {
+        if self.has_ended(moment) {
+            return Some(Mismatch::Until);
+        }
         let lacks = |set: &Option<BTreeSet<String>>, value: Option<&str>| {
             set.as_ref().is_some_and(|set| value.is_none_or(|value| !set.contains(value)))
         };
@@ -191,7 +218,7 @@ impl Rule {
     }
 }
 
-/// The list of a rule that does not match an attempt.
+/// The key of a rule that does not match an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mismatch {
     /// The user.
@@ -206,10 +233,12 @@ pub enum Mismatch {
     Peers,
     /// The methods that succeeded in SSH.
     SshMethods,
+    /// The rule has ended.
+    Until,
 }
 
 impl Mismatch {
-    /// Returns the list's key in the configuration.
+    /// Returns the key in the configuration.
     pub const fn key(self) -> &'static str {
         match self {
             Self::Users => "users",
@@ -218,6 +247,7 @@ impl Mismatch {
             Self::Networks => "networks",
             Self::Peers => "peers",
             Self::SshMethods => "ssh_methods",
+            Self::Until => "until",
         }
     }
 }

@@ -1,8 +1,13 @@
 use super::*;
+use crate::time::Time;
 use proptest::prelude::*;
 
 const NOW: Time = Time::from_unix(1_800_000_000);
 const BEFORE: Time = Time::from_unix(1_790_000_000);
+
+const fn at(now: Time) -> Moment {
+    Moment { now, not_before: BEFORE }
+}
 
 fn facts() -> Facts {
     Facts {
@@ -23,7 +28,7 @@ fn set(words: &[&str]) -> Option<BTreeSet<String>> {
 }
 
 fn decide(rules: Vec<Rule>, facts: &Facts) -> Decision {
-    Policy { rules }.decide(facts, &BTreeSet::from(["staff".to_owned()]), NOW, BEFORE)
+    Policy { rules }.decide(facts, &BTreeSet::from(["staff".to_owned()]), at(NOW))
 }
 
 fn exempt() -> Rule {
@@ -57,8 +62,11 @@ fn the_first_rule_that_matches_decides() {
     let decision = decide(rules.clone(), &facts());
     assert_eq!(decision.rule, Some(6));
     assert!(matches!(decision.ruling, Ruling::Deny));
-    let keys: Vec<_> =
-        rules.iter().take(6).map(|r| r.mismatch(&facts(), &BTreeSet::new()).unwrap().key()).collect();
+    let keys: Vec<_> = rules
+        .iter()
+        .take(6)
+        .map(|r| r.mismatch(&facts(), &BTreeSet::new(), at(NOW)).unwrap().key())
+        .collect();
     assert_eq!(keys, ["users", "services", "networks", "peers", "ssh_methods", "groups"]);
 }
 
@@ -72,7 +80,7 @@ fn only_groups_that_may_decide_are_looked_up() {
             Rule { groups: set(&["too-late"]), ..exempt() },
         ],
     };
-    assert_eq!(Some(policy.relevant_groups(&facts())), set(&["wheel"]));
+    assert_eq!(Some(policy.relevant_groups(&facts(), at(NOW))), set(&["wheel"]));
 }
 
 #[test]
@@ -151,7 +159,7 @@ fn a_local_rule_waives_the_proof_only_for_setuid_programs() {
 #[test]
 fn a_date_enforces_and_so_does_a_wrong_clock() {
     let rule = Rule { mode: Mode::Monitor, enforce_from: Some(NOW.plus(60)), ..Rule::default() };
-    let mode = |at| rule.mode_at(at, BEFORE);
+    let mode = |now| rule.mode_at(at(now));
     assert_eq!(
         (mode(NOW), mode(NOW.plus(59)), mode(NOW.plus(60))),
         (Mode::Monitor, Mode::Monitor, Mode::Enforce)
@@ -233,14 +241,16 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         names(&["sshd", "sudo"]),
         any::<bool>(),
         prop::option::of(0_u64..20),
+        prop::option::of(0_u64..20),
     )
-        .prop_map(|(action, mode, users, services, local, from)| Rule {
+        .prop_map(|(action, mode, users, services, local, from, until)| Rule {
             action,
             mode,
             users: users.and_then(|u| set(&u)),
             services: services.and_then(|s| set(&s)),
             local,
-            enforce_from: from.map(|n| NOW.plus(n).plus(0)),
+            enforce_from: from.map(|n| NOW.plus(n)),
+            until: until.map(|n| NOW.plus(n)),
             ..Rule::default()
         })
 }
@@ -257,7 +267,8 @@ proptest! {
         } else {
             Facts { ssh: vec![SshAuth::parse("keyboard-interactive/pam")], ..facts() }
         };
-        let decision = Policy { rules }.decide(&unproven, &BTreeSet::new(), NOW.plus(at), BEFORE);
+        let moment = Moment { now: NOW.plus(at), not_before: BEFORE };
+        let decision = Policy { rules }.decide(&unproven, &BTreeSet::new(), moment);
         prop_assert!(!relaxes(&decision.ruling));
         prop_assert_eq!(decision.remember, None);
     }
@@ -265,7 +276,7 @@ proptest! {
     #[test]
     fn a_shadowed_rule_never_decides(
         rules in prop::collection::vec(any_rule(), 1..6), user in prop::sample::select(vec!["alice", "bob", "carol"]),
-        service in prop::sample::select(vec!["sshd", "sudo", "su"])
+        service in prop::sample::select(vec!["sshd", "sudo", "su"]), later in 0_u64..20
     ) {
         let policy = Policy { rules };
         let shadowed: Vec<usize> = policy
@@ -274,9 +285,28 @@ proptest! {
             .filter_map(|(index, lint)| matches!(lint, Lint::Shadowed(_)).then_some(index))
             .collect();
         let facts = Facts { user: user.into(), service: Some(service.into()), ..facts() };
-        let decided = policy.decide(&facts, &BTreeSet::new(), NOW, BEFORE).rule;
+        let decided = policy.decide(&facts, &BTreeSet::new(), at(NOW.plus(later))).rule;
         prop_assert!(decided.is_none_or(|index| !shadowed.contains(&index)));
     }
+}
+
+#[test]
+fn an_exemption_ends_and_later_rules_decide() {
+    let until = NOW.plus(60);
+    let deny = Rule { groups: set(&["staff"]), action: Action::Deny, ..Rule::default() };
+    let rules = vec![Rule { until: Some(until), ..exempt() }, deny];
+    let policy = Policy { rules: rules.clone() };
+    let before = |time: Time| Time::from_unix(time.unix() - 1);
+    let ruling = |now| policy.decide(&facts(), &BTreeSet::from(["staff".to_owned()]), at(now)).ruling;
+    assert!(matches!(ruling(before(until)), Ruling::Pass(_)));
+    assert!(matches!(ruling(until), Ruling::Deny));
+    // A clock that is before the release does not bring it back.
+    assert!(matches!(ruling(before(BEFORE)), Ruling::Deny));
+    assert_eq!(rules[0].mismatch(&facts(), &BTreeSet::new(), at(until)).unwrap().key(), "until");
+    // The groups of the rules behind it are looked up once it has ended, and not before.
+    assert_eq!(policy.relevant_groups(&facts(), at(before(until))), BTreeSet::new());
+    assert_eq!(Some(policy.relevant_groups(&facts(), at(until))), set(&["staff"]));
+    assert_eq!(policy.lints(), [], "the second rule decides one day");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 use super::history::{Pages, start_of};
 use super::{Context, report_now};
 use crate::cli::output::CommandError;
+use crate::clock::{self, rfc3339};
+use crate::config::Ending;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
@@ -54,7 +56,10 @@ pub(super) fn report(context: &Context, since: Duration) -> Result<(), CommandEr
         summary.iter().map(|(what, users)| json!({ "would": what, "users": users })).collect();
     let seen: BTreeSet<&str> = rows.keys().map(|(user, _)| user.as_str()).collect();
     let now = report_now::refused_now(&config)?;
-    context.out.json(&json!({ "rows": documents, "summary": sums, "now": now.document(&seen) }))?;
+    let ending = config.ending_exemptions(clock::now());
+    let exemptions: Vec<Value> = ending.iter().map(exemption).collect();
+    context.out.json(&json!({ "rows": documents, "summary": sums, "now": now.document(&seen),
+                          "exemptions": exemptions }))?;
     for ((user, service), row) in &rows {
         let counts: Vec<String> = row.counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
         context.out.line(format!("{user:<16} {service:<12} {}", counts.join(", ")))?;
@@ -70,7 +75,16 @@ pub(super) fn report(context: &Context, since: Duration) -> Result<(), CommandEr
     for line in now.lines(&seen) {
         context.out.line(line)?;
     }
+    for ending in &ending {
+        context.out.line(ending)?;
+    }
     Ok(())
+}
+
+/// The document of an exemption that has ended or ends within a week.
+fn exemption(ending: &Ending) -> Value {
+    json!({ "rule": ending.rule, "until": rfc3339(ending.until), "ended": ending.has_ended,
+            "approved_by": ending.approved_by })
 }
 
 fn add(rows: &mut BTreeMap<(String, String), Row>, event: &Value) {

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use totp_core::Time;
-use totp_core::policy::{Action, Mode};
+use totp_core::policy::{Action, Mode, Moment};
 
 /// The copy's name in the state folder.
 const FILE: &str = "last-good.toml";
@@ -234,10 +234,12 @@ fn read_own(file: &Path) -> std::io::Result<String> {
 }
 
 /// The same configuration without anything that grants a login, a factor or a right without a code.
-/// Rules that deny at `now` still deny; every other rule requires a code.
+/// Rules that deny at `now` still deny; every other rule requires a code. An exemption keeps its
+/// end: after it a later rule that denies decides, as it would have.
 fn without_exemptions(mut config: Config, now: Time) -> Config {
     for rule in &mut config.policy.rules {
-        let denies = rule.action == Action::Deny && rule.mode_at(now, RELEASED) == Mode::Enforce;
+        let moment = Moment { now, not_before: RELEASED };
+        let denies = rule.action == Action::Deny && rule.mode_at(moment) == Mode::Enforce;
         rule.action = if denies { Action::Deny } else { Action::Require };
         rule.mode = Mode::Enforce;
         rule.enforce_from = None;

@@ -1,6 +1,7 @@
 //! `totpd.toml`: parsed strictly and checked. A [`Config`] needs no further checks.
 
 mod error;
+mod exemptions;
 mod file;
 pub mod http;
 mod last_good;
@@ -9,6 +10,7 @@ mod rules;
 mod sockets;
 
 pub use error::{ConfigError, ConfigProblem};
+pub use exemptions::Ending;
 pub(crate) use last_good::KeepOrder;
 pub use last_good::{LastGood, Loaded};
 pub use sockets::SocketPaths;

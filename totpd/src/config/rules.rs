@@ -21,6 +21,8 @@ pub(super) struct RawRule {
     action: RawAction,
     mode: Option<RawMode>,
     enforce_from: Option<RawTime>,
+    until: Option<RawTime>,
+    approved_by: Option<String>,
     remember: Option<String>,
     remember_by: Option<RawRememberBy>,
     subject: Option<RawSubject>,
@@ -86,7 +88,7 @@ impl RawRule {
             RawAction::Enroll => Action::Enroll,
             RawAction::Deny => Action::Deny,
         };
-        let enforce_from = self.enforce_from.map(RawTime::check).transpose()?;
+        let enforce_from = self.enforce_from.map(|time| time.check("enforce_from")).transpose()?;
         let rule = Rule {
             name: self.name.map(checked_name).transpose()?,
             users: words("users", self.users)?,
@@ -100,6 +102,8 @@ impl RawRule {
             action,
             mode: mode(self.mode, enforce_from)?,
             enforce_from,
+            until: self.until.map(|time| time.check("until")).transpose()?,
+            approved_by: self.approved_by.map(checked_approval).transpose()?,
             remember: remember(self.remember.as_deref(), self.remember_by)?,
             subject: match self.subject {
                 Some(RawSubject::Ruser) => Subject::Ruser,
@@ -107,6 +111,14 @@ impl RawRule {
             },
             local: self.local.unwrap_or(false),
         };
+        if rule.action != Action::Exempt && rule.until.is_some() {
+            return Err("until goes with action = \"exempt\". Another rule ends when it is removed".into());
+        }
+        if rule.action != Action::Exempt && rule.approved_by.is_some() {
+            return Err(
+                "approved_by goes with action = \"exempt\", and says who approved the exemption".into()
+            );
+        }
         if rule.local && rule.action == Action::Enroll {
             // It would show the QR code to a user who failed at the password before it.
             return Err(
@@ -129,6 +141,13 @@ fn checked_name(name: String) -> Result<String, String> {
         return Err("name has 1 to 64 bytes and no control characters".into());
     }
     Ok(name)
+}
+
+fn checked_approval(text: String) -> Result<String, String> {
+    if text.trim().is_empty() || text.len() > 128 || text.chars().any(char::is_control) {
+        return Err("approved_by has 1 to 128 bytes and no control characters".into());
+    }
+    Ok(text)
 }
 
 /// Refuses an empty list, which must never mean "any".
@@ -202,13 +221,13 @@ fn remember(length: Option<&str>, by: Option<RawRememberBy>) -> Result<Option<Re
 }
 
 impl RawTime {
-    fn check(self) -> Result<Time, String> {
+    fn check(self, key: &str) -> Result<Time, String> {
         let text = match self {
             Self::Toml(time) => time.to_string(),
             Self::Text(text) => text,
         };
         let parsed = crate::clock::from_rfc3339(&text);
-        parsed.ok_or_else(|| "enforce_from is an RFC 3339 time with its zone: 2027-01-31T08:00:00Z".into())
+        parsed.ok_or_else(|| format!("{key} is an RFC 3339 time with its zone: 2027-01-31T08:00:00Z"))
     }
 }
 

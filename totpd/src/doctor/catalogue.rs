@@ -161,6 +161,8 @@ kinds! {
         "No user or group has this name, so the rule does not match as intended.";
     RULE_WITHOUT_EFFECT = "rule-without-effect", Warning, [],
         "The rule looks as if it had an effect.";
+    RULE_ENDS_SOON = "rule-ends-soon", Warning, [],
+        "An exemption ends within a week. Then its users are asked for a code, or refused if they have no factor.";
     USERS_WITHOUT_FACTOR = "users-without-factor", Warning, ["SRG-OS-000105"],
         "These users will be refused when they are asked for a code.";
     USERS_LOCKED = "users-locked", Warning, ["RHEL-09-411075", "RHEL-09-411085"],
@@ -195,6 +197,8 @@ kinds! {
         "After a refusal, this line does not delay the next try by four seconds.";
     RULE_SIBLING = "rule-sibling", Note, [],
         "The rule names one way to call the program, but not its sibling.";
+    RULE_ENDED = "rule-ended", Note, [],
+        "The exemption has ended, and the rule matches nothing any more.";
     RECOVERY_CODES_FEW = "recovery-codes-few", Note, [],
         "After these codes, a user who loses the phone needs an administrator.";
     ENROLLMENT_PENDING = "enrollment-pending", Note, [],

@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use totp_core::Time;
+use totp_core::policy::Moment;
 
 /// How long a program of the host may take.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(10);
@@ -123,6 +124,11 @@ impl Host {
             accounts: accounts(root),
             now: crate::clock::now(),
         }
+    }
+
+    /// The moment for the rules of totpd.toml.
+    pub const fn moment(&self) -> Moment {
+        Moment { now: self.now, not_before: crate::clock::RELEASED }
     }
 
     /// Whether it is a running host.

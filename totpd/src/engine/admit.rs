@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use totp_core::judge::forecast;
 use totp_core::login_enrollment::AwaitingFirstCode;
-use totp_core::policy::{Action, Decision, Evidence, FirstFactor, Mode, Pass, Ruling};
+use totp_core::policy::{Action, Decision, Evidence, FirstFactor, Mode, Moment, Pass, Ruling};
 use totp_core::{Reason, Time};
 
 /// What becomes of an attempt at its beginning.
@@ -98,12 +98,13 @@ impl Engine {
         if let Some(caller) = request.facts.caller.filter(|_| policy.needs_caller_name()) {
             request.facts.ruser = self.users.name_of(caller).await?.map(|name| name.to_string());
         }
-        let mut groups = policy.relevant_groups(&request.facts);
+        let now = at.unwrap_or_else(clock::now);
+        let moment = Moment { now, not_before: self.rules.not_before };
+        let mut groups = policy.relevant_groups(&request.facts, moment);
         if !groups.is_empty() {
             groups = self.users.groups_among(&request.facts.user, &groups).await?;
         }
-        let now = at.unwrap_or_else(clock::now);
-        let decision = policy.decide(&request.facts, &groups, now, self.rules.not_before);
+        let decision = policy.decide(&request.facts, &groups, moment);
         Ok((request, decision, groups, now))
     }
 

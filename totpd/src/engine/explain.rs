@@ -5,7 +5,7 @@ use super::Engine;
 use super::attempt::LoginRequest;
 use crate::audit::{EventReason, UnjudgedReason, Would};
 use std::collections::BTreeSet;
-use totp_core::policy::{Action, Mode, Pass, RemoteHost, Rule, Ruling};
+use totp_core::policy::{Action, Mode, Moment, Pass, RemoteHost, Rule, Ruling};
 use totp_core::remembered::RememberBy;
 use totp_core::{Reason, Time};
 use totp_wire::admin::{Checked, ExpectedOutcome, ExplainReply};
@@ -23,12 +23,13 @@ impl Engine {
         let policy = &self.config.policy;
         let (request, decision, groups, now) = self.rule(request, at).await?;
         let pending = self.pending_login(request, &decision, now);
+        let moment = Moment { now, not_before: self.rules.not_before };
         let rule = decision.rule.and_then(|place| policy.rules.get(place));
-        let mode = rule.map_or(Mode::Enforce, |rule| rule.mode_at(now, self.rules.not_before));
+        let mode = rule.map_or(Mode::Enforce, |rule| rule.mode_at(moment));
         let (would, why) = self.would(&pending, decision.action, now).await?;
         let passing = |pass: &Pass| Some(pass.evidence().as_str().to_owned());
         let mut reply = ExplainReply {
-            checked: self.checked(&pending.request, &groups, decision.rule),
+            checked: self.checked(&pending.request, &groups, moment, decision.rule),
             action: decision.action.as_str().to_owned(),
             mode: mode.as_str().to_owned(),
             subject: decision.subject,
@@ -103,6 +104,7 @@ impl Engine {
         &self,
         request: &LoginRequest,
         groups: &BTreeSet<String>,
+        moment: Moment,
         decides: Option<usize>,
     ) -> Vec<Checked> {
         let rules = self.config.policy.rules.iter().enumerate();
@@ -110,7 +112,7 @@ impl Engine {
         let looked_at = rules.take(upto).map(|(place, rule)| Checked {
             rule: self.config.rule_name(place),
             decides: decides == Some(place),
-            mismatch: rule.mismatch(&request.facts, groups).map(|mismatch| mismatch.key().to_owned()),
+            mismatch: rule.mismatch(&request.facts, groups, moment).map(|mismatch| mismatch.key().to_owned()),
         });
         looked_at.collect()
     }

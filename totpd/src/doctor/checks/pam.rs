@@ -169,8 +169,9 @@ fn monitor_note(host: &Host, service: &Protected) -> Finding {
 fn lenient_rules<'a>(host: &'a Host, service: &Protected) -> Vec<(&'a Rule, Mode)> {
     let Ok(config) = &host.config else { return Vec::new() };
     let about = |rule: &&Rule| rule.services.as_ref().is_none_or(|named| named.contains(&service.name));
-    let rules = config.policy.rules.iter().filter(about);
-    let with_mode = rules.map(|rule| (rule, rule.mode_at(host.now, crate::clock::RELEASED)));
+    let moment = host.moment();
+    let rules = config.policy.rules.iter().filter(about).filter(|rule| !rule.has_ended(moment));
+    let with_mode = rules.map(|rule| (rule, rule.mode_at(moment)));
     with_mode.filter(|(rule, mode)| rule.action == RuleAction::Exempt || *mode != Mode::Enforce).collect()
 }
 

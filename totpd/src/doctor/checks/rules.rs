@@ -2,7 +2,7 @@
 //! groups.
 
 use super::services::protected;
-use crate::config::Config;
+use crate::config::{Config, Ending};
 use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::Finding;
 use crate::doctor::system::Host;
@@ -32,11 +32,26 @@ pub(super) fn check(host: &Host) -> Vec<Finding> {
         Finding::new(&kinds::RULE_WITHOUT_EFFECT, what.clone(), what).cure(cure).at(path, None)
     };
     found.extend(config.findings().into_iter().map(sentence));
+    found.extend(exemptions(host, config));
     for index in 0..config.policy.rules.len() {
         found.extend(services(host, config, index));
         found.extend(names(host, config, index));
     }
     found
+}
+
+/// Exemptions that have ended, and those that end within a week.
+fn exemptions(host: &Host, config: &Config) -> Vec<Finding> {
+    let finding = |ending: Ending| {
+        let (kind, cure) = if ending.has_ended {
+            (&kinds::RULE_ENDED, "Remove the rule")
+        } else {
+            (&kinds::RULE_ENDS_SOON, "Enroll its users (totpd enroll USER), or have a later `until` approved")
+        };
+        let line = config.rule_lines.get(ending.index).copied();
+        Finding::new(kind, &ending.rule, ending.to_string()).cure(cure).at(&host.config_path, line)
+    };
+    config.ending_exemptions(host.now).into_iter().map(finding).collect()
 }
 
 /// Row "totpd.toml writable by others": it, or its folder.

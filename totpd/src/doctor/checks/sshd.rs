@@ -166,7 +166,7 @@ fn is_exempt(host: &Host, user: &str) -> bool {
         rule.users.as_ref().is_some_and(|users| users.contains(user))
             && rule.services.as_ref().is_none_or(|services| services.contains("sshd"))
     });
-    about.any(|rule| rule.action == Action::Exempt)
+    about.any(|rule| rule.action == Action::Exempt && !rule.has_ended(host.moment()))
 }
 
 fn root(host: &Host, settings: &Settings, root: &Account, global: &Settings) -> Option<Finding> {

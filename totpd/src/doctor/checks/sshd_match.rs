@@ -13,7 +13,9 @@ const MAX_BLOCKS: usize = 20;
 /// checked with a matching connection, of `user` if the block names no user.
 pub(super) fn check(host: &Host, global: &Settings, user: &str) -> Vec<Finding> {
     let rules = host.config.iter().flat_map(|config| &config.policy.rules);
-    let mut exempt = rules.filter(|rule| rule.action == Action::Exempt && rule.networks.is_some());
+    let mut exempt = rules.filter(|rule| {
+        rule.action == Action::Exempt && rule.networks.is_some() && !rule.has_ended(host.moment())
+    });
     let meant = exempt.any(|rule| rule.services.as_ref().is_none_or(|services| services.contains("sshd")));
     if meant || !global.without_pam().is_empty() {
         return Vec::new();

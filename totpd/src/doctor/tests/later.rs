@@ -68,6 +68,22 @@ pub(super) const ROWS: &[Row] = &[
         &["rule-unknown-name"],
     ),
     (
+        "an exemption has ended",
+        |t| t.write(CONFIG, "[[login.rule]]\naction = \"exempt\"\nuntil = 2026-11-02T00:00:00Z\n"),
+        &["rule-ended"],
+    ),
+    (
+        "an exemption ends in three days",
+        |t| {
+            let until = crate::clock::rfc3339(crate::clock::now().plus(3 * 24 * 3600));
+            let rule = format!(
+                "[[login.rule]]\nusers = [\"root\"]\nservices = [\"sshd\"]\naction = \"exempt\"\nuntil = {until}\n"
+            );
+            t.write(CONFIG, &rule);
+        },
+        &["rule-ends-soon"],
+    ),
+    (
         "a rule never decides",
         |t| {
             t.write(
