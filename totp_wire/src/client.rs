@@ -1,9 +1,9 @@
-//! The blocking client of the module and the command line.
+//! The blocking client that the PAM module and the command line use.
 //!
-//! Every wait is bounded by the caller's deadline: a plain `connect` blocks for ever on a full
-//! backlog, so the socket has a send timeout before it; reads and writes poll with the time that is
-//! left, so a server that drips bytes gains nothing; no signal is raised and no descriptor leaks
-//! into a child.
+//! Every operation ends at the caller's deadline. `connect` would block for ever on a full backlog,
+//! so the socket gets a send timeout first. Reads and writes poll for the time that is left, so a
+//! server that sends one byte at a time cannot extend it. No operation raises `SIGPIPE`, and no
+//! child process inherits the socket.
 
 use crate::frame::Framer;
 use crate::message::{self, Method, Reply};
@@ -20,35 +20,37 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use zeroize::{Zeroize, Zeroizing};
 
-/// The longest a connect may wait for a place in the backlog.
-const CONNECT_TIME: Duration = Duration::from_secs(2);
+/// How long to wait for a connection while the backlog of the socket is full.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why a call brought no reply.
+/// Why a call has no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallError {
-    /// There is no socket.
+    /// The socket does not exist.
     NoSocket,
-    /// The socket is there and nobody listens on it: a daemon that was killed leaves it so.
+    /// The socket exists but no process listens on it, as after a daemon was killed.
     ConnectionRefused,
-    /// This process may not connect: the socket is for others.
+    /// This process has no permission to connect to the socket.
     PermissionDenied,
-    /// The socket is there and cannot be used.
+    /// The operating system returned another error for the socket.
     Socket(Errno),
-    /// The listener's uid is not one that the caller accepts.
+    /// The listener has this uid, which the caller does not trust.
     WrongServer(u32),
-    /// The time was up.
+    /// The deadline passed.
     TimedOut,
-    /// The server had closed the connection before anything of the call was sent.
+    /// The server closed the connection before any byte of the call was sent. The call can safely
+    /// be made again.
     NotSent,
-    /// The server closed the connection before its reply; what it did with the call is unknown.
+    /// The server closed the connection before it replied. It is unknown whether it processed the
+    /// call.
     Closed,
-    /// The reply is too long, no JSON, or not of the method's kind.
+    /// The reply is too long, is not JSON, or does not have the type of the method's reply.
     Broken,
-    /// The server answered with this error; parameters as JSON text.
+    /// The server replied with an error.
     Error {
-        /// The full name.
+        /// The full name of the error, with its interface.
         name: String,
-        /// Its parameters.
+        /// The parameters of the error as JSON.
         parameters: String,
     },
 }
@@ -71,7 +73,20 @@ impl core::fmt::Display for CallError {
 
 impl core::error::Error for CallError {}
 
-/// One connection.
+/// A connection to the daemon.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use std::time::{Duration, Instant};
+/// use totp_wire::service::GetInfo;
+/// use totp_wire::{Client, Trust};
+///
+/// let deadline = Instant::now() + Duration::from_secs(5);
+/// let socket = Path::new("/run/totpd/login.sock");
+/// let mut client = Client::connect(socket, Trust::RootOrFolderOwner, deadline)?;
+/// println!("{}", client.call(&GetInfo {}, deadline)?.version);
+/// # Ok::<(), totp_wire::CallError>(())
+/// ```
 #[derive(Debug)]
 pub struct Client {
     socket: OwnedFd,
@@ -79,20 +94,21 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the socket at `path` and checks who listens there.
+    /// Connects to the socket at `path`, and checks that `trust` accepts the listener. Waits until
+    /// `deadline`, but for two seconds at most.
     ///
     /// # Errors
     /// [`CallError::NoSocket`], [`CallError::ConnectionRefused`], [`CallError::PermissionDenied`],
-    /// [`CallError::Socket`], [`CallError::TimedOut`] (a full backlog), or
+    /// [`CallError::Socket`], [`CallError::TimedOut`] for a full backlog, or
     /// [`CallError::WrongServer`].
     pub fn connect(path: &Path, trust: Trust, deadline: Instant) -> Result<Self, CallError> {
         let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
             .map_err(CallError::Socket)?;
         let address = UnixAddr::new(path).map_err(CallError::Socket)?;
-        let limit = deadline.min(Instant::now() + CONNECT_TIME);
+        let limit = deadline.min(Instant::now() + CONNECT_TIMEOUT);
         loop {
-            // A timeout of zero would mean none.
-            let left = left(limit)?.max(Duration::from_millis(1));
+            // A timeout of zero would mean no timeout (socket(7)).
+            let left = time_left(limit)?.max(Duration::from_millis(1));
             let seconds = left.as_secs().try_into().unwrap_or(i64::MAX);
             let timeout = TimeVal::new(seconds, left.subsec_micros().into());
             setsockopt(&socket, sockopt::SendTimeout, &timeout).map_err(CallError::Socket)?;
@@ -113,31 +129,33 @@ impl Client {
         Ok(Self { socket, framer: Framer::default() })
     }
 
-    /// Connects to the first of `paths` that is there for this process. Root's own socket is
-    /// missing under an older daemon, and closed to the root of a user namespace; both go on to the
-    /// next one.
+    /// Connects to the first socket in `paths` that exists and that this process may connect to.
+    ///
+    /// The socket for root does not exist with an older daemon, and denies the root user of a user
+    /// namespace. In both cases the next path is tried.
     ///
     /// # Errors
-    /// As [`Client::connect`], of the last path that was tried.
+    /// The error of [`Client::connect`] for the last path that was tried.
     pub fn connect_first<'a>(
         paths: impl IntoIterator<Item = &'a Path>,
         trust: Trust,
         deadline: Instant,
     ) -> Result<Self, CallError> {
-        let mut missing = CallError::NoSocket;
+        let mut last_error = CallError::NoSocket;
         for path in paths {
             match Self::connect(path, trust, deadline) {
-                Err(error @ (CallError::NoSocket | CallError::PermissionDenied)) => missing = error,
+                Err(error @ (CallError::NoSocket | CallError::PermissionDenied)) => last_error = error,
                 connected => return connected,
             }
         }
-        Err(missing)
+        Err(last_error)
     }
 
-    /// Calls a method and waits for its reply until `deadline`.
+    /// Calls a method, and waits for its reply until `deadline`.
     ///
     /// # Errors
-    /// Any [`CallError`] but those of connecting. After one the connection is of no use.
+    /// Any [`CallError`] but those of [`Client::connect`]. Unless it is [`CallError::Error`], the
+    /// connection cannot be used any more.
     pub fn call<M: Method>(&mut self, parameters: &M, deadline: Instant) -> Result<M::Reply, CallError> {
         let bytes = message::call_bytes(parameters).map_err(|_| CallError::Broken)?;
         self.send(&bytes, deadline)?;
@@ -150,7 +168,8 @@ impl Client {
         }
     }
 
-    /// The process that listens, or that handed the socket to it: whichever called `listen()` last.
+    /// Returns the process that called listen(2) on the socket last: the daemon, or the service
+    /// manager that passed the socket to it.
     pub fn server_pid(&self) -> Option<i32> {
         let peer = getsockopt(&self.socket, sockopt::PeerCredentials).ok()?;
         Some(peer.pid()).filter(|pid| *pid > 0)
@@ -173,7 +192,8 @@ impl Client {
         Ok(())
     }
 
-    /// Whether the server has hung up: it restarted while the person was typing, say.
+    /// Returns whether the server has closed the connection, such as by a restart while the user
+    /// was typing.
     pub fn is_closed(&self) -> bool {
         let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
         matches!(recv(self.socket.as_raw_fd(), &mut [0], peek), Ok(0) | Err(Errno::ECONNRESET))
@@ -199,12 +219,13 @@ impl Client {
         }
     }
 
-    fn wait(&self, for_what: PollFlags, deadline: Instant) -> Result<(), CallError> {
+    /// Waits until the socket is ready for `events`.
+    fn wait(&self, events: PollFlags, deadline: Instant) -> Result<(), CallError> {
         loop {
-            // Rounded up: a wait of 0 ms would spin through the last millisecond.
-            let millis = left(deadline)?.as_millis().saturating_add(1);
+            // Rounded up, because a timeout of 0 ms would poll in a busy loop until the deadline.
+            let millis = time_left(deadline)?.as_millis().saturating_add(1);
             let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
-            match poll(&mut [PollFd::new(self.socket.as_fd(), for_what)], timeout) {
+            match poll(&mut [PollFd::new(self.socket.as_fd(), events)], timeout) {
                 Ok(0) | Err(Errno::EINTR) => {}
                 Ok(_) => return Ok(()),
                 Err(errno) => return Err(CallError::Socket(errno)),
@@ -213,7 +234,8 @@ impl Client {
     }
 }
 
-fn left(deadline: Instant) -> Result<Duration, CallError> {
+/// Returns the time until `deadline`, or [`CallError::TimedOut`] when it has passed.
+fn time_left(deadline: Instant) -> Result<Duration, CallError> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(CallError::TimedOut) } else { Ok(left) }
 }

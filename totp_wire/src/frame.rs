@@ -1,13 +1,13 @@
-//! Cutting a stream of bytes into messages: each ends with a NUL byte and has at most 16 KiB.
+//! Splits a stream of bytes into messages. A message ends with a NUL byte and has at most 16 KiB.
 
 use zeroize::Zeroizing;
 
-/// The longest message, its NUL included.
+/// The longest message in bytes, with its NUL.
 pub const MAX_MESSAGE: usize = 16 * 1024;
-/// A message arrives within this time of its first byte.
+/// How long a message may take to arrive after its first byte.
 pub const MESSAGE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// A message longer than [`MAX_MESSAGE`]; the connection has to be closed.
+/// The error for a message longer than [`MAX_MESSAGE`]. The connection must be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;
 
@@ -19,7 +19,22 @@ impl core::fmt::Display for TooLong {
 
 impl core::error::Error for TooLong {}
 
-/// Collects bytes until a message is whole. What it held is wiped.
+/// Collects received bytes until a message is complete. Wipes from memory what it held, since a
+/// message may contain a code.
+///
+/// ```
+/// use totp_wire::frame::Framer;
+///
+/// let mut framer = Framer::default();
+/// framer.push(b"{\"method\":\"org.varlink.service.Get");
+/// assert_eq!(framer.next_message(), Ok(None), "incomplete");
+/// framer.push(b"Info\"}\0{}\0");
+/// let message = framer.next_message()?.expect("complete");
+/// assert_eq!(message.as_slice(), br#"{"method":"org.varlink.service.GetInfo"}"#);
+/// assert_eq!(framer.next_message()?.expect("complete").as_slice(), b"{}");
+/// assert!(framer.is_empty());
+/// # Ok::<(), totp_wire::frame::TooLong>(())
+/// ```
 #[derive(Default)]
 pub struct Framer {
     buffer: Zeroizing<Vec<u8>>,
@@ -32,10 +47,11 @@ impl core::fmt::Debug for Framer {
 }
 
 impl Framer {
-    /// Takes what arrived. Reserved once, so that growing leaves no copy behind.
+    /// Appends received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         let needed = self.buffer.len() + bytes.len();
         if needed > self.buffer.capacity() {
+            // Not by Vec's own growth, which leaves a copy of the bytes in freed memory.
             let mut grown = Zeroizing::new(Vec::with_capacity(needed.next_power_of_two().max(1024)));
             grown.extend_from_slice(&self.buffer);
             self.buffer = grown;
@@ -43,10 +59,11 @@ impl Framer {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next whole message without its NUL, or `None` while it is incomplete.
+    /// Removes the next complete message and returns it without its NUL. Returns `None` while the
+    /// message is incomplete.
     ///
     /// # Errors
-    /// [`TooLong`], and from then on always: nothing after it can be trusted.
+    /// [`TooLong`], also for every later call: the rest of the stream cannot be split any more.
     pub fn next_message(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, TooLong> {
         let window = &self.buffer[..self.buffer.len().min(MAX_MESSAGE)];
         let Some(end) = window.iter().position(|b| *b == 0) else {
@@ -58,12 +75,12 @@ impl Framer {
         Ok(Some(message))
     }
 
-    /// Bytes that have arrived and are no message yet.
+    /// Returns the number of bytes that [`Self::next_message`] has not returned yet.
     pub fn len(&self) -> usize {
         self.buffer.len()
     }
 
-    /// Whether no byte of a next message has arrived.
+    /// Returns whether [`Self::next_message`] has returned every byte.
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }

@@ -1,23 +1,32 @@
-//! What may leave the host: text that could be a code. A password that sshd hands the module stays
-//! there.
+//! Decides which input the module may send to the daemon: only text that has the form of a code. A
+//! password that a user types at the wrong prompt, or that sshd passes on, is never sent.
 //!
-//! Only the shape is looked at. Whether it is right, and what exactly it means, is the daemon's to
-//! say.
+//! Only the form is checked here. The daemon decides whether a code is right.
 
 use crate::login::{Accept, Prompt, RejectedInput};
 
-/// What sshd answers for users that it refuses anyway, repeated or cut to the length of what was
-/// typed (`fake_password` of auth-pam.c).
+/// What sshd answers for a user whom it refuses anyway, repeated or cut to the length of the input
+/// (`fake_password` in auth-pam.c).
 const HOST_JUNK: &[u8] = b"\x08\n\r\x7fINCORRECT";
-/// Symbols of a recovery code without its dashes.
+/// The number of symbols in a recovery code, without its dashes.
 const RECOVERY_SYMBOLS: usize = 16;
-/// A recovery code as it is printed: four groups of four with dashes.
+/// The length of a recovery code as it is printed: four groups of four symbols, with dashes.
 const RECOVERY_PRINTED: usize = 19;
 
-/// Says whether `typed` may be sent from `prompt`.
+/// Checks whether `typed` may be sent as the answer to `prompt`.
 ///
 /// # Errors
-/// Why not; to be sent instead.
+/// Why not, which the client sends instead of the input.
+///
+/// ```
+/// use totp_wire::input_filter::check_input;
+/// use totp_wire::login::{Accept, Prompt, RejectedInput};
+///
+/// let text = "Code: ".to_owned();
+/// let prompt = Prompt { text, echo: false, accept: Accept::Code, max_len: 64, digits: 6 };
+/// assert_eq!(check_input("123 456", &prompt), Ok(()));
+/// assert_eq!(check_input("hunter2", &prompt), Err(RejectedInput::Shape), "a password");
+/// ```
 pub fn check_input(typed: &str, prompt: &Prompt) -> Result<(), RejectedInput> {
     if is_host_junk(typed) {
         return Err(RejectedInput::HostJunk);
@@ -36,8 +45,14 @@ pub fn check_input(typed: &str, prompt: &Prompt) -> Result<(), RejectedInput> {
     }
 }
 
-/// Splits what was typed as password and code in one line into the two. A recovery code counts only
-/// as it is printed, dashes included; otherwise the last `digits` digits are the code.
+/// Splits a line into password and code: the code is a recovery code with its dashes, or else the
+/// last `digits` digits. Returns `None` when the line ends in neither.
+///
+/// ```
+/// use totp_wire::input_filter::split_combined;
+/// assert_eq!(split_combined(b"hunter2123456", 6), Some((&b"hunter2"[..], "123456")));
+/// assert_eq!(split_combined(b"hunter2", 6), None);
+/// ```
 pub fn split_combined(typed: &[u8], digits: u8) -> Option<(&[u8], &str)> {
     let end = typed.iter().rposition(|b| !matches!(b, b'\r' | b'\n')).map_or(0, |last| last + 1);
     let text = typed.get(..end)?;
@@ -54,12 +69,13 @@ pub fn split_combined(typed: &[u8], digits: u8) -> Option<(&[u8], &str)> {
     tail(usize::from(digits)).filter(|(_, code)| code.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// A backspace first: nobody types that.
+/// Returns whether the input is sshd's. It begins with a backspace, which no user types.
 fn is_host_junk(typed: &str) -> bool {
     !typed.is_empty() && typed.bytes().zip(HOST_JUNK.iter().cycle()).all(|(typed, junk)| typed == *junk)
 }
 
-/// 6 to 8 digits, whatever the prompt says: the code of a replacement may have another length.
+/// Returns whether the text has 6 to 8 digits, whatever the prompt says: a pending factor may have
+/// codes of another length.
 fn is_code(text: &str) -> bool {
     let separators = text.bytes().filter(|b| matches!(b, b' ' | b'-')).count();
     let numerals = text.bytes().filter(u8::is_ascii_digit).count();

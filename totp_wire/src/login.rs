@@ -1,78 +1,83 @@
-//! `org.totpd.Login`: one attempt to log in.
+//! `org.totpd.Login`: the interface for login attempts. A connection is one attempt: [`Begin`],
+//! then [`Answer`] until a [`Step`] has a verdict.
 
 use crate::message::Method;
 use crate::text::SecretText;
 use serde::{Deserialize, Serialize};
 
-/// The interface's name.
+/// The name of the interface.
 pub const INTERFACE: &str = "org.totpd.Login";
-/// The interface's text.
+/// The interface description, in the Varlink language.
 pub const DESCRIPTION: &str = include_str!("../interfaces/org.totpd.Login.varlink");
-/// Error: too much is going on for this peer or in all.
+/// Error: the daemon has too many requests, from this caller or overall.
 pub const BUSY: &str = "org.totpd.Login.Busy";
-/// Error: the time ran out before the answer was judged.
+/// Error: the caller's time ran out before the answer was judged. Nothing was used up.
 pub const TIMED_OUT: &str = "org.totpd.Login.TimedOut";
-/// Error: the store cannot be used.
+/// Error: the store cannot be used, so every login is refused.
 pub const STORE_UNAVAILABLE: &str = "org.totpd.Login.StoreUnavailable";
-/// Error: a call that the attempt's order does not allow.
+/// Error: the attempt does not allow this call now, such as an answer before `Begin`.
 pub const OUT_OF_ORDER: &str = "org.totpd.Login.OutOfOrder";
 
-/// The longest prompt or message text, in bytes: `PAM_MAX_MSG_SIZE` of Linux-PAM.
+/// The longest prompt or message in bytes: `PAM_MAX_MSG_SIZE` of Linux-PAM.
 pub const MAX_TEXT: usize = 512;
-/// The most that may be typed at a prompt, in bytes: `PAM_MAX_RESP_SIZE` of Linux-PAM.
+/// The longest input at a prompt in bytes: `PAM_MAX_RESP_SIZE` of Linux-PAM.
 pub const MAX_TYPED: usize = 512;
 
-/// What the host program tells about the attempt.
+/// What the client reports about a login attempt: PAM items (pam_get_item(3)), the arguments of the
+/// PAM line, and facts about its process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// Who wants in (`PAM_USER`).
+    /// The user who logs in, or the target user of `su` (`PAM_USER`).
     pub user: String,
-    /// The PAM service (`PAM_SERVICE`).
+    /// The PAM service, such as `sshd` (`PAM_SERVICE`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
-    /// Who asks (`PAM_RUSER`).
+    /// The user who runs the program that asks (`PAM_RUSER`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ruser: Option<String>,
-    /// From where (`PAM_RHOST`).
+    /// The remote address or host name (`PAM_RHOST`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rhost: Option<String>,
-    /// On which terminal (`PAM_TTY`).
+    /// The terminal (`PAM_TTY`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tty: Option<String>,
-    /// The lines of `SSH_AUTH_INFO_0`.
+    /// The lines of `SSH_AUTH_INFO_0`: the authentication methods that have succeeded
+    /// (sshd_config(5), `ExposeAuthInfo`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssh_auth: Option<Vec<String>>,
-    /// The real uid of the client: who started it, where it is setuid. 0 for daemons and for root.
+    /// The real uid of the client: the user who started it, even if it is setuid. It is 0 for
+    /// system daemons and for programs that root started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub real_uid: Option<u32>,
-    /// The client's audit login uid (`/proc/self/loginuid`), where it is set.
+    /// The client's audit login uid (`/proc/self/loginuid`), if it is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login_uid: Option<u32>,
-    /// The client's audit session (`/proc/self/sessionid`).
+    /// The client's audit session (`/proc/self/sessionid`), if it is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_session: Option<u32>,
-    /// `PAM_SILENT`.
+    /// Whether the program wants no messages (`PAM_SILENT`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent: Option<bool>,
-    /// The PAM line says that a first factor succeeded.
+    /// Whether the PAM line says that a first factor has succeeded (`first_factor=passed`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_factor: Option<bool>,
-    /// Password and code are typed in one line.
+    /// Whether the user types password and code in one line (`forward_pass`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub combined: Option<bool>,
-    /// Prompts the client allows in this attempt.
+    /// How many prompts the client allows in this attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<u8>,
-    /// The person is asked nothing: the code comes from what another module asked for.
+    /// Whether the client shows no prompt, and takes the code from what another module has asked
+    /// for (`use_first_pass`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unasked: Option<bool>,
-    /// `PAM_RHOST` is one of the host's own addresses: the daemon has no network and cannot know
-    /// them.
+    /// Whether `rhost` is an address of this host. The client says so, because the daemon runs
+    /// without access to the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_address: Option<bool>,
 }
 
-/// How a message is shown.
+/// The style of a message, in the terms of pam_conv(3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Style {
@@ -82,20 +87,20 @@ pub enum Style {
     Error,
 }
 
-/// One line for the person. An enrollment shows its secret in one.
+/// A line to show to the user. During an enrollment it may contain the secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// How it is shown.
+    /// How to show the line.
     pub style: Style,
     /// The line.
     pub text: SecretText,
 }
 
-/// What may be sent back from a prompt.
+/// Which input the client may send as the answer to a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Accept {
-    /// A code of the phone or a recovery code.
+    /// A code of the phone, or a recovery code.
     Code,
     /// Any text.
     Text,
@@ -103,91 +108,106 @@ pub enum Accept {
     Confirm,
 }
 
-/// A question to the person.
+/// A prompt to show to the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prompt {
-    /// The question.
+    /// The text of the prompt.
     pub text: String,
-    /// Whether what is typed may be seen.
+    /// Whether the terminal shows what the user types.
     pub echo: bool,
-    /// What may be sent back.
+    /// Which input may be sent.
     pub accept: Accept,
-    /// The most bytes that may be typed.
+    /// The longest input that may be sent, in bytes.
     pub max_len: u16,
-    /// Digits of a code.
+    /// The number of digits of a code.
     pub digits: u8,
 }
 
-/// The end of an attempt.
+/// The result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// The factor was proved.
+    /// The daemon verified the second factor.
     Granted,
-    /// The policy asks for no factor here.
+    /// The policy requires no second factor for this attempt.
     Exempt,
-    /// Refused; why is the audit's.
+    /// The daemon refused. Only the audit log says why.
     Denied,
 }
 
-/// What to do next: show `messages`, then either ask or end.
+/// What the client must do next: show the messages, and then either prompt or end the attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// Names the attempt in the audit.
+    /// The id of the attempt in the audit log.
     pub id: String,
-    /// Lines to show first.
+    /// The lines to show before the prompt or the end.
     pub messages: Vec<Message>,
-    /// The question, unless there is a verdict.
+    /// The prompt, if the attempt goes on. Exactly one of `prompt` and `verdict` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<Prompt>,
-    /// The end, unless there is a question.
+    /// The verdict, if the attempt has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
-    /// Whether the name of the attempt is a user's: only then the client may log it. People type
-    /// passwords at prompts for names.
+    /// Whether the attempt's user exists. Otherwise the client must not log the name, because it
+    /// may be a password that somebody typed at the prompt for the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<bool>,
 }
 
-/// The reply to both calls.
+/// The reply to [`Begin`] and [`Answer`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepReply {
-    /// What to do next.
+    /// What the client must do next.
     pub step: Step,
 }
 
-/// Why what was typed is not sent.
+/// Why the client does not send what the user typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RejectedInput {
-    /// Nothing was typed.
+    /// The user typed nothing.
     Empty,
-    /// It has not the shape of a code.
+    /// The input does not have the form of a code; it may be a password.
     Shape,
-    /// sshd's `\b\n\r\177INCORRECT`.
+    /// sshd sent `\b\n\r\177INCORRECT` for a user whom it refuses anyway.
     HostJunk,
 }
 
-/// Starts the attempt.
+/// `Begin`: starts a login attempt.
+///
+/// ```
+/// use totp_wire::login::{Attempt, Begin};
+/// use totp_wire::message::call_bytes;
+///
+/// let attempt = Attempt { user: "alice".to_owned(), tries: Some(1), ..Attempt::default() };
+/// let bytes = call_bytes(&Begin { attempt, remaining_ms: Some(10_000) })?;
+/// let call = concat!(
+///     r#"{"method":"org.totpd.Login.Begin","#,
+///     r#""parameters":{"attempt":{"user":"alice","tries":1},"remaining_ms":10000}}"#,
+///     "\0"
+/// );
+/// assert_eq!(bytes.as_slice(), call.as_bytes());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
-    /// What the host program tells.
+    /// What the client reports about the attempt.
     pub attempt: Attempt,
-    /// How long the caller still waits, in milliseconds.
+    /// How long the caller waits for the reply, in milliseconds. The daemon judges nothing later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining_ms: Option<u64>,
 }
 
-/// Sends what was typed.
+/// `Answer`: sends what the user typed, or why it is not sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// What was typed, when it fits.
+    /// What the user typed, if `input_filter::check_input` accepts it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<SecretText>,
-    /// Why it is not sent, when it does not.
+    /// Why the input is not sent. Exactly one of `text` and `unusable` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unusable: Option<RejectedInput>,
-    /// How long the caller still waits, in milliseconds.
+    /// How long the caller waits for the reply, in milliseconds. The daemon judges nothing later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining_ms: Option<u64>,
 }

@@ -1,39 +1,56 @@
-//! The envelope of a Varlink call and reply.
+//! Encoding and decoding of Varlink messages: calls, replies and errors.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-/// A method: its parameters' type knows its name and its reply.
+/// A Varlink method. The type that implements this holds the method's parameters.
+///
+/// ```
+/// use totp_wire::Method;
+/// use totp_wire::message::{Call, call_bytes, read};
+/// use totp_wire::service::GetInterfaceDescription;
+///
+/// let parameters = GetInterfaceDescription { interface: "org.totpd.Login".to_owned() };
+/// let bytes = call_bytes(&parameters)?;
+/// let (nul, message) = bytes.split_last().expect("a message ends with NUL");
+/// assert_eq!(*nul, 0);
+///
+/// let call: Call<'_> = read(message)?;
+/// assert_eq!(call.method, GetInterfaceDescription::NAME);
+/// let sent = call.parameters.expect("parameters");
+/// assert_eq!(sent.get(), r#"{"interface":"org.totpd.Login"}"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Method: Serialize + DeserializeOwned {
-    /// The full name, interface included.
+    /// The full name of the method, with its interface.
     const NAME: &'static str;
-    /// What a successful call returns.
+    /// The parameters of a successful reply.
     type Reply: Serialize + DeserializeOwned;
 }
 
-/// A call as it arrives. `oneway`, `more` and `upgrade` are read to be refused.
+/// A received call. The daemon refuses calls with `oneway`, `more` or `upgrade`.
 #[derive(Debug, Deserialize)]
 pub struct Call<'a> {
     /// The full name of the method.
     pub method: String,
-    /// Its parameters, unread.
+    /// The parameters as JSON, not parsed yet.
     #[serde(borrow, default)]
     pub parameters: Option<&'a RawValue>,
-    /// No reply is wanted.
+    /// Whether the caller wants no reply.
     #[serde(default)]
     pub oneway: bool,
-    /// Several replies are wanted.
+    /// Whether the caller accepts several replies.
     #[serde(default)]
     pub more: bool,
-    /// Another protocol is wanted.
+    /// Whether the caller wants to change to another protocol.
     #[serde(default)]
     pub upgrade: bool,
 }
 
-/// Why a message cannot be read: category and position only, since serde's own text quotes the
-/// input.
+/// Why a message cannot be parsed. It tells only the category and the position, because the text of
+/// serde's error quotes the message, which may contain a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedMessage {
     category: &'static str,
@@ -48,10 +65,16 @@ impl core::fmt::Display for MalformedMessage {
 
 impl core::error::Error for MalformedMessage {}
 
-/// Reads JSON; the error names category and position and quotes nothing.
+/// Parses a message, without its NUL, or the parameters in it.
 ///
 /// # Errors
-/// [`MalformedMessage`].
+/// [`MalformedMessage`] when it is not JSON, or not of the type `T`.
+///
+/// ```
+/// use totp_wire::login::Answer;
+/// let error = totp_wire::message::read::<Answer>(br#"{"text": 123456}"#).unwrap_err();
+/// assert_eq!(error.to_string(), "data error at byte 15", "the code is not quoted");
+/// ```
 pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, MalformedMessage> {
     serde_json::from_slice(bytes).map_err(|error| MalformedMessage {
         category: match error.classify() {
@@ -64,10 +87,10 @@ pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, MalformedMessa
     })
 }
 
-/// The bytes of a call, its NUL included.
+/// Encodes a call, with its NUL.
 ///
 /// # Errors
-/// When the parameters have no JSON form; our own always have.
+/// When the parameters cannot be encoded as JSON. Those of this crate always can.
 pub fn call_bytes<M: Method>(parameters: &M) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
     #[derive(Serialize)]
     struct Envelope<'a, P> {
@@ -77,10 +100,10 @@ pub fn call_bytes<M: Method>(parameters: &M) -> Result<Zeroizing<Vec<u8>>, serde
     bytes(&Envelope { method: M::NAME, parameters })
 }
 
-/// The bytes of a successful reply, its NUL included.
+/// Encodes a successful reply, with its NUL.
 ///
 /// # Errors
-/// As [`call_bytes`].
+/// When the parameters cannot be encoded as JSON. Those of this crate always can.
 pub fn reply_bytes<R: Serialize>(parameters: &R) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
     #[derive(Serialize)]
     struct Envelope<'a, P> {
@@ -89,10 +112,10 @@ pub fn reply_bytes<R: Serialize>(parameters: &R) -> Result<Zeroizing<Vec<u8>>, s
     bytes(&Envelope { parameters })
 }
 
-/// The bytes of an error reply, its NUL included.
+/// Encodes an error reply, with its NUL. `error` is the full name of the error.
 ///
 /// # Errors
-/// As [`call_bytes`].
+/// When the parameters cannot be encoded as JSON. Those of this crate always can.
 pub fn error_bytes<P: Serialize>(
     error: &str,
     parameters: &P,
@@ -106,19 +129,19 @@ pub fn error_bytes<P: Serialize>(
 }
 
 fn bytes(envelope: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
-    // Measured first and written once, so that growing leaves no copy of what may be secret behind.
-    let mut length = Length(0);
-    serde_json::to_writer(&mut length, envelope)?;
-    let mut out = Zeroizing::new(Vec::with_capacity(length.0 + 1));
+    // The length is measured first: a buffer that grows leaves copies of secrets in freed memory.
+    let mut counter = ByteCounter(0);
+    serde_json::to_writer(&mut counter, envelope)?;
+    let mut out = Zeroizing::new(Vec::with_capacity(counter.0 + 1));
     serde_json::to_writer(&mut *out, envelope)?;
     out.push(0);
     Ok(out)
 }
 
-/// Counts what would be written.
-struct Length(usize);
+/// A writer that only counts the bytes.
+struct ByteCounter(usize);
 
-impl std::io::Write for Length {
+impl std::io::Write for ByteCounter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0 += bytes.len();
         Ok(bytes.len())
@@ -129,7 +152,7 @@ impl std::io::Write for Length {
     }
 }
 
-/// A reply as it arrives.
+/// A received reply.
 #[derive(Deserialize)]
 pub(crate) struct Reply<'a> {
     #[serde(borrow, default)]

@@ -1,39 +1,59 @@
-//! The arguments of the PAM line, as the module reads them and `totpd doctor` checks them. An
-//! unknown or malformed one refuses: a misspelt option must not silently mean something else.
+//! The module's arguments in a PAM configuration file (pam.conf(5)). The module and `totpd doctor`
+//! both parse them here.
+//!
+//! An unknown or malformed argument makes the module refuse every login, so that a spelling mistake
+//! cannot silently change what is checked.
 
 use crate::trust::Trust;
 use std::ffi::CStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where the daemon listens unless the line says otherwise.
+/// The daemon's socket, unless the PAM line names another one.
 pub const DEFAULT_SOCKET: &str = "/run/totpd/login.sock";
 
-/// The checked arguments.
+/// The parsed arguments.
+///
+/// ```
+/// use std::time::Duration;
+/// use totp_wire::Trust;
+/// use totp_wire::pam_args::Args;
+///
+/// // auth required pam_totp.so timeout=5 server_uid=990
+/// let args = Args::parse(&[c"timeout=5", c"server_uid=990"])?;
+/// assert_eq!((args.timeout, args.trust), (Duration::from_secs(5), Trust::Uid(990)));
+/// assert_eq!(args.tries, 1, "a default");
+///
+/// let error = Args::parse(&[c"nullok"]).unwrap_err();
+/// assert_eq!(error, "argument \"nullok\" is unknown or malformed");
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a word of the PAM line")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an argument of the PAM line")]
 pub struct Args {
-    /// `socket=PATH`, the one for everybody; root's own lies beside it.
+    /// `socket=PATH`: the daemon's socket for all users. The socket for root is in the same folder.
     pub socket: PathBuf,
-    /// `timeout=SECONDS` of daemon time in all, 1 to 60; waiting for the person is not counted.
+    /// `timeout=SECONDS`: how long to wait for the daemon in total, 1 to 60 seconds. The time in
+    /// which the user types is not counted.
     pub timeout: Duration,
-    /// `tries=N` prompts in one call, 1 to 3.
+    /// `tries=N`: how many prompts one call may show, 1 to 3.
     pub tries: u8,
-    /// `server_uid=N`
+    /// `server_uid=N`: the uid that the daemon must run as.
     pub trust: Trust,
-    /// `first_factor=passed`
+    /// `first_factor=passed`: the modules above have verified a first factor.
     pub first_factor: bool,
-    /// `use_first_pass`: never prompt.
+    /// `use_first_pass`: take the code from what an earlier module has asked for, and never prompt.
     pub use_first_pass: bool,
-    /// `try_first_pass`: prompt when what is there is no code.
+    /// `try_first_pass`: take the code from there, and prompt if it is not a code.
     pub try_first_pass: bool,
-    /// `forward_pass`: password and code are typed in one line.
+    /// `forward_pass`: the user types password and code in one line, and the next module gets the
+    /// password.
     pub forward_pass: bool,
-    /// `nodelay`: ask libpam for no delay after a failure, as pam_unix has it.
+    /// `nodelay`: request no delay after a failure (pam_fail_delay(3)).
     pub nodelay: bool,
-    /// `debug`: log every step (never what was typed).
+    /// `debug`: log every step, but never what the user typed.
     pub debug: bool,
-    /// `panic=plain|bomb`, in test builds.
+    /// `panic=plain|bomb`: panic, in test builds only.
     #[cfg(feature = "fault_injection")]
     pub panic: Option<String>,
 }
@@ -58,10 +78,10 @@ impl Default for Args {
 }
 
 impl Args {
-    /// Reads the words of a line; the error is the sentence for the log.
+    /// Parses the arguments of a PAM line.
     ///
     /// # Errors
-    /// The sentence that names the argument.
+    /// A message for the log that names the argument.
     pub fn parse(words: &[&CStr]) -> Result<Self, String> {
         let mut args = Self::default();
         for word in words {
@@ -105,10 +125,10 @@ impl Args {
     }
 }
 
-/// A plain decimal number within bounds: no sign, no blank.
-fn number(text: &str, least: u64, most: u64) -> Option<u64> {
-    let plain = text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|n| plain && (least..=most).contains(n))
+/// Parses a decimal number from `min` to `max`, without a sign or spaces.
+fn number(text: &str, min: u64, max: u64) -> Option<u64> {
+    let is_plain = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|n| is_plain && (min..=max).contains(n))
 }
 
 #[cfg(test)]

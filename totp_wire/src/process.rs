@@ -1,23 +1,25 @@
-//! Who this process is, by the kernel's word.
+//! The identity of this process as the kernel reports it, and the sockets that it connects to.
 
-use nix::unistd::{geteuid, getuid};
+use nix::unistd::{Uid, geteuid, getuid};
 use std::path::{Path, PathBuf};
 
-/// The name of root's own socket, which lies beside the one for everybody.
+/// The name of the socket for root, in the folder of the socket for all users.
 const ROOT_SOCKET: &str = "root.sock";
 
-/// The real uid: who started this process, also where it is setuid (credentials(7)).
+/// Returns the real uid: the user who started this process, even if it is setuid (credentials(7)).
 pub fn real_uid() -> u32 {
     getuid().as_raw()
 }
 
-/// The login uid of the audit system (`/proc/self/loginuid`), or `None` where it is unset or there
-/// is no audit. Text for the audit: where it is unset anybody can set it.
+/// Returns the login uid of the kernel's audit system (`/proc/self/loginuid`), or `None` when it is
+/// not set or the kernel has no audit system. It is for the audit log only, because a process
+/// without one can set it.
 pub fn login_uid() -> Option<u32> {
     read_number("/proc/self/loginuid")
 }
 
-/// The audit session (`/proc/self/sessionid`), or `None` where it is unset or there is no audit.
+/// Returns the session id of the kernel's audit system (`/proc/self/sessionid`), or `None` when it
+/// is not set or the kernel has no audit system.
 pub fn audit_session() -> Option<u32> {
     read_number("/proc/self/sessionid")
 }
@@ -27,8 +29,9 @@ fn read_number(path: &str) -> Option<u32> {
     (number != u32::MAX).then_some(number)
 }
 
-/// The sockets of a daemon to try, in this order. `login` is the one for everybody; with effective
-/// uid 0 root's own, beside it, comes first: no other user can fill its queue.
+/// Returns the daemon's sockets that this process should try, in this order. `login` is the socket
+/// for all users. With the effective uid 0, the socket for root in the same folder comes first,
+/// because no other user can fill its queue.
 ///
 /// ```
 /// # use std::path::Path;
@@ -36,12 +39,16 @@ fn read_number(path: &str) -> Option<u32> {
 /// assert_eq!(sockets.last().map(|path| path.as_path()), Some(Path::new("/run/totpd/login.sock")));
 /// ```
 pub fn sockets(login: &Path) -> Vec<PathBuf> {
-    sockets_for(login, geteuid().is_root())
+    sockets_for(login, geteuid())
 }
 
-fn sockets_for(login: &Path, is_root: bool) -> Vec<PathBuf> {
+fn sockets_for(login: &Path, effective_uid: Uid) -> Vec<PathBuf> {
     let root = login.with_file_name(ROOT_SOCKET);
-    if is_root && root != login { vec![root, login.to_owned()] } else { vec![login.to_owned()] }
+    if effective_uid.is_root() && root != login {
+        vec![root, login.to_owned()]
+    } else {
+        vec![login.to_owned()]
+    }
 }
 
 #[cfg(test)]
@@ -52,9 +59,10 @@ mod tests {
     fn root_tries_its_socket_first_and_others_only_the_public_one() {
         let login = Path::new("/run/totpd/login.sock");
         let root = Path::new("/run/totpd/root.sock");
-        assert_eq!(sockets_for(login, true), [root, login]);
-        assert_eq!(sockets_for(login, false), [login]);
-        assert_eq!(sockets_for(root, true), [root], "named itself");
+        let (as_root, as_user) = (Uid::from_raw(0), Uid::from_raw(1000));
+        assert_eq!(sockets_for(login, as_root), [root, login]);
+        assert_eq!(sockets_for(login, as_user), [login]);
+        assert_eq!(sockets_for(root, as_root), [root], "not twice");
     }
 
     #[test]

@@ -1,51 +1,51 @@
-//! `org.varlink.service`: what every Varlink service answers about itself.
+//! `org.varlink.service`: the interface by which every Varlink service describes itself.
 
 use crate::message::Method;
 use serde::{Deserialize, Serialize};
 
-/// The interface's name.
+/// The name of the interface.
 pub const INTERFACE: &str = "org.varlink.service";
-/// The interface's text.
+/// The interface description, in the Varlink language.
 pub const DESCRIPTION: &str = include_str!("../interfaces/org.varlink.service.varlink");
-/// Error: no such interface here.
+/// Error: the service has no such interface.
 pub const INTERFACE_NOT_FOUND: &str = "org.varlink.service.InterfaceNotFound";
-/// Error: no such method in the interface.
+/// Error: the interface has no such method.
 pub const METHOD_NOT_FOUND: &str = "org.varlink.service.MethodNotFound";
-/// Error: a parameter is missing or of the wrong kind.
+/// Error: a parameter is missing or has the wrong type or value.
 pub const INVALID_PARAMETER: &str = "org.varlink.service.InvalidParameter";
-/// Error: the peer may not do this.
+/// Error: the caller has no permission for the method.
 pub const PERMISSION_DENIED: &str = "org.varlink.service.PermissionDenied";
 
-/// Asks who answers.
+/// `GetInfo`: asks for a description of the service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetInfo {}
 
-/// Who answers.
+/// The reply to [`GetInfo`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Info {
-    /// Who made it.
+    /// Who makes the program.
     pub vendor: String,
-    /// What it is.
+    /// The name of the program.
     pub product: String,
-    /// Its version.
+    /// The version of the program.
     pub version: String,
-    /// Where to read about it.
+    /// The address of its documentation.
     pub url: String,
-    /// The interfaces of this socket.
+    /// The names of the interfaces on this socket.
     pub interfaces: Vec<String>,
 }
 
-/// Asks for the text of an interface.
+/// `GetInterfaceDescription`: asks for the description of an interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetInterfaceDescription {
-    /// Its name.
+    /// The name of the interface.
     pub interface: String,
 }
 
-/// The text of an interface.
+/// The reply to [`GetInterfaceDescription`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
-    /// The text.
+    /// The description, in the Varlink language.
     pub description: String,
 }
 

@@ -1,46 +1,62 @@
-//! Whom the client accepts as the server. A code is sent to nobody else.
+//! Which process the client accepts as its server, by the uid that the kernel reports
+//! (`SO_PEERCRED`, unix(7)). A code is sent to no other process.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path};
 
-/// The rule.
+/// The rule by which the client accepts a listener.
+///
+/// ```
+/// use std::path::Path;
+/// use totp_wire::Trust;
+///
+/// let socket = Path::new("/run/totpd/login.sock");
+/// assert!(Trust::Uid(990).accepts(990, socket), "server_uid=990");
+/// assert!(Trust::Uid(990).accepts(0, socket), "root could read every code anyway");
+/// assert!(!Trust::Uid(990).accepts(1000, socket));
+/// // Any user can create a socket in /tmp.
+/// assert!(!Trust::RootOrFolderOwner.accepts(1000, Path::new("/tmp/login.sock")));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// A listener of uid 0; or of the owner of the socket's folder, when nobody but root and that
-    /// owner can put a socket there: the folder and all its ancestors are writable by these two
-    /// alone.
+    /// Accepts a listener that runs as root, or as the owner of the socket's folder. The owner is
+    /// accepted only if no other user but root can write that folder or a folder above it, and thus
+    /// nobody else can put a socket there.
     RootOrFolderOwner,
-    /// A listener of this uid (`server_uid=` of the PAM line), or of uid 0: root can do whatever a
-    /// lie would gain, and break-glass answers as root.
+    /// Accepts a listener that runs as this uid (`server_uid=` of the PAM line), or as root. Root
+    /// gains nothing by posing as the daemon, and break-glass runs as root.
     Uid(u32),
 }
 
 impl Trust {
-    /// Whether a listener of `uid` at `socket` is believed. Any error is a no.
+    /// Returns whether the rule accepts a listener with this uid on this socket. If a folder cannot
+    /// be examined, the listener is not accepted.
     pub fn accepts(self, uid: u32, socket: &Path) -> bool {
         match self {
             Self::Uid(expected) => uid == 0 || uid == expected,
-            Self::RootOrFolderOwner => uid == 0 || owns_the_way(uid, socket),
+            Self::RootOrFolderOwner => uid == 0 || controls_folder(uid, socket),
         }
     }
 }
 
-fn owns_the_way(uid: u32, socket: &Path) -> bool {
+/// Returns whether the user owns the socket's folder, and no other user but root can write it or a
+/// folder above it.
+fn controls_folder(uid: u32, socket: &Path) -> bool {
     let Some(named) = socket.parent() else { return false };
     let Ok(folder) = named.canonicalize() else { return false };
     let metadata = |path: &Path| std::fs::symlink_metadata(path).ok();
-    let is_theirs = |path: &Path| {
+    let is_protected = |path: &Path| {
         metadata(path).is_some_and(|m| {
-            let closed = m.is_symlink() || (m.is_dir() && m.mode() & 0o022 == 0);
-            closed && [0, uid].contains(&m.uid())
+            let is_closed = m.is_symlink() || (m.is_dir() && m.mode() & 0o022 == 0);
+            is_closed && [0, uid].contains(&m.uid())
         })
     };
-    // The way as it is named as well as the way as it is: a link in a folder that others may write
-    // leads wherever they like.
-    let plain = named.is_absolute() && named.components().all(|c| c != Component::ParentDir);
-    plain
+    // Both the path as it is written and the path after links are resolved: in a folder that others
+    // can write, they can point a link anywhere.
+    let is_plain = named.is_absolute() && named.components().all(|c| c != Component::ParentDir);
+    is_plain
         && metadata(&folder).is_some_and(|m| m.uid() == uid)
-        && folder.ancestors().chain(named.ancestors()).all(is_theirs)
+        && folder.ancestors().chain(named.ancestors()).all(is_protected)
 }
 
 #[cfg(test)]
@@ -59,11 +75,11 @@ mod tests {
 
     #[test]
     fn a_listener_in_a_folder_writable_by_others_is_not_trusted() {
-        // /tmp is root's and everybody's: a socket there proves nothing about who put it.
-        assert!(!owns_the_way(0, Path::new("/tmp/login.sock")));
-        assert!(owns_the_way(0, Path::new("/usr/login.sock")));
-        assert!(!owns_the_way(65534, Path::new("/usr/login.sock")));
-        assert!(!owns_the_way(0, Path::new("/usr/../usr/login.sock")));
-        assert!(!owns_the_way(0, Path::new("usr/login.sock")));
+        // /tmp belongs to root, but every user can put a socket there.
+        assert!(!controls_folder(0, Path::new("/tmp/login.sock")));
+        assert!(controls_folder(0, Path::new("/usr/login.sock")));
+        assert!(!controls_folder(65534, Path::new("/usr/login.sock")));
+        assert!(!controls_folder(0, Path::new("/usr/../usr/login.sock")));
+        assert!(!controls_folder(0, Path::new("usr/login.sock")));
     }
 }

@@ -1,39 +1,41 @@
-//! Copies of the store, and a store that is older than it was.
+//! Copies of the store for backups, and stores that are older than their witness.
 
 use serde::{Deserialize, Serialize};
 
-/// Accepts that the store is older than its witness says.
+/// `Accept`: accepts a store that is older than its witness. What was withdrawn after this copy of
+/// the store was made stays refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accept {}
 
-/// What came of it.
+/// The reply to [`Accept`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptReply {
-    /// The daemon refused everybody, and reopens the store within seconds.
+    /// Whether the daemon refused every login until now, and reopens the store within seconds.
     pub reopens: bool,
-    /// How many things that were withdrawn after this copy are removed from it.
+    /// How many withdrawals were made after this copy of the store, and are applied to it now.
     pub withdrawn: u64,
 }
 
-/// Asks for a copy of the store, as a file in the state folder.
+/// `Backup`: asks for a consistent copy of the store, as a file in the state folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backup {}
 
-/// The copy. Root takes it away; the next one removes it.
+/// The reply to [`Backup`]. The caller moves the file away; the daemon removes it when it makes the
+/// next copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupReply {
-    /// The file's name.
+    /// The name of the file.
     pub file: String,
-    /// Its bytes.
+    /// The length of the file in bytes.
     pub size: u64,
-    /// The folder it is in.
+    /// The state folder, which the file is in.
     pub state_dir: String,
-    /// The store's id.
+    /// The id of the store.
     pub store_id: String,
-    /// Withdrawals up to then.
+    /// The number of the latest withdrawal in the copy.
     pub counter: u64,
-    /// The store's generation.
+    /// The generation of the store: how often it was restored, and a random token.
     pub generation: String,
-    /// When, in Unix seconds.
+    /// When the copy was made.
     pub time: u64,
 }

@@ -1,77 +1,79 @@
-//! What administrators do with the credentials of applications.
+//! The credentials of the applications that use the HTTP API.
 
 use crate::text::SecretText;
 use serde::{Deserialize, Serialize};
 
-/// Makes a secret for a client of the HTTP API.
+/// `AddClient`: creates a secret for an application. An application can have several, so that they
+/// can be rotated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddClient {
-    /// The client's name.
+    /// The name of the application.
     pub name: String,
-    /// `verify`, `enroll` or `admin`.
+    /// What the secret allows: `verify`, `enroll` or `admin`.
     pub scope: String,
 }
 
-/// What the application needs, once.
+/// The reply to [`AddClient`]: the credentials of HTTP Basic authentication (RFC 7617), which the
+/// daemon shows only once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddClientReply {
-    /// The user of HTTP's Basic scheme.
+    /// The user name.
     pub project_id: String,
-    /// Its password.
+    /// The password.
     pub secret: SecretText,
-    /// Names the secret.
+    /// The id of the secret.
     pub secret_id: String,
 }
 
-/// Asks for every secret of every client.
+/// `ListClients`: asks for a page of the secrets of all applications, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListClients {
-    /// After this secret.
+    /// The [`next`](ListClientsReply::next) of the previous page. `None`: the first page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
 
-/// A secret of a client.
+/// A secret of an application, without its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientSecret {
-    /// The client's name.
+    /// The name of the application.
     pub name: String,
-    /// `verify`, `enroll` or `admin`.
+    /// What the secret allows: `verify`, `enroll` or `admin`.
     pub scope: String,
-    /// Names the secret.
+    /// The id of the secret.
     pub secret_id: String,
-    /// When it was made.
+    /// When the secret was created.
     pub created_at: u64,
-    /// When it was last used, since the daemon started.
+    /// When the secret was last used, if it was used since the daemon started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used_at: Option<u64>,
 }
 
-/// A page of them.
+/// The reply to [`ListClients`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListClientsReply {
-    /// The project that all of them belong to.
+    /// The user name of HTTP Basic authentication, which is the same for all secrets.
     pub project_id: String,
     /// The secrets.
     pub clients: Vec<ClientSecret>,
-    /// Where the next page starts, when there is one.
+    /// The value of [`after`](ListClients::after) for the next page, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// Takes secrets away.
+/// `RevokeClient`: deletes secrets of an application.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevokeClient {
-    /// The client's name.
+    /// The name of the application.
     pub name: String,
-    /// This secret alone; otherwise all of them.
+    /// The id of the secret to delete. `None`: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_id: Option<String>,
 }
 
-/// How many there were.
+/// The reply to [`RevokeClient`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevokeClientReply {
-    /// Secrets that are worth nothing any more.
+    /// How many secrets were deleted.
     pub revoked: u64,
 }

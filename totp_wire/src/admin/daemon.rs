@@ -1,123 +1,123 @@
-//! How the daemon is: what `totpd status` and `totpd doctor` ask.
+//! The state of the daemon, for `totpd status` and `totpd doctor`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// Whether the daemon serves.
+/// Whether the daemon serves logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DaemonState {
-    /// It answers logins.
+    /// The daemon answers logins.
     Serving,
-    /// It refuses every login.
+    /// The daemon refuses every login.
     Refusing,
 }
 
-/// Asks how the daemon is.
+/// `Daemon`: asks for the state of the daemon.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Daemon {}
 
-/// How the daemon is.
+/// The reply to [`Daemon`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DaemonReply {
-    /// Whether it serves.
+    /// Whether the daemon serves logins.
     pub state: DaemonState,
-    /// Why it refuses, and what to do.
+    /// Why the daemon refuses every login, and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// Its version.
+    /// The version of the daemon.
     pub version: String,
-    /// The store it serves from.
+    /// The id of the store that is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store_id: Option<String>,
-    /// Where the HTTP API answers, or why it does not; none when there is to be none.
+    /// The address of the HTTP API, or why it does not serve. `None` if it is not configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
-    /// Lines that the log lacks since the daemon started, because nobody read it.
+    /// How many log lines were dropped since the daemon started, because nobody read the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_lines_dropped: Option<u64>,
-    /// Lines that wait for the reader of the log at this moment.
+    /// How many log lines wait to be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_lines_waiting: Option<u64>,
-    /// The clock lies so far behind the latest granted code, which was granted then, that codes are
+    /// The time of the latest granted code, if the clock is so far behind it that codes are
     /// refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_behind: Option<u64>,
-    /// What an administrator has to see to while it serves.
+    /// What an administrator should attend to although the daemon serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
-    /// The configuration in use; none while the daemon refuses.
+    /// The configuration in use. `None` while the daemon refuses every login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<Configuration>,
-    /// Seconds since the daemon started.
+    /// How many seconds ago the daemon started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uptime: Option<u64>,
-    /// The clock of the daemon.
+    /// The daemon's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub now: Option<u64>,
-    /// The folder of the store.
+    /// The state folder, which the store is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<String>,
-    /// What the store holds; none when it did not answer within a second.
+    /// What the store contains. `None` if it did not answer within a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overview: Option<Overview>,
 }
 
-/// The configuration in use.
+/// The configuration that the daemon uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configuration {
-    /// Which one it is.
+    /// Whether it is that of the file or a saved copy.
     pub in_use: ConfigurationInUse,
-    /// What is wrong with the file, under the last good configuration.
+    /// What is wrong with the file, if the saved copy is in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// Since when the last good configuration is in use.
+    /// When the daemon began to use the saved copy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<u64>,
-    /// When the last good configuration was saved.
+    /// When the copy was saved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<u64>,
 }
 
-/// Which configuration is in use.
+/// Where the configuration in use comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConfigurationInUse {
-    /// That of `totpd.toml`.
+    /// The file `totpd.toml`.
     File,
-    /// The copy of the one that served last, with every favour off.
+    /// The saved copy of the last valid configuration. It exempts no user.
     LastGood,
 }
 
-/// What the store holds.
+/// A summary of the store.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Overview {
-    /// Bytes of its file.
+    /// The size of the store's file in bytes.
     pub size: u64,
-    /// The version of its schema.
+    /// The version of the store's schema.
     pub schema: u64,
-    /// Users with a factor in use.
+    /// How many users have an active factor.
     pub enrolled: u64,
-    /// Users with a factor that waits for its first code.
+    /// How many users have a factor that waits for its first code.
     pub pending: u64,
-    /// Users of whom a class is locked.
+    /// How many users are locked for at least one class of sources.
     pub locked: u64,
-    /// The first of them.
+    /// The names of some locked users.
     pub locked_users: Vec<String>,
-    /// Tickets that were not used yet.
+    /// How many enrollment tickets can still be used.
     pub tickets: u64,
-    /// Refusals of the last 24 hours, among the latest 20,000 events.
+    /// How many logins were refused in the last 24 hours, among the latest 20,000 events.
     pub refused: u64,
-    /// There were more than 20,000 events in the last 24 hours: `refused` may be too low.
+    /// Whether `refused` may be too low, because there were more than 20,000 events in that time.
     pub refused_at_least: bool,
-    /// The latest of them, up to three: events as `docs/reference/audit.md` describes them.
+    /// The latest refusals, at most three: events as `docs/reference/audit.md` describes them.
     pub refusals: Vec<Box<RawValue>>,
 }
 
-/// Takes the clock for right, whatever codes were granted later by it.
+/// `TrustClock`: accepts the clock as right, although it is behind codes that were granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustClock {}
 
-/// The answer.
+/// The reply to [`TrustClock`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustClockReply {}

@@ -1,4 +1,4 @@
-//! `org.totpd.Admin`: what administrators do. Times are Unix seconds.
+//! `org.totpd.Admin`: the interface for administrators. Times are in Unix seconds.
 
 mod backup;
 mod clients;
@@ -6,7 +6,6 @@ mod daemon;
 mod queries;
 mod user;
 
-pub use crate::admin::queries::{Checked, ExpectedOutcome, Explain, ExplainReply, History, HistoryReply};
 pub use backup::{Accept, AcceptReply, Backup, BackupReply};
 pub use clients::{
     AddClient, AddClientReply, ClientSecret, ListClients, ListClientsReply, RevokeClient, RevokeClientReply,
@@ -15,238 +14,245 @@ pub use daemon::{
     Configuration, ConfigurationInUse, Daemon, DaemonReply, DaemonState, Overview, TrustClock,
     TrustClockReply,
 };
+pub use queries::{Checked, ExpectedOutcome, Explain, ExplainReply, History, HistoryReply};
 pub use user::{HostUser, Lock, Staged, State, User};
 
 use crate::message::Method;
 use crate::text::SecretText;
 use serde::{Deserialize, Serialize};
 
-/// The interface's name.
+/// The name of the interface.
 pub const INTERFACE: &str = "org.totpd.Admin";
-/// The interface's text.
+/// The interface description, in the Varlink language.
 pub const DESCRIPTION: &str = include_str!("../../interfaces/org.totpd.Admin.varlink");
-/// Error: the operating system knows no such user.
+/// Error: the operating system has no such user.
 pub const NO_SUCH_USER: &str = "org.totpd.Admin.NoSuchUser";
-/// Error: the user has no factor that this could be done to.
+/// Error: the user has no factor for this.
 pub const NOT_ENROLLED: &str = "org.totpd.Admin.NotEnrolled";
-/// Error: the name belongs to another uid than when it was enrolled.
+/// Error: the name has another uid than at enrollment.
 pub const UID_CHANGED: &str = "org.totpd.Admin.UidChanged";
-/// Error: the store cannot be used, or cannot take this.
+/// Error: the store cannot be used, or cannot store this.
 pub const STORE_UNAVAILABLE: &str = "org.totpd.Admin.StoreUnavailable";
-/// Error: too much is going on.
+/// Error: the daemon has too many requests.
 pub const BUSY: &str = "org.totpd.Admin.Busy";
 /// Error: the user has staged the factor, and it is not ripe.
 pub const NOT_RIPE: &str = "org.totpd.Admin.NotRipe";
-/// Error: the user has staged nothing.
+/// Error: the user has staged no change.
 pub const NOTHING_STAGED: &str = "org.totpd.Admin.NothingStaged";
 
-/// Users in one page of [`List`] at most, so that a page fits a message.
+/// The most users in one page of [`List`]: a page must fit into one message.
 pub const MAX_USERS_PER_PAGE: usize = 16;
 
-/// Ends what the user has staged.
+/// `Cancel`: cancels the change that the user has staged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancel {
     /// The login name.
     pub user: String,
 }
 
-/// The answer.
+/// The reply to [`Cancel`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelReply {
-    /// What was staged.
+    /// The change that was cancelled.
     pub cancelled: Staged,
 }
 
-/// Stages a factor. What is left out takes the default of the configuration.
+/// `Enroll`: creates a pending factor for the user. A field that is `None` gets the default of the
+/// configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enroll {
     /// The login name.
     pub user: String,
-    /// Seconds until it is gone unless confirmed.
+    /// How many seconds the factor waits for its first code before it expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<u64>,
-    /// The name shown above the code.
+    /// The name of the site that the authenticator app shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
-    /// `SHA1`, `SHA256` or `SHA512`.
+    /// The hash algorithm: `SHA1`, `SHA256` or `SHA512` (RFC 6238).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<String>,
-    /// 6 to 8.
+    /// The number of digits of a code, 6 to 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digits: Option<u8>,
-    /// Seconds, 15 to 120.
+    /// The length of a time step in seconds, 15 to 120.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period: Option<u64>,
 }
 
-/// What the person needs, once.
+/// The reply to [`Enroll`]. The daemon shows its secrets only once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrollReply {
     /// The login name.
     pub user: String,
-    /// Names the enrollment.
+    /// The id of the factor.
     pub totp_id: String,
-    /// The secret in base32.
+    /// The secret in base32 (RFC 4648).
     pub secret: SecretText,
-    /// The otpauth URI.
+    /// The `otpauth://` URI, for a QR code.
     pub uri: SecretText,
     /// The recovery codes.
     pub recovery_codes: Vec<SecretText>,
-    /// When it is gone unless confirmed.
+    /// When the factor expires, unless it is confirmed.
     pub expires_at: u64,
-    /// An active factor goes on working until this one is confirmed.
+    /// Whether there is an active factor, which works until this one is confirmed.
     pub replaces: bool,
-    /// It has to ripen before its first code counts: the user has staged it without a ticket.
+    /// The staged change, if the user has made the factor without a ticket: it must ripen before
+    /// its first code is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged: Option<Staged>,
-    /// A recovery code was shown for it and is used up; so many are left.
+    /// How many recovery codes of the active factor are left, if one was used for this call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_codes_left: Option<u64>,
 }
 
-/// Confirms the pending factor with its first code.
+/// `Confirm`: confirms the pending factor with its first code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirm {
     /// The login name.
     pub user: String,
-    /// The code.
+    /// A code of the pending factor.
     pub code: SecretText,
 }
 
-/// Whether the code was right.
+/// The reply to [`Confirm`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfirmReply {
-    /// It was, and is used up.
+    /// Whether the code was right. Then it is used up, and the factor is active.
     pub confirmed: bool,
-    /// By how many seconds the phone's clock is ahead, when that is why it was refused.
+    /// By how many seconds the phone's clock is ahead (negative: behind), if the code was refused
+    /// for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone_offset: Option<i64>,
 }
 
-/// Asks about one user.
+/// `Status`: asks for the state of a user's factor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The login name.
     pub user: String,
 }
 
-/// The answer.
+/// The reply to [`Status`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusReply {
-    /// What there is to know.
+    /// The state of the factor.
     pub status: User,
-    /// The clock lies so far behind this grant that codes of phones are refused.
+    /// The time of the latest granted code, if the clock is so far behind it that codes are
+    /// refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_behind: Option<u64>,
 }
 
-/// Asks for a page of users.
+/// `List`: asks for a page of the users that are enrolled, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct List {
-    /// Names after this one.
+    /// The [`next`](ListReply::next) of the previous page. `None`: the first page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// At most this many.
+    /// The most users to return, at most [`MAX_USERS_PER_PAGE`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
 }
 
-/// A page of users.
+/// The reply to [`List`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListReply {
-    /// In the order of names.
+    /// The users, by name.
     pub users: Vec<User>,
-    /// The clock lies so far behind this grant that codes of phones are refused.
+    /// The time of the latest granted code, if the clock is so far behind it that codes are
+    /// refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_behind: Option<u64>,
-    /// Where the next page starts, when there may be one.
+    /// The value of [`after`](List::after) for the next page, if there may be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// Forgets every factor of the user.
+/// `Revoke`: deletes every factor of the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoke {
     /// The login name.
     pub user: String,
 }
 
-/// The answer.
+/// The reply to [`Revoke`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevokeReply {
-    /// There was one.
+    /// Whether the user had a factor, which is deleted now.
     pub revoked: bool,
-    /// It waits until this is ripe: to users alone, who have no ticket.
+    /// The staged change, if the call was made by the user without a ticket: it must ripen first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged: Option<Staged>,
 }
 
-/// Ends every lock of the user.
+/// `Unlock`: ends every lock of the user, and clears the failed attempts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unlock {
     /// The login name.
     pub user: String,
 }
 
-/// The answer.
+/// The reply to [`Unlock`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnlockReply {
-    /// There was a lock or a failure.
+    /// Whether there was a lock or a failed attempt.
     pub unlocked: bool,
 }
 
-/// Replaces the recovery codes.
+/// `RecoveryCodes`: replaces the recovery codes of the active factor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryCodes {
     /// The login name.
     pub user: String,
 }
 
-/// The new ones.
+/// The reply to [`RecoveryCodes`]. The daemon shows the codes only once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryCodesReply {
-    /// The recovery codes; none when they wait.
+    /// The new recovery codes; empty if the change is staged.
     pub recovery_codes: Vec<SecretText>,
-    /// They wait until this is ripe: to users alone, who have no ticket.
+    /// The staged change, if the call was made by the user without a ticket: it must ripen first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged: Option<Staged>,
 }
 
-/// Makes a ticket with which the user enrolls once. An earlier ticket is no longer accepted.
+/// `Ticket`: creates a ticket with which users enroll themselves once, or change the active factor
+/// without a delay. An earlier ticket is no longer accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     /// The login name.
     pub user: String,
-    /// Seconds until it is worth nothing.
+    /// For how many seconds the ticket is valid. `None`: the default of the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<u64>,
-    /// The phone is lost: no code of the factor in use is asked for beside the ticket.
+    /// Whether the phone is lost: then no code of the active factor is needed with the ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<bool>,
 }
 
-/// The ticket, shown once.
+/// The reply to [`Ticket`]. The daemon shows the ticket only once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketReply {
     /// The login name.
     pub user: String,
-    /// The ticket.
+    /// The text of the ticket.
     pub ticket: SecretText,
-    /// When it is worth nothing.
+    /// When the ticket expires.
     pub expires_at: u64,
 }
 
-/// Forgets the remembered logins of the user.
+/// `Forget`: deletes the remembered logins of the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forget {
     /// The login name.
     pub user: String,
 }
 
-/// The answer.
+/// The reply to [`Forget`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForgetReply {
-    /// How many there were.
+    /// How many remembered logins were deleted.
     pub forgotten: u64,
 }
 

@@ -1,116 +1,117 @@
-//! What administrators look at: the history, and what the policy would do.
+//! Queries of administrators: the history, and what the policy would do with a login attempt.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// Asks for a page of the history, the latest first.
+/// `History`: asks for a page of the history, the latest events first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
-    /// Of this user alone.
+    /// Only events of this user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// Where the page starts: `next` of the one before.
+    /// The [`next`](HistoryReply::next) of the previous page. `None`: the first page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<i64>,
-    /// Not before this moment.
+    /// Only events at or after this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<u64>,
-    /// At most this many.
+    /// The most events to return, at most 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
 }
 
-/// A page of the history.
+/// The reply to [`History`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HistoryReply {
-    /// Events as `docs/reference/audit.md` describes them.
+    /// The events, as `docs/reference/audit.md` describes them.
     pub events: Vec<Box<RawValue>>,
-    /// Where the next page starts, when there may be one.
+    /// The value of [`before`](History::before) for the next page, if there may be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<i64>,
 }
 
-/// Asks what would happen to an attempt.
+/// `Explain`: asks what would happen to a login attempt. Nothing is recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explain {
-    /// `PAM_USER`
+    /// The user who logs in (`PAM_USER`).
     pub user: String,
-    /// `PAM_SERVICE`
+    /// The PAM service (`PAM_SERVICE`).
     pub service: String,
-    /// `PAM_RUSER`
+    /// The user who runs the program that asks (`PAM_RUSER`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ruser: Option<String>,
-    /// `PAM_RHOST`
+    /// The remote address (`PAM_RHOST`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rhost: Option<String>,
-    /// Lines as in `SSH_AUTH_INFO_0`; a method's name will do.
+    /// Lines of `SSH_AUTH_INFO_0`, or only the name of a method, such as `publickey`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssh_auth: Option<Vec<String>>,
-    /// The PAM line says `first_factor=passed`.
+    /// Whether the PAM line says `first_factor=passed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_factor: Option<bool>,
-    /// The uid that speaks (default 0).
+    /// The uid of the program that connects to the daemon. `None`: root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_uid: Option<u32>,
-    /// At this moment instead of now.
+    /// The time of the attempt. `None`: now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<u64>,
 }
 
-/// A rule that was looked at.
+/// A rule that was compared with the attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
-    /// What it is called.
+    /// The name of the rule.
     pub rule: String,
-    /// It decides.
+    /// Whether the rule decides.
     pub decides: bool,
-    /// The key that does not match.
+    /// The key of the rule that does not match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mismatch: Option<String>,
 }
 
-/// What would become of it.
+/// What would happen to a login attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExpectedOutcome {
     /// A code would be asked for.
     Asked,
-    /// A code would be asked for, and it would pass whatever is typed.
+    /// A code would be asked for, and any answer would pass.
     AskedAndPassed,
-    /// It would pass without a code.
+    /// The user would pass without a code.
     Exempt,
-    /// A factor would be made inside the login.
+    /// The user would enroll during the login.
     Enrolled,
-    /// Whatever is typed would be refused.
+    /// Every answer would be refused.
     Refused,
 }
 
-/// What would happen.
+/// The reply to [`Explain`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExplainReply {
     /// The rules up to the one that decides.
     pub checked: Vec<Checked>,
-    /// `require`, `exempt`, `enroll` or `deny`.
+    /// The action of that rule: `require`, `exempt`, `enroll` or `deny`.
     pub action: String,
-    /// `enforce`, `monitor`, `monitor-ask` or `off`, at that moment.
+    /// The mode of that rule at that time: `enforce`, `monitor`, `monitor-ask` or `off`.
     pub mode: String,
-    /// Whose factor would be asked for.
+    /// The user whose factor would be asked for.
     pub subject: String,
     /// How a first factor would be proved: `ssh`, `pam-line` or `local-rule`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_factor: Option<String>,
-    /// What would become of it.
+    /// What would happen.
     pub outcome: ExpectedOutcome,
-    /// Why it would be refused, or why it would not pass unasked.
+    /// Why the attempt would be refused, or would not pass without a code: a reason of the audit
+    /// log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What enforcement would do, where the mode lets pass.
+    /// What enforcement would do, where the mode lets the user pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub would: Option<String>,
     /// For how many seconds a grant would be remembered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remember: Option<u64>,
-    /// What stands in the way of what the rule grants, a sentence each.
+    /// What prevents something that the rule allows, a sentence each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub obstacles: Option<Vec<String>>,
 }

@@ -1,108 +1,108 @@
-//! What there is to know of a user.
+//! The state of a user's second factor.
 
 use serde::{Deserialize, Serialize};
 
 /// A class of sources that is locked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lock {
-    /// `known`, `local`, `own`, `client`, `console`, `local-stranger` or `others`.
+    /// The class: `known`, `local`, `own`, `client`, `console`, `local-stranger` or `others`.
     pub class: String,
-    /// The application whose class it is.
+    /// The name of the application, for the class `client`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// The source address of a known source.
+    /// The address, for the class `known`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// The uid of another local user.
+    /// The uid of the other local user, for the class `local-stranger`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
-    /// When it ends.
+    /// When the lock ends.
     pub until: u64,
 }
 
-/// A change of a factor in use that its user has staged.
+/// A change of the active factor that its user has staged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Staged {
-    /// `replace`, `remove` or `recovery-codes`.
+    /// The kind of change: `replace`, `remove` or `recovery-codes`.
     pub change: String,
-    /// When it was staged.
+    /// When the change was staged.
     pub staged_at: u64,
-    /// Where, in words.
+    /// Where the change was staged from, as text.
     pub from: String,
-    /// It can be done from then on.
+    /// The time from which the change can be carried out.
     pub ripens_at: u64,
-    /// A login that counts has shown the notice.
+    /// Whether a login that counts has shown the notice of the change.
     pub notice_shown: bool,
-    /// When it is gone.
+    /// When the change expires.
     pub expires_at: u64,
 }
 
-/// Where a user's enrollment is.
+/// The state of a user's enrollment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// No factor.
+    /// The user has no factor.
     None,
-    /// A factor waits for its first code.
+    /// The user has only a factor that waits for its first code.
     Pending,
-    /// A factor lets in.
+    /// The user has an active factor.
     Active,
 }
 
-/// What there is to know about a user's factor.
+/// The state of a user's factor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// The login name.
     pub user: String,
-    /// Where the enrollment is.
+    /// The state of the enrollment.
     pub state: State,
-    /// The active factor, or the pending one when there is no active one.
+    /// The id of the active factor, or else of the pending one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub totp_id: Option<String>,
-    /// A factor waits for its first code beside the active one.
+    /// Whether another factor waits for its first code, and will then replace the active one.
     pub replacement_pending: bool,
-    /// When the pending factor is gone.
+    /// When the pending factor expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
-    /// Recovery codes that are unspent.
+    /// How many recovery codes are left.
     pub recovery_codes_left: u64,
-    /// Grants that are remembered.
+    /// How many logins are remembered.
     pub remembered: u64,
-    /// A change that the user has staged.
+    /// The change that the user has staged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged: Option<Staged>,
-    /// Failures since the last success or lock, all classes together.
+    /// How many attempts failed since the last success or lock, in all classes of sources.
     pub failures: u64,
-    /// The classes that are locked now.
+    /// The classes of sources that are locked now.
     pub locks: Vec<Lock>,
-    /// The uid that the name had when it was enrolled.
+    /// The uid that the name had at enrollment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
-    /// Who has the name on this host now; none when the directory does not answer.
+    /// Which user of this host has the name now. `None` if the user directory does not answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_user: Option<HostUser>,
-    /// The uid that the name has now, when it is another one.
+    /// The uid that the name has now, if it is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid_now: Option<u32>,
-    /// When an open ticket ends.
+    /// When the enrollment ticket expires, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket_expires_at: Option<u64>,
-    /// The latest login that passed, as far as the history reaches.
+    /// The time of the latest successful login in the history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_login: Option<u64>,
-    /// The record cannot be read: the user is refused.
+    /// Whether the record is damaged, so that the user is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damaged: Option<bool>,
 }
 
-/// Who has a name on this host now.
+/// Which user of this host has a name now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostUser {
-    /// The user who was enrolled.
+    /// The user who enrolled.
     Same,
-    /// Another uid: every login is refused.
+    /// A user with another uid, whose logins are refused.
     Changed,
-    /// Nobody: the user was deleted.
+    /// No user: the one who enrolled was deleted.
     Gone,
 }
