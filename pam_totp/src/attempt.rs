@@ -12,8 +12,21 @@ const MAX_ITEM: usize = 256;
 /// The longest SSH_AUTH_INFO_0 in bytes, so that the message stays within its limit.
 const MAX_SSH_AUTH: usize = 6 * 1024;
 
+/// Whether the host program lets the module show messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Messages {
+    /// Messages are shown.
+    Shown,
+    /// The program has set `PAM_SILENT`: prompts are shown, but no messages.
+    Silent,
+}
+
 /// Collects the attempt from the host program, the arguments and the kernel.
-pub(crate) fn collect(host: &mut impl Host, args: &Args, silent: bool) -> Result<Attempt, NoConversation> {
+pub(crate) fn collect(
+    host: &mut impl Host,
+    args: &Args,
+    messages: Messages,
+) -> Result<Attempt, NoConversation> {
     let user = bounded(host.user()?);
     let process = host.process();
     let rhost = host.item(Item::Rhost).map(bounded);
@@ -28,7 +41,7 @@ pub(crate) fn collect(host: &mut impl Host, args: &Args, silent: bool) -> Result
         real_uid: Some(process.real_uid),
         login_uid: process.login_uid,
         audit_session: process.audit_session,
-        silent: silent.then_some(true),
+        silent: (messages == Messages::Silent).then_some(true),
         first_factor: args.first_factor.then_some(true),
         combined: args.forward_pass.then_some(true),
         tries: Some(args.tries),

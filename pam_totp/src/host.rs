@@ -43,6 +43,15 @@ pub(crate) type Typed = Zeroizing<Vec<u8>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoConversation;
 
+/// Whether the user may see what they type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Echo {
+    /// `PAM_PROMPT_ECHO_ON`
+    On,
+    /// `PAM_PROMPT_ECHO_OFF`
+    Off,
+}
+
 /// What the kernel reports about this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Process {
@@ -71,7 +80,7 @@ pub(crate) trait Host {
     /// Sets `PAM_AUTHTOK` for the next module, and returns whether libpam accepted it.
     fn set_authtok(&mut self, password: &[u8]) -> bool;
     /// Asks the user. `None`: the program reported success without an answer.
-    fn prompt(&mut self, text: &str, echo: bool) -> Result<Option<Typed>, NoConversation>;
+    fn prompt(&mut self, text: &str, echo: Echo) -> Result<Option<Typed>, NoConversation>;
     /// Shows a line. Errors are ignored, since it is unknown whether the user saw the line.
     fn show(&mut self, style: Style, text: &str);
     /// Writes a line to the authpriv log.
@@ -134,8 +143,11 @@ impl Host for Pam<'_> {
         libpam::set_authtok(self.0, password)
     }
 
-    fn prompt(&mut self, text: &str, echo: bool) -> Result<Option<Typed>, NoConversation> {
-        let style = if echo { PAM_PROMPT_ECHO_ON } else { PAM_PROMPT_ECHO_OFF };
+    fn prompt(&mut self, text: &str, echo: Echo) -> Result<Option<Typed>, NoConversation> {
+        let style = match echo {
+            Echo::On => PAM_PROMPT_ECHO_ON,
+            Echo::Off => PAM_PROMPT_ECHO_OFF,
+        };
         let answer = self.conv().ok_or(NoConversation)?.send(style, text);
         match answer {
             Ok(answer) => Ok(answer.map(|bytes| Zeroizing::new(bytes.as_bytes().to_vec()))),

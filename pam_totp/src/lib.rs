@@ -24,22 +24,24 @@ mod libpam;
 mod outcome;
 mod relay;
 
-use pam::constants::{PamFlag, PamResultCode};
+use attempt::Messages;
+use pam::constants::{PAM_SILENT, PamFlag, PamResultCode};
 use pam::module::{PamHandle, PamHooks};
 use std::ffi::CStr;
 
-/// The version, as text in the module's file: `totpd doctor` compares it without loading the
-/// module.
+/// The module's version, which `totpd doctor` reads from the file of the module without loading it.
 #[used]
 static VERSION: &str = concat!("totpd-module-version=", env!("CARGO_PKG_VERSION"), "\n");
 
+/// The type that `pam_hooks!` exports as a PAM module.
 struct Totp;
 
 pam::pam_hooks!(Totp);
 
 impl PamHooks for Totp {
     fn sm_authenticate(pamh: &mut PamHandle, args: Vec<&CStr>, flags: PamFlag) -> PamResultCode {
-        guard::run(pamh, |host| relay::authenticate(host, &args, flags & pam::constants::PAM_SILENT != 0))
+        let messages = if flags & PAM_SILENT == 0 { Messages::Shown } else { Messages::Silent };
+        guard::run(pamh, |host| relay::authenticate(host, &args, messages))
     }
 
     // No call to the daemon: this may run in another process than authenticate, or without it

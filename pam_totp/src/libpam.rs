@@ -1,5 +1,6 @@
-//! The calls of libpam that `pam-bindings` 0.4.0 lacks. All `unsafe` of the module is here.
-#![expect(unsafe_code, reason = "the one file that calls libpam itself")]
+//! The functions of libpam that `pam-bindings` 0.4.0 does not have. All `unsafe` code of the module
+//! is in this file.
+#![expect(unsafe_code, reason = "the only file that calls libpam directly")]
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use pam::module::PamHandle;
@@ -27,40 +28,43 @@ unsafe extern "C" {
     fn pam_syslog(pamh: *const PamHandle, priority: c_int, format: *const c_char, ...);
 }
 
-/// `pam_fail_delay(3)`: the delay, in microseconds, that libpam makes when the stack fails.
+/// Requests a delay in microseconds, which libpam makes if the stack fails (pam_fail_delay(3)).
 pub(crate) fn fail_delay(pamh: &mut PamHandle, micros: u32) {
-    // SAFETY: the handle is the valid one that libpam called the module with; the call keeps no
+    // SAFETY: the handle is the valid one that libpam called the module with. The call keeps no
     // pointer.
     unsafe { pam_fail_delay(pamh, micros) };
 }
 
-/// `pam_getenv(3)`: a copy of a variable of the PAM environment, which is not the process's.
+/// Returns a copy of a variable of the PAM environment (pam_getenv(3)), which is not that of the
+/// process.
 pub(crate) fn getenv(pamh: &mut PamHandle, name: &CStr) -> Option<Vec<u8>> {
-    // SAFETY: handle as above, `name` ends with a NUL; what is returned is NULL or a C string that
-    // lives until the environment changes, and it is copied before anything else is called.
+    // SAFETY: the handle is valid as above, and `name` ends with a NUL. The result is NULL or a C
+    // string that lives until the PAM environment changes, and it is copied before any other call.
     unsafe {
         let value = pam_getenv(pamh, name.as_ptr());
         (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes().to_vec())
     }
 }
 
-/// `pam_set_item(3)` with `PAM_AUTHTOK`; says whether libpam took it. It copies the text; ours is
-/// wiped.
+/// Sets `PAM_AUTHTOK` (pam_set_item(3)), and returns whether libpam accepted it. libpam copies the
+/// password; the module's own copy is wiped.
 pub(crate) fn set_authtok(pamh: &mut PamHandle, password: &[u8]) -> bool {
     let mut text = Zeroizing::new(Vec::with_capacity(password.len() + 1));
     text.extend_from_slice(password);
     text.push(0);
     let Ok(text) = CStr::from_bytes_with_nul(&text) else { return false };
-    // SAFETY: handle as above; the item is a C string that libpam copies during the call.
+    // SAFETY: the handle is valid as above, and the item is a C string that libpam copies during
+    // the call.
     unsafe { pam_set_item(pamh, PAM_AUTHTOK, text.as_ptr().cast()) == PAM_SUCCESS }
 }
 
-/// `pam_syslog(3)`: one line to the authpriv log, with the service's name before it.
+/// Writes a line to the authpriv log, which libpam prefixes with the name of the service
+/// (pam_syslog(3)).
 pub(crate) fn syslog(pamh: &PamHandle, priority: c_int, text: &str) {
     let line = totp_wire::text::printable(text, 512);
     let mut line = line.into_bytes();
     line.push(0);
     let Ok(line) = CStr::from_bytes_with_nul(&line) else { return };
-    // SAFETY: handle as above; the format has one %s and one C string goes with it.
+    // SAFETY: the handle is valid as above. The format has one %s, and one C string is passed.
     unsafe { pam_syslog(pamh, priority, c"%s".as_ptr(), line.as_ptr()) };
 }

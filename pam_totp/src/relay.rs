@@ -1,8 +1,8 @@
 //! The conversation: shows what the daemon sends, and sends back what the user types if it may be
 //! sent.
 
-use crate::attempt;
-use crate::host::{Host, Level, Typed};
+use crate::attempt::{self, Messages};
+use crate::host::{Echo, Host, Level, Typed};
 use crate::outcome::Outcome;
 use std::ffi::CStr;
 use std::path::PathBuf;
@@ -19,8 +19,8 @@ const FAIL_DELAY_MICROS: u32 = 2_000_000;
 /// More prompts than any attempt has: a daemon that asks forever is broken.
 const MAX_PROMPTS: u8 = 16;
 
-/// Runs `pam_sm_authenticate(3)`. `silent` is `PAM_SILENT`: show no messages.
-pub(crate) fn authenticate(host: &mut impl Host, words: &[&CStr], silent: bool) -> Outcome {
+/// Runs `pam_sm_authenticate(3)` with the arguments of the PAM line.
+pub(crate) fn authenticate(host: &mut impl Host, words: &[&CStr], messages: Messages) -> Outcome {
     let args = Args::parse(words);
     if !args.as_ref().is_ok_and(|args| args.nodelay) {
         host.fail_delay(FAIL_DELAY_MICROS);
@@ -34,11 +34,11 @@ pub(crate) fn authenticate(host: &mut impl Host, words: &[&CStr], silent: bool) 
     };
     #[cfg(feature = "fault_injection")]
     crate::guard::injected(args.panic.as_deref());
-    let Ok(attempt) = attempt::collect(host, &args, silent) else {
+    let Ok(attempt) = attempt::collect(host, &args, messages) else {
         host.log(Level::Error, "the program names no user; refusing");
         return Outcome::NoConversation;
     };
-    let mut relay = Relay { budget: Budget::new(args.timeout), args, attempt, silent };
+    let mut relay = Relay { budget: Budget::new(args.timeout), args, attempt, messages };
     relay.run(host)
 }
 
@@ -47,7 +47,7 @@ struct Relay {
     args: Args,
     attempt: Attempt,
     budget: Budget,
-    silent: bool,
+    messages: Messages,
 }
 
 impl Relay {
@@ -65,7 +65,7 @@ impl Relay {
             let Some(prompt) = step.prompt.take().filter(|_| prompts < MAX_PROMPTS) else {
                 return self.log_outcome(host, Outcome::Failed, &step);
             };
-            let mut answer = match self.ask(host, &prompt, prompts == 0) {
+            let mut answer = match self.ask(host, &prompt, prompts) {
                 Ok(answer) => answer,
                 Err(outcome) => return self.log_outcome(host, outcome, &step),
             };
@@ -120,11 +120,11 @@ impl Relay {
         self.budget.spend(|deadline| client.call(answer, deadline)).map(|reply| reply.step)
     }
 
-    /// Returns the answer to `prompt`, or why the attempt ends. `first` says whether this is the
-    /// first prompt, which an earlier module's password may answer.
-    fn ask(&self, host: &mut impl Host, prompt: &Prompt, first: bool) -> Result<Answer, Outcome> {
+    /// Returns the answer to `prompt`, or why the attempt ends. The first prompt may be answered by
+    /// what an earlier module has asked for.
+    fn ask(&self, host: &mut impl Host, prompt: &Prompt, earlier_prompts: u8) -> Result<Answer, Outcome> {
         let for_code = prompt.accept == Accept::Code;
-        if first && for_code && (self.args.use_first_pass || self.args.try_first_pass) {
+        if earlier_prompts == 0 && for_code && (self.args.use_first_pass || self.args.try_first_pass) {
             let earlier = host.authtok().unwrap_or_default();
             let answer = self.answer_from(host, earlier, prompt);
             if self.args.use_first_pass || answer.unusable.is_none() {
@@ -136,7 +136,8 @@ impl Relay {
             return Err(Outcome::Denied);
         }
         let text = printable(&prompt.text, MAX_TEXT - 1);
-        match host.prompt(&text, prompt.echo) {
+        let echo = if prompt.echo { Echo::On } else { Echo::Off };
+        match host.prompt(&text, echo) {
             Ok(Some(typed)) => Ok(self.answer_from(host, typed, prompt)),
             // A program that reports success without an answer has none.
             Ok(None) | Err(_) => Err(Outcome::NoConversation),
@@ -172,7 +173,7 @@ impl Relay {
 
     /// Shows the messages of a step, unless the program asked for silence.
     fn show(&self, host: &mut impl Host, step: &Step) {
-        if self.silent {
+        if self.messages == Messages::Silent {
             return;
         }
         for message in &step.messages {

@@ -62,7 +62,7 @@ impl Host for Script {
         }
         true
     }
-    fn prompt(&mut self, text: &str, _: bool) -> Result<Option<Typed>, NoConversation> {
+    fn prompt(&mut self, text: &str, _: Echo) -> Result<Option<Typed>, NoConversation> {
         match self.asks.pop_front() {
             Some(Ask::Prompt(expected, answer)) => {
                 assert_eq!(text, expected);
@@ -138,7 +138,8 @@ fn run(daemon: Daemon, host: &mut Script, args: &str, silent: bool) -> (Outcome,
     let line = format!("socket={} server_uid={me} timeout=5 {args}", daemon.path.display());
     let words: Vec<_> = line.split_whitespace().map(|w| std::ffi::CString::new(w).unwrap()).collect();
     let words: Vec<&CStr> = words.iter().map(AsRef::as_ref).collect();
-    let outcome = authenticate(host, &words, silent);
+    let messages = if silent { Messages::Silent } else { Messages::Shown };
+    let outcome = authenticate(host, &words, messages);
     assert!(host.delayed || args.contains("nodelay"));
     (outcome, daemon.seen.join().unwrap())
 }
@@ -269,7 +270,7 @@ fn each_error_of_the_daemon_has_its_outcome() {
 #[test]
 fn a_bad_argument_refuses_before_any_question() {
     let mut host = script([]);
-    assert_eq!(authenticate(&mut host, &[c"nullok"], false), Outcome::Broken);
+    assert_eq!(authenticate(&mut host, &[c"nullok"], Messages::Shown), Outcome::Broken);
     assert!(host.delayed);
     assert!(host.log[0].contains("nullok"));
 }
