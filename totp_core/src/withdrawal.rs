@@ -96,11 +96,10 @@ impl Generation {
         Self { number: self.number.max(other.number).saturating_add(1), token }
     }
 
-    /// Reads the form `3-abcd`. Any other text, as of a store that was never restored, is
-    /// generation 0.
-    pub fn parse(text: &str) -> Self {
-        let parsed = text.split_once('-').and_then(|(number, token)| Some((number.parse().ok()?, token)));
-        parsed.map_or_else(Self::default, |(number, token)| Self { number, token: token.to_owned() })
+    /// Reads the form `3-abcd`. Returns `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (number, token) = text.split_once('-')?;
+        Some(Self { number: number.parse().ok()?, token: token.to_owned() })
     }
 }
 
@@ -159,13 +158,15 @@ pub struct StorePosition {
 }
 
 impl StorePosition {
-    /// Returns the position of the store that wrote these entries.
+    /// Returns the position of the store that wrote these entries. Its generation is the latest one
+    /// that can be read, and 0 if the store was never restored.
     pub fn of(witness: &[Entry]) -> Self {
         let generations = witness.iter().filter(|entry| entry.what.kind == Kind::Generation);
-        let latest = generations.max_by_key(|entry| entry.counter);
+        let readable = generations.filter_map(|e| Some((e.counter, Generation::parse(&e.what.id)?)));
+        let latest = readable.max_by_key(|(counter, _)| *counter);
         Self {
             counter: witness.iter().map(|entry| entry.counter).max().unwrap_or(0),
-            generation: latest.map_or_else(Generation::default, |entry| Generation::parse(&entry.what.id)),
+            generation: latest.map_or_else(Generation::default, |(_, generation)| generation),
         }
     }
 }

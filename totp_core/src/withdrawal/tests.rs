@@ -14,7 +14,7 @@ fn entry(counter: u64, kind: Kind, id: &str) -> Entry {
 }
 
 fn mark(counter: u64, generation: &str) -> StorePosition {
-    StorePosition { counter, generation: Generation::parse(generation) }
+    StorePosition { counter, generation: Generation::parse(generation).unwrap_or_default() }
 }
 
 fn new() -> NewFactor {
@@ -48,6 +48,19 @@ fn a_line_reads_back_and_a_cut_off_one_does_not() {
     {
         assert_eq!(Entry::parse(cut_off), None, "{cut_off}");
     }
+}
+
+#[test]
+fn an_unreadable_generation_never_hides_a_restore() {
+    for unreadable in ["", "3", "x-abcd", "-abcd"] {
+        assert_eq!(Generation::parse(unreadable), None, "{unreadable}");
+    }
+    let restored = entry(3, Kind::Generation, "1-abcd");
+    assert_eq!(compare(&mark(9, "damaged"), std::slice::from_ref(&restored)), Comparison::Replaced(vec![]));
+    // The latest line of the witness is damaged: the one before it still counts.
+    let witness = [restored, entry(5, Kind::Generation, "damaged")];
+    assert_eq!(compare(&mark(9, ""), &witness), Comparison::Replaced(vec![]));
+    assert_eq!(compare(&mark(9, "1-abcd"), &witness), Comparison::Current);
 }
 
 #[test]

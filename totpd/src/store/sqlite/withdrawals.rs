@@ -23,7 +23,9 @@ const FLOOR: &str = "floor";
 pub(super) fn mark(db: &Connection) -> rusqlite::Result<StorePosition> {
     Ok(StorePosition {
         counter: get(db, COUNTER)?.and_then(|text| text.parse().ok()).unwrap_or(0),
-        generation: get(db, GENERATION)?.map_or_else(Generation::default, |text| Generation::parse(&text)),
+        // A damaged value counts as that of a store that was never restored. If the witness lists a
+        // restore, the store is then refused as another copy until an administrator accepts it.
+        generation: get(db, GENERATION)?.and_then(|text| Generation::parse(&text)).unwrap_or_default(),
     })
 }
 
