@@ -1,7 +1,9 @@
-//! Sealing: secret and recovery set of an enrollment as one XChaCha20-Poly1305 blob
-//! (draft-irtf-cfrg-xchacha). The associated data binds it to the store, the user with name and
-//! uid, and all of the enrollment that stands in the open, so that rows cannot be swapped or
-//! edited.
+//! Encryption of what the store keeps secret: each factor's secret and recovery codes are one
+//! XChaCha20-Poly1305 ciphertext (draft-irtf-cfrg-xchacha).
+//!
+//! The associated data binds a ciphertext to the store, to the user (id, name and uid) and to every
+//! plaintext field of the factor that a grant depends on. Somebody who can write the store but has
+//! no key can therefore neither edit a row nor swap the secrets of two rows.
 
 use crate::key::StoreKey;
 use crate::os_random::Kernel;
@@ -15,39 +17,49 @@ use totp_core::self_service::StagedChange;
 use totp_core::{Account, Factor, FactorState, Random, Secrets, Time};
 use zeroize::Zeroizing;
 
-/// Version of the blob's form.
+/// Version of the ciphertext format and of the associated data.
 const FORMAT: u8 = 1;
+/// Length of an XChaCha20-Poly1305 nonce.
 const NONCE_BYTES: usize = 24;
 
-/// A sealed half of an enrollment, as it stands in a record.
+/// A ciphertext as it is stored in a record, with the id of its key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
-    /// Version of the form.
+    /// The version of the format.
     v: u8,
-    /// The id of the key.
+    /// The id of the key, see [`StoreKey::id`].
     key: String,
     /// `nonce ‖ ciphertext ‖ tag` in base64.
     data: String,
 }
 
-/// The record of an account as it is stored.
+/// An account as it is stored, with its secrets encrypted.
 pub type SealedAccount = Account<Sealed>;
 
-/// Why a blob cannot be opened. Says nothing about its content.
+/// Why a value cannot be encrypted or decrypted. The text says nothing about the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// Sealed with a key that is not here.
+    /// The value is encrypted with another key than this store's.
     #[error("a record is sealed with another key")]
     OtherKey,
-    /// Of a newer form, damaged, or moved from another row.
+    /// The value has a newer format, is damaged, or was moved here from another row.
     #[error("a record is damaged or belongs to another row")]
     Damaged,
-    /// No nonce could be drawn.
+    /// The kernel's random source returned no nonce.
     #[error("the system's random source failed")]
     Random,
 }
 
-/// Seals and opens records of one store.
+/// Whether the user of an enrollment ticket can still use their active factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActiveFactor {
+    /// It can be used: a code of it is needed with the ticket.
+    Usable,
+    /// The phone is lost: the ticket alone is enough.
+    Lost,
+}
+
+/// Encrypts and decrypts the records of one store with its key.
 pub struct Sealer {
     cipher: XChaCha20Poly1305,
     key_id: String,
@@ -61,7 +73,7 @@ impl std::fmt::Debug for Sealer {
 }
 
 impl Sealer {
-    /// With the store's key.
+    /// Creates a sealer for the store that `key` belongs to.
     pub fn new(key: &StoreKey) -> Self {
         Self {
             cipher: XChaCha20Poly1305::new(&Key::from(*key.bytes())),
@@ -70,132 +82,140 @@ impl Sealer {
         }
     }
 
-    /// The id of the store.
+    /// Returns the id of the store.
     pub fn store_id(&self) -> &str {
         &self.store_id
     }
 
-    /// Seals the secrets of an account.
+    /// Encrypts the secrets of an account, and returns the account as it is stored.
     ///
     /// # Errors
-    /// [`SealError::Random`].
+    /// [`SealError::Random`] when no nonce can be generated.
     pub fn seal(&self, account: Account) -> Result<SealedAccount, SealError> {
-        let row = self.row(&account);
-        account.try_map(|factor, secrets| self.seal_bytes(&secrets.to_bytes(), &bound_to(&row, factor)))
+        let row = self.row_aad(&account);
+        account.try_map(|factor, secrets| self.encrypt(&secrets.to_bytes(), &factor_aad(&row, factor)))
     }
 
-    /// Opens the secrets of an account.
+    /// Decrypts the secrets of a stored account. Success proves that somebody with the key wrote
+    /// the row as it is.
     ///
     /// # Errors
-    /// [`SealError::OtherKey`] or [`SealError::Damaged`].
+    /// [`SealError::OtherKey`], or [`SealError::Damaged`] when any covered field was changed.
     pub fn open(&self, account: SealedAccount) -> Result<Account, SealError> {
-        let row = self.row(&account);
+        let row = self.row_aad(&account);
         account.try_map(|factor, sealed| {
-            let bytes = self.open_bytes(&sealed, &bound_to(&row, factor))?;
+            let bytes = self.decrypt(&sealed, &factor_aad(&row, factor))?;
             Secrets::from_bytes(&bytes).ok_or(SealError::Damaged)
         })
     }
 
-    /// Seals a value that is checked at start, to know that key and store belong together.
+    /// Returns a value that [`Self::opens_check`] accepts only with this key and this store. The
+    /// daemon checks it at start.
     ///
     /// # Errors
-    /// [`SealError::Random`].
+    /// [`SealError::Random`] when no nonce can be generated.
     pub fn seal_check(&self) -> Result<String, SealError> {
-        let sealed = self.seal_bytes(b"totpd", &self.store_id)?;
+        let sealed = self.encrypt(b"totpd", &self.store_id)?;
         serde_json::to_string(&sealed).map_err(|_| SealError::Damaged)
     }
 
-    /// Whether `check` was sealed with this key for this store.
+    /// Returns whether [`Self::seal_check`] made `check` with this key for this store.
     pub fn opens_check(&self, check: &str) -> bool {
         let sealed: Option<Sealed> = serde_json::from_str(check).ok();
-        sealed.is_some_and(|s| self.open_bytes(&s, &self.store_id).is_ok_and(|bytes| *bytes == b"totpd"))
+        sealed.is_some_and(|s| self.decrypt(&s, &self.store_id).is_ok_and(|bytes| *bytes == b"totpd"))
     }
 
-    /// Seals the text of a ticket for the account and the factor that it has in use, good until
-    /// `expires`; when the phone is `lost` it is good without a code of it.
+    /// Encrypts the text of an enrollment ticket, which is valid until `expires` for this account
+    /// and its active factor.
+    ///
+    /// `active_factor` has no effect when the account has no active factor.
     ///
     /// # Errors
-    /// [`SealError::Random`].
+    /// [`SealError::Random`] when no nonce can be generated.
     pub fn seal_ticket<S>(
         &self,
         account: &Account<S>,
         text: &str,
         expires: Time,
-        lost: bool,
+        active_factor: ActiveFactor,
     ) -> Result<EnrollmentTicket, SealError> {
         let totp_id = account.active.as_ref().map(|active| active.id.clone());
-        let mut ticket =
-            EnrollmentTicket { expires, lost: lost && totp_id.is_some(), totp_id, sealed: String::new() };
-        let sealed = self.seal_bytes(text.as_bytes(), &self.ticket_row(account, &ticket))?;
+        let lost = active_factor == ActiveFactor::Lost && totp_id.is_some();
+        let mut ticket = EnrollmentTicket { expires, lost, totp_id, sealed: String::new() };
+        let sealed = self.encrypt(text.as_bytes(), &self.ticket_aad(account, &ticket))?;
         ticket.sealed = serde_json::to_string(&sealed).map_err(|_| SealError::Damaged)?;
         Ok(ticket)
     }
 
-    /// Whether `text` is the account's ticket.
+    /// Returns whether `text` is the text of `ticket`, and `ticket` was made for this account.
+    /// Compares in constant time; the caller checks the expiry.
     pub fn is_ticket<S>(&self, account: &Account<S>, ticket: &EnrollmentTicket, text: &str) -> bool {
         let sealed: Option<Sealed> = serde_json::from_str(&ticket.sealed).ok();
-        let row = self.ticket_row(account, ticket);
-        let opened = sealed.and_then(|sealed| self.open_bytes(&sealed, &row).ok());
+        let aad = self.ticket_aad(account, ticket);
+        let opened = sealed.and_then(|sealed| self.decrypt(&sealed, &aad).ok());
         opened.is_some_and(|bytes| bool::from(bytes.ct_eq(text.as_bytes())))
     }
 
-    /// A mark under `text` that nobody without the key can make. `kind` tells apart what is marked.
+    /// Returns a message authentication code of `text`. The MAC of one `kind` is not valid for
+    /// another.
     ///
     /// # Errors
-    /// [`SealError::Random`].
+    /// [`SealError::Random`] when no nonce can be generated.
     pub fn mac(&self, kind: &str, text: &str) -> Result<String, SealError> {
-        let sealed = self.seal_bytes(b"", &self.vouched(kind, text))?;
+        let sealed = self.encrypt(b"", &self.text_aad(kind, text))?;
         serde_json::to_string(&sealed).map_err(|_| SealError::Damaged)
     }
 
-    /// Whether `mark` was made under this text.
-    pub fn verify_mac(&self, kind: &str, text: &str, mark: &str) -> bool {
-        let sealed: Option<Sealed> = serde_json::from_str(mark).ok();
-        sealed.is_some_and(|sealed| self.open_bytes(&sealed, &self.vouched(kind, text)).is_ok())
+    /// Returns whether `mac` is a MAC that [`Self::mac`] made of this kind and text.
+    pub fn verify_mac(&self, kind: &str, text: &str, mac: &str) -> bool {
+        let sealed: Option<Sealed> = serde_json::from_str(mac).ok();
+        sealed.is_some_and(|sealed| self.decrypt(&sealed, &self.text_aad(kind, text)).is_ok())
     }
 
-    /// Seals bytes that belong to the store and to no account, under a name.
+    /// Encrypts bytes that belong to the store rather than to an account, and binds them to a name.
     ///
     /// # Errors
-    /// [`SealError::Random`].
+    /// [`SealError::Random`] when no nonce can be generated.
     pub fn seal_named(&self, name: &str, bytes: &[u8]) -> Result<String, SealError> {
-        let sealed = self.seal_bytes(bytes, &self.vouched("named", name))?;
+        let sealed = self.encrypt(bytes, &self.text_aad("named", name))?;
         serde_json::to_string(&sealed).map_err(|_| SealError::Damaged)
     }
 
-    /// Opens what [`Self::seal_named`] sealed.
+    /// Decrypts what [`Self::seal_named`] encrypted under this name.
     ///
     /// # Errors
     /// [`SealError::OtherKey`] or [`SealError::Damaged`].
     pub fn open_named(&self, name: &str, sealed: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let sealed: Sealed = serde_json::from_str(sealed).map_err(|_| SealError::Damaged)?;
-        self.open_bytes(&sealed, &self.vouched("named", name))
+        self.decrypt(&sealed, &self.text_aad("named", name))
     }
 
-    fn vouched(&self, kind: &str, text: &str) -> String {
+    /// Returns the associated data of a value that belongs to no account.
+    fn text_aad(&self, kind: &str, text: &str) -> String {
         format!("totpd-seal-{FORMAT}\n{}\n{kind}\n{text}", self.store_id)
     }
 
-    fn ticket_row<S>(&self, account: &Account<S>, ticket: &EnrollmentTicket) -> String {
-        let row = format!("{}\nticket {}", self.row(account), ticket.expires.unix());
+    /// Returns the associated data of a ticket: its account, expiry, factor and required proof.
+    fn ticket_aad<S>(&self, account: &Account<S>, ticket: &EnrollmentTicket) -> String {
+        let aad = format!("{}\nticket {}", self.row_aad(account), ticket.expires.unix());
         match &ticket.totp_id {
-            Some(id) if ticket.lost => format!("{row}\nlost {id}"),
-            Some(id) => format!("{row}\nfor {id}"),
-            None => row,
+            Some(id) if ticket.lost => format!("{aad}\nlost {id}"),
+            Some(id) => format!("{aad}\nfor {id}"),
+            None => aad,
         }
     }
 
-    fn seal_bytes(&self, bytes: &[u8], bound: &str) -> Result<Sealed, SealError> {
+    fn encrypt(&self, bytes: &[u8], aad: &str) -> Result<Sealed, SealError> {
         let mut nonce = [0; NONCE_BYTES];
         Kernel.fill(&mut nonce).map_err(|_| SealError::Random)?;
-        let payload = Payload { msg: bytes, aad: bound.as_bytes() };
+        let payload = Payload { msg: bytes, aad: aad.as_bytes() };
         let ciphertext =
             self.cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| SealError::Damaged)?;
         let data = BASE64.encode(&[&nonce[..], &ciphertext].concat());
         Ok(Sealed { v: FORMAT, key: self.key_id.clone(), data })
     }
 
-    fn open_bytes(&self, sealed: &Sealed, bound: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    fn decrypt(&self, sealed: &Sealed, aad: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
         if sealed.v != FORMAT {
             return Err(SealError::Damaged);
         }
@@ -204,24 +224,25 @@ impl Sealer {
         }
         let data = BASE64.decode(sealed.data.as_bytes()).map_err(|_| SealError::Damaged)?;
         let (nonce, ciphertext) = data.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Damaged)?;
-        let payload = Payload { msg: ciphertext, aad: bound.as_bytes() };
+        let payload = Payload { msg: ciphertext, aad: aad.as_bytes() };
         let opened = self.cipher.decrypt(&XNonce::from(*nonce), payload);
         opened.map(Zeroizing::new).map_err(|_| SealError::Damaged)
     }
 
-    /// The row that a blob belongs to. None of the parts holds a line break, so they cannot run
-    /// together.
-    fn row<S>(&self, account: &Account<S>) -> String {
-        // A name is never empty, so that an account without one is no other's.
+    /// Returns the associated data of an account's row. No field contains a line break, so the
+    /// boundaries between fields are unambiguous.
+    fn row_aad<S>(&self, account: &Account<S>) -> String {
+        // No name is empty, so an account without a name is not mistaken for one with a name.
         let name = account.name.as_ref().map_or("", |name| name.as_str());
         let uid = account.uid.map_or_else(String::new, |uid| uid.to_string());
         format!("totpd-seal-{FORMAT}\n{}\n{}\n{name}\n{uid}", self.store_id, account.id)
     }
 }
 
-/// The row, and everything of the factor that stands in the open: a used step cannot be made fresh
-/// again, nor a pending factor active, by somebody who can write the store and has no key.
-fn bound_to(row: &str, factor: &Factor<()>) -> String {
+/// Returns the associated data of a factor: that of its row, and the plaintext fields of the
+/// factor. Somebody who can write the store but has no key can neither reset the last used step nor
+/// activate a pending factor.
+fn factor_aad(row: &str, factor: &Factor<()>) -> String {
     let Factor { id, params, created, state, last_step, staged, cancels, remembered, .. } = factor;
     let (algorithm, digits, period) =
         (params.algorithm.as_str(), params.digits.get(), params.period.seconds());
@@ -230,25 +251,25 @@ fn bound_to(row: &str, factor: &Factor<()>) -> String {
         FactorState::Active { since } => format!("active {}", since.unix()),
     };
     let last_step = last_step.map_or_else(String::new, |step| step.to_string());
-    let mut bound =
+    let mut aad =
         format!("{row}\n{id}\n{algorithm} {digits} {period}\n{}\n{state}\n{last_step}", created.unix());
-    // What is staged, and whether its user was told. No line of one kind can be read as one of
-    // another: this one ends in no number, and what is text holds no line break.
-    if let Some(StagedChange { kind, at, delay, expires, from, shown_at: told }) = staged {
-        let told = told.map_or_else(|| "never".to_owned(), |told| told.unix().to_string());
+    // The staged change, and whether its user has seen the notice. A line of one kind never equals
+    // a line of another: this one does not end in a number, and no text contains a line break.
+    if let Some(StagedChange { kind, at, delay, expires, from, shown_at }) = staged {
+        let shown_at = shown_at.map_or_else(|| "never".to_owned(), |at| at.unix().to_string());
         let (at, expires) = (at.unix(), expires.unix());
         let (kind, from) = (kind.as_str(), from.escape_default());
-        bound.push_str(&format!("\nstaged {kind} {at} {delay} {expires} {told} {from}."));
+        aad.push_str(&format!("\nstaged {kind} {at} {delay} {expires} {shown_at} {from}."));
     }
     for at in cancels {
-        bound.push_str(&format!("\ncancelled {}", at.unix()));
+        aad.push_str(&format!("\ncancelled {}", at.unix()));
     }
-    // A remembered login lets in: it is nobody's to write who has no key.
+    // A remembered login grants access without a code, so only the key may write one.
     for grant in remembered {
         let key = grant.key.as_str().escape_default();
-        bound.push_str(&format!("\n{key} {} {}", grant.since.unix(), grant.length));
+        aad.push_str(&format!("\n{key} {} {}", grant.since.unix(), grant.length));
     }
-    bound
+    aad
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::{Engine, MOST_RACES};
 use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;
 use crate::os_random::Kernel;
+use crate::seal::ActiveFactor;
 use crate::store::{AccountWrite, CommitGuard, SideWrite, SpaceUse};
 use std::sync::Arc;
 use totp_core::account::NewFactor;
@@ -58,9 +59,9 @@ impl Engine {
         .await
     }
 
-    /// Makes a ticket with which users enroll once by themselves, or change the factor in use
-    /// without a delay: it is bound to that factor, and takes a code of it too unless the phone is
-    /// `lost`. Its text and its end.
+    /// Makes a ticket with which the user enrolls once, or changes the active factor without a
+    /// delay, and returns its text and its expiry. The ticket is bound to that factor. A code of
+    /// the factor is needed with it unless the factor is lost.
     ///
     /// # Errors
     /// [`AccountError`]; nothing was changed then.
@@ -68,7 +69,7 @@ impl Engine {
         &self,
         user: &UserName,
         lifetime: u64,
-        lost: bool,
+        active_factor: ActiveFactor,
         from: EventSource,
     ) -> Result<(Zeroizing<String>, Time), AccountError> {
         let uid = self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
@@ -79,7 +80,7 @@ impl Engine {
                 let expires = now.plus(lifetime);
                 account.ticket = Some(
                     self.sealer
-                        .seal_ticket(account, &text, expires, lost)
+                        .seal_ticket(account, &text, expires, active_factor)
                         .map_err(AccountError::no_randomness)?,
                 );
                 Ok((expires, Event::new(EventKind::Ticket, user.as_str(), now, from.clone())))

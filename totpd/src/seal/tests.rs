@@ -19,11 +19,11 @@ fn what_is_sealed_opens_for_the_same_row_only() {
     let (alice, bob) = (account("alice"), account("bob"));
     let sealed = sealer.seal(alice.clone()).unwrap();
     assert_eq!(sealer.open(sealed.clone()), Ok(alice));
-    // Alice's blob in Bob's row, in another enrollment, and under another key.
+    // Alice's ciphertext in Bob's row.
     let mut moved = sealer.seal(bob).unwrap();
     moved.pending.as_mut().unwrap().secrets = sealed.pending.as_ref().unwrap().secrets.clone();
     assert_eq!(sealer.open(moved), Err(SealError::Damaged));
-    // Anything that stands in the open, edited.
+    // Every plaintext field, edited.
     let edits: [fn(&mut SealedAccount); 9] = [
         |a| {
             let key =
@@ -55,10 +55,10 @@ fn records_without_staged_changes_keep_their_seal() {
         "state":{"active":{"since":2}},"last_step":3,"secrets":null,
         "remembered":[{"key":"k+/9","since":4,"length":5}]}"#;
     let factor: Factor<()> = serde_json::from_str(text).unwrap();
-    assert_eq!(bound_to("row", &factor), "row\ntotp-x\nSHA1 6 30\n1\nactive 2\n3\nk+/9 4 5");
-    // Used steps decide about no grant and are not covered.
+    assert_eq!(factor_aad("row", &factor), "row\ntotp-x\nSHA1 6 30\n1\nactive 2\n3\nk+/9 4 5");
+    // Used steps affect no grant and are not covered.
     let used = Factor { used_steps: vec![1, 2, 3], ..factor.clone() };
-    assert_eq!(bound_to("row", &used), bound_to("row", &factor));
+    assert_eq!(factor_aad("row", &used), factor_aad("row", &factor));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_staged_change_cannot_be_altered_without_the_key() {
         |a| a.active.as_mut().unwrap().staged.as_mut().unwrap().shown_at = Some(Time::default()),
         |a| a.active.as_mut().unwrap().cancels.clear(),
         |a| a.active.as_mut().unwrap().cancels.truncate(1),
-        // What was cancelled is said to be part of something that is remembered.
+        // A cancel is rewritten as part of the key of a remembered login.
         |a| {
             let active = a.active.as_mut().unwrap();
             active.cancels.truncate(1);
@@ -110,10 +110,10 @@ fn a_staged_change_cannot_be_altered_without_the_key() {
 fn a_ticket_is_bound_to_the_factor_and_to_its_requirements() {
     let sealer = Sealer::new(&StoreKey::generate().unwrap());
     let mut alice = account("alice");
-    let first = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), true).unwrap();
+    let first = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), ActiveFactor::Lost).unwrap();
     assert_eq!((first.totp_id.as_ref(), first.lost), (None, false), "no factor could be lost");
     alice.active = alice.pending.take();
-    let ticket = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), false).unwrap();
+    let ticket = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), ActiveFactor::Usable).unwrap();
     assert!(sealer.is_ticket(&alice, &ticket, "ABCD") && alice.is_ticket_for_active_factor(&ticket));
     assert!(!alice.is_ticket_for_active_factor(&first));
     for edited in [
@@ -127,7 +127,7 @@ fn a_ticket_is_bound_to_the_factor_and_to_its_requirements() {
 }
 
 #[test]
-fn any_changed_byte_is_noticed_and_no_two_seals_are_alike() {
+fn every_changed_byte_is_detected_and_no_ciphertext_repeats() {
     let sealer = Sealer::new(&StoreKey::generate().unwrap());
     let account = account("alice");
     let sealed = sealer.seal(account.clone()).unwrap();
@@ -143,10 +143,10 @@ fn any_changed_byte_is_noticed_and_no_two_seals_are_alike() {
 }
 
 #[test]
-fn a_ticket_is_its_accounts_and_its_times_alone() {
+fn a_ticket_is_bound_to_its_account_and_expiry() {
     let sealer = Sealer::new(&StoreKey::generate().unwrap());
     let (alice, bob) = (account("alice"), account("bob"));
-    let ticket = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), false).unwrap();
+    let ticket = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), ActiveFactor::Usable).unwrap();
     assert!(sealer.is_ticket(&alice, &ticket, "ABCD"));
     assert!(!sealer.is_ticket(&alice, &ticket, "ABCE") && !sealer.is_ticket(&alice, &ticket, ""));
     assert!(!sealer.is_ticket(&bob, &ticket, "ABCD"));
@@ -156,20 +156,20 @@ fn a_ticket_is_its_accounts_and_its_times_alone() {
 }
 
 #[test]
-fn a_mark_is_its_texts_and_its_kinds_alone() {
+fn a_mac_is_valid_for_its_kind_and_text_only() {
     let sealer = Sealer::new(&StoreKey::generate().unwrap());
-    let mark = sealer.mac("session", "text").unwrap();
-    assert!(sealer.verify_mac("session", "text", &mark));
-    assert!(!sealer.verify_mac("session", "texts", &mark) && !sealer.verify_mac("client", "text", &mark));
+    let mac = sealer.mac("session", "text").unwrap();
+    assert!(sealer.verify_mac("session", "text", &mac));
+    assert!(!sealer.verify_mac("session", "texts", &mac) && !sealer.verify_mac("client", "text", &mac));
     assert!(!sealer.verify_mac("session", "text", "") && !sealer.verify_mac("session", "text", "{}"));
-    assert!(!Sealer::new(&StoreKey::generate().unwrap()).verify_mac("session", "text", &mark));
+    assert!(!Sealer::new(&StoreKey::generate().unwrap()).verify_mac("session", "text", &mac));
     let sealed = sealer.seal_named("a", b"bytes").unwrap();
     assert_eq!(*sealer.open_named("a", &sealed).unwrap(), b"bytes");
     assert_eq!(sealer.open_named("b", &sealed), Err(SealError::Damaged));
 }
 
 #[test]
-fn the_check_value_knows_its_key() {
+fn the_check_value_opens_with_its_own_key_only() {
     let key = StoreKey::generate().unwrap();
     let check = Sealer::new(&key).seal_check().unwrap();
     assert!(Sealer::new(&key).opens_check(&check));

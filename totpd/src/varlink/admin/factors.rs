@@ -3,6 +3,7 @@
 use super::{AdminCall, invalid};
 use crate::config::{checked_issuer, lifetime, params};
 use crate::engine::default_commit_deadline;
+use crate::seal::ActiveFactor;
 use crate::varlink::account_error::to_admin;
 use crate::varlink::reply::{Bytes, done, read};
 use crate::varlink::views::{confirmed, enrolled, staged_change, texts, user as user_view};
@@ -89,7 +90,8 @@ pub(crate) async fn ticket(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
     let pending = call.engine.config().totp.pending;
     let seconds = lifetime(seconds.unwrap_or(pending)).map_err(|what| invalid(&what))?;
     let name = call.user(&user).await?;
-    let ticket = call.engine.ticket(&name, seconds, lost == Some(true), call.peer.from()).await;
+    let active_factor = if lost == Some(true) { ActiveFactor::Lost } else { ActiveFactor::Usable };
+    let ticket = call.engine.ticket(&name, seconds, active_factor, call.peer.from()).await;
     let (text, expires) = ticket.map_err(|e| to_admin(e, &user))?;
     Ok(done(&TicketReply { user, ticket: SecretText::new(text), expires_at: expires.unix() }))
 }
