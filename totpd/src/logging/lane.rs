@@ -1,29 +1,30 @@
-//! In which queue a line waits, so that no flood of one kind drops lines of another.
+//! The queue that a log line waits in. Lines are separated by who can cause them, so that a flood
+//! of one kind cannot displace lines of another.
 
 use crate::audit::{Event, EventKind, EventOutcome, Method};
 use totp_core::Source;
 
-/// A kind of lines, by who can cause them.
+/// A kind of log lines, by who can cause them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Lane {
-    /// Grants, acts of administrators and break-glass.
+    /// Grants, actions of administrators, and break-glass.
     Grants,
-    /// Everything else about an attempt from another host: what fail2ban reads.
+    /// All other attempts from remote hosts, which fail2ban reads.
     Sources,
-    /// What applications ask, granted or not.
+    /// Requests of applications, granted or not.
     Applications,
-    /// Attempts that started at this host and were granted no code.
+    /// Attempts from this host in which no code was granted.
     Local,
-    /// What is no event: warnings and errors of the daemon.
+    /// Messages of the daemon that are not audit events: warnings and errors.
     Daemon,
 }
 
 impl Lane {
-    /// All of them.
+    /// Every lane.
     pub(super) const ALL: [Self; 5] =
         [Self::Grants, Self::Sources, Self::Applications, Self::Local, Self::Daemon];
 
-    /// Lines that may wait in it.
+    /// Returns how many lines can wait in the lane.
     pub(super) const fn capacity(self) -> usize {
         match self {
             Self::Sources => 2_048,
@@ -33,10 +34,10 @@ impl Lane {
     }
 }
 
-/// The lane of an event.
+/// Returns the lane of an event.
 pub(super) fn lane(event: &Event) -> Lane {
     let from = &event.from;
-    let of_root = from.peer_uid.is_none_or(|uid| uid == 0);
+    let by_root = from.peer_uid.is_none_or(|uid| uid == 0);
     let refused = event.outcome == EventOutcome::Refused;
     let by_code = event.outcome == EventOutcome::Granted && event.method != Some(Method::Remembered);
     if from.peer_uid.is_none() && from.client.is_some() {
@@ -44,16 +45,18 @@ pub(super) fn lane(event: &Event) -> Lane {
     } else if by_code && event.event == EventKind::Login {
         Lane::Grants
     } else if from.rhost.is_some() || from.peer_address.is_some() {
-        // A user who passes without a code has proved a first factor.
+        // A user who passes without a code has proved a first factor, so strangers cannot cause
+        // these lines.
         if refused { Lane::Sources } else { Lane::Grants }
-    } else if event.event == EventKind::Login || (refused && !of_root) {
+    } else if event.event == EventKind::Login || (refused && !by_root) {
         Lane::Local
     } else {
         Lane::Grants
     }
 }
 
-/// Whose line it is within its lane: nobody takes all of it.
+/// Returns the source of an event within its lane. The queue limits how much of a lane one source
+/// can fill.
 pub(super) fn source(lane: Lane, event: &Event) -> String {
     let from = &event.from;
     match (lane, &from.peer_address) {
@@ -91,14 +94,14 @@ mod tests {
 
     #[test]
     fn each_kind_of_line_has_its_lane() {
-        let (here, there) = (EventSource::default, || remote("192.0.2.1"));
-        assert_eq!(lane(&login(Refused, here())), Lane::Local);
-        assert_eq!(lane(&login(Exempt, here())), Lane::Local);
-        assert_eq!(lane(&login(Granted, here())), Lane::Grants);
-        let remembered = Event { method: Some(Method::Remembered), ..login(Granted, here()) };
+        let (local, from_afar) = (EventSource::default, || remote("192.0.2.1"));
+        assert_eq!(lane(&login(Refused, local())), Lane::Local);
+        assert_eq!(lane(&login(Exempt, local())), Lane::Local);
+        assert_eq!(lane(&login(Granted, local())), Lane::Grants);
+        let remembered = Event { method: Some(Method::Remembered), ..login(Granted, local()) };
         assert_eq!(lane(&remembered), Lane::Local);
-        assert_eq!(lane(&login(Refused, there())), Lane::Sources);
-        assert_eq!(lane(&login(Granted, there())), Lane::Grants);
+        assert_eq!(lane(&login(Refused, from_afar())), Lane::Sources);
+        assert_eq!(lane(&login(Granted, from_afar())), Lane::Grants);
         let by = |uid, outcome| Event {
             outcome,
             ..Event::new(
@@ -112,8 +115,8 @@ mod tests {
         assert_eq!(lane(&by(5001, Done)), Lane::Grants);
         assert_eq!(lane(&by(5001, Refused)), Lane::Local);
         let application = EventSource { client: Some("shop".into()), ..EventSource::default() };
-        let asked = Event::new(EventKind::Authenticate, "alice", Time::default(), application);
-        assert_eq!(lane(&asked), Lane::Applications);
+        let request = Event::new(EventKind::Authenticate, "alice", Time::default(), application);
+        assert_eq!(lane(&request), Lane::Applications);
         let unknown = EventSource { peer_address: Some("192.0.2.1".into()), ..EventSource::default() };
         let unknown =
             Event { outcome: Refused, ..Event::new(EventKind::Client, "", Time::default(), unknown) };
@@ -121,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_of_one_subscriber_are_one_source() {
+    fn addresses_of_one_ipv6_network_are_one_source() {
         let of = |rhost| source(Lane::Sources, &login(Refused, remote(rhost)));
         assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
@@ -130,8 +133,8 @@ mod tests {
     }
 
     #[test]
-    fn a_setuid_programs_lines_are_those_of_who_started_it() {
-        // polkit's helper says that alice asks.
+    fn the_source_of_a_setuid_program_is_the_user_who_started_it() {
+        // polkit's helper sets PAM_RUSER to alice.
         let started_by = |uid| EventSource {
             ruser: Some("alice".into()),
             caller_uid: Some(uid),

@@ -1,9 +1,9 @@
-//! The log: the journal when there is one, stderr otherwise. Audit events are one JSON object a
-//! line.
+//! The log: the journal, or stderr if there is no journal. An audit event is logged as one JSON
+//! object on one line.
 //!
-//! Nobody waits for a reader of logs (invariant 15). A line goes into a bounded queue, and one
-//! thread writes it. A line that finds no room is dropped and counted; the history says how many
-//! there were. The durable row is the audit, the line is a copy of it.
+//! No login waits for the reader of the log (invariant 15). Lines go into a bounded queue, and one
+//! thread writes them. A line for which the queue has no room is dropped and counted, and the
+//! history records the counts. The audit log is the durable history; a line is a copy of its row.
 //!
 //! ```text
 //! Event::log, tracing ─▶ lane ─▶ Queue (bounded by lane and by source) ─▶ writer thread
@@ -25,16 +25,17 @@ use tracing::{Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-/// How long a daemon that stops waits for the reader of its last lines.
+/// How long a stopping daemon waits until its last lines are written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The queue of this process; none before [`start`], and in commands that keep no log.
+/// The log of this process. Empty before [`start`], and in commands, which have no log.
 static LOG: OnceLock<Arc<Log>> = OnceLock::new();
 
-/// How often a panic looks for the queue, a millisecond apart: its own thread may hold it.
-const PANIC_TRIES: u32 = 50;
+/// How often the panic hook tries to lock the queue, once a millisecond. The thread that panics may
+/// hold the lock itself.
+const PANIC_LOCK_TRIES: u32 = 50;
 
-/// The queue, and who waits for it.
+/// The queue, with the lock and the condition variable that its threads share.
 #[derive(Debug, Default)]
 struct Log {
     state: Mutex<State>,
@@ -44,15 +45,15 @@ struct Log {
 #[derive(Debug, Default)]
 struct State {
     queue: Queue,
-    /// The writer has a line that is not written yet.
+    /// Whether the writer thread has taken a line that is not written yet.
     writing: bool,
-    /// Lines dropped since the start.
-    since_start: u64,
+    /// How many lines were dropped since the start, without those that the queue still counts.
+    reported: u64,
 }
 
 impl Log {
     fn state(&self) -> MutexGuard<'_, State> {
-        // A queue that somebody panicked in is whole: each change is made by one call.
+        // After a panic the queue is still consistent, because each change is one call.
         ignore_poison(self.state.lock())
     }
 
@@ -61,10 +62,10 @@ impl Log {
         self.changed.notify_all();
     }
 
-    /// The same in a panic, which may have come while its own thread held the queue: then nothing
-    /// is said.
+    /// Adds a line from the panic hook. If the thread panicked while it held the lock, the line is
+    /// dropped, since waiting for the lock would never end.
     fn push_in_panic(&self, line: Line) {
-        for _ in 0..PANIC_TRIES {
+        for _ in 0..PANIC_LOCK_TRIES {
             let state = match self.state.try_lock() {
                 Ok(state) => Some(state),
                 Err(TryLockError::Poisoned(state)) => Some(state.into_inner()),
@@ -81,27 +82,28 @@ impl Log {
     }
 }
 
-/// Starts the log of the daemon.
+/// Starts the daemon's log: its thread, the subscriber of `tracing`, and the panic hook.
 ///
 /// # Errors
-/// When its thread cannot be started.
+/// When the thread cannot be started.
 pub fn start() -> std::io::Result<()> {
     let log = Arc::clone(LOG.get_or_init(Arc::default));
     writer::start(log)?;
-    // Libraries say more than an administrator wants to read, and more than a log may hold.
-    let heard = Targets::new().with_default(LevelFilter::WARN).with_target("totpd", LevelFilter::INFO);
-    // Only a second start in one process fails, and then there is a log.
-    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(heard).with(Enqueue));
+    // Of libraries only warnings: their other messages are many, and may contain secrets.
+    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("totpd", LevelFilter::INFO);
+    // This fails only for a second start in the same process, which has a log already.
+    let _ =
+        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(filter).with(Enqueue));
     set_panic_hook();
     Ok(())
 }
 
-/// A panic is a line, too. Not its text, which may quote what somebody typed; and not to stderr,
-/// which perhaps nobody reads.
+/// Logs panics. The line has the location, but not the panic's message, which may quote what a user
+/// typed. Nothing is written to stderr, where a write could block.
 fn set_panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map_or_else(String::new, ToString::to_string);
-        let line = Line::message(Level::ERROR, format!("a part of the daemon panicked at {place}"));
+        let location = panic.location().map_or_else(String::new, ToString::to_string);
+        let line = Line::message(Level::ERROR, format!("a part of the daemon panicked at {location}"));
         if let Some(log) = LOG.get() {
             log.push_in_panic(line);
         }
@@ -109,7 +111,7 @@ fn set_panic_hook() {
 }
 
 impl Event {
-    /// Queues the line of the log. Called after the transaction that holds its row.
+    /// Queues the log line of the event. Call it after the transaction with the event's row.
     pub fn log(&self) {
         enqueue(Line::event(self.clone()));
     }
@@ -121,7 +123,8 @@ fn enqueue(line: Line) {
     }
 }
 
-/// Waits until everything is written, but not for ever: what is left then is dropped and counted.
+/// Waits until every line is written, but for [`FLUSH_TIMEOUT`] at most. The lines that are left
+/// then are dropped and counted.
 pub fn flush() {
     let Some(log) = LOG.get() else { return };
     let deadline = Instant::now() + FLUSH_TIMEOUT;
@@ -133,45 +136,47 @@ pub fn flush() {
     state.queue.drop_all();
 }
 
-/// How many lines were dropped since the daemon started.
+/// Returns how many lines were dropped since the daemon started.
 pub(crate) fn dropped_since_start() -> u64 {
     LOG.get().map_or(0, |log| {
         let state = log.state();
-        state.since_start + state.queue.dropped().total()
+        state.reported + state.queue.dropped().total()
     })
 }
 
-/// How many lines wait for the reader of the log.
+/// Returns how many lines wait to be written.
 pub(crate) fn waiting() -> u64 {
     LOG.get().map_or(0, |log| {
         let state = log.state();
-        state.queue.waiting() + u64::from(state.writing)
+        state.queue.len() + u64::from(state.writing)
     })
 }
 
+/// Returns whether lines were dropped since [`take_dropped`].
 pub(crate) fn is_anything_dropped() -> bool {
     LOG.get().is_some_and(|log| log.state().queue.dropped().total() > 0)
 }
 
-/// Takes the count of what was dropped and not reported yet.
+/// Returns how many lines were dropped since the last call, if any. The caller must report them, or
+/// return the counts with [`give_back`].
 pub(crate) fn take_dropped() -> Option<Dropped> {
     let mut state = LOG.get()?.state();
     let dropped = state.queue.take_dropped();
-    state.since_start += dropped.total();
+    state.reported += dropped.total();
     drop(state);
     (dropped.total() > 0).then_some(dropped)
 }
 
-/// Gives a count back that could not be reported.
+/// Takes back counts from [`take_dropped`] that could not be reported.
 pub(crate) fn give_back(dropped: &Dropped) {
     if let Some(log) = LOG.get() {
         let mut state = log.state();
-        state.since_start -= dropped.total();
+        state.reported -= dropped.total();
         state.queue.add_dropped(dropped);
     }
 }
 
-/// What libraries and the daemon itself say, apart from audit events.
+/// The layer of `tracing` that queues the messages of the daemon and of libraries.
 struct Enqueue;
 
 impl<S: Subscriber> Layer<S> for Enqueue {
@@ -197,17 +202,17 @@ impl Visit for Message {
 mod tests {
     use super::*;
 
-    /// One test, since the hook and the queue are the process's.
+    /// One test for all, because the panic hook and the queue belong to the process.
     #[test]
-    fn a_panic_is_a_line_that_quotes_nothing_and_never_waits() {
+    fn a_panic_is_logged_without_its_text_and_without_waiting() {
         let log = LOG.get_or_init(Arc::default);
         set_panic_hook();
         let panics = || std::thread::spawn(|| panic!("hunter{}", 2)).join().unwrap_err();
         drop(panics());
         let (line, _) = log.state().queue.pop().unwrap();
-        let Line::Message(Level::ERROR, text) = line else { panic!("it is an error") };
+        let Line::Message(Level::ERROR, text) = line else { panic!("not an error") };
         assert!(text.contains("logging/mod.rs") && !text.contains("hunter"), "{text}");
-        // Somebody holds the queue and panics: nothing is said, and nobody hangs.
+        // A thread panics while it holds the lock: nothing is logged, and nothing hangs.
         drop(
             std::thread::spawn(|| {
                 let _held = LOG.get().map(|log| log.state());
@@ -218,7 +223,7 @@ mod tests {
         );
         assert!(log.state().queue.is_empty());
         drop(panics());
-        assert_eq!(log.state().queue.waiting(), 1, "a poisoned queue goes on");
+        assert_eq!(log.state().queue.len(), 1, "a poisoned lock is used on");
         drop(std::panic::take_hook());
     }
 }

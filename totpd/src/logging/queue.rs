@@ -1,36 +1,39 @@
-//! The lines that wait for the log: bounded by lane and, once a lane is half full, by source.
+//! The queue of lines that wait to be written. It is bounded by lane and, when a lane is half full,
+//! also by source.
 
 use super::lane::{Lane, lane, source};
 use crate::audit::{Dropped, Event};
 use std::collections::{HashMap, VecDeque};
 use tracing::Level;
 
-/// Lines of one source that find room in a lane that is half full, and in one that is nearly full.
-/// fail2ban needs five of an address (config/fail2ban/jail.d).
-const FEW: usize = 16;
-const FEWEST: usize = 5;
+/// How many lines of one source can wait in a lane that is at least half full.
+const PER_SOURCE_HALF_FULL: usize = 16;
+/// How many lines of one source can wait in a lane that is at least three quarters full. fail2ban
+/// needs five lines of an address (config/fail2ban/jail.d).
+const PER_SOURCE_NEARLY_FULL: usize = 5;
 
-/// What is written.
+/// A line of the log.
 #[derive(Clone, Debug)]
 pub(super) enum Line {
     /// An audit event.
     Event(Box<Event>),
-    /// Anything else.
+    /// A message of the daemon or of a library.
     Message(Level, String),
 }
 
 impl Line {
-    /// The line of an event.
+    /// Returns the line of an audit event.
     pub(super) fn event(event: Event) -> Self {
         Self::Event(Box::new(event))
     }
 
-    /// A line of the daemon's own.
+    /// Returns the line of a message.
     pub(super) const fn message(level: Level, text: String) -> Self {
         Self::Message(level, text)
     }
 
-    fn place(&self) -> (Lane, String) {
+    /// Returns the lane and the source of the line.
+    fn lane_and_source(&self) -> (Lane, String) {
         match self {
             Self::Event(event) => {
                 let lane = lane(event);
@@ -40,7 +43,8 @@ impl Line {
         }
     }
 
-    /// Whether `other` says the same of the same people again.
+    /// Returns whether `other` repeats this line: the same event by the same user and source, or
+    /// the same message.
     fn repeats(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Message(level, text), Self::Message(other_level, other)) => {
@@ -67,23 +71,26 @@ impl Line {
     }
 }
 
-/// A line in its place.
+/// A line that waits to be written.
 #[derive(Debug)]
-struct Waiting {
+struct QueuedLine {
     lane: Lane,
     source: String,
     line: Line,
+    /// How many repetitions of the line were left out.
     repeated: u64,
 }
 
-/// The lines of one source: how many wait, and the number of the last.
+/// The waiting lines of one source.
 #[derive(Debug, Default)]
-struct OfSource {
-    lines: usize,
-    last: u64,
+struct SourceLines {
+    /// How many lines wait.
+    count: usize,
+    /// The number of the latest one.
+    latest: u64,
 }
 
-/// The count of a lane.
+/// Returns the counter of a lane.
 const fn count_of(dropped: &mut Dropped, lane: Lane) -> &mut u64 {
     match lane {
         Lane::Grants => &mut dropped.grants,
@@ -94,81 +101,87 @@ const fn count_of(dropped: &mut Dropped, lane: Lane) -> &mut u64 {
     }
 }
 
-/// All lines that wait, in their order.
+/// The lines that wait, in the order in which they will be written.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    waiting: VecDeque<Waiting>,
-    /// The number of the first line that waits; the others follow.
+    lines: VecDeque<QueuedLine>,
+    /// The number of the first line that waits. The lines are numbered consecutively.
     first: u64,
+    /// How many lines wait in each lane.
     lanes: HashMap<Lane, usize>,
-    sources: HashMap<(Lane, String), OfSource>,
+    sources: HashMap<(Lane, String), SourceLines>,
+    /// How many lines were dropped since [`Queue::take_dropped`].
     dropped: Dropped,
 }
 
 impl Queue {
+    /// Returns whether no line waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.lines.is_empty()
     }
 
-    pub(super) fn waiting(&self) -> u64 {
-        u64::try_from(self.waiting.len()).unwrap_or(u64::MAX)
+    /// Returns how many lines wait.
+    pub(super) fn len(&self) -> u64 {
+        u64::try_from(self.lines.len()).unwrap_or(u64::MAX)
     }
 
-    /// Takes a line in, or adds it to one that says the same, or drops it.
+    /// Adds a line. If its lane or source has no room, the line is counted as a repetition of the
+    /// source's latest line, or else as dropped.
     pub(super) fn push(&mut self, line: Line) {
-        let (lane, source) = line.place();
+        let (lane, source) = line.lane_and_source();
+        let number = self.first + self.len();
         let in_lane = self.lanes.entry(lane).or_default();
-        let number = self.first + u64::try_from(self.waiting.len()).unwrap_or(0);
         let key = (lane, source);
         let of_source = self.sources.entry(key.clone()).or_default();
-        let room = match *in_lane {
+        let limit = match *in_lane {
             used if used < lane.capacity() / 2 => lane.capacity(),
-            // Grants are nobody's flood: each took a code, or an administrator.
+            // Nobody can flood the log with grants: each takes a code, or an administrator.
             used if used < lane.capacity() && lane == Lane::Grants => lane.capacity(),
-            used if used < lane.capacity() / 4 * 3 => FEW,
-            used if used < lane.capacity() => FEWEST,
+            used if used < lane.capacity() / 4 * 3 => PER_SOURCE_HALF_FULL,
+            used if used < lane.capacity() => PER_SOURCE_NEARLY_FULL,
             _ => 0,
         };
-        if of_source.lines < room {
+        if of_source.count < limit {
             *in_lane += 1;
-            *of_source = OfSource { lines: of_source.lines + 1, last: number };
-            self.waiting.push_back(Waiting { lane, source: key.1, line, repeated: 0 });
+            *of_source = SourceLines { count: of_source.count + 1, latest: number };
+            self.lines.push_back(QueuedLine { lane, source: key.1, line, repeated: 0 });
             return;
         }
-        let last = of_source.last.checked_sub(self.first).filter(|_| of_source.lines > 0);
-        if of_source.lines == 0 {
+        let index = of_source.latest.checked_sub(self.first).filter(|_| of_source.count > 0);
+        if of_source.count == 0 {
             self.sources.remove(&key);
         }
-        let last = last.and_then(|at| self.waiting.get_mut(usize::try_from(at).ok()?));
-        match last {
-            Some(last) if last.line.repeats(&line) => last.repeated += 1,
+        let latest = index.and_then(|index| self.lines.get_mut(usize::try_from(index).ok()?));
+        match latest {
+            Some(latest) if latest.line.repeats(&line) => latest.repeated += 1,
             _ => self.count_dropped(lane, 1, &line),
         }
     }
 
-    /// The next line to be written, and how many like it were left out.
+    /// Removes the next line to write, and returns it with the number of its repetitions that were
+    /// left out.
     pub(super) fn pop(&mut self) -> Option<(Line, u64)> {
-        let Waiting { lane, source, line, repeated } = self.waiting.pop_front()?;
+        let QueuedLine { lane, source, line, repeated } = self.lines.pop_front()?;
         self.first += 1;
         if let Some(count) = self.lanes.get_mut(&lane) {
             *count -= 1;
         }
         let key = (lane, source);
         if let Some(of_source) = self.sources.get_mut(&key) {
-            of_source.lines -= 1;
-            if of_source.lines == 0 {
+            of_source.count -= 1;
+            if of_source.count == 0 {
                 self.sources.remove(&key);
             }
         }
         Some((line, repeated))
     }
 
-    /// Counts a line that could not be written, with those that it stands for.
+    /// Counts a line that could not be written as dropped, with its repetitions.
     pub(super) fn not_written(&mut self, line: &Line, repeated: u64) {
-        self.count_dropped(line.place().0, 1 + repeated, line);
+        self.count_dropped(line.lane_and_source().0, 1 + repeated, line);
     }
 
-    /// Drops what waits.
+    /// Drops every line that waits.
     pub(super) fn drop_all(&mut self) {
         while let Some((line, repeated)) = self.pop() {
             self.not_written(&line, repeated);
@@ -176,7 +189,7 @@ impl Queue {
     }
 
     const fn count_dropped(&mut self, lane: Lane, lines: u64, line: &Line) {
-        // The line that reports dropped ones is reported by the next report.
+        // A report of dropped lines is not counted: its row in the history has the numbers.
         if let Line::Event(event) = line
             && event.dropped.is_some()
         {
@@ -185,17 +198,17 @@ impl Queue {
         *count_of(&mut self.dropped, lane) += lines;
     }
 
-    /// What was dropped since the last report.
+    /// Returns how many lines were dropped since [`Self::take_dropped`].
     pub(super) const fn dropped(&self) -> &Dropped {
         &self.dropped
     }
 
-    /// The same, which is reported now.
+    /// Returns how many lines were dropped, and resets the counters.
     pub(super) fn take_dropped(&mut self) -> Dropped {
         std::mem::take(&mut self.dropped)
     }
 
-    /// Adds what could not be reported.
+    /// Adds counts that could not be reported to the counters.
     pub(super) fn add_dropped(&mut self, dropped: &Dropped) {
         let mut dropped = *dropped;
         for lane in Lane::ALL {
@@ -229,7 +242,7 @@ mod tests {
         Line::Event(Box::new(Event { outcome: EventOutcome::Granted, ..*event }))
     }
 
-    /// Users of the lines, in their order, and how many each line stands for.
+    /// Returns the user of each line, in their order, and how many repetitions it stands for.
     fn drain(queue: &mut Queue) -> Vec<(String, u64)> {
         std::iter::from_fn(|| queue.pop())
             .map(|(line, repeated)| match line {
@@ -240,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_out_in_their_order_and_whole() {
+    fn lines_are_written_in_order_and_none_is_lost() {
         let mut queue = Queue::default();
         for number in 0..500 {
             queue.push(refused(&format!("u{number}"), Some("192.0.2.1"), None));
@@ -268,7 +281,7 @@ mod tests {
         queue.push(granted("alice"));
         let lines = drain(&mut queue);
         let of_alice = lines.iter().filter(|(user, _)| user == "alice").count();
-        assert!(of_alice > 60 * FEWEST, "{of_alice}");
+        assert!(of_alice > 60 * PER_SOURCE_NEARLY_FULL, "{of_alice}");
         assert_eq!(lines.last().map(|(user, _)| user.as_str()), Some("alice"));
         let stands_for = |lines: &[(String, u64)]| lines.iter().map(|(_, r)| 1 + r).sum::<u64>();
         let dropped = queue.take_dropped();
@@ -277,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn local_users_drop_no_lines_but_their_own() {
+    fn a_local_user_can_displace_only_their_own_lines() {
         let mut queue = Queue::default();
         for number in 0..10_000 {
             queue.push(refused(&format!("u{number}"), None, Some(7102)));
@@ -292,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_repeats_itself_is_one_line_that_says_how_often() {
+    fn repeated_lines_become_one_line_with_a_count() {
         let mut queue = Queue::default();
         for _ in 0..5_000 {
             queue.push(refused("alice", Some("192.0.2.1"), None));
@@ -303,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn the_report_of_dropped_lines_is_not_reported_itself() {
+    fn a_report_of_dropped_lines_is_not_counted_as_dropped() {
         let mut queue = Queue::default();
         let report = Event {
             dropped: Some(Dropped::one_of_each()),

@@ -1,5 +1,5 @@
-//! The thread that writes lines. It alone waits when nobody reads the journal's socket or the pipe
-//! on stderr.
+//! The thread that writes the lines of the log. When nobody reads the journal's socket or the pipe
+//! on stderr, only this thread blocks.
 
 use super::queue::Line;
 use super::{Log, State};
@@ -12,26 +12,26 @@ use tracing::Level;
 use tracing::dispatcher::{Dispatch, with_default};
 use tracing_subscriber::layer::SubscriberExt;
 
-/// The target of audit events, in the journal's `TARGET`.
+/// The target of audit events: the journal's field `TARGET`.
 const AUDIT: &str = "totpd::audit";
 
-/// Where lines go.
+/// Where lines are written to.
 enum Sink {
     Journal(Dispatch),
     Stderr,
 }
 
-/// Starts the thread.
+/// Starts the writer thread.
 pub(super) fn start(log: Arc<Log>) -> std::io::Result<()> {
     std::thread::Builder::new().name("totpd-log".into()).spawn(move || run(&log)).map(drop)
 }
 
 fn run(log: &Log) {
-    // Here and not at the start: the first datagram, too, waits for its reader.
+    // Opened on this thread, because even the first datagram to the journal can block.
     let sink = Sink::open();
     loop {
         let (line, repeated) = next(log);
-        // A line that makes a library panic is dropped, and the next one is written.
+        // A line on which a library panics is dropped, and the next line is written.
         let written = catch_unwind(AssertUnwindSafe(|| sink.write(&line, repeated))).unwrap_or(false);
         let mut state = log.state();
         state.writing = false;
@@ -42,7 +42,7 @@ fn run(log: &Log) {
     }
 }
 
-/// The next line, as soon as there is one.
+/// Waits for the next line, and returns it with the number of its repetitions.
 fn next(log: &Log) -> (Line, u64) {
     let mut state = log.state();
     loop {
@@ -60,12 +60,12 @@ impl Sink {
         let Some(layer) = under_journald().then(tracing_journald::layer).and_then(Result::ok) else {
             return Self::Stderr;
         };
-        // TOTPD_USER=alice and so on: names that no other program's fields have.
+        // Fields such as TOTPD_USER=alice, whose names no other program uses.
         let layer = layer.with_syslog_identifier("totpd".into()).with_field_prefix(Some("TOTPD".into()));
         Self::Journal(Dispatch::new(tracing_subscriber::registry().with(layer)))
     }
 
-    /// Whether the line was written.
+    /// Writes a line, and returns whether that succeeded.
     fn write(&self, line: &Line, repeated: u64) -> bool {
         match self {
             Self::Journal(journal) => {
@@ -77,8 +77,9 @@ impl Sink {
     }
 }
 
-/// systemd says in JOURNAL_STREAM which device and inode its stream has (systemd.exec(5)).
-#[expect(clippy::disallowed_methods, reason = "decides nothing but where the log goes")]
+/// Returns whether stderr is connected to the journal: systemd sets `JOURNAL_STREAM` to device and
+/// inode of the stream (systemd.exec(5)).
+#[expect(clippy::disallowed_methods, reason = "it only decides where the log goes")]
 fn under_journald() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stat) = nix::sys::stat::fstat(std::io::stderr()) else { return false };
@@ -110,7 +111,7 @@ fn to_journal(line: &Line, repeated: u64) {
     }
 }
 
-/// An event's JSON, or a message.
+/// Returns the text of a line: the event as JSON, or the message.
 fn text(line: &Line, repeated: u64) -> String {
     match line {
         Line::Event(event) if repeated > 0 => {
@@ -124,7 +125,7 @@ fn text(line: &Line, repeated: u64) -> String {
     }
 }
 
-/// Plain lines say who speaks; an event is its JSON alone.
+/// Returns what precedes the text of a line on stderr: program and level, or nothing before JSON.
 const fn prefix(line: &Line) -> &'static str {
     match line {
         Line::Event(_) => "",
@@ -134,8 +135,8 @@ const fn prefix(line: &Line) -> &'static str {
     }
 }
 
-/// Not through the lock of [`std::io::stderr`]: a line that waits must keep nobody else from
-/// ending.
+/// Writes text to stderr, without the lock of [`std::io::stderr`]: while a write blocks, no other
+/// thread may have to wait for the lock.
 fn to_stderr(line: &str) -> bool {
     let mut rest = line.as_bytes();
     while !rest.is_empty() {
