@@ -1,127 +1,180 @@
-//! What the policy would do with an attempt: the same decision as at a login, and nothing recorded.
+//! Explains what the policy would do with a login attempt: makes the same decision as at a login,
+//! and records nothing.
 
 use super::AccountError;
 use super::Engine;
 use super::attempt::LoginRequest;
 use crate::audit::{EventReason, UnjudgedReason, Would};
 use std::collections::BTreeSet;
-use totp_core::policy::{Action, Mode, Moment, Pass, RemoteHost, Rule, Ruling};
+use totp_core::policy::{Action, Evidence, Mismatch, Mode, Moment, RemoteHost, Rule, Ruling};
 use totp_core::remembered::RememberBy;
 use totp_core::{Reason, Time};
-use totp_wire::admin::{Checked, ExpectedOutcome, ExplainReply};
+
+/// What would happen to a login attempt, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The rules up to the one that decides.
+    pub checked: Vec<CheckedRule>,
+    /// The action of that rule, or of the default.
+    pub action: Action,
+    /// The mode of that rule at the time of the attempt.
+    pub mode: Mode,
+    /// The user whose factor would be asked for.
+    pub subject: String,
+    /// How a first factor would be proved, if it is.
+    pub first_factor: Option<Evidence>,
+    /// What would happen.
+    pub outcome: ExpectedOutcome,
+    /// Why the attempt would be refused, or would not pass without a code.
+    pub reason: Option<EventReason>,
+    /// What enforcement would do and why, where the mode of the rule lets the user pass.
+    pub would: Option<(Would, Option<EventReason>)>,
+    /// For how many seconds a grant would be remembered.
+    pub remember: Option<u64>,
+    /// What prevents something that the rule allows, as a sentence.
+    pub obstacle: Option<String>,
+}
+
+/// A rule that was compared with the attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedRule {
+    /// The name of the rule.
+    pub rule: String,
+    /// Whether it decides.
+    pub decides: bool,
+    /// What in it does not match the attempt.
+    pub mismatch: Option<Mismatch>,
+}
+
+/// What would happen to a login attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpectedOutcome {
+    /// A code would be asked for.
+    Asked,
+    /// A code would be asked for, and any answer would pass.
+    AskedAndPassed,
+    /// The user would pass without a code.
+    Exempt,
+    /// The user would enroll during the login.
+    Enrolled,
+    /// Every answer would be refused.
+    Refused,
+}
 
 impl Engine {
-    /// Explains. `at` is now unless said otherwise.
+    /// Explains what would happen to this attempt at the time `at`. `None`: now.
     ///
     /// # Errors
-    /// [`AccountError`], when a directory or the store does not answer.
+    /// [`AccountError`] when a user directory or the store does not answer.
     pub async fn explain(
         &self,
         request: LoginRequest,
         at: Option<Time>,
-    ) -> Result<ExplainReply, AccountError> {
+    ) -> Result<Explanation, AccountError> {
         let policy = &self.config.policy;
         let (request, decision, groups, now) = self.rule(request, at).await?;
         let pending = self.pending_login(request, &decision, now);
         let moment = Moment { now, not_before: self.rules.not_before };
-        let rule = decision.rule.and_then(|place| policy.rules.get(place));
+        let rule = decision.rule.and_then(|index| policy.rules.get(index));
         let mode = rule.map_or(Mode::Enforce, |rule| rule.mode_at(moment));
         let (would, why) = self.would(&pending, decision.action, now).await?;
-        let passing = |pass: &Pass| Some(pass.evidence().as_str().to_owned());
-        let mut reply = ExplainReply {
+        let obstacle = rule.and_then(|rule| {
+            let first_factor = if decision.remember.is_some() { Proof::Given } else { Proof::Missing };
+            not_remembered(rule, first_factor, &pending.request)
+        });
+        let remember = decision.remember.filter(|_| obstacle.is_none()).map(|remember| remember.length);
+        let mut explanation = Explanation {
             checked: self.checked(&pending.request, &groups, moment, decision.rule),
-            action: decision.action.as_str().to_owned(),
-            mode: mode.as_str().to_owned(),
+            action: decision.action,
+            mode,
             subject: decision.subject,
             first_factor: None,
             outcome: ExpectedOutcome::Asked,
             reason: None,
             would: None,
-            remember: None,
-            obstacles: None,
+            remember,
+            obstacle,
         };
-        let hindrance =
-            rule.and_then(|rule| not_remembered(rule, decision.remember.is_some(), &pending.request));
-        if hindrance.is_none() {
-            reply.remember = decision.remember.map(|remember| remember.length);
-        }
-        reply.obstacles = hindrance.map(|why| vec![why]);
-        let word = |why: EventReason| why.as_str().to_owned();
-        let refuses = why.filter(|_| would == Would::Refuse).map(word);
+        let refuses = why.filter(|_| would == Would::Refuse);
         match decision.ruling {
             Ruling::Deny => {
-                reply.outcome = ExpectedOutcome::Refused;
-                reply.reason = Some(Reason::Denied.as_str().to_owned());
+                explanation.outcome = ExpectedOutcome::Refused;
+                explanation.reason = Some(Reason::Denied.into());
             }
             Ruling::Pass(pass) => {
-                reply.outcome = ExpectedOutcome::Exempt;
-                reply.first_factor = passing(&pass);
-                let watched = decision.action != Action::Exempt;
-                reply.would = watched.then(|| {
-                    let would = would.as_str();
-                    why.map_or_else(|| would.to_owned(), |why| format!("{would}: {}", why.as_str()))
-                });
+                explanation.outcome = ExpectedOutcome::Exempt;
+                explanation.first_factor = Some(pass.evidence());
+                let is_monitored = decision.action != Action::Exempt;
+                explanation.would = is_monitored.then_some((would, why));
             }
             Ruling::AskAndPass(pass) => {
-                reply.outcome = ExpectedOutcome::AskedAndPassed;
-                reply.first_factor = passing(&pass);
+                explanation.outcome = ExpectedOutcome::AskedAndPassed;
+                explanation.first_factor = Some(pass.evidence());
             }
             Ruling::Ask { unproven } => {
-                let lacks = matches!(
+                let has_no_factor = matches!(
                     why,
                     Some(EventReason::Judged(Reason::NotEnrolled | Reason::Expired | Reason::NotShown))
                 ) || would == Would::Enroll;
-                // No proof helps a name without a user, or a record that cannot be used.
+                // No first factor helps if there is no such user, or the record cannot be used.
                 let unusable = matches!(
                     why,
                     Some(EventReason::Unjudged(
                         UnjudgedReason::UnknownUser | UnjudgedReason::UidChanged | UnjudgedReason::Damaged
                     ))
                 );
-                let no_proof = (unproven && !unusable).then(|| Reason::NoFirstFactor.as_str().to_owned());
-                reply.outcome = if refuses.is_some() || unproven && lacks {
+                let no_proof = (unproven && !unusable).then(|| Reason::NoFirstFactor.into());
+                explanation.outcome = if refuses.is_some() || unproven && has_no_factor {
                     ExpectedOutcome::Refused
                 } else {
                     ExpectedOutcome::Asked
                 };
-                reply.reason = no_proof.or(refuses);
+                explanation.reason = no_proof.or(refuses);
             }
             Ruling::Enroll(proof) => {
-                reply.first_factor = Some(proof.evidence().as_str().to_owned());
-                reply.outcome = match would {
+                explanation.first_factor = Some(proof.evidence());
+                explanation.outcome = match would {
                     Would::Enroll => ExpectedOutcome::Enrolled,
                     Would::Refuse => ExpectedOutcome::Refused,
                     Would::Ask | Would::Exempt => ExpectedOutcome::Asked,
                 };
-                reply.reason = refuses;
+                explanation.reason = refuses;
             }
         }
-        Ok(reply)
+        Ok(explanation)
     }
 
-    /// The rules up to the one that decides, each with what does not match.
+    /// Returns the rules up to the one that decides, which has the index `decides`.
     fn checked(
         &self,
         request: &LoginRequest,
         groups: &BTreeSet<String>,
         moment: Moment,
         decides: Option<usize>,
-    ) -> Vec<Checked> {
+    ) -> Vec<CheckedRule> {
         let rules = self.config.policy.rules.iter().enumerate();
-        let upto = decides.map_or(usize::MAX, |place| place + 1);
-        let looked_at = rules.take(upto).map(|(place, rule)| Checked {
-            rule: self.config.rule_name(place),
-            decides: decides == Some(place),
-            mismatch: rule.mismatch(&request.facts, groups, moment).map(|mismatch| mismatch.key().to_owned()),
+        let count = decides.map_or(usize::MAX, |index| index + 1);
+        let checked = rules.take(count).map(|(index, rule)| CheckedRule {
+            rule: self.config.rule_name(index),
+            decides: decides == Some(index),
+            mismatch: rule.mismatch(&request.facts, groups, moment),
         });
-        looked_at.collect()
+        checked.collect()
     }
 }
 
-/// Why a grant of this attempt is not remembered, where the rule says that it is.
-fn not_remembered(rule: &Rule, proved: bool, request: &LoginRequest) -> Option<String> {
+/// Whether the first factor of an attempt is proved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    Given,
+    Missing,
+}
+
+/// Returns why a grant of this attempt would not be remembered, although the rule says that grants
+/// are.
+fn not_remembered(rule: &Rule, first_factor: Proof, request: &LoginRequest) -> Option<String> {
     let (remember, facts) = (rule.remember?, &request.facts);
-    if !proved {
+    if first_factor == Proof::Missing {
         return Some("nothing is remembered: that takes a login whose first factor is proved".to_owned());
     }
     let service = facts.service.as_deref().unwrap_or("this service");

@@ -34,6 +34,7 @@ pub use attempt::{Grant, LoginRequest, PendingLogin};
 pub use change::default_commit_deadline;
 pub use confirm::Confirmation;
 pub use error::{AccountError, AdminError, EngineError, SelfServiceError};
+pub use explain::{CheckedRule, ExpectedOutcome, Explanation};
 pub use login::{AnswerOutcome, PrefetchedAccount};
 pub use login_enrollment::{FirstCodeOutcome, RecoveryCodeOutcome};
 

@@ -1,8 +1,11 @@
 //! Replies of `org.totpd.Admin` and `org.totpd.Self` out of the engine's own types.
 
+use crate::audit::EventReason;
 use crate::config::Config;
 use crate::engine::api::Client;
-use crate::engine::{Confirmation, Enrolled, FactorState, HostUser, UserStatus};
+use crate::engine::{
+    Confirmation, Enrolled, ExpectedOutcome, Explanation, FactorState, HostUser, UserStatus,
+};
 use crate::store::{HistoryQuery, HistoryRow, Overview};
 use serde_json::value::RawValue;
 use totp_core::lock::{Locked, SourceClass};
@@ -11,8 +14,8 @@ use totp_core::self_service::StagedChange;
 use totp_core::{Time, UserName};
 use totp_wire::SecretText;
 use totp_wire::admin::{
-    self, ClientSecret, Configuration, ConfigurationInUse, ConfirmReply, EnrollReply, HistoryReply,
-    ListClientsReply,
+    self, Checked, ClientSecret, Configuration, ConfigurationInUse, ConfirmReply, EnrollReply, ExplainReply,
+    HistoryReply, ListClientsReply,
 };
 
 /// Events in one page of the history at most, and their bytes: a message has 16 KiB.
@@ -65,6 +68,37 @@ pub(crate) fn history_page(rows: Vec<HistoryRow>, limit: usize) -> HistoryReply 
         next = Some(row.seq);
     }
     HistoryReply { events, next: next.filter(|_| full) }
+}
+
+/// What would happen to a login attempt.
+pub(crate) fn explained(explanation: Explanation) -> ExplainReply {
+    let reason = |why: EventReason| why.as_str().to_owned();
+    let checked = explanation.checked.into_iter().map(|checked| Checked {
+        rule: checked.rule,
+        decides: checked.decides,
+        mismatch: checked.mismatch.map(|mismatch| mismatch.key().to_owned()),
+    });
+    ExplainReply {
+        checked: checked.collect(),
+        action: explanation.action.as_str().to_owned(),
+        mode: explanation.mode.as_str().to_owned(),
+        subject: explanation.subject,
+        first_factor: explanation.first_factor.map(|evidence| evidence.as_str().to_owned()),
+        outcome: match explanation.outcome {
+            ExpectedOutcome::Asked => admin::ExpectedOutcome::Asked,
+            ExpectedOutcome::AskedAndPassed => admin::ExpectedOutcome::AskedAndPassed,
+            ExpectedOutcome::Exempt => admin::ExpectedOutcome::Exempt,
+            ExpectedOutcome::Enrolled => admin::ExpectedOutcome::Enrolled,
+            ExpectedOutcome::Refused => admin::ExpectedOutcome::Refused,
+        },
+        reason: explanation.reason.map(reason),
+        would: explanation.would.map(|(would, why)| match why {
+            Some(why) => format!("{}: {}", would.as_str(), why.as_str()),
+            None => would.as_str().to_owned(),
+        }),
+        remember: explanation.remember,
+        obstacles: explanation.obstacle.map(|obstacle| vec![obstacle]),
+    }
 }
 
 /// What came of a first code.

@@ -5,7 +5,7 @@ use crate::user_directory::DirectoryUnavailable;
 use crate::varlink::account_error::to_admin;
 use crate::varlink::peer::{self, Peer};
 use crate::varlink::reply::{Bytes, done, failed, read};
-use crate::varlink::views::{history_page, history_query};
+use crate::varlink::views::{explained, history_page, history_query};
 use totp_core::{Time, UserName};
 use totp_wire::admin::{Explain, History, NO_SUCH_USER, STORE_UNAVAILABLE};
 use totp_wire::login::Attempt;
@@ -36,8 +36,8 @@ pub(crate) async fn explain(call: &AdminCall<'_>, parameters: &[u8]) -> Result<B
     let peer = Peer { uid: asked.peer_uid.unwrap_or(0), pid: None };
     let request = peer::simulate(peer, &attempt, call.engine.config());
     let request = request.ok_or_else(|| failed(NO_SUCH_USER, "user", &asked.user))?;
-    let explained = call.engine.explain(request, asked.at.map(Time::from_unix)).await;
-    Ok(done(&explained.map_err(|e| to_admin(e, &asked.user))?))
+    let explanation = call.engine.explain(request, asked.at.map(Time::from_unix)).await;
+    Ok(done(&explained(explanation.map_err(|e| to_admin(e, &asked.user))?)))
 }
 
 /// The user who would start the program that asks: the one named, or for a program of this machine
