@@ -4,6 +4,7 @@
 use super::AccountError;
 use super::Engine;
 use super::attempt::LoginRequest;
+use super::remembered_login::BOOT_ID;
 use crate::audit::{EventReason, UnjudgedReason, Would};
 use std::collections::BTreeSet;
 use totp_core::policy::{Action, Evidence, Mismatch, Mode, Moment, RemoteHost, Rule, Ruling};
@@ -80,7 +81,7 @@ impl Engine {
         let (would, why) = self.would(&pending, decision.action, now).await?;
         let obstacle = rule.and_then(|rule| {
             let first_factor = if decision.remember.is_some() { Proof::Given } else { Proof::Missing };
-            not_remembered(rule, first_factor, &pending.request)
+            not_remembered(rule, first_factor, &pending.request, self.boot_id.as_deref())
         });
         let remember = decision.remember.filter(|_| obstacle.is_none()).map(|remember| remember.length);
         let mut explanation = Explanation {
@@ -172,7 +173,12 @@ enum Proof {
 
 /// Returns why a grant of this attempt would not be remembered, although the rule says that grants
 /// are.
-fn not_remembered(rule: &Rule, first_factor: Proof, request: &LoginRequest) -> Option<String> {
+fn not_remembered(
+    rule: &Rule,
+    first_factor: Proof,
+    request: &LoginRequest,
+    boot_id: Option<&str>,
+) -> Option<String> {
     let (remember, facts) = (rule.remember?, &request.facts);
     if first_factor == Proof::Missing {
         return Some("nothing is remembered: that takes a login whose first factor is proved".to_owned());
@@ -180,7 +186,10 @@ fn not_remembered(rule: &Rule, first_factor: Proof, request: &LoginRequest) -> O
     let service = facts.service.as_deref().unwrap_or("this service");
     let has_key = facts.ssh.iter().any(|auth| auth.method == "publickey");
     let why = match (remember.by, facts.rhost, facts.caller) {
-        (RememberBy::Session, _, Some(_)) => return None,
+        (RememberBy::Session, _, Some(_)) if boot_id.is_some() => return None,
+        (RememberBy::Session, _, Some(_)) => {
+            format!("the daemon cannot read {BOOT_ID}, which tells this boot's sessions from earlier ones")
+        }
         (RememberBy::Session, RemoteHost::Local, None) => format!(
             "{service} asks before there is a session by which the next login could be recognised, and no user started it"
         ),

@@ -49,6 +49,7 @@ use crate::store::{
 use crate::user_directory::{ResolvedUser, UserDirectory};
 use crate::user_locks::UserLocks;
 use audit_dedup::AuditDedup;
+use std::path::Path;
 use std::sync::Arc;
 use totp_core::{Account, JudgeSettings, Time, UserName};
 
@@ -66,8 +67,9 @@ pub struct Engine {
     dedup: Arc<AuditDedup>,
     recent: Arc<recent::Recent>,
     rules: JudgeSettings,
-    /// Names this run of the kernel: audit sessions are numbered from 1 in each.
-    boot_id: String,
+    /// Identifies this boot: the kernel numbers audit sessions from 1 in each boot. Without it, no
+    /// login is remembered by its session.
+    boot_id: Option<String>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -78,11 +80,6 @@ impl std::fmt::Debug for Engine {
 
 fn rules(config: &Config) -> JudgeSettings {
     JudgeSettings { skew: config.totp.skew, not_before: clock::RELEASED, latest_grant: Time::default() }
-}
-
-/// proc(5). Where it cannot be read no session is ever remembered.
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 impl Engine {
@@ -104,7 +101,7 @@ impl Engine {
             recent: Arc::default(),
             rules,
             config,
-            boot_id: boot_id(),
+            boot_id: remembered_login::boot_id(Path::new(remembered_login::BOOT_ID)),
         }
     }
 

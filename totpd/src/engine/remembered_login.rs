@@ -8,10 +8,32 @@ use crate::engine::attempt::{Grant, LoginRequest, PendingLogin};
 use crate::engine::{Engine, EngineError, MOST_RACES};
 use crate::store::{AccountWrite, ChangeSet, CommitGuard};
 use crate::user_directory::ResolvedUser;
+use std::path::Path;
 use std::sync::Arc;
 use totp_core::policy::RemoteHost;
 use totp_core::remember::recall;
 use totp_core::remembered::{Remember, RememberBy, RememberKey, SessionKeyParts};
+
+/// The file with the id of this boot, which is random (random(4)).
+pub(super) const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Reads the id of this boot, at the start of the daemon.
+///
+/// Without it, a session of an earlier boot could be taken for one of this boot. So if it cannot be
+/// read, no login is remembered by its session, and a warning says so: every user is asked for a
+/// code, and nobody is refused.
+pub(super) fn boot_id(file: &Path) -> Option<String> {
+    let why = match std::fs::read_to_string(file) {
+        Ok(text) if !text.trim().is_empty() => return Some(text.trim().to_owned()),
+        Ok(_) => "it is empty".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(
+        "{} cannot be read ({why}), so no login is remembered by its session. Check ProcSubset= of the daemon's unit",
+        file.display()
+    );
+    None
+}
 
 impl Engine {
     /// An earlier grant lets in, or a code is asked for and its grant remembered.
@@ -37,14 +59,17 @@ impl Engine {
         let Some(ResolvedUser { uid, .. }) = self.find(&request.user).await? else { return Ok(None) };
         let service = request.facts.service.as_deref().unwrap_or_default();
         Ok(match rule.by {
-            RememberBy::Session => RememberKey::session(&SessionKeyParts {
-                uid,
-                user: &request.facts.user,
-                caller: request.facts.caller,
-                service,
-                boot_id: &self.boot_id,
-                audit_session: request.audit_session,
-            }),
+            RememberBy::Session => {
+                let Some(boot_id) = &self.boot_id else { return Ok(None) };
+                RememberKey::session(&SessionKeyParts {
+                    uid,
+                    user: &request.facts.user,
+                    caller: request.facts.caller,
+                    service,
+                    boot_id,
+                    audit_session: request.audit_session,
+                })
+            }
             RememberBy::SshKey => {
                 let RemoteHost::Address(address) = request.facts.rhost else { return Ok(None) };
                 let keys: Vec<&str> =
@@ -89,5 +114,20 @@ impl Engine {
             }
         }
         Err(EngineError::Busy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_id_is_read_and_a_missing_or_empty_one_is_none() {
+        assert!(boot_id(Path::new(BOOT_ID)).is_some_and(|id| id.len() == 36));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("boot_id");
+        assert_eq!(boot_id(&file), None);
+        std::fs::write(&file, "\n").unwrap();
+        assert_eq!(boot_id(&file), None);
     }
 }
