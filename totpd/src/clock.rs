@@ -1,27 +1,30 @@
-//! The one place that reads the wall clock.
+//! The wall clock, which only this file reads, and its text form.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 use totp_core::Time;
 
-/// No machine that runs this release has an earlier date: 2026-11-01T00:00:00Z. Moved with each
-/// release.
+/// When this release was made: 2026-11-01T00:00:00Z. A clock that shows an earlier time is wrong.
+/// Each release updates it.
 pub const RELEASED: Time = Time::from_unix(1_793_491_200);
 
-/// Now. Read once for each answer that is judged.
-#[expect(clippy::disallowed_methods, reason = "this is the edge")]
+/// Returns the current time, in whole seconds. A caller that judges a code reads it once, so that
+/// every part of the decision uses the same time.
+#[expect(clippy::disallowed_methods, reason = "the only place that reads the clock")]
 pub fn now() -> Time {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    // A clock before 1970 is before the release too, and is refused as that.
+    // A clock before 1970 becomes 0, which is before RELEASED and refused like any such time.
     Time::from_unix(since_epoch.map_or(0, |d| d.as_secs()))
 }
 
-/// `2026-11-23T20:05:00Z`
+/// Formats a time by RFC 3339 in UTC: `2026-11-23T20:05:00Z`. A time after the year 9999 is
+/// formatted as the end of that year.
 pub fn rfc3339(time: Time) -> String {
     let at = UNIX_EPOCH.checked_add(std::time::Duration::from_secs(time.unix().min(253_402_300_799)));
     at.map_or_else(String::new, |at| humantime::format_rfc3339_seconds(at).to_string())
 }
 
-/// A moment from `2026-11-23T20:05:00Z` or `2026-11-23T21:05:00+01:00`. `None` without a zone.
+/// Parses a time by RFC 3339, such as `2026-11-23T20:05:00Z` or `2026-11-23T21:05:00+01:00`, and
+/// drops fractions of a second. Returns `None` for any other text, and without a time zone.
 pub fn from_rfc3339(text: &str) -> Option<Time> {
     let (local, zone) = text.split_at_checked(text.rfind(['Z', 'z', '+', '-']).filter(|at| *at >= 19)?)?;
     let utc = format!("{}Z", local.replacen([' ', 't'], "T", 1));
@@ -30,11 +33,11 @@ pub fn from_rfc3339(text: &str) -> Option<Time> {
         ("Z" | "z", "") => 0,
         (sign, rest) => {
             let (hours, minutes) = rest.split_once(':')?;
-            let two = |digits: &str, most: i64| {
-                let plain = digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_digit());
-                digits.parse::<i64>().ok().filter(|n| plain && *n <= most)
+            let two_digits = |digits: &str, max: i64| {
+                let is_plain = digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_digit());
+                digits.parse::<i64>().ok().filter(|n| is_plain && *n <= max)
             };
-            let seconds = two(hours, 23)? * 3600 + two(minutes, 59)? * 60;
+            let seconds = two_digits(hours, 23)? * 3600 + two_digits(minutes, 59)? * 60;
             if sign == "-" { -seconds } else { seconds }
         }
     };
@@ -46,13 +49,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_as_rfc_3339() {
+    fn times_are_formatted_by_rfc_3339() {
         assert_eq!(rfc3339(RELEASED), "2026-11-01T00:00:00Z");
         assert_eq!(rfc3339(Time::from_unix(u64::MAX)), "9999-12-31T23:59:59Z");
     }
 
     #[test]
-    fn times_are_read_with_their_zone_alone() {
+    fn times_are_parsed_only_with_a_time_zone() {
         for (text, utc) in [
             ("2027-01-31T08:00:00Z", "2027-01-31T08:00:00Z"),
             ("2027-01-31T08:00:00+01:00", "2027-01-31T07:00:00Z"),

@@ -1,6 +1,6 @@
-//! A folder held by descriptor. Root uses it where the folder belongs to the daemon's user: names
-//! are looked up without following links, and owner and mode of a file are changed by descriptor
-//! only.
+//! Operations on the files of an open folder. Root uses them where the folder belongs to the
+//! daemon's user, who can replace any file in it at any moment: names are looked up relative to the
+//! descriptor and without following links, and owner and mode are changed by descriptor only.
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -13,20 +13,29 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Who owns what is made.
+/// The owner of a file: user and group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The user.
+    /// The user's id.
     pub uid: Uid,
-    /// The group.
+    /// The group's id.
     pub gid: Gid,
 }
 
 impl Owner {
-    /// This process.
+    /// Returns the effective user and group of this process.
     pub fn me() -> Self {
         Self { uid: geteuid(), gid: nix::unistd::getegid() }
     }
+}
+
+/// What [`Folder::rename`] does when a file has the new name already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It fails with `AlreadyExists`.
+    Keep,
+    /// It replaces the file atomically.
+    Replace,
 }
 
 /// An open folder.
@@ -37,76 +46,76 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens the folder at `path`. Its last component must not be a link, and only root and this
-    /// process may be able to rename it or what lies above it.
+    /// Opens the folder at `path`. Its last component must not be a link. If this process is root,
+    /// no other user may be able to rename the folder or one above it.
     ///
     /// # Errors
-    /// What the file system said, or `PermissionDenied` with a sentence.
+    /// The file system's error, or `PermissionDenied` with the folder that others can change.
     pub fn open(path: &Path) -> std::io::Result<Self> {
-        let above = path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
-        // Anybody else has no rights that a link could lend.
-        for above in above.take_while(|_| geteuid().is_root()) {
-            let metadata = std::fs::metadata(above)?;
+        let parents = path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
+        // Only root has rights that somebody else's link could abuse.
+        for parent in parents.take_while(|_| geteuid().is_root()) {
+            let metadata = std::fs::metadata(parent)?;
             let others_write = metadata.mode() & 0o022 != 0 && metadata.mode() & 0o1000 == 0;
             if (metadata.uid() != 0 && metadata.uid() != geteuid().as_raw()) || others_write {
-                let what = format!("{} can be changed by users other than root", above.display());
+                let what = format!("{} can be changed by users other than root", parent.display());
                 return Err(Error::new(ErrorKind::PermissionDenied, what));
             }
         }
         Self::open_own(path)
     }
 
-    /// Opens the folder at `path`, also below folders that others may write. Its last
+    /// Opens the folder at `path`, even if other users can write the folders above it. Its last
     /// component must not be a link.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The file system's error.
     pub fn open_own(path: &Path) -> std::io::Result<Self> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let handle = nix::fcntl::open(path, flags, Mode::empty())?;
         Ok(Self { handle, path: path.to_owned() })
     }
 
-    /// Makes a folder that nobody but this process's user can enter, under a fresh name beside
-    /// `path`.
+    /// Creates a folder beside `path` that only the user of this process can enter. Its name is
+    /// random and contains `purpose`.
     ///
     /// # Errors
-    /// What the file system said.
-    pub fn private_beside(path: &Path, word: &str) -> std::io::Result<Private> {
+    /// The file system's error, or that of the kernel's random source.
+    pub fn private_beside(path: &Path, purpose: &str) -> std::io::Result<Private> {
         let random: [u8; 8] =
             totp_core::random::bytes(&mut crate::os_random::Kernel).map_err(Error::other)?;
-        let name = format!(".totpd-{word}-{:016x}", u64::from_be_bytes(random));
+        let name = format!(".totpd-{purpose}-{:016x}", u64::from_be_bytes(random));
         let path = path.parent().unwrap_or(Path::new("/")).join(name);
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Private(path))
     }
 
-    /// Where it is.
+    /// Returns the path by which the folder was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Who owns it.
+    /// Returns the owner of the folder.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The file system's error.
     pub fn owner(&self) -> std::io::Result<Owner> {
         let stat = fstat(&self.handle)?;
         Ok(Owner { uid: Uid::from_raw(stat.st_uid), gid: Gid::from_raw(stat.st_gid) })
     }
 
-    /// Gives the folder itself to `owner`.
+    /// Changes the owner of the folder itself.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The file system's error.
     pub fn give_to(&self, owner: Owner) -> std::io::Result<()> {
         Ok(fchown(&self.handle, Some(owner.uid), Some(owner.gid))?)
     }
 
-    /// Whether anything has this name; a link counts as itself.
+    /// Returns whether the folder has an entry of this name. A link is not followed.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The file system's error.
     pub fn holds(&self, name: &str) -> std::io::Result<bool> {
         match fstatat(&self.handle, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
@@ -115,10 +124,11 @@ impl Folder {
         }
     }
 
-    /// Makes a new file and gives it to `owner`; its content is read from `content` and synced.
+    /// Creates a file with this content, mode and owner, syncs it to disk, and returns its length
+    /// in bytes. If that fails, no file is left.
     ///
     /// # Errors
-    /// `AlreadyExists`, or what the file system said.
+    /// `AlreadyExists`, or another error of the file system.
     pub fn write_new(
         &self,
         name: &str,
@@ -131,9 +141,9 @@ impl Folder {
         let mut file = File::from(file);
         let mut write = |file: &mut File| -> std::io::Result<u64> {
             let length = std::io::copy(content, file)?;
-            // The mode first: after the change of owner only root could set it.
+            // The mode first: after the change of owner, only root can set it.
             nix::sys::stat::fchmod(file.as_fd(), Mode::from_bits_truncate(mode))?;
-            give_away(file, owner)?;
+            change_owner(file, owner)?;
             file.sync_all()?;
             Ok(length)
         };
@@ -144,24 +154,25 @@ impl Folder {
         written
     }
 
-    /// Opens a regular file for reading that belongs to the folder's owner and has no second name.
+    /// Opens a file for reading. It must be a regular file of the folder's owner or of root, with
+    /// one hard link.
     ///
     /// # Errors
-    /// What the file system said, or `InvalidInput` when it is another kind of file.
+    /// The file system's error, or `InvalidInput` for any other file.
     pub fn read(&self, name: &str) -> std::io::Result<File> {
         self.open_file(name, OFlag::O_RDONLY)
     }
 
-    /// Opens such a file for appending.
+    /// Opens a file for reading and appending, under the conditions of [`Self::read`].
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// The file system's error, or `InvalidInput` for any other file.
     pub fn append(&self, name: &str) -> std::io::Result<File> {
         self.open_file(name, OFlag::O_RDWR | OFlag::O_APPEND)
     }
 
-    fn open_file(&self, name: &str, how: OFlag) -> std::io::Result<File> {
-        let flags = how | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    fn open_file(&self, name: &str, access: OFlag) -> std::io::Result<File> {
+        let flags = access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let file = File::from(openat(&self.handle, name, flags, Mode::empty())?);
         let stat: FileStat = fstat(&file)?;
         let regular = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
@@ -172,11 +183,11 @@ impl Folder {
         Ok(file)
     }
 
-    /// Sets owner and mode of a file or folder in it, by descriptor. A link is not followed, and a
-    /// file that has a second name elsewhere is left as it is.
+    /// Sets owner and mode of a file or folder in this folder, by descriptor; `None` leaves them. A
+    /// link is not followed, and a file with several hard links is not changed.
     ///
     /// # Errors
-    /// What the file system said, or `InvalidInput` for such a file.
+    /// The file system's error, or `InvalidInput` for a file with several hard links.
     pub fn set_access(&self, name: &str, owner: Option<Owner>, mode: Option<u32>) -> std::io::Result<()> {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let file = File::from(openat(&self.handle, name, flags, Mode::empty())?);
@@ -185,26 +196,29 @@ impl Folder {
         if kind != SFlag::S_IFDIR && (kind != SFlag::S_IFREG || stat.st_nlink > 1) {
             return Err(Error::new(ErrorKind::InvalidInput, "it is not a file or folder with one name"));
         }
-        // A mode that shuts others out first: in between nobody reads more than before.
+        // The mode first: it usually takes rights away, so that nobody gains any in between.
         if let Some(mode) = mode {
             nix::sys::stat::fchmod(file.as_fd(), Mode::from_bits_truncate(mode))?;
         }
-        owner.map_or(Ok(()), |owner| give_away(&file, owner))
+        owner.map_or(Ok(()), |owner| change_owner(&file, owner))
     }
 
-    /// Gives a file another name in the folder. What has that name is replaced if `replace` is set.
+    /// Renames a file within the folder. `existing` says what happens if `to` exists already.
     ///
     /// # Errors
-    /// `AlreadyExists`, or what the file system said.
-    pub fn rename(&self, from: &str, to: &str, replace: bool) -> std::io::Result<()> {
-        let flags = if replace { RenameFlags::empty() } else { RenameFlags::RENAME_NOREPLACE };
+    /// `AlreadyExists` with [`Existing::Keep`], or another error of the file system.
+    pub fn rename(&self, from: &str, to: &str, existing: Existing) -> std::io::Result<()> {
+        let flags = match existing {
+            Existing::Keep => RenameFlags::RENAME_NOREPLACE,
+            Existing::Replace => RenameFlags::empty(),
+        };
         Ok(renameat2(&self.handle, from, &self.handle, to, flags)?)
     }
 
-    /// Removes a name, if it is there. A link is removed, not what it names.
+    /// Removes a file if it exists. Of a link, the link itself is removed.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The file system's error.
     pub fn remove(&self, name: &str) -> std::io::Result<()> {
         match unlinkat(&self.handle, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
@@ -212,21 +226,21 @@ impl Folder {
         }
     }
 
-    /// Makes what was made, renamed and removed durable.
+    /// Syncs the folder to disk, which makes created, renamed and removed entries durable.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The file system's error.
     pub fn sync(&self) -> std::io::Result<()> {
         let handle = Dir::openat(&self.handle, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
         Ok(nix::unistd::fsync(&handle)?)
     }
 }
 
-/// Copies what is written in a file, and leaves its holes as they are: they cost who made them
-/// nothing, and could fill a disk.
+/// Copies a file and keeps its holes (lseek(2), `SEEK_HOLE`). A copy without holes could fill the
+/// disk, while a sparse file costs the user who created it nothing.
 ///
 /// # Errors
-/// What the file system said.
+/// The file system's error.
 pub fn copy_written(from: &mut File, to: &mut File) -> std::io::Result<()> {
     let length = from.metadata()?.len();
     to.set_len(length)?;
@@ -247,12 +261,12 @@ pub fn copy_written(from: &mut File, to: &mut File) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A folder of this process alone; it is removed with everything in it when dropped.
+/// A folder with mode 0700, which is removed with everything in it when this value is dropped.
 #[derive(Debug)]
 pub struct Private(PathBuf);
 
 impl Private {
-    /// Where it is.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -264,9 +278,9 @@ impl Drop for Private {
     }
 }
 
-/// Only root gives a file away. The daemon must not even ask: its unit's `SystemCallFilter=` has no
-/// `fchown`, and the call ends it.
-fn give_away(file: &File, owner: Owner) -> std::io::Result<()> {
+/// Changes the owner of a file if this process is root. The daemon must not even try: the
+/// `SystemCallFilter=` of its unit does not allow `fchown`, so the call would end the process.
+fn change_owner(file: &File, owner: Owner) -> std::io::Result<()> {
     if geteuid().is_root() {
         return Ok(fchown(file.as_fd(), Some(owner.uid), Some(owner.gid))?);
     }
@@ -278,7 +292,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_link_is_followed_and_nothing_is_overwritten() {
+    fn links_are_not_followed_and_nothing_is_overwritten() {
         let scratch = tempfile::tempdir().unwrap();
         let (inside, outside) = (scratch.path().join("state"), scratch.path().join("secret"));
         std::fs::create_dir(&inside).unwrap();
@@ -299,8 +313,8 @@ mod tests {
         folder.remove("link").unwrap();
         assert_eq!(std::fs::read_to_string(&outside).unwrap(), "root's");
         assert_eq!(folder.write_new("file", &mut &b"ours"[..], 0o400, Owner::me()).unwrap(), 4);
-        assert!(folder.rename("file", "fifo", false).is_err());
-        folder.rename("file", "fifo", true).unwrap();
+        assert!(folder.rename("file", "fifo", Existing::Keep).is_err());
+        folder.rename("file", "fifo", Existing::Replace).unwrap();
         assert_eq!(std::io::read_to_string(folder.read("fifo").unwrap()).unwrap(), "ours");
         std::os::unix::fs::symlink(&inside, scratch.path().join("way")).unwrap();
         assert!(Folder::open(&scratch.path().join("way")).is_err(), "a link to a folder");

@@ -1,10 +1,11 @@
-//! `totpd init`: makes key and store, joined by an id that is also recorded beside the
-//! configuration. It alone makes them, and it never makes them twice.
+//! `totpd init`: creates the key and the store. Both carry the id of the store, which is also
+//! recorded beside the configuration. Nothing else creates a store, and `init` never overwrites
+//! one.
 
 use crate::config::{Config, ConfigError};
 use crate::folder::{Folder, Owner};
 use crate::key::{KeyError, StoreKey};
-use crate::permission::{self, Want, Who};
+use crate::permission::{self, Access, Credentials};
 use crate::seal::Sealer;
 use crate::store::files::{DATABASE, database_file};
 use crate::store::{OpenError, open};
@@ -15,53 +16,55 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The configuration that is written when there is none.
+/// The configuration to write when there is none.
 const SHIPPED_CONFIG: &str = include_str!("../../config/totpd.toml");
 
-/// What to do where something is there already.
+/// The advice in a message when this host has a key or a store already.
 pub(crate) const START_OVER: &str =
     "If this host is to start over, move key, store.id and state folder away together";
 
-/// Why nothing was made.
+/// Why `totpd init` created nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// The configuration is wrong.
+    /// The configuration cannot be read or is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The key cannot be made.
+    /// The key cannot be created.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The store cannot be made.
+    /// The store cannot be created.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// Something is there already.
+    /// This host has a key, a store id or a store already.
     #[error("{0} exists already; `totpd init` never overwrites. {1}")]
     Exists(String, &'static str),
-    /// No such user.
+    /// The user who should own key and store does not exist.
     #[error("there is no user {0} to own key and store; make it first (useradd --system {0})")]
     NoOwner(String),
-    /// The file system said no.
+    /// The file system returned an error for this path.
     #[error("{0}: {1}")]
     Io(String, std::io::Error),
 }
 
-/// What was made.
+/// The result of [`init`].
 #[derive(Debug)]
 pub struct Made {
-    /// The configuration in force.
+    /// The configuration in use.
     pub config: Config,
-    /// It was written just now.
+    /// Whether `init` wrote the configuration file, because there was none.
     pub wrote_config: bool,
-    /// The id of the store.
+    /// The id of the new store.
     pub store_id: String,
 }
 
-/// Makes key, store and id (and the configuration, if there is none), owned by `owner` if one is
-/// named. The state folder may belong to the owner already, who can change what is in it at any
-/// moment: everything is made where nobody else writes, and given away by descriptor.
+/// Creates the key, the store and its recorded id, and the configuration file if there is none.
+/// They belong to the user `owner`, or else to the user of this process.
+///
+/// The state folder may belong to the owner already, who can change its content at any moment. So
+/// everything is created in a private folder, and its owner is changed by descriptor.
 ///
 /// # Errors
-/// [`InitError`]; what was made before it is removed again.
+/// [`InitError`]. The key, the store and the id that were created before the error are removed.
 pub fn init(config_path: &Path, owner: Option<&str>) -> Result<Made, InitError> {
     let owner = owner_of(owner)?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
@@ -72,25 +75,23 @@ pub fn init(config_path: &Path, owner: Option<&str>) -> Result<Made, InitError> 
     }
     let key = StoreKey::generate()?;
     let state = state_folder(&config.state_dir, owner)?;
-    // The process that makes the key makes the rest: of two that run at once the other one ends
-    // here, and touches nothing.
-    place_key(&config, &key, owner)?;
-    let made = make(&config, &key, &state, owner);
-    if made.is_err() {
-        // A store without its key, or the other way round, would only be in the way of the next
-        // try.
+    // The process that creates the key file creates the rest. If two run at once, the other one
+    // fails here and changes nothing.
+    create_key(&config, &key, owner)?;
+    let created = create_store(&config, &key, &state, owner);
+    if created.is_err() {
+        // A key without its store, or a store without its key, would make the next try fail.
         let _ = (std::fs::remove_file(&config.key_file), std::fs::remove_file(&config.store_id_file));
         let _ = state.remove(DATABASE);
     }
-    made?;
+    created?;
     Ok(Made { store_id: key.store_id, config, wrote_config })
 }
 
-/// What is there already of this host's key, id, store, or witness of a store: the first that is
-/// found.
+/// Returns the first of these files that exists: key, store id, store, or the witness of a store.
 ///
 /// # Errors
-/// [`InitError::Config`] when the configuration is wrong, and nobody knows where they are.
+/// [`InitError::Config`] when the configuration, which names the files, is invalid.
 pub fn first_found(config_path: &Path) -> Result<Option<PathBuf>, InitError> {
     let config = match config_path.symlink_metadata() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -101,18 +102,18 @@ pub fn first_found(config_path: &Path) -> Result<Option<PathBuf>, InitError> {
     Ok(first_of(&config).or_else(|| witness::any(&witness::folder(config.witness_dir.as_deref()))))
 }
 
-/// What an init that was interrupted has left: key or id of a store that is not there, and that no
-/// witness knows.
+/// Returns the key file and the store id file that an interrupted `init` left behind: those that
+/// exist while there is neither a store nor a witness of one.
 pub fn half_made(config_path: &Path) -> Vec<PathBuf> {
     let config = Config::load_for_command(config_path)
         .unwrap_or_else(|_| Config::defaults(config_path.parent().unwrap_or(Path::new("/"))));
-    let there = |path: &PathBuf| path.symlink_metadata().is_ok();
-    if there(&database_file(&config.state_dir))
+    let exists = |path: &PathBuf| path.symlink_metadata().is_ok();
+    if exists(&database_file(&config.state_dir))
         || witness::any(&witness::folder(config.witness_dir.as_deref())).is_some()
     {
         return Vec::new();
     }
-    [config.key_file, config.store_id_file].into_iter().filter(there).collect()
+    [config.key_file, config.store_id_file].into_iter().filter(exists).collect()
 }
 
 fn first_of(config: &Config) -> Option<PathBuf> {
@@ -120,23 +121,23 @@ fn first_of(config: &Config) -> Option<PathBuf> {
     files.into_iter().find(|file| file.symlink_metadata().is_ok()).cloned()
 }
 
-/// The user who is to own what is made: the one who is named, or this process.
+/// Returns the owner of the files to create: the named user, or else the user of this process.
 ///
 /// # Errors
-/// [`InitError::NoOwner`].
+/// [`InitError::NoOwner`] when there is no such user.
 pub(crate) fn owner_of(name: Option<&str>) -> Result<Owner, InitError> {
     let Some(name) = name else { return Ok(Owner::me()) };
     let user = User::from_name(name).ok().flatten().ok_or_else(|| InitError::NoOwner(name.to_owned()))?;
     Ok(Owner { uid: user.uid, gid: user.gid })
 }
 
-/// Opens the state folder, and makes it for `owner` if there is none.
+/// Opens the state folder and gives it to `owner`. Creates it if it does not exist.
 ///
 /// # Errors
 /// [`InitError::Io`].
 pub(crate) fn state_folder(path: &Path, owner: Owner) -> Result<Folder, InitError> {
     if path.symlink_metadata().is_err() {
-        // Its parents are for everybody to pass through; the folder itself is the daemon's alone.
+        // Every user may search the folders above it; only the daemon may enter the folder itself.
         path.parent().map_or(Ok(()), make_folder)?;
         std::fs::DirBuilder::new().mode(0o700).create(path).map_err(io(path))?;
     }
@@ -147,40 +148,41 @@ pub(crate) fn state_folder(path: &Path, owner: Owner) -> Result<Folder, InitErro
     Ok(folder)
 }
 
-/// Writes the key file, for `owner` to read.
+/// Creates the key file, which belongs to `owner`.
 ///
 /// # Errors
-/// [`InitError::Key`].
-pub(crate) fn place_key(config: &Config, key: &StoreKey, owner: Owner) -> Result<(), InitError> {
+/// [`InitError::Key`] or [`InitError::Io`]; never overwrites a file.
+pub(crate) fn create_key(config: &Config, key: &StoreKey, owner: Owner) -> Result<(), InitError> {
     let file = key.create(&config.key_file)?;
-    give(&file, owner).map_err(io(&config.key_file))
+    change_owner(&file, owner).map_err(io(&config.key_file))
 }
 
-/// Writes the id of the store beside the configuration.
+/// Creates the file beside the configuration that records the id of the store.
 ///
 /// # Errors
-/// [`InitError::Io`].
-pub(crate) fn place_store_id(config: &Config, store_id: &str, owner: Owner) -> Result<(), InitError> {
+/// [`InitError::Io`]; never overwrites a file.
+pub(crate) fn create_store_id(config: &Config, store_id: &str, owner: Owner) -> Result<(), InitError> {
     let file = write_new(&config.store_id_file, format!("{store_id}\n").as_bytes(), 0o644)?;
-    give(&file, owner).map_err(io(&config.store_id_file))
+    change_owner(&file, owner).map_err(io(&config.store_id_file))
 }
 
-fn give(file: &File, owner: Owner) -> std::io::Result<()> {
+fn change_owner(file: &File, owner: Owner) -> std::io::Result<()> {
     Ok(fchown(file, Some(owner.uid), Some(owner.gid))?)
 }
 
-fn make(config: &Config, key: &StoreKey, state: &Folder, owner: Owner) -> Result<(), InitError> {
+/// Creates the store and records its id.
+fn create_store(config: &Config, key: &StoreKey, state: &Folder, owner: Owner) -> Result<(), InitError> {
     let private = Folder::private_beside(&config.state_dir, "init").map_err(io(&config.state_dir))?;
     open::create(private.path(), &Sealer::new(key))?;
-    // `create` leaves everything in this one file.
+    // `create` closes the store, so that this one file is complete without a write-ahead log.
     let database = database_file(private.path());
     let mut database = File::open(&database).map_err(io(&database))?;
-    let place = |content: &mut File| state.write_new(DATABASE, content, 0o600, owner);
-    place(&mut database).and_then(|_| state.sync()).map_err(io(&config.state_dir))?;
-    place_store_id(config, &key.store_id, owner)
+    let copied = state.write_new(DATABASE, &mut database, 0o600, owner);
+    copied.and_then(|_| state.sync()).map_err(io(&config.state_dir))?;
+    create_store_id(config, &key.store_id, owner)
 }
 
-/// Writes the configuration if there is none; whether it did.
+/// Writes the configuration file if it does not exist, and returns whether it did.
 ///
 /// # Errors
 /// [`InitError::Io`].
@@ -195,21 +197,25 @@ pub(crate) fn write_config(path: &Path, content: &[u8]) -> Result<bool, InitErro
     Ok(true)
 }
 
-/// Makes a folder and what is missing above it, for everybody to read, whatever the umask is.
+/// Creates a folder and the missing folders above it, with mode 0755 whatever the umask is.
+///
+/// # Errors
+/// [`InitError::Io`].
 pub(crate) fn make_folder(folder: &Path) -> Result<(), InitError> {
     if folder.is_dir() {
         return Ok(());
     }
     folder.parent().map_or(Ok(()), make_folder)?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    let made = std::fs::create_dir(folder).and_then(|()| std::fs::set_permissions(folder, mode));
-    made.map_err(io(folder))
+    let created = std::fs::create_dir(folder).and_then(|()| std::fs::set_permissions(folder, mode));
+    created.map_err(io(folder))
 }
 
+/// Creates a file with this content and mode, and syncs it to disk.
 fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<File, InitError> {
     let write = || -> std::io::Result<File> {
         let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        // The umask is 077, and this is for everybody to read.
+        // The umask is 077, but every user may read this file.
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
         file.write_all(content)?;
         file.sync_all()?;
@@ -223,28 +229,28 @@ fn io(path: &Path) -> impl Fn(std::io::Error) -> InitError {
     move |error| InitError::Io(path.display().to_string(), error)
 }
 
-/// The id beside the configuration. Root reads a file there that the daemon's user can write: no
-/// more than an id is read.
+/// Returns the recorded id of the store, with the line break of its file. The daemon's user can
+/// write the file, which root also reads, so at most 256 bytes are read.
 ///
 /// # Errors
-/// What the file system said.
+/// The file system's error.
 pub fn read_store_id(config: &Config) -> std::io::Result<String> {
     let mut text = String::new();
     File::open(&config.store_id_file)?.take(256).read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// Whether the id beside the configuration is the key's.
+/// Checks that the recorded id of the store is the one that the key belongs to.
 ///
 /// # Errors
-/// The sentence that says what to look at.
+/// A message for the administrator: what is wrong, and how to fix it.
 pub fn check_store_id(config: &Config, key: &StoreKey) -> Result<(), String> {
     let file = config.store_id_file.display();
     let recorded = read_store_id(config).map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
             format!("{file} is missing: it records which store belongs to this host ({})", key.store_id)
         }
-        _ => permission::explain(&config.store_id_file, &error, &Who::me(), Want::Read),
+        _ => permission::explain(&config.store_id_file, &error, &Credentials::of_process(), Access::Read),
     })?;
     if recorded.trim() == key.store_id {
         Ok(())
@@ -269,7 +275,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("etc/totpd/totpd.toml");
         assert!(write_config(&path, b"").unwrap());
-        assert!(!write_config(&path, b"").unwrap(), "it was written over");
+        assert!(!write_config(&path, b"").unwrap(), "the file was overwritten");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!((mode(path.parent().unwrap()), mode(&path)), (0o755, 0o644));
     }

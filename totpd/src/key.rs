@@ -1,7 +1,7 @@
-//! The key file: one key, its id, and the id of the store that it seals.
+//! The key file: the store's encryption key, the key's id, and the id of the store.
 
 use crate::os_random::Kernel;
-use crate::permission::{self, Want, Who};
+use crate::permission::{self, Access, Credentials};
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
@@ -12,14 +12,18 @@ use totp_core::random;
 use totp_wire::SecretText;
 use zeroize::Zeroizing;
 
-/// Bytes of a key of XChaCha20-Poly1305.
+/// Length of an XChaCha20-Poly1305 key.
 pub const KEY_BYTES: usize = 32;
 
-/// The key that seals a store. Wiped when dropped, redacted when printed.
+/// The longest key file that is read, in bytes.
+const MAX_FILE_BYTES: u64 = 4096;
+
+/// The key that encrypts a store's secrets. It is wiped from memory when dropped, and `Debug`
+/// prints only the ids.
 pub struct StoreKey {
-    /// Names the key in each record it sealed.
+    /// The id of the key, which every record that is encrypted with it names.
     pub id: String,
-    /// The store it belongs to.
+    /// The id of the store that the key belongs to.
     pub store_id: String,
     key: Zeroizing<[u8; KEY_BYTES]>,
 }
@@ -30,53 +34,54 @@ impl std::fmt::Debug for StoreKey {
     }
 }
 
+/// The content of the key file, in TOML.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct KeyFile {
     id: String,
     store: String,
     key: SecretText,
 }
 
-/// Why a key cannot be used.
+/// Why a key cannot be loaded or created. The text quotes nothing of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// There is no key file.
+    /// The key file does not exist.
     #[error(
         "the key {0} is missing. Put it back from its backup, or name it with key_file; without it nobody's \
          factor can be verified. If this host was never set up, run `{1}`"
     )]
     Missing(String, String),
-    /// It cannot be read.
+    /// The key file cannot be read.
     #[error("the key cannot be read: {0}")]
     Unreadable(String),
-    /// Somebody else can read it.
+    /// The key file can be read by other users, or written by its group.
     #[error(
         "the key {0} can be read by others (mode {1:04o}). Think who may have read it, and run: chmod 0400 {0}"
     )]
     Exposed(String, u32),
-    /// It is damaged.
+    /// The key file is damaged.
     #[error(
         "the key {0} is damaged: it has not the form that `totpd init` writes. Put it back from its backup"
     )]
     Damaged(String),
-    /// It could not be made.
+    /// The key file cannot be created.
     #[error("the key {0} cannot be written: {1}")]
     Unwritable(String, std::io::Error),
-    /// The kernel has no randomness.
+    /// The kernel's random source failed.
     #[error(transparent)]
     Random(#[from] totp_core::RandomFailed),
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> KeyError {
-    KeyError::Unreadable(permission::explain(path, error, &Who::me(), Want::Read))
+    KeyError::Unreadable(permission::explain(path, error, &Credentials::of_process(), Access::Read))
 }
 
 impl StoreKey {
-    /// A fresh key for a fresh store; both get their ids here.
+    /// Generates a key for a new store, with new ids for both.
     ///
     /// # Errors
-    /// When the kernel's random source fails.
+    /// [`KeyError::Random`] when the kernel's random source fails.
     pub fn generate() -> Result<Self, KeyError> {
         let id = |bytes: [u8; 10]| BASE32_NOPAD.encode(&bytes).to_ascii_lowercase();
         Ok(Self {
@@ -86,10 +91,10 @@ impl StoreKey {
         })
     }
 
-    /// Reads the file at `path`.
+    /// Reads the key file at `path`.
     ///
     /// # Errors
-    /// [`KeyError`]; never anything of the key.
+    /// [`KeyError`] when the file is missing, unreadable, damaged, or readable by other users.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let name = || path.display().to_string();
         let mut file = std::fs::File::open(path).map_err(|error| match error.kind() {
@@ -97,26 +102,28 @@ impl StoreKey {
             _ => unreadable(path, &error),
         })?;
         let metadata = file.metadata().map_err(|e| unreadable(path, &e))?;
-        // Group read is allowed: systemd hands credentials over as 0440.
+        // Group read is allowed because systemd passes credentials with mode 0440.
         if metadata.mode() & 0o037 != 0 {
             return Err(KeyError::Exposed(name(), metadata.mode() & 0o777));
         }
+        // Large enough to never be reallocated, which would leave a copy behind.
         let mut text = Zeroizing::new(String::with_capacity(4096));
-        Read::by_ref(&mut file).take(4096).read_to_string(&mut text).map_err(|e| unreadable(path, &e))?;
+        let mut limited = Read::by_ref(&mut file).take(MAX_FILE_BYTES);
+        limited.read_to_string(&mut text).map_err(|e| unreadable(path, &e))?;
         Self::parse(&text).ok_or_else(|| KeyError::Damaged(name()))
     }
 
-    /// Reads the text of a key file; `None` if it is not one.
+    /// Parses the text of a key file. Returns `None` when it is malformed.
     pub fn parse(text: &str) -> Option<Self> {
-        let file: File = toml::from_str(text).ok()?;
+        let file: KeyFile = toml::from_str(text).ok()?;
         let bytes = BASE32_NOPAD.decode(file.key.reveal().as_bytes()).map(Zeroizing::new);
         let key = bytes.ok().and_then(|b| <[u8; KEY_BYTES]>::try_from(b.as_slice()).ok());
         let key = Zeroizing::new(key?);
-        let named = !file.id.is_empty() && !file.store.is_empty();
-        named.then_some(Self { id: file.id, store_id: file.store, key })
+        let has_ids = !file.id.is_empty() && !file.store.is_empty();
+        has_ids.then_some(Self { id: file.id, store_id: file.store, key })
     }
 
-    /// The text of the key file.
+    /// Returns the text of the key file, which [`Self::parse`] reads back.
     pub fn to_text(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(512));
         text.push_str("# Seals every secret in totpd's store. Back it up apart from the store.\n");
@@ -126,17 +133,17 @@ impl StoreKey {
         text
     }
 
-    /// Whether both are the same key of the same store.
+    /// Returns whether both are the same key of the same store. Compares the keys in constant time.
     pub fn is_same(&self, other: &Self) -> bool {
-        let named = self.id == other.id && self.store_id == other.store_id;
-        named && bool::from(self.key.ct_eq(&*other.key))
+        let same_ids = self.id == other.id && self.store_id == other.store_id;
+        same_ids && bool::from(self.key.ct_eq(&*other.key))
     }
 
-    /// Writes the file, 0400, and never over another; it is returned open, so that its owner can be
-    /// changed.
+    /// Creates the key file with mode 0400, and returns it open so that the caller can change its
+    /// owner. Never overwrites a file.
     ///
     /// # Errors
-    /// [`KeyError::Unwritable`].
+    /// [`KeyError::Unwritable`] when the file exists or cannot be written.
     pub fn create(&self, path: &Path) -> Result<std::fs::File, KeyError> {
         let text = self.to_text();
         let write = || -> std::io::Result<std::fs::File> {
@@ -149,6 +156,7 @@ impl StoreKey {
         write().map_err(|e| KeyError::Unwritable(path.display().to_string(), e))
     }
 
+    /// Returns the key itself.
     pub(crate) fn bytes(&self) -> &[u8; KEY_BYTES] {
         &self.key
     }
@@ -159,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_survives_its_file_and_is_never_overwritten() {
+    fn a_key_file_reads_back_and_is_never_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         let key = StoreKey::generate().unwrap();

@@ -1,14 +1,14 @@
-//! Stores the last run of doctor, which `totpd status`, the daemon at root's next login and the
-//! next run read.
+//! Stores the result of the last `totpd doctor`, which `totpd status`, the daemon at root's next
+//! login and the next run read.
 
 use crate::config::Config;
-use crate::folder::{Folder, Owner};
+use crate::folder::{Existing, Folder, Owner};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// The name of the file.
+/// The name of the file of the last run.
 const FILE: &str = "last.json";
 /// The folder of an installed host.
 const INSTALLED: &str = "/var/lib/totpd-doctor";
@@ -81,11 +81,12 @@ pub fn write(config: &Config, document: &serde_json::Value) -> std::io::Result<(
     let (folder, new) = (Folder::open(&path)?, "last.json.new");
     folder.remove(new)?;
     folder.write_new(new, &mut format!("{document}\n").as_bytes(), 0o644, Owner::me())?;
-    folder.rename(new, FILE, true)?;
+    folder.rename(new, FILE, Existing::Replace)?;
     folder.sync()
 }
 
-/// Forgets that these services asked for a code, because `totpd pam disable` ended it on purpose.
+/// Removes these services from those that were seen asking for a code, because `totpd pam disable`
+/// ended it on purpose.
 ///
 /// # Errors
 /// The file system's error.
@@ -120,7 +121,7 @@ fn write_message(folder: &Path, line: Option<String>) -> std::io::Result<()> {
     let Some(line) = line else { return folder.remove(name) };
     folder.remove(new)?;
     folder.write_new(new, &mut format!("{line}\n").as_bytes(), 0o600, Owner::me())?;
-    folder.rename(new, name, true)
+    folder.rename(new, name, Existing::Replace)
 }
 
 /// The line for root's next login, if the last run found an error.

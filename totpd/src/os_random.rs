@@ -1,10 +1,11 @@
-//! Randomness from the kernel.
+//! Random bytes of the operating system.
 
 use rand::TryRng;
 use rand::rngs::SysRng;
 use totp_core::{Random, RandomFailed};
 
-/// `getrandom(2)`. An error is handed on, never covered up.
+/// The kernel's random source, getrandom(2). Its errors are returned, and never replaced by weaker
+/// randomness.
 #[derive(Debug, Default)]
 pub struct Kernel;
 

@@ -1,11 +1,11 @@
-//! Locks of std without poisoning.
+//! Use of the standard library's locks without poisoning.
 
 use std::sync::LockResult;
 
-/// The guard of a lock, also after a thread has panicked while it held the lock.
+/// Returns the guard of a lock, even if a thread has panicked while it held the lock.
 ///
-/// A panic ends one task and not the daemon, and poisoning would refuse every later login. So a
-/// section under a lock has to leave the data valid at each step at which it may panic.
+/// A panic ends one task but not the daemon, and a poisoned lock would refuse every later login.
+/// Code that holds a lock must therefore leave the data valid at every point where it can panic.
 pub(crate) fn ignore_poison<G>(result: LockResult<G>) -> G {
     result.unwrap_or_else(std::sync::PoisonError::into_inner)
 }

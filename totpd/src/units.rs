@@ -1,11 +1,11 @@
-//! What the installed systemd units say (systemd.unit(5)): read as files, since a daemon that hangs
-//! or a host that is not booted with systemd has nobody to ask.
+//! The settings of the installed systemd units (systemd.unit(5)). They are read from the files,
+//! because systemd cannot be asked on a host that was not booted with it.
 
-use crate::permission::Who;
+use crate::permission::Credentials;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Where units lie; the first folder that has one wins.
+/// The folders of units, below the root folder. The first one that has a unit wins.
 const FOLDERS: [&str; 5] = [
     "etc/systemd/system",
     "run/systemd/system",
@@ -13,36 +13,37 @@ const FOLDERS: [&str; 5] = [
     "usr/lib/systemd/system",
     "lib/systemd/system",
 ];
-/// The daemon's unit.
+/// The name of the daemon's unit.
 pub const SERVICE: &str = "totpd.service";
 
-/// The user that the daemon's unit names, if the unit is installed and names one.
+/// Returns the `User=` of the daemon's unit, if the unit is installed below `root` and has one.
 pub fn daemon_user(root: &Path) -> Option<String> {
     values(root, SERVICE, "User")?.pop()
 }
 
-/// The command that sets this host up: what it makes has to belong to the user that the daemon runs
-/// as.
+/// Returns the command that creates key and store. It names the owner where needed: the files must
+/// belong to the user that the daemon runs as.
 pub(crate) fn init_command() -> String {
-    let me = Who::me();
-    let owner = daemon_user(Path::new("/")).or_else(|| Some(me.owner()).filter(|_| !me.uid.is_root()));
+    let process = Credentials::of_process();
+    let user = daemon_user(Path::new("/"));
+    let owner = user.or_else(|| (!process.uid.is_root()).then(|| process.owner()));
     owner.map_or_else(|| "totpd init".to_owned(), |owner| format!("totpd init --owner {owner}"))
 }
 
-/// The values of a key of a unit, drop-ins included, in their order; an empty value forgets those
-/// before it. `None`: there is no such unit.
+/// Returns the values of a unit's setting in their order, with those of its drop-ins. An empty
+/// value removes the values before it. Returns `None` when no such unit is installed below `root`.
 pub fn values(root: &Path, unit: &str, key: &str) -> Option<Vec<String>> {
     let folders: Vec<PathBuf> = FOLDERS.iter().map(|folder| root.join(folder)).collect();
     let main = folders.iter().find_map(|folder| std::fs::read_to_string(folder.join(unit)).ok())?;
-    // Of two drop-ins with one name the folder that comes first wins.
+    // Of two drop-ins with the same name, the one in the first folder wins.
     let mut drop_ins = BTreeMap::new();
     for folder in folders.iter().rev() {
         let entries = std::fs::read_dir(folder.join(format!("{unit}.d"))).into_iter().flatten().flatten();
-        let conf = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "conf");
+        let is_conf = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "conf");
         drop_ins.extend(
             entries
                 .map(|entry| entry.path())
-                .filter(conf)
+                .filter(is_conf)
                 .map(|path| (path.file_name().map(ToOwned::to_owned), path)),
         );
     }
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drop_ins_add_and_an_empty_value_forgets() {
+    fn drop_ins_add_values_and_an_empty_value_removes_them() {
         let root = tempfile::tempdir().unwrap();
         let put = |path: &str, text: &str| {
             let path = root.path().join(path);

@@ -1,9 +1,12 @@
-//! The witness: a file outside the state folder that lists what the store withdrew, one line each
-//! (`counter kind id seconds`, see [`totp_core::withdrawal`]). It names no user. It follows the
-//! store's commit, so a crash between the two leaves the store ahead, which is no alarm. It is not
-//! synced: a line that a power cut takes is written again from the store at the next start.
+//! The witness: a file outside the state folder that lists what the store withdrew, one line for
+//! each withdrawal (`counter kind id seconds`, see [`totp_core::withdrawal`]). It detects a state
+//! folder that was put back to an earlier copy. It names no user.
+//!
+//! A line is written after the store's commit, so a crash between the two leaves the store ahead of
+//! its witness, which raises no alarm. The file is not synced: the store writes a line that a power
+//! cut destroyed again at the next start.
 
-use crate::folder::{Folder, Owner};
+use crate::folder::{Existing, Folder, Owner};
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -11,28 +14,28 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use totp_core::withdrawal::{Entry, Kind, MAX_ENTRIES};
 
-/// Where the witness is unless systemd or the configuration names another folder.
+/// The folder of the witness unless systemd or the configuration names another one.
 pub const DEFAULT_FOLDER: &str = "/var/log/totpd";
-/// How the name of a witness begins; the id of its store follows.
+/// The start of a witness's file name. The id of its store follows.
 const PREFIX: &str = "withdrawals-";
-/// Bytes of the file that are read: more than twice the lines that are kept.
+/// The most bytes to read of the file: more than twice the lines that are kept.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
-/// How long a write that failed waits before it is tried again.
+/// How long to wait before a failed write is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The folder of the witness: the configured one, or the one that systemd made (`LogsDirectory=`),
-/// or the default.
-#[expect(clippy::disallowed_methods, reason = "systemd's word to the service; no user's program runs this")]
+/// Returns the folder of the witness: the configured one, or else the first one that systemd
+/// created (`LogsDirectory=`, systemd.exec(5)), or else [`DEFAULT_FOLDER`].
+#[expect(clippy::disallowed_methods, reason = "systemd sets it for the service; no user's program runs this")]
 pub fn folder(configured: Option<&Path>) -> PathBuf {
-    let made = || std::env::var_os("LOGS_DIRECTORY").filter(|value| !value.is_empty());
+    let created = || std::env::var_os("LOGS_DIRECTORY").filter(|value| !value.is_empty());
     let first = |value: std::ffi::OsString| {
         value.to_str().and_then(|folders| folders.split(':').next()).map(PathBuf::from)
     };
     let configured = configured.map(Path::to_owned);
-    configured.or_else(|| made().and_then(first)).unwrap_or_else(|| DEFAULT_FOLDER.into())
+    configured.or_else(|| created().and_then(first)).unwrap_or_else(|| DEFAULT_FOLDER.into())
 }
 
-/// A witness of any store in this folder: there was a store on this host.
+/// Returns the witness of any store in this folder. If there is one, this host has had a store.
 pub fn any(folder: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(folder).ok()?;
     let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -44,41 +47,43 @@ pub fn any(folder: &Path) -> Option<PathBuf> {
 pub struct Witness {
     folder: PathBuf,
     name: String,
-    /// Who owns the folder if it is made here; otherwise this process.
+    /// The owner of the folder if [`Self::write`] creates it. `None`: the user of this process.
     owner: Option<Owner>,
-    /// What could not be written yet.
-    waiting: VecDeque<Entry>,
+    /// The entries that are not written yet.
+    unwritten: VecDeque<Entry>,
+    /// When to try again, after a write that failed.
     retry_at: Option<Instant>,
 }
 
 impl Witness {
-    /// The witness of the store with this id. Opens nothing yet.
+    /// Returns the witness of the store with this id. Opens no file.
     pub fn new(folder: &Path, store_id: &str) -> Self {
         let id: String = store_id.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
         Self {
             folder: folder.to_owned(),
             name: format!("{PREFIX}{id}"),
             owner: None,
-            waiting: VecDeque::new(),
+            unwritten: VecDeque::new(),
             retry_at: None,
         }
     }
 
-    /// The same witness, whose folder belongs to `owner` if it is made here.
+    /// Sets the owner of the witness's folder, for the case that [`Self::write`] creates it.
     #[must_use]
     pub fn for_owner(self, owner: Owner) -> Self {
         Self { owner: Some(owner), ..self }
     }
 
-    /// Its file.
+    /// Returns the path of the witness's file.
     pub fn path(&self) -> PathBuf {
         self.folder.join(&self.name)
     }
 
-    /// Reads the lines; none when there is no file.
+    /// Reads the entries, in the order of the file. Returns none when there is no file, and skips
+    /// malformed lines.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The file system's error.
     pub fn read(&self) -> std::io::Result<Vec<Entry>> {
         let folder = match Folder::open_own(&self.folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -86,18 +91,18 @@ impl Witness {
         };
         match folder.read(&self.name) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-            file => lines(&mut file?),
+            file => read_entries(&mut file?),
         }
     }
 
-    /// Writes the entries, or keeps them for [`Self::retry`] and warns. Never fails: the store has
-    /// committed.
+    /// Appends the entries to the file. If that fails, logs a warning and keeps the entries for
+    /// [`Self::retry`]. It returns no error, because the store has committed already.
     pub fn write(&mut self, entries: impl IntoIterator<Item = Entry>) {
-        self.waiting.extend(entries);
-        while self.waiting.len() > MAX_ENTRIES {
-            self.waiting.pop_front();
+        self.unwritten.extend(entries);
+        while self.unwritten.len() > MAX_ENTRIES {
+            self.unwritten.pop_front();
         }
-        if self.waiting.is_empty() {
+        if self.unwritten.is_empty() {
             return;
         }
         match self.append() {
@@ -105,7 +110,7 @@ impl Witness {
                 if self.retry_at.take().is_some() {
                     tracing::info!("{} is written again", self.path().display());
                 }
-                self.waiting.clear();
+                self.unwritten.clear();
             }
             Err(error) => {
                 if self.retry_at.is_none() {
@@ -120,7 +125,7 @@ impl Witness {
         }
     }
 
-    /// Tries again to write what could not be written, at most every few seconds.
+    /// Writes the entries that a failed [`Self::write`] kept, at most once in five seconds.
     pub fn retry(&mut self) {
         if self.retry_at.is_some_and(|at| Instant::now() >= at) {
             self.write([]);
@@ -138,24 +143,24 @@ impl Witness {
             folder => folder?,
         };
         if !folder.holds(&self.name)? {
-            // Root that restores writes for the daemon.
+            // A restore runs as root, and the daemon must be able to write the file.
             folder.write_new(&self.name, &mut &b""[..], 0o600, folder.owner()?)?;
         }
         let mut file = folder.append(&self.name)?;
-        let mut text = self.waiting.iter().map(|entry| format!("{entry}\n")).collect::<String>();
-        if !ends_in_line(&mut file)? {
-            // What a crash cut off must not swallow the next line.
+        let mut text = self.unwritten.iter().map(|entry| format!("{entry}\n")).collect::<String>();
+        if !ends_with_newline(&mut file)? {
+            // A crash cut off the last line: start a new one, so that the next entry is readable.
             text.insert(0, '\n');
         }
         file.write_all(text.as_bytes())?;
         if file.metadata()?.len() > MAX_BYTES / 4 {
-            compact(&folder, &self.name, &mut file)?;
+            prune(&folder, &self.name, &mut file)?;
         }
         Ok(())
     }
 }
 
-fn ends_in_line(file: &mut std::fs::File) -> std::io::Result<bool> {
+fn ends_with_newline(file: &mut std::fs::File) -> std::io::Result<bool> {
     if file.metadata()?.len() == 0 {
         return Ok(true);
     }
@@ -165,7 +170,8 @@ fn ends_in_line(file: &mut std::fs::File) -> std::io::Result<bool> {
     Ok(last == [b'\n'])
 }
 
-fn lines(file: &mut std::fs::File) -> std::io::Result<Vec<Entry>> {
+/// Reads the entries in the last [`MAX_BYTES`] of the file.
+fn read_entries(file: &mut std::fs::File) -> std::io::Result<Vec<Entry>> {
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(MAX_BYTES)))?;
     let mut bytes = Vec::new();
@@ -174,17 +180,17 @@ fn lines(file: &mut std::fs::File) -> std::io::Result<Vec<Entry>> {
     Ok(text.lines().filter_map(Entry::parse).collect())
 }
 
-/// Replaces the file by one that has the last lines, and the last generation.
-fn compact(folder: &Folder, name: &str, file: &mut std::fs::File) -> std::io::Result<()> {
-    let mut entries = lines(file)?;
+/// Replaces the file with one that holds the last [`MAX_ENTRIES`] entries, and the last generation
+/// if it is older than they are.
+fn prune(folder: &Folder, name: &str, file: &mut std::fs::File) -> std::io::Result<()> {
+    let mut entries = read_entries(file)?;
     let kept = entries.split_off(entries.len().saturating_sub(MAX_ENTRIES));
     let generation = entries.into_iter().rfind(|entry| entry.what.kind == Kind::Generation);
     let text: String = generation.iter().chain(&kept).map(|entry| format!("{entry}\n")).collect();
     let new = format!("{name}.new");
     folder.remove(&new)?;
-    let owner = folder.owner().unwrap_or_else(|_| Owner::me());
-    folder.write_new(&new, &mut text.as_bytes(), 0o600, owner)?;
-    folder.rename(&new, name, true)
+    folder.write_new(&new, &mut text.as_bytes(), 0o600, folder.owner()?)?;
+    folder.rename(&new, name, Existing::Replace)
 }
 
 #[cfg(test)]
@@ -198,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_and_a_torn_line_costs_itself_alone() {
+    fn written_entries_are_read_and_only_a_torn_line_is_lost() {
         let scratch = tempfile::tempdir().unwrap();
         let mut witness = Witness::new(&scratch.path().join("log"), "abc/..");
         assert_eq!(witness.read().unwrap(), []);
@@ -211,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn no_link_is_followed_and_failed_entries_are_written_later() {
+    fn links_are_not_followed_and_failed_writes_are_retried() {
         let scratch = tempfile::tempdir().unwrap();
         let other = scratch.path().join("other");
         std::fs::write(&other, "").unwrap();
@@ -225,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_file_keeps_its_last_lines_and_generation() {
+    fn a_long_file_keeps_its_last_entries_and_generation() {
         let scratch = tempfile::tempdir().unwrap();
         let mut witness = Witness::new(scratch.path(), "abc");
         witness.write([entry(1, Kind::Generation, "1-x")]);

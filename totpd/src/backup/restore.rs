@@ -7,7 +7,7 @@ use super::{BackupError, io};
 use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;
 use crate::config::Config;
-use crate::folder::{self, Folder, Owner, Private};
+use crate::folder::{self, Existing, Folder, Owner, Private};
 use crate::init::{self, START_OVER};
 use crate::key::StoreKey;
 use crate::seal::Sealer;
@@ -145,23 +145,23 @@ impl Plan {
         let mut new = File::open(&new).map_err(io(&new))?;
         state.write_new(NEW, &mut new, 0o600, owner).map_err(&failed)?;
         if config.key_file.symlink_metadata().is_err() {
-            init::place_key(config, &self.key, owner)?;
+            init::create_key(config, &self.key, owner)?;
         }
         if config.store_id_file.symlink_metadata().is_err() {
-            init::place_store_id(config, &self.key.store_id, owner)?;
+            init::create_store_id(config, &self.key.store_id, owner)?;
         }
         // The log and the file that it belongs to change their names together, or the file is worth
         // nothing.
         for suffix in [LOG_SUFFIX, ""] {
             let (old, kept) = (format!("{DATABASE}{suffix}"), format!("{REPLACED}{suffix}"));
             if state.holds(&old).map_err(&failed)? {
-                state.rename(&old, &kept, true).map_err(&failed)?;
+                state.rename(&old, &kept, Existing::Replace).map_err(&failed)?;
             } else {
                 state.remove(&kept).map_err(&failed)?;
             }
         }
         state.remove(&format!("{DATABASE}{SHARED_MEMORY_SUFFIX}")).map_err(&failed)?;
-        state.rename(NEW, DATABASE, false).map_err(&failed)?;
+        state.rename(NEW, DATABASE, Existing::Keep).map_err(&failed)?;
         state.sync().map_err(&failed)?;
         // After the store: a crash between the two leaves the store ahead, which writes this line
         // itself.

@@ -6,7 +6,7 @@ use crate::cli::output::CommandError;
 use crate::config::http::Listen;
 use crate::config::{Config, DEFAULT_PATH};
 use crate::key::{KeyError, StoreKey};
-use crate::permission::{self, Want, Who};
+use crate::permission::{self, Access, Credentials};
 use crate::store::files::{database_file, log_file, shared_memory_file};
 use crate::units;
 use nix::errno::Errno;
@@ -40,12 +40,12 @@ pub(super) fn problems(context: &Context, config: &Config) -> Vec<String> {
             return problems;
         }
     };
-    let me = Who::me();
+    let me = Credentials::of_process();
     let refused =
         if who.uid == me.uid { Some(refused(&context.config_path, config)) } else { as_user(context, &who) };
     match refused {
         Some(refused) => problems.extend(refused.into_iter().map(|file| {
-            let want = if file.write { Want::Write } else { Want::Read };
+            let want = if file.write { Access::Write } else { Access::Read };
             let error = std::io::Error::from_raw_os_error(file.errno);
             sentence(&context.config_path, &file.path, &error, &who, want)
         })),
@@ -68,12 +68,19 @@ pub(super) fn problems(context: &Context, config: &Config) -> Vec<String> {
 
 /// The problem of one file. The configuration holds no secret and belongs to root, so `chmod` fixes
 /// it; the other files belong to the daemon's user.
-fn sentence(config_path: &Path, path: &Path, error: &std::io::Error, who: &Who, want: Want) -> String {
+fn sentence(
+    config_path: &Path,
+    path: &Path,
+    error: &std::io::Error,
+    who: &Credentials,
+    want: Access,
+) -> String {
     let is_config = path == config_path && error.kind() == std::io::ErrorKind::PermissionDenied;
     match std::fs::metadata(path) {
         Ok(metadata)
             if is_config
-                && permission::why_not(path, who, want).is_some_and(|why| why.contains("which cannot")) =>
+                && permission::denied_by_mode(path, who, want)
+                    .is_some_and(|why| why.contains("which cannot")) =>
         {
             format!(
                 "{} belongs to {} (mode {:04o}), and the daemon runs as {}, which cannot read it. Run: chmod 0644 {}",
@@ -89,10 +96,10 @@ fn sentence(config_path: &Path, path: &Path, error: &std::io::Error, who: &Who, 
 }
 
 /// The user that the unit names. The owner of the state folder if there is no unit.
-fn daemon_of_unit(config: &Config) -> Result<Who, String> {
+fn daemon_of_unit(config: &Config) -> Result<Credentials, String> {
     let Some(name) = units::daemon_user(Path::new("/")) else { return Ok(owner_of_state(config)) };
     let user = User::from_name(&name).ok().flatten();
-    user.map(|user| Who::of_uid(user.uid.as_raw())).ok_or_else(|| {
+    user.map(|user| Credentials::of_uid(user.uid.as_raw())).ok_or_else(|| {
         format!(
             "{} runs as the user {name}, which does not exist on this host. Run: systemd-sysusers",
             units::SERVICE
@@ -101,9 +108,9 @@ fn daemon_of_unit(config: &Config) -> Result<Who, String> {
 }
 
 /// The owner of the state folder, as whom a daemon without a unit runs.
-fn owner_of_state(config: &Config) -> Who {
+fn owner_of_state(config: &Config) -> Credentials {
     let owner = std::fs::metadata(&config.state_dir).map(|folder| folder.uid());
-    owner.map_or_else(|_| Who::me(), Who::of_uid)
+    owner.map_or_else(|_| Credentials::of_process(), Credentials::of_uid)
 }
 
 /// `totpd config check --files`: prints the files that this process's user may not use, as JSON for
@@ -140,7 +147,7 @@ fn refused(config_path: &Path, config: &Config) -> Vec<Refused> {
 
 /// [`refused()`] as another user: in a child of that user, so that the kernel applies modes, ACLs
 /// and mounts.
-fn as_user(context: &Context, who: &Who) -> Option<Vec<Refused>> {
+fn as_user(context: &Context, who: &Credentials) -> Option<Vec<Refused>> {
     let gid = User::from_uid(who.uid).ok().flatten().map_or(who.uid.as_raw(), |user| user.gid.as_raw());
     let mut command = Command::new("/proc/self/exe");
     command.arg("--json").arg("--config").arg(&context.config_path).args(["config", "check", "--files"]);

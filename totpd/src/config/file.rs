@@ -1,6 +1,6 @@
 //! Reads the configuration file. Only root and the daemon's user may be able to change it.
 
-use crate::permission::{self, Want, Who};
+use crate::permission::{self, Access, Credentials};
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -41,7 +41,7 @@ impl ConfigFile {
                     "the file does not exist. Name one with --config, or run `totpd init`, which writes one"
                         .to_owned()
                 }
-                _ => permission::explain(path, &error, &Who::me(), Want::Read),
+                _ => permission::explain(path, &error, &Credentials::of_process(), Access::Read),
             })
         };
         let mut file = File::open(path).map_err(unreadable)?;

@@ -11,7 +11,7 @@
 
 use super::{Config, ConfigError, ConfigProblem, SelfEnroll};
 use crate::clock::{self, RELEASED, from_rfc3339, rfc3339};
-use crate::folder::{Folder, Owner};
+use crate::folder::{Existing, Folder, Owner};
 use crate::key::StoreKey;
 use crate::seal::Sealer;
 use crate::sync::ignore_poison;
@@ -157,7 +157,7 @@ fn write(folder: &Path, text: &str, sealer: &Sealer, now: Time) -> std::io::Resu
     let content = format!("{ABOUT}\n# {saved} {} {mark}\n{text}", sealer.store_id());
     folder.remove(FRESH)?;
     folder.write_new(FRESH, &mut content.as_bytes(), 0o600, Owner::me())?;
-    folder.rename(FRESH, FILE, true)?;
+    folder.rename(FRESH, FILE, Existing::Replace)?;
     folder.sync()
 }
 

@@ -14,7 +14,7 @@
 //! removed.
 
 use super::block::{self, Mode};
-use crate::folder::{Folder, Owner};
+use crate::folder::{Existing, Folder, Owner};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
@@ -300,7 +300,7 @@ fn replace_in(folder: &Folder, name: &str, content: Option<&[u8]>, mode: u32, ow
     match content {
         Some(mut content) => {
             folder.write_new(&new, &mut content, mode, owner)?;
-            folder.rename(&new, name, true)?;
+            folder.rename(&new, name, Existing::Replace)?;
         }
         None => folder.remove(name)?,
     }

@@ -2,7 +2,7 @@
 //! file beside it, and no socket of another program is replaced.
 
 use crate::file_identity::FileIdentity;
-use crate::permission::{self, Want, Who};
+use crate::permission::{self, Credentials};
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::socket::{Backlog, listen};
 use nix::sys::stat::{Mode, umask};
@@ -89,7 +89,7 @@ fn open_lock(path: &Path) -> std::io::Result<File> {
 /// Says why the lock file cannot be made. Most often its folder belongs to another user.
 fn lock_failure(path: &Path, error: &std::io::Error) -> String {
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let why = permission::explain(folder, error, &Who::me(), Want::Write);
+    let why = permission::explain(folder, error, &Credentials::of_process(), permission::Access::Write);
     let made_by_package =
         if folder == Path::new("/run/totpd") { " (or: systemd-tmpfiles --create)" } else { "" };
     format!("its lock cannot be made: {why}{made_by_package}")

@@ -2,7 +2,7 @@
 //! missing, empty, damaged, newer, or another store's.
 
 use crate::os_random::Kernel;
-use crate::permission::{self, Want, Who};
+use crate::permission::{self, Access, Credentials};
 use crate::seal::Sealer;
 use crate::store::error::OpenError;
 use crate::store::files::{database_file, log_file, shared_memory_file};
@@ -47,7 +47,7 @@ pub(super) fn writer(state_dir: &Path, sealer: &Sealer) -> Result<(Connection, S
         std::io::ErrorKind::NotFound => {
             OpenError::Missing(state_dir.display().to_string(), crate::units::init_command())
         }
-        _ => denied(&file, &error, Want::Write),
+        _ => denied(&file, &error, Access::Write),
     })?;
     check_access(state_dir)?;
     if metadata.len() == 0 {
@@ -85,8 +85,8 @@ pub(super) fn writer(state_dir: &Path, sealer: &Sealer) -> Result<(Connection, S
     }
 }
 
-fn denied(path: &Path, error: &std::io::Error, want: Want) -> OpenError {
-    OpenError::Denied(permission::explain(path, error, &Who::me(), want))
+fn denied(path: &Path, error: &std::io::Error, want: Access) -> OpenError {
+    OpenError::Denied(permission::explain(path, error, &Credentials::of_process(), want))
 }
 
 /// Asks the file system before SQLite does, whose errors name no file: whether the folder and the
@@ -96,7 +96,7 @@ fn check_access(state_dir: &Path) -> Result<(), OpenError> {
     for name in [state_dir.to_owned()].into_iter().chain(files) {
         match nix::unistd::access(&name, AccessFlags::R_OK | AccessFlags::W_OK) {
             Ok(()) | Err(Errno::ENOENT) => {}
-            Err(errno) => return Err(denied(&name, &errno.into(), Want::Write)),
+            Err(errno) => return Err(denied(&name, &errno.into(), Access::Write)),
         }
     }
     Ok(())
