@@ -1,4 +1,5 @@
-//! The file of a backup: what is in it, how it is written, and how it is read back.
+//! The format of a backup file: an age file that contains a tar archive of the manifest, the
+//! configuration, the key (unless it was left out) and the store, in this order.
 
 use super::{BackupError, io};
 use crate::folder::Private;
@@ -8,15 +9,15 @@ use age::secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Version of the archive.
+/// The version of the archive's format.
 const FORMAT: u32 = 1;
-/// Bytes of each small file at most.
-const MAX_SMALL: u64 = 1024 * 1024;
-
-/// Of scrypt, as a power of two: 1 GiB of memory.
+/// The most bytes to read of each file but the store.
+const MAX_SMALL_FILE: u64 = 1024 * 1024;
+/// The highest scrypt work factor that is accepted, as a power of two (age-encryption.org/v1): it
+/// takes 1 GiB of memory.
 const MAX_WORK_FACTOR: u8 = 20;
 
 const MANIFEST: &str = "manifest.json";
@@ -24,28 +25,47 @@ const CONFIG: &str = "totpd.toml";
 const KEY: &str = "totpd.key";
 const DATABASE: &str = "totpd.db";
 
-/// What a backup is of.
+/// A copy of the store that the daemon made for a backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreCopy {
+    /// The folder that the copy is in.
+    pub state_dir: PathBuf,
+    /// The name of the copy's file in that folder.
+    pub file: String,
+    /// The length of the file in bytes.
+    pub size: u64,
+    /// The id of the store.
+    pub store_id: String,
+    /// The number of the latest withdrawal in the copy.
+    pub counter: u64,
+    /// The generation of the store, as text.
+    pub generation: String,
+    /// When the copy was made, in Unix seconds.
+    pub time: u64,
+}
+
+/// What a backup contains: its first file, in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Version of the archive.
+    /// The version of the archive's format.
     pub format: u32,
-    /// The version of totpd that made it.
+    /// The version of totpd that made the backup.
     pub version: String,
-    /// The store's id.
+    /// The id of the store.
     pub store_id: String,
-    /// The id of the key that seals it.
+    /// The id of the key that encrypts the store's secrets.
     pub key_id: String,
-    /// Withdrawals up to then.
+    /// The number of the latest withdrawal in the store.
     pub counter: u64,
-    /// The store's generation.
+    /// The generation of the store.
     pub generation: String,
-    /// When, in Unix seconds.
+    /// When the store was copied, in Unix seconds.
     pub time: u64,
 }
 
 impl Manifest {
-    /// Of a copy of a store.
-    pub fn of(copy: &totp_wire::admin::BackupReply, key: &StoreKey) -> Self {
+    /// Returns the manifest for a backup of this copy of the store, by this release of totpd.
+    pub fn new(copy: &StoreCopy, key: &StoreKey) -> Self {
         Self {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -58,19 +78,19 @@ impl Manifest {
     }
 }
 
-/// For whom a backup is encrypted.
+/// What a backup is encrypted to.
 pub enum Lock {
-    /// Anyone who has the passphrase.
+    /// A passphrase.
     Passphrase(SecretString),
-    /// Anyone who has the identity of one of these recipients.
+    /// The public keys of these recipients; the identity of any one of them decrypts it.
     Recipients(Vec<age::x25519::Recipient>),
 }
 
-/// What opens a backup.
+/// What a backup is decrypted with.
 pub enum Opener {
     /// The passphrase.
     Passphrase(SecretString),
-    /// Identities, of which one has to fit.
+    /// The identities to try.
     Identities(Vec<age::x25519::Identity>),
 }
 
@@ -86,10 +106,11 @@ impl std::fmt::Debug for Opener {
     }
 }
 
-/// Writes a backup; what opens it for a check.
+/// Writes a backup, and returns what decrypts it, so that the caller can read it back. `size` is
+/// the length of `database` in bytes.
 ///
 /// # Errors
-/// What the file system said.
+/// The file system's error, or `UnexpectedEof` when `database` is shorter than `size`.
 pub(super) fn write(
     out: &mut File,
     lock: Lock,
@@ -104,13 +125,13 @@ pub(super) fn write(
             (age::Encryptor::with_user_passphrase(passphrase.clone()), Opener::Passphrase(passphrase))
         }
         Lock::Recipients(recipients) => {
-            // Read back by an identity that ends with this process: nobody has the recipients'
-            // here.
-            let check = age::x25519::Identity::generate();
-            let own = check.to_public();
-            let all = recipients.iter().chain([&own]).map(|recipient| recipient as &dyn age::Recipient);
+            // The recipients' identities are not on this host. An identity that only this process
+            // has is added, so that the backup can be read back.
+            let temporary = age::x25519::Identity::generate();
+            let public = temporary.to_public();
+            let all = recipients.iter().chain([&public]).map(|recipient| recipient as &dyn age::Recipient);
             let encryptor = age::Encryptor::with_recipients(all).map_err(std::io::Error::other)?;
-            (encryptor, Opener::Identities(vec![check]))
+            (encryptor, Opener::Identities(vec![temporary]))
         }
     };
     let mut tar = tar::Builder::new(encryptor.wrap_output(out)?);
@@ -138,40 +159,43 @@ fn append<W: Write>(
     header.set_size(size);
     header.set_mode(0o600);
     header.set_mtime(manifest.time);
-    // A source that is shorter than it said would leave a damaged archive.
+    // Content that is shorter than the header says would leave a damaged archive.
     let mut content = content.take(size);
     tar.append_data(&mut header, name, &mut content)?;
     if content.limit() == 0 { Ok(()) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// The small files of a backup that is being read; the store comes last.
+/// The files of a backup that precede the store.
 #[derive(Debug)]
 pub(super) struct Contents {
-    /// What it is of.
+    /// The manifest.
     pub(super) manifest: Manifest,
-    /// The configuration.
+    /// The text of the configuration file.
     pub(super) config: Zeroizing<String>,
-    /// The key, if it is in it.
+    /// The key, unless the backup was made without it.
     pub(super) key: Option<StoreKey>,
 }
 
-/// Reads a backup. `place` says, once the small files are known, in which folder the store is put.
+/// Reads a backup. `make_folder` creates the folder to put the store in; it is called when the
+/// files before the store are known. `copy` copies the store, and returns its length in bytes.
 ///
 /// # Errors
-/// [`BackupError`].
+/// [`BackupError::Decrypt`] for a wrong passphrase or identity, [`BackupError::NotOurs`] for a
+/// backup that is damaged, cut off or of a newer release, or the error of `make_folder`.
 pub(super) fn read(
     file: &mut dyn Read,
     name: &str,
     opener: &Opener,
-    wrap: impl FnOnce(u64, &mut dyn Read, &mut File) -> std::io::Result<u64>,
-    place: impl FnOnce(&Contents) -> Result<Private, BackupError>,
+    copy: impl FnOnce(&mut dyn Read, &mut File) -> std::io::Result<u64>,
+    make_folder: impl FnOnce(&Contents) -> Result<Private, BackupError>,
 ) -> Result<(Contents, Private), BackupError> {
     let decrypt = |error| BackupError::Decrypt(name.to_owned(), error);
     let decryptor = age::Decryptor::new(file).map_err(decrypt)?;
     let reader = match opener {
         Opener::Passphrase(passphrase) => {
             let mut identity = age::scrypt::Identity::new(passphrase.clone());
-            // A fast host made it, and a slow one opens it.
+            // age sets the factor by the speed of the host that encrypts, and by default accepts
+            // little more than its own.
             identity.set_max_work_factor(MAX_WORK_FACTOR);
             decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity))
         }
@@ -181,7 +205,7 @@ pub(super) fn read(
     };
     let mut tar = tar::Archive::new(reader.map_err(decrypt)?);
     let not_ours = |what: &str| BackupError::NotOurs(name.to_owned(), what.to_owned());
-    // An error here is one of the stream: cut off, or changed.
+    // An error of the stream: the file was cut off or changed.
     let broken = |error: std::io::Error| BackupError::NotOurs(name.to_owned(), error.to_string());
     let (mut manifest, mut config, mut key) = (None, None, None);
     for entry in tar.entries().map_err(broken)? {
@@ -192,27 +216,27 @@ pub(super) fn read(
                 return Err(not_ours("its files are in another order"));
             };
             let contents = Contents { manifest, config, key };
-            let folder = place(&contents)?;
+            let folder = make_folder(&contents)?;
             let database = folder.path().join(DATABASE);
             let mut out = File::create_new(&database).map_err(io(&database))?;
             let size = entry.size();
-            let read = wrap(size, &mut entry, &mut out).map_err(broken)?;
-            if read != size {
+            let copied = copy(&mut entry, &mut out).map_err(broken)?;
+            if copied != size {
                 return Err(not_ours("it was cut off"));
             }
             out.sync_all().map_err(io(&database))?;
             return Ok((contents, folder));
         }
         let mut text = Zeroizing::new(String::with_capacity(8192));
-        entry.by_ref().take(MAX_SMALL).read_to_string(&mut text).map_err(broken)?;
+        entry.by_ref().take(MAX_SMALL_FILE).read_to_string(&mut text).map_err(broken)?;
         match path.as_str() {
             MANIFEST => {
-                let read: Manifest =
+                let parsed: Manifest =
                     serde_json::from_str(&text).map_err(|_| not_ours("its manifest is damaged"))?;
-                if read.format != FORMAT {
+                if parsed.format != FORMAT {
                     return Err(not_ours("a newer totpd made it; install that release"));
                 }
-                manifest = Some(read);
+                manifest = Some(parsed);
             }
             CONFIG => config = Some(text),
             KEY => key = Some(StoreKey::parse(&text).ok_or_else(|| not_ours("its key is damaged"))?),
@@ -222,10 +246,12 @@ pub(super) fn read(
     Err(not_ours("there is no store in it"))
 }
 
-/// Whether the store in `folder` is sound and is the one that the manifest names.
+/// Checks that the store in `folder` is undamaged, and that it is the one that the manifest names
+/// and `key` belongs to.
 ///
 /// # Errors
-/// [`BackupError`].
+/// [`BackupError::NoKey`] when the key is another one, or [`BackupError::Store`] for a damaged
+/// store.
 pub(super) fn check(contents: &Contents, key: &StoreKey, folder: &Path) -> Result<(), BackupError> {
     if contents.manifest.store_id != key.store_id || contents.manifest.key_id != key.id {
         return Err(BackupError::NoKey(contents.manifest.store_id.clone()));

@@ -1,8 +1,8 @@
-//! Restoring a backup. [`plan`] reads and verifies everything and replaces nothing;
-//! [`Plan::carry_out`] replaces.
+//! Restores a backup in two steps: [`plan`] reads and verifies the backup and replaces nothing, and
+//! [`Plan::carry_out`] replaces the store.
 
 use super::archive::{self, Contents, Manifest, Opener};
-use super::create::Counted;
+use super::create::ProgressReader;
 use super::{BackupError, io};
 use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;
@@ -12,44 +12,57 @@ use crate::init::{self, START_OVER};
 use crate::key::StoreKey;
 use crate::seal::Sealer;
 use crate::store::files::{DATABASE, LOG_SUFFIX, SHARED_MEMORY_SUFFIX};
-use crate::store::{Restored, open};
+use crate::store::{OpenError, Restored, open};
 use crate::witness::{self, Witness};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use totp_core::Time;
 use totp_core::withdrawal::Entry;
 
-/// The store that was replaced stays under this name, with its log.
-const REPLACED: &str = "before-restore.db";
-/// Seconds that the clock of another host may be ahead of this one's.
+/// The name under which the replaced store is kept, with its write-ahead log.
+const KEPT: &str = "before-restore.db";
+/// By how many seconds the clock of the host that made the backup may be ahead of this one's.
 const CLOCK_SLACK: u64 = 120;
-/// The new store until it takes its place.
+/// The name of the new store until it replaces the old one.
 const NEW: &str = "restored.db";
 
-/// Where a backup is restored to.
+/// Where to restore a backup to.
 #[derive(Debug)]
 pub struct Target<'a> {
-    /// The configuration file; written from the backup if there is none.
+    /// The configuration file. If it does not exist, it is written from the backup.
     pub config_path: &'a Path,
-    /// The user who is to own store and key; otherwise the state folder's owner.
+    /// The user who will own store and key. `None`: the owner of the state folder.
     pub owner: Option<&'a str>,
 }
 
-/// Everything is verified; nothing is replaced.
+/// The store on this host that a restore replaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// This host has no store.
+    None,
+    /// The latest withdrawals that it lists were read.
+    Read,
+    /// It cannot be read as a whole, for this reason. Withdrawals that only it lists may be
+    /// unknown.
+    Unreadable(String),
+}
+
+/// A verified backup that is ready to replace the store.
 #[derive(Debug)]
 pub struct Plan {
-    /// What the backup is of.
+    /// The manifest of the backup.
     pub manifest: Manifest,
-    /// What was withdrawn after it.
+    /// What was withdrawn after the backup was made.
     pub restored: Restored,
-    /// The configuration in force on this host, or the backup's.
+    /// The configuration of this host, or else that of the backup.
     pub config: Config,
-    /// Withdrawals after the backup are known: the witness or the replaced store lists them.
+    /// Whether the withdrawals after the backup are known: the witness or the replaced store lists
+    /// some.
     pub listed: bool,
-    /// There is a store, which is replaced.
-    pub replaces: bool,
+    /// The store that will be replaced.
+    pub replaced: Replaced,
     contents: Contents,
     config_path: PathBuf,
     key: StoreKey,
@@ -58,10 +71,14 @@ pub struct Plan {
     witness: Witness,
 }
 
-/// Reads and verifies a backup, and prepares its store.
+/// Reads and verifies a backup, and prepares its store in a private folder. `progress` is called
+/// with each number of bytes that were read.
+///
+/// A store on this host that cannot be read does not prevent the restore, since it may be the
+/// reason for it. See [`Replaced::Unreadable`].
 ///
 /// # Errors
-/// [`BackupError`]; nothing was changed.
+/// [`BackupError`]; then nothing was changed.
 pub fn plan(
     target: &Target<'_>,
     file: &Path,
@@ -75,16 +92,15 @@ pub fn plan(
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let name = file.display().to_string();
     let mut input = File::open(file).map_err(io(file))?;
-    let copy = |_size: u64, from: &mut dyn Read, to: &mut File| {
-        std::io::copy(&mut Counted { inner: from, progress }, to)
-    };
-    let place = |contents: &Contents| {
+    let copy =
+        |from: &mut dyn Read, to: &mut File| std::io::copy(&mut ProgressReader { inner: from, progress }, to);
+    let make_folder = |contents: &Contents| {
         let config = config_of(target.config_path, contents)?;
         let state = &config.state_dir;
         state.parent().map_or(Ok(()), init::make_folder)?;
         Folder::private_beside(state, "restore").map_err(io(state))
     };
-    let (mut contents, new) = archive::read(&mut input, &name, opener, copy, place)?;
+    let (mut contents, new) = archive::read(&mut input, &name, opener, copy, make_folder)?;
     let config = config_of(target.config_path, &contents)?;
     let key = key_of(&config, &mut contents)?;
     archive::check(&contents, &key, new.path())?;
@@ -94,11 +110,9 @@ pub fn plan(
     let folder = witness::folder(config.witness_dir.as_deref());
     let witness = Witness::new(&folder, &key.store_id).for_owner(owner);
     let mut entries = witness.read().map_err(io(&witness.path()))?;
-    let replaces = config.state_dir.join(DATABASE).symlink_metadata().is_ok();
-    if replaces {
-        entries.extend(of_replaced(&config, &sealer)?);
-    }
-    // One line a counter: both list the same withdrawals.
+    let (replaced, listed_by_it) = read_replaced(&config, &sealer)?;
+    entries.extend(listed_by_it);
+    // The witness and the store list the same withdrawals: one entry for each number.
     let entries: BTreeMap<u64, Entry> = entries.into_iter().map(|entry| (entry.counter, entry)).collect();
     let entries: Vec<Entry> = entries.into_values().collect();
     let made = Time::from_unix(contents.manifest.time);
@@ -112,7 +126,7 @@ pub fn plan(
         manifest: contents.manifest.clone(),
         restored,
         listed: !entries.is_empty(),
-        replaces,
+        replaced,
         config,
         contents,
         config_path: target.config_path.to_owned(),
@@ -124,15 +138,16 @@ pub fn plan(
 }
 
 impl Plan {
-    /// When the backup was made.
+    /// Returns when the backup was made.
     pub fn made(&self) -> Time {
         Time::from_unix(self.manifest.time)
     }
 
-    /// Puts the store in its place, and key and configuration where there are none.
+    /// Replaces the store, and writes key and configuration if this host has none. The replaced
+    /// store is kept as `before-restore.db`.
     ///
     /// # Errors
-    /// [`BackupError`]. The store that was there is kept as `before-restore.db`.
+    /// [`BackupError`]. The previous store is then still in place, or kept under that name.
     pub fn carry_out(mut self) -> Result<(), BackupError> {
         let (config, owner) = (&self.config, self.owner);
         if self.config_path.symlink_metadata().is_err() {
@@ -150,10 +165,9 @@ impl Plan {
         if config.store_id_file.symlink_metadata().is_err() {
             init::create_store_id(config, &self.key.store_id, owner)?;
         }
-        // The log and the file that it belongs to change their names together, or the file is worth
-        // nothing.
+        // The write-ahead log is renamed with its database, which is not complete without it.
         for suffix in [LOG_SUFFIX, ""] {
-            let (old, kept) = (format!("{DATABASE}{suffix}"), format!("{REPLACED}{suffix}"));
+            let (old, kept) = (format!("{DATABASE}{suffix}"), format!("{KEPT}{suffix}"));
             if state.holds(&old).map_err(&failed)? {
                 state.rename(&old, &kept, Existing::Replace).map_err(&failed)?;
             } else {
@@ -163,14 +177,14 @@ impl Plan {
         state.remove(&format!("{DATABASE}{SHARED_MEMORY_SUFFIX}")).map_err(&failed)?;
         state.rename(NEW, DATABASE, Existing::Keep).map_err(&failed)?;
         state.sync().map_err(&failed)?;
-        // After the store: a crash between the two leaves the store ahead, which writes this line
-        // itself.
+        // After the store: a crash in between leaves the store ahead of its witness, and the daemon
+        // then writes this entry at its start.
         self.witness.write([self.restored.generation.clone()]);
         Ok(())
     }
 }
 
-/// The configuration of this host, or else the one in the backup.
+/// Returns the configuration of this host, or else that of the backup.
 fn config_of(path: &Path, contents: &Contents) -> Result<Config, BackupError> {
     let config = if path.symlink_metadata().is_ok() {
         Config::load_for_command(path)
@@ -180,7 +194,7 @@ fn config_of(path: &Path, contents: &Contents) -> Result<Config, BackupError> {
     Ok(config.map_err(init::InitError::from)?)
 }
 
-/// The key of this host, which has to be the backup's, or else the one in the backup.
+/// Returns the key of this host, which must be the backup's, or else the key in the backup.
 fn key_of(config: &Config, contents: &mut Contents) -> Result<StoreKey, BackupError> {
     let path = &config.key_file;
     if path.symlink_metadata().is_err() {
@@ -194,38 +208,99 @@ fn key_of(config: &Config, contents: &mut Contents) -> Result<StoreKey, BackupEr
     if same { Ok(here) } else { Err(BackupError::OtherStore(path.display().to_string(), START_OVER)) }
 }
 
+/// Checks that the recorded store id of this host, if there is one, is that of the backup's store.
 fn check_store_id(config: &Config, key: &StoreKey) -> Result<(), BackupError> {
     let path = &config.store_id_file;
     match init::read_store_id(config) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(io(path)(error)),
         Ok(id) if id.trim() == key.store_id => Ok(()),
         Ok(_) => Err(BackupError::OtherStore(path.display().to_string(), START_OVER)),
     }
 }
 
+/// Returns the owner of the restored files: the named user, the owner of the state folder, or the
+/// user of this process.
 fn owner_of(target: &Target<'_>, config: &Config) -> Result<Owner, BackupError> {
     match target.owner {
         Some(name) => Ok(init::owner_of(Some(name))?),
         None => match Folder::open(&config.state_dir) {
             Ok(folder) => folder.owner().map_err(io(&config.state_dir)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Owner::me()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Owner::me()),
             Err(error) => Err(io(&config.state_dir)(error)),
         },
     }
 }
 
-/// The latest withdrawals of the store that is replaced, from a copy of it that nobody else can
-/// change. A store that cannot be opened lists none.
-fn of_replaced(config: &Config, sealer: &Sealer) -> Result<Vec<Entry>, BackupError> {
+/// Reads the latest withdrawals that the store on this host lists, if there is one. It reads a copy
+/// that no other user can change.
+///
+/// A damaged store is no error: it may be the reason for the restore.
+///
+/// # Errors
+/// [`BackupError::Io`] when the store cannot be copied.
+fn read_replaced(config: &Config, sealer: &Sealer) -> Result<(Replaced, Vec<Entry>), BackupError> {
+    if config.state_dir.join(DATABASE).symlink_metadata().is_err() {
+        return Ok((Replaced::None, Vec::new()));
+    }
     let state = Folder::open(&config.state_dir).map_err(io(&config.state_dir))?;
     let private = Folder::private_beside(&config.state_dir, "replaced").map_err(io(&config.state_dir))?;
+    let mut replaced = Replaced::Read;
     for suffix in ["", LOG_SUFFIX] {
         let name = format!("{DATABASE}{suffix}");
         let path = private.path().join(&name);
-        let Ok(mut from) = state.read(&name) else { continue };
+        let mut from = match state.read(&name) {
+            Ok(file) => file,
+            // After an orderly stop there is no write-ahead log.
+            Err(error) if suffix == LOG_SUFFIX && error.kind() == ErrorKind::NotFound => continue,
+            // What the database lists without its log still counts.
+            Err(error) => {
+                replaced = Replaced::Unreadable(format!("{name}: {error}"));
+                continue;
+            }
+        };
         let mut to = File::create_new(&path).map_err(io(&path))?;
         folder::copy_written(&mut from, &mut to).map_err(io(&path))?;
     }
-    Ok(open::latest_withdrawals(private.path(), sealer).unwrap_or_default())
+    let why = match open::latest_withdrawals(private.path(), sealer) {
+        Ok(entries) => return Ok((replaced, entries)),
+        // The whole text names the private copy, and advises to restore a backup.
+        Err(OpenError::Damaged(_, why) | OpenError::Database(_, why)) => why,
+        Err(error) => error.to_string(),
+    };
+    // A file that could not be copied is the cause of what was found then.
+    let replaced = if replaced == Replaced::Read { Replaced::Unreadable(why) } else { replaced };
+    Ok((replaced, Vec::new()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_store_is_reported_and_does_not_prevent_a_restore() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut config = Config::defaults(scratch.path());
+        config.state_dir = scratch.path().join("state");
+        std::fs::create_dir(&config.state_dir).unwrap();
+        let sealer = Sealer::new(&StoreKey::generate().unwrap());
+        assert_eq!(read_replaced(&config, &sealer).unwrap(), (Replaced::None, vec![]));
+        let database = config.state_dir.join(DATABASE);
+        let unreadable = || match read_replaced(&config, &sealer).unwrap() {
+            (Replaced::Unreadable(why), entries) if entries.is_empty() => why,
+            other => panic!("{other:?}"),
+        };
+        std::fs::write(&database, "nonsense").unwrap();
+        assert_eq!(unreadable(), "not written by totpd");
+        std::fs::remove_file(&database).unwrap();
+        std::os::unix::fs::symlink("/dev/null", &database).unwrap();
+        assert!(unreadable().starts_with("totpd.db: "), "{}", unreadable());
+        std::fs::remove_file(&database).unwrap();
+        open::create(&config.state_dir, &sealer).unwrap();
+        assert_eq!(read_replaced(&config, &sealer).unwrap(), (Replaced::Read, vec![]));
+        // A log that is a link is not followed, and is not taken for a missing one.
+        let log = config.state_dir.join(format!("{DATABASE}{LOG_SUFFIX}"));
+        std::os::unix::fs::symlink("/dev/null", log).unwrap();
+        assert!(unreadable().starts_with("totpd.db-wal: "), "{}", unreadable());
+    }
 }

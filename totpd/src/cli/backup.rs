@@ -3,7 +3,7 @@
 use super::args::Backup;
 use super::progress::{self, Progress};
 use super::{Context, passphrase};
-use crate::backup::{self, Lock, Source};
+use crate::backup::{self, Lock, Source, StoreCopy};
 use crate::cli::call_error;
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc;
@@ -42,6 +42,15 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<(), CommandError
         .and_then(|mut client| client.call(&admin::Backup {}, deadline))
         .map_err(|error| call_error::explain(path, &error))?;
     drop(waiting);
+    let copy = StoreCopy {
+        state_dir: copy.state_dir.into(),
+        file: copy.file,
+        size: copy.size,
+        store_id: copy.store_id,
+        counter: copy.counter,
+        generation: copy.generation,
+        time: copy.time,
+    };
     let source = Source {
         config: &config,
         config_path: &context.config_path,

@@ -4,7 +4,7 @@ use super::args::Restore;
 use super::progress::Progress;
 use super::verify::ask;
 use super::{Context, passphrase};
-use crate::backup::{self, Opener, Plan, Target};
+use crate::backup::{self, Opener, Plan, Replaced, Target};
 use crate::cli::call_error;
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc;
@@ -17,6 +17,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 use totp_core::withdrawal::Kind;
 use totp_wire::admin::{self, DaemonState};
+use totp_wire::text::printable;
 use zeroize::Zeroizing;
 
 /// How long a refusing daemon may take to open the store again.
@@ -66,7 +67,7 @@ fn restore_file(context: &Context, args: &Restore, file: &Path) -> Result<(), Co
         }
     }
     refuse_beside_a_daemon(&plan.config)?;
-    let replaces = plan.replaces;
+    let replaces = plan.replaced != Replaced::None;
     let state = plan.config.state_dir.display().to_string();
     plan.carry_out().map_err(|error| failed(ExitStatus::Refused, error))?;
     out.line("Restored. Start the sockets and the daemon: systemctl start totpd.socket totpd-root.socket totpd-admin.socket totpd")?;
@@ -116,6 +117,12 @@ fn show(context: &Context, plan: &Plan) -> Result<serde_json::Value, CommandErro
         listed.push(json!({
             "user": user, "kind": what.kind.as_str(), "id": what.id, "time": rfc3339(*at),
         }));
+    }
+    if let Replaced::Unreadable(why) = &plan.replaced {
+        out.line(format!(
+            "Lost: the store on this host cannot be read ({}), so revocations that only it lists may be unknown.",
+            printable(why, 200)
+        ))?;
     }
     let unknown = plan.restored.unknown;
     if !plan.listed {
