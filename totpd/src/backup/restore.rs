@@ -300,6 +300,7 @@ mod tests {
         assert_eq!(read_replaced(&config, &sealer).unwrap(), (Replaced::Read, vec![]));
         // A log that is a link is not followed, and is not taken for a missing one.
         let log = config.state_dir.join(format!("{DATABASE}{LOG_SUFFIX}"));
+        std::fs::remove_file(&log).unwrap();
         std::os::unix::fs::symlink("/dev/null", log).unwrap();
         assert!(unreadable().starts_with("totpd.db-wal: "), "{}", unreadable());
     }

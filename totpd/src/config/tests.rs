@@ -25,7 +25,7 @@ fn the_rules_in_the_shipped_file_are_valid() {
         .collect();
     let config = parse(&rules).unwrap();
     assert_eq!(config.policy.rules.len(), 2);
-    assert_eq!(config.rule_name(1), "rule 2 \"rollout\" (line 11)");
+    assert_eq!(config.rule_name(1), "rule 2 \"rollout\" (line 13)");
     assert_eq!(config.findings(), [""; 0]);
 }
 

@@ -81,7 +81,7 @@ pub(super) const ROWS: &[Row] = &[
             );
             t.write(CONFIG, &rule);
         },
-        &["rule-ends-soon"],
+        &["exempt-refused", "rule-ends-soon"],
     ),
     (
         "a rule never decides",
