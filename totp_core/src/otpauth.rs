@@ -76,7 +76,8 @@ impl core::error::Error for InvalidUri {}
 
 impl OtpAuth {
     /// Returns the URI:
-    /// `otpauth://totp/Issuer:account?secret=…&issuer=Issuer&algorithm=…&digits=…&period=…`
+    /// `otpauth://totp/Issuer:account?secret=…&issuer=Issuer&algorithm=…&digits=…&period=…`,
+    /// without the parameters that are the defaults of the Key Uri Format: SHA1, 6 digits, 30 s.
     pub fn to_uri(&self) -> Zeroizing<String> {
         // Sized so that no reallocation leaves a copy of the secret behind.
         let mut uri = Zeroizing::new(String::with_capacity(
@@ -97,15 +98,18 @@ impl OtpAuth {
             uri.push_str("&issuer=");
             escape(&self.issuer, &mut uri);
         }
+        // Every app takes these defaults of the Key Uri Format for what is left out, and the QR
+        // code is smaller by a version or two. Writing to a String cannot fail.
         let Params { algorithm, digits, period } = self.params;
-        // Writing to a String cannot fail.
-        let _ = write!(
-            uri,
-            "&algorithm={}&digits={}&period={}",
-            algorithm.as_str(),
-            digits.get(),
-            period.seconds()
-        );
+        if algorithm != Algorithm::default() {
+            let _ = write!(uri, "&algorithm={}", algorithm.as_str());
+        }
+        if digits != Digits::default() {
+            let _ = write!(uri, "&digits={}", digits.get());
+        }
+        if period != Period::default() {
+            let _ = write!(uri, "&period={}", period.seconds());
+        }
         uri
     }
 
@@ -250,6 +254,22 @@ mod tests {
         assert_eq!((read.issuer.as_str(), read.account.as_str()), ("ACME Co", "john.doe@email.com"));
         assert_eq!(read.params, Params::default());
         assert_eq!(OtpAuth::parse(&read.to_uri()), Ok(read));
+    }
+
+    #[test]
+    fn parameters_that_are_defaults_are_left_out() {
+        let secret = Secret::from_base32(KEY).unwrap();
+        let mut otpauth =
+            OtpAuth { issuer: "web".into(), account: "alice".into(), secret, params: Params::default() };
+        assert_eq!(*otpauth.to_uri(), format!("otpauth://totp/web:alice?secret={KEY}&issuer=web"));
+        otpauth.params.digits = Digits::try_from(8).unwrap();
+        assert!(otpauth.to_uri().ends_with("&issuer=web&digits=8"));
+        otpauth.params = Params {
+            algorithm: Algorithm::Sha256,
+            period: Period::try_from(60).unwrap(),
+            ..Params::default()
+        };
+        assert!(otpauth.to_uri().ends_with("&issuer=web&algorithm=SHA256&period=60"));
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn the_enrollment_link_is_never_truncated() {
     let finished =
         PamHost::new(&site, "x", "bob").option(SSH_KEY).run(&["authenticate"], "000000\n000000\n000000\n");
     let link = finished.stdout.lines().find(|line| line.contains("otpauth://")).unwrap().to_owned();
-    assert!(link.contains("digits=8") && link.contains("period=30"), "{link}");
+    assert!(link.ends_with("&digits=8"), "{link}");
 }
 
 #[test]

@@ -14,8 +14,9 @@ fn the_qr_code_holds_the_uri_in_every_format() {
     std::fs::write(site.path("qr.png"), BASE64.decode(data.as_bytes()).unwrap()).unwrap();
     assert_eq!(read(&site.path("qr.png")), document["uri"]);
 
-    let uri_of =
-        |output: &str| output.lines().find_map(|l| l.strip_prefix("Or open this link: ")).unwrap().to_owned();
+    let uri_of = |output: &str| {
+        output.lines().find_map(|l| l.strip_prefix("Or open this link: ")).unwrap().to_owned()
+    };
     let png = site.path("file.png");
     let shown = site.totpd(&["enroll", "alice", "--qr", &format!("png:{}", png.display())]).assert_success();
     assert_eq!(read(&png), uri_of(&shown.stdout));
@@ -43,9 +44,10 @@ fn oathtool_computes_the_codes_of_every_kind_of_enrollment() {
         let document =
             site.totpd(&[&["enroll", "alice", "--json"][..], &kind].concat()).assert_success().json();
         let uri = document["uri"].as_str().unwrap();
+        // Those of the first kind are the defaults of the Key Uri Format.
         for part in [format!("algorithm={algorithm}"), format!("digits={digits}"), format!("period={period}")]
         {
-            assert!(uri.contains(&part), "{uri}");
+            assert_eq!(uri.contains(&part), algorithm != "SHA1", "{uri}");
         }
         let code = Command::new("oathtool")
             .args([&format!("--totp={algorithm}"), "-b", "-d", digits, "-s", &format!("{period}s"), "-N"])
