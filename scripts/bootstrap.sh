@@ -71,6 +71,10 @@ esac
 
 as_root scripts/debian-trees.sh
 
+# A reader of QR codes that is not zbar's.
+.venv/bin/python -c 'import cv2' 2>/dev/null ||
+    .venv/bin/pip install --quiet --disable-pip-version-check opencv-python-headless==5.0.0.93
+
 # A Varlink client that others wrote, for the test of the running daemon.
 .venv/bin/python -c 'import varlink' 2>/dev/null ||
     .venv/bin/pip install --quiet --disable-pip-version-check varlink==31.0.0

@@ -21,11 +21,29 @@ COLOURS = {
 BACKGROUND = "#1c1f26"
 
 
+class Screen(pyte.Screen):
+    """A screen that keeps what a program clears, as the terminal's memory for scrolling back does."""
+
+    kept = ()
+
+    def erase_in_display(self, how=0, *args, **kwargs):
+        if how == 2:
+            used = self.rows()
+            while used and not any(used[-1][x].data.strip() for x in range(COLUMNS)):
+                used.pop()
+            self.kept = [*self.kept, *[dict(row) for row in used]]
+        super().erase_in_display(how, *args, **kwargs)
+
+    def rows(self):
+        """The rows on the screen."""
+        return [{x: self.buffer[y][x] for x in range(COLUMNS)} for y in range(ROWS)]
+
+
 class Terminal:
     """A shell in a terminal that is only in memory."""
 
     def __init__(self):
-        self.screen = pyte.Screen(COLUMNS, ROWS)
+        self.screen = Screen(COLUMNS, ROWS)
         self.stream = pyte.ByteStream(self.screen)
         pid, self.descriptor = pty.fork()
         if pid == 0:
@@ -92,9 +110,9 @@ def rectangles(character):
     return {"█": [(0, 1)], "▀": [(0, 0.5)], "▄": [(0.5, 0.5)]}.get(character, [])
 
 
-def draw(screen, rows):
-    """The screen as SVG. Blocks are drawn, so that a QR code has no gaps whatever the font is."""
-    width, height = COLUMNS * CELL + 24, rows * LINE + 56
+def draw(rows):
+    """Rows of a terminal as SVG. Blocks are drawn, so that a QR code has no gaps whatever the font is."""
+    width, height = COLUMNS * CELL + 24, len(rows) * LINE + 56
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">',
         "<title>totpd enroll, a login by ssh and a sudo with codes, and the history</title>",
@@ -102,10 +120,10 @@ def draw(screen, rows):
         *(f'<circle cx="{20 + 20 * i}" cy="18" r="6" fill="{c}"/>' for i, c in enumerate(("#e06c75", "#e5c07b", "#98c379"))),
         '<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace" font-size="15">',
     ]
-    for y in range(rows):
+    for y, row in enumerate(rows):
         top = 40 + y * LINE
         run, start = [], 0
-        cells = [screen.buffer[y][x] for x in range(COLUMNS)]
+        cells = [row[x] for x in range(COLUMNS)]
         for x, cell in enumerate([*cells, None]):
             style = None if cell is None else (cell.fg, cell.bg, cell.bold, cell.reverse)
             if run and (cell is None or style != run_style or bool(rectangles(cell.data)) != run_blocks):
@@ -152,10 +170,10 @@ def main(file):
     """Plays the scene and draws it."""
     terminal = Terminal()
     scene(terminal)
-    rows = len(terminal.text().split("\n"))
     # The last line is a prompt that waits.
+    rows = terminal.screen.rows()[:len(terminal.text().split("\n")) - 1]
     with open(file, "w", encoding="utf-8") as picture:
-        picture.write(draw(terminal.screen, rows - 1))
+        picture.write(draw([*terminal.screen.kept, *rows]))
     print(terminal.text())
 
 

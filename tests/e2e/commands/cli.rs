@@ -102,13 +102,13 @@ fn on_a_terminal_enroll_asks_for_the_first_code_at_once() {
     terminal.exp_string("type this key:  ").unwrap();
     let key = terminal.read_line().unwrap();
     let phone = Phone::with_key(&key);
-    terminal.exp_string("Recovery codes").unwrap();
     terminal.exp_string("First code (empty to confirm later): ").unwrap();
     terminal.send_line(&phone.wrong_code(&site)).unwrap();
     terminal.exp_string("refused").unwrap();
     terminal.exp_string("First code").unwrap();
     terminal.send_line(&phone.code(&site)).unwrap();
     terminal.exp_string("alice: confirmed").unwrap();
+    terminal.exp_string("Recovery codes").unwrap();
     terminal.exp_eof().unwrap();
     assert_eq!(site.status("alice")["state"], "active");
 }

@@ -3,3 +3,4 @@
 mod login;
 mod messages;
 mod qr;
+mod terminal;

@@ -15,7 +15,7 @@ fn the_qr_code_holds_the_uri_in_every_format() {
     assert_eq!(read(&site.path("qr.png")), document["uri"]);
 
     let uri_of = |output: &str| {
-        output.lines().find_map(|l| l.strip_prefix("Or open this link: ")).unwrap().to_owned()
+        output.lines().find_map(|l| l.strip_prefix("Open this link on the phone: ")).unwrap().to_owned()
     };
     let png = site.path("file.png");
     let shown = site.totpd(&["enroll", "alice", "--qr", &format!("png:{}", png.display())]).assert_success();

@@ -36,7 +36,7 @@ fn enrolls(site: &Site, shell: &mut Shell, line: &str) -> (Ran, Phone) {
     let ran = shell.answer(line, |output, asked| match asked {
         "First code from the app: " => {
             phone.secret = after(output, "Or type this key:  ").replace(' ', "");
-            after(output, "Or open this link: ").trim().clone_into(&mut phone.uri);
+            after(output, "Open this link on the phone: ").trim().clone_into(&mut phone.uri);
             Some(phone.code(site))
         }
         "one of them to finish: " => {

@@ -1,22 +1,16 @@
 //! `totpd enroll` and `totpd recovery-codes`, which show secrets only once.
 
-use super::args::{Enroll, QrForm};
-use super::{Context, staged, verify};
+use super::args::Enroll;
+use super::{Context, enroll_screens, staged, verify};
 use crate::cli::call_error::explain;
-use crate::cli::output::{CommandError, ExitStatus, Output, failed, use_color};
+use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::{admin_call, connect, deadline};
 use crate::cli::subject::{Subject, self_service_call};
 use crate::clock::rfc3339;
 use crate::qr;
 use serde_json::json;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use totp_core::Time;
 use totp_wire::{CallError, SecretText, admin, self_service};
-
-/// How many first codes may be typed before the command ends and leaves it to `totpd confirm`.
-const FIRST_CODE_TRIES: u8 = 5;
 
 /// `totpd enroll [USER]`
 pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), CommandError> {
@@ -41,9 +35,9 @@ pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), CommandError
         }
     };
     let uri = enrolled.uri.reveal();
-    let picture = |error: qrcode::types::QrError| failed(ExitStatus::Refused, format!("no QR code: {error}"));
-    let expires_at = rfc3339(Time::from_unix(enrolled.expires_at));
     if out.json {
+        let picture =
+            |error: qrcode::types::QrError| failed(ExitStatus::Refused, format!("no QR code: {error}"));
         let codes: Vec<&str> = enrolled.recovery_codes.iter().map(SecretText::reveal).collect();
         out.json(&json!({
             "user": enrolled.user,
@@ -52,40 +46,13 @@ pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), CommandError
             "uri": uri,
             "qr_code": qr::png_data_uri(uri).map_err(picture)?,
             "recovery_codes": codes,
-            "expires_at": expires_at,
+            "expires_at": rfc3339(Time::from_unix(enrolled.expires_at)),
             "replaces": enrolled.replaces,
             "staged": enrolled.staged.as_ref().map(staged::document),
             "recovery_codes_left": enrolled.recovery_codes_left,
         }))?;
     }
-    let user = &enrolled.user;
-    out.line(format!("{user}: scan this with an authenticator app.\n"))?;
-    match &args.qr {
-        QrForm::Utf8 => out.line(qr::utf8(uri, use_color()).map_err(picture)?)?,
-        QrForm::Ascii => out.line(qr::ascii(uri, use_color()).map_err(picture)?)?,
-        QrForm::Png(file) => write_secret(out, file, &qr::png(uri).map_err(picture)?)?,
-        QrForm::Svg(file) => write_secret(out, file, qr::svg(uri).map_err(picture)?.as_bytes())?,
-        QrForm::None => {}
-    }
-    out.line(format!("Or type this key:  {}", &*qr::grouped(enrolled.secret.reveal())))?;
-    out.line(format!("Or open this link: {uri}\n"))?;
-    show_recovery_codes(out, &enrolled.recovery_codes)?;
-    out.line("")?;
-    if let Some(staged) = &enrolled.staged {
-        if let Some(left) = enrolled.recovery_codes_left {
-            out.line(format!("The recovery code that you typed is used up, and {left} are left. Until the"))?;
-            out.line("change, each login uses up another one.")?;
-        }
-        return staged::explain(out, staged);
-    }
-    out.line(format!("The enrollment waits for its first code until {expires_at}."))?;
-    if enrolled.replaces {
-        out.line("The factor in use works until then.")?;
-    }
-    if out.interactive() {
-        return verify::first_code(context, &subject, FIRST_CODE_TRIES);
-    }
-    out.line(format!("`totpd confirm {user}` confirms it, or the first login with a code of it."))
+    enroll_screens::show(context, &subject, args.qr.as_ref(), &enrolled)
 }
 
 /// Enrolls the user who runs the command. Asks for the code or the ticket that the daemon requires.
@@ -164,35 +131,5 @@ pub(super) fn recovery_codes(context: &Context, user: Option<String>) -> Result<
     let codes = codes.recovery_codes;
     let texts: Vec<&str> = codes.iter().map(SecretText::reveal).collect();
     context.out.json(&json!({ "user": user, "recovery_codes": texts }))?;
-    show_recovery_codes(context.out, &codes)
-}
-
-fn show_recovery_codes(out: Output, codes: &[SecretText]) -> Result<(), CommandError> {
-    out.line("Recovery codes, for the day without a phone. Each works once; they are shown only now:")?;
-    for pair in codes.chunks(2) {
-        let pair: Vec<&str> = pair.iter().map(SecretText::reveal).collect();
-        out.line(format!("    {}", pair.join("    ")))?;
-    }
-    Ok(())
-}
-
-/// Writes a QR code, which holds the secret, to a new file of mode 0600. Never follows a link or
-/// replaces a file.
-fn write_secret(out: Output, path: &Path, content: &[u8]) -> Result<(), CommandError> {
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(content));
-    written.map_err(|error| {
-        failed(
-            ExitStatus::Refused,
-            format!(
-                "{}: {error}. The user is enrolled, but saw no QR code: run totpd enroll again",
-                path.display()
-            ),
-        )
-    })?;
-    out.line(format!("The QR code is in {}. It holds the secret: delete it after use.\n", path.display()))
+    enroll_screens::recovery_codes(context.out, &codes)
 }

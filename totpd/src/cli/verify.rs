@@ -56,9 +56,8 @@ pub(super) fn confirm(context: &Context, user: Option<String>) -> Result<(), Com
 }
 
 /// Asks for the first code right after an enrollment, at most `tries` times. An empty line ends it.
-pub(super) fn first_code(context: &Context, subject: &Subject, tries: u8) -> Result<(), CommandError> {
-    let out = context.out;
-    let user = subject.name();
+/// Returns whether it was right.
+pub(super) fn first_code(context: &Context, subject: &Subject, tries: u8) -> Result<bool, CommandError> {
     for _ in 0..tries {
         let code = ask("First code (empty to confirm later): ")?;
         if code.reveal().is_empty() {
@@ -66,13 +65,11 @@ pub(super) fn first_code(context: &Context, subject: &Subject, tries: u8) -> Res
         }
         let reply = confirm_with(context, subject, code)?;
         if reply.confirmed {
-            return out.line(format!("{user}: confirmed"));
+            return Ok(true);
         }
-        out.line(why_refused(&reply))?;
+        context.out.line(why_refused(&reply))?;
     }
-    out.line(format!(
-        "Not confirmed yet. `totpd confirm {user}` confirms it, or the first login with a code."
-    ))
+    Ok(false)
 }
 
 fn confirm_with(

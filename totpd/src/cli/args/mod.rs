@@ -288,9 +288,10 @@ pub struct Enroll {
     /// Seconds of a time step: 15 to 120
     #[arg(long)]
     pub period: Option<u64>,
-    /// The form of the QR code: utf8, ascii, png:FILE, svg:FILE or none
-    #[arg(long, value_name = "FORM", default_value = "utf8")]
-    pub qr: QrForm,
+    /// The form of the QR code: utf8, ascii, png:FILE, svg:FILE or none [default: what the terminal
+    /// shows]
+    #[arg(long, value_name = "FORM")]
+    pub qr: Option<QrForm>,
 }
 
 /// A hypothetical login.
