@@ -10,7 +10,7 @@
 
 use crate::lock::LockState;
 use crate::name::UserName;
-use crate::notices::Notices;
+use crate::notices::{Notices, PendingReplacement};
 use crate::otp::Params;
 use crate::profile::Profile;
 use crate::random::{self, Random, RandomFailed};
@@ -263,10 +263,21 @@ impl<S> Account<S> {
         }
         let expired = self.pending_expires().is_some_and(|expires| now >= expires);
         if expired {
-            self.pending = None;
             self.lapsed = self.active.is_none();
+            let pending = self.pending.take();
+            if !self.lapsed {
+                self.notices.expired_replacement = pending.map(|pending| pending.created);
+            }
         }
         expired
+    }
+
+    /// Returns the replacement that waits for its first code, unless it is a staged change, which
+    /// has a notice of its own.
+    pub fn pending_replacement(&self) -> Option<PendingReplacement> {
+        let pending = self.pending.as_ref().filter(|pending| pending.staged.is_none())?;
+        let expires = self.pending_expires()?;
+        self.active.as_ref().map(|_| PendingReplacement { created: pending.created, expires })
     }
 
     /// Returns when the pending factor expires, if there is one.

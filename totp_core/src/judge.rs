@@ -238,6 +238,7 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &Jud
                 account.notices.take_but_keep_changes()
             };
             notices.staged = account.staged().filter(|_| !attempt.silent).cloned().map(Box::new);
+            notices.pending_replacement = account.pending_replacement().filter(|_| !attempt.silent);
             if verified.confirmed() && staged.is_some() {
                 account.notices.record_change(FactorChange::Replaced, now, &attempt.from);
             }

@@ -21,6 +21,15 @@ pub struct Occurrence {
     pub from: String,
 }
 
+/// A replacement that waits for its first code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingReplacement {
+    /// When it was made.
+    pub created: Time,
+    /// When it expires.
+    pub expires: Time,
+}
+
 /// A change of the factor by its user, or by someone who had a code of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -50,6 +59,13 @@ pub struct Notices {
     /// The changes of the factor, the latest last. They stay until a counting login has shown them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     changes: Vec<(FactorChange, Occurrence)>,
+    /// A replacement that expired before its first code: when it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expired_replacement: Option<Time>,
+    /// The replacement that waits for its first code, and that the user may confirm. It is shown at
+    /// every login for as long as it is there.
+    #[serde(skip)]
+    pub(crate) pending_replacement: Option<PendingReplacement>,
     /// The staged change. It is stored in the factor, and shown at every login for as long as it is
     /// there.
     #[serde(skip)]
@@ -119,6 +135,16 @@ impl Notices {
     /// Returns the staged change.
     pub fn staged(&self) -> Option<&StagedChange> {
         self.staged.as_deref()
+    }
+
+    /// Returns when a replacement was made that expired before its first code.
+    pub const fn expired_replacement(&self) -> Option<Time> {
+        self.expired_replacement
+    }
+
+    /// Returns the replacement that waits for its first code.
+    pub const fn pending_replacement(&self) -> Option<PendingReplacement> {
+        self.pending_replacement
     }
 
     /// Returns the uses of recovery codes.

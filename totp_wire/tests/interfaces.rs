@@ -172,6 +172,7 @@ fn user(state: admin::State) -> admin::User {
         state,
         totp_id: Some("totp-1".into()),
         replacement_pending: false,
+        replacement_expired: Some(1),
         expires_at: Some(1),
         recovery_codes_left: 10,
         remembered: 1,
@@ -235,7 +236,7 @@ fn the_self_types_match_the_interface_file() {
     );
     let enroll = Enroll { ticket: Some(secret()), code: Some(secret()), lifetime: Some(1) };
     check_method(&idl, &[enroll], &[enrolled()]);
-    let confirmed = admin::ConfirmReply { confirmed: false, phone_offset: Some(-30) };
+    let confirmed = admin::ConfirmReply { confirmed: false, phone_offset: Some(-30), digits: Some(8) };
     check_method(&idl, &[Confirm { code: secret() }], &[confirmed]);
     let codes = admin::RecoveryCodesReply { recovery_codes: vec![secret()], staged: Some(staged()) };
     let (code, ticket) = (Some(secret()), Some(secret()));
@@ -294,7 +295,7 @@ fn the_admin_types_match_the_interface_file() {
         period: Some(30),
     };
     check_method(&idl, &[enroll], &[enrolled()]);
-    let confirmed = ConfirmReply { confirmed: false, phone_offset: Some(-30) };
+    let confirmed = ConfirmReply { confirmed: false, phone_offset: Some(-30), digits: Some(8) };
     check_method(&idl, &[Confirm { user: name(), code: secret() }], &[confirmed]);
     let statuses = [State::None, State::Pending, State::Active]
         .map(|s| StatusReply { status: user(s), clock_behind: Some(1) });

@@ -3,4 +3,5 @@
 mod login;
 mod messages;
 mod qr;
+mod replacement;
 mod terminal;

@@ -22,6 +22,24 @@ fn a_pending_factor_expires() {
 }
 
 #[test]
+fn a_replacement_that_expires_unconfirmed_leaves_a_notice() {
+    let mut account = account();
+    account.enroll(&minute(), Time::from_unix(100), &mut Counting(1)).unwrap();
+    assert_eq!(account.pending_replacement(), None, "a first factor replaces nothing");
+    account.active = account.pending.take();
+    account.enroll(&minute(), Time::from_unix(200), &mut Counting(2)).unwrap();
+    let waits = PendingReplacement { created: Time::from_unix(200), expires: Time::from_unix(260) };
+    assert_eq!(account.pending_replacement(), Some(waits));
+    account.expire_pending(Time::from_unix(260));
+    assert_eq!(account.pending_replacement(), None);
+    assert_eq!(account.notices.expired_replacement(), Some(Time::from_unix(200)));
+    let text = serde_json::to_string(&account.notices).unwrap();
+    assert_eq!(serde_json::from_str::<Notices>(&text).unwrap(), account.notices);
+    account.notices.take();
+    assert!(account.notices.is_empty(), "it is shown once");
+}
+
+#[test]
 fn a_pending_factor_waits_thirty_days_at_most() {
     let mut account = account();
     let new = NewFactor { params: Params::default(), lifetime: u64::MAX, ..minute() };

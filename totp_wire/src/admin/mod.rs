@@ -124,6 +124,9 @@ pub struct ConfirmReply {
     /// for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone_offset: Option<i64>,
+    /// How many digits the codes of the factor have, when the refused one has another number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digits: Option<u8>,
 }
 
 /// `Status`: asks for the state of a user's factor.

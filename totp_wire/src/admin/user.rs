@@ -61,6 +61,9 @@ pub struct User {
     pub totp_id: Option<String>,
     /// Whether another factor waits for its first code, and will then replace the active one.
     pub replacement_pending: bool,
+    /// When the replacement was made that expired before its first code, until a login tells of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replacement_expired: Option<u64>,
     /// When the pending factor expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,

@@ -3,12 +3,13 @@
 
 use super::args::QrForm;
 use super::{Context, enroll_qr, staged, verify};
-use crate::cli::output::{CommandError, Output};
+use crate::cli::output::{CommandError, Output, warn};
 use crate::cli::subject::Subject;
 use crate::cli::terminal::Terminal;
 use crate::clock::rfc3339;
 use crate::qr;
-use totp_core::Time;
+use totp_core::otpauth::OtpAuth;
+use totp_core::{Params, Time};
 use totp_wire::SecretText;
 use totp_wire::admin::EnrollReply;
 
@@ -30,6 +31,7 @@ pub(super) fn show(
 ) -> Result<(), CommandError> {
     let (out, terminal) = (context.out, Terminal::of_stdout());
     let interactive = out.interactive();
+    warn_of_apps(enrolled);
     factor(out, form, enrolled, terminal)?;
     let answered = match (&enrolled.staged, interactive) {
         (None, true) => verify::first_code(context, subject, FIRST_CODE_TRIES),
@@ -48,6 +50,22 @@ pub(super) fn show(
     if confirmed { Ok(()) } else { what_is_next(out, enrolled) }
 }
 
+/// Warns of well-known apps that would show other codes. Google Authenticator's own description of
+/// the link names the parameters that it ignores (Key Uri Format); Microsoft Authenticator ignores
+/// all three (github.com/RobThree/TwoFactorAuth.Net issues 1 and 18).
+fn warn_of_apps(enrolled: &EnrollReply) {
+    let Ok(OtpAuth { params, .. }) = OtpAuth::parse(enrolled.uri.reveal()) else { return };
+    if params != Params::default() {
+        warn(&format!(
+            "Microsoft Authenticator, and Google Authenticator on some phones, ignore algorithm, digits and period, and \
+             show codes that are refused. Use an app that reads them, such as Aegis, FreeOTP or 2FAS ({}, {} digits, {} s)",
+            params.algorithm.as_str(),
+            params.digits.get(),
+            params.period.seconds()
+        ));
+    }
+}
+
 /// The link, the QR code and the key. What is needed with the code comes last, to be on the screen
 /// with it and the question.
 fn factor(
@@ -60,6 +78,12 @@ fn factor(
     let key = format!("Or type this key:  {}", &*qr::grouped(enrolled.secret.reveal()));
     let user = &enrolled.user;
     out.line(format!("{user}: a new factor, to be set up in an authenticator app."))?;
+    if enrolled.replaces
+        && let Ok(OtpAuth { account, .. }) = OtpAuth::parse(uri)
+    {
+        out.line(format!("Its entry in the app is called {account}. Keep the old entry:"))?;
+        out.line("it works until the first code of the new one.")?;
+    }
     out.line(format!("Open this link on the phone: {uri}"))?;
     let Some(drawing) = enroll_qr::for_terminal(out, uri, form, terminal)? else { return out.line(key) };
     out.line("Or scan this with the app:")?;

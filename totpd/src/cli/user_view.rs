@@ -27,6 +27,7 @@ pub(super) fn document(user: &User, clock_behind: Option<u64>) -> Value {
         "state": user.state,
         "totp_id": user.totp_id,
         "replacement_pending": user.replacement_pending,
+        "replacement_expired": user.replacement_expired.map(time),
         "expires_at": user.expires_at.map(time),
         "recovery_codes_left": user.recovery_codes_left,
         "remembered": user.remembered,
@@ -67,6 +68,8 @@ pub(super) fn sentence(user: &User) -> String {
         text.push_str(&format!(", {what} is staged and can be done from {ripe} on ({notice})"));
     } else if user.replacement_pending {
         text.push_str(&format!(", a replacement waits for its first code until {expires}"));
+    } else if user.replacement_expired.is_some() {
+        text.push_str(", a replacement was never confirmed");
     }
     if let Some(expires) = user.ticket_expires_at {
         text.push_str(&format!(", an open ticket until {}", time(expires)));
@@ -103,6 +106,7 @@ pub(super) fn details(user: &User, clock_behind: Option<u64>) -> Vec<String> {
         )),
         Some(HostUser::Same) | None => {}
     }
+    lines.extend(replacement_line(user));
     lines.extend(user.last_login.map(|at| format!("last login that passed: {}", time(at))));
     for lock in &user.locks {
         let (left, until) = (now().unix(), time(lock.until));
@@ -113,6 +117,24 @@ pub(super) fn details(user: &User, clock_behind: Option<u64>) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// What to do about a replacement that no code has confirmed.
+fn replacement_line(user: &User) -> Option<String> {
+    if user.staged.is_none() && user.replacement_pending {
+        return Some(format!(
+            "a code of the new app confirms it, at a login or by `totpd confirm {}`; the old app works until then",
+            user.user
+        ));
+    }
+    user.replacement_expired.map(|made| {
+        format!(
+            "the replacement of {} expired before its first code: the old app works, and the entry of the new one can be \
+             deleted in the app. `totpd enroll {}` makes another",
+            time(made),
+            user.user
+        )
+    })
 }
 
 /// The message for a clock that lies before the last accepted code, which is of the Unix second

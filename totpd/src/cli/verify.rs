@@ -48,6 +48,7 @@ pub(super) fn confirm(context: &Context, user: Option<String>) -> Result<(), Com
     let user = subject.name();
     context.out.json(&json!({
         "user": user, "confirmed": reply.confirmed, "phone_offset_seconds": reply.phone_offset,
+        "expected_digits": reply.digits,
     }))?;
     if !reply.confirmed {
         return Err(failed(ExitStatus::Refused, why_refused(&reply)));
@@ -85,6 +86,12 @@ fn confirm_with(
 }
 
 fn why_refused(reply: &admin::ConfirmReply) -> String {
+    if let Some(digits) = reply.digits {
+        return format!(
+            "refused, because codes of this enrollment have {digits} digits. If the app shows another number, it ignores \
+             the setting: use another app, or enroll again with the number of digits that it shows (totpd enroll --digits)"
+        );
+    }
     match reply.phone_offset {
         Some(offset) => {
             let (size, side) = (offset.unsigned_abs(), if offset > 0 { "ahead of" } else { "behind" });

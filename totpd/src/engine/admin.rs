@@ -1,5 +1,6 @@
 //! What administrators do, each in one transaction with its event.
 
+use super::app_account::app_account;
 use super::change::default_commit_deadline;
 use super::error::{AccountError, AdminError, EngineError};
 use super::withdrawals::counted;
@@ -287,7 +288,7 @@ fn shown_once(
         totp_id: pending.id.clone(),
         otpauth: OtpAuth {
             issuer: issuer.to_owned(),
-            account: account.display_name().to_owned(),
+            account: app_account(account, now),
             secret: pending.secrets.secret().clone(),
             params: pending.params,
         },

@@ -25,6 +25,8 @@ pub enum Confirmation {
     Refused {
         /// Seconds by which the phone's clock is ahead (negative: behind), if that is why.
         phone_offset: Option<i64>,
+        /// How many digits a code of the factor has, if the refused one has another number.
+        digits: Option<u8>,
     },
 }
 
@@ -71,8 +73,8 @@ impl Engine {
         let confirming = Confirming { user, uid: Some(uid), code, origin: Origin::OwnProcess, from };
         let confirmation = self.confirm_as::<SelfServiceError>(confirming, guard).await?;
         Ok(match confirmation {
-            Confirmation::Refused { phone_offset } => {
-                Confirmation::Refused { phone_offset: phone_offset.filter(|offset| *offset < 0) }
+            Confirmation::Refused { phone_offset, digits } => {
+                Confirmation::Refused { phone_offset: phone_offset.filter(|offset| *offset < 0), digits }
             }
             Confirmation::Confirmed => Confirmation::Confirmed,
         })
@@ -132,7 +134,13 @@ impl Engine {
                     }
                     _ => None,
                 };
-                Ok((Confirmation::Refused { phone_offset }, event.refused(reason), Vec::new()))
+                // The app was told the number, so it is no secret of the user's.
+                let expected = pending.params.digits.get();
+                let digits = match &attempt.input {
+                    Ok(Typed::Code(code)) if code.digits() != expected => Some(expected),
+                    _ => None,
+                };
+                Ok((Confirmation::Refused { phone_offset, digits }, event.refused(reason), Vec::new()))
             }
         }
     }

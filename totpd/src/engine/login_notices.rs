@@ -3,6 +3,7 @@
 use crate::audit::{Event, EventKind, EventSource};
 use crate::clock::{self, rfc3339};
 use crate::engine::Engine;
+use crate::engine::app_account::replacement_account;
 use crate::engine::{AccountError, default_commit_deadline};
 use crate::store::{SpaceUse, breakglass};
 use totp_core::UserName;
@@ -24,6 +25,7 @@ impl Engine {
             ));
         }
         lines.extend(notices.staged().map(|staged| self.staged_line(user, staged)));
+        lines.extend(self.unconfirmed_replacement(user, notices));
         for (what, used) in notices.changes() {
             let what = match what {
                 FactorChange::Ticket => "A new authenticator app was enrolled with a ticket",
@@ -84,6 +86,23 @@ impl Engine {
         }
     }
 
+    /// A replacement that no code has confirmed, waiting or expired.
+    fn unconfirmed_replacement(&self, user: &str, notices: &Notices) -> Option<String> {
+        let entry = |created| format!("{}:{}", self.config.issuer(), replacement_account(user, created));
+        if let Some(waiting) = notices.pending_replacement() {
+            let (entry, expires) = (entry(waiting.created), rfc3339(waiting.expires));
+            return Some(format!(
+                "A new authenticator app ({entry}) waits for its first code until {expires}, and the old one works \
+                 until then. Type a code of the new one at a login, or run: totpd confirm"
+            ));
+        }
+        let entry = entry(notices.expired_replacement()?);
+        Some(format!(
+            "A new authenticator app ({entry}) was never confirmed and has expired: its codes are refused, and the old \
+             one works. Delete that entry in the app; totpd enroll makes a new one."
+        ))
+    }
+
     /// When, from where, and which label.
     fn staged_line(&self, user: &str, staged: &StagedChange) -> String {
         let what = match staged.kind {
@@ -91,7 +110,11 @@ impl Engine {
             ChangeKind::Remove => "to remove the authenticator app",
             ChangeKind::RecoveryCodes => "for new recovery codes",
         };
-        let label = format!("{}:{user}", self.config.issuer());
+        let account = match staged.kind {
+            ChangeKind::Replace => replacement_account(user, staged.at),
+            ChangeKind::Remove | ChangeKind::RecoveryCodes => user.to_owned(),
+        };
+        let label = format!("{}:{account}", self.config.issuer());
         let (at, from, ripe) = (rfc3339(staged.at), &staged.from, rfc3339(staged.ripens_at()));
         format!(
             "Somebody asked on {at} from {from} {what} ({label}). It can be done from {ripe} on. \

@@ -4,6 +4,7 @@
 mod admin;
 mod admit;
 pub mod api;
+mod app_account;
 mod attempt;
 mod audit_dedup;
 mod change;

@@ -18,6 +18,8 @@ pub struct UserStatus {
     pub totp_id: Option<String>,
     /// A factor waits for its first code beside the active one.
     pub replacement_pending: bool,
+    /// When the replacement was made that expired before its first code, until a login tells of it.
+    pub replacement_expired: Option<Time>,
     /// When the pending factor expires.
     pub expires_at: Option<Time>,
     /// Recovery codes that are unspent.
@@ -122,6 +124,7 @@ impl Engine {
             },
             totp_id: sealed.active.as_ref().or(sealed.pending.as_ref()).map(|f| f.id.clone()),
             replacement_pending: sealed.active.is_some() && sealed.pending.is_some(),
+            replacement_expired: sealed.notices.expired_replacement(),
             expires_at: sealed.pending_expires(),
             recovery_codes_left: left.unwrap_or(0),
             remembered: remembered.unwrap_or(0),

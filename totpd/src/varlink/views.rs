@@ -104,8 +104,10 @@ pub(crate) fn explained(explanation: Explanation) -> ExplainReply {
 /// What came of a first code.
 pub(crate) const fn confirmed(confirmation: Confirmation) -> ConfirmReply {
     match confirmation {
-        Confirmation::Confirmed => ConfirmReply { confirmed: true, phone_offset: None },
-        Confirmation::Refused { phone_offset } => ConfirmReply { confirmed: false, phone_offset },
+        Confirmation::Confirmed => ConfirmReply { confirmed: true, phone_offset: None, digits: None },
+        Confirmation::Refused { phone_offset, digits } => {
+            ConfirmReply { confirmed: false, phone_offset, digits }
+        }
     }
 }
 
@@ -140,6 +142,7 @@ pub(crate) fn user(status: UserStatus) -> admin::User {
         },
         totp_id: status.totp_id,
         replacement_pending: status.replacement_pending,
+        replacement_expired: status.replacement_expired.map(Time::unix),
         expires_at: status.expires_at.map(Time::unix),
         recovery_codes_left: u64::try_from(status.recovery_codes_left).unwrap_or(0),
         remembered: u64::try_from(status.remembered).unwrap_or(0),
