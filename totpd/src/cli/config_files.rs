@@ -32,27 +32,30 @@ pub(super) fn problems(context: &Context, config: &Config) -> Vec<String> {
     if unit {
         problems.extend(other_sockets(Path::new("/"), config));
     }
-    let who = if unit { daemon_of_unit(config) } else { Ok(owner_of_state(config)) };
-    let who = match who {
-        Ok(who) => who,
+    let daemon = if unit { daemon_of_unit(config) } else { Ok(owner_of_state(config)) };
+    let daemon = match daemon {
+        Ok(daemon) => daemon,
         Err(problem) => {
             problems.push(problem);
             return problems;
         }
     };
-    let me = Credentials::of_process();
-    let refused =
-        if who.uid == me.uid { Some(refused(&context.config_path, config)) } else { as_user(context, &who) };
+    let process = Credentials::of_process();
+    let refused = if daemon.uid == process.uid {
+        Some(refused(&context.config_path, config))
+    } else {
+        as_user(context, &daemon)
+    };
     match refused {
         Some(refused) => problems.extend(refused.into_iter().map(|file| {
-            let want = if file.write { Access::Write } else { Access::Read };
+            let access = if file.write { Access::Write } else { Access::Read };
             let error = std::io::Error::from_raw_os_error(file.errno);
-            sentence(&context.config_path, &file.path, &error, &who, want)
+            sentence(&context.config_path, &file.path, &error, &daemon, access)
         })),
-        None if me.uid.is_root() => {
+        None if process.uid.is_root() => {
             problems.push(format!(
                 "the files were not checked for {}, because totpd cannot be run as that user",
-                who.name()
+                daemon.name()
             ));
         }
         // Only root can check as another user.
@@ -72,14 +75,14 @@ fn sentence(
     config_path: &Path,
     path: &Path,
     error: &std::io::Error,
-    who: &Credentials,
-    want: Access,
+    daemon: &Credentials,
+    access: Access,
 ) -> String {
     let is_config = path == config_path && error.kind() == std::io::ErrorKind::PermissionDenied;
     match std::fs::metadata(path) {
         Ok(metadata)
             if is_config
-                && permission::denied_by_mode(path, who, want)
+                && permission::denied_by_mode(path, daemon, access)
                     .is_some_and(|why| why.contains("which cannot")) =>
         {
             format!(
@@ -87,11 +90,11 @@ fn sentence(
                 path.display(),
                 permission::user_name(metadata.uid()),
                 metadata.mode() & 0o7777,
-                who.name(),
+                daemon.name(),
                 path.display()
             )
         }
-        _ => permission::explain(path, error, who, want),
+        _ => permission::explain(path, error, daemon, access),
     }
 }
 
@@ -147,11 +150,11 @@ fn refused(config_path: &Path, config: &Config) -> Vec<Refused> {
 
 /// [`refused()`] as another user: in a child of that user, so that the kernel applies modes, ACLs
 /// and mounts.
-fn as_user(context: &Context, who: &Credentials) -> Option<Vec<Refused>> {
-    let gid = User::from_uid(who.uid).ok().flatten().map_or(who.uid.as_raw(), |user| user.gid.as_raw());
+fn as_user(context: &Context, daemon: &Credentials) -> Option<Vec<Refused>> {
+    let gid = User::from_uid(daemon.uid).ok().flatten().map_or(daemon.uid.as_raw(), |user| user.gid.as_raw());
     let mut command = Command::new("/proc/self/exe");
     command.arg("--json").arg("--config").arg(&context.config_path).args(["config", "check", "--files"]);
-    command.uid(who.uid.as_raw()).gid(gid).env_clear().stdin(Stdio::null()).stderr(Stdio::null());
+    command.uid(daemon.uid.as_raw()).gid(gid).env_clear().stdin(Stdio::null()).stderr(Stdio::null());
     let output = command.output().ok()?;
     // No JSON: the child could not even read the configuration.
     let unread =

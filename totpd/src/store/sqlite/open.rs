@@ -85,8 +85,8 @@ pub(super) fn writer(state_dir: &Path, sealer: &Sealer) -> Result<(Connection, S
     }
 }
 
-fn denied(path: &Path, error: &std::io::Error, want: Access) -> OpenError {
-    OpenError::Denied(permission::explain(path, error, &Credentials::of_process(), want))
+fn denied(path: &Path, error: &std::io::Error, access: Access) -> OpenError {
+    OpenError::Denied(permission::explain(path, error, &Credentials::of_process(), access))
 }
 
 /// Asks the file system before SQLite does, whose errors name no file: whether the folder and the
