@@ -29,6 +29,10 @@ fn exit_statuses_and_documents_are_what_scripts_rely_on() {
     let nobody = site.totpd(&["enroll", "no-such-user"]);
     assert_eq!(nobody.code, 1);
     assert!(nobody.stderr.contains("there is no user no-such-user"), "{nobody:?}");
+    let nobody = site.totpd(&["enroll", "no-such-user", "--json"]);
+    let error: serde_json::Value = serde_json::from_str(&nobody.stderr).unwrap();
+    assert_eq!((nobody.code, &*nobody.stdout, &error["error"]), (1, "", &"refused".into()), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("there is no user no-such-user"), "{error}");
 
     let document = site.totpd(&["enroll", "alice", "--json", "--expires", "1h"]).assert_success().json();
     for key in ["user", "totp_id", "secret", "uri", "qr_code", "recovery_codes", "expires_at"] {

@@ -89,7 +89,7 @@ pub fn main() -> ExitCode {
     let context = Context { config_path, config_origin, out };
     match run(&context, args.command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failed) => end(&failed),
+        Err(failed) => end(&failed, context.out),
     }
 }
 

@@ -19,6 +19,19 @@ pub enum ExitStatus {
     Errors,
 }
 
+impl ExitStatus {
+    /// The word for programs.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Usage => "usage",
+            Self::Unreachable => "unreachable",
+            Self::Errors => "errors-found",
+        }
+    }
+}
+
 impl From<ExitStatus> for ExitCode {
     fn from(exit: ExitStatus) -> Self {
         match exit {
@@ -38,6 +51,13 @@ pub(super) struct CommandError {
     pub exit: ExitStatus,
     /// What happened, why, and what to do, in one sentence or two. Empty if it was already printed.
     pub why: String,
+}
+
+impl CommandError {
+    /// The error as a document for programs.
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({ "error": self.exit.word(), "message": self.why })
+    }
 }
 
 /// A [`CommandError`] with this exit status and message.
@@ -127,10 +147,12 @@ pub(super) fn warn(what: &str) {
     let _ = writeln!(std::io::stderr().lock(), "totpd: warning: {what}");
 }
 
-/// Prints why a command failed on standard error, and returns its exit status.
-pub(super) fn end(failed: &CommandError) -> ExitCode {
+/// Prints why a command failed on standard error, and returns its exit status. Under `--json` the
+/// message is a JSON document, too, so that a program need not read prose.
+pub(super) fn end(failed: &CommandError, out: Output) -> ExitCode {
     if !failed.why.is_empty() {
-        let _ = writeln!(std::io::stderr().lock(), "totpd: {}", failed.why);
+        let text = if out.json { failed.json().to_string() } else { format!("totpd: {}", failed.why) };
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
     failed.exit.into()
 }
