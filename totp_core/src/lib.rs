@@ -62,6 +62,7 @@ extern crate self as totp_core;
 pub mod account;
 pub mod breakglass;
 pub mod code;
+mod code_symbols;
 pub mod contact;
 pub mod external_id;
 pub mod judge;

@@ -64,7 +64,7 @@ impl RecoveryCode {
         random::bytes(random).map(|bytes| Self(Zeroizing::new(bytes)))
     }
 
-    /// Reads 16 symbols of Crockford's base32 in any case. The caller strips dashes and spaces.
+    /// Reads 16 symbols of Crockford's base32 in any case. The caller strips separators.
     pub(crate) fn from_symbols(symbols: &[u8]) -> Option<Self> {
         if symbols.len() != CODE_SYMBOLS {
             return None;

@@ -10,3 +10,4 @@ mod races;
 mod robots;
 mod sshd;
 mod sudo;
+mod typed_codes;

@@ -13,7 +13,7 @@ use totp_wire::{SecretText, admin, self_service};
 use zeroize::Zeroizing;
 
 /// The most bytes of a code that are read.
-const MAX_TYPED_BYTES: u64 = 128;
+const MAX_TYPED_BYTES: u64 = 512;
 
 /// `totpd verify [USER]`
 pub(super) fn verify(context: &Context, user: Option<String>) -> Result<(), CommandError> {

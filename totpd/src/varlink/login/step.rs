@@ -9,9 +9,10 @@ use totp_wire::SecretText;
 use totp_wire::login::{Accept, Message, Prompt, Step, Style, Verdict};
 use totp_wire::text::printable;
 
-/// The most characters at a prompt for a code: a recovery code with room for blanks.
-const CODE_LENGTH: u16 = 64;
-/// The most characters with a password in the same line.
+/// The most bytes at a prompt for a code: the digits of some scripts have four, and phones copy
+/// invisible marks along.
+const CODE_LENGTH: u16 = 256;
+/// The most bytes with a password in the same line.
 const COMBINED_LENGTH: u16 = 512;
 /// Digits that a prompt names where they do not matter: only a combined line is split by them.
 const ANY_DIGITS: u8 = 6;
