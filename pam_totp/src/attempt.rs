@@ -46,6 +46,8 @@ pub(crate) fn collect(
         combined: args.forward_pass.then_some(true),
         tries: Some(args.tries),
         unasked: args.use_first_pass.then_some(true),
+        started: process.started,
+        parent: process.parent,
     })
 }
 

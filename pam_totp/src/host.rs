@@ -6,7 +6,7 @@ use pam::constants::{PAM_ERROR_MSG, PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON, PAM
 use pam::conv::Conv;
 use pam::items::{AuthTok, RHost, RUser, Service, Tty};
 use pam::module::PamHandle;
-use totp_wire::login::Style;
+use totp_wire::login::{self, Style};
 use totp_wire::process;
 use zeroize::Zeroizing;
 
@@ -61,6 +61,10 @@ pub(crate) struct Process {
     pub(crate) login_uid: Option<u32>,
     /// The audit session, where it is set.
     pub(crate) audit_session: Option<u32>,
+    /// When this process started, in clock ticks since boot.
+    pub(crate) started: Option<u64>,
+    /// The parent of this process.
+    pub(crate) parent: Option<login::Process>,
 }
 
 /// The program that called the module.
@@ -131,6 +135,8 @@ impl Host for Pam<'_> {
             real_uid: process::real_uid(),
             login_uid: process::login_uid(),
             audit_session: process::audit_session(),
+            started: process::start_time(),
+            parent: process::parent(),
         }
     }
 

@@ -42,6 +42,14 @@ pub(crate) fn authenticate(host: &mut impl Host, words: &[&CStr], messages: Mess
     relay.run(host)
 }
 
+/// Whether `step` asks what `shown` asked, without messages that the user has not seen. The answer
+/// is for that question alone. The words may differ: a daemon that has restarted does not know that
+/// the program asked before.
+fn asks_the_same(step: &Step, shown: &Prompt) -> bool {
+    let new = step.prompt.clone().map(|new| Prompt { text: shown.text.clone(), ..new });
+    step.messages.is_empty() && new.as_ref() == Some(shown)
+}
+
 /// One attempt.
 struct Relay {
     args: Args,
@@ -80,10 +88,11 @@ impl Relay {
             if prompts == 0 && reply.as_ref().is_err_and(|error| *error == CallError::NotSent) {
                 reply = self.begin().and_then(|(fresh, begun)| {
                     client = fresh;
-                    // The answer is only for the question that was shown, and only if the new
-                    // daemon has no messages that the user has not seen.
-                    let is_same = begun.messages.is_empty() && begun.prompt.is_some_and(|new| new == prompt);
-                    if is_same { self.answer(&mut client, &mut answer) } else { Err(CallError::Broken) }
+                    if asks_the_same(&begun, &prompt) {
+                        self.answer(&mut client, &mut answer)
+                    } else {
+                        Err(CallError::Broken)
+                    }
                 });
             }
             prompts += 1;

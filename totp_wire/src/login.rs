@@ -75,6 +75,22 @@ pub struct Attempt {
     /// without access to the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_address: Option<bool>,
+    /// When the client's process started, as in [`Process`]: a later one may have the same pid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<u64>,
+    /// The parent of the client's process. sshd asks in a new process each time, and they have one
+    /// parent in each connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Process>,
+}
+
+/// A process, told apart from a later one of the same pid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// The pid, in the client's namespace.
+    pub pid: u32,
+    /// When it started, in clock ticks since the host booted (proc_pid_stat(5), starttime).
+    pub started: u64,
 }
 
 /// The style of a message, in the terms of pam_conv(3).

@@ -1,6 +1,7 @@
 //! The identity of this process as the kernel reports it, and the sockets that it connects to.
 
-use nix::unistd::{Uid, geteuid, getuid};
+use crate::login::Process;
+use nix::unistd::{Uid, geteuid, getppid, getuid};
 use std::path::{Path, PathBuf};
 
 /// The name of the socket for root, in the folder of the socket for all users.
@@ -22,6 +23,27 @@ pub fn login_uid() -> Option<u32> {
 /// is not set or the kernel has no audit system.
 pub fn audit_session() -> Option<u32> {
     read_number("/proc/self/sessionid")
+}
+
+/// When this process started, in clock ticks since boot; `None` without /proc.
+pub fn start_time() -> Option<u64> {
+    read_start_time("/proc/self/stat")
+}
+
+/// The parent of this process; `None` where /proc does not show it.
+pub fn parent() -> Option<Process> {
+    let pid = getppid().as_raw();
+    let started = read_start_time(&format!("/proc/{pid}/stat"))?;
+    Some(Process { pid: u32::try_from(pid).ok()?, started })
+}
+
+/// The field `starttime` of proc_pid_stat(5), the 22nd. The second one is the program's name in
+/// parentheses, and may have any character in it.
+fn read_start_time(path: &str) -> Option<u64> {
+    let stat = std::fs::read(path).ok()?;
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    let fields = str::from_utf8(stat.get(name_end + 1..)?).ok()?;
+    fields.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
 fn read_number(path: &str) -> Option<u32> {
@@ -63,6 +85,25 @@ mod tests {
         assert_eq!(sockets_for(login, as_root), [root, login]);
         assert_eq!(sockets_for(login, as_user), [login]);
         assert_eq!(sockets_for(root, as_root), [root], "not twice");
+    }
+
+    #[test]
+    fn a_process_and_its_parent_have_a_start_time() {
+        let (own, parent) = (start_time().unwrap(), parent().unwrap());
+        assert!(parent.pid > 0 && parent.started <= own, "{parent:?} {own}");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("stat");
+        let read = |text: &[u8]| {
+            std::fs::write(&file, text).unwrap();
+            read_start_time(file.to_str().unwrap())
+        };
+        let stat = |name: &[u8]| {
+            [b"7 (", name, b") S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 99 23"].concat()
+        };
+        for name in [&b"sshd"[..], b"a) S 1 (b", b"\xff \n"] {
+            assert_eq!(read(&stat(name)), Some(99), "{name:?}");
+        }
+        assert_eq!((read(b""), read(b"7 (x) S 1"), read(b"7 x S 1")), (None, None, None));
     }
 
     #[test]

@@ -116,6 +116,8 @@ fn the_login_types_match_the_interface_file() {
         tries: Some(1),
         unasked: Some(true),
         own_address: Some(true),
+        started: Some(1),
+        parent: Some(login::Process { pid: 1, started: 1 }),
     };
     check_method(&idl, &[Begin { attempt, remaining_ms: Some(1) }], &replies);
     let answers = [RejectedInput::Empty, RejectedInput::Shape, RejectedInput::HostJunk]

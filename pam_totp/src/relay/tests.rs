@@ -47,7 +47,8 @@ impl Host for Script {
         Some("publickey ssh-ed25519 AAAA\n".into())
     }
     fn process(&mut self) -> Process {
-        Process { real_uid: 5001, login_uid: Some(5002), audit_session: Some(7) }
+        let parent = Some(totp_wire::login::Process { pid: 600, started: 9 });
+        Process { real_uid: 5001, login_uid: Some(5002), audit_session: Some(7), started: Some(99), parent }
     }
     fn authtok(&mut self) -> Option<Typed> {
         match self.asks.pop_front() {
@@ -154,6 +155,7 @@ fn a_code_is_relayed_and_the_verdict_returned() {
     let (outcome, seen) = run(daemon(vec![ASK, GRANTED]), &mut host, "", false);
     assert_eq!(outcome, Outcome::Granted);
     assert!(seen[0].contains(r#""ssh_auth":["publickey ssh-ed25519 AAAA"]"#), "{}", seen[0]);
+    assert!(seen[0].contains(r#""started":99,"parent":{"pid":600,"started":9}"#), "{}", seen[0]);
     assert!(seen[1].contains(r#""text":"123 456""#));
 }
 
@@ -212,6 +214,26 @@ fn a_daemon_that_restarts_before_the_answer_is_asked_again() {
     let mut host = script([typed(b"123456"), Ask::Show("2 left")]);
     let (outcome, seen) = run(daemon(vec![None, ASK, GRANTED]), &mut host, "", false);
     assert_eq!((outcome, seen.len()), (Outcome::Granted, 3));
+}
+
+#[test]
+fn a_restarted_daemon_may_ask_in_other_words_and_nothing_else() {
+    let (text, echo, accept) = ("Not accepted. Code: ".to_owned(), false, Accept::Code);
+    let shown = Prompt { text, echo, accept, max_len: 64, digits: 6 };
+    let asks = |prompt: Prompt| {
+        let step =
+            Step { id: "8".into(), messages: vec![], prompt: Some(prompt), verdict: None, known: None };
+        asks_the_same(&step, &shown)
+    };
+    assert!(asks(Prompt { text: "Code: ".into(), ..shown.clone() }));
+    for other in [
+        Prompt { accept: Accept::Text, ..shown.clone() },
+        Prompt { echo: true, ..shown.clone() },
+        Prompt { digits: 8, ..shown.clone() },
+        Prompt { max_len: 512, ..shown.clone() },
+    ] {
+        assert!(!asks(other.clone()), "{other:?}");
+    }
 }
 
 #[test]

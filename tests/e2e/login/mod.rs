@@ -7,6 +7,7 @@ mod directory;
 mod lockout;
 mod pam_results;
 mod races;
+mod repeated_prompts;
 mod robots;
 mod sshd;
 mod sudo;

@@ -44,7 +44,7 @@ fn the_last_try_can_succeed_and_used_up_tries_are_maxtries() {
     assert_eq!(alice.authenticate("111111\n222222\n333333\n"), code::MAXTRIES);
     let finished = alice.run(&["authenticate"], &format!("111111\n{}\n", phone.code(&site)));
     assert_eq!(result(&finished, "authenticate"), code::SUCCESS);
-    assert!(finished.stdout.contains("error: That code was not accepted."));
+    assert!(finished.stdout.contains("prompt: Not accepted. Each code works once: "), "{finished:?}");
 }
 
 #[test]

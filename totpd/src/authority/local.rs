@@ -36,7 +36,7 @@ pub(crate) struct LocalPending {
 #[derive(Debug)]
 enum Asked {
     /// A code. The record is read while the person types.
-    Code { account: PrefetchedTask, digits: Digits, combined: bool },
+    Code { account: PrefetchedTask, digits: Digits, prompts: Prompts },
     /// The first code of a new factor.
     FirstCode(Box<AwaitingFirstCode>),
     /// One of the new recovery codes.
@@ -86,7 +86,7 @@ impl Authority for LocalAuthority {
     ) -> Result<Next<LocalPending>, EngineError> {
         let LocalPending { mut login, tries_left, asked } = pending;
         Ok(match asked {
-            Asked::Code { account, digits, combined } => {
+            Asked::Code { account, digits, prompts } => {
                 let account = account.await.unwrap_or(Err(EngineError::Busy))?;
                 match Box::pin(self.engine.login(&mut login, account, input, guard)).await? {
                     AnswerOutcome::Granted(grant) => Next::Granted(Box::new(self.granted(grant))),
@@ -99,13 +99,8 @@ impl Authority for LocalAuthority {
                     // first question.
                     AnswerOutcome::Refused => {
                         let account = self.prefetch(&login);
-                        self.ask_code(
-                            login,
-                            account,
-                            digits,
-                            Prompts { tries: tries_left - 1, combined },
-                            true,
-                        )
+                        let prompts = Prompts { tries: tries_left - 1, asked_before: true, ..prompts };
+                        self.ask_code(login, account, digits, prompts)
                     }
                 }
             }
@@ -158,12 +153,12 @@ impl LocalAuthority {
     ) -> Result<Next<LocalPending>, EngineError> {
         if !prompts.combined {
             let (account, digits) = (self.prefetch(&login), self.config().totp.params.digits);
-            return Ok(self.ask_code(login, account, digits, prompts, false));
+            return Ok(self.ask_code(login, account, digits, prompts));
         }
         let account = self.engine.prepare(&login.request.user).await?;
         let digits = account.digits;
         let account = tokio::spawn(std::future::ready(Ok(account)));
-        Ok(self.ask_code(login, account, digits, prompts, false))
+        Ok(self.ask_code(login, account, digits, prompts))
     }
 
     /// Reads the record while the person types, also for a name that nobody has.
@@ -178,11 +173,9 @@ impl LocalAuthority {
         account: PrefetchedTask,
         digits: Digits,
         prompts: Prompts,
-        again: bool,
     ) -> Next<LocalPending> {
-        let Prompts { tries, combined } = prompts;
-        let question = Question::Code { text: self.config().prompt.clone(), digits, combined, again };
-        ask(question, login, tries, Asked::Code { account, digits, combined })
+        let question = Question::for_code(self.config(), digits, prompts);
+        ask(question, login, prompts.tries, Asked::Code { account, digits, prompts })
     }
 
     /// The engine's grant with its notices, and a receipt that records a reply which never arrived.

@@ -97,6 +97,8 @@ pub(crate) struct Prompts {
     pub(crate) tries: u8,
     /// Password and code are typed in one line, which the client splits by the number of digits.
     pub(crate) combined: bool,
+    /// The program has asked this user before, whatever came of it.
+    pub(crate) asked_before: bool,
 }
 
 /// What follows a begin or an answer.
@@ -124,8 +126,8 @@ pub(crate) enum Question {
         digits: Digits,
         /// As in [`Prompts`].
         combined: bool,
-        /// The last answer was refused.
-        again: bool,
+        /// The configuration's words for a question that is not the first one.
+        refused: Option<String>,
     },
     /// The first code of a new factor, which is shown. `None`: it was shown before, and the last
     /// answer was wrong.
@@ -133,6 +135,15 @@ pub(crate) enum Question {
     /// One of the new recovery codes, which are shown. `None`: they were shown before, and the last
     /// answer was wrong.
     RecoveryCode(Option<Vec<Zeroizing<String>>>),
+}
+
+impl Question {
+    /// The question for a code of `digits` digits, in the words of `config`.
+    pub(crate) fn for_code(config: &Config, digits: Digits, prompts: Prompts) -> Self {
+        let Prompts { combined, asked_before, .. } = prompts;
+        let refused = asked_before.then(|| config.refused_prompt.clone());
+        Self::Code { text: config.prompt.clone(), digits, combined, refused }
+    }
 }
 
 /// A grant: its proofs, and what is said with it.

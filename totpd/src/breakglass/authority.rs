@@ -60,9 +60,8 @@ impl Authority for BreakGlassAuthority {
         prompts: Prompts,
         _guard: &Arc<CommitGuard>,
     ) -> Result<Next<BreakGlassPending>, EngineError> {
-        let Config { prompt, totp, .. } = &self.0.config;
-        let (text, digits, combined) = (prompt.clone(), totp.params.digits, prompts.combined);
-        let question = Question::Code { text, digits, combined, again: false };
+        let config = &self.0.config;
+        let question = Question::for_code(config, config.totp.params.digits, prompts);
         Ok(Next::Ask(question, BreakGlassPending { request }))
     }
 

@@ -29,6 +29,7 @@ use crate::varlink::connection_limits::{Limits, MAX_CONNECTIONS};
 use crate::varlink::dispatch;
 use crate::varlink::introspection::SocketKind;
 use crate::varlink::peer::Peer;
+use crate::varlink::prompt_history::PromptHistory;
 use crate::varlink::rate_limit::RateLimit;
 use crate::varlink::reply::failed_plainly;
 use crate::varlink::server::Server;
@@ -142,6 +143,7 @@ impl Responder {
                 directory: UserDirectory::default(),
             }),
             rate_limit: Arc::new(RateLimit::unlimited()),
+            prompt_history: Arc::new(PromptHistory::default()),
         });
         let most = server.limits.max() + CLOSING_HEADROOM;
         let listeners: Vec<_> = listeners.into_iter().map(tokio_listener).collect::<Result<_, _>>()?;

@@ -43,6 +43,11 @@ const CONSOLE_SERVICES: [&str; 12] = [
     "ly",
 ];
 
+/// The default of [`Config::refused_prompt`]. The commonest mistake is the code of the SSH login
+/// typed again at sudo.
+const REFUSED_PROMPT: &str =
+    "Not accepted. Each code works once: wait for the next one, or type a recovery code.";
+
 /// The path of the configuration without `--config`.
 pub const DEFAULT_PATH: &str = "/etc/totpd/totpd.toml";
 
@@ -76,6 +81,8 @@ pub struct Config {
     pub totp: Totp,
     /// The prompt for a code.
     pub prompt: String,
+    /// What stands before the prompt if the program has asked before.
+    pub refused_prompt: String,
     /// PAM services of this host's own console: login and display managers.
     pub console_services: Vec<String>,
     /// How users get a first factor.
@@ -158,6 +165,7 @@ impl Config {
                 recovery_storage: RecoveryStorage::Hashed,
             },
             prompt: "Verification code: ".into(),
+            refused_prompt: REFUSED_PROMPT.into(),
             console_services: CONSOLE_SERVICES.map(str::to_owned).to_vec(),
             self_enroll: SelfEnroll::default(),
             show_secrets_services: SHOW_SECRETS_SERVICES.map(str::to_owned).into(),

@@ -55,6 +55,7 @@ enum RawKeeping {
 #[serde(deny_unknown_fields)]
 struct RawLogin {
     prompt: Option<String>,
+    refused_prompt: Option<String>,
     console_services: Option<Vec<String>>,
     self_enroll: Option<SelfEnroll>,
     show_secrets_services: Option<BTreeSet<String>>,
@@ -113,6 +114,12 @@ impl Raw {
                 return Err("login.prompt has 1 to 100 bytes and no control characters".into());
             }
             config.prompt = prompt;
+        }
+        if let Some(refused) = self.login.refused_prompt {
+            if refused.is_empty() || refused.len() > 160 || refused.chars().any(char::is_control) {
+                return Err("login.refused_prompt has 1 to 160 bytes and no control characters".into());
+            }
+            config.refused_prompt = refused;
         }
         if let Some(services) = self.login.console_services {
             if services.iter().any(String::is_empty) {

@@ -134,6 +134,8 @@ fn values_outside_their_range_are_refused_by_name() {
         ("[totp]\npending = \"31d\"", "totp.pending"),
         ("[totp]\npending = \"soon\"", "totp.pending"),
         ("[login]\nprompt = \"\"", "login.prompt"),
+        ("[login]\nrefused_prompt = \"\"", "login.refused_prompt"),
+        ("[login]\nrefused_prompt = \"Not\\naccepted\"", "login.refused_prompt"),
         ("[history]\nkeep = 0", "history.keep"),
         ("[[trusted_peer]]\nuid = 0\nservices = [\"x\"]", "trusted_peer.uid"),
         ("[[trusted_peer]]\nuid = 5\nservices = []", "trusted_peer.services"),

@@ -27,6 +27,7 @@ use crate::user_directory::UserDirectory;
 use crate::varlink::acceptor::Acceptor;
 use crate::varlink::connection_limits::{Limits, MAX_CONNECTIONS};
 use crate::varlink::introspection::SocketKind;
+use crate::varlink::prompt_history::PromptHistory;
 use crate::varlink::rate_limit::RateLimit;
 use crate::varlink::server::Server;
 use sd_notify::NotifyState;
@@ -104,7 +105,7 @@ async fn serve(
     let connections = api.as_ref().ok().and_then(Option::as_ref).map_or(0, |http| http.connections);
     let connections = u64::try_from(connections).unwrap_or(u64::MAX);
     let state = Arc::new(DaemonState::new(service, directory));
-    let rate_limit = Arc::new(RateLimit::default());
+    let (rate_limit, prompt_history) = (Arc::new(RateLimit::default()), Arc::new(PromptHistory::default()));
     let (stop, stopped) = watch::channel(false);
     let api = start_api(api, &state, &mut sockets, &stopped);
     let descriptors = descriptors.saturating_sub(connections).max(descriptors / 2);
@@ -120,6 +121,7 @@ async fn serve(
             state: Arc::clone(&state),
             limits: Limits::new(slots(kind, descriptors)),
             rate_limit: Arc::clone(&rate_limit),
+            prompt_history: Arc::clone(&prompt_history),
         });
         acceptors.spawn(Acceptor { kind, listener, server, stopped }.run());
     }

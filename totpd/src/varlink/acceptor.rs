@@ -68,7 +68,7 @@ impl Acceptor {
 
     /// Finds a slot for an accepted connection. Without one it is closed.
     fn admit(&self, stream: UnixStream) -> Option<Connection> {
-        let Server { state, limits, rate_limit } = &*self.server;
+        let Server { state, limits, rate_limit, prompt_history: _ } = &*self.server;
         let peer = Peer::of(&stream)?;
         let service = state.service();
         let config = match &service {

@@ -5,6 +5,7 @@ use crate::authority::local::LocalAuthority;
 use crate::state::{DaemonState, ServiceState};
 use crate::user_directory::UserDirectory;
 use crate::varlink::connection_limits::Limits;
+use crate::varlink::prompt_history::PromptHistory;
 use crate::varlink::rate_limit::RateLimit;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub(crate) struct Server<S> {
     pub(crate) limits: Limits,
     /// The rates of local users, over all sockets.
     pub(crate) rate_limit: Arc<RateLimit>,
+    /// Which programs have asked lately, over all sockets.
+    pub(crate) prompt_history: Arc<PromptHistory>,
 }
 
 /// What the calls of a connection are answered by. The daemon's state is one, break-glass's

@@ -23,10 +23,13 @@ use crate::engine::EngineError;
 use crate::store::CommitGuard;
 use crate::varlink::cancellation::{Completed, commit_guard, run_cancellable};
 use crate::varlink::connection::{Closed, Connection};
+use crate::varlink::prompt_history::Asker;
 use crate::varlink::reply::{Bytes, done, failed_plainly, read};
 use crate::varlink::server::{Server, ServerState};
 use admission::admit;
 use refusal::{NoStep, engine_error, log_refusal, refusal_time};
+use std::time::Instant;
+use step::CodeQuestion;
 use totp_wire::login::{self, Answer, Begin, Step, StepReply};
 
 /// Questions for a code in one attempt at most.
@@ -57,11 +60,18 @@ enum State<P> {
 #[derive(Debug)]
 struct Asked<P> {
     id: String,
-    /// The user who started the program that asks.
-    caller: Option<u32>,
+    origin: Origin,
     /// The question was for a code: refusing the answer takes its time, and counts.
     for_code: bool,
     pending: P,
+}
+
+/// The program that asks.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    /// The user who started it.
+    caller: Option<u32>,
+    asker: Option<Asker>,
 }
 
 /// A grant that waits until its notices are read.
@@ -145,14 +155,19 @@ impl<P: Pending> Conversation<P> {
         };
         let request = admit(server, connection, &attempt, authority.config()).await?;
         let (id, caller) = (request.id.clone(), request.facts.caller);
+        let asker = server.prompt_history.asker(connection.peer, &attempt, &request);
         let prompts = Prompts {
             tries: attempt.tries.unwrap_or(1).clamp(1, MAX_TRIES),
             combined: attempt.combined == Some(true),
+            asked_before: asker.is_some_and(|asker| server.prompt_history.has_asked(asker, Instant::now())),
         };
         let guard = commit_guard(remaining_ms);
         let work = authority.begin(request, prompts, &guard);
         let next = decided(server, connection, &attempt.user, &guard, work).await?;
-        Ok(self.proceed(id, caller, next))
+        if let (Next::Ask(Question::Code { .. }, _), Some(asker)) = (&next, asker) {
+            server.prompt_history.record(asker, Instant::now());
+        }
+        Ok(self.proceed(id, Origin { caller, asker }, next))
     }
 
     async fn answer<S>(
@@ -166,7 +181,12 @@ impl<P: Pending> Conversation<P> {
         S: ServerState<Authority: Authority<Pending = P>>,
     {
         let answer: Answer = read(parameters)?;
-        let Asked { id, caller, for_code, pending } = asked;
+        let Asked { id, origin, for_code, pending } = asked;
+        let Origin { caller, asker } = origin;
+        // A person may have typed for longer than the question is remembered.
+        if let Some(asker) = asker.filter(|_| for_code) {
+            server.prompt_history.record(asker, Instant::now());
+        }
         let user = pending.user().to_owned();
         let Some(authority) = server.state.authority() else {
             log_refusal(server, connection, &user, UnjudgedReason::StoreUnavailable);
@@ -183,7 +203,7 @@ impl<P: Pending> Conversation<P> {
             }
             tokio::time::sleep_until(refusal_time).await;
         }
-        Ok(self.proceed(id, caller, next))
+        Ok(self.proceed(id, origin, next))
     }
 
     /// Any answer says that the notices were read.
@@ -208,12 +228,12 @@ impl<P: Pending> Conversation<P> {
     }
 
     /// The step of a decision, and the state that waits for its answer.
-    fn proceed(&mut self, id: String, caller: Option<u32>, next: Next<P>) -> Step {
+    fn proceed(&mut self, id: String, origin: Origin, next: Next<P>) -> Step {
         match next {
             Next::Ask(question, pending) => {
                 let for_code = matches!(question, Question::Code { .. });
                 let step = ask(&id, question);
-                self.state = State::Asked(Box::new(Asked { id, caller, for_code, pending }));
+                self.state = State::Asked(Box::new(Asked { id, origin, for_code, pending }));
                 step
             }
             Next::Granted(granted) if granted.acknowledge.is_some() => {
@@ -260,8 +280,9 @@ async fn decided<S: ServerState, P>(
 /// The step of a question.
 fn ask(id: &str, question: Question) -> Step {
     match question {
-        Question::Code { text, digits, combined, again } => {
-            step::ask(id, &text, digits.get(), combined, again)
+        Question::Code { text, digits, combined, refused } => {
+            let digits = digits.get();
+            step::ask(id, &CodeQuestion { text, refused, digits, combined })
         }
         Question::FirstCode(otpauth) => enrollment::first_code(id, otpauth.as_ref()),
         Question::RecoveryCode(codes) => enrollment::recovery_code(id, codes.as_deref()),

@@ -6,7 +6,7 @@ use totp_core::policy::Pass;
 use totp_core::recovery::LOW_CODES;
 use totp_core::{How, Verified};
 use totp_wire::SecretText;
-use totp_wire::login::{Accept, Message, Prompt, Step, Style, Verdict};
+use totp_wire::login::{Accept, MAX_TEXT, Message, Prompt, Step, Style, Verdict};
 use totp_wire::text::printable;
 
 /// The most bytes at a prompt for a code: the digits of some scripts have four, and phones copy
@@ -19,19 +19,31 @@ const ANY_DIGITS: u8 = 6;
 /// The question below notices.
 const GO_ON: &str = "Press Enter to go on: ";
 
-/// The question for a code. Any code of the user's may be sent back, also a recovery code.
-pub(super) fn ask(id: &str, text: &str, digits: u8, combined: bool, again: bool) -> Step {
-    let text = if combined { format!("Password and {}", decapitalized(text)) } else { text.to_owned() };
-    let messages = if again { vec![error("That code was not accepted.")] } else { Vec::new() };
+/// A question for a code, which may be answered with a recovery code.
+#[derive(Clone, Debug)]
+pub(super) struct CodeQuestion {
+    pub(super) text: String,
+    /// Said first, if an earlier question of the same program led to no login.
+    pub(super) refused: Option<String>,
+    pub(super) digits: u8,
+    /// Password and code are typed in one line.
+    pub(super) combined: bool,
+}
+
+/// The question for a code. All of it is the prompt: sudo and sshd show no message before one.
+pub(super) fn ask(id: &str, question: &CodeQuestion) -> Step {
+    let CodeQuestion { text, refused, digits, combined } = question;
+    let text = if *combined { format!("Password and {}", decapitalized(text)) } else { text.to_owned() };
+    let text = refused.iter().map(|refused| format!("{refused} ")).chain([text]).collect::<String>();
     Step {
         id: id.to_owned(),
-        messages,
+        messages: Vec::new(),
         prompt: Some(Prompt {
-            text: printable(&text, 256),
+            text: printable(&text, MAX_TEXT - 1),
             echo: false,
             accept: Accept::Code,
-            max_len: if combined { COMBINED_LENGTH } else { CODE_LENGTH },
-            digits,
+            max_len: if *combined { COMBINED_LENGTH } else { CODE_LENGTH },
+            digits: *digits,
         }),
         verdict: None,
         known: None,
