@@ -1,7 +1,7 @@
 //! The interface to the program that the module runs in, as one trait: implemented here on libpam,
 //! and in the tests by a script.
 
-use crate::libpam;
+use crate::{libpam, stack};
 use pam::constants::{PAM_ERROR_MSG, PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON, PAM_TEXT_INFO, PamResultCode};
 use pam::conv::Conv;
 use pam::items::{AuthTok, RHost, RUser, Service, Tty};
@@ -83,6 +83,8 @@ pub(crate) trait Host {
     fn authtok(&mut self) -> Option<Typed>;
     /// Sets `PAM_AUTHTOK` for the next module, and returns whether libpam accepted it.
     fn set_authtok(&mut self, password: &[u8]) -> bool;
+    /// Whether a failure of the module refuses the login for certain.
+    fn failure_refuses(&mut self) -> bool;
     /// Asks the user. `None`: the program reported success without an answer.
     fn prompt(&mut self, text: &str, echo: Echo) -> Result<Option<Typed>, NoConversation>;
     /// Shows a line. Errors are ignored, since it is unknown whether the user saw the line.
@@ -147,6 +149,10 @@ impl Host for Pam<'_> {
 
     fn set_authtok(&mut self, password: &[u8]) -> bool {
         libpam::set_authtok(self.0, password)
+    }
+
+    fn failure_refuses(&mut self) -> bool {
+        self.item(Item::Service).is_some_and(|service| stack::failure_refuses(&service))
     }
 
     fn prompt(&mut self, text: &str, echo: Echo) -> Result<Option<Typed>, NoConversation> {

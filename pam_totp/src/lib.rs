@@ -23,6 +23,7 @@ mod host;
 mod libpam;
 mod outcome;
 mod relay;
+mod stack;
 
 use attempt::Messages;
 use pam::constants::{PAM_SILENT, PamFlag, PamResultCode};

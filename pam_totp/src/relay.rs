@@ -7,7 +7,7 @@ use crate::outcome::Outcome;
 use std::ffi::CStr;
 use std::path::PathBuf;
 use totp_wire::input_filter::{check_input, split_combined};
-use totp_wire::login::{Accept, Answer, Attempt, Begin, MAX_TEXT, Prompt, RejectedInput, Step};
+use totp_wire::login::{Accept, Answer, Attempt, Begin, MAX_TEXT, Prompt, RejectedInput, Step, Style};
 use totp_wire::pam_args::Args;
 use totp_wire::process::sockets;
 use totp_wire::text::printable;
@@ -18,6 +18,15 @@ use zeroize::Zeroizing;
 const FAIL_DELAY_MICROS: u32 = 2_000_000;
 /// More prompts than any attempt has: a daemon that asks forever is broken.
 const MAX_PROMPTS: u8 = 16;
+
+/// Said to the user when the daemon cannot be asked.
+const UNAVAILABLE: &str =
+    "The second factor cannot be checked now. Try again later, or call your administrators.";
+/// The same as a prompt, for programs that show messages only before one.
+const UNAVAILABLE_PROMPT: &str = "The second factor cannot be checked now. \
+    Press Enter, then try again later or call your administrators: ";
+/// `PAM_TTY` in sshd. Before 10.3 it keeps messages until its next prompt.
+const SSHD_TTY: &str = "ssh";
 
 /// Runs `pam_sm_authenticate(3)` with the arguments of the PAM line.
 pub(crate) fn authenticate(host: &mut impl Host, words: &[&CStr], messages: Messages) -> Outcome {
@@ -62,7 +71,7 @@ impl Relay {
     fn run(&mut self, host: &mut impl Host) -> Outcome {
         let (mut client, mut step) = match self.begin().or_else(|error| self.begin_again(&error)) {
             Ok(begun) => begun,
-            Err(error) => return self.log_error(host, &error, None),
+            Err(error) => return self.fail(host, &error, None),
         };
         let mut prompts = 0;
         loop {
@@ -98,7 +107,11 @@ impl Relay {
             prompts += 1;
             step = match reply {
                 Ok(step) => step,
-                Err(error) => return self.log_error(host, &error, Some(&step.id)),
+                Err(error) => {
+                    // The daemon sees that nobody waits for its answer any more.
+                    drop(client);
+                    return self.fail(host, &error, Some(&step.id));
+                }
             };
         }
     }
@@ -199,6 +212,9 @@ impl Relay {
             Outcome::Denied | Outcome::TriesUsedUp => host.log(Level::Notice, &format!("refused {identity}")),
             other => host.log(Level::Error, &format!("{}; refusing {identity}", other.as_str())),
         }
+        if outcome == Outcome::Failed {
+            self.tell_unavailable(host);
+        }
         outcome
     }
 
@@ -214,12 +230,27 @@ impl Relay {
         format!("id={id}")
     }
 
-    /// Logs an error. It is unknown whether the name is a user's, so it is left out.
-    fn log_error(&self, host: &mut impl Host, error: &CallError, id: Option<&str>) -> Outcome {
+    /// Logs an error and tells the user. It is unknown whether the name is a user's, so it is left
+    /// out of the log.
+    fn fail(&self, host: &mut impl Host, error: &CallError, id: Option<&str>) -> Outcome {
         let socket = self.args.socket.display();
         let id = id.map_or_else(String::new, |id| format!(" id={}", printable(id, 32)));
         host.log(Level::Error, &format!("totpd at {socket}: {error}; refusing{id}"));
+        self.tell_unavailable(host);
         Outcome::of_error(error)
+    }
+
+    /// Tells the user that the daemon cannot be asked: sudo and sshd would say that the code was
+    /// wrong, or nothing. Where messages are not shown a prompt says it, and its answer is ignored;
+    /// but not where the login may go on without us, since not every program can answer.
+    fn tell_unavailable(&self, host: &mut impl Host) {
+        let shows_messages =
+            self.messages != Messages::Silent && self.attempt.tty.as_deref() != Some(SSHD_TTY);
+        if shows_messages {
+            host.show(Style::Error, UNAVAILABLE);
+        } else if !self.args.use_first_pass && host.failure_refuses() {
+            drop(host.prompt(UNAVAILABLE_PROMPT, Echo::Off));
+        }
     }
 }
 

@@ -8,8 +8,7 @@ use std::process::Command;
 /// The shell's prompt, which contains the exit status of the last program.
 const MARK: &str = r"\[ended \d+\] ";
 /// The prompts of the programs. A program whose prompt has no answer is interrupted.
-const PROMPTS: &str =
-    r"[Pp]assword[^\r\n]*: |Verification code: |login: |First code from the app: |one of them to finish: ";
+const PROMPTS: &str = r"[Pp]assword[^\r\n]*: |Verification code: |call your administrators: |login: |First code from the app: |one of them to finish: ";
 
 /// A shell. Each has a new audit session.
 #[expect(missing_debug_implementations, reason = "a terminal has nothing to show")]

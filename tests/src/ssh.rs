@@ -159,14 +159,14 @@ impl Client<'_> {
     }
 
     /// Writes the script `askpass`, which gives one of these answers for each prompt and records
-    /// the prompts.
+    /// the prompts. It waits while the site has a file `wait`.
     pub fn prepare_answers(&self, answers: &[&str]) {
         self.site.write("answers", &format!("{}\n", answers.join("\n")));
         self.site.write("prompts", "");
         let root = self.site.root.display();
         self.script(
             "askpass",
-            &format!("#!/bin/sh\necho \"$1\" >> {root}/prompts\nhead -n1 {root}/answers\nsed -i 1d {root}/answers\n"),
+            &format!("#!/bin/sh\necho \"$1\" >> {root}/prompts\nwhile [ -e {root}/wait ]; do sleep 0.01; done\nhead -n1 {root}/answers\nsed -i 1d {root}/answers\n"),
         );
     }
 

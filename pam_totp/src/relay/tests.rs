@@ -21,10 +21,12 @@ struct Script {
     asks: VecDeque<Ask>,
     log: Vec<String>,
     delayed: bool,
+    tty: Option<&'static str>,
+    failure_refuses: bool,
 }
 
 fn script(asks: impl IntoIterator<Item = Ask>) -> Script {
-    Script { asks: asks.into_iter().collect(), log: vec![], delayed: false }
+    Script { asks: asks.into_iter().collect(), log: vec![], delayed: false, tty: None, failure_refuses: true }
 }
 
 impl Drop for Script {
@@ -41,7 +43,11 @@ impl Host for Script {
         Ok("alice".into())
     }
     fn item(&mut self, item: Item) -> Option<String> {
-        (item == Item::Service).then(|| "sshd".into())
+        match item {
+            Item::Service => Some("sshd".into()),
+            Item::Tty => self.tty.map(str::to_owned),
+            Item::Ruser | Item::Rhost => None,
+        }
     }
     fn ssh_auth_info(&mut self) -> Option<String> {
         Some("publickey ssh-ed25519 AAAA\n".into())
@@ -62,6 +68,9 @@ impl Host for Script {
             _ => panic!("a password was set"),
         }
         true
+    }
+    fn failure_refuses(&mut self) -> bool {
+        self.failure_refuses
     }
     fn prompt(&mut self, text: &str, _: Echo) -> Result<Option<Typed>, NoConversation> {
         match self.asks.pop_front() {
@@ -202,7 +211,8 @@ fn several_tries_end_in_maxtries() {
 
 #[test]
 fn a_daemon_that_asks_forever_is_abandoned() {
-    let mut host = script((0..MAX_PROMPTS).map(|_| typed(b"123456")));
+    let asks = (0..MAX_PROMPTS).map(|_| typed(b"123456"));
+    let mut host = script(asks.chain([Ask::Show(UNAVAILABLE)]));
     let replies = vec![ASK; usize::from(MAX_PROMPTS) + 1];
     assert_eq!(run(daemon(replies), &mut host, "", false).0, Outcome::Failed);
 }
@@ -238,7 +248,7 @@ fn a_restarted_daemon_may_ask_in_other_words_and_nothing_else() {
 
 #[test]
 fn an_answer_that_was_sent_is_never_sent_again() {
-    let mut host = script([typed(b"123456")]);
+    let mut host = script([typed(b"123456"), Ask::Show(UNAVAILABLE)]);
     let (outcome, seen) = run(daemon(vec![ASK, None]), &mut host, "", false);
     assert_eq!((outcome, seen.len()), (Outcome::Failed, 2));
 }
@@ -285,8 +295,29 @@ fn each_error_of_the_daemon_has_its_outcome() {
         ("OutOfOrder", Outcome::Failed),
         ("Unheard", Outcome::Failed),
     ] {
-        assert_eq!(run(daemon(vec![error(name)]), &mut script([]), "", false).0, expected, "{name}");
+        let mut host = script([Ask::Show(UNAVAILABLE)]);
+        assert_eq!(run(daemon(vec![error(name)]), &mut host, "", false).0, expected, "{name}");
     }
+}
+
+#[test]
+fn where_messages_are_not_shown_a_prompt_tells_of_the_failure() {
+    // Whatever is typed there grants nothing, and is sent to nobody.
+    for answer in [Ok(Some(&b""[..])), Ok(Some(b"123456")), Ok(None), Err(NoConversation)] {
+        let mut host = script([typed(b"123456"), Ask::Prompt(UNAVAILABLE_PROMPT, answer)]);
+        let (outcome, seen) = run(daemon(vec![ASK, None]), &mut host, "", true);
+        assert_eq!((outcome, seen.len()), (Outcome::Failed, 2));
+        let mut host = script([Ask::Prompt(UNAVAILABLE_PROMPT, answer)]);
+        host.tty = Some("ssh");
+        let (outcome, seen) = run(daemon(vec![None, None]), &mut host, "", false);
+        assert_eq!((outcome, seen.len()), (Outcome::Failed, 2));
+    }
+    let mut host = script([Ask::Authtok(Some(b"123456"))]);
+    assert_eq!(run(daemon(vec![ASK, None]), &mut host, "use_first_pass", true).0, Outcome::Failed);
+    // Where the login may go on without the module, a program that cannot answer must get in.
+    let mut host = script([]);
+    host.failure_refuses = false;
+    assert_eq!(run(daemon(vec![None, None]), &mut host, "", true).0, Outcome::Failed);
 }
 
 #[test]
@@ -305,7 +336,8 @@ fn a_name_is_logged_only_if_the_daemon_knows_it() {
     for (reply, name) in
         [(Some(known), true), (Some(unknown), false), (DENIED, false), (Some(unavailable), false)]
     {
-        let mut host = script([]);
+        let told = (reply == Some(unavailable)).then_some(Ask::Show(UNAVAILABLE));
+        let mut host = script(told);
         run(daemon(vec![reply]), &mut host, "", false);
         let [line] = &host.log[..] else { panic!("{:?}", host.log) };
         assert_eq!(line.contains("alice"), name, "{line}");

@@ -12,3 +12,4 @@ mod robots;
 mod sshd;
 mod sudo;
 mod typed_codes;
+mod unavailable;

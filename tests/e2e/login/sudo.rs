@@ -88,6 +88,8 @@ fn with_a_stopped_daemon_sudo_refuses_in_time() {
     let start = Instant::now();
     let mut session = sudo(&site);
     session.send_line(PASSWORD).unwrap();
+    session.exp_string("Press Enter").unwrap();
+    session.send_line("").unwrap();
     let (code, output) = end(session);
     site.signal(Signal::SIGCONT);
     assert_eq!(code, 1, "{output}");
@@ -97,6 +99,8 @@ fn with_a_stopped_daemon_sudo_refuses_in_time() {
     let mut session = sudo(&site);
     for _ in 0..3 {
         session.send_line(PASSWORD).unwrap();
+        session.exp_string("Press Enter").unwrap();
+        session.send_line("").unwrap();
         let (before, found) = session.exp_regex("(password for alice: |[0-9] incorrect)").unwrap();
         assert!(!before.contains("\r\n0\r\n"), "{before}{found}");
         if found.contains("incorrect") {
