@@ -209,7 +209,8 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &Jud
         Typed::Code(_) => match (active, pending) {
             (MatchResult::Fresh(step), _) => use_step(account, step, now).ok_or(Reason::Wrong),
             (_, MatchResult::Fresh(step)) => confirm(account, step, now).ok_or(Reason::Wrong),
-            (MatchResult::Used, _) => Err(Reason::Replayed),
+            // Of a pending factor: codes of a given secret that may have been used elsewhere.
+            (MatchResult::Used, _) | (_, MatchResult::Used) => Err(Reason::Replayed),
             (_, MatchResult::NotRipe) => Err(Reason::NotRipe),
             (MatchResult::Clock | MatchResult::Absent, MatchResult::Clock | MatchResult::Absent) => {
                 Err(Reason::Clock)

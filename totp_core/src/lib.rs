@@ -65,6 +65,7 @@ pub mod code;
 mod code_symbols;
 pub mod contact;
 pub mod external_id;
+pub mod given_secret;
 pub mod judge;
 pub mod lock;
 pub mod login_enrollment;
