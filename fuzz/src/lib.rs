@@ -88,7 +88,7 @@ pub fn call(data: &[u8]) {
         admin::Accept,
         admin::Backup,
         admin::Cancel,
-        admin::TrustClock, admin::Enroll, admin::Confirm, admin::Status, admin::List, admin::Revoke, admin::Unlock,
+        admin::TrustClock, admin::Enroll, admin::Import, admin::Confirm, admin::Status, admin::List, admin::Revoke, admin::Unlock,
         admin::RecoveryCodes, admin::Ticket, admin::Forget, admin::History, admin::Explain, admin::AddClient,
         admin::ListClients, admin::RevokeClient,
     }

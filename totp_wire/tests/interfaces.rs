@@ -218,6 +218,26 @@ fn enrolled() -> admin::EnrollReply {
         replaces: true,
         staged: Some(staged()),
         recovery_codes_left: Some(9),
+        codes_from: None,
+    }
+}
+
+fn given() -> admin::GivenSecret {
+    admin::GivenSecret { secret: secret(), allow_short: Some(true) }
+}
+
+fn import() -> admin::Import {
+    admin::Import {
+        user: "alice".into(),
+        uid: Some(1),
+        given: given(),
+        algorithm: Some("SHA1".into()),
+        digits: Some(6),
+        period: Some(30),
+        used_steps: Some(vec![1]),
+        lifetime: Some(1),
+        replace: Some(true),
+        dry_run: Some(true),
     }
 }
 
@@ -270,6 +290,32 @@ fn the_self_types_match_the_interface_file() {
     assert_eq!(idl.errors.len(), errors.len());
 }
 
+/// The methods that make and confirm a factor.
+fn check_enrollment(idl: &IDL<'_>) {
+    use admin::*;
+    let name = || "alice".to_owned();
+    let enroll = Enroll {
+        user: name(),
+        lifetime: Some(1),
+        issuer: Some("x".into()),
+        algorithm: Some("SHA1".into()),
+        digits: Some(6),
+        period: Some(30),
+        given: Some(given()),
+    };
+    check_method(idl, &[enroll], &[EnrollReply { codes_from: Some(1), ..enrolled() }]);
+    let imported = [State::Pending, State::Active].map(|state| ImportReply {
+        state,
+        totp_id: Some(name()),
+        recovery_codes: vec![secret()],
+        expires_at: Some(1),
+        codes_from: 1,
+    });
+    check_method(idl, &[import()], &imported);
+    let confirmed = ConfirmReply { confirmed: false, phone_offset: Some(-30), digits: Some(8) };
+    check_method(idl, &[Confirm { user: name(), code: secret() }], &[confirmed]);
+}
+
 #[test]
 fn the_admin_types_match_the_interface_file() {
     use admin::*;
@@ -288,17 +334,7 @@ fn the_admin_types_match_the_interface_file() {
         time: 1,
     };
     check_method(&idl, &[Backup {}], &[copy]);
-    let enroll = Enroll {
-        user: name(),
-        lifetime: Some(1),
-        issuer: Some("x".into()),
-        algorithm: Some("SHA1".into()),
-        digits: Some(6),
-        period: Some(30),
-    };
-    check_method(&idl, &[enroll], &[enrolled()]);
-    let confirmed = ConfirmReply { confirmed: false, phone_offset: Some(-30), digits: Some(8) };
-    check_method(&idl, &[Confirm { user: name(), code: secret() }], &[confirmed]);
+    check_enrollment(&idl);
     let statuses = [State::None, State::Pending, State::Active]
         .map(|s| StatusReply { status: user(s), clock_behind: Some(1) });
     check_method(&idl, &[Status { user: name() }], &statuses);
@@ -354,8 +390,17 @@ fn the_admin_types_match_the_interface_file() {
     ]
     .map(explained);
     check_method(&idl, &[explain], &fates);
-    assert_eq!(idl.methods.len(), 19);
-    let errors = [NO_SUCH_USER, NOT_ENROLLED, UID_CHANGED, STORE_UNAVAILABLE, BUSY, NOT_RIPE, NOTHING_STAGED];
+    assert_eq!(idl.methods.len(), 20);
+    let errors = [
+        NO_SUCH_USER,
+        NOT_ENROLLED,
+        ALREADY_ENROLLED,
+        UID_CHANGED,
+        STORE_UNAVAILABLE,
+        BUSY,
+        NOT_RIPE,
+        NOTHING_STAGED,
+    ];
     for error in errors {
         assert!(idl.errors.contains_key(error.rsplit('.').next().unwrap()), "{error}");
     }

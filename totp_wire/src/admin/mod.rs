@@ -3,6 +3,7 @@
 mod backup;
 mod clients;
 mod daemon;
+mod given;
 mod queries;
 mod user;
 
@@ -14,6 +15,7 @@ pub use daemon::{
     Configuration, ConfigurationInUse, Daemon, DaemonReply, DaemonState, Overview, TrustClock,
     TrustClockReply,
 };
+pub use given::{GivenSecret, Import, ImportReply};
 pub use queries::{Checked, ExpectedOutcome, Explain, ExplainReply, History, HistoryReply};
 pub use user::{HostUser, Lock, Staged, State, User};
 
@@ -37,6 +39,8 @@ pub const STORE_UNAVAILABLE: &str = "org.totpd.Admin.StoreUnavailable";
 pub const BUSY: &str = "org.totpd.Admin.Busy";
 /// Error: the user has staged the factor, and it is not ripe.
 pub const NOT_RIPE: &str = "org.totpd.Admin.NotRipe";
+/// Error: the user has a factor, and the import does not replace it.
+pub const ALREADY_ENROLLED: &str = "org.totpd.Admin.AlreadyEnrolled";
 /// Error: the user has staged no change.
 pub const NOTHING_STAGED: &str = "org.totpd.Admin.NothingStaged";
 
@@ -78,6 +82,9 @@ pub struct Enroll {
     /// The length of a time step in seconds, 15 to 120.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period: Option<u64>,
+    /// The secret, where it was made elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<GivenSecret>,
 }
 
 /// The reply to [`Enroll`]. The daemon shows its secrets only once.
@@ -104,6 +111,10 @@ pub struct EnrollReply {
     /// How many recovery codes of the active factor are left, if one was used for this call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_codes_left: Option<u64>,
+    /// From when on codes of a given secret are accepted: earlier ones may have been used
+    /// elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codes_from: Option<u64>,
 }
 
 /// `Confirm`: confirms the pending factor with its first code.
@@ -273,6 +284,7 @@ methods! {
     Accept -> AcceptReply;
     Backup -> BackupReply;
     Enroll -> EnrollReply;
+    Import -> ImportReply;
     Confirm -> ConfirmReply;
     Status -> StatusReply;
     List -> ListReply;

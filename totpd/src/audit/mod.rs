@@ -89,6 +89,9 @@ pub struct Event {
     /// The factor was made inside this login.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub enrolled: bool,
+    /// The secret was made elsewhere.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub given: bool,
     /// Time steps by which the phone's clock was ahead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_offset: Option<i64>,
@@ -151,6 +154,7 @@ impl Event {
             locks: false,
             confirmed: false,
             enrolled: false,
+            given: false,
             step_offset: None,
             recovery_codes_left: None,
             remembered_age: None,

@@ -98,6 +98,7 @@ fn full_event() -> Event {
         locks: true,
         confirmed: true,
         enrolled: true,
+        given: true,
         step_offset: Some(1),
         recovery_codes_left: Some(1),
         remembered_age: Some(1),

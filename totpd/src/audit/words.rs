@@ -39,6 +39,8 @@ words! {
         Session = "session",
         /// A factor is staged.
         Enroll = "enroll",
+        /// A factor of another tool is taken over.
+        Import = "import",
         /// An administrator makes an enrollment ticket.
         Ticket = "ticket",
         /// The first code of a staged factor.

@@ -30,6 +30,7 @@ pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), CommandError
                 algorithm: args.algorithm,
                 digits: args.digits,
                 period: args.period,
+                given: None,
             };
             admin_call(&config, &call)?
         }

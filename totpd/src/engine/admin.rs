@@ -36,6 +36,8 @@ pub struct Enrolled {
     pub staged: Option<StagedChange>,
     /// The recovery codes of the factor in use that are left, when one of them was shown for this.
     pub recovery_codes_left: Option<usize>,
+    /// From when on codes of a given secret are accepted.
+    pub codes_from: Option<Time>,
 }
 
 impl Engine {
@@ -277,7 +279,7 @@ pub(super) fn stage_replacement(
     shown_once(account, codes, issuer, now)
 }
 
-fn shown_once(
+pub(super) fn shown_once(
     account: &Account,
     recovery_codes: Vec<RecoveryCode>,
     issuer: &str,
@@ -297,6 +299,7 @@ fn shown_once(
         replaces: account.active.is_some(),
         staged: pending.staged.clone(),
         recovery_codes_left: None,
+        codes_from: None,
     };
     let totp_id = enrolled.totp_id.clone();
     Ok((enrolled, totp_id))

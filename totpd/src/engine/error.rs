@@ -9,6 +9,7 @@
 use crate::store::{CommitError, ReadError, UniqueField};
 use crate::user_directory::DirectoryUnavailable;
 use totp_core::Account;
+use totp_core::given_secret::GivenRefused;
 use totp_core::self_service::{ChangeRefused, StagedChange};
 
 /// Why there is no decision about a login.
@@ -112,6 +113,10 @@ pub enum AdminError {
     NotRipe(StagedChange),
     /// The user has staged nothing.
     NothingStaged,
+    /// The user has a factor, which is kept.
+    AlreadyEnrolled,
+    /// The given secret is not accepted.
+    InvalidSecret(GivenRefused),
 }
 
 impl From<AccountError> for AdminError {

@@ -13,6 +13,7 @@ mod confirm;
 mod error;
 mod expiry;
 mod explain;
+mod given;
 mod login;
 mod login_enrollment;
 mod login_notices;
@@ -36,6 +37,7 @@ pub use change::default_commit_deadline;
 pub use confirm::Confirmation;
 pub use error::{AccountError, AdminError, EngineError, SelfServiceError};
 pub use explain::{CheckedRule, ExpectedOutcome, Explanation};
+pub use given::{Activation, Existing, ForeignFactor, Imported};
 pub use login::{AnswerOutcome, PrefetchedAccount};
 pub use login_enrollment::{FirstCodeOutcome, RecoveryCodeOutcome};
 

@@ -37,6 +37,8 @@ pub(crate) fn to_admin(error: impl Into<AdminError>, user: &str) -> Bytes {
         AdminError::Account(error) => account(&error, user, &ADMIN),
         AdminError::InvalidClient(what) => failed(service::INVALID_PARAMETER, "parameter", &what),
         AdminError::NotRipe(staged) => with_staged(admin::NOT_RIPE, Some(&staged)),
+        AdminError::AlreadyEnrolled => failed(admin::ALREADY_ENROLLED, "user", user),
+        AdminError::InvalidSecret(why) => failed(service::INVALID_PARAMETER, "parameter", &why.to_string()),
         AdminError::NothingStaged => failed_plainly(admin::NOTHING_STAGED),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::audit::EventKind;
 use crate::authority::{Authority, Delivery, Receipt};
-use crate::varlink::admin::{self, clients, daemon, factors, history};
+use crate::varlink::admin::{self, clients, daemon, factors, given, history};
 use crate::varlink::connection::{Closed, Connection};
 use crate::varlink::introspection::{self, SocketKind};
 use crate::varlink::login::{self, Conversation};
@@ -75,6 +75,7 @@ static METHODS: &[Method] = &[
     admin("Backup", Root, |c, p| Box::pin(daemon::backup(c, p))),
     admin("TrustClock", Administrators, |c, p| Box::pin(daemon::trust_clock(c, p))),
     admin("Enroll", Administrators, |c, p| Box::pin(factors::enroll(c, p))),
+    admin("Import", Administrators, |c, p| Box::pin(given::import(c, p))),
     admin("Confirm", Administrators, |c, p| Box::pin(factors::confirm(c, p))),
     admin("Status", Administrators, |c, p| Box::pin(factors::status(c, p))),
     admin("List", Administrators, |c, p| Box::pin(factors::list(c, p))),

@@ -258,6 +258,7 @@ fn start(scratch: &Path) -> Result<TrialDaemon, String> {
         algorithm: None,
         digits: None,
         period: None,
+        given: None,
     };
     let enrolled = admin_call(&daemon.config, &enroll).map_err(|why| why.why)?;
     let secret = Secret::from_base32(enrolled.secret.reveal()).map_err(|error| error.to_string())?;

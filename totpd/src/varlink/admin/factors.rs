@@ -1,5 +1,6 @@
 //! Users' factors.
 
+use super::given::checked;
 use super::{AdminCall, invalid};
 use crate::config::{checked_issuer, lifetime, params};
 use crate::engine::default_commit_deadline;
@@ -14,7 +15,7 @@ use totp_wire::admin::*;
 
 /// `Enroll`: stages a factor, whose secret is shown once.
 pub(crate) async fn enroll(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
-    let Enroll { user, algorithm, digits, period, lifetime: seconds, issuer } = read(parameters)?;
+    let Enroll { user, algorithm, digits, period, lifetime: seconds, issuer, given } = read(parameters)?;
     let config = call.engine.config();
     let name = call.user(&user).await?;
     let new = NewFactor {
@@ -27,7 +28,13 @@ pub(crate) async fn enroll(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
         Some(issuer) => checked_issuer(issuer).map_err(|what| invalid(&what))?,
         None => config.issuer(),
     };
-    let staged = call.engine.enroll(&name, new, issuer, call.peer.from()).await;
+    let staged = match given {
+        Some(given) => {
+            let given = checked(&given)?;
+            call.engine.enroll_given(&name, new, &given, issuer, call.peer.from()).await
+        }
+        None => call.engine.enroll(&name, new, issuer, call.peer.from()).await.map_err(Into::into),
+    };
     Ok(done(&enrolled(&name, staged.map_err(|e| to_admin(e, &user))?)))
 }
 

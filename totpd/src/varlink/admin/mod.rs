@@ -3,6 +3,7 @@
 pub(crate) mod clients;
 pub(crate) mod daemon;
 pub(crate) mod factors;
+pub(crate) mod given;
 pub(crate) mod history;
 
 use crate::audit::{Event, EventKind, UnjudgedReason};
