@@ -47,7 +47,7 @@ test: ## everything that CI runs: every change has to pass it
 
 # Targets in totp_core and totp_wire, and those in the daemon, which takes minutes to build for it.
 FUZZ_CORE := frames call conversation otpauth typed ssh_auth_info names secrets record
-FUZZ_DAEMON := config http_body sealed_record
+FUZZ_DAEMON := config http_body import sealed_record
 FUZZ_SECONDS ?= 3600
 
 # What takes too long for each change. docs/explanation/assurance.md says where its output is kept.

@@ -14,7 +14,7 @@ case "${1:-test}" in
     check) packages="$packages python3 python3-venv git" ;;
     package) packages="$packages g++ $packaging" ;;
     run) packages="$packages libpam-modules pamtester libpam-wrapper oathtool" ;;
-    test) packages="$packages $packaging g++ libpam-modules openssh-server openssh-client sudo util-linux procps python3 \
+    test) packages="$packages $packaging g++ libpam-modules libpam-google-authenticator libpam-oath openssh-server openssh-client sudo util-linux procps python3 \
 python3-venv python3-paramiko oathtool zbar-tools openssl librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper \
 binutils systemd iproute2 fail2ban python3-systemd systemd-journal-remote login dbus-daemon polkitd dbus-bin cron xvfb xdotool \
 i3lock cockpit-ws mmdebstrap debian-archive-keyring systemd-container xrdp mandoc groff-base"

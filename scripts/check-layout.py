@@ -19,7 +19,7 @@ breakglass http varlink
 state
 authority
 engine
-backup init last_run logging pam_config
+backup import init last_run logging pam_config
 store
 sockets user_directory
 witness

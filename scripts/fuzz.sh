@@ -11,7 +11,7 @@ if [ "${1:-}" = --keep ]; then
     for target in corpus/*; do
         target=${target#corpus/}
         [ -d "../target/fuzz-corpus/$target" ] || continue
-        features=; case $target in config|http_body|sealed_record) features=--features=daemon ;; esac
+        features=; case $target in config|http_body|import|sealed_record) features=--features=daemon ;; esac
         fuzz cmin $features "$target" "../target/fuzz-corpus/$target" >/dev/null 2>&1
         # A file of each size class is enough to start from.
         find "../target/fuzz-corpus/$target" -type f -size -4k | sort | head -n 40 | xargs -r cp -n -t "corpus/$target"
@@ -20,7 +20,7 @@ if [ "${1:-}" = --keep ]; then
 fi
 
 seconds=$1; shift
-features=; case " $* " in *" config "*|*" http_body "*|*" sealed_record "*) features=--features=daemon ;; esac
+features=; case " $* " in *" config "*|*" http_body "*|*" import "*|*" sealed_record "*) features=--features=daemon ;; esac
 fuzz build $features 2>/dev/null || fuzz build $features
 failed=
 for target in "$@"; do

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::LazyLock;
 use totpd::config::Config;
+use totpd::import::{csv, google_authenticator, otpauth, pam_oath, secret_text};
 use totpd::key::StoreKey;
 use totpd::seal::{SealedAccount, Sealer};
 
@@ -40,6 +41,25 @@ pub fn config(data: &[u8]) {
         Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
     }
     let _ = Config::sockets_of_broken(text);
+}
+
+/// A file of another tool is read or refused, entry by entry, and no reason quotes a secret.
+pub fn import(data: &[u8]) {
+    let mut entries = pam_oath::parse(data);
+    entries.extend(otpauth::parse(data));
+    entries.extend(csv::parse(data));
+    entries.push(google_authenticator::parse(data));
+    for entry in entries {
+        match entry.factor {
+            Ok(factor) => assert!(!format!("{factor:?}").contains("GEZDGNBV")),
+            Err(refusal) => assert!(!refusal.to_string().contains("GEZDGNBV"), "{refusal}"),
+        }
+    }
+    if let Ok(text) = str::from_utf8(data)
+        && let Err(invalid) = secret_text::parse(text)
+    {
+        assert!(!invalid.to_string().contains("GEZDGNBV"), "{invalid}");
+    }
 }
 
 /// A body is read or refused by every route, and no error quotes a value.

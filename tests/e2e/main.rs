@@ -12,6 +12,7 @@ mod daemon;
 mod doctor;
 mod enrollment;
 mod hosts;
+mod import;
 mod installation;
 mod local_users;
 mod login;

@@ -25,6 +25,7 @@ pub mod file_identity;
 pub mod folder;
 mod hardening;
 mod http;
+pub mod import;
 pub mod init;
 pub mod key;
 pub mod last_run;

@@ -78,6 +78,11 @@ fn bodies_are_read_or_refused_and_never_quoted() {
 }
 
 #[test]
+fn files_of_other_tools_are_read_and_never_quoted() {
+    play("import", daemon::import);
+}
+
+#[test]
 fn nothing_opens_that_the_key_did_not_seal() {
     play("sealed_record", daemon::sealed_record);
 }

@@ -114,6 +114,10 @@ fn explain_error(name: &str, parameters: &str) -> CommandError {
             ExitStatus::Refused,
             format!("{user} has no factor that this command can change. Run: totpd status {user}"),
         ),
+        admin::ALREADY_ENROLLED => failed(
+            ExitStatus::Refused,
+            format!("{user} has a factor, and nothing was changed. To replace it, add --replace"),
+        ),
         admin::UID_CHANGED | self_service::UID_CHANGED => failed(
             ExitStatus::Refused,
             format!(

@@ -10,10 +10,12 @@ mod config;
 mod config_files;
 mod doctor;
 mod enroll;
+mod enroll_given;
 mod enroll_qr;
 mod enroll_screens;
 mod explain;
 mod history;
+mod import;
 mod output;
 mod pam;
 mod passphrase;
@@ -32,6 +34,7 @@ mod verify;
 
 use crate::cli::output::{CommandError, ExitStatus, Output, end, failed};
 use crate::config::{Config, ConfigProblem, DEFAULT_PATH, SocketPaths};
+use crate::import::home_file::{self, FileOwner};
 use crate::{daemon, init, units};
 use args::{Args, Command, ConfigCommand};
 use clap::Parser;
@@ -81,6 +84,9 @@ impl Context {
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
     let args = Args::parse();
+    if let Command::ReadHomeFile { uid, gid, path } = &args.command {
+        return home_file::serve(path, FileOwner { uid: *uid, gid: *gid }).into();
+    }
     let out = Output { json: args.json, quiet: args.quiet };
     let config_origin = if args.config.is_some() { ConfigOrigin::CommandLine } else { ConfigOrigin::Default };
     let config_path = args.config.unwrap_or_else(|| DEFAULT_PATH.into());
@@ -100,7 +106,11 @@ fn run(context: &Context, command: Command) -> Result<(), CommandError> {
         Command::Serve => {
             daemon::run(&context.config_path).map_err(|_logged| failed(ExitStatus::Refused, ""))
         }
+        Command::Enroll(given) if given.secret.is_some() => enroll_given::enroll_given(context, given),
         Command::Enroll(enroll) => enroll::enroll(context, enroll),
+        Command::Import(args) => import::import(context, &args),
+        // `main` has done it: its exit status is not one of a command.
+        Command::ReadHomeFile { .. } => Ok(()),
         Command::Confirm { user } => verify::confirm(context, user),
         Command::Verify { user } => verify::verify(context, user),
         Command::Status { user } => users::status(context, user),

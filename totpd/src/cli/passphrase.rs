@@ -4,7 +4,8 @@ use super::verify::ask;
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use age::secrecy::SecretString;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
+use zeroize::Zeroizing;
 
 /// The fewest characters of a new passphrase: it guards every secret of the store.
 const MIN_LENGTH: usize = 12;
@@ -37,6 +38,28 @@ fn read(question: &str) -> Result<SecretString, CommandError> {
         writeln!(std::io::stderr().lock())?;
     }
     Ok(SecretString::from(text.reveal().to_owned()))
+}
+
+/// Reads one line of at most `max` bytes from standard input: from a terminal after a question and
+/// without echo. A longer line is cut off there.
+///
+/// # Errors
+/// When it cannot be read, or is not text.
+pub(super) fn hidden_line(question: &str, max: usize) -> Result<Zeroizing<String>, CommandError> {
+    let mut stderr = std::io::stderr().lock();
+    write!(stderr, "{question}")?;
+    stderr.flush()?;
+    let echo_off = EchoOff::start();
+    // Sized so that no reallocation leaves a copy behind.
+    let mut line = Zeroizing::new(String::with_capacity(max));
+    let limit = u64::try_from(max).unwrap_or(u64::MAX);
+    let read = std::io::stdin().lock().take(limit).read_line(&mut line);
+    drop(echo_off);
+    writeln!(stderr)?;
+    match read {
+        Ok(_) => Ok(line),
+        Err(error) => Err(failed(ExitStatus::Refused, format!("the line cannot be read: {error}"))),
+    }
 }
 
 /// Reads the passphrase of an existing backup.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// How long work goes on before its progress is shown.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
 
-/// A progress bar that counts bytes. It is cleared when dropped.
+/// A progress bar that counts bytes or users. It is cleared when dropped.
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: ProgressBar,
@@ -22,20 +22,29 @@ impl Progress {
     /// Starts to count to `bytes`. Shows nothing under `-q` or `--json`, or if stderr is not a
     /// terminal.
     pub(super) fn start(out: Output, bytes: u64) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::hidden());
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}") {
+        Self::with_template(out, bytes, "{bar:40} {bytes}/{total_bytes} {eta}")
+    }
+
+    /// Starts to count to `total` users, as [`Self::start`] does.
+    pub(super) fn count(out: Output, total: usize) -> Self {
+        Self::with_template(out, u64::try_from(total).unwrap_or(u64::MAX), "{bar:40} {pos}/{len} {eta}")
+    }
+
+    fn with_template(out: Output, total: u64, template: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+        if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         Self { bar, shows: shows(out), start: Instant::now(), shown: Cell::new(false) }
     }
 
-    /// Counts `bytes` more bytes.
-    pub(super) fn add(&self, bytes: u64) {
+    /// Counts this many more.
+    pub(super) fn add(&self, count: u64) {
         if self.shows && !self.shown.get() && self.start.elapsed() > SHOWN_AFTER {
             self.shown.set(true);
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
-        self.bar.inc(bytes);
+        self.bar.inc(count);
     }
 }
 

@@ -17,11 +17,22 @@ pub(super) fn deadline() -> Instant {
 
 /// Calls a method of `org.totpd.Admin`.
 pub(super) fn admin_call<M: Method>(config: &Config, call: &M) -> Result<M::Reply, CommandError> {
+    try_admin_call(config, call).map_err(|(_, explained)| explained)
+}
+
+/// The same, and the error as the daemon sent it beside the one for the person.
+pub(super) fn try_admin_call<M: Method>(
+    config: &Config,
+    call: &M,
+) -> Result<M::Reply, (CallError, CommandError)> {
     let deadline = deadline();
     // Only root reaches the admin socket; members of admin_group use the login socket.
     let paths = [config.admin_socket.as_path(), &config.login_socket];
     let reply = connect(&paths, deadline).and_then(|mut client| client.call(call, deadline));
-    reply.map_err(|error| explain(&config.admin_socket, &error))
+    reply.map_err(|error| {
+        let explained = explain(&config.admin_socket, &error);
+        (error, explained)
+    })
 }
 
 /// Connects to the first of the sockets that this process can reach.

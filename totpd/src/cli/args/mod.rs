@@ -1,7 +1,9 @@
 //! The command line, parsed by clap.
 
+mod import;
 mod pam;
 
+pub use import::{Import, ImportFormat};
 pub use pam::{PamCommand, PamDisable, PamEnable};
 
 use clap::{Parser, Subcommand};
@@ -43,6 +45,8 @@ pub enum Command {
     Serve,
     /// Enroll a user, and show the secret, QR code and recovery codes once
     Enroll(Enroll),
+    /// Take over the factors of another tool
+    Import(Import),
     /// Confirm an enrollment with its first code, read from the terminal or standard input
     Confirm {
         /// The login name [default: oneself]
@@ -145,6 +149,16 @@ pub enum Command {
         /// The command
         #[command(subcommand)]
         command: PamCommand,
+    },
+    /// Write a file of a user's to standard output, as that user: `totpd import` starts it
+    #[command(hide = true)]
+    ReadHomeFile {
+        /// The user
+        uid: u32,
+        /// The user's group
+        gid: u32,
+        /// The file
+        path: PathBuf,
     },
     /// Check the configuration
     Config {
@@ -292,6 +306,30 @@ pub struct Enroll {
     /// shows]
     #[arg(long, value_name = "FORM")]
     pub qr: Option<QrForm>,
+    /// Take the secret from standard input instead of making one: base32, hex or an otpauth link.
+    /// Only `-` is accepted
+    #[arg(long, value_name = "-", allow_hyphen_values = true, conflicts_with_all = ["ticket", "qr"])]
+    pub secret: Option<SecretSource>,
+    /// Accept a secret of 80 to 127 bits too
+    #[arg(long, requires = "secret")]
+    pub allow_short: bool,
+}
+
+/// Where a given secret comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// `-`
+    StandardInput,
+    /// Anything else, which may be the secret and is not kept.
+    CommandLine,
+}
+
+impl std::str::FromStr for SecretSource {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(if text == "-" { Self::StandardInput } else { Self::CommandLine })
+    }
 }
 
 /// A hypothetical login.

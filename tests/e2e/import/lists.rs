@@ -1,0 +1,39 @@
+//! `totpd import otpauth` and `totpd import csv`: lists of apps, password managers and vendors.
+
+use super::{KEY, accepts, phone, wait_out};
+use totpd_e2e::Site;
+
+#[test]
+fn the_links_that_totpd_itself_makes_are_imported() {
+    let site = Site::new();
+    let document = site.totpd(&["enroll", "alice", "--json"]).assert_success().json();
+    let phone = totpd_e2e::phone::Phone::from(&document);
+    site.totpd(&["revoke", "alice"]).assert_success();
+    let list = format!("{}\notpauth://hotp/bob?secret={KEY}&counter=1\n", phone.uri);
+    let finished = site.totpd_with(&["import", "otpauth", "-"], &list);
+    assert_eq!(finished.code, 1, "{finished:?}");
+    assert!(finished.stdout.contains("alice: imported from line 1"), "{finished:?}");
+    assert!(finished.stdout.contains("line 2 of standard input: refused: its codes are counter-based"));
+    assert!(!finished.stdout.contains(KEY) && !finished.stdout.contains(&phone.secret));
+    wait_out(&site);
+    assert!(accepts(&site, "alice", &phone.code(&site)));
+}
+
+#[test]
+fn a_table_of_tokens_waits_for_each_tokens_first_code() {
+    let site = Site::new();
+    let table = format!("user,secret,period\nalice,{KEY},30\nbob,{KEY},5\nno-such-user,{KEY},30\n");
+    let finished = site.totpd_with(&["import", "csv", "-", "--expires", "14d", "--json"], &table);
+    assert_eq!(finished.code, 1, "{finished:?}");
+    let report = finished.json();
+    let results: Vec<&str> =
+        report["entries"].as_array().unwrap().iter().map(|entry| entry["result"].as_str().unwrap()).collect();
+    assert_eq!(results, ["imported", "refused", "refused"]);
+    assert!(report["entries"][1]["why"].as_str().unwrap().contains("15 to 120 seconds"), "{report}");
+    assert_eq!(site.status("alice")["state"], "pending");
+    wait_out(&site);
+    assert!(accepts(&site, "alice", &phone().code(&site)));
+    assert_eq!(site.status("alice")["state"], "active");
+    let homes = site.totpd(&["import", "csv", "--all-users"]);
+    assert!(homes.code == 2 && homes.stderr.contains("--home-file"), "{homes:?}");
+}

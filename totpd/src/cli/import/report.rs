@@ -1,0 +1,209 @@
+//! The report of an import: a line for each entry, and the sums.
+
+use crate::cli::output::{CommandError, Output};
+use crate::clock::rfc3339;
+use crate::import::entry::Factor;
+use serde_json::{Value, json};
+use totp_core::{Params, Time};
+use totp_wire::SecretText;
+use totp_wire::admin::{ImportReply, State};
+
+/// What became of an entry.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It was taken over, or would be.
+    Imported(ImportReply),
+    /// The user has a factor.
+    Skipped(String),
+    /// It cannot be taken over, for this reason.
+    Refused(String),
+}
+
+/// One entry.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// The user, if the entry names one that the system knows.
+    user: Option<String>,
+    source: String,
+    line: Option<usize>,
+    outcome: Outcome,
+    params: Option<Params>,
+    scratch_codes: usize,
+    notes: Vec<String>,
+    shows_recovery_codes: bool,
+}
+
+/// What became of all entries.
+#[derive(Debug)]
+pub(super) struct Report {
+    dry_run: bool,
+    rows: Vec<Row>,
+    without_file: usize,
+}
+
+impl Row {
+    pub(super) fn new(user: Option<String>, source: String, line: Option<usize>, outcome: Outcome) -> Self {
+        let (notes, shows_recovery_codes) = (Vec::new(), false);
+        Self { user, source, line, outcome, params: None, scratch_codes: 0, notes, shows_recovery_codes }
+    }
+
+    /// Adds what the factor is like, without its secret.
+    pub(super) fn describe(&mut self, factor: &Factor, recovery_codes: bool) {
+        self.params = Some(factor.params);
+        self.scratch_codes = factor.scratch_codes;
+        self.notes = factor.notes.iter().map(ToString::to_string).collect();
+        self.shows_recovery_codes = recovery_codes;
+    }
+
+    fn text(&self, dry_run: bool) -> String {
+        let place = match self.line {
+            Some(line) => format!("line {line} of {}", self.source),
+            None => self.source.clone(),
+        };
+        let who = self.user.as_ref().map_or_else(|| place.clone(), Clone::clone);
+        match &self.outcome {
+            Outcome::Imported(reply) => {
+                let done = if dry_run { "would be imported" } else { "imported" };
+                let state = match (reply.state, reply.expires_at) {
+                    (State::Active, _) => "and works at once".to_owned(),
+                    (_, Some(at)) => format!("and waits for its first code until {}", time(at)),
+                    (_, None) => "and waits for its first code".to_owned(),
+                };
+                format!(
+                    "{who}: {done} from {place} ({}), {state}",
+                    self.params.map(shape).unwrap_or_default()
+                )
+            }
+            Outcome::Skipped(why) => format!("{who}: skipped {place}: {why}"),
+            Outcome::Refused(why) if self.user.is_none() => format!("{place}: refused: {why}"),
+            Outcome::Refused(why) => format!("{who}: refused {place}: {why}"),
+        }
+    }
+
+    fn document(&self) -> Value {
+        let mut row = json!({
+            "user": self.user,
+            "source": self.source,
+            "line": self.line,
+            "scratch_codes": self.scratch_codes,
+            "notes": self.notes,
+        });
+        if let Some(Params { algorithm, digits, period }) = self.params {
+            row["algorithm"] = algorithm.as_str().into();
+            row["digits"] = digits.get().into();
+            row["period"] = period.seconds().into();
+        }
+        match &self.outcome {
+            Outcome::Imported(reply) => {
+                row["result"] = "imported".into();
+                row["state"] = if reply.state == State::Active { "active" } else { "pending" }.into();
+                row["totp_id"] = reply.totp_id.clone().into();
+                row["expires_at"] = reply.expires_at.map(time).into();
+                row["codes_from"] = time(reply.codes_from).into();
+                if self.shows_recovery_codes {
+                    row["recovery_codes"] = reply.recovery_codes.iter().map(SecretText::reveal).collect();
+                }
+            }
+            Outcome::Skipped(why) => {
+                row["result"] = "skipped".into();
+                row["why"] = why.clone().into();
+            }
+            Outcome::Refused(why) => {
+                row["result"] = "refused".into();
+                row["why"] = why.clone().into();
+            }
+        }
+        row
+    }
+
+    const fn reply(&self) -> Option<&ImportReply> {
+        match &self.outcome {
+            Outcome::Imported(reply) => Some(reply),
+            Outcome::Skipped(_) | Outcome::Refused(_) => None,
+        }
+    }
+}
+
+impl Report {
+    pub(super) const fn new(dry_run: bool) -> Self {
+        Self { dry_run, rows: Vec::new(), without_file: 0 }
+    }
+
+    pub(super) fn add(&mut self, row: Row) {
+        self.rows.push(row);
+    }
+
+    /// Counts a user who has no file.
+    pub(super) const fn absent(&mut self) {
+        self.without_file += 1;
+    }
+
+    fn count(&self, is: impl Fn(&Outcome) -> bool) -> usize {
+        self.rows.iter().filter(|row| is(&row.outcome)).count()
+    }
+
+    /// How many entries were refused.
+    pub(super) fn refused(&self) -> usize {
+        self.count(|outcome| matches!(outcome, Outcome::Refused(_)))
+    }
+
+    /// Prints it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn print(&self, out: Output) -> Result<(), CommandError> {
+        let imported = self.count(|outcome| matches!(outcome, Outcome::Imported(_)));
+        let skipped = self.count(|outcome| matches!(outcome, Outcome::Skipped(_)));
+        out.json(&json!({
+            "dry_run": self.dry_run,
+            "imported": imported,
+            "skipped": skipped,
+            "refused": self.refused(),
+            "without_file": self.without_file,
+            "entries": self.rows.iter().map(Row::document).collect::<Vec<_>>(),
+        }))?;
+        for row in &self.rows {
+            out.line(row.text(self.dry_run))?;
+            for note in &row.notes {
+                out.line(format!("    note: {note}"))?;
+            }
+            if row.scratch_codes > 0 {
+                out.line(format!("    its {} scratch codes are not taken over", row.scratch_codes))?;
+            }
+            let codes = row.reply().filter(|_| row.shows_recovery_codes);
+            for pair in codes.iter().flat_map(|reply| reply.recovery_codes.chunks(2)) {
+                let pair: Vec<&str> = pair.iter().map(SecretText::reveal).collect();
+                out.line(format!("    {}", pair.join("    ")))?;
+            }
+        }
+        let verb = if self.dry_run { "would be imported" } else { "imported" };
+        out.line(format!("\n{imported} {verb}, {skipped} skipped, {} refused", self.refused()))?;
+        if self.without_file > 0 {
+            out.line(format!("{} users have no such file", self.without_file))?;
+        }
+        self.advise(out)
+    }
+
+    /// Says what to do next.
+    fn advise(&self, out: Output) -> Result<(), CommandError> {
+        let codes_from = self.rows.iter().filter_map(|row| Some(row.reply()?.codes_from)).max();
+        let Some(codes_from) = codes_from.filter(|_| !self.dry_run) else { return Ok(()) };
+        out.line(format!(
+            "Codes that are shown before {} are refused: they may have been used with the other tool.",
+            time(codes_from)
+        ))?;
+        let shown = self.rows.iter().any(|row| row.shows_recovery_codes);
+        if shown {
+            return out.line("The recovery codes above are shown only now, and each works once.");
+        }
+        out.line("No recovery codes were shown. To make new ones for a user, run: totpd recovery-codes USER")
+    }
+}
+
+fn time(seconds: u64) -> String {
+    rfc3339(Time::from_unix(seconds))
+}
+
+fn shape(Params { algorithm, digits, period }: Params) -> String {
+    format!("{}, {} digits, {} s", algorithm.as_str(), digits.get(), period.seconds())
+}
