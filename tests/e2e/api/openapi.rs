@@ -144,6 +144,9 @@ fn every_operation_answers_as_the_openapi_document_says() {
     api.good("post", "/v1/sessions/authenticate", "/v1/sessions/authenticate", &shown);
     let jwks = format!("/v1/sessions/jwks/{}", app.project_id);
     api.good("get", "/v1/sessions/jwks/{project_id}", &jwks, &json!({}));
+    for health in ["/healthz", "/readyz"] {
+        api.good("get", health, health, &json!({}));
+    }
     let shown = json!({ "session_id": session["session"]["session_id"] });
     api.good("post", "/v1/sessions/revoke", "/v1/sessions/revoke", &shown);
 
@@ -212,7 +215,7 @@ fn the_openapi_document_names_operations_and_required_fields() {
             assert!(schema.is_object(), "{method} {path} {status}");
         }
     }
-    assert_eq!(names.len(), 15);
+    assert_eq!(names.len(), 17);
     let schema = |name: &str| &api.document["components"]["schemas"][name];
     for (name, required) in [
         ("CreateTotp", json!(["user_id"])),
@@ -252,7 +255,7 @@ fn schemathesis_finds_no_server_error() {
     let found = Running::start(command).finish_within(Duration::from_mins(5));
     // Its output contains how to reproduce a failure, without credentials.
     assert_eq!(found.code, 0, "{}\n{}", found.stdout, found.stderr);
-    assert!(found.stdout.contains("Tested: 15"), "{}", found.stdout);
+    assert!(found.stdout.contains("Tested: 17"), "{}", found.stdout);
     // The daemon still serves, and logged no credentials.
     site.totpd(&["status"]).assert_success();
     app.user("afterwards");

@@ -200,10 +200,14 @@ fn another_users_session_or_two_sessions_use_up_no_code() {
             }
             refused(path, body, both.clone(), "too_many_session_arguments");
             let large = json!({ "a": "x".repeat(5_000) });
-            for with in [json!({}), json!({ "session_duration_minutes": 5 }), json!({ "session_token": alice.token })] {
+            for with in [json!({ "session_duration_minutes": 5 }), json!({ "session_token": alice.token })] {
                 let mut more = with;
                 more["session_custom_claims"] = large.clone();
                 refused(path, body, more, "custom_claims_too_large");
+            }
+            // Claims without a session would be lost.
+            for claims in [json!({ "a": 1 }), large] {
+                refused(path, body, json!({ "session_custom_claims": claims }), "no_session_arguments");
             }
         }
         refused("/v1/sessions/authenticate", &both, json!({}), "too_many_session_arguments");

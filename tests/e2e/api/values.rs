@@ -278,6 +278,8 @@ fn invalid_users_are_refused_and_leave_nothing_behind() {
             "jose||CC||81",
             &long,
             &fixture.bob.id,
+            ".",
+            "..",
         ] {
             let body = json!({ "external_id": id });
             fixture.admin.post("/v1/users", &body).assert_error(400, "invalid_external_id");

@@ -4,7 +4,7 @@
 use super::super::withdrawals::withdrawals;
 use super::sessions::row;
 use super::{ApiRefusal, Caller, Engine, IssuedSession, Keyring, SessionCredential, UserView};
-use crate::audit::{Event, EventKind, EventOutcome};
+use crate::audit::{Event, EventKind, EventOutcome, UnjudgedReason};
 use crate::clock;
 use crate::engine::audit_dedup::RowKey;
 use crate::engine::{EngineError, MOST_RACES};
@@ -15,6 +15,7 @@ use crate::store::{
 };
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use totp_core::lock::SourceClass;
 use totp_core::session::{Minutes, Session, merged_claims};
 use totp_core::{Account, Attempt, Origin, Outcome, Reason, Time, Typed, Verified, judge};
 
@@ -103,7 +104,7 @@ impl Engine {
                 .open(stored)
                 .ok_or_else(|| ApiRefusal::Unavailable("the user's record is damaged".to_owned()))?;
             let now = clock::now();
-            check_digits(&account, &attempt)?;
+            check_applicable(&account, &attempt, caller, now)?;
             let existing = self.requested_session(&account, options, now).await?;
             let mut event =
                 caller.event(EventKind::Authenticate, account.display_name(), Some(&account.id), now);
@@ -175,6 +176,16 @@ impl Engine {
         Err(ApiRefusal::Busy)
     }
 
+    /// The numbers of digits that the user's codes have; without a TOTP, that of new ones.
+    ///
+    /// # Errors
+    /// [`ApiRefusal`] when there is no such user, or the store cannot be read.
+    pub async fn code_digits(&self, caller: &Caller, user: &str) -> Result<Vec<u8>, ApiRefusal> {
+        let account = self.load_user_fairly(caller, user).await?.account;
+        let digits = digits(&account);
+        Ok(if digits.is_empty() { vec![self.config.totp.params.digits.get()] } else { digits })
+    }
+
     /// The existing session that the factor is added to, with the new claims. Fails if the claims
     /// are too large.
     async fn requested_session(
@@ -196,15 +207,42 @@ impl Engine {
     }
 }
 
-/// Refuses a code that has another number of digits than the user's TOTPs.
-fn check_digits(account: &Account, attempt: &Attempt) -> Result<(), ApiRefusal> {
-    let Ok(Typed::Code(code)) = &attempt.input else { return Ok(()) };
-    let mut factors = account.active.iter().chain(&account.pending);
-    let any = account.has_factor();
-    if any && !factors.any(|factor| factor.params.digits.get() == code.digits()) {
-        return Err(ApiRefusal::InvalidCode);
+/// The distinct numbers of digits of a user's codes.
+fn digits<S>(account: &Account<S>) -> Vec<u8> {
+    let factors = account.active.iter().chain(&account.pending);
+    let mut digits: Vec<u8> = factors.map(|factor| factor.params.digits.get()).collect();
+    digits.dedup();
+    digits
+}
+
+/// Refuses what no TOTP of the user could accept, without judging it: a code with another number of
+/// digits, and any recovery code before the TOTP is confirmed, unless the user is locked.
+fn check_applicable(
+    account: &Account,
+    attempt: &Attempt,
+    caller: &Caller,
+    now: Time,
+) -> Result<(), ApiRefusal> {
+    match &attempt.input {
+        Ok(Typed::Code(code)) => {
+            let digits = digits(account);
+            let fits = digits.is_empty() || digits.contains(&code.digits());
+            if fits { Ok(()) } else { Err(ApiRefusal::InvalidCode(digits)) }
+        }
+        Ok(Typed::Recovery(_)) => {
+            let is_pending =
+                account.active.is_none() && account.pending_expires().is_some_and(|end| now < end);
+            let class = SourceClass::Client(caller.client.clone());
+            let is_locked = account.lock_state.locked(now).iter().any(|lock| lock.class == class);
+            if !is_pending || is_locked {
+                return Ok(());
+            }
+            let event = caller.event(EventKind::Authenticate, account.display_name(), Some(&account.id), now);
+            event.refused(UnjudgedReason::CodeNeeded).log();
+            Err(ApiRefusal::NotConfirmed)
+        }
+        Err(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// The session that the proof begins or strengthens.

@@ -24,8 +24,10 @@ pub enum ApiRefusal {
     ActiveTotp,
     /// The recovery codes are kept as hashes.
     CodesHashed,
-    /// The text cannot be a code of the user's TOTP.
-    InvalidCode,
+    /// The text cannot be a code of the user's TOTPs, whose codes have these numbers of digits.
+    InvalidCode(Vec<u8>),
+    /// The TOTP is not confirmed, so that its recovery codes do not work yet. None was judged.
+    NotConfirmed,
     /// The code was judged and refused.
     Code(Reason),
     /// The recovery code was judged and refused.

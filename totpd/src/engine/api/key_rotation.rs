@@ -33,6 +33,19 @@ impl Engine {
         self.read_keys().await?.ok_or(ApiRefusal::Busy)
     }
 
+    /// Whether a code could be verified now: the store can be read, its key opens what is in it,
+    /// and the clock is not behind the release or the latest grant. Opens one small record.
+    pub async fn is_ready(&self) -> bool {
+        let trusts_clock = self.rules().trusts(clock::now(), self.config.totp.params);
+        if self.store.health().reason().is_some() || !trusts_clock {
+            return false;
+        }
+        let Ok(rows) = self.store.signing_keys().await else { return false };
+        rows.iter()
+            .find(|row| row.id.starts_with(TOKEN_KEY))
+            .is_some_and(|row| self.sealer.open_named(&row.id, &row.record).is_ok())
+    }
+
     async fn read_keys(&self) -> Result<Option<Arc<Keyring>>, ApiRefusal> {
         let rows = self.store.signing_keys().await.map_err(EngineError::from)?;
         let keyring = Keyring::read(&rows, &self.sealer).map(Arc::new);

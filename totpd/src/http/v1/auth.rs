@@ -7,8 +7,9 @@
 use crate::engine::Engine;
 use crate::engine::api::{ApiRefusal, AuthenticatedClient, Caller, Scope};
 use crate::http::server::connection_limits::HttpConnectionSlot;
-use crate::http::v1::client_limits::{ClientLimits, InFlight, LargeResponsePermit, RequestPermit};
+use crate::http::v1::client_limits::{ClientLimits, InFlight, LargeResponsePermit};
 use crate::http::v1::error::ApiError;
+use crate::http::v1::readiness::Readiness;
 use crate::http::v1::request_id::RequestId;
 use crate::state::{DaemonState, ServiceState};
 use axum::Extension;
@@ -32,12 +33,18 @@ const MEMBER_HEADERS: [&str; 2] = ["x-stytch-member-session", "x-stytch-member-s
 pub(crate) struct Server {
     state: Arc<DaemonState>,
     limits: Arc<ClientLimits>,
+    readiness: Arc<Readiness>,
 }
 
 impl Server {
     /// A server on which no client has made a request yet.
     pub(crate) fn new(state: Arc<DaemonState>) -> Self {
-        Self { state, limits: Arc::default() }
+        Self { state, limits: Arc::default(), readiness: Arc::default() }
+    }
+
+    /// Whether the server is ready.
+    pub(crate) async fn is_ready(&self) -> bool {
+        self.readiness.check(self.engine().ok()).await
     }
 
     /// The engine, unless the daemon refuses requests.
@@ -99,19 +106,39 @@ pub(crate) async fn auth_layer(State(server): State<Server>, request: Request, n
     let slot = parts.extensions.remove::<Arc<HttpConnectionSlot>>();
     // Removed, so that no handler keeps or logs it. Its buffer is wiped when it is freed.
     let authorization = parts.headers.remove(header::AUTHORIZATION);
-    match authenticate(&server, &parts, authorization, slot.as_deref()).await {
-        Ok((context, permit)) => {
-            let guard = slot.map(|slot| slot.begin_request(&context.caller.client));
+    let context = match authenticate(&server, &parts, authorization, slot.as_deref()).await {
+        Ok(context) => context,
+        Err(error) => {
+            if let Some(slot) = slot.filter(|_| error.is_unauthorized()) {
+                slot.mark_unauthenticated();
+            }
+            return error.into_response();
+        }
+    };
+    let client = context.caller.client.clone();
+    let per_minute = context.engine.config().api().map_or(u32::MAX, |http| http.requests_per_minute);
+    let (permit, quota) = server.limits.permit_request(&client, per_minute);
+    let mut response = match permit.and_then(|permit| refuse_members(&parts).map(|()| permit)) {
+        Ok(permit) => {
+            let guard = slot.map(|slot| slot.begin_request(&client));
             parts.extensions.insert(context);
             let mut response = next.run(Request::from_parts(parts, body)).await;
             response.extensions_mut().insert(InFlight::new(permit, guard));
             response
         }
-        Err(error) => {
-            if let Some(slot) = slot.filter(|_| error.is_unauthorized()) {
-                slot.mark_unauthenticated();
-            }
-            error.into_response()
+        Err(error) => error.into_response(),
+    };
+    response.extensions_mut().insert(quota);
+    response
+}
+
+/// Refuses a request that asks for a check of a member's permissions.
+fn refuse_members(request: &Parts) -> Result<(), ApiError> {
+    match MEMBER_HEADERS.into_iter().find(|name| request.headers.contains_key(*name)) {
+        None => Ok(()),
+        Some(name) => {
+            let instead = "This server keeps no permissions of members. Leave the header out.";
+            Err(ApiError::unsupported(name, instead))
         }
     }
 }
@@ -121,7 +148,7 @@ async fn authenticate(
     request: &Parts,
     authorization: Option<HeaderValue>,
     slot: Option<&HttpConnectionSlot>,
-) -> Result<(Context, RequestPermit), ApiError> {
+) -> Result<Context, ApiError> {
     let RequestId(request_id) =
         request.extensions.get::<RequestId>().cloned().ok_or_else(ApiError::unavailable)?;
     let peer_address =
@@ -136,14 +163,8 @@ async fn authenticate(
     let (project_id, secret) = authorization.and_then(credentials).ok_or_else(refuse)?;
     let client = engine.authenticate_client(&project_id, &secret).await.map_err(ApiRefusal::from)?;
     let AuthenticatedClient { name: client, secret, scope } = client.ok_or_else(refuse)?;
-    let per_minute = engine.config().api().map_or(u32::MAX, |http| http.requests_per_minute);
-    let permit = server.limits.permit_request(&client, per_minute)?;
-    if let Some(name) = MEMBER_HEADERS.into_iter().find(|name| request.headers.contains_key(*name)) {
-        let instead = "This server keeps no permissions of members. Leave the header out.";
-        return Err(ApiError::unsupported(name, instead));
-    }
     let caller = Caller { client, secret, scope, request_id, peer_address };
-    Ok((Context { engine, caller, limits: Arc::clone(&server.limits) }, permit))
+    Ok(Context { engine, caller, limits: Arc::clone(&server.limits) })
 }
 
 /// User and password of the Basic scheme.

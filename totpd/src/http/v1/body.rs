@@ -72,15 +72,10 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     }
     let mut json = serde_json::Deserializer::from_slice(text);
     let fields = serde_path_to_error::deserialize(&mut json);
-    // The text of serde's error quotes the body, which may hold a code.
     let fields = fields.map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
-        ApiError::bad_request(if inner.is_data() {
-            format!("{path} has the wrong type. /openapi.json describes it.")
-        } else {
-            not_json(&inner)
-        })
+        ApiError::bad_request(if inner.is_data() { wrong_field(&path, &inner) } else { not_json(&inner) })
     })?;
     json.end().map_err(|error| ApiError::bad_request(not_json(&error)))?;
     Ok(fields)
@@ -105,13 +100,39 @@ fn depth(json: &[u8]) -> usize {
     deepest
 }
 
+/// What a field expects: serde's words, and ours.
+const EXPECTED: [(&str, &str); 7] = [
+    ("a string", "a string"),
+    ("i64", "an integer"),
+    ("a boolean", "true or false"),
+    ("a map", "an object"),
+    ("an object", "an object"),
+    ("a sequence", "a list"),
+    ("unit", "null"),
+];
+
+/// Says what is wrong with a field. The text of serde's error quotes the body, which may hold a
+/// code, so only the type that it names at its end is used, and only if it is a known one.
+fn wrong_field(path: &str, error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if text.starts_with("duplicate field ") {
+        return "The body has a field twice.".to_owned();
+    }
+    let expected = text.rsplit_once(", expected ").map_or("", |(_, rest)| rest);
+    let expected = expected.split(" at line ").next().unwrap_or_default();
+    match EXPECTED.iter().find(|(serde, _)| *serde == expected) {
+        Some((_, ours)) => format!("{path} has the wrong type (expected {ours})."),
+        None => format!("{path} has the wrong type. /openapi.json describes it."),
+    }
+}
+
 fn not_json(error: &serde_json::Error) -> String {
     format!("The body is not JSON (line {}, column {}).", error.line(), error.column())
 }
 
-/// A required field.
+/// A required field, which is a string.
 pub(crate) fn required<T>(field: Option<T>, name: &str) -> Result<T, ApiError> {
-    field.ok_or_else(|| ApiError::bad_request(format!("{name} is missing.")))
+    field.ok_or_else(|| ApiError::bad_request(format!("{name} is missing (expected a string).")))
 }
 
 /// An argument of Stytch's API that this server refuses, since a caller that sends it relies on its
@@ -207,6 +228,38 @@ mod tests {
         assert_eq!(read(r#"{"c": null}"#).unwrap(), None);
         for bad in [r#"{"c": [null, 5]}"#, r#"{"c": []}"#, r#"{"c": "a"}"#, r#"{"c": {"b": "a"}}"#] {
             assert_eq!(read(bad).unwrap_err().status(), StatusCode::BAD_REQUEST);
+        }
+    }
+
+    #[test]
+    fn the_error_for_a_wrong_type_names_the_expected_type() {
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "only their types matter")]
+        struct All {
+            text: Option<String>,
+            number: Option<i64>,
+            flag: Option<bool>,
+            object: Option<serde_json::Map<String, serde_json::Value>>,
+            nested: Option<Nested<Fields>>,
+            list: Option<Vec<String>>,
+            secret: Option<zeroize::Zeroizing<String>>,
+        }
+        for (bad, message) in [
+            (r#"{"text": 5}"#, "text has the wrong type (expected a string)."),
+            (r#"{"secret": 123456}"#, "secret has the wrong type (expected a string)."),
+            (r#"{"number": "5"}"#, "number has the wrong type (expected an integer)."),
+            (r#"{"number": 5.5}"#, "number has the wrong type (expected an integer)."),
+            (r#"{"number": 9223372036854775808}"#, "number has the wrong type (expected an integer)."),
+            (r#"{"flag": 0}"#, "flag has the wrong type (expected true or false)."),
+            (r#"{"object": []}"#, "object has the wrong type (expected an object)."),
+            (r#"{"nested": ["x"]}"#, "nested has the wrong type (expected an object)."),
+            (r#"{"nested": {"a": 1}}"#, "nested.a has the wrong type (expected a string)."),
+            (r#"{"list": "x"}"#, "list has the wrong type (expected a list)."),
+            (r#"{"list": ["x", 1]}"#, "list[1] has the wrong type (expected a string)."),
+            (r#"{"number": ", expected a map"}"#, "number has the wrong type (expected an integer)."),
+            (r#"{"text": "a", "text": "b"}"#, "The body has a field twice."),
+        ] {
+            assert_eq!(parse::<All>(bad.as_bytes()).unwrap_err(), ApiError::bad_request(message), "{bad}");
         }
     }
 

@@ -3,6 +3,7 @@
 
 use crate::http::server::connection_limits::RequestGuard;
 use crate::http::v1::error::ApiError;
+use crate::http::v1::rate_limit::Quota;
 use crate::sync::ignore_poison;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
@@ -59,11 +60,28 @@ pub(crate) type RequestPermit = OwnedSemaphorePermit;
 impl ClientLimits {
     /// Counts a request, and refuses it over `per_minute` requests a minute or [`MAX_CONCURRENT`]
     /// at once.
-    pub(crate) fn permit_request(&self, client: &str, per_minute: u32) -> Result<RequestPermit, ApiError> {
-        self.count(client, per_minute, Instant::now())
-            .map_err(|left| too_many_requests().retry_after(whole_seconds(left)))?;
-        let permit = self.with(client, |limit| Arc::clone(&limit.concurrent)).try_acquire_owned();
-        permit.map_err(|_| too_many_requests().retry_after(RETRY_AFTER_SECONDS))
+    /// The quota says what is left after it.
+    pub(crate) fn permit_request(
+        &self,
+        client: &str,
+        per_minute: u32,
+    ) -> (Result<RequestPermit, ApiError>, Quota) {
+        let counted = self.count(client, per_minute, Instant::now());
+        let concurrent = self.with(client, |limit| Arc::clone(&limit.concurrent));
+        let permit = if counted.is_within {
+            let permit = Arc::clone(&concurrent).try_acquire_owned();
+            permit.map_err(|_| too_many_requests().retry_after(RETRY_AFTER_SECONDS))
+        } else {
+            Err(too_many_requests().retry_after(counted.reset_seconds()))
+        };
+        let quota = Quota {
+            per_minute,
+            remaining: counted.remaining,
+            reset_seconds: counted.reset_seconds(),
+            max_concurrent: MAX_CONCURRENT,
+            concurrent_remaining: concurrent.available_permits(),
+        };
+        (permit, quota)
     }
 
     /// Waits for a permit for a large response, at most [`PERMIT_TIMEOUT`].
@@ -79,11 +97,11 @@ impl ClientLimits {
     /// Whether one more refusal of credentials may be logged this minute.
     pub(crate) fn may_log_refusal(&self) -> bool {
         // The empty name belongs to no client.
-        self.count("", MAX_LOGGED_REFUSALS, Instant::now()).is_ok()
+        self.count("", MAX_LOGGED_REFUSALS, Instant::now()).is_within
     }
 
-    /// Counts a request. The error is the time until the client's next minute.
-    fn count(&self, client: &str, per_minute: u32, now: Instant) -> Result<(), Duration> {
+    /// Counts a request.
+    fn count(&self, client: &str, per_minute: u32, now: Instant) -> Counted {
         self.with(client, |limit| {
             let since = match limit.since {
                 Some(since) if now.saturating_duration_since(since) < WINDOW => since,
@@ -93,10 +111,10 @@ impl ClientLimits {
                 }
             };
             limit.requests = limit.requests.saturating_add(1);
-            if limit.requests <= per_minute {
-                Ok(())
-            } else {
-                Err(WINDOW.saturating_sub(now.saturating_duration_since(since)))
+            Counted {
+                is_within: limit.requests <= per_minute,
+                remaining: per_minute.saturating_sub(limit.requests),
+                reset: WINDOW.saturating_sub(now.saturating_duration_since(since)),
             }
         })
     }
@@ -108,9 +126,21 @@ impl ClientLimits {
     }
 }
 
-/// Rounds up, so that the time has passed after as many seconds.
-fn whole_seconds(time: Duration) -> u64 {
-    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+/// A counted request.
+struct Counted {
+    /// Whether it is within the limit.
+    is_within: bool,
+    /// The requests left in this minute.
+    remaining: u32,
+    /// The time until the client's next minute.
+    reset: Duration,
+}
+
+impl Counted {
+    /// Rounds up, so that the time has passed after as many seconds.
+    fn reset_seconds(&self) -> u64 {
+        self.reset.as_secs() + u64::from(self.reset.subsec_nanos() > 0)
+    }
 }
 
 fn too_many_requests() -> ApiError {
@@ -171,29 +201,31 @@ mod tests {
     #[test]
     fn each_client_has_its_own_minute() {
         let (limits, start) = (ClientLimits::default(), Instant::now());
-        assert_eq!((0..10).filter(|_| limits.count("a", 3, start).is_ok()).count(), 3);
-        assert!(limits.count("b", 3, start).is_ok());
-        let late = limits.count("a", 3, start + Duration::from_millis(58_500)).unwrap_err();
-        assert_eq!(whole_seconds(late), 2);
-        assert_eq!((0..10).filter(|_| limits.count("a", 3, start + WINDOW).is_ok()).count(), 3);
+        assert_eq!((0..10).filter(|_| limits.count("a", 3, start).is_within).count(), 3);
+        let other = limits.count("b", 3, start);
+        assert_eq!((other.is_within, other.remaining, other.reset_seconds()), (true, 2, 60));
+        let late = limits.count("a", 3, start + Duration::from_millis(58_500));
+        assert_eq!((late.is_within, late.remaining, late.reset_seconds()), (false, 0, 2));
+        assert_eq!((0..10).filter(|_| limits.count("a", 3, start + WINDOW).is_within).count(), 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_response_holds_its_permits_until_it_is_sent() {
         let limits = ClientLimits::default();
         let response = || Response::new(Body::from("{}"));
-        let in_flight = || InFlight::new(limits.permit_request("a", u32::MAX).unwrap(), None);
+        let permit = |client: &str| limits.permit_request(client, u32::MAX).0;
+        let in_flight = || InFlight::new(permit("a").unwrap(), None);
         let mut responses = Vec::new();
         for _ in 0..MAX_CONCURRENT {
             responses.push(hold_until_sent(response(), in_flight()).await.unwrap());
         }
         let refused = too_many_requests().retry_after(RETRY_AFTER_SECONDS);
-        assert_eq!(limits.permit_request("a", u32::MAX).unwrap_err(), refused);
-        assert!(limits.permit_request("b", u32::MAX).is_ok());
+        assert_eq!(permit("a").unwrap_err(), refused);
+        assert!(permit("b").is_ok());
         let bytes = axum::body::to_bytes(responses.pop().unwrap().into_body(), 9).await.unwrap();
-        assert!(limits.permit_request("a", u32::MAX).is_err());
+        assert!(permit("a").is_err());
         drop(bytes);
-        assert!(limits.permit_request("a", u32::MAX).is_ok());
+        assert!(permit("a").is_ok());
         responses.clear();
 
         let mut large = Vec::new();

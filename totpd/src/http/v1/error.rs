@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 const DOCUMENT: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/reference/api.md");
 
 /// Every name. docs/reference/api.md documents each.
-const NAMES: [&str; 47] = [
+pub(super) const NAMES: &[&str] = &[
     "active_totp_exists",
     "bad_request",
     "custom_claims_too_large",
@@ -18,6 +18,7 @@ const NAMES: [&str; 47] = [
     "duplicate_phone_number",
     "duplicate_user_external_id",
     "expired_totp",
+    "internal_server_error",
     "invalid_email",
     "invalid_expiration",
     "invalid_external_id",
@@ -82,6 +83,7 @@ pub(crate) struct ErrorAnswer {
     /// What is wrong, for people.
     error_message: String,
     /// Where the error is documented.
+    #[schema(format = "uri")]
     error_url: String,
 }
 
@@ -117,6 +119,12 @@ impl ApiError {
         let message = "The server cannot answer at the moment. Try again later.";
         // A daemon that refuses requests checks every five seconds whether it can serve again.
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_unavailable", message).retry_after(5)
+    }
+
+    /// A fault of the server. A code in the request may be used.
+    pub(crate) fn internal() -> Self {
+        let message = "The server failed, and its log says more. A code in the request may be used up.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error", message)
     }
 
     /// Whether the credentials of the request were refused.

@@ -1,9 +1,14 @@
-//! The routes below `/v1/`: authentication, limits, bodies, and one file for each kind of resource.
+//! The routes below `/v1/`, and those for monitors: authentication, limits, bodies, and one file
+//! for each kind of resource.
 
 pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod client_limits;
 pub(crate) mod error;
+pub(crate) mod health;
+mod openapi;
+mod rate_limit;
+mod readiness;
 mod refusal;
 pub(crate) mod request_id;
 pub(crate) mod router;

@@ -10,7 +10,10 @@ impl From<ApiRefusal> for ApiError {
         let bad = |name, message: &str| Self::new(StatusCode::BAD_REQUEST, name, message);
         let not_found = |name, message: &str| Self::new(StatusCode::NOT_FOUND, name, message);
         match refusal {
-            ApiRefusal::InvalidUserId => bad("invalid_user_id", "user_id format is invalid."),
+            ApiRefusal::InvalidUserId => bad(
+                "invalid_user_id",
+                "user_id format is invalid: it is a user_id of this server, or an external_id.",
+            ),
             ApiRefusal::UserNotFound => not_found("user_not_found", "User could not be found."),
             ApiRefusal::InvalidTotpId => bad("invalid_totp_id", "totp_id format is invalid."),
             ApiRefusal::TotpNotFound => not_found("totp_not_found", "TOTP could not be found."),
@@ -25,9 +28,15 @@ impl From<ApiRefusal> for ApiError {
                 "The recovery codes of this user are kept as hashes and cannot be shown. Create the TOTP while the server \
                  has recovery_codes = \"sealed\" to show its codes later.",
             ),
-            ApiRefusal::InvalidCode => bad(
-                "invalid_totp_code",
-                "totp_code must have as many digits as the codes of the user's TOTP.",
+            ApiRefusal::InvalidCode(digits) => {
+                let digits: Vec<String> = digits.iter().map(u8::to_string).collect();
+                bad("invalid_totp_code", &format!("totp_code must have {} digits.", digits.join(" or ")))
+            }
+            ApiRefusal::NotConfirmed => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "unable_to_authenticate_recovery_code",
+                "The user's TOTP is not confirmed yet, and its recovery codes work only then. Confirm it by a first \
+                 code with totps.authenticate. No recovery code was used up.",
             ),
             ApiRefusal::Code(reason) => {
                 judged(reason, "unable_to_authenticate_totp", "The TOTP code is wrong.")

@@ -3,11 +3,15 @@
 
 use crate::http::v1::client_limits::{InFlight, hold_until_sent};
 use crate::http::v1::error::ApiError;
+use crate::http::v1::rate_limit::Quota;
 use axum::extract::{FromRequestParts, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
 use totp_core::random;
 
 /// The id in an error response when the kernel has no random bytes for another one.
@@ -33,25 +37,34 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestId {
     }
 }
 
-/// The outermost layer: assigns the id, gives every error its body, and holds the request's permits
-/// until its response is sent.
+/// The outermost layer: assigns the id, which is also a header field for the logs of proxies, gives
+/// every error its body and the client its quota, and holds the request's permits until its
+/// response is sent.
 pub(crate) async fn request_id_layer(mut request: Request, next: Next) -> Response {
     let Some(id) = RequestId::random() else {
         return ApiError::unavailable().into_response_to(NO_ID);
     };
     request.extensions_mut().insert(id.clone());
     let RequestId(id) = id;
-    let mut response = next.run(request).await;
+    let mut response = catch_panic(next.run(request)).await;
     let in_flight = response.extensions_mut().remove::<InFlight>();
-    let response = match response.extensions_mut().remove::<ApiError>() {
+    let quota = response.extensions_mut().remove::<Quota>();
+    let mut response = match response.extensions_mut().remove::<ApiError>() {
         Some(error) => error.into_response_to(&id),
-        // An error of the router's own, such as for a path that is not UTF-8.
-        None if response.status().is_client_error() || response.status().is_server_error() => {
-            let message = "The request cannot be understood.";
+        // An error of the router's own, for a path that is not UTF-8.
+        None if response.status().is_client_error() => {
+            let message = "The path of the request cannot be read. Percent-encode it as UTF-8.";
             ApiError::new(response.status(), "bad_request", message).into_response_to(&id)
         }
+        None if response.status().is_server_error() => ApiError::internal().into_response_to(&id),
         None => response,
     };
+    if let Some(quota) = quota {
+        quota.add_to(&mut response);
+    }
+    if let Ok(id) = HeaderValue::try_from(&id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
     let Some(in_flight) = in_flight else { return response };
     match hold_until_sent(response, in_flight).await {
         Ok(response) => response,
@@ -60,6 +73,19 @@ pub(crate) async fn request_id_layer(mut request: Request, next: Next) -> Respon
             ApiError::unavailable().into_response_to(&id)
         }
     }
+}
+
+/// Turns a panic into a response, which the client can tell from a lost connection. The panic hook
+/// has logged it.
+async fn catch_panic(response: impl Future<Output = Response>) -> Response {
+    let mut response = std::pin::pin!(response);
+    poll_fn(|cx| {
+        // A handler shares nothing that a panic could leave half changed: every lock is taken
+        // with `ignore_poison`, and a change of the store is one transaction.
+        catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(cx)))
+            .unwrap_or_else(|_| Poll::Ready(ApiError::internal().into_response()))
+    })
+    .await
 }
 
 /// The body of the response to a request that cannot be read as HTTP.
@@ -71,4 +97,35 @@ pub(crate) fn malformed_request_body(status: StatusCode) -> String {
     };
     let RequestId(request_id) = RequestId::random().unwrap_or_else(|| RequestId(NO_ID.to_owned()));
     ApiError::new(status, "bad_request", message).body(&request_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    async fn panics() -> &'static str {
+        panic!("123456")
+    }
+
+    #[tokio::test]
+    async fn a_failed_handler_gets_an_error_that_quotes_nothing() {
+        let app = Router::new()
+            .route("/panic", get(panics))
+            .route("/status", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
+            .layer(from_fn(request_id_layer));
+        for path in ["/panic", "/status"] {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            let response = app.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            let body = axum::body::to_bytes(response.into_body(), 9_999).await.unwrap();
+            let error: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(error["error_type"], "internal_server_error");
+            assert!(!error.to_string().contains("123456"), "{error}");
+        }
+    }
 }

@@ -63,6 +63,18 @@ pub(crate) struct SessionArgs {
 }
 
 impl SessionArgs {
+    /// Checks the arguments of a request that may have no session. Claims without a session would
+    /// be lost.
+    pub(crate) fn check_optional(self) -> Result<SessionOptions, ApiError> {
+        let options = self.check()?;
+        if options.length.is_none() && options.session.is_none() && !options.claims.is_empty() {
+            let message = "session_custom_claims needs a session: session_duration_minutes, session_token or \
+                           session_jwt is missing.";
+            return Err(ApiError::invalid("no_session_arguments", message));
+        }
+        Ok(options)
+    }
+
     /// Checks the arguments. The error names the first one that is wrong.
     pub(crate) fn check(self) -> Result<SessionOptions, ApiError> {
         let length = self.minutes.map(length).transpose()?;

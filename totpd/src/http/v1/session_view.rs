@@ -20,19 +20,40 @@ struct RecoveryCodeFactor {
     totp_recovery_code_id: String,
 }
 
+/// The kind of a factor.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum FactorType {
+    /// A code of an authenticator app.
+    Totp,
+    /// A recovery code.
+    RecoveryCodes,
+}
+
+/// Where the code of a factor came from.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum DeliveryMethod {
+    /// An authenticator app.
+    AuthenticatorApp,
+    /// A recovery code.
+    RecoveryCode,
+}
+
 /// A factor that was verified in a session.
 #[derive(Debug, Serialize, ToSchema)]
 struct AuthenticationFactor {
-    /// `totp` or `recovery_codes`.
     #[serde(rename = "type")]
-    kind: &'static str,
-    /// `authenticator_app` or `recovery_code`.
-    delivery_method: &'static str,
+    kind: FactorType,
+    delivery_method: DeliveryMethod,
     /// When it was last verified.
+    #[schema(format = DateTime)]
     last_authenticated_at: String,
     /// When it was first verified in this session.
+    #[schema(format = DateTime)]
     created_at: String,
     /// As `last_authenticated_at`.
+    #[schema(format = DateTime)]
     updated_at: String,
     /// For a code of an authenticator app.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,10 +84,13 @@ pub(crate) struct Session {
     /// Always empty.
     roles: Vec<String>,
     /// When it began.
+    #[schema(format = DateTime)]
     started_at: String,
     /// When it was last used, to the minute.
+    #[schema(format = DateTime)]
     last_accessed_at: String,
     /// When it ends.
+    #[schema(format = DateTime)]
     expires_at: String,
     /// Always empty.
     attributes: Attributes,
@@ -80,11 +104,11 @@ impl From<&session::AuthenticatedFactor> for AuthenticationFactor {
         let (kind, delivery_method, app, recovery) = match &factor.kind {
             FactorKind::Totp => {
                 let app = AuthenticatorAppFactor { totp_id: factor.totp_id.clone() };
-                ("totp", "authenticator_app", Some(app), None)
+                (FactorType::Totp, DeliveryMethod::AuthenticatorApp, Some(app), None)
             }
             FactorKind::Recovery(id) => {
                 let code = RecoveryCodeFactor { totp_recovery_code_id: id.clone() };
-                ("recovery_codes", "recovery_code", None, Some(code))
+                (FactorType::RecoveryCodes, DeliveryMethod::RecoveryCode, None, Some(code))
             }
         };
         Self {

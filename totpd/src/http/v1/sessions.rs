@@ -98,13 +98,15 @@ struct Jwks {
 }
 
 /// Lists the open sessions of a user.
-#[utoipa::path(get, path = "/v1/sessions", operation_id = "sessions_get", params(("user_id" = String, Query)),
+#[utoipa::path(get, path = "/v1/sessions", operation_id = "sessions_get", tag = "sessions", params(("user_id" = String, Query)),
     responses((status = 200, body = Answer<Sessions>)))]
 async fn get(
     context: Context,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<(Extension<LargeResponsePermit>, Answer<Sessions>), ApiError> {
-    let Query(query) = query.map_err(|_| ApiError::bad_request("The query cannot be understood."))?;
+    let Query(query) = query.map_err(|_| {
+        ApiError::bad_request("The query cannot be read. It names the user once: ?user_id=alice")
+    })?;
     let user = required(query.user_id, "user_id")?;
     let permit = context.permit_large_response().await?;
     let Context { engine, caller, .. } = &context;
@@ -113,7 +115,7 @@ async fn get(
 }
 
 /// Checks a session. With a duration it also sets its end.
-#[utoipa::path(post, path = "/v1/sessions/authenticate", operation_id = "sessions_authenticate", request_body = AuthenticateSession,
+#[utoipa::path(post, path = "/v1/sessions/authenticate", operation_id = "sessions_authenticate", tag = "sessions", request_body = AuthenticateSession,
     responses((status = 200, body = Answer<SessionAuthenticated>)))]
 async fn authenticate(
     context: Context,
@@ -139,7 +141,7 @@ async fn authenticate(
 }
 
 /// Ends a session and all its tokens.
-#[utoipa::path(post, path = "/v1/sessions/revoke", operation_id = "sessions_revoke", request_body = RevokeSession,
+#[utoipa::path(post, path = "/v1/sessions/revoke", operation_id = "sessions_revoke", tag = "sessions", request_body = RevokeSession,
     responses((status = 200, body = Answer<SessionRevoked>)))]
 async fn revoke(context: Context, Body(fields): Body<RevokeSession>) -> ApiResult<SessionRevoked> {
     let too_many = "too_many_session_revoke_arguments";
@@ -154,7 +156,7 @@ async fn revoke(context: Context, Body(fields): Body<RevokeSession>) -> ApiResul
 }
 
 /// Lists the keys that verify JWTs, the newest first. Needs no credentials.
-#[utoipa::path(get, path = "/v1/sessions/jwks/{project_id}", operation_id = "sessions_jwks", params(("project_id" = String, Path)),
+#[utoipa::path(get, path = "/v1/sessions/jwks/{project_id}", operation_id = "sessions_jwks", tag = "sessions", params(("project_id" = String, Path)),
     responses((status = 200, body = Answer<Jwks>)), security(()))]
 async fn jwks(
     State(server): State<Server>,

@@ -65,31 +65,37 @@ struct TotpAuthenticated {
 }
 
 /// Verifies a code of the previous, this or the next time step. Each code is accepted once.
-#[utoipa::path(post, path = "/v1/totps/authenticate", operation_id = "totps_authenticate", request_body = AuthenticateTotp,
+#[utoipa::path(post, path = "/v1/totps/authenticate", operation_id = "totps_authenticate", tag = "totps", request_body = AuthenticateTotp,
     responses((status = 200, body = Answer<TotpAuthenticated>)))]
 async fn authenticate(
     context: Context,
     Body(mut fields): Body<AuthenticateTotp>,
 ) -> ApiResult<TotpAuthenticated> {
     let user = required(fields.user_id.take(), "user_id")?;
-    let typed = match Typed::parse(&required(fields.totp_code.take(), "totp_code")?) {
+    let code = required(fields.totp_code.take(), "totp_code")?;
+    let options = fields.session_args().check_optional()?;
+    let typed = match Typed::parse(&code) {
         Ok(Typed::Recovery(_)) => {
             let message = "totp_code is a recovery code; use totps.recover for it. It was not used up.";
             return Err(ApiError::invalid("recovery_code_used_as_totp_code", message));
         }
         Ok(code) => code,
-        Err(_) => return Err(ApiRefusal::InvalidCode.into()),
+        Err(_) => {
+            let digits = context.engine.code_digits(&context.caller, &user).await?;
+            return Err(ApiRefusal::InvalidCode(digits).into());
+        }
     };
-    let options = fields.session_args().check()?;
     judge(context, user, typed, options).await
 }
 
 /// Verifies a recovery code, and uses it up.
-#[utoipa::path(post, path = "/v1/totps/recover", operation_id = "totps_recover", request_body = RecoverTotp,
+#[utoipa::path(post, path = "/v1/totps/recover", operation_id = "totps_recover", tag = "totps", request_body = RecoverTotp,
     responses((status = 200, body = Answer<TotpAuthenticated>)))]
 async fn recover(context: Context, Body(mut fields): Body<RecoverTotp>) -> ApiResult<TotpAuthenticated> {
     let user = required(fields.user_id.take(), "user_id")?;
-    let typed = match Typed::parse(&required(fields.recovery_code.take(), "recovery_code")?) {
+    let code = required(fields.recovery_code.take(), "recovery_code")?;
+    let options = fields.session_args().check_optional()?;
+    let typed = match Typed::parse(&code) {
         Ok(Typed::Code(_)) => {
             let message = "recovery_code is a code of an authenticator app; use totps.authenticate for it.";
             return Err(ApiError::invalid("totp_code_used_as_recovery_code", message));
@@ -100,7 +106,6 @@ async fn recover(context: Context, Body(mut fields): Body<RecoverTotp>) -> ApiRe
             return Err(ApiError::invalid("invalid_recovery_code", message));
         }
     };
-    let options = fields.session_args().check()?;
     judge(context, user, typed, options).await
 }
 
@@ -139,7 +144,7 @@ async fn judge(
         }
         outcome
     });
-    let outcome = task.await.map_err(|_| ApiError::unavailable())?;
+    let outcome = task.await.map_err(|_| ApiError::internal())?;
     drop(cancel);
     let Authenticated { totp_id, user, session, .. } = outcome?;
     let user = User::from(user);
@@ -157,8 +162,9 @@ pub(crate) fn read_bodies(bytes: &[u8]) -> [Result<(), ApiError>; 2] {
     let authenticated = parse::<AuthenticateTotp>(bytes).and_then(|mut body| {
         // Either result is fine: only a panic would be a fault.
         let _ = body.totp_code.take().map(|code| Typed::parse(&code));
-        body.session_args().check().map(drop)
+        body.session_args().check_optional().map(drop)
     });
-    let recovered = parse::<RecoverTotp>(bytes).and_then(|mut body| body.session_args().check().map(drop));
+    let recovered =
+        parse::<RecoverTotp>(bytes).and_then(|mut body| body.session_args().check_optional().map(drop));
     [authenticated, recovered]
 }

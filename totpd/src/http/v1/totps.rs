@@ -38,9 +38,10 @@ struct CreateTotp {
 struct TotpCreated {
     totp_id: String,
     /// Base32 without padding.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = "^[A-Z2-7]+$")]
     secret: Zeroizing<String>,
     /// A PNG as a data URI.
+    #[schema(format = "uri")]
     qr_code: String,
     #[schema(value_type = Vec<String>)]
     recovery_codes: Vec<Zeroizing<String>>,
@@ -72,7 +73,7 @@ struct RecoveryCodesShown {
 
 /// Creates a TOTP. Only this response shows the secret, the QR code and the recovery codes. It
 /// replaces a TOTP that was not authenticated yet.
-#[utoipa::path(post, path = "/v1/totps", operation_id = "totps_create", request_body = CreateTotp, responses((status = 200, body = Answer<TotpCreated>)))]
+#[utoipa::path(post, path = "/v1/totps", operation_id = "totps_create", tag = "totps", request_body = CreateTotp, responses((status = 200, body = Answer<TotpCreated>)))]
 async fn create(context: Context, Body(fields): Body<CreateTotp>) -> ApiResult<TotpCreated> {
     context.require(Scope::Enroll)?;
     let user = required(fields.user_id, "user_id")?;
@@ -102,7 +103,7 @@ async fn create(context: Context, Body(fields): Body<CreateTotp>) -> ApiResult<T
 }
 
 /// Shows the unused recovery codes, if the server stores them encrypted and not as hashes.
-#[utoipa::path(post, path = "/v1/totps/recovery_codes", operation_id = "totps_recovery_codes", request_body = RecoveryCodes,
+#[utoipa::path(post, path = "/v1/totps/recovery_codes", operation_id = "totps_recovery_codes", tag = "totps", request_body = RecoveryCodes,
     responses((status = 200, body = Answer<RecoveryCodesShown>)))]
 async fn recovery_codes(
     context: Context,

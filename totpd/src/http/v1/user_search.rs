@@ -9,10 +9,14 @@ use crate::http::v1::error::ApiError;
 use crate::http::v1::user_view::User;
 use axum::Extension;
 use data_encoding::BASE64URL_NOPAD;
+use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use totp_core::{Time, UserName, external_id};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{
+    AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type,
+};
 
 /// Users on one page: the default, and the most.
 const DEFAULT_LIMIT: i64 = 100;
@@ -34,7 +38,7 @@ pub(crate) struct SearchUsers {
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 struct Query {
-    /// `AND` or `OR`.
+    #[schema(value_type = Option<Operator>)]
     operator: Option<String>,
     #[schema(value_type = Option<Vec<Operand>>)]
     operands: Option<Vec<Nested<Operand>>>,
@@ -42,14 +46,61 @@ struct Query {
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 struct Operand {
-    /// `user_id`, `external_id`, `email_address`, `email_address_fuzzy`, `phone_number`,
-    /// `phone_number_fuzzy`, `status`, `totp_id`, `totp_verified`, `created_at_greater_than`,
-    /// `created_at_less_than` or `created_at_between`.
-    #[schema(value_type = String)]
+    #[schema(value_type = FilterName)]
     filter_name: Option<String>,
     /// A list of strings, a string, a boolean, a time, or two times, depending on `filter_name`.
-    #[schema(value_type = Value)]
+    #[schema(required, schema_with = filter_value)]
     filter_value: Option<Value>,
+}
+
+/// How the filters of a search combine.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+enum Operator {
+    /// A user matches all filters.
+    And,
+    /// A user matches at least one filter.
+    Or,
+}
+
+/// What a filter compares.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum FilterName {
+    UserId,
+    ExternalId,
+    EmailAddress,
+    EmailAddressFuzzy,
+    PhoneNumber,
+    PhoneNumberFuzzy,
+    Status,
+    TotpId,
+    TotpVerified,
+    CreatedAtGreaterThan,
+    CreatedAtLessThan,
+    CreatedAtBetween,
+}
+
+/// The forms of a `filter_value`.
+fn filter_value() -> Schema {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let time = || text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+    let range = ObjectBuilder::new()
+        .property("greater_than", time())
+        .property("less_than", time())
+        .required("greater_than")
+        .required("less_than");
+    AnyOfBuilder::new()
+        .item(ArrayBuilder::new().items(text()).min_items(Some(1)).max_items(Some(MAX_OPERANDS)))
+        .item(text().min_length(Some(1)))
+        .item(ObjectBuilder::new().schema_type(Type::Boolean))
+        .item(range)
+        .into()
+}
+
+/// The variant that a text names.
+fn variant<'de, T: Deserialize<'de>>(text: &'de str) -> Option<T> {
+    T::deserialize(StrDeserializer::<serde::de::value::Error>::new(text)).ok()
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -67,7 +118,7 @@ struct Metadata {
 }
 
 /// Finds users.
-#[utoipa::path(post, path = "/v1/users/search", operation_id = "users_search", responses((status = 200, body = Answer<UsersFound>)), request_body = SearchUsers)]
+#[utoipa::path(post, path = "/v1/users/search", operation_id = "users_search", tag = "users", responses((status = 200, body = Answer<UsersFound>)), request_body = SearchUsers)]
 pub(crate) async fn search(
     context: Context,
     Body(fields): Body<SearchUsers>,
@@ -80,10 +131,10 @@ pub(crate) async fn search(
         })?;
     let after = fields.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(read_cursor).transpose()?;
     let Nested(query) = fields.query.unwrap_or_default();
-    let operator = match query.operator.as_deref() {
-        None | Some("AND" | "") => Match::All,
-        Some("OR") => Match::Any,
-        Some(_) => {
+    let operator = match query.operator.as_deref().filter(|operator| !operator.is_empty()).map(variant) {
+        None | Some(Some(Operator::And)) => Match::All,
+        Some(Some(Operator::Or)) => Match::Any,
+        Some(None) => {
             return Err(ApiError::invalid("user_search_invalid_operator", "operator is AND or OR."));
         }
     };
@@ -156,36 +207,38 @@ fn filters(operand: Operand) -> Result<Vec<UserFilter>, ApiError> {
         value.as_str().and_then(from_rfc3339).ok_or_else(|| wrong("an RFC 3339 time with its zone"))
     };
     let one = |filter: UserFilter| Ok(vec![filter]);
-    match name.as_str() {
-        "user_id" => one(UserFilter::Id(texts()?)),
-        "external_id" => {
+    let unknown = || {
+        ApiError::invalid(
+            "user_search_filter_name_not_recognized",
+            "This server does not know the filter_name. /openapi.json lists those that it knows.",
+        )
+    };
+    match variant::<FilterName>(&name).ok_or_else(unknown)? {
+        FilterName::UserId => one(UserFilter::Id(texts()?)),
+        FilterName::ExternalId => {
             // A text that is not an external id matches no user.
             let names = texts()?;
             let names = names.iter().filter_map(|id| external_id::to_name(id)).map(UserName::into).collect();
             one(UserFilter::Name(names))
         }
-        "email_address" => one(UserFilter::Email(texts()?)),
-        "email_address_fuzzy" => one(UserFilter::EmailContains(text()?)),
-        "phone_number" => one(UserFilter::Phone(texts()?)),
-        "phone_number_fuzzy" => one(UserFilter::PhoneContains(text()?)),
-        "status" => match value.as_str() {
+        FilterName::EmailAddress => one(UserFilter::Email(texts()?)),
+        FilterName::EmailAddressFuzzy => one(UserFilter::EmailContains(text()?)),
+        FilterName::PhoneNumber => one(UserFilter::Phone(texts()?)),
+        FilterName::PhoneNumberFuzzy => one(UserFilter::PhoneContains(text()?)),
+        FilterName::Status => match value.as_str() {
             Some("active") => one(UserFilter::Pending(false)),
             Some("pending") => one(UserFilter::Pending(true)),
             _ => Err(wrong("active or pending")),
         },
-        "totp_id" => one(UserFilter::Totp(texts()?)),
-        "totp_verified" => {
+        FilterName::TotpId => one(UserFilter::Totp(texts()?)),
+        FilterName::TotpVerified => {
             one(UserFilter::TotpVerified(value.as_bool().ok_or_else(|| wrong("true or false"))?))
         }
-        "created_at_greater_than" => one(UserFilter::CreatedAfter(time(&value)?)),
-        "created_at_less_than" => one(UserFilter::CreatedBefore(time(&value)?)),
-        "created_at_between" => Ok(vec![
+        FilterName::CreatedAtGreaterThan => one(UserFilter::CreatedAfter(time(&value)?)),
+        FilterName::CreatedAtLessThan => one(UserFilter::CreatedBefore(time(&value)?)),
+        FilterName::CreatedAtBetween => Ok(vec![
             UserFilter::CreatedAfter(time(&value["greater_than"])?),
             UserFilter::CreatedBefore(time(&value["less_than"])?),
         ]),
-        _ => Err(ApiError::invalid(
-            "user_search_filter_name_not_recognized",
-            "This server does not know the filter_name. /openapi.json lists those that it knows.",
-        )),
     }
 }

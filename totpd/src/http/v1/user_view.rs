@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Email {
     email_id: String,
+    #[schema(format = Email)]
     email: String,
     verified: bool,
 }
@@ -40,18 +41,28 @@ pub(crate) struct Name {
     last_name: String,
 }
 
+/// The state of a user.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum UserStatus {
+    /// The default, and after the first accepted code.
+    Active,
+    /// Made as pending, and no code was accepted yet.
+    Pending,
+}
+
 /// A user.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct User {
     pub(crate) user_id: String,
     /// The login name, escaped as an external id.
     external_id: Option<String>,
-    /// `active` or `pending`.
-    pub(crate) status: &'static str,
+    pub(crate) status: UserStatus,
     pub(crate) emails: Vec<Email>,
     pub(crate) phone_numbers: Vec<PhoneNumber>,
     totps: Vec<Totp>,
     name: Option<Name>,
+    #[schema(format = DateTime)]
     created_at: String,
     #[schema(value_type = Object)]
     trusted_metadata: Map<String, Value>,
@@ -60,7 +71,9 @@ pub(crate) struct User {
     roles: Vec<String>,
     /// Whether codes from this client are refused now.
     is_locked: bool,
+    #[schema(format = DateTime)]
     lock_created_at: Option<String>,
+    #[schema(format = DateTime)]
     lock_expires_at: Option<String>,
     /// Always empty: this server has no other factors.
     #[schema(value_type = Vec<Object>)]
@@ -96,7 +109,7 @@ impl From<UserView> for User {
         Self {
             user_id: account.id,
             external_id: account.name.as_ref().map(external_id::of_name),
-            status: if profile.pending { "pending" } else { "active" },
+            status: if profile.pending { UserStatus::Pending } else { UserStatus::Active },
             emails: profile.email.map(email).into_iter().collect(),
             phone_numbers: profile.phone.map(phone).into_iter().collect(),
             totps,

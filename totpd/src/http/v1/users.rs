@@ -5,7 +5,7 @@ use crate::http::v1::auth::Context;
 use crate::http::v1::body::{Answer, ApiResult, Body, Nested, Unsupported, parse, refuse};
 use crate::http::v1::error::ApiError;
 use crate::http::v1::user_search;
-use crate::http::v1::user_view::User;
+use crate::http::v1::user_view::{Email, PhoneNumber as ShownPhoneNumber, User, UserStatus};
 use axum::extract::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -16,7 +16,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// The routes. A user may have the external id `search`, which is also the path of a route.
+/// The routes. A user may have an external id that is also a segment of a route: `search` or
+/// `totps`.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::new()
         .routes(routes!(create))
@@ -26,14 +27,18 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
         .routes(routes!(delete_external_id))
         .route(
             "/v1/users/search",
-            axum::routing::get(|context| get(context, user_named_search()))
-                .put(|context, body| update(context, user_named_search(), body))
-                .delete(|context| delete(context, user_named_search())),
+            axum::routing::get(|context| get(context, named("search")))
+                .put(|context, body| update(context, named("search"), body))
+                .delete(|context| delete(context, named("search"))),
+        )
+        .route(
+            "/v1/users/totps/external_id",
+            axum::routing::delete(|context| delete_external_id(context, named("totps"))),
         )
 }
 
-fn user_named_search() -> Path<String> {
-    Path("search".to_owned())
+fn named(external_id: &str) -> Path<String> {
+    Path(external_id.to_owned())
 }
 
 /// A person's name.
@@ -47,8 +52,11 @@ struct NameFields {
 /// A new user. One of `email`, `phone_number` and `external_id` is needed.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 struct CreateUser {
+    /// `name@domain` in ASCII.
+    #[schema(format = Email)]
     email: Option<String>,
     /// E.164, such as +12025550123.
+    #[schema(pattern = r"^(\+[1-9][0-9]{6,14})?$")]
     phone_number: Option<String>,
     /// The login name. A byte that is not a letter, a digit, `.`, `_`, `-` or `|` is written as
     /// `||` and two hexadecimal digits: `alice||40corp` for `alice@corp`.
@@ -95,15 +103,15 @@ struct UserCreated {
     email_id: String,
     /// Empty if there is none.
     phone_id: String,
-    status: &'static str,
+    status: UserStatus,
     user: User,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 struct UserUpdated {
     user_id: String,
-    emails: Vec<crate::http::v1::user_view::Email>,
-    phone_numbers: Vec<crate::http::v1::user_view::PhoneNumber>,
+    emails: Vec<Email>,
+    phone_numbers: Vec<ShownPhoneNumber>,
     #[schema(value_type = Vec<Object>)]
     crypto_wallets: [(); 0],
     user: User,
@@ -131,8 +139,13 @@ impl From<NameFields> for FullName {
 }
 
 /// The login name of a new external id. Ids of users and names that look like another one are
-/// refused.
+/// refused, and so are `.` and `..`: clients remove such segments from a path, also when they are
+/// percent-encoded (RFC 3986 section 5.2.4, URL Standard section 4.4).
 fn login_name(external_id: &str) -> Result<UserName, ApiError> {
+    if matches!(external_id, "." | "..") {
+        let message = "external_id cannot be '.' or '..': clients remove them from the path of a URL.";
+        return Err(ApiError::invalid("invalid_external_id", message));
+    }
     let name = external_id::to_name(external_id)
         .filter(|name| !crate::engine::api::is_id("user", external_id) && !is_ambiguous(name.as_str()));
     name.ok_or_else(|| {
@@ -161,7 +174,7 @@ fn change(
 }
 
 /// Creates a user.
-#[utoipa::path(post, path = "/v1/users", operation_id = "users_create", responses((status = 200, body = Answer<UserCreated>)), request_body = CreateUser)]
+#[utoipa::path(post, path = "/v1/users", operation_id = "users_create", tag = "users", responses((status = 200, body = Answer<UserCreated>)), request_body = CreateUser)]
 async fn create(context: Context, Body(fields): Body<CreateUser>) -> ApiResult<UserCreated> {
     context.require(Scope::Enroll)?;
     let email = fields.email.filter(|email| !email.is_empty());
@@ -189,7 +202,7 @@ async fn create(context: Context, Body(fields): Body<CreateUser>) -> ApiResult<U
 }
 
 /// Reads a user, by id or external id.
-#[utoipa::path(get, path = "/v1/users/{user_id}", operation_id = "users_get", params(("user_id" = String, Path)),
+#[utoipa::path(get, path = "/v1/users/{user_id}", operation_id = "users_get", tag = "users", params(("user_id" = String, Path)),
     responses((status = 200, body = Answer<User>)))]
 async fn get(context: Context, Path(user): Path<String>) -> ApiResult<User> {
     let Context { engine, caller, .. } = &context;
@@ -198,7 +211,7 @@ async fn get(context: Context, Path(user): Path<String>) -> ApiResult<User> {
 }
 
 /// Changes a user.
-#[utoipa::path(put, path = "/v1/users/{user_id}", operation_id = "users_update", params(("user_id" = String, Path)), request_body = UpdateUser,
+#[utoipa::path(put, path = "/v1/users/{user_id}", operation_id = "users_update", tag = "users", params(("user_id" = String, Path)), request_body = UpdateUser,
     responses((status = 200, body = Answer<UserUpdated>)))]
 async fn update(
     context: Context,
@@ -226,7 +239,7 @@ async fn update(
 }
 
 /// Deletes a user with their TOTPs and sessions.
-#[utoipa::path(delete, path = "/v1/users/{user_id}", operation_id = "users_delete", params(("user_id" = String, Path)),
+#[utoipa::path(delete, path = "/v1/users/{user_id}", operation_id = "users_delete", tag = "users", params(("user_id" = String, Path)),
     responses((status = 200, body = Answer<UserDeleted>)))]
 async fn delete(context: Context, Path(user): Path<String>) -> ApiResult<UserDeleted> {
     context.require(Scope::Admin)?;
@@ -236,7 +249,7 @@ async fn delete(context: Context, Path(user): Path<String>) -> ApiResult<UserDel
 }
 
 /// Deletes a TOTP. Sessions stay open.
-#[utoipa::path(delete, path = "/v1/users/totps/{totp_id}", operation_id = "users_delete_totp", params(("totp_id" = String, Path)),
+#[utoipa::path(delete, path = "/v1/users/totps/{totp_id}", operation_id = "users_delete_totp", tag = "users", params(("totp_id" = String, Path)),
     responses((status = 200, body = Answer<UserChanged>)))]
 async fn delete_totp(context: Context, Path(totp): Path<String>) -> ApiResult<UserChanged> {
     context.require(Scope::Admin)?;
@@ -246,7 +259,7 @@ async fn delete_totp(context: Context, Path(totp): Path<String>) -> ApiResult<Us
 }
 
 /// Removes a user's external id: their TOTP can no longer be used to log in.
-#[utoipa::path(delete, path = "/v1/users/{user_id}/external_id", operation_id = "users_delete_external_id", params(("user_id" = String, Path)),
+#[utoipa::path(delete, path = "/v1/users/{user_id}/external_id", operation_id = "users_delete_external_id", tag = "users", params(("user_id" = String, Path)),
     responses((status = 200, body = Answer<UserChanged>)))]
 async fn delete_external_id(context: Context, Path(user): Path<String>) -> ApiResult<UserChanged> {
     context.require(Scope::Admin)?;
@@ -277,6 +290,8 @@ mod tests {
         assert!(login_name("alice").is_ok() && login_name("user-alice").is_ok());
         assert!(login_name(&format!("user-{}", "a".repeat(26))).is_err());
         assert!(login_name("alice@corp").is_err());
+        assert!(login_name("a.b").is_ok() && login_name("...").is_ok());
+        assert!(login_name(".").is_err() && login_name("..").is_err());
         // A zero-width space, and a combining accent.
         assert!(login_name("alice||E2||80||8B").is_err() && login_name("jose||CC||81").is_err());
     }
