@@ -90,10 +90,18 @@ if ! cmp -s tests/sdk/schemathesis.txt .venv-schemathesis/requirements.txt; then
     .venv-schemathesis/bin/pip install --quiet --disable-pip-version-check -r tests/sdk/schemathesis.txt
     cp tests/sdk/schemathesis.txt .venv-schemathesis/requirements.txt
 fi
-if ! cmp -s tests/sdk/node/package-lock.json tests/sdk/node/node_modules/totpd-lock.json; then
-    npm ci --prefix tests/sdk/node --no-audit --no-fund --loglevel=error
-    cp tests/sdk/node/package-lock.json tests/sdk/node/node_modules/totpd-lock.json
+# Generators of clients from that description, with their own pins as well.
+if ! cmp -s tests/sdk/generated/python/requirements.txt .venv-openapi/requirements.txt; then
+    python3 -m venv .venv-openapi
+    .venv-openapi/bin/pip install --quiet --disable-pip-version-check -r tests/sdk/generated/python/requirements.txt
+    cp tests/sdk/generated/python/requirements.txt .venv-openapi/requirements.txt
 fi
+for folder in tests/sdk/node tests/sdk/generated/typescript; do
+    if ! cmp -s "$folder/package-lock.json" "$folder/node_modules/totpd-lock.json"; then
+        npm ci --prefix "$folder" --no-audit --no-fund --loglevel=error
+        cp "$folder/package-lock.json" "$folder/node_modules/totpd-lock.json"
+    fi
+done
 
 command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz --version 0.13.2

@@ -6,6 +6,7 @@ mod credentials;
 mod documented_programs;
 mod fairness;
 mod fixture;
+mod generated_clients;
 mod health;
 mod http2;
 mod invalid_bodies;
