@@ -62,7 +62,7 @@ fn a_code_of_another_length_is_told_the_expected_one() {
 }
 
 #[test]
-fn recovery_codes_before_the_first_code_say_so_and_count_nothing() {
+fn recovery_codes_before_the_first_code_count_nothing() {
     let site = api::site("");
     let app = Api::new(&site, "enroll");
     let alice = app.user("alice");

@@ -58,16 +58,17 @@ fn examine_host(context: &Context, stopped: StoppedAsking) -> Report {
 
 fn show(context: &Context, args: &Doctor, report: &Report) -> Result<(), CommandError> {
     let out = context.out;
+    let show = Show { notes: args.notes, color: use_color() };
     out.json(&report.json())?;
     if args.journal {
         for line in report.journal() {
             writeln!(std::io::stderr().lock(), "{line}")?;
         }
     } else if !out.json && !out.quiet {
-        write!(std::io::stdout().lock(), "{}", report.text(Show { notes: args.notes, color: use_color() }))?;
+        write!(std::io::stdout().lock(), "{}", report.text(show))?;
         // On a healthy host, a script reads no output.
         if std::io::stdout().is_terminal() || report.worst() > Some(Severity::Note) {
-            out.line(report.summary(args.notes))?;
+            out.line(report.summary(show))?;
         }
     }
     match report.worst() {

@@ -111,9 +111,9 @@ impl Report {
     }
 
     /// The counts: `2 errors and 1 warning; 3 notes with --notes`.
-    pub fn summary(&self, notes: bool) -> String {
+    pub fn summary(&self, show: Show) -> String {
         let mut summary = problems(self.count(Severity::Error) as u64, self.count(Severity::Warning) as u64);
-        if let Some(more) = counted(self.count(Severity::Note) as u64, "note").filter(|_| !notes) {
+        if let Some(more) = counted(self.count(Severity::Note) as u64, "note").filter(|_| !show.notes) {
             let _ = write!(summary, "; {more} with --notes");
         }
         if self.ignored > 0 {
@@ -181,7 +181,10 @@ mod tests {
         let report = report();
         let ids: Vec<_> = report.findings.iter().map(|finding| finding.kind.id).collect();
         assert_eq!(ids, ["answer-decides-nothing", "module-missing", "sudo-nopasswd", "monitor-stack"]);
-        assert_eq!(report.summary(false), "2 errors and 1 warning; 1 note with --notes");
+        assert_eq!(
+            report.summary(Show { notes: false, color: false }),
+            "2 errors and 1 warning; 1 note with --notes"
+        );
         let text = report.text(Show { notes: false, color: false });
         assert!(!text.contains("monitor-stack") && !text.contains('\u{1b}'), "{text}");
         assert!(report.text(Show { notes: true, color: false }).contains("monitor-stack"));

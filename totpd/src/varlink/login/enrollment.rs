@@ -2,7 +2,7 @@
 //! answer.
 
 use crate::qr::{self, Colours};
-use crate::varlink::login::step::{error, info, prompt};
+use crate::varlink::login::step::{Echo, error, info, prompt};
 use totp_core::otpauth::OtpAuth;
 use totp_wire::login::{MAX_TEXT, Step};
 use zeroize::Zeroizing;
@@ -25,7 +25,7 @@ const ONE_OF_THEM: &str = "Note them, then type one of them to finish: ";
 pub(super) fn first_code(id: &str, otpauth: Option<&OtpAuth>) -> Step {
     let Some(otpauth) = otpauth else {
         let wrong = "That is not the code that the app shows for this account. Is the phone's clock right?";
-        return prompt(id, vec![error(wrong)], FIRST_CODE, false);
+        return prompt(id, vec![error(wrong)], FIRST_CODE, Echo::Off);
     };
     let (uri, key) = (otpauth.to_uri(), otpauth.secret.to_base32());
     let mut lines = vec![info("This account needs a second factor. Set it up in an authenticator app.")];
@@ -47,14 +47,19 @@ pub(super) fn first_code(id: &str, otpauth: Option<&OtpAuth>) -> Step {
         }
         None => lines.push(key),
     }
-    prompt(id, lines, FIRST_CODE, false)
+    prompt(id, lines, FIRST_CODE, Echo::Off)
 }
 
 /// The recovery codes, and the question for one of them: some hosts show lines only before a
 /// question, and a user who answers has seen them. `None` asks again after a wrong code.
 pub(super) fn recovery_code(id: &str, codes: Option<&[Zeroizing<String>]>) -> Step {
     let Some(codes) = codes else {
-        return prompt(id, vec![error("That is not one of the recovery codes above.")], ONE_OF_THEM, true);
+        return prompt(
+            id,
+            vec![error("That is not one of the recovery codes above.")],
+            ONE_OF_THEM,
+            Echo::On,
+        );
     };
     let mut lines = vec![
         info("Recovery codes, for the day without a phone. Each works once."),
@@ -64,5 +69,5 @@ pub(super) fn recovery_code(id: &str, codes: Option<&[Zeroizing<String>]>) -> St
         let texts: Vec<&str> = pair.iter().map(|text| text.as_str()).collect();
         lines.push(info(format!("    {}", texts.join("    "))));
     }
-    prompt(id, lines, ONE_OF_THEM, true)
+    prompt(id, lines, ONE_OF_THEM, Echo::On)
 }

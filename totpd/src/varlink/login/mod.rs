@@ -29,7 +29,7 @@ use crate::varlink::server::{Server, ServerState};
 use admission::admit;
 use refusal::{NoStep, engine_error, log_refusal, refusal_time};
 use std::time::Instant;
-use step::CodeQuestion;
+use step::{CodeQuestion, Known};
 use totp_wire::login::{self, Answer, Begin, Step, StepReply};
 
 /// Questions for a code in one attempt at most.
@@ -242,8 +242,8 @@ impl<P: Pending> Conversation<P> {
                 step
             }
             Next::Granted(granted) => self.grant(&id, *granted),
-            Next::Exempt { pass, committed, known } => step::exempt(&id, pass, committed, known),
-            Next::Denied { known } => step::denied(&id, known),
+            Next::Exempt { pass, committed, known } => step::exempt(&id, pass, committed, Known(known)),
+            Next::Denied { known } => step::denied(&id, Known(known)),
         }
     }
 

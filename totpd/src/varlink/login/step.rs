@@ -19,6 +19,17 @@ const ANY_DIGITS: u8 = 6;
 /// The question below notices.
 const GO_ON: &str = "Press Enter to go on: ";
 
+/// Whether what is typed is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Echo {
+    On,
+    Off,
+}
+
+/// Whether the name of the attempt is a user's, and may be in the client's log.
+#[derive(Clone, Copy)]
+pub(super) struct Known(pub(super) bool);
+
 /// A question for a code, which may be answered with a recovery code.
 #[derive(Clone, Debug)]
 pub(super) struct CodeQuestion {
@@ -51,10 +62,10 @@ pub(super) fn ask(id: &str, question: &CodeQuestion) -> Step {
 }
 
 /// A question below some lines. Any code may be sent back.
-pub(super) fn prompt(id: &str, messages: Vec<Message>, text: &str, echo: bool) -> Step {
+pub(super) fn prompt(id: &str, messages: Vec<Message>, text: &str, echo: Echo) -> Step {
     let prompt = Prompt {
         text: text.to_owned(),
-        echo,
+        echo: echo == Echo::On,
         accept: Accept::Code,
         max_len: CODE_LENGTH,
         digits: ANY_DIGITS,
@@ -66,7 +77,7 @@ pub(super) fn prompt(id: &str, messages: Vec<Message>, text: &str, echo: bool) -
 /// question on a terminal only. What stands before a question it shows to every client, and an
 /// answer says that it was read.
 pub(super) fn notices(id: &str, notices: &[String]) -> Step {
-    prompt(id, notices.iter().map(error).collect(), GO_ON, true)
+    prompt(id, notices.iter().map(error).collect(), GO_ON, Echo::On)
 }
 
 /// Lets in. It takes the proof of the factor, and the proof that its use is on stable storage.
@@ -90,22 +101,21 @@ pub(super) fn granted(id: &str, verified: Verified, _durable: Committed, notices
         }
         How::Totp { .. } | How::Remembered { .. } => {}
     }
-    end(id, messages, Verdict::Granted, true)
+    end(id, messages, Verdict::Granted, Known(true))
 }
 
 /// Lets the stack go on without a code. It takes the policy's pass, and the proof that it is
-/// recorded. `known` says whether the name is a user's.
-pub(super) fn exempt(id: &str, _pass: Pass, _durable: Committed, known: bool) -> Step {
+/// recorded.
+pub(super) fn exempt(id: &str, _pass: Pass, _durable: Committed, known: Known) -> Step {
     end(id, Vec::new(), Verdict::Exempt, known)
 }
 
-/// Refuses. A person reads the same for every reason. `known` tells the client's log whether the
-/// name is a user's.
-pub(super) fn denied(id: &str, known: bool) -> Step {
+/// Refuses. A person reads the same for every reason.
+pub(super) fn denied(id: &str, known: Known) -> Step {
     end(id, Vec::new(), Verdict::Denied, known)
 }
 
-fn end(id: &str, messages: Vec<Message>, verdict: Verdict, known: bool) -> Step {
+fn end(id: &str, messages: Vec<Message>, verdict: Verdict, Known(known): Known) -> Step {
     Step { id: id.to_owned(), messages, prompt: None, verdict: Some(verdict), known: Some(known) }
 }
 
