@@ -29,6 +29,7 @@ pub mod import;
 pub mod init;
 pub mod key;
 pub mod last_run;
+mod local_time;
 pub mod logging;
 pub mod os_random;
 pub mod pam_config;

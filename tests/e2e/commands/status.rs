@@ -110,6 +110,23 @@ fn status_reports_locks_logins_and_a_refusing_clock() {
 }
 
 #[test]
+fn users_read_when_their_own_lock_ends_in_local_time() {
+    let site = Site::new();
+    site.enroll("alice");
+    refusals(&site, 10, |_| from_host("alice", "192.0.2.9"), "000000");
+    let mut command = site.command_as("alice", "env");
+    command.args(["TZ=Asia/Tokyo"]).arg(totpd_e2e::paths::totpd());
+    command.arg("--config").arg(site.path("etc/totpd/totpd.toml")).arg("status");
+    let status = totpd_e2e::run::run(command, "").assert_success().stdout;
+    let until = site.status("alice")["locked_until"].as_str().unwrap().to_owned();
+    let tokyo = site.run("env", &["TZ=Asia/Tokyo", "date", "-d", &until, "+%H:%M"]).stdout;
+    for words in ["not logged in from lately, until ", tokyo.trim(), "minutes)", "totpd unlock alice"] {
+        assert!(status.contains(words), "{words}: {status}");
+    }
+    assert!(!status.contains("(others)"), "{status}");
+}
+
+#[test]
 fn explain_says_why_nothing_will_be_remembered() {
     let rule = |by: &str| {
         format!("[[login.rule]]\naction = \"require\"\nremember = \"1h\"\nremember_by = \"{by}\"\n")

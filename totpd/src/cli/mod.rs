@@ -17,6 +17,7 @@ mod explain;
 mod history;
 mod import;
 mod output;
+mod own_locks;
 mod pam;
 mod passphrase;
 mod progress;

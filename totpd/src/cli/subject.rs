@@ -7,7 +7,7 @@ use crate::config::Config;
 use totp_wire::Method;
 
 /// The user whom a command is about, and the interface that serves it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     /// The user who runs the command, by `org.totpd.Self`.
     Oneself(String),

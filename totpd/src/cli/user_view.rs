@@ -53,7 +53,7 @@ pub(super) fn sentence(user: &User) -> String {
         _ if user.damaged.is_some() => "REFUSED: the record is damaged".to_owned(),
         State::None => "not enrolled".to_owned(),
         State::Pending => format!("waits for its first code until {expires}"),
-        State::Active => format!("active, {} recovery codes left", user.recovery_codes_left),
+        State::Active => format!("active, {} left", counted(user.recovery_codes_left, "recovery code")),
     };
     match (user.host_user, user.uid, user.uid_now) {
         (Some(HostUser::Gone), ..) => text.push_str(", NO SUCH USER on this host"),
@@ -75,10 +75,10 @@ pub(super) fn sentence(user: &User) -> String {
         text.push_str(&format!(", an open ticket until {}", time(expires)));
     }
     if user.remembered > 0 {
-        text.push_str(&format!(", {} logins remembered", user.remembered));
+        text.push_str(&format!(", {} remembered", counted(user.remembered, "login")));
     }
     if user.failures > 0 {
-        text.push_str(&format!(", {} failures", user.failures));
+        text.push_str(&format!(", {}", counted(user.failures, "failure")));
     }
     if let Some(until) = user.locks.iter().map(|lock| lock.until).max() {
         let (class, more) =
@@ -145,6 +145,11 @@ pub(super) fn clock_sentence(granted: u64) -> String {
          right, run: totpd trust-clock",
         time(granted)
     )
+}
+
+/// `1 failure`, `2 failures`
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// The attempts that a lock refuses.

@@ -1,9 +1,10 @@
 //! `totpd status`, `list`, `revoke`, `forget` and `unlock`.
 
-use super::{Context, staged, user_view};
+use super::{Context, own_locks, staged, user_view};
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::admin_call;
 use crate::cli::subject::{Subject, self_service_call};
+use crate::clock::now;
 use serde_json::json;
 use totp_wire::admin;
 use totp_wire::self_service;
@@ -14,12 +15,21 @@ pub(super) fn status(context: &Context, user: Option<String>) -> Result<(), Comm
         return super::status::status(context);
     }
     let config = context.config()?;
-    let admin::StatusReply { status, clock_behind } = match Subject::of(user)? {
+    let subject = Subject::of(user)?;
+    let admin::StatusReply { mut status, clock_behind } = match subject.clone() {
         Subject::Oneself(_) => self_service_call(&config, &self_service::Status {})?,
         Subject::User(user) => admin_call(&config, &admin::Status { user })?,
     };
     context.out.json(&user_view::document(&status, clock_behind))?;
+    // Users read of their locks in other words than administrators.
+    let own_locks = match subject {
+        Subject::Oneself(_) => own_locks::lines(&std::mem::take(&mut status.locks), &status.user, now()),
+        Subject::User(_) => Vec::new(),
+    };
     context.out.line(format!("{}: {}", status.user, user_view::sentence(&status)))?;
+    for line in own_locks {
+        context.out.line(format!("  {line}"))?;
+    }
     for line in user_view::details(&status, clock_behind) {
         context.out.line(format!("  {line}"))?;
     }

@@ -1,10 +1,11 @@
 //! What a user is told at a login, in words.
 
 use crate::audit::{Event, EventKind, EventSource};
-use crate::clock::{self, rfc3339};
+use crate::clock;
 use crate::engine::Engine;
 use crate::engine::app_account::replacement_account;
 use crate::engine::{AccountError, default_commit_deadline};
+use crate::local_time::local;
 use crate::store::{SpaceUse, breakglass};
 use totp_core::UserName;
 use totp_core::notices::{FactorChange, Notices};
@@ -21,7 +22,7 @@ impl Engine {
         if let Some(at) = breakglass::last_use(&self.config.breakglass_marks, user, clock::now()) {
             lines.push(format!(
                 "Break-glass let somebody in as {user} on {}. Ask your administrators.",
-                rfc3339(at)
+                local(at)
             ));
         }
         lines.extend(notices.staged().map(|staged| self.staged_line(user, staged)));
@@ -33,20 +34,20 @@ impl Engine {
                 FactorChange::RecoveryCodes => "The recovery codes were replaced",
                 FactorChange::Cancelled => "A change of the factor was cancelled",
             };
-            let (at, from) = (rfc3339(used.at), &used.from);
+            let (at, from) = (local(used.at), &used.from);
             lines.push(format!("{what} on {at} from {from}. Was it you? If not, call your administrators."));
         }
         for used in notices.recovery_uses() {
             lines.push(format!(
                 "A recovery code was used on {} from {}. Was it you? If not, call your administrators.",
-                rfc3339(used.at),
+                local(used.at),
                 used.from
             ));
         }
         if let Some((count, last)) = notices.refused_attempts() {
             lines.push(format!(
                 "{count} codes were refused since your last login, the last on {} from {}.",
-                rfc3339(last.at),
+                local(last.at),
                 last.from
             ));
         }
@@ -60,7 +61,7 @@ impl Engine {
             format!(
                 "totpd has used its last good configuration since {}, with exempt, monitor, enroll and remember off: \
                  {}. Fix the file; see totpd status.",
-                rfc3339(last_good.since),
+                local(last_good.since),
                 last_good.why
             )
         });
@@ -90,7 +91,7 @@ impl Engine {
     fn unconfirmed_replacement(&self, user: &str, notices: &Notices) -> Option<String> {
         let entry = |created| format!("{}:{}", self.config.issuer(), replacement_account(user, created));
         if let Some(waiting) = notices.pending_replacement() {
-            let (entry, expires) = (entry(waiting.created), rfc3339(waiting.expires));
+            let (entry, expires) = (entry(waiting.created), local(waiting.expires));
             return Some(format!(
                 "A new authenticator app ({entry}) waits for its first code until {expires}, and the old one works \
                  until then. Type a code of the new one at a login, or run: totpd confirm"
@@ -115,7 +116,7 @@ impl Engine {
             ChangeKind::Remove | ChangeKind::RecoveryCodes => user.to_owned(),
         };
         let label = format!("{}:{account}", self.config.issuer());
-        let (at, from, ripe) = (rfc3339(staged.at), &staged.from, rfc3339(staged.ripens_at()));
+        let (at, from, ripe) = (local(staged.at), &staged.from, local(staged.ripens_at()));
         format!(
             "Somebody asked on {at} from {from} {what} ({label}). It can be done from {ripe} on. \
              If it was not you, run: totpd cancel (with a code), and call your administrators"
