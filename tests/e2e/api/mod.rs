@@ -4,6 +4,7 @@
 mod consistency;
 mod credentials;
 mod documented_programs;
+mod error_pages;
 mod fairness;
 mod fixture;
 mod generated_clients;

@@ -4,6 +4,7 @@ use crate::http::server::connection_limits::HttpConnectionSlot;
 use crate::http::server::idle_timeout::InFlightCounter;
 use crate::http::server::listener::Stream;
 use crate::http::server::malformed::{ErrorBody, ErrorBodyStream};
+use crate::http::server::scheme::Scheme;
 use crate::http::server::tls::Certificate;
 use crate::http::server::write_timeout::WriteTimeoutStream;
 use axum::{Extension, Router};
@@ -55,7 +56,8 @@ pub(crate) async fn serve(
         return;
     }
     let slot = Arc::new(slot);
-    let app = service.app.layer(Extension(Arc::clone(&slot)));
+    let scheme = if certificate.is_some() { Scheme::Https } else { Scheme::Http };
+    let app = service.app.layer(Extension(Arc::clone(&slot))).layer(Extension(scheme));
     let service = Service { app, ..service };
     tokio::select! {
         () = negotiate(WriteTimeoutStream::new(stream), certificate, service, stopped) => {}

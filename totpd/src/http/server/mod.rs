@@ -8,6 +8,7 @@ pub(crate) mod idle_timeout;
 pub(crate) mod listener;
 pub(crate) mod malformed;
 pub(crate) mod peer_addr;
+pub(crate) mod scheme;
 pub(crate) mod tls;
 pub(crate) mod validity;
 pub(crate) mod write_timeout;

@@ -2,9 +2,12 @@
 //! for each kind of resource.
 
 pub(crate) mod auth;
+mod base_url;
 pub(crate) mod body;
 pub(crate) mod client_limits;
 pub(crate) mod error;
+mod error_pages;
+mod error_types;
 pub(crate) mod health;
 mod openapi;
 mod rate_limit;

@@ -1,7 +1,8 @@
 //! The OpenAPI document: what the routes say of themselves, the credentials, and the errors and
 //! header fields that any operation may have.
 
-use crate::http::v1::error::{ErrorAnswer, NAMES};
+use crate::http::v1::error::ErrorAnswer;
+use crate::http::v1::error_types::ERROR_TYPES;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
@@ -91,7 +92,7 @@ where
     }
     // For people: a closed enumeration would keep older clients from reading a new name.
     document["components"]["schemas"]["ErrorAnswer"]["properties"]["error_type"]["x-extensible-enum"] =
-        json!(NAMES);
+        ERROR_TYPES.iter().map(|error| error.name).collect();
     drop_unused_schemas(&mut document);
     serde_json::to_string(&rename_answers(document))
 }

@@ -1,6 +1,7 @@
 //! The id of a request, which stands in its response and in its audit event, and the layer that
 //! assigns it.
 
+use crate::http::v1::base_url;
 use crate::http::v1::client_limits::{InFlight, hold_until_sent};
 use crate::http::v1::error::ApiError;
 use crate::http::v1::rate_limit::Quota;
@@ -42,21 +43,22 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestId {
 /// response is sent.
 pub(crate) async fn request_id_layer(mut request: Request, next: Next) -> Response {
     let Some(id) = RequestId::random() else {
-        return ApiError::unavailable().into_response_to(NO_ID);
+        return ApiError::unavailable().into_response_to(NO_ID, "");
     };
+    let base_url = base_url::of(&request);
     request.extensions_mut().insert(id.clone());
     let RequestId(id) = id;
     let mut response = catch_panic(next.run(request)).await;
     let in_flight = response.extensions_mut().remove::<InFlight>();
     let quota = response.extensions_mut().remove::<Quota>();
     let mut response = match response.extensions_mut().remove::<ApiError>() {
-        Some(error) => error.into_response_to(&id),
+        Some(error) => error.into_response_to(&id, &base_url),
         // An error of the router's own, for a path that is not UTF-8.
         None if response.status().is_client_error() => {
             let message = "The path of the request cannot be read. Percent-encode it as UTF-8.";
-            ApiError::new(response.status(), "bad_request", message).into_response_to(&id)
+            ApiError::new(response.status(), "bad_request", message).into_response_to(&id, &base_url)
         }
-        None if response.status().is_server_error() => ApiError::internal().into_response_to(&id),
+        None if response.status().is_server_error() => ApiError::internal().into_response_to(&id, &base_url),
         None => response,
     };
     if let Some(quota) = quota {
@@ -70,7 +72,7 @@ pub(crate) async fn request_id_layer(mut request: Request, next: Next) -> Respon
         Ok(response) => response,
         Err(error) => {
             tracing::error!("the HTTP API cannot send a response: {error}");
-            ApiError::unavailable().into_response_to(&id)
+            ApiError::unavailable().into_response_to(&id, &base_url)
         }
     }
 }
@@ -96,7 +98,7 @@ pub(crate) fn malformed_request_body(status: StatusCode) -> String {
         _ => "The request cannot be read as HTTP.",
     };
     let RequestId(request_id) = RequestId::random().unwrap_or_else(|| RequestId(NO_ID.to_owned()));
-    ApiError::new(status, "bad_request", message).body(&request_id)
+    ApiError::new(status, "bad_request", message).body(&request_id, "")
 }
 
 #[cfg(test)]

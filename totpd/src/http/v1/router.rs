@@ -3,7 +3,7 @@
 use crate::http::v1::auth::{Server, auth_layer};
 use crate::http::v1::error::ApiError;
 use crate::http::v1::request_id::request_id_layer;
-use crate::http::v1::{health, openapi, sessions, totp_authentication, totps, users};
+use crate::http::v1::{error_pages, health, openapi, sessions, totp_authentication, totps, users};
 use axum::body::Bytes;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::IntoResponse;
@@ -24,6 +24,7 @@ pub(crate) fn router(server: Server) -> Router {
     Router::new()
         .merge(authenticated.split_for_parts().0)
         .merge(public_routes().split_for_parts().0)
+        .merge(error_pages::routes())
         .route("/openapi.json", axum::routing::get(move || async move { document }))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
