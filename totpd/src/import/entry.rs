@@ -103,6 +103,8 @@ pub enum Refusal {
     OtherUser,
     /// The text has a byte that is not UTF-8.
     NotText,
+    /// The file of one user has this many further entries.
+    More(usize),
 }
 
 impl fmt::Display for Refusal {
@@ -122,6 +124,7 @@ impl fmt::Display for Refusal {
             Self::Malformed(what) => write!(f, "its {what} is malformed"),
             Self::OtherUser => f.write_str("it is not the user's whose file this is"),
             Self::NotText => f.write_str("it is not text"),
+            Self::More(more) => write!(f, "it has {more} further entries, and was read up to here"),
         }
     }
 }
@@ -135,6 +138,8 @@ pub enum Note {
     Window(u64),
     /// A line was not understood: its number.
     UnknownLine(usize),
+    /// This many further lines were not understood.
+    UnknownLines(usize),
 }
 
 impl fmt::Display for Note {
@@ -150,6 +155,9 @@ impl fmt::Display for Note {
                 f,
                 "codes of {steps} time steps were accepted, and totpd accepts those of `skew` in totpd.toml"
             ),
+            Self::UnknownLines(more) => {
+                write!(f, "{more} further lines were not understood, and were left out")
+            }
             Self::UnknownLine(line) => write!(f, "line {line} was not understood, and was left out"),
         }
     }

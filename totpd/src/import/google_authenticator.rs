@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 /// The time steps that both tools accept by default: the present one and its neighbours.
 const USUAL_WINDOW: u64 = 3;
 
+/// The most lines that are named one by one: a file of junk must not fill the report.
+const MAX_NAMED_LINES: usize = 8;
+
 /// Options whose loss changes nothing for the user: totpd has rate limits of its own, remembers
 /// logins by policy, and learns no offset.
 const LEFT_OUT: [&str; 3] = ["RATE_LIMIT", "RESETTING_TIME_SKEW", "TOTP_AUTH"];
@@ -19,10 +22,12 @@ const LEFT_OUT: [&str; 3] = ["RATE_LIMIT", "RESETTING_TIME_SKEW", "TOTP_AUTH"];
 struct Options {
     totp: bool,
     hotp: bool,
-    period: Period,
+    period: Option<Period>,
     used: Option<Vec<u64>>,
     scratch_codes: usize,
-    notes: Vec<Note>,
+    clock_offset: Option<i64>,
+    window: Option<u64>,
+    unknown_lines: Vec<usize>,
 }
 
 /// Reads a file. It names no user.
@@ -43,11 +48,28 @@ fn factor(content: &[u8]) -> Result<Factor, Refusal> {
     }
     Ok(Factor {
         secret: secret(key).map_err(Refusal::Secret)?,
-        params: Params { digits: Digits::default(), period: options.period, ..Params::default() },
+        params: Params {
+            digits: Digits::default(),
+            period: options.period.unwrap_or_default(),
+            ..Params::default()
+        },
+        notes: options.notes(),
         used: options.used.map_or(Used::Unknown, Used::Steps),
         scratch_codes: options.scratch_codes,
-        notes: options.notes,
     })
+}
+
+impl Options {
+    /// What is not taken over.
+    fn notes(&self) -> Vec<Note> {
+        let mut notes = Vec::new();
+        notes.extend(self.clock_offset.filter(|steps| *steps != 0).map(Note::ClockOffset));
+        notes.extend(self.window.filter(|steps| *steps > USUAL_WINDOW).map(Note::Window));
+        notes.extend(self.unknown_lines.iter().take(MAX_NAMED_LINES).copied().map(Note::UnknownLine));
+        let more = self.unknown_lines.len().saturating_sub(MAX_NAMED_LINES);
+        notes.extend((more > 0).then_some(Note::UnknownLines(more)));
+        notes
+    }
 }
 
 fn options<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Options, Refusal> {
@@ -59,7 +81,7 @@ fn options<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Options, Refusal>
                 _ if line.len() == 8 && line.bytes().all(|byte| byte.is_ascii_digit()) => {
                     read.scratch_codes += 1;
                 }
-                _ => read.notes.push(Note::UnknownLine(number)),
+                _ => read.unknown_lines.push(number),
             }
             continue;
         };
@@ -70,25 +92,29 @@ fn options<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Options, Refusal>
             "STEP_SIZE" => {
                 let seconds = only(words).and_then(|word| word.parse::<u64>().ok());
                 let seconds = seconds.ok_or(Refusal::Malformed("STEP_SIZE"))?;
-                read.period = Period::try_from(seconds).map_err(Refusal::Params)?;
+                let period = Period::try_from(seconds).map_err(Refusal::Params)?;
+                if read.period.replace(period).is_some_and(|first| first != period) {
+                    return Err(Refusal::Malformed("STEP_SIZE"));
+                }
             }
             "DISALLOW_REUSE" => {
                 let steps = words.map(str::parse).collect::<Result<Vec<u64>, _>>();
-                read.used = Some(steps.map_err(|_| Refusal::Malformed("DISALLOW_REUSE"))?);
+                let steps = steps.map_err(|_| Refusal::Malformed("DISALLOW_REUSE"))?;
+                read.used.get_or_insert_default().extend(steps);
             }
             "TIME_SKEW" => {
                 let steps = only(words).and_then(|word| word.parse::<i64>().ok());
                 let steps = steps.ok_or(Refusal::Malformed("TIME_SKEW"))?;
-                read.notes.extend((steps != 0).then_some(Note::ClockOffset(steps)));
+                read.clock_offset.get_or_insert(steps);
             }
             "WINDOW_SIZE" => {
                 let steps = only(words).and_then(|word| word.parse::<u64>().ok());
                 let steps = steps.ok_or(Refusal::Malformed("WINDOW_SIZE"))?;
-                read.notes.extend((steps > USUAL_WINDOW).then_some(Note::Window(steps)));
+                read.window.get_or_insert(steps);
             }
             // LAST0 to LAST9: the hosts of grace_period=.
             name if LEFT_OUT.contains(&name) || is_last(name) => {}
-            _ => read.notes.push(Note::UnknownLine(number)),
+            _ => read.unknown_lines.push(number),
         }
     }
     Ok(read)
@@ -181,6 +207,15 @@ mod tests {
     fn what_is_left_out_is_noted_by_its_line() {
         let notes = read("\" TOTP_AUTH\n\" TIME_SKEW -4\n\" FUTURE 1\njunk\n").unwrap().notes;
         assert_eq!(notes, [Note::ClockOffset(-4), Note::UnknownLine(4), Note::UnknownLine(5)]);
+    }
+
+    #[test]
+    fn a_file_of_junk_has_a_short_report() {
+        let junk = "\" TIME_SKEW 1\n\" WINDOW_SIZE 9\njunk\n".repeat(1000);
+        let notes = read(&format!("\" TOTP_AUTH\n{junk}")).unwrap().notes;
+        assert_eq!((notes.len(), notes.last()), (11, Some(&Note::UnknownLines(992))));
+        let twice = read("\" TOTP_AUTH\n\" STEP_SIZE 30\n\" STEP_SIZE 60\n");
+        assert_eq!(twice, Err(Refusal::Malformed("STEP_SIZE")));
     }
 
     #[test]

@@ -15,6 +15,9 @@ use zeroize::Zeroizing;
 /// The longest file of root's, and the longest standard input, in bytes: half a million users.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// The most entries of one user's file that are looked at: a file of junk must not fill the report.
+const MAX_ENTRIES_OF_USER: usize = 16;
+
 /// A user of this host, and the home in which their file is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HostUser {
@@ -188,6 +191,12 @@ impl Source {
     /// The entries, each with its user. A user's file holds that user's factor and nobody else's.
     fn own(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
         let Some(user) = &self.user else { return entries };
+        let more = entries.len().saturating_sub(MAX_ENTRIES_OF_USER);
+        entries.truncate(MAX_ENTRIES_OF_USER);
+        if more > 0 {
+            let line = entries.last().map_or(1, |last| last.line);
+            entries.push(Entry { line, user: None, factor: Err(Refusal::More(more)) });
+        }
         for entry in &mut entries {
             if entry.user.as_ref().is_some_and(|named| *named != user.name) {
                 entry.factor = Err(Refusal::OtherUser);
@@ -252,5 +261,7 @@ mod tests {
         assert_eq!(entries[0].factor, Err(Refusal::OtherUser));
         assert!(entries[1].factor.is_ok());
         assert!(entries.iter().all(|entry| entry.user.as_deref() == Some("alice")));
+        let entries = source.own(pam_oath::parse("junk\n".repeat(1000).as_bytes()));
+        assert_eq!((entries.len(), &entries[16].factor), (17, &Err(Refusal::More(984))));
     }
 }
