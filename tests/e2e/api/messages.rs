@@ -167,5 +167,5 @@ fn unsupported_methods_of_the_sdk_are_route_not_found() {
             }
         }
     });
-    assert_eq!(supported.len(), 15, "{supported:?}");
+    assert_eq!(supported.len(), 18, "{supported:?}");
 }

@@ -2,6 +2,7 @@
 //! support.
 
 mod consistency;
+mod contacts;
 mod credentials;
 mod documented_programs;
 mod error_pages;

@@ -187,6 +187,18 @@ fn every_operation_answers_as_the_openapi_document_says() {
         "unauthorized_action",
     );
 
+    let exchange = "/v1/users/{user_id}/exchange_primary_factor";
+    let new = json!({ "external_id": "carol", "email": "carol@example.org" });
+    app.post("/v1/users", &new).assert_success();
+    let number = json!({ "phone_number": "+12025550124" });
+    let path_of_carol = "/v1/users/carol/exchange_primary_factor";
+    let carol = api.good("put", exchange, path_of_carol, &number);
+    let phone_id = carol["user"]["phone_numbers"][0]["phone_id"].as_str().unwrap();
+    let numbers = "/v1/users/phone_numbers";
+    api.good("delete", &format!("{numbers}/{{phone_id}}"), &format!("{numbers}/{phone_id}"), &json!({}));
+    let email_id = app.get(&path).json["emails"][0]["email_id"].as_str().unwrap().to_owned();
+    let emails = "/v1/users/emails";
+    api.good("delete", &format!("{emails}/{{email_id}}"), &format!("{emails}/{email_id}"), &json!({}));
     let totp_id = made["totp_id"].as_str().unwrap();
     api.good("delete", "/v1/users/totps/{totp_id}", &format!("/v1/users/totps/{totp_id}"), &json!({}));
     api.good("delete", "/v1/users/{user_id}/external_id", &format!("{path}/external_id"), &json!({}));
@@ -215,7 +227,7 @@ fn the_openapi_document_names_operations_and_required_fields() {
             assert!(schema.is_object(), "{method} {path} {status}");
         }
     }
-    assert_eq!(names.len(), 17);
+    assert_eq!(names.len(), 20);
     let schema = |name: &str| &api.document["components"]["schemas"][name];
     for (name, required) in [
         ("CreateTotp", json!(["user_id"])),
@@ -255,7 +267,7 @@ fn schemathesis_finds_no_server_error() {
     let found = Running::start(command).finish_within(Duration::from_mins(5));
     // Its output contains how to reproduce a failure, without credentials.
     assert_eq!(found.code, 0, "{}\n{}", found.stdout, found.stderr);
-    assert!(found.stdout.contains("Tested: 17"), "{}", found.stdout);
+    assert!(found.stdout.contains("Tested: 20"), "{}", found.stdout);
     // The daemon still serves, and logged no credentials.
     site.totpd(&["status"]).assert_success();
     app.user("afterwards");

@@ -91,6 +91,24 @@ export async function searching(alice) {
   await refused(users.search({ cursor: "nowhere" }), 400, "user_search_invalid_cursor");
 }
 
+export async function addresses() {
+  const made = await ok(users.create({ email: "old@example.com", external_id: "node.mail" }));
+  const exchanged = await ok(users.exchangePrimaryFactor({ user_id: "node.mail", email_address: "new@example.com" }));
+  assert.equal(exchanged.user.emails[0].email, "new@example.com");
+  await refused(users.deleteEmail({ email_id: made.email_id }), 404, "email_not_found");
+  const without = await ok(users.deleteEmail({ email_id: exchanged.user.emails[0].email_id }));
+  assert.deepEqual([without.user_id, without.user.emails], [made.user_id, []]);
+  const two = await ok(users.create({ email: "two@example.com", phone_number: "+12025550177" }));
+  await refused(
+    users.exchangePrimaryFactor({ user_id: two.user_id, email_address: "x@example.com" }),
+    400,
+    "invalid_exchange_primary_factor_user",
+  );
+  const number = await ok(users.deletePhoneNumber({ phone_id: two.phone_id }));
+  assert.deepEqual(number.user.phone_numbers, []);
+  await refused(users.deleteEmail({ email_id: two.email_id }), 400, "cannot_delete_last_primary_factor");
+}
+
 export async function takingAway() {
   const { user_id } = await ok(users.create({ email: "gone@example.com", external_id: "node.gone" }));
   const made = await ok(totps.create({ user_id }));

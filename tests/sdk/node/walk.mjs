@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { camera, client, code, keep, nobody, ok, projectId, refused, wrongCode } from "./kit.mjs";
-import { credentials, makingUsers, searching, takingAway } from "./users.mjs";
+import { credentials, makingUsers, searching, addresses, takingAway } from "./users.mjs";
 
 const { users, totps, sessions } = client();
 
@@ -18,6 +18,7 @@ await endingSessions();
 await locking();
 await keepForLater();
 await takingAway();
+await addresses();
 console.log("every method went through");
 
 async function enrolling() {

@@ -46,7 +46,9 @@ impl Engine {
     pub(super) async fn lock_record(&self, key: &AccountKey) -> UserLockGuard<'_> {
         match key {
             AccountKey::Name(name) => self.user_locks.lock(name.as_str()).await,
-            AccountKey::Id(id) | AccountKey::Totp(id) => self.user_locks.lock(id).await,
+            AccountKey::Id(id) | AccountKey::Totp(id) | AccountKey::Email(id) | AccountKey::Phone(id) => {
+                self.user_locks.lock(id).await
+            }
         }
     }
 

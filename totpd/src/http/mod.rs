@@ -55,6 +55,7 @@ pub fn read_bodies(bytes: &[u8]) -> Vec<Result<(), String>> {
     let all = [
         v1::users::read_bodies(bytes).to_vec(),
         v1::user_search::read_bodies(bytes).to_vec(),
+        v1::user_contacts::read_bodies(bytes).to_vec(),
         v1::totps::read_bodies(bytes).to_vec(),
         v1::totp_authentication::read_bodies(bytes).to_vec(),
         v1::sessions::read_bodies(bytes).to_vec(),

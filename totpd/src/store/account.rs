@@ -23,6 +23,10 @@ pub enum AccountKey {
     Id(String),
     /// The id of its active or pending enrollment.
     Totp(String),
+    /// The id of its mail address.
+    Email(String),
+    /// The id of its phone number.
+    Phone(String),
 }
 
 impl From<&UserName> for AccountKey {

@@ -1,5 +1,6 @@
 //! Why a request of an application is refused.
 
+use super::contact_kind::ContactKind;
 use crate::engine::{AccountError, EngineError};
 use crate::seal::SealError;
 use crate::store::UniqueField;
@@ -46,6 +47,14 @@ pub enum ApiRefusal {
     ProfileTooLarge,
     /// The custom claims are too large together.
     ClaimsTooLarge,
+    /// The text is not the id of a mail address or phone number.
+    InvalidContactId(ContactKind),
+    /// There is no such mail address or phone number.
+    ContactNotFound(ContactKind),
+    /// The user would have neither address, number nor login name.
+    LastContact,
+    /// The user has both an address and a number, or none of them.
+    NotOneContact,
     /// Another user has this value.
     Taken(UniqueField),
     /// The credentials are wrong, or were revoked.

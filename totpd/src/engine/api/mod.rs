@@ -4,6 +4,8 @@
 mod authenticate;
 mod client_auth;
 mod clients;
+mod contact_kind;
+mod contacts;
 mod error;
 mod key_rotation;
 mod keyring;
@@ -16,6 +18,8 @@ pub use crate::store::{CommitGuard, UniqueField, UserFilter, is_id};
 pub use authenticate::{Authenticated, SessionOptions};
 pub use client_auth::{AuthenticatedClient, Caller, SecretVersion};
 pub use clients::{AddedClient, Client, Scope};
+pub use contact_kind::ContactKind;
+pub use contacts::NewContact;
 pub use error::ApiRefusal;
 pub use keyring::{JWT_SECONDS, Keyring, PublicKey};
 pub use session_tokens::{IssuedSession, session_claim};

@@ -1,6 +1,7 @@
 //! Users of applications: created, found, changed and deleted.
 
 use super::super::withdrawals::counted;
+use super::contact_kind::{self, ContactKind};
 use super::{ApiRefusal, Caller, Engine, Scope};
 use crate::audit::EventKind;
 use crate::clock;
@@ -11,8 +12,7 @@ use serde_json::{Map, Value};
 use totp_core::account::new_id;
 use totp_core::contact::{MailAddress, PhoneNumber};
 use totp_core::lock::SourceClass;
-use totp_core::profile::{Contact, FullName, Profile, merge};
-use totp_core::random::RandomFailed;
+use totp_core::profile::{FullName, Profile, merge};
 use totp_core::withdrawal::withdrawn_factors;
 use totp_core::{Account, Time, UserName};
 
@@ -139,14 +139,12 @@ impl Engine {
             }
             None => (None, None),
         };
-        let contact = |kind: &str, address: Option<String>| {
-            address
-                .map(|address| Ok::<_, RandomFailed>(Contact { id: new_id(kind, &mut Kernel)?, address }))
-                .transpose()
+        let contact = |kind, address: Option<String>| {
+            address.map(|address| contact_kind::contact(kind, address)).transpose()
         };
         let mut profile = Profile {
-            email: contact("email", new.email.map(Into::into))?,
-            phone: contact("phone-number", new.phone.map(Into::into))?,
+            email: contact(ContactKind::Email, new.email.map(Into::into))?,
+            phone: contact(ContactKind::Phone, new.phone.map(Into::into))?,
             pending: new.pending,
             ..Profile::default()
         };

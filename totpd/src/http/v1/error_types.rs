@@ -24,10 +24,16 @@ pub(super) const ERROR_TYPES: &[ErrorType] = &[
         status: 400,
         when: "not a JSON object, a field that is missing, stands there twice or has the wrong type (the message names the expected one), metadata too large; 408 if the body arrives too slowly, 413 if it is too large, 414 and 431 if path or head are too large",
     },
+    ErrorType {
+        name: "cannot_delete_last_primary_factor",
+        status: 400,
+        when: "the user has no other email, phone number or external id",
+    },
     ErrorType { name: "custom_claims_too_large", status: 400, when: "more than 4 kB together" },
     ErrorType { name: "duplicate_email", status: 400, when: "another user has the address" },
     ErrorType { name: "duplicate_phone_number", status: 400, when: "another user has the number" },
     ErrorType { name: "duplicate_user_external_id", status: 400, when: "another user has the login name" },
+    ErrorType { name: "email_not_found", status: 404, when: "no such email" },
     ErrorType {
         name: "expired_totp",
         status: 401,
@@ -39,12 +45,24 @@ pub(super) const ERROR_TYPES: &[ErrorType] = &[
         when: "a fault of the server, which its log describes; a code in the request may be used up",
     },
     ErrorType { name: "invalid_email", status: 400, when: "not `name@domain` in ASCII" },
+    ErrorType { name: "invalid_email_id", status: 400, when: "not an email id" },
+    ErrorType {
+        name: "invalid_exchange_primary_factor_fields",
+        status: 400,
+        when: "exactly one of `email_address` and `phone_number` is needed",
+    },
+    ErrorType {
+        name: "invalid_exchange_primary_factor_user",
+        status: 400,
+        when: "the user has not exactly one email or phone number",
+    },
     ErrorType { name: "invalid_expiration", status: 400, when: "`expiration_minutes` is 5 to 1440" },
     ErrorType {
         name: "invalid_external_id",
         status: 400,
         when: "characters that are not allowed, a spelling that is not the only correct one, or `.` and `..`, which no URL can carry; or the name has another uid than when it was set",
     },
+    ErrorType { name: "invalid_id", status: 400, when: "not a phone id" },
     ErrorType { name: "invalid_phone_number", status: 400, when: "not E.164" },
     ErrorType { name: "invalid_recovery_code", status: 400, when: "not a recovery code" },
     ErrorType { name: "invalid_session_duration_minutes", status: 400, when: "5 to 527040" },
@@ -52,7 +70,7 @@ pub(super) const ERROR_TYPES: &[ErrorType] = &[
     ErrorType {
         name: "invalid_totp_code",
         status: 400,
-        when: "not a code, or not with the number of digits of the user's codes, which the message names",
+        when: "not a code ([as it is read](pam-module.md#what-users-may-type)), or not with the number of digits of the user's codes, which the message names",
     },
     ErrorType { name: "invalid_totp_id", status: 400, when: "not a TOTP id" },
     ErrorType { name: "invalid_user_id", status: 400, when: "neither a user id nor an external id" },
@@ -67,6 +85,7 @@ pub(super) const ERROR_TYPES: &[ErrorType] = &[
         status: 400,
         when: "`session_id`, `session_token` or `session_jwt` is needed",
     },
+    ErrorType { name: "phone_number_not_found", status: 404, when: "no such phone number" },
     ErrorType { name: "project_not_found", status: 404, when: "the JWKS of another project" },
     ErrorType {
         name: "recovery_code_used_as_totp_code",

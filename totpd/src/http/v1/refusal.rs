@@ -1,6 +1,6 @@
 //! The API's error for each refusal of the engine.
 
-use crate::engine::api::{ApiRefusal, UniqueField};
+use crate::engine::api::{ApiRefusal, ContactKind, UniqueField};
 use crate::http::v1::error::ApiError;
 use axum::http::StatusCode;
 use totp_core::Reason;
@@ -59,6 +59,24 @@ impl From<ApiRefusal> for ApiError {
             ApiRefusal::ProfileTooLarge => {
                 bad("bad_request", "Name, metadata and roles are larger than 16 kB together.")
             }
+            ApiRefusal::InvalidContactId(kind) => match kind {
+                ContactKind::Email => bad("invalid_email_id", "email_id format is invalid."),
+                ContactKind::Phone => bad("invalid_id", "phone_id format is invalid."),
+            },
+            ApiRefusal::ContactNotFound(kind) => match kind {
+                ContactKind::Email => not_found("email_not_found", "Email could not be found."),
+                ContactKind::Phone => not_found("phone_number_not_found", "Phone number could not be found."),
+            },
+            ApiRefusal::LastContact => bad(
+                "cannot_delete_last_primary_factor",
+                "The user has no other email, phone number or external_id. Exchange it with \
+                 users.exchangePrimaryFactor, or delete the user.",
+            ),
+            ApiRefusal::NotOneContact => bad(
+                "invalid_exchange_primary_factor_user",
+                "The user must have exactly one email or phone number. Remove one with users.deleteEmail or \
+                 users.deletePhoneNumber.",
+            ),
             ApiRefusal::Taken(UniqueField::Email) => {
                 bad("duplicate_email", "A user with the specified email already exists for this project.")
             }

@@ -3,7 +3,9 @@
 use crate::http::v1::auth::{Server, auth_layer};
 use crate::http::v1::error::ApiError;
 use crate::http::v1::request_id::request_id_layer;
-use crate::http::v1::{error_pages, health, openapi, sessions, totp_authentication, totps, users};
+use crate::http::v1::{
+    error_pages, health, openapi, sessions, totp_authentication, totps, user_contacts, users,
+};
 use axum::body::Bytes;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::IntoResponse;
@@ -36,6 +38,7 @@ pub(crate) fn router(server: Server) -> Router {
 fn authenticated_routes() -> OpenApiRouter<Server> {
     OpenApiRouter::new()
         .merge(users::routes())
+        .merge(user_contacts::routes())
         .merge(totps::routes())
         .merge(totp_authentication::routes())
         .merge(sessions::routes())

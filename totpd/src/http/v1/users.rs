@@ -4,20 +4,19 @@ use crate::engine::api::{NewUser, Scope, UserChange};
 use crate::http::v1::auth::Context;
 use crate::http::v1::body::{Answer, ApiResult, Body, Nested, Unsupported, parse, refuse};
 use crate::http::v1::error::ApiError;
-use crate::http::v1::user_search;
 use crate::http::v1::user_view::{Email, PhoneNumber as ShownPhoneNumber, User, UserStatus};
+use crate::http::v1::{contact_fields, user_search};
 use axum::extract::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use totp_core::contact::{MailAddress, PhoneNumber, is_ambiguous};
+use totp_core::contact::is_ambiguous;
 use totp_core::profile::FullName;
 use totp_core::{UserName, external_id};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// The routes. A user may have an external id that is also a segment of a route: `search` or
-/// `totps`.
+/// The routes. A user may have the external id `search`, which is also the path of a route.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::new()
         .routes(routes!(create))
@@ -31,13 +30,10 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
                 .put(|context, body| update(context, named("search"), body))
                 .delete(|context| delete(context, named("search"))),
         )
-        .route(
-            "/v1/users/totps/external_id",
-            axum::routing::delete(|context| delete_external_id(context, named("totps"))),
-        )
 }
 
-fn named(external_id: &str) -> Path<String> {
+/// The path of a user with this external id.
+pub(super) fn named(external_id: &str) -> Path<String> {
     Path(external_id.to_owned())
 }
 
@@ -178,15 +174,9 @@ fn change(
 async fn create(context: Context, Body(fields): Body<CreateUser>) -> ApiResult<UserCreated> {
     context.require(Scope::Enroll)?;
     let email = fields.email.filter(|email| !email.is_empty());
-    let email = email.map(|email| MailAddress::parse(&email)).transpose().map_err(|_| {
-        let message = "Email format is invalid: it is name@domain in ASCII, without a display name, quotes or comments.";
-        ApiError::invalid("invalid_email", message)
-    })?;
+    let email = email.map(|text| contact_fields::email(&text)).transpose()?;
     let phone = fields.phone_number.filter(|phone| !phone.is_empty());
-    let phone = phone.map(|phone| PhoneNumber::parse(&phone)).transpose().map_err(|_| {
-        let message = "phone_number format is invalid: it is '+' and up to 15 digits (E.164).";
-        ApiError::invalid("invalid_phone_number", message)
-    })?;
+    let phone = phone.map(|text| contact_fields::phone_number(&text)).transpose()?;
     let name = fields.external_id.as_deref().map(login_name).transpose()?;
     if email.is_none() && phone.is_none() && name.is_none() {
         return Err(ApiError::bad_request("One of email, phone_number and external_id is needed."));
@@ -261,7 +251,7 @@ async fn delete_totp(context: Context, Path(totp): Path<String>) -> ApiResult<Us
 /// Removes a user's external id: their TOTP can no longer be used to log in.
 #[utoipa::path(delete, path = "/v1/users/{user_id}/external_id", operation_id = "users_delete_external_id", tag = "users", params(("user_id" = String, Path)),
     responses((status = 200, body = Answer<UserChanged>)))]
-async fn delete_external_id(context: Context, Path(user): Path<String>) -> ApiResult<UserChanged> {
+pub(super) async fn delete_external_id(context: Context, Path(user): Path<String>) -> ApiResult<UserChanged> {
     context.require(Scope::Admin)?;
     let Context { engine, caller, .. } = &context;
     let user = User::from(engine.remove_external_id(caller, &user).await?);

@@ -36,6 +36,14 @@ impl Data {
             AccountKey::Name(name) => {
                 self.accounts.values().find(|stored| stored.account.name.as_ref() == Some(name))
             }
+            AccountKey::Email(id) => self
+                .accounts
+                .values()
+                .find(|stored| stored.account.profile.email.as_ref().is_some_and(|email| email.id == *id)),
+            AccountKey::Phone(id) => self
+                .accounts
+                .values()
+                .find(|stored| stored.account.profile.phone.as_ref().is_some_and(|phone| phone.id == *id)),
             AccountKey::Totp(id) => self.accounts.values().find(|stored| {
                 [&stored.account.active, &stored.account.pending]
                     .into_iter()
