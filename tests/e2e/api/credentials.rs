@@ -12,6 +12,7 @@ use totpd_e2e::{Api, Site, api};
 fn routes(fixture: &Fixture, code: &str, recovery: &str) -> Vec<(&'static str, String, Value)> {
     let (alice, token) = (&fixture.alice, &fixture.alice.token);
     let user = json!({ "user_id": alice.id });
+    let number = &alice.id["user-".len()..];
     vec![
         ("POST", "/v1/users".to_owned(), json!({ "external_id": "new" })),
         ("POST", "/v1/users/search".to_owned(), json!({})),
@@ -20,6 +21,13 @@ fn routes(fixture: &Fixture, code: &str, recovery: &str) -> Vec<(&'static str, S
         ("DELETE", format!("/v1/users/{}", alice.id), json!({})),
         ("DELETE", format!("/v1/users/totps/{}", alice.totp), json!({})),
         ("DELETE", format!("/v1/users/{}/external_id", alice.id), json!({})),
+        ("DELETE", format!("/v1/users/emails/email-{number}"), json!({})),
+        ("DELETE", format!("/v1/users/phone_numbers/phone-number-{number}"), json!({})),
+        (
+            "PUT",
+            format!("/v1/users/{}/exchange_primary_factor", alice.id),
+            json!({ "email_address": "new@example.org" }),
+        ),
         ("POST", "/v1/totps".to_owned(), user.clone()),
         ("POST", "/v1/totps/authenticate".to_owned(), json!({ "user_id": alice.id, "totp_code": code })),
         ("POST", "/v1/totps/recover".to_owned(), json!({ "user_id": alice.id, "recovery_code": recovery })),
@@ -139,7 +147,10 @@ fn every_route_refuses_bad_credentials_in_the_same_way() {
 #[test]
 fn a_scope_allows_only_what_it_includes() {
     let fixture = Fixture::new("");
-    let admins = |method: &str, path: &str| method == "DELETE" || path.ends_with("recovery_codes");
+    let admins = |method: &str, path: &str| {
+        let endings = ["/recovery_codes", "/exchange_primary_factor"];
+        method == "DELETE" || endings.iter().any(|ending| path.ends_with(ending))
+    };
     let enrolls = |method: &str, path: &str| {
         method == "PUT" || ["/v1/users", "/v1/users/search", "/v1/totps"].contains(&path)
     };

@@ -66,6 +66,12 @@ fn routes(fixture: &Fixture, code: &str, recovery: &str) -> Vec<Route> {
                 ("roles", List),
             ],
         ),
+        (
+            "PUT",
+            format!("/v1/users/{alice}/exchange_primary_factor"),
+            json!({ "email_address": "new@example.org" }),
+            &[("email_address", Text), ("phone_number", Text)],
+        ),
         post(
             "/v1/users/search",
             json!({ "limit": 5 }),

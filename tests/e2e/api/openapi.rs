@@ -89,6 +89,23 @@ impl<'a> Described<'a> {
     }
 }
 
+/// Exchanges and removes addresses. `alice` is the path of a user with a mail address.
+fn contacts(api: &mut Described<'_>, alice: &str) {
+    let app = api.app;
+    let exchange = "/v1/users/{user_id}/exchange_primary_factor";
+    let new = json!({ "external_id": "carol", "email": "carol@example.org" });
+    app.post("/v1/users", &new).assert_success();
+    let number = json!({ "phone_number": "+12025550124" });
+    let path_of_carol = "/v1/users/carol/exchange_primary_factor";
+    let carol = api.good("put", exchange, path_of_carol, &number);
+    let phone_id = carol["user"]["phone_numbers"][0]["phone_id"].as_str().unwrap();
+    let numbers = "/v1/users/phone_numbers";
+    api.good("delete", &format!("{numbers}/{{phone_id}}"), &format!("{numbers}/{phone_id}"), &json!({}));
+    let email_id = app.get(alice).json["emails"][0]["email_id"].as_str().unwrap().to_owned();
+    let emails = "/v1/users/emails";
+    api.good("delete", &format!("{emails}/{{email_id}}"), &format!("{emails}/{email_id}"), &json!({}));
+}
+
 #[test]
 fn every_operation_answers_as_the_openapi_document_says() {
     let site = api::site("[totp]\nrecovery_codes = \"sealed\"\n");
@@ -187,18 +204,7 @@ fn every_operation_answers_as_the_openapi_document_says() {
         "unauthorized_action",
     );
 
-    let exchange = "/v1/users/{user_id}/exchange_primary_factor";
-    let new = json!({ "external_id": "carol", "email": "carol@example.org" });
-    app.post("/v1/users", &new).assert_success();
-    let number = json!({ "phone_number": "+12025550124" });
-    let path_of_carol = "/v1/users/carol/exchange_primary_factor";
-    let carol = api.good("put", exchange, path_of_carol, &number);
-    let phone_id = carol["user"]["phone_numbers"][0]["phone_id"].as_str().unwrap();
-    let numbers = "/v1/users/phone_numbers";
-    api.good("delete", &format!("{numbers}/{{phone_id}}"), &format!("{numbers}/{phone_id}"), &json!({}));
-    let email_id = app.get(&path).json["emails"][0]["email_id"].as_str().unwrap().to_owned();
-    let emails = "/v1/users/emails";
-    api.good("delete", &format!("{emails}/{{email_id}}"), &format!("{emails}/{email_id}"), &json!({}));
+    contacts(&mut api, &path);
     let totp_id = made["totp_id"].as_str().unwrap();
     api.good("delete", "/v1/users/totps/{totp_id}", &format!("/v1/users/totps/{totp_id}"), &json!({}));
     api.good("delete", "/v1/users/{user_id}/external_id", &format!("{path}/external_id"), &json!({}));

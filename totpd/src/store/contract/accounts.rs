@@ -16,15 +16,23 @@ pub(crate) async fn an_account_is_read_as_it_was_written(fixture: impl Fixture) 
         NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed };
     alice.enroll(&new, Time::from_unix(5), &mut Kernel).unwrap();
     let totp = alice.pending.as_ref().unwrap().id.clone();
+    let contact = |id: &str, address: &str| Some(Contact { id: id.to_owned(), address: address.to_owned() });
+    alice.profile.email = contact("email-1", "alice@example.org");
+    alice.profile.phone = contact("phone-number-1", "+12025550123");
     commit(&store, change(AccountWrite::Insert(sealed(&fixture, alice.clone())))).await;
     let name = AccountKey::from(&UserName::parse("alice").unwrap());
-    for key in [name, AccountKey::Id(alice.id.clone()), AccountKey::Totp(totp)] {
+    let (email, phone) =
+        (AccountKey::Email("email-1".to_owned()), AccountKey::Phone("phone-number-1".to_owned()));
+    for key in [name, AccountKey::Id(alice.id.clone()), AccountKey::Totp(totp), email, phone] {
         let StoredAccount { account, version, damaged } = store.load(key).await.unwrap().unwrap();
         assert_eq!((version, damaged), (1, false));
         assert_eq!(fixture.sealer().open(account), Ok(alice.clone()));
     }
     commit(&store, change(AccountWrite::Update(sealed(&fixture, alice.clone()), 1))).await;
     assert_eq!(by_id(&store, &alice.id).await.unwrap().version, 2);
+    for key in [AccountKey::Email("phone-number-1".to_owned()), AccountKey::Phone("email-1".to_owned())] {
+        assert!(store.load(key).await.unwrap().is_none(), "an id of the other kind");
+    }
     commit(&store, change(AccountWrite::Delete(alice.id.clone(), 2))).await;
     assert!(by_id(&store, &alice.id).await.is_none());
     assert!(by_id(&store, "user-nobody").await.is_none());
