@@ -70,7 +70,7 @@ pub(super) const ERROR_TYPES: &[ErrorType] = &[
     ErrorType {
         name: "invalid_totp_code",
         status: 400,
-        when: "not a code ([as it is read](pam-module.md#what-users-may-type)), or not with the number of digits of the user's codes, which the message names",
+        when: "not a code, or not with the number of digits of the user's codes, which the message names",
     },
     ErrorType { name: "invalid_totp_id", status: 400, when: "not a TOTP id" },
     ErrorType { name: "invalid_user_id", status: 400, when: "neither a user id nor an external id" },
