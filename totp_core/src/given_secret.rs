@@ -36,6 +36,8 @@ pub enum GivenRefused {
     },
     /// One of its used time steps lies more than a day ahead of the clock.
     UsedInFuture,
+    /// It is the secret of the factor in use: each code would work twice.
+    InUse,
     /// The random source failed.
     Random,
 }
@@ -57,6 +59,7 @@ impl fmt::Display for GivenRefused {
             Self::UsedInFuture => f.write_str(
                 "a code that counts as used is more than a day ahead of this host's clock. Check the clock: timedatectl",
             ),
+            Self::InUse => f.write_str("the secret is that of the factor in use, and nothing was changed"),
             Self::Random => RandomFailed.fmt(f),
         }
     }
@@ -132,6 +135,9 @@ impl Account {
         now: Time,
         random: &mut impl Random,
     ) -> Result<Vec<RecoveryCode>, GivenRefused> {
+        if self.active.as_ref().is_some_and(|active| active.secrets.secret == given.secret) {
+            return Err(GivenRefused::InUse);
+        }
         let last_step = given.last_step(new.params, skew, now)?;
         let codes = self.enroll(new, now, random)?;
         if let Some(pending) = &mut self.pending {

@@ -204,13 +204,17 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &Jud
         return refused(Reason::Locked);
     }
     let staged = account.pending.as_ref().and_then(|pending| pending.staged.clone());
+    #[expect(clippy::match_same_arms, reason = "their order decides")]
     let proof = match typed {
         Typed::Recovery(_) => recovery.and_then(|index| spend_recovery(account, index)).ok_or(Reason::Wrong),
         Typed::Code(_) => match (active, pending) {
             (MatchResult::Fresh(step), _) => use_step(account, step, now).ok_or(Reason::Wrong),
+            // Before the pending factor is looked at: what the active one knows as used never
+            // confirms another.
+            (MatchResult::Used, _) => Err(Reason::Replayed),
             (_, MatchResult::Fresh(step)) => confirm(account, step, now).ok_or(Reason::Wrong),
-            // Of a pending factor: codes of a given secret that may have been used elsewhere.
-            (MatchResult::Used, _) | (_, MatchResult::Used) => Err(Reason::Replayed),
+            // Codes of a given secret that may have been used elsewhere.
+            (_, MatchResult::Used) => Err(Reason::Replayed),
             (_, MatchResult::NotRipe) => Err(Reason::NotRipe),
             (MatchResult::Clock | MatchResult::Absent, MatchResult::Clock | MatchResult::Absent) => {
                 Err(Reason::Clock)

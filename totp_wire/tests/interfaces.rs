@@ -237,6 +237,7 @@ fn import() -> admin::Import {
         used_steps: Some(vec![1]),
         lifetime: Some(1),
         replace: Some(true),
+        keep_revoked: Some(true),
         dry_run: Some(true),
     }
 }

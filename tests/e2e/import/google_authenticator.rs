@@ -99,6 +99,46 @@ fn all_users_are_imported_and_each_refusal_has_a_reason() {
 }
 
 #[test]
+fn a_second_import_of_all_users_revives_no_revoked_factor() {
+    let site = Site::new();
+    write_home(&site, "alice", ".google_authenticator", &google_file(KEY));
+    let all = ["import", "google-authenticator", "--all-users"];
+    site.totpd(&all).assert_success();
+    site.totpd(&["revoke", "alice"]).assert_success();
+    for options in [&["--dry-run"][..], &[]] {
+        let skipped = site.totpd(&[&all[..], options].concat()).assert_success();
+        assert!(skipped.stdout.contains("alice: skipped"), "{skipped:?}");
+        assert!(skipped.stdout.contains("had one that was revoked"), "{skipped:?}");
+    }
+    assert_eq!(site.status("alice")["state"], "none");
+    site.totpd(&["import", "google-authenticator", "alice"]).assert_success();
+    assert_eq!(site.status("alice")["state"], "active");
+}
+
+#[test]
+fn the_secret_in_use_is_not_imported_a_second_time() {
+    let site = Site::new();
+    write_home(&site, "alice", ".google_authenticator", &google_file(KEY));
+    site.totpd(&["import", "google-authenticator", "alice"]).assert_success();
+    // Each code would work twice, and the second time would replace the recovery codes.
+    for again in [
+        site.totpd(&["import", "google-authenticator", "alice", "--replace"]),
+        site.totpd_with(&["enroll", "alice", "--secret", "-"], KEY),
+    ] {
+        assert_eq!(again.code, 1, "{again:?}");
+        let said = format!("{}{}", again.stdout, again.stderr);
+        assert!(said.contains("is that of the factor in use"), "{again:?}");
+    }
+    let status = site.status("alice");
+    assert_eq!((&status["state"], &status["replacement_pending"]), (&"active".into(), &false.into()));
+    wait_out(&site);
+    let code = phone().code(&site);
+    assert!(accepts(&site, "alice", &code));
+    assert!(!accepts(&site, "alice", &code));
+    assert_eq!(reason(&site, "alice"), "replayed");
+}
+
+#[test]
 fn an_import_replaces_a_factor_in_use_only_when_it_is_told_to() {
     let site = Site::new();
     let old = site.enroll("alice");

@@ -32,6 +32,9 @@ fn what_users_put_into_their_homes_harms_nobody_else() {
     std::fs::create_dir(home("u4")).unwrap();
     symlink("/dev/zero", home("u5")).unwrap();
     write_home(&site, "u6", NAME, &google_file("!!!"));
+    // What others can change.
+    write_home(&site, "u8", NAME, &google_file(KEY));
+    std::fs::set_permissions(home("u8"), std::fs::Permissions::from_mode(0o620)).unwrap();
     // Codes that count as used for the next ten years.
     let far = format!("{KEY}\n\" DISALLOW_REUSE {}\n\" TOTP_AUTH\n", site.now() / 30 + 10_000_000);
     write_home(&site, "u7", NAME, &far);
@@ -58,10 +61,24 @@ fn what_users_put_into_their_homes_harms_nobody_else() {
         ("u5", "not a regular file"),
         ("u6", "character 1"),
         ("u7", "more than a day ahead"),
+        ("u8", "other users can read or write it"),
     ] {
         assert!(why(user).contains(words), "{user}: {}", why(user));
         assert_eq!(site.status(user)["state"], "none", "{user}");
     }
+}
+
+#[test]
+fn a_file_that_others_can_read_or_write_is_refused() {
+    let site = Site::new();
+    write_home(&site, "alice", NAME, &google_file(KEY));
+    for mode in [0o602, 0o604, 0o620, 0o640, 0o666] {
+        let file = site.path("home/alice").join(NAME);
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let refused = site.totpd(&["import", "google-authenticator", "alice"]);
+        assert!(refused.code == 1 && refused.stdout.contains("chmod 600 FILE"), "{mode:o}: {refused:?}");
+    }
+    assert_eq!(site.status("alice")["state"], "none");
 }
 
 #[test]

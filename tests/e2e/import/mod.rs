@@ -6,6 +6,7 @@ mod hostile;
 mod lists;
 mod pam_oath;
 
+use std::os::unix::fs::PermissionsExt;
 use totpd_e2e::Site;
 use totpd_e2e::phone::Phone;
 
@@ -13,6 +14,7 @@ use totpd_e2e::phone::Phone;
 fn write_home(site: &Site, user: &str, name: &str, content: &str) {
     let path = site.path("home").join(user).join(name);
     std::fs::write(&path, content).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     let uid = totpd_e2e::users::uid_of(user).unwrap();
     nix::unistd::chown(&path, Some(uid.into()), Some(uid.into())).unwrap();
 }

@@ -47,6 +47,25 @@ fn no_code_that_could_have_been_used_elsewhere_works() {
 }
 
 #[test]
+fn the_secret_in_use_is_refused_and_no_code_works_twice() {
+    let mut account = account();
+    account.enroll_given(&new(), &given(&[]), 1, NOW, &mut Counting(1)).unwrap();
+    let from = NOW.plus(60);
+    assert_eq!(outcome(&mut account, from, from), Ok(()));
+    let before = account.clone();
+    let again = account.enroll_given(&new(), &given(&[]), 1, from, &mut Counting(2));
+    assert_eq!(again.unwrap_err(), GivenRefused::InUse);
+    assert_eq!(account, before);
+    // Should two factors share a secret all the same, a code of the active one proves no other.
+    account.enroll(&new(), from, &mut Counting(2)).unwrap();
+    account.pending.as_mut().unwrap().secrets.secret = given(&[]).secret;
+    let next = from.plus(30);
+    assert_eq!(outcome(&mut account, next, next), Ok(()));
+    assert_eq!(outcome(&mut account, next, next), Err(Reason::Replayed));
+    assert!(account.pending.is_some(), "not confirmed");
+}
+
+#[test]
 fn codes_used_elsewhere_ahead_of_the_clock_stay_used() {
     let step = NOW.unix() / 30 + 20;
     let mut account = account();
@@ -74,7 +93,9 @@ fn an_import_never_makes_a_factor_active_beside_another() {
     account.enroll_given(&new(), &given(&[]), 1, NOW, &mut Counting(1)).unwrap();
     assert!(account.activate_imported(NOW));
     let first = account.active.clone();
-    account.enroll_given(&new(), &given(&[]), 1, NOW, &mut Counting(9)).unwrap();
+    let other = Secret::from_bytes(b"another of 128 bits.").unwrap();
+    let other = GivenSecret::new(other, ShortSecret::Refuse).unwrap();
+    account.enroll_given(&new(), &other, 1, NOW, &mut Counting(9)).unwrap();
     assert!(!account.activate_imported(NOW));
     assert_eq!(account.active, first);
 }

@@ -44,6 +44,9 @@ pub struct Import {
     /// Replaces a factor that the user has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replace: Option<bool>,
+    /// Leaves alone a user who has a record here: their factor may have been revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_revoked: Option<bool>,
     /// Says what would happen, and changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<bool>,

@@ -19,6 +19,9 @@ pub enum Existing {
     /// They keep it, and nothing is imported.
     #[default]
     Keep,
+    /// As `Keep`, and a user whose factor was revoked stays without one: the secret may be that of
+    /// a lost phone.
+    KeepRevoked,
     /// The imported one replaces it: an active one once a code proves the new one.
     Replace,
 }
@@ -46,6 +49,14 @@ pub struct ForeignFactor {
     pub existing: Existing,
     /// When it is active.
     pub activation: Activation,
+}
+
+impl ForeignFactor {
+    /// Refuses a user who has a record, if those whose factor was revoked are to stay without one.
+    fn check_known(&self, account: Option<&Account>) -> Result<(), AdminError> {
+        let refused = self.existing == Existing::KeepRevoked && account.is_some();
+        if refused { Err(AdminError::AlreadyEnrolled) } else { Ok(()) }
+    }
 }
 
 /// What came of an import, or would.
@@ -101,6 +112,7 @@ impl Engine {
     ) -> Result<Imported, AdminError> {
         let uid = self.uid_for(user, factor).await?;
         self.change_with(user, SpaceUse::Growing, &default_commit_deadline(), |slot, now| {
+            factor.check_known(slot.as_ref())?;
             let imported = self.import_into(account_of(slot, user, uid, now)?, factor, now)?;
             let event = event(EventKind::Import, user, imported.totp_id.clone(), now, &from);
             Ok((imported, event, Vec::new()))
@@ -126,6 +138,7 @@ impl Engine {
                 Some(self.open(stored).ok_or_else(damaged)?.0)
             }
         };
+        factor.check_known(slot.as_ref())?;
         let now = clock::now();
         self.import_into(account_of(&mut slot, user, uid, now)?, factor, now)
     }
@@ -147,7 +160,7 @@ impl Engine {
         factor: &ForeignFactor,
         now: Time,
     ) -> Result<Imported, AdminError> {
-        if account.has_factor() && factor.existing == Existing::Keep {
+        if account.has_factor() && factor.existing != Existing::Replace {
             return Err(AdminError::AlreadyEnrolled);
         }
         let skew = self.config.totp.skew;
@@ -180,7 +193,9 @@ impl From<GivenRefused> for AdminError {
     fn from(refused: GivenRefused) -> Self {
         match refused {
             GivenRefused::Random => AccountError::no_randomness(()).into(),
-            GivenRefused::Short { .. } | GivenRefused::UsedInFuture => Self::InvalidSecret(refused),
+            GivenRefused::Short { .. } | GivenRefused::UsedInFuture | GivenRefused::InUse => {
+                Self::InvalidSecret(refused)
+            }
         }
     }
 }

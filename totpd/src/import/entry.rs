@@ -118,7 +118,7 @@ impl fmt::Display for Refusal {
             Self::Params(why) => write!(f, "totpd cannot hold it: {why}"),
             Self::Pin => f.write_str(
                 "it has a PIN, which totpd does not ask for: the login would need less than before. Have the PAM stack \
-                 ask for the password, and write - instead of the PIN",
+                 ask for the password, and write - instead of the PIN in a copy of the file",
             ),
             Self::Missing(what) => write!(f, "it has no {what}"),
             Self::Malformed(what) => write!(f, "its {what} is malformed"),

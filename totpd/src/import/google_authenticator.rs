@@ -4,6 +4,7 @@
 
 use super::entry::{Entry, Factor, Note, Refusal, Used};
 use super::secret_text::{Form, InvalidText};
+use totp_core::judge::USED_STEPS;
 use totp_core::{Digits, Params, Period, Secret};
 use zeroize::Zeroizing;
 
@@ -100,7 +101,11 @@ fn options<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Options, Refusal>
             "DISALLOW_REUSE" => {
                 let steps = words.map(str::parse).collect::<Result<Vec<u64>, _>>();
                 let steps = steps.map_err(|_| Refusal::Malformed("DISALLOW_REUSE"))?;
-                read.used.get_or_insert_default().extend(steps);
+                let used = read.used.get_or_insert_default();
+                used.extend(steps);
+                // The latest one decides about a code, and a user may list any number.
+                used.sort_unstable();
+                used.drain(..used.len().saturating_sub(USED_STEPS));
             }
             "TIME_SKEW" => {
                 let steps = only(words).and_then(|word| word.parse::<i64>().ok());

@@ -66,6 +66,8 @@ errors! {
     NotRegular = 12: "it is not a regular file",
     /// It belongs to another user.
     NotOwned = 13: "it does not belong to the user",
+    /// Other users can read or write it.
+    Exposed = 19: "other users can read or write it. If nobody did, run: chmod 600 FILE",
     /// It has more than 64 KiB.
     TooLong = 14: "it has more than 64 KiB",
     /// It cannot be read for another reason.
@@ -192,6 +194,10 @@ fn copy(path: &Path, uid: u32) -> Result<(), HomeFileError> {
     if metadata.uid() != uid {
         return Err(HomeFileError::NotOwned);
     }
+    // As pam_google_authenticator: what others can write is their secret, and not the user's.
+    if metadata.mode() & 0o077 != 0 {
+        return Err(HomeFileError::Exposed);
+    }
     let limit = u64::try_from(MAX_BYTES + 1).unwrap_or(u64::MAX);
     let mut content = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
     file.take(limit).read_to_end(&mut content).map_err(|_| HomeFileError::Unreadable)?;
@@ -207,7 +213,7 @@ mod tests {
 
     #[test]
     fn each_error_comes_back_from_its_exit_status() {
-        for status in 10..=18 {
+        for status in 10..=19 {
             assert_eq!(i32::from(HomeFileError::of_status(status).status()), status);
         }
         for status in [-1, 1, 2, 101] {

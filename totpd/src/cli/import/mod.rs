@@ -108,7 +108,12 @@ fn take_over(
             Outcome::Imported(reply)
         }
         Err((CallError::Error { name, .. }, _)) if name == admin::ALREADY_ENROLLED => {
-            Outcome::Skipped("the user has a factor. To replace it, add --replace".to_owned())
+            let why = if source.optional {
+                "the user has a factor, or had one that was revoked. To import it all the same, name the user"
+            } else {
+                "the user has a factor. To replace it, add --replace"
+            };
+            Outcome::Skipped(why.to_owned())
         }
         Err((CallError::Error { name, .. }, explained)) if concerns_one_user(&name) => {
             Outcome::Refused(explained.why)
@@ -134,6 +139,7 @@ fn call(args: &Import, source: &Source, user: &str, factor: &Factor) -> admin::I
         used_steps: Some(latest(factor.used_steps(clock::now()))),
         lifetime: args.expires.map(|time| time.as_secs()),
         replace: args.replace.then_some(true),
+        keep_revoked: source.optional.then_some(true),
         dry_run: args.dry_run.then_some(true),
     }
 }

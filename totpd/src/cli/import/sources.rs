@@ -42,8 +42,9 @@ pub(super) struct Source {
     /// The only user whose factor it may hold. `None`: it names its users.
     pub(super) user: Option<HostUser>,
     place: Place,
-    /// Whether a file that is missing is no mistake.
-    optional: bool,
+    /// Whether it is one of all homes (`--all-users`): a missing file is no mistake, and a user
+    /// whose factor was revoked is left alone.
+    pub(super) optional: bool,
 }
 
 /// What reading a source brought.

@@ -33,7 +33,11 @@ pub(crate) async fn import(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
     if used_steps.len() > MAX_USED_STEPS {
         return Err(invalid("an import has at most 64 used time steps"));
     }
-    let replace = asked.replace == Some(true);
+    let existing = match (asked.replace, asked.keep_revoked) {
+        (Some(true), _) => Existing::Replace,
+        (_, Some(true)) => Existing::KeepRevoked,
+        _ => Existing::Keep,
+    };
     let factor = ForeignFactor {
         given: checked(&asked.given)?.with_used_steps(&used_steps),
         new: NewFactor {
@@ -44,7 +48,7 @@ pub(crate) async fn import(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
             recovery_storage: config.totp.recovery_storage,
         },
         uid: asked.uid,
-        existing: if replace { Existing::Replace } else { Existing::Keep },
+        existing,
         activation: if asked.lifetime.is_some() { Activation::FirstCode } else { Activation::Imported },
     };
     let name = call.user(&asked.user).await?;
