@@ -65,8 +65,9 @@ fn assert_not_ready(app: &Api, secrets: &[&str]) {
     let reply = ask(app, "GET", "/readyz");
     reply.assert_error(503, "server_unavailable");
     assert!(reply.retry_after() > 0);
+    let said = format!("{reply:?}").replace("cache-control: no-store", "");
     for secret in secrets {
-        assert!(!format!("{reply:?}").contains(secret), "{reply:?}");
+        assert!(!said.contains(secret), "{secret}: {said}");
     }
 }
 

@@ -125,7 +125,7 @@ fn the_secret_in_use_is_not_imported_a_second_time() {
         site.totpd(&["import", "google-authenticator", "alice", "--replace"]),
         site.totpd_with(&["enroll", "alice", "--secret", "-"], KEY),
     ] {
-        assert_eq!(again.code, 1, "{again:?}");
+        assert_ne!(again.code, 0, "{again:?}");
         let said = format!("{}{}", again.stdout, again.stderr);
         assert!(said.contains("is that of the factor in use"), "{again:?}");
     }

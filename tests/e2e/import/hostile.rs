@@ -53,7 +53,7 @@ fn what_users_put_into_their_homes_harms_nobody_else() {
     assert_eq!(site.status("alice")["state"], "active");
     for (user, words) in [
         ("bob", "not a regular file"),
-        ("eve", "does not belong to the user"),
+        ("eve", "may not read it"),
         ("u1", "not a regular file"),
         ("u2", "not a regular file"),
         ("u3", "64 KiB"),
