@@ -11,10 +11,14 @@ use crate::cli::rpc::try_admin_call;
 use crate::clock;
 use crate::config::Config;
 use crate::import::entry::{Entry, Factor};
+use crate::import::home_file::HomeFileError;
 use report::{Outcome, Report, Row};
 use sources::{Content, Source};
 use std::collections::BTreeSet;
 use totp_wire::{CallError, SecretText, admin, service};
+
+/// Files that may fail to be read in time.
+const MAX_TIMEOUTS: usize = 20;
 
 /// An entry, and where it was found.
 struct Found {
@@ -30,7 +34,7 @@ pub(super) fn import(context: &Context, args: &Import) -> Result<(), CommandErro
     }
     let sources = sources::all(args)?;
     let mut report = Report::new(args.dry_run);
-    let found = read(context, args, &sources, &mut report);
+    let found = read(context, args, &sources, &mut report)?;
     let progress = Progress::count(out, found.len());
     let mut done = BTreeSet::new();
     let mut stopped = None;
@@ -58,7 +62,16 @@ pub(super) fn import(context: &Context, args: &Import) -> Result<(), CommandErro
 }
 
 /// Reads every source. What cannot be read is in the report.
-fn read(context: &Context, args: &Import, sources: &[Source], report: &mut Report) -> Vec<Found> {
+///
+/// # Errors
+/// When many files were not read in time: a file server that hangs would take hours.
+fn read(
+    context: &Context,
+    args: &Import,
+    sources: &[Source],
+    report: &mut Report,
+) -> Result<Vec<Found>, CommandError> {
+    let mut timeouts = 0;
     let progress = Progress::count(context.out, sources.len());
     let mut found = Vec::new();
     for (index, source) in sources.iter().enumerate() {
@@ -71,10 +84,20 @@ fn read(context: &Context, args: &Import, sources: &[Source], report: &mut Repor
                 let user = source.user.as_ref().map(|user| user.name.clone());
                 report.add(Row::new(user, source.name(), None, Outcome::Refused(why)));
             }
+            Content::TimedOut if timeouts == MAX_TIMEOUTS => {
+                let why = "many homes were not read within 5 s, so nothing was imported. Does their file server answer?";
+                return Err(failed(ExitStatus::Refused, why));
+            }
+            Content::TimedOut => {
+                timeouts += 1;
+                let (user, why) =
+                    (source.user.as_ref().map(|user| user.name.clone()), HomeFileError::TimedOut);
+                report.add(Row::new(user, source.name(), None, Outcome::Refused(why.to_string())));
+            }
         }
         progress.add(1);
     }
-    found
+    Ok(found)
 }
 
 /// Takes over one entry.

@@ -55,6 +55,8 @@ pub(super) enum Content {
     Absent,
     /// It cannot be read, for this reason.
     Unreadable(String),
+    /// It was not read in time.
+    TimedOut,
 }
 
 impl HostUser {
@@ -173,6 +175,7 @@ impl Source {
         let content = match (&self.place, &self.user) {
             (Place::Home(path), Some(user)) => match home_file::read(path, user.owner) {
                 Err(HomeFileError::Missing) if self.optional => return Content::Absent,
+                Err(HomeFileError::TimedOut) => return Content::TimedOut,
                 content => content.map_err(|why| why.to_string()),
             },
             (Place::Home(path) | Place::File(path), _) => read_roots(path),
