@@ -12,7 +12,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::import::entry::{Entry, Factor};
 use crate::import::home_file::HomeFileError;
-use report::{Outcome, Report, Row};
+use report::{NewCodes, Outcome, Report, Row, Run};
 use sources::{Content, Source};
 use std::collections::BTreeSet;
 use totp_wire::{CallError, SecretText, admin, service};
@@ -33,7 +33,7 @@ pub(super) fn import(context: &Context, args: &Import) -> Result<(), CommandErro
         out.require_shown("the recovery codes")?;
     }
     let sources = sources::all(args)?;
-    let mut report = Report::new(args.dry_run);
+    let mut report = Report::new(if args.dry_run { Run::Dry } else { Run::Real });
     let found = read(context, args, &sources, &mut report)?;
     let progress = Progress::count(out, found.len());
     let mut done = BTreeSet::new();
@@ -144,7 +144,7 @@ fn take_over(
         Err((_, explained)) => return Err(explained),
     };
     let mut row = row(outcome);
-    row.describe(&factor, args.recovery_codes);
+    row.describe(&factor, if args.recovery_codes { NewCodes::Shown } else { NewCodes::Kept });
     Ok(row)
 }
 

@@ -19,6 +19,20 @@ pub(super) enum Outcome {
     Refused(String),
 }
 
+/// Whether an import changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Run {
+    Real,
+    Dry,
+}
+
+/// Whether the new recovery codes are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NewCodes {
+    Shown,
+    Kept,
+}
+
 /// One entry.
 #[derive(Debug)]
 pub(super) struct Row {
@@ -30,32 +44,42 @@ pub(super) struct Row {
     params: Option<Params>,
     scratch_codes: usize,
     notes: Vec<String>,
-    shows_recovery_codes: bool,
+    new_codes: NewCodes,
 }
 
 /// What became of all entries.
 #[derive(Debug)]
 pub(super) struct Report {
-    dry_run: bool,
+    run: Run,
     rows: Vec<Row>,
     without_file: usize,
 }
 
+impl Run {
+    /// What the report says of a factor.
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Real => "imported",
+            Self::Dry => "would be imported",
+        }
+    }
+}
+
 impl Row {
     pub(super) fn new(user: Option<String>, source: String, line: Option<usize>, outcome: Outcome) -> Self {
-        let (notes, shows_recovery_codes) = (Vec::new(), false);
-        Self { user, source, line, outcome, params: None, scratch_codes: 0, notes, shows_recovery_codes }
+        let (notes, new_codes) = (Vec::new(), NewCodes::Kept);
+        Self { user, source, line, outcome, params: None, scratch_codes: 0, notes, new_codes }
     }
 
     /// Adds what the factor is like, without its secret.
-    pub(super) fn describe(&mut self, factor: &Factor, recovery_codes: bool) {
+    pub(super) fn describe(&mut self, factor: &Factor, new_codes: NewCodes) {
         self.params = Some(factor.params);
         self.scratch_codes = factor.scratch_codes;
         self.notes = factor.notes.iter().map(ToString::to_string).collect();
-        self.shows_recovery_codes = recovery_codes;
+        self.new_codes = new_codes;
     }
 
-    fn text(&self, dry_run: bool) -> String {
+    fn text(&self, run: Run) -> String {
         let place = match self.line {
             Some(line) => format!("line {line} of {}", self.source),
             None => self.source.clone(),
@@ -63,7 +87,7 @@ impl Row {
         let who = self.user.as_ref().map_or_else(|| place.clone(), Clone::clone);
         match &self.outcome {
             Outcome::Imported(reply) => {
-                let done = if dry_run { "would be imported" } else { "imported" };
+                let done = run.verb();
                 let state = match (reply.state, reply.expires_at) {
                     (State::Active, _) => "and works at once".to_owned(),
                     (_, Some(at)) => format!("and waits for its first code until {}", time(at)),
@@ -100,7 +124,7 @@ impl Row {
                 row["totp_id"] = reply.totp_id.clone().into();
                 row["expires_at"] = reply.expires_at.map(time).into();
                 row["codes_from"] = time(reply.codes_from).into();
-                if self.shows_recovery_codes {
+                if self.new_codes == NewCodes::Shown {
                     row["recovery_codes"] = reply.recovery_codes.iter().map(SecretText::reveal).collect();
                 }
             }
@@ -125,8 +149,8 @@ impl Row {
 }
 
 impl Report {
-    pub(super) const fn new(dry_run: bool) -> Self {
-        Self { dry_run, rows: Vec::new(), without_file: 0 }
+    pub(super) const fn new(run: Run) -> Self {
+        Self { run, rows: Vec::new(), without_file: 0 }
     }
 
     pub(super) fn add(&mut self, row: Row) {
@@ -155,7 +179,7 @@ impl Report {
         let imported = self.count(|outcome| matches!(outcome, Outcome::Imported(_)));
         let skipped = self.count(|outcome| matches!(outcome, Outcome::Skipped(_)));
         out.json(&json!({
-            "dry_run": self.dry_run,
+            "dry_run": self.run == Run::Dry,
             "imported": imported,
             "skipped": skipped,
             "refused": self.refused(),
@@ -163,20 +187,20 @@ impl Report {
             "entries": self.rows.iter().map(Row::document).collect::<Vec<_>>(),
         }))?;
         for row in &self.rows {
-            out.line(row.text(self.dry_run))?;
+            out.line(row.text(self.run))?;
             for note in &row.notes {
                 out.line(format!("    note: {note}"))?;
             }
             if row.scratch_codes > 0 {
                 out.line(format!("    its {} scratch codes are not taken over", row.scratch_codes))?;
             }
-            let codes = row.reply().filter(|_| row.shows_recovery_codes);
+            let codes = row.reply().filter(|_| row.new_codes == NewCodes::Shown);
             for pair in codes.iter().flat_map(|reply| reply.recovery_codes.chunks(2)) {
                 let pair: Vec<&str> = pair.iter().map(SecretText::reveal).collect();
                 out.line(format!("    {}", pair.join("    ")))?;
             }
         }
-        let verb = if self.dry_run { "would be imported" } else { "imported" };
+        let verb = self.run.verb();
         out.line(format!("\n{imported} {verb}, {skipped} skipped, {} refused", self.refused()))?;
         if self.without_file > 0 {
             out.line(format!("{} users have no such file", self.without_file))?;
@@ -187,16 +211,19 @@ impl Report {
     /// Says what to do next.
     fn advise(&self, out: Output) -> Result<(), CommandError> {
         let codes_from = self.rows.iter().filter_map(|row| Some(row.reply()?.codes_from)).max();
-        let Some(codes_from) = codes_from.filter(|_| !self.dry_run) else { return Ok(()) };
+        let Some(codes_from) = codes_from.filter(|_| self.run == Run::Real) else { return Ok(()) };
         out.line(format!(
             "Codes that are shown before {} are refused: they may have been used with the other tool.",
             time(codes_from)
         ))?;
-        let shown = self.rows.iter().any(|row| row.shows_recovery_codes);
-        if shown {
+        if self.rows.iter().any(|row| row.new_codes == NewCodes::Shown) {
             return out.line("The recovery codes above are shown only now, and each works once.");
         }
-        out.line("No recovery codes were shown. To make new ones for a user, run: totpd recovery-codes USER")
+        let waits = self.rows.iter().filter_map(Row::reply).any(|reply| reply.state == State::Pending);
+        let when = if waits { " after the first code" } else { "" };
+        out.line(format!(
+            "No recovery codes were shown. To make new ones for a user, run{when}: totpd recovery-codes USER"
+        ))
     }
 }
 
