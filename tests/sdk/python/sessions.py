@@ -111,6 +111,24 @@ async def for_later(api, recovery_code, alice, token):
     }
 
 
+async def addresses(users):
+    """Exchanges and deletes mail addresses and phone numbers."""
+    made = await ok(users.create(email="old.py@example.com", external_id="python.mail"))
+    exchanged = await ok(users.exchange_primary_factor(user_id="python.mail", email_address="new.py@example.com"))
+    [email] = exchanged.user.emails
+    equal(email.email, "new.py@example.com")
+    with refused(404, "email_not_found"):
+        await users.delete_email(email_id=made.email_id)
+    without = await ok(users.delete_email(email_id=email.email_id))
+    equal((without.user_id, without.user.emails), (made.user_id, []))
+    two = await ok(users.create(email="two.py@example.com", phone_number="+12025550178"))
+    with refused(400, "invalid_exchange_primary_factor_user"):
+        await users.exchange_primary_factor(user_id=two.user_id, email_address="x.py@example.com")
+    equal((await ok(users.delete_phone_number(phone_id=two.phone_id))).user.phone_numbers, [])
+    with refused(400, "cannot_delete_last_primary_factor"):
+        await users.delete_email(email_id=two.email_id)
+
+
 async def taking_away(api):
     """Deletes external id, enrollment and user."""
     user_id = (await ok(api.users.create(email="gone@example.com", external_id="python.gone"))).user_id

@@ -218,6 +218,7 @@ async def main(awaited):
         await rest.ending(api, made.recovery_codes[2:], alice, opened)
         await rest.locking(api, opened.session_token)
         keep(**await rest.for_later(api, made.recovery_codes[5], alice, opened.session_token))
+        await rest.addresses(api.users)
         await rest.taking_away(api)
     print("every method went through")
 

@@ -38,6 +38,7 @@ async fn main() {
     sessions::ending(&walk, &phone.recovery_codes[2..5], &alice, &open).await;
     totps::locking(&walk, &open.session_token).await;
     later::keep(&walk, &phone.recovery_codes[5], &alice, &open.session_token).await;
+    users::addresses(&walk).await;
     users::taking_away(&walk).await;
     println!("every method went through");
 }

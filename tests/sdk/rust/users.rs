@@ -6,8 +6,9 @@ use stytch::consumer::attribute::Attributes;
 use stytch::consumer::sessions;
 use stytch::consumer::totps;
 use stytch::consumer::users::{
-    ConnectedAppsRequest, CreateRequest, DeleteExternalIdRequest, DeleteRequest, DeleteTOTPRequest,
-    GetRequest, Name, SearchRequest, SearchUsersQuery, SearchUsersQueryOperator, UpdateRequest,
+    ConnectedAppsRequest, CreateRequest, DeleteEmailRequest, DeleteExternalIdRequest,
+    DeletePhoneNumberRequest, DeleteRequest, DeleteTOTPRequest, ExchangePrimaryFactorRequest, GetRequest,
+    Name, SearchRequest, SearchUsersQuery, SearchUsersQueryOperator, UpdateRequest,
 };
 
 fn get(user_id: &str) -> GetRequest {
@@ -147,6 +148,31 @@ pub(crate) async fn searching(walk: &Walk, alice: &str) {
 }
 
 /// Deletes external id, enrollment and user.
+pub(crate) async fn addresses(walk: &Walk) {
+    let users = &walk.stytch.users;
+    let name = "rust.mail".to_owned();
+    let made = CreateRequest { external_id: Some(name.clone()), ..email("old.rs@example.com") };
+    let made = ok(users.create(made).await);
+    let exchange = |user_id: &str, address: &str| ExchangePrimaryFactorRequest {
+        user_id: user_id.to_owned(),
+        email_address: Some(address.to_owned()),
+        phone_number: None,
+    };
+    let exchanged = ok(users.exchange_primary_factor(exchange(&name, "new.rs@example.com")).await);
+    has(&exchanged, &json!({ "/user/emails/0/email": "new.rs@example.com" }));
+    let delete = |email_id: &str| DeleteEmailRequest { email_id: email_id.to_owned() };
+    refused(users.delete_email(delete(&made.email_id)).await, 404, "email_not_found");
+    let without = ok(users.delete_email(delete(&exchanged.user.emails[0].email_id)).await);
+    has(&without, &json!({ "/user_id": made.user_id, "/user/emails": [] }));
+    let two = CreateRequest { phone_number: Some("+12025550179".to_owned()), ..email("two.rs@example.com") };
+    let two = ok(users.create(two).await);
+    let both = users.exchange_primary_factor(exchange(&two.user_id, "x.rs@example.com")).await;
+    refused(both, 400, "invalid_exchange_primary_factor_user");
+    let number = DeletePhoneNumberRequest { phone_id: two.phone_id.clone() };
+    has(&ok(users.delete_phone_number(number).await), &json!({ "/user/phone_numbers": [] }));
+    refused(users.delete_email(delete(&two.email_id)).await, 400, "cannot_delete_last_primary_factor");
+}
+
 pub(crate) async fn taking_away(walk: &Walk) {
     let users = &walk.stytch.users;
     let name = "rust.gone".to_owned();
