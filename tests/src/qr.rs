@@ -6,9 +6,20 @@ use crate::paths::target;
 use std::path::Path;
 use std::process::Command;
 
-/// What OpenCV reads in the picture that is its argument.
-const OPENCV: &str =
-    "import cv2, sys; print(cv2.QRCodeDetector().detectAndDecode(cv2.imread(sys.argv[1]))[0])";
+/// What OpenCV reads in the picture that is its argument, by either of its detectors, in one of
+/// several sizes, sharp or not: each misses some codes, and a phone's camera takes many frames.
+const OPENCV: &str = r"
+import cv2, itertools, sys
+picture = cv2.imread(sys.argv[1])
+detectors = [cv2.QRCodeDetector(), cv2.QRCodeDetectorAruco()]
+scales = [1, 0.75, 1.5, 0.6, 1.25, 2, 0.5, 0.9, 3]
+for blur, scale, detector in itertools.product([1, 3, 5], scales, detectors):
+    frame = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    found = detector.detectAndDecode(cv2.GaussianBlur(frame, (blur, blur), 0))[0]
+    if found:
+        print(found)
+        break
+";
 /// Width and height of a cell, and where its text stands, in pixels: DejaVu Sans Mono of 16 pixels.
 const CELL: (f64, f64, f64) = (9.64, 18.62, 14.85);
 
