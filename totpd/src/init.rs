@@ -16,7 +16,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The configuration to write when there is none.
+/// The configuration to write if the host has no file.
 const SHIPPED_CONFIG: &str = include_str!("../../config/totpd.toml");
 
 /// The advice in a message when this host has a key or a store already.
@@ -57,7 +57,7 @@ pub struct Made {
     pub store_id: String,
 }
 
-/// Creates the key, the store and its recorded id, and the configuration file if there is none.
+/// Creates the key, the store and its recorded id, and the configuration file if it is missing.
 /// They belong to the user `owner`, or else to the user of this process.
 ///
 /// The state folder may belong to the owner already, who can change its content at any moment. So

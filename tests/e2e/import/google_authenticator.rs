@@ -105,7 +105,7 @@ fn a_second_import_of_all_users_revives_no_revoked_factor() {
     let all = ["import", "google-authenticator", "--all-users"];
     site.totpd(&all).assert_success();
     site.totpd(&["revoke", "alice"]).assert_success();
-    for options in [&["--dry-run"][..], &[]] {
+    for options in [&["--dry-run"][..], &[], &["--replace"]] {
         let skipped = site.totpd(&[&all[..], options].concat()).assert_success();
         assert!(skipped.stdout.contains("alice: skipped"), "{skipped:?}");
         assert!(skipped.stdout.contains("had one that was revoked"), "{skipped:?}");

@@ -19,9 +19,6 @@ pub enum Existing {
     /// They keep it, and nothing is imported.
     #[default]
     Keep,
-    /// As `Keep`, and a user whose factor was revoked stays without one: the secret may be that of
-    /// a lost phone.
-    KeepRevoked,
     /// The imported one replaces it: an active one once a code proves the new one.
     Replace,
 }
@@ -47,14 +44,16 @@ pub struct ForeignFactor {
     pub uid: Option<u32>,
     /// What becomes of a factor that the user has.
     pub existing: Existing,
+    /// A user whose factor was revoked stays without one: the secret may be that of a lost phone.
+    pub keep_revoked: bool,
     /// When it is active.
     pub activation: Activation,
 }
 
 impl ForeignFactor {
-    /// Refuses a user who has a record, if those whose factor was revoked are to stay without one.
+    /// Refuses a user who has a record without a factor, if a revoked one is to stay so.
     fn check_known(&self, account: Option<&Account>) -> Result<(), AdminError> {
-        let refused = self.existing == Existing::KeepRevoked && account.is_some();
+        let refused = self.keep_revoked && account.is_some_and(|account| !account.has_factor());
         if refused { Err(AdminError::AlreadyEnrolled) } else { Ok(()) }
     }
 }

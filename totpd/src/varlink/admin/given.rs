@@ -33,11 +33,7 @@ pub(crate) async fn import(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
     if used_steps.len() > MAX_USED_STEPS {
         return Err(invalid("an import has at most 64 used time steps"));
     }
-    let existing = match (asked.replace, asked.keep_revoked) {
-        (Some(true), _) => Existing::Replace,
-        (_, Some(true)) => Existing::KeepRevoked,
-        _ => Existing::Keep,
-    };
+    let existing = if asked.replace == Some(true) { Existing::Replace } else { Existing::Keep };
     let factor = ForeignFactor {
         given: checked(&asked.given)?.with_used_steps(&used_steps),
         new: NewFactor {
@@ -49,6 +45,7 @@ pub(crate) async fn import(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
         },
         uid: asked.uid,
         existing,
+        keep_revoked: asked.keep_revoked == Some(true),
         activation: if asked.lifetime.is_some() { Activation::FirstCode } else { Activation::Imported },
     };
     let name = call.user(&asked.user).await?;
