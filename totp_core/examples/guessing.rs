@@ -16,17 +16,20 @@ const CHANCE: f64 = 3.0 / 1_000_000.0;
 
 fn main() {
     println!("{:<44} {:>10} {:>10} {:>9} {:>9}", "attacker", "tries/day", "tries/year", "day", "year");
-    for (name, at, rest, logins) in [
-        ("strangers, user logs in from known sources", AttackSource::Elsewhere, 0, 0),
-        ("strangers who wait out each escalation", AttackSource::Elsewhere, DAY, 0),
-        ("strangers, 24 logins a day from new sources", AttackSource::Elsewhere, 0, 24),
-        ("behind the user's address, no login", AttackSource::Beside, 0, 0),
-        ("behind the user's address, 24 logins a day", AttackSource::Beside, 0, 24),
-        ("another local user, by su or polkit's helper", AttackSource::Local(1), 0, 0),
-        ("a hundred local users together", AttackSource::Local(100), 0, 24),
-        ("at the console, 24 logins a day there", AttackSource::Console, 0, 24),
+    for (name, at, rest, logins, authenticators) in [
+        ("strangers, user logs in from known sources", AttackSource::Elsewhere, 0, 0, 1),
+        ("strangers who wait out each escalation", AttackSource::Elsewhere, DAY, 0, 1),
+        ("strangers, 24 logins a day from new sources", AttackSource::Elsewhere, 0, 24, 1),
+        ("behind the user's address, no login", AttackSource::Beside, 0, 0, 1),
+        ("behind the user's address, 24 logins a day", AttackSource::Beside, 0, 24, 1),
+        ("another local user, by su or polkit's helper", AttackSource::Local(1), 0, 0, 1),
+        ("a hundred local users together", AttackSource::Local(100), 0, 24, 1),
+        ("at the console, 24 logins a day there", AttackSource::Console, 0, 24, 1),
+        ("strangers, user has three authenticators", AttackSource::Elsewhere, 0, 0, 3),
+        ("three, 24 logins a day from new sources", AttackSource::Elsewhere, 0, 24, 3),
     ] {
-        let (day, year) = (simulate(1, at, rest, logins), simulate(365, at, rest, logins));
+        let attack = Attack { at, rest, logins_per_day: logins, authenticators };
+        let (day, year) = (simulate(1, attack), simulate(365, attack));
         println!(
             "{name:<44} {day:>10} {year:>10} {:>8.4}% {:>8.3}%",
             100.0 * chance(day),
@@ -64,8 +67,22 @@ impl AttackSource {
     }
 }
 
-/// Judged guesses within `days`; after a lock the attacker rests for `rest` seconds.
-fn simulate(days: u64, at: AttackSource, rest: u64, logins_per_day: u64) -> u32 {
+/// How the attacker guesses, and what the user does.
+#[derive(Clone, Copy)]
+struct Attack {
+    /// Where the attacker is.
+    at: AttackSource,
+    /// Seconds that the attacker rests after a lock.
+    rest: u64,
+    /// The user's logins.
+    logins_per_day: u64,
+    /// How many authenticators the user has: each failure is a guess at each.
+    authenticators: u32,
+}
+
+/// Judged guesses within `days`.
+fn simulate(days: u64, attack: Attack) -> u32 {
+    let Attack { at, rest, logins_per_day, authenticators } = attack;
     let mut guard = LockState::default();
     let start = Time::from_unix(1_800_000_000);
     let home = Origin::Remote(std::net::Ipv4Addr::new(192, 0, 2, 1).into());
@@ -88,8 +105,8 @@ fn simulate(days: u64, at: AttackSource, rest: u64, logins_per_day: u64) -> u32 
         }
         let mut class = class;
         while now >= rest_until && guard.remaining(&class, now) == 0 {
-            guesses += 1;
-            if guard.fail(&class, now) {
+            guesses += authenticators;
+            if guard.fail(&class, authenticators, now) {
                 rest_until = now.plus(rest);
                 class = at.class(&mut guard, &home, now);
             }

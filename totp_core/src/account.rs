@@ -5,9 +5,10 @@
 //!              └────── expires ─▶ deleted (with its secret)
 //! ```
 //!
-//! An account has at most one active and one pending factor: the old one works until the new one is
-//! confirmed.
+//! An account has up to three active factors, its authenticators, and at most one pending factor:
+//! what that one replaces works until it is confirmed.
 
+use crate::authenticator::{AuthenticatorName, PlaceRefused, Placement};
 use crate::lock::LockState;
 use crate::name::UserName;
 use crate::notices::{Notices, PendingReplacement};
@@ -49,6 +50,9 @@ pub enum FactorState {
 pub struct Factor<S = Secrets> {
     /// The permanent id: `totp-` and 26 characters.
     pub id: String,
+    /// The name of the authenticator, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<AuthenticatorName>,
     /// The parameters that the authenticator app was set up with.
     pub params: Params,
     /// When the factor was made.
@@ -107,8 +111,12 @@ pub struct Account<S = Secrets> {
     pub uid: Option<u32>,
     /// When the account was made.
     pub created: Time,
-    /// The active factor, whose codes are accepted.
+    /// The first active factor, whose codes and recovery codes are accepted.
     pub active: Option<Factor<S>>,
+    /// The further active factors, whose codes are accepted too. The list is empty without a first
+    /// one.
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<Factor<S>>,
     /// The pending factor, which waits for its first code.
     pub pending: Option<Factor<S>>,
     /// Whether the last enrollment expired before its first code.
@@ -133,6 +141,7 @@ impl<S> Factor<S> {
     fn split(self) -> (Factor<()>, S) {
         let Self {
             id,
+            name,
             params,
             created,
             state,
@@ -145,6 +154,7 @@ impl<S> Factor<S> {
         } = self;
         let open = Factor {
             id,
+            name,
             params,
             created,
             state,
@@ -161,10 +171,21 @@ impl<S> Factor<S> {
     /// Returns the factor with another sealed half.
     fn join<T>(self, secrets: T) -> Factor<T> {
         let Self {
-            id, params, created, state, last_step, used_steps: used, staged, cancels, remembered, ..
+            id,
+            name,
+            params,
+            created,
+            state,
+            last_step,
+            used_steps: used,
+            staged,
+            cancels,
+            remembered,
+            ..
         } = self;
         Factor {
             id,
+            name,
             params,
             created,
             state,
@@ -204,15 +225,15 @@ impl<S> Account<S> {
         self,
         mut convert: impl FnMut(&Factor<()>, S) -> Result<T, E>,
     ) -> Result<Account<T>, E> {
-        let mut factor = |f: Option<Factor<S>>| -> Result<Option<Factor<T>>, E> {
-            let Some(factor) = f else { return Ok(None) };
+        let mut factor = |factor: Factor<S>| -> Result<Factor<T>, E> {
             let (open, secrets) = factor.split();
             let secrets = convert(&open, secrets)?;
-            Ok(Some(open.join(secrets)))
+            Ok(open.join(secrets))
         };
         Ok(Account {
-            active: factor(self.active)?,
-            pending: factor(self.pending)?,
+            active: self.active.map(&mut factor).transpose()?,
+            added: self.added.into_iter().map(&mut factor).collect::<Result<_, E>>()?,
+            pending: self.pending.map(&mut factor).transpose()?,
             id: self.id,
             name: self.name,
             uid: self.uid,
@@ -233,6 +254,7 @@ impl<S> Account<S> {
             uid,
             created,
             active: None,
+            added: Vec::new(),
             pending: None,
             lock_state: LockState::default(),
             notices: Notices::default(),
@@ -245,20 +267,21 @@ impl<S> Account<S> {
     /// Deletes all factors, with their remembered logins, and the ticket. Returns whether there was
     /// a factor or a ticket. Failures and locks stay.
     pub fn revoke(&mut self) -> bool {
-        let factor = self.active.take().is_some() | self.pending.take().is_some();
+        let factor = self.has_factor();
+        self.drop_factors(|_| true);
         self.lapsed = false;
         self.ticket.take().is_some() | factor
     }
 
     /// Deletes the remembered logins. Returns how many there were.
     pub fn forget_remembered(&mut self) -> usize {
-        self.active.as_mut().map_or(0, |factor| std::mem::take(&mut factor.remembered).len())
+        self.authenticators_mut().map(|factor| std::mem::take(&mut factor.remembered).len()).sum()
     }
 
-    /// Deletes an expired pending factor, and an expired staged change of the active factor.
+    /// Deletes an expired pending factor, and an expired staged change of an active factor.
     /// Returns whether a pending factor was deleted.
     pub fn expire_pending(&mut self, now: Time) -> bool {
-        if let Some(active) = &mut self.active {
+        for active in self.authenticators_mut() {
             active.staged.take_if(|staged| now >= staged.expires);
         }
         let expired = self.pending_expires().is_some_and(|expires| now >= expires);
@@ -277,7 +300,9 @@ impl<S> Account<S> {
     pub fn pending_replacement(&self) -> Option<PendingReplacement> {
         let pending = self.pending.as_ref().filter(|pending| pending.staged.is_none())?;
         let expires = self.pending_expires()?;
-        self.active.as_ref().map(|_| PendingReplacement { created: pending.created, expires })
+        let adds = self.authenticators().all(|active| active.name != pending.name);
+        let (created, name) = (pending.created, pending.name.clone());
+        self.active.as_ref().map(|_| PendingReplacement { created, expires, name, adds })
     }
 
     /// Returns when the pending factor expires, if there is one.
@@ -304,6 +329,51 @@ pub struct NewFactor {
     pub lifetime: u64,
     /// How its recovery codes are stored.
     pub recovery_storage: RecoveryStorage,
+    /// What it is to the authenticators that the user has.
+    pub placement: Placement,
+}
+
+impl Default for NewFactor {
+    fn default() -> Self {
+        Self {
+            params: Params::default(),
+            lifetime: DEFAULT_PENDING_LIFETIME,
+            recovery_storage: RecoveryStorage::default(),
+            placement: Placement::default(),
+        }
+    }
+}
+
+/// Why a factor is not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnrollRefused {
+    /// It finds no place among the authenticators of the user.
+    Place(PlaceRefused),
+    /// The random source failed.
+    Random,
+}
+
+impl core::fmt::Display for EnrollRefused {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Place(refused) => refused.fmt(f),
+            Self::Random => RandomFailed.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for EnrollRefused {}
+
+impl From<PlaceRefused> for EnrollRefused {
+    fn from(refused: PlaceRefused) -> Self {
+        Self::Place(refused)
+    }
+}
+
+impl From<RandomFailed> for EnrollRefused {
+    fn from(_: RandomFailed) -> Self {
+        Self::Random
+    }
 }
 
 impl Account {
@@ -323,23 +393,30 @@ impl Account {
 
     /// Makes a pending factor, and replaces one that was pending before. An active factor works
     /// until the first code of the new one is accepted. Returns the new recovery codes, which are
-    /// not stored in clear unless [`RecoveryStorage::Sealed`] says so.
+    /// not stored in clear unless [`RecoveryStorage::Sealed`] says so. There are none for a further
+    /// authenticator: the codes of the first one stay.
     ///
     /// # Errors
-    /// When the random source fails; the account is unchanged then.
+    /// [`EnrollRefused`]; the account is unchanged then.
     pub fn enroll(
         &mut self,
         new: &NewFactor,
         now: Time,
         random: &mut impl Random,
-    ) -> Result<Vec<RecoveryCode>, RandomFailed> {
+    ) -> Result<Vec<RecoveryCode>, EnrollRefused> {
+        let name = self.place(&new.placement, new.params.digits.get())?;
         let secret = Secret::generate(random)?;
-        let (recovery, codes) = RecoverySet::generate(new.recovery_storage, random)?;
+        let (mut recovery, mut codes) = RecoverySet::generate(new.recovery_storage, random)?;
+        if !self.becomes_first(name.as_ref()) {
+            recovery.clear();
+            codes.clear();
+        }
         // The ticket is used: no other copy of it can replace this factor.
         self.ticket = None;
         self.lapsed = false;
         self.pending = Some(Factor {
             id: new_id("totp", random)?,
+            name,
             params: new.params,
             created: now,
             state: FactorState::Pending { expires: now.plus(new.lifetime.min(MAX_PENDING_LIFETIME)) },

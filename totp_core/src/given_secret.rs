@@ -1,7 +1,8 @@
 //! A secret that was made elsewhere: on a hardware token, or by another tool that verified its
 //! codes until now.
 
-use crate::account::{Account, FactorState, NewFactor};
+use crate::account::{Account, EnrollRefused, FactorState, NewFactor};
+use crate::authenticator::PlaceRefused;
 use crate::judge::USED_STEPS;
 use crate::otp::Params;
 use crate::random::{Random, RandomFailed};
@@ -38,13 +39,18 @@ pub enum GivenRefused {
     UsedInFuture,
     /// It is the secret of the factor in use: each code would work twice.
     InUse,
+    /// The factor finds no place among the authenticators of the user.
+    Place(PlaceRefused),
     /// The random source failed.
     Random,
 }
 
-impl From<RandomFailed> for GivenRefused {
-    fn from(_: RandomFailed) -> Self {
-        Self::Random
+impl From<EnrollRefused> for GivenRefused {
+    fn from(refused: EnrollRefused) -> Self {
+        match refused {
+            EnrollRefused::Place(refused) => Self::Place(refused),
+            EnrollRefused::Random => Self::Random,
+        }
     }
 }
 
@@ -60,6 +66,7 @@ impl fmt::Display for GivenRefused {
                 "a code that counts as used is more than a day ahead of this host's clock. Check the clock: timedatectl",
             ),
             Self::InUse => f.write_str("the secret is that of the factor in use, and nothing was changed"),
+            Self::Place(refused) => refused.fmt(f),
             Self::Random => RandomFailed.fmt(f),
         }
     }
@@ -135,7 +142,7 @@ impl Account {
         now: Time,
         random: &mut impl Random,
     ) -> Result<Vec<RecoveryCode>, GivenRefused> {
-        if self.active.as_ref().is_some_and(|active| active.secrets.secret == given.secret) {
+        if self.authenticators().any(|active| active.secrets.secret == given.secret) {
             return Err(GivenRefused::InUse);
         }
         let last_step = given.last_step(new.params, skew, now)?;

@@ -13,6 +13,7 @@ use crate::remember::remember;
 use crate::remembered::RememberKey;
 use crate::secret::Secret;
 use crate::source::Origin;
+use crate::staged_change::ChangeKind;
 use crate::time::{DAY, Time};
 use crate::verified::{How, Verified};
 use crate::window::{is_code_of, matching_step};
@@ -151,8 +152,19 @@ pub struct Judgement {
     pub unread: bool,
 }
 
-/// How a code compares with one factor.
+/// How a code compares with the active factors together.
 #[derive(Clone, Copy)]
+struct ActiveMatch {
+    /// What counts: a fresh code of one of them, then a used one, then a wrong one.
+    best: MatchResult,
+    /// The factor that `best` is about.
+    index: usize,
+    /// How many factors would have accepted a right code.
+    judged: u32,
+}
+
+/// How a code compares with one factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MatchResult {
     /// The code of a time step that is not used.
     Fresh(u64),
@@ -168,13 +180,32 @@ enum MatchResult {
     Absent,
 }
 
+impl MatchResult {
+    /// Returns whether the factor would have accepted a right code.
+    const fn is_judged(self) -> bool {
+        matches!(self, Self::Fresh(_) | Self::Used | Self::NoMatch)
+    }
+
+    /// Orders the results of several factors: what decides is the greatest.
+    const fn rank(self) -> u8 {
+        match self {
+            Self::Absent => 0,
+            Self::Clock => 1,
+            Self::NotRipe => 2,
+            Self::NoMatch => 3,
+            Self::Used => 4,
+            Self::Fresh(_) => 5,
+        }
+    }
+}
+
 /// Judges one attempt, and changes `account` accordingly: marks a time step as used, spends a
 /// recovery code, counts a failure, confirms a pending factor or drops an expired one.
 pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &JudgeSettings) -> Judgement {
     let expired = account.expire_pending(now);
     let origin = attempt.origin.resolved(account.uid);
     let class = account.lock_state.class(&origin, now);
-    let active = compare(account.active.as_ref(), &attempt.input, now, settings);
+    let active = compare_authenticators(account, &attempt.input, now, settings);
     let pending = compare(account.pending.as_ref(), &attempt.input, now, settings);
     let recovery = find_recovery(account, &attempt.input);
 
@@ -207,9 +238,9 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &Jud
     #[expect(clippy::match_same_arms, reason = "their order decides")]
     let proof = match typed {
         Typed::Recovery(_) => recovery.and_then(|index| spend_recovery(account, index)).ok_or(Reason::Wrong),
-        Typed::Code(_) => match (active, pending) {
-            (MatchResult::Fresh(step), _) => use_step(account, step, now).ok_or(Reason::Wrong),
-            // Before the pending factor is looked at: what the active one knows as used never
+        Typed::Code(_) => match (active.best, pending) {
+            (MatchResult::Fresh(step), _) => use_step(account, active.index, step, now).ok_or(Reason::Wrong),
+            // Before the pending factor is looked at: what an active one knows as used never
             // confirms another.
             (MatchResult::Used, _) => Err(Reason::Replayed),
             (_, MatchResult::Fresh(step)) => confirm(account, step, now).ok_or(Reason::Wrong),
@@ -242,10 +273,16 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &Jud
             } else {
                 account.notices.take_but_keep_changes()
             };
+            let changing = account.factors().find(|factor| factor.staged.is_some());
+            let changing = changing.filter(|_| !attempt.silent).and_then(|factor| factor.name.clone());
+            notices.staged_name = changing.map(Box::new);
             notices.staged = account.staged().filter(|_| !attempt.silent).cloned().map(Box::new);
-            notices.pending_replacement = account.pending_replacement().filter(|_| !attempt.silent);
-            if verified.confirmed() && staged.is_some() {
-                account.notices.record_change(FactorChange::Replaced, now, &attempt.from);
+            notices.pending_replacement =
+                account.pending_replacement().filter(|_| !attempt.silent).map(Box::new);
+            if let Some(staged) = staged.filter(|_| verified.confirmed()) {
+                let adds = staged.kind == ChangeKind::Add;
+                let change = if adds { FactorChange::Added } else { FactorChange::Replaced };
+                account.notices.record_change(change, now, &attempt.from);
             }
             if let How::Recovery { .. } = verified.how() {
                 account.notices.record_recovery_use(now, &attempt.from);
@@ -254,7 +291,13 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &Jud
         }
         Err(Reason::Wrong) => {
             account.notices.record_refusal(now, &attempt.from);
-            let class_locked = account.lock_state.fail(&class, now);
+            // A wrong code is a guess at each factor that would have accepted it.
+            let guesses = if matches!(typed, Typed::Code(_)) {
+                active.judged.saturating_add(u32::from(pending.is_judged())).max(1)
+            } else {
+                1
+            };
+            let class_locked = account.lock_state.fail(&class, guesses, now);
             Judgement { class_locked, ..refused(Reason::Wrong) }
         }
         // A used code is not a guess, and neither is a code that the clock cannot judge.
@@ -291,7 +334,8 @@ pub fn forecast<S: Clone>(
     let Some(factor) = account.active.as_ref().or(account.pending.as_ref()) else {
         return Err(if account.lapsed { Reason::Expired } else { Reason::NotEnrolled });
     };
-    if clock_is_wrong(factor, now, settings) {
+    let mut others = account.added.iter();
+    if clock_is_wrong(factor, now, settings) && others.all(|other| clock_is_wrong(other, now, settings)) {
         return Err(Reason::Clock);
     }
     if factor.staged.as_ref().is_some_and(|staged| !staged.allows_codes(now)) {
@@ -332,6 +376,24 @@ impl<S> Factor<S> {
     }
 }
 
+/// Compares a code with every active factor, whatever matches.
+fn compare_authenticators(
+    account: &Account,
+    input: &Input,
+    now: Time,
+    settings: &JudgeSettings,
+) -> ActiveMatch {
+    let mut all = ActiveMatch { best: MatchResult::Absent, index: 0, judged: 0 };
+    for (index, factor) in account.authenticators().enumerate() {
+        let result = compare(Some(factor), input, now, settings);
+        all.judged += u32::from(result.is_judged());
+        if result.rank() > all.best.rank() {
+            all = ActiveMatch { best: result, index, ..all };
+        }
+    }
+    all
+}
+
 /// Compares a code with one factor. The work is the same whatever matches.
 fn compare(factor: Option<&Factor>, input: &Input, now: Time, settings: &JudgeSettings) -> MatchResult {
     let (Some(factor), Ok(Typed::Code(code))) = (factor, input) else { return MatchResult::Absent };
@@ -364,20 +426,21 @@ fn spend_recovery(account: &mut Account, index: usize) -> Option<Verified> {
     Some(Verified::new(&active.id, How::Recovery { left }))
 }
 
-fn use_step(account: &mut Account, step: u64, now: Time) -> Option<Verified> {
-    let active = account.active.as_mut()?;
+fn use_step(account: &mut Account, index: usize, step: u64, now: Time) -> Option<Verified> {
+    let active = account.authenticators_mut().nth(index)?;
     active.mark_used(step);
     Some(Verified::new(&active.id, How::Totp { offset: steps_ahead(active.params, step, now) }))
 }
 
-/// Makes the pending factor, whose first code was accepted, the active one. The old one is dropped.
+/// Makes the pending factor, whose first code was accepted, an active one. The one that it replaces
+/// is dropped.
 fn confirm(account: &mut Account, step: u64, now: Time) -> Option<Verified> {
     let mut factor = account.pending.take()?;
     factor.mark_used(step);
     factor.staged = None;
     factor.state = FactorState::Active { since: now };
     let verified = Verified::first_code(&factor.id, steps_ahead(factor.params, step, now));
-    account.active = Some(factor);
+    account.activate(factor);
     Some(verified)
 }
 

@@ -26,24 +26,19 @@
 //! # }
 //! # let mut random = Fixed(1);
 //! use totp_core::account::NewFactor;
-//! use totp_core::recovery::RecoveryStorage;
-//! use totp_core::{Account, Attempt, JudgeSettings, Origin, Outcome, Params, Reason};
+//! use totp_core::{Account, Attempt, JudgeSettings, Origin, Outcome, Reason};
 //! use totp_core::{Time, Typed, UserName};
 //!
 //! let now = Time::from_unix(1_800_000_000);
 //! let not_before = Time::from_unix(1_700_000_000);
 //! let settings = JudgeSettings { skew: 1, not_before, latest_grant: Time::default() };
 //! let mut account = Account::new(UserName::parse("alice").ok(), Some(1000), now, &mut random)?;
-//! let new = NewFactor {
-//!     params: Params::default(),
-//!     lifetime: 3600,
-//!     recovery_storage: RecoveryStorage::Hashed,
-//! };
+//! let new = NewFactor { lifetime: 3600, ..NewFactor::default() };
 //! let _recovery_codes = account.enroll(&new, now, &mut random)?;
 //!
 //! // What the user's authenticator app shows:
 //! let secret = account.pending.as_ref().unwrap().secrets.secret();
-//! let code = totp_core::otp::totp_at(secret, Params::default(), now);
+//! let code = totp_core::otp::totp_at(secret, new.params, now);
 //!
 //! let attempt = Attempt::plain(Origin::Local, Typed::parse(&code));
 //! let judgement = totp_core::judge(&mut account, &attempt, now, &settings);
@@ -51,7 +46,7 @@
 //! // The same code a second time is a replay (RFC 6238 section 5.2).
 //! let judgement = totp_core::judge(&mut account, &attempt, now, &settings);
 //! assert!(matches!(judgement.outcome, Outcome::Refused(Reason::Replayed)));
-//! # Ok::<(), RandomFailed>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
 
@@ -60,6 +55,8 @@
 extern crate self as totp_core;
 
 pub mod account;
+pub mod authenticator;
+mod authenticator_set;
 pub mod breakglass;
 pub mod code;
 mod code_symbols;

@@ -16,7 +16,11 @@
 //! Other local users, who run su(1) or polkit's helper against this user, have a budget of their
 //! own: 30 judged failures in 24 hours together, and 10 for one uid, so that none of them uses up
 //! the budget of the others, of the network or of the user.
+//!
+//! A code is a guess at each of the user's authenticators, so that a failure counts as often as
+//! there are authenticators.
 
+use crate::authenticator::MAX_AUTHENTICATORS;
 use crate::source::{Origin, Source};
 use crate::time::{DAY, HOUR, Time};
 use serde::{Deserialize, Serialize};
@@ -26,8 +30,12 @@ use std::collections::BTreeMap;
 pub const FAILURES_TO_LOCK: u32 = 10;
 /// The length of a class's first lock, in seconds.
 pub const FIRST_LOCK: u64 = HOUR;
-/// The length of the longest lock, in seconds.
+/// The length of the longest lock of a user with one authenticator, in seconds.
 pub const MAX_LOCK: u64 = DAY;
+/// The length of the longest lock: that of a user with the most authenticators, in seconds.
+pub const LONGEST_LOCK: u64 = MAX_LOCK * MAX_GUESSES as u64;
+/// How many factors one code can be a guess at: every authenticator, and one that is pending.
+const MAX_GUESSES: usize = MAX_AUTHENTICATORS + 1;
 /// How many failures of one class are judged within [`BUDGET_WINDOW`].
 pub const BUDGET: usize = 30;
 /// How many failures of one other local user, by uid, are judged within [`BUDGET_WINDOW`].
@@ -77,7 +85,7 @@ impl FailureCounter {
         let budget_wait = self.budget_wait(budget, now);
         let Some(lock) = &mut self.lock else { return budget_wait };
         lock.start = lock.start.min(now);
-        let left = lock.length.min(MAX_LOCK).saturating_sub(now.since(lock.start));
+        let left = lock.length.min(LONGEST_LOCK).saturating_sub(now.since(lock.start));
         if left == 0 {
             self.lock = None;
         }
@@ -100,7 +108,7 @@ impl FailureCounter {
 
     /// Returns when the lock ends or the budget is no longer exhausted, whichever is later.
     fn locked_until(&self, budget: usize) -> Option<Time> {
-        let lock = self.lock.map(|lock| lock.start.plus(lock.length.min(MAX_LOCK)));
+        let lock = self.lock.map(|lock| lock.start.plus(lock.length.min(LONGEST_LOCK)));
         let oldest = self.judged.len().checked_sub(budget).and_then(|excess| self.judged.get(excess));
         lock.max(oldest.map(|judged| judged.plus(BUDGET_WINDOW)))
     }
@@ -115,22 +123,42 @@ impl FailureCounter {
         *self = Self { judged: std::mem::take(&mut self.judged), ..Self::default() };
     }
 
-    /// Counts a judged failure. Returns whether the class is locked from now on.
-    fn fail(&mut self, now: Time) -> bool {
-        let quiet_days = u32::try_from(now.since(self.last_failure) / DAY).unwrap_or(u32::MAX);
-        self.level = self.level.saturating_sub(quiet_days);
+    /// Counts a judged failure that was a guess at so many authenticators. Returns whether the
+    /// class is locked from now on.
+    ///
+    /// It costs as much as so many failures of a user with one authenticator: in the count, in the
+    /// budget, and in the length of the lock. So the chance of guessing is the same.
+    fn fail(&mut self, guesses: u32, budget: usize, now: Time) -> bool {
+        let guesses = guesses.max(1);
+        let quiet_days = now.since(self.last_failure) / (DAY * u64::from(guesses));
+        self.level = self.level.saturating_sub(u32::try_from(quiet_days).unwrap_or(u32::MAX));
         self.last_failure = now;
-        self.judged.push(now);
-        self.failures = self.failures.saturating_add(1);
-        if self.level == 0 && self.failures < FAILURES_TO_LOCK {
-            return self.budget_wait(BUDGET, now) > 0;
+        self.spend_budget(guesses, budget, now);
+        self.failures = self.failures.saturating_add(guesses);
+        let escalated = self.level > 0;
+        // One more guess would be more than a user with one authenticator gets.
+        if !escalated && self.failures.saturating_add(guesses) <= FAILURES_TO_LOCK {
+            return self.budget_wait(budget, now) > 0;
         }
         self.failures = 0;
-        // The stored level may be any number.
-        self.level = self.level.saturating_add(1).min(MAX_LEVEL);
-        let length = FIRST_LOCK.saturating_mul(1 << (self.level - 1)).min(MAX_LOCK);
+        let mut length: u64 = 0;
+        for _ in 0..if escalated { guesses } else { 1 } {
+            // The stored level may be any number.
+            self.level = self.level.saturating_add(1).min(MAX_LEVEL);
+            length += FIRST_LOCK.saturating_mul(1 << (self.level - 1)).min(MAX_LOCK);
+        }
         self.lock = Some(Lock { start: now, length });
         true
+    }
+
+    /// Counts guesses in the budget. What is left and too little for as many again is used up with
+    /// them.
+    fn spend_budget(&mut self, guesses: u32, budget: usize, now: Time) {
+        let guesses = usize::try_from(guesses).unwrap_or(budget).min(budget);
+        self.judged.extend(std::iter::repeat_n(now, guesses));
+        if self.judged.len() + guesses > budget {
+            self.judged.resize(self.judged.len().max(budget), now);
+        }
     }
 }
 
@@ -158,7 +186,7 @@ impl KnownSource {
 /// let (mut state, now) = (LockState::default(), Time::from_unix(1_800_000_000));
 /// let class = state.class(&Origin::Remote("192.0.2.7".parse().unwrap()), now);
 /// for _ in 0..FAILURES_TO_LOCK {
-///     state.fail(&class, now);
+///     state.fail(&class, 1, now);
 /// }
 /// assert_eq!(state.remaining(&class, now), FIRST_LOCK);
 /// // The user's own sudo is another class.
@@ -270,18 +298,19 @@ impl LockState {
         self.counter(class).map_or(0, |counter| counter.remaining(BUDGET, now))
     }
 
-    /// Counts a judged failure of `class`. Returns whether the class is locked from now on.
-    pub fn fail(&mut self, class: &SourceClass, now: Time) -> bool {
+    /// Counts a judged failure of `class` that was a guess at so many authenticators. Returns
+    /// whether the class is locked from now on.
+    pub fn fail(&mut self, class: &SourceClass, guesses: u32, now: Time) -> bool {
         if let SourceClass::Client(id) = class {
             self.clients.entry(id.clone()).or_default();
         }
         if let SourceClass::LocalStranger(uid) = class {
             self.strangers.retain(|_, counter| !counter.is_expired(now));
-            self.strangers_together.judged.push(now);
+            self.strangers_together.spend_budget(guesses, BUDGET, now);
             let counter = self.strangers.entry(*uid).or_default();
-            return counter.fail(now) || self.remaining(class, now) > 0;
+            return counter.fail(guesses, STRANGER_BUDGET, now) || self.remaining(class, now) > 0;
         }
-        self.counter(class).is_some_and(|counter| counter.fail(now))
+        self.counter(class).is_some_and(|counter| counter.fail(guesses, BUDGET, now))
     }
 
     /// Records a success of `class`: clears its failures, and makes a remote source known. The

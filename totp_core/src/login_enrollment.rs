@@ -61,6 +61,7 @@ impl AwaitingFirstCode {
         let secret = Secret::generate(random)?;
         let (recovery, codes) = RecoverySet::generate(storage, random)?;
         let factor = Factor {
+            name: None,
             id: new_id("totp", random)?,
             params,
             created: now,

@@ -1,6 +1,7 @@
 //! The notices that a user reads at the next login: used recovery codes, refused attempts, changes
 //! of the factor.
 
+use crate::authenticator::AuthenticatorName;
 use crate::staged_change::StagedChange;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
@@ -21,13 +22,17 @@ pub struct Occurrence {
     pub from: String,
 }
 
-/// A replacement that waits for its first code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A factor that waits for its first code beside an active one.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingReplacement {
     /// When it was made.
     pub created: Time,
     /// When it expires.
     pub expires: Time,
+    /// The name of the authenticator, where it has one.
+    pub name: Option<AuthenticatorName>,
+    /// Whether it becomes a further authenticator and replaces none.
+    pub adds: bool,
 }
 
 /// A change of the factor by its user, or by someone who had a code of it.
@@ -38,6 +43,8 @@ pub enum FactorChange {
     Ticket,
     /// A staged factor replaced the active one.
     Replaced,
+    /// A staged factor became a further authenticator.
+    Added,
     /// The recovery codes were replaced.
     RecoveryCodes,
     /// A staged change was cancelled.
@@ -65,11 +72,14 @@ pub struct Notices {
     /// The replacement that waits for its first code, and that the user may confirm. It is shown at
     /// every login for as long as it is there.
     #[serde(skip)]
-    pub(crate) pending_replacement: Option<PendingReplacement>,
+    pub(crate) pending_replacement: Option<Box<PendingReplacement>>,
     /// The staged change. It is stored in the factor, and shown at every login for as long as it is
     /// there.
     #[serde(skip)]
     pub(crate) staged: Option<Box<StagedChange>>,
+    /// The name of the authenticator that the staged change concerns.
+    #[serde(skip)]
+    pub(crate) staged_name: Option<Box<AuthenticatorName>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -137,14 +147,19 @@ impl Notices {
         self.staged.as_deref()
     }
 
+    /// Returns the name of the authenticator that the staged change concerns, where it has one.
+    pub fn staged_name(&self) -> Option<&AuthenticatorName> {
+        self.staged_name.as_deref()
+    }
+
     /// Returns when a replacement was made that expired before its first code.
     pub const fn expired_replacement(&self) -> Option<Time> {
         self.expired_replacement
     }
 
     /// Returns the replacement that waits for its first code.
-    pub const fn pending_replacement(&self) -> Option<PendingReplacement> {
-        self.pending_replacement
+    pub fn pending_replacement(&self) -> Option<&PendingReplacement> {
+        self.pending_replacement.as_deref()
     }
 
     /// Returns the uses of recovery codes.

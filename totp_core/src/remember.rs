@@ -6,9 +6,11 @@ use crate::time::Time;
 use crate::verified::{How, Verified};
 
 /// Remembers the grant that `proof` stands for under `key`, for `length` seconds. Does nothing when
-/// the proof is not of the active factor.
+/// the proof is not of an active factor.
 pub(crate) fn remember(account: &mut Account, proof: &Verified, key: &RememberKey, length: u64, now: Time) {
-    let Some(factor) = account.active.as_mut().filter(|factor| factor.id == proof.totp_id()) else { return };
+    let Some(factor) = account.authenticators_mut().find(|factor| factor.id == proof.totp_id()) else {
+        return;
+    };
     factor.remembered.retain(|login| login.key != *key && login.holds(now));
     factor.remembered.push(Remembered { key: key.clone(), since: now, length });
     let excess = factor.remembered.len().saturating_sub(MAX_REMEMBERED);
@@ -18,9 +20,10 @@ pub(crate) fn remember(account: &mut Account, proof: &Verified, key: &RememberKe
 /// Returns the proof that an earlier grant under `key` left, if it still holds: no longer than the
 /// rule said at the grant, and no longer than it says now.
 pub fn recall(account: &Account, key: &RememberKey, now: Time, rule: &Remember) -> Option<Verified> {
-    let factor = account.active.as_ref()?;
-    let login = factor.remembered.iter().find(|login| login.key == *key)?;
-    let age = now.since(login.since);
-    let holds = login.holds(now) && age < rule.length;
-    holds.then(|| Verified::new(&factor.id, How::Remembered { age }))
+    account.authenticators().find_map(|factor| {
+        let login = factor.remembered.iter().find(|login| login.key == *key)?;
+        let age = now.since(login.since);
+        let holds = login.holds(now) && age < rule.length;
+        holds.then(|| Verified::new(&factor.id, How::Remembered { age }))
+    })
 }

@@ -15,11 +15,12 @@
 //! A login counts as having shown the notice when a program that runs as root showed it, and when
 //! it came from a remote source that was known before, if the user has one.
 
-use crate::account::{Account, EnrollmentTicket, Factor, FactorState, NewFactor};
+use crate::account::{Account, EnrollRefused, EnrollmentTicket, FactorState, NewFactor};
+use crate::authenticator::{AuthenticatorName, PlaceRefused};
 use crate::judge::Attempt;
 use crate::lock::SourceClass;
 use crate::notices::{FactorChange, Notices};
-use crate::random::{Random, RandomFailed};
+use crate::random::Random;
 use crate::recovery::RecoveryCode;
 use crate::source::Origin;
 use crate::time::{DAY, HOUR, Time};
@@ -45,6 +46,8 @@ pub enum ChangeRefused {
     /// A change is already staged: this one by the user, or (`None`) a factor by an administrator
     /// or with a ticket.
     AlreadyStaged(Option<StagedChange>),
+    /// The change finds no place among the user's authenticators.
+    Place(PlaceRefused),
     /// The user has cancelled [`MAX_CANCELS`] changes recently: a change needs a ticket.
     CancelledTwice,
     /// No change is staged.
@@ -63,37 +66,60 @@ pub enum NextStep {
 impl<S> Account<S> {
     /// Returns the change that the user has staged, if there is one.
     pub fn staged(&self) -> Option<&StagedChange> {
-        fn staged_in<S>(factor: Option<&Factor<S>>) -> Option<&StagedChange> {
-            factor?.staged.as_ref()
-        }
-        staged_in(self.pending.as_ref()).or_else(|| staged_in(self.active.as_ref()))
+        self.pending.iter().chain(self.authenticators()).find_map(|factor| factor.staged.as_ref())
     }
 
-    /// Returns what a code of the active factor would do about a change of this kind. The caller
-    /// asks before it judges the code, so that a refusal does not use one up.
+    /// Returns what a code would do about a change of this kind, which concerns the authenticator
+    /// of this name. The caller asks before it judges the code, so that a refusal does not use one
+    /// up.
     ///
     /// # Errors
     /// Why the change can be neither staged nor carried out.
-    pub fn next_step(&self, kind: ChangeKind, now: Time) -> Result<NextStep, ChangeRefused> {
+    pub fn next_step(
+        &self,
+        kind: ChangeKind,
+        name: Option<&AuthenticatorName>,
+        now: Time,
+    ) -> Result<NextStep, ChangeRefused> {
         let active = self.active.as_ref().ok_or(ChangeRefused::NotEnrolled)?;
+        let concerned = if kind == ChangeKind::Remove {
+            self.find_authenticator(name).map_err(ChangeRefused::Place)?.map(|factor| &factor.id)
+        } else {
+            Some(&active.id)
+        };
         match self.staged() {
-            Some(staged) if staged.kind == kind && kind != ChangeKind::Replace && staged.is_ripe(now) => {
-                return Ok(NextStep::CarryOut);
+            Some(staged) if staged.kind == kind && !kind.makes_factor() && staged.is_ripe(now) => {
+                // The removal of one authenticator does not remove another.
+                let of_it = self.authenticators().find(|factor| factor.staged.is_some());
+                if of_it.map(|factor| &factor.id) == concerned {
+                    return Ok(NextStep::CarryOut);
+                }
+                return Err(ChangeRefused::AlreadyStaged(Some(staged.clone())));
             }
             Some(staged) => return Err(ChangeRefused::AlreadyStaged(Some(staged.clone()))),
             None if self.pending.is_some() => return Err(ChangeRefused::AlreadyStaged(None)),
             None => {}
         }
         // A cancel in the future, because the clock was set back, counts.
-        let recent = active.cancels.iter().filter(|at| now.since(**at) < CANCEL_WINDOW).count();
+        let recent = self
+            .authenticators()
+            .flat_map(|factor| &factor.cancels)
+            .filter(|at| now.since(**at) < CANCEL_WINDOW)
+            .count();
         if recent >= MAX_CANCELS { Err(ChangeRefused::CancelledTwice) } else { Ok(NextStep::Stage) }
     }
 
-    /// Stages the removal of the active factor, or new recovery codes. The caller has asked
-    /// [`Account::next_step`] and judged a code.
-    pub fn stage_change(&mut self, change: StagedChange) {
-        if let Some(active) = &mut self.active {
-            active.staged = Some(change);
+    /// Stages the removal of the authenticator of this name, or new recovery codes, which belong to
+    /// the first one. The caller has asked [`Account::next_step`] and judged a code.
+    pub fn stage_change(&mut self, change: StagedChange, name: Option<&AuthenticatorName>) {
+        let concerned = match name {
+            Some(name) if change.kind == ChangeKind::Remove => {
+                self.authenticators_mut().find(|factor| factor.is_named(name))
+            }
+            _ => self.active.as_mut(),
+        };
+        if let Some(factor) = concerned {
+            factor.staged = Some(change);
         }
     }
 
@@ -119,16 +145,21 @@ impl<S> Account<S> {
     /// # Errors
     /// As [`Account::cancel`].
     pub fn remove_staged(&mut self) -> Result<StagedChange, ChangeRefused> {
-        let active = self.active.as_mut().ok_or(ChangeRefused::NotEnrolled)?;
-        let of_active = active.staged.take();
+        if self.active.is_none() {
+            return Err(ChangeRefused::NotEnrolled);
+        }
+        let of_active = self.authenticators_mut().find_map(|factor| factor.staged.take());
         let of_pending = self.pending.take_if(|pending| pending.staged.is_some()).and_then(|p| p.staged);
         of_pending.or(of_active).ok_or(ChangeRefused::NothingStaged)
     }
 
-    /// Returns whether the ticket is bound to the active factor, or is for a first factor when
-    /// there is none.
+    /// Returns whether the ticket is bound to an active factor, or is for a first factor of a user
+    /// without one.
     pub fn is_ticket_for_active_factor(&self, ticket: &EnrollmentTicket) -> bool {
-        ticket.totp_id.as_deref() == self.active.as_ref().map(|active| active.id.as_str())
+        match &ticket.totp_id {
+            Some(id) => self.authenticator(id).is_some(),
+            None => self.active.is_none(),
+        }
     }
 
     /// Returns whether there are notices of changes that no counting login has shown.
@@ -147,7 +178,7 @@ impl<S> Account<S> {
 
     /// Records that a counting login has shown the notice of the staged change.
     pub(crate) fn mark_staged_shown(&mut self, now: Time) {
-        for factor in self.active.iter_mut().chain(&mut self.pending) {
+        for factor in self.factors_mut() {
             if let Some(staged) = &mut factor.staged {
                 staged.shown_at = staged.shown_at.or(Some(now));
             }
@@ -161,14 +192,14 @@ impl Account {
     /// [`Account::next_step`] and judged a code.
     ///
     /// # Errors
-    /// When the random source fails; the account is unchanged then.
+    /// [`EnrollRefused`]; the account is unchanged then.
     pub fn stage_replacement(
         &mut self,
         new: &NewFactor,
         change: StagedChange,
         now: Time,
         random: &mut impl Random,
-    ) -> Result<Vec<RecoveryCode>, RandomFailed> {
+    ) -> Result<Vec<RecoveryCode>, EnrollRefused> {
         let ticket = self.ticket.clone();
         let codes = self.enroll(new, now, random)?;
         // An attacker with one code must not invalidate the ticket of an administrator.

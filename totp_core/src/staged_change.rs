@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum ChangeKind {
     /// A new authenticator app replaces the one in use.
     Replace,
+    /// A further authenticator app works beside those in use.
+    Add,
     /// The factor is removed.
     Remove,
     /// New recovery codes replace the old ones.
@@ -16,10 +18,16 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
+    /// Returns whether the change makes a factor, whose first code carries it out.
+    pub const fn makes_factor(self) -> bool {
+        matches!(self, Self::Replace | Self::Add)
+    }
+
     /// Returns the word for the seal and for answers to users.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Replace => "replace",
+            Self::Add => "add",
             Self::Remove => "remove",
             Self::RecoveryCodes => "recovery-codes",
         }
@@ -83,9 +91,9 @@ impl StagedChange {
         (self.kind, self.at, self.expires) == (other.kind, other.at, other.expires)
     }
 
-    /// Returns whether codes of the factor that holds this change are accepted. Codes of a
-    /// replacement are accepted only when it is ripe.
+    /// Returns whether codes of the factor that holds this change are accepted. Codes of a staged
+    /// factor are accepted only when it is ripe.
     pub(crate) fn allows_codes(&self, now: Time) -> bool {
-        self.kind != ChangeKind::Replace || self.is_ripe(now)
+        !self.kind.makes_factor() || self.is_ripe(now)
     }
 }

@@ -9,7 +9,7 @@
 //!          8 ticket   user-…       ─┘
 //! ```
 
-use crate::account::{Account, EnrollmentTicket, Factor};
+use crate::account::{Account, EnrollmentTicket, FactorState};
 use crate::code::Typed;
 use crate::judge::{Input, Reason};
 use crate::secret::Secrets;
@@ -217,14 +217,10 @@ pub fn withdrawn_factors<S>(
     after: Option<&Account<S>>,
     now: Time,
 ) -> BTreeSet<Withdrawal> {
-    fn factors<S>(account: &Account<S>) -> impl Iterator<Item = &Factor<S>> {
-        account.active.iter().chain(&account.pending)
-    }
     let mut withdrawn = BTreeSet::new();
-    for factor in factors(before) {
-        let pending = before.active.as_ref().map(|active| &active.id) != Some(&factor.id);
-        let expired = pending && before.pending_expires().is_some_and(|end| now >= end);
-        let Some(kept) = after.and_then(|account| factors(account).find(|kept| kept.id == factor.id)) else {
+    for factor in before.factors() {
+        let expired = matches!(factor.state, FactorState::Pending { expires } if now >= expires);
+        let Some(kept) = after.and_then(|account| account.factors().find(|kept| kept.id == factor.id)) else {
             if !expired {
                 withdrawn.insert(Withdrawal::new(Kind::Factor, &factor.id));
             }
@@ -290,7 +286,7 @@ impl Refusals {
             return;
         }
         self.strip(account);
-        for factor in [&mut account.active, &mut account.pending].into_iter().flatten() {
+        for factor in account.factors_mut() {
             if self.has(Kind::Recovery, &factor.id) {
                 factor.secrets.drop_recovery();
             }
@@ -305,11 +301,8 @@ impl Refusals {
     /// Removes from a record, which may be sealed, what was withdrawn, except for recovery codes.
     /// For display only: a sealed record that was changed cannot be opened.
     pub fn strip<S>(&self, account: &mut Account<S>) {
-        for slot in [&mut account.active, &mut account.pending] {
-            if slot.as_ref().is_some_and(|factor| self.has(Kind::Factor, &factor.id)) {
-                *slot = None;
-            }
-            let Some(factor) = slot else { continue };
+        account.drop_factors(|factor| self.has(Kind::Factor, &factor.id));
+        for factor in account.factors_mut() {
             if self.has(Kind::Staged, &factor.id) {
                 factor.staged = None;
             }
@@ -325,10 +318,11 @@ impl Refusals {
     /// Returns whether `input` was refused for this reason because of a withdrawal. `account` is
     /// the account as it is stored.
     pub fn explains<S>(&self, account: &Account<S>, input: &Input, reason: Reason) -> bool {
-        let Some(active) = &account.active else { return false };
+        let has = |kind| account.authenticators().any(|active| self.has(kind, &active.id));
         match (input, reason) {
-            (_, Reason::NotEnrolled) => self.has(Kind::Factor, &active.id),
-            (Ok(Typed::Recovery(_)), Reason::Wrong) => self.has(Kind::Recovery, &active.id),
+            // Of several authenticators the others are judged.
+            (_, Reason::NotEnrolled) | (Ok(Typed::Code(_)), Reason::Wrong) => has(Kind::Factor),
+            (Ok(Typed::Recovery(_)), Reason::Wrong) => has(Kind::Recovery) || has(Kind::Factor),
             _ => false,
         }
     }

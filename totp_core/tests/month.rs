@@ -9,11 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use totp_core::account::NewFactor;
 use totp_core::lock::{BUDGET, BUDGET_WINDOW};
 use totp_core::otp::totp_at;
-use totp_core::recovery::RecoveryStorage;
 use totp_core::time::{DAY, HOUR};
-use totp_core::{
-    Account, Attempt, JudgeSettings, Origin, Outcome, Params, Reason, Time, Typed, UserName, judge,
-};
+use totp_core::{Account, Attempt, JudgeSettings, Origin, Outcome, Reason, Time, Typed, UserName, judge};
 
 const T0: u64 = 1_800_000_000;
 const SETTINGS: JudgeSettings =
@@ -27,17 +24,7 @@ const TICK: u64 = 600;
 fn enrolled() -> Account {
     let now = Time::from_unix(T0 - HOUR);
     let mut account = Account::new(UserName::parse("alice").ok(), Some(1000), now, &mut Counting(1)).unwrap();
-    account
-        .enroll(
-            &NewFactor {
-                params: Params::default(),
-                lifetime: HOUR,
-                recovery_storage: RecoveryStorage::Hashed,
-            },
-            now,
-            &mut Counting(2),
-        )
-        .unwrap();
+    account.enroll(&NewFactor { lifetime: HOUR, ..NewFactor::default() }, now, &mut Counting(2)).unwrap();
     let code = code_of(&account, now);
     assert!(granted(&attempt(&mut account, Origin::Local, &code, now)));
     account

@@ -26,17 +26,7 @@ fn account() -> Account {
 
 fn enrolled() -> Account {
     let mut account = account();
-    account
-        .enroll(
-            &NewFactor {
-                params: Params::default(),
-                lifetime: 3600,
-                recovery_storage: RecoveryStorage::Hashed,
-            },
-            T0,
-            &mut Counting(2),
-        )
-        .unwrap();
+    account.enroll(&NewFactor { lifetime: 3600, ..NewFactor::default() }, T0, &mut Counting(2)).unwrap();
     let code = code_of(&account, T0);
     assert!(matches!(judged(&mut account, &code, T0, None).outcome, Outcome::Granted(_)));
     account
@@ -122,13 +112,7 @@ fn enrolling_at_login_does_not_replace_a_pending_factor() {
     let recovery = awaiting.recovery_codes()[0].reveal();
     let ready = awaiting.finish(&Typed::parse(&recovery), T0).unwrap();
     let mut account = account();
-    account
-        .enroll(
-            &NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed },
-            T0,
-            &mut Counting(7),
-        )
-        .unwrap();
+    account.enroll(&NewFactor { lifetime: 60, ..NewFactor::default() }, T0, &mut Counting(7)).unwrap();
     let before = account.clone();
     assert_eq!(ready.activate(&mut account, &Origin::Local, None, T0).map(drop), Err(Reason::Raced));
     assert_eq!(account, before);
@@ -183,13 +167,7 @@ fn a_forecast_predicts_the_judgement_and_changes_nothing() {
     assert_eq!(predict(Some(&enrolled), Time::from_unix(T0.unix() - 3600)), Err(Reason::Clock));
     assert_eq!(predict(Some(&enrolled), Time::from_unix(5)), Err(Reason::Clock));
     let mut pending = account();
-    pending
-        .enroll(
-            &NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed },
-            T0,
-            &mut Counting(9),
-        )
-        .unwrap();
+    pending.enroll(&NewFactor { lifetime: 60, ..NewFactor::default() }, T0, &mut Counting(9)).unwrap();
     assert_eq!(
         (predict(Some(&pending), T0), predict(Some(&pending), T0.plus(60))),
         (Ok(()), Err(Reason::Expired))

@@ -30,17 +30,7 @@ fn at(offset: u64) -> Time {
 fn enrolled() -> Account {
     let mut random = Counting(1);
     let mut account = Account::new(UserName::parse("alice").ok(), Some(1000), at(0), &mut random).unwrap();
-    account
-        .enroll(
-            &NewFactor {
-                params: Params::default(),
-                lifetime: 3600,
-                recovery_storage: RecoveryStorage::Hashed,
-            },
-            at(0),
-            &mut random,
-        )
-        .unwrap();
+    account.enroll(&NewFactor { lifetime: 3600, ..NewFactor::default() }, at(0), &mut random).unwrap();
     let code = code_of(&account, at(0));
     assert!(matches!(try_code(&mut account, Origin::Local, &code, at(0)), Outcome::Granted(_)));
     account
@@ -317,8 +307,7 @@ fn editing_the_list_of_used_steps_makes_no_used_code_fresh() {
 fn the_old_factor_works_until_the_new_one_shows_its_first_code() {
     let mut account = enrolled();
     let old = account.active.clone().unwrap();
-    let new =
-        NewFactor { params: Params::default(), lifetime: 3600, recovery_storage: RecoveryStorage::Hashed };
+    let new = NewFactor { lifetime: 3600, ..NewFactor::default() };
     let staged = account.enroll(&new, at(60), &mut Counting(77)).unwrap();
     // The recovery codes of the staged factor are not accepted yet.
     let outcome = try_code(&mut account, Origin::Local, &staged[0].reveal(), at(61));
@@ -341,8 +330,7 @@ fn the_old_factor_works_until_the_new_one_shows_its_first_code() {
 #[test]
 fn an_expired_enrollment_is_refused_and_its_secret_dropped() {
     let mut account = Account::new(UserName::parse("bob").ok(), Some(1), at(0), &mut Counting(2)).unwrap();
-    let new =
-        NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed };
+    let new = NewFactor { lifetime: 60, ..NewFactor::default() };
     account.enroll(&new, at(0), &mut Counting(3)).unwrap();
     let code = code_of(&account, at(60));
     let outcome = try_code(&mut account, Origin::Local, &code, at(60));

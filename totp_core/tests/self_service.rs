@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use totp_core::account::NewFactor;
 use totp_core::judge::NoticeDisplay;
 use totp_core::otp::totp_at;
-use totp_core::recovery::{RecoveryCode, RecoveryStorage};
+use totp_core::recovery::RecoveryCode;
 use totp_core::self_service::{ChangeKind, ChangeRefused, NextStep, StagedChange};
 use totp_core::time::{DAY, HOUR};
 use totp_core::{
@@ -20,7 +20,7 @@ const SETTINGS: JudgeSettings =
     JudgeSettings { skew: 1, not_before: Time::from_unix(1_700_000_000), latest_grant: Time::from_unix(0) };
 
 fn new_factor() -> NewFactor {
-    NewFactor { params: Params::default(), lifetime: DAY, recovery_storage: RecoveryStorage::Hashed }
+    NewFactor { lifetime: DAY, ..NewFactor::default() }
 }
 
 fn enrolled() -> (Account, Vec<RecoveryCode>) {
@@ -60,7 +60,7 @@ fn secret(account: &Account) -> Secret {
 /// Stages a replacement as self-service does, with a code of the old factor that was judged.
 fn staged(account: &mut Account, now: Time) -> Secret {
     let old = secret(account);
-    assert_eq!(account.next_step(ChangeKind::Replace, now), Ok(NextStep::Stage));
+    assert_eq!(account.next_step(ChangeKind::Replace, None, now), Ok(NextStep::Stage));
     assert!(granted(account, quiet(Origin::OwnProcess), &old, now));
     let change = StagedChange::new(ChangeKind::Replace, now, DAY, DAY, "this host");
     account.stage_replacement(&new_factor(), change, now, &mut Counting(now.unix())).unwrap();
@@ -183,20 +183,29 @@ fn one_change_at_a_time_and_two_cancels_a_week() {
     let (mut account, _) = enrolled();
     staged(&mut account, T0.plus(60));
     for kind in [ChangeKind::Replace, ChangeKind::Remove, ChangeKind::RecoveryCodes] {
-        assert!(matches!(account.next_step(kind, T0.plus(90)), Err(ChangeRefused::AlreadyStaged(Some(_)))));
+        assert!(matches!(
+            account.next_step(kind, None, T0.plus(90)),
+            Err(ChangeRefused::AlreadyStaged(Some(_)))
+        ));
     }
     account.cancel(T0.plus(120), "this host").unwrap();
     assert!(account.pending.is_none(), "its secret is gone");
     assert_eq!(account.cancel(T0.plus(120), "this host"), Err(ChangeRefused::NothingStaged));
     staged(&mut account, T0.plus(180));
     account.cancel(T0.plus(240), "this host").unwrap();
-    assert_eq!(account.next_step(ChangeKind::Replace, T0.plus(300)), Err(ChangeRefused::CancelledTwice));
+    assert_eq!(
+        account.next_step(ChangeKind::Replace, None, T0.plus(300)),
+        Err(ChangeRefused::CancelledTwice)
+    );
     // Setting the clock back does not help; waiting for a week does.
-    assert_eq!(account.next_step(ChangeKind::Remove, T0), Err(ChangeRefused::CancelledTwice));
-    assert_eq!(account.next_step(ChangeKind::Replace, T0.plus(120 + 7 * DAY)), Ok(NextStep::Stage));
+    assert_eq!(account.next_step(ChangeKind::Remove, None, T0), Err(ChangeRefused::CancelledTwice));
+    assert_eq!(account.next_step(ChangeKind::Replace, None, T0.plus(120 + 7 * DAY)), Ok(NextStep::Stage));
     // The user can neither cancel nor replace what an administrator has staged.
     account.enroll(&new_factor(), T0.plus(300), &mut Counting(7)).unwrap();
-    assert_eq!(account.next_step(ChangeKind::Replace, T0.plus(330)), Err(ChangeRefused::AlreadyStaged(None)));
+    assert_eq!(
+        account.next_step(ChangeKind::Replace, None, T0.plus(330)),
+        Err(ChangeRefused::AlreadyStaged(None))
+    );
     assert_eq!(account.cancel(T0.plus(330), "this host"), Err(ChangeRefused::NothingStaged));
 }
 
@@ -205,11 +214,11 @@ fn a_removal_needs_a_second_code_and_expires() {
     let (mut account, _) = enrolled();
     let old = secret(&account);
     let change = StagedChange::new(ChangeKind::Remove, T0.plus(60), DAY, DAY, "this host");
-    account.stage_change(change);
+    account.stage_change(change, None);
     assert!(granted(&mut account, loud(Origin::Local), &old, T0.plus(90)));
-    assert!(account.next_step(ChangeKind::Remove, T0.plus(59 + DAY)).is_err());
-    assert_eq!(account.next_step(ChangeKind::Remove, T0.plus(60 + DAY)), Ok(NextStep::CarryOut));
-    assert!(account.next_step(ChangeKind::RecoveryCodes, T0.plus(60 + DAY)).is_err(), "another change");
+    assert!(account.next_step(ChangeKind::Remove, None, T0.plus(59 + DAY)).is_err());
+    assert_eq!(account.next_step(ChangeKind::Remove, None, T0.plus(60 + DAY)), Ok(NextStep::CarryOut));
+    assert!(account.next_step(ChangeKind::RecoveryCodes, None, T0.plus(60 + DAY)).is_err(), "another change");
     account.expire_pending(T0.plus(60 + 2 * DAY));
     assert!(account.staged().is_none() && account.active.is_some());
 }
@@ -275,7 +284,7 @@ proptest! {
             account.expire_pending(now);
             match act {
                 Act::Stage(kind) => {
-                    if account.next_step(kind, now) != Ok(NextStep::Stage) || stolen.take().is_none() {
+                    if account.next_step(kind, None, now) != Ok(NextStep::Stage) || stolen.take().is_none() {
                         continue;
                     }
                     let change = StagedChange::new(kind, now, DAY, DAY, "this host");
@@ -283,7 +292,7 @@ proptest! {
                         account.stage_replacement(&new_factor(), change, now, &mut Counting(now.unix())).unwrap();
                         new = account.pending.as_ref().map(|f| f.secrets.secret().clone());
                     } else {
-                        account.stage_change(change);
+                        account.stage_change(change, None);
                     }
                     staged_at = Some(now);
                 }

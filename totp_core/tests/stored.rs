@@ -1,13 +1,14 @@
-//! Any number in a stored record is read without a panic, and locks a class for a day at most.
+//! Any number in a stored record is read without a panic, and locks a class for the longest lock at
+//! most.
 
-use totp_core::lock::{LockState, MAX_LOCK, SourceClass};
+use totp_core::lock::{LONGEST_LOCK, LockState, SourceClass};
 use totp_core::time::DAY;
 use totp_core::{Account, Origin, Time, UserName};
 
 const NOW: Time = Time::from_unix(1_800_000_000);
 
 #[test]
-fn any_stored_numbers_lock_for_a_day_at_most() {
+fn any_stored_numbers_lock_for_the_longest_lock_at_most() {
     for number in [0, 1, 6, 7, 31, 32, 33, 64, u32::MAX - 1, u32::MAX] {
         for moment in [0, NOW.unix(), NOW.unix() + 9 * DAY, u64::MAX] {
             let counter = format!(
@@ -17,12 +18,12 @@ fn any_stored_numbers_lock_for_a_day_at_most() {
             let text = format!(r#"{{"local":{counter},"own":{counter},"others":{counter}}}"#);
             let mut guard: LockState = serde_json::from_str(&text).unwrap();
             for class in [SourceClass::Local, SourceClass::OwnProcess, SourceClass::Others] {
-                assert!(guard.remaining(&class, NOW) <= MAX_LOCK);
-                guard.fail(&class, NOW);
-                assert!(guard.remaining(&class, NOW) <= MAX_LOCK);
-                assert_eq!(guard.remaining(&class, NOW.plus(2 * DAY)), 0);
+                assert!(guard.remaining(&class, NOW) <= LONGEST_LOCK);
+                guard.fail(&class, 1, NOW);
+                assert!(guard.remaining(&class, NOW) <= LONGEST_LOCK);
+                assert_eq!(guard.remaining(&class, NOW.plus(5 * DAY)), 0);
             }
-            assert!(guard.locked(NOW).iter().all(|lock| lock.until <= NOW.plus(MAX_LOCK)));
+            assert!(guard.locked(NOW).iter().all(|lock| lock.until <= NOW.plus(LONGEST_LOCK)));
             let _ = guard.failures();
         }
     }

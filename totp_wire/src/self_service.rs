@@ -36,6 +36,8 @@ pub const CANCELLED_TWICE: &str = "org.totpd.Self.CancelledTwice";
 pub const NOTHING_STAGED: &str = "org.totpd.Self.NothingStaged";
 /// Error: the staged factor is not ripe.
 pub const NOT_RIPE: &str = "org.totpd.Self.NotRipe";
+/// Error: the factor finds no place among the user's authenticators.
+pub const NO_PLACE: &str = "org.totpd.Self.NoPlace";
 
 /// Asks for the state of the user's factor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +55,12 @@ pub struct Enroll {
     /// Seconds until the factor expires, unless it is confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<u64>,
+    /// The name of the authenticator. Without `add` the factor replaces the one of this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether the factor becomes a further authenticator, beside those in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add: Option<bool>,
 }
 
 /// Confirms the user's pending factor.
@@ -73,9 +81,12 @@ pub struct RecoveryCodes {
     pub ticket: Option<SecretText>,
 }
 
-/// Deletes the user's factors.
+/// Deletes the user's factor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoke {
+    /// The name of the authenticator to delete. `None`: the only one there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// A code of the active factor, or a recovery code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<SecretText>,

@@ -102,6 +102,10 @@ impl Sealer {
     /// # Errors
     /// [`SealError::OtherKey`], or [`SealError::Damaged`] when any covered field was changed.
     pub fn open(&self, account: SealedAccount) -> Result<Account, SealError> {
+        // A factor that is there twice would accept each code twice.
+        if account.factors().any(|one| account.factors().filter(|other| other.id == one.id).count() > 1) {
+            return Err(SealError::Damaged);
+        }
         let row = self.row_aad(&account);
         account.try_map(|factor, sealed| {
             let bytes = self.decrypt(&sealed, &factor_aad(&row, factor))?;
@@ -243,7 +247,7 @@ impl Sealer {
 /// factor. Somebody who can write the store but has no key can neither reset the last used step nor
 /// activate a pending factor.
 fn factor_aad(row: &str, factor: &Factor<()>) -> String {
-    let Factor { id, params, created, state, last_step, staged, cancels, remembered, .. } = factor;
+    let Factor { id, name, params, created, state, last_step, staged, cancels, remembered, .. } = factor;
     let (algorithm, digits, period) =
         (params.algorithm.as_str(), params.digits.get(), params.period.seconds());
     let state = match state {
@@ -253,6 +257,9 @@ fn factor_aad(row: &str, factor: &Factor<()>) -> String {
     let last_step = last_step.map_or_else(String::new, |step| step.to_string());
     let mut aad =
         format!("{row}\n{id}\n{algorithm} {digits} {period}\n{}\n{state}\n{last_step}", created.unix());
+    if let Some(name) = name {
+        aad.push_str(&format!("\nname {}.", name.as_str().escape_default()));
+    }
     // The staged change, and whether its user has seen the notice. A line of one kind never equals
     // a line of another: this one does not end in a number, and no text contains a line break.
     if let Some(StagedChange { kind, at, delay, expires, from, shown_at }) = staged {

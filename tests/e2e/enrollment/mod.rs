@@ -1,5 +1,6 @@
 //! Enrollment: what is shown, inside a login and by the command.
 
+mod authenticators;
 mod login;
 mod messages;
 mod qr;

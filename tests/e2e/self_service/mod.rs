@@ -13,16 +13,16 @@ use totpd_e2e::ssh::Client;
 use totpd_e2e::users::PASSWORD;
 use totpd_e2e::{Shell, Site};
 
-const DAY: i64 = 24 * 3600;
+pub(crate) const DAY: i64 = 24 * 3600;
 
 #[track_caller]
-fn ticket(site: &Site) -> String {
+pub(crate) fn ticket(site: &Site) -> String {
     let document = site.totpd(&["enroll", "alice", "--ticket", "--json"]).assert_success().json();
     document["ticket"].as_str().unwrap().to_owned()
 }
 
 /// Moves the clock by `seconds`, and into a new time step.
-fn later(site: &Site, seconds: i64) {
+pub(crate) fn later(site: &Site, seconds: i64) {
     site.advance(seconds);
     site.next_step();
 }
@@ -37,14 +37,14 @@ fn staged(site: &Site, code: &str) -> Phone {
     Phone::from(&document)
 }
 
-fn su(site: &Site) -> Shell {
+pub(crate) fn su(site: &Site) -> Shell {
     site.password_service("su", &site.pam_line("nodelay"));
     Shell::of(site, "alice")
 }
 
 /// Runs `su alice` as alice, a local login that shows messages. Returns what it showed, if it
 /// succeeded.
-fn login(shell: &mut Shell, code: &str) -> Option<String> {
+pub(crate) fn login(shell: &mut Shell, code: &str) -> Option<String> {
     // The last prompt is there when a notice has to be read.
     let answers = [("assword: ", PASSWORD), ("Verification code: ", code), ("to go on: ", "")];
     let ran = shell.run("su alice -c 'echo in as $(id -un)'", &answers);

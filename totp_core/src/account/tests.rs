@@ -7,7 +7,7 @@ fn account() -> Account {
 }
 
 fn minute() -> NewFactor {
-    NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed }
+    NewFactor { lifetime: 60, ..NewFactor::default() }
 }
 
 #[test]
@@ -28,7 +28,12 @@ fn a_replacement_that_expires_unconfirmed_leaves_a_notice() {
     assert_eq!(account.pending_replacement(), None, "a first factor replaces nothing");
     account.active = account.pending.take();
     account.enroll(&minute(), Time::from_unix(200), &mut Counting(2)).unwrap();
-    let waits = PendingReplacement { created: Time::from_unix(200), expires: Time::from_unix(260) };
+    let waits = PendingReplacement {
+        created: Time::from_unix(200),
+        expires: Time::from_unix(260),
+        name: None,
+        adds: false,
+    };
     assert_eq!(account.pending_replacement(), Some(waits));
     account.expire_pending(Time::from_unix(260));
     assert_eq!(account.pending_replacement(), None);

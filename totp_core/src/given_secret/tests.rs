@@ -2,7 +2,6 @@ use super::*;
 use crate::judge::{Attempt, JudgeSettings, Outcome, Reason, judge};
 use crate::otp::totp_at;
 use crate::random::testing::Counting;
-use crate::recovery::RecoveryStorage;
 use crate::{Origin, Typed};
 use proptest::prelude::*;
 
@@ -13,7 +12,7 @@ fn account() -> Account {
 }
 
 fn new() -> NewFactor {
-    NewFactor { params: Params::default(), lifetime: 3600, recovery_storage: RecoveryStorage::Hashed }
+    NewFactor { lifetime: 3600, ..NewFactor::default() }
 }
 
 fn given(steps: &[u64]) -> GivenSecret {

@@ -9,7 +9,7 @@ fn remote(text: &str) -> Origin {
 fn fail_until_locked(state: &mut LockState, class: &SourceClass, now: Time) -> u32 {
     let mut tries = 0;
     while state.remaining(class, now) == 0 {
-        state.fail(class, now);
+        state.fail(class, 1, now);
         tries += 1;
     }
     tries
@@ -59,7 +59,7 @@ fn strangers_together_fail_thirty_times_a_day_whatever_succeeds() {
     for second in 0..DAY {
         let now = T0.plus(second);
         if state.remaining(&SourceClass::Others, now) == 0 {
-            state.fail(&SourceClass::Others, now);
+            state.fail(&SourceClass::Others, 1, now);
             judged += 1;
             state.succeed(&SourceClass::Others, &remote("203.0.113.5"), now);
         }
@@ -95,7 +95,7 @@ fn local_users_together_fail_thirty_times_a_day() {
     assert_eq!(judged, 30);
     assert!(state.strangers.len() <= 4, "a uid that was never judged has no counter");
     let later = T0.plus(3 * DAY);
-    state.fail(&SourceClass::LocalStranger(5000), later);
+    state.fail(&SourceClass::LocalStranger(5000), 1, later);
     assert_eq!(state.strangers.len(), 1, "expired counters are dropped");
 }
 
@@ -108,7 +108,7 @@ fn a_known_address_fails_thirty_times_a_day_whatever_succeeds() {
     for minute in 0..DAY / 60 {
         let now = T0.plus(minute * 60);
         if state.remaining(&known, now) == 0 {
-            state.fail(&known, now);
+            state.fail(&known, 1, now);
             judged += 1;
         }
         // The user logs in there every five minutes, while it is not locked.

@@ -1,9 +1,9 @@
 use super::*;
-use crate::account::NewFactor;
+use crate::account::{Factor, NewFactor};
 use crate::random::testing::Counting;
 use crate::recovery::RecoveryStorage;
 use crate::self_service::{ChangeKind, StagedChange};
-use crate::{Attempt, JudgeSettings, Origin, Params, UserName, judge, otp};
+use crate::{Attempt, JudgeSettings, Origin, UserName, judge, otp};
 
 const NOW: Time = Time::from_unix(1_800_000_000);
 const SETTINGS: JudgeSettings =
@@ -18,7 +18,7 @@ fn mark(counter: u64, generation: &str) -> StorePosition {
 }
 
 fn new() -> NewFactor {
-    NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed }
+    NewFactor { lifetime: 60, ..NewFactor::default() }
 }
 
 fn enrolled(seed: u64) -> (Account, Vec<crate::recovery::RecoveryCode>) {

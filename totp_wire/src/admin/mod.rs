@@ -17,7 +17,7 @@ pub use daemon::{
 };
 pub use given::{GivenSecret, Import, ImportReply};
 pub use queries::{Checked, ExpectedOutcome, Explain, ExplainReply, History, HistoryReply};
-pub use user::{HostUser, Lock, Staged, State, User};
+pub use user::{Authenticator, HostUser, Lock, Staged, State, User};
 
 use crate::message::Method;
 use crate::text::SecretText;
@@ -43,6 +43,8 @@ pub const NOT_RIPE: &str = "org.totpd.Admin.NotRipe";
 pub const ALREADY_ENROLLED: &str = "org.totpd.Admin.AlreadyEnrolled";
 /// Error: the user has staged no change.
 pub const NOTHING_STAGED: &str = "org.totpd.Admin.NothingStaged";
+/// Error: the factor finds no place among the user's authenticators.
+pub const NO_PLACE: &str = "org.totpd.Admin.NoPlace";
 
 /// The most users in one page of [`List`]: a page must fit into one message.
 pub const MAX_USERS_PER_PAGE: usize = 16;
@@ -85,6 +87,12 @@ pub struct Enroll {
     /// The secret, where it was made elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<GivenSecret>,
+    /// The name of the authenticator. Without `add` the factor replaces the one of this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether the factor becomes a further authenticator, beside those in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add: Option<bool>,
 }
 
 /// The reply to [`Enroll`]. The daemon shows its secrets only once.
@@ -102,8 +110,11 @@ pub struct EnrollReply {
     pub recovery_codes: Vec<SecretText>,
     /// When the factor expires, unless it is confirmed.
     pub expires_at: u64,
-    /// Whether there is an active factor, which works until this one is confirmed.
+    /// Whether it replaces an active factor, which works until this one is confirmed.
     pub replaces: bool,
+    /// The name of the authenticator, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The staged change, if the user has made the factor without a ticket: it must ripen before
     /// its first code is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -183,11 +194,14 @@ pub struct ListReply {
     pub next: Option<String>,
 }
 
-/// `Revoke`: deletes every factor of the user.
+/// `Revoke`: deletes every factor of the user, or one authenticator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoke {
     /// The login name.
     pub user: String,
+    /// The name of the authenticator to delete. `None`: every factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// The reply to [`Revoke`].

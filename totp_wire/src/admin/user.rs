@@ -23,7 +23,7 @@ pub struct Lock {
 /// A change of the active factor that its user has staged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Staged {
-    /// The kind of change: `replace`, `remove` or `recovery-codes`.
+    /// The kind of change: `replace`, `add`, `remove` or `recovery-codes`.
     pub change: String,
     /// When the change was staged.
     pub staged_at: u64,
@@ -35,6 +35,18 @@ pub struct Staged {
     pub notice_shown: bool,
     /// When the change expires.
     pub expires_at: u64,
+}
+
+/// One authenticator of a user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authenticator {
+    /// The id of its factor.
+    pub totp_id: String,
+    /// Its name; "authenticator" where it was given none.
+    pub name: String,
+    /// When its first code was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
 }
 
 /// The state of a user's enrollment.
@@ -59,7 +71,14 @@ pub struct User {
     /// The id of the active factor, or else of the pending one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub totp_id: Option<String>,
-    /// Whether another factor waits for its first code, and will then replace the active one.
+    /// The authenticators: the active factors, the one with the recovery codes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authenticators: Option<Vec<Authenticator>>,
+    /// The name of the authenticator that waits for its first code, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_name: Option<String>,
+    /// Whether another factor waits for its first code, and will then replace an active one or join
+    /// them.
     pub replacement_pending: bool,
     /// When the replacement was made that expired before its first code, until a login tells of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -139,7 +139,9 @@ fn the_self_types_match_the_interface_file() {
         &[Status {}],
         &statuses.map(|s| admin::StatusReply { status: user(s), clock_behind: Some(1) }),
     );
-    let enroll = Enroll { ticket: Some(secret()), code: Some(secret()), lifetime: Some(1) };
+    let (label, add) = (Some("safe".to_owned()), Some(true));
+    let enroll =
+        Enroll { ticket: Some(secret()), code: Some(secret()), lifetime: Some(1), name: label.clone(), add };
     check_method(&idl, &[enroll], &[enrolled()]);
     let confirmed = admin::ConfirmReply { confirmed: false, phone_offset: Some(-30), digits: Some(8) };
     check_method(&idl, &[Confirm { code: secret() }], &[confirmed]);
@@ -147,7 +149,7 @@ fn the_self_types_match_the_interface_file() {
     let (code, ticket) = (Some(secret()), Some(secret()));
     check_method(&idl, &[RecoveryCodes { code: code.clone(), ticket: ticket.clone() }], &[codes]);
     let revoked = admin::RevokeReply { revoked: true, staged: Some(staged()) };
-    check_method(&idl, &[Revoke { code, ticket }], &[revoked]);
+    check_method(&idl, &[Revoke { code, ticket, name: label }], &[revoked]);
     check_method(&idl, &[Cancel { code: secret() }], &[admin::CancelReply { cancelled: staged() }]);
     check_method(&idl, &[Forget {}], &[admin::ForgetReply { forgotten: 1 }]);
     check_method(&idl, &[History { before: Some(1), since: Some(1), limit: Some(1) }], &[page()]);
@@ -166,6 +168,7 @@ fn the_self_types_match_the_interface_file() {
         CANCELLED_TWICE,
         NOTHING_STAGED,
         NOT_RIPE,
+        NO_PLACE,
     ];
     for error in errors {
         assert!(idl.errors.contains_key(error.rsplit('.').next().unwrap()), "{error}");
@@ -185,6 +188,8 @@ fn check_enrollment(idl: &IDL<'_>) {
         digits: Some(6),
         period: Some(30),
         given: Some(given()),
+        name: Some("safe".into()),
+        add: Some(true),
     };
     check_method(idl, &[enroll], &[EnrollReply { codes_from: Some(1), ..enrolled() }]);
     let imported = [State::Pending, State::Active].map(|state| ImportReply {
@@ -223,7 +228,11 @@ fn the_admin_types_match_the_interface_file() {
     check_method(&idl, &[Status { user: name() }], &statuses);
     let page = ListReply { users: vec![user(State::Active)], clock_behind: Some(1), next: Some(name()) };
     check_method(&idl, &[List { after: Some(name()), limit: Some(1) }], &[page]);
-    check_method(&idl, &[Revoke { user: name() }], &[RevokeReply { revoked: true, staged: None }]);
+    check_method(
+        &idl,
+        &[Revoke { user: name(), name: Some(name()) }],
+        &[RevokeReply { revoked: true, staged: None }],
+    );
     check_method(&idl, &[Unlock { user: name() }], &[UnlockReply { unlocked: true }]);
     let codes = RecoveryCodesReply { recovery_codes: vec![secret()], staged: None };
     check_method(&idl, &[RecoveryCodes { user: name() }], &[codes]);
@@ -283,6 +292,7 @@ fn the_admin_types_match_the_interface_file() {
         BUSY,
         NOT_RIPE,
         NOTHING_STAGED,
+        NO_PLACE,
     ];
     for error in errors {
         assert!(idl.errors.contains_key(error.rsplit('.').next().unwrap()), "{error}");

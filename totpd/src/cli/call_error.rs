@@ -1,5 +1,6 @@
 //! Turns an error of a call to the daemon into a message for the person who ran the command.
 
+use crate::cli::authenticators;
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::clock::rfc3339;
 use serde_json::Value;
@@ -127,6 +128,11 @@ fn explain_error(name: &str, parameters: &str) -> CommandError {
                 number("now")
             ),
         ),
+        admin::NO_PLACE | self_service::NO_PLACE => {
+            let names = parameters.get("names").and_then(Value::as_array).cloned().unwrap_or_default();
+            let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+            failed(ExitStatus::Refused, authenticators::no_place(&user, &text("why"), &names))
+        }
         admin::STORE_UNAVAILABLE | self_service::STORE_UNAVAILABLE => {
             failed(ExitStatus::Refused, text("why"))
         }

@@ -31,6 +31,8 @@ pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), CommandError
                 digits: args.digits,
                 period: args.period,
                 given: None,
+                name: args.name,
+                add: args.add.then_some(true),
             };
             admin_call(&config, &call)?
         }
@@ -49,6 +51,7 @@ pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), CommandError
             "recovery_codes": codes,
             "expires_at": rfc3339(Time::from_unix(enrolled.expires_at)),
             "replaces": enrolled.replaces,
+            "name": enrolled.name,
             "staged": enrolled.staged.as_ref().map(staged::document),
             "recovery_codes_left": enrolled.recovery_codes_left,
         }))?;
@@ -69,7 +72,8 @@ fn enroll_oneself(context: &Context, args: &Enroll) -> Result<admin::EnrollReply
     let path = &config.login_socket;
     let call = |ticket, code| {
         let until = deadline();
-        let call = self_service::Enroll { ticket, code, lifetime };
+        let (name, add) = (args.name.clone(), args.add.then_some(true));
+        let call = self_service::Enroll { ticket, code, lifetime, name, add };
         connect(&[path.as_path()], until).and_then(|mut client| client.call(&call, until))
     };
     let needs = match call(None, None) {

@@ -56,6 +56,8 @@ pub(super) fn enroll_given(context: &Context, args: Enroll) -> Result<(), Comman
             secret: SecretText::new(given.secret.to_base32()),
             allow_short: args.allow_short.then_some(true),
         }),
+        name: args.name,
+        add: args.add.then_some(true),
     };
     let enrolled = admin_call(&context.config()?, &call)?;
     let expires_at = rfc3339(Time::from_unix(enrolled.expires_at));

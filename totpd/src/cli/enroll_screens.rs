@@ -44,7 +44,11 @@ pub(super) fn show(
     if confirmed {
         out.line(format!("{}: confirmed\n", enrolled.user))?;
     }
-    recovery_codes(out, &enrolled.recovery_codes)?;
+    if enrolled.recovery_codes.is_empty() {
+        out.line("The recovery codes stay as they are: they belong to all authenticators together.")?;
+    } else {
+        recovery_codes(out, &enrolled.recovery_codes)?;
+    }
     out.line("")?;
     answered?;
     if confirmed { Ok(()) } else { what_is_next(out, enrolled) }
@@ -77,7 +81,8 @@ fn factor(
     let uri = enrolled.uri.reveal();
     let key = format!("Or type this key:  {}", &*qr::grouped(enrolled.secret.reveal()));
     let user = &enrolled.user;
-    out.line(format!("{user}: a new factor, to be set up in an authenticator app."))?;
+    let named = enrolled.name.as_ref().map(|name| format!(" \"{name}\"")).unwrap_or_default();
+    out.line(format!("{user}: a new factor{named}, to be set up in an authenticator app."))?;
     if enrolled.replaces
         && let Ok(OtpAuth { account, .. }) = OtpAuth::parse(uri)
     {

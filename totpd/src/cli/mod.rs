@@ -1,6 +1,7 @@
 //! The command line. Each command is one function, which prints text or one JSON document.
 
 pub mod args;
+mod authenticators;
 mod backup;
 mod breakglass;
 mod call_error;
@@ -116,7 +117,7 @@ fn run(context: &Context, command: Command) -> Result<(), CommandError> {
         Command::Verify { user } => verify::verify(context, user),
         Command::Status { user } => users::status(context, user),
         Command::List => users::list(context),
-        Command::Revoke { user } => users::revoke(context, user),
+        Command::Revoke { user, name } => users::revoke(context, user, name),
         Command::Unlock { user } => users::unlock(context, &user),
         Command::Forget { user } => users::forget(context, user),
         Command::RecoveryCodes { user } => enroll::recovery_codes(context, user),

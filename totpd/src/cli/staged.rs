@@ -47,6 +47,7 @@ pub(super) fn cancel(context: &Context, user: Option<String>) -> Result<(), Comm
 pub(super) fn what(staged: &Staged) -> &'static str {
     match staged.change.as_str() {
         "replace" => "a replacement of the factor",
+        "add" => "a further authenticator",
         "remove" => "the removal of the factor",
         _ => "new recovery codes",
     }
@@ -56,7 +57,7 @@ pub(super) fn what(staged: &Staged) -> &'static str {
 pub(super) fn explain(out: Output, staged: &Staged) -> Result<(), CommandError> {
     let (ripens_at, expires_at) = (time(staged.ripens_at), time(staged.expires_at));
     let then = match staged.change.as_str() {
-        "replace" => "run `totpd confirm` with a code of the new app",
+        "replace" | "add" => "run `totpd confirm` with a code of the new app",
         "remove" => "run `totpd revoke` again with another code",
         _ => "run `totpd recovery-codes` again with another code",
     };

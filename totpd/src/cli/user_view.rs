@@ -1,6 +1,6 @@
 //! A user's enrollment as text and as JSON.
 
-use super::staged;
+use super::{authenticators, staged};
 use crate::clock::{now, rfc3339};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -26,6 +26,8 @@ pub(super) fn document(user: &User, clock_behind: Option<u64>) -> Value {
         "user": user.user,
         "state": user.state,
         "totp_id": user.totp_id,
+        "authenticators": authenticators::document(user),
+        "pending_name": user.pending_name,
         "replacement_pending": user.replacement_pending,
         "replacement_expired": user.replacement_expired.map(time),
         "expires_at": user.expires_at.map(time),
@@ -67,7 +69,8 @@ pub(super) fn sentence(user: &User) -> String {
         let notice = if staged.notice_shown { "notice seen" } else { "notice not seen yet" };
         text.push_str(&format!(", {what} is staged and can be done from {ripe} on ({notice})"));
     } else if user.replacement_pending {
-        text.push_str(&format!(", a replacement waits for its first code until {expires}"));
+        let waits = authenticators::waiting(user);
+        text.push_str(&format!(", {waits} waits for its first code until {expires}"));
     } else if user.replacement_expired.is_some() {
         text.push_str(", a replacement was never confirmed");
     }

@@ -1,6 +1,6 @@
 //! `totpd status`, `list`, `revoke`, `forget` and `unlock`.
 
-use super::{Context, own_locks, staged, user_view};
+use super::{Context, authenticators, own_locks, staged, user_view};
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::admin_call;
 use crate::cli::subject::{Subject, self_service_call};
@@ -30,7 +30,7 @@ pub(super) fn status(context: &Context, user: Option<String>) -> Result<(), Comm
     for line in own_locks {
         context.out.line(format!("  {line}"))?;
     }
-    for line in user_view::details(&status, clock_behind) {
+    for line in authenticators::lines(&status).into_iter().chain(user_view::details(&status, clock_behind)) {
         context.out.line(format!("  {line}"))?;
     }
     Ok(())
@@ -66,15 +66,21 @@ pub(super) fn list(context: &Context) -> Result<(), CommandError> {
 }
 
 /// `totpd revoke [USER]`
-pub(super) fn revoke(context: &Context, user: Option<String>) -> Result<(), CommandError> {
+pub(super) fn revoke(
+    context: &Context,
+    user: Option<String>,
+    name: Option<String>,
+) -> Result<(), CommandError> {
     let config = context.config()?;
     let subject = Subject::of(user)?;
     let admin::RevokeReply { revoked, staged } = match &subject {
         Subject::Oneself(_) => {
             let (code, ticket) = staged::ask_proof()?;
-            self_service_call(&config, &self_service::Revoke { code, ticket })?
+            self_service_call(&config, &self_service::Revoke { code, ticket, name: name.clone() })?
         }
-        Subject::User(user) => admin_call(&config, &admin::Revoke { user: user.clone() })?,
+        Subject::User(user) => {
+            admin_call(&config, &admin::Revoke { user: user.clone(), name: name.clone() })?
+        }
     };
     let user = subject.name();
     let waits = staged.as_ref().map(staged::document);
@@ -86,7 +92,10 @@ pub(super) fn revoke(context: &Context, user: Option<String>) -> Result<(), Comm
     if !revoked {
         return Err(failed(ExitStatus::Refused, format!("{user} has no factor. Run: totpd status {user}")));
     }
-    context.out.line(format!("{user}: deleted every factor, recovery code, ticket and remembered login"))
+    context.out.line(match name {
+        Some(name) => format!("{user}: deleted the authenticator \"{name}\" and the logins it remembered"),
+        None => format!("{user}: deleted every factor, recovery code, ticket and remembered login"),
+    })
 }
 
 /// `totpd forget [USER]`

@@ -12,6 +12,7 @@ use crate::seal::ActiveFactor;
 use crate::store::{AccountWrite, CommitGuard, SideWrite, SpaceUse};
 use std::sync::Arc;
 use totp_core::account::NewFactor;
+use totp_core::authenticator::AuthenticatorName;
 use totp_core::otpauth::OtpAuth;
 use totp_core::recovery::{RecoveryCode, RecoveryStorage};
 use totp_core::self_service::StagedChange;
@@ -30,8 +31,10 @@ pub struct Enrolled {
     pub recovery_codes: Vec<RecoveryCode>,
     /// When it is gone unless confirmed.
     pub expires_at: Time,
-    /// An active factor goes on working until then.
+    /// The factor that it replaces goes on working until then.
     pub replaces: bool,
+    /// The name of the authenticator, where it has one.
+    pub name: Option<String>,
     /// The user has staged it, and it has to ripen.
     pub staged: Option<StagedChange>,
     /// The recovery codes of the factor in use that are left, when one of them was shown for this.
@@ -186,6 +189,31 @@ impl Engine {
         .await
     }
 
+    /// Forgets one authenticator, and ends the sessions of applications. The others and the
+    /// recovery codes stay.
+    ///
+    /// # Errors
+    /// [`AccountError`]; nothing was changed then.
+    pub async fn revoke_authenticator(
+        &self,
+        user: &UserName,
+        name: &AuthenticatorName,
+        from: EventSource,
+    ) -> Result<bool, AccountError> {
+        self.change_with(user, SpaceUse::Essential, &default_commit_deadline(), |slot, now| {
+            let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
+            account.expire_pending(now);
+            let found = account.find_authenticator(Some(name));
+            let found = found.map_err(|why| AccountError::no_place(account, why))?;
+            let id = found.ok_or(AccountError::NotEnrolled)?.id.clone();
+            account.remove_authenticator(&id);
+            let mut event = Event::new(EventKind::Revoke, user.as_str(), now, from.clone());
+            event.totp_id = Some(id);
+            Ok((true, event, vec![SideWrite::DeleteSessionsOf(account.id.clone())]))
+        })
+        .await
+    }
+
     /// Takes the clock of this moment for right, whatever codes were granted later by it.
     ///
     /// # Errors
@@ -262,7 +290,8 @@ pub(super) fn stage(
     issuer: &str,
     now: Time,
 ) -> Result<(Enrolled, String), AccountError> {
-    let recovery_codes = account.enroll(new, now, &mut Kernel).map_err(AccountError::no_randomness)?;
+    let made = account.enroll(new, now, &mut Kernel);
+    let recovery_codes = made.map_err(|why| AccountError::not_made(account, why))?;
     shown_once(account, recovery_codes, issuer, now)
 }
 
@@ -274,8 +303,8 @@ pub(super) fn stage_replacement(
     issuer: &str,
     now: Time,
 ) -> Result<(Enrolled, String), AccountError> {
-    let codes =
-        account.stage_replacement(new, change, now, &mut Kernel).map_err(AccountError::no_randomness)?;
+    let made = account.stage_replacement(new, change, now, &mut Kernel);
+    let codes = made.map_err(|why| AccountError::not_made(account, why))?;
     shown_once(account, codes, issuer, now)
 }
 
@@ -290,13 +319,14 @@ pub(super) fn shown_once(
         totp_id: pending.id.clone(),
         otpauth: OtpAuth {
             issuer: issuer.to_owned(),
-            account: app_account(account, now),
+            account: app_account(account, pending, now),
             secret: pending.secrets.secret().clone(),
             params: pending.params,
         },
         recovery_codes,
         expires_at: account.pending_expires().unwrap_or(now),
-        replaces: account.active.is_some(),
+        replaces: account.authenticators().any(|active| active.name == pending.name),
+        name: pending.name.as_ref().map(ToString::to_string),
         staged: pending.staged.clone(),
         recovery_codes_left: None,
         codes_from: None,

@@ -10,6 +10,7 @@ use super::Engine;
 use super::error::SelfServiceError;
 use crate::audit::{Event, EventReason, Method, UnjudgedReason};
 use crate::store::SideWrite;
+use totp_core::authenticator::AuthenticatorName;
 use totp_core::self_service::{ChangeKind, NextStep, StagedChange};
 use totp_core::{Account, Attempt, Origin, Outcome, Time, Typed, judge};
 
@@ -20,6 +21,17 @@ pub struct EnrollmentProof<'a> {
     pub code: Option<&'a str>,
     /// A ticket of an administrator.
     pub ticket: Option<&'a str>,
+}
+
+/// A change that a user asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WantedChange<'a> {
+    /// The kind of change.
+    pub(super) kind: ChangeKind,
+    /// The name of the authenticator that it concerns, where the user said one.
+    pub(super) name: Option<&'a AuthenticatorName>,
+    /// Seconds that a ripe change waits to be carried out.
+    pub(super) lifetime: u64,
 }
 
 /// A proof that was accepted: its event, and what is stored with it.
@@ -53,8 +65,7 @@ impl Engine {
         &self,
         account: &mut Account,
         proof: EnrollmentProof<'_>,
-        kind: ChangeKind,
-        lifetime: u64,
+        change: WantedChange<'_>,
         event: Event,
         now: Time,
     ) -> Result<Permitted, SelfServiceError> {
@@ -63,7 +74,9 @@ impl Engine {
         }
         let from = event.from.to_phrase();
         let code = proof.code.ok_or(SelfServiceError::CodeNeeded)?;
-        let step = account.next_step(kind, now)?;
+        let WantedChange { kind, name, lifetime } = change;
+        let step = account.next_step(kind, name, now);
+        let step = step.map_err(|why| SelfServiceError::of_change(account, why))?;
         let recorded = match self.prove(account, code, event, now) {
             Ok(recorded) => recorded,
             Err(event) => return Ok(Permitted::Refused(event)),

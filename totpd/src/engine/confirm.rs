@@ -111,9 +111,10 @@ impl Engine {
         now: Time,
     ) -> Result<(Confirmation, Event, Vec<SideWrite>), AccountError> {
         let pending = account.pending.clone().ok_or(AccountError::NotEnrolled)?;
-        let old = account.active.take();
+        let others = account.set_aside();
         let attempt = Attempt::plain(confirming.origin.clone(), Typed::parse(confirming.code));
         let judgement = judge(account, &attempt, now, &self.rules());
+        account.put_back(others);
         let mut event =
             Event::new(EventKind::Confirm, confirming.user.as_str(), now, confirming.from.clone());
         event.totp_id = Some(pending.id.clone());
@@ -125,7 +126,6 @@ impl Engine {
                 Ok((Confirmation::Confirmed, event.with_how(proof.how()), side_writes))
             }
             Outcome::Refused(reason) => {
-                account.active = old;
                 let phone_offset = match &attempt.input {
                     // A code that is right and used up, or that no clock could judge, says nothing
                     // of a phone.

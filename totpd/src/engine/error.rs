@@ -9,6 +9,8 @@
 use crate::store::{CommitError, ReadError, UniqueField};
 use crate::user_directory::DirectoryUnavailable;
 use totp_core::Account;
+use totp_core::account::EnrollRefused;
+use totp_core::authenticator::PlaceRefused;
 use totp_core::given_secret::GivenRefused;
 use totp_core::self_service::{ChangeRefused, StagedChange};
 
@@ -66,6 +68,8 @@ pub enum AccountError {
         /// The name.
         user: String,
     },
+    /// A factor finds no place among the user's authenticators, which have these names.
+    NoPlace(PlaceRefused, Vec<String>),
     /// Another user has this value.
     Taken(UniqueField),
     /// The store cannot be used, or cannot take this; the text says what to do.
@@ -84,6 +88,19 @@ impl From<EngineError> for AccountError {
 }
 
 impl AccountError {
+    /// A factor finds no place among the authenticators of `account`.
+    pub(super) fn no_place<S>(account: &Account<S>, why: PlaceRefused) -> Self {
+        Self::NoPlace(why, account.authenticators().map(|factor| factor.display_name().to_owned()).collect())
+    }
+
+    /// A factor of `account` is not made.
+    pub(super) fn not_made<S>(account: &Account<S>, why: EnrollRefused) -> Self {
+        match why {
+            EnrollRefused::Place(why) => Self::no_place(account, why),
+            EnrollRefused::Random => Self::no_randomness(()),
+        }
+    }
+
     /// The system's random source failed.
     pub(super) fn no_randomness<E>(_: E) -> Self {
         Self::Unavailable("the system's random source failed".to_owned())
@@ -173,9 +190,11 @@ impl From<NotRipe> for SelfServiceError {
     }
 }
 
-impl From<ChangeRefused> for SelfServiceError {
-    fn from(why: ChangeRefused) -> Self {
+impl SelfServiceError {
+    /// A change of `account` cannot be staged, carried out or cancelled.
+    pub(super) fn of_change<S>(account: &Account<S>, why: ChangeRefused) -> Self {
         match why {
+            ChangeRefused::Place(why) => Self::Account(AccountError::no_place(account, why)),
             ChangeRefused::NotEnrolled => Self::Account(AccountError::NotEnrolled),
             ChangeRefused::AlreadyStaged(staged) => Self::AlreadyStaged(staged),
             ChangeRefused::CancelledTwice => Self::CancelledTwice,

@@ -88,7 +88,7 @@ impl Engine {
         let skew = self.config.totp.skew;
         self.change_with(user, SpaceUse::Growing, &default_commit_deadline(), |slot, now| {
             let account = account_of(slot, user, uid, now)?;
-            let codes = account.enroll_given(&new, given, skew, now, &mut Kernel)?;
+            let codes = enroll_given(account, &new, given, skew, now)?;
             let (mut enrolled, totp_id) = shown_once(account, codes, &issuer, now)?;
             enrolled.codes_from = account
                 .pending
@@ -163,7 +163,7 @@ impl Engine {
             return Err(AdminError::AlreadyEnrolled);
         }
         let skew = self.config.totp.skew;
-        let recovery_codes = account.enroll_given(&factor.new, &factor.given, skew, now, &mut Kernel)?;
+        let recovery_codes = enroll_given(account, &factor.new, &factor.given, skew, now)?;
         if factor.activation == Activation::Imported {
             account.activate_imported(now);
         }
@@ -188,13 +188,19 @@ fn event(kind: EventKind, user: &UserName, totp_id: String, now: Time, from: &Ev
     event
 }
 
-impl From<GivenRefused> for AdminError {
-    fn from(refused: GivenRefused) -> Self {
-        match refused {
-            GivenRefused::Random => AccountError::no_randomness(()).into(),
-            GivenRefused::Short { .. } | GivenRefused::UsedInFuture | GivenRefused::InUse => {
-                Self::InvalidSecret(refused)
-            }
+/// Stages a factor with a given secret; returns its recovery codes.
+fn enroll_given(
+    account: &mut Account,
+    new: &NewFactor,
+    given: &GivenSecret,
+    skew: u8,
+    now: Time,
+) -> Result<Vec<RecoveryCode>, AdminError> {
+    account.enroll_given(new, given, skew, now, &mut Kernel).map_err(|refused| match refused {
+        GivenRefused::Random => AccountError::no_randomness(()).into(),
+        GivenRefused::Place(why) => AccountError::no_place(account, why).into(),
+        GivenRefused::Short { .. } | GivenRefused::UsedInFuture | GivenRefused::InUse => {
+            AdminError::InvalidSecret(refused)
         }
-    }
+    })
 }

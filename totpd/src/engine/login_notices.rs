@@ -3,11 +3,12 @@
 use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;
 use crate::engine::Engine;
-use crate::engine::app_account::replacement_account;
+use crate::engine::app_account::{named_account, replacement_account};
 use crate::engine::{AccountError, default_commit_deadline};
 use crate::local_time::local;
 use crate::store::{SpaceUse, breakglass};
 use totp_core::UserName;
+use totp_core::authenticator::AuthenticatorName;
 use totp_core::notices::{FactorChange, Notices};
 use totp_core::self_service::{ChangeKind, StagedChange};
 
@@ -25,12 +26,14 @@ impl Engine {
                 local(at)
             ));
         }
-        lines.extend(notices.staged().map(|staged| self.staged_line(user, staged)));
+        let name = notices.staged_name();
+        lines.extend(notices.staged().map(|staged| self.staged_line(user, name, staged)));
         lines.extend(self.unconfirmed_replacement(user, notices));
         for (what, used) in notices.changes() {
             let what = match what {
                 FactorChange::Ticket => "A new authenticator app was enrolled with a ticket",
                 FactorChange::Replaced => "The authenticator app was replaced",
+                FactorChange::Added => "A further authenticator app was added",
                 FactorChange::RecoveryCodes => "The recovery codes were replaced",
                 FactorChange::Cancelled => "A change of the factor was cancelled",
             };
@@ -89,15 +92,23 @@ impl Engine {
 
     /// A replacement that no code has confirmed, waiting or expired.
     fn unconfirmed_replacement(&self, user: &str, notices: &Notices) -> Option<String> {
-        let entry = |created| format!("{}:{}", self.config.issuer(), replacement_account(user, created));
+        let issuer = self.config.issuer();
         if let Some(waiting) = notices.pending_replacement() {
-            let (entry, expires) = (entry(waiting.created), local(waiting.expires));
+            let (name, expires) = (waiting.name.as_ref(), local(waiting.expires));
+            if waiting.adds {
+                return Some(format!(
+                    "A further authenticator app ({issuer}:{}) waits for its first code until {expires}. Type a code of \
+                     it at a login, or run: totpd confirm",
+                    named_account(user, name)
+                ));
+            }
+            let entry = format!("{issuer}:{}", replacement_account(user, name, waiting.created));
             return Some(format!(
                 "A new authenticator app ({entry}) waits for its first code until {expires}, and the old one works \
                  until then. Type a code of the new one at a login, or run: totpd confirm"
             ));
         }
-        let entry = entry(notices.expired_replacement()?);
+        let entry = format!("{issuer}:{}", replacement_account(user, None, notices.expired_replacement()?));
         Some(format!(
             "A new authenticator app ({entry}) was never confirmed and has expired: its codes are refused, and the old \
              one works. Delete that entry in the app; totpd enroll makes a new one."
@@ -105,15 +116,16 @@ impl Engine {
     }
 
     /// When, from where, and which label.
-    fn staged_line(&self, user: &str, staged: &StagedChange) -> String {
+    fn staged_line(&self, user: &str, name: Option<&AuthenticatorName>, staged: &StagedChange) -> String {
         let what = match staged.kind {
             ChangeKind::Replace => "to replace the authenticator app",
+            ChangeKind::Add => "for a further authenticator app",
             ChangeKind::Remove => "to remove the authenticator app",
             ChangeKind::RecoveryCodes => "for new recovery codes",
         };
         let account = match staged.kind {
-            ChangeKind::Replace => replacement_account(user, staged.at),
-            ChangeKind::Remove | ChangeKind::RecoveryCodes => user.to_owned(),
+            ChangeKind::Replace => replacement_account(user, name, staged.at),
+            ChangeKind::Add | ChangeKind::Remove | ChangeKind::RecoveryCodes => named_account(user, name),
         };
         let label = format!("{}:{account}", self.config.issuer());
         let (at, from, ripe) = (local(staged.at), &staged.from, local(staged.ripens_at()));

@@ -28,7 +28,7 @@ mod tests;
 mod withdrawals;
 
 pub use crate::engine::change_permit::EnrollmentProof;
-pub use crate::engine::queries::{FactorState, HostUser, UserStatus};
+pub use crate::engine::queries::{Authenticator, FactorState, HostUser, UserStatus};
 pub use crate::engine::self_service::{Oneself, SelfChange};
 pub use admin::Enrolled;
 pub use admit::BeginOutcome;

@@ -5,7 +5,7 @@ use crate::engine::{AccountError, Engine, EngineError};
 use crate::store::{HistoryQuery, HistoryRow, StoredAccount};
 use totp_core::lock::Locked;
 use totp_core::self_service::StagedChange;
-use totp_core::{Account, Time, UserName};
+use totp_core::{Account, Factor, Time, UserName};
 
 /// What is known about one user.
 #[derive(Clone, Debug)]
@@ -16,7 +16,11 @@ pub struct UserStatus {
     pub state: FactorState,
     /// The active factor, or the pending one if there is no active one.
     pub totp_id: Option<String>,
-    /// A factor waits for its first code beside the active one.
+    /// The active factors, the one with the recovery codes first.
+    pub authenticators: Vec<Authenticator>,
+    /// The name of the authenticator that waits for its first code, where it has one.
+    pub pending_name: Option<String>,
+    /// A factor waits for its first code beside an active one.
     pub replacement_pending: bool,
     /// When the replacement was made that expired before its first code, until a login tells of it.
     pub replacement_expired: Option<Time>,
@@ -44,6 +48,27 @@ pub struct UserStatus {
     pub last_login: Option<Time>,
     /// The record cannot be read, and the user is refused.
     pub damaged: bool,
+}
+
+/// One authenticator of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authenticator {
+    /// The id of its factor.
+    pub totp_id: String,
+    /// Its name.
+    pub name: String,
+    /// When its first code was accepted.
+    pub since: Option<Time>,
+}
+
+impl Authenticator {
+    fn of<S>(factor: &Factor<S>) -> Self {
+        let since = match factor.state {
+            totp_core::FactorState::Active { since } => Some(since),
+            totp_core::FactorState::Pending { .. } => None,
+        };
+        Self { totp_id: factor.id.clone(), name: factor.display_name().to_owned(), since }
+    }
 }
 
 /// Where an enrollment is.
@@ -113,8 +138,8 @@ impl Engine {
         sealed.expire_pending(now);
         self.store.refusals().strip(&mut sealed);
         let left = self.open(stored).and_then(|(a, _)| a.active.map(|f| f.secrets.recovery_left()));
-        let remembered =
-            sealed.active.as_ref().map(|f| f.remembered.iter().filter(|grant| grant.holds(now)).count());
+        let remembered = sealed.authenticators().flat_map(|factor| &factor.remembered);
+        let remembered = remembered.filter(|grant| grant.holds(now)).count();
         UserStatus {
             user: sealed.display_name().to_owned(),
             state: match (&sealed.active, &sealed.pending) {
@@ -123,11 +148,13 @@ impl Engine {
                 (None, None) => FactorState::None,
             },
             totp_id: sealed.active.as_ref().or(sealed.pending.as_ref()).map(|f| f.id.clone()),
+            authenticators: sealed.authenticators().map(Authenticator::of).collect(),
+            pending_name: sealed.pending.as_ref().and_then(|f| f.name.as_ref()).map(ToString::to_string),
             replacement_pending: sealed.active.is_some() && sealed.pending.is_some(),
             replacement_expired: sealed.notices.expired_replacement(),
             expires_at: sealed.pending_expires(),
             recovery_codes_left: left.unwrap_or(0),
-            remembered: remembered.unwrap_or(0),
+            remembered,
             staged: sealed.staged().cloned(),
             failures: sealed.lock_state.failures(),
             locks: sealed.lock_state.locked(now),

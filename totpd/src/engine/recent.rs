@@ -42,8 +42,7 @@ impl Recent {
                 return Noted::default();
             }
         };
-        let factors = account.active.iter().chain(&account.pending);
-        let steps = factors.filter_map(|f| Some((self.hasher.hash_one(&f.id), f.last_step?)));
+        let steps = account.factors().filter_map(|f| Some((self.hasher.hash_one(&f.id), f.last_step?)));
         Noted(std::iter::once((self.hasher.hash_one(&account.id), version)).chain(steps).collect())
     }
 
@@ -76,7 +75,7 @@ impl Recent {
 
     /// Raises used steps to those that this daemon has seen used.
     pub(super) fn raise(&self, account: &mut Account) {
-        for factor in [&mut account.active, &mut account.pending].into_iter().flatten() {
+        for factor in account.factors_mut() {
             factor.last_step = factor.last_step.max(self.number(&factor.id));
         }
     }

@@ -5,7 +5,7 @@
 //! ([`super::change_permit`]).
 
 use super::admin::{Enrolled, account_of, renew, stage, stage_replacement};
-use super::change_permit::{EnrollmentProof, Permit, Permitted, Recorded};
+use super::change_permit::{EnrollmentProof, Permit, Permitted, Recorded, WantedChange};
 use super::error::{AccountError, SelfServiceError};
 use crate::audit::{Event, EventKind, EventOutcome, EventSource};
 use crate::config::SelfEnroll;
@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::store::{CommitGuard, SideWrite, SpaceUse};
 use std::sync::Arc;
 use totp_core::account::NewFactor;
+use totp_core::authenticator::{AuthenticatorName, Placement};
 use totp_core::notices;
 use totp_core::recovery::RecoveryCode;
 use totp_core::self_service::{ChangeKind, StagedChange};
@@ -100,7 +101,14 @@ impl Engine {
     ) -> Result<Stored<Enrolled>, SelfServiceError> {
         account.expire_pending(now);
         let issuer = self.config.issuer();
-        let permit = self.permit(account, proof, ChangeKind::Replace, new.lifetime, event, now)?;
+        let kind = match new.placement {
+            Placement::Add(_) => ChangeKind::Add,
+            Placement::Replace(_) => ChangeKind::Replace,
+        };
+        // Before a code is judged: what has no place uses up none.
+        account.check_place(new).map_err(|why| AccountError::no_place(account, why))?;
+        let change = WantedChange { kind, name: None, lifetime: new.lifetime };
+        let permit = self.permit(account, proof, change, event, now)?;
         let (permit, Recorded { mut event, side_writes }) = match permit {
             Permitted::Granted(permit, recorded) => (permit, *recorded),
             Permitted::Refused(event) => return Ok(refused(*event)),
@@ -156,8 +164,10 @@ impl Engine {
         proof: EnrollmentProof<'_>,
         guard: &Arc<CommitGuard>,
     ) -> Result<SelfChange<Vec<RecoveryCode>>, SelfServiceError> {
+        let lifetime = self.config.totp.pending;
+        let change = WantedChange { kind: ChangeKind::RecoveryCodes, name: None, lifetime };
         let changed = self.change_with(who.user, SpaceUse::Growing, guard, |slot, now| {
-            self.change_in_use(slot, who, proof, ChangeKind::RecoveryCodes, now, |account| {
+            self.change_in_use(slot, who, proof, change, now, |account| {
                 account.notices.record_change(
                     notices::FactorChange::RecoveryCodes,
                     now,
@@ -169,7 +179,7 @@ impl Engine {
         changed.await?.allowed()
     }
 
-    /// Forgets the user's factors, or stages that.
+    /// Forgets the user's authenticator of this name, without a name the only one, or stages that.
     ///
     /// # Errors
     /// As [`Engine::enroll_self`].
@@ -177,20 +187,19 @@ impl Engine {
         &self,
         who: Oneself<'_>,
         proof: EnrollmentProof<'_>,
+        name: Option<&AuthenticatorName>,
         guard: &Arc<CommitGuard>,
     ) -> Result<SelfChange<bool>, SelfServiceError> {
-        let changed =
-            self.change_with(who.user, SpaceUse::Essential, guard, |slot, now| {
-                let (revoked, event, mut side_writes) =
-                    self.change_in_use(slot, who, proof, ChangeKind::Remove, now, |account| {
-                        Ok(account.revoke())
-                    })?;
-                // As when an administrator revokes: the sessions of applications end with the
-                // factor.
-                let ended = slot.as_ref().filter(|_| matches!(revoked, Judged::Allowed(SelfChange::Done(_))));
-                side_writes.extend(ended.map(|account| SideWrite::DeleteSessionsOf(account.id.clone())));
-                Ok::<_, SelfServiceError>((revoked, event, side_writes))
-            });
+        let change = WantedChange { kind: ChangeKind::Remove, name, lifetime: self.config.totp.pending };
+        let changed = self.change_with(who.user, SpaceUse::Essential, guard, |slot, now| {
+            let (revoked, event, mut side_writes) =
+                self.change_in_use(slot, who, proof, change, now, |account| revoke_one(account, name))?;
+            // As when an administrator revokes: the sessions of applications end with the
+            // factor.
+            let ended = slot.as_ref().filter(|_| matches!(revoked, Judged::Allowed(SelfChange::Done(_))));
+            side_writes.extend(ended.map(|account| SideWrite::DeleteSessionsOf(account.id.clone())));
+            Ok::<_, SelfServiceError>((revoked, event, side_writes))
+        });
         changed.await?.allowed()
     }
 
@@ -218,7 +227,9 @@ impl Engine {
             account.lock_state = lock;
             Ok(match proved {
                 Ok(Recorded { event, side_writes }) => {
-                    (Judged::Allowed(account.cancel(now, &from.to_phrase())?), event, side_writes)
+                    let cancelled = account.cancel(now, &from.to_phrase());
+                    let cancelled = cancelled.map_err(|why| SelfServiceError::of_change(account, why))?;
+                    (Judged::Allowed(cancelled), event, side_writes)
                 }
                 Err(event) => refused(*event),
             })
@@ -232,33 +243,50 @@ impl Engine {
         slot: &mut Option<Account>,
         who: Oneself<'_>,
         proof: EnrollmentProof<'_>,
-        kind: ChangeKind,
+        change: WantedChange<'_>,
         now: Time,
         then: impl Fn(&mut Account) -> Result<T, AccountError>,
     ) -> Result<Stored<SelfChange<T>>, SelfServiceError> {
-        let event_kind = match kind {
-            ChangeKind::Replace => EventKind::Enroll,
+        let event_kind = match change.kind {
+            ChangeKind::Replace | ChangeKind::Add => EventKind::Enroll,
             ChangeKind::Remove => EventKind::Revoke,
             ChangeKind::RecoveryCodes => EventKind::RecoveryCodes,
         };
         let event = Event::new(event_kind, who.user.as_str(), now, who.from.clone());
         let account = in_use(slot, who.uid, now)?;
-        match self.permit(account, proof, kind, self.config.totp.pending, event, now)? {
+        // Before a code is judged: a name that no authenticator has uses up none.
+        if change.kind == ChangeKind::Remove {
+            account.find_authenticator(change.name).map_err(|why| AccountError::no_place(account, why))?;
+        }
+        match self.permit(account, proof, change, event, now)? {
             Permitted::Granted(Permit::AtOnce, recorded) => {
                 let Recorded { event, side_writes } = *recorded;
-                if account.staged().is_some_and(|staged| staged.kind == kind) {
+                if account.staged().is_some_and(|staged| staged.kind == change.kind) {
                     let _ = account.remove_staged();
                 }
                 Ok((Judged::Allowed(SelfChange::Done(then(account)?)), event, side_writes))
             }
-            Permitted::Granted(Permit::AfterDelay(change), recorded) => {
+            Permitted::Granted(Permit::AfterDelay(staged), recorded) => {
                 let Recorded { event, side_writes } = *recorded;
-                account.stage_change(change.clone());
+                account.stage_change(staged.clone(), change.name);
                 let event = Event { outcome: EventOutcome::Staged, ..event };
-                Ok((Judged::Allowed(SelfChange::Staged(change)), event, side_writes))
+                Ok((Judged::Allowed(SelfChange::Staged(staged)), event, side_writes))
             }
             Permitted::Refused(event) => Ok(refused(*event)),
         }
+    }
+}
+
+/// Deletes the authenticator of this name, or the only one with the ticket.
+pub(super) fn revoke_one(
+    account: &mut Account,
+    name: Option<&AuthenticatorName>,
+) -> Result<bool, AccountError> {
+    let found = account.find_authenticator(name).map_err(|why| AccountError::no_place(account, why))?;
+    let id = found.map(|factor| factor.id.clone());
+    match id.filter(|_| !account.added.is_empty()) {
+        Some(id) => Ok(account.remove_authenticator(&id)),
+        None => Ok(account.revoke()),
     }
 }
 

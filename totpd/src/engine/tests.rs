@@ -27,8 +27,7 @@ fn root() -> UserName {
 
 async fn enroll(engine: &Engine) -> Result<Enrolled, AccountError> {
     let totp = &engine.config().totp;
-    let new =
-        NewFactor { params: totp.params, lifetime: totp.pending, recovery_storage: totp.recovery_storage };
+    let new = NewFactor { params: totp.params, lifetime: totp.pending, ..NewFactor::default() };
     engine.enroll(&root(), new, "host".into(), EventSource::default()).await
 }
 

@@ -1,14 +1,13 @@
 use super::*;
 use totp_core::account::NewFactor;
-use totp_core::recovery::RecoveryStorage;
+use totp_core::authenticator::AuthenticatorName;
 use totp_core::self_service::ChangeKind;
-use totp_core::{Params, Time, UserName};
+use totp_core::{Factor, Time, UserName};
 
 fn account(name: &str) -> Account {
     let name = UserName::parse(name).ok();
     let mut account = Account::new(name, Some(1), Time::default(), &mut Kernel).unwrap();
-    let new =
-        NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed };
+    let new = NewFactor { lifetime: 60, ..NewFactor::default() };
     account.enroll(&new, Time::default(), &mut Kernel).unwrap();
     account
 }
@@ -67,8 +66,7 @@ fn a_staged_change_cannot_be_altered_without_the_key() {
     let now = Time::from_unix(1_800_000_000);
     let mut account = account("alice");
     account.active = account.pending.take();
-    let new =
-        NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed };
+    let new = NewFactor { lifetime: 60, ..NewFactor::default() };
     let change = |kind| StagedChange::new(kind, now, 86_400, 86_400, "this host");
     account.stage_replacement(&new, change(ChangeKind::Replace), now, &mut Kernel).unwrap();
     let active = account.active.as_mut().unwrap();
@@ -102,6 +100,33 @@ fn a_staged_change_cannot_be_altered_without_the_key() {
         let mut edited = sealed.clone();
         edit(&mut edited);
         assert_ne!(edited, sealed);
+        assert_eq!(sealer.open(edited), Err(SealError::Damaged));
+    }
+}
+
+#[test]
+fn an_authenticator_is_neither_doubled_nor_renamed() {
+    let sealer = Sealer::new(&StoreKey::generate().unwrap());
+    let mut alice = account("alice");
+    alice.active = alice.pending.take();
+    let named = |name| Factor {
+        id: format!("totp-{name}"),
+        name: AuthenticatorName::parse(name),
+        ..alice.active.clone().unwrap()
+    };
+    alice.added = vec![named("work"), named("safe")];
+    let sealed = sealer.seal(alice.clone()).unwrap();
+    assert_eq!(sealer.open(sealed.clone()), Ok(alice));
+    // A code of a factor that is there twice would work twice.
+    let edits: [fn(&mut SealedAccount); 4] = [
+        |a| a.added.push(a.added[0].clone()),
+        |a| a.added.push(a.active.clone().unwrap()),
+        |a| a.added[0].name = None,
+        |a| a.added[0].name = a.added[1].name.clone(),
+    ];
+    for edit in edits {
+        let mut edited = sealed.clone();
+        edit(&mut edited);
         assert_eq!(sealer.open(edited), Err(SealError::Damaged));
     }
 }

@@ -12,6 +12,7 @@ use totp_wire::{admin, self_service, service};
 struct Names {
     not_enrolled: &'static str,
     uid_changed: &'static str,
+    no_place: &'static str,
     store_unavailable: &'static str,
     busy: &'static str,
 }
@@ -19,6 +20,7 @@ struct Names {
 const ADMIN: Names = Names {
     not_enrolled: admin::NOT_ENROLLED,
     uid_changed: admin::UID_CHANGED,
+    no_place: admin::NO_PLACE,
     store_unavailable: admin::STORE_UNAVAILABLE,
     busy: admin::BUSY,
 };
@@ -26,6 +28,7 @@ const ADMIN: Names = Names {
 const SELF: Names = Names {
     not_enrolled: self_service::NOT_ENROLLED,
     uid_changed: self_service::UID_CHANGED,
+    no_place: self_service::NO_PLACE,
     store_unavailable: self_service::STORE_UNAVAILABLE,
     busy: self_service::BUSY,
 };
@@ -71,6 +74,10 @@ fn account(error: &AccountError, user: &str, names: &Names) -> Bytes {
                 "{user} was enrolled by an application when this host knew no such user; `totpd revoke {user}` forgets that"
             );
             failed(service::INVALID_PARAMETER, "parameter", &what)
+        }
+        AccountError::NoPlace(why, authenticators) => {
+            let parameters = json!({ "user": user, "why": why.as_str(), "names": authenticators });
+            failed_with(names.no_place, &parameters)
         }
         AccountError::Unavailable(why) => failed(names.store_unavailable, "why", why),
         AccountError::NoSuchUser | AccountError::Taken(_) | AccountError::Busy => failed_plainly(names.busy),

@@ -16,6 +16,7 @@ pub(crate) mod dispatch;
 pub(crate) mod introspection;
 pub(crate) mod login;
 pub(crate) mod peer;
+mod placement;
 pub(crate) mod prompt_history;
 pub(crate) mod rate_limit;
 pub(crate) mod reply;

@@ -14,6 +14,7 @@ use crate::varlink::account_error::to_user;
 use crate::varlink::cancellation::{Completed, run_cancellable};
 use crate::varlink::connection::{Closed, Connection};
 use crate::varlink::peer;
+use crate::varlink::placement::{authenticator_name, placement};
 use crate::varlink::rate_limit::RateLimit;
 use crate::varlink::reply::{Bytes, done, failed, failed_plainly, read};
 use crate::varlink::views::{confirmed, enrolled, history_page, history_query, staged_change, texts, user};
@@ -140,13 +141,14 @@ pub(crate) async fn status(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Res
 
 /// `Enroll`: stages a factor, whose secret is shown once.
 pub(crate) async fn enroll(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Result<Bytes, CallError> {
-    let Enroll { lifetime: seconds, code, ticket } = read(parameters)?;
+    let Enroll { lifetime: seconds, code, ticket, name, add } = read(parameters)?;
     let totp = &call.engine.config().totp;
     let invalid = |what: String| failed(service::INVALID_PARAMETER, "parameter", &what);
     let new = NewFactor {
         params: totp.params,
         lifetime: lifetime(seconds.unwrap_or(totp.pending)).map_err(invalid)?,
         recovery_storage: totp.recovery_storage,
+        placement: placement(name.as_deref(), add).map_err(invalid)?,
     };
     let proof = proof(code.as_ref(), ticket.as_ref());
     let staged = call.engine.enroll_self(call.oneself(), proof, new, call.guard).await?;
@@ -178,9 +180,11 @@ pub(crate) async fn recovery_codes(
 
 /// `Revoke`: forgets the user's factors, or stages that.
 pub(crate) async fn revoke(call: &SelfServiceCall<'_>, parameters: &[u8]) -> Result<Bytes, CallError> {
-    let Revoke { code, ticket } = read(parameters)?;
+    let Revoke { code, ticket, name } = read(parameters)?;
+    let invalid = |what: String| failed(service::INVALID_PARAMETER, "parameter", &what);
+    let name = authenticator_name(name.as_deref()).map_err(invalid)?;
     let proof = proof(code.as_ref(), ticket.as_ref());
-    Ok(done(&match call.engine.revoke_self(call.oneself(), proof, call.guard).await? {
+    Ok(done(&match call.engine.revoke_self(call.oneself(), proof, name.as_ref(), call.guard).await? {
         SelfChange::Done(revoked) => RevokeReply { revoked, staged: None },
         SelfChange::Staged(staged) => RevokeReply { revoked: false, staged: Some(staged_change(&staged)) },
     }))

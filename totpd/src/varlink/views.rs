@@ -2,7 +2,7 @@
 
 use crate::audit::EventReason;
 use crate::config::Config;
-use crate::engine::api::Client;
+use crate::engine::{self, api::Client};
 use crate::engine::{
     Confirmation, Enrolled, ExpectedOutcome, Explanation, FactorState, HostUser, UserStatus,
 };
@@ -121,6 +121,7 @@ pub(crate) fn enrolled(user: &UserName, enrolled: Enrolled) -> EnrollReply {
         recovery_codes: texts(&enrolled.recovery_codes),
         expires_at: enrolled.expires_at.unix(),
         replaces: enrolled.replaces,
+        name: enrolled.name,
         staged: enrolled.staged.as_ref().map(staged_change),
         recovery_codes_left: enrolled.recovery_codes_left.and_then(|left| u64::try_from(left).ok()),
         codes_from: enrolled.codes_from.map(Time::unix),
@@ -142,6 +143,8 @@ pub(crate) fn user(status: UserStatus) -> admin::User {
             FactorState::Active => admin::State::Active,
         },
         totp_id: status.totp_id,
+        authenticators: Some(status.authenticators.into_iter().map(authenticator).collect()),
+        pending_name: status.pending_name,
         replacement_pending: status.replacement_pending,
         replacement_expired: status.replacement_expired.map(Time::unix),
         expires_at: status.expires_at.map(Time::unix),
@@ -161,6 +164,11 @@ pub(crate) fn user(status: UserStatus) -> admin::User {
         last_login: status.last_login.map(Time::unix),
         damaged: status.damaged.then_some(true),
     }
+}
+
+fn authenticator(authenticator: engine::Authenticator) -> admin::Authenticator {
+    let engine::Authenticator { totp_id, name, since } = authenticator;
+    admin::Authenticator { totp_id, name, since: since.map(Time::unix) }
 }
 
 fn lock(locked: &Locked) -> admin::Lock {

@@ -69,6 +69,9 @@ pub enum Command {
     Revoke {
         /// The login name [default: oneself]
         user: Option<String>,
+        /// Delete only the authenticator of this name; the others and the recovery codes stay
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
     },
     /// End a user's locks and reset the count of failures
     Unlock {
@@ -276,6 +279,7 @@ pub struct Restore {
 
 /// An enrollment to make.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct Enroll {
     /// The login name [default: oneself]
     pub user: Option<String>,
@@ -286,6 +290,13 @@ pub struct Enroll {
     /// The user has lost the phone: the ticket needs no code of the factor in use
     #[arg(long, requires = "ticket")]
     pub lost: bool,
+    /// The name of the authenticator, such as "work phone": replace this one of several, or with
+    /// --add name the new one
+    #[arg(long, value_name = "NAME", conflicts_with = "ticket")]
+    pub name: Option<String>,
+    /// Make a further authenticator beside those in use; a user has three at most
+    #[arg(long, requires = "name")]
+    pub add: bool,
     /// How long the enrollment waits for its first code: 1s to 30d [default: from the
     /// configuration, 24h]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]

@@ -259,6 +259,8 @@ fn start(scratch: &Path) -> Result<TrialDaemon, String> {
         digits: None,
         period: None,
         given: None,
+        name: None,
+        add: None,
     };
     let enrolled = admin_call(&daemon.config, &enroll).map_err(|why| why.why)?;
     let secret = Secret::from_base32(enrolled.secret.reveal()).map_err(|error| error.to_string())?;

@@ -209,8 +209,7 @@ impl Engine {
 
 /// The distinct numbers of digits of a user's codes.
 fn digits<S>(account: &Account<S>) -> Vec<u8> {
-    let factors = account.active.iter().chain(&account.pending);
-    let mut digits: Vec<u8> = factors.map(|factor| factor.params.digits.get()).collect();
+    let mut digits: Vec<u8> = account.factors().map(|factor| factor.params.digits.get()).collect();
     digits.dedup();
     digits
 }

@@ -84,6 +84,8 @@ impl From<AccountError> for ApiRefusal {
             AccountError::NoSuchUser => Self::UserNotFound,
             AccountError::NotEnrolled => Self::NoTotp,
             AccountError::UidChanged { .. } | AccountError::EnrolledByApplication { .. } => Self::UidChanged,
+            // An application makes a TOTP only where there is none.
+            AccountError::NoPlace(..) => Self::ActiveTotp,
             AccountError::Taken(what) => Self::Taken(what),
             AccountError::Unavailable(why) => Self::Unavailable(why),
             AccountError::Busy => Self::Busy,

@@ -7,6 +7,7 @@ use crate::engine::EngineError;
 use crate::engine::admin::{Enrolled, stage};
 use crate::store::{AccountKey, SpaceUse};
 use totp_core::account::NewFactor;
+use totp_core::authenticator::Placement;
 use totp_core::recovery::RecoveryCode;
 use totp_core::{Account, FactorState, UserName};
 
@@ -45,7 +46,12 @@ impl Engine {
     ) -> Result<CreatedTotp, ApiRefusal> {
         let id = self.user(user).await?.account.id;
         let totp = &self.config.totp;
-        let new = NewFactor { params: totp.params, lifetime, recovery_storage: totp.recovery_storage };
+        let new = NewFactor {
+            params: totp.params,
+            lifetime,
+            recovery_storage: totp.recovery_storage,
+            placement: Placement::default(),
+        };
         let issuer = self.config.issuer();
         for _ in 0..2 {
             let stored = self.load(AccountKey::Id(id.clone())).await.map_err(EngineError::from)?;
@@ -101,10 +107,8 @@ impl Engine {
             let account = slot.as_mut().ok_or(ApiRefusal::TotpNotFound)?;
             account.expire_pending(now);
             let is_requested = |factor: &totp_core::Factor| factor.id == totp_id;
-            if account.active.as_ref().is_some_and(is_requested) {
-                account.active = None;
-                // A replacement that the user has staged for it goes with it.
-                account.pending.take_if(|pending| pending.staged.is_some());
+            if account.remove_authenticator(totp_id) {
+                // A change that the user has staged for it has gone with it.
             } else if account.pending.as_ref().is_some_and(is_requested) {
                 account.pending = None;
             } else {
@@ -137,7 +141,7 @@ impl Engine {
         let now = clock::now();
         account.expire_pending(now);
         let mut shown = Vec::new();
-        for factor in account.active.iter().chain(&account.pending) {
+        for factor in account.factors() {
             let codes = factor.secrets.recovery_codes().ok_or(ApiRefusal::CodesHashed)?.to_vec();
             let verified = matches!(factor.state, FactorState::Active { .. });
             shown.push(ShownCodes { totp_id: factor.id.clone(), verified, codes });

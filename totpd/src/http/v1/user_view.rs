@@ -90,7 +90,7 @@ pub(crate) struct User {
 
 impl From<UserView> for User {
     fn from(UserView { account, lock }: UserView) -> Self {
-        let active = account.active.iter().map(|f| Totp { totp_id: f.id.clone(), verified: true });
+        let active = account.authenticators().map(|f| Totp { totp_id: f.id.clone(), verified: true });
         let pending = account.pending.iter().map(|f| Totp { totp_id: f.id.clone(), verified: false });
         let totps = active.chain(pending).collect();
         let profile = *account.profile;

@@ -2,18 +2,18 @@
 
 use super::fixture::{Fixture, account, by_id, change, commit, events, guard, sealed};
 use crate::os_random::Kernel;
-use crate::store::{AccountKey, AccountWrite, CommitError, StoredAccount, UniqueField};
+use crate::store::{AccountKey, AccountWrite, CommitError, Store, StoredAccount, UniqueField};
+use std::sync::Arc;
 use totp_core::account::NewFactor;
+use totp_core::authenticator::AuthenticatorName;
 use totp_core::profile::Contact;
-use totp_core::recovery::RecoveryStorage;
-use totp_core::{Account, Params, Time, UserName};
+use totp_core::{Account, Factor, FactorState, Time, UserName};
 
 pub(crate) async fn an_account_is_read_as_it_was_written(fixture: impl Fixture) {
     let store = fixture.open();
     let mut alice =
         Account::new(UserName::parse("alice").ok(), Some(7), Time::from_unix(5), &mut Kernel).unwrap();
-    let new =
-        NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed };
+    let new = NewFactor { lifetime: 60, ..NewFactor::default() };
     alice.enroll(&new, Time::from_unix(5), &mut Kernel).unwrap();
     let totp = alice.pending.as_ref().unwrap().id.clone();
     let contact = |id: &str, address: &str| Some(Contact { id: id.to_owned(), address: address.to_owned() });
@@ -33,9 +33,32 @@ pub(crate) async fn an_account_is_read_as_it_was_written(fixture: impl Fixture) 
     for key in [AccountKey::Email("phone-number-1".to_owned()), AccountKey::Phone("email-1".to_owned())] {
         assert!(store.load(key).await.unwrap().is_none(), "an id of the other kind");
     }
-    commit(&store, change(AccountWrite::Delete(alice.id.clone(), 2))).await;
+    finds_each_authenticator(&store, &fixture, alice.clone()).await;
+    commit(&store, change(AccountWrite::Delete(alice.id.clone(), 3))).await;
     assert!(by_id(&store, &alice.id).await.is_none());
     assert!(by_id(&store, "user-nobody").await.is_none());
+}
+
+/// An account at version 2 is found by the id of each authenticator, and by no other.
+async fn finds_each_authenticator(store: &Arc<dyn Store>, fixture: &impl Fixture, mut alice: Account) {
+    let since = Time::from_unix(5);
+    let mut factor = alice.pending.take().unwrap();
+    factor.state = FactorState::Active { since };
+    let named = |id: &str, name: &str| Factor {
+        id: id.to_owned(),
+        name: AuthenticatorName::parse(name),
+        ..factor.clone()
+    };
+    let (second, third) = (named("totp-second", "work phone"), named("totp-third", "safe"));
+    let first = factor.id.clone();
+    alice.added = vec![second, third];
+    alice.active = Some(factor);
+    commit(store, change(AccountWrite::Update(sealed(fixture, alice.clone()), 2))).await;
+    for id in [first.as_str(), "totp-second", "totp-third"] {
+        let stored = store.load(AccountKey::Totp(id.to_owned())).await.unwrap().unwrap();
+        assert_eq!(fixture.sealer().open(stored.account), Ok(alice.clone()), "{id}");
+    }
+    assert!(store.load(AccountKey::Totp("totp-fourth".to_owned())).await.unwrap().is_none());
 }
 
 pub(crate) async fn a_change_against_an_old_version_is_a_conflict(fixture: impl Fixture) {
@@ -132,8 +155,7 @@ pub(crate) async fn accounts_are_found_by_uid_and_by_expiry(fixture: impl Fixtur
     for (name, uid, lifetime) in [("alice", 1000, 10), ("alias", 1000, 20), ("bob", 1001, 30)] {
         let mut account =
             Account::new(UserName::parse(name).ok(), Some(uid), Time::default(), &mut Kernel).unwrap();
-        let new =
-            NewFactor { params: Params::default(), lifetime, recovery_storage: RecoveryStorage::Hashed };
+        let new = NewFactor { lifetime, ..NewFactor::default() };
         account.enroll(&new, Time::from_unix(100), &mut Kernel).unwrap();
         ids.push(account.id.clone());
         commit(&store, change(AccountWrite::Insert(sealed(&fixture, account)))).await;

@@ -6,8 +6,7 @@ use crate::store::{AccountWrite, ChangeSet, HistoryQuery, Store};
 use std::sync::Arc;
 use totp_core::account::{EnrollmentTicket, NewFactor};
 use totp_core::lock::{FAILURES_TO_LOCK, FIRST_LOCK, SourceClass};
-use totp_core::recovery::RecoveryStorage;
-use totp_core::{Account, Params, Time, UserName};
+use totp_core::{Account, Time, UserName};
 
 async fn record(store: &Arc<dyn Store>, at: u64, user: Option<&str>, json: &str) {
     let change = ChangeSet { event: Some(event(at, user, json)), ..change(AccountWrite::Nothing) };
@@ -63,11 +62,10 @@ pub(crate) async fn logins_and_refusals_are_found_in_the_history(fixture: impl F
     assert_eq!(store.last_logins(names).await.unwrap(), [at(10), None, at(20), None]);
 
     let mut locked = Account::new(UserName::parse("erin").ok(), None, Time::default(), &mut Kernel).unwrap();
-    let new =
-        NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed };
+    let new = NewFactor { lifetime: 60, ..NewFactor::default() };
     locked.enroll(&new, Time::from_unix(100), &mut Kernel).unwrap();
     for _ in 0..FAILURES_TO_LOCK {
-        locked.lock_state.fail(&SourceClass::Others, Time::from_unix(100));
+        locked.lock_state.fail(&SourceClass::Others, 1, Time::from_unix(100));
     }
     let ticket =
         EnrollmentTicket { expires: Time::from_unix(150), totp_id: None, lost: false, sealed: "x".into() };

@@ -6,8 +6,7 @@ use crate::store::query::MAX_PAGE_BYTES;
 use crate::store::{AccountWrite, CommitError, UniqueField, UserFilter, UserPage, UserQuery};
 use totp_core::account::NewFactor;
 use totp_core::profile::Contact;
-use totp_core::recovery::RecoveryStorage;
-use totp_core::{Account, Params, Time, UserName};
+use totp_core::{Account, Time, UserName};
 
 pub(crate) async fn users_are_found_by_what_applications_know(fixture: impl Fixture) {
     let store = fixture.open();
@@ -20,11 +19,7 @@ pub(crate) async fn users_are_found_by_what_applications_know(fixture: impl Fixt
         account.profile.phone = contact(format!("+120255501{number}"));
         account.profile.pending = number == 4;
         if number == 3 {
-            let new = NewFactor {
-                params: Params::default(),
-                lifetime: 60,
-                recovery_storage: RecoveryStorage::Hashed,
-            };
+            let new = NewFactor { lifetime: 60, ..NewFactor::default() };
             account.enroll(&new, Time::from_unix(100), &mut Kernel).unwrap();
             totp = account.pending.as_ref().unwrap().id.clone();
         }

@@ -44,12 +44,9 @@ impl Data {
                 .accounts
                 .values()
                 .find(|stored| stored.account.profile.phone.as_ref().is_some_and(|phone| phone.id == *id)),
-            AccountKey::Totp(id) => self.accounts.values().find(|stored| {
-                [&stored.account.active, &stored.account.pending]
-                    .into_iter()
-                    .flatten()
-                    .any(|factor| factor.id == *id)
-            }),
+            AccountKey::Totp(id) => {
+                self.accounts.values().find(|stored| stored.account.factors().any(|factor| factor.id == *id))
+            }
         }
     }
 

@@ -47,7 +47,9 @@ fn fits(account: &SealedAccount, filter: &UserFilter, now: Time) -> bool {
         UserFilter::Phone(phones) => is_one_of(&phone, phones),
         UserFilter::PhoneContains(text) => phone.is_some_and(|phone| phone.contains(text)),
         UserFilter::Pending(pending) => account.profile.pending == *pending,
-        UserFilter::Totp(ids) => account.active.iter().chain(pending).any(|factor| ids.contains(&factor.id)),
+        UserFilter::Totp(ids) => {
+            account.authenticators().chain(pending).any(|factor| ids.contains(&factor.id))
+        }
         UserFilter::TotpVerified(true) => account.active.is_some(),
         UserFilter::TotpVerified(false) => pending.is_some(),
         UserFilter::CreatedAfter(time) => account.created > *time,

@@ -6,12 +6,16 @@ use crate::store::sqlite::values::{read_int, sql_limit, sql_time};
 use rusqlite::{Connection, Row, params};
 use totp_core::{Account, Time, UserName};
 
+/// Whether an account has the TOTP `?1`.
+pub(super) const HAS_TOTP: &str =
+    "active_totp = ?1 OR pending_totp = ?1 OR second_totp = ?1 OR third_totp = ?1";
+
 /// The account with this key.
 pub(super) fn load(db: &Connection, key: &AccountKey) -> rusqlite::Result<Option<StoredAccount>> {
     let (condition, value) = match key {
         AccountKey::Name(name) => ("name = ?1", name.as_str()),
         AccountKey::Id(id) => ("id = ?1", id.as_str()),
-        AccountKey::Totp(id) => ("active_totp = ?1 OR pending_totp = ?1", id.as_str()),
+        AccountKey::Totp(id) => (HAS_TOTP, id.as_str()),
         // In the words of their indexes (V5).
         AccountKey::Email(id) => (
             "email IS NOT NULL AND CASE WHEN json_valid(record) \

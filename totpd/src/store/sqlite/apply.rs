@@ -89,8 +89,8 @@ fn write_account(db: &Connection, write: &AccountWrite) -> rusqlite::Result<bool
         AccountWrite::Insert(account) => with_columns(account, 0, |values| {
             db.prepare_cached(
                 "INSERT INTO account (id, name, version, uid, created, email, phone, awaits, active_totp,
-                   pending_totp, pending_until, locked_until, ticket_until, record)
-                 VALUES (?1, ?2, ?3 + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                   pending_totp, pending_until, locked_until, ticket_until, record, second_totp, third_totp)
+                 VALUES (?1, ?2, ?3 + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
             )?
             .execute(values)
         })?,
@@ -98,7 +98,7 @@ fn write_account(db: &Connection, write: &AccountWrite) -> rusqlite::Result<bool
             db.prepare_cached(
                 "UPDATE account SET name = ?2, version = version + 1, uid = ?4, created = ?5, email = ?6,
                    phone = ?7, awaits = ?8, active_totp = ?9, pending_totp = ?10, pending_until = ?11,
-                   locked_until = ?12, ticket_until = ?13, record = ?14
+                   locked_until = ?12, ticket_until = ?13, record = ?14, second_totp = ?15, third_totp = ?16
                  WHERE id = ?1 AND version = ?3",
             )?
             .execute(values)
@@ -110,6 +110,27 @@ fn write_account(db: &Connection, write: &AccountWrite) -> rusqlite::Result<bool
     Ok(changed == 1)
 }
 
+/// The ids by which applications name the factors of an account, one for each column.
+pub(super) struct TotpIds<'a> {
+    pub(super) active: Option<&'a str>,
+    pub(super) second: Option<&'a str>,
+    pub(super) third: Option<&'a str>,
+    pub(super) pending: Option<&'a str>,
+}
+
+impl<'a> TotpIds<'a> {
+    /// The ids of the account's factors.
+    pub(super) fn of(account: &'a SealedAccount) -> Self {
+        let mut authenticators = account.authenticators().map(|factor| factor.id.as_str());
+        Self {
+            active: authenticators.next(),
+            second: authenticators.next(),
+            third: authenticators.next(),
+            pending: account.pending.as_ref().map(|factor| factor.id.as_str()),
+        }
+    }
+}
+
 /// The columns of an account, in the order of the statements above.
 fn with_columns<T>(
     account: &SealedAccount,
@@ -119,6 +140,7 @@ fn with_columns<T>(
     let record = serde_json::to_string(account)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let profile = &account.profile;
+    let TotpIds { active, second, third, pending } = TotpIds::of(account);
     run(&[
         &account.id,
         &account.name.as_ref().map(UserName::as_str),
@@ -128,12 +150,14 @@ fn with_columns<T>(
         &profile.email.as_ref().map(|email| email.address.to_lowercase()),
         &profile.phone.as_ref().map(|phone| phone.address.as_str()),
         &profile.pending,
-        &account.active.as_ref().map(|factor| factor.id.as_str()),
-        &account.pending.as_ref().map(|factor| factor.id.as_str()),
+        &active,
+        &pending,
         &account.pending_expires().map(sql_time),
         &account.lock_state.locked_until().map(sql_time),
         &account.ticket.as_ref().map(|ticket| sql_time(ticket.expires)),
         &record,
+        &second,
+        &third,
     ])
 }
 

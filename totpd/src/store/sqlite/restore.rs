@@ -4,6 +4,8 @@ use crate::audit::EventRow;
 use crate::seal::{SealedAccount, Sealer};
 use crate::store::copies::Restored;
 use crate::store::error::OpenError;
+use crate::store::sqlite::accounts::HAS_TOTP;
+use crate::store::sqlite::apply::TotpIds;
 use crate::store::sqlite::connection::describe;
 use crate::store::sqlite::meta::{self, set};
 use crate::store::sqlite::withdrawals::{
@@ -78,7 +80,7 @@ fn strip(
 ) -> rusqlite::Result<Option<String>> {
     let condition = match what.kind {
         Kind::Ticket => "id = ?1",
-        _ => "active_totp = ?1 OR pending_totp = ?1",
+        _ => HAS_TOTP,
     };
     let sql = format!("SELECT id, record FROM account WHERE {condition}");
     let found = db.query_row(&sql, [&what.id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
@@ -90,13 +92,12 @@ fn strip(
         refusals.apply(&mut account, skew);
         let sealed = sealer.seal(account).map_err(|_| rusqlite::Error::InvalidQuery)?;
         let record = serde_json::to_string(&sealed).map_err(|_| rusqlite::Error::InvalidQuery)?;
-        let factor = |factor: &Option<totp_core::Factor<_>>| {
-            factor.as_ref().map(|f: &totp_core::Factor<crate::seal::Sealed>| f.id.clone())
-        };
+        let TotpIds { active, second, third, pending } = TotpIds::of(&sealed);
         db.execute(
             "UPDATE account SET version = version + 1, record = ?2, active_totp = ?3, pending_totp = ?4,
+               second_totp = ?5, third_totp = ?6,
                pending_until = CASE WHEN ?4 IS NULL THEN NULL ELSE pending_until END WHERE id = ?1",
-            params![id, record, factor(&sealed.active), factor(&sealed.pending)],
+            params![id, record, active, pending, second, third],
         )?;
     }
     Ok(Some(label))

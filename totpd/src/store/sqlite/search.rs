@@ -38,9 +38,14 @@ impl Condition {
             UserFilter::PhoneContains(text) => Self::like("phone", text),
             UserFilter::Pending(pending) => Self::new("awaits = ?", [Value::Integer((*pending).into())]),
             UserFilter::Totp(ids) => {
-                let (active, pending) = (Self::one_of("active_totp", ids), Self::one_of("pending_totp", ids));
-                let sql = format!("({} OR ({} AND pending_until > ?))", active.sql, pending.sql);
-                let values = active.values.into_iter().chain(pending.values);
+                let of = |column| Self::one_of(column, ids);
+                let (active, second, third) = (of("active_totp"), of("second_totp"), of("third_totp"));
+                let pending = of("pending_totp");
+                let sql = format!(
+                    "({} OR {} OR {} OR ({} AND pending_until > ?))",
+                    active.sql, second.sql, third.sql, pending.sql
+                );
+                let values = [active, second, third, pending].into_iter().flat_map(|of| of.values);
                 Self { sql, values: values.chain([Value::Integer(now)]).collect() }
             }
             UserFilter::TotpVerified(true) => Self::new("active_totp IS NOT NULL", []),

@@ -6,6 +6,7 @@ use crate::config::{checked_issuer, lifetime, params};
 use crate::engine::default_commit_deadline;
 use crate::seal::ActiveFactor;
 use crate::varlink::account_error::to_admin;
+use crate::varlink::placement::{authenticator_name, placement};
 use crate::varlink::reply::{Bytes, done, read};
 use crate::varlink::views::{confirmed, enrolled, staged_change, texts, user as user_view};
 use totp_core::Time;
@@ -15,7 +16,8 @@ use totp_wire::admin::*;
 
 /// `Enroll`: stages a factor, whose secret is shown once.
 pub(crate) async fn enroll(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
-    let Enroll { user, algorithm, digits, period, lifetime: seconds, issuer, given } = read(parameters)?;
+    let Enroll { user, algorithm, digits, period, lifetime: seconds, issuer, given, name: label, add } =
+        read(parameters)?;
     let config = call.engine.config();
     let name = call.user(&user).await?;
     let new = NewFactor {
@@ -23,6 +25,7 @@ pub(crate) async fn enroll(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
             .map_err(|what| invalid(&what))?,
         lifetime: lifetime(seconds.unwrap_or(config.totp.pending)).map_err(|what| invalid(&what))?,
         recovery_storage: config.totp.recovery_storage,
+        placement: placement(label.as_deref(), add).map_err(|what| invalid(&what))?,
     };
     let issuer = match &issuer {
         Some(issuer) => checked_issuer(issuer).map_err(|what| invalid(&what))?,
@@ -71,8 +74,13 @@ pub(crate) async fn list(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Byte
 
 /// `Revoke`: forgets a user's factors.
 pub(crate) async fn revoke(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
-    let Revoke { user } = read(parameters)?;
-    let revoked = call.engine.revoke(&call.user(&user).await?, call.peer.from()).await;
+    let Revoke { user, name: label } = read(parameters)?;
+    let label = authenticator_name(label.as_deref()).map_err(|what| invalid(&what))?;
+    let name = call.user(&user).await?;
+    let revoked = match label {
+        Some(label) => call.engine.revoke_authenticator(&name, &label, call.peer.from()).await,
+        None => call.engine.revoke(&name, call.peer.from()).await,
+    };
     Ok(done(&RevokeReply { revoked: revoked.map_err(|e| to_admin(e, &user))?, staged: None }))
 }
 

@@ -7,6 +7,7 @@ use crate::varlink::account_error::to_admin;
 use crate::varlink::reply::{Bytes, done, read};
 use crate::varlink::views::texts;
 use totp_core::account::NewFactor;
+use totp_core::authenticator::Placement;
 use totp_core::given_secret::{GivenSecret, ShortSecret};
 use totp_core::{Params, Secret, Time};
 use totp_wire::admin::{self, Import, ImportReply, State};
@@ -22,7 +23,7 @@ pub(crate) fn checked(given: &admin::GivenSecret) -> Result<GivenSecret, Bytes> 
     let secret = Secret::from_base32(given.secret.reveal())
         .map_err(|invalid_secret| invalid(&invalid_secret.to_string()))?;
     let short = if given.allow_short == Some(true) { ShortSecret::Accept } else { ShortSecret::Refuse };
-    GivenSecret::new(secret, short).map_err(|refused| to_admin(AdminError::from(refused), ""))
+    GivenSecret::new(secret, short).map_err(|refused| to_admin(AdminError::InvalidSecret(refused), ""))
 }
 
 /// `Import`: takes over a factor of another tool.
@@ -42,6 +43,7 @@ pub(crate) async fn import(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
             lifetime: lifetime(asked.lifetime.unwrap_or(config.totp.pending))
                 .map_err(|what| invalid(&what))?,
             recovery_storage: config.totp.recovery_storage,
+            placement: Placement::default(),
         },
         uid: asked.uid,
         existing,

@@ -8,8 +8,7 @@ use crate::store::contract::fixture::{Durable as _, Fixture as _, change, commit
 use crate::store::{AccountKey, AccountWrite, OpenError, UserQuery};
 use totp_core::account::{EnrollmentTicket, NewFactor};
 use totp_core::lock::{FAILURES_TO_LOCK, FIRST_LOCK, SourceClass};
-use totp_core::recovery::RecoveryStorage;
-use totp_core::{Account, Params, Time, UserName};
+use totp_core::{Account, Time, UserName};
 
 #[test]
 fn an_old_daemon_that_closes_does_not_complete_a_file_in_use() {
@@ -50,7 +49,7 @@ fn a_newer_schema_another_key_and_another_program_are_refused() {
     )
     .unwrap();
     let newer = fixture.open_with(fixture.sealer());
-    assert!(matches!(newer, Err(OpenError::Newer(_, 99, 5))), "{newer:?}");
+    assert!(matches!(newer, Err(OpenError::Newer(_, 99, 6))), "{newer:?}");
     db.pragma_update(None, "application_id", 5).unwrap();
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     let foreign = fixture.open_with(fixture.sealer());
@@ -62,11 +61,10 @@ async fn a_store_from_before_applications_is_migrated_whole() {
     let fixture = SqliteFixture::new();
     let name = UserName::parse("alice").ok();
     let mut account = Account::new(name, Some(1000), Time::from_unix(7), &mut Kernel).unwrap();
-    let new =
-        NewFactor { params: Params::default(), lifetime: 60, recovery_storage: RecoveryStorage::Hashed };
+    let new = NewFactor { lifetime: 60, ..NewFactor::default() };
     account.enroll(&new, Time::from_unix(7), &mut Kernel).unwrap();
     for _ in 0..FAILURES_TO_LOCK {
-        account.lock_state.fail(&SourceClass::Others, Time::from_unix(7));
+        account.lock_state.fail(&SourceClass::Others, 1, Time::from_unix(7));
     }
     let ticket =
         EnrollmentTicket { expires: Time::from_unix(60), totp_id: None, lost: false, sealed: "x".to_owned() };
@@ -82,12 +80,22 @@ async fn a_store_from_before_applications_is_migrated_whole() {
          DROP INDEX account_active_totp; DROP INDEX account_pending_totp;
          DROP INDEX account_locked; DROP INDEX account_ticket;
          DROP INDEX account_email_id; DROP INDEX account_phone_id;
+         DROP INDEX account_second_totp; DROP INDEX account_third_totp;
          DELETE FROM refinery_schema_history WHERE version >= 3;",
     )
     .unwrap();
-    for column in
-        ["created", "email", "phone", "awaits", "active_totp", "pending_totp", "locked_until", "ticket_until"]
-    {
+    for column in [
+        "created",
+        "email",
+        "phone",
+        "awaits",
+        "active_totp",
+        "pending_totp",
+        "locked_until",
+        "ticket_until",
+        "second_totp",
+        "third_totp",
+    ] {
         db.execute(&format!("ALTER TABLE account DROP COLUMN {column}"), []).unwrap();
     }
     drop(db);
@@ -103,6 +111,6 @@ async fn a_store_from_before_applications_is_migrated_whole() {
     // What is counted by columns of later versions is found in the record.
     for (at, locked, tickets) in [(8, 1, 1), (60, 1, 0), (7 + FIRST_LOCK, 0, 0)] {
         let overview = store.overview(Time::from_unix(at), Time::default()).await.unwrap();
-        assert_eq!((overview.locked, overview.tickets, overview.schema), (locked, tickets, 5), "{at}");
+        assert_eq!((overview.locked, overview.tickets, overview.schema), (locked, tickets, 6), "{at}");
     }
 }
