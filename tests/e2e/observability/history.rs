@@ -30,9 +30,9 @@ fn the_history_names_source_and_reason_in_pages() {
     login_output(&site, &format!("{}\n", phone.code(&site)), &[]);
     let text = site.totpd(&["history", "alice", "-n", "3"]).assert_success().stdout;
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 3, "{text}");
-    assert!(lines[0].contains("login granted by totp, x"), "{text}");
-    assert!(lines[1].ends_with("login refused: not-a-code, x from 192.0.2.129"), "{text}");
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(lines[1].contains("login granted by totp, x"), "{text}");
+    assert!(lines[2].ends_with("login refused: not-a-code, x from 192.0.2.129"), "{text}");
     // More events than fit a message: each appears once, the latest first.
     let all = site.totpd(&["history", "-n", "1000", "--json"]).assert_success().json();
     let events = all["events"].as_array().unwrap();

@@ -168,7 +168,7 @@ fn report_names_users_that_enforcement_would_refuse() {
     );
     assert!(!line.contains("alice") && !line.contains("u1,"), "{report}");
     let document = site.totpd(&["report", "--json"]).assert_success().json();
-    let row = document["now"].as_array().unwrap().iter().find(|row| row["reason"] == "not enrolled").unwrap();
+    let row = document["now"].as_array().unwrap().iter().find(|row| row["reason"] == "not-enrolled").unwrap();
     let users = |key: &str| row[key].as_array().unwrap().iter().any(|user| user == "bob");
     assert!(users("users") && users("without_login"), "{document}");
     site.enroll("bob");

@@ -1,6 +1,7 @@
 //! A user's authenticators as text and as JSON.
 
 use crate::clock::rfc3339;
+use crate::local_time::local;
 use serde_json::{Value, json};
 use totp_core::Time;
 use totp_core::authenticator::UNNAMED;
@@ -23,7 +24,7 @@ pub(super) fn lines(user: &User) -> Vec<String> {
         return Vec::new();
     }
     let line = |name: &str, since: Option<u64>| match since {
-        Some(since) => format!("authenticator \"{name}\", in use since {}", rfc3339(Time::from_unix(since))),
+        Some(since) => format!("authenticator \"{name}\", in use since {}", local(Time::from_unix(since))),
         None => format!("authenticator \"{name}\""),
     };
     all.iter().map(|one| line(&one.name, one.since)).collect()

@@ -8,6 +8,7 @@ use crate::cli::call_error;
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc;
 use crate::clock::rfc3339;
+use crate::local_time::local;
 use serde_json::json;
 use std::time::{Duration, Instant};
 use totp_core::Time;
@@ -63,11 +64,12 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<(), CommandError
         .map_err(|error| failed(ExitStatus::Refused, error))?;
     drop(progress);
     let (file, out) = (args.file.display(), context.out);
-    let time = rfc3339(Time::from_unix(made.manifest.time));
+    let time = Time::from_unix(made.manifest.time);
     out.line(format!(
-        "wrote {file} ({} KiB) and read it back: store {} at {time}",
+        "wrote {file} ({} KiB) and read it back: store {} at {}",
         made.size / 1024,
-        made.manifest.store_id
+        made.manifest.store_id,
+        local(time)
     ))?;
     out.line(if args.without_key {
         "The key is not in it. Keep the key file too, apart from this file"
@@ -75,7 +77,7 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<(), CommandError
         "The key is in it. Anyone who can decrypt this file can compute every user's codes"
     })?;
     out.json(&json!({
-        "file": args.file, "size": made.size, "store_id": made.manifest.store_id, "time": time,
+        "file": args.file, "size": made.size, "store_id": made.manifest.store_id, "time": rfc3339(time),
         "counter": made.manifest.counter, "generation": made.manifest.generation, "key": !args.without_key,
     }))
 }

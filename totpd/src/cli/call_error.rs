@@ -2,7 +2,7 @@
 
 use crate::cli::authenticators;
 use crate::cli::output::{CommandError, ExitStatus, failed};
-use crate::clock::rfc3339;
+use crate::local_time::local;
 use serde_json::Value;
 use std::path::Path;
 use totp_core::Time;
@@ -152,7 +152,7 @@ fn explain_error(name: &str, parameters: &str) -> CommandError {
 fn not_ripe_because(staged: &Value) -> String {
     let number = |key: &str| staged.get(key).and_then(Value::as_u64).unwrap_or_default();
     let notified = staged.get("notice_shown").and_then(Value::as_bool).unwrap_or_default();
-    let ripens_at = rfc3339(Time::from_unix(number("ripens_at")));
+    let ripens_at = local(Time::from_unix(number("ripens_at")));
     if notified {
         format!("it waits until {ripens_at}")
     } else {

@@ -6,6 +6,7 @@ use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::admin_call;
 use crate::clock::rfc3339;
 use crate::config::Config;
+use crate::local_time::local;
 use serde_json::{Value, json};
 use totp_core::Time;
 use totp_wire::admin::{AddClient, ClientSecret, ListClients, RevokeClient};
@@ -93,9 +94,12 @@ fn time(seconds: u64) -> String {
 
 fn sentence(client: &ClientSecret) -> String {
     let ClientSecret { name, scope, secret_id, created_at, used_at } = client;
-    let used = used_at
-        .map_or_else(|| "not used since the daemon started".to_owned(), |t| format!("last used {}", time(t)));
-    format!("{name}: {scope}, secret {secret_id} of {}, {used}", time(*created_at))
+    let shown = |seconds| local(Time::from_unix(seconds));
+    let used = used_at.map_or_else(
+        || "not used since the daemon started".to_owned(),
+        |t| format!("last used {}", shown(t)),
+    );
+    format!("{name}: {scope}, secret {secret_id} of {}, {used}", shown(*created_at))
 }
 
 fn document(client: &ClientSecret) -> Value {

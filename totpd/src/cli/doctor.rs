@@ -2,7 +2,8 @@
 
 use super::Context;
 use super::args::Doctor;
-use crate::cli::output::{CommandError, ExitStatus, failed, use_color, warn};
+use crate::cli::output::{CommandError, ExitStatus, failed, warn};
+use crate::cli::terminal::use_color;
 use crate::doctor::ask_daemon::running_host;
 use crate::doctor::report::Show;
 use crate::doctor::system::Installed;

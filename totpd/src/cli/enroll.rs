@@ -7,6 +7,7 @@ use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::{admin_call, connect, deadline};
 use crate::cli::subject::{Subject, self_service_call};
 use crate::clock::rfc3339;
+use crate::local_time::local;
 use crate::qr;
 use serde_json::json;
 use totp_core::Time;
@@ -100,9 +101,10 @@ fn ticket(context: &Context, args: &Enroll) -> Result<(), CommandError> {
     let lifetime = args.expires.map(|time| time.as_secs());
     let reply =
         admin_call(&context.config()?, &admin::Ticket { user, lifetime, lost: args.lost.then_some(true) })?;
-    let (ticket, expires_at) = (reply.ticket.reveal(), rfc3339(Time::from_unix(reply.expires_at)));
+    let (ticket, expires_at) = (reply.ticket.reveal(), Time::from_unix(reply.expires_at));
     let (user, out) = (&reply.user, context.out);
-    out.json(&json!({ "user": user, "ticket": ticket, "expires_at": expires_at }))?;
+    out.json(&json!({ "user": user, "ticket": ticket, "expires_at": rfc3339(expires_at) }))?;
+    let expires_at = local(expires_at);
     out.line(format!("{user} may enroll once until {expires_at}, with `totpd enroll` and this ticket:"))?;
     out.line(format!("    {ticket}"))?;
     out.line("It also replaces or removes a factor in use, or its recovery codes, without a delay.")?;

@@ -8,6 +8,7 @@ use crate::cli::rpc::admin_call;
 use crate::cli::subject::Subject;
 use crate::clock::rfc3339;
 use crate::import::secret_text::{self, MAX_TEXT, ReadSecret};
+use crate::local_time::{local, local_second};
 use serde_json::json;
 use std::io::{IsTerminal, Read};
 use totp_core::given_secret::{GivenSecret, ShortSecret};
@@ -60,20 +61,20 @@ pub(super) fn enroll_given(context: &Context, args: Enroll) -> Result<(), Comman
         add: args.add.then_some(true),
     };
     let enrolled = admin_call(&context.config()?, &call)?;
-    let expires_at = rfc3339(Time::from_unix(enrolled.expires_at));
-    let codes_from = enrolled.codes_from.map(|at| rfc3339(Time::from_unix(at)));
+    let expires_at = Time::from_unix(enrolled.expires_at);
+    let codes_from = enrolled.codes_from.map(Time::from_unix);
     let codes: Vec<&str> = enrolled.recovery_codes.iter().map(SecretText::reveal).collect();
     out.json(&json!({
         "user": enrolled.user,
         "totp_id": enrolled.totp_id,
         "given": given.form.to_string(),
         "recovery_codes": codes,
-        "expires_at": expires_at,
-        "codes_from": codes_from,
+        "expires_at": rfc3339(expires_at),
+        "codes_from": codes_from.map(rfc3339),
         "replaces": enrolled.replaces,
     }))?;
     out.line(format!("{user}: enrolled with the given secret, which is {}.", given.form))?;
-    if let Some(codes_from) = codes_from {
+    if let Some(codes_from) = codes_from.map(local_second) {
         out.line(format!(
             "Codes that are shown before {codes_from} are refused: they may have been used elsewhere.\n"
         ))?;
@@ -86,7 +87,7 @@ pub(super) fn enroll_given(context: &Context, args: Enroll) -> Result<(), Comman
     if answered? {
         return out.line(format!("\n{user}: confirmed"));
     }
-    out.line(format!("\nThe enrollment waits for its first code until {expires_at}."))?;
+    out.line(format!("\nThe enrollment waits for its first code until {}.", local(expires_at)))?;
     if enrolled.replaces {
         out.line("The factor in use works until then.")?;
     }

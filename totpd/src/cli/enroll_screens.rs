@@ -6,7 +6,7 @@ use super::{Context, enroll_qr, staged, verify};
 use crate::cli::output::{CommandError, Output, warn};
 use crate::cli::subject::Subject;
 use crate::cli::terminal::Terminal;
-use crate::clock::rfc3339;
+use crate::local_time::local;
 use crate::qr;
 use totp_core::otpauth::OtpAuth;
 use totp_core::{Params, Time};
@@ -109,7 +109,7 @@ fn what_is_next(out: Output, enrolled: &EnrollReply) -> Result<(), CommandError>
         }
         return staged::explain(out, staged);
     }
-    let (user, until) = (&enrolled.user, rfc3339(Time::from_unix(enrolled.expires_at)));
+    let (user, until) = (&enrolled.user, local(Time::from_unix(enrolled.expires_at)));
     out.line(format!("The enrollment waits for its first code until {until}."))?;
     if enrolled.replaces {
         out.line("The factor in use works until then.")?;

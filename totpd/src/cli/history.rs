@@ -4,8 +4,10 @@ use super::Context;
 use crate::cli::output::CommandError;
 use crate::cli::rpc::admin_call;
 use crate::cli::subject::{Subject, self_service_call};
-use crate::clock;
+use crate::cli::table::{Layout, Table, Tone};
+use crate::clock::{self, from_rfc3339};
 use crate::config::Config;
+use crate::local_time::local_second;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -25,22 +27,36 @@ pub(super) fn history(
     since: Option<Duration>,
 ) -> Result<(), CommandError> {
     let config = context.config()?;
-    let mut pages = if user.is_none() && nix::unistd::geteuid().is_root() {
-        Pages::of_all(&config)
+    let (mut pages, of) = if user.is_none() && nix::unistd::geteuid().is_root() {
+        (Pages::of_all(&config), String::new())
     } else {
-        Pages::of(&config, Subject::of(user)?)
+        let subject = Subject::of(user)?;
+        let of = format!(" of {}", subject.name());
+        (Pages::of(&config, subject), of)
     };
     pages.since = since.map(start_of);
-    let mut events: Vec<Value> = Vec::new();
+    let (mut events, mut count) = (Vec::new(), 0);
     let mut names = HashMap::new();
-    while events.len() < limit {
-        let Some(page) = pages.next(limit - events.len())? else { break };
-        for event in page {
-            context
-                .out
-                .line(sentence(&event, |uid| names.entry(uid).or_insert_with(|| name_of(uid)).clone()))?;
-            events.push(event);
+    let layout = Layout::of_stdout();
+    let mut table = Table::new(layout, ["TIME", "USER", "EVENT"]);
+    while count < limit {
+        let Some(mut page) = pages.next(limit - count)? else { break };
+        count += page.len();
+        if context.out.json {
+            events.append(&mut page);
+            continue;
         }
+        let row = |event: &Value| {
+            let name = |uid| names.entry(uid).or_insert_with(|| name_of(uid)).clone();
+            [time(event), user_of(event), sentence(event, layout, name)]
+        };
+        for line in table.lines(&page.iter().map(row).collect::<Vec<_>>()) {
+            context.out.line(line)?;
+        }
+    }
+    if count == 0 {
+        let during = if since.is_some() { " during this time" } else { "" };
+        context.out.empty(format!("The history has no event{of}{during}."));
     }
     context.out.json(&json!({ "events": events }))
 }
@@ -106,15 +122,38 @@ fn asked_by(event: &Value, name_of: impl FnOnce(u64) -> String) -> Option<String
     Some(format!("{by} {claimed}"))
 }
 
-/// An event as one line: time, user, event, outcome, reason and source.
-fn sentence(event: &Value, mut name_of: impl FnMut(u64) -> String) -> String {
+/// When it happened.
+fn time(event: &Value) -> String {
+    let text = event["time"].as_str().unwrap_or_default();
+    from_rfc3339(text).map_or_else(|| printable(text, 32), local_second)
+}
+
+/// Whose factor it is about.
+fn user_of(event: &Value) -> String {
+    match event["user"].as_str() {
+        _ if event["unknown"] == true => "(unknown)".to_owned(),
+        Some("") | None => "-".to_owned(),
+        Some(user) => printable(user, 256),
+    }
+}
+
+/// What an outcome means to an administrator.
+fn tone(outcome: &str) -> Option<Tone> {
+    match outcome {
+        "refused" => Some(Tone::Bad),
+        "granted" => Some(Tone::Good),
+        "exempt" | "undelivered" | "staged" => Some(Tone::Warning),
+        _ => None,
+    }
+}
+
+/// What happened: event, outcome, reason and source.
+fn sentence(event: &Value, layout: Layout, mut name_of: impl FnMut(u64) -> String) -> String {
     // Someone who can write the store without its key must not control an administrator's terminal.
     let text = |key: &str| printable(event.get(key).and_then(Value::as_str).unwrap_or_default(), 256);
-    let user = match (text("user"), event["unknown"] == true) {
-        (_, true) => "(unknown)".to_owned(),
-        (user, false) => user,
-    };
-    let mut line = format!("{}  {user:<12} {} {}", text("time"), text("event"), text("outcome"));
+    let outcome = text("outcome");
+    let outcome = tone(&outcome).map_or_else(|| outcome.clone(), |tone| layout.paint(tone, &outcome));
+    let mut line = format!("{} {outcome}", text("event"));
     if let Some(dropped) = event["dropped"].as_object() {
         let kinds = dropped.iter().map(|(kind, lines)| format!("{} {lines}", printable(kind, 32)));
         line.push_str(&format!(": {}", kinds.collect::<Vec<_>>().join(", ")));
@@ -149,23 +188,23 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line() {
-        let name = |uid| format!("name of {uid}");
+        let said = |event: &Value| {
+            sentence(event, Layout { columns: None, color: false }, |uid| format!("name of {uid}"))
+        };
         let event = json!({
             "event": "login", "time": "2026-11-25T10:00:00Z", "user": "alice", "outcome": "refused",
             "reason": "wrong", "service": "sshd", "rhost": "192.0.2.1"
         });
-        assert_eq!(
-            sentence(&event, name),
-            "2026-11-25T10:00:00Z  alice        login refused: wrong, sshd from 192.0.2.1"
-        );
+        assert_eq!(said(&event), "login refused: wrong, sshd from 192.0.2.1");
+        assert_eq!(user_of(&event), "alice");
         let event = json!({
             "event": "authenticate", "time": "2026-11-25T10:00:00Z", "user": "alice", "outcome": "granted",
             "method": "totp", "client": "shop", "peer_address": "192.0.2.7"
         });
-        assert_eq!(
-            sentence(&event, name),
-            "2026-11-25T10:00:00Z  alice        authenticate granted by totp, application shop at 192.0.2.7"
-        );
+        assert_eq!(said(&event), "authenticate granted by totp, application shop at 192.0.2.7");
+        let unknown = json!({ "user": "", "unknown": true, "time": "\u{1b}[2J" });
+        assert_eq!((user_of(&unknown).as_str(), user_of(&json!({})).as_str()), ("(unknown)", "-"));
+        assert!(!time(&unknown).contains('\u{1b}'));
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod rpc;
 mod staged;
 mod status;
 mod subject;
+mod table;
 mod terminal;
 mod user_view;
 mod users;
@@ -37,7 +38,7 @@ mod verify;
 use crate::cli::output::{CommandError, ExitStatus, Output, end, failed};
 use crate::config::{Config, ConfigProblem, DEFAULT_PATH, SocketPaths};
 use crate::import::home_file::{self, FileOwner};
-use crate::{daemon, init, units};
+use crate::{daemon, init, local_time, units};
 use args::{Args, Command, ConfigCommand};
 use clap::Parser;
 use serde_json::json;
@@ -85,7 +86,13 @@ impl Context {
 
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return output::end_usage(&error),
+    };
+    if args.utc {
+        local_time::use_utc();
+    }
     if let Command::ReadHomeFile { uid, gid, path } = &args.command {
         return home_file::serve(path, FileOwner { uid: *uid, gid: *gid }).into();
     }

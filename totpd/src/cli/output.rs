@@ -1,5 +1,6 @@
 //! Printing on standard output and standard error, and the exit statuses.
 
+use crate::cli::table::Layout;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -96,6 +97,26 @@ impl Output {
         Ok(writeln!(std::io::stdout().lock(), "{text}")?)
     }
 
+    /// Prints a paragraph for people: on a terminal, in lines that fit, each after `indent` blanks;
+    /// elsewhere in one line. Prints nothing under `--json` and `-q`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn paragraph(self, indent: usize, text: impl Display) -> Result<(), CommandError> {
+        if self.json || self.quiet {
+            return Ok(());
+        }
+        self.line(Layout::of_stdout().paragraph(indent, &text.to_string()))
+    }
+
+    /// Prints on standard error that there is nothing to show, so that a program that reads a table
+    /// gets an empty one. Prints nothing under `--json` and `-q`.
+    pub(super) fn empty(self, text: impl Display) {
+        if !self.json && !self.quiet {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
     /// Prints a line for people and ignores errors: a closed terminal must not stop a change
     /// half-way.
     pub(super) fn print(self, text: impl Display) {
@@ -131,20 +152,24 @@ impl Output {
     }
 }
 
-/// Whether to print colours: on a terminal, unless `NO_COLOR` is set.
-pub(super) fn use_color() -> bool {
-    std::io::stdout().is_terminal() && !no_color()
-}
-
-/// Whether `NO_COLOR` is set and not empty (<https://no-color.org>).
-#[expect(clippy::disallowed_methods, reason = "decides nothing but colours")]
-fn no_color() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-}
-
 /// Prints a warning on standard error. The command goes on.
 pub(super) fn warn(what: &str) {
     let _ = writeln!(std::io::stderr().lock(), "totpd: warning: {what}");
+}
+
+/// Prints what is wrong with the command line, or the help that it asks for. Under `--json` a
+/// mistake is a JSON document, as every other error.
+pub(super) fn end_usage(error: &clap::Error) -> ExitCode {
+    let mut options = std::env::args_os().skip(1).take_while(|argument| argument != "--");
+    if error.use_stderr() && options.any(|argument| argument == "--json") {
+        let text = error.render().to_string();
+        let what = text.split("\n\nUsage:").next().unwrap_or_default();
+        let words: Vec<&str> = what.trim_start_matches("error:").split_whitespace().collect();
+        let out = Output { json: true, quiet: false };
+        return end(&failed(ExitStatus::Usage, words.join(" ")), out);
+    }
+    let _ = error.print();
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 /// Prints why a command failed on standard error, and returns its exit status. Under `--json` the

@@ -21,6 +21,14 @@ const REMOTE_ADDRESS: &str = "192.0.2.1";
 /// The default uids of people (login.defs(5)). Others belong to services.
 const USER_UIDS: std::ops::Range<u32> = 1_000..60_000;
 
+/// Names in a line: at most [`MAX_NAMES`], and how many more there are. Names are never cut.
+pub(super) fn listed(names: &[&str]) -> String {
+    let more = names.len().saturating_sub(MAX_NAMES);
+    let names: Vec<String> = names.iter().take(MAX_NAMES).map(|name| printable(name, 64)).collect();
+    let more = if more > 0 { format!(", and {more} more (--json has all)") } else { String::new() };
+    format!("{}{more}", names.join(", "))
+}
+
 /// The users who would be refused today, by service and reason.
 #[derive(Debug, Default)]
 pub(super) struct RefusedNow {
@@ -61,7 +69,7 @@ fn refusal(reply: &ExplainReply) -> Option<String> {
         (_, Some(why)) => why.trim_start_matches(": ").to_owned(),
         _ => return None,
     };
-    Some(why.replace('-', " "))
+    Some(why)
 }
 
 /// The services that ask totpd; if none does yet, those that the rules name, and sshd.
@@ -120,24 +128,20 @@ impl<'a> Account<'a> {
 impl RefusedNow {
     /// The lines for people. `seen`: the users who have a row in the report.
     pub(super) fn lines(&self, seen: &BTreeSet<&str>) -> Vec<String> {
-        let list = |names: &[&String]| {
-            let more = if names.len() > MAX_NAMES { ", …" } else { "" };
-            let names: Vec<String> = names.iter().take(MAX_NAMES).map(|name| printable(name, 64)).collect();
-            format!("{}{more}", names.join(", "))
-        };
         let mut lines: Vec<String> = self
             .refused
             .iter()
             .map(|((service, why), users)| {
                 let (count, noun) = (users.len(), if users.len() == 1 { "user" } else { "users" });
-                let unseen: Vec<&String> =
-                    users.iter().filter(|user| !seen.contains(user.as_str())).collect();
+                let names: Vec<&str> = users.iter().map(String::as_str).collect();
+                let unseen: Vec<&str> = names.iter().copied().filter(|user| !seen.contains(user)).collect();
+                let why = why.replace('-', " ");
                 let unseen = match unseen.len() {
                     0 => String::new(),
                     all if all == count => "; none of them logged in during this time".to_owned(),
-                    _ => format!("; no login during this time: {}", list(&unseen)),
+                    _ => format!("; no login during this time: {}", listed(&unseen)),
                 };
-                let names = list(&users.iter().collect::<Vec<_>>());
+                let names = listed(&names);
                 format!("today {service} would refuse {count} {noun}: {why}: {names}{unseen}")
             })
             .collect();
@@ -160,6 +164,13 @@ impl RefusedNow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_list_of_names_says_how_many_more_there_are() {
+        let names = ["a"; MAX_NAMES + 280];
+        assert!(listed(&names).ends_with("a, a, and 280 more (--json has all)"));
+        assert_eq!(listed(&["alice", "bob"]), "alice, bob");
+    }
 
     #[test]
     fn a_person_can_log_in() {

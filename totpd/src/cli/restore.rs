@@ -10,6 +10,7 @@ use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc;
 use crate::clock::rfc3339;
 use crate::config::Config;
+use crate::local_time::local;
 use serde_json::json;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -99,7 +100,7 @@ fn refuse_beside_a_daemon(config: &Config) -> Result<(), CommandError> {
 /// Prints what the restore would do, and returns it as JSON.
 fn show(context: &Context, plan: &Plan) -> Result<serde_json::Value, CommandError> {
     let out = context.out;
-    out.line(format!("The backup is of store {}, made {}.", plan.manifest.store_id, rfc3339(plan.made())))?;
+    out.line(format!("The backup is of store {}, made {}.", plan.manifest.store_id, local(plan.made())))?;
     out.line("Codes of phones that were used before now stay used.")?;
     let mut listed = Vec::new();
     for (user, what, at) in &plan.restored.withdrawn {
@@ -113,7 +114,7 @@ fn show(context: &Context, plan: &Plan) -> Result<serde_json::Value, CommandErro
             Kind::Generation => "the store was restored",
         };
         let whose = user.as_deref().unwrap_or("a user enrolled after the backup");
-        out.line(format!("  {}  {whose}: {thing} ({})", rfc3339(*at), what.id))?;
+        out.line(format!("  {}  {whose}: {thing} ({})", local(*at), what.id))?;
         listed.push(json!({
             "user": user, "kind": what.kind.as_str(), "id": what.id, "time": rfc3339(*at),
         }));

@@ -5,6 +5,7 @@ use crate::cli::output::{CommandError, Output};
 use crate::cli::rpc::admin_call;
 use crate::cli::subject::{Subject, self_service_call};
 use crate::clock::rfc3339;
+use crate::local_time::local;
 use serde_json::{Value, json};
 use totp_core::Time;
 use totp_wire::admin::Staged;
@@ -38,7 +39,7 @@ pub(super) fn cancel(context: &Context, user: Option<String>) -> Result<(), Comm
     context.out.line(format!(
         "{user}: cancelled {what}, which was asked for on {} from {}. If you did not ask for it, somebody else has used \
          your code: call your administrators",
-        time(cancelled.staged_at),
+        shown(cancelled.staged_at),
         cancelled.from
     ))
 }
@@ -55,7 +56,7 @@ pub(super) fn what(staged: &Staged) -> &'static str {
 
 /// Prints how long a staged change waits, and what to do then.
 pub(super) fn explain(out: Output, staged: &Staged) -> Result<(), CommandError> {
-    let (ripens_at, expires_at) = (time(staged.ripens_at), time(staged.expires_at));
+    let (ripens_at, expires_at) = (shown(staged.ripens_at), shown(staged.expires_at));
     let then = match staged.change.as_str() {
         "replace" | "add" => "run `totpd confirm` with a code of the new app",
         "remove" => "run `totpd revoke` again with another code",
@@ -80,6 +81,12 @@ pub(super) fn document(staged: &Staged) -> Value {
     })
 }
 
+/// A time for people.
+fn shown(unix: u64) -> String {
+    local(Time::from_unix(unix))
+}
+
+/// A time for programs.
 fn time(unix: u64) -> String {
     rfc3339(Time::from_unix(unix))
 }

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::config::http::Listen;
 use crate::doctor::report::problems;
 use crate::last_run;
+use crate::local_time::{local, local_second};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 use std::io::Read;
@@ -46,7 +47,8 @@ pub(super) fn status(context: &Context) -> Result<(), CommandError> {
     }
     let lines = lines(&reply, context, synchronised, ends);
     for line in lines.into_iter().chain(doctor_line(doctor.as_ref())).chain(breakglass_lines(&config)) {
-        context.out.line(line)?;
+        let indent = line.len() - line.trim_start().len();
+        context.out.paragraph(indent, line.trim_start())?;
     }
     Ok(())
 }
@@ -136,7 +138,7 @@ fn lines(
         lines.push(format!(
             "a code was accepted at {}, and the clock now lies before that, so only recovery codes are accepted. Set the \
              clock; if it is right, run: totpd trust-clock",
-            rfc3339(Time::from_unix(granted))
+            local(Time::from_unix(granted))
         ));
     }
     lines.extend(reply.notice.clone());
@@ -160,7 +162,7 @@ fn lines(
     if let Some(http) = &reply.http {
         let ends = ends.map_or_else(String::new, |end| {
             let over = if end <= now() { "ended" } else { "ends" };
-            format!("; its certificate {over} on {}", rfc3339(end))
+            format!("; its certificate {over} on {}", local(end))
         });
         lines.push(format!("the HTTP API {http}{ends}"));
     }
@@ -177,7 +179,7 @@ fn last_good_lines(configuration: Option<&Configuration>, path: &Path) -> Vec<St
     let Some(configuration) = configuration.filter(|c| c.in_use == ConfigurationInUse::LastGood) else {
         return Vec::new();
     };
-    let time = |t: Option<u64>| rfc3339(Time::from_unix(t.unwrap_or_default()));
+    let time = |t: Option<u64>| local(Time::from_unix(t.unwrap_or_default()));
     vec![
         format!(
             "THE LAST GOOD CONFIGURATION IS IN USE since {}, a copy of {}: {}",
@@ -226,7 +228,9 @@ fn refusal(event: &str) -> Option<String> {
     let service = text("service").map_or_else(String::new, |service| format!(" by {service}"));
     let from = text("rhost").map_or_else(String::new, |rhost| format!(" from {rhost}"));
     let reason = text("reason").unwrap_or_default().replace('-', " ");
-    Some(format!("  {} {user}{service}{from}: {reason}", text("time")?))
+    let at = text("time")?;
+    let at = from_rfc3339(&at).map_or(at, local_second);
+    Some(format!("  {at} {user}{service}{from}: {reason}"))
 }
 
 fn breakglass_lines(config: &Config) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! What the terminal at standard output can show: its size, character set and colours.
 
 use crate::qr::Colours;
-use console::Term;
+use console::{Term, measure_text_width};
 use std::io::IsTerminal;
 
 /// The size of a terminal that does not say its own, such as a serial line: columns and rows.
@@ -46,11 +46,23 @@ impl Terminal {
     }
 }
 
-/// Breaks a text between words into lines of at most this many columns.
+/// Whether to print colours: on a terminal that has them, unless `NO_COLOR` is set.
+pub(super) fn use_color() -> bool {
+    Terminal::of_stdout().is_some_and(|terminal| terminal.colours != Colours::Plain) && !no_color()
+}
+
+/// Whether `NO_COLOR` is set and not empty (<https://no-color.org>).
+#[expect(clippy::disallowed_methods, reason = "decides nothing but colours")]
+fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// Breaks a text between words into lines of at most this many columns. A word that is longer stays
+/// whole: it may be a name or an address. Colours take no columns.
 pub(super) fn wrapped(text: &str, columns: usize) -> String {
     let (mut out, mut used) = (String::with_capacity(text.len()), 0);
     for word in text.split(' ') {
-        let length = word.chars().count();
+        let length = measure_text_width(word);
         if used > 0 && used + 1 + length > columns {
             out.push('\n');
             used = 0;
@@ -135,6 +147,8 @@ mod tests {
         assert_eq!(wrapped("one two three", 7), "one two\nthree");
         assert_eq!(wrapped("one two three", 80), "one two three");
         assert_eq!(wrapped("extraordinary long", 5), "extraordinary\nlong");
+        assert_eq!(wrapped("東京 大阪 x", 9), "東京 大阪\nx");
+        assert_eq!(wrapped("\x1b[1;31m1st\x1b[0m 2nd", 7), "\x1b[1;31m1st\x1b[0m 2nd");
     }
 
     #[test]

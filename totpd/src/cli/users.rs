@@ -1,11 +1,14 @@
 //! `totpd status`, `list`, `revoke`, `forget` and `unlock`.
 
+use super::user_view::Standing;
 use super::{Context, authenticators, own_locks, staged, user_view};
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::admin_call;
 use crate::cli::subject::{Subject, self_service_call};
+use crate::cli::table::{Layout, Table};
 use crate::clock::now;
 use serde_json::json;
+use std::collections::BTreeMap;
 use totp_wire::admin;
 use totp_wire::self_service;
 
@@ -26,12 +29,10 @@ pub(super) fn status(context: &Context, user: Option<String>) -> Result<(), Comm
         Subject::Oneself(_) => own_locks::lines(&std::mem::take(&mut status.locks), &status.user, now()),
         Subject::User(_) => Vec::new(),
     };
-    context.out.line(format!("{}: {}", status.user, user_view::sentence(&status)))?;
-    for line in own_locks {
-        context.out.line(format!("  {line}"))?;
-    }
-    for line in authenticators::lines(&status).into_iter().chain(user_view::details(&status, clock_behind)) {
-        context.out.line(format!("  {line}"))?;
+    context.out.paragraph(0, format!("{}: {}", status.user, user_view::sentence(&status)))?;
+    let details = user_view::details(&status, clock_behind);
+    for line in own_locks.iter().chain(&authenticators::lines(&status)).chain(&details) {
+        context.out.paragraph(2, line)?;
     }
     Ok(())
 }
@@ -46,23 +47,47 @@ pub(super) fn trust_clock(context: &Context) -> Result<(), CommandError> {
 /// `totpd list`
 pub(super) fn list(context: &Context) -> Result<(), CommandError> {
     let config = context.config()?;
-    let mut after = None;
-    let mut documents = Vec::new();
+    let (out, layout) = (context.out, Layout::of_stdout());
+    let (mut after, mut clock_behind) = (None, None);
+    let (mut documents, mut urgent, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    let mut counts = BTreeMap::new();
     loop {
         let page = admin_call(&config, &admin::List { after, limit: None })?;
-        if let Some(granted) = page.clock_behind.filter(|_| documents.is_empty()) {
-            context.out.line(user_view::clock_sentence(granted))?;
-        }
+        clock_behind = clock_behind.or(page.clock_behind);
         for user in &page.users {
-            context.out.line(format!("{}: {}", user.user, user_view::sentence(user)))?;
-            documents.push(user_view::document(user, page.clock_behind));
+            if out.json {
+                documents.push(user_view::document(user, page.clock_behind));
+                continue;
+            }
+            let standing = Standing::of(user);
+            *counts.entry(standing).or_insert(0_usize) += 1;
+            let rows = if standing.is_urgent() { &mut urgent } else { &mut others };
+            rows.push((standing, user_view::row(user, layout)));
         }
         after = page.next;
         if after.is_none() {
             break;
         }
     }
-    context.out.json(&json!({ "users": documents }))
+    if out.json {
+        return out.json(&json!({ "users": documents }));
+    }
+    if let Some(granted) = clock_behind {
+        out.paragraph(0, user_view::clock_sentence(granted))?;
+    }
+    urgent.sort_by_key(|(standing, _)| *standing);
+    let rows: Vec<_> = urgent.into_iter().chain(others).map(|(_, row)| row).collect();
+    for line in Table::new(layout, user_view::HEADINGS).lines(&rows) {
+        out.line(line)?;
+    }
+    if rows.is_empty() {
+        out.empty("No user is enrolled. `totpd enroll USER` makes the first.");
+    } else if layout.columns.is_some() {
+        let users = if rows.len() == 1 { "user" } else { "users" };
+        let counts: Vec<String> = counts.iter().map(|(s, count)| format!("{count} {}", s.word())).collect();
+        out.paragraph(0, format!("\n{} {users}: {}", rows.len(), counts.join(", ")))?;
+    }
+    Ok(())
 }
 
 /// `totpd revoke [USER]`

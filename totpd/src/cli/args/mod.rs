@@ -23,6 +23,9 @@ pub struct Args {
     /// Print nothing but errors
     #[arg(short, long, global = true, conflicts_with = "json")]
     pub quiet: bool,
+    /// Show times in UTC instead of local time; JSON always has UTC
+    #[arg(long, global = true)]
+    pub utc: bool,
     /// The command
     #[command(subcommand)]
     pub command: Command,

@@ -3,6 +3,7 @@
 use crate::cli::output::{CommandError, Output};
 use crate::clock::rfc3339;
 use crate::import::entry::Factor;
+use crate::local_time::{local, local_second};
 use serde_json::{Value, json};
 use totp_core::{Params, Time};
 use totp_wire::SecretText;
@@ -90,7 +91,9 @@ impl Row {
                 let done = run.verb();
                 let state = match (reply.state, reply.expires_at) {
                     (State::Active, _) => "and works at once".to_owned(),
-                    (_, Some(at)) => format!("and waits for its first code until {}", time(at)),
+                    (_, Some(at)) => {
+                        format!("and waits for its first code until {}", local(Time::from_unix(at)))
+                    }
                     (_, None) => "and waits for its first code".to_owned(),
                 };
                 format!(
@@ -214,7 +217,7 @@ impl Report {
         let Some(codes_from) = codes_from.filter(|_| self.run == Run::Real) else { return Ok(()) };
         out.line(format!(
             "Codes that are shown before {} are refused: they may have been used with the other tool.",
-            time(codes_from)
+            local_second(Time::from_unix(codes_from))
         ))?;
         if self.rows.iter().any(|row| row.new_codes == NewCodes::Shown) {
             return out.line("The recovery codes above are shown only now, and each works once.");

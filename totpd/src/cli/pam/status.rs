@@ -3,7 +3,7 @@
 use super::{dirs, sshd, state};
 use crate::cli::Context;
 use crate::cli::output::{CommandError, ExitStatus, failed};
-use crate::clock::rfc3339;
+use crate::local_time::local;
 use crate::pam_config::siblings::services_of;
 use crate::pam_config::undo::Pending;
 use crate::pam_config::{ConfigDirs, Entry, Facility, Stack, block};
@@ -36,7 +36,7 @@ pub(super) fn status(context: &Context, names: &[String]) -> Result<(), CommandE
         documents.push(document);
     }
     if let Some(pending) = &pending {
-        let until = rfc3339(Time::from_unix(pending.until));
+        let until = local(Time::from_unix(pending.until));
         context.out.line(format!(
             "a change waits for logins: what is not confirmed by {until} is taken back. To do it now: totpd pam take-back"
         ))?;
