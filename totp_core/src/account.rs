@@ -13,6 +13,7 @@ use crate::lock::LockState;
 use crate::name::UserName;
 use crate::notices::{Notices, PendingReplacement};
 use crate::otp::Params;
+use crate::passcode::Passcode;
 use crate::profile::Profile;
 use crate::random::{self, Random, RandomFailed};
 use crate::recovery::{RecoveryCode, RecoverySet, RecoveryStorage};
@@ -131,6 +132,9 @@ pub struct Account<S = Secrets> {
     /// The ticket that an administrator made for the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<EnrollmentTicket>,
+    /// The passcode that an administrator made for the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passcode: Option<Passcode>,
     /// What applications store about the user.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub profile: Box<Profile>,
@@ -241,6 +245,7 @@ impl<S> Account<S> {
             lock_state: self.lock_state,
             notices: self.notices,
             ticket: self.ticket,
+            passcode: self.passcode,
             lapsed: self.lapsed,
             profile: self.profile,
         })
@@ -259,17 +264,19 @@ impl<S> Account<S> {
             lock_state: LockState::default(),
             notices: Notices::default(),
             ticket: None,
+            passcode: None,
             lapsed: false,
             profile: Box::default(),
         }
     }
 
-    /// Deletes all factors, with their remembered logins, and the ticket. Returns whether there was
-    /// a factor or a ticket. Failures and locks stay.
+    /// Deletes all factors, with their remembered logins, the ticket and the passcode. Returns
+    /// whether there was a factor or a ticket. Failures and locks stay.
     pub fn revoke(&mut self) -> bool {
         let factor = self.has_factor();
         self.drop_factors(|_| true);
         self.lapsed = false;
+        self.passcode = None;
         self.ticket.take().is_some() | factor
     }
 
@@ -278,9 +285,10 @@ impl<S> Account<S> {
         self.authenticators_mut().map(|factor| std::mem::take(&mut factor.remembered).len()).sum()
     }
 
-    /// Deletes an expired pending factor, and an expired staged change of an active factor.
-    /// Returns whether a pending factor was deleted.
+    /// Deletes an expired pending factor, an expired staged change of an active factor, and an
+    /// expired passcode. Returns whether a pending factor was deleted.
     pub fn expire_pending(&mut self, now: Time) -> bool {
+        self.passcode.take_if(|passcode| !passcode.is_open(now));
         for active in self.authenticators_mut() {
             active.staged.take_if(|staged| now >= staged.expires);
         }

@@ -68,14 +68,17 @@ impl<S> Account<S> {
     }
 
     /// Deletes the factors that `is_gone` picks. The next authenticator moves up into the place of
-    /// the first. The seal of a stored account covers no recovery codes of another factor, so the
-    /// codes go with it; [`Account::remove_authenticator`] hands them over.
+    /// the first; without any the passcode is deleted, too. The recovery codes of the first go with
+    /// it: in a stored account they are sealed. [`Account::remove_authenticator`] hands them over.
     pub fn drop_factors(&mut self, is_gone: impl Fn(&Factor<S>) -> bool) {
         self.pending.take_if(|factor| is_gone(factor));
         self.added.retain(|factor| !is_gone(factor));
         self.active.take_if(|factor| is_gone(factor));
         if self.active.is_none() && !self.added.is_empty() {
             self.active = Some(self.added.remove(0));
+        }
+        if self.active.is_none() {
+            self.passcode = None;
         }
     }
 }

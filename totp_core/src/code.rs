@@ -69,6 +69,14 @@ pub enum RejectedInput {
 }
 
 impl Typed {
+    /// Returns the recovery code, or passcode, if that is what was typed.
+    pub(crate) const fn recovery(&self) -> Option<&RecoveryCode> {
+        match self {
+            Self::Recovery(code) => Some(code),
+            Self::Code(_) => None,
+        }
+    }
+
     /// Reads what was typed. Digits may be of any script, and any blanks, dashes and invisible
     /// marks of Unicode may stand around and between them. In a recovery code, letters may have any
     /// case, and there may be points, commas, colons and underscores too.

@@ -9,6 +9,8 @@ use crate::code::{RejectedInput, Typed};
 use crate::lock::SourceClass;
 use crate::notices::{FactorChange, Notices};
 use crate::otp::Params;
+use crate::passcode;
+use crate::recovery::RecoveryCode;
 use crate::remember::remember;
 use crate::remembered::RememberKey;
 use crate::secret::Secret;
@@ -54,6 +56,8 @@ pub struct Attempt {
     /// How a program that runs as root shows messages. `None`: the program that shows them may
     /// belong to anyone, so notices do not count as read.
     pub display: Option<NoticeDisplay>,
+    /// Whether a passcode of an administrator is accepted: at logins, and for nothing else.
+    pub accepts_passcode: bool,
 }
 
 /// How a program that runs as root shows messages to the user.
@@ -65,9 +69,11 @@ pub struct NoticeDisplay {
 }
 
 impl Attempt {
-    /// Returns an attempt that is not remembered and that shows no messages.
+    /// Returns an attempt that is not remembered, that shows no messages, and at which no passcode
+    /// is accepted.
     pub fn plain(origin: Origin, input: Input) -> Self {
-        Self { origin, from: String::new(), input, remember: None, silent: true, display: None }
+        let from = String::new();
+        Self { origin, from, input, remember: None, silent: true, display: None, accepts_passcode: false }
     }
 }
 
@@ -200,14 +206,17 @@ impl MatchResult {
 }
 
 /// Judges one attempt, and changes `account` accordingly: marks a time step as used, spends a
-/// recovery code, counts a failure, confirms a pending factor or drops an expired one.
+/// recovery code or the passcode, counts a failure, confirms or drops a pending factor.
 pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &JudgeSettings) -> Judgement {
     let expired = account.expire_pending(now);
     let origin = attempt.origin.resolved(account.uid);
     let class = account.lock_state.class(&origin, now);
     let active = compare_authenticators(account, &attempt.input, now, settings);
     let pending = compare(account.pending.as_ref(), &attempt.input, now, settings);
-    let recovery = find_recovery(account, &attempt.input);
+    let recovery_code = attempt.input.as_ref().ok().and_then(Typed::recovery);
+    let recovery = find_recovery(account, recovery_code);
+    let code = recovery_code.filter(|_| attempt.accepts_passcode);
+    let is_passcode = passcode::matches(account.passcode.as_ref(), code, now);
 
     let judged = |outcome| Judgement {
         outcome,
@@ -237,7 +246,12 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &Jud
     let staged = account.pending.as_ref().and_then(|pending| pending.staged.clone());
     #[expect(clippy::match_same_arms, reason = "their order decides")]
     let proof = match typed {
-        Typed::Recovery(_) => recovery.and_then(|index| spend_recovery(account, index)).ok_or(Reason::Wrong),
+        Typed::Recovery(_) => match recovery {
+            Some(index) => spend_recovery(account, index).ok_or(Reason::Wrong),
+            None if !is_passcode => Err(Reason::Wrong),
+            None if !settings.trusts(now, Params::default()) => Err(Reason::Clock),
+            None => account.spend_passcode().ok_or(Reason::Wrong),
+        },
         Typed::Code(_) => match (active.best, pending) {
             (MatchResult::Fresh(step), _) => use_step(account, active.index, step, now).ok_or(Reason::Wrong),
             // Before the pending factor is looked at: what an active one knows as used never
@@ -263,6 +277,7 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &Jud
                 account.mark_staged_shown(now);
             }
             account.lock_state.succeed(&class, &origin, now);
+            // A passcode is one login: `remember` finds no factor for its proof.
             if let Some((key, length)) = &attempt.remember {
                 remember(account, &verified, key, *length, now);
             }
@@ -284,9 +299,7 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &Jud
                 let change = if adds { FactorChange::Added } else { FactorChange::Replaced };
                 account.notices.record_change(change, now, &attempt.from);
             }
-            if let How::Recovery { .. } = verified.how() {
-                account.notices.record_recovery_use(now, &attempt.from);
-            }
+            account.notices.record_use(verified.how(), now, &attempt.from);
             Judgement { notices, unread, ..judged(Outcome::Granted(verified)) }
         }
         Err(Reason::Wrong) => {
@@ -312,6 +325,7 @@ pub fn judge_without_account(attempt: &Attempt, now: Time, settings: &JudgeSetti
         std::hint::black_box(matching_step(&decoy, Params::default(), code, now, settings.skew));
         std::hint::black_box(is_code_of(&decoy, Params::default(), code, &[None; USED_STEPS]));
     }
+    passcode::matches(None, attempt.input.as_ref().ok().and_then(Typed::recovery), now);
     match attempt.input {
         Ok(_) => Reason::NotEnrolled,
         Err(rejected) => Reason::Rejected(rejected),
@@ -414,9 +428,8 @@ fn compare(factor: Option<&Factor>, input: &Input, now: Time, settings: &JudgeSe
     }
 }
 
-fn find_recovery(account: &Account, input: &Input) -> Option<usize> {
-    let Ok(Typed::Recovery(code)) = input else { return None };
-    account.active.as_ref()?.secrets.recovery.find(code)
+fn find_recovery(account: &Account, code: Option<&RecoveryCode>) -> Option<usize> {
+    account.active.as_ref()?.secrets.recovery.find(code?)
 }
 
 fn spend_recovery(account: &mut Account, index: usize) -> Option<Verified> {

@@ -4,12 +4,15 @@
 use crate::authenticator::AuthenticatorName;
 use crate::staged_change::StagedChange;
 use crate::time::Time;
+use crate::verified::How;
 use serde::{Deserialize, Serialize};
 
 /// Fewer refused attempts than this since the last login are not shown.
 pub const MIN_REFUSED_SHOWN: u32 = 5;
 /// How many uses of recovery codes are shown at most: the latest.
 const MAX_RECOVERY_USES: usize = 3;
+/// How many passcodes of an administrator are shown at most: the latest.
+const MAX_PASSCODES: usize = 3;
 /// How many changes of the factor are shown at most: the latest.
 const MAX_CHANGES: usize = 8;
 
@@ -20,6 +23,16 @@ pub struct Occurrence {
     pub at: Time,
     /// Where it came from, in words.
     pub from: String,
+}
+
+/// A passcode that an administrator made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasscodeNotice {
+    /// When it was made.
+    pub made: Time,
+    /// When and where it was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Occurrence>,
 }
 
 /// A factor that waits for its first code beside an active one.
@@ -66,6 +79,10 @@ pub struct Notices {
     /// The changes of the factor, the latest last. They stay until a counting login has shown them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     changes: Vec<(FactorChange, Occurrence)>,
+    /// The passcodes that were made or used, the latest last. They stay until a counting login has
+    /// shown them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    passcodes: Vec<PasscodeNotice>,
     /// A replacement that expired before its first code: when it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expired_replacement: Option<Time>,
@@ -99,8 +116,17 @@ impl Notices {
         self.last_refused = Some(Occurrence { at, from: from.to_owned() });
     }
 
-    /// Records the use of a recovery code, to be shown at the login after this one.
-    pub(crate) fn record_recovery_use(&mut self, at: Time, from: &str) {
+    /// Records how a user has just logged in, to be shown at the login after this one.
+    pub(crate) fn record_use(&mut self, how: How, at: Time, from: &str) {
+        match how {
+            How::Recovery { .. } => self.record_recovery_use(at, from),
+            How::Passcode { made } => self.record_passcode_use(made, at, from),
+            How::Totp { .. } | How::Remembered { .. } | How::BreakGlass => {}
+        }
+    }
+
+    /// Records the use of a recovery code.
+    fn record_recovery_use(&mut self, at: Time, from: &str) {
         self.recovery.push(Occurrence { at, from: from.to_owned() });
         let excess = self.recovery.len().saturating_sub(MAX_RECOVERY_USES);
         self.recovery.drain(..excess);
@@ -120,26 +146,50 @@ impl Notices {
         self.changes.drain(..excess);
     }
 
+    /// Records that an administrator made a passcode.
+    pub(crate) fn record_passcode(&mut self, made: Time) {
+        self.push_passcode(PasscodeNotice { made, used: None });
+    }
+
+    /// Records the use of the passcode that was made at `made`.
+    fn record_passcode_use(&mut self, made: Time, at: Time, from: &str) {
+        self.passcodes.retain(|passcode| passcode.made != made || passcode.used.is_some());
+        self.push_passcode(PasscodeNotice { made, used: Some(Occurrence { at, from: from.to_owned() }) });
+    }
+
+    fn push_passcode(&mut self, passcode: PasscodeNotice) {
+        self.passcodes.push(passcode);
+        let excess = self.passcodes.len().saturating_sub(MAX_PASSCODES);
+        self.passcodes.drain(..excess);
+    }
+
     /// Takes all notices, for a login that counts as having shown them.
     pub(crate) fn take(&mut self) -> Self {
         std::mem::take(self)
     }
 
-    /// Takes all notices, but keeps a copy of the changes of the factor for a login that counts.
+    /// Takes all notices, but keeps a copy of changes and passcodes for a login that counts.
     pub(crate) fn take_but_keep_changes(&mut self) -> Self {
         let shown = self.take();
         self.changes.clone_from(&shown.changes);
+        self.passcodes.clone_from(&shown.passcodes);
         shown
     }
 
-    /// Removes the changes that `shown` holds.
+    /// Removes the changes and the passcodes that `shown` holds.
     pub(crate) fn remove_changes(&mut self, shown: &Self) {
         self.changes.retain(|change| !shown.changes.contains(change));
+        self.passcodes.retain(|passcode| !shown.passcodes.contains(passcode));
     }
 
     /// Returns the changes of the factor.
     pub fn changes(&self) -> &[(FactorChange, Occurrence)] {
         &self.changes
+    }
+
+    /// Returns the passcodes that were made or used.
+    pub fn passcodes(&self) -> &[PasscodeNotice] {
+        &self.passcodes
     }
 
     /// Returns the staged change.

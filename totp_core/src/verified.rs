@@ -1,5 +1,7 @@
 //! The proof that a second factor was verified.
 
+use crate::time::Time;
+
 /// How a second factor was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
@@ -18,6 +20,11 @@ pub enum How {
         /// The age of the earlier grant, in seconds.
         age: u64,
     },
+    /// By a passcode of an administrator, which was made at this time.
+    Passcode {
+        /// When it was made.
+        made: Time,
+    },
     /// By the single code of a break-glass responder.
     BreakGlass,
 }
@@ -29,6 +36,7 @@ impl How {
             Self::Totp { .. } => "totp",
             Self::Recovery { .. } => "recovery",
             Self::Remembered { .. } => "remembered",
+            Self::Passcode { .. } => "passcode",
             Self::BreakGlass => "breakglass",
         }
     }
@@ -68,7 +76,7 @@ impl Verified {
         Self { confirmed: true, ..Self::new(totp_id, How::Totp { offset }) }
     }
 
-    /// Returns the id of the factor that was verified; empty under break-glass.
+    /// Returns the id of the factor that was verified; empty under break-glass and for a passcode.
     pub fn totp_id(&self) -> &str {
         &self.totp_id
     }

@@ -12,6 +12,7 @@
 use crate::account::{Account, EnrollmentTicket, FactorState};
 use crate::code::Typed;
 use crate::judge::{Input, Reason};
+use crate::passcode::Passcode;
 use crate::secret::Secrets;
 use crate::time::Time;
 use core::fmt;
@@ -29,6 +30,8 @@ pub enum Kind {
     Recovery,
     /// The enrollment ticket of the account with this id was used or replaced.
     Ticket,
+    /// The passcode of the account with this id was used, replaced or cancelled.
+    Passcode,
     /// The staged change of the factor with this id was cancelled or carried out.
     Staged,
     /// The remembered logins of the factor with this id were deleted.
@@ -40,10 +43,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Factor,
         Self::Recovery,
         Self::Ticket,
+        Self::Passcode,
         Self::Staged,
         Self::Remembered,
         Self::Client,
@@ -56,6 +60,7 @@ impl Kind {
             Self::Factor => "factor",
             Self::Recovery => "recovery",
             Self::Ticket => "ticket",
+            Self::Passcode => "passcode",
             Self::Staged => "staged",
             Self::Remembered => "remembered",
             Self::Client => "client",
@@ -241,6 +246,12 @@ pub fn withdrawn_factors<S>(
     if before.ticket.as_ref().is_some_and(ticket) {
         withdrawn.insert(Withdrawal::new(Kind::Ticket, &before.id));
     }
+    let passcode = |passcode: &Passcode| {
+        passcode.is_open(now) && after.and_then(|account| account.passcode.as_ref()) != Some(passcode)
+    };
+    if before.passcode.as_ref().is_some_and(passcode) {
+        withdrawn.insert(Withdrawal::new(Kind::Passcode, &before.id));
+    }
     withdrawn
 }
 
@@ -313,6 +324,9 @@ impl Refusals {
         if self.has(Kind::Ticket, &account.id) {
             account.ticket = None;
         }
+        if self.has(Kind::Passcode, &account.id) {
+            account.passcode = None;
+        }
     }
 
     /// Returns whether `input` was refused for this reason because of a withdrawal. `account` is
@@ -322,7 +336,9 @@ impl Refusals {
         match (input, reason) {
             // Of several authenticators the others are judged.
             (_, Reason::NotEnrolled) | (Ok(Typed::Code(_)), Reason::Wrong) => has(Kind::Factor),
-            (Ok(Typed::Recovery(_)), Reason::Wrong) => has(Kind::Recovery) || has(Kind::Factor),
+            (Ok(Typed::Recovery(_)), Reason::Wrong) => {
+                has(Kind::Recovery) || has(Kind::Factor) || self.has(Kind::Passcode, &account.id)
+            }
             _ => false,
         }
     }

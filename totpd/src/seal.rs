@@ -13,6 +13,7 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use totp_core::account::EnrollmentTicket;
+use totp_core::passcode::Passcode;
 use totp_core::self_service::StagedChange;
 use totp_core::{Account, Factor, FactorState, Random, Secrets, Time};
 use zeroize::Zeroizing;
@@ -91,8 +92,16 @@ impl Sealer {
     ///
     /// # Errors
     /// [`SealError::Random`] when no nonce can be generated.
-    pub fn seal(&self, account: Account) -> Result<SealedAccount, SealError> {
+    pub fn seal(&self, mut account: Account) -> Result<SealedAccount, SealError> {
         let row = self.row_aad(&account);
+        let passcode = account.passcode.take().map(|passcode| {
+            let aad = passcode_aad(&row, &passcode);
+            passcode.seal(|bytes| {
+                let sealed = self.encrypt(bytes, &aad)?;
+                serde_json::to_string(&sealed).map_err(|_| SealError::Damaged)
+            })
+        });
+        account.passcode = passcode.transpose()?;
         account.try_map(|factor, secrets| self.encrypt(&secrets.to_bytes(), &factor_aad(&row, factor)))
     }
 
@@ -101,12 +110,20 @@ impl Sealer {
     ///
     /// # Errors
     /// [`SealError::OtherKey`], or [`SealError::Damaged`] when any covered field was changed.
-    pub fn open(&self, account: SealedAccount) -> Result<Account, SealError> {
+    pub fn open(&self, mut account: SealedAccount) -> Result<Account, SealError> {
         // A factor that is there twice would accept each code twice.
         if account.factors().any(|one| account.factors().filter(|other| other.id == one.id).count() > 1) {
             return Err(SealError::Damaged);
         }
         let row = self.row_aad(&account);
+        if let Some(passcode) = account.passcode.take() {
+            let aad = passcode_aad(&row, &passcode);
+            let opened = passcode.open(|sealed| {
+                let sealed: Sealed = serde_json::from_str(sealed).map_err(|_| SealError::Damaged)?;
+                self.decrypt(&sealed, &aad)
+            });
+            account.passcode = Some(opened?.ok_or(SealError::Damaged)?);
+        }
         account.try_map(|factor, sealed| {
             let bytes = self.decrypt(&sealed, &factor_aad(&row, factor))?;
             Secrets::from_bytes(&bytes).ok_or(SealError::Damaged)
@@ -241,6 +258,11 @@ impl Sealer {
         let uid = account.uid.map_or_else(String::new, |uid| uid.to_string());
         format!("totpd-seal-{FORMAT}\n{}\n{}\n{name}\n{uid}", self.store_id, account.id)
     }
+}
+
+/// Returns the associated data of a passcode: that of its row, and its plaintext fields.
+fn passcode_aad(row: &str, passcode: &Passcode) -> String {
+    format!("{row}\npasscode {} {}", passcode.made.unix(), passcode.expires.unix())
 }
 
 /// Returns the associated data of a factor: that of its row, and the plaintext fields of the

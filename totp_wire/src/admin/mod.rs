@@ -4,6 +4,7 @@ mod backup;
 mod clients;
 mod daemon;
 mod given;
+mod passcode;
 mod queries;
 mod user;
 
@@ -16,6 +17,7 @@ pub use daemon::{
     TrustClockReply,
 };
 pub use given::{GivenSecret, Import, ImportReply};
+pub use passcode::{CancelPasscode, CancelPasscodeReply, Passcode, PasscodeReply};
 pub use queries::{Checked, ExpectedOutcome, Explain, ExplainReply, History, HistoryReply};
 pub use user::{Authenticator, HostUser, Lock, Staged, State, User};
 
@@ -306,6 +308,8 @@ methods! {
     Unlock -> UnlockReply;
     RecoveryCodes -> RecoveryCodesReply;
     Ticket -> TicketReply;
+    Passcode -> PasscodeReply;
+    CancelPasscode -> CancelPasscodeReply;
     Forget -> ForgetReply;
     Cancel -> CancelReply;
     TrustClock -> TrustClockReply;

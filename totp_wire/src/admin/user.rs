@@ -109,6 +109,9 @@ pub struct User {
     /// When the enrollment ticket expires, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket_expires_at: Option<u64>,
+    /// When the passcode expires, if there is one that was not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passcode_expires_at: Option<u64>,
     /// The time of the latest successful login in the history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_login: Option<u64>,

@@ -238,6 +238,10 @@ fn the_admin_types_match_the_interface_file() {
     check_method(&idl, &[RecoveryCodes { user: name() }], &[codes]);
     let ticket = TicketReply { user: name(), ticket: secret(), expires_at: 1 };
     check_method(&idl, &[Ticket { user: name(), lifetime: Some(1), lost: Some(true) }], &[ticket]);
+    let passcode = PasscodeReply { user: name(), passcode: secret(), expires_at: 1 };
+    check_method(&idl, &[Passcode { user: name(), lifetime: Some(1) }], &[passcode]);
+    let cancelled = CancelPasscodeReply { cancelled: true };
+    check_method(&idl, &[CancelPasscode { user: name() }], &[cancelled]);
     check_method(&idl, &[Forget { user: name() }], &[ForgetReply { forgotten: 1 }]);
     check_method(&idl, &[Cancel { user: name() }], &[CancelReply { cancelled: staged() }]);
     check_method(&idl, &[TrustClock {}], &[TrustClockReply {}]);
@@ -282,7 +286,7 @@ fn the_admin_types_match_the_interface_file() {
     ]
     .map(explained);
     check_method(&idl, &[explain], &fates);
-    assert_eq!(idl.methods.len(), 20);
+    assert_eq!(idl.methods.len(), 22);
     let errors = [
         NO_SUCH_USER,
         NOT_ENROLLED,

@@ -73,6 +73,7 @@ pub(crate) fn user(state: admin::State) -> admin::User {
         host_user: Some(admin::HostUser::Changed),
         uid_now: Some(2),
         ticket_expires_at: Some(1),
+        passcode_expires_at: Some(1),
         last_login: Some(1),
         damaged: Some(true),
     }

@@ -180,6 +180,7 @@ impl Event {
                 self.method = Some(Method::Remembered);
                 self.remembered_age = Some(age);
             }
+            How::Passcode { .. } => self.method = Some(Method::Passcode),
             How::BreakGlass => self.method = Some(Method::BreakGlass),
         }
         self

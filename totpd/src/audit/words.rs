@@ -43,6 +43,8 @@ words! {
         Import = "import",
         /// An administrator makes an enrollment ticket.
         Ticket = "ticket",
+        /// An administrator makes or cancels a passcode.
+        Passcode = "passcode",
         /// The first code of a staged factor.
         Confirm = "confirm",
         /// A factor is removed.
@@ -109,7 +111,7 @@ words! {
         Staged = "staged",
         /// Break-glass has begun.
         Started = "started",
-        /// A session, or break-glass, has ended.
+        /// A session, a passcode, or break-glass, has ended.
         Ended = "ended",
     }
 }
@@ -125,6 +127,8 @@ words! {
         Remembered = "remembered",
         /// An enrollment ticket of an administrator.
         Ticket = "ticket",
+        /// A passcode of an administrator.
+        Passcode = "passcode",
         /// The break-glass code.
         BreakGlass = "breakglass",
     }

@@ -20,6 +20,7 @@ mod import;
 mod output;
 mod own_locks;
 mod pam;
+mod passcode;
 mod passphrase;
 mod progress;
 mod report;
@@ -126,6 +127,7 @@ fn run(context: &Context, command: Command) -> Result<(), CommandError> {
         Command::List => users::list(context),
         Command::Revoke { user, name } => users::revoke(context, user, name),
         Command::Unlock { user } => users::unlock(context, &user),
+        Command::Passcode(args) => passcode::passcode(context, args),
         Command::Forget { user } => users::forget(context, user),
         Command::RecoveryCodes { user } => enroll::recovery_codes(context, user),
         Command::Cancel { user } => staged::cancel(context, user),

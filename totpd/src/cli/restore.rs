@@ -108,6 +108,7 @@ fn show(context: &Context, plan: &Plan) -> Result<serde_json::Value, CommandErro
             Kind::Factor => "the factor was revoked or replaced",
             Kind::Recovery => "recovery codes were used or replaced, so none of this factor is accepted",
             Kind::Ticket => "an enrollment ticket was used or replaced",
+            Kind::Passcode => "a passcode was used, replaced or cancelled",
             Kind::Staged => "a staged change was cancelled or carried out",
             Kind::Remembered => "remembered logins were ended",
             Kind::Client => "an application's secret was revoked",

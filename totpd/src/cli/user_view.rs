@@ -50,6 +50,7 @@ pub(super) fn document(user: &User, clock_behind: Option<u64>) -> Value {
         "host_user": user.host_user,
         "uid_now": user.uid_now,
         "ticket_expires_at": user.ticket_expires_at.map(time),
+        "passcode_expires_at": user.passcode_expires_at.map(time),
         "last_login": user.last_login.map(time),
         "damaged": user.damaged.unwrap_or(false),
         "clock_behind": clock_behind.map(time),
@@ -200,6 +201,7 @@ fn phrases(user: &User) -> Vec<String> {
         parts.push("a replacement was never confirmed".to_owned());
     }
     parts.extend(user.ticket_expires_at.map(|expires| format!("an open ticket until {}", shown(expires))));
+    parts.extend(user.passcode_expires_at.map(|end| format!("an unused passcode until {}", shown(end))));
     if user.remembered > 0 {
         parts.push(format!("{} remembered", counted(user.remembered, "login")));
     }

@@ -83,7 +83,7 @@ pub struct Grant {
     /// What was recorded.
     pub event: Box<Event>,
     /// What the user is to be told.
-    pub notices: Notices,
+    pub notices: Box<Notices>,
     /// It has to be shown by a question: `Engine::notices_shown` notes its answer.
     pub needs_answer: bool,
 }

@@ -121,6 +121,7 @@ impl Engine {
             silent: request.silent,
             display: (request.facts.peer == Peer::Root)
                 .then_some(NoticeDisplay { can_ask: request.converses }),
+            accepts_passcode: true,
         };
         let mut early = prepared.stored;
         for _ in 0..MOST_RACES {
@@ -181,7 +182,7 @@ impl Engine {
                     verified,
                     committed,
                     event: Box::new(event),
-                    notices,
+                    notices: Box::new(notices),
                     needs_answer,
                 }),
                 (Err(_), Some(pass)) => AnswerOutcome::Exempt(pass, committed),
@@ -202,7 +203,7 @@ impl Engine {
         match self.commit(change, guard).await {
             Ok(committed) => {
                 event.log();
-                let (event, notices) = (Box::new(event), Notices::default());
+                let (event, notices) = (Box::new(event), Box::default());
                 Ok(Some(Grant { verified, committed, event, notices, needs_answer: false }))
             }
             Err(CommitError::Conflict | CommitError::Duplicate(_)) => Ok(None),
@@ -278,7 +279,7 @@ impl Engine {
         match judgement.outcome {
             Outcome::Granted(verified) => {
                 event.outcome = EventOutcome::Granted;
-                event.totp_id = Some(verified.totp_id().to_owned());
+                event.totp_id = Some(verified.totp_id().to_owned()).filter(|id| !id.is_empty());
                 event.confirmed = verified.confirmed();
                 let event = event.with_how(verified.how());
                 side_writes.extend(SideWrite::for_grant(verified.how(), now));

@@ -47,6 +47,20 @@ impl Engine {
                 used.from
             ));
         }
+        for passcode in notices.passcodes() {
+            let made = local(passcode.made);
+            lines.push(match &passcode.used {
+                None => format!(
+                    "An administrator made a passcode for you on {made}. If you asked for none, call them."
+                ),
+                Some(used) => format!(
+                    "The passcode that an administrator made for you on {made} was used on {} from {}. Was it you? If \
+                     not, call your administrators.",
+                    local(used.at),
+                    used.from
+                ),
+            });
+        }
         if let Some((count, last)) = notices.refused_attempts() {
             lines.push(format!(
                 "{count} codes were refused since your last login, the last on {} from {}.",

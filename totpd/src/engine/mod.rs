@@ -19,6 +19,7 @@ mod login_enrollment;
 mod login_notices;
 mod older_copy;
 mod overview;
+mod passcode;
 mod queries;
 mod recent;
 mod remembered_login;
@@ -40,6 +41,7 @@ pub use explain::{CheckedRule, ExpectedOutcome, Explanation};
 pub use given::{Activation, Existing, ForeignFactor, Imported};
 pub use login::{AnswerOutcome, PrefetchedAccount};
 pub use login_enrollment::{FirstCodeOutcome, RecoveryCodeOutcome};
+pub use passcode::NewPasscode;
 
 use crate::audit::Event;
 use crate::clock;

@@ -33,7 +33,7 @@ impl Engine {
         }
         for what in &refused {
             let key = match what.kind {
-                Kind::Ticket => AccountKey::Id(what.id.clone()),
+                Kind::Ticket | Kind::Passcode => AccountKey::Id(what.id.clone()),
                 _ => AccountKey::Totp(what.id.clone()),
             };
             // Opening the record has taken away what is refused; writing it back makes that last.
@@ -41,7 +41,8 @@ impl Engine {
                 .change(key, SpaceUse::Essential, &default_commit_deadline(), |slot, now| {
                     let account = slot.as_ref().ok_or(AccountError::NotEnrolled)?;
                     let mut event = Event::new(EventKind::Restore, account.display_name(), now, from.clone());
-                    event.totp_id = (what.kind != Kind::Ticket).then(|| what.id.clone());
+                    let of_account = matches!(what.kind, Kind::Ticket | Kind::Passcode);
+                    event.totp_id = (!of_account).then(|| what.id.clone());
                     event.reason = Some(UnjudgedReason::Withdrawn.into());
                     Ok(((), event))
                 })

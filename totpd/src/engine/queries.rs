@@ -44,6 +44,8 @@ pub struct UserStatus {
     pub uid_now: Option<u32>,
     /// When an open ticket expires.
     pub ticket_expires_at: Option<Time>,
+    /// When an unused passcode expires.
+    pub passcode_expires_at: Option<Time>,
     /// The latest login that passed, as far as the history reaches.
     pub last_login: Option<Time>,
     /// The record cannot be read, and the user is refused.
@@ -161,6 +163,7 @@ impl Engine {
             uid: sealed.uid,
             host_user: None,
             uid_now: None,
+            passcode_expires_at: sealed.passcode_expires(now),
             ticket_expires_at: sealed.ticket.map(|ticket| ticket.expires).filter(|end| now < *end),
             last_login: None,
             damaged,

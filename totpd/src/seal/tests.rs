@@ -181,6 +181,28 @@ fn a_ticket_is_bound_to_its_account_and_expiry() {
 }
 
 #[test]
+fn a_passcode_is_bound_to_its_account_and_times() {
+    let sealer = Sealer::new(&StoreKey::generate().unwrap());
+    let (mut alice, mut bob) = (account("alice"), account("bob"));
+    let (passcode, code) = Passcode::generate(60, Time::from_unix(9), &mut Kernel).unwrap();
+    alice.set_passcode(passcode);
+    bob.set_passcode(Passcode::generate(60, Time::from_unix(9), &mut Kernel).unwrap().0);
+    let sealed = sealer.seal(alice.clone()).unwrap();
+    assert_eq!(sealer.open(sealed.clone()), Ok(alice));
+    assert!(!serde_json::to_string(&sealed).unwrap().contains(&*code.reveal()));
+    let mut moved = sealer.seal(bob).unwrap();
+    moved.passcode.clone_from(&sealed.passcode);
+    assert_eq!(sealer.open(moved), Err(SealError::Damaged));
+    let edits: [fn(&mut Passcode); 2] =
+        [|p| p.expires = Time::from_unix(u64::MAX), |p| p.made = Time::default()];
+    for edit in edits {
+        let mut edited = sealed.clone();
+        edit(edited.passcode.as_mut().unwrap());
+        assert_eq!(sealer.open(edited), Err(SealError::Damaged));
+    }
+}
+
+#[test]
 fn a_mac_is_valid_for_its_kind_and_text_only() {
     let sealer = Sealer::new(&StoreKey::generate().unwrap());
     let mac = sealer.mac("session", "text").unwrap();

@@ -2,7 +2,7 @@
 
 use crate::audit::EventKind;
 use crate::authority::{Authority, Delivery, Receipt};
-use crate::varlink::admin::{self, clients, daemon, factors, given, history};
+use crate::varlink::admin::{self, clients, daemon, factors, given, history, passcodes};
 use crate::varlink::connection::{Closed, Connection};
 use crate::varlink::introspection::{self, SocketKind};
 use crate::varlink::login::{self, Conversation};
@@ -83,6 +83,8 @@ static METHODS: &[Method] = &[
     admin("Unlock", Administrators, |c, p| Box::pin(factors::unlock(c, p))),
     admin("RecoveryCodes", Administrators, |c, p| Box::pin(factors::recovery_codes(c, p))),
     admin("Ticket", Administrators, |c, p| Box::pin(factors::ticket(c, p))),
+    admin("Passcode", Administrators, |c, p| Box::pin(passcodes::passcode(c, p))),
+    admin("CancelPasscode", Administrators, |c, p| Box::pin(passcodes::cancel(c, p))),
     admin("Cancel", Administrators, |c, p| Box::pin(factors::cancel(c, p))),
     admin("Forget", Administrators, |c, p| Box::pin(factors::forget(c, p))),
     admin("History", Administrators, |c, p| Box::pin(history::history(c, p))),

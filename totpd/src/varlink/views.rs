@@ -161,6 +161,7 @@ pub(crate) fn user(status: UserStatus) -> admin::User {
         }),
         uid_now: status.uid_now,
         ticket_expires_at: status.ticket_expires_at.map(Time::unix),
+        passcode_expires_at: status.passcode_expires_at.map(Time::unix),
         last_login: status.last_login.map(Time::unix),
         damaged: status.damaged.then_some(true),
     }

@@ -2,9 +2,11 @@
 
 mod import;
 mod pam;
+mod passcode;
 
 pub use import::{Import, ImportFormat};
 pub use pam::{PamCommand, PamDisable, PamEnable};
+pub use passcode::Passcode;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -81,6 +83,8 @@ pub enum Command {
         /// The login name
         user: String,
     },
+    /// Let a user log in once without the phone, with a random code
+    Passcode(Passcode),
     /// End a user's remembered logins: the next login needs a code
     Forget {
         /// The login name [default: oneself]

@@ -273,11 +273,12 @@ impl Engine {
     }
 }
 
-/// Sets or removes the login name of an account. Remembered logins and the enrollment ticket belong
-/// to the old name.
+/// Sets or removes the login name of an account. Remembered logins, the enrollment ticket and the
+/// passcode belong to the old name.
 fn rebind(account: &mut Account, name: Option<UserName>, uid: Option<u32>) {
     account.name = name;
     account.uid = uid;
     account.ticket = None;
+    account.passcode = None;
     account.forget_remembered();
 }

@@ -79,7 +79,7 @@ fn strip(
     skew: u8,
 ) -> rusqlite::Result<Option<String>> {
     let condition = match what.kind {
-        Kind::Ticket => "id = ?1",
+        Kind::Ticket | Kind::Passcode => "id = ?1",
         _ => HAS_TOTP,
     };
     let sql = format!("SELECT id, record FROM account WHERE {condition}");

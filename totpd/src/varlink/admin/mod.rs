@@ -5,6 +5,7 @@ pub(crate) mod daemon;
 pub(crate) mod factors;
 pub(crate) mod given;
 pub(crate) mod history;
+pub(crate) mod passcodes;
 
 use crate::audit::{Event, EventKind, UnjudgedReason};
 use crate::clock;

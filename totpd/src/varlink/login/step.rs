@@ -96,6 +96,9 @@ pub(super) fn granted(id: &str, verified: Verified, _durable: Committed, notices
             let text = format!("That recovery code is used up; only {left} left. Ask for new ones now.");
             messages.push(error(text));
         }
+        How::Passcode { .. } => {
+            messages.push(info("That passcode is used up. Next time, bring your phone or ask for another."));
+        }
         How::BreakGlass => {
             messages.push(error("Break-glass: this login is recorded, and its code is used up."));
         }
