@@ -44,14 +44,14 @@ while True: s.recv(8192)" &
     helpers+=($!)
 }
 
-totpd() { target/release/totpd --config $S/totpd.toml "$@"; }
+totpd() { ${BIN:-target/release}/totpd --config $S/totpd.toml "$@"; }
 
 # Initialises a store and starts the daemon. Standard input is the end of its configuration.
 start_daemon() {
     { printf 'login_socket = "%s/run/login.sock"\nadmin_socket = "%s/run/admin.sock"\n' $S $S
       printf 'state_dir = "%s/state"\nwitness_dir = "%s/witness"\n' $S $S; cat; } > $S/totpd.toml
     totpd -q init
-    LD_PRELOAD=$S/faults.so TOTPD_FAULTS=$S/control target/release/totpd --config $S/totpd.toml serve 2> $S/daemon.log &
+    LD_PRELOAD=$S/faults.so TOTPD_FAULTS=$S/control ${BIN:-target/release}/totpd --config $S/totpd.toml serve 2> $S/daemon.log &
     daemon=$!
     for _ in $(seq 50); do totpd -q status 2>/dev/null && break; sleep 0.1; done
 }

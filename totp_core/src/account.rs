@@ -297,7 +297,8 @@ impl<S> Account<S> {
             self.lapsed = self.active.is_none();
             let pending = self.pending.take();
             if !self.lapsed {
-                self.notices.expired_replacement = pending.map(|pending| pending.created);
+                self.notices.expired_replacement = pending.as_ref().map(|pending| pending.created);
+                self.notices.expired_name = pending.and_then(|pending| pending.name).map(Box::new);
             }
         }
         expired

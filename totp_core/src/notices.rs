@@ -86,6 +86,9 @@ pub struct Notices {
     /// A replacement that expired before its first code: when it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expired_replacement: Option<Time>,
+    /// The name of the authenticator that it was to be, where it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expired_name: Option<Box<AuthenticatorName>>,
     /// The replacement that waits for its first code, and that the user may confirm. It is shown at
     /// every login for as long as it is there.
     #[serde(skip)]
@@ -205,6 +208,11 @@ impl Notices {
     /// Returns when a replacement was made that expired before its first code.
     pub const fn expired_replacement(&self) -> Option<Time> {
         self.expired_replacement
+    }
+
+    /// Returns the name of that replacement, where it had one.
+    pub fn expired_name(&self) -> Option<&AuthenticatorName> {
+        self.expired_name.as_deref()
     }
 
     /// Returns the replacement that waits for its first code.

@@ -106,23 +106,28 @@ impl Engine {
 
     /// A replacement that no code has confirmed, waiting or expired.
     fn unconfirmed_replacement(&self, user: &str, notices: &Notices) -> Option<String> {
-        let issuer = self.config.issuer();
+        let issuer = || self.config.issuer();
         if let Some(waiting) = notices.pending_replacement() {
             let (name, expires) = (waiting.name.as_ref(), local(waiting.expires));
             if waiting.adds {
                 return Some(format!(
-                    "A further authenticator app ({issuer}:{}) waits for its first code until {expires}. Type a code of \
+                    "A further authenticator app ({}:{}) waits for its first code until {expires}. Type a code of \
                      it at a login, or run: totpd confirm",
+                    issuer(),
                     named_account(user, name)
                 ));
             }
-            let entry = format!("{issuer}:{}", replacement_account(user, name, waiting.created));
+            let entry = format!("{}:{}", issuer(), replacement_account(user, name, waiting.created));
             return Some(format!(
                 "A new authenticator app ({entry}) waits for its first code until {expires}, and the old one works \
                  until then. Type a code of the new one at a login, or run: totpd confirm"
             ));
         }
-        let entry = format!("{issuer}:{}", replacement_account(user, None, notices.expired_replacement()?));
+        let made = notices.expired_replacement()?;
+        let entry = match notices.expired_name() {
+            Some(name) => format!("\"{name}\""),
+            None => format!("{}:{}", issuer(), replacement_account(user, None, made)),
+        };
         Some(format!(
             "A new authenticator app ({entry}) was never confirmed and has expired: its codes are refused, and the old \
              one works. Delete that entry in the app; totpd enroll makes a new one."

@@ -95,6 +95,20 @@ fn write_account(db: &Connection, write: &AccountWrite) -> rusqlite::Result<bool
             .execute(values)
         })?,
         AccountWrite::Update(account, version) => with_columns(account, *version, |values| {
+            // A login changes the record alone. SQLite writes the pages of each index whose column
+            // a statement names, also where the value stays: so most updates name none.
+            let record_alone = db
+                .prepare_cached(
+                    "UPDATE account SET version = version + 1, record = ?14
+                     WHERE id = ?1 AND version = ?3 AND name IS ?2 AND uid IS ?4 AND created IS ?5
+                       AND email IS ?6 AND phone IS ?7 AND awaits IS ?8 AND active_totp IS ?9
+                       AND pending_totp IS ?10 AND pending_until IS ?11 AND locked_until IS ?12
+                       AND ticket_until IS ?13 AND second_totp IS ?15 AND third_totp IS ?16",
+                )?
+                .execute(values)?;
+            if record_alone == 1 {
+                return Ok(record_alone);
+            }
             db.prepare_cached(
                 "UPDATE account SET name = ?2, version = version + 1, uid = ?4, created = ?5, email = ?6,
                    phone = ?7, awaits = ?8, active_totp = ?9, pending_totp = ?10, pending_until = ?11,
