@@ -63,6 +63,7 @@ bench: ## measure logins and HTTP requests beside other modules
 	scripts/bootstrap.sh bench
 	cargo build --release -p totpd -p pam_totp
 	$(ROOT) bench/run.sh
+	$(ROOT) bench/cost.sh
 	$(ROOT) bench/refusal_timing/run.sh
 	cargo build --release -p bench_http
 	$(ROOT) bench/http/run.sh
