@@ -1,4 +1,4 @@
-/* LD_PRELOAD: moves the wall clock, and delays, fails and counts syncs, as a test wants.
+/* LD_PRELOAD: moves the wall clock and the time since the boot, and delays, fails and counts syncs, as a test wants.
  * TOTPD_FAULTS names a file that holds struct control; the test maps the same file. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -16,6 +16,7 @@ struct control {
     int64_t sync_delay_us;
     int64_t sync_fail; /* not 0: every sync fails with EIO */
     int64_t syncs;     /* counted here */
+    int64_t boot_offset; /* seconds added to CLOCK_BOOTTIME */
 };
 
 static volatile struct control none;
@@ -36,6 +37,7 @@ int clock_gettime(clockid_t id, struct timespec *now) {
     if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
     if (real(id, now) != 0) return -1;
     if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE) now->tv_sec += control->clock_offset;
+    if (id == CLOCK_BOOTTIME) now->tv_sec += control->boot_offset;
     return 0;
 }
 

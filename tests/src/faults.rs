@@ -1,4 +1,4 @@
-//! The control file of the preload: it moves the clock, and delays, fails and counts syncs.
+//! The control file of the preload: it moves the clocks, and delays, fails and counts syncs.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -17,7 +17,7 @@ impl Faults {
     pub fn new(folder: &Path) -> Self {
         let path = folder.join("faults");
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
-        file.write_all_at(&[0; 32], 0).unwrap();
+        file.write_all_at(&[0; 40], 0).unwrap();
         Self { file, path }
     }
 
@@ -39,6 +39,11 @@ impl Faults {
     /// Returns how far the clock is moved, in seconds.
     pub fn offset(&self) -> i64 {
         self.get(0)
+    }
+
+    /// Moves the daemon's time since the boot by `seconds`.
+    pub fn boot_offset(&self, seconds: i64) {
+        self.set(4, seconds);
     }
 
     /// Delays every sync by this many microseconds.

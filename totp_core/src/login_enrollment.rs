@@ -1,5 +1,6 @@
 //! Enrollment during a login. Until the last answer it exists only in memory: an enrollment that
-//! ends earlier leaves nothing in the store.
+//! ends earlier leaves nothing in the store. [`AwaitingRecoveryCode::start_again`] returns to the
+//! first state, for a login that was interrupted: the code that was accepted stays used.
 //!
 //! ```text
 //! AwaitingFirstCode ─ right ─▶ AwaitingRecoveryCode ─ right ─▶ ReadyToActivate ─▶ factor
@@ -23,7 +24,7 @@ use crate::verified::Verified;
 use crate::window::matching_step;
 
 /// The first state: the factor is made, and its first code is awaited.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AwaitingFirstCode {
     factor: Box<Factor>,
     codes: Vec<RecoveryCode>,
@@ -35,7 +36,6 @@ pub struct AwaitingFirstCode {
 pub struct AwaitingRecoveryCode {
     factor: Box<Factor>,
     codes: Vec<RecoveryCode>,
-    step: u64,
     offset: i64,
 }
 
@@ -76,6 +76,11 @@ impl AwaitingFirstCode {
         Ok(Self { factor: Box::new(factor), codes })
     }
 
+    /// Returns the permanent id that the factor will have.
+    pub fn totp_id(&self) -> &str {
+        &self.factor.id
+    }
+
     /// Returns the secret for the authenticator app.
     pub const fn secret(&self) -> &Secret {
         self.factor.secrets.secret()
@@ -86,7 +91,8 @@ impl AwaitingFirstCode {
         self.factor.params
     }
 
-    /// Checks the first code. A wrong one does not count as a guess: the user sees the secret.
+    /// Checks the first code, and marks its time step as used. A wrong one does not count as a
+    /// guess: the user sees the secret.
     ///
     /// # Errors
     /// This state again, and the reason.
@@ -107,8 +113,13 @@ impl AwaitingFirstCode {
         let Some(step) = matching_step(self.secret(), self.params(), code, now, settings.skew) else {
             return Err((self, Reason::Wrong));
         };
+        if self.factor.last_step.is_some_and(|last| step <= last) {
+            return Err((self, Reason::Replayed));
+        }
         let offset = steps_ahead(self.params(), step, now);
-        Ok(AwaitingRecoveryCode { factor: self.factor, codes: self.codes, step, offset })
+        let Self { mut factor, codes } = self;
+        factor.mark_used(step);
+        Ok(AwaitingRecoveryCode { factor, codes, offset })
     }
 }
 
@@ -116,6 +127,12 @@ impl AwaitingRecoveryCode {
     /// Returns the recovery codes, to be shown once.
     pub fn recovery_codes(&self) -> &[RecoveryCode] {
         &self.codes
+    }
+
+    /// Returns the first state again, with the same secret and recovery codes, for another login.
+    /// It takes the code of a later time step.
+    pub fn start_again(&self) -> AwaitingFirstCode {
+        AwaitingFirstCode { factor: self.factor.clone(), codes: self.codes.clone() }
     }
 
     /// Checks one of the recovery codes, as proof that the user has written them down. It is not
@@ -129,8 +146,7 @@ impl AwaitingRecoveryCode {
         if !is_known {
             return Err(self);
         }
-        let Self { mut factor, step, offset, .. } = self;
-        factor.mark_used(step);
+        let Self { mut factor, offset, .. } = self;
         factor.state = FactorState::Active { since: now };
         Ok(ReadyToActivate { factor, offset })
     }

@@ -38,7 +38,7 @@ pub enum RememberBy {
 
 /// The key of a remembered login: a SHA-256 digest of everything that a later login must have in
 /// common with the one that was granted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RememberKey(String);
 

@@ -105,6 +105,27 @@ fn enrollment_needs_a_first_code_and_then_a_recovery_code() {
 }
 
 #[test]
+fn an_interrupted_enrollment_starts_again_without_its_used_code() {
+    let enrolling = awaiting_first_code(8);
+    let codes = [T0, T0.plus(30)].map(|at| totp_at(enrolling.secret(), enrolling.params(), at));
+    let [first, later] = codes.each_ref().map(|code| Typed::parse(code));
+    let awaiting = enrolling.clone().first_code(&first, T0, &SETTINGS).unwrap();
+    let again = awaiting.start_again();
+    assert!(again.secret() == enrolling.secret() && again.totp_id() == enrolling.totp_id());
+    let (again, reason) = again.first_code(&first, T0, &SETTINGS).unwrap_err();
+    assert_eq!(reason, Reason::Replayed);
+    let again = again.first_code(&later, T0.plus(30), &SETTINGS).unwrap();
+    let recovery = awaiting.recovery_codes()[0].reveal();
+    let ready = again.finish(&Typed::parse(&recovery), T0.plus(30)).unwrap();
+    let mut account = account();
+    assert!(ready.activate(&mut account, &Origin::Local, None, T0.plus(30)).is_ok());
+    for used in codes {
+        let judged = judged(&mut account, &used, T0.plus(30), None);
+        assert!(matches!(judged.outcome, Outcome::Refused(Reason::Replayed)));
+    }
+}
+
+#[test]
 fn enrolling_at_login_does_not_replace_a_pending_factor() {
     let enrolling = awaiting_first_code(6);
     let code = totp_at(enrolling.secret(), enrolling.params(), T0);

@@ -1,6 +1,8 @@
-//! The wall clock, which only this file reads, and its text form.
+//! The wall clock, which only this file reads, and its text form; and the time since the host
+//! booted.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use nix::time::{ClockId, clock_gettime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use totp_core::Time;
 
 /// When this release was made: 2026-11-01T00:00:00Z. A clock that shows an earlier time is wrong.
@@ -16,10 +18,18 @@ pub fn now() -> Time {
     Time::from_unix(since_epoch.map_or(0, |d| d.as_secs()))
 }
 
+/// Returns the time since the host booted (`CLOCK_BOOTTIME`, clock_gettime(2)). Nobody can set it,
+/// and it goes on while the host sleeps. The kernel counts the starts of processes by it
+/// (proc_pid_stat(5), starttime).
+pub fn since_boot() -> Duration {
+    // The clock is there since Linux 2.6.39.
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
+}
+
 /// Formats a time by RFC 3339 in UTC: `2026-11-23T20:05:00Z`. A time after the year 9999 is
 /// formatted as the end of that year.
 pub fn rfc3339(time: Time) -> String {
-    let at = UNIX_EPOCH.checked_add(std::time::Duration::from_secs(time.unix().min(253_402_300_799)));
+    let at = UNIX_EPOCH.checked_add(Duration::from_secs(time.unix().min(253_402_300_799)));
     at.map_or_else(String::new, |at| humantime::format_rfc3339_seconds(at).to_string())
 }
 

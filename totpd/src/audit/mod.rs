@@ -89,6 +89,9 @@ pub struct Event {
     /// The factor was made inside this login.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub enrolled: bool,
+    /// How often the key of an enrollment inside a login was shown, if more than once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_shown: Option<u32>,
     /// The secret was made elsewhere.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub given: bool,
@@ -154,6 +157,7 @@ impl Event {
             locks: false,
             confirmed: false,
             enrolled: false,
+            key_shown: None,
             given: false,
             step_offset: None,
             recovery_codes_left: None,

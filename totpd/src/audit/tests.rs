@@ -98,6 +98,7 @@ fn full_event() -> Event {
         locks: true,
         confirmed: true,
         enrolled: true,
+        key_shown: Some(2),
         given: true,
         step_offset: Some(1),
         recovery_codes_left: Some(1),

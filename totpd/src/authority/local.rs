@@ -1,19 +1,21 @@
 //! This host as the authority: its engine, its store, its policy.
 
 use crate::authority::{
-    Acknowledge, Authority, BoxFuture, Delivery, Granted, Next, Pending, Prompts, Question, Receipt,
+    Acknowledge, Authority, BoxFuture, Delivery, EarlierLogin, EnrollmentEnd, FirstCodeQuestion, Granted,
+    Interruption, NewKey, Next, Pending, Prompts, Question, Receipt, RecoveryCodeQuestion,
 };
 use crate::config::Config;
 use crate::engine::{
-    AnswerOutcome, BeginOutcome, Engine, EngineError, FirstCodeOutcome, Grant, LoginRequest, PendingLogin,
-    PrefetchedAccount, RecoveryCodeOutcome,
+    AnswerOutcome, BeginOutcome, Engine, EngineError, Enrollment, FirstCodeOutcome, Grant, LoginRequest,
+    PendingLogin, PrefetchedAccount, RecoveryCodeOutcome, Showings,
 };
 use crate::store::CommitGuard;
 use std::sync::Arc;
-use totp_core::Digits;
+use std::time::Instant;
 use totp_core::judge::Input;
 use totp_core::login_enrollment::{AwaitingFirstCode, AwaitingRecoveryCode};
 use totp_core::recovery::RecoveryCode;
+use totp_core::{Digits, Reason};
 
 /// Answers to each question of an enrollment.
 const ENROLLMENT_TRIES: u8 = 3;
@@ -38,9 +40,9 @@ enum Asked {
     /// A code. The record is read while the person types.
     Code { account: PrefetchedTask, digits: Digits, prompts: Prompts },
     /// The first code of a new factor.
-    FirstCode(Box<AwaitingFirstCode>),
+    FirstCode(Box<Enrollment<AwaitingFirstCode>>),
     /// One of the new recovery codes.
-    RecoveryCode(Box<AwaitingRecoveryCode>),
+    RecoveryCode(Box<Enrollment<AwaitingRecoveryCode>>),
 }
 
 type PrefetchedTask = tokio::task::JoinHandle<Result<PrefetchedAccount, EngineError>>;
@@ -67,10 +69,7 @@ impl Authority for LocalAuthority {
         Ok(match Box::pin(self.engine.admit(request, guard)).await? {
             BeginOutcome::Exempt { pass, committed, known } => Next::Exempt { pass, committed, known },
             BeginOutcome::Remembered(grant) => Next::Granted(Box::new(self.granted(grant))),
-            BeginOutcome::Enroll(login, enrollment) => {
-                let question = Question::FirstCode(Some(self.engine.otpauth(&login, &enrollment)));
-                ask(question, *login, ENROLLMENT_TRIES, Asked::FirstCode(enrollment))
-            }
+            BeginOutcome::Enroll(login, enrollment) => self.ask_first_code(*login, enrollment),
             BeginOutcome::Ask(login) => {
                 let tries = if login.passes_anyway() { 1 } else { prompts.tries };
                 self.ask_first(*login, Prompts { tries, ..prompts }).await?
@@ -106,30 +105,33 @@ impl Authority for LocalAuthority {
             }
             Asked::FirstCode(enrollment) => {
                 match self.engine.first_code(&login, *enrollment, &input, guard).await? {
-                    FirstCodeOutcome::Right(enrollment) => {
-                        let codes = enrollment.recovery_codes().iter().map(RecoveryCode::reveal).collect();
-                        let asked = Asked::RecoveryCode(Box::new(enrollment));
-                        ask(Question::RecoveryCode(Some(codes)), login, ENROLLMENT_TRIES, asked)
-                    }
-                    FirstCodeOutcome::Wrong(_) if tries_left <= 1 => Next::Denied { known: true },
-                    FirstCodeOutcome::Wrong(enrollment) => {
+                    FirstCodeOutcome::Right(enrollment) => ask_recovery_code(login, enrollment),
+                    FirstCodeOutcome::TakenOver => Next::EnrollmentEnded(EnrollmentEnd::TakenOver),
+                    FirstCodeOutcome::Wrong(enrollment, _) if tries_left <= 1 => failed(&enrollment),
+                    FirstCodeOutcome::Wrong(enrollment, reason) => {
+                        let question = match reason {
+                            Reason::Replayed => FirstCodeQuestion::AfterUsed,
+                            _ => FirstCodeQuestion::AfterWrong,
+                        };
                         let asked = Asked::FirstCode(Box::new(enrollment));
-                        ask(Question::FirstCode(None), login, tries_left - 1, asked)
+                        ask(Question::FirstCode(question), login, tries_left - 1, asked)
                     }
                 }
             }
             Asked::RecoveryCode(enrollment) => {
                 match Box::pin(self.engine.finish(&login, *enrollment, &input, guard)).await? {
                     RecoveryCodeOutcome::Right(finished) => {
-                        match Box::pin(self.engine.activate(&mut login, &finished, guard)).await? {
+                        match Box::pin(self.engine.activate(&mut login, finished, guard)).await? {
                             Some(grant) => Next::Granted(Box::new(self.granted(grant))),
                             None => Next::Denied { known: true },
                         }
                     }
-                    RecoveryCodeOutcome::Wrong(_) if tries_left <= 1 => Next::Denied { known: true },
+                    RecoveryCodeOutcome::TakenOver => Next::EnrollmentEnded(EnrollmentEnd::TakenOver),
+                    RecoveryCodeOutcome::Wrong(enrollment) if tries_left <= 1 => failed(&enrollment),
                     RecoveryCodeOutcome::Wrong(enrollment) => {
+                        let question = Question::RecoveryCode(RecoveryCodeQuestion::AfterWrong);
                         let asked = Asked::RecoveryCode(Box::new(enrollment));
-                        ask(Question::RecoveryCode(None), login, tries_left - 1, asked)
+                        ask(question, login, tries_left - 1, asked)
                     }
                 }
             }
@@ -178,6 +180,23 @@ impl LocalAuthority {
         ask(question, login, prompts.tries, Asked::Code { account, digits, prompts })
     }
 
+    /// Shows the key of a new factor, and asks for its first code.
+    fn ask_first_code(
+        &self,
+        login: PendingLogin,
+        enrollment: Box<Enrollment<AwaitingFirstCode>>,
+    ) -> Next<LocalPending> {
+        let repeated = enrollment.showings().is_some_and(|showings| showings.is_repeated());
+        let earlier =
+            if enrollment.failed_before() { EarlierLogin::WrongAnswers } else { EarlierLogin::Interrupted };
+        let question = FirstCodeQuestion::First(Box::new(NewKey {
+            otpauth: self.engine.otpauth(&login, &enrollment),
+            interruption: interruption(&login, &enrollment),
+            shown_before: repeated.then_some(earlier),
+        }));
+        ask(Question::FirstCode(question), login, ENROLLMENT_TRIES, Asked::FirstCode(enrollment))
+    }
+
     /// The engine's grant with its notices, and a receipt that records a reply which never arrived.
     fn granted(&self, grant: Grant) -> Granted {
         let Grant { verified, committed, event, notices: due, needs_answer } = grant;
@@ -200,4 +219,31 @@ impl LocalAuthority {
 
 fn ask(question: Question, login: PendingLogin, tries_left: u8, asked: Asked) -> Next<LocalPending> {
     Next::Ask(question, LocalPending { login, tries_left, asked })
+}
+
+/// Shows the recovery codes, and asks for one of them. Before the answer makes the factor active
+/// the user is told when the key was shown to earlier logins: they may have been somebody else's.
+fn ask_recovery_code(
+    login: PendingLogin,
+    enrollment: Enrollment<AwaitingRecoveryCode>,
+) -> Next<LocalPending> {
+    let repeated = enrollment.showings().filter(Showings::is_repeated);
+    let question = RecoveryCodeQuestion::First {
+        codes: enrollment.recovery_codes().iter().map(RecoveryCode::reveal).collect(),
+        interruption: interruption(&login, &enrollment),
+        repeated: repeated.map(|showings| (login.request.from.to_phrase(), showings)),
+    };
+    let asked = Asked::RecoveryCode(Box::new(enrollment));
+    ask(Question::RecoveryCode(question), login, ENROLLMENT_TRIES, asked)
+}
+
+fn interruption<S>(login: &PendingLogin, enrollment: &Enrollment<S>) -> Interruption {
+    let time_left = login.request.ends.map(|ends| ends.saturating_duration_since(Instant::now()));
+    Interruption { time_left, kept_for: enrollment.kept_for() }
+}
+
+/// The last answer that the attempt allows was wrong.
+fn failed<S>(enrollment: &Enrollment<S>) -> Next<LocalPending> {
+    enrollment.note_failed();
+    Next::EnrollmentEnded(EnrollmentEnd::WrongAnswers { kept_for: enrollment.kept_for() })
 }

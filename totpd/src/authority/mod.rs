@@ -16,9 +16,10 @@ mod receipt;
 pub(crate) use receipt::{BoxFuture, Delivery, Receipt};
 
 use crate::config::Config;
-use crate::engine::{EngineError, LoginRequest};
+use crate::engine::{EngineError, LoginRequest, Showings};
 use crate::store::{CommitGuard, Committed};
 use std::sync::Arc;
+use std::time::Duration;
 use totp_core::judge::Input;
 use totp_core::otpauth::OtpAuth;
 use totp_core::policy::Pass;
@@ -113,6 +114,17 @@ pub(crate) enum Next<P> {
     Exempt { pass: Pass, committed: Committed, known: bool },
     /// The attempt is refused for good. `known`: the name is a user's.
     Denied { known: bool },
+    /// An enrollment is over without a factor, and the attempt is refused for good.
+    EnrollmentEnded(EnrollmentEnd),
+}
+
+/// Why an enrollment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EnrollmentEnd {
+    /// Too many answers were wrong. `kept_for`: a later login is shown the same key for so long.
+    WrongAnswers { kept_for: Option<Duration> },
+    /// A later login was shown the same key.
+    TakenOver,
 }
 
 /// What a person is asked.
@@ -129,12 +141,61 @@ pub(crate) enum Question {
         /// The configuration's words for a question that is not the first one.
         refused: Option<String>,
     },
-    /// The first code of a new factor, which is shown. `None`: it was shown before, and the last
-    /// answer was wrong.
-    FirstCode(Option<OtpAuth>),
-    /// One of the new recovery codes, which are shown. `None`: they were shown before, and the last
-    /// answer was wrong.
-    RecoveryCode(Option<Vec<Zeroizing<String>>>),
+    /// The first code of a new factor.
+    FirstCode(FirstCodeQuestion),
+    /// One of the new recovery codes.
+    RecoveryCode(RecoveryCodeQuestion),
+}
+
+/// The question for the first code of a new factor.
+#[derive(Debug)]
+pub(crate) enum FirstCodeQuestion {
+    /// With the key.
+    First(Box<NewKey>),
+    /// The key was shown before, and the last answer was wrong.
+    AfterWrong,
+    /// The key was shown before, and the last answer was a code that an earlier login had used.
+    AfterUsed,
+}
+
+/// The key of a new factor, and what is said beside it.
+#[derive(Debug)]
+pub(crate) struct NewKey {
+    pub(crate) otpauth: OtpAuth,
+    pub(crate) interruption: Interruption,
+    /// An earlier login was shown the same key.
+    pub(crate) shown_before: Option<EarlierLogin>,
+}
+
+/// How an earlier login with the same key ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EarlierLogin {
+    Interrupted,
+    WrongAnswers,
+}
+
+/// What becomes of an enrollment that takes too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Interruption {
+    /// How long the program waits, if it is known to end the login.
+    pub(crate) time_left: Option<Duration>,
+    /// For how long a later login is shown the same key; `None`: it is shown another one.
+    pub(crate) kept_for: Option<Duration>,
+}
+
+/// The question for one of the new recovery codes: some hosts show lines only before a question,
+/// and a user who answers has seen them.
+#[derive(Debug)]
+pub(crate) enum RecoveryCodeQuestion {
+    /// With the recovery codes.
+    First {
+        codes: Vec<Zeroizing<String>>,
+        interruption: Interruption,
+        /// The key was shown to earlier logins as well: from where, when, and the time now.
+        repeated: Option<(String, Showings)>,
+    },
+    /// They were shown before, and the last answer was wrong.
+    AfterWrong,
 }
 
 impl Question {

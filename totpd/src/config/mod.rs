@@ -48,6 +48,9 @@ const CONSOLE_SERVICES: [&str; 12] = [
 const REFUSED_PROMPT: &str =
     "Not accepted. Each code works once: wait for the next one, or type a recovery code.";
 
+/// sshd's own default of LoginGraceTime, in seconds (sshd_config(5)).
+const SSH_GRACE_TIME: u64 = 120;
+
 /// The path of the configuration without `--config`.
 pub const DEFAULT_PATH: &str = "/etc/totpd/totpd.toml";
 
@@ -92,6 +95,8 @@ pub struct Config {
     pub show_secrets_services: BTreeSet<String>,
     /// The delay, in seconds, of a user's own change of a factor in use without a ticket.
     pub self_change_delay: u64,
+    /// After how many seconds sshd ends a login that is not complete; 0: never.
+    pub ssh_grace_time: u64,
     /// The rules of logins.
     pub policy: Policy,
     /// The line of each rule in the file.
@@ -170,6 +175,7 @@ impl Config {
             self_enroll: SelfEnroll::default(),
             show_secrets_services: SHOW_SECRETS_SERVICES.map(str::to_owned).into(),
             self_change_delay: DEFAULT_DELAY,
+            ssh_grace_time: SSH_GRACE_TIME,
             policy: Policy::default(),
             rule_lines: Vec::new(),
             keep_events: 100_000,

@@ -9,6 +9,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use totp_core::recovery::RecoveryStorage;
 use totp_core::self_service::{MAX_DELAY, MIN_DELAY};
+use totp_core::time::DAY;
+
+/// The longest `ssh_grace_time`, in seconds.
+const MAX_SSH_GRACE_TIME: u64 = DAY;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +64,7 @@ struct RawLogin {
     self_enroll: Option<SelfEnroll>,
     show_secrets_services: Option<BTreeSet<String>>,
     self_change_delay: Option<String>,
+    ssh_grace_time: Option<String>,
     #[serde(default)]
     rule: Vec<toml::Spanned<RawRule>>,
 }
@@ -138,6 +143,12 @@ impl Raw {
             let seconds = humantime::parse_duration(&delay).map(|time| time.as_secs()).ok();
             let seconds = seconds.filter(|s| (MIN_DELAY..=MAX_DELAY).contains(s));
             config.self_change_delay = seconds.ok_or("login.self_change_delay is \"1h\" to \"30d\"")?;
+        }
+        if let Some(grace) = self.login.ssh_grace_time {
+            let seconds = humantime::parse_duration(&grace).map(|time| time.as_secs()).ok();
+            config.ssh_grace_time = seconds.filter(|seconds| *seconds <= MAX_SSH_GRACE_TIME).ok_or(
+                "login.ssh_grace_time is \"0s\" to \"1d\", as LoginGraceTime in sshd_config. Run: sshd -T | grep -i grace",
+            )?;
         }
         for rule in self.login.rule {
             let line = line_of(rule.span().start);

@@ -155,6 +155,8 @@ kinds! {
         "sshd uses an older configuration than its files.";
     SSHD_GRACE_TIME = "sshd-grace-time", Warning, [],
         "sshd will end a login in the middle of an enrollment.";
+    SSHD_GRACE_TIME_DIFFERS = "sshd-grace-time-differs", Warning, [],
+        "Users who enroll inside a login are told another time than sshd gives them.";
     RULE_UNKNOWN_SERVICE = "rule-unknown-service", Warning, [],
         "No PAM service has this name, so the rule never matches there.";
     RULE_UNKNOWN_NAME = "rule-unknown-name", Warning, [],

@@ -56,6 +56,7 @@ impl Engine {
         from: EventSource,
     ) -> Result<Enrolled, AccountError> {
         let uid = self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
+        self.kept_enrollments.forget(user);
         self.change(user, SpaceUse::Growing, &default_commit_deadline(), |slot, now| {
             let (enrolled, totp_id) = stage(account_of(slot, user, uid, now)?, &new, &issuer, now)?;
             let mut event = Event::new(EventKind::Enroll, user.as_str(), now, from.clone());
@@ -138,6 +139,7 @@ impl Engine {
     /// # Errors
     /// [`AccountError`]; nothing was changed then.
     pub async fn revoke(&self, user: &UserName, from: EventSource) -> Result<bool, AccountError> {
+        self.kept_enrollments.forget(user);
         let Some(stored) = self.load(user).await.map_err(EngineError::from)? else {
             self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
             return Ok(false);

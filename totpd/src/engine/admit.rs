@@ -10,6 +10,7 @@
 
 use super::attempt::{Grant, LoginRequest, PendingLogin};
 use super::audit_dedup::RowKey;
+use super::login_enrollment::Enrollment;
 use super::{Engine, EngineError};
 use crate::audit::{Event, EventKind, EventReason, UnjudgedReason, Would};
 use crate::clock;
@@ -39,7 +40,7 @@ pub enum BeginOutcome {
     /// An earlier grant lets in.
     Remembered(Grant),
     /// A factor is offered.
-    Enroll(Box<PendingLogin>, Box<AwaitingFirstCode>),
+    Enroll(Box<PendingLogin>, Box<Enrollment<AwaitingFirstCode>>),
 }
 
 impl Engine {
@@ -74,8 +75,8 @@ impl Engine {
                 self.recall_or_ask(pending, decision.remember, guard).await
             }
             Ruling::Enroll(proof) => {
-                if let Some(enrolling) = self.offer(&pending, &proof, guard).await? {
-                    return Ok(BeginOutcome::Enroll(Box::new(pending), Box::new(enrolling)));
+                if let Some(enrollment) = self.offer(&pending, &proof, guard).await? {
+                    return Ok(BeginOutcome::Enroll(Box::new(pending), Box::new(enrollment)));
                 }
                 pending.not_shown = pending.request.converses && !self.shows_secrets(&pending.request);
                 self.recall_or_ask(pending, decision.remember, guard).await

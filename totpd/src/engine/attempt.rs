@@ -6,6 +6,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::store::Committed;
 use std::sync::Arc;
+use std::time::Instant;
 use totp_core::notices::Notices;
 use totp_core::policy::{Facts, Pass};
 use totp_core::remembered::RememberKey;
@@ -30,6 +31,8 @@ pub struct LoginRequest {
     pub silent: bool,
     /// Lines can be shown and several questions be asked.
     pub converses: bool,
+    /// When the program ends the login whatever happens, if it is one that does.
+    pub ends: Option<Instant>,
 }
 
 /// An attempt that is asked for a code.

@@ -14,6 +14,7 @@ const AT_ONCE: usize = 100;
 impl Engine {
     /// Forgets some of what has expired; says how many. Errors wait for the next sweep.
     pub async fn sweep(&self) -> usize {
+        self.kept_enrollments.drop_expired(clock::since_boot());
         self.sweep_sessions().await;
         let Ok(ids) = self.store.expired_pending(clock::now(), AT_ONCE).await else { return 0 };
         let mut swept = 0;

@@ -14,6 +14,7 @@ mod error;
 mod expiry;
 mod explain;
 mod given;
+mod kept_enrollments;
 mod login;
 mod login_enrollment;
 mod login_notices;
@@ -39,8 +40,9 @@ pub use confirm::Confirmation;
 pub use error::{AccountError, AdminError, EngineError, SelfServiceError};
 pub use explain::{CheckedRule, ExpectedOutcome, Explanation};
 pub use given::{Activation, Existing, ForeignFactor, Imported};
+pub use kept_enrollments::Showings;
 pub use login::{AnswerOutcome, PrefetchedAccount};
-pub use login_enrollment::{FirstCodeOutcome, RecoveryCodeOutcome};
+pub use login_enrollment::{Enrollment, FirstCodeOutcome, RecoveryCodeOutcome};
 pub use passcode::NewPasscode;
 
 use crate::audit::Event;
@@ -54,6 +56,7 @@ use crate::store::{
 use crate::user_directory::{ResolvedUser, UserDirectory};
 use crate::user_locks::UserLocks;
 use audit_dedup::AuditDedup;
+use kept_enrollments::KeptEnrollments;
 use std::path::Path;
 use std::sync::Arc;
 use totp_core::{Account, JudgeSettings, Time, UserName};
@@ -71,6 +74,7 @@ pub struct Engine {
     api: Arc<api::Api>,
     dedup: Arc<AuditDedup>,
     recent: Arc<recent::Recent>,
+    kept_enrollments: Arc<KeptEnrollments>,
     rules: JudgeSettings,
     /// Identifies this boot: the kernel numbers audit sessions from 1 in each boot. Without it, no
     /// login is remembered by its session.
@@ -104,6 +108,7 @@ impl Engine {
             api: Arc::default(),
             dedup: Arc::default(),
             recent: Arc::default(),
+            kept_enrollments: Arc::default(),
             rules,
             config,
             boot_id: remembered_login::boot_id(Path::new(remembered_login::BOOT_ID)),
@@ -113,6 +118,15 @@ impl Engine {
     /// The same store under another configuration.
     #[must_use]
     pub fn reconfigured(&self, config: Arc<Config>) -> Self {
+        // An end of the rule that enrolls ends what is kept, also when the rule comes back.
+        let enrolls_by = |config: &Config| {
+            (config.policy.clone(), config.totp.clone(), config.show_secrets_services.clone())
+        };
+        let kept_enrollments = if enrolls_by(&config) == enrolls_by(&self.config) {
+            Arc::clone(&self.kept_enrollments)
+        } else {
+            Arc::default()
+        };
         Self {
             store: Arc::clone(&self.store),
             sealer: Arc::clone(&self.sealer),
@@ -121,6 +135,7 @@ impl Engine {
             api: Arc::clone(&self.api),
             dedup: Arc::clone(&self.dedup),
             recent: Arc::clone(&self.recent),
+            kept_enrollments,
             rules: rules(&config),
             config,
             boot_id: self.boot_id.clone(),

@@ -72,6 +72,7 @@ impl Fixture {
             audit_session: None,
             silent: false,
             converses: true,
+            ends: None,
         };
         let guard = default_commit_deadline();
         let BeginOutcome::Ask(mut pending) = self.engine.admit(request, &guard).await? else {

@@ -13,6 +13,7 @@ pub(crate) mod cancellation;
 pub(crate) mod connection;
 pub(crate) mod connection_limits;
 pub(crate) mod dispatch;
+mod grace_time;
 pub(crate) mod introspection;
 pub(crate) mod login;
 pub(crate) mod peer;

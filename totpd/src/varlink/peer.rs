@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::engine::LoginRequest;
 use crate::user_directory::{DirectoryUnavailable, UserDirectory};
 use crate::varlink::connection_limits::Cause;
+use crate::varlink::grace_time;
 use std::net::IpAddr;
 use tokio::net::UnixStream;
 use totp_core::policy::{Facts, Peer as Speaker, RemoteHost, SshAuth};
@@ -128,7 +129,8 @@ fn from_own_uid(peer: Peer, name: &UserName, attempt: &Attempt, id: String) -> L
     // What it claims of its session proves nothing. Whether it can show lines is its own business.
     let silent = attempt.silent == Some(true);
     let origin = Origin::OwnProcess;
-    LoginRequest { user: name, origin, from, id, facts, audit_session: None, silent, converses: false }
+    let (audit_session, ends) = (None, None);
+    LoginRequest { user: name, origin, from, id, facts, audit_session, silent, converses: false, ends }
 }
 
 /// The service that root's `totpd verify` names.
@@ -182,6 +184,7 @@ fn from_trusted_peer(
         // Several questions with lines between them need a program that shows and asks.
         converses: !silent && attempt.combined != Some(true) && attempt.unasked != Some(true),
         silent,
+        ends: grace_time::end_of_login(attempt, &from, config),
         audit_session: audit_session(attempt, caller),
         facts: Facts {
             user: attempt.user.clone(),

@@ -7,6 +7,7 @@
 
 use crate::engine::LoginRequest;
 use crate::sync::ignore_poison;
+use crate::varlink::grace_time::SSHD_TTY;
 use crate::varlink::peer::Peer;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -21,8 +22,6 @@ const LIFETIME: Duration = Duration::from_mins(2);
 const MAX_PER_SOURCE: usize = 64;
 /// Questions that are remembered in all.
 const MAX_QUESTIONS: usize = 4096;
-/// `PAM_TTY` in sshd, and nowhere else.
-const SSHD_TTY: &str = "ssh";
 
 /// The questions of the last minutes, over all sockets.
 #[derive(Debug, Default)]

@@ -244,17 +244,34 @@ fn reload_command(host: &Host) -> &'static str {
     }
 }
 
-/// Row "LoginGraceTime 120 with `action = \"enroll\"`".
+/// Rows "LoginGraceTime 120 with `action = \"enroll\"`", and another LoginGraceTime than users are
+/// told in an enrollment.
 fn grace_time(host: &Host, settings: &Settings) -> Option<Finding> {
     let seconds: u64 = settings.get("logingracetime").parse().ok()?;
-    let rules = &host.config.as_ref().ok()?.policy.rules;
+    let config = host.config.as_ref().ok()?;
+    let rules = &config.policy.rules;
     let mut rules = rules.iter().filter(|rule| rule.services.as_ref().is_none_or(|s| s.contains("sshd")));
-    if seconds == 0 || seconds >= ENROLL_GRACE || !rules.any(|rule| rule.action == Action::Enroll) {
+    if !rules.any(|rule| rule.action == Action::Enroll) {
+        return None;
+    }
+    let told = config.ssh_grace_time;
+    if seconds != told {
+        let what = format!(
+            "users who enroll inside SSH logins are told that sshd waits {told} s, but it waits {seconds} s"
+        );
+        let cure = format!(
+            "Write ssh_grace_time = \"{seconds}s\" in [login] of totpd.toml. Run: systemctl reload totpd"
+        );
+        let finding = Finding::new(&kinds::SSHD_GRACE_TIME_DIFFERS, "sshd", what).cure(cure);
+        return Some(at_setting(host, finding, "logingracetime"));
+    }
+    if seconds == 0 || seconds >= ENROLL_GRACE {
         return None;
     }
     let what = format!("a rule enrolls users inside SSH logins, but sshd ends a login after {seconds} s");
-    let cure =
-        format!("Write \"LoginGraceTime {ENROLL_GRACE}\", or enroll them before: totpd enroll USER --ticket");
+    let cure = format!(
+        "Write \"LoginGraceTime {ENROLL_GRACE}\" and, in [login] of totpd.toml, ssh_grace_time = \"{ENROLL_GRACE}s\"; or enroll them before: totpd enroll USER --ticket"
+    );
     Some(at_setting(host, Finding::new(&kinds::SSHD_GRACE_TIME, "sshd", what).cure(cure), "logingracetime"))
 }
 

@@ -48,6 +48,14 @@ pub(super) const ROWS: &[Row] = &[
         &["sshd-grace-time"],
     ),
     (
+        "another LoginGraceTime than users are told",
+        |t| {
+            let rule = "[[login.rule]]\nservices = [\"sshd\"]\naction = \"enroll\"\n";
+            t.write(CONFIG, &format!("[login]\nssh_grace_time = \"600s\"\n{rule}"));
+        },
+        &["sshd-grace-time-differs"],
+    ),
+    (
         "a finger unlocks kde's screen",
         |t| t.write("etc/pam.d/kde-fingerprint", "auth required pam_fprintd.so\n"),
         &["console-without-code"],

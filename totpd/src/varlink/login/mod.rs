@@ -244,6 +244,7 @@ impl<P: Pending> Conversation<P> {
             Next::Granted(granted) => self.grant(&id, *granted),
             Next::Exempt { pass, committed, known } => step::exempt(&id, pass, committed, Known(known)),
             Next::Denied { known } => step::denied(&id, Known(known)),
+            Next::EnrollmentEnded(end) => enrollment::ended(&id, end),
         }
     }
 
@@ -284,7 +285,7 @@ fn ask(id: &str, question: Question) -> Step {
             let digits = digits.get();
             step::ask(id, &CodeQuestion { text, refused, digits, combined })
         }
-        Question::FirstCode(otpauth) => enrollment::first_code(id, otpauth.as_ref()),
-        Question::RecoveryCode(codes) => enrollment::recovery_code(id, codes.as_deref()),
+        Question::FirstCode(question) => enrollment::first_code(id, &question),
+        Question::RecoveryCode(question) => enrollment::recovery_code(id, &question),
     }
 }

@@ -118,6 +118,11 @@ pub(super) fn denied(id: &str, known: Known) -> Step {
     end(id, Vec::new(), Verdict::Denied, known)
 }
 
+/// Refuses a user who has proved the first factor and was shown a key: they are told why.
+pub(super) fn not_enrolled(id: &str, why: String) -> Step {
+    end(id, vec![error(why)], Verdict::Denied, Known(true))
+}
+
 fn end(id: &str, messages: Vec<Message>, verdict: Verdict, Known(known): Known) -> Step {
     Step { id: id.to_owned(), messages, prompt: None, verdict: Some(verdict), known: Some(known) }
 }
