@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Types into a terminal, and draws what it shows: terminal-picture.py FILE. Run by scripts/terminal-picture.sh."""
+"""Types into terminals, and draws what they show: terminal-picture.py FOLDER. Run by scripts/terminal-picture.sh."""
 
 import os
 import pty
@@ -12,13 +12,16 @@ from html import escape
 
 import pyte
 
-COLUMNS, ROWS = 92, 90
 CELL, LINE = 9, 18
-COLOURS = {
-    "default": "#d8dee9", "black": "#1c1f26", "red": "#e06c75", "green": "#98c379", "brown": "#e5c07b",
-    "blue": "#61afef", "magenta": "#c678dd", "cyan": "#56b6c2", "white": "#ffffff",
+# The colours of a terminal by theme; of a light one that of One Light.
+DARK = {
+    "background": "#1c1f26", "default": "#d8dee9", "black": "#1c1f26", "red": "#e06c75", "green": "#98c379",
+    "brown": "#e5c07b", "blue": "#61afef", "magenta": "#c678dd", "cyan": "#56b6c2", "white": "#ffffff",
 }
-BACKGROUND = "#1c1f26"
+LIGHT = {
+    "background": "#fafafa", "default": "#383a42", "black": "#000000", "red": "#c91243", "green": "#3c7a26",
+    "brown": "#8f5e00", "blue": "#2e5fd0", "magenta": "#a626a4", "cyan": "#0a6f95", "white": "#ffffff",
+}
 
 
 class Screen(pyte.Screen):
@@ -28,30 +31,30 @@ class Screen(pyte.Screen):
 
     def erase_in_display(self, how=0, *args, **kwargs):
         if how == 2:
-            used = self.rows()
-            while used and not any(used[-1][x].data.strip() for x in range(COLUMNS)):
+            used = self.rows_shown()
+            while used and not any(used[-1][x].data.strip() for x in range(self.columns)):
                 used.pop()
             self.kept = [*self.kept, *[dict(row) for row in used]]
         super().erase_in_display(how, *args, **kwargs)
 
-    def rows(self):
+    def rows_shown(self):
         """The rows on the screen."""
-        return [{x: self.buffer[y][x] for x in range(COLUMNS)} for y in range(ROWS)]
+        return [{x: self.buffer[y][x] for x in range(self.columns)} for y in range(self.lines)]
 
 
 class Terminal:
     """A shell in a terminal that is only in memory."""
 
-    def __init__(self):
-        self.screen = Screen(COLUMNS, ROWS)
+    def __init__(self, columns, rows):
+        self.screen = Screen(columns, rows)
         self.stream = pyte.ByteStream(self.screen)
         pid, self.descriptor = pty.fork()
         if pid == 0:
             os.environ |= {"TERM": "xterm-256color", "PS1": r"\[\e[1;32m\]\u@\h\[\e[0m\]:\[\e[1;34m\]\w\[\e[0m\]# ", "LC_ALL": "C.UTF-8",
-                           "COLUMNS": str(COLUMNS), "LINES": str(ROWS)}
+                           "COLUMNS": str(columns), "LINES": str(rows)}
             os.chdir(os.environ["HOME"])
             os.execvp("bash", ["bash", "--norc", "--noprofile"])
-        subprocess.run(["stty", "cols", str(COLUMNS), "rows", str(ROWS)], stdin=self.descriptor, check=True)
+        subprocess.run(["stty", "cols", str(columns), "rows", str(rows)], stdin=self.descriptor, check=True)
 
     def text(self):
         """What is on the screen."""
@@ -105,29 +108,53 @@ def scene(terminal):
     terminal.type("totpd history alice", prompt)
 
 
+def screens(terminal, file, theme):
+    """The screens of docs/explanation/screens.md, each as the user sees it at one moment."""
+    prompt, inside = r"root@server:~#", r"alice@server:~\$"
+    terminal.wait(prompt)
+    terminal.type("totpd revoke alice -q; totpd enroll alice", r"First code.*:")
+    screen_now(file % "enroll", terminal, theme, "totpd enroll: the QR code, the key and the question")
+    phone = Phone(re.search(r"Or type this key:  ([A-Z2-7 ]+)", terminal.text()).group(1).replace(" ", "").strip())
+    terminal.type(phone.code(), prompt)
+    screen_now(file % "recovery-codes", terminal, theme, "the recovery codes, on a screen of their own")
+    terminal.type("clear", prompt)
+    terminal.type("ssh alice@server", r"Verification code:")
+    code = phone.code()
+    terminal.type(code, inside)
+    terminal.type("sudo -k id", r"password for alice:")
+    terminal.type("correct horse", r"Verification code:")
+    terminal.type(code, r"password for alice:")
+    terminal.type("correct horse", r"Not accepted[\s\S]*code:")
+    screen_now(file % "second-prompt", terminal, theme, "sudo with the code of the login, and what its next question says")
+    terminal.type(phone.code(), inside)
+    terminal.type("exit", prompt)
+    terminal.type("clear; totpd status alice; totpd list; totpd history alice", prompt)
+    screen_now(file % "history", terminal, theme, "totpd status, list and history")
+
+
 def rectangles(character):
     """The blocks of which a QR code is made, as parts of a cell; other characters are none."""
     return {"█": [(0, 1)], "▀": [(0, 0.5)], "▄": [(0.5, 0.5)]}.get(character, [])
 
 
-def draw(rows):
+def draw(rows, columns, theme, title):
     """Rows of a terminal as SVG. Blocks are drawn, so that a QR code has no gaps whatever the font is."""
-    width, height = COLUMNS * CELL + 24, len(rows) * LINE + 56
+    width, height = columns * CELL + 24, len(rows) * LINE + 56
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">',
-        "<title>totpd enroll, a login by ssh and a sudo with codes, and the history</title>",
-        f'<rect width="{width}" height="{height}" rx="8" fill="{BACKGROUND}"/>',
+        f"<title>{escape(title)}</title>",
+        f'<rect width="{width}" height="{height}" rx="8" fill="{theme["background"]}"/>',
         *(f'<circle cx="{20 + 20 * i}" cy="18" r="6" fill="{c}"/>' for i, c in enumerate(("#e06c75", "#e5c07b", "#98c379"))),
         '<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace" font-size="15">',
     ]
     for y, row in enumerate(rows):
         top = 40 + y * LINE
         run, start = [], 0
-        cells = [row[x] for x in range(COLUMNS)]
+        cells = [row[x] for x in range(columns)]
         for x, cell in enumerate([*cells, None]):
             style = None if cell is None else (cell.fg, cell.bg, cell.bold, cell.reverse)
             if run and (cell is None or style != run_style or bool(rectangles(cell.data)) != run_blocks):
-                parts += drawn(run, run_style, start, top)
+                parts += drawn(run, run_style, start, top, theme)
                 run = []
             if cell is not None:
                 if not run:
@@ -136,20 +163,20 @@ def draw(rows):
     return "\n".join([*parts, "</g>", "</svg>", ""])
 
 
-def colour(name):
+def colour(name, theme):
     """A colour of the terminal."""
-    return COLOURS.get(name, f"#{name}" if re.fullmatch("[0-9a-f]{6}", name) else COLOURS["default"])
+    return theme.get(name, f"#{name}" if re.fullmatch("[0-9a-f]{6}", name) else theme["default"])
 
 
-def drawn(run, style, start, top):
+def drawn(run, style, start, top, theme):
     """Cells of one style beside each other."""
     fg, bg, bold, reverse = style
-    front = colour(fg)
-    back = BACKGROUND if bg == "default" else colour(bg)
+    front = colour(fg, theme)
+    back = theme["background"] if bg == "default" else colour(bg, theme)
     if reverse:
         front, back = back, front
     x, width = 12 + start * CELL, len(run) * CELL
-    if back != BACKGROUND:
+    if back != theme["background"]:
         yield f'<rect x="{x}" y="{top}" width="{width}" height="{LINE}" fill="{back}" shape-rendering="crispEdges"/>'
     text = "".join(run)
     if rectangles(run[0]):
@@ -166,15 +193,31 @@ def drawn(run, style, start, top):
                f'textLength="{len(text) * CELL}" lengthAdjust="spacingAndGlyphs">{escape(text)}</text>')
 
 
-def main(file):
-    """Plays the scene and draws it."""
-    terminal = Terminal()
+def picture(file, terminal, theme, title):
+    """Draws a terminal without the last line, which is a prompt that waits."""
+    screen = terminal.screen
+    rows = screen.rows_shown()[:len(terminal.text().split("\n")) - 1]
+    with open(file, "w", encoding="utf-8") as out:
+        out.write(draw([*screen.kept, *rows], screen.columns, theme, title))
+
+
+def screen_now(file, terminal, theme, title):
+    """Draws the screen as it is at this moment, all of it."""
+    screen = terminal.screen
+    with open(file, "w", encoding="utf-8") as out:
+        out.write(draw(screen.rows_shown(), screen.columns, theme, title))
+
+
+def main(folder):
+    """Plays the scenes and draws them."""
+    terminal = Terminal(92, 90)
     scene(terminal)
-    # The last line is a prompt that waits.
-    rows = terminal.screen.rows()[:len(terminal.text().split("\n")) - 1]
-    with open(file, "w", encoding="utf-8") as picture:
-        picture.write(draw([*terminal.screen.kept, *rows]))
+    picture(f"{folder}/terminal.svg", terminal, DARK,
+            "totpd enroll, a login by ssh and a sudo with codes, and the history")
     print(terminal.text())
+    for columns, rows in ((80, 24), (120, 40)):
+        for theme, name in ((DARK, "dark"), (LIGHT, "light")):
+            screens(Terminal(columns, rows), f"{folder}/%s-{columns}x{rows}-{name}.svg", theme)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The picture of README.md: docs/images/terminal.svg, from a real run. In private namespaces (mount, network, host name)
-# it sets up sshd, sudo and totpd as README does; scripts/terminal-picture.py types, and draws what the terminal shows.
+# The pictures of README.md and docs/explanation/screens.md, in docs/images, from a real run. In private namespaces
+# (mount, network, host name) it sets up sshd, sudo and totpd as README does; scripts/terminal-picture.py types, and draws what the terminal shows.
 # Needs root, and changes nothing on this host.
 set -eu
 cd "$(dirname "$0")/.."
@@ -78,6 +78,6 @@ SSHD
 until totpd -q status 2>/dev/null; do sleep 0.1; done
 
 status=0
-target/picture/bin/python scripts/terminal-picture.py docs/images/terminal.svg || status=$?
+target/picture/bin/python scripts/terminal-picture.py docs/images || status=$?
 kill "$daemon" "$(cat /run/sshd.pid)"
 exit "$status"
