@@ -83,6 +83,7 @@ pub mod self_service;
 pub mod session;
 pub mod source;
 mod staged_change;
+pub mod ticket_login;
 pub mod time;
 pub mod verified;
 pub mod window;

@@ -7,3 +7,4 @@ mod messages;
 mod qr;
 mod replacement;
 mod terminal;
+mod ticket;

@@ -124,6 +124,9 @@ pub struct Decision {
     pub subject: String,
     /// How a grant is remembered; `None` where it is not, and where no first factor was proved.
     pub remember: Option<Remember>,
+    /// The proof with which a ticket of an administrator gives a user without a factor one inside
+    /// the login. `None` without a proof, and where only a rule waives it.
+    pub first_factor: Option<FirstFactor>,
 }
 
 impl Policy {
@@ -156,6 +159,8 @@ impl Policy {
             action: rule.action,
             subject: subject(rule, facts),
             remember,
+            first_factor: FirstFactor::of(facts, rule)
+                .filter(|proof| facts.peer == Peer::Root && proof.evidence() != Evidence::LocalRule),
         }
     }
 }

@@ -92,6 +92,7 @@ impl Authority for LocalAuthority {
                     AnswerOutcome::Exempt(pass, committed) => {
                         Next::Exempt { pass, committed, known: login.is_known() }
                     }
+                    AnswerOutcome::Enroll(enrollment) => self.ask_first_code(login, enrollment),
                     AnswerOutcome::Refused if tries_left <= 1 => Next::Denied { known: login.is_known() },
                     // Nothing may wait from here on: the refusal is recorded, and a guard that is
                     // cancelled now would have it recorded again. So the digits are those of the

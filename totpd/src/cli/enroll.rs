@@ -105,8 +105,9 @@ fn ticket(context: &Context, args: &Enroll) -> Result<(), CommandError> {
     let (user, out) = (&reply.user, context.out);
     out.json(&json!({ "user": user, "ticket": ticket, "expires_at": rfc3339(expires_at) }))?;
     let expires_at = local(expires_at);
-    out.line(format!("{user} may enroll once until {expires_at}, with `totpd enroll` and this ticket:"))?;
+    out.line(format!("{user} may enroll once until {expires_at}, with this ticket:"))?;
     out.line(format!("    {ticket}"))?;
+    out.line("They type it at the first login, when SSH asks for the code, or at `totpd enroll`.")?;
     out.line("It also replaces or removes a factor in use, or its recovery codes, without a delay.")?;
     out.line(if args.lost {
         "It needs no code of the factor in use, so give it to nobody but the user."

@@ -10,7 +10,7 @@
 
 use super::attempt::{Grant, LoginRequest, PendingLogin};
 use super::audit_dedup::RowKey;
-use super::login_enrollment::Enrollment;
+use super::enrollment_state::Enrollment;
 use super::{Engine, EngineError};
 use crate::audit::{Event, EventKind, EventReason, UnjudgedReason, Would};
 use crate::clock;
@@ -54,8 +54,9 @@ impl Engine {
         request: LoginRequest,
         guard: &Arc<CommitGuard>,
     ) -> Result<BeginOutcome, EngineError> {
-        let (request, decision, _, now) = self.rule(request, None).await?;
+        let (request, mut decision, _, now) = self.rule(request, None).await?;
         let mut pending = self.pending_login(request, &decision, now);
+        pending.first_factor = decision.first_factor.take();
         if pending.event.target.is_some() {
             self.canonicalise_user(&mut pending.request).await?;
         }
@@ -137,6 +138,7 @@ impl Engine {
         pending.remember = pending.remember.take().filter(|_| decision.remember.is_some());
         pending.config = Arc::clone(&self.config);
         pending.pass = None;
+        pending.first_factor = decision.first_factor;
         pending.not_shown = false;
         match decision.ruling {
             Ruling::Deny => pending.denied = true,
@@ -184,6 +186,7 @@ impl Engine {
             unproven: false,
             not_shown: false,
             denied: false,
+            first_factor: None,
             pass: None,
             remember: None,
             known: false,

@@ -8,7 +8,7 @@ use crate::store::Committed;
 use std::sync::Arc;
 use std::time::Instant;
 use totp_core::notices::Notices;
-use totp_core::policy::{Facts, Pass};
+use totp_core::policy::{Facts, FirstFactor, Pass};
 use totp_core::remembered::RememberKey;
 use totp_core::{Origin, Time, Verified};
 
@@ -47,6 +47,8 @@ pub struct PendingLogin {
     pub(super) not_shown: bool,
     /// Whatever is typed is refused.
     pub(super) denied: bool,
+    /// With this proof, a ticket that is typed gives a user without a factor one.
+    pub(super) first_factor: Option<FirstFactor>,
     /// It passes whatever is typed.
     pub(super) pass: Option<Pass>,
     /// A grant is remembered so.

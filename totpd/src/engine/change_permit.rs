@@ -170,7 +170,7 @@ impl Engine {
 
     /// Whether `text` is the ticket that an administrator made for the account and the factor that
     /// it has now. An expired ticket is removed.
-    fn is_ticket_of(&self, account: &mut Account, text: &str, now: Time) -> bool {
+    pub(super) fn is_ticket_of(&self, account: &mut Account, text: &str, now: Time) -> bool {
         // Users type it as they type a recovery code: in any case, with or without dashes.
         let Ok(Typed::Recovery(typed)) = Typed::parse(text) else { return false };
         // Under a clock that was set back an expired ticket would be fresh again.

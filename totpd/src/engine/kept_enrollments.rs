@@ -157,6 +157,17 @@ impl KeptEnrollments {
         ignore_poison(self.0.lock()).retain(|login, _| login.user != *user);
     }
 
+    /// Notes that a record has another version, and still nothing that ends what is kept.
+    pub(super) fn note_version(&self, user: &UserName, id: &str, from: u64, to: u64) {
+        let mut all = ignore_poison(self.0.lock());
+        let of_user = all.iter_mut().filter(|(login, _)| login.user == *user);
+        for (known, version) in of_user.flat_map(|(_, kept)| &mut kept.versions) {
+            if known == id && *version == from {
+                *version = to;
+            }
+        }
+    }
+
     /// Drops, and wipes, what is kept no longer.
     pub(super) fn drop_expired(&self, since_boot: Duration) {
         ignore_poison(self.0.lock()).retain(|_, kept| kept.is_alive(since_boot));

@@ -2,6 +2,7 @@
 
 use super::attempt::{Grant, PendingLogin};
 use super::audit_dedup::RowKey;
+use super::enrollment_state::Enrollment;
 use super::withdrawals::withdrawals;
 use super::{Engine, EngineError, MOST_RACES};
 use crate::audit::{Event, EventOutcome, EventReason, UnjudgedReason, Would, recorded_outcome};
@@ -11,6 +12,7 @@ use crate::store::{
 };
 use std::sync::Arc;
 use totp_core::judge::{Input, NoticeDisplay, judge_without_account};
+use totp_core::login_enrollment::AwaitingFirstCode;
 use totp_core::notices::Notices;
 use totp_core::policy::{Pass, Peer};
 use totp_core::{Attempt, Digits, Outcome, Reason, Time, UserName, Verified, judge};
@@ -34,6 +36,13 @@ pub struct PrefetchedAccount {
     known: bool,
 }
 
+impl PrefetchedAccount {
+    /// The user of the name, if the system has one.
+    pub(super) fn user(&self) -> Option<(&UserName, u32)> {
+        self.name.as_ref().zip(self.uid)
+    }
+}
+
 /// What was decided, durably.
 #[derive(Debug)]
 pub enum AnswerOutcome {
@@ -43,6 +52,8 @@ pub enum AnswerOutcome {
     Exempt(Pass, Committed),
     /// It was not, and that is on stable storage too.
     Refused,
+    /// It was a ticket, and the user is shown the key of a new factor.
+    Enroll(Box<Enrollment<AwaitingFirstCode>>),
 }
 
 /// A decision that is not stored yet.
@@ -110,6 +121,9 @@ impl Engine {
         guard: &Arc<CommitGuard>,
     ) -> Result<AnswerOutcome, EngineError> {
         self.reevaluate_policy(pending).await?;
+        if let Some(outcome) = Box::pin(self.judge_as_ticket(pending, &prepared, &input, guard)).await? {
+            return Ok(outcome);
+        }
         let request = &pending.request;
         let PrefetchedAccount { name, uid, known, .. } = prepared;
         let _lock = self.user_locks.lock(name.as_ref().map_or(request.user.as_str(), UserName::as_str)).await;

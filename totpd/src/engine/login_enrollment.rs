@@ -1,109 +1,27 @@
 //! The steps of an enrollment inside a login, as far as they touch clock and store. Nothing is
 //! stored before the last answer; [`super::kept_enrollments`] has what a later login goes on with.
 
-use crate::audit::EventOutcome;
+use crate::audit::{EventOutcome, EventReason, Method, UnjudgedReason};
 use crate::clock;
 use crate::engine::AccountError;
 use crate::engine::admin::account_of;
-use crate::engine::attempt::{Grant, LoginRequest, PendingLogin};
-use crate::engine::kept_enrollments::{Lease, Login, Now, Showings, Shown, Versions};
+use crate::engine::attempt::{Grant, PendingLogin};
+use crate::engine::enrollment_state::{
+    Enrollment, FirstCodeOutcome, RecoveryCodeOutcome, Terms, login_key, repeated,
+};
+use crate::engine::kept_enrollments::{Lease, Now, Shown, Versions};
 use crate::engine::withdrawals::withdrawals;
 use crate::engine::{Engine, EngineError, MOST_RACES};
 use crate::os_random::Kernel;
 use crate::store::{AccountWrite, ChangeSet, CommitGuard, SideWrite, SpaceUse};
 use crate::user_directory::ResolvedUser;
 use std::sync::Arc;
-use std::time::Duration;
+use totp_core::account::EnrollmentTicket;
 use totp_core::judge::Input;
 use totp_core::login_enrollment::{AwaitingFirstCode, AwaitingRecoveryCode, ReadyToActivate};
 use totp_core::otpauth::OtpAuth;
-use totp_core::policy::{FirstFactor, Peer, RemoteHost};
-use totp_core::recovery::RecoveryCode;
-use totp_core::remembered::RememberKey;
+use totp_core::policy::FirstFactor;
 use totp_core::{Reason, Time};
-
-/// An enrollment inside a login that waits for an answer.
-#[derive(Debug)]
-pub struct Enrollment<S> {
-    state: S,
-    /// `None`: a later login is shown another key.
-    lease: Option<Lease>,
-    /// The login before this one was shown the same key, and used up its wrong answers.
-    failed_before: bool,
-}
-
-/// What came of a first code.
-#[derive(Debug)]
-pub enum FirstCodeOutcome {
-    /// It is the code of the new factor.
-    Right(Enrollment<AwaitingRecoveryCode>),
-    /// It is not, and that is recorded with this reason.
-    Wrong(Enrollment<AwaitingFirstCode>, Reason),
-    /// A later login was shown the same key, and only that one can finish. That is recorded.
-    TakenOver,
-}
-
-/// What came of a recovery code.
-#[derive(Debug)]
-pub enum RecoveryCodeOutcome {
-    /// It is one of those that were shown.
-    Right(Enrollment<ReadyToActivate>),
-    /// It is not, and that is recorded.
-    Wrong(Enrollment<AwaitingRecoveryCode>),
-    /// As [`FirstCodeOutcome::TakenOver`].
-    TakenOver,
-}
-
-impl<S> Enrollment<S> {
-    /// How often the key was shown, if a later login can be shown it again.
-    pub fn showings(&self) -> Option<Showings> {
-        self.lease.as_ref().map(Lease::showings)
-    }
-
-    /// Whether the login before this one was shown the same key, and used up its wrong answers.
-    pub const fn failed_before(&self) -> bool {
-        self.failed_before
-    }
-
-    /// For how long a later login from the same address with the same SSH key is shown the same
-    /// key. `None`: it is shown another one.
-    pub fn kept_for(&self) -> Option<Duration> {
-        self.lease.as_ref().map(|lease| lease.time_left(clock::since_boot()))
-    }
-
-    /// Notes that this login has used up its wrong answers.
-    pub fn note_failed(&self) {
-        if let Some(lease) = &self.lease {
-            lease.note_failed();
-        }
-    }
-
-    fn is_taken_over(&self) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.check().is_err())
-    }
-}
-
-impl Enrollment<AwaitingRecoveryCode> {
-    /// Returns the recovery codes, to be shown once.
-    pub fn recovery_codes(&self) -> &[RecoveryCode] {
-        self.state.recovery_codes()
-    }
-}
-
-/// By what a login is told that continues an interrupted one. Both address and SSH key are needed:
-/// somebody who knows a password must not be shown the key of its owner. What anybody but root's
-/// programs says of address and key proves nothing.
-fn login_key(request: &LoginRequest, found: &ResolvedUser) -> Option<Login> {
-    let facts = &request.facts;
-    let RemoteHost::Address(address) = facts.rhost else { return None };
-    if facts.peer != Peer::Root || facts.caller.is_some() || request.user != facts.user {
-        return None;
-    }
-    let keys: Vec<&str> = facts.ssh.iter().filter_map(|auth| auth.fingerprint.as_deref()).collect();
-    let service = facts.service.as_deref()?;
-    let key = RememberKey::ssh_key(found.uid, service, &address.to_canonical().to_string(), &keys)?;
-    Some(Login { user: found.name.clone(), key })
-}
 
 impl Engine {
     /// The versions of the user's records, under this name or another one of the same uid, if none
@@ -140,20 +58,36 @@ impl Engine {
         let Some(found) = found.filter(|_| shows && self.rules().trusts(now, totp.params)) else {
             return Ok(None);
         };
-        let Some(versions) = self.without_factor(&found, now).await? else { return Ok(None) };
+        self.show_key(pending, proof, &found, None, guard).await
+    }
+
+    /// Shows a key to a user who has no factor, because of a rule or a ticket. The offer is
+    /// recorded. `None`: the user has a factor.
+    pub(super) async fn show_key(
+        &self,
+        pending: &PendingLogin,
+        proof: &FirstFactor,
+        found: &ResolvedUser,
+        ticket: Option<EnrollmentTicket>,
+        guard: &Arc<CommitGuard>,
+    ) -> Result<Option<Enrollment<AwaitingFirstCode>>, EngineError> {
+        let (request, totp, now) = (&pending.request, &self.config.totp, clock::now());
+        let Some(versions) = self.without_factor(found, now).await? else { return Ok(None) };
         let make = || AwaitingFirstCode::new(proof, totp.params, totp.recovery_storage, now, &mut Kernel);
-        let enrollment = match login_key(request, &found) {
+        let method = ticket.is_some().then_some(Method::Ticket);
+        let enrollment = match login_key(request, found) {
             Some(login) => {
                 let moment = Now { since_boot: clock::since_boot(), wall: now };
-                self.kept_enrollments.show(login, versions, moment, make).map(
-                    |Shown { enrolling, lease, failed_before }| Enrollment {
-                        state: enrolling,
-                        lease: Some(lease),
-                        failed_before,
-                    },
-                )
+                let shown = self.kept_enrollments.show(login, versions, moment, make);
+                shown.map(|Shown { enrolling, lease, failed_before }| {
+                    let terms = Terms { lease: Some(lease), failed_before, ticket };
+                    Enrollment { state: enrolling, terms }
+                })
             }
-            None => make().map(|state| Enrollment { state, lease: None, failed_before: false }),
+            None => make().map(|state| {
+                let terms = Terms { lease: None, failed_before: false, ticket };
+                Enrollment { state, terms }
+            }),
         };
         let Ok(enrollment) = enrollment else { return Err(EngineError::Busy) };
         let mut event = pending.event_at(now);
@@ -161,6 +95,7 @@ impl Engine {
         event.first_factor = Some(proof.evidence());
         event.totp_id = Some(enrollment.state.totp_id().to_owned());
         event.key_shown = repeated(enrollment.showings());
+        event.method = method;
         self.record(&event, now, guard).await?;
         Ok(Some(enrollment))
     }
@@ -191,18 +126,18 @@ impl Engine {
             self.refused(pending, Reason::Raced, now, guard).await?;
             return Ok(FirstCodeOutcome::TakenOver);
         }
-        let Enrollment { state, lease, failed_before } = enrollment;
+        let Enrollment { state, terms } = enrollment;
         match state.first_code(input, now, &self.rules()) {
             Ok(state) => {
-                if lease.as_ref().is_some_and(|lease| lease.keep(state.start_again()).is_err()) {
+                if terms.lease.as_ref().is_some_and(|lease| lease.keep(state.start_again()).is_err()) {
                     self.refused(pending, Reason::Raced, now, guard).await?;
                     return Ok(FirstCodeOutcome::TakenOver);
                 }
-                Ok(FirstCodeOutcome::Right(Enrollment { state, lease, failed_before }))
+                Ok(FirstCodeOutcome::Right(Enrollment { state, terms }))
             }
             Err((state, reason)) => {
                 self.refused(pending, reason, now, guard).await?;
-                Ok(FirstCodeOutcome::Wrong(Enrollment { state, lease, failed_before }, reason))
+                Ok(FirstCodeOutcome::Wrong(Enrollment { state, terms }, reason))
             }
         }
     }
@@ -223,14 +158,14 @@ impl Engine {
             self.refused(pending, Reason::Raced, now, guard).await?;
             return Ok(RecoveryCodeOutcome::TakenOver);
         }
-        let Enrollment { state, lease, failed_before } = enrollment;
+        let Enrollment { state, terms } = enrollment;
         match state.finish(input, now) {
-            Ok(state) => Ok(RecoveryCodeOutcome::Right(Enrollment { state, lease, failed_before })),
+            Ok(state) => Ok(RecoveryCodeOutcome::Right(Enrollment { state, terms })),
             Err(state) => {
                 let reason =
                     input.as_ref().map_or_else(|unusable| Reason::Rejected(*unusable), |_| Reason::Wrong);
                 self.refused(pending, reason, now, guard).await?;
-                Ok(RecoveryCodeOutcome::Wrong(Enrollment { state, lease, failed_before }))
+                Ok(RecoveryCodeOutcome::Wrong(Enrollment { state, terms }))
             }
         }
     }
@@ -247,14 +182,14 @@ impl Engine {
         guard: &Arc<CommitGuard>,
     ) -> Result<Option<Grant>, EngineError> {
         let shown = repeated(enrollment.showings());
-        let Enrollment { state, lease, .. } = enrollment;
+        let Enrollment { state, terms: Terms { lease, ticket, .. } } = enrollment;
         // No other login is shown the key from here on.
         let Ok(activating) = lease.map(Lease::activate).transpose() else {
             self.refused(pending, Reason::Raced, clock::now(), guard).await?;
             return Ok(None);
         };
         pending.event.key_shown = shown;
-        let grant = Box::pin(self.activate_taken(pending, &state, guard)).await?;
+        let grant = Box::pin(self.activate_taken(pending, &state, ticket.as_ref(), guard)).await?;
         if grant.is_some()
             && let Some(activating) = activating
         {
@@ -267,9 +202,14 @@ impl Engine {
         &self,
         pending: &mut PendingLogin,
         finished: &ReadyToActivate,
+        ticket: Option<&EnrollmentTicket>,
         guard: &Arc<CommitGuard>,
     ) -> Result<Option<Grant>, EngineError> {
-        if !self.still_enrolls(pending).await? {
+        let is_allowed = match ticket {
+            None => self.still_enrolls(pending).await?,
+            Some(_) => self.still_takes_tickets(pending).await?,
+        };
+        if !is_allowed {
             self.refused(pending, Reason::Denied, clock::now(), guard).await?;
             return Ok(None);
         }
@@ -298,6 +238,14 @@ impl Engine {
                 return Ok(None);
             }
             let before = slot.clone();
+            // Used, replaced, revoked or expired since it was typed.
+            if let Some(ticket) = ticket
+                && (before.as_ref().and_then(|account| account.ticket.as_ref()) != Some(ticket)
+                    || now >= ticket.expires)
+            {
+                self.refused(pending, UnjudgedReason::BadTicket, now, guard).await?;
+                return Ok(None);
+            }
             let activated = match account_of(&mut slot, &name, uid, now) {
                 Ok(account) => finished.activate(account, &request.origin, pending.remember.as_ref(), now),
                 Err(AccountError::UidChanged { .. } | AccountError::EnrolledByApplication { .. }) => {
@@ -338,7 +286,7 @@ impl Engine {
     async fn refused(
         &self,
         pending: &PendingLogin,
-        reason: Reason,
+        reason: impl Into<EventReason>,
         now: Time,
         guard: &Arc<CommitGuard>,
     ) -> Result<(), EngineError> {
@@ -346,9 +294,4 @@ impl Engine {
         self.record(&event, now, guard).await?;
         Ok(())
     }
-}
-
-/// How often the key was shown, for the audit; `None` for once.
-fn repeated(showings: Option<Showings>) -> Option<u32> {
-    showings.filter(Showings::is_repeated).map(|showings| showings.count)
 }

@@ -10,6 +10,7 @@ mod audit_dedup;
 mod change;
 mod change_permit;
 mod confirm;
+mod enrollment_state;
 mod error;
 mod expiry;
 mod explain;
@@ -27,6 +28,7 @@ mod remembered_login;
 mod self_service;
 #[cfg(test)]
 mod tests;
+mod ticket_login;
 mod withdrawals;
 
 pub use crate::engine::change_permit::EnrollmentProof;
@@ -37,12 +39,12 @@ pub use admit::BeginOutcome;
 pub use attempt::{Grant, LoginRequest, PendingLogin};
 pub use change::default_commit_deadline;
 pub use confirm::Confirmation;
+pub use enrollment_state::{Enrollment, FirstCodeOutcome, RecoveryCodeOutcome};
 pub use error::{AccountError, AdminError, EngineError, SelfServiceError};
 pub use explain::{CheckedRule, ExpectedOutcome, Explanation};
 pub use given::{Activation, Existing, ForeignFactor, Imported};
 pub use kept_enrollments::Showings;
 pub use login::{AnswerOutcome, PrefetchedAccount};
-pub use login_enrollment::{Enrollment, FirstCodeOutcome, RecoveryCodeOutcome};
 pub use passcode::NewPasscode;
 
 use crate::audit::Event;

@@ -80,6 +80,22 @@ fn another_user_source_or_record_is_shown_another_key() {
 }
 
 #[test]
+fn a_noted_version_of_the_record_keeps_the_key() {
+    let all = Arc::new(KeptEnrollments::default());
+    let show = |version| {
+        let versions = vec![("user-1".to_owned(), version)];
+        all.show(login("alice", "a"), versions, now(0), make).unwrap()
+    };
+    let first = show(7);
+    let alice = UserName::parse("alice").unwrap();
+    all.note_version(&alice, "user-1", 7, 8);
+    assert!(is_same(&first, &show(8)));
+    // Another change came between.
+    all.note_version(&alice, "user-1", 9, 10);
+    assert!(!is_same(&first, &show(10)));
+}
+
+#[test]
 fn a_used_code_stays_used_in_the_next_login() {
     let all = Arc::new(KeptEnrollments::default());
     let Shown { enrolling, lease, .. } = show(&all, 0);

@@ -197,7 +197,7 @@ impl<P: Pending> Conversation<P> {
         drop(answer);
         let work = authority.answer(pending, input, &guard);
         let next = decided(server, connection, &user, &guard, work).await?;
-        if for_code && matches!(next, Next::Ask(..) | Next::Denied { .. }) {
+        if for_code && matches!(next, Next::Ask(Question::Code { .. }, _) | Next::Denied { .. }) {
             if let Some(caller) = caller {
                 server.rate_limit.refused(caller);
             }
