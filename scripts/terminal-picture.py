@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Types into terminals, and draws what they show: terminal-picture.py FOLDER. Run by scripts/terminal-picture.sh."""
+"""Types into terminals, and draws what they show: terminal-picture.py FOLDER [SCENE…]. Run by terminal-picture.sh."""
 
 import os
 import pty
@@ -132,6 +132,24 @@ def screens(terminal, file, theme):
     screen_now(file % "history", terminal, theme, "totpd status, list and history")
 
 
+def first_login(terminal, file, theme):
+    """A first login by ssh with a ticket: the screens of docs/explanation/screens.md."""
+    prompt = r"root@server:~#"
+    terminal.wait(prompt)
+    terminal.type("totpd revoke bob -q; totpd enroll bob --ticket", prompt)
+    ticket = re.search(r"    (\S{4}(?:-\S{4}){3})", terminal.text()).group(1)
+    terminal.type("clear", prompt)
+    terminal.type("ssh bob@server", r"Verification code:")
+    terminal.type(ticket, r"First code.*:")
+    screen_now(file % "first-login-key", terminal, theme, "a first login by ssh with a ticket: the key")
+    phone = Phone(re.search(r"Or type this key:  ([A-Z2-7 ]+)", terminal.text()).group(1).replace(" ", "").strip())
+    terminal.type(phone.code(), r"to finish:")
+    screen_now(file % "first-login-codes", terminal, theme, "a first login by ssh with a ticket: the recovery codes")
+    codes = re.findall(r"\b[0-9A-Z]{4}(?:-[0-9A-Z]{4}){3}\b", terminal.text())
+    terminal.type(codes[0], r"bob@server:~\$")
+    terminal.type("exit", prompt)
+
+
 def rectangles(character):
     """The blocks of which a QR code is made, as parts of a cell; other characters are none."""
     return {"█": [(0, 1)], "▀": [(0, 0.5)], "▄": [(0.5, 0.5)]}.get(character, [])
@@ -208,17 +226,21 @@ def screen_now(file, terminal, theme, title):
         out.write(draw(screen.rows_shown(), screen.columns, theme, title))
 
 
-def main(folder):
-    """Plays the scenes and draws them."""
-    terminal = Terminal(92, 90)
-    scene(terminal)
-    picture(f"{folder}/terminal.svg", terminal, DARK,
-            "totpd enroll, a login by ssh and a sudo with codes, and the history")
-    print(terminal.text())
-    for columns, rows in ((80, 24), (120, 40)):
-        for theme, name in ((DARK, "dark"), (LIGHT, "light")):
-            screens(Terminal(columns, rows), f"{folder}/%s-{columns}x{rows}-{name}.svg", theme)
+def main(folder, *scenes):
+    """Plays the scenes, or all of them, and draws them."""
+    if not scenes or "readme" in scenes:
+        terminal = Terminal(92, 90)
+        scene(terminal)
+        picture(f"{folder}/terminal.svg", terminal, DARK,
+                "totpd enroll, a login by ssh and a sudo with codes, and the history")
+        print(terminal.text())
+    for play in (screens, first_login):
+        if scenes and play.__name__ not in scenes:
+            continue
+        for columns, rows in ((80, 24), (120, 40)):
+            for theme, name in ((DARK, "dark"), (LIGHT, "light")):
+                play(Terminal(columns, rows), f"{folder}/%s-{columns}x{rows}-{name}.svg", theme)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

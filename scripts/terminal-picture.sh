@@ -1,6 +1,7 @@
 #!/bin/sh
 # The pictures of README.md and docs/explanation/screens.md, in docs/images, from a real run. In private namespaces
-# (mount, network, host name) it sets up sshd, sudo and totpd as README does; scripts/terminal-picture.py types, and draws what the terminal shows.
+# (mount, network, host name) it sets up sshd, sudo and totpd as README does; scripts/terminal-picture.py types, and
+# draws what the terminal shows. Arguments are scenes: readme, screens, first_login; without one it plays all.
 # Needs root, and changes nothing on this host.
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,13 +17,14 @@ if [ "${1:-}" != inside ]; then
     fi
     scratch=$(mktemp -d)
     trap 'rmdir "$scratch"' EXIT
-    unshare --mount --net --uts --propagation private "$0" inside "$scratch"
+    unshare --mount --net --uts --propagation private "$0" inside "$scratch" "$@"
     exit
 fi
 
 hostname server
 ip link set lo up
 scratch=$2
+shift 2
 mount -t tmpfs none "$scratch"
 mkdir "$scratch/bin"
 cp target/debug/totpd "$scratch/bin/totpd"
@@ -36,9 +38,11 @@ HOME=/home/root
 export HOME
 mkdir -m 700 "$HOME" "$HOME/.ssh"
 sed -i "s#^root:.*#root:x:0:0:root:$HOME:/bin/bash#" /etc/passwd
-userdel --force alice 2>/dev/null || true
-useradd --create-home --shell /bin/bash alice
-echo 'alice:correct horse' | chpasswd
+for user in alice bob; do
+    userdel --force "$user" 2>/dev/null || true
+    useradd --create-home --shell /bin/bash "$user"
+    echo "$user:correct horse" | chpasswd
+done
 printf 'Defaults env_keep+=PATH,lecture=never,!fqdn\nroot ALL=(ALL) ALL\nalice ALL=(ALL) ALL\n' > /etc/sudoers
 rm -rf /etc/sudoers.d /etc/totpd /etc/ssh/sshd_config.d /etc/update-motd.d /etc/motd
 printf '127.0.0.1 localhost server\n' > /etc/hosts
@@ -60,11 +64,13 @@ totpd init > /dev/null
 totpd serve 2> "$scratch/log" &
 daemon=$!
 ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/picture_host_key
-mkdir -m 700 /home/alice/.ssh
 ssh-keygen -q -t ed25519 -N '' -f "$HOME/.ssh/id_ed25519"
-cp "$HOME/.ssh/id_ed25519.pub" /home/alice/.ssh/authorized_keys
+for user in alice bob; do
+    mkdir -m 700 "/home/$user/.ssh"
+    cp "$HOME/.ssh/id_ed25519.pub" "/home/$user/.ssh/authorized_keys"
+    chown -R "$user": "/home/$user"
+done
 printf 'server %s\n' "$(cat /etc/ssh/picture_host_key.pub)" > "$HOME/.ssh/known_hosts"
-chown -R alice: /home/alice
 cat > /etc/ssh/sshd_config <<SSHD
 HostKey /etc/ssh/picture_host_key
 UsePAM yes
@@ -78,6 +84,6 @@ SSHD
 until totpd -q status 2>/dev/null; do sleep 0.1; done
 
 status=0
-target/picture/bin/python scripts/terminal-picture.py docs/images || status=$?
+target/picture/bin/python scripts/terminal-picture.py docs/images "$@" || status=$?
 kill "$daemon" "$(cat /run/sshd.pid)"
 exit "$status"
