@@ -18,6 +18,9 @@ fn a_given_secret_waits_for_a_code_that_was_not_used_elsewhere() {
     // The present code may have been used at another verifier a moment ago.
     assert!(!accepts(&site, "alice", &phone().code(&site)));
     assert_eq!(reason(&site, "alice"), "replayed");
+    let refused = site.totpd_with(&["confirm", "alice"], &phone().code(&site));
+    let why = "it may have been used already, here or elsewhere: wait for the next one";
+    assert!(refused.code == 1 && refused.stderr.contains(why), "{refused:?}");
     assert_eq!(site.status("alice")["state"], "pending");
     wait_out(&site);
     site.totpd_with(&["confirm", "alice"], &phone().code(&site)).assert_success();

@@ -102,7 +102,8 @@ fn why_refused(reply: &admin::ConfirmReply) -> String {
             )
         }
         None => {
-            "refused: this is not the current code of this enrollment. Type the code that the app shows now"
+            "refused: this code is not accepted now. Type the one that the app shows; if you did, it may have been used \
+             already, here or elsewhere: wait for the next one"
                 .to_owned()
         }
     }
