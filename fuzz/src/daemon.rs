@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::LazyLock;
 use totpd::config::Config;
-use totpd::import::{csv, google_authenticator, otpauth, pam_oath, secret_text};
+use totpd::import::{csv, google_authenticator, otpauth, pam_oath, pskc, secret_text};
 use totpd::key::StoreKey;
 use totpd::seal::{SealedAccount, Sealer};
 
@@ -48,6 +48,7 @@ pub fn import(data: &[u8]) {
     let mut entries = pam_oath::parse(data);
     entries.extend(otpauth::parse(data));
     entries.extend(csv::parse(data));
+    entries.extend(pskc::parse(data));
     entries.push(google_authenticator::parse(data));
     for entry in entries {
         match entry.factor {

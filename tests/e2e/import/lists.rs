@@ -37,3 +37,25 @@ fn a_table_of_tokens_waits_for_each_tokens_first_code() {
     let homes = site.totpd(&["import", "csv", "--all-users"]);
     assert!(homes.code == 2 && homes.stderr.contains("--home-file"), "{homes:?}");
 }
+
+#[test]
+fn a_list_without_end_takes_little_memory_and_changes_nothing() {
+    let site = Site::new();
+    let (totpd, config) = (totpd_e2e::paths::totpd(), site.path("etc/totpd/totpd.toml"));
+    let row = format!("alice,{KEY}");
+    for (input, format, why) in [
+        ("cat /dev/zero", "csv", "64 MiB"),
+        (&*format!("yes {row}"), "csv", "64 MiB"),
+        ("yes x | head -n 600000", "otpauth", "500000 lines"),
+        ("yes '<a>'", "pskc", "64 MiB"),
+        ("yes '<a/>' | head -c 17000000", "pskc", "16 MiB"),
+    ] {
+        let mut shell = site.command("bash");
+        let import = format!("{} --config {} import {format} -", totpd.display(), config.display());
+        // In KiB: half a gigabyte of addresses.
+        shell.arg("-c").arg(format!("ulimit -v 524288; {input} | {import}"));
+        let refused = totpd_e2e::run::run(shell, "");
+        assert!(refused.code == 1 && refused.stdout.contains(why), "{input}: {refused:?}");
+    }
+    assert_eq!(site.status("alice")["state"], "none");
+}

@@ -5,6 +5,7 @@ mod google_authenticator;
 mod hostile;
 mod lists;
 mod pam_oath;
+mod pskc;
 
 use std::os::unix::fs::PermissionsExt;
 use totpd_e2e::Site;

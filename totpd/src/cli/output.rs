@@ -1,6 +1,7 @@
 //! Printing on standard output and standard error, and the exit statuses.
 
 use crate::cli::table::Layout;
+use serde::Serialize;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -127,11 +128,14 @@ impl Output {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(super) fn json(self, document: &serde_json::Value) -> Result<(), CommandError> {
+    pub(super) fn json(self, document: &impl Serialize) -> Result<(), CommandError> {
         if !self.json {
             return Ok(());
         }
-        Ok(writeln!(std::io::stdout().lock(), "{document}")?)
+        let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
+        serde_json::to_writer(&mut stdout, document).map_err(std::io::Error::from)?;
+        writeln!(stdout)?;
+        Ok(stdout.flush()?)
     }
 
     /// Checks, before a command makes a secret that is shown only once, that it will be printed.

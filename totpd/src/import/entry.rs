@@ -95,12 +95,18 @@ pub enum Refusal {
     Params(OutOfRange),
     /// A PIN is part of what the other tool asks for.
     Pin,
+    /// The secret is encrypted (RFC 6030 section 6).
+    Encrypted,
+    /// A PIN that the server has to check is part of each code of a token.
+    ServerPin,
     /// Something is missing: what.
     Missing(&'static str),
     /// A value is malformed: of what.
     Malformed(&'static str),
     /// The entry is another user's than the file.
     OtherUser,
+    /// The file has more than this, which is more than is read.
+    TooLarge(&'static str),
     /// The text has a byte that is not UTF-8.
     NotText,
     /// The file of one user has this many further entries.
@@ -111,7 +117,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hotp => f.write_str("its codes are counter-based (HOTP), and totpd has time-based ones only"),
-            Self::OtherKind => f.write_str("it is not of a kind that totpd knows, such as HOTP/T30/6 or otpauth://totp/"),
+            Self::OtherKind => f.write_str("it is not of a kind that totpd knows, such as HOTP/T30/6, otpauth://totp/ or pskc:totp"),
             Self::NoKind => f.write_str("it turns neither TOTP nor HOTP on, so no code works"),
             Self::Secret(why) => write!(f, "its secret is malformed: {why}"),
             Self::Link(why) => why.fmt(f),
@@ -120,9 +126,17 @@ impl fmt::Display for Refusal {
                 "it has a PIN, which totpd does not ask for: the login would need less than before. Have the PAM stack \
                  ask for the password, and write - instead of the PIN in a copy of the file",
             ),
+            Self::Encrypted => f.write_str(
+                "its secret is encrypted, which totpd does not read. Decrypt the file first (package python3-pskc): \
+                 pskc2pskc -p PASSWORD-FILE FILE",
+            ),
+            Self::ServerPin => f.write_str(
+                "it has a PIN for the server to check, which totpd does not ask for: the login would need less than before",
+            ),
             Self::Missing(what) => write!(f, "it has no {what}"),
             Self::Malformed(what) => write!(f, "its {what} is malformed"),
             Self::OtherUser => f.write_str("it is not the user's whose file this is"),
+            Self::TooLarge(limit) => write!(f, "it has more than {limit}. Split it"),
             Self::NotText => f.write_str("it is not text"),
             Self::More(more) => write!(f, "it has {more} further entries, and was read up to here"),
         }
@@ -136,6 +150,10 @@ pub enum Note {
     ClockOffset(i64),
     /// The other tool accepted codes of this many time steps.
     Window(u64),
+    /// The key has a first or a last day.
+    Dates,
+    /// The token counts its time steps from another time than 1970.
+    TimeOffset,
     /// A line was not understood: its number.
     UnknownLine(usize),
     /// This many further lines were not understood.
@@ -154,6 +172,10 @@ impl fmt::Display for Note {
             Self::Window(steps) => write!(
                 f,
                 "codes of {steps} time steps were accepted, and totpd accepts those of `skew` in totpd.toml"
+            ),
+            Self::Dates => f.write_str("its first and last day are not taken over: revoke it in time"),
+            Self::TimeOffset => f.write_str(
+                "its `Time` is not 0, which totpd does not follow: if its codes are refused, it counts from another time",
             ),
             Self::UnknownLines(more) => {
                 write!(f, "{more} further lines were not understood, and were left out")

@@ -11,4 +11,5 @@ pub mod google_authenticator;
 pub mod home_file;
 pub mod otpauth;
 pub mod pam_oath;
+pub mod pskc;
 pub mod secret_text;

@@ -18,6 +18,8 @@ pub enum Form {
     Hex,
     /// `otpauth://totp/…`.
     Otpauth,
+    /// RFC 4648 section 4, in PSKC alone.
+    Base64,
 }
 
 /// A secret, and what else its text says.
@@ -66,6 +68,7 @@ impl fmt::Display for Form {
             Self::Base32 => "base32",
             Self::Hex => "hex",
             Self::Otpauth => "an otpauth link",
+            Self::Base64 => "base64",
         })
     }
 }
@@ -87,6 +90,7 @@ impl fmt::Display for InvalidText {
             Self::Foreign(Form::Hex, at) => {
                 write!(f, "it looks like hex, and character {at} is not one of 0-9 and A-F")
             }
+            Self::Foreign(Form::Base64, at) => write!(f, "its base64 is malformed at character {at}"),
             Self::Foreign(form, at) => {
                 write!(f, "it looks like {form}, and character {at} is not one of A-Z and 2-7")
             }

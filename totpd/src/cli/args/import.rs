@@ -13,7 +13,7 @@ pub struct Import {
     /// USER (whose home is searched), USER=FILE, FILE of root's, or - for standard input
     #[arg(value_name = "SOURCE")]
     pub sources: Vec<String>,
-    /// Search the home of each user in /etc/passwd
+    /// Search the home of each user in /etc/passwd; users of a directory (LDAP) have to be named
     #[arg(long)]
     pub all_users: bool,
     /// The file in each home [default: .google_authenticator, or user.oath]
@@ -47,4 +47,6 @@ pub enum ImportFormat {
     Otpauth,
     /// A table with the columns user and secret
     Csv,
+    /// Keys of hardware tokens in XML (RFC 6030)
+    Pskc,
 }

@@ -121,7 +121,8 @@ fn take_over(
         return Ok(row(Outcome::Refused("it names no user of this system".to_owned())));
     };
     if done.contains(&user) {
-        let why = "it is a further factor of this user, and totpd holds one for each user";
+        let why = "it is a further factor of this user, and an import takes one. Add it with: totpd enroll USER --add \
+                   --name NAME --secret -";
         return Ok(row(Outcome::Refused(why.to_owned())));
     }
     let call = call(args, source, &user, &factor);

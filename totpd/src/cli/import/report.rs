@@ -4,6 +4,7 @@ use crate::cli::output::{CommandError, Output};
 use crate::clock::rfc3339;
 use crate::import::entry::Factor;
 use crate::local_time::{local, local_second};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use totp_core::{Params, Time};
 use totp_wire::SecretText;
@@ -46,6 +47,26 @@ pub(super) struct Row {
     scratch_codes: usize,
     notes: Vec<String>,
     new_codes: NewCodes,
+}
+
+/// The report as JSON.
+#[derive(Serialize)]
+struct Document<'a> {
+    dry_run: bool,
+    imported: usize,
+    skipped: usize,
+    refused: usize,
+    without_file: usize,
+    entries: Entries<'a>,
+}
+
+/// The entries, of which one at a time becomes a document: half a million would fill a gigabyte.
+struct Entries<'a>(&'a [Row]);
+
+impl Serialize for Entries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Row::document))
+    }
 }
 
 /// What became of all entries.
@@ -181,27 +202,18 @@ impl Report {
     pub(super) fn print(&self, out: Output) -> Result<(), CommandError> {
         let imported = self.count(|outcome| matches!(outcome, Outcome::Imported(_)));
         let skipped = self.count(|outcome| matches!(outcome, Outcome::Skipped(_)));
-        out.json(&json!({
-            "dry_run": self.run == Run::Dry,
-            "imported": imported,
-            "skipped": skipped,
-            "refused": self.refused(),
-            "without_file": self.without_file,
-            "entries": self.rows.iter().map(Row::document).collect::<Vec<_>>(),
-        }))?;
+        if out.json {
+            return out.json(&Document {
+                dry_run: self.run == Run::Dry,
+                imported,
+                skipped,
+                refused: self.refused(),
+                without_file: self.without_file,
+                entries: Entries(&self.rows),
+            });
+        }
         for row in &self.rows {
-            out.line(row.text(self.run))?;
-            for note in &row.notes {
-                out.line(format!("    note: {note}"))?;
-            }
-            if row.scratch_codes > 0 {
-                out.line(format!("    its {} scratch codes are not taken over", row.scratch_codes))?;
-            }
-            let codes = row.reply().filter(|_| row.new_codes == NewCodes::Shown);
-            for pair in codes.iter().flat_map(|reply| reply.recovery_codes.chunks(2)) {
-                let pair: Vec<&str> = pair.iter().map(SecretText::reveal).collect();
-                out.line(format!("    {}", pair.join("    ")))?;
-            }
+            self.print_row(out, row)?;
         }
         let verb = self.run.verb();
         out.line(format!("\n{imported} {verb}, {skipped} skipped, {} refused", self.refused()))?;
@@ -209,6 +221,22 @@ impl Report {
             out.line(format!("{} users have no such file", self.without_file))?;
         }
         self.advise(out)
+    }
+
+    fn print_row(&self, out: Output, row: &Row) -> Result<(), CommandError> {
+        out.paragraph(0, row.text(self.run))?;
+        for note in &row.notes {
+            out.paragraph(4, format!("note: {note}"))?;
+        }
+        if row.scratch_codes > 0 {
+            out.paragraph(4, format!("its {} scratch codes are not taken over", row.scratch_codes))?;
+        }
+        let codes = row.reply().filter(|_| row.new_codes == NewCodes::Shown);
+        for pair in codes.iter().flat_map(|reply| reply.recovery_codes.chunks(2)) {
+            let pair: Vec<&str> = pair.iter().map(SecretText::reveal).collect();
+            out.line(format!("    {}", pair.join("    ")))?;
+        }
+        Ok(())
     }
 
     /// Says what to do next.

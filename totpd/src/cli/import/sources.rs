@@ -5,15 +5,17 @@ use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::folder::Folder;
 use crate::import::entry::{Entry, Refusal};
 use crate::import::home_file::{self, FileOwner, HomeFileError};
-use crate::import::{csv, google_authenticator, otpauth, pam_oath};
+use crate::import::{csv, google_authenticator, otpauth, pam_oath, pskc};
 use nix::unistd::User;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// The longest file of root's, and the longest standard input, in bytes: half a million users.
+/// The longest file of root's, and the longest standard input, in bytes.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// The most lines of one: each becomes an entry and a row of the report, about 1 KiB.
+const MAX_LINES: usize = 500_000;
 
 /// The most entries of one user's file that are looked at: a file of junk must not fill the report.
 const MAX_ENTRIES_OF_USER: usize = 16;
@@ -141,7 +143,7 @@ fn home_file(args: &Import) -> &Path {
     let usual = match args.format {
         ImportFormat::GoogleAuthenticator => ".google_authenticator",
         ImportFormat::PamOath => "user.oath",
-        ImportFormat::Otpauth | ImportFormat::Csv => "",
+        ImportFormat::Otpauth | ImportFormat::Csv | ImportFormat::Pskc => "",
     };
     args.home_file.as_deref().unwrap_or(Path::new(usual))
 }
@@ -181,6 +183,9 @@ impl Source {
             (Place::Home(path) | Place::File(path), _) => read_roots(path),
             (Place::StandardInput, _) => read_bounded(&mut std::io::stdin().lock()),
         };
+        // A line of XML is no entry.
+        let limit = if format == ImportFormat::Pskc { usize::MAX } else { MAX_LINES };
+        let content = content.and_then(|content| few_lines(&content, limit).map(|()| content));
         match content {
             Err(why) => Content::Unreadable(why),
             Ok(content) => Content::Entries(self.own(match format {
@@ -188,6 +193,7 @@ impl Source {
                 ImportFormat::PamOath => pam_oath::parse(&content),
                 ImportFormat::Otpauth => otpauth::parse(&content),
                 ImportFormat::Csv => csv::parse(&content),
+                ImportFormat::Pskc => pskc::parse(&content),
             })),
         }
     }
@@ -230,12 +236,21 @@ fn read_roots(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     read_bounded(&mut file)
 }
 
+/// Refuses a content of more lines than this.
+fn few_lines(content: &[u8], limit: usize) -> Result<(), String> {
+    // The last line ends with the file, or has a line break and nothing behind it.
+    match content.split(|byte| *byte == b'\n').nth(limit.saturating_add(1)) {
+        Some(_) => Err(format!("it has more than {limit} lines. Split it")),
+        None => Ok(()),
+    }
+}
+
 fn read_bounded(input: &mut impl Read) -> Result<Zeroizing<Vec<u8>>, String> {
     let mut content = Zeroizing::new(Vec::new());
     let limit = u64::try_from(MAX_BYTES + 1).unwrap_or(u64::MAX);
     input.take(limit).read_to_end(&mut content).map_err(|error| format!("it cannot be read: {error}"))?;
     if content.len() > MAX_BYTES {
-        return Err("it has more than 64 MiB".to_owned());
+        return Err("it has more than 64 MiB. Split it".to_owned());
     }
     Ok(content)
 }
@@ -253,6 +268,13 @@ mod tests {
         {
             assert_eq!(HostUser::of_line(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_does_not_end_is_read_up_to_a_limit() {
+        assert!(read_bounded(&mut std::io::repeat(b'x')).unwrap_err().contains("64 MiB"));
+        assert!(read_bounded(&mut &b"user,secret"[..]).is_ok());
+        assert!(few_lines(b"a\nb\nc", 2).is_ok() && few_lines(b"a\nb\nc\n", 2).is_err());
     }
 
     #[test]
