@@ -1,6 +1,7 @@
 //! The helpdesk: what lets in a user without their phone, and who may do it.
 
 mod passcode;
+mod roles;
 
 use totpd_e2e::Site;
 

@@ -48,6 +48,10 @@ pub const NOTHING_STAGED: &str = "org.totpd.Admin.NothingStaged";
 /// Error: the factor finds no place among the user's authenticators.
 pub const NO_PLACE: &str = "org.totpd.Admin.NoPlace";
 
+/// Error: the helpdesk may not act on this user. `why` is `root`, `oneself`, `group` or
+/// `directory`.
+pub const PROTECTED_USER: &str = "org.totpd.Admin.ProtectedUser";
+
 /// The most users in one page of [`List`]: a page must fit into one message.
 pub const MAX_USERS_PER_PAGE: usize = 16;
 

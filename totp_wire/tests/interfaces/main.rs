@@ -297,6 +297,7 @@ fn the_admin_types_match_the_interface_file() {
         NOT_RIPE,
         NOTHING_STAGED,
         NO_PLACE,
+        PROTECTED_USER,
     ];
     for error in errors {
         assert!(idl.errors.contains_key(error.rsplit('.').next().unwrap()), "{error}");

@@ -40,6 +40,9 @@ pub struct EventSource {
     /// The uid of the process on the socket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer_uid: Option<u32>,
+    /// The login name of that uid, for what a member of an administrators' group does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_user: Option<String>,
     /// The pid of the process on the socket. It proves nothing: pids are used again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer_pid: Option<i32>,

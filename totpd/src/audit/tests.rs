@@ -117,6 +117,7 @@ fn full_event() -> Event {
             client: text(),
             peer_address: text(),
             peer_uid: Some(1),
+            peer_user: text(),
             peer_pid: Some(1),
         },
         ..Event::new(EventKind::Login, "x", Time::default(), EventSource::default())

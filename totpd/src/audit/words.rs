@@ -179,6 +179,8 @@ words! {
         HungUp = "hung-up",
         /// Only administrators may call this.
         NotAnAdministrator = "not-an-administrator",
+        /// The helpdesk may not act on this user.
+        ProtectedUser = "protected-user",
         /// A user may ask about themselves only.
         NotYours = "not-yours",
         /// The store cannot be used.

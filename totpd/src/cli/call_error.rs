@@ -53,7 +53,7 @@ fn explain_error(name: &str, parameters: &str) -> CommandError {
     let staged = parameters.get("staged").unwrap_or(&Value::Null);
     match name {
         service::PERMISSION_DENIED => {
-            failed(ExitStatus::Refused, "only root and members of admin_group may do this. Run it as root")
+            failed(ExitStatus::Refused, "only administrators may do this. Run it as root")
         }
         service::INVALID_PARAMETER => failed(ExitStatus::Usage, text("parameter")),
         admin::NO_SUCH_USER => failed(ExitStatus::Refused, format!("there is no user {user} on this system")),
@@ -115,6 +115,7 @@ fn explain_error(name: &str, parameters: &str) -> CommandError {
             ExitStatus::Refused,
             format!("{user} has no factor that this command can change. Run: totpd status {user}"),
         ),
+        admin::PROTECTED_USER => failed(ExitStatus::Refused, protected(&user, &text("why"))),
         admin::ALREADY_ENROLLED => failed(
             ExitStatus::Refused,
             format!("{user} has a factor, and nothing was changed. To replace it, add --replace"),
@@ -145,6 +146,20 @@ fn explain_error(name: &str, parameters: &str) -> CommandError {
         }
         other => failed(ExitStatus::Refused, format!("totpd answered {other}")),
     }
+}
+
+/// Why the helpdesk may not act on a user, and who may.
+fn protected(user: &str, why: &str) -> String {
+    let why = match why {
+        "root" => format!("{user} has uid 0, and the helpdesk does nothing for root"),
+        "oneself" => "nobody at the helpdesk does this for themselves".to_owned(),
+        "group" => format!(
+            "{user} is in a group whose members the helpdesk does nothing for (protected_groups, admin_group, \
+             admin_groups)"
+        ),
+        _ => format!("the groups of {user} cannot be looked up now, so that they may be an administrator"),
+    };
+    format!("{why}. Ask root or a member of a group with the scope admin")
 }
 
 /// Why a staged change cannot be carried out yet: its delay, and a notice that the user has not

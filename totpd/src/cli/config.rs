@@ -29,6 +29,7 @@ pub(super) fn check(context: &Context, args: &ConfigCheck) -> Result<(), Command
         let unknown = unknown_names(&config, rule).into_iter().chain(unknown_services(&services, rule));
         findings.extend(unknown.map(|what| format!("{name} {what}")));
     }
+    findings.extend(unknown_admin_groups(&config));
     findings.extend(crate::http::unusable_certificate(config.api()));
     let problems = config_files::problems(context, &config);
     let good = findings.is_empty() && problems.is_empty();
@@ -47,6 +48,17 @@ pub(super) fn check(context: &Context, args: &ConfigCheck) -> Result<(), Command
         return Err(failed(ExitStatus::Refused, "valid, but some rules have no effect (see above)"));
     }
     Ok(())
+}
+
+/// Groups of administrators that do not exist.
+fn unknown_admin_groups(config: &Config) -> impl Iterator<Item = String> {
+    let administration = &config.administration;
+    let groups = administration.groups.iter().map(|(group, _)| group);
+    let unknown = groups.filter(|group| matches!(nix::unistd::Group::from_name(group), Ok(None)));
+    unknown.map(|group| {
+        let key = administration.key_of(group);
+        format!("{key} names a group that does not exist on this host, so nobody is in it: {group}")
+    })
 }
 
 /// PAM services of a rule that have no file on this host, except siblings that the configuration

@@ -247,7 +247,7 @@ fn without_exemptions(mut config: Config, now: Time) -> Config {
         rule.local = false;
     }
     config.trusted_peers.clear();
-    config.admin_group = None;
+    config.administration.groups.clear();
     if config.self_enroll == SelfEnroll::Open {
         config.self_enroll = SelfEnroll::Ticket;
     }

@@ -1,5 +1,6 @@
 //! `totpd.toml`: parsed strictly and checked. A [`Config`] needs no further checks.
 
+mod administration;
 mod error;
 mod exemptions;
 mod file;
@@ -9,6 +10,7 @@ mod raw;
 mod rules;
 mod sockets;
 
+pub use administration::{AdminScope, Administration};
 pub use error::{ConfigError, ConfigProblem};
 pub use exemptions::Ending;
 pub(crate) use last_good::KeepOrder;
@@ -78,8 +80,8 @@ pub struct Config {
     pub store_id_file: PathBuf,
     /// The file that records uses of break-glass, which needs no store.
     pub breakglass_marks: PathBuf,
-    /// The group whose members may administer, besides root.
-    pub admin_group: Option<String>,
+    /// Who administers besides root.
+    pub administration: Administration,
     /// The settings of codes.
     pub totp: Totp,
     /// The prompt for a code.
@@ -161,7 +163,7 @@ impl Config {
             key_file: folder.join("totpd.key"),
             store_id_file: folder.join("store.id"),
             breakglass_marks: folder.join("breakglass.log"),
-            admin_group: None,
+            administration: Administration::default(),
             totp: Totp {
                 issuer: "%h".into(),
                 params: Params::default(),

@@ -1,5 +1,6 @@
 //! The file as serde reads it: every key is optional, and an unknown key is an error.
 
+use super::administration::{self, RawAdminGroup};
 use super::http;
 use super::rules::RawRule;
 use super::sockets::root_socket_beside;
@@ -24,6 +25,9 @@ pub(super) struct Raw {
     witness_dir: Option<PathBuf>,
     key_file: Option<PathBuf>,
     admin_group: Option<String>,
+    #[serde(default)]
+    admin_groups: Vec<RawAdminGroup>,
+    protected_groups: Option<BTreeSet<String>>,
     #[serde(default)]
     totp: RawTotp,
     #[serde(default)]
@@ -109,10 +113,8 @@ impl Raw {
                 "root_socket, login_socket and admin_socket must differ; they serve different peers".into()
             );
         }
-        if self.admin_group.as_deref() == Some("") {
-            return Err("admin_group is empty. Remove the key if there is no such group".into());
-        }
-        config.admin_group = self.admin_group;
+        config.administration =
+            administration::check(self.admin_group, self.admin_groups, self.protected_groups)?;
         self.totp.check(&mut config)?;
         if let Some(prompt) = self.login.prompt {
             if prompt.is_empty() || prompt.len() > 100 || prompt.chars().any(char::is_control) {

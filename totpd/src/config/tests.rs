@@ -126,6 +126,9 @@ fn values_outside_their_range_are_refused_by_name() {
         ("login_socket = \"login.sock\"", "login_socket"),
         ("login_socket = \"/a\"\nadmin_socket = \"/a\"", "admin_socket"),
         ("admin_group = \"\"", "admin_group"),
+        ("admin_groups = [{ group = \"\", scope = \"admin\" }]", "admin_groups"),
+        ("admin_group = \"a\"\nadmin_groups = [{ group = \"a\", scope = \"helpdesk\" }]", "admin_groups"),
+        ("protected_groups = [\"\"]", "protected_groups"),
         ("[totp]\nissuer = \"a:b\"", "totp.issuer"),
         ("[totp]\ndigits = 5", "digits"),
         ("[totp]\nperiod = 5", "period"),
@@ -142,6 +145,22 @@ fn values_outside_their_range_are_refused_by_name() {
     ] {
         let error = parse(text).unwrap_err();
         assert!(error.contains(key), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_helpdesk_is_off_and_sudo_is_protected_by_default() {
+    let of = |text: &str| parse(text).unwrap().administration;
+    assert_eq!(of("").untouchable(), ["sudo", "wheel"].map(str::to_owned).into());
+    assert!(of("").groups.is_empty());
+    let both = of(
+        "protected_groups = []\nadmin_group = \"a\"\nadmin_groups = [{ group = \"h\", scope = \"helpdesk\" }]",
+    );
+    assert_eq!(both.untouchable(), ["a", "h"].map(str::to_owned).into());
+    let groups = |scope| both.groups_with(scope).collect::<Vec<_>>();
+    assert_eq!((groups(AdminScope::Admin), groups(AdminScope::Helpdesk)), (vec!["a"], vec!["h"]));
+    for unclear in ["{ group = \"h\" }", "{ scope = \"admin\" }", "{ group = \"h\", scope = \"root\" }"] {
+        assert!(parse(&format!("admin_groups = [{unclear}]")).is_err(), "{unclear}");
     }
 }
 

@@ -157,6 +157,10 @@ kinds! {
         "sshd will end a login in the middle of an enrollment.";
     SSHD_GRACE_TIME_DIFFERS = "sshd-grace-time-differs", Warning, [],
         "Users who enroll inside a login are told another time than sshd gives them.";
+    ADMIN_GROUP_EVERYBODY = "admin-group-everybody", Warning, [],
+        "Every member of this group administers the factors of others.";
+    ADMIN_GROUP_UNKNOWN = "admin-group-unknown", Warning, [],
+        "Nobody is in this group, so nobody administers by it.";
     RULE_UNKNOWN_SERVICE = "rule-unknown-service", Warning, [],
         "No PAM service has this name, so the rule never matches there.";
     RULE_UNKNOWN_NAME = "rule-unknown-name", Warning, [],

@@ -1,5 +1,6 @@
 //! What administrators do, each in one transaction with its event.
 
+use super::acted_on::ActedOn;
 use super::app_account::app_account;
 use super::change::default_commit_deadline;
 use super::error::{AccountError, AdminError, EngineError};
@@ -74,12 +75,12 @@ impl Engine {
     /// [`AccountError`]; nothing was changed then.
     pub async fn ticket(
         &self,
-        user: &UserName,
+        target: &ActedOn,
         lifetime: u64,
         active_factor: ActiveFactor,
         from: EventSource,
     ) -> Result<(Zeroizing<String>, Time), AccountError> {
-        let uid = self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
+        let (user, uid) = (&target.name, self.uid_of(target).await?);
         let text = RecoveryCode::generate(&mut Kernel).map_err(AccountError::no_randomness)?.reveal();
         let expires = self
             .change(user, SpaceUse::Growing, &default_commit_deadline(), |slot, now| {
@@ -244,9 +245,11 @@ impl Engine {
     ///
     /// # Errors
     /// [`AccountError`]; nothing was changed then.
-    pub async fn unlock(&self, user: &UserName, from: EventSource) -> Result<bool, AccountError> {
+    pub async fn unlock(&self, target: &ActedOn, from: EventSource) -> Result<bool, AccountError> {
+        let user = &target.name;
         self.change(user, SpaceUse::Essential, &default_commit_deadline(), |slot, now| {
             let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
+            target.require(account)?;
             let any = account.lock_state.failures() > 0 || !account.lock_state.locked(now).is_empty();
             account.lock_state.unlock();
             Ok((any, Event::new(EventKind::Unlock, user.as_str(), now, from.clone())))

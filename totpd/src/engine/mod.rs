@@ -1,6 +1,7 @@
 //! The decisions of `totp_core`, made durable: load, decide, commit, and decide again on a lost
 //! race.
 
+mod acted_on;
 mod admin;
 mod admit;
 pub mod api;
@@ -34,6 +35,7 @@ mod withdrawals;
 pub use crate::engine::change_permit::EnrollmentProof;
 pub use crate::engine::queries::{Authenticator, FactorState, HostUser, UserStatus};
 pub use crate::engine::self_service::{Oneself, SelfChange};
+pub use acted_on::ActedOn;
 pub use admin::Enrolled;
 pub use admit::BeginOutcome;
 pub use attempt::{Grant, LoginRequest, PendingLogin};

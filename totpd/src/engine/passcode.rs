@@ -1,6 +1,7 @@
 //! Passcodes, which administrators make for users without their phone.
 
 use super::Engine;
+use super::acted_on::ActedOn;
 use super::change::default_commit_deadline;
 use super::error::AccountError;
 use crate::audit::{Event, EventKind, EventOutcome, EventSource};
@@ -8,7 +9,7 @@ use crate::os_random::Kernel;
 use crate::store::SpaceUse;
 use totp_core::passcode::Passcode;
 use totp_core::withdrawal::{Kind, Withdrawal};
-use totp_core::{Account, Time, UserName};
+use totp_core::{Account, Time};
 use zeroize::Zeroizing;
 
 /// A passcode, with its text, which is shown once.
@@ -29,13 +30,16 @@ impl Engine {
     /// active factor, so a code would not help.
     pub async fn passcode(
         &self,
-        user: &UserName,
+        target: &ActedOn,
         lifetime: u64,
         from: EventSource,
     ) -> Result<NewPasscode, AccountError> {
-        let uid = self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
+        let (user, uid) = (&target.name, self.uid_of(target).await?);
         self.change(user, SpaceUse::Growing, &default_commit_deadline(), |slot, now| {
-            let account = enrolled(slot, Some(uid), now)?;
+            let account = enrolled(slot, now)?;
+            if !account.belongs_to_uid(Some(uid)) {
+                return Err(AccountError::of_another(account, uid));
+            }
             self.refuse_withdrawn_kind(account)?;
             let (passcode, code) =
                 Passcode::generate(lifetime, now, &mut Kernel).map_err(AccountError::no_randomness)?;
@@ -50,9 +54,12 @@ impl Engine {
     ///
     /// # Errors
     /// [`AccountError`]; nothing was changed then.
-    pub async fn cancel_passcode(&self, user: &UserName, from: EventSource) -> Result<bool, AccountError> {
+    pub async fn cancel_passcode(&self, target: &ActedOn, from: EventSource) -> Result<bool, AccountError> {
+        let user = &target.name;
         self.change(user, SpaceUse::Essential, &default_commit_deadline(), |slot, now| {
-            let cancelled = enrolled(slot, None, now)?.cancel_passcode(now);
+            let account = enrolled(slot, now)?;
+            target.require(account)?;
+            let cancelled = account.cancel_passcode(now);
             let event = Event::new(EventKind::Passcode, user.as_str(), now, from.clone());
             Ok((cancelled, Event { outcome: EventOutcome::Ended, ..event }))
         })
@@ -70,15 +77,12 @@ impl Engine {
     }
 }
 
-/// The account of a user with an active factor. With `uid`, it must be that user's.
-fn enrolled(slot: &mut Option<Account>, uid: Option<u32>, now: Time) -> Result<&mut Account, AccountError> {
+/// The account of a user with an active factor.
+fn enrolled(slot: &mut Option<Account>, now: Time) -> Result<&mut Account, AccountError> {
     let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
     account.expire_pending(now);
     if account.active.is_none() {
         return Err(AccountError::NotEnrolled);
     }
-    match uid {
-        Some(uid) if !account.belongs_to_uid(Some(uid)) => Err(AccountError::of_another(account, uid)),
-        _ => Ok(account),
-    }
+    Ok(account)
 }

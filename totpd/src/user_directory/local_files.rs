@@ -51,6 +51,13 @@ impl Files {
         })
     }
 
+    /// Every login name of a uid.
+    pub(super) fn names_of(&self, uid: u32) -> Vec<String> {
+        read(&self.passwd, "/etc/passwd", passwd_line, |users| {
+            users.iter().filter(|(_, entry)| entry.uid == uid).map(|(name, _)| name.clone()).collect()
+        })
+    }
+
     /// Whether `/etc/group` has the group.
     pub(super) fn has_group(&self, group: &str) -> bool {
         read(&self.group, "/etc/group", group_line, |groups| groups.contains_key(group))

@@ -2,7 +2,10 @@
 //! stops root. Look-ups in a directory run on threads of their own, with a timeout and a bound on
 //! those that hang.
 
+mod administrators;
 mod local_files;
+
+pub use crate::user_directory::administrators::{Member, Target};
 
 use crate::sync::ignore_poison;
 use crate::user_directory::local_files::Files;
@@ -137,23 +140,6 @@ impl UserDirectory {
         Ok(ask(&self.others, lookup).await??.is_some_and(|user| user.name == name.as_str()))
     }
 
-    /// Whether `uid` is a member of `group`, by the group's list or as the user's primary group.
-    ///
-    /// # Errors
-    /// [`DirectoryUnavailable`] when the directory does not answer.
-    pub async fn is_member(&self, uid: u32, group: &str) -> Result<bool, DirectoryUnavailable> {
-        let group = group.to_owned();
-        let lookup = move || {
-            let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
-            let group = nix::unistd::Group::from_name(&group).ok().flatten();
-            match (user, group) {
-                (Some(user), Some(group)) => user.gid == group.gid || group.mem.contains(&user.name),
-                _ => false,
-            }
-        };
-        ask(&self.others, lookup).await
-    }
-
     /// The name of `uid`, for a process of that uid.
     ///
     /// # Errors
@@ -263,8 +249,6 @@ mod tests {
         assert_eq!(users.is_name_of(&UserName::parse("root").unwrap(), 0).await, Ok(true));
         assert_eq!(users.is_name_of(&UserName::parse("root").unwrap(), 1).await, Ok(false));
         assert_eq!(users.is_name_of(&UserName::parse("no-such-user-here").unwrap(), 1).await, Ok(false));
-        assert_eq!(users.is_member(0, "root").await, Ok(true));
-        assert_eq!(users.is_member(0, "no-such-group-here").await, Ok(false));
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use crate::varlink::admin::{self, clients, daemon, factors, given, history, pass
 use crate::varlink::connection::{Closed, Connection};
 use crate::varlink::introspection::{self, SocketKind};
 use crate::varlink::login::{self, Conversation};
-use crate::varlink::peer::Callers::{self, Administrators, Everybody, Root, Themselves};
+use crate::varlink::peer::Callers::{self, Administrators, Everybody, Helpdesk, Root, Themselves};
 use crate::varlink::peer::Peer;
 use crate::varlink::reply::{Bytes, failed};
 use crate::varlink::self_service;
@@ -70,25 +70,25 @@ static METHODS: &[Method] = &[
     own("Cancel", Some(EventKind::Cancel), |c, p| Box::pin(self_service::cancel(c, p))),
     own("Forget", Some(EventKind::Forget), |c, p| Box::pin(self_service::forget(c, p))),
     own("History", None, |c, p| Box::pin(self_service::history(c, p))),
-    method(ADMIN, "Daemon", Administrators, Handler::State(|c, p| Box::pin(daemon::daemon(c, p)))),
+    method(ADMIN, "Daemon", Helpdesk, Handler::State(|c, p| Box::pin(daemon::daemon(c, p)))),
     method(ADMIN, "Accept", Root, Handler::State(|c, p| Box::pin(daemon::accept(c, p)))),
     admin("Backup", Root, |c, p| Box::pin(daemon::backup(c, p))),
     admin("TrustClock", Administrators, |c, p| Box::pin(daemon::trust_clock(c, p))),
     admin("Enroll", Administrators, |c, p| Box::pin(factors::enroll(c, p))),
     admin("Import", Administrators, |c, p| Box::pin(given::import(c, p))),
     admin("Confirm", Administrators, |c, p| Box::pin(factors::confirm(c, p))),
-    admin("Status", Administrators, |c, p| Box::pin(factors::status(c, p))),
-    admin("List", Administrators, |c, p| Box::pin(factors::list(c, p))),
+    admin("Status", Helpdesk, |c, p| Box::pin(factors::status(c, p))),
+    admin("List", Helpdesk, |c, p| Box::pin(factors::list(c, p))),
     admin("Revoke", Administrators, |c, p| Box::pin(factors::revoke(c, p))),
-    admin("Unlock", Administrators, |c, p| Box::pin(factors::unlock(c, p))),
+    admin("Unlock", Helpdesk, |c, p| Box::pin(factors::unlock(c, p))),
     admin("RecoveryCodes", Administrators, |c, p| Box::pin(factors::recovery_codes(c, p))),
-    admin("Ticket", Administrators, |c, p| Box::pin(factors::ticket(c, p))),
-    admin("Passcode", Administrators, |c, p| Box::pin(passcodes::passcode(c, p))),
-    admin("CancelPasscode", Administrators, |c, p| Box::pin(passcodes::cancel(c, p))),
+    admin("Ticket", Helpdesk, |c, p| Box::pin(factors::ticket(c, p))),
+    admin("Passcode", Helpdesk, |c, p| Box::pin(passcodes::passcode(c, p))),
+    admin("CancelPasscode", Helpdesk, |c, p| Box::pin(passcodes::cancel(c, p))),
     admin("Cancel", Administrators, |c, p| Box::pin(factors::cancel(c, p))),
     admin("Forget", Administrators, |c, p| Box::pin(factors::forget(c, p))),
-    admin("History", Administrators, |c, p| Box::pin(history::history(c, p))),
-    admin("Explain", Administrators, |c, p| Box::pin(history::explain(c, p))),
+    admin("History", Helpdesk, |c, p| Box::pin(history::history(c, p))),
+    admin("Explain", Helpdesk, |c, p| Box::pin(history::explain(c, p))),
     admin("AddClient", Administrators, |c, p| Box::pin(clients::add(c, p))),
     admin("ListClients", Administrators, |c, p| Box::pin(clients::list(c, p))),
     admin("RevokeClient", Administrators, |c, p| Box::pin(clients::revoke(c, p))),
@@ -160,7 +160,7 @@ async fn unknown<S: ServerState>(
 ) -> Option<Bytes> {
     let (interface, _) = full_name.rsplit_once('.')?;
     let state = server.state.daemon().filter(|_| interface == ADMIN && kind.offers(interface))?;
-    admin::authorise(state, &server.rate_limit, peer, Administrators).await.err()
+    admin::authorise(state, &server.rate_limit, peer, Helpdesk).await.err()
 }
 
 async fn answer<S: ServerState>(
@@ -233,6 +233,17 @@ mod tests {
             METHODS.iter().filter(|method| method.callers == Root).map(|method| method.name).collect();
         assert_eq!(of_root, ["Accept", "Backup"]);
         let is_admin = |method: &&Method| method.interface == ADMIN;
-        assert!(METHODS.iter().filter(is_admin).all(|m| matches!(m.callers, Administrators | Root)));
+        let all = METHODS.iter().filter(is_admin);
+        assert!(all.clone().all(|m| matches!(m.callers, Helpdesk | Administrators | Root)));
+        assert!(METHODS.iter().filter(|m| !is_admin(m)).all(|m| matches!(m.callers, Everybody | Themselves)));
+    }
+
+    #[test]
+    fn the_helpdesk_looks_unlocks_and_makes_passcodes_and_tickets() {
+        let of_helpdesk = METHODS.iter().filter(|method| method.callers == Helpdesk);
+        let of_helpdesk: Vec<&str> = of_helpdesk.map(|method| method.name).collect();
+        let acts = ["Unlock", "Ticket", "Passcode", "CancelPasscode"];
+        let expected = [&["Daemon", "Status", "List"][..], &acts, &["History", "Explain"]].concat();
+        assert_eq!(of_helpdesk, expected);
     }
 }

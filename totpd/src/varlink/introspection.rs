@@ -9,7 +9,7 @@ pub(crate) enum SocketKind {
     /// `root.sock`, mode 0600: `org.totpd.Login`, for root's programs alone.
     Root,
     /// `login.sock`, mode 0666: `org.totpd.Login`, `org.totpd.Self`, and `org.totpd.Admin` for
-    /// members of `admin_group`.
+    /// members of administrators' groups.
     Login,
     /// `admin.sock`, mode 0600: `org.totpd.Admin`, for root.
     Admin,

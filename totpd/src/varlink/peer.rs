@@ -28,7 +28,9 @@ pub(crate) enum Callers {
     Everybody,
     /// A user of this host, about themselves.
     Themselves,
-    /// Root, and members of `admin_group`.
+    /// Root, administrators, and members of a group with the scope `helpdesk`.
+    Helpdesk,
+    /// Root, and members of a group with the scope `admin`.
     Administrators,
     /// Root alone.
     Root,

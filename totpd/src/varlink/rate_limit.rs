@@ -73,6 +73,11 @@ impl RateLimit {
         self.attempts.take(uid, Instant::now())
     }
 
+    /// Whether a process of `uid` might cause an event now. Counts none.
+    pub(crate) fn may_attempt(&self, uid: u32) -> bool {
+        self.attempts.has(uid, Instant::now())
+    }
+
     /// Whether a setuid program that `uid` started may ask for another user now.
     pub(crate) fn allows_stranger(&self, uid: u32) -> bool {
         self.refusals.has(uid, Instant::now())

@@ -45,7 +45,7 @@ fn exemptions_are_off_and_denied_users_stay_denied() {
             assert_eq!((rule.mode, rule.enforce_from), (Mode::Enforce, None));
             assert!(rule.remember.is_none() && !rule.local);
         }
-        assert!(strict.trusted_peers.is_empty() && strict.admin_group.is_none());
+        assert!(strict.trusted_peers.is_empty() && strict.administration.groups.is_empty());
         assert_eq!(strict.self_enroll, SelfEnroll::Ticket);
     }
 }

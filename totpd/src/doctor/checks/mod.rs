@@ -1,5 +1,6 @@
 //! The checks. Each row of docs/reference/doctor.md has one function, which returns its findings.
 
+mod administrators;
 mod clock;
 mod daemon;
 mod files;
@@ -26,6 +27,7 @@ pub fn all(host: &Host) -> Vec<Finding> {
         sshd::check,
         sudo::check,
         rules::check,
+        administrators::check,
         files::check,
         store::check,
         units::check,

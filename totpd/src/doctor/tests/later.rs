@@ -76,6 +76,23 @@ pub(super) const ROWS: &[Row] = &[
         &["rule-unknown-name"],
     ),
     (
+        "a group of administrators is not there",
+        |t| t.write(CONFIG, "admin_groups = [{ group = \"helpdesk\", scope = \"helpdesk\" }]\n"),
+        &["admin-group-unknown"],
+    ),
+    (
+        "everybody is an administrator",
+        |t| {
+            t.append(
+                "etc/passwd",
+                "bob:x:1001:100::/home/bob:/bin/bash\ncarol:x:1002:100::/home/carol:/bin/sh\n",
+            );
+            t.append("etc/group", "users:x:100:alice\n");
+            t.write(CONFIG, "admin_group = \"users\"\n");
+        },
+        &["admin-group-everybody"],
+    ),
+    (
         "an exemption has ended",
         |t| t.write(CONFIG, "[[login.rule]]\naction = \"exempt\"\nuntil = 2026-11-02T00:00:00Z\n"),
         &["rule-ended"],

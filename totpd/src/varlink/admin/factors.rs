@@ -53,7 +53,7 @@ pub(crate) async fn confirm(call: &AdminCall<'_>, parameters: &[u8]) -> Result<B
 /// `Status`: one user's factor.
 pub(crate) async fn status(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
     let Status { user } = read(parameters)?;
-    let status = call.engine.status(&call.user(&user).await?).await.map_err(|e| to_admin(e, &user))?;
+    let status = call.engine.status(&call.looked_at(&user).await?).await.map_err(|e| to_admin(e, &user))?;
     Ok(done(&StatusReply {
         status: user_view(status),
         clock_behind: call.engine.clock_behind().map(Time::unix),
@@ -87,7 +87,7 @@ pub(crate) async fn revoke(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
 /// `Unlock`: ends a user's locks.
 pub(crate) async fn unlock(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
     let Unlock { user } = read(parameters)?;
-    let unlocked = call.engine.unlock(&call.user(&user).await?, call.peer.from()).await;
+    let unlocked = call.engine.unlock(&call.acted_on(&user).await?, call.peer.from()).await;
     Ok(done(&UnlockReply { unlocked: unlocked.map_err(|e| to_admin(e, &user))? }))
 }
 
@@ -104,9 +104,9 @@ pub(crate) async fn ticket(call: &AdminCall<'_>, parameters: &[u8]) -> Result<By
     let Ticket { user, lifetime: seconds, lost } = read(parameters)?;
     let pending = call.engine.config().totp.pending;
     let seconds = lifetime(seconds.unwrap_or(pending)).map_err(|what| invalid(&what))?;
-    let name = call.user(&user).await?;
+    let target = call.acted_on(&user).await?;
     let active_factor = if lost == Some(true) { ActiveFactor::Lost } else { ActiveFactor::Usable };
-    let ticket = call.engine.ticket(&name, seconds, active_factor, call.peer.from()).await;
+    let ticket = call.engine.ticket(&target, seconds, active_factor, call.peer.from()).await;
     let (text, expires) = ticket.map_err(|e| to_admin(e, &user))?;
     Ok(done(&TicketReply { user, ticket: SecretText::new(text), expires_at: expires.unix() }))
 }

@@ -14,10 +14,10 @@ pub(crate) async fn passcode(call: &AdminCall<'_>, parameters: &[u8]) -> Result<
     if !(MIN_LIFETIME..=MAX_LIFETIME).contains(&lifetime) {
         return Err(invalid("a passcode is accepted for 1m to 7d"));
     }
-    let name = call.user(&user).await?;
-    let made = call.engine.passcode(&name, lifetime, call.peer.from()).await;
+    let target = call.acted_on(&user).await?;
+    let made = call.engine.passcode(&target, lifetime, call.peer.from()).await;
     let made = made.map_err(|e| to_admin(e, &user))?;
-    let user = name.to_string();
+    let user = target.name.to_string();
     let (passcode, expires_at) = (SecretText::new(made.text), made.expires_at.unix());
     Ok(done(&PasscodeReply { user, passcode, expires_at }))
 }
@@ -25,6 +25,6 @@ pub(crate) async fn passcode(call: &AdminCall<'_>, parameters: &[u8]) -> Result<
 /// `CancelPasscode`: deletes a passcode.
 pub(crate) async fn cancel(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
     let CancelPasscode { user } = read(parameters)?;
-    let cancelled = call.engine.cancel_passcode(&call.user(&user).await?, call.peer.from()).await;
+    let cancelled = call.engine.cancel_passcode(&call.acted_on(&user).await?, call.peer.from()).await;
     Ok(done(&CancelPasscodeReply { cancelled: cancelled.map_err(|e| to_admin(e, &user))? }))
 }
