@@ -292,6 +292,12 @@ impl<S> Account<S> {
         for active in self.authenticators_mut() {
             active.staged.take_if(|staged| now >= staged.expires);
         }
+        self.drop_expired_pending(now)
+    }
+
+    /// Deletes an expired pending factor, and nothing that the seal of another factor covers: a
+    /// stored account can be written back. Returns whether a pending factor was deleted.
+    pub fn drop_expired_pending(&mut self, now: Time) -> bool {
         let expired = self.pending_expires().is_some_and(|expires| now >= expires);
         if expired {
             self.lapsed = self.active.is_none();

@@ -25,10 +25,17 @@ const MAX_NAME: usize = 32;
 pub struct AuthenticatorName(String);
 
 impl AuthenticatorName {
-    /// Reads a name: 1 to 32 characters, letters and digits of any script, spaces, and `-_.'()+#/`.
-    /// Blanks around it are dropped. `None` when it is no such name.
+    /// Reads a name: 1 to 32 characters, letters and digits, single spaces, and `-_.'()+#/`. Blanks
+    /// around it are dropped. Latin letters are not mixed with those of other scripts, some of
+    /// which look the same. `None` when it is no such name.
     pub fn parse(text: &str) -> Option<Self> {
         let name = text.trim();
+        let is_latin = |c: char| c <= '\u{24f}';
+        let mut letters = name.chars().filter(|c| c.is_alphabetic());
+        let mixed = letters.clone().any(is_latin) && letters.any(|c| !is_latin(c));
+        if mixed || name.contains("  ") {
+            return None;
+        }
         let is_valid = |c: char| c.is_alphanumeric() || " -_.'()+#/".contains(c);
         let length = name.chars().count();
         ((1..=MAX_NAME).contains(&length) && name.chars().all(is_valid)).then(|| Self(name.to_owned()))

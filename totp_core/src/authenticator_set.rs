@@ -137,13 +137,15 @@ impl Account {
         self.active.as_ref().is_none_or(|active| active.name.as_ref() == name)
     }
 
-    /// Makes a confirmed factor an authenticator: in the place of the one with its name, or as a
-    /// further one.
+    /// Makes a confirmed factor an authenticator: in the place of the one with its name, for which
+    /// the passcode may have been made, or as a further one.
     pub(crate) fn activate(&mut self, factor: Factor) {
-        if self.active.is_none() {
-            self.active = Some(factor);
-        } else if let Some(place) = self.authenticators_mut().find(|active| active.name == factor.name) {
+        let place = self.authenticators_mut().find(|active| active.name == factor.name);
+        if let Some(place) = place {
             *place = factor;
+            self.passcode = None;
+        } else if self.active.is_none() {
+            self.active = Some(factor);
         } else {
             self.added.push(factor);
         }
@@ -165,16 +167,34 @@ impl Account {
         }
     }
 
-    /// Deletes one authenticator. The next one takes over the recovery codes. A change that is
-    /// staged for it goes with it. Returns whether there was one with this id.
+    /// Deletes one authenticator, and the passcode. The next one takes over the recovery codes.
+    /// Returns whether there was one with this id.
+    ///
+    /// What the user has staged goes as well, whatever it concerns: the code that staged it may
+    /// have been one of the deleted authenticator. So does a pending factor whose recovery codes
+    /// would be too many or missing now, because another authenticator has become the first.
     pub fn remove_authenticator(&mut self, id: &str) -> bool {
-        let Some(name) = self.authenticator(id).map(|factor| factor.name.clone()) else { return false };
+        if self.authenticator(id).is_none() {
+            return false;
+        }
+        let becomes_first = |account: &Self| {
+            account.pending.as_ref().map(|pending| account.becomes_first(pending.name.as_ref()))
+        };
+        let before = becomes_first(self);
         let first = self.active.as_ref().filter(|active| active.id == id);
         let recovery = first.map(|active| active.secrets.recovery.clone());
-        self.drop_factors(|factor| factor.id == id || (factor.staged.is_some() && factor.name == name));
+        self.drop_factors(|factor| factor.id == id);
         if let (Some(recovery), Some(active)) = (recovery, &mut self.active) {
             active.secrets.recovery = recovery;
         }
+        self.passcode = None;
+        for factor in self.authenticators_mut() {
+            factor.staged = None;
+        }
+        if before != becomes_first(self) {
+            self.pending = None;
+        }
+        self.pending.take_if(|pending| pending.staged.is_some());
         true
     }
 }

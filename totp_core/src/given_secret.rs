@@ -1,10 +1,10 @@
 //! A secret that was made elsewhere: on a hardware token, or by another tool that verified its
 //! codes until now.
 
-use crate::account::{Account, EnrollRefused, FactorState, NewFactor};
+use crate::account::{Account, EnrollRefused, Factor, FactorState, NewFactor};
 use crate::authenticator::PlaceRefused;
 use crate::judge::USED_STEPS;
-use crate::otp::Params;
+use crate::otp::{Params, hotp};
 use crate::random::{Random, RandomFailed};
 use crate::recovery::RecoveryCode;
 use crate::secret::Secret;
@@ -142,7 +142,13 @@ impl Account {
         now: Time,
         random: &mut impl Random,
     ) -> Result<Vec<RecoveryCode>, GivenRefused> {
-        if self.authenticators().any(|active| active.secrets.secret == given.secret) {
+        let params = new.params;
+        let is_same = |active: &Factor| {
+            let secret = &active.secrets.secret;
+            *secret == given.secret
+                || (active.params.algorithm == params.algorithm && same_codes(secret, &given.secret, params))
+        };
+        if self.authenticators().any(is_same) {
             return Err(GivenRefused::InUse);
         }
         let last_step = given.last_step(new.params, skew, now)?;
@@ -168,6 +174,13 @@ impl Account {
         }
         self.active.is_some()
     }
+}
+
+/// Returns whether two secrets make the same codes. They may differ in their bytes: HMAC fills a
+/// short key up with zeros, and hashes a long one (RFC 2104 section 2).
+fn same_codes(one: &Secret, other: &Secret, params: Params) -> bool {
+    let code = |secret, counter| hotp(secret, counter, params.algorithm, params.digits);
+    (0..8).all(|counter| code(one, counter) == code(other, counter))
 }
 
 /// Returns when the first code that is accepted is shown: the start of the step after the latest

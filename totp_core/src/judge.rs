@@ -161,7 +161,7 @@ pub struct Judgement {
 /// How a code compares with the active factors together.
 #[derive(Clone, Copy)]
 struct ActiveMatch {
-    /// What counts: a fresh code of one of them, then a used one, then a wrong one.
+    /// What counts: a used code of one of them, then a fresh one, then a wrong one.
     best: MatchResult,
     /// The factor that `best` is about.
     index: usize,
@@ -192,15 +192,16 @@ impl MatchResult {
         matches!(self, Self::Fresh(_) | Self::Used | Self::NoMatch)
     }
 
-    /// Orders the results of several factors: what decides is the greatest.
+    /// Orders the results of several factors: what decides is the greatest. A code that one of them
+    /// knows as used is used: two factors may have the same secret.
     const fn rank(self) -> u8 {
         match self {
             Self::Absent => 0,
             Self::Clock => 1,
             Self::NotRipe => 2,
             Self::NoMatch => 3,
-            Self::Used => 4,
-            Self::Fresh(_) => 5,
+            Self::Fresh(_) => 4,
+            Self::Used => 5,
         }
     }
 }

@@ -145,7 +145,7 @@ impl<S> Account<S> {
     /// # Errors
     /// As [`Account::cancel`].
     pub fn remove_staged(&mut self) -> Result<StagedChange, ChangeRefused> {
-        if self.active.is_none() {
+        if self.active.is_none() && self.staged().is_none() {
             return Err(ChangeRefused::NotEnrolled);
         }
         let of_active = self.authenticators_mut().find_map(|factor| factor.staged.take());
@@ -164,7 +164,9 @@ impl<S> Account<S> {
 
     /// Returns whether there are notices of changes that no counting login has shown.
     pub(crate) fn has_unread_notices(&self) -> bool {
-        self.staged().is_some_and(|staged| staged.shown_at.is_none()) || !self.notices.changes().is_empty()
+        self.staged().is_some_and(|staged| staged.shown_at.is_none())
+            || !self.notices.changes().is_empty()
+            || self.notices.passcodes().iter().any(|passcode| passcode.used.is_some())
     }
 
     /// Records that the user has answered the question that showed the notices `shown`, in a login

@@ -115,6 +115,11 @@ impl Sealer {
         if account.factors().any(|one| account.factors().filter(|other| other.id == one.id).count() > 1) {
             return Err(SealError::Damaged);
         }
+        // The seal of a factor covers its state: one that was moved within its record shows it.
+        let is_pending = |factor: &Factor<Sealed>| matches!(factor.state, FactorState::Pending { .. });
+        if account.authenticators().any(is_pending) || !account.pending.iter().all(is_pending) {
+            return Err(SealError::Damaged);
+        }
         let row = self.row_aad(&account);
         if let Some(passcode) = account.passcode.take() {
             let aad = passcode_aad(&row, &passcode);
@@ -146,10 +151,9 @@ impl Sealer {
         sealed.is_some_and(|s| self.decrypt(&s, &self.store_id).is_ok_and(|bytes| *bytes == b"totpd"))
     }
 
-    /// Encrypts the text of an enrollment ticket, which is valid until `expires` for this account
-    /// and its active factor.
-    ///
-    /// `active_factor` has no effect when the account has no active factor.
+    /// Encrypts the text of an enrollment ticket, which is valid until `expires` for this account.
+    /// `bound_to` is the id of the active factor that it may change, and whether that can be used;
+    /// `None` for a first factor.
     ///
     /// # Errors
     /// [`SealError::Random`] when no nonce can be generated.
@@ -158,10 +162,10 @@ impl Sealer {
         account: &Account<S>,
         text: &str,
         expires: Time,
-        active_factor: ActiveFactor,
+        bound_to: Option<(&str, ActiveFactor)>,
     ) -> Result<EnrollmentTicket, SealError> {
-        let totp_id = account.active.as_ref().map(|active| active.id.clone());
-        let lost = active_factor == ActiveFactor::Lost && totp_id.is_some();
+        let lost = bound_to.is_some_and(|(_, active_factor)| active_factor == ActiveFactor::Lost);
+        let totp_id = bound_to.map(|(id, _)| id.to_owned());
         let mut ticket = EnrollmentTicket { expires, lost, totp_id, sealed: String::new() };
         let sealed = self.encrypt(text.as_bytes(), &self.ticket_aad(account, &ticket))?;
         ticket.sealed = serde_json::to_string(&sealed).map_err(|_| SealError::Damaged)?;

@@ -1,9 +1,11 @@
 //! Users with several authenticators.
 
 use crate::self_service::{DAY, later, login as su_login, su, ticket};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use totpd_e2e::pamhost::{PamHost, code, login, result};
 use totpd_e2e::phone::Phone;
+use totpd_e2e::run::wait_until;
 use totpd_e2e::{Api, Site, api};
 
 /// Adds an authenticator as root and confirms it.
@@ -80,7 +82,7 @@ fn a_replacement_says_which_one_of_several() {
     assert_eq!(which.code, 1);
     assert!(which.stderr.contains("\"authenticator\", \"safe\". Say which one with --name"), "{which:?}");
     let other = site.totpd(&["enroll", "alice", "--name", "home"]);
-    assert!(other.code == 1 && other.stderr.contains("say --add"), "{other:?}");
+    assert!(other.code == 1 && other.stderr.contains("enroll alice --add --name"), "{other:?}");
     let taken = site.totpd(&["enroll", "alice", "--add", "--name", "SAFE"]);
     assert!(taken.code == 1 && taken.stderr.contains("already"), "{taken:?}");
     let digits = ["enroll", "alice", "--add", "--name", "token", "--digits", "8"];
@@ -187,4 +189,41 @@ fn applications_see_and_delete_each_authenticator() {
     authenticate(&safe).assert_error(401, "unable_to_authenticate_totp");
     authenticate(&first).assert_success();
     app.delete(&deleted).assert_error(404, "totp_not_found");
+}
+
+#[test]
+fn what_a_thief_staged_ends_with_the_revoked_authenticator() {
+    let site = Site::new();
+    site.totp_service("x", "nodelay");
+    let old = site.enroll("alice");
+    let add = ["enroll", "--add", "--name", "spare", "--json"];
+    let made = site.totpd_as("alice", &add, &format!("{}\n", old.code(&site))).assert_success().json();
+    let spare = Phone::from(&made);
+    site.next_step();
+    // The user is told, and the administrator revokes what the thief has.
+    let answers = format!("{}\n\n", old.code(&site));
+    let told = PamHost::new(&site, "x", "alice").run(&["authenticate"], &answers);
+    assert!(told.stdout.contains("for a further authenticator app ("), "{told:?}");
+    site.totpd(&["revoke", "alice", "--name", "authenticator"]).assert_success();
+    later(&site, DAY);
+    assert_eq!(login(&site, "alice", &spare.code(&site)), code::AUTH_ERR);
+    assert_eq!(site.status("alice")["state"], "none");
+}
+
+#[test]
+fn a_sweep_leaves_a_record_with_an_expired_change_readable() {
+    let site = Site::new();
+    site.configure("[login]\nself_change_delay = \"1h\"\n[totp]\npending = \"1h\"\n");
+    site.totp_service("x", "nodelay");
+    let old = site.enroll("alice");
+    site.totpd_as("alice", &["revoke"], &format!("{}\n", old.code(&site))).assert_success();
+    site.advance(5400);
+    site.totpd(&["enroll", "alice"]).assert_success();
+    site.advance(3600);
+    // The sweep comes at the start, and then once a minute.
+    site.end(Signal::SIGTERM);
+    site.start();
+    wait_until("the sweep", || site.events().iter().any(|event| event["event"] == "expire"));
+    site.next_step();
+    assert_eq!(login(&site, "alice", &old.code(&site)), code::SUCCESS);
 }

@@ -2,8 +2,8 @@
 
 use super::passcode;
 use nix::sys::signal::Signal;
-use totp_wire::login::Verdict;
-use totpd_e2e::peer::login;
+use totp_wire::login::{Attempt, Verdict};
+use totpd_e2e::peer::{begin, local, login};
 use totpd_e2e::run::run;
 use totpd_e2e::ssh::Sshd;
 use totpd_e2e::users::PASSWORD;
@@ -33,10 +33,12 @@ fn a_passcode_opens_one_ssh_login_and_the_next_one_tells() {
     assert_eq!(site.last_login()["reason"], "wrong");
     assert!(site.status("alice")["passcode_expires_at"].is_null());
 
-    let mut ssh = sshd.program("ssh", "askpass", 1);
-    sshd.prepare_answers(&[&phone.code(&site)]);
+    // A question shows the notice, and Enter answers it.
+    let mut ssh = sshd.program("ssh", "askpass", 2);
+    sshd.prepare_answers(&[&phone.code(&site), ""]);
     ssh.args(["-tt", &sshd.destination("alice")]);
-    let told = run(ssh, "exit\n").assert_success().stdout;
+    run(ssh, "exit\n").assert_success();
+    let told = site.read("prompts");
     let sentence = "The passcode that an administrator made for you on ";
     assert!(told.contains(sentence) && told.contains(" from 127.0.0.1. Was it you?"), "{told}");
     let stored = std::fs::read(site.path("state/totpd.db")).unwrap();
@@ -160,7 +162,9 @@ fn a_used_passcode_stays_used_after_a_kill_or_an_older_copy() {
     assert_eq!(login(&site, "alice", &code), DENIED);
     assert_eq!(login(&site, "alice", &passcode(&site, "alice", &[])), GRANTED);
     site.advance(90);
-    assert_eq!(login(&site, "alice", &phone.code(&site)), GRANTED);
+    // A silent login, which cannot be asked whether the notice of the passcode was read.
+    let silent = begin(&site, Attempt { silent: Some(true), ..local("alice") }).unwrap();
+    assert_eq!(silent.answer(&phone.code(&site)), GRANTED);
 }
 
 #[test]

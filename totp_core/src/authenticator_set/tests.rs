@@ -1,11 +1,15 @@
 use super::*;
 use crate::account::{EnrollRefused, NewFactor};
 use crate::code::Typed;
+use crate::given_secret::{GivenRefused, GivenSecret, ShortSecret};
 use crate::judge::{Attempt, Input, JudgeSettings, Outcome, Reason, judge};
 use crate::lock::{BUDGET, BUDGET_WINDOW, LockState, SourceClass};
 use crate::otp::{Digits, Params, totp_at};
+use crate::passcode::Passcode;
 use crate::random::testing::Counting;
 use crate::recovery::RecoveryCode;
+use crate::secret::Secret;
+use crate::self_service::{ChangeKind, StagedChange};
 use crate::source::Origin;
 use crate::time::{DAY, Time};
 use crate::withdrawal::{Kind, Refusals, Withdrawal, withdrawn};
@@ -190,7 +194,7 @@ fn names_are_short_and_plain() {
         assert!(AuthenticatorName::parse(good).is_some(), "{good}");
     }
     let long = "x".repeat(33);
-    for bad in ["", " ", "a\nb", "a:b", "\u{202e}x", "📱", long.as_str()] {
+    for bad in ["аuthenticator", "two  spaces", "", " ", "a\nb", "a:b", "\u{202e}x", "📱", long.as_str()] {
         assert!(AuthenticatorName::parse(bad).is_none(), "{bad:?}");
     }
 }
@@ -230,4 +234,100 @@ fn set_aside_authenticators_come_back_beside_a_confirmed_one() {
         assert_eq!(account.authenticators().count(), after);
     }
     assert_eq!(names(&account), [UNNAMED, "safe", "home"]);
+}
+
+/// Stages a further authenticator, as malware with one code would.
+fn stage_spare(account: &mut Account, now: Time) {
+    let change = StagedChange::new(ChangeKind::Add, now, DAY, DAY, "this host");
+    let new = NewFactor { placement: add("spare"), ..NewFactor::default() };
+    account.stage_replacement(&new, change, now, &mut Counting(99)).unwrap();
+}
+
+#[test]
+fn a_revoked_authenticator_takes_what_is_staged_with_it() {
+    for others in [0, 1] {
+        let (mut account, _) = alice();
+        if others == 1 {
+            enroll(&mut account, add("safe"), NOW.plus(60)).unwrap();
+        }
+        stage_spare(&mut account, NOW.plus(90));
+        let first = account.active.clone().unwrap();
+        assert!(account.remove_authenticator(&first.id));
+        assert_eq!((account.pending.clone(), account.authenticators().count()), (None, others));
+        assert_eq!(account.staged(), None);
+    }
+}
+
+#[test]
+fn a_staged_factor_without_an_active_one_can_be_cancelled() {
+    let (mut account, _) = alice();
+    stage_spare(&mut account, NOW);
+    account.active = None;
+    assert_eq!(account.remove_staged().unwrap().kind, ChangeKind::Add);
+    assert_eq!(account.pending, None);
+}
+
+#[test]
+fn no_revocation_loses_or_doubles_recovery_codes() {
+    let replace = |name: &str| Placement::Replace(AuthenticatorName::parse(name));
+    for (pending, revoked) in
+        [(replace("safe"), UNNAMED), (replace(UNNAMED), UNNAMED), (add("home"), UNNAMED)]
+    {
+        let (mut account, codes) = alice();
+        enroll(&mut account, add("safe"), NOW.plus(60)).unwrap();
+        let new = NewFactor { placement: pending.clone(), ..NewFactor::default() };
+        account.enroll(&new, NOW.plus(90), &mut Counting(7)).unwrap();
+        let id = account.find_authenticator(Some(&name(revoked))).unwrap().unwrap().id.clone();
+        account.remove_authenticator(&id);
+        let later = NOW.plus(600);
+        if let Some(factor) = account.pending.clone() {
+            judged(&mut account, code_of(&factor, later), later).unwrap();
+        }
+        let left = account.active.as_ref().unwrap().secrets.recovery_left();
+        assert_eq!(left, 10, "{pending:?}");
+        assert!(judged(&mut account, Typed::parse(&codes[0].reveal()), later).is_ok(), "{pending:?}");
+    }
+}
+
+#[test]
+fn a_code_that_one_factor_knows_as_used_is_used() {
+    let (mut account, _) = alice();
+    enroll(&mut account, add("safe"), NOW.plus(60)).unwrap();
+    // Two factors with one secret, as a store of an older release may have them.
+    account.added[0].secrets.secret = account.active.as_ref().unwrap().secrets.secret.clone();
+    let later = NOW.plus(600);
+    let code = code_of(account.active.as_ref().unwrap(), later);
+    assert!(judged(&mut account, code.clone(), later).is_ok());
+    assert_eq!(judged(&mut account, code, later), Err(Reason::Replayed));
+}
+
+#[test]
+fn a_given_secret_with_the_same_codes_is_refused() {
+    let (mut account, _) = alice();
+    let mut bytes = account.active.as_ref().unwrap().secrets.secret.as_bytes().to_vec();
+    for extra in [0, 1, 3] {
+        bytes.extend(std::iter::repeat_n(0, extra));
+        let secret = Secret::from_bytes(&bytes).unwrap();
+        let given = GivenSecret::new(secret, ShortSecret::Refuse).unwrap();
+        let new = NewFactor { placement: add("token"), ..NewFactor::default() };
+        let refused = account.enroll_given(&new, &given, 1, NOW, &mut Counting(3));
+        assert_eq!(refused.unwrap_err(), GivenRefused::InUse, "{extra} more zeros");
+    }
+}
+
+#[test]
+fn a_passcode_ends_with_an_authenticator() {
+    let open = |account: &mut Account| {
+        let (passcode, _) = Passcode::generate(600, NOW, &mut Counting(5)).unwrap();
+        account.passcode = Some(passcode);
+    };
+    let (mut account, _) = alice();
+    enroll(&mut account, add("safe"), NOW.plus(60)).unwrap();
+    open(&mut account);
+    enroll(&mut account, Placement::Replace(Some(name("safe"))), NOW.plus(120)).unwrap();
+    assert_eq!(account.passcode, None, "the forgotten phone is back, or another one");
+    open(&mut account);
+    let id = account.added[0].id.clone();
+    account.remove_authenticator(&id);
+    assert_eq!(account.passcode, None);
 }

@@ -132,6 +132,9 @@ pub struct EnrollReply {
     /// elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codes_from: Option<u64>,
+    /// Whether it takes the place of an earlier factor that waited for its first code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discards: Option<bool>,
 }
 
 /// `Confirm`: confirms the pending factor with its first code.
@@ -260,9 +263,12 @@ pub struct Ticket {
     /// For how many seconds the ticket is valid. `None`: the default of the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<u64>,
-    /// Whether the phone is lost: then no code of the active factor is needed with the ticket.
+    /// Whether the phone is lost: then the ticket replaces or removes its factor without a code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<bool>,
+    /// The name of the authenticator that the ticket is bound to. `None`: the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// The reply to [`Ticket`]. The daemon shows the ticket only once.

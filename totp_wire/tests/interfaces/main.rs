@@ -204,6 +204,17 @@ fn check_enrollment(idl: &IDL<'_>) {
     check_method(idl, &[Confirm { user: name(), code: secret() }], &[confirmed]);
 }
 
+/// The methods that show users.
+fn check_users(idl: &IDL<'_>) {
+    use admin::*;
+    let name = || "alice".to_owned();
+    let statuses = [State::None, State::Pending, State::Active]
+        .map(|s| StatusReply { status: user(s), clock_behind: Some(1) });
+    check_method(idl, &[Status { user: name() }], &statuses);
+    let page = ListReply { users: vec![user(State::Active)], clock_behind: Some(1), next: Some(name()) };
+    check_method(idl, &[List { after: Some(name()), limit: Some(1) }], &[page]);
+}
+
 #[test]
 fn the_admin_types_match_the_interface_file() {
     use admin::*;
@@ -223,11 +234,7 @@ fn the_admin_types_match_the_interface_file() {
     };
     check_method(&idl, &[Backup {}], &[copy]);
     check_enrollment(&idl);
-    let statuses = [State::None, State::Pending, State::Active]
-        .map(|s| StatusReply { status: user(s), clock_behind: Some(1) });
-    check_method(&idl, &[Status { user: name() }], &statuses);
-    let page = ListReply { users: vec![user(State::Active)], clock_behind: Some(1), next: Some(name()) };
-    check_method(&idl, &[List { after: Some(name()), limit: Some(1) }], &[page]);
+    check_users(&idl);
     check_method(
         &idl,
         &[Revoke { user: name(), name: Some(name()) }],
@@ -237,7 +244,11 @@ fn the_admin_types_match_the_interface_file() {
     let codes = RecoveryCodesReply { recovery_codes: vec![secret()], staged: None };
     check_method(&idl, &[RecoveryCodes { user: name() }], &[codes]);
     let ticket = TicketReply { user: name(), ticket: secret(), expires_at: 1 };
-    check_method(&idl, &[Ticket { user: name(), lifetime: Some(1), lost: Some(true) }], &[ticket]);
+    check_method(
+        &idl,
+        &[Ticket { user: name(), lifetime: Some(1), lost: Some(true), name: Some(name()) }],
+        &[ticket],
+    );
     let passcode = PasscodeReply { user: name(), passcode: secret(), expires_at: 1 };
     check_method(&idl, &[Passcode { user: name(), lifetime: Some(1) }], &[passcode]);
     let cancelled = CancelPasscodeReply { cancelled: true };

@@ -98,6 +98,7 @@ pub(crate) fn enrolled() -> admin::EnrollReply {
         uri: secret(),
         recovery_codes: vec![secret()],
         expires_at: 1,
+        discards: Some(true),
         name: Some("safe".to_owned()),
         replaces: true,
         staged: Some(staged()),

@@ -30,11 +30,17 @@ pub(super) fn lines(user: &User) -> Vec<String> {
     all.iter().map(|one| line(&one.name, one.since)).collect()
 }
 
+/// Whether what waits for its first code becomes a further authenticator.
+pub(super) fn adds(user: &User) -> bool {
+    let mut names = user.authenticators.iter().flatten().map(|one| one.name.as_str());
+    let is_new = |name: &String| !names.any(|known| known == name);
+    user.state == State::Active && user.pending_name.as_ref().is_some_and(is_new)
+}
+
 /// What waits for its first code beside the active factors.
 pub(super) fn waiting(user: &User) -> String {
-    let mut names = user.authenticators.iter().flatten().map(|one| one.name.as_str());
     match &user.pending_name {
-        Some(name) if user.state == State::Active && !names.any(|known| known == name) => {
+        Some(name) if adds(user) => {
             format!("a further authenticator \"{name}\"")
         }
         Some(name) => format!("a replacement of \"{name}\""),
@@ -49,7 +55,7 @@ pub(super) fn no_place(user: &str, why: &str, names: &[&str]) -> String {
     match why {
         "which-one" => format!("{user} has several authenticators: {list}. Say which one with --name NAME"),
         "no-such-name" => format!(
-            "{user} has no authenticator of this name, but: {list}. To keep these and make a further one, say --add \
+            "{user} has no authenticator of this name, but: {list}. To make a further one: totpd enroll {user} --add \
              --name NAME"
         ),
         "name-taken" => format!(
@@ -61,7 +67,7 @@ pub(super) fn no_place(user: &str, why: &str, names: &[&str]) -> String {
         ),
         "other-digits" => format!(
             "the codes of {user}'s other authenticators ({list}) have another number of digits, and the prompt asks for \
-             one length. Leave --digits out, or choose a token with as many digits"
+             one length. Say --digits with that number, or choose a token with as many"
         ),
         other => format!("{user}'s authenticators ({list}) do not allow this: {other}"),
     }

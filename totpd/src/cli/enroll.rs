@@ -53,6 +53,7 @@ pub(super) fn enroll(context: &Context, args: Enroll) -> Result<(), CommandError
             "expires_at": rfc3339(Time::from_unix(enrolled.expires_at)),
             "replaces": enrolled.replaces,
             "name": enrolled.name,
+            "discards": enrolled.discards.unwrap_or(false),
             "staged": enrolled.staged.as_ref().map(staged::document),
             "recovery_codes_left": enrolled.recovery_codes_left,
         }))?;
@@ -99,21 +100,26 @@ fn ticket(context: &Context, args: &Enroll) -> Result<(), CommandError> {
         return Err(failed(ExitStatus::Usage, "a ticket needs a user. Run: totpd enroll USER --ticket"));
     };
     let lifetime = args.expires.map(|time| time.as_secs());
-    let reply =
-        admin_call(&context.config()?, &admin::Ticket { user, lifetime, lost: args.lost.then_some(true) })?;
+    let reply = admin_call(
+        &context.config()?,
+        &admin::Ticket { user, lifetime, lost: args.lost.then_some(true), name: args.name.clone() },
+    )?;
     let (ticket, expires_at) = (reply.ticket.reveal(), Time::from_unix(reply.expires_at));
     let (user, out) = (&reply.user, context.out);
     out.json(&json!({ "user": user, "ticket": ticket, "expires_at": rfc3339(expires_at) }))?;
     let expires_at = local(expires_at);
-    out.line(format!("{user} may enroll once until {expires_at}, with this ticket:"))?;
+    out.paragraph(0, format!("{user} may enroll once until {expires_at}, with this ticket:"))?;
     out.line(format!("    {ticket}"))?;
-    out.line("They type it at the first login, when SSH asks for the code, or at `totpd enroll`.")?;
-    out.line("It also replaces or removes a factor in use, or its recovery codes, without a delay.")?;
-    out.line(if args.lost {
-        "It needs no code of the factor in use, so give it to nobody but the user."
-    } else {
-        "That needs a code of the factor in use as well, unless the ticket is made with --lost."
-    })
+    out.paragraph(0, "They type it at the first login, when SSH asks for the code, or at `totpd enroll`.")?;
+    out.paragraph(0, "It also replaces or removes a factor in use, or its recovery codes, without a delay.")?;
+    out.paragraph(
+        0,
+        if args.lost {
+            "For that it needs no code of the lost phone, so give it to nobody but the user."
+        } else {
+            "That needs a code of the user as well, unless the ticket is made with --lost."
+        },
+    )
 }
 
 /// `totpd recovery-codes [USER]`

@@ -83,6 +83,9 @@ fn factor(
     let user = &enrolled.user;
     let named = enrolled.name.as_ref().map(|name| format!(" \"{name}\"")).unwrap_or_default();
     out.line(format!("{user}: a new factor{named}, to be set up in an authenticator app."))?;
+    if enrolled.discards == Some(true) {
+        out.line("It takes the place of one that waited for its first code: delete that entry in the app.")?;
+    }
     if enrolled.replaces
         && let Ok(OtpAuth { account, .. }) = OtpAuth::parse(uri)
     {

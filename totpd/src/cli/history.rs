@@ -152,6 +152,7 @@ fn sentence(event: &Value, layout: Layout, mut name_of: impl FnMut(u64) -> Strin
     // Someone who can write the store without its key must not control an administrator's terminal.
     let text = |key: &str| printable(event.get(key).and_then(Value::as_str).unwrap_or_default(), 256);
     let outcome = text("outcome");
+    let outcome = if outcome == "offered" { "offered an enrollment".to_owned() } else { outcome };
     let outcome = tone(&outcome).map_or_else(|| outcome.clone(), |tone| layout.paint(tone, &outcome));
     let mut line = format!("{} {outcome}", text("event"));
     if let Some(dropped) = event["dropped"].as_object() {
@@ -178,6 +179,16 @@ fn sentence(event: &Value, layout: Layout, mut name_of: impl FnMut(u64) -> Strin
         {
             line.push_str(&format!(", {asked}"));
         }
+    }
+    if event["enrolled"] == true {
+        line.push_str(" (enrolled)");
+    } else if event["confirmed"] == true && event["event"] != "confirm" {
+        line.push_str(" (its first code)");
+    }
+    // The one who acted: an administrator, or the user.
+    let is_act = event["event"] != "login" && event["client"].is_null() && event["peer_user"].is_null();
+    if let Some(peer) = event["peer_uid"].as_u64().filter(|_| is_act) {
+        line.push_str(&format!(", by {}", name_of(peer)));
     }
     line
 }

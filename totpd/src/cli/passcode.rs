@@ -5,6 +5,7 @@ use super::args::Passcode;
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc::{admin_call, try_admin_call};
 use crate::clock::rfc3339;
+use crate::local_time::local;
 use serde_json::json;
 use totp_core::Time;
 use totp_core::passcode::{MAX_LIFETIME, MIN_LIFETIME};
@@ -32,13 +33,28 @@ pub(super) fn passcode(context: &Context, args: Passcode) -> Result<(), CommandE
         ),
         _ => explained,
     })?;
-    let (user, expires_at) = (&made.user, rfc3339(Time::from_unix(made.expires_at)));
-    out.json(&json!({ "user": user, "passcode": made.passcode.reveal(), "expires_at": expires_at }))?;
-    out.line(format!("{user} may log in once until {expires_at}, with this code in place of the phone's:"))?;
+    let (user, expires_at) = (&made.user, Time::from_unix(made.expires_at));
+    let document =
+        json!({ "user": user, "passcode": made.passcode.reveal(), "expires_at": rfc3339(expires_at) });
+    out.json(&document)?;
+    let until = local(expires_at);
+    out.paragraph(
+        0,
+        format!("{user} may log in once until {until}, with this code in place of the phone's:"),
+    )?;
     out.line(format!("    {}", made.passcode.reveal()))?;
-    out.line(format!(
-        "Give it to nobody but the user, whom the next login tells of it. To take it back: totpd passcode {user} --cancel"
-    ))
+    out.paragraph(0, "Give it to nobody but the user, whom the next login tells of it. To take it back:")?;
+    out.line(format!("    totpd passcode {user} --cancel"))?;
+    // A lock refuses it, and the user would take it for spent.
+    let call = admin::Status { user: user.clone() };
+    if admin_call(&context.config()?, &call).is_ok_and(|reply| !reply.status.locks.is_empty()) {
+        let locked = format!(
+            "{user} is LOCKED where codes were wrong too often, and this code is refused there. `totpd status {user}` \
+             says where, and this ends it: totpd unlock {user}"
+        );
+        out.paragraph(0, locked)?;
+    }
+    Ok(())
 }
 
 fn cancel(context: &Context, user: &str) -> Result<(), CommandError> {

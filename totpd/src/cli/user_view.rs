@@ -241,6 +241,12 @@ pub(super) fn details(user: &User, clock_behind: Option<u64>) -> Vec<String> {
 
 /// What to do about a replacement that no code has confirmed.
 fn replacement_line(user: &User) -> Option<String> {
+    if user.staged.is_none() && user.replacement_pending && authenticators::adds(user) {
+        return Some(format!(
+            "a code of the further app confirms it, at a login or by `totpd confirm {}`; the others go on working",
+            user.user
+        ));
+    }
     if user.staged.is_none() && user.replacement_pending {
         return Some(format!(
             "a code of the new app confirms it, at a login or by `totpd confirm {}`; the old app works until then",

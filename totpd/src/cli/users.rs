@@ -117,10 +117,23 @@ pub(super) fn revoke(
     if !revoked {
         return Err(failed(ExitStatus::Refused, format!("{user} has no factor. Run: totpd status {user}")));
     }
-    context.out.line(match name {
-        Some(name) => format!("{user}: deleted the authenticator \"{name}\" and the logins it remembered"),
-        None => format!("{user}: deleted every factor, recovery code, ticket and remembered login"),
-    })
+    let Some(name) = name else {
+        let all = format!("{user}: deleted every factor, recovery code, ticket and remembered login");
+        return context.out.paragraph(0, all);
+    };
+    let deleted = format!("{user}: deleted the authenticator \"{name}\" and the logins it remembered");
+    context.out.paragraph(0, deleted)?;
+    let admin::StatusReply { status, .. } = match &subject {
+        Subject::Oneself(_) => self_service_call(&config, &self_service::Status {})?,
+        Subject::User(user) => admin_call(&config, &admin::Status { user: user.clone() })?,
+    };
+    match status.state {
+        admin::State::Active => Ok(()),
+        admin::State::Pending | admin::State::None => context.out.paragraph(
+            0,
+            format!("It was the last one: {user} has no recovery codes, and every login is refused. Run: totpd enroll {user}"),
+        ),
+    }
 }
 
 /// `totpd forget [USER]`

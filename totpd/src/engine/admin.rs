@@ -42,6 +42,8 @@ pub struct Enrolled {
     pub recovery_codes_left: Option<usize>,
     /// From when on codes of a given secret are accepted.
     pub codes_from: Option<Time>,
+    /// An earlier factor waited for its first code, and this one takes its place.
+    pub discards: bool,
 }
 
 impl Engine {
@@ -67,9 +69,10 @@ impl Engine {
         .await
     }
 
-    /// Makes a ticket with which the user enrolls once, or changes the active factor without a
-    /// delay, and returns its text and its expiry. The ticket is bound to that factor. A code of
-    /// the factor is needed with it unless the factor is lost.
+    /// Makes a ticket with which the user enrolls once, or changes their factors without a delay,
+    /// and returns its text and its expiry. The ticket is bound to the authenticator of this name,
+    /// without a name to the first one. A code is needed with it, unless that one is lost: then the
+    /// ticket alone replaces or removes it.
     ///
     /// # Errors
     /// [`AccountError`]; nothing was changed then.
@@ -77,6 +80,7 @@ impl Engine {
         &self,
         target: &ActedOn,
         lifetime: u64,
+        authenticator: Option<&AuthenticatorName>,
         active_factor: ActiveFactor,
         from: EventSource,
     ) -> Result<(Zeroizing<String>, Time), AccountError> {
@@ -86,11 +90,15 @@ impl Engine {
             .change(user, SpaceUse::Growing, &default_commit_deadline(), |slot, now| {
                 let account = account_of(slot, user, uid, now)?;
                 let expires = now.plus(lifetime);
-                account.ticket = Some(
-                    self.sealer
-                        .seal_ticket(account, &text, expires, active_factor)
-                        .map_err(AccountError::no_randomness)?,
-                );
+                let bound_to = match authenticator {
+                    Some(name) => account
+                        .find_authenticator(Some(name))
+                        .map_err(|why| AccountError::no_place(account, why))?,
+                    None => account.active.as_ref(),
+                };
+                let bound_to = bound_to.map(|factor| (factor.id.as_str(), active_factor));
+                let sealed = self.sealer.seal_ticket(account, &text, expires, bound_to);
+                account.ticket = Some(sealed.map_err(AccountError::no_randomness)?);
                 Ok((expires, Event::new(EventKind::Ticket, user.as_str(), now, from.clone())))
             })
             .await?;
@@ -206,10 +214,20 @@ impl Engine {
         self.change_with(user, SpaceUse::Essential, &default_commit_deadline(), |slot, now| {
             let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
             account.expire_pending(now);
-            let found = account.find_authenticator(Some(name));
-            let found = found.map_err(|why| AccountError::no_place(account, why))?;
-            let id = found.ok_or(AccountError::NotEnrolled)?.id.clone();
-            account.remove_authenticator(&id);
+            // One that waits for its first code can be taken back as well.
+            let waiting = account.pending.take_if(|pending| {
+                pending.is_named(name)
+                    && !account.active.iter().chain(&account.added).any(|a| a.is_named(name))
+            });
+            let id = if let Some(waiting) = waiting {
+                waiting.id
+            } else {
+                let found = account.find_authenticator(Some(name));
+                let found = found.map_err(|why| AccountError::no_place(account, why))?;
+                let id = found.ok_or(AccountError::NotEnrolled)?.id.clone();
+                account.remove_authenticator(&id);
+                id
+            };
             let mut event = Event::new(EventKind::Revoke, user.as_str(), now, from.clone());
             event.totp_id = Some(id);
             Ok((true, event, vec![SideWrite::DeleteSessionsOf(account.id.clone())]))
@@ -295,9 +313,11 @@ pub(super) fn stage(
     issuer: &str,
     now: Time,
 ) -> Result<(Enrolled, String), AccountError> {
+    let discards = account.pending.is_some();
     let made = account.enroll(new, now, &mut Kernel);
     let recovery_codes = made.map_err(|why| AccountError::not_made(account, why))?;
-    shown_once(account, recovery_codes, issuer, now)
+    let (enrolled, totp_id) = shown_once(account, recovery_codes, issuer, now)?;
+    Ok((Enrolled { discards, ..enrolled }, totp_id))
 }
 
 /// Stages a factor that has to ripen; what is shown of it, and its id.
@@ -335,6 +355,7 @@ pub(super) fn shown_once(
         staged: pending.staged.clone(),
         recovery_codes_left: None,
         codes_from: None,
+        discards: false,
     };
     let totp_id = enrolled.totp_id.clone();
     Ok((enrolled, totp_id))

@@ -34,6 +34,20 @@ pub(super) struct WantedChange<'a> {
     pub(super) lifetime: u64,
 }
 
+impl WantedChange<'_> {
+    /// Whether it is about the active factor with this id. Recovery codes belong to all of them.
+    fn concerns(&self, account: &Account, totp_id: Option<&str>) -> bool {
+        match self.kind {
+            ChangeKind::RecoveryCodes => true,
+            ChangeKind::Add => false,
+            ChangeKind::Replace | ChangeKind::Remove => {
+                let found = account.find_authenticator(self.name).ok().flatten();
+                found.is_some_and(|factor| Some(factor.id.as_str()) == totp_id)
+            }
+        }
+    }
+}
+
 /// A proof that was accepted: its event, and what is stored with it.
 pub(super) struct Recorded {
     pub(super) event: Event,
@@ -70,7 +84,7 @@ impl Engine {
         now: Time,
     ) -> Result<Permitted, SelfServiceError> {
         if let Some(ticket) = proof.ticket {
-            return self.permit_by_ticket(account, ticket, proof.code, event, now);
+            return self.permit_by_ticket(account, ticket, proof.code, change, event, now);
         }
         let from = event.from.to_phrase();
         let code = proof.code.ok_or(SelfServiceError::CodeNeeded)?;
@@ -89,20 +103,22 @@ impl Engine {
         Ok(Permitted::Granted(permit, Box::new(recorded)))
     }
 
-    /// A ticket permits at once; it takes a code as well, unless the administrator said that the
-    /// phone is lost.
+    /// A ticket permits at once; it takes a code as well, unless the change concerns the phone that
+    /// the administrator said is lost.
     fn permit_by_ticket(
         &self,
         account: &mut Account,
         ticket: &str,
         code: Option<&str>,
+        change: WantedChange<'_>,
         event: Event,
         now: Time,
     ) -> Result<Permitted, SelfServiceError> {
         if !self.is_ticket_of(account, ticket, now) {
             return Ok(Permitted::Refused(refused(event, UnjudgedReason::BadTicket)));
         }
-        let lost = account.ticket.as_ref().is_some_and(|ticket| ticket.lost);
+        let lost = account.ticket.as_ref().filter(|ticket| ticket.lost);
+        let lost = lost.is_some_and(|ticket| change.concerns(account, ticket.totp_id.as_deref()));
         let mut recorded = match code {
             None if lost => Recorded { event, side_writes: Vec::new() },
             None => return Err(SelfServiceError::CodeNeeded),

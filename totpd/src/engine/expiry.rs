@@ -22,7 +22,8 @@ impl Engine {
             let Ok(Some(stored)) = self.load(AccountKey::Id(id)).await else { continue };
             let (mut account, version, now) = (stored.account, stored.version, clock::now());
             let totp_id = account.pending.as_ref().map(|f| f.id.clone());
-            if !account.expire_pending(now) {
+            // The record is sealed as it was read: what its seal covers stays.
+            if !account.drop_expired_pending(now) {
                 continue;
             }
             let mut event =

@@ -88,8 +88,10 @@ impl Engine {
         let skew = self.config.totp.skew;
         self.change_with(user, SpaceUse::Growing, &default_commit_deadline(), |slot, now| {
             let account = account_of(slot, user, uid, now)?;
+            let discards = account.pending.is_some();
             let codes = enroll_given(account, &new, given, skew, now)?;
             let (mut enrolled, totp_id) = shown_once(account, codes, &issuer, now)?;
+            enrolled.discards = discards;
             enrolled.codes_from = account
                 .pending
                 .as_ref()

@@ -101,13 +101,13 @@ impl Engine {
     ) -> Result<Stored<Enrolled>, SelfServiceError> {
         account.expire_pending(now);
         let issuer = self.config.issuer();
-        let kind = match new.placement {
-            Placement::Add(_) => ChangeKind::Add,
-            Placement::Replace(_) => ChangeKind::Replace,
+        let (kind, name) = match &new.placement {
+            Placement::Add(_) => (ChangeKind::Add, None),
+            Placement::Replace(name) => (ChangeKind::Replace, name.as_ref()),
         };
         // Before a code is judged: what has no place uses up none.
         account.check_place(new).map_err(|why| AccountError::no_place(account, why))?;
-        let change = WantedChange { kind, name: None, lifetime: new.lifetime };
+        let change = WantedChange { kind, name, lifetime: new.lifetime };
         let permit = self.permit(account, proof, change, event, now)?;
         let (permit, Recorded { mut event, side_writes }) = match permit {
             Permitted::Granted(permit, recorded) => (permit, *recorded),

@@ -65,7 +65,7 @@ fn a_staged_change_cannot_be_altered_without_the_key() {
     let sealer = Sealer::new(&StoreKey::generate().unwrap());
     let now = Time::from_unix(1_800_000_000);
     let mut account = account("alice");
-    account.active = account.pending.take();
+    assert!(account.activate_imported(now));
     let new = NewFactor { lifetime: 60, ..NewFactor::default() };
     let change = |kind| StagedChange::new(kind, now, 86_400, 86_400, "this host");
     account.stage_replacement(&new, change(ChangeKind::Replace), now, &mut Kernel).unwrap();
@@ -105,10 +105,18 @@ fn a_staged_change_cannot_be_altered_without_the_key() {
 }
 
 #[test]
+fn a_pending_factor_is_not_moved_to_the_active_ones() {
+    let sealer = Sealer::new(&StoreKey::generate().unwrap());
+    let mut sealed = sealer.seal(account("alice")).unwrap();
+    sealed.active = sealed.pending.take();
+    assert_eq!(sealer.open(sealed), Err(SealError::Damaged));
+}
+
+#[test]
 fn an_authenticator_is_neither_doubled_nor_renamed() {
     let sealer = Sealer::new(&StoreKey::generate().unwrap());
     let mut alice = account("alice");
-    alice.active = alice.pending.take();
+    assert!(alice.activate_imported(Time::default()));
     let named = |name| Factor {
         id: format!("totp-{name}"),
         name: AuthenticatorName::parse(name),
@@ -118,7 +126,9 @@ fn an_authenticator_is_neither_doubled_nor_renamed() {
     let sealed = sealer.seal(alice.clone()).unwrap();
     assert_eq!(sealer.open(sealed.clone()), Ok(alice));
     // A code of a factor that is there twice would work twice.
-    let edits: [fn(&mut SealedAccount); 4] = [
+    let edits: [fn(&mut SealedAccount); 5] = [
+        // An unconfirmed factor is not made one whose recovery codes are accepted.
+        |a| a.pending = a.active.take(),
         |a| a.added.push(a.added[0].clone()),
         |a| a.added.push(a.active.clone().unwrap()),
         |a| a.added[0].name = None,
@@ -135,10 +145,11 @@ fn an_authenticator_is_neither_doubled_nor_renamed() {
 fn a_ticket_is_bound_to_the_factor_and_to_its_requirements() {
     let sealer = Sealer::new(&StoreKey::generate().unwrap());
     let mut alice = account("alice");
-    let first = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), ActiveFactor::Lost).unwrap();
+    let first = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), None).unwrap();
     assert_eq!((first.totp_id.as_ref(), first.lost), (None, false), "no factor could be lost");
-    alice.active = alice.pending.take();
-    let ticket = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), ActiveFactor::Usable).unwrap();
+    assert!(alice.activate_imported(Time::default()));
+    let bound_to = alice.active.as_ref().map(|active| (active.id.as_str(), ActiveFactor::Usable));
+    let ticket = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), bound_to).unwrap();
     assert!(sealer.is_ticket(&alice, &ticket, "ABCD") && alice.is_ticket_for_active_factor(&ticket));
     assert!(!alice.is_ticket_for_active_factor(&first));
     for edited in [
@@ -171,7 +182,8 @@ fn every_changed_byte_is_detected_and_no_ciphertext_repeats() {
 fn a_ticket_is_bound_to_its_account_and_expiry() {
     let sealer = Sealer::new(&StoreKey::generate().unwrap());
     let (alice, bob) = (account("alice"), account("bob"));
-    let ticket = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), ActiveFactor::Usable).unwrap();
+    let bound_to = alice.active.as_ref().map(|active| (active.id.as_str(), ActiveFactor::Usable));
+    let ticket = sealer.seal_ticket(&alice, "ABCD", Time::from_unix(9), bound_to).unwrap();
     assert!(sealer.is_ticket(&alice, &ticket, "ABCD"));
     assert!(!sealer.is_ticket(&alice, &ticket, "ABCE") && !sealer.is_ticket(&alice, &ticket, ""));
     assert!(!sealer.is_ticket(&bob, &ticket, "ABCD"));

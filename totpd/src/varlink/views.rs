@@ -125,6 +125,7 @@ pub(crate) fn enrolled(user: &UserName, enrolled: Enrolled) -> EnrollReply {
         staged: enrolled.staged.as_ref().map(staged_change),
         recovery_codes_left: enrolled.recovery_codes_left.and_then(|left| u64::try_from(left).ok()),
         codes_from: enrolled.codes_from.map(Time::unix),
+        discards: enrolled.discards.then_some(true),
     }
 }
 

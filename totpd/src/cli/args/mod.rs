@@ -298,11 +298,11 @@ pub struct Enroll {
     #[arg(long, requires = "ticket")]
     pub lost: bool,
     /// The name of the authenticator, such as "work phone": replace this one of several, or with
-    /// --add name the new one
-    #[arg(long, value_name = "NAME", conflicts_with = "ticket")]
+    /// --add name the new one; with --ticket, the one that it is bound to
+    #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// Make a further authenticator beside those in use; a user has three at most
-    #[arg(long, requires = "name")]
+    #[arg(long, requires = "name", conflicts_with = "ticket")]
     pub add: bool,
     /// How long the enrollment waits for its first code: 1s to 30d [default: from the
     /// configuration, 24h]

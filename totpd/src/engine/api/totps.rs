@@ -142,7 +142,13 @@ impl Engine {
         account.expire_pending(now);
         let mut shown = Vec::new();
         for factor in account.factors() {
-            let codes = factor.secrets.recovery_codes().ok_or(ApiRefusal::CodesHashed)?.to_vec();
+            // Further authenticators have none of their own, however the store keeps codes.
+            let is_further = account.added.iter().any(|added| added.id == factor.id);
+            let codes = match factor.secrets.recovery_codes() {
+                Some(codes) => codes.to_vec(),
+                None if is_further => Vec::new(),
+                None => return Err(ApiRefusal::CodesHashed),
+            };
             let verified = matches!(factor.state, FactorState::Active { .. });
             shown.push(ShownCodes { totp_id: factor.id.clone(), verified, codes });
         }

@@ -101,12 +101,13 @@ pub(crate) async fn recovery_codes(call: &AdminCall<'_>, parameters: &[u8]) -> R
 
 /// `Ticket`: makes a ticket, whose text is shown once.
 pub(crate) async fn ticket(call: &AdminCall<'_>, parameters: &[u8]) -> Result<Bytes, Bytes> {
-    let Ticket { user, lifetime: seconds, lost } = read(parameters)?;
+    let Ticket { user, lifetime: seconds, lost, name } = read(parameters)?;
     let pending = call.engine.config().totp.pending;
     let seconds = lifetime(seconds.unwrap_or(pending)).map_err(|what| invalid(&what))?;
     let target = call.acted_on(&user).await?;
     let active_factor = if lost == Some(true) { ActiveFactor::Lost } else { ActiveFactor::Usable };
-    let ticket = call.engine.ticket(&target, seconds, active_factor, call.peer.from()).await;
+    let name = authenticator_name(name.as_deref()).map_err(|what| invalid(&what))?;
+    let ticket = call.engine.ticket(&target, seconds, name.as_ref(), active_factor, call.peer.from()).await;
     let (text, expires) = ticket.map_err(|e| to_admin(e, &user))?;
     Ok(done(&TicketReply { user, ticket: SecretText::new(text), expires_at: expires.unix() }))
 }
