@@ -35,6 +35,8 @@ fn codes_of_each_authenticator_work_once() {
     assert_eq!(names(&site), ["authenticator", "work phone", "safe"]);
     let text = site.totpd(&["status", "alice"]).assert_success().stdout;
     assert!(text.contains("authenticator \"work phone\", in use since "), "{text}");
+    let list = site.totpd(&["list"]).assert_success().stdout;
+    assert!(list.contains("3 authenticators: \"authenticator\", \"work phone\", \"safe\""), "{list}");
     site.next_step();
     for phone in [&first, &work, &safe] {
         let typed = phone.code(&site);

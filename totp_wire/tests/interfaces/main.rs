@@ -265,7 +265,7 @@ fn the_admin_types_match_the_interface_file() {
     let revoke = RevokeClient { name: name(), secret_id: Some(name()) };
     check_method(&idl, &[revoke], &[RevokeClientReply { revoked: 1 }]);
     let history = History { user: Some(name()), before: Some(1), since: Some(1), limit: Some(1) };
-    check_method(&idl, &[history], &[self::page()]);
+    check_method(&idl, &[history], &[page()]);
     let explain = Explain {
         user: name(),
         service: name(),

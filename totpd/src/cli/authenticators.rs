@@ -37,6 +37,13 @@ pub(super) fn adds(user: &User) -> bool {
     user.state == State::Active && user.pending_name.as_ref().is_some_and(is_new)
 }
 
+/// What `totpd list` says of a user who has more than one.
+pub(super) fn several(user: &User) -> Option<String> {
+    let names: Vec<&str> = user.authenticators.iter().flatten().map(|one| one.name.as_str()).collect();
+    let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    (names.len() > 1).then(|| format!("{} authenticators: {}", names.len(), quoted.join(", ")))
+}
+
 /// What waits for its first code beside the active factors.
 pub(super) fn waiting(user: &User) -> String {
     match &user.pending_name {

@@ -145,6 +145,7 @@ pub(super) fn row(user: &User, layout: Layout) -> [String; 5] {
     }
     details.extend(locked(user).map(|lock| format!("locked {lock}")));
     details.extend(phrases(user));
+    details.extend(authenticators::several(user));
     [user.user.clone(), layout.paint(standing.tone(), standing.word()), codes, login, details.join(", ")]
 }
 
