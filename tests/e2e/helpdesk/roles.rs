@@ -172,7 +172,9 @@ fn the_helpdesk_looks_unlocks_and_helps_by_the_command_line() {
     assert_eq!(site.events().pop().unwrap()["peer_user"], "eve");
     done(&["unlock", "alice"]);
     assert_eq!(done(&["status", "alice", "--json"]).json()["state"], "active");
-    for looks in [&["list"][..], &["history", "alice"], &["report"], &["explain", "alice", "sshd"]] {
+    let told = done(&["history", "alice"]).stdout;
+    assert!(told.contains("passcode done, by eve") && told.contains("unlock done, by eve"), "{told}");
+    for looks in [&["list"][..], &["report"], &["explain", "alice", "sshd"]] {
         done(looks);
     }
     let refused = |finished: Finished, words: &str| {

@@ -166,6 +166,7 @@ fn sentence(event: &Value, layout: Layout, mut name_of: impl FnMut(u64) -> Strin
         ("method", " by ", ""),
         ("service", ", ", ""),
         ("client", ", application ", ""),
+        ("peer_user", ", by ", ""),
         ("rhost", " from ", ""),
         ("peer_address", " at ", ""),
         ("target", " as ", ""),
@@ -213,6 +214,9 @@ mod tests {
             "method": "totp", "client": "shop", "peer_address": "192.0.2.7"
         });
         assert_eq!(said(&event), "authenticate granted by totp, application shop at 192.0.2.7");
+        let helped =
+            json!({ "event": "passcode", "outcome": "done", "peer_uid": 1003, "peer_user": "heidi" });
+        assert_eq!(said(&helped), "passcode done, by heidi");
         let unknown = json!({ "user": "", "unknown": true, "time": "\u{1b}[2J" });
         assert_eq!((user_of(&unknown).as_str(), user_of(&json!({})).as_str()), ("(unknown)", "-"));
         assert!(!time(&unknown).contains('\u{1b}'));
