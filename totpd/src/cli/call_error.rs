@@ -31,6 +31,10 @@ pub(super) fn explain(path: &Path, error: &CallError) -> CommandError {
                  not trusted. Run, to find it: ss -xlp"
             ),
         ),
+        CallError::TimedOut => failed(
+            ExitStatus::Unreachable,
+            format!("totpd at {at}: {error}. To find out why, run: totpd status"),
+        ),
         other => failed(ExitStatus::Unreachable, format!("totpd at {at}: {other}")),
     }
 }
