@@ -27,6 +27,7 @@ fn begin(sshd: &Sshd<'_>, ticket: &str) -> (PtySession, Phone) {
     client.exp_string(CODE).unwrap();
     client.send_line(ticket).unwrap();
     let shown = client.exp_string(FIRST_CODE).unwrap();
+    assert!(shown.contains("with the same SSH key and the ticket within 15 minutes"), "{shown}");
     let phone = Phone::from_shown(&shown).unwrap_or_else(|| panic!("no key: {shown}"));
     (client, phone)
 }

@@ -2,7 +2,7 @@
 
 use crate::authority::{
     Acknowledge, Authority, BoxFuture, Delivery, EarlierLogin, EnrollmentEnd, FirstCodeQuestion, Granted,
-    Interruption, NewKey, Next, Pending, Prompts, Question, Receipt, RecoveryCodeQuestion,
+    Interruption, NewKey, Next, Pending, Prompts, Question, Receipt, RecoveryCodeQuestion, StartedBy,
 };
 use crate::config::Config;
 use crate::engine::{
@@ -240,7 +240,8 @@ fn ask_recovery_code(
 
 fn interruption<S>(login: &PendingLogin, enrollment: &Enrollment<S>) -> Interruption {
     let time_left = login.request.ends.map(|ends| ends.saturating_duration_since(Instant::now()));
-    Interruption { time_left, kept_for: enrollment.kept_for() }
+    let started_by = if enrollment.is_by_ticket() { StartedBy::Ticket } else { StartedBy::Rule };
+    Interruption { time_left, kept_for: enrollment.kept_for(), started_by }
 }
 
 /// The last answer that the attempt allows was wrong.

@@ -181,6 +181,15 @@ pub(crate) struct Interruption {
     pub(crate) time_left: Option<Duration>,
     /// For how long a later login is shown the same key; `None`: it is shown another one.
     pub(crate) kept_for: Option<Duration>,
+    pub(crate) started_by: StartedBy,
+}
+
+/// What started an enrollment, and starts it again in a later login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StartedBy {
+    Rule,
+    /// The user has typed a ticket.
+    Ticket,
 }
 
 /// The question for one of the new recovery codes: some hosts show lines only before a question,

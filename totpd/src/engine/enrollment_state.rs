@@ -69,6 +69,11 @@ impl<S> Enrollment<S> {
         self.terms.lease.as_ref().map(|lease| lease.time_left(clock::since_boot()))
     }
 
+    /// Whether a ticket started it, and not a rule.
+    pub const fn is_by_ticket(&self) -> bool {
+        self.terms.ticket.is_some()
+    }
+
     /// Notes that this login has used up its wrong answers.
     pub fn note_failed(&self) {
         if let Some(lease) = &self.terms.lease {

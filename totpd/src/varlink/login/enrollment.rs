@@ -2,7 +2,7 @@
 //! answer.
 
 use crate::authority::{
-    EarlierLogin, EnrollmentEnd, FirstCodeQuestion, Interruption, NewKey, RecoveryCodeQuestion,
+    EarlierLogin, EnrollmentEnd, FirstCodeQuestion, Interruption, NewKey, RecoveryCodeQuestion, StartedBy,
 };
 use crate::engine::Showings;
 use crate::local_time::local_from;
@@ -136,19 +136,23 @@ fn shown_repeatedly(from: &str, showings: &Showings) -> String {
 
 /// What to do when the time runs out.
 fn explain(interruption: &Interruption) -> Option<String> {
-    let Interruption { time_left, kept_for } = *interruption;
+    let Interruption { time_left, kept_for, started_by } = *interruption;
     let seconds = time_left.map(|left| left.as_secs());
+    let with = match started_by {
+        StartedBy::Rule => "the same SSH key",
+        StartedBy::Ticket => "the same SSH key and the ticket",
+    };
     Some(match (seconds, kept_for.and_then(minutes)) {
         (Some(seconds), Some(minutes)) => format!(
-            "sshd ends this login in {seconds} seconds. If that is too short, log in again from here with the same SSH \
-             key within {minutes} minutes: the same setup key is shown, and the entry in the app stays good."
+            "sshd ends this login in {seconds} seconds. If that is too short, log in again from here with {with} \
+             within {minutes} minutes: the same setup key is shown, and the entry in the app stays good."
         ),
         (Some(seconds), None) => format!(
             "sshd ends this login in {seconds} seconds. If that is too short, delete the entry in the app and log in \
              again: the next login shows another setup key."
         ),
         (None, Some(minutes)) => format!(
-            "If this login is interrupted, log in again from here with the same SSH key within {minutes} minutes: the \
+            "If this login is interrupted, log in again from here with {with} within {minutes} minutes: the \
              same setup key is shown, and the entry in the app stays good."
         ),
         (None, None) => return None,
@@ -160,9 +164,11 @@ fn time_left(interruption: &Interruption) -> Option<String> {
     let seconds = interruption.time_left?.as_secs();
     Some(match interruption.kept_for.and_then(minutes) {
         Some(minutes) => {
-            format!(
-                "Time left: {seconds} s. Log in again from here within {minutes} min to get this same key."
-            )
+            let with = match interruption.started_by {
+                StartedBy::Rule => "from here",
+                StartedBy::Ticket => "with the ticket",
+            };
+            format!("Time left: {seconds} s. Log in again {with} within {minutes} min for this same key.")
         }
         None => format!("Time left: {seconds} s. After that this key is void: delete its entry in the app."),
     })
@@ -180,14 +186,18 @@ mod tests {
 
     fn interruption(time_left: Option<u64>, kept_for: Option<u64>) -> Interruption {
         let seconds = |seconds: Option<u64>| seconds.map(Duration::from_secs);
-        Interruption { time_left: seconds(time_left), kept_for: seconds(kept_for) }
+        let (time_left, kept_for) = (seconds(time_left), seconds(kept_for));
+        Interruption { time_left, kept_for, started_by: StartedBy::Rule }
     }
 
     #[test]
     fn the_time_left_fits_one_row_of_80_columns() {
         for kept_for in [Some(899), Some(54), None] {
-            let line = time_left(&interruption(Some(1200), kept_for)).unwrap();
-            assert!(line.len() <= 80 && line.contains("1200 s"), "{line}");
+            let by_rule = interruption(Some(1200), kept_for);
+            for enrollment in [by_rule, Interruption { started_by: StartedBy::Ticket, ..by_rule }] {
+                let line = time_left(&enrollment).unwrap();
+                assert!(line.len() <= 80 && line.contains("1200 s"), "{line}");
+            }
         }
         assert_eq!(time_left(&interruption(None, Some(899))), None);
     }
