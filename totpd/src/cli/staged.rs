@@ -50,7 +50,7 @@ pub(super) fn what(staged: &Staged) -> &'static str {
         "replace" => "a replacement of the factor",
         "add" => "a further authenticator",
         "remove" => "the removal of the factor",
-        _ => "new recovery codes",
+        _ => "an exchange of the recovery codes",
     }
 }
 
