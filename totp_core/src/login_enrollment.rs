@@ -129,10 +129,20 @@ impl AwaitingRecoveryCode {
         &self.codes
     }
 
-    /// Returns the first state again, with the same secret and recovery codes, for another login.
-    /// It takes the code of a later time step.
-    pub fn start_again(&self) -> AwaitingFirstCode {
-        AwaitingFirstCode { factor: self.factor.clone(), codes: self.codes.clone() }
+    /// Returns the first state again for another login: with the same secret, and with new recovery
+    /// codes, since nobody has proved to have noted these. It takes the code of a later time step.
+    ///
+    /// # Errors
+    /// When the random source fails.
+    pub fn start_again(
+        &self,
+        storage: RecoveryStorage,
+        random: &mut impl Random,
+    ) -> Result<AwaitingFirstCode, RandomFailed> {
+        let (recovery, codes) = RecoverySet::generate(storage, random)?;
+        let mut factor = self.factor.clone();
+        factor.secrets.recovery = recovery;
+        Ok(AwaitingFirstCode { factor, codes })
     }
 
     /// Checks one of the recovery codes, as proof that the user has written them down. It is not

@@ -62,6 +62,16 @@ pub enum FactorChange {
     RecoveryCodes,
     /// A staged change was cancelled.
     Cancelled,
+    /// The setup key was shown to several logins before one of them enrolled it. The last time is
+    /// that of the notice.
+    KeyShown {
+        /// How often.
+        count: u32,
+        /// The first time.
+        first: Time,
+        /// The last time but one.
+        previous: Time,
+    },
 }
 
 /// Everything to report at the next login.

@@ -110,12 +110,14 @@ fn an_interrupted_enrollment_starts_again_without_its_used_code() {
     let codes = [T0, T0.plus(30)].map(|at| totp_at(enrolling.secret(), enrolling.params(), at));
     let [first, later] = codes.each_ref().map(|code| Typed::parse(code));
     let awaiting = enrolling.clone().first_code(&first, T0, &SETTINGS).unwrap();
-    let again = awaiting.start_again();
+    let again = awaiting.start_again(RecoveryStorage::Hashed, &mut Counting(9)).unwrap();
     assert!(again.secret() == enrolling.secret() && again.totp_id() == enrolling.totp_id());
     let (again, reason) = again.first_code(&first, T0, &SETTINGS).unwrap_err();
     assert_eq!(reason, Reason::Replayed);
     let again = again.first_code(&later, T0.plus(30), &SETTINGS).unwrap();
-    let recovery = awaiting.recovery_codes()[0].reveal();
+    let shown_before = awaiting.recovery_codes()[0].reveal();
+    let again = again.finish(&Typed::parse(&shown_before), T0.plus(30)).unwrap_err();
+    let recovery = again.recovery_codes()[0].reveal();
     let ready = again.finish(&Typed::parse(&recovery), T0.plus(30)).unwrap();
     let mut account = account();
     assert!(ready.activate(&mut account, &Origin::Local, None, T0.plus(30)).is_ok());

@@ -81,8 +81,14 @@ fn the_login_after_the_grace_time_is_shown_the_same_key() {
     let offers = offers(&site);
     assert_eq!(offers.len(), 2);
     assert!(offers.iter().all(|offer| offer["totp_id"] == event["totp_id"]), "{offers:?}");
-    site.next_step();
-    assert!(sshd.lets_in("bob", &[&phone.code(&site)]));
+    // Somebody else who has the key could be the first to answer: it is asked for a day.
+    for _ in 0..2 {
+        site.next_step();
+        assert!(sshd.lets_in("bob", &[&phone.code(&site), ""]));
+        let asked = sshd.prompts().join("\n");
+        assert!(asked.contains("was shown 2 times to logins from 127.0.0.1: on "), "{asked}");
+        assert!(asked.contains("somebody else has your codes: call your administrators"), "{asked}");
+    }
 }
 
 #[test]
@@ -105,7 +111,9 @@ fn a_first_code_is_not_accepted_in_two_interrupted_logins() {
     assert_eq!(site.last_login()["reason"], "replayed");
     site.next_step();
     let last = again.finish(&site);
-    assert_eq!(recovery_codes(&last), codes);
+    let new = recovery_codes(&last);
+    assert!(last.contains("Recovery codes that an earlier login showed are void."), "{last}");
+    assert!(new.len() == codes.len() && new.iter().all(|code| !codes.contains(code)), "{last}");
 }
 
 #[test]
@@ -227,14 +235,65 @@ fn of_two_logins_with_one_key_only_the_newer_one_finishes() {
     let codes = recovery_codes(&older.read_until(LAST));
     let (mut newer, same) = begin_host(&site);
     assert_eq!(same, key);
+    site.next_step();
+    newer.say(&format!("{}\n", phone.code(&site)));
+    let new_codes = recovery_codes(&newer.read_until(LAST));
     older.say(&format!("{}\n", codes[0]));
     let ended = older.finish();
     assert_eq!(result(&ended, "authenticate"), code::AUTH_ERR);
-    assert!(ended.stdout.contains("A later login was shown this setup key"), "{ended:?}");
+    assert!(ended.stdout.contains("A later login was shown this setup key and has answered"), "{ended:?}");
     assert_eq!(site.last_login()["reason"], "raced");
     assert_eq!(site.status("bob")["state"], "none");
-    site.next_step();
-    newer.say(&format!("{}\n{}\n", phone.code(&site), codes[0]));
+    newer.say(&format!("{}\n", new_codes[0]));
     assert_eq!(result(&newer.finish(), "authenticate"), code::SUCCESS);
     assert_eq!(site.last_login()["key_shown"], 2);
+}
+
+#[test]
+fn a_login_that_only_connects_does_not_end_an_enrollment() {
+    let site = Site::with_rules(RULE);
+    site.totp_service("x", "nodelay");
+    site.next_step();
+    let (mut typing, key) = begin_host(&site);
+    let (mut connected, same) = begin_host(&site);
+    drop(begin_host(&site));
+    assert_eq!(same, key);
+    let phone = Phone::with_key(&key);
+    typing.say(&format!("{}\n", phone.code(&site)));
+    let shown = typing.read_until(LAST);
+    assert!(shown.contains("This setup key was shown 3 times to logins from 192.0.2.1"), "{shown}");
+    typing.say(&format!("{}\n", recovery_codes(&shown)[0]));
+    assert_eq!(result(&typing.finish(), "authenticate"), code::SUCCESS);
+    assert_eq!(site.last_login()["key_shown"], 3);
+    site.next_step();
+    connected.say(&format!("{}\n", phone.code(&site)));
+    let ended = connected.finish();
+    assert_eq!(result(&ended, "authenticate"), code::AUTH_ERR);
+    assert!(
+        ended.stdout.contains("has enrolled it as this account's second factor. Was it you?"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn revoke_ends_an_enrollment_that_waits_for_its_last_answer() {
+    let site = Site::with_rules(RULE);
+    site.totp_service("x", "nodelay");
+    for kept in [true, false] {
+        site.next_step();
+        let without_key = ["-r", "192.0.2.1", "-e", "SSH_AUTH_INFO_0=password"];
+        let host = if kept { host(&site) } else { PamHost::new(&site, "x", "bob").option(&without_key) };
+        let mut host = host.start();
+        let phone = Phone::from_shown(&host.read_until("prompt: ")).unwrap();
+        host.say(&format!("{}\n", phone.code(&site)));
+        let codes = recovery_codes(&host.read_until(LAST));
+        let revoked = site.totpd(&["revoke", "bob"]).assert_success();
+        assert!(revoked.stdout.contains("ended enrollments inside logins"), "{revoked:?}");
+        host.say(&format!("{}\n", codes[0]));
+        let ended = host.finish();
+        assert_eq!(result(&ended, "authenticate"), code::AUTH_ERR);
+        assert!(ended.stdout.contains("An administrator has ended this enrollment."), "{ended:?}");
+        assert_eq!(site.status("bob")["state"], "none");
+        assert_eq!(site.totpd(&["revoke", "bob"]).code, 1);
+    }
 }

@@ -154,7 +154,7 @@ fn a_ticket_that_ends_during_the_enrollment_makes_no_factor() {
     let site = Site::with_rules(SHOWS);
     site.totp_service("x", "nodelay");
     let ends: [(&str, &dyn Fn(), &str); 4] = [
-        ("revoked", &|| drop(site.totpd(&["revoke", "bob"]).assert_success()), "bad-ticket"),
+        ("revoked", &|| drop(site.totpd(&["revoke", "bob"]).assert_success()), "raced"),
         ("replaced", &|| drop(ticket(&site, "bob")), "bad-ticket"),
         ("expired", &|| site.advance(25 * 3600), "bad-ticket"),
         ("off", &|| site.configure(&format!("{SHOWS}self_enroll = \"off\"\n")), "denied"),

@@ -107,7 +107,7 @@ impl Authority for LocalAuthority {
             Asked::FirstCode(enrollment) => {
                 match self.engine.first_code(&login, *enrollment, &input, guard).await? {
                     FirstCodeOutcome::Right(enrollment) => ask_recovery_code(login, enrollment),
-                    FirstCodeOutcome::TakenOver => Next::EnrollmentEnded(EnrollmentEnd::TakenOver),
+                    FirstCodeOutcome::Ended(end) => Next::EnrollmentEnded(EnrollmentEnd::Lost(end)),
                     FirstCodeOutcome::Wrong(enrollment, _) if tries_left <= 1 => failed(&enrollment),
                     FirstCodeOutcome::Wrong(enrollment, reason) => {
                         let question = match reason {
@@ -127,7 +127,7 @@ impl Authority for LocalAuthority {
                             None => Next::Denied { known: true },
                         }
                     }
-                    RecoveryCodeOutcome::TakenOver => Next::EnrollmentEnded(EnrollmentEnd::TakenOver),
+                    RecoveryCodeOutcome::Ended(end) => Next::EnrollmentEnded(EnrollmentEnd::Lost(end)),
                     RecoveryCodeOutcome::Wrong(enrollment) if tries_left <= 1 => failed(&enrollment),
                     RecoveryCodeOutcome::Wrong(enrollment) => {
                         let question = Question::RecoveryCode(RecoveryCodeQuestion::AfterWrong);

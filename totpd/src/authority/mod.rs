@@ -16,7 +16,7 @@ mod receipt;
 pub(crate) use receipt::{BoxFuture, Delivery, Receipt};
 
 use crate::config::Config;
-use crate::engine::{EngineError, LoginRequest, Showings};
+use crate::engine::{EngineError, LeaseEnd, LoginRequest, Showings};
 use crate::store::{CommitGuard, Committed};
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,8 +123,8 @@ pub(crate) enum Next<P> {
 pub(crate) enum EnrollmentEnd {
     /// Too many answers were wrong. `kept_for`: a later login is shown the same key for so long.
     WrongAnswers { kept_for: Option<Duration> },
-    /// A later login was shown the same key.
-    TakenOver,
+    /// This login cannot finish any more.
+    Lost(LeaseEnd),
 }
 
 /// What a person is asked.

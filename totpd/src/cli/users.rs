@@ -118,7 +118,10 @@ pub(super) fn revoke(
         return Err(failed(ExitStatus::Refused, format!("{user} has no factor. Run: totpd status {user}")));
     }
     let Some(name) = name else {
-        let all = format!("{user}: deleted every factor, recovery code, ticket and remembered login");
+        let all = format!(
+            "{user}: deleted every factor, recovery code, ticket and remembered login, and ended enrollments inside \
+             logins"
+        );
         return context.out.paragraph(0, all);
     };
     let deleted = format!("{user}: deleted the authenticator \"{name}\" and the logins it remembered");

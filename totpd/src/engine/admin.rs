@@ -143,24 +143,27 @@ impl Engine {
         .await
     }
 
-    /// Forgets every factor, and ends the sessions of applications; says whether there was one.
+    /// Forgets every factor, and ends the sessions of applications and the enrollments inside
+    /// logins; says whether there was a factor or an enrollment.
     ///
     /// # Errors
     /// [`AccountError`]; nothing was changed then.
     pub async fn revoke(&self, user: &UserName, from: EventSource) -> Result<bool, AccountError> {
-        self.kept_enrollments.forget(user);
-        let Some(stored) = self.load(user).await.map_err(EngineError::from)? else {
-            self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
-            return Ok(false);
-        };
-        // A record whose secrets cannot be opened can still be forgotten: this is the way out.
-        let nothing = !stored.account.has_factor() && stored.account.ticket.is_none();
-        if nothing && !stored.damaged {
-            return Ok(false);
-        }
+        let ended = self.kept_enrollments.forget(user);
+        // An enrollment that is being activated has this lock, and its factor is revoked below.
         let _lock = self.user_locks.lock(user.as_str()).await;
         for _ in 0..MOST_RACES {
-            let Some(stored) = self.load(user).await.map_err(EngineError::from)? else { return Ok(false) };
+            // A record whose secrets cannot be opened can still be forgotten: this is the way out.
+            let stored = self.load(user).await.map_err(EngineError::from)?.filter(|stored| {
+                stored.damaged || stored.account.has_factor() || stored.account.ticket.is_some()
+            });
+            let Some(stored) = stored else {
+                self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
+                if ended {
+                    self.record_ended_enrollment(user, from).await?;
+                }
+                return Ok(ended);
+            };
             let mut account = stored.account;
             let totp_id = account.active.as_ref().or(account.pending.as_ref()).map(|f| f.id.clone());
             let now = clock::now();
@@ -181,6 +184,14 @@ impl Engine {
             }
         }
         Err(AccountError::Busy)
+    }
+
+    /// Records that only an enrollment inside a login was there to revoke.
+    async fn record_ended_enrollment(&self, user: &UserName, from: EventSource) -> Result<(), AccountError> {
+        let now = clock::now();
+        let event = Event::new(EventKind::Revoke, user.as_str(), now, from);
+        let (write, guard) = (AccountWrite::Nothing, default_commit_deadline());
+        self.store_admin(write, Vec::new(), SpaceUse::Essential, event, now, &guard).await.map(drop)
     }
 
     /// Ends what the user has staged.

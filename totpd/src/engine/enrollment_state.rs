@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::engine::attempt::LoginRequest;
-use crate::engine::kept_enrollments::{Lease, Login, Showings};
+use crate::engine::kept_enrollments::{Lease, LeaseEnd, Login, Showings};
 use crate::user_directory::ResolvedUser;
 use std::time::Duration;
 use totp_core::Reason;
@@ -22,8 +22,8 @@ pub struct Enrollment<S> {
 /// What does not change while an enrollment waits for its answers.
 #[derive(Debug)]
 pub(super) struct Terms {
-    /// `None`: a later login is shown another key.
-    pub(super) lease: Option<Lease>,
+    /// The hold of the key.
+    pub(super) lease: Lease,
     /// The login before this one was shown the same key, and used up its wrong answers.
     pub(super) failed_before: bool,
     /// The ticket that started it. The activation spends it. `None`: a rule started it.
@@ -37,8 +37,8 @@ pub enum FirstCodeOutcome {
     Right(Enrollment<AwaitingRecoveryCode>),
     /// It is not, and that is recorded with this reason.
     Wrong(Enrollment<AwaitingFirstCode>, Reason),
-    /// A later login was shown the same key, and only that one can finish. That is recorded.
-    TakenOver,
+    /// This login cannot finish any more. That is recorded.
+    Ended(LeaseEnd),
 }
 
 /// What came of a recovery code.
@@ -48,14 +48,14 @@ pub enum RecoveryCodeOutcome {
     Right(Enrollment<ReadyToActivate>),
     /// It is not, and that is recorded.
     Wrong(Enrollment<AwaitingRecoveryCode>),
-    /// As [`FirstCodeOutcome::TakenOver`].
-    TakenOver,
+    /// As [`FirstCodeOutcome::Ended`].
+    Ended(LeaseEnd),
 }
 
 impl<S> Enrollment<S> {
-    /// How often the key was shown, if a later login can be shown it again.
+    /// How often the key was shown until now, to any login.
     pub fn showings(&self) -> Option<Showings> {
-        self.terms.lease.as_ref().map(Lease::showings)
+        self.terms.lease.showings()
     }
 
     /// Whether the login before this one was shown the same key, and used up its wrong answers.
@@ -66,7 +66,7 @@ impl<S> Enrollment<S> {
     /// For how long a later login from the same address with the same SSH key is shown the same
     /// key. `None`: it is shown another one.
     pub fn kept_for(&self) -> Option<Duration> {
-        self.terms.lease.as_ref().map(|lease| lease.time_left(clock::since_boot()))
+        self.terms.lease.time_left(clock::since_boot())
     }
 
     /// Whether a ticket started it, and not a rule.
@@ -76,13 +76,7 @@ impl<S> Enrollment<S> {
 
     /// Notes that this login has used up its wrong answers.
     pub fn note_failed(&self) {
-        if let Some(lease) = &self.terms.lease {
-            lease.note_failed();
-        }
-    }
-
-    pub(super) fn is_taken_over(&self) -> bool {
-        self.terms.lease.as_ref().is_some_and(|lease| lease.check().is_err())
+        self.terms.lease.note_failed();
     }
 }
 

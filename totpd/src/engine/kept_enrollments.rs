@@ -1,13 +1,16 @@
-//! Enrollments inside an SSH login that may be interrupted, such as by sshd's `LoginGraceTime`. A
-//! later login is shown the same key, so that the entry in the user's app stays good.
+//! Enrollments inside logins that go on, and those that a later login can continue: one that was
+//! interrupted, such as by sshd's `LoginGraceTime`, shows the same key again, so that the entry in
+//! the user's app stays good.
 //!
 //! They are in memory only: a stop of the daemon ends them all. A key is shown again to a login of
 //! the same user from the same address with the same SSH key, and only while the user's record is
-//! the one it was. The newest login has the key: an older one that still waits cannot finish.
+//! the one it was. Of the logins that were shown one key, the newest that has answered can finish:
+//! one that only connects ends nobody's enrollment. What is kept no longer stays known for as long
+//! as a login has it, so that an older login cannot finish after a newer one.
 
 use crate::sync::ignore_poison;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use totp_core::login_enrollment::AwaitingFirstCode;
 use totp_core::remembered::RememberKey;
@@ -15,22 +18,35 @@ use totp_core::{RandomFailed, Time, UserName};
 
 /// For how long a key is shown again, from the first time on. Time asleep counts.
 pub(super) const LIFETIME: Duration = Duration::from_mins(15);
-/// Keys that are kept for one user: each address and each SSH key has one of its own.
+/// Keys that are kept for one user: each address and each SSH key has one of its own. One more is
+/// shown once and not kept: none is dropped for it, or others could end what the user was promised.
 const MAX_PER_USER: usize = 4;
 /// Keys that are kept in all.
 const MAX_KEPT: usize = 1024;
 
-/// The enrollments that a later login can continue.
+/// The enrollments of logins that go on, and those that a later login can continue.
 #[derive(Debug, Default)]
-pub(super) struct KeptEnrollments(Mutex<HashMap<Login, Kept>>);
+pub(super) struct KeptEnrollments(Mutex<Keys>);
+
+/// Each key, by the id of its factor.
+type Keys = HashMap<String, Key>;
 
 /// What a later login must have in common with the one that was interrupted.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Login {
     /// The user.
     pub(super) user: UserName,
     /// A digest of uid, service, address and SSH keys.
     pub(super) key: RememberKey,
+}
+
+/// For whom a key is made.
+#[derive(Clone, Debug)]
+pub(super) enum Viewer {
+    /// A later login like this one is shown it again.
+    Login(Login),
+    /// No other login is shown it.
+    Once(UserName),
 }
 
 /// The versions of the records of one user, by their ids.
@@ -46,13 +62,22 @@ pub(super) struct Now {
 }
 
 #[derive(Debug)]
-struct Kept {
+struct Key {
+    user: UserName,
+    /// The logins that are shown it again; `None`: no further one.
+    kept_for: Option<Login>,
     enrolling: AwaitingFirstCode,
     versions: Versions,
     made: Duration,
     showings: Showings,
+    /// Which showing was the newest one that was answered; 0 before the first answer.
+    answered: u32,
     /// The last login that was shown the key used up its wrong answers.
     failed: bool,
+    /// The logins that have the key on their screens.
+    leases: u32,
+    /// No login can finish any more.
+    ended: Option<LeaseEnd>,
 }
 
 /// How often a key was shown, and when.
@@ -62,15 +87,15 @@ pub struct Showings {
     pub count: u32,
     /// The first time.
     pub first: Time,
-    /// The time before this one; the first time if there was none between.
+    /// The time before the latest one; the first time if there was none between.
     pub previous: Time,
-    /// This time.
+    /// The latest time.
     pub latest: Time,
 }
 
 impl Showings {
     /// The first one.
-    pub(super) const fn first(at: Time) -> Self {
+    const fn first(at: Time) -> Self {
         Self { count: 1, first: at, previous: at, latest: at }
     }
 
@@ -78,7 +103,7 @@ impl Showings {
         Self { count: self.count.saturating_add(1), previous: self.latest, latest: at, ..self }
     }
 
-    /// Whether the key was shown to an earlier login.
+    /// Whether the key was shown to more than one login.
     pub const fn is_repeated(&self) -> bool {
         self.count > 1
     }
@@ -93,75 +118,115 @@ pub(super) struct Shown {
     pub(super) failed_before: bool,
 }
 
-/// The right of the newest login to finish an enrollment that is kept.
+/// A login's hold of the key on its screen.
 #[derive(Debug)]
 pub(super) struct Lease {
-    kept: Arc<KeptEnrollments>,
-    login: Login,
+    all: Arc<KeptEnrollments>,
     totp_id: String,
-    showings: Showings,
-    made: Duration,
+    /// The number of its showing.
+    showing: u32,
 }
 
-/// A later login was shown the same key, and has it now.
+/// Why a login cannot finish the enrollment that it has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TakenOver;
+pub enum LeaseEnd {
+    /// A later login with the same key has answered.
+    TakenOver,
+    /// Another login with the same key has finished.
+    Finished,
+    /// An administrator has ended it.
+    Dropped,
+}
 
 /// An enrollment that is being activated: nobody else is shown its key. It is kept again unless the
 /// activation succeeds.
 #[derive(Debug)]
-pub(super) struct Activating(Option<(Lease, Kept)>);
+pub(super) struct Activating {
+    lease: Lease,
+    showings: Showings,
+    kept_for: Option<Login>,
+}
 
 impl KeptEnrollments {
-    /// The key that this login is shown: the one that is kept for it, or a new one, which is kept
-    /// from now on.
+    fn keys(&self) -> MutexGuard<'_, Keys> {
+        ignore_poison(self.0.lock())
+    }
+
+    /// The key that this login is shown: the one that is kept for it, or a new one.
     ///
     /// # Errors
     /// When `make` fails.
     pub(super) fn show(
         self: &Arc<Self>,
-        login: Login,
+        viewer: Viewer,
         versions: Versions,
         now: Now,
         make: impl FnOnce() -> Result<AwaitingFirstCode, RandomFailed>,
     ) -> Result<Shown, RandomFailed> {
-        let mut all = ignore_poison(self.0.lock());
-        all.retain(|_, kept| kept.is_alive(now.since_boot));
-        let again = all.remove(&login).filter(|kept| kept.versions == versions);
-        let failed_before = again.as_ref().is_some_and(|kept| kept.failed);
-        let kept = match again {
-            Some(kept) => Kept { showings: kept.showings.next(now.wall), failed: false, ..kept },
-            None => Kept {
-                enrolling: make()?,
-                versions,
-                made: now.since_boot,
-                showings: Showings::first(now.wall),
-                failed: false,
-            },
+        let mut keys = self.keys();
+        keys.values_mut().for_each(|key| key.expire(now.since_boot));
+        let (user, login) = match viewer {
+            Viewer::Login(login) => (login.user.clone(), Some(login)),
+            Viewer::Once(user) => (user, None),
         };
-        make_room(&mut all, &login.user);
-        let lease = Lease {
-            kept: Arc::clone(self),
-            login: login.clone(),
-            totp_id: kept.enrolling.totp_id().to_owned(),
-            showings: kept.showings,
-            made: kept.made,
+        if let Some(login) = &login {
+            for key in keys.values_mut().filter(|key| key.is_kept_for(login)) {
+                if key.versions != versions {
+                    key.kept_for = None;
+                }
+            }
+        }
+        keys.retain(|_, key| key.is_needed());
+        if let Some(key) =
+            login.as_ref().and_then(|login| keys.values_mut().find(|key| key.is_kept_for(login)))
+        {
+            key.showings = key.showings.next(now.wall);
+            let failed_before = std::mem::take(&mut key.failed);
+            return Ok(Shown { failed_before, ..key.shown_by(self) });
+        }
+        let mut key = Key {
+            kept_for: login.filter(|login| has_room(&keys, &login.user)),
+            user,
+            enrolling: make()?,
+            versions,
+            made: now.since_boot,
+            showings: Showings::first(now.wall),
+            answered: 0,
+            failed: false,
+            leases: 0,
+            ended: None,
         };
-        let enrolling = kept.enrolling.clone();
-        all.insert(login, kept);
-        Ok(Shown { enrolling, lease, failed_before })
+        let shown = key.shown_by(self);
+        keys.insert(shown.lease.totp_id.clone(), key);
+        Ok(shown)
     }
 
-    /// Drops what is kept for a user.
-    pub(super) fn forget(&self, user: &UserName) {
-        ignore_poison(self.0.lock()).retain(|login, _| login.user != *user);
+    /// Ends every enrollment of a user, also those of logins that go on. Returns whether there was
+    /// one.
+    pub(super) fn forget(&self, user: &UserName) -> bool {
+        let mut keys = self.keys();
+        let mut any = false;
+        for key in keys.values_mut().filter(|key| key.user == *user && key.ended.is_none()) {
+            any = true;
+            key.kept_for = None;
+            key.ended = Some(LeaseEnd::Dropped);
+        }
+        keys.retain(|_, key| key.is_needed());
+        any
+    }
+
+    /// Shows none of the keys again. Logins that go on can finish.
+    pub(super) fn keep_no_longer(&self) {
+        let mut keys = self.keys();
+        keys.values_mut().for_each(|key| key.kept_for = None);
+        keys.retain(|_, key| key.is_needed());
     }
 
     /// Notes that a record has another version, and still nothing that ends what is kept.
     pub(super) fn note_version(&self, user: &UserName, id: &str, from: u64, to: u64) {
-        let mut all = ignore_poison(self.0.lock());
-        let of_user = all.iter_mut().filter(|(login, _)| login.user == *user);
-        for (known, version) in of_user.flat_map(|(_, kept)| &mut kept.versions) {
+        let mut keys = self.keys();
+        let of_user = keys.values_mut().filter(|key| key.user == *user);
+        for (known, version) in of_user.flat_map(|key| &mut key.versions) {
             if known == id && *version == from {
                 *version = to;
             }
@@ -170,118 +235,155 @@ impl KeptEnrollments {
 
     /// Drops, and wipes, what is kept no longer.
     pub(super) fn drop_expired(&self, since_boot: Duration) {
-        ignore_poison(self.0.lock()).retain(|_, kept| kept.is_alive(since_boot));
+        let mut keys = self.keys();
+        keys.values_mut().for_each(|key| key.expire(since_boot));
+        keys.retain(|_, key| key.is_needed());
     }
 }
 
 impl Lease {
-    /// How often the key was shown, with this login.
-    pub(super) const fn showings(&self) -> Showings {
-        self.showings
+    /// What `look` finds out of the key. `None` never happens: a key stays for as long as a lease
+    /// of it.
+    fn with<T>(&self, look: impl FnOnce(&mut Key) -> T) -> Option<T> {
+        self.all.keys().get_mut(&self.totp_id).map(look)
     }
 
-    /// For how long a later login is shown the same key.
-    pub(super) const fn time_left(&self, since_boot: Duration) -> Duration {
-        LIFETIME.saturating_sub(since_boot.saturating_sub(self.made))
+    /// Does something with the key if this login can still finish.
+    fn if_current<T>(&self, act: impl FnOnce(&mut Key) -> T) -> Result<T, LeaseEnd> {
+        let acted = self.with(|key| match key.ended {
+            Some(end) => Err(end),
+            None if key.answered > self.showing => Err(LeaseEnd::TakenOver),
+            None => Ok(act(key)),
+        });
+        acted.unwrap_or(Err(LeaseEnd::Dropped))
     }
 
-    /// Changes what a later login continues with. What is not kept any more is not kept again.
+    /// How often the key was shown until now, to any login.
+    pub(super) fn showings(&self) -> Option<Showings> {
+        self.with(|key| key.showings)
+    }
+
+    /// For how long a later login is shown the same key. `None`: it is shown another one.
+    pub(super) fn time_left(&self, since_boot: Duration) -> Option<Duration> {
+        self.with(|key| {
+            key.expire(since_boot);
+            key.kept_for.as_ref().map(|_| LIFETIME.saturating_sub(since_boot.saturating_sub(key.made)))
+        })?
+    }
+
+    /// This login has answered: older ones cannot finish from now on. Returns where the enrollment
+    /// is, in which a code that another login used is used.
     ///
     /// # Errors
-    /// [`TakenOver`]
-    fn update(&self, change: impl FnOnce(&mut Kept)) -> Result<(), TakenOver> {
-        match ignore_poison(self.kept.0.lock()).get_mut(&self.login) {
-            Some(kept) if self.is_of(kept) => {
-                if kept.showings != self.showings {
-                    return Err(TakenOver);
-                }
-                change(kept);
-                Ok(())
-            }
-            Some(_) | None => Ok(()),
-        }
+    /// [`LeaseEnd`]
+    pub(super) fn answer(&self) -> Result<AwaitingFirstCode, LeaseEnd> {
+        self.if_current(|key| {
+            key.answered = self.showing;
+            key.enrolling.clone()
+        })
     }
 
-    /// Asks whether this login still has the key.
+    /// Other logins go on with this one's state: its used code stays used.
     ///
     /// # Errors
-    /// [`TakenOver`]
-    pub(super) fn check(&self) -> Result<(), TakenOver> {
-        self.update(|_| {})
-    }
-
-    /// A later login goes on with this one's state: its used code stays used.
-    ///
-    /// # Errors
-    /// [`TakenOver`]
-    pub(super) fn keep(&self, enrolling: AwaitingFirstCode) -> Result<(), TakenOver> {
-        self.update(|kept| kept.enrolling = enrolling)
+    /// [`LeaseEnd`]
+    pub(super) fn keep(&self, enrolling: AwaitingFirstCode) -> Result<(), LeaseEnd> {
+        self.if_current(|key| key.enrolling = enrolling)
     }
 
     /// Notes that this login has used up its wrong answers.
     pub(super) fn note_failed(&self) {
-        // A later login that has the key is asked anyway.
-        let _ = self.update(|kept| kept.failed = true);
+        // A later login that has answered is asked anyway.
+        let _ = self.if_current(|key| key.failed = true);
     }
 
-    /// Takes the enrollment out, so that nobody is shown the key while it is activated.
+    /// Shows the key to nobody else while it is activated.
     ///
     /// # Errors
-    /// [`TakenOver`]
-    pub(super) fn activate(self) -> Result<Activating, TakenOver> {
-        let taken = {
-            let mut all = ignore_poison(self.kept.0.lock());
-            match all.get(&self.login) {
-                Some(kept) if self.is_of(kept) && kept.showings != self.showings => return Err(TakenOver),
-                Some(kept) if self.is_of(kept) => all.remove(&self.login),
-                Some(_) | None => None,
-            }
-        };
-        Ok(Activating(taken.map(|kept| (self, kept))))
+    /// [`LeaseEnd`]
+    pub(super) fn activate(self) -> Result<Activating, LeaseEnd> {
+        let (kept_for, showings) = self.if_current(|key| {
+            key.answered = self.showing;
+            (key.kept_for.take(), key.showings)
+        })?;
+        Ok(Activating { lease: self, showings, kept_for })
     }
+}
 
-    fn is_of(&self, kept: &Kept) -> bool {
-        kept.enrolling.totp_id() == self.totp_id
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut keys = self.all.keys();
+        if let Some(key) = keys.get_mut(&self.totp_id) {
+            key.leases = key.leases.saturating_sub(1);
+            if !key.is_needed() {
+                keys.remove(&self.totp_id);
+            }
+        }
     }
 }
 
 impl Activating {
+    /// How often the key was shown, and is not shown any more.
+    pub(super) const fn showings(&self) -> Showings {
+        self.showings
+    }
+
+    /// Asks, when nobody else can change the record any more, whether this login can still finish.
+    ///
+    /// # Errors
+    /// [`LeaseEnd`]
+    pub(super) fn check(&self) -> Result<(), LeaseEnd> {
+        self.lease.if_current(|_| ())
+    }
+
     /// The factor is the user's.
     pub(super) fn succeeded(mut self) {
-        self.0 = None;
+        self.kept_for = None;
+        self.lease.with(|key| key.ended = Some(LeaseEnd::Finished));
     }
 }
 
 impl Drop for Activating {
     fn drop(&mut self) {
-        let Some((lease, kept)) = self.0.take() else { return };
-        ignore_poison(lease.kept.0.lock()).entry(lease.login).or_insert(kept);
+        let Some(login) = self.kept_for.take() else { return };
+        let mut keys = self.lease.all.keys();
+        if keys.values().any(|key| key.is_kept_for(&login)) {
+            return;
+        }
+        if let Some(key) = keys.get_mut(&self.lease.totp_id).filter(|key| key.ended.is_none()) {
+            key.kept_for = Some(login);
+        }
     }
 }
 
-impl Kept {
-    fn is_alive(&self, since_boot: Duration) -> bool {
-        since_boot.saturating_sub(self.made) < LIFETIME
+impl Key {
+    fn shown_by(&mut self, all: &Arc<KeptEnrollments>) -> Shown {
+        self.leases = self.leases.saturating_add(1);
+        let totp_id = self.enrolling.totp_id().to_owned();
+        let lease = Lease { all: Arc::clone(all), totp_id, showing: self.showings.count };
+        Shown { enrolling: self.enrolling.clone(), lease, failed_before: false }
+    }
+
+    fn is_kept_for(&self, login: &Login) -> bool {
+        self.kept_for.as_ref() == Some(login)
+    }
+
+    /// Shows it to nobody else once its time is over.
+    fn expire(&mut self, since_boot: Duration) {
+        if since_boot.saturating_sub(self.made) >= LIFETIME {
+            self.kept_for = None;
+        }
+    }
+
+    const fn is_needed(&self) -> bool {
+        self.leases > 0 || self.kept_for.is_some()
     }
 }
 
-/// Drops the oldest entries until there is room for one more of this user.
-fn make_room(all: &mut HashMap<Login, Kept>, user: &UserName) {
-    let oldest = |all: &HashMap<Login, Kept>, of: &dyn Fn(&Login) -> bool| {
-        let of = all.iter().filter(|(login, _)| of(login));
-        of.min_by_key(|(_, kept)| kept.made).map(|(login, _)| login.clone())
-    };
-    let of_user = |login: &Login| login.user == *user;
-    while all.keys().filter(|login| of_user(login)).count() >= MAX_PER_USER
-        && let Some(login) = oldest(all, &of_user)
-    {
-        all.remove(&login);
-    }
-    while all.len() >= MAX_KEPT
-        && let Some(login) = oldest(all, &|_| true)
-    {
-        all.remove(&login);
-    }
+/// Whether one more key of this user can be kept.
+fn has_room(keys: &Keys, user: &UserName) -> bool {
+    let kept = || keys.values().filter(|key| key.kept_for.is_some());
+    kept().count() < MAX_KEPT && kept().filter(|key| key.user == *user).count() < MAX_PER_USER
 }
 
 #[cfg(test)]

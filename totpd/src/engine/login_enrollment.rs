@@ -9,7 +9,7 @@ use crate::engine::attempt::{Grant, PendingLogin};
 use crate::engine::enrollment_state::{
     Enrollment, FirstCodeOutcome, RecoveryCodeOutcome, Terms, login_key, repeated,
 };
-use crate::engine::kept_enrollments::{Lease, Now, Shown, Versions};
+use crate::engine::kept_enrollments::{Activating, Now, Showings, Shown, Versions, Viewer};
 use crate::engine::withdrawals::withdrawals;
 use crate::engine::{Engine, EngineError, MOST_RACES};
 use crate::os_random::Kernel;
@@ -19,9 +19,10 @@ use std::sync::Arc;
 use totp_core::account::EnrollmentTicket;
 use totp_core::judge::Input;
 use totp_core::login_enrollment::{AwaitingFirstCode, AwaitingRecoveryCode, ReadyToActivate};
+use totp_core::notices::FactorChange;
 use totp_core::otpauth::OtpAuth;
 use totp_core::policy::FirstFactor;
-use totp_core::{Reason, Time};
+use totp_core::{Account, Reason, Time};
 
 impl Engine {
     /// The versions of the user's records, under this name or another one of the same uid, if none
@@ -75,21 +76,14 @@ impl Engine {
         let Some(versions) = self.without_factor(found, now).await? else { return Ok(None) };
         let make = || AwaitingFirstCode::new(proof, totp.params, totp.recovery_storage, now, &mut Kernel);
         let method = ticket.is_some().then_some(Method::Ticket);
-        let enrollment = match login_key(request, found) {
-            Some(login) => {
-                let moment = Now { since_boot: clock::since_boot(), wall: now };
-                let shown = self.kept_enrollments.show(login, versions, moment, make);
-                shown.map(|Shown { enrolling, lease, failed_before }| {
-                    let terms = Terms { lease: Some(lease), failed_before, ticket };
-                    Enrollment { state: enrolling, terms }
-                })
-            }
-            None => make().map(|state| {
-                let terms = Terms { lease: None, failed_before: false, ticket };
-                Enrollment { state, terms }
-            }),
+        let viewer =
+            login_key(request, found).map_or_else(|| Viewer::Once(found.name.clone()), Viewer::Login);
+        let moment = Now { since_boot: clock::since_boot(), wall: now };
+        let Ok(shown) = self.kept_enrollments.show(viewer, versions, moment, make) else {
+            return Err(EngineError::Busy);
         };
-        let Ok(enrollment) = enrollment else { return Err(EngineError::Busy) };
+        let Shown { enrolling, lease, failed_before } = shown;
+        let enrollment = Enrollment { state: enrolling, terms: Terms { lease, failed_before, ticket } };
         let mut event = pending.event_at(now);
         event.outcome = EventOutcome::Offered;
         event.first_factor = Some(proof.evidence());
@@ -122,16 +116,21 @@ impl Engine {
         guard: &Arc<CommitGuard>,
     ) -> Result<FirstCodeOutcome, EngineError> {
         let now = clock::now();
-        if enrollment.is_taken_over() {
-            self.refused(pending, Reason::Raced, now, guard).await?;
-            return Ok(FirstCodeOutcome::TakenOver);
-        }
-        let Enrollment { state, terms } = enrollment;
+        let terms = enrollment.terms;
+        let state = match terms.lease.answer() {
+            Ok(state) => state,
+            Err(end) => {
+                self.refused(pending, Reason::Raced, now, guard).await?;
+                return Ok(FirstCodeOutcome::Ended(end));
+            }
+        };
         match state.first_code(input, now, &self.rules()) {
             Ok(state) => {
-                if terms.lease.as_ref().is_some_and(|lease| lease.keep(state.start_again()).is_err()) {
+                let again = state.start_again(self.config.totp.recovery_storage, &mut Kernel);
+                let Ok(again) = again else { return Err(EngineError::Busy) };
+                if let Err(end) = terms.lease.keep(again) {
                     self.refused(pending, Reason::Raced, now, guard).await?;
-                    return Ok(FirstCodeOutcome::TakenOver);
+                    return Ok(FirstCodeOutcome::Ended(end));
                 }
                 Ok(FirstCodeOutcome::Right(Enrollment { state, terms }))
             }
@@ -154,9 +153,9 @@ impl Engine {
         guard: &Arc<CommitGuard>,
     ) -> Result<RecoveryCodeOutcome, EngineError> {
         let now = clock::now();
-        if enrollment.is_taken_over() {
+        if let Err(end) = enrollment.terms.lease.answer() {
             self.refused(pending, Reason::Raced, now, guard).await?;
-            return Ok(RecoveryCodeOutcome::TakenOver);
+            return Ok(RecoveryCodeOutcome::Ended(end));
         }
         let Enrollment { state, terms } = enrollment;
         match state.finish(input, now) {
@@ -171,7 +170,7 @@ impl Engine {
     }
 
     /// Makes the factor the account's, and lets in. `None`: somebody else has enrolled meanwhile,
-    /// or a later login was shown the same key.
+    /// a later login with the same key has answered, or an administrator has ended the enrollment.
     ///
     /// # Errors
     /// [`EngineError`]; nothing was changed then.
@@ -181,18 +180,16 @@ impl Engine {
         enrollment: Enrollment<ReadyToActivate>,
         guard: &Arc<CommitGuard>,
     ) -> Result<Option<Grant>, EngineError> {
-        let shown = repeated(enrollment.showings());
         let Enrollment { state, terms: Terms { lease, ticket, .. } } = enrollment;
         // No other login is shown the key from here on.
-        let Ok(activating) = lease.map(Lease::activate).transpose() else {
+        let Ok(activating) = lease.activate() else {
             self.refused(pending, Reason::Raced, clock::now(), guard).await?;
             return Ok(None);
         };
-        pending.event.key_shown = shown;
-        let grant = Box::pin(self.activate_taken(pending, &state, ticket.as_ref(), guard)).await?;
-        if grant.is_some()
-            && let Some(activating) = activating
-        {
+        pending.event.key_shown = repeated(Some(activating.showings()));
+        let taken = self.activate_taken(pending, &state, &activating, ticket.as_ref(), guard);
+        let grant = Box::pin(taken).await?;
+        if grant.is_some() {
             activating.succeeded();
         }
         Ok(grant)
@@ -202,6 +199,7 @@ impl Engine {
         &self,
         pending: &mut PendingLogin,
         finished: &ReadyToActivate,
+        activating: &Activating,
         ticket: Option<&EnrollmentTicket>,
         guard: &Arc<CommitGuard>,
     ) -> Result<Option<Grant>, EngineError> {
@@ -225,7 +223,9 @@ impl Engine {
         let _uid_lock = self.user_locks.lock(&format!("uid:{}", found.uid)).await;
         for _ in 0..MOST_RACES {
             let now = clock::now();
-            if self.without_factor(&found, now).await?.is_none() {
+            // An administrator who revokes waits for the lock, and then revokes what this makes.
+            let is_ended = activating.check().is_err();
+            if is_ended || self.without_factor(&found, now).await?.is_none() {
                 self.refused(pending, Reason::Raced, now, guard).await?;
                 return Ok(None);
             }
@@ -253,7 +253,7 @@ impl Engine {
                 }
                 Err(_) => return Err(EngineError::Busy),
             };
-            let (verified, account) = match (activated, slot) {
+            let (verified, mut account) = match (activated, slot) {
                 (Ok(verified), Some(account)) => (verified, account),
                 (Err(reason), _) => {
                     self.refused(pending, reason, now, guard).await?;
@@ -261,6 +261,7 @@ impl Engine {
                 }
                 (Ok(_), None) => return Err(EngineError::Busy),
             };
+            note_showings(&mut account, activating.showings(), &request.from.to_phrase());
             let mut side_writes = withdrawals(before.as_ref(), Some(&account), now);
             let mut event = pending.event_at(now);
             event.outcome = EventOutcome::Granted;
@@ -293,5 +294,15 @@ impl Engine {
         let event = pending.event_at(now).refused(reason);
         self.record(&event, now, guard).await?;
         Ok(())
+    }
+}
+
+/// Tells the user at later logins when a key was shown to several ones. The screen of the last
+/// answer tells it too, but the person who reads that may not be the user.
+fn note_showings(account: &mut Account, showings: Showings, from: &str) {
+    let Showings { count, first, previous, latest } = showings;
+    if showings.is_repeated() {
+        let shown = FactorChange::KeyShown { count, first, previous };
+        account.notices.record_change(shown, latest, from);
     }
 }

@@ -7,10 +7,14 @@ use crate::engine::app_account::{named_account, replacement_account};
 use crate::engine::{AccountError, default_commit_deadline};
 use crate::local_time::local;
 use crate::store::{SpaceUse, breakglass};
-use totp_core::UserName;
 use totp_core::authenticator::AuthenticatorName;
-use totp_core::notices::{FactorChange, Notices};
+use totp_core::notices::{FactorChange, Notices, Occurrence};
 use totp_core::self_service::{ChangeKind, StagedChange};
+use totp_core::{Time, UserName};
+
+/// For how long each login tells that a setup key was shown to several ones, in seconds. Somebody
+/// else who has the key could be the first to log in with it, and answer the question.
+const KEY_SHOWN_TOLD: u64 = 24 * 60 * 60;
 
 impl Engine {
     /// The lines for `user`: what has happened since the last login, whether break-glass let
@@ -31,6 +35,10 @@ impl Engine {
         lines.extend(self.unconfirmed_replacement(user, notices));
         for (what, used) in notices.changes() {
             let what = match what {
+                FactorChange::KeyShown { count, first, previous } => {
+                    lines.push(key_shown(*count, [*first, *previous], used));
+                    continue;
+                }
                 FactorChange::Ticket => "A new authenticator app was enrolled with a ticket",
                 FactorChange::Replaced => "The authenticator app was replaced",
                 FactorChange::Added => "A further authenticator app was added",
@@ -91,7 +99,14 @@ impl Engine {
         let Ok(name) = UserName::parse(user) else { return };
         let guard = default_commit_deadline();
         let noted = self.change(&name, SpaceUse::Essential, &guard, |slot, now| {
-            slot.as_mut().ok_or(AccountError::NotEnrolled)?.acknowledge_notices(shown, now);
+            let account = slot.as_mut().ok_or(AccountError::NotEnrolled)?;
+            account.acknowledge_notices(shown, now);
+            for (what, used) in shown.changes() {
+                let is_for_key = matches!(what, FactorChange::KeyShown { .. });
+                if is_for_key && now < used.at.plus(KEY_SHOWN_TOLD) {
+                    account.notices.record_change(*what, used.at, &used.from);
+                }
+            }
             Ok(((), Event::new(EventKind::Notice, user, now, EventSource::default())))
         });
         if let Err(error) = noted.await {
@@ -153,4 +168,19 @@ impl Engine {
              If it was not you, run: totpd cancel (with a code), and call your administrators"
         )
     }
+}
+
+/// When and to whom the setup key was shown: the first time, the last but one, and the last.
+fn key_shown(count: u32, [first, previous]: [Time; 2], last: &Occurrence) -> String {
+    let (at, from) = (local(last.at), &last.from);
+    let times = if count == 2 {
+        format!("on {} and {at}", local(first))
+    } else {
+        format!("first on {}, then on {} and {at}", local(first), local(previous))
+    };
+    format!(
+        "The setup key of your authenticator app was shown {count} times to logins from {from}: {times}. Were they all \
+         you? If not, somebody else has your codes: call your administrators, who revoke the key (totpd revoke). This \
+         is told for a day."
+    )
 }

@@ -45,7 +45,7 @@ pub use enrollment_state::{Enrollment, FirstCodeOutcome, RecoveryCodeOutcome};
 pub use error::{AccountError, AdminError, EngineError, SelfServiceError};
 pub use explain::{CheckedRule, ExpectedOutcome, Explanation};
 pub use given::{Activation, Existing, ForeignFactor, Imported};
-pub use kept_enrollments::Showings;
+pub use kept_enrollments::{LeaseEnd, Showings};
 pub use login::{AnswerOutcome, PrefetchedAccount};
 pub use passcode::NewPasscode;
 
@@ -126,11 +126,9 @@ impl Engine {
         let enrolls_by = |config: &Config| {
             (config.policy.clone(), config.totp.clone(), config.show_secrets_services.clone())
         };
-        let kept_enrollments = if enrolls_by(&config) == enrolls_by(&self.config) {
-            Arc::clone(&self.kept_enrollments)
-        } else {
-            Arc::default()
-        };
+        if enrolls_by(&config) != enrolls_by(&self.config) {
+            self.kept_enrollments.keep_no_longer();
+        }
         Self {
             store: Arc::clone(&self.store),
             sealer: Arc::clone(&self.sealer),
@@ -139,7 +137,7 @@ impl Engine {
             api: Arc::clone(&self.api),
             dedup: Arc::clone(&self.dedup),
             recent: Arc::clone(&self.recent),
-            kept_enrollments,
+            kept_enrollments: Arc::clone(&self.kept_enrollments),
             rules: rules(&config),
             config,
             boot_id: self.boot_id.clone(),

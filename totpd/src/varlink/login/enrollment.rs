@@ -4,7 +4,7 @@
 use crate::authority::{
     EarlierLogin, EnrollmentEnd, FirstCodeQuestion, Interruption, NewKey, RecoveryCodeQuestion, StartedBy,
 };
-use crate::engine::Showings;
+use crate::engine::{LeaseEnd, Showings};
 use crate::local_time::local_from;
 use crate::qr::{self, Colours};
 use crate::varlink::login::step::{Echo, error, info, not_enrolled, prompt};
@@ -90,6 +90,9 @@ pub(super) fn recovery_code(id: &str, question: &RecoveryCodeQuestion) -> Step {
         repeated.iter().map(|(from, showings)| error(shown_repeatedly(from, showings))).collect();
     lines.push(info("Recovery codes, for the day without a phone. Each works once."));
     lines.push(info("They are shown only now: write them down, or print them."));
+    if repeated.is_some() {
+        lines.push(info("Recovery codes that an earlier login showed are void."));
+    }
     for pair in codes.chunks(2) {
         let texts: Vec<&str> = pair.iter().map(|text| text.as_str()).collect();
         lines.push(info(format!("    {}", texts.join("    "))));
@@ -110,9 +113,19 @@ pub(super) fn ended(id: &str, end: EnrollmentEnd) -> Step {
                      in the app. The next login shows another one."
                 .to_owned(),
         },
-        EnrollmentEnd::TakenOver => {
-            "A later login was shown this setup key, and only that one can finish. Was it you? If not, call your \
-             administrators."
+        EnrollmentEnd::Lost(LeaseEnd::TakenOver) => {
+            "A later login was shown this setup key and has answered, so only that one can finish. Was it you? If not, \
+             call your administrators."
+                .to_owned()
+        }
+        EnrollmentEnd::Lost(LeaseEnd::Finished) => {
+            "Another login was shown this setup key, and has enrolled it as this account's second factor. Was it you? \
+             If not, call your administrators: somebody else has the key."
+                .to_owned()
+        }
+        EnrollmentEnd::Lost(LeaseEnd::Dropped) => {
+            "An administrator has ended this enrollment. This setup key is void: delete its entry in the app, and log \
+             in again."
                 .to_owned()
         }
     };
