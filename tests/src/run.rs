@@ -145,13 +145,13 @@ pub fn run(command: Command, input: &str) -> Finished {
     running.finish()
 }
 
-/// Waits until `check` holds, for at most 20 seconds. It is for what other processes do: they have
+/// Waits until `check` holds, for at most a minute. It is for what other processes do: they have
 /// no clock that a test can move.
 #[track_caller]
 pub fn wait_until(what: &str, mut check: impl FnMut() -> bool) {
     let start = Instant::now();
     while !check() {
-        assert!(start.elapsed() < Duration::from_secs(20), "timed out waiting until {what}");
+        assert!(start.elapsed() < Duration::from_mins(1), "timed out waiting until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
