@@ -270,6 +270,8 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &Jud
     };
     match proof {
         Ok(verified) => {
+            // The screen of another user is no place for lines about this one.
+            let silent = attempt.silent || matches!(class, SourceClass::LocalStranger(_));
             let counts = account.counts_as_read(attempt, &origin, &class, now);
             let can_ask = attempt.display.is_some_and(|display| display.can_ask);
             let unread = counts && can_ask && account.has_unread_notices();
@@ -282,7 +284,7 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &Jud
             if let Some((key, length)) = &attempt.remember {
                 remember(account, &verified, key, *length, now);
             }
-            let mut notices = if attempt.silent {
+            let mut notices = if silent {
                 Notices::default()
             } else if read {
                 account.notices.take()
@@ -290,11 +292,10 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &Jud
                 account.notices.take_but_keep_changes()
             };
             let changing = account.factors().find(|factor| factor.staged.is_some());
-            let changing = changing.filter(|_| !attempt.silent).and_then(|factor| factor.name.clone());
+            let changing = changing.filter(|_| !silent).and_then(|factor| factor.name.clone());
             notices.staged_name = changing.map(Box::new);
-            notices.staged = account.staged().filter(|_| !attempt.silent).cloned().map(Box::new);
-            notices.pending_replacement =
-                account.pending_replacement().filter(|_| !attempt.silent).map(Box::new);
+            notices.staged = account.staged().filter(|_| !silent).cloned().map(Box::new);
+            notices.pending_replacement = account.pending_replacement().filter(|_| !silent).map(Box::new);
             if let Some(staged) = staged.filter(|_| verified.confirmed()) {
                 let adds = staged.kind == ChangeKind::Add;
                 let change = if adds { FactorChange::Added } else { FactorChange::Replaced };

@@ -3,10 +3,11 @@
 
 use super::services;
 use totpd_e2e::Site;
-use totpd_e2e::pamhost::{PamHost, code, results};
+use totpd_e2e::pamhost::{PamHost, code, login, results};
 use totpd_e2e::phone::Phone;
 use totpd_e2e::polkit::{self, Helper};
 use totpd_e2e::shell::Shell;
+use totpd_e2e::users::PASSWORD;
 use totpd_e2e::xrdp::Sesman;
 
 /// More wrong codes than lock a class.
@@ -88,6 +89,36 @@ fn su_run_by_another_user_locks_nobody_else() {
     }
     assert_eve_is_named_and_locked(&site, "su");
     assert_alice_can_log_in(&site, &phone);
+}
+
+#[test]
+fn su_of_another_user_shows_no_line_about_this_one() {
+    let site = Site::new();
+    site.totp_service("x", "nodelay");
+    site.password_service("su", &site.pam_line("nodelay"));
+    let phone = site.enroll("alice");
+    // A notice waits for alice.
+    assert_eq!(login(&site, "alice", &phone.recovery_codes[0]), code::SUCCESS);
+    let mut eve = Shell::of(&site, "eve");
+    let mut su = |password: &str, code: &str| {
+        eve.run("su alice -c 'echo in as alice'", &[("assword: ", password), ("code: ", code)])
+    };
+    // Whether the code was right is not to be told by anything but the login.
+    for (password, typed) in [
+        ("not the password", phone.recovery_codes[1].clone()),
+        ("not the password", phone.code(&site)),
+        (PASSWORD, phone.recovery_codes[2].clone()),
+    ] {
+        let ran = su(password, &typed);
+        assert_eq!(ran.let_in("in as alice"), password == PASSWORD, "{ran:?}");
+        for line in ["used up", "Was it you", "were refused since"] {
+            assert!(!ran.output.contains(line), "{ran:?}");
+        }
+    }
+    site.next_step();
+    let answers = format!("{}\n\n", phone.code(&site));
+    let own = PamHost::new(&site, "x", "alice").run(&["authenticate"], &answers);
+    assert!(own.stdout.contains("A recovery code was used on "), "{own:?}");
 }
 
 #[test]

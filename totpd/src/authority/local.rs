@@ -2,7 +2,7 @@
 
 use crate::authority::{
     Acknowledge, Authority, BoxFuture, Delivery, EarlierLogin, EnrollmentEnd, FirstCodeQuestion, Granted,
-    Interruption, NewKey, Next, Pending, Prompts, Question, Receipt, RecoveryCodeQuestion, StartedBy,
+    Interruption, NewKey, Next, Pending, Prompts, Question, Reader, Receipt, RecoveryCodeQuestion, StartedBy,
 };
 use crate::config::Config;
 use crate::engine::{
@@ -13,6 +13,7 @@ use crate::store::CommitGuard;
 use std::sync::Arc;
 use std::time::Instant;
 use totp_core::judge::Input;
+use totp_core::lock::SourceClass;
 use totp_core::login_enrollment::{AwaitingFirstCode, AwaitingRecoveryCode};
 use totp_core::recovery::RecoveryCode;
 use totp_core::{Digits, Reason};
@@ -202,7 +203,14 @@ impl LocalAuthority {
     fn granted(&self, grant: Grant) -> Granted {
         let Grant { verified, committed, event, notices: due, needs_answer } = grant;
         let user = event.user.clone();
-        let notices = self.engine.login_notices(&user, event.from.service.as_deref(), &due);
+        let reader = match event.class {
+            Some(SourceClass::LocalStranger(_)) => Reader::OtherUser,
+            _ => Reader::User,
+        };
+        let notices = match reader {
+            Reader::User => self.engine.login_notices(&user, event.from.service.as_deref(), &due),
+            Reader::OtherUser => Vec::new(),
+        };
         let acknowledge = needs_answer.then(|| {
             let (engine, user) = (Arc::clone(&self.engine), user.clone());
             Acknowledge(Box::pin(async move { engine.notices_shown(&user, &due).await }))
@@ -214,7 +222,7 @@ impl LocalAuthority {
                 Delivery::Undelivered => Box::pin(async move { engine.undelivered(&event).await }),
             }
         });
-        Granted { verified, committed, user, notices, acknowledge, receipt }
+        Granted { verified, committed, user, reader, notices, acknowledge, receipt }
     }
 }
 

@@ -225,12 +225,24 @@ pub(crate) struct Granted {
     pub(crate) committed: Committed,
     /// The user whose factor was shown.
     pub(crate) user: String,
+    /// Who reads what is said with it.
+    pub(crate) reader: Reader,
     /// Lines for the user.
     pub(crate) notices: Vec<String>,
     /// The notices are shown by a further question, and this notes that it was answered.
     pub(crate) acknowledge: Option<Acknowledge>,
     /// Learns whether the reply reached the client.
     pub(crate) receipt: Receipt,
+}
+
+/// Who reads the lines of a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// The user, as far as is known.
+    User,
+    /// Another user of this host, by su(1) or polkit's helper. A line would tell them that the code
+    /// was right, also where the password was wrong.
+    OtherUser,
 }
 
 /// Notes that the user has read the notices of a grant.

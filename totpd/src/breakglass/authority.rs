@@ -2,7 +2,7 @@
 //! directory.
 
 use crate::audit::{Event, EventOutcome, EventReason, EventSource, UnjudgedReason};
-use crate::authority::{Authority, Granted, Next, Pending, Prompts, Question, Receipt};
+use crate::authority::{Authority, Granted, Next, Pending, Prompts, Question, Reader, Receipt};
 use crate::breakglass::mark::{event, record};
 use crate::breakglass::syslog;
 use crate::config::Config;
@@ -130,6 +130,7 @@ impl BreakGlassAuthority {
                         verified,
                         committed,
                         user,
+                        reader: Reader::User,
                         notices,
                         acknowledge,
                         receipt,

@@ -110,7 +110,22 @@ fn ticket(context: &Context, args: &Enroll) -> Result<(), CommandError> {
     let expires_at = local(expires_at);
     out.paragraph(0, format!("{user} may enroll once until {expires_at}, with this ticket:"))?;
     out.line(format!("    {ticket}"))?;
-    out.paragraph(0, "They type it at the first login, when SSH asks for the code, or at `totpd enroll`.")?;
+    let call = admin::Status { user: user.clone() };
+    let state = admin_call(&context.config()?, &call).map_or(admin::State::None, |reply| reply.status.state);
+    let where_typed = match state {
+        admin::State::None => {
+            "They type it at the first login, when SSH asks for the code, or at `totpd enroll`.".to_owned()
+        }
+        admin::State::Pending => {
+            "They type it at `totpd enroll`, and not at a login: another factor waits for its first code."
+                .to_owned()
+        }
+        admin::State::Active => format!(
+            "They type it at `totpd enroll`, after a login. Without phone and recovery codes they log in with a \
+             passcode: totpd passcode {user}"
+        ),
+    };
+    out.paragraph(0, where_typed)?;
     out.paragraph(0, "It also replaces or removes a factor in use, or its recovery codes, without a delay.")?;
     out.paragraph(
         0,

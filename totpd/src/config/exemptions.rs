@@ -1,7 +1,8 @@
 //! Exemptions with an end: those that have ended, and those that end soon.
 
 use super::Config;
-use crate::clock::{RELEASED, rfc3339};
+use crate::clock::RELEASED;
+use crate::local_time::local;
 use totp_core::Time;
 use totp_core::policy::Moment;
 
@@ -49,7 +50,7 @@ impl Config {
 
 impl std::fmt::Display for Ending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let until = rfc3339(self.until);
+        let until = local(self.until);
         if self.has_ended {
             write!(f, "{} ended at {until} and exempts nobody any more", self.rule)?;
         } else {
@@ -78,17 +79,18 @@ mod tests {
             let ending = config.ending_exemptions(from_rfc3339(now).unwrap());
             ending.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
+        let until = local(from_rfc3339("2027-03-08T12:00:00Z").unwrap());
         assert_eq!(report("2027-03-01T11:59:59Z"), [""; 0]);
         for (now, days) in [("2027-03-01T12:00:00Z", "7 days"), ("2027-03-08T11:59:59Z", "1 day")] {
             let text = format!(
-                "rule 1 \"travel\" (line 1) exempts users until 2027-03-08T12:00:00Z, for {days} more (approved by CISO, \
-                 case 12)"
+                "rule 1 \"travel\" (line 1) exempts users until {until}, for {days} more (approved by CISO, case 12)"
             );
             assert_eq!(report(now), [text]);
         }
-        let ended = "rule 1 \"travel\" (line 1) ended at 2027-03-08T12:00:00Z and exempts nobody any more (approved by \
-                     CISO, case 12)";
-        assert_eq!(report("2027-03-08T12:00:00Z"), [ended]);
-        assert_eq!(report("1970-01-01T00:00:00Z"), [ended], "a wrong clock prolongs nothing");
+        let ended = format!(
+            "rule 1 \"travel\" (line 1) ended at {until} and exempts nobody any more (approved by CISO, case 12)"
+        );
+        assert_eq!(report("2027-03-08T12:00:00Z"), [ended.as_str()]);
+        assert_eq!(report("1970-01-01T00:00:00Z"), [ended.as_str()], "a wrong clock prolongs nothing");
     }
 }

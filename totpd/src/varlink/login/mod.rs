@@ -250,9 +250,9 @@ impl<P: Pending> Conversation<P> {
 
     /// Lets in. If the reply never arrives, the receipt says so.
     fn grant(&mut self, id: &str, granted: Granted) -> Step {
-        let Granted { verified, committed, notices, receipt, .. } = granted;
+        let Granted { verified, committed, reader, notices, receipt, .. } = granted;
         self.receipt = Some(receipt);
-        step::granted(id, verified, committed, &notices)
+        step::granted(id, verified, committed, reader, &notices)
     }
 }
 
