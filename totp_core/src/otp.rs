@@ -8,7 +8,7 @@ use core::str::FromStr;
 use hmac::digest::{Digest, Key};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 /// The hash function of the HMAC (RFC 6238 section 1.2). Only SHA-1 works in every authenticator
 /// app.
@@ -157,12 +157,43 @@ impl From<Period> for u64 {
 /// assert_eq!(hotp(&secret, 1, Algorithm::Sha1, Digits::default()), 287_082);
 /// ```
 pub fn hotp(secret: &Secret, counter: u64, algorithm: Algorithm, digits: Digits) -> u32 {
-    let binary = match algorithm {
-        Algorithm::Sha1 => dynamic_truncation(&mac::<Hmac<sha1::Sha1>, sha1::Sha1>(secret, counter)),
-        Algorithm::Sha256 => dynamic_truncation(&mac::<Hmac<sha2::Sha256>, sha2::Sha256>(secret, counter)),
-        Algorithm::Sha512 => dynamic_truncation(&mac::<Hmac<sha2::Sha512>, sha2::Sha512>(secret, counter)),
-    };
-    binary % digits.modulus()
+    Hotp::new(secret, algorithm, digits).at(counter)
+}
+
+/// The codes of one secret. The HMAC takes its key once for all of them, which is half of the work
+/// of a code. The hashes wipe their state when this is dropped.
+pub(crate) struct Hotp {
+    mac: KeyedMac,
+    digits: Digits,
+}
+
+/// An HMAC that has its key.
+enum KeyedMac {
+    Sha1(Hmac<sha1::Sha1>),
+    Sha256(Hmac<sha2::Sha256>),
+    Sha512(Hmac<sha2::Sha512>),
+}
+
+impl Hotp {
+    /// The codes of `secret`.
+    pub(crate) fn new(secret: &Secret, algorithm: Algorithm, digits: Digits) -> Self {
+        let mac = match algorithm {
+            Algorithm::Sha1 => KeyedMac::Sha1(keyed::<_, sha1::Sha1>(secret)),
+            Algorithm::Sha256 => KeyedMac::Sha256(keyed::<_, sha2::Sha256>(secret)),
+            Algorithm::Sha512 => KeyedMac::Sha512(keyed::<_, sha2::Sha512>(secret)),
+        };
+        Self { mac, digits }
+    }
+
+    /// The code of `counter`, as [`hotp`] returns it.
+    pub(crate) fn at(&self, counter: u64) -> u32 {
+        let binary = match &self.mac {
+            KeyedMac::Sha1(mac) => truncated(mac, counter),
+            KeyedMac::Sha256(mac) => truncated(mac, counter),
+            KeyedMac::Sha512(mac) => truncated(mac, counter),
+        };
+        binary % self.digits.modulus()
+    }
 }
 
 /// Returns the code that an authenticator app shows at `now`, with leading zeros. For tests and
@@ -179,8 +210,8 @@ pub fn totp_at(secret: &Secret, params: Params, now: Time) -> String {
     format!("{value:0width$}", width = usize::from(params.digits.get()))
 }
 
-/// Returns the HMAC of the counter, where `M` is the HMAC with the hash `D`.
-fn mac<M: Mac + KeyInit, D: Digest>(secret: &Secret, counter: u64) -> Zeroizing<Vec<u8>> {
+/// Returns the HMAC with the hash `D`, keyed with the secret.
+fn keyed<M: Mac + KeyInit, D: Digest>(secret: &Secret) -> M {
     // RFC 2104 section 2: a key that is longer than the block is hashed, a shorter one is padded
     // with zeros. Made here, so that there is no error that could only fall back to another key.
     let mut block = Key::<M>::default();
@@ -191,11 +222,20 @@ fn mac<M: Mac + KeyInit, D: Digest>(secret: &Secret, counter: u64) -> Zeroizing<
         let digest = D::digest(secret);
         block[..digest.len()].copy_from_slice(&digest);
     }
-    let mut mac = M::new(&block);
-    mac.update(&counter.to_be_bytes());
+    let mac = M::new(&block);
     block.as_mut_slice().zeroize();
+    mac
+}
+
+/// Returns the truncated HMAC of the counter.
+fn truncated<M: Mac + Clone>(keyed: &M, counter: u64) -> u32 {
+    let mut mac = keyed.clone();
+    mac.update(&counter.to_be_bytes());
+    let mut bytes = mac.finalize().into_bytes();
+    let binary = dynamic_truncation(&bytes);
     // The MAC determines the code.
-    Zeroizing::new(mac.finalize().into_bytes().to_vec())
+    bytes.as_mut_slice().zeroize();
+    binary
 }
 
 /// Returns the four bytes at the offset in the low nibble of the last byte, without the sign bit

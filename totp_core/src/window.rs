@@ -1,7 +1,7 @@
 //! The acceptance window of time steps (RFC 6238 section 5.2), compared in constant time.
 
 use crate::code::Code;
-use crate::otp::{Params, hotp};
+use crate::otp::{Hotp, Params};
 use crate::secret::Secret;
 use crate::time::Time;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
@@ -26,10 +26,11 @@ pub fn matching_step(secret: &Secret, params: Params, code: &Code, now: Time, sk
     let current = params.period.step_at(now);
     let first = current.saturating_sub(u64::from(skew));
     let last = current.saturating_add(u64::from(skew));
+    let codes = Hotp::new(secret, params.algorithm, params.digits);
     let mut found = Choice::from(0);
     let mut step = 0;
     for candidate in first..=last {
-        let value = hotp(secret, candidate, params.algorithm, params.digits);
+        let value = codes.at(candidate);
         let same = value.ct_eq(&code.value) & params.digits.get().ct_eq(&code.digits);
         step = u64::conditional_select(&step, &candidate, same);
         found |= same;
@@ -40,10 +41,11 @@ pub fn matching_step(secret: &Secret, params: Params, code: &Code, now: Time, sk
 /// Returns whether `code` is the code of one of `steps`. A `None` costs the same work and never
 /// matches.
 pub(crate) fn is_code_of(secret: &Secret, params: Params, code: &Code, steps: &[Option<u64>]) -> bool {
+    let codes = Hotp::new(secret, params.algorithm, params.digits);
     let mut found = Choice::from(0);
     for step in steps {
         // Any step will do for `None`: the result is masked below.
-        let value = hotp(secret, step.unwrap_or(0), params.algorithm, params.digits);
+        let value = codes.at(step.unwrap_or(0));
         let same = value.ct_eq(&code.value) & params.digits.get().ct_eq(&code.digits);
         found |= same & Choice::from(u8::from(step.is_some()));
     }
