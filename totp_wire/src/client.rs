@@ -176,15 +176,18 @@ impl Client {
     }
 
     fn send(&self, mut bytes: &[u8], deadline: Instant) -> Result<(), CallError> {
-        let mut closed = if self.is_closed() { return Err(CallError::NotSent) } else { CallError::NotSent };
+        // The server may have closed the connection while the user was typing, such as by a
+        // restart.
+        let mut closed = CallError::NotSent;
+        time_left(deadline)?;
         while !bytes.is_empty() {
-            self.wait(PollFlags::POLLOUT, deadline)?;
             match send(self.socket.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
                 Ok(sent) => {
                     bytes = bytes.get(sent..).unwrap_or_default();
                     closed = CallError::Closed;
                 }
-                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => self.wait(PollFlags::POLLOUT, deadline)?,
                 Err(Errno::EPIPE | Errno::ECONNRESET) => return Err(closed),
                 Err(errno) => return Err(CallError::Socket(errno)),
             }
@@ -192,8 +195,7 @@ impl Client {
         Ok(())
     }
 
-    /// Returns whether the server has closed the connection, such as by a restart while the user
-    /// was typing.
+    /// Returns whether the server has closed the connection.
     pub fn is_closed(&self) -> bool {
         let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
         matches!(recv(self.socket.as_raw_fd(), &mut [0], peek), Ok(0) | Err(Errno::ECONNRESET))

@@ -2,6 +2,8 @@
 
 use crate::login::Process;
 use nix::unistd::{Uid, geteuid, getppid, getuid};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// The name of the socket for root, in the folder of the socket for all users.
@@ -40,14 +42,23 @@ pub fn parent() -> Option<Process> {
 /// The field `starttime` of proc_pid_stat(5), the 22nd. The second one is the program's name in
 /// parentheses, and may have any character in it.
 fn read_start_time(path: &str) -> Option<u64> {
-    let stat = std::fs::read(path).ok()?;
+    let mut buffer = [0; 1024];
+    let stat = read_file(path, &mut buffer)?;
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
     let fields = str::from_utf8(stat.get(name_end + 1..)?).ok()?;
     fields.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
+/// A short file, in one read: a file of /proc has no size that a buffer could be made by. What does
+/// not fit is left out.
+fn read_file<'a>(path: &str, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    let length = File::open(path).ok()?.read(buffer).ok()?;
+    buffer.get(..length)
+}
+
 fn read_number(path: &str) -> Option<u32> {
-    let number = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    let mut buffer = [0; 32];
+    let number = str::from_utf8(read_file(path, &mut buffer)?).ok()?.trim().parse().ok()?;
     (number != u32::MAX).then_some(number)
 }
 
