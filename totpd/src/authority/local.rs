@@ -106,7 +106,7 @@ impl Authority for LocalAuthority {
                 }
             }
             Asked::FirstCode(enrollment) => {
-                match self.engine.first_code(&login, *enrollment, &input, guard).await? {
+                match Box::pin(self.engine.first_code(&login, *enrollment, &input, guard)).await? {
                     FirstCodeOutcome::Right(enrollment) => ask_recovery_code(login, enrollment),
                     FirstCodeOutcome::Ended(end) => Next::EnrollmentEnded(EnrollmentEnd::Lost(end)),
                     FirstCodeOutcome::Wrong(enrollment, _) if tries_left <= 1 => failed(&enrollment),
@@ -159,7 +159,7 @@ impl LocalAuthority {
             let (account, digits) = (self.prefetch(&login), self.config().totp.params.digits);
             return Ok(self.ask_code(login, account, digits, prompts));
         }
-        let account = self.engine.prepare(&login.request.user).await?;
+        let account = Box::pin(self.engine.prepare(&login.request.user)).await?;
         let digits = account.digits;
         let account = tokio::spawn(std::future::ready(Ok(account)));
         Ok(self.ask_code(login, account, digits, prompts))

@@ -61,7 +61,7 @@ impl Engine {
             self.canonicalise_user(&mut pending.request).await?;
         }
         match decision.ruling {
-            Ruling::Pass(pass) => self.pass(&pending, pass, decision.action, guard).await,
+            Ruling::Pass(pass) => Box::pin(self.pass(&pending, pass, decision.action, guard)).await,
             Ruling::Deny => {
                 pending.denied = true;
                 Ok(BeginOutcome::Ask(Box::new(pending)))
@@ -76,7 +76,7 @@ impl Engine {
                 self.recall_or_ask(pending, decision.remember, guard).await
             }
             Ruling::Enroll(proof) => {
-                if let Some(enrollment) = self.offer(&pending, &proof, guard).await? {
+                if let Some(enrollment) = Box::pin(self.offer(&pending, &proof, guard)).await? {
                     return Ok(BeginOutcome::Enroll(Box::new(pending), Box::new(enrollment)));
                 }
                 pending.not_shown = pending.request.converses && !self.shows_secrets(&pending.request);

@@ -46,7 +46,7 @@ impl Engine {
         if let Some(rule) = rule
             && let Some(key) = self.key(&pending.request, &rule).await?
         {
-            if let Some(grant) = self.recalled(&pending, &rule, &key, guard).await? {
+            if let Some(grant) = Box::pin(self.recalled(&pending, &rule, &key, guard)).await? {
                 return Ok(BeginOutcome::Remembered(grant));
             }
             pending.remember = Some((key, rule.length));

@@ -33,10 +33,9 @@ pub(crate) struct Completed<T, E> {
 pub(crate) async fn run_cancellable<T, E: From<EngineError>>(
     connection: &mut Connection,
     guard: &CommitGuard,
-    work: impl Future<Output = Result<T, E>>,
+    mut work: impl Future<Output = Result<T, E>> + Unpin,
 ) -> Result<Completed<T, E>, Closed> {
     // Not a task of its own: once its guard is cancelled, dropping it takes all of it back.
-    tokio::pin!(work);
     let (mut peer_gone, mut late) = (false, false);
     loop {
         tokio::select! {

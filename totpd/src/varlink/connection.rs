@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 use totp_wire::frame::{Framer, MESSAGE_TIMEOUT};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 /// How long a connection may be silent before its first call.
 const FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,6 +31,8 @@ pub(crate) struct Connection {
     /// The connection's slot among those of its socket.
     pub(crate) slot: ConnectionSlot,
     stream: UnixStream,
+    /// Where each read goes first. Not in the futures of the reads: they are moved about.
+    chunk: Box<[u8; CHUNK]>,
     framer: Framer,
     timeout: Duration,
     stopped: watch::Receiver<bool>,
@@ -44,7 +46,8 @@ impl Connection {
         slot: ConnectionSlot,
         stopped: watch::Receiver<bool>,
     ) -> Self {
-        Self { peer, slot, stream, framer: Framer::default(), timeout: FIRST_CALL_TIMEOUT, stopped }
+        let (chunk, framer) = (Box::new([0; CHUNK]), Framer::default());
+        Self { peer, slot, stream, chunk, framer, timeout: FIRST_CALL_TIMEOUT, stopped }
     }
 
     /// Reads the next message. The peer has 10 s for the first byte of its first message, 10 min
@@ -53,7 +56,6 @@ impl Connection {
     /// # Errors
     /// [`Closed`]: by the peer, by a timeout, by a message that is too long, or by an eviction.
     pub(crate) async fn next_message(&mut self) -> Result<Bytes, Closed> {
-        let mut chunk = Zeroizing::new([0; CHUNK]);
         let mut limit = std::mem::replace(&mut self.timeout, PROMPT_TIMEOUT);
         let mut until = tokio::time::Instant::now() + limit;
         loop {
@@ -65,7 +67,7 @@ impl Connection {
                 until = tokio::time::Instant::now() + limit;
             }
             let count = tokio::select! {
-                read = self.stream.read(&mut *chunk) => read.map_err(|_| Closed)?,
+                read = self.stream.read(&mut *self.chunk) => read.map_err(|_| Closed)?,
                 () = tokio::time::sleep_until(until) => return Err(Closed),
                 () = self.slot.evicted() => return Err(Closed),
                 _ = self.stopped.wait_for(|stopped| *stopped) => return Err(Closed),
@@ -73,9 +75,15 @@ impl Connection {
             if count == 0 {
                 return Err(Closed);
             }
-            self.framer.push(&chunk[..count]);
-            chunk[..count].zeroize();
+            self.keep(count);
         }
+    }
+
+    /// Moves the bytes of a read to those of the next message.
+    fn keep(&mut self, count: usize) {
+        let read = &mut self.chunk[..count];
+        self.framer.push(read);
+        read.zeroize();
     }
 
     /// Writes a reply. The peer has 5 s to read it.
@@ -89,13 +97,11 @@ impl Connection {
 
     /// Returns when the peer has hung up. What it sends meanwhile is kept for the next read.
     pub(crate) async fn hung_up(&mut self) {
-        let mut chunk = Zeroizing::new([0; CHUNK]);
         loop {
-            match self.stream.read(&mut *chunk).await {
+            match self.stream.read(&mut *self.chunk).await {
                 Ok(0) | Err(_) => return,
                 Ok(count) => {
-                    self.framer.push(&chunk[..count]);
-                    chunk[..count].zeroize();
+                    self.keep(count);
                     // It talks on without listening. The next read will find it too long.
                     if self.framer.len() > totp_wire::frame::MAX_MESSAGE {
                         return;

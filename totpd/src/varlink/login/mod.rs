@@ -123,7 +123,7 @@ impl<P: Pending> Conversation<P> {
         S: ServerState<Authority: Authority<Pending = P>>,
     {
         let step = match (method, std::mem::replace(&mut self.state, State::Over)) {
-            (Method::Begin, State::Fresh) => Box::pin(self.begin(server, connection, parameters)).await,
+            (Method::Begin, State::Fresh) => self.begin(server, connection, parameters).await,
             (Method::Answer, State::Asked(asked)) => {
                 self.answer(server, connection, *asked, parameters).await
             }
@@ -162,7 +162,8 @@ impl<P: Pending> Conversation<P> {
             asked_before: asker.is_some_and(|asker| server.prompt_history.has_asked(asker, Instant::now())),
         };
         let guard = commit_guard(remaining_ms);
-        let work = authority.begin(request, prompts, &guard);
+        // In a box, as below: the futures around it, which are moved about, stay small.
+        let work = Box::pin(authority.begin(request, prompts, &guard));
         let next = decided(server, connection, &attempt.user, &guard, work).await?;
         if let (Next::Ask(Question::Code { .. }, _), Some(asker)) = (&next, asker) {
             server.prompt_history.record(asker, Instant::now());
@@ -195,7 +196,7 @@ impl<P: Pending> Conversation<P> {
         let refusal_time = refusal_time(answer.remaining_ms);
         let (guard, input) = (commit_guard(answer.remaining_ms), input::of(&answer));
         drop(answer);
-        let work = authority.answer(pending, input, &guard);
+        let work = Box::pin(authority.answer(pending, input, &guard));
         let next = decided(server, connection, &user, &guard, work).await?;
         if for_code && matches!(next, Next::Ask(Question::Code { .. }, _) | Next::Denied { .. }) {
             if let Some(caller) = caller {
@@ -263,7 +264,7 @@ async fn decided<S: ServerState, P>(
     connection: &mut Connection,
     user: &str,
     guard: &CommitGuard,
-    work: impl Future<Output = Result<Next<P>, EngineError>>,
+    work: impl Future<Output = Result<Next<P>, EngineError>> + Unpin,
 ) -> Result<Next<P>, NoStep> {
     let Ok(Completed { result, peer_gone }) = run_cancellable(connection, guard, work).await else {
         log_refusal(server, connection, user, UnjudgedReason::HungUp);
