@@ -47,6 +47,11 @@ struct State {
     queue: Queue,
     /// Whether the writer thread has taken a line that is not written yet.
     writing: bool,
+    /// Whether the writer thread waits for a line. Waking a thread that does not wait costs a system
+    /// call all the same.
+    idle: bool,
+    /// How many threads wait in [`flush`].
+    flushing: u32,
     /// How many lines were dropped since the start, without those that the queue still counts.
     reported: u64,
 }
@@ -58,8 +63,13 @@ impl Log {
     }
 
     fn push(&self, line: Line) {
-        self.state().queue.push(line);
-        self.changed.notify_all();
+        let mut state = self.state();
+        state.queue.push(line);
+        let idle = std::mem::take(&mut state.idle);
+        drop(state);
+        if idle {
+            self.changed.notify_all();
+        }
     }
 
     /// Adds a line from the panic hook. If the thread panicked while it held the lock, the line is
@@ -129,10 +139,12 @@ pub fn flush() {
     let Some(log) = LOG.get() else { return };
     let deadline = Instant::now() + FLUSH_TIMEOUT;
     let mut state = log.state();
+    state.flushing += 1;
     while state.writing || !state.queue.is_empty() {
         let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
         state = ignore_poison(log.changed.wait_timeout(state, left)).0;
     }
+    state.flushing -= 1;
     state.queue.drop_all();
 }
 

@@ -38,7 +38,9 @@ fn run(log: &Log) {
         if !written {
             state.queue.not_written(&line, repeated);
         }
-        log.changed.notify_all();
+        if state.flushing > 0 {
+            log.changed.notify_all();
+        }
     }
 }
 
@@ -51,6 +53,7 @@ fn next(log: &Log) -> (Line, u64) {
             *writing = true;
             return next;
         }
+        state.idle = true;
         state = ignore_poison(log.changed.wait(state));
     }
 }
