@@ -3,8 +3,11 @@
 
 use crate::store::sqlite::space::checkpoint;
 use rusqlite::{Connection, params};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Frames in the log after which it is moved into the file: when nothing waits, and in any case.
+/// Frames that the log has grown by when it is moved into the file: when nothing waits, and in any
+/// case. Moving it takes two syncs, for which every login waits.
 const FRAMES_IDLE: usize = 300;
 const FRAMES_MAX: usize = 800;
 /// Events that are deleted at once.
@@ -23,21 +26,41 @@ pub(super) struct Housekeeping {
     keep_events: i64,
     /// Events written since old ones were last deleted.
     since_trim: i64,
-    /// Frames in the log since it was last moved.
-    frames: usize,
+    /// Frames in the log, as SQLite counts them after each commit.
+    frames: Arc<AtomicUsize>,
+    /// Frames that were in the log when it was last moved.
+    moved: usize,
 }
 
 impl Housekeeping {
-    /// Of a store that keeps so many events.
-    pub(super) fn new(keep_events: u64) -> Self {
+    /// Of the writer's connection to a store that keeps so many events.
+    ///
+    /// # Errors
+    /// When the frames cannot be counted.
+    pub(super) fn new(keep_events: u64, db: &mut Connection) -> rusqlite::Result<Self> {
         let keep_events = i64::try_from(keep_events).unwrap_or(i64::MAX);
-        Self { keep_events, since_trim: 0, frames: FRAMES_IDLE }
+        let frames = Arc::new(AtomicUsize::new(FRAMES_IDLE));
+        let counter = Arc::clone(&frames);
+        db.wal_hook(Some(move |_: &mut _, pages| {
+            counter.store(usize::try_from(pages).unwrap_or(FRAMES_MAX), Ordering::Relaxed);
+            Ok(())
+        }))?;
+        Ok(Self { keep_events, since_trim: 0, frames, moved: 0 })
     }
 
     /// So many changes were committed.
     pub(super) fn wrote(&mut self, changes: usize) {
         self.since_trim += i64::try_from(changes).unwrap_or(TRIM);
-        self.frames += 4 * changes;
+    }
+
+    /// Frames that the log has grown by since it was last moved. A commit after that begins it
+    /// anew, unless a reader still uses it.
+    fn grown(&mut self) -> usize {
+        let frames = self.frames.load(Ordering::Relaxed);
+        if frames < self.moved {
+            self.moved = 0;
+        }
+        frames - self.moved
     }
 
     /// Does what is due, and returns how each part of it ended. The write-ahead log is moved into
@@ -55,8 +78,9 @@ impl Housekeeping {
             trimmed = deleted.map(drop);
         }
         let mut moved = Ok(());
-        if (queue == QueueState::Empty && self.frames >= FRAMES_IDLE) || self.frames >= FRAMES_MAX {
-            self.frames = 0;
+        let grown = self.grown();
+        if (queue == QueueState::Empty && grown >= FRAMES_IDLE) || grown >= FRAMES_MAX {
+            self.moved += grown;
             moved = checkpoint(db);
         }
         [trimmed, moved]

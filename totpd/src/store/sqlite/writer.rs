@@ -66,23 +66,22 @@ impl Writer {
     /// # Errors
     /// [`OpenError`] when no room can be made ahead, unless the disk is full.
     pub(super) fn new(
-        (db, mine): (Connection, String),
+        (mut db, mine): (Connection, String),
         state_dir: &Path,
         keep_events: u64,
         shared: Shared,
         failure: Failure,
         witness: Witness,
     ) -> Result<Self, OpenError> {
+        let failed =
+            |error| OpenError::Database(database_file(state_dir).display().to_string(), describe(&error));
         // On a full disk the room that there is has to do; logins go on while it does.
         if let Err(error) = reserve(&db, state_dir)
             && error.sqlite_error_code() != Some(ErrorCode::DiskFull)
         {
-            return Err(OpenError::Database(
-                database_file(state_dir).display().to_string(),
-                describe(&error),
-            ));
+            return Err(failed(error));
         }
-        let housekeeping = Housekeeping::new(keep_events);
+        let housekeeping = Housekeeping::new(keep_events, &mut db).map_err(failed)?;
         Ok(Self { db, mine, state_dir: state_dir.to_owned(), shared, failure, witness, housekeeping })
     }
 
@@ -147,9 +146,9 @@ impl Writer {
     /// Commits all the jobs that may still begin in one transaction. A conflict leaves nothing of
     /// its job.
     fn transaction(&mut self, jobs: &[&Job]) -> Result<Vec<Outcome>, WriteError> {
-        self.db.execute_batch("BEGIN IMMEDIATE")?;
+        self.run_cached("BEGIN IMMEDIATE")?;
         let applied = self.apply(jobs).and_then(|applied| {
-            self.db.execute_batch("COMMIT")?;
+            self.run_cached("COMMIT")?;
             Ok(applied)
         });
         let (outcomes, entries) = applied.inspect_err(|_| drop(self.db.execute_batch("ROLLBACK")))?;
@@ -161,6 +160,11 @@ impl Writer {
             self.note_withdrawals(entries);
         }
         Ok(outcomes)
+    }
+
+    /// Runs a statement of every transaction, which is parsed once.
+    fn run_cached(&self, sql: &str) -> rusqlite::Result<()> {
+        self.db.prepare_cached(sql)?.execute([]).map(drop)
     }
 
     /// Applies the jobs inside a transaction; their outcomes once it is committed, and what they
