@@ -82,7 +82,7 @@ impl Engine {
         let uid = found.as_ref().map(|found| found.uid);
         let name = found.map(|found| found.name).or_else(|| UserName::parse(user).ok());
         let stored = match &name {
-            Some(name) => self.load(name).await?,
+            Some(name) => self.load_early(name).await?,
             None => None,
         };
         let factor = stored.as_ref().and_then(|s| s.account.active.as_ref().or(s.account.pending.as_ref()));
@@ -92,6 +92,13 @@ impl Engine {
             name => name.is_some(),
         };
         Ok(PrefetchedAccount { digits, stored, name, uid, known })
+    }
+
+    /// The record as this daemon wrote it last, or else as it is in the store: for decisions that
+    /// name its version.
+    async fn load_early(&self, name: &UserName) -> Result<Option<StoredAccount>, EngineError> {
+        let kept = self.record_cache.take(name).filter(|_| self.store.health().reason().is_none());
+        if kept.is_some() { Ok(kept) } else { Ok(self.load(name).await?) }
     }
 
     /// Whether a name is a user's or was one, and no password that somebody typed at the wrong
@@ -152,9 +159,9 @@ impl Engine {
                 Some(name) if pending.known => decision.event.user = crate::audit::field(name.as_str()),
                 _ => decision.event.leave_name_out(),
             }
-            // A change names the version it was decided on, so an old record loses the race. A
-            // decision that changes nothing names none, and has to be made on a fresh one.
-            if was_early && matches!(decision.write, AccountWrite::Nothing) {
+            // A grant names the version that it was decided on, so an old record loses the race. A
+            // refusal, which may change nothing and then names none, is decided on a fresh one.
+            if was_early && (decision.outcome.is_err() || matches!(decision.write, AccountWrite::Nothing)) {
                 continue;
             }
             let mut event = decision.event;

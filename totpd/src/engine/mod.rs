@@ -25,6 +25,7 @@ mod overview;
 mod passcode;
 mod queries;
 mod recent;
+mod record_cache;
 mod remembered_login;
 mod self_service;
 #[cfg(test)]
@@ -78,6 +79,7 @@ pub struct Engine {
     api: Arc<api::Api>,
     dedup: Arc<AuditDedup>,
     recent: Arc<recent::Recent>,
+    record_cache: Arc<record_cache::RecordCache>,
     kept_enrollments: Arc<KeptEnrollments>,
     rules: JudgeSettings,
     /// Identifies this boot: the kernel numbers audit sessions from 1 in each boot. Without it, no
@@ -112,6 +114,7 @@ impl Engine {
             api: Arc::default(),
             dedup: Arc::default(),
             recent: Arc::default(),
+            record_cache: Arc::default(),
             kept_enrollments: Arc::default(),
             rules,
             config,
@@ -137,6 +140,7 @@ impl Engine {
             api: Arc::clone(&self.api),
             dedup: Arc::clone(&self.dedup),
             recent: Arc::clone(&self.recent),
+            record_cache: Arc::clone(&self.record_cache),
             kept_enrollments: Arc::clone(&self.kept_enrollments),
             rules: rules(&config),
             config,

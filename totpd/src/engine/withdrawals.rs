@@ -1,6 +1,6 @@
 //! What a change withdraws, for the witness, and what is refused since the store is an older copy.
 
-use super::Engine;
+use super::{Engine, record_cache};
 use crate::audit::{EventReason, UnjudgedReason};
 use crate::store::{ChangeSet, CommitError, CommitGuard, Committed, SideWrite};
 use std::collections::BTreeSet;
@@ -27,9 +27,12 @@ impl Engine {
         change: ChangeSet,
         guard: &Arc<CommitGuard>,
     ) -> Result<Committed, CommitError> {
-        let noted = self.recent.of(&change.write);
+        let (noted, written) = (self.recent.of(&change.write), record_cache::written(&change.write));
         let committed = self.store.commit(change, Arc::clone(guard)).await?;
         self.recent.note(&noted, Instant::now());
+        if let Some(written) = written {
+            self.record_cache.keep(written);
+        }
         Ok(committed)
     }
 
