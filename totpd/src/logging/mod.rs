@@ -47,8 +47,8 @@ struct State {
     queue: Queue,
     /// Whether the writer thread has taken a line that is not written yet.
     writing: bool,
-    /// Whether the writer thread waits for a line. Waking a thread that does not wait costs a system
-    /// call all the same.
+    /// Whether the writer thread waits for a line. Waking a thread that does not wait costs a
+    /// system call all the same.
     idle: bool,
     /// How many threads wait in [`flush`].
     flushing: u32,

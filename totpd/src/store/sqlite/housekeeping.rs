@@ -53,8 +53,8 @@ impl Housekeeping {
         self.since_trim += i64::try_from(changes).unwrap_or(TRIM);
     }
 
-    /// Frames that the log has grown by since it was last moved. A commit after that begins it
-    /// anew, unless a reader still uses it.
+    /// Frames that the log has grown by since it was last moved. The next commit writes at its
+    /// begin again, unless a reader still uses it.
     fn grown(&mut self) -> usize {
         let frames = self.frames.load(Ordering::Relaxed);
         if frames < self.moved {
