@@ -7,14 +7,16 @@ set -eu
 cd "$(dirname "$0")/.."
 
 packages="gcc libc6-dev libpam0g-dev make"
+# Its programs only: tests start servers of their own in scratch folders (tests/postgres), as an ordinary user.
+database="postgresql util-linux"
 # What makes and checks a deb and an rpm.
 packaging="binutils dpkg-dev lintian rpm checkpolicy semodule-utils pandoc python3"
 case "${1:-test}" in
     build) ;;
-    check) packages="$packages python3 python3-venv git" ;;
+    check) packages="$packages python3 python3-venv git openssl $database" ;;
     package) packages="$packages g++ $packaging" ;;
     run) packages="$packages libpam-modules pamtester libpam-wrapper oathtool" ;;
-    test) packages="$packages $packaging g++ libpam-modules libpam-google-authenticator libpam-oath openssh-server openssh-client sudo util-linux procps python3 \
+    test) packages="$packages $packaging $database nftables g++ libpam-modules libpam-google-authenticator libpam-oath openssh-server openssh-client sudo util-linux procps python3 \
 python3-venv python3-paramiko oathtool zbar-tools openssl librsvg2-bin fonts-dejavu-core pamtester libpam-wrapper \
 binutils systemd iproute2 fail2ban python3-systemd systemd-journal-remote login dbus-daemon polkitd dbus-bin cron xvfb xdotool \
 i3lock cockpit-ws mmdebstrap debian-archive-keyring systemd-container xrdp mandoc groff-base"
