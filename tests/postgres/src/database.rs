@@ -17,10 +17,10 @@ pub struct Database<'s> {
 
 impl Database<'_> {
     /// Returns the URL for connections by TCP, with the role's name and without its password:
-    /// `postgresql://NAME@127.0.0.1:PORT/NAME`.
+    /// `postgresql://NAME@ADDRESS:PORT/NAME`.
     pub fn url(&self) -> String {
         let name = &self.name;
-        format!("postgresql://{name}@127.0.0.1:{}/{name}", self.server.port())
+        format!("postgresql://{name}@{}:{}/{name}", self.server.address(), self.server.port())
     }
 
     /// Returns the URL for connections through the Unix socket, which need no password.
@@ -64,6 +64,11 @@ impl Server {
             ),
         );
         Database { server: self, name, password }
+    }
+
+    /// Returns a database that [`create_database`](Self::create_database) made.
+    pub fn database(&self, name: &str, password: &str) -> Database<'_> {
+        Database { server: self, name: name.to_owned(), password: password.to_owned() }
     }
 
     /// Makes a role that can log in.

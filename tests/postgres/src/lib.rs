@@ -39,7 +39,7 @@ mod template;
 mod tls;
 
 pub use database::Database;
-pub use server::{Server, Shutdown};
+pub use server::{Server, Setup, Shutdown, Surroundings};
 pub use tls::Certificates;
 
 use std::sync::OnceLock;

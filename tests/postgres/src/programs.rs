@@ -36,10 +36,23 @@ pub(crate) fn server_user() -> Option<&'static User> {
 /// Returns a command that runs a program of PostgreSQL as the server's user, without the
 /// environment of the tests. `PGHOST` and its like would change what it does.
 pub(crate) fn as_server_user(program: &str) -> Command {
+    as_server_user_in(None, program)
+}
+
+/// Returns a command as [`as_server_user`] does, in another network namespace if one is named. Each
+/// program on the way becomes the next: the pid is the server's.
+pub(crate) fn as_server_user_in(network: Option<&Path>, program: &str) -> Command {
     let path = folder().join(program);
     let mut command = match server_user() {
         Some(user) => {
-            let mut command = Command::new("setpriv");
+            let mut command = match network {
+                None => Command::new("setpriv"),
+                Some(network) => {
+                    let mut command = Command::new("nsenter");
+                    command.arg(format!("--net={}", network.display())).args(["--", "setpriv"]);
+                    command
+                }
+            };
             command.arg(format!("--reuid={}", user.uid)).arg(format!("--regid={}", user.gid));
             command.args(["--clear-groups", "--"]).arg(path);
             command

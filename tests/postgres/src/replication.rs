@@ -17,7 +17,7 @@ impl Server {
         backup.args(["--username=postgres", "--checkpoint=fast", "--wal-method=stream", "--no-sync"]);
         backup.arg("--pgdata").arg(&data);
         run(backup);
-        let standby = Server::on_data(data, self.environment());
+        let standby = Server::on_data(data, self.surroundings());
         standby.follow(self, name);
         standby.resume();
         self.wait_for_standby(name, "state = 'streaming'");

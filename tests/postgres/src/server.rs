@@ -1,6 +1,6 @@
 //! One server: its folder, its process, and what tests do to it.
 
-use crate::programs::as_server_user;
+use crate::programs::as_server_user_in;
 use crate::{scratch, template};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -38,6 +38,25 @@ impl Shutdown {
     }
 }
 
+/// What a server starts with.
+#[derive(Clone, Debug, Default)]
+pub struct Setup<'a> {
+    /// Settings, as postgresql.conf names them.
+    pub settings: &'a [(&'a str, &'a str)],
+    /// Where it runs. Its standbys run in the same surroundings.
+    pub surroundings: Surroundings,
+}
+
+/// Where a server runs.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Environment variables, such as `LD_PRELOAD`.
+    pub environment: Vec<(&'static str, OsString)>,
+    /// The network namespace, as `nsenter --net=` takes it, and the address to listen on there.
+    /// `None`: the host's, on 127.0.0.1.
+    pub network: Option<(PathBuf, String)>,
+}
+
 /// A PostgreSQL server in a scratch folder. Dropping it stops it and removes the folder.
 ///
 /// It listens on a Unix socket and on 127.0.0.1. The superuser `postgres` and every other role need
@@ -49,7 +68,7 @@ pub struct Server {
     data: PathBuf,
     port: u16,
     process: Mutex<Option<Child>>,
-    environment: Vec<(&'static str, OsString)>,
+    surroundings: Surroundings,
 }
 
 impl Server {
@@ -62,31 +81,31 @@ impl Server {
     /// Starts a server with these settings, as postgresql.conf names them.
     #[track_caller]
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
-        Self::start_in(settings, Vec::new())
+        Self::start_as(Setup { settings, ..Setup::default() })
     }
 
-    /// Starts a server with these settings and environment variables, such as `LD_PRELOAD`. Its
-    /// standbys have the same environment.
+    /// Starts a server.
     #[track_caller]
-    pub fn start_in(settings: &[(&str, &str)], environment: Vec<(&'static str, OsString)>) -> Self {
+    pub fn start_as(setup: Setup<'_>) -> Self {
         let data = scratch::data("server");
         template::copy_to(&data);
-        let server = Self::on_data(data, environment);
+        let server = Self::on_data(data, setup.surroundings);
         // Clients by TCP may use TLS or not: tests of both say which.
         server.write_hba("local all,replication all trust\nhost all,replication all all scram-sha-256\n");
         server.write("postgresql.auto.conf", "");
-        server.set(settings);
+        server.set(setup.settings);
         server.resume();
         server
     }
 
     /// Makes a server that does not run yet on a folder of data.
-    pub(crate) fn on_data(data: PathBuf, environment: Vec<(&'static str, OsString)>) -> Self {
+    pub(crate) fn on_data(data: PathBuf, surroundings: Surroundings) -> Self {
         let folder = scratch::folder("socket");
-        let server = Self { folder, data, port: free_port(), process: Mutex::default(), environment };
+        let server = Self { folder, data, port: free_port(), process: Mutex::default(), surroundings };
         let socket = server.folder.display();
+        let address = server.address();
         let own = format!(
-            "port = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{socket}'\n\
+            "port = {}\nlisten_addresses = '{address}'\nunix_socket_directories = '{socket}'\n\
              max_connections = 60\nshared_buffers = '16MB'\nmax_wal_senders = 4\nlogging_collector = off\n\
              log_line_prefix = '%m [%p] %a '\nwal_keep_size = '16MB'\n\
              min_wal_size = '8MB'\nmax_wal_size = '64MB'\ndynamic_shared_memory_type = mmap\n",
@@ -96,7 +115,7 @@ impl Server {
         server
     }
 
-    /// Returns the TCP port, on 127.0.0.1. It stays the same when the server is started again.
+    /// Returns the TCP port. It stays the same when the server is started again.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -106,9 +125,14 @@ impl Server {
         &self.folder
     }
 
-    /// Returns the environment variables that the server was given.
-    pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
-        self.environment.clone()
+    /// Returns the address on which the server listens for TCP.
+    pub fn address(&self) -> &str {
+        self.surroundings.network.as_ref().map_or("127.0.0.1", |(_, address)| address)
+    }
+
+    /// Returns where the server runs.
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        self.surroundings.clone()
     }
 
     /// Returns the folder of the server's data.
@@ -258,9 +282,10 @@ impl Server {
         let mut process = self.process.lock().unwrap();
         assert!(process.is_none(), "the server runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
-        let mut command: Command = as_server_user("postgres");
+        let network = self.surroundings.network.as_ref().map(|(namespace, _)| namespace.as_path());
+        let mut command = as_server_user_in(network, "postgres");
         command.arg("-D").arg(self.data_folder());
-        command.envs(self.environment.iter().cloned());
+        command.envs(self.surroundings.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         *process = Some(command.spawn().unwrap());
     }
