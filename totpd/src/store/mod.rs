@@ -8,6 +8,7 @@ pub mod account;
 mod atomic;
 pub mod breakglass;
 pub mod change;
+mod columns;
 mod commit_guard;
 #[cfg(test)]
 mod commit_guard_tests;
@@ -21,8 +22,11 @@ pub(crate) mod memory;
 pub mod open;
 pub mod overview;
 pub mod query;
+mod queue;
 pub mod rows;
+mod shared;
 mod sqlite;
+mod values;
 
 pub use account::{AccountKey, StoredAccount, is_id};
 pub use change::{AccountWrite, ChangeSet, SideWrite, SpaceUse};

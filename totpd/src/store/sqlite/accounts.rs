@@ -2,7 +2,7 @@
 
 use crate::seal::SealedAccount;
 use crate::store::account::{AccountKey, StoredAccount};
-use crate::store::sqlite::values::{read_int, sql_limit, sql_time};
+use crate::store::values::{read_int, sql_limit, sql_time};
 use rusqlite::{Connection, Row, params};
 use totp_core::{Account, Time, UserName};
 

@@ -2,7 +2,7 @@
 
 use crate::store::query::{MAX_PAGE_BYTES, MAX_SESSIONS};
 use crate::store::rows::{ClientRow, KeyRow, SessionKey, SessionRow, StoredSession};
-use crate::store::sqlite::values::{read_int, read_time, sql_limit, sql_time};
+use crate::store::values::{read_int, read_time, sql_limit, sql_time};
 use rusqlite::{Connection, Row, params};
 use totp_core::Time;
 

@@ -2,9 +2,10 @@
 
 use crate::seal::SealedAccount;
 use crate::store::change::{AccountWrite, ChangeSet, SideWrite};
+use crate::store::columns::TotpIds;
 use crate::store::error::{CommitError, UniqueField};
-use crate::store::sqlite::values::{sql_int, sql_time};
 use crate::store::sqlite::{history, side_writes, withdrawals};
+use crate::store::values::{sql_int, sql_time};
 use rusqlite::{Connection, ErrorCode, ToSql, params};
 use totp_core::withdrawal::Entry;
 use totp_core::{Time, UserName};
@@ -122,27 +123,6 @@ fn write_account(db: &Connection, write: &AccountWrite) -> rusqlite::Result<bool
             .execute(params![id, sql_int(*version)])?,
     };
     Ok(changed == 1)
-}
-
-/// The ids by which applications name the factors of an account, one for each column.
-pub(super) struct TotpIds<'a> {
-    pub(super) active: Option<&'a str>,
-    pub(super) second: Option<&'a str>,
-    pub(super) third: Option<&'a str>,
-    pub(super) pending: Option<&'a str>,
-}
-
-impl<'a> TotpIds<'a> {
-    /// The ids of the account's factors.
-    pub(super) fn of(account: &'a SealedAccount) -> Self {
-        let mut authenticators = account.authenticators().map(|factor| factor.id.as_str());
-        Self {
-            active: authenticators.next(),
-            second: authenticators.next(),
-            third: authenticators.next(),
-            pending: account.pending.as_ref().map(|factor| factor.id.as_str()),
-        }
-    }
 }
 
 /// The columns of an account, in the order of the statements above.

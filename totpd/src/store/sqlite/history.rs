@@ -3,7 +3,7 @@
 use crate::audit::EventRow;
 use crate::store::overview::LATEST_EVENTS_OF_ONE;
 use crate::store::query::{HistoryQuery, HistoryRow};
-use crate::store::sqlite::values::{read_time, sql_limit, sql_time};
+use crate::store::values::{read_time, sql_limit, sql_time};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use totp_core::Time;
 

@@ -2,7 +2,7 @@
 //! no more than their keys.
 
 use crate::store::overview::{FIRST_NAMES, LATEST_EVENTS, LATEST_REFUSALS, Overview};
-use crate::store::sqlite::values::{read_int, sql_time};
+use crate::store::values::{read_int, sql_time};
 use rusqlite::{Connection, Params, Row, params};
 use totp_core::Time;
 

@@ -2,10 +2,10 @@
 
 use crate::audit::EventRow;
 use crate::seal::{SealedAccount, Sealer};
+use crate::store::columns::TotpIds;
 use crate::store::copies::Restored;
 use crate::store::error::OpenError;
 use crate::store::sqlite::accounts::HAS_TOTP;
-use crate::store::sqlite::apply::TotpIds;
 use crate::store::sqlite::connection::describe;
 use crate::store::sqlite::meta::{self, set};
 use crate::store::sqlite::withdrawals::{

@@ -2,7 +2,7 @@
 
 use crate::store::query::{MAX_COUNTED, MAX_PAGE_BYTES, UserFilter, UserPage, UserQuery};
 use crate::store::sqlite::accounts::stored;
-use crate::store::sqlite::values::{read_time, sql_limit, sql_time};
+use crate::store::values::{read_time, sql_limit, sql_time};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 

@@ -2,7 +2,7 @@
 
 use crate::store::change::SideWrite;
 use crate::store::sqlite::meta;
-use crate::store::sqlite::values::{sql_int, sql_time};
+use crate::store::values::{sql_int, sql_time};
 use rusqlite::{Connection, params};
 
 /// Expired sessions that are deleted at once.

@@ -7,13 +7,13 @@
 
 use crate::store::error::{CommitError, OpenError};
 use crate::store::files::database_file;
+use crate::store::queue::{Job, Outcome};
+use crate::store::shared::Shared;
 use crate::store::sqlite::apply;
 use crate::store::sqlite::connection::describe;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::housekeeping::{Housekeeping, QueueState};
 use crate::store::sqlite::meta;
-use crate::store::sqlite::queue::{Job, Outcome};
-use crate::store::sqlite::shared::Shared;
 use crate::store::sqlite::space::{free_bytes, reserve};
 use crate::store::sqlite::withdrawals;
 use crate::store::{Committed, SpaceUse};

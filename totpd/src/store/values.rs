@@ -1,8 +1,8 @@
-//! Numbers of ours as SQLite's, which are signed, and back.
+//! Numbers of ours as those of a database, which are signed, and back.
 
 use totp_core::Time;
 
-/// A moment. One beyond SQLite's integers is the end of time.
+/// A moment. One beyond the database's integers is the end of time.
 pub(super) fn sql_time(time: Time) -> i64 {
     sql_int(time.unix())
 }
