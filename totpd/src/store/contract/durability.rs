@@ -1,8 +1,8 @@
-//! What outlives a process: restarts, crashes, full disks, damaged records and older copies.
+//! What outlives a process: restarts, crashes, damaged records and older copies.
 
 use super::fixture::{Durable, account, by_id, change, commit, guard, sealed};
 use crate::os_random::Kernel;
-use crate::store::{AccountWrite, ChangeSet, CommitError, SideWrite, SpaceUse, UserQuery};
+use crate::store::{AccountWrite, ChangeSet, SideWrite, UserQuery};
 use std::sync::Arc;
 use totp_core::withdrawal::{Kind, Withdrawal};
 use totp_core::{Account, Time};
@@ -84,32 +84,6 @@ pub(crate) async fn a_damaged_record_costs_its_own_user_alone(fixture: impl Dura
     assert!(by_id(&store, damaged).await.is_none());
 }
 
-pub(crate) async fn a_full_disk_stops_enrollments_and_no_login<D: Durable>(_: D) {
-    let fixture = D::on_small_disk();
-    let store = fixture.open();
-    let alice = account(&fixture, "alice");
-    commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
-    fixture.fill_disk();
-    let enroll = |name: &str| ChangeSet {
-        space: SpaceUse::Growing,
-        ..change(AccountWrite::Insert(account(&fixture, name)))
-    };
-    let refused = store.commit(enroll("bob"), guard()).await;
-    assert!(matches!(refused, Err(CommitError::StorageFull(_))), "{refused:?}");
-    for version in 1..200 {
-        commit(&store, change(AccountWrite::Update(alice.clone(), version))).await;
-    }
-    drop(store);
-    // Also after a start on a full disk.
-    let store = fixture.open();
-    commit(&store, change(AccountWrite::Update(alice.clone(), 200))).await;
-    assert!(store.commit(enroll("bob"), guard()).await.is_err());
-    fixture.free_disk();
-    commit(&store, enroll("bob")).await;
-    assert_eq!(by_id(&store, &alice.id).await.unwrap().version, 201);
-    assert_eq!(store.accounts(None, 9).await.unwrap().len(), 2);
-}
-
 pub(crate) async fn an_older_copy_refuses_what_was_withdrawn_after_it(fixture: impl Durable) {
     let withdraw = |id: &str| {
         let what = Withdrawal::new(Kind::Factor, id);
@@ -151,18 +125,4 @@ pub(crate) async fn a_lost_witness_is_written_again(fixture: impl Durable) {
     drop(fixture.open());
     assert_eq!(fixture.witnessed(), ["1 factor totp-a 0", "2 factor totp-b 0"]);
     assert!(fixture.open().refusals().is_empty());
-}
-
-pub(crate) async fn a_snapshot_is_complete_on_its_own(fixture: impl Durable) {
-    let store = fixture.open();
-    let alice = account(&fixture, "alice");
-    commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
-    let copy = store.snapshot().await.unwrap();
-    assert_eq!(copy.size, std::fs::metadata(fixture.folder().join(copy.file)).unwrap().len());
-    commit(&store, change(AccountWrite::Delete(alice.id.clone(), 1))).await;
-    let opened = fixture.open_snapshot(copy.file);
-    assert!(by_id(&opened, &alice.id).await.is_some());
-    drop(store);
-    drop(fixture.open());
-    assert!(!fixture.folder().join(copy.file).exists(), "a copy was left over");
 }

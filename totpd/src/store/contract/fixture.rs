@@ -28,13 +28,17 @@ pub(crate) trait Fixture: Sized {
 
 /// A store that outlives its process.
 pub(crate) trait Durable: Fixture {
-    /// The store as it stands in its files at this moment, with the same witness: what a crash
-    /// leaves, or an older copy.
+    /// The store as it stands at this moment, with the same witness: what a crash leaves, or an
+    /// older copy.
     fn copy(&self) -> Self;
     /// Makes the record of the account with this id unreadable, while the store may be open.
     fn damage(&self, id: &str);
     /// Removes its witness.
     fn lose_witness(&self);
+}
+
+/// A store that is files of this host.
+pub(crate) trait Embedded: Durable {
     /// Opens a file that [`Store::snapshot`] has made in this store's folder, in a folder of its
     /// own.
     fn open_snapshot(&self, file: &str) -> Arc<dyn Store>;

@@ -1,12 +1,14 @@
 //! The contract of [`Store`](crate::store::Store) as tests that run on every implementation.
 //!
 //! `contract_tests!` makes a test of each for a [`Fixture`](fixture::Fixture), `durability_tests!`
-//! of each that is about what outlives a process, for a [`Durable`](fixture::Durable).
+//! of each that is about what outlives a process, for a [`Durable`](fixture::Durable), and
+//! `embedded_tests!` of each that is about files, for an [`Embedded`](fixture::Embedded).
 
 pub(crate) mod accounts;
 pub(crate) mod applications;
 pub(crate) mod change_sets;
 pub(crate) mod durability;
+pub(crate) mod embedded;
 pub(crate) mod fixture;
 pub(crate) mod guards;
 pub(crate) mod history;
@@ -83,13 +85,22 @@ macro_rules! durability_tests {
                 acknowledged_changes_survive_a_restart
                 acknowledged_changes_survive_a_crash
                 a_damaged_record_costs_its_own_user_alone
-                a_full_disk_stops_enrollments_and_no_login
                 an_older_copy_refuses_what_was_withdrawn_after_it
                 a_lost_witness_is_written_again
+            }
+        }
+    };
+}
+
+macro_rules! embedded_tests {
+    ($fixture:ty) => {
+        $crate::store::contract::tests_of! { $fixture;
+            embedded {
+                a_full_disk_stops_enrollments_and_no_login
                 a_snapshot_is_complete_on_its_own
             }
         }
     };
 }
 
-pub(crate) use {contract_tests, durability_tests, tests_of};
+pub(crate) use {contract_tests, durability_tests, embedded_tests, tests_of};

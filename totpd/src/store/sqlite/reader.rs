@@ -136,7 +136,7 @@ fn serve_searches(mut connection: Connection, queries: &Receiver<Query>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::contract::fixture::{Durable as _, Fixture as _};
+    use crate::store::contract::fixture::{Embedded as _, Fixture as _};
     use crate::store::sqlite::tests::SqliteFixture;
     use std::sync::atomic::AtomicUsize;
 

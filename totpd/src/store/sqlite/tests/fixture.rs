@@ -2,7 +2,7 @@
 
 use crate::key::StoreKey;
 use crate::seal::Sealer;
-use crate::store::contract::fixture::{Durable, Fixture, KEPT_EVENTS};
+use crate::store::contract::fixture::{Durable, Embedded, Fixture, KEPT_EVENTS};
 use crate::store::files::{database_file, log_file};
 use crate::store::sqlite::{Sqlite, Start, check_snapshot, create};
 use crate::store::{OpenError, Store};
@@ -98,7 +98,9 @@ impl Durable for SqliteFixture {
     fn lose_witness(&self) {
         std::fs::remove_file(self.witness().path()).unwrap();
     }
+}
 
+impl Embedded for SqliteFixture {
     fn open_snapshot(&self, file: &str) -> Arc<dyn Store> {
         // Not removed: the store that is returned uses it. Its name is in the test's output.
         let elsewhere = tempfile::tempdir_in(self.witness.path()).unwrap().keep();

@@ -4,7 +4,7 @@ use super::SqliteFixture;
 use crate::key::StoreKey;
 use crate::os_random::Kernel;
 use crate::seal::Sealer;
-use crate::store::contract::fixture::{Durable as _, Fixture as _, change, commit, sealed};
+use crate::store::contract::fixture::{Embedded as _, Fixture as _, change, commit, sealed};
 use crate::store::{AccountKey, AccountWrite, OpenError, UserQuery};
 use totp_core::account::{EnrollmentTicket, NewFactor};
 use totp_core::lock::{FAILURES_TO_LOCK, FIRST_LOCK, SourceClass};

@@ -9,4 +9,5 @@ pub(super) use fixture::SqliteFixture;
 mod contract {
     crate::store::contract::contract_tests!(super::SqliteFixture);
     crate::store::contract::durability_tests!(super::SqliteFixture);
+    crate::store::contract::embedded_tests!(super::SqliteFixture);
 }
