@@ -2,7 +2,7 @@
 //! recorded beside the configuration. Nothing else creates a store, and `init` never overwrites
 //! one.
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, StorePlace};
 use crate::folder::{Folder, Owner};
 use crate::key::{KeyError, StoreKey};
 use crate::permission::{self, Access, Credentials};
@@ -117,8 +117,9 @@ pub fn half_made(config_path: &Path) -> Vec<PathBuf> {
 }
 
 fn first_of(config: &Config) -> Option<PathBuf> {
-    let files = [&config.key_file, &config.store_id_file, &database_file(&config.state_dir)];
-    files.into_iter().find(|file| file.symlink_metadata().is_ok()).cloned()
+    let database = (config.store == StorePlace::StateDir).then(|| database_file(&config.state_dir));
+    let files = [config.key_file.clone(), config.store_id_file.clone()];
+    files.into_iter().chain(database).find(|file| file.symlink_metadata().is_ok())
 }
 
 /// Returns the owner of the files to create: the named user, or else the user of this process.
@@ -172,6 +173,10 @@ fn change_owner(file: &File, owner: Owner) -> std::io::Result<()> {
 
 /// Creates the store and records its id.
 fn create_store(config: &Config, key: &StoreKey, state: &Folder, owner: Owner) -> Result<(), InitError> {
+    if let StorePlace::Postgres(settings) = &config.store {
+        open::create_in(settings, &Sealer::new(key))?;
+        return create_store_id(config, &key.store_id, owner);
+    }
     let private = Folder::private_beside(&config.state_dir, "init").map_err(io(&config.state_dir))?;
     open::create(private.path(), &Sealer::new(key))?;
     // `create` closes the store, so that this one file is complete without a write-ahead log.

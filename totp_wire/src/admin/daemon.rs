@@ -55,7 +55,7 @@ pub struct DaemonReply {
     /// The daemon's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub now: Option<u64>,
-    /// The state folder, which the store is in.
+    /// Where the store is: the state folder, or a database and its servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<String>,
     /// What the store contains. `None` if it did not answer within a second.

@@ -4,7 +4,8 @@
 use super::Context;
 use crate::cli::output::CommandError;
 use crate::config::http::Listen;
-use crate::config::{Config, DEFAULT_PATH};
+use crate::config::server_url::ServerTls;
+use crate::config::{Config, DEFAULT_PATH, StorePlace};
 use crate::key::{KeyError, StoreKey};
 use crate::permission::{self, Access, Credentials};
 use crate::store::files::{database_file, log_file, shared_memory_file};
@@ -134,6 +135,12 @@ fn refused(config_path: &Path, config: &Config) -> Vec<Refused> {
         (log_file(&config.state_dir), true),
         (shared_memory_file(&config.state_dir), true),
     ];
+    if let StorePlace::Postgres(settings) = &config.store {
+        files.extend(settings.password_file.iter().map(|file| (file.clone(), false)));
+        if let ServerTls::VerifyFull(roots) = &settings.url.tls {
+            files.push((roots.clone(), false));
+        }
+    }
     if let Some(Listen::Tls(_, tls)) = config.api().map(|http| &http.listen) {
         files.extend([(tls.certificate.clone(), false), (tls.private_key.clone(), false)]);
     }

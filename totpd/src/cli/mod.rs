@@ -189,7 +189,7 @@ fn run_init(context: &Context, owner: Option<&str>) -> Result<(), CommandError> 
     if made.wrote_config {
         out.line(format!("wrote {} with the defaults", context.config_path.display()))?;
     }
-    out.line(format!("made store {} in {}", made.store_id, config.state_dir.display()))?;
+    out.line(format!("made store {} in {}", made.store_id, config.store_place()))?;
     let key = config.key_file.display();
     out.line(format!("made its key {key}. Back it up now, apart from the store: without the key, every"))?;
     out.line(if units::values(Path::new("/"), units::SERVICE, "ExecStart").is_some() {

@@ -52,13 +52,15 @@ fn the_reference_has_exactly_the_programs_keys() {
 #[test]
 fn every_key_is_in_the_man_page_and_the_shipped_file() {
     // The page includes these sections of the reference.
-    for anchor in ["files-and-sockets", "totp", "login", "loginrule", "history", "http", "trusted_peer"] {
+    for anchor in
+        ["files-and-sockets", "store", "totp", "login", "loginrule", "history", "http", "trusted_peer"]
+    {
         let link = format!("(../reference/configuration.md#{anchor})");
         assert!(MAN_PAGE.contains(&link), "docs/man/totpd.toml.5.md lacks {link}");
     }
     let sections = REFERENCE.matches("\n| key | meaning |\n").count();
-    assert_eq!(sections, 7, "a new section of the reference must be in the man page too");
-    for table in ["", "totp", "login", "login.rule", "history", "http", "trusted_peer"] {
+    assert_eq!(sections, 8, "a new section of the reference must be in the man page too");
+    for table in ["", "store", "totp", "login", "login.rule", "history", "http", "trusted_peer"] {
         for key in known(table) {
             let line = [
                 format!("{key} = "),

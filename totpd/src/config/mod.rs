@@ -8,7 +8,9 @@ pub mod http;
 mod last_good;
 mod raw;
 mod rules;
+pub mod server_url;
 mod sockets;
+mod store;
 
 pub use administration::{AdminScope, Administration};
 pub use error::{ConfigError, ConfigProblem};
@@ -16,6 +18,7 @@ pub use exemptions::Ending;
 pub(crate) use last_good::KeepOrder;
 pub use last_good::{LastGood, Loaded};
 pub use sockets::SocketPaths;
+pub use store::StorePlace;
 
 use file::ConfigFile;
 use http::Http;
@@ -71,6 +74,8 @@ pub struct Config {
     pub admin_socket: PathBuf,
     /// The folder of the store.
     pub state_dir: PathBuf,
+    /// Where the store is: in that folder, or in a database.
+    pub store: StorePlace,
     /// The folder of the witness of withdrawals. `None`: systemd's `LogsDirectory=`, or
     /// /var/log/totpd.
     pub witness_dir: Option<PathBuf>,
@@ -159,6 +164,7 @@ impl Config {
             login_socket: "/run/totpd/login.sock".into(),
             admin_socket: "/run/totpd/admin.sock".into(),
             state_dir: "/var/lib/totpd".into(),
+            store: StorePlace::default(),
             witness_dir: None,
             key_file: folder.join("totpd.key"),
             store_id_file: folder.join("store.id"),
@@ -308,6 +314,14 @@ impl Config {
     /// Whether this PAM service shows keys, links and recovery codes.
     pub fn shows_secrets(&self, service: Option<&str>) -> bool {
         service.is_some_and(|service| self.show_secrets_services.contains(service))
+    }
+
+    /// Where the store is, for messages: its folder, or its database and servers.
+    pub fn store_place(&self) -> String {
+        match &self.store {
+            StorePlace::StateDir => self.state_dir.display().to_string(),
+            StorePlace::Postgres(settings) => settings.url.to_string(),
+        }
     }
 
     /// The issuer of new enrollments, with `%h` replaced.

@@ -4,6 +4,7 @@ use super::administration::{self, RawAdminGroup};
 use super::http;
 use super::rules::RawRule;
 use super::sockets::root_socket_beside;
+use super::store::RawStore;
 use super::{Config, SelfEnroll, TrustedPeer, checked_issuer, lifetime, params};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -28,6 +29,8 @@ pub(super) struct Raw {
     #[serde(default)]
     admin_groups: Vec<RawAdminGroup>,
     protected_groups: Option<BTreeSet<String>>,
+    #[serde(default)]
+    store: RawStore,
     #[serde(default)]
     totp: RawTotp,
     #[serde(default)]
@@ -106,6 +109,7 @@ impl Raw {
             absolute("witness_dir", Some(folder), config.witness_dir.get_or_insert_default())?;
         }
         absolute("key_file", self.key_file, &mut config.key_file)?;
+        config.store = self.store.check()?;
         let mut sockets = [&config.root_socket, &config.login_socket, &config.admin_socket];
         sockets.sort();
         if sockets.windows(2).any(|pair| pair[0] == pair[1]) {

@@ -73,10 +73,10 @@ pub(super) async fn reload(path: &Path, state: &DaemonState) -> Option<ServeErro
 /// another store.
 fn adopt(path: &Path, state: &DaemonState, engine: &Engine, loaded: Loaded) -> Option<ServeError> {
     let (old, config) = (engine.config(), &loaded.config);
-    let fixed = |c: &Config| (c.socket_paths(), c.state_dir.clone(), c.key_file.clone());
+    let fixed = |c: &Config| (c.socket_paths(), c.state_dir.clone(), c.key_file.clone(), c.store.clone());
     let mut places_differ = fixed(old) != fixed(config);
     if places_differ {
-        tracing::warn!("sockets, state_dir and key_file change with a restart only");
+        tracing::warn!("sockets, state_dir, key_file and store change with a restart only");
     }
     let address = |c: &Config| c.api().map(|h| (h.listen.clone(), h.connections));
     if address(old) != address(config) {

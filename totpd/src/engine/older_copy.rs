@@ -21,6 +21,13 @@ impl Engine {
         })
     }
 
+    /// What an administrator has to know about the store as a whole: the older copy, and what a
+    /// crash or a failover could lose.
+    pub fn store_notice(&self) -> Option<String> {
+        let all: Vec<String> = self.notice().into_iter().chain(self.store.notices()).collect();
+        (!all.is_empty()).then(|| all.join(". "))
+    }
+
     /// Takes the older copy as it is: what was withdrawn after it is removed from it for good. Says
     /// how much that is.
     ///

@@ -11,6 +11,15 @@ pub enum OpenError {
          host was never set up, run `{1}`"
     )]
     Missing(String, String),
+    /// The database of a server holds no store.
+    #[error(
+        "{0} holds no store. Is it the right database? Nobody is let in without the store. If this site was never \
+         set up, run `{1}`; a further server needs key and store.id of the first one"
+    )]
+    NoStore(String, String),
+    /// No server of the store can be used. The text says why for each of them.
+    #[error("the store's server cannot be used: {0}")]
+    Server(String),
     /// The store's file is empty.
     #[error("{0} is empty. Put the store back from its backup; totpd never starts over by itself")]
     Empty(String),

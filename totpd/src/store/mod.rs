@@ -21,6 +21,7 @@ pub mod files;
 pub(crate) mod memory;
 pub mod open;
 pub mod overview;
+mod postgres;
 pub mod query;
 mod queue;
 pub mod rows;
@@ -227,6 +228,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// It changes by itself: the store watches its files or its server, and notices within seconds
     /// what no read or commit has noticed. [`Failed`](Health::Failed) is for good.
     fn health(&self) -> Health;
+
+    /// Returns what an administrator has to know about how the store is kept, one sentence each:
+    /// above all what a crash or a failover could lose.
+    fn notices(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Returns the latest moment at which a code of a phone was granted.
     ///

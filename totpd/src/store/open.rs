@@ -5,11 +5,13 @@
 //! is returned stays the same.
 
 use crate::audit::EventRow;
-use crate::config::Config;
+use crate::config::server_url::PostgresSettings;
+use crate::config::{Config, StorePlace};
 use crate::seal::Sealer;
 use crate::store::Store;
 use crate::store::copies::{OlderCopy, Restored};
 use crate::store::error::OpenError;
+use crate::store::postgres::{self, Postgres};
 use crate::store::sqlite::{self, Sqlite};
 use crate::witness::{self, Witness};
 use std::os::unix::fs::MetadataExt as _;
@@ -28,18 +30,25 @@ use totp_core::withdrawal::Entry;
 ///
 /// # Errors
 /// [`OpenError`]: one sentence that says what to check.
-#[expect(clippy::unused_async, reason = "callers await it, since opening a server's store takes messages")]
 pub async fn open(
     config: &Config,
     sealer: &Sealer,
     now: Time,
     older: OlderCopy,
 ) -> Result<Arc<dyn Store>, OpenError> {
-    check_owner(&config.state_dir)?;
     let witness = Witness::new(&witness::folder(config.witness_dir.as_deref()), sealer.store_id());
-    let start = sqlite::Start { now, older };
-    let store = Sqlite::open(&config.state_dir, sealer, config.keep_events, witness, start)?;
-    Ok(Arc::new(store))
+    match &config.store {
+        StorePlace::StateDir => {
+            check_owner(&config.state_dir)?;
+            let start = sqlite::Start { now, older };
+            let store = Sqlite::open(&config.state_dir, sealer, config.keep_events, witness, start)?;
+            Ok(Arc::new(store))
+        }
+        StorePlace::Postgres(settings) => {
+            let store = Postgres::open(settings, sealer, config.keep_events, witness, older).await?;
+            Ok(Arc::new(store))
+        }
+    }
 }
 
 /// SQLite opens its files by path and follows links. Root must not do that in a folder where
@@ -62,6 +71,15 @@ fn check_owner(state_dir: &Path) -> Result<(), OpenError> {
 /// [`OpenError::Exists`], or what the file system said.
 pub fn create(folder: &Path, sealer: &Sealer) -> Result<(), OpenError> {
     sqlite::create(folder, sealer)
+}
+
+/// Makes an empty store in a database of several hosts.
+///
+/// # Errors
+/// [`OpenError::Exists`], or what the servers said.
+pub fn create_in(settings: &PostgresSettings, sealer: &Sealer) -> Result<(), OpenError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(OpenError::Thread)?.block_on(postgres::create(settings, sealer))
 }
 
 /// Checks that every page, index and row of the copy in `folder` is sound, and that `sealer` has

@@ -7,6 +7,15 @@ use std::sync::{Arc, RwLock};
 use totp_core::Time;
 use totp_core::withdrawal::Refusals;
 
+/// How the latest grant may move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// Only ahead.
+    Ahead,
+    /// Also back: an administrator trusts the clock.
+    Anywhere,
+}
+
 /// The latest grant and the refusals of an open store.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
@@ -37,6 +46,14 @@ impl Shared {
                 SideWrite::TrustClock(at) => self.latest_grant.store(at.unix(), Ordering::Release),
                 _ => {}
             }
+        }
+    }
+
+    /// Takes over a grant that was found in the store.
+    pub(super) fn found_grant(&self, at: Time, moved: Moved) {
+        match moved {
+            Moved::Ahead => drop(self.latest_grant.fetch_max(at.unix(), Ordering::AcqRel)),
+            Moved::Anywhere => self.latest_grant.store(at.unix(), Ordering::Release),
         }
     }
 

@@ -39,9 +39,9 @@ pub(crate) async fn daemon(call: &Authorised<'_>, _parameters: &[u8]) -> Result<
             reply.state = admin::DaemonState::Serving;
             reply.store_id = Some(engine.store_id().to_owned());
             reply.clock_behind = engine.clock_behind().map(Time::unix);
-            reply.notice = engine.notice();
+            reply.notice = engine.store_notice();
             reply.configuration = Some(configuration(engine.config()));
-            reply.state_dir = Some(engine.config().state_dir.display().to_string());
+            reply.state_dir = Some(engine.config().store_place());
             reply.overview = overview(engine).await;
         }
     }

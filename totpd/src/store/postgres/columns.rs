@@ -1,0 +1,94 @@
+//! The columns of an account, as the statements that write one take them.
+
+use crate::seal::SealedAccount;
+use crate::store::columns::TotpIds;
+use crate::store::postgres::fault::Fault;
+use crate::store::values::{sql_int, sql_time};
+use tokio_postgres::types::ToSql;
+use totp_core::UserName;
+
+/// Inserts an account; the version `$3` is 0.
+pub(super) const INSERT: &str = "INSERT INTO account (id, name, version, uid, created, email, phone, awaits,
+     active_totp, pending_totp, pending_until, locked_until, ticket_until, record, second_totp, third_totp, email_id,
+     phone_id)
+   VALUES ($1, $2, CAST($3 AS BIGINT) + 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+
+/// Replaces an account that is at the version `$3`.
+pub(super) const UPDATE: &str = "UPDATE account SET name = $2, version = version + 1, uid = $4, created = $5,
+     email = $6, phone = $7, awaits = $8, active_totp = $9, pending_totp = $10, pending_until = $11,
+     locked_until = $12, ticket_until = $13, record = $14, second_totp = $15, third_totp = $16, email_id = $17,
+     phone_id = $18
+   WHERE id = $1 AND version = $3";
+
+/// How many values those statements take.
+pub(super) const COUNT: usize = 18;
+
+/// The values of an account's columns.
+pub(super) struct Columns {
+    id: String,
+    name: Option<String>,
+    version: i64,
+    uid: Option<i64>,
+    created: i64,
+    email: Option<String>,
+    phone: Option<String>,
+    awaits: bool,
+    totps: [Option<String>; 4],
+    pending_until: Option<i64>,
+    locked_until: Option<i64>,
+    ticket_until: Option<i64>,
+    record: String,
+    email_id: Option<String>,
+    phone_id: Option<String>,
+}
+
+impl Columns {
+    /// Of an account that was read at `version`, or of a new one with 0.
+    pub(super) fn of(account: &SealedAccount, version: u64) -> Result<Self, Fault> {
+        let record = serde_json::to_string(account).map_err(|error| Fault::of_json(&error))?;
+        let profile = &account.profile;
+        let TotpIds { active, second, third, pending } = TotpIds::of(account);
+        Ok(Self {
+            id: account.id.clone(),
+            name: account.name.as_ref().map(UserName::to_string),
+            version: sql_int(version),
+            uid: account.uid.map(i64::from),
+            created: sql_time(account.created),
+            email: profile.email.as_ref().map(|email| email.address.to_lowercase()),
+            phone: profile.phone.as_ref().map(|phone| phone.address.clone()),
+            awaits: profile.pending,
+            totps: [active, pending, second, third].map(|id| id.map(str::to_owned)),
+            pending_until: account.pending_expires().map(sql_time),
+            locked_until: account.lock_state.locked_until().map(sql_time),
+            ticket_until: account.ticket.as_ref().map(|ticket| sql_time(ticket.expires)),
+            record,
+            email_id: profile.email.as_ref().map(|email| email.id.clone()),
+            phone_id: profile.phone.as_ref().map(|phone| phone.id.clone()),
+        })
+    }
+
+    /// The values, in the order of the statements above.
+    pub(super) fn values(&self) -> [&(dyn ToSql + Sync); COUNT] {
+        let [active, pending, second, third] = &self.totps;
+        [
+            &self.id,
+            &self.name,
+            &self.version,
+            &self.uid,
+            &self.created,
+            &self.email,
+            &self.phone,
+            &self.awaits,
+            active,
+            pending,
+            &self.pending_until,
+            &self.locked_until,
+            &self.ticket_until,
+            &self.record,
+            second,
+            third,
+            &self.email_id,
+            &self.phone_id,
+        ]
+    }
+}

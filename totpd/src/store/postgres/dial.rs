@@ -1,0 +1,116 @@
+//! Connects to the first of the servers that accepts writes.
+
+use crate::config::server_url::{Server, ServerTls, ServerUrl};
+use crate::store::postgres::connection::{Connection, Notices, carry};
+use crate::store::postgres::fault::without_data;
+use crate::store::postgres::password;
+use crate::store::postgres::session::{self, Role};
+use crate::store::postgres::tls::VerifyingTls;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Config, Error, NoTls, Socket};
+
+/// How long one server may take for everything until its connection can be used.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Why there is no connection: one sentence about each server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NoConnection(pub(super) String);
+
+/// Connects to the servers of a URL.
+#[derive(Debug)]
+pub(super) struct Dialer {
+    pub(super) url: ServerUrl,
+    password_file: Option<PathBuf>,
+    /// The server of the last connection, which is tried first.
+    last: AtomicUsize,
+}
+
+impl Dialer {
+    /// For these servers. The password is in `password_file`, if there is one.
+    pub(super) fn new(url: ServerUrl, password_file: Option<&Path>) -> Self {
+        Self { url, password_file: password::file(password_file), last: AtomicUsize::new(0) }
+    }
+
+    /// Connects. The connection lives on the runtime that runs this.
+    ///
+    /// # Errors
+    /// [`NoConnection`]: what is wrong with each server.
+    pub(super) async fn dial(&self, role: Role) -> Result<Connection, NoConnection> {
+        let first = self.last.load(Ordering::Relaxed);
+        let mut reasons = Vec::new();
+        let servers = self.url.servers.iter().enumerate();
+        for (index, server) in servers.clone().skip(first).chain(servers.take(first)) {
+            match tokio::time::timeout(TIMEOUT, self.dial_one(server, role)).await {
+                Ok(Ok(connection)) => {
+                    self.last.store(index, Ordering::Relaxed);
+                    return Ok(connection);
+                }
+                Ok(Err(why)) => reasons.push(why),
+                Err(_) => reasons.push(format!("{} does not answer", server.name)),
+            }
+        }
+        Err(NoConnection(reasons.join("; ")))
+    }
+
+    async fn dial_one(&self, server: &Server, role: Role) -> Result<Connection, String> {
+        let mut config = server.config.clone();
+        if let Some(file) = &self.password_file {
+            config.password(password::read(file)?.as_slice());
+        }
+        let connected = match &self.url.tls {
+            ServerTls::Off => connect(&config, NoTls, server).await,
+            ServerTls::VerifyFull(roots) => connect(&config, VerifyingTls::from_file(roots)?, server).await,
+        };
+        let connection = connected.map_err(|error| self.sentence(server, &error))?;
+        session::set(&connection, role).await.map_err(|why| format!("{}: {why}", server.name))?;
+        Ok(connection)
+    }
+
+    /// What an administrator can do about a connection that was not made.
+    fn sentence(&self, server: &Server, error: &Error) -> String {
+        let (name, ServerUrl { user, database, .. }) = (&server.name, &self.url);
+        let Some(said) = error.as_db_error() else {
+            let why = without_data(error);
+            return if why.contains("does not allow writes") {
+                format!("{name} accepts no writes (a standby)")
+            } else if why.contains("certificate") {
+                format!(
+                    "the certificate of {name} is not accepted ({why}). Check the name in store.url and sslrootcert"
+                )
+            } else if why.contains("password missing") {
+                format!("{name} wants a password of the user {user}. Set store.password_file")
+            } else {
+                format!("{name} cannot be reached ({why})")
+            };
+        };
+        match *said.code() {
+            SqlState::INVALID_PASSWORD => {
+                format!("{name} refuses the password of the user {user}. Check store.password_file")
+            }
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+                format!(
+                    "{name} lets the user {user} in neither by password nor otherwise. Check its pg_hba.conf"
+                )
+            }
+            SqlState::INVALID_CATALOG_NAME => {
+                format!("{name} has no database {database}. Make it: createdb -O {user} {database}")
+            }
+            ref code => format!("{name} refuses the connection (SQLSTATE {})", code.code()),
+        }
+    }
+}
+
+async fn connect<T>(config: &Config, tls: T, server: &Server) -> Result<Connection, Error>
+where
+    T: tokio_postgres::tls::MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
+    let (client, connection) = config.connect(tls).await?;
+    let notices = Notices::default();
+    tokio::spawn(carry(connection, notices.clone()));
+    Ok(Connection::new(client, server.name.clone(), notices))
+}

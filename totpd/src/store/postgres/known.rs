@@ -1,0 +1,99 @@
+//! What this daemon knows of the store without asking it: the latest grant, what is refused, and
+//! its own witness of withdrawals.
+
+use crate::store::postgres::withdrawals::Standing;
+use crate::store::shared::Shared;
+use crate::sync::ignore_poison;
+use crate::witness::Witness;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use totp_core::withdrawal::{Entry, Kind, Refusals};
+
+/// What every part of an open store shares.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) shared: Shared,
+    witness: Mutex<Witness>,
+    /// Up to this counter the witness has every withdrawal.
+    witnessed: AtomicU64,
+    /// How often administrators have said that the clock is right (`totpd trust-clock`), as far as
+    /// this daemon has seen.
+    trusted: AtomicU64,
+}
+
+impl Known {
+    /// Of a store that nothing has been read of.
+    pub(super) fn new(witness: Witness) -> Self {
+        Self {
+            shared: Shared::new(0, Refusals::default()),
+            witness: Mutex::new(witness),
+            witnessed: AtomicU64::new(0),
+            trusted: AtomicU64::new(0),
+        }
+    }
+
+    /// The path of the witness, for messages.
+    pub(super) fn witness_path(&self) -> String {
+        ignore_poison(self.witness.lock()).path().display().to_string()
+    }
+
+    /// The entries of the witness.
+    pub(super) fn witness_entries(&self) -> std::io::Result<Vec<Entry>> {
+        ignore_poison(self.witness.lock()).read()
+    }
+
+    /// Takes over what this copy of the store refuses.
+    pub(super) fn adopt(&self, refusals: Refusals) {
+        if *self.shared.refusals() != refusals {
+            self.shared.set_refusals(refusals);
+        }
+    }
+
+    /// Writes what the witness, which has `entries`, lacks of the withdrawals that the store keeps.
+    pub(super) fn catch_up(&self, here: &Standing, entries: &[Entry]) {
+        self.adopt(here.refusals.clone());
+        let written: BTreeSet<String> = entries.iter().map(ToString::to_string).collect();
+        let latest = entries.iter().map(|entry| entry.counter).max().unwrap_or(0);
+        let missing = here.kept.iter().filter(|entry| {
+            (entry.counter > latest || entry.what.kind == Kind::Generation)
+                && !written.contains(&entry.to_string())
+        });
+        ignore_poison(self.witness.lock()).write(missing.cloned());
+        self.witnessed.store(here.position.counter.max(latest), Ordering::Release);
+    }
+
+    /// Whether the witness lacks a withdrawal before `counter`.
+    pub(super) fn lacks_before(&self, counter: u64) -> bool {
+        self.witnessed.load(Ordering::Acquire).saturating_add(1) < counter
+    }
+
+    /// Writes withdrawals that follow what the witness has: this daemon's own, or those of others
+    /// among them.
+    pub(super) fn note_withdrawals(&self, entries: Vec<Entry>) {
+        let witnessed = self.witnessed.load(Ordering::Acquire);
+        let new: Vec<Entry> = entries.into_iter().filter(|entry| entry.counter > witnessed).collect();
+        let latest = new.iter().map(|entry| entry.counter).max().unwrap_or(witnessed);
+        ignore_poison(self.witness.lock()).write(new);
+        self.witnessed.fetch_max(latest, Ordering::AcqRel);
+    }
+
+    /// Tries to write again what a failed write has kept.
+    pub(super) fn retry_witness(&self) {
+        ignore_poison(self.witness.lock()).retry();
+    }
+
+    /// Takes over the latest grant that the store has, of which other daemons wrote parts.
+    /// `trusted` is how often the clock was said to be right.
+    pub(super) fn note_latest_grant(&self, at: totp_core::Time, trusted: u64) {
+        let before = self.trusted.swap(trusted, Ordering::AcqRel);
+        self.shared.found_grant(at, if before == trusted { Moved::Ahead } else { Moved::Anywhere });
+    }
+
+    /// An administrator's word that this daemon has stored itself.
+    pub(super) fn trusts_clock(&self) {
+        self.trusted.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+pub(super) use crate::store::shared::Moved;

@@ -1,0 +1,161 @@
+//! The pools of connections: each is checked when it is made, and again before it is used.
+
+use crate::store::copies::OlderCopy;
+use crate::store::error::OpenError;
+use crate::store::postgres::compare;
+use crate::store::postgres::connection::Connection;
+use crate::store::postgres::dial::Dialer;
+use crate::store::postgres::fault::Fault;
+use crate::store::postgres::known::Known;
+use crate::store::postgres::session::Role;
+use crate::store::postgres::status::Status;
+use crate::store::postgres::{meta, schema};
+use crate::store::{Health, ReadError};
+use crate::sync::ignore_poison;
+use deadpool::Runtime;
+use deadpool::managed::{
+    BuildError, Manager, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult,
+};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+/// How long a caller waits for a connection that another one uses.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection that is used again may take to answer.
+const RECYCLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a connection counts as one to a server that accepts writes.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// A pool of connections.
+pub(super) type Pool = deadpool::managed::Pool<Connections>;
+/// A connection of a pool.
+pub(super) type Pooled = Object<Connections>;
+
+/// What every part of an open store shares.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) dialer: Dialer,
+    /// The database and its servers, for messages.
+    pub(super) name: String,
+    pub(super) store_id: String,
+    pub(super) known: Known,
+    pub(super) status: Status,
+    /// Where connections live.
+    pub(super) runtime: Handle,
+    /// Wakes the watch: something failed.
+    pub(super) failed: Notify,
+    /// What a crash or a failover could lose, as it was last found.
+    pub(super) findings: Mutex<Vec<String>>,
+}
+
+impl Core {
+    /// Connects, and compares the database with what this daemon knows of it: it may be another one
+    /// since a failover or a restore.
+    async fn connect(&self, role: Role) -> Result<Connection, OpenError> {
+        let made = self.connect_unless_another(role).await;
+        if let Err(error @ (OpenError::Older(..) | OpenError::OtherStore(..) | OpenError::Newer(..))) = &made
+        {
+            self.status
+                .set(Health::Failed(format!("{error}. totpd refuses everything until it is restarted")));
+        }
+        made
+    }
+
+    async fn connect_unless_another(&self, role: Role) -> Result<Connection, OpenError> {
+        let db = self.dialer.dial(role).await.map_err(|none| OpenError::Server(none.to_string()))?;
+        schema::check(&db, &self.name).await?;
+        let failed = |fault: Fault| OpenError::Database(self.name.clone(), fault.to_string());
+        let store_id = meta::get(&db, "store_id").await.map_err(failed)?.unwrap_or_default();
+        if store_id != self.store_id {
+            return Err(OpenError::OtherStore(self.name.clone(), store_id, self.store_id.clone()));
+        }
+        compare::with_witness(&db, &self.known, &self.name, OlderCopy::Refuse).await?;
+        Ok(db)
+    }
+
+    /// A connection of the pool.
+    pub(super) async fn take(&self, pool: &Pool) -> Result<Pooled, ReadError> {
+        pool.get().await.map_err(|error| {
+            self.failed.notify_one();
+            ReadError(match error {
+                PoolError::Backend(error) => error.to_string(),
+                PoolError::Timeout(_) => format!("{} answers too slowly", self.name),
+                _ => "the store is closed".to_owned(),
+            })
+        })
+    }
+
+    /// Takes over what a crash or a failover could lose, and logs it when it is new.
+    pub(super) fn found(&self, findings: Vec<String>) {
+        let mut last = ignore_poison(self.findings.lock());
+        for new in findings.iter().filter(|finding| !last.contains(finding)) {
+            tracing::warn!("{new}");
+        }
+        *last = findings;
+    }
+
+    /// Takes a connection out of its pool and closes it.
+    pub(super) fn discard(&self, connection: Pooled) {
+        drop(Object::take(connection));
+        self.failed.notify_one();
+    }
+}
+
+/// Makes the connections of a pool.
+#[derive(Debug)]
+pub(super) struct Connections {
+    core: Arc<Core>,
+    role: Role,
+}
+
+impl Manager for Connections {
+    type Type = Connection;
+    type Error = OpenError;
+
+    async fn create(&self) -> Result<Connection, OpenError> {
+        let (core, role) = (Arc::clone(&self.core), self.role);
+        // On the store's own runtime: the caller's may end before the connection does.
+        let made = self.core.runtime.spawn(async move { core.connect(role).await }).await;
+        made.unwrap_or_else(|_| Err(OpenError::Server("the store is closed".to_owned())))
+    }
+
+    /// A connection that is closed, or whose server was demoted since, is not used again.
+    async fn recycle(&self, db: &mut Connection, _: &Metrics) -> RecycleResult<OpenError> {
+        if db.client.is_closed() {
+            return Err(RecycleError::message("it is closed"));
+        }
+        if db.checked.elapsed() < FRESH {
+            return Ok(());
+        }
+        match read_only(db).await {
+            Ok(false) => {
+                db.checked = Instant::now();
+                Ok(())
+            }
+            Ok(true) => Err(RecycleError::message("the server accepts no writes any more")),
+            Err(fault) => Err(RecycleError::message(fault.to_string())),
+        }
+    }
+}
+
+/// Whether the server of this connection accepts no writes.
+pub(super) async fn read_only(db: &Connection) -> Result<bool, Fault> {
+    let row = db.row("SHOW transaction_read_only", &[]).await?;
+    Ok(row.is_none_or(|row| row.get::<_, &str>(0) != "off"))
+}
+
+/// A pool of up to `size` connections.
+///
+/// # Errors
+/// When there is no clock for its timeouts, which is a mistake of ours.
+pub(super) fn new(core: &Arc<Core>, role: Role, size: usize) -> Result<Pool, BuildError> {
+    Pool::builder(Connections { core: Arc::clone(core), role })
+        .max_size(size)
+        .queue_mode(QueueMode::Lifo)
+        .wait_timeout(Some(WAIT_TIMEOUT))
+        .recycle_timeout(Some(RECYCLE_TIMEOUT))
+        .runtime(Runtime::Tokio1)
+        .build()
+}

@@ -1,0 +1,52 @@
+//! Whether the store serves. The watch changes it, and nothing else turns it back.
+
+use crate::store::Health;
+use crate::sync::ignore_poison;
+use std::sync::RwLock;
+
+/// The health of an open store.
+#[derive(Debug)]
+pub(super) struct Status(RwLock<Health>);
+
+impl Status {
+    /// Of a store that has just been opened.
+    pub(super) fn serving() -> Self {
+        Self(RwLock::new(Health::Serving))
+    }
+
+    /// The health of this moment.
+    pub(super) fn health(&self) -> Health {
+        ignore_poison(self.0.read()).clone()
+    }
+
+    /// Takes over what was found, and says in the log what changed. A store that has failed stays
+    /// so.
+    pub(super) fn set(&self, found: Health) {
+        let mut health = ignore_poison(self.0.write());
+        if matches!(*health, Health::Failed(_)) || *health == found {
+            return;
+        }
+        match &found {
+            Health::Serving => tracing::info!("the store serves again"),
+            Health::Unavailable(why) | Health::Failed(why) => tracing::error!("{why}"),
+        }
+        *health = found;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_unavailable_comes_back_and_what_failed_does_not() {
+        let status = Status::serving();
+        status.set(Health::Unavailable("away".to_owned()));
+        assert_eq!(status.health(), Health::Unavailable("away".to_owned()));
+        status.set(Health::Serving);
+        assert_eq!(status.health(), Health::Serving);
+        status.set(Health::Failed("older".to_owned()));
+        status.set(Health::Serving);
+        assert_eq!(status.health(), Health::Failed("older".to_owned()));
+    }
+}

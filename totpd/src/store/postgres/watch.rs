@@ -1,0 +1,122 @@
+//! Watches the servers: whether they answer, accept writes, and show the time that this host shows.
+//! What other daemons wrote is fetched on the way.
+
+use crate::clock;
+use crate::store::Health;
+use crate::store::postgres::fault::Fault;
+use crate::store::postgres::pool::{Core, Pool, Pooled, read_only};
+use crate::store::postgres::side_writes::TRUSTED;
+use crate::store::postgres::withdrawals::Standing;
+use crate::store::postgres::{connection::Connection, durable, meta};
+use crate::store::values::read_time;
+use std::sync::Arc;
+use std::time::Duration;
+use totp_core::Time;
+
+/// How often the servers are looked at: while they serve, and while they do not.
+const INTERVAL: Duration = Duration::from_secs(2);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// By how many seconds a host's clock may differ from the database's.
+const MAX_SKEW: u64 = 5;
+
+/// Looks until the store ends.
+pub(super) async fn run(core: Arc<Core>, pool: Pool) {
+    loop {
+        let interval = if core.status.health() == Health::Serving { INTERVAL } else { RETRY_INTERVAL };
+        // What failed is looked at soon, but not in a loop.
+        let wait = async {
+            core.failed.notified().await;
+            tokio::time::sleep(RETRY_INTERVAL / 5).await;
+        };
+        let _ = tokio::time::timeout(interval, wait).await;
+        let found = look(&core, &pool).await;
+        core.status.set(found);
+        core.known.retry_witness();
+    }
+}
+
+async fn look(core: &Core, pool: &Pool) -> Health {
+    let unavailable = |why: String| Health::Unavailable(format!("the store cannot be used now: {why}"));
+    let looked = tokio::time::timeout(TIMEOUT, async {
+        let db = core.take(pool).await.map_err(|error| error.0)?;
+        let skew = fetch(core, &db).await;
+        skew.map_err(|fault| {
+            drop(Pooled::take(db));
+            fault.to_string()
+        })
+    });
+    match looked.await {
+        Ok(Ok(None)) => Health::Serving,
+        Ok(Ok(Some(skew))) => Health::Unavailable(skew),
+        Ok(Err(why)) => unavailable(why),
+        Err(_) => unavailable(format!("{} does not answer", core.name)),
+    }
+}
+
+/// Fetches what other daemons wrote. Returns what is wrong with the clocks, if anything.
+async fn fetch(core: &Core, db: &Connection) -> Result<Option<String>, Fault> {
+    if read_only(db).await? {
+        return Err(Fault::ReadOnly);
+    }
+    let skew = compare_clocks(db).await?;
+    core.known.note_latest_grant(latest_grant(db).await?, trusted(db).await?);
+    let here = Standing::read(db).await?;
+    core.known.adopt(here.refusals);
+    core.known.note_withdrawals(here.kept);
+    core.found(durable::findings(db).await?);
+    Ok(skew)
+}
+
+/// The latest granted code of a phone that any daemon has stored.
+pub(super) async fn latest_grant(db: &Connection) -> Result<Time, Fault> {
+    let row = db.row("SELECT coalesce(max(at), 0) FROM latest_grant", &[]).await?;
+    Ok(row.map_or_else(Time::default, |row| read_time(row.get(0))))
+}
+
+/// How often administrators have said that the clock is right.
+pub(super) async fn trusted(db: &Connection) -> Result<u64, Fault> {
+    Ok(meta::get(db, TRUSTED).await?.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// What is wrong between this host's clock and the database's: codes of two hosts that disagree on
+/// the time would be judged by two windows.
+pub(super) async fn compare_clocks(db: &Connection) -> Result<Option<String>, Fault> {
+    let before = clock::now();
+    let sql = "SELECT CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)";
+    let row = db.row(sql, &[]).await?;
+    let there = row.map_or_else(Time::default, |row| read_time(row.get(0)));
+    Ok(skew(before, there, clock::now(), &db.server))
+}
+
+/// The database showed `there` at some moment between `before` and `after`.
+fn skew(before: Time, there: Time, after: Time, server: &str) -> Option<String> {
+    let (ahead, behind) = (before.since(there), there.since(after));
+    let (seconds, word) = if ahead > MAX_SKEW {
+        (ahead, "ahead of")
+    } else if behind > MAX_SKEW {
+        (behind, "behind")
+    } else {
+        return None;
+    };
+    Some(format!(
+        "this host's clock is {seconds} s {word} that of {server}: nothing is judged until they agree. Check both with \
+         `timedatectl`"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_may_differ_by_five_seconds() {
+        let at = Time::from_unix;
+        for there in [995, 1000, 1007] {
+            assert_eq!(skew(at(1000), at(there), at(1002), "db1"), None, "{there}");
+        }
+        assert!(skew(at(1000), at(994), at(1002), "db1").unwrap().contains("6 s ahead of that of db1"));
+        assert!(skew(at(1000), at(1008), at(1002), "db1").unwrap().contains("6 s behind that of db1"));
+    }
+}

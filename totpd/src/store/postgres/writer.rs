@@ -1,0 +1,254 @@
+//! What waits becomes one transaction, so that logins that come together share one sync, here and
+//! on the standbys.
+
+use crate::store::error::CommitError;
+use crate::store::postgres::apply::duplicate;
+use crate::store::postgres::fault::Fault;
+use crate::store::postgres::login;
+use crate::store::postgres::pool::{Core, Pool, Pooled};
+use crate::store::postgres::transaction::{Done, Failed, of_any, of_logins};
+use crate::store::postgres::trim::Trim;
+use crate::store::postgres::withdrawals::Standing;
+use crate::store::queue::{Job, Outcome};
+use crate::store::{AccountWrite, ChangeSet, SideWrite};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::Receiver;
+use tokio::task::JoinSet;
+use totp_core::withdrawal::{Entry, Kind};
+
+/// Changes in one transaction at most.
+const BATCH: usize = 256;
+/// Transactions that may be under way, each on a connection of its own.
+pub(super) const PARALLEL: usize = 4;
+/// After how long the next transaction begins beside one that has not ended: its standby or the
+/// network may be away, and others must not wait for it.
+const OVERTAKE: Duration = Duration::from_millis(300);
+/// How long the end of the store waits for transactions that are under way.
+const LAST_WAIT: Duration = Duration::from_secs(10);
+
+/// Commits change sets.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    core: Arc<Core>,
+    pool: Pool,
+    trim: Arc<Trim>,
+    /// Where this daemon records its grants.
+    slot: i64,
+}
+
+impl Writer {
+    /// Commits on connections of this pool.
+    pub(super) fn new(core: &Arc<Core>, pool: Pool, trim: Trim, slot: i64) -> Self {
+        Self { core: Arc::clone(core), pool, trim: Arc::new(trim), slot }
+    }
+
+    /// Commits what comes until the queue's other end is dropped.
+    pub(super) async fn run(self, mut queue: Receiver<Job>) {
+        let mut under_way = JoinSet::new();
+        while let Some(first) = queue.recv().await {
+            let mut batch = vec![first];
+            while batch.len() < BATCH {
+                let Ok(job) = queue.try_recv() else { break };
+                batch.push(job);
+            }
+            let writer = self.clone();
+            under_way.spawn(async move { writer.commit_batch(batch).await });
+            let _ = tokio::time::timeout(OVERTAKE, under_way.join_next()).await;
+            while under_way.len() >= PARALLEL {
+                under_way.join_next().await;
+            }
+        }
+        let last = async { while under_way.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_WAIT, last).await;
+    }
+
+    async fn commit_batch(&self, batch: Vec<Job>) {
+        if let Some(why) = self.core.status.health().reason() {
+            for job in batch {
+                answer(job, Err(CommitError::Unavailable(why.clone())));
+            }
+            return;
+        }
+        let (mut logins, mut others): (Vec<Job>, Vec<Job>) =
+            batch.into_iter().partition(|job| login::is_one(&job.change));
+        // Everybody locks records in one order, so that no two transactions wait for each other.
+        for jobs in [&mut logins, &mut others] {
+            jobs.sort_by(|one, other| key(&one.change).cmp(key(&other.change)));
+        }
+        self.commit_jobs(logins, Sort::Logins).await;
+        self.commit_jobs(others, Sort::Others).await;
+    }
+
+    /// Commits jobs together; and one by one when something was wrong with one of them.
+    async fn commit_jobs(&self, mut jobs: Vec<Job>, sort: Sort) {
+        if jobs.len() > 1 {
+            let Tried::NotWritten(left, fault) = self.try_once(jobs, sort).await else { return };
+            tracing::debug!("{} changes are committed one by one: {fault}", left.len());
+            jobs = left;
+        }
+        for job in jobs {
+            self.commit_alone(job, sort).await;
+        }
+    }
+
+    /// Commits one job, on another connection when the first is lost before its commit.
+    async fn commit_alone(&self, mut job: Job, sort: Sort) {
+        let mut lost = false;
+        loop {
+            let fault = match self.try_once(vec![job], sort).await {
+                Tried::Answered => return,
+                Tried::NotWritten(jobs, fault) => {
+                    let Some(first) = jobs.into_iter().next() else { return };
+                    job = first;
+                    fault
+                }
+            };
+            let error = match fault {
+                // The next claim says whether there is time left.
+                Fault::Locked => continue,
+                Fault::Lost(_) | Fault::ReadOnly if !lost => {
+                    lost = true;
+                    continue;
+                }
+                Fault::Unique(index) => duplicate(&index),
+                Fault::Conflict | Fault::Missing => CommitError::Conflict,
+                Fault::Full => CommitError::StorageFull(fault.to_string()),
+                fault => CommitError::Unavailable(fault.to_string()),
+            };
+            answer(job, Err(error));
+            return;
+        }
+    }
+
+    /// Tries one transaction. Jobs of which nothing was written come back, and may be cancelled
+    /// again.
+    async fn try_once(&self, jobs: Vec<Job>, sort: Sort) -> Tried {
+        let db = match self.core.take(&self.pool).await {
+            Ok(db) => db,
+            Err(error) => {
+                for job in jobs {
+                    answer(job, Err(CommitError::Unavailable(error.0.clone())));
+                }
+                return Tried::Answered;
+            }
+        };
+        let (jobs, late): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| job.guard.claim());
+        for job in late {
+            answer(job, Err(CommitError::Cancelled));
+        }
+        if jobs.is_empty() {
+            return Tried::Answered;
+        }
+        let tried = match sort {
+            Sort::Logins => of_logins(&db, self.slot, &jobs).await,
+            Sort::Others => of_any(&db, self.slot, &jobs).await,
+        };
+        match tried {
+            Ok(done) => {
+                self.acknowledge(&db, jobs, done).await;
+                Tried::Answered
+            }
+            Err(Failed::Before(fault)) => {
+                if fault.is_of_connection() {
+                    self.core.discard(db);
+                }
+                for job in &jobs {
+                    job.guard.release();
+                }
+                Tried::NotWritten(jobs, fault)
+            }
+            Err(Failed::InDoubt(why)) => {
+                tracing::error!(
+                    "{why}. {} changes may be stored or not: nothing is granted by them",
+                    jobs.len()
+                );
+                self.core.discard(db);
+                for job in jobs {
+                    answer(job, Err(CommitError::InDoubt(why.clone())));
+                }
+                Tried::Answered
+            }
+        }
+    }
+
+    /// After the commit: the witness and what is known here first, and then the callers.
+    async fn acknowledge(&self, db: &Pooled, jobs: Vec<Job>, done: Done) {
+        let Done { outcomes, entries } = done;
+        let committed = jobs.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
+        let mut written = 0;
+        for (job, _) in committed {
+            written += 1;
+            let trusts = job.change.side_writes.iter().any(|write| matches!(write, SideWrite::TrustClock(_)));
+            if trusts {
+                self.core.known.trusts_clock();
+            }
+            self.core.known.shared.note_grants(&job.change.side_writes);
+        }
+        if !entries.is_empty() {
+            self.note_withdrawals(db, entries).await;
+        }
+        for (job, outcome) in jobs.into_iter().zip(outcomes) {
+            if outcome.is_err() {
+                // Nothing of it was written: until it is tried again it may still be cancelled.
+                job.guard.release();
+            }
+            answer(job, outcome);
+        }
+        self.trim.wrote(written).await;
+    }
+
+    /// Where an acceptance is among the entries, nothing is refused any more.
+    async fn note_withdrawals(&self, db: &Pooled, mut entries: Vec<Entry>) {
+        let known = &self.core.known;
+        let first = entries.iter().map(|entry| entry.counter).min().unwrap_or(0);
+        let is_accepted = entries.iter().any(|entry| entry.what.kind == Kind::Generation);
+        if known.lacks_before(first) || is_accepted {
+            // Those of other daemons in between belong into the witness as well.
+            if let Ok(here) = Standing::read(db).await {
+                known.adopt(here.refusals);
+                entries = here.kept;
+            }
+        }
+        known.note_withdrawals(entries);
+    }
+}
+
+/// What a transaction is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    Logins,
+    Others,
+}
+
+/// What became of one try.
+enum Tried {
+    /// Every job has its answer.
+    Answered,
+    /// Nothing of these was written.
+    NotWritten(Vec<Job>, Fault),
+}
+
+/// The caller may have gone; the outcome stands.
+fn answer(job: Job, outcome: Outcome) {
+    let _ = job.reply.send(outcome);
+}
+
+/// By what the records of a change are locked.
+fn key(change: &ChangeSet) -> &str {
+    match &change.write {
+        AccountWrite::Insert(account) | AccountWrite::Update(account, _) => &account.id,
+        AccountWrite::ExpectVersion(id, _) | AccountWrite::Delete(id, _) => id,
+        AccountWrite::Nothing => change.side_writes.iter().find_map(session_key).unwrap_or(""),
+    }
+}
+
+fn session_key(write: &SideWrite) -> Option<&str> {
+    match write {
+        SideWrite::InsertSession(row) | SideWrite::UpdateSession(row, _) => Some(&row.account),
+        SideWrite::DeleteSession(id)
+        | SideWrite::DeleteSessionAt(id, _)
+        | SideWrite::DeleteSessionsOf(id) => Some(id),
+        _ => None,
+    }
+}
