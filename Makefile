@@ -62,8 +62,7 @@ fuzz: ## each fuzz target for an hour (FUZZ_SECONDS=N)
 bench: ## measure logins and HTTP requests beside other modules
 	scripts/bootstrap.sh bench
 	cargo build --release -p totpd -p pam_totp
-	$(ROOT) bench/run.sh
-	$(ROOT) bench/cost.sh
+	$(ROOT) bench/run.py
 	$(ROOT) bench/refusal_timing/run.sh
 	cargo build --release -p bench_http
 	$(ROOT) bench/http/run.sh

@@ -1,0 +1,102 @@
+"""A site: one daemon with a store, a configuration and a clock of its own."""
+
+import base64
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from .codes import base32, secret_of
+from .control import Control
+from .scratch import FIRST_UID, run, user
+
+
+class Site:
+    """Starts the totpd of a build (a folder with totpd and libpam_totp.so) on an empty store."""
+
+    def __init__(self, scratch, name, build, more_config=""):
+        self.scratch, self.name, self.build = scratch, name, Path(build).resolve()
+        self.folder = scratch.folder / name
+        self.folder.mkdir()
+        self.control = Control(scratch, name)
+        self.config = self.folder / "totpd.toml"
+        self.config.write_text(
+            f'login_socket = "{self.folder}/run/login.sock"\nadmin_socket = "{self.folder}/run/admin.sock"\n'
+            f'state_dir = "{self.folder}/state"\nwitness_dir = "{self.folder}/witness"\n{more_config}'
+        )
+        self.process = None
+        self.totpd("-q", "init")
+
+    @property
+    def module_line(self):
+        """The line of a PAM stack that asks this daemon, without the delay after a refusal."""
+        return f"auth required {self.build}/libpam_totp.so socket={self.folder}/run/login.sock nodelay timeout=60\n"
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def totpd(self, *words, **options):
+        return run(self.build / "totpd", "--config", self.config, *words, **options)
+
+    def start(self, *wrapper, patience=10):
+        """Starts the daemon, under another program if one is named, and waits until it answers."""
+        with (self.folder / "daemon.log").open("a") as log:
+            self.process = subprocess.Popen(
+                [*wrapper, str(self.build / "totpd"), "--config", str(self.config), "serve"],
+                env=self.control.environment, stdout=log, stderr=log,
+            )
+        end = time.monotonic() + patience
+        status = [str(self.build / "totpd"), "--config", str(self.config), "-q", "status"]
+        while subprocess.run(status, capture_output=True, check=False).returncode != 0:
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"bench: the daemon of {self.build} does not answer. Its log:\n{self.log()}")
+            time.sleep(0.1)
+        return self
+
+    def log(self):
+        return (self.folder / "daemon.log").read_text()
+
+    def stop(self):
+        if self.process:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(60)
+            self.process = None
+
+    def import_users(self, count):
+        """Enrolls the measured users through the program itself."""
+        names = [user(n) for n in range(count)]
+        table = "user,secret\n" + "".join(f"{name},{base32(secret_of(name))}\n" for name in names)
+        self.totpd("-q", "import", "csv", "-", input=table)
+
+    def generate_users(self, count, measured):
+        """Seals records of `count` users into the store, the measured ones spread over the whole.
+
+        The daemon must not run: bench_users writes the store by the daemon's own library."""
+        every = max(count // measured, 1)
+        lines, next_measured = [], 0
+        for n in range(count):
+            if n % every == 0 and next_measured < measured:
+                name, uid = user(next_measured), FIRST_UID + next_measured
+                next_measured += 1
+            else:
+                name, uid = f"f{n}", 1_000_000 + n
+            lines.append(f"{name} {uid} {base32(secret_of(name))}\n")
+        started = time.monotonic()
+        run(self.build / "bench_users", self.config, input="".join(lines))
+        return time.monotonic() - started
+
+    def client(self, name, *words):
+        """Adds a client of the HTTP API. Returns its credentials as `id:secret`."""
+        made = json.loads(self.totpd("client", "add", name, *words, "--json"))
+        return f"{made['project_id']}:{made['secret']}"
+
+    def memory_kib(self):
+        """Resident memory of the daemon, and the most it ever had."""
+        lines = dict(line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())
+        return tuple(int(lines[key].split()[0]) for key in ("VmRSS", "VmHWM"))
+
+
+def basic(credentials):
+    return base64.b64encode(credentials.encode()).decode()
