@@ -82,7 +82,7 @@ impl Engine {
         let uid = found.as_ref().map(|found| found.uid);
         let name = found.map(|found| found.name).or_else(|| UserName::parse(user).ok());
         let stored = match &name {
-            Some(name) => self.load_early(name).await?,
+            Some(name) => self.load_early(name.into()).await?,
             None => None,
         };
         let factor = stored.as_ref().and_then(|s| s.account.active.as_ref().or(s.account.pending.as_ref()));
@@ -92,13 +92,6 @@ impl Engine {
             name => name.is_some(),
         };
         Ok(PrefetchedAccount { digits, stored, name, uid, known })
-    }
-
-    /// The record as this daemon wrote it last, or else as it is in the store: for decisions that
-    /// name its version.
-    async fn load_early(&self, name: &UserName) -> Result<Option<StoredAccount>, EngineError> {
-        let kept = self.record_cache.take(name).filter(|_| self.store.health().reason().is_none());
-        if kept.is_some() { Ok(kept) } else { Ok(self.load(name).await?) }
     }
 
     /// Whether a name is a user's or was one, and no password that somebody typed at the wrong

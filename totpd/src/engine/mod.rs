@@ -202,6 +202,13 @@ impl Engine {
         }))
     }
 
+    /// The record as this daemon wrote it last, or else as it is in the store: for decisions that
+    /// name its version.
+    async fn load_early(&self, key: AccountKey) -> Result<Option<StoredAccount>, ReadError> {
+        let kept = self.record_cache.take(&key).filter(|_| self.store.health().reason().is_none());
+        if kept.is_some() { Ok(kept) } else { self.load(key).await }
+    }
+
     /// Makes an event durable that changes no record, and logs it.
     async fn record(
         &self,

@@ -6,7 +6,7 @@
 //! that another daemon changed costs a second look, and how long a refusal takes does not tell who
 //! has logged in here.
 
-use crate::store::{AccountWrite, StoredAccount};
+use crate::store::{AccountKey, AccountWrite, StoredAccount};
 use crate::sync::ignore_poison;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -15,32 +15,56 @@ use totp_core::UserName;
 /// Records in each half: up to twice as many are kept. A record has about 2 KiB.
 const HALF: usize = 512;
 
-/// The records, by the user's name, in two halves: when the newer one is full, the older one is
-/// dropped.
+/// The records in two halves: when the newer one is full, the older one is dropped.
 #[derive(Debug, Default)]
 pub(super) struct RecordCache(Mutex<Halves>);
 
 #[derive(Debug, Default)]
 struct Halves {
-    newer: HashMap<UserName, StoredAccount>,
-    older: HashMap<UserName, StoredAccount>,
+    newer: Half,
+    older: Half,
+}
+
+/// Records by the ids of their accounts, and these ids by the names of the users who have one.
+#[derive(Debug, Default)]
+struct Half {
+    records: HashMap<String, StoredAccount>,
+    ids: HashMap<UserName, String>,
+}
+
+impl Half {
+    fn take(&mut self, key: &AccountKey) -> Option<StoredAccount> {
+        let stored = match key {
+            AccountKey::Name(name) => self.records.remove(self.ids.get(name)?),
+            AccountKey::Id(id) => self.records.remove(id),
+            AccountKey::Totp(_) | AccountKey::Email(_) | AccountKey::Phone(_) => None,
+        }?;
+        if let Some(name) = &stored.account.name {
+            self.ids.remove(name);
+        }
+        Some(stored)
+    }
 }
 
 impl RecordCache {
-    /// Takes out the record of this user.
-    pub(super) fn take(&self, name: &UserName) -> Option<StoredAccount> {
+    /// Takes out the record with this key, if the key is a name or an account's id.
+    pub(super) fn take(&self, key: &AccountKey) -> Option<StoredAccount> {
         let mut halves = ignore_poison(self.0.lock());
-        halves.newer.remove(name).or_else(|| halves.older.remove(name))
+        halves.newer.take(key).or_else(|| halves.older.take(key))
     }
 
-    /// Keeps a record of a user that was written.
+    /// Keeps a record that was written, and none of the same account that is older.
     pub(super) fn keep(&self, written: StoredAccount) {
-        let Some(name) = written.account.name.clone() else { return };
+        let id = written.account.id.clone();
         let mut halves = ignore_poison(self.0.lock());
-        if halves.newer.len() >= HALF {
+        halves.older.take(&AccountKey::Id(id.clone()));
+        if halves.newer.records.len() >= HALF {
             halves.older = std::mem::take(&mut halves.newer);
         }
-        halves.newer.insert(name, written);
+        if let Some(name) = &written.account.name {
+            halves.newer.ids.insert(name.clone(), id.clone());
+        }
+        halves.newer.records.insert(id, written);
     }
 }
 
@@ -67,14 +91,21 @@ mod tests {
         for n in 0..3 * HALF {
             cache.keep(written(&write(n)).unwrap());
             let halves = cache.0.lock().unwrap();
-            assert!(halves.newer.len() <= HALF && halves.older.len() <= HALF);
+            assert!(halves.newer.records.len() <= HALF && halves.older.records.len() <= HALF);
         }
-        let take = |n| cache.take(&UserName::parse(&format!("u{n}")).unwrap());
-        for n in [HALF, 3 * HALF - 1] {
-            assert_eq!(take(n).map(|stored| stored.version), Some(7));
-            assert!(take(n).is_none());
+        let name = |n| AccountKey::Name(UserName::parse(&format!("u{n}")).unwrap());
+        let id = |n| AccountKey::Id(format!("user-{n}"));
+        for (key, other) in [(name(HALF), id(HALF)), (id(3 * HALF - 1), name(3 * HALF - 1))] {
+            assert_eq!(cache.take(&key).map(|stored| stored.version), Some(7));
+            assert!(cache.take(&key).is_none() && cache.take(&other).is_none());
         }
-        assert!(take(HALF - 1).is_none());
+        assert!(cache.take(&name(HALF - 1)).is_none());
+        // One of the older half that is written again is there once.
+        cache.keep(written(&write(HALF + 1)).unwrap());
+        assert!(cache.take(&id(HALF + 1)).is_some() && cache.take(&name(HALF + 1)).is_none());
+        let halves = cache.0.lock().unwrap();
+        assert_eq!(halves.older.ids.len(), halves.older.records.len());
+        assert_eq!(halves.newer.ids.len(), halves.newer.records.len());
         assert!(written(&AccountWrite::Nothing).is_none());
     }
 }

@@ -77,40 +77,42 @@ impl Engine {
         options: &SessionOptions,
         guard: &Arc<CommitGuard>,
     ) -> Result<Authenticated, ApiRefusal> {
-        let found = self.user(user).await?.account;
-        let _lock = self.lock_user(caller, found.display_name()).await?;
-        // Loaded before the code is judged, so that no code is used up for a session that cannot be
-        // signed. A request without a session needs no keys, and works before a store's first keys
-        // are made.
-        let keys = match options {
-            SessionOptions { length: None, session: None, .. } => None,
-            _ => Some(self.keyring().await?),
-        };
-        let is_recovery = matches!(typed, Typed::Recovery(_));
-        let refused = |reason, locked_for| match reason {
-            Reason::Locked => ApiRefusal::Locked(locked_for),
-            reason if is_recovery => ApiRefusal::RecoveryCode(reason),
-            reason => ApiRefusal::Code(reason),
-        };
+        let found = self.user_early(user).await?;
+        let id = found.account.id.clone();
+        let _lock = self.lock_user(caller, found.account.display_name()).await?;
+        let keys = self.session_keys(options).await?;
         let attempt = Attempt {
             from: format!("the application {}", caller.client),
             ..Attempt::plain(Origin::Client(caller.client.clone()), Ok(typed))
         };
+        let refused = |reason, locked_for| refusal(&attempt, reason, locked_for);
+        let mut early = Some(found).filter(|found| !found.damaged);
         for _ in 0..MOST_RACES {
-            let stored = self.load(AccountKey::Id(found.id.clone())).await.map_err(EngineError::from)?;
-            let stored = stored.ok_or(ApiRefusal::UserNotFound)?;
+            let was_early = early.is_some();
+            let stored = match early.take() {
+                Some(early) => early,
+                None => self.load_user((AccountKey::Id(id.clone()), None)).await?,
+            };
             let as_stored = stored.account.clone();
             let (mut account, version) = self
                 .open(stored)
                 .ok_or_else(|| ApiRefusal::Unavailable("the user's record is damaged".to_owned()))?;
             let now = clock::now();
-            check_applicable(&account, &attempt, caller, now)?;
+            match check_applicable(&account, &attempt, caller, now) {
+                Err(_) if was_early => continue,
+                Err(refusal) => return Err(not_judged(&account, caller, now, refusal)),
+                Ok(()) => {}
+            }
             let existing = self.requested_session(&account, options, now).await?;
             let mut event =
                 caller.event(EventKind::Authenticate, account.display_name(), Some(&account.id), now);
             event.outcome = EventOutcome::Refused;
             let before = account.clone();
             let judgement = judge(&mut account, &attempt, now, &self.rules());
+            // A grant names the version that it was decided on. A refusal is decided on a fresh one.
+            if was_early && !(judgement.changed && matches!(judgement.outcome, Outcome::Granted(_))) {
+                continue;
+            }
             event.class = Some(judgement.class.clone());
             event.locks = judgement.class_locked;
             let locked_for = account.lock_state.remaining(&judgement.class, now);
@@ -176,6 +178,16 @@ impl Engine {
         Err(ApiRefusal::Busy)
     }
 
+    /// The keys of a requested session. Loaded before the code is judged, so that no code is used up
+    /// for a session that cannot be signed. A request without a session needs no keys, and works
+    /// before a store's first keys are made.
+    async fn session_keys(&self, options: &SessionOptions) -> Result<Option<Arc<Keyring>>, ApiRefusal> {
+        match options {
+            SessionOptions { length: None, session: None, .. } => Ok(None),
+            _ => Ok(Some(self.keyring().await?)),
+        }
+    }
+
     /// The numbers of digits that the user's codes have; without a TOTP, that of new ones.
     ///
     /// # Errors
@@ -233,14 +245,27 @@ fn check_applicable(
                 account.active.is_none() && account.pending_expires().is_some_and(|end| now < end);
             let class = SourceClass::Client(caller.client.clone());
             let is_locked = account.lock_state.locked(now).iter().any(|lock| lock.class == class);
-            if !is_pending || is_locked {
-                return Ok(());
-            }
-            let event = caller.event(EventKind::Authenticate, account.display_name(), Some(&account.id), now);
-            event.refused(UnjudgedReason::CodeNeeded).log();
-            Err(ApiRefusal::NotConfirmed)
+            if !is_pending || is_locked { Ok(()) } else { Err(ApiRefusal::NotConfirmed) }
         }
         Err(_) => Ok(()),
+    }
+}
+
+/// Logs a recovery code that was not judged, before the first code.
+fn not_judged(account: &Account, caller: &Caller, now: Time, refusal: ApiRefusal) -> ApiRefusal {
+    if matches!(refusal, ApiRefusal::NotConfirmed) {
+        let event = caller.event(EventKind::Authenticate, account.display_name(), Some(&account.id), now);
+        event.refused(UnjudgedReason::CodeNeeded).log();
+    }
+    refusal
+}
+
+/// The answer to a code that was judged and refused.
+const fn refusal(attempt: &Attempt, reason: Reason, locked_for: u64) -> ApiRefusal {
+    match (reason, &attempt.input) {
+        (Reason::Locked, _) => ApiRefusal::Locked(locked_for),
+        (reason, Ok(Typed::Recovery(_))) => ApiRefusal::RecoveryCode(reason),
+        (reason, _) => ApiRefusal::Code(reason),
     }
 }
 

@@ -68,6 +68,14 @@ impl Default for Api {
     }
 }
 
+/// What was found, if it is the user whose uid the host has now.
+fn of_uid(found: Option<StoredAccount>, uid: Option<u32>) -> Result<StoredAccount, ApiRefusal> {
+    let stored = found.ok_or(ApiRefusal::UserNotFound)?;
+    // A name that has another uid now belongs to another person.
+    let is_other = uid.is_some() && stored.account.uid.is_some() && stored.account.uid != uid;
+    if is_other && !stored.damaged { Err(ApiRefusal::UserNotFound) } else { Ok(stored) }
+}
+
 impl Engine {
     /// The project id of every client, which identifies the store.
     pub fn project_id(&self) -> String {
@@ -100,10 +108,13 @@ impl Engine {
     }
 
     async fn load_user(&self, (key, uid): (AccountKey, Option<u32>)) -> Result<StoredAccount, ApiRefusal> {
-        let stored = self.load(key).await.map_err(EngineError::from)?.ok_or(ApiRefusal::UserNotFound)?;
-        // A name that has another uid now belongs to another person.
-        let is_other = uid.is_some() && stored.account.uid.is_some() && stored.account.uid != uid;
-        if is_other && !stored.damaged { Err(ApiRefusal::UserNotFound) } else { Ok(stored) }
+        of_uid(self.load(key).await.map_err(EngineError::from)?, uid)
+    }
+
+    /// Finds a user by id or external id, as [`Engine::load_early`] does.
+    async fn user_early(&self, user: &str) -> Result<StoredAccount, ApiRefusal> {
+        let (key, uid) = self.resolve_user(user).await?;
+        of_uid(self.load_early(key).await.map_err(EngineError::from)?, uid)
     }
 
     /// A name as the host spells it, and its uid. A name that the host does not know stays as it
