@@ -42,6 +42,20 @@ impl PostgresFixture {
         }
     }
 
+    /// An empty store on a server of its own, which may be stopped.
+    pub(super) fn on_own_server() -> (Self, &'static Server) {
+        // The guard process of the tests ends it.
+        let server: &'static Server = Box::leak(Box::new(Server::start()));
+        (Self::of(&server.create_database(), server), server)
+    }
+
+    /// The same store, for daemons that know this server as well.
+    pub(super) fn also_on(&mut self, other: &'static Server) {
+        let url =
+            format!("postgresql://{}@127.0.0.1:{}/{}", self.settings.url.user, other.port(), self.database);
+        self.settings.url.servers.extend(ServerUrl::parse(&url).unwrap().servers);
+    }
+
     /// Opens the store with this key, and a witness in this folder.
     pub(super) fn open_with(&self, sealer: &Sealer, witness: &Path) -> Result<Postgres, OpenError> {
         let keep_events = u64::try_from(KEPT_EVENTS).unwrap();

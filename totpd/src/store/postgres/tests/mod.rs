@@ -1,6 +1,10 @@
 //! PostgreSQL as a store: the contract, and what is its own.
 
+mod commits;
+mod failover;
 mod fixture;
+mod opening;
+mod several;
 
 use fixture::PostgresFixture;
 

@@ -1,0 +1,102 @@
+//! Servers that stop, crash, are demoted or give way to a standby, under a store that stays open.
+
+use super::PostgresFixture;
+use crate::store::contract::fixture::{Fixture as _, account, by_id, change, commit, guard};
+use crate::store::{AccountWrite, CommitError, Health, Store};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Waits until the health is as `wanted` says, for at most 30 s.
+async fn wait_for(store: &Arc<dyn Store>, wanted: impl Fn(&Health) -> bool) {
+    let start = Instant::now();
+    while !wanted(&store.health()) {
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", store.health());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn says(health: &Health, words: &str) -> bool {
+    matches!(health, Health::Unavailable(why) if why.contains(words))
+}
+
+#[tokio::test]
+async fn a_killed_server_is_noticed_and_used_again_when_it_is_back() {
+    let (fixture, server) = PostgresFixture::on_own_server();
+    let store = fixture.open();
+    let alice = account(&fixture, "alice");
+    commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
+    for version in 1..3 {
+        server.kill();
+        let done = store.commit(change(AccountWrite::Update(alice.clone(), version)), guard()).await;
+        assert!(matches!(done, Err(CommitError::Unavailable(_))), "{done:?}");
+        wait_for(&store, |health| says(health, "cannot be reached")).await;
+        server.resume();
+        wait_for(&store, |health| *health == Health::Serving).await;
+        assert_eq!(by_id(&store, &alice.id).await.unwrap().version, version);
+        commit(&store, change(AccountWrite::Update(alice.clone(), version))).await;
+    }
+}
+
+#[tokio::test]
+async fn a_demoted_server_is_left_and_used_again_once_it_writes() {
+    let (fixture, server) = PostgresFixture::on_own_server();
+    let store = fixture.open();
+    let alice = account(&fixture, "alice");
+    commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
+    server.configure(&[("default_transaction_read_only", "on")]);
+    let start = Instant::now();
+    loop {
+        let done = store.commit(change(AccountWrite::Update(alice.clone(), 7)), guard()).await;
+        match done {
+            // The setting reaches the connection within a moment.
+            Err(CommitError::Conflict) if start.elapsed() < Duration::from_secs(10) => {}
+            Err(CommitError::Unavailable(why)) => {
+                assert!(why.contains("accepts no writes"), "{why}");
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    wait_for(&store, |health| says(health, "accepts no writes")).await;
+    server.configure(&[("default_transaction_read_only", "off")]);
+    wait_for(&store, |health| *health == Health::Serving).await;
+    commit(&store, change(AccountWrite::Update(alice, 1))).await;
+}
+
+#[tokio::test]
+async fn a_promoted_standby_has_every_commit_and_goes_on() {
+    let (mut fixture, server) = PostgresFixture::on_own_server();
+    let standby: &'static _ = Box::leak(Box::new(server.start_standby("standby_1")));
+    server.require_standby("standby_1");
+    fixture.also_on(standby);
+    let store = fixture.open();
+    let alice = account(&fixture, "alice");
+    commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
+    for version in 1..10 {
+        commit(&store, change(AccountWrite::Update(alice.clone(), version))).await;
+    }
+    server.kill();
+    wait_for(&store, |health| says(health, "accepts no writes")).await;
+    standby.promote();
+    wait_for(&store, |health| *health == Health::Serving).await;
+    assert_eq!(by_id(&store, &alice.id).await.unwrap().version, 10);
+    let again = store.commit(change(AccountWrite::Update(alice.clone(), 9)), guard()).await;
+    assert_eq!(again.err(), Some(CommitError::Conflict), "a version works once");
+    commit(&store, change(AccountWrite::Update(alice, 10))).await;
+}
+
+#[tokio::test]
+async fn a_hung_server_ends_reads_and_refuses_in_time() {
+    let (fixture, server) = PostgresFixture::on_own_server();
+    let store = fixture.open();
+    let alice = account(&fixture, "alice");
+    commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
+    server.freeze();
+    let start = Instant::now();
+    let read = store.load(crate::store::AccountKey::Id(alice.id.clone())).await;
+    assert!(read.is_err() && start.elapsed() < Duration::from_secs(13), "{:?}", start.elapsed());
+    wait_for(&store, |health| matches!(health, Health::Unavailable(_))).await;
+    server.thaw();
+    wait_for(&store, |health| *health == Health::Serving).await;
+    commit(&store, change(AccountWrite::Update(alice, 1))).await;
+}

@@ -1,0 +1,170 @@
+//! Several daemons over one database, each with a witness of its own.
+
+use super::PostgresFixture;
+use crate::store::contract::fixture::{Durable as _, Fixture as _, account, change, commit, guard, session};
+use crate::store::{AccountWrite, ChangeSet, CommitError, Health, SideWrite, Store};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use totp_core::Time;
+use totp_core::withdrawal::{Kind, Withdrawal};
+
+fn only(write: SideWrite) -> ChangeSet {
+    ChangeSet { side_writes: vec![write], event: None, ..change(AccountWrite::Nothing) }
+}
+
+fn withdraw(id: &str) -> ChangeSet {
+    only(SideWrite::Withdraw(Withdrawal::new(Kind::Factor, id)))
+}
+
+/// Waits for at most 30 s.
+async fn wait_until(holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(30));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The ids that the file of a witness names.
+fn witnessed(folder: &Path) -> Vec<String> {
+    let file = std::fs::read_dir(folder).unwrap().filter_map(Result::ok).map(|entry| entry.path());
+    let file = file.into_iter().find(|path| path.to_string_lossy().contains("withdrawals-"));
+    let text = file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    text.lines().filter_map(|line| line.split(' ').nth(2)).map(str::to_owned).collect()
+}
+
+fn refused(store: &Arc<dyn Store>) -> BTreeSet<String> {
+    store.refusals().withdrawn.iter().map(|what| what.id.clone()).collect()
+}
+
+#[tokio::test]
+async fn of_many_on_three_daemons_one_wins() {
+    let fixture = PostgresFixture::new();
+    let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let stores: Vec<Arc<dyn Store>> =
+        folders.iter().map(|folder| fixture.open_elsewhere(folder.path())).collect();
+    let alice = account(&fixture, "alice");
+    let begin = vec![SideWrite::InsertSession(session(&alice.id, "s1"))];
+    commit(&stores[0], ChangeSet { side_writes: begin, ..change(AccountWrite::Insert(alice.clone())) }).await;
+    for version in 1..6 {
+        let commits: Vec<_> = (0..60)
+            .map(|number| {
+                let (store, write) =
+                    (Arc::clone(&stores[number % 3]), AccountWrite::Update(alice.clone(), version));
+                tokio::spawn(async move { store.commit(change(write), guard()).await.err() })
+            })
+            .collect();
+        let mut won = 0;
+        for commit in commits {
+            match commit.await.unwrap() {
+                None => won += 1,
+                Some(error) => assert_eq!(error, CommitError::Conflict),
+            }
+        }
+        assert_eq!(won, 1, "version {version}");
+    }
+    assert_eq!(fixture.sql("SELECT version FROM account; SELECT count(*) FROM history"), "6\n6");
+}
+
+#[tokio::test]
+async fn changes_of_other_daemons_are_known_within_seconds() {
+    let fixture = PostgresFixture::new();
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (one, two) = (fixture.open_elsewhere(here.path()), fixture.open_elsewhere(there.path()));
+    let at = Time::from_unix;
+    commit(&one, only(SideWrite::RecordGrant(at(900)))).await;
+    commit(&two, only(SideWrite::RecordGrant(at(700)))).await;
+    wait_until(|| two.latest_grant() == at(900)).await;
+    assert_eq!(one.latest_grant(), at(900));
+    commit(&two, only(SideWrite::TrustClock(at(60)))).await;
+    assert_eq!(two.latest_grant(), at(60));
+    wait_until(|| one.latest_grant() == at(60)).await;
+    // A witness has no gap: what another daemon withdrew in between is in it at once.
+    for (store, id) in [(&one, "a"), (&two, "b"), (&one, "c")] {
+        commit(store, withdraw(id)).await;
+    }
+    assert_eq!(witnessed(here.path()), ["a", "b", "c"]);
+    wait_until(|| witnessed(there.path()) == ["a", "b", "c"]).await;
+    assert_eq!((one.health(), two.health()), (Health::Serving, Health::Serving));
+}
+
+#[tokio::test]
+async fn an_older_copy_is_compared_with_the_witness_of_each_daemon() {
+    let fixture = PostgresFixture::new();
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (one, two) = (fixture.open_elsewhere(here.path()), fixture.open_elsewhere(there.path()));
+    commit(&one, withdraw("before")).await;
+    wait_until(|| witnessed(there.path()) == ["before"]).await;
+    let older = fixture.copy();
+    commit(&one, withdraw("known-to-both")).await;
+    wait_until(|| witnessed(there.path()).len() == 2).await;
+    // The first daemon ends, and the other one goes on.
+    drop(one);
+    commit(&two, withdraw("known-to-two")).await;
+    drop(two);
+    let one = older.open_elsewhere(here.path());
+    assert_eq!(refused(&one), BTreeSet::from(["known-to-both".to_owned()]));
+    commit(&one, withdraw("of-the-new-generation")).await;
+    let two = older.open_elsewhere(there.path());
+    let both = BTreeSet::from(["known-to-both".to_owned(), "known-to-two".to_owned()]);
+    assert_eq!(refused(&two), both);
+    wait_until(|| refused(&one) == both).await;
+    // And at the next start neither finds an older copy again.
+    drop((one, two));
+    for folder in [&here, &there] {
+        let again = older.open_elsewhere(folder.path());
+        assert_eq!((refused(&again), again.health()), (both.clone(), Health::Serving));
+    }
+}
+
+#[tokio::test]
+async fn an_older_copy_under_running_daemons_is_noticed() {
+    let fixture = PostgresFixture::new();
+    let folder = tempfile::tempdir().unwrap();
+    let store = fixture.open_elsewhere(folder.path());
+    commit(&store, withdraw("kept")).await;
+    let older = fixture.sql("SELECT string_agg(format('(%L, %L)', key, value), ', ') FROM meta");
+    commit(&store, withdraw("lost")).await;
+    // As a failover to a standby that lags behind: the database is older, and every connection new.
+    fixture.sql(&format!("DELETE FROM meta; INSERT INTO meta VALUES {older}"));
+    fixture.sql(&format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE datname = '{}' AND pid <> pg_backend_pid()",
+        fixture.database
+    ));
+    wait_until(|| refused(&store) == BTreeSet::from(["lost".to_owned()])).await;
+    assert!(store.refusals().floor.is_some());
+    assert_eq!(store.health(), Health::Serving);
+}
+
+#[tokio::test]
+async fn a_copy_with_unknown_gaps_is_refused_until_accepted() {
+    let fixture = PostgresFixture::new();
+    let folder = tempfile::tempdir().unwrap();
+    let store = fixture.open_elsewhere(folder.path());
+    for id in ["a", "b", "c"] {
+        commit(&store, withdraw(id)).await;
+    }
+    // The witness has forgotten one of those that the copy lacks.
+    let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &file,
+        text.lines().filter(|line| !line.contains(" b ")).map(|l| format!("{l}\n")).collect::<String>(),
+    )
+    .unwrap();
+    fixture.sql("UPDATE meta SET value = '1' WHERE key = 'withdrawals'");
+    fixture.sql(&format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE datname = '{}' AND pid <> pg_backend_pid()",
+        fixture.database
+    ));
+    // For good: only a fresh process opens it again, and says what may be done.
+    wait_until(|| matches!(store.health(), Health::Failed(_))).await;
+    let Health::Failed(why) = store.health() else { panic!() };
+    assert!(why.contains("restore --accept"), "{why}");
+    let done = store.commit(withdraw("d"), guard()).await;
+    assert!(matches!(done, Err(CommitError::Unavailable(_))), "{done:?}");
+}
