@@ -11,6 +11,7 @@ mod configuration;
 mod daemon;
 mod doctor;
 mod enrollment;
+mod fleet;
 mod helpdesk;
 mod hosts;
 mod import;

@@ -15,9 +15,11 @@ pub mod api;
 pub mod booted;
 pub mod breakglass;
 mod daemon;
+pub mod database;
 pub mod directory;
 pub mod fail2ban;
 pub mod faults;
+pub mod fleet;
 mod log;
 pub mod logins;
 mod namespace;
@@ -43,6 +45,7 @@ pub use api::Api;
 pub use booted::{Booted, Release};
 pub use breakglass::BreakGlass;
 pub use faults::Faults;
+pub use fleet::Fleet;
 pub use phone::Phone;
 pub use run::{Finished, Running};
 pub use shell::Shell;
@@ -58,4 +61,14 @@ pub fn short_or_long<T>(short: T, long: T) -> T {
 #[expect(clippy::disallowed_methods, reason = "only the environment reaches a test")]
 pub fn is_long() -> bool {
     std::env::var_os("TOTPD_LONG").is_some()
+}
+
+/// Returns whether every site has its store on PostgreSQL: `TOTPD_STORE=postgresql`.
+#[expect(clippy::disallowed_methods, reason = "only the environment reaches a test")]
+pub fn is_on_postgresql() -> bool {
+    match std::env::var("TOTPD_STORE").as_deref() {
+        Ok("postgresql") => true,
+        Ok("sqlite") | Err(_) => false,
+        Ok(other) => panic!("TOTPD_STORE is sqlite or postgresql, and not {other}"),
+    }
 }

@@ -44,8 +44,9 @@ impl Namespace {
         format!("/proc/{}/ns/net", self.holder.id()).into()
     }
 
+    /// Runs a script in the namespace.
     #[track_caller]
-    fn sh(&self, script: &str) {
+    pub fn sh(&self, script: &str) {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.path().display())).args(["sh", "-e", "-c", script]);
         assert!(command.status().unwrap().success(), "{script}");

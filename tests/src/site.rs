@@ -1,5 +1,6 @@
 //! A site: a scratch folder, and a mount namespace in which its files stand in place of the host's.
 
+use crate::database::SiteDatabase;
 use crate::faults::Faults;
 use crate::namespace::{enter, listen_to_syslog};
 use crate::network::Namespace;
@@ -8,6 +9,7 @@ use crate::run::{Finished, run, wait_until};
 use crate::users::{uid_of, write_users};
 use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,9 +25,21 @@ pub struct Site {
     pub root: PathBuf,
     /// The daemon's clock and disk.
     pub faults: Faults,
+    /// The PostgreSQL server of the store; `None`: the store is SQLite.
+    pub database: Option<SiteDatabase>,
     namespace: Child,
     pub(crate) daemon: Mutex<Option<Child>>,
     syslog: Arc<Mutex<Vec<String>>>,
+}
+
+/// A store on PostgreSQL.
+enum NewStore {
+    /// On a server of the site's own.
+    Own,
+    /// On a server of the site's own, in a network namespace at this address.
+    At(PathBuf, String),
+    /// The one of another site.
+    Shared(SiteDatabase),
 }
 
 impl Site {
@@ -48,6 +62,30 @@ impl Site {
     /// Makes a site without a store and without a daemon.
     #[track_caller]
     pub fn without_daemon() -> Self {
+        Self::with_store(crate::is_on_postgresql().then_some(NewStore::Own))
+    }
+
+    /// Makes a site without a store and without a daemon, whose store is on PostgreSQL.
+    #[track_caller]
+    pub fn on_postgresql() -> Self {
+        Self::with_store(Some(NewStore::Own))
+    }
+
+    /// Makes a site without a store and without a daemon, whose store is on PostgreSQL at this
+    /// address of a network namespace. Commands that reach it run by [`Self::totpd_command_at`].
+    #[track_caller]
+    pub fn on_postgresql_at(network: &Namespace, address: &str) -> Self {
+        Self::with_store(Some(NewStore::At(network.path(), address.to_owned())))
+    }
+
+    /// Makes a site without a daemon, whose store is the one of other sites. It has their clock.
+    #[track_caller]
+    pub fn beside(database: &SiteDatabase) -> Self {
+        Self::with_store(Some(NewStore::Shared(database.clone())))
+    }
+
+    #[track_caller]
+    fn with_store(store: Option<NewStore>) -> Self {
         assert!(nix::unistd::geteuid().is_root(), "the end-to-end tests need root: run `make test`");
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let root = PathBuf::from(format!("/var/lib/totpd-e2e/{}-{number}", std::process::id()));
@@ -56,14 +94,30 @@ impl Site {
         for folder in ["etc/pam.d", "etc/totpd", "run", "home", "keys", "dev", "log"] {
             std::fs::create_dir_all(root.join(folder)).unwrap();
         }
-        let faults = Faults::new(&root);
+        let database = store.map(|store| match store {
+            NewStore::Own => SiteDatabase::new(&root, None),
+            NewStore::At(network, address) => SiteDatabase::new(&root, Some((network, address))),
+            NewStore::Shared(database) => database,
+        });
+        let faults = match &database {
+            None => Faults::new(&root),
+            Some(database) => Faults::shared(&database.control),
+        };
         let syslog = listen_to_syslog(&root.join("log/sock"));
         write_users(&root);
         let namespace = enter(&root);
-        let site = Self { root, faults, namespace, daemon: Mutex::default(), syslog };
+        let site = Self { root, faults, database, namespace, daemon: Mutex::default(), syslog };
         // Ten seconds into a time step, as `next_step` does. Back, because a JWT of a clock that is
-        // ahead is not valid yet.
+        // ahead is not valid yet. Sites that share a clock find it so.
         site.advance(-(site.now() - 10).rem_euclid(30));
+        if let Some(database) = &site.database {
+            site.write("etc/totpd/database-password", &format!("{}\n", database.password));
+            std::fs::set_permissions(
+                site.path("etc/totpd/database-password"),
+                PermissionsExt::from_mode(0o600),
+            )
+            .unwrap();
+        }
         site.write_config("");
         site.service("other", "auth required pam_deny.so\naccount required pam_deny.so\n");
         site
@@ -72,9 +126,15 @@ impl Site {
     /// Returns the configuration that every site has: its paths are in the site.
     pub fn config(&self) -> String {
         let root = self.root.display();
+        let store = self.database.as_ref().map_or_else(String::new, |site| {
+            format!(
+                "store.url = \"{}?sslmode=disable\"\nstore.password_file = \"{root}/etc/totpd/database-password\"\n",
+                site.database().url()
+            )
+        });
         format!(
             "login_socket = \"{root}/run/login.sock\"\nadmin_socket = \"{root}/run/admin.sock\"\n\
-             state_dir = \"{root}/state\"\n"
+             state_dir = \"{root}/state\"\n{store}"
         )
     }
 
@@ -183,7 +243,12 @@ impl Site {
 
     /// Returns the `totpd` command with the site's configuration, clock and disk.
     pub fn totpd_command(&self) -> Command {
-        let mut command = self.command(totpd());
+        self.totpd_command_at(None)
+    }
+
+    /// Returns the `totpd` command in `network`, when there is one.
+    pub fn totpd_command_at(&self, network: Option<&Namespace>) -> Command {
+        let mut command = self.command_at(network, totpd());
         command.env("LD_PRELOAD", native("faults.so")).env("TOTPD_FAULTS", &self.faults.path);
         command.arg("--config").arg(self.path("etc/totpd/totpd.toml"));
         command

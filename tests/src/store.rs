@@ -22,6 +22,17 @@ impl Site {
     /// statement.
     #[track_caller]
     pub fn sql(&self, statements: &str) -> String {
+        if let Some(site) = &self.database {
+            let text = site.database().sql(statements);
+            return text
+                .lines()
+                .next_back()
+                .unwrap_or_default()
+                .split('|')
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+        }
         let mut python = Command::new("python3");
         python.args(["-c", EXECUTE]).arg(self.path("state/totpd.db")).arg(statements);
         run(python, "").assert_success().stdout.trim_end().to_owned()

@@ -1,0 +1,102 @@
+//! A commit that waits for the synchronous standby, and whose wait somebody ends: PostgreSQL then
+//! reports success. No login is granted by it, and its code does not work again.
+
+use std::time::{Duration, Instant};
+use totp_wire::login::Verdict;
+use totpd_e2e::Fleet;
+use totpd_e2e::peer::{begin, local, login};
+use totpd_e2e::phone::Phone;
+use totpd_test_postgres::{Server, Shutdown};
+
+const WAITING: &str =
+    "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'totpd'";
+
+/// Logs in while the standby is frozen, does `end_wait` once the commit waits for it, and returns
+/// the code after the refusal.
+#[track_caller]
+fn refused_code(fleet: &Fleet, phone: &Phone, end_wait: impl FnOnce(&Server)) -> String {
+    let server = fleet.server();
+    let code = phone.code(&fleet.sites[0]);
+    fleet.standbys[0].freeze();
+    let waiting = begin(&fleet.sites[0], local("alice")).unwrap();
+    let verdict = std::thread::scope(|scope| {
+        let answer = scope.spawn(|| waiting.answer(&code));
+        let start = Instant::now();
+        while server.sql("postgres", WAITING).is_empty() {
+            assert!(start.elapsed() < Duration::from_secs(30), "no commit waits for the standby");
+        }
+        end_wait(server);
+        answer.join().unwrap()
+    });
+    assert_ne!(verdict, Ok(Verdict::Granted), "granted without the standby");
+    fleet.standbys[0].thaw();
+    code
+}
+
+/// Asserts that the code does not work again, and that the next one does.
+#[track_caller]
+fn assert_spent(fleet: &Fleet, phone: &Phone, code: &str) {
+    let site = &fleet.sites[0];
+    site.wait_until_serving();
+    assert_eq!(login(site, "alice", code), Ok(Verdict::Denied));
+    fleet.next_step();
+    assert_eq!(login(site, "alice", &phone.code(site)), Ok(Verdict::Granted), "{}", site.log());
+    fleet.next_step();
+}
+
+#[test]
+fn a_wait_that_an_administrator_ends_grants_nothing() {
+    let fleet = Fleet::with_standby(1);
+    let phone = fleet.enroll("alice");
+    for function in ["pg_cancel_backend", "pg_terminate_backend"] {
+        let code = refused_code(&fleet, &phone, |server| {
+            let end = format!("SELECT {function}(pid) FROM ({WAITING}) AS waiting");
+            assert_eq!(server.sql("postgres", &end), "t");
+        });
+        assert_spent(&fleet, &phone, &code);
+    }
+}
+
+#[test]
+fn a_wait_that_a_shutdown_ends_grants_nothing() {
+    let fleet = Fleet::with_standby(1);
+    let phone = fleet.enroll("alice");
+    let code = refused_code(&fleet, &phone, |server| server.begin_stop(Shutdown::Fast));
+    fleet.server().wait_for_end();
+    fleet.server().resume();
+    fleet.server().wait_for_standby("standby_1", "sync_state = 'sync'");
+    assert_spent(&fleet, &phone, &code);
+}
+
+#[test]
+fn a_failover_during_the_wait_leaves_the_code_unused() {
+    let fleet = Fleet::with_standby(1);
+    let phone = fleet.enroll("alice");
+    let code = refused_code(&fleet, &phone, |server| server.kill());
+    fleet.standbys[0].promote();
+    fleet.sites[0].wait_until_serving();
+    // The standby may have it or not: what was not granted may be granted once.
+    let again: Vec<_> = (0..2).map(|_| login(&fleet.sites[0], "alice", &code)).collect();
+    assert!(again.iter().filter(|verdict| **verdict == Ok(Verdict::Granted)).count() <= 1, "{again:?}");
+}
+
+#[test]
+fn a_standby_that_hangs_delays_logins_and_ends_none_wrongly() {
+    let fleet = Fleet::with_standby(1);
+    let phone = fleet.enroll("alice");
+    let code = phone.code(&fleet.sites[0]);
+    let waiting = begin(&fleet.sites[0], local("alice")).unwrap();
+    fleet.standbys[0].freeze();
+    let verdict = std::thread::scope(|scope| {
+        let answer = scope.spawn(|| waiting.answer(&code));
+        fleet.server().wait_for(
+            "postgres",
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'totpd'",
+            "1",
+        );
+        fleet.standbys[0].thaw();
+        answer.join().unwrap()
+    });
+    assert_eq!(verdict, Ok(Verdict::Granted));
+    assert_eq!(login(&fleet.sites[0], "alice", &code), Ok(Verdict::Denied));
+}
