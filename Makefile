@@ -59,13 +59,12 @@ fuzz: ## each fuzz target for an hour (FUZZ_SECONDS=N)
 	scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_CORE)
 	scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_DAEMON)
 
+# BENCH="alone together --turns 5" measures less, BENCH="--against FOLDER" two builds. bench/run.py --help has the cases.
 bench: ## measure logins and HTTP requests beside other modules
 	scripts/bootstrap.sh bench
-	cargo build --release -p totpd -p pam_totp
-	$(ROOT) bench/run.py
-	$(ROOT) bench/refusal_timing/run.sh
+	cargo build --release -p totpd -p pam_totp -p bench_users
 	cargo build --release -p bench_http
-	$(ROOT) bench/http/run.sh
+	$(ROOT) bench/run.py $(BENCH)
 
 docs: ## the book: target/book/index.html
 	@scripts/bootstrap.sh docs

@@ -3,11 +3,8 @@
 from functools import cached_property
 
 from .contender import BASELINE, Floor, GoogleAuthenticator, Totpd
-from .scratch import MEASURED_USERS
+from .scratch import MEASURED_USERS, ROOT, user
 from .site import Site
-
-# The case waits until a daemon has written what its start and its enrollments left to do.
-SETTLE_SECONDS = 1
 
 
 class Bench:
@@ -20,15 +17,27 @@ class Bench:
     def turns_or(self, default):
         return self.turns or default
 
-    def site(self, name, build=None, more_config=""):
+    def tool(self, name):
+        """A program of the benchmark, which was built beside the build or here; None if it was not."""
+        files = [folder.resolve() / name for folder in (self.build, ROOT / "target/release")]
+        return next((file for file in files if file.exists()), None)
+
+    def needed_tool(self, name):
+        """The same; without it the run ends."""
+        file = self.tool(name)
+        if not file:
+            raise SystemExit(f"bench: {name} is not built. Run: cargo build --release -p {name}")
+        return file
+
+    def site(self, name, build=None, http=""):
         """A new site, which ends with the run."""
-        site = Site(self.scratch, name, build or self.build, more_config)
+        site = Site(self.scratch, name, build or self.build, http)
         self._sites.append(site)
         return site
 
     def _with_users(self, name, build):
         site = self.site(name, build).start()
-        site.import_users(MEASURED_USERS)
+        site.import_users([user(number) for number in range(MEASURED_USERS)])
         return Totpd(site)
 
     @cached_property
@@ -36,7 +45,7 @@ class Bench:
         return self._with_users("totpd", self.build)
 
     @cached_property
-    def other(self):
+    def baseline(self):
         return self._with_users(BASELINE, self.against)
 
     @cached_property
@@ -48,9 +57,14 @@ class Bench:
         return GoogleAuthenticator(self.scratch)
 
     @property
+    def totpds(self):
+        """The daemons of the builds."""
+        return [self.totpd, self.baseline] if self.against else [self.totpd]
+
+    @property
     def login_contenders(self):
         """Who is compared: totpd with the other build, or with the peers."""
-        return [self.totpd, self.other] if self.against else [self.totpd, self.google, self.floor]
+        return self.totpds if self.against else [self.totpd, self.google, self.floor]
 
     def end(self):
         for site in self._sites:

@@ -61,7 +61,7 @@ class Contender:
     floor = None
 
     def __init__(self, scratch, name, control, stack):
-        self.scratch, self.name, self.control = scratch, name, control
+        self.scratch, self.name, self.service, self.control = scratch, name, name, control
         self.confdir = scratch.folder / "pam.d"
         self.confdir.mkdir(exist_ok=True)
         (self.confdir / name).write_text(stack)
@@ -82,7 +82,7 @@ class Contender:
         with schedule.open("w") as lines:
             for number, name in enumerate(self.users(shape)):
                 lines.write(f"{name} {code(secret_of(name), first + number // shape.in_round)}\n")
-        words = [self.scratch.folder / "pambench", self.confdir, self.name, shape.clients, shape.logins, shape.rounds,
+        words = [self.scratch.folder / "pambench", self.confdir, self.service, shape.clients, shape.logins, shape.rounds,
                  shape.warm, schedule, self.control.file, first, *([self.floor] if self.floor else [])]
         output = run(*words, env=self.control.environment, timeout=LONGEST)
         *figures, failed = output.split()
@@ -117,8 +117,8 @@ class GoogleAuthenticator(Contender):
 
 
 class Totpd(Contender):
-    """The totpd of a site."""
+    """The totpd of a site. Tables show it under `name`."""
 
-    def __init__(self, site):
+    def __init__(self, site, name=None):
         super().__init__(site.scratch, site.name, site.control, site.module_line)
-        self.site = site
+        self.site, self.name = site, name or site.name

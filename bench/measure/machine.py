@@ -4,7 +4,6 @@ import datetime
 import os
 import platform
 import subprocess
-import sys
 from pathlib import Path
 
 from .scratch import FOLDER, ROOT
@@ -42,7 +41,6 @@ def describe(given):
     package = "${Version}"
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "arguments": sys.argv[1:],
         "build": _build(given.build),
         "against": _build(given.against) if given.against else None,
         "machine": {

@@ -1,5 +1,6 @@
 """The scratch folder of a run, and what all programs under test share: users, a log sink, the C workers."""
 
+import fcntl
 import os
 import shutil
 import socket
@@ -11,8 +12,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # On the file system of a real store, so that a sync reaches a disk.
 FOLDER = Path("/var/lib/totpd-bench")
+LOCK = Path("/run/totpd-bench.lock")
 # The most users that any case measures. All of them are in /etc/passwd of every run: its length is part of the cost.
 MEASURED_USERS = 640
+LARGEST_STORE = 1_000_000
+EVERY = LARGEST_STORE // MEASURED_USERS
 FIRST_UID = 70000
 
 
@@ -32,9 +36,14 @@ def enter_namespaces():
     os.execvp("unshare", [*words, sys.executable, *sys.argv])
 
 
+def any_user(number):
+    """The name of a user of the largest store."""
+    return f"u{number:06}"
+
+
 def user(number):
-    """The name of a measured user."""
-    return f"m{number}"
+    """The name of a measured user. Their names are spread over those of the largest store."""
+    return any_user(number * EVERY)
 
 
 class Scratch:
@@ -44,10 +53,18 @@ class Scratch:
         self.folder = FOLDER
 
     def __enter__(self):
+        # Two runs at once would measure each other.
+        self.lock = LOCK.open("w")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another run is measuring; waiting for its end…", file=sys.stderr)
+            fcntl.flock(self.lock, fcntl.LOCK_EX)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         workers = {
             "pambench": ["bench/measure/pambench.c", "-lpam", "-lpthread"],
+            "attempt": ["bench/measure/attempt.c", "-lpam"],
             "faults.so": ["-shared", "-fPIC", "tests/native/faults.c"],
         }
         for name, words in workers.items():
@@ -61,7 +78,7 @@ class Scratch:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _add_users(self):
-        lines = [f"{user(n)}:x:{FIRST_UID + n}:70000::/:/bin/false" for n in range(MEASURED_USERS)]
+        lines = [f"{user(n)}:x:{FIRST_UID + n * EVERY}:70000::/:/bin/false" for n in range(MEASURED_USERS)]
         self.passwd = self.folder / "passwd"
         self.passwd.write_text(Path("/etc/passwd").read_text() + "\n".join(lines) + "\n")
         run("mount", "--bind", self.passwd, "/etc/passwd")

@@ -1,6 +1,7 @@
 """A site: one daemon with a store, a configuration and a clock of its own."""
 
 import base64
+import itertools
 import json
 import signal
 import subprocess
@@ -9,13 +10,14 @@ from pathlib import Path
 
 from .codes import base32, secret_of
 from .control import Control
-from .scratch import FIRST_UID, run, user
+from .scratch import EVERY, FIRST_UID, LARGEST_STORE, any_user, run
 
 
 class Site:
     """Starts the totpd of a build (a folder with totpd and libpam_totp.so) on an empty store."""
 
-    def __init__(self, scratch, name, build, more_config=""):
+    def __init__(self, scratch, name, build, http=""):
+        """`http` is the table of its HTTP API, or nothing."""
         self.scratch, self.name, self.build = scratch, name, Path(build).resolve()
         self.folder = scratch.folder / name
         self.folder.mkdir()
@@ -23,8 +25,10 @@ class Site:
         self.config = self.folder / "totpd.toml"
         self.config.write_text(
             f'login_socket = "{self.folder}/run/login.sock"\nadmin_socket = "{self.folder}/run/admin.sock"\n'
-            f'state_dir = "{self.folder}/state"\nwitness_dir = "{self.folder}/witness"\n{more_config}'
+            f'state_dir = "{self.folder}/state"\nwitness_dir = "{self.folder}/witness"\n{http}'
         )
+        # What `totpd status` says when everything answers that is configured.
+        self.ready = "answers on" if http else ""
         self.process = None
         self.totpd("-q", "init")
 
@@ -48,12 +52,16 @@ class Site:
                 env=self.control.environment, stdout=log, stderr=log,
             )
         end = time.monotonic() + patience
-        status = [str(self.build / "totpd"), "--config", str(self.config), "-q", "status"]
-        while subprocess.run(status, capture_output=True, check=False).returncode != 0:
+        while not self._is_ready():
             if self.process.poll() is not None or time.monotonic() > end:
                 raise SystemExit(f"bench: the daemon of {self.build} does not answer. Its log:\n{self.log()}")
             time.sleep(0.1)
         return self
+
+    def _is_ready(self):
+        words = [str(self.build / "totpd"), "--config", str(self.config), "status"]
+        asked = subprocess.run(words, capture_output=True, text=True, check=False)
+        return asked.returncode == 0 and self.ready in asked.stdout
 
     def log(self):
         return (self.folder / "daemon.log").read_text()
@@ -64,27 +72,24 @@ class Site:
             self.process.wait(60)
             self.process = None
 
-    def import_users(self, count):
-        """Enrolls the measured users through the program itself."""
-        names = [user(n) for n in range(count)]
+    def import_users(self, names):
+        """Enrolls these users through the program itself."""
         table = "user,secret\n" + "".join(f"{name},{base32(secret_of(name))}\n" for name in names)
         self.totpd("-q", "import", "csv", "-", input=table)
 
     def generate_users(self, count, measured):
-        """Seals records of `count` users into the store, the measured ones spread over the whole.
+        """Seals records of `count` users into the store, the first `measured` of the measured ones among them.
 
-        The daemon must not run: bench_users writes the store by the daemon's own library."""
-        every = max(count // measured, 1)
-        lines, next_measured = [], 0
-        for n in range(count):
-            if n % every == 0 and next_measured < measured:
-                name, uid = user(next_measured), FIRST_UID + next_measured
-                next_measured += 1
-            else:
-                name, uid = f"f{n}", 1_000_000 + n
-            lines.append(f"{name} {uid} {base32(secret_of(name))}\n")
+        The daemon must not run: bench_users writes the store by the daemon's own library. Returns its seconds."""
+        program = self.build / "bench_users"
+        if not program.exists():
+            raise SystemExit(f"bench: {self.build} has no bench_users. Run: cargo build --release -p totpd -p bench_users")
+        chosen = {number * EVERY for number in range(measured)}
+        others = (number for number in range(LARGEST_STORE) if number not in chosen)
+        numbers = sorted([*chosen, *itertools.islice(others, count - measured)])
+        lines = [f"{any_user(n)} {FIRST_UID + n} {base32(secret_of(any_user(n)))}\n" for n in numbers]
         started = time.monotonic()
-        run(self.build / "bench_users", self.config, input="".join(lines))
+        run(program, self.config, input="".join(lines))
         return time.monotonic() - started
 
     def client(self, name, *words):

@@ -46,8 +46,10 @@ def case_table(case):
         figures = list(next(iter(case["series"].values())))
         heads = case.get("heads", HEADS)
         parts.append(table(["", *(heads[figure] for figure in figures)], [_row(*one) for one in case["series"].items()]))
+    if case.get("table"):
+        parts.append(table(case["table"][0], case["table"][1:]))
     if case.get("counts"):
-        parts.append(table(["of the daemon, for one login", *(NAMES.get(name, name) for name in case["counts"])], count_rows(case["counts"])))
+        parts.append(table(["of the daemon, for one", *(NAMES.get(name, name) for name in case["counts"])], count_rows(case["counts"])))
     if case.get("figures"):
         parts.append(figures_table(case["figures"]))
     return "\n".join(parts)

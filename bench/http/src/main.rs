@@ -2,8 +2,9 @@
 //!
 //! - `bare PORT` serves a constant of the size of a response.
 //! - `enroll PORT CREDENTIALS N` creates users, and prints `user_id secret` of each.
-//! - `load PORT CREDENTIALS CONNECTIONS` sends each line of standard input as a body, over
-//!   connections that it keeps, and prints `p50 p99 requests/s failed`.
+//! - `load PORT CREDENTIALS CONNECTIONS` sends the requests of standard input over connections that
+//!   it keeps. A line is `METHOD PATH`, or `METHOD PATH BODY`. It prints
+//!   `p10 p50 p90 p99 requests/s failed`, times in microseconds.
 //! - `neighbour PORT FLOODER ASKER CONNECTIONS PATH BODY USER` prints `p50 p99` of `users.get` by
 //!   one client, alone and while another one posts over its connections.
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ use axum::Router;
 use axum::routing::post;
 use serde_json::{Value, json};
 use std::io::BufRead;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -89,21 +91,38 @@ async fn enroll(port: u16, credentials: &str, users: usize) {
     }
 }
 
+/// One request of `load`.
+struct Request {
+    method: String,
+    path: String,
+    body: String,
+}
+
+impl Request {
+    /// Reads `METHOD PATH` and, if there is one, the body after another blank.
+    fn parse(line: &str) -> Self {
+        let mut words = line.splitn(3, ' ').map(str::to_owned);
+        let mut word = || words.next().unwrap_or_default();
+        Self { method: word(), path: word(), body: word() }
+    }
+}
+
 async fn load(port: u16, credentials: &str, connections: usize) {
-    let bodies: Vec<String> = std::io::stdin().lock().lines().map_while(Result::ok).collect();
+    let lines = std::io::stdin().lock().lines().map_while(Result::ok);
+    let requests: Vec<Arc<Request>> = lines.map(|line| Arc::new(Request::parse(&line))).collect();
     let mut clients = Vec::new();
     for _ in 0..connections {
         clients.push(Client::new(port, credentials).await);
     }
     let start = Instant::now();
     let tasks = clients.into_iter().enumerate().map(|(number, mut client)| {
-        let mine: Vec<String> = bodies.iter().skip(number).step_by(connections).cloned().collect();
+        let mine: Vec<_> = requests.iter().skip(number).step_by(connections).cloned().collect();
         tokio::spawn(async move {
             let mut times = Vec::with_capacity(mine.len());
             let mut failed = 0_usize;
-            for body in mine {
+            for request in mine {
                 let sent = Instant::now();
-                let (status, _) = client.post("/v1/totps/authenticate", &body).await;
+                let (status, _) = client.send(&request.method, &request.path, &request.body).await;
                 times.push(sent.elapsed());
                 failed += usize::from(status != 200);
             }
@@ -118,10 +137,11 @@ async fn load(port: u16, credentials: &str, connections: usize) {
     }
     let took = start.elapsed();
     times.sort_unstable();
-    let at =
-        |share: usize| times.get(times.len() * share / 100).copied().unwrap_or(Duration::ZERO).as_micros();
+    let at = |share: usize| {
+        times.get(times.len() * share / 100).copied().unwrap_or(Duration::ZERO).as_secs_f64() * 1e6
+    };
     let rate = u128::try_from(times.len()).unwrap_or(0) * 1_000_000 / took.as_micros().max(1);
-    println!("{} {} {rate} {failed}", at(50), at(99));
+    println!("{:.1} {:.1} {:.1} {:.1} {rate} {failed}", at(10), at(50), at(90), at(99));
 }
 
 /// How long `neighbour` measures, before the flood and during it.
