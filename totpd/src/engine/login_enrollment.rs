@@ -13,7 +13,7 @@ use crate::engine::kept_enrollments::{Activating, Now, Showings, Shown, Versions
 use crate::engine::withdrawals::withdrawals;
 use crate::engine::{Engine, EngineError, MOST_RACES};
 use crate::os_random::Kernel;
-use crate::store::{AccountWrite, ChangeSet, CommitGuard, SideWrite, SpaceUse};
+use crate::store::{AccountWrite, ChangeSet, CommitGuard, OtherNames, SideWrite, SpaceUse};
 use crate::user_directory::ResolvedUser;
 use std::sync::Arc;
 use totp_core::account::EnrollmentTicket;
@@ -225,10 +225,10 @@ impl Engine {
             let now = clock::now();
             // An administrator who revokes waits for the lock, and then revokes what this makes.
             let is_ended = activating.check().is_err();
-            if is_ended || self.without_factor(&found, now).await?.is_none() {
+            let Some(versions) = self.without_factor(&found, now).await?.filter(|_| !is_ended) else {
                 self.refused(pending, Reason::Raced, now, guard).await?;
                 return Ok(None);
-            }
+            };
             let ResolvedUser { name, uid } = found.clone();
             let stored = self.load(&name).await?;
             let version = stored.as_ref().map(|s| s.version);
@@ -263,6 +263,7 @@ impl Engine {
             };
             note_showings(&mut account, activating.showings(), &request.from.to_phrase());
             let mut side_writes = withdrawals(before.as_ref(), Some(&account), now);
+            side_writes.push(other_names(&account, uid, versions));
             let mut event = pending.event_at(now);
             event.outcome = EventOutcome::Granted;
             event.confirmed = true;
@@ -295,6 +296,12 @@ impl Engine {
         self.record(&event, now, guard).await?;
         Ok(())
     }
+}
+
+/// The user's other names have no factor: a daemon of another host may give one of them one.
+fn other_names(account: &Account, uid: u32, mut versions: Versions) -> SideWrite {
+    versions.retain(|(id, _)| *id != account.id);
+    SideWrite::ExpectOtherNames(OtherNames { uid, account: account.id.clone(), versions })
 }
 
 /// Tells the user at later logins when a key was shown to several ones. The screen of the last

@@ -51,12 +51,27 @@ impl ChangeSet {
     }
 }
 
+/// The records of a user's other names, as they were read: a decision that rests on them names
+/// them, so that of two names of one user only one can get a first factor, on any of several hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherNames {
+    /// The uid of the user.
+    pub uid: u32,
+    /// The id of the account that is written, which does not count.
+    pub account: String,
+    /// The ids and versions of the other accounts of this uid, in any order.
+    pub versions: Vec<(String, u64)>,
+}
+
 /// What is written together with an account, or without one.
 ///
 /// A side write that does not find what it names is a [`Conflict`](super::CommitError::Conflict) of
 /// the whole change set.
 #[derive(Clone, Debug)]
 pub enum SideWrite {
+    /// Writes nothing, and conflicts unless these are the other accounts of the uid. Two changes
+    /// that expect something of one uid are never committed beside each other.
+    ExpectOtherNames(OtherNames),
     /// Inserts a session at version 1. Conflicts when its account does not exist.
     InsertSession(Box<SessionRow>),
     /// Replaces a session that was read at this version.

@@ -30,7 +30,7 @@ mod sqlite;
 mod values;
 
 pub use account::{AccountKey, StoredAccount, is_id};
-pub use change::{AccountWrite, ChangeSet, SideWrite, SpaceUse};
+pub use change::{AccountWrite, ChangeSet, OtherNames, SideWrite, SpaceUse};
 pub use commit_guard::CommitGuard;
 pub use copies::{OlderCopy, Restored, Snapshot};
 pub use error::{CommitError, OpenError, ReadError, UniqueField};

@@ -54,6 +54,7 @@ macro_rules! contract_tests {
                 of_many_updates_of_one_version_one_wins
                 of_many_inserts_of_one_name_one_wins
                 of_many_who_delete_one_session_one_wins
+                of_many_names_of_one_uid_one_is_enrolled
             }
             history {
                 events_are_paged_latest_first

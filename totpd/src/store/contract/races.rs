@@ -1,7 +1,7 @@
 //! Races: many writers of one record, and one winner.
 
 use super::fixture::{Fixture, account, by_id, change, commit, events, guard, session};
-use crate::store::{AccountWrite, ChangeSet, CommitError, SideWrite, Store, UniqueField};
+use crate::store::{AccountWrite, ChangeSet, CommitError, OtherNames, SideWrite, Store, UniqueField};
 use std::sync::Arc;
 
 /// Writers that come together.
@@ -54,4 +54,36 @@ pub(crate) async fn of_many_who_delete_one_session_one_wins(fixture: impl Fixtur
     let changes = (0..WRITERS).map(|_| delete()).collect();
     assert_eq!(race(&store, changes, CommitError::Conflict).await, 1);
     assert_eq!(events(&store).await, 2);
+}
+
+pub(crate) async fn of_many_names_of_one_uid_one_is_enrolled(fixture: impl Fixture) {
+    let store = fixture.open();
+    let named = |number: usize| account(&fixture, &format!("name{number}"));
+    let expect = |account: &str, versions: &[(String, u64)]| {
+        let (account, versions) = (account.to_owned(), versions.to_vec());
+        vec![SideWrite::ExpectOtherNames(OtherNames { uid: 1, account, versions })]
+    };
+    let enroll = |number, versions: &[(String, u64)]| {
+        let account = named(number);
+        let side_writes = expect(&account.id, versions);
+        ChangeSet { side_writes, ..change(AccountWrite::Insert(account)) }
+    };
+    let changes = (0..WRITERS).map(|number| enroll(number, &[])).collect();
+    assert_eq!(race(&store, changes, CommitError::Conflict).await, 1);
+    assert_eq!(events(&store).await, 1);
+    let first = store.accounts_of_uid(1).await.unwrap().remove(0);
+    // By its version, and by nothing else.
+    for (versions, won) in
+        [(vec![(first.account.id.clone(), 2)], 0), (vec![(first.account.id.clone(), 1)], 1)]
+    {
+        assert_eq!(race(&store, vec![enroll(99, &versions)], CommitError::Conflict).await, won);
+    }
+    let mut other = named(100);
+    other.uid = Some(2);
+    let side_writes = vec![SideWrite::ExpectOtherNames(OtherNames {
+        uid: 2,
+        account: other.id.clone(),
+        versions: Vec::new(),
+    })];
+    commit(&store, ChangeSet { side_writes, ..change(AccountWrite::Insert(other)) }).await;
 }

@@ -8,7 +8,7 @@ use crate::store::error::{CommitError, UniqueField};
 use crate::store::overview::{FIRST_NAMES, LATEST_EVENTS, LATEST_EVENTS_OF_ONE, LATEST_REFUSALS, Overview};
 use crate::store::query::{HistoryQuery, HistoryRow, MAX_PAGE_BYTES, MAX_SESSIONS};
 use crate::store::rows::{ClientRow, KeyRow, StoredSession};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use totp_core::Time;
 use totp_core::withdrawal::{Entry, Generation, Kind, Withdrawal};
 
@@ -122,6 +122,14 @@ impl Data {
 
     fn write_beside(&mut self, write: &SideWrite, at: Time) -> Result<(), CommitError> {
         match write {
+            SideWrite::ExpectOtherNames(expected) => {
+                let others = self.accounts.values().filter(|stored| {
+                    stored.account.uid == Some(expected.uid) && stored.account.id != expected.account
+                });
+                let found: BTreeSet<_> =
+                    others.map(|stored| (stored.account.id.clone(), stored.version)).collect();
+                require(found == expected.versions.iter().cloned().collect())?;
+            }
             SideWrite::InsertSession(row) => {
                 require(self.accounts.contains_key(&row.account))?;
                 let is_new =

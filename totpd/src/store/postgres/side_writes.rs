@@ -1,10 +1,11 @@
 //! What is written beside an account: sessions, clients, keys, and the latest grant.
 
-use crate::store::change::SideWrite;
+use crate::store::change::{OtherNames, SideWrite};
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::fault::Fault;
 use crate::store::postgres::meta;
-use crate::store::values::{sql_int, sql_time};
+use crate::store::values::{read_int, sql_int, sql_time};
+use std::collections::BTreeSet;
 
 /// Expired sessions that are deleted at once.
 const SWEEP_BATCH: i64 = 500;
@@ -19,6 +20,7 @@ pub(super) const GRANT: &str = "UPDATE latest_grant SET at = $1 WHERE slot = $2 
 /// daemon records its grants.
 pub(super) async fn write(db: &Connection, slot: i64, write: &SideWrite) -> Result<bool, Fault> {
     let changed = match write {
+        SideWrite::ExpectOtherNames(expected) => u64::from(other_names(db, expected).await?),
         // Its user may have been deleted while it was made: a row that is referred to is missing.
         SideWrite::InsertSession(row) => {
             let sql = "INSERT INTO session (id, account, version, token, expires, record)
@@ -70,4 +72,16 @@ pub(super) async fn write(db: &Connection, slot: i64, write: &SideWrite) -> Resu
         SideWrite::DeleteKey(id) => db.execute("DELETE FROM signing_key WHERE id = $1", &[id]).await?,
     };
     Ok(changed == 1)
+}
+
+/// Whether these are the other accounts of the uid. Until the transaction ends no other one that
+/// asks about this uid goes on, and what is read afterwards has what the one before it wrote.
+async fn other_names(db: &Connection, expected: &OtherNames) -> Result<bool, Fault> {
+    let uid = i64::from(expected.uid);
+    let lock = "INSERT INTO uid_lock (uid) VALUES ($1) ON CONFLICT (uid) DO UPDATE SET uid = excluded.uid";
+    db.execute(lock, &[&uid]).await?;
+    let sql = "SELECT id, version FROM account WHERE uid = $1 AND id <> $2";
+    let rows = db.rows(sql, &[&uid, &expected.account]).await?;
+    let found: BTreeSet<(String, u64)> = rows.iter().map(|row| (row.get(0), read_int(row.get(1)))).collect();
+    Ok(found == expected.versions.iter().cloned().collect())
 }

@@ -2,8 +2,9 @@
 
 use crate::store::change::SideWrite;
 use crate::store::sqlite::meta;
-use crate::store::values::{sql_int, sql_time};
+use crate::store::values::{read_int, sql_int, sql_time};
 use rusqlite::{Connection, params};
+use std::collections::BTreeSet;
 
 /// Expired sessions that are deleted at once.
 const SWEEP_BATCH: i64 = 500;
@@ -11,6 +12,15 @@ const SWEEP_BATCH: i64 = 500;
 /// Writes one; `false` when what it names is not there, or not as it was read.
 pub(super) fn write(db: &Connection, write: &SideWrite) -> rusqlite::Result<bool> {
     let changed = match write {
+        SideWrite::ExpectOtherNames(expected) => {
+            let found: BTreeSet<(String, u64)> = db
+                .prepare_cached("SELECT id, version FROM account WHERE uid = ?1 AND id <> ?2")?
+                .query_map(params![expected.uid, expected.account], |row| {
+                    Ok((row.get(0)?, read_int(row.get(1)?)))
+                })?
+                .collect::<rusqlite::Result<_>>()?;
+            usize::from(found == expected.versions.iter().cloned().collect())
+        }
         SideWrite::InsertSession(row) => {
             // Its user may have been deleted while it was made.
             let accounts = db
