@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 pub const INTERFACE: &str = "org.totpd.Login";
 /// The interface description, in the Varlink language.
 pub const DESCRIPTION: &str = include_str!("../interfaces/org.totpd.Login.varlink");
-/// Error: the daemon has too many requests, from this caller or overall.
+/// Error: the daemon has too many requests, from this caller or overall. Or it does not know
+/// whether its decision is stored, and then a code may be used.
 pub const BUSY: &str = "org.totpd.Login.Busy";
 /// Error: the caller's time ran out before the answer was judged. Nothing was used up.
 pub const TIMED_OUT: &str = "org.totpd.Login.TimedOut";

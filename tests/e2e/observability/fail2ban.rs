@@ -111,6 +111,7 @@ fn the_filter_counts_each_reason_as_documented() {
         "directory-stuck",
         "damaged",
         "no-randomness",
+        "in-doubt",
         "wrong-not",
     ];
     for (reasons, matched) in [(&counted[..], counted.len()), (&not_counted[..], 0)] {

@@ -163,6 +163,9 @@ words! {
         BadTicket = "bad-ticket",
         /// The break-glass code was right, and could not be recorded.
         NotRecorded = "not-recorded",
+        /// Whether it was stored is not known: the disk, the connection or the wait for a standby
+        /// failed during the commit. Its code may be used.
+        InDoubt = "in-doubt",
         /// The system's random source failed.
         NoRandomness = "no-randomness",
         /// An application came with bad credentials.

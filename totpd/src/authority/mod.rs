@@ -40,8 +40,7 @@ use zeroize::Zeroizing;
 ///   future: the result stands, also for a client that has hung up. A future that is dropped all
 ///   the same (the process ends) may have used up the code.
 /// - **No result in time is an error.** After [`EngineError::TimedOut`] and [`EngineError::Busy`]
-///   nothing was used up. After [`EngineError::Unavailable`] from a disk that failed inside the
-///   commit the code may be used up.
+///   nothing was used up. After [`EngineError::InDoubt`] the code may be used up.
 /// - **What may be stale.** What is read before a person answers (the record, the digits of the
 ///   question) may be older than the answer. The decision may not: it rests on the newest record,
 ///   or on a version of it that the commit compares. An answer is decided by the authority of that

@@ -23,6 +23,9 @@ pub enum EngineError {
     TimedOut,
     /// The store refuses everything; the text says why.
     Unavailable(String),
+    /// It was judged, and whether that is stored is not known; the text says why. Nothing is
+    /// granted, and a code may be used.
+    InDoubt(String),
 }
 
 impl From<ReadError> for EngineError {
@@ -43,7 +46,8 @@ impl From<CommitError> for EngineError {
             CommitError::Cancelled => Self::TimedOut,
             // A full disk is something that an attempt might provoke: never "unavailable".
             CommitError::Conflict | CommitError::Duplicate(_) | CommitError::StorageFull(_) => Self::Busy,
-            CommitError::Unavailable(why) | CommitError::InDoubt(why) => Self::Unavailable(why),
+            CommitError::Unavailable(why) => Self::Unavailable(why),
+            CommitError::InDoubt(why) => Self::InDoubt(why),
         }
     }
 }
@@ -81,7 +85,7 @@ pub enum AccountError {
 impl From<EngineError> for AccountError {
     fn from(error: EngineError) -> Self {
         match error {
-            EngineError::Unavailable(why) => Self::Unavailable(why),
+            EngineError::Unavailable(why) | EngineError::InDoubt(why) => Self::Unavailable(why),
             EngineError::Busy | EngineError::TimedOut => Self::Busy,
         }
     }

@@ -111,8 +111,8 @@ impl Engine {
     /// Judges one input of one attempt. It is stored before this returns.
     ///
     /// # Errors
-    /// [`EngineError`] when nothing was judged; then nothing was used up either, except after
-    /// [`EngineError::Unavailable`] from a disk that failed in the middle of the commit.
+    /// [`EngineError`] when nothing was granted. After [`EngineError::InDoubt`] the code may be
+    /// used; after the others it is not.
     pub async fn login(
         &self,
         pending: &mut PendingLogin,

@@ -124,7 +124,7 @@ async fn a_commit_in_doubt_grants_nothing_and_its_code_is_used() {
     // The store has it, and cannot say so.
     fixture.store.fail_next_commit(CommitError::InDoubt("the connection ended".into()));
     let answer = fixture.log_in(&code).await;
-    assert_eq!(answer.unwrap_err(), EngineError::Unavailable("the connection ended".into()));
+    assert_eq!(answer.unwrap_err(), EngineError::InDoubt("the connection ended".into()));
     assert!(matches!(fixture.log_in(&code).await.unwrap(), AnswerOutcome::Refused), "used");
 }
 

@@ -73,7 +73,7 @@ impl From<EngineError> for ApiRefusal {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Busy | EngineError::TimedOut => Self::Busy,
-            EngineError::Unavailable(why) => Self::Unavailable(why),
+            EngineError::Unavailable(why) | EngineError::InDoubt(why) => Self::Unavailable(why),
         }
     }
 }

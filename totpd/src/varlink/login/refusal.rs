@@ -55,6 +55,11 @@ pub(super) fn engine_error<S: ServerState>(
             tracing::error!("{why}");
             (UnjudgedReason::StoreUnavailable, login::STORE_UNAVAILABLE)
         }
+        // It was judged: a stack that passes without a store must not pass a wrong code.
+        EngineError::InDoubt(why) => {
+            tracing::error!("{why}");
+            (UnjudgedReason::InDoubt, login::BUSY)
+        }
     };
     log_refusal(server, connection, user, reason);
     failed_plainly(reply)
