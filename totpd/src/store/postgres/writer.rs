@@ -87,9 +87,9 @@ impl Writer {
             tracing::debug!("{} changes are committed one by one: {fault}", left.len());
             jobs = left;
         }
-        for job in jobs {
-            self.commit_alone(job, sort).await;
-        }
+        // Beside each other: one whose record is held must not hold up the others.
+        let alone = jobs.into_iter().map(|job| self.commit_alone(job, sort));
+        futures_util::future::join_all(alone).await;
     }
 
     /// Commits one job, on another connection when the first is lost before its commit.

@@ -63,7 +63,7 @@ fn a_wrong_password_or_name_is_told_and_never_shown() {
 }
 
 #[test]
-fn only_a_server_with_the_right_certificate_is_told_the_password() {
+fn only_a_verified_server_is_told_the_password() {
     let (server, authority) = (Server::start(), Certificates::new());
     let database = server.create_database();
     server.enable_tls(&authority, "IP:127.0.0.1");
