@@ -46,8 +46,7 @@ def case_table(case):
         figures = list(next(iter(case["series"].values())))
         heads = case.get("heads", HEADS)
         parts.append(table(["", *(heads[figure] for figure in figures)], [_row(*one) for one in case["series"].items()]))
-    if case.get("table"):
-        parts.append(table(case["table"][0], case["table"][1:]))
+    parts += [table(rows[0], rows[1:]) for rows in case.get("tables", [])]
     if case.get("counts"):
         parts.append(table(["of the daemon, for one", *(NAMES.get(name, name) for name in case["counts"])], count_rows(case["counts"])))
     if case.get("figures"):

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::expect_used,
     reason = "a benchmark prints, and ends when it cannot go on"
 )]
@@ -122,9 +123,12 @@ async fn load(port: u16, credentials: &str, connections: usize) {
             let mut failed = 0_usize;
             for request in mine {
                 let sent = Instant::now();
-                let (status, _) = client.send(&request.method, &request.path, &request.body).await;
+                let (status, body) = client.send(&request.method, &request.path, &request.body).await;
                 times.push(sent.elapsed());
-                failed += usize::from(status != 200);
+                if status != 200 {
+                    failed += 1;
+                    eprintln!("{status}: {}", String::from_utf8_lossy(&body));
+                }
             }
             (times, failed)
         })

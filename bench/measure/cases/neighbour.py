@@ -35,4 +35,4 @@ def neighbour(bench):
         alone_p50, alone_p99, p50, p99 = run(api.tool, *words).split()
         rows.append([name, alone_p50, alone_p99, p50, p99])
     head = [f"{CONNECTIONS} connections of another client ask for", "alone: p50 µs", "p99 µs", "beside it: p50 µs", "p99 µs"]
-    return {"title": "How one client slows another", "table": [head, *rows]}
+    return {"title": "How one client slows another", "tables": [[head, *rows]]}
