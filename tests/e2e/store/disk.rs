@@ -59,7 +59,7 @@ fn after_an_io_error_all_is_refused_until_a_restart() {
     assert_eq!(status.code, 1);
     assert!(status.stderr.contains("until totpd is restarted"), "{status:?}");
     site.signal(nix::sys::signal::Signal::SIGHUP);
-    refused("bob", &bob.code(&site));
+    refused("bob", &bob.code(&site), STORE_UNAVAILABLE);
     assert_eq!(site.totpd(&["enroll", "u1"]).code, 1);
     // A new process serves, and neither used codes nor users are lost.
     site.end(nix::sys::signal::Signal::SIGTERM);
