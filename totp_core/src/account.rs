@@ -8,79 +8,17 @@
 //! An account has up to three active factors, its authenticators, and at most one pending factor:
 //! what that one replaces works until it is confirmed.
 
-use crate::authenticator::{AuthenticatorName, PlaceRefused, Placement};
+use crate::factor::{Factor, FactorState};
 use crate::lock::LockState;
 use crate::name::UserName;
 use crate::notices::{Notices, PendingReplacement};
-use crate::otp::Params;
 use crate::passcode::Passcode;
 use crate::profile::Profile;
 use crate::random::{self, Random, RandomFailed};
-use crate::recovery::{RecoveryCode, RecoverySet, RecoveryStorage};
-use crate::remembered::Remembered;
-use crate::secret::{Secret, Secrets};
-use crate::staged_change::StagedChange;
-use crate::time::{DAY, Time};
+use crate::secret::Secrets;
+use crate::time::Time;
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
-
-/// How long a pending factor waits for its first code by default, in seconds.
-pub const DEFAULT_PENDING_LIFETIME: u64 = DAY;
-/// The longest time that a pending factor may wait for its first code, in seconds.
-pub const MAX_PENDING_LIFETIME: u64 = 30 * DAY;
-
-/// Whether a factor is confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FactorState {
-    /// No code of it was accepted yet.
-    Pending {
-        /// When it expires: it is deleted from this time on.
-        expires: Time,
-    },
-    /// Its first code was accepted.
-    Active {
-        /// When the first code was accepted.
-        since: Time,
-    },
-}
-
-/// One second factor: an authenticator app with its recovery codes. `S` is the sealed half:
-/// [`Secrets`] in memory, ciphertext in the store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Factor<S = Secrets> {
-    /// The permanent id: `totp-` and 26 characters.
-    pub id: String,
-    /// The name of the authenticator, where it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<AuthenticatorName>,
-    /// The parameters that the authenticator app was set up with.
-    pub params: Params,
-    /// When the factor was made.
-    pub created: Time,
-    /// Pending or active.
-    pub state: FactorState,
-    /// The latest time step whose code was accepted. Only later steps are accepted (RFC 6238
-    /// section 5.2).
-    pub last_step: Option<u64>,
-    /// The latest used time steps, in the order of use: their codes do not count as guesses when
-    /// they are typed again. The seal does not cover them, because `last_step` alone decides about
-    /// a grant.
-    #[serde(default, rename = "used", skip_serializing_if = "Vec::is_empty")]
-    pub used_steps: Vec<u64>,
-    /// The change that the user has staged: the replacement by this factor, or a change of this
-    /// one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub staged: Option<StagedChange>,
-    /// When the user cancelled a staged change: the latest times.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub cancels: Vec<Time>,
-    /// The remembered logins, the latest last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub remembered: Vec<Remembered>,
-    /// The secret and the recovery codes.
-    pub secrets: S,
-}
 
 /// Permission for a user to enroll once without an administrator, or to change the active factor
 /// without a delay.
@@ -140,69 +78,6 @@ pub struct Account<S = Secrets> {
     pub profile: Box<Profile>,
 }
 
-impl<S> Factor<S> {
-    /// Splits the factor into the half that is stored in clear and the sealed half.
-    fn split(self) -> (Factor<()>, S) {
-        let Self {
-            id,
-            name,
-            params,
-            created,
-            state,
-            last_step,
-            used_steps: used,
-            staged,
-            cancels,
-            remembered,
-            secrets,
-        } = self;
-        let open = Factor {
-            id,
-            name,
-            params,
-            created,
-            state,
-            last_step,
-            used_steps: used,
-            staged,
-            cancels,
-            remembered,
-            secrets: (),
-        };
-        (open, secrets)
-    }
-
-    /// Returns the factor with another sealed half.
-    fn join<T>(self, secrets: T) -> Factor<T> {
-        let Self {
-            id,
-            name,
-            params,
-            created,
-            state,
-            last_step,
-            used_steps: used,
-            staged,
-            cancels,
-            remembered,
-            ..
-        } = self;
-        Factor {
-            id,
-            name,
-            params,
-            created,
-            state,
-            last_step,
-            used_steps: used,
-            staged,
-            cancels,
-            remembered,
-            secrets,
-        }
-    }
-}
-
 impl<S> Account<S> {
     /// Returns whether the account belongs to the local user with this uid. An account without a
     /// uid belongs to no local user, and a user without a uid has no account.
@@ -230,9 +105,9 @@ impl<S> Account<S> {
         mut convert: impl FnMut(&Factor<()>, S) -> Result<T, E>,
     ) -> Result<Account<T>, E> {
         let mut factor = |factor: Factor<S>| -> Result<Factor<T>, E> {
-            let (open, secrets) = factor.split();
+            let (open, secrets) = factor.with_secrets(());
             let secrets = convert(&open, secrets)?;
-            Ok(open.join(secrets))
+            Ok(open.with_secrets(secrets).0)
         };
         Ok(Account {
             active: self.active.map(&mut factor).transpose()?,
@@ -335,62 +210,6 @@ fn is_empty(profile: &Box<Profile>) -> bool {
     profile.is_empty()
 }
 
-/// The parameters of a new factor.
-#[derive(Debug)]
-pub struct NewFactor {
-    /// The parameters for the authenticator app.
-    pub params: Params,
-    /// Seconds until it expires, unless it is confirmed.
-    pub lifetime: u64,
-    /// How its recovery codes are stored.
-    pub recovery_storage: RecoveryStorage,
-    /// What it is to the authenticators that the user has.
-    pub placement: Placement,
-}
-
-impl Default for NewFactor {
-    fn default() -> Self {
-        Self {
-            params: Params::default(),
-            lifetime: DEFAULT_PENDING_LIFETIME,
-            recovery_storage: RecoveryStorage::default(),
-            placement: Placement::default(),
-        }
-    }
-}
-
-/// Why a factor is not made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EnrollRefused {
-    /// It finds no place among the authenticators of the user.
-    Place(PlaceRefused),
-    /// The random source failed.
-    Random,
-}
-
-impl core::fmt::Display for EnrollRefused {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Place(refused) => refused.fmt(f),
-            Self::Random => RandomFailed.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for EnrollRefused {}
-
-impl From<PlaceRefused> for EnrollRefused {
-    fn from(refused: PlaceRefused) -> Self {
-        Self::Place(refused)
-    }
-}
-
-impl From<RandomFailed> for EnrollRefused {
-    fn from(_: RandomFailed) -> Self {
-        Self::Random
-    }
-}
-
 impl Account {
     /// Makes an account with a new id and without a factor.
     ///
@@ -404,61 +223,6 @@ impl Account {
     ) -> Result<Self, RandomFailed> {
         let id = new_id("user", random)?;
         Ok(Self::blank(id, name, uid, now))
-    }
-
-    /// Makes a pending factor, and replaces one that was pending before. An active factor works
-    /// until the first code of the new one is accepted. Returns the new recovery codes, which are
-    /// not stored in clear unless [`RecoveryStorage::Sealed`] says so. There are none for a further
-    /// authenticator: the codes of the first one stay.
-    ///
-    /// # Errors
-    /// [`EnrollRefused`]; the account is unchanged then.
-    pub fn enroll(
-        &mut self,
-        new: &NewFactor,
-        now: Time,
-        random: &mut impl Random,
-    ) -> Result<Vec<RecoveryCode>, EnrollRefused> {
-        let name = self.place(&new.placement, new.params.digits.get())?;
-        let secret = Secret::generate(random)?;
-        let (mut recovery, mut codes) = RecoverySet::generate(new.recovery_storage, random)?;
-        if !self.becomes_first(name.as_ref()) {
-            recovery.clear();
-            codes.clear();
-        }
-        // The ticket is used: no other copy of it can replace this factor.
-        self.ticket = None;
-        self.lapsed = false;
-        self.pending = Some(Factor {
-            id: new_id("totp", random)?,
-            name,
-            params: new.params,
-            created: now,
-            state: FactorState::Pending { expires: now.plus(new.lifetime.min(MAX_PENDING_LIFETIME)) },
-            last_step: None,
-            used_steps: Vec::new(),
-            staged: None,
-            cancels: Vec::new(),
-            remembered: Vec::new(),
-            secrets: Secrets { secret, recovery },
-        });
-        Ok(codes)
-    }
-
-    /// Replaces the recovery codes of the active factor, and returns the new ones. `None` when
-    /// there is no active factor.
-    ///
-    /// # Errors
-    /// When the random source fails; the account is unchanged then.
-    pub fn replace_recovery_codes(
-        &mut self,
-        storage: RecoveryStorage,
-        random: &mut impl Random,
-    ) -> Result<Option<Vec<RecoveryCode>>, RandomFailed> {
-        let Some(active) = &mut self.active else { return Ok(None) };
-        let (set, codes) = RecoverySet::generate(storage, random)?;
-        active.secrets.recovery = set;
-        Ok(Some(codes))
     }
 }
 

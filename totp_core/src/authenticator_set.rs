@@ -4,8 +4,10 @@
 //! it is revoked, the next one takes them over. A new factor takes the place of the active one with
 //! its name, or becomes a further authenticator when there is none.
 
-use crate::account::{Account, Factor, NewFactor};
+use crate::account::Account;
 use crate::authenticator::{AuthenticatorName, MAX_AUTHENTICATORS, PlaceRefused, Placement, UNNAMED};
+use crate::factor::Factor;
+use crate::new_factor::NewFactor;
 
 impl<S> Factor<S> {
     /// Returns the name that the user reads.

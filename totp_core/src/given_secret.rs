@@ -1,9 +1,11 @@
 //! A secret that was made elsewhere: on a hardware token, or by another tool that verified its
 //! codes until now.
 
-use crate::account::{Account, EnrollRefused, Factor, FactorState, NewFactor};
+use crate::account::Account;
 use crate::authenticator::PlaceRefused;
-use crate::judge::USED_STEPS;
+use crate::factor::USED_STEPS;
+use crate::factor::{Factor, FactorState};
+use crate::new_factor::{EnrollRefused, NewFactor};
 use crate::otp::{Params, hotp};
 use crate::random::{Random, RandomFailed};
 use crate::recovery::RecoveryCode;

@@ -4,8 +4,10 @@
 //! the same work as an account whose code is right. The caller stores the account (when `changed`)
 //! in one transaction with the audit row, and only then answers.
 
-use crate::account::{Account, Factor, FactorState};
+use crate::account::Account;
 use crate::code::{RejectedInput, Typed};
+use crate::comparison::{MatchResult, clock_is_wrong, compare, compare_authenticators, compare_with_decoy};
+use crate::factor::FactorState;
 use crate::lock::SourceClass;
 use crate::notices::{FactorChange, Notices};
 use crate::otp::Params;
@@ -13,12 +15,10 @@ use crate::passcode;
 use crate::recovery::RecoveryCode;
 use crate::remember::remember;
 use crate::remembered::RememberKey;
-use crate::secret::Secret;
 use crate::source::Origin;
 use crate::staged_change::ChangeKind;
-use crate::time::{DAY, Time};
+use crate::time::Time;
 use crate::verified::{How, Verified};
-use crate::window::{is_code_of, matching_step};
 
 /// The site's settings for judging codes, and the clock's bounds.
 #[derive(Clone, Copy, Debug)]
@@ -158,54 +158,6 @@ pub struct Judgement {
     pub unread: bool,
 }
 
-/// How a code compares with the active factors together.
-#[derive(Clone, Copy)]
-struct ActiveMatch {
-    /// What counts: a used code of one of them, then a fresh one, then a wrong one.
-    best: MatchResult,
-    /// The factor that `best` is about.
-    index: usize,
-    /// How many factors would have accepted a right code.
-    judged: u32,
-}
-
-/// How a code compares with one factor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum MatchResult {
-    /// The code of a time step that is not used.
-    Fresh(u64),
-    /// The code of a time step that is used.
-    Used,
-    /// The code of a factor that is not ripe.
-    NotRipe,
-    /// Another code.
-    NoMatch,
-    /// The clock cannot be trusted to judge the code.
-    Clock,
-    /// There is no factor, or no code to compare.
-    Absent,
-}
-
-impl MatchResult {
-    /// Returns whether the factor would have accepted a right code.
-    const fn is_judged(self) -> bool {
-        matches!(self, Self::Fresh(_) | Self::Used | Self::NoMatch)
-    }
-
-    /// Orders the results of several factors: what decides is the greatest. A code that one of them
-    /// knows as used is used: two factors may have the same secret.
-    const fn rank(self) -> u8 {
-        match self {
-            Self::Absent => 0,
-            Self::Clock => 1,
-            Self::NotRipe => 2,
-            Self::NoMatch => 3,
-            Self::Fresh(_) => 4,
-            Self::Used => 5,
-        }
-    }
-}
-
 /// Judges one attempt, and changes `account` accordingly: marks a time step as used, spends a
 /// recovery code or the passcode, counts a failure, confirms or drops a pending factor.
 pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &JudgeSettings) -> Judgement {
@@ -323,10 +275,7 @@ pub fn judge(account: &mut Account, attempt: &Attempt, now: Time, settings: &Jud
 /// Judges an attempt for a name without an account: does the same work as [`judge`], and always
 /// refuses. Returns the reason.
 pub fn judge_without_account(attempt: &Attempt, now: Time, settings: &JudgeSettings) -> Reason {
-    if let (Ok(Typed::Code(code)), Ok(decoy)) = (&attempt.input, Secret::from_bytes(&[0; 20])) {
-        std::hint::black_box(matching_step(&decoy, Params::default(), code, now, settings.skew));
-        std::hint::black_box(is_code_of(&decoy, Params::default(), code, &[None; USED_STEPS]));
-    }
+    compare_with_decoy(&attempt.input, now, settings);
     passcode::matches(None, attempt.input.as_ref().ok().and_then(Typed::recovery), now);
     match attempt.input {
         Ok(_) => Reason::NotEnrolled,
@@ -359,75 +308,6 @@ pub fn forecast<S: Clone>(
     }
     let class = account.lock_state.class(&origin.resolved(account.uid), now);
     if account.lock_state.remaining(&class, now) > 0 { Err(Reason::Locked) } else { Ok(()) }
-}
-
-/// Returns whether the clock is before the release's build date, a used time step or the latest
-/// grant. With such a clock, codes that were used or displayed before would be accepted.
-fn clock_is_wrong<S>(factor: &Factor<S>, now: Time, settings: &JudgeSettings) -> bool {
-    let latest = factor.params.period.step_at(now).saturating_add(u64::from(settings.skew));
-    !settings.trusts(now, factor.params) || factor.last_step.is_some_and(|last| latest < last)
-}
-
-/// How many used time steps have their codes recognised: the latest.
-pub const USED_STEPS: usize = 16;
-/// For how long the code of a used time step is recognised, in seconds.
-const USED_STEP_LIFETIME: u64 = 7 * DAY;
-
-impl<S> Factor<S> {
-    /// Marks a time step, and every earlier one, as used.
-    pub(crate) fn mark_used(&mut self, step: u64) {
-        self.last_step = Some(step);
-        self.used_steps.push(step);
-        let excess = self.used_steps.len().saturating_sub(USED_STEPS);
-        self.used_steps.drain(..excess);
-    }
-
-    /// Returns the time steps that were used recently, padded with `None` so that the amount of
-    /// work does not depend on their number.
-    fn recently_used(&self, now: Time) -> [Option<u64>; USED_STEPS] {
-        let oldest =
-            self.params.period.step_at(Time::from_unix(now.unix().saturating_sub(USED_STEP_LIFETIME)));
-        let mut steps = self.used_steps.iter().rev().copied().filter(|step| *step >= oldest);
-        std::array::from_fn(|_| steps.next())
-    }
-}
-
-/// Compares a code with every active factor, whatever matches.
-fn compare_authenticators(
-    account: &Account,
-    input: &Input,
-    now: Time,
-    settings: &JudgeSettings,
-) -> ActiveMatch {
-    let mut all = ActiveMatch { best: MatchResult::Absent, index: 0, judged: 0 };
-    for (index, factor) in account.authenticators().enumerate() {
-        let result = compare(Some(factor), input, now, settings);
-        all.judged += u32::from(result.is_judged());
-        if result.rank() > all.best.rank() {
-            all = ActiveMatch { best: result, index, ..all };
-        }
-    }
-    all
-}
-
-/// Compares a code with one factor. The work is the same whatever matches.
-fn compare(factor: Option<&Factor>, input: &Input, now: Time, settings: &JudgeSettings) -> MatchResult {
-    let (Some(factor), Ok(Typed::Code(code))) = (factor, input) else { return MatchResult::Absent };
-    let secret = factor.secrets.secret();
-    let matched = matching_step(secret, factor.params, code, now, settings.skew);
-    let was_used = is_code_of(secret, factor.params, code, &factor.recently_used(now));
-    if clock_is_wrong(factor, now, settings) {
-        return MatchResult::Clock;
-    }
-    match matched {
-        Some(_) if factor.staged.as_ref().is_some_and(|staged| !staged.allows_codes(now)) => {
-            MatchResult::NotRipe
-        }
-        Some(step) if factor.last_step.is_none_or(|last| step > last) => MatchResult::Fresh(step),
-        Some(_) => MatchResult::Used,
-        None if was_used => MatchResult::Used,
-        None => MatchResult::NoMatch,
-    }
 }
 
 fn find_recovery(account: &Account, code: Option<&RecoveryCode>) -> Option<usize> {

@@ -25,7 +25,7 @@
 //! #     }
 //! # }
 //! # let mut random = Fixed(1);
-//! use totp_core::account::NewFactor;
+//! use totp_core::new_factor::NewFactor;
 //! use totp_core::{Account, Attempt, JudgeSettings, Origin, Outcome, Reason};
 //! use totp_core::{Time, Typed, UserName};
 //!
@@ -60,14 +60,17 @@ mod authenticator_set;
 pub mod breakglass;
 pub mod code;
 mod code_symbols;
+mod comparison;
 pub mod contact;
 pub mod external_id;
+pub mod factor;
 pub mod given_secret;
 mod helpdesk;
 pub mod judge;
 pub mod lock;
 pub mod login_enrollment;
 pub mod name;
+pub mod new_factor;
 pub mod notices;
 pub mod otp;
 pub mod otpauth;
@@ -89,8 +92,9 @@ pub mod verified;
 pub mod window;
 pub mod withdrawal;
 
-pub use account::{Account, Factor, FactorState};
+pub use account::Account;
 pub use code::{RejectedInput, Typed};
+pub use factor::{Factor, FactorState};
 pub use judge::{Attempt, Input, JudgeSettings, Judgement, Outcome, Reason, judge};
 pub use name::UserName;
 pub use otp::{Algorithm, Digits, Params, Period};

@@ -8,8 +8,9 @@
 //!  └───────────┘                └───────────┘
 //! ```
 
-use crate::account::{Account, Factor, FactorState, new_id};
+use crate::account::{Account, new_id};
 use crate::code::Typed;
+use crate::factor::{Factor, FactorState};
 use crate::judge::{Input, JudgeSettings, Reason, steps_ahead};
 use crate::otp::Params;
 use crate::policy::FirstFactor;

@@ -15,10 +15,12 @@
 //! A login counts as having shown the notice when a program that runs as root showed it, and when
 //! it came from a remote source that was known before, if the user has one.
 
-use crate::account::{Account, EnrollRefused, EnrollmentTicket, FactorState, NewFactor};
+use crate::account::{Account, EnrollmentTicket};
 use crate::authenticator::{AuthenticatorName, PlaceRefused};
+use crate::factor::FactorState;
 use crate::judge::Attempt;
 use crate::lock::SourceClass;
+use crate::new_factor::{EnrollRefused, NewFactor};
 use crate::notices::{FactorChange, Notices};
 use crate::random::Random;
 use crate::recovery::RecoveryCode;

@@ -9,8 +9,9 @@
 //!          8 ticket   user-…       ─┘
 //! ```
 
-use crate::account::{Account, EnrollmentTicket, FactorState};
+use crate::account::{Account, EnrollmentTicket};
 use crate::code::Typed;
+use crate::factor::FactorState;
 use crate::judge::{Input, Reason};
 use crate::passcode::Passcode;
 use crate::secret::Secrets;

@@ -6,8 +6,8 @@ mod common;
 
 use common::Counting;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use totp_core::account::NewFactor;
 use totp_core::lock::{BUDGET, BUDGET_WINDOW};
+use totp_core::new_factor::NewFactor;
 use totp_core::otp::totp_at;
 use totp_core::time::{DAY, HOUR};
 use totp_core::{Account, Attempt, JudgeSettings, Origin, Outcome, Reason, Time, Typed, UserName, judge};

@@ -6,9 +6,9 @@ mod common;
 
 use common::Counting;
 use std::collections::BTreeSet;
-use totp_core::account::NewFactor;
 use totp_core::judge::{Attempt, forecast};
 use totp_core::login_enrollment::AwaitingFirstCode;
+use totp_core::new_factor::NewFactor;
 use totp_core::otp::totp_at;
 use totp_core::policy::{Action, Facts, FirstFactor, Moment, Peer, Policy, RemoteHost, Rule, Ruling};
 use totp_core::recovery::RecoveryStorage;

@@ -5,9 +5,9 @@ mod common;
 
 use common::Counting;
 use proptest::prelude::*;
-use totp_core::account::NewFactor;
 use totp_core::judge::forecast;
 use totp_core::lock::MAX_LOCK;
+use totp_core::new_factor::NewFactor;
 use totp_core::otp::totp_at;
 use totp_core::otpauth::OtpAuth;
 use totp_core::recovery::RecoveryStorage;

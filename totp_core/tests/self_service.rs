@@ -5,8 +5,8 @@ mod common;
 
 use common::Counting;
 use proptest::prelude::*;
-use totp_core::account::NewFactor;
 use totp_core::judge::NoticeDisplay;
+use totp_core::new_factor::NewFactor;
 use totp_core::otp::totp_at;
 use totp_core::recovery::RecoveryCode;
 use totp_core::self_service::{ChangeKind, ChangeRefused, NextStep, StagedChange};

@@ -1,4 +1,6 @@
 use super::*;
+use crate::new_factor::{MAX_PENDING_LIFETIME, NewFactor};
+use crate::otp::Params;
 use crate::random::testing::Counting;
 
 fn account() -> Account {

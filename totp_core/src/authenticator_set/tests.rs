@@ -1,9 +1,9 @@
 use super::*;
-use crate::account::{EnrollRefused, NewFactor};
 use crate::code::Typed;
 use crate::given_secret::{GivenRefused, GivenSecret, ShortSecret};
 use crate::judge::{Attempt, Input, JudgeSettings, Outcome, Reason, judge};
 use crate::lock::{BUDGET, BUDGET_WINDOW, LockState, SourceClass};
+use crate::new_factor::{EnrollRefused, NewFactor};
 use crate::otp::{Digits, Params, totp_at};
 use crate::passcode::Passcode;
 use crate::random::testing::Counting;

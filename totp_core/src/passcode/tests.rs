@@ -1,8 +1,9 @@
 use super::*;
-use crate::account::{Account, NewFactor};
+use crate::account::Account;
 use crate::code::Typed;
 use crate::judge::{Attempt, JudgeSettings, NoticeDisplay, Reason};
 use crate::lock::FAILURES_TO_LOCK;
+use crate::new_factor::NewFactor;
 use crate::notices::{Occurrence, PasscodeNotice};
 use crate::random::testing::Counting;
 use crate::remembered::RememberKey;

@@ -1,5 +1,6 @@
 use super::*;
-use crate::account::{Factor, NewFactor};
+use crate::factor::Factor;
+use crate::new_factor::NewFactor;
 use crate::random::testing::Counting;
 use crate::recovery::RecoveryStorage;
 use crate::self_service::{ChangeKind, StagedChange};

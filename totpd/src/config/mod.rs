@@ -26,7 +26,7 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use totp_core::account::{DEFAULT_PENDING_LIFETIME, MAX_PENDING_LIFETIME};
+use totp_core::new_factor::{DEFAULT_PENDING_LIFETIME, MAX_PENDING_LIFETIME};
 use totp_core::policy::{Action, Lint, Policy, Rule};
 use totp_core::recovery::RecoveryStorage;
 use totp_core::self_service::DEFAULT_DELAY;

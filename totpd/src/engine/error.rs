@@ -9,9 +9,9 @@
 use crate::store::{CommitError, ReadError, UniqueField};
 use crate::user_directory::DirectoryUnavailable;
 use totp_core::Account;
-use totp_core::account::EnrollRefused;
 use totp_core::authenticator::PlaceRefused;
 use totp_core::given_secret::GivenRefused;
+use totp_core::new_factor::EnrollRefused;
 use totp_core::self_service::{ChangeRefused, StagedChange};
 
 /// Why there is no decision about a login.

@@ -8,8 +8,8 @@ use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;
 use crate::os_random::Kernel;
 use crate::store::SpaceUse;
-use totp_core::account::NewFactor;
 use totp_core::given_secret::{GivenRefused, GivenSecret, accepted_from};
+use totp_core::new_factor::NewFactor;
 use totp_core::recovery::RecoveryCode;
 use totp_core::{Account, FactorState, Time, UserName};
 

@@ -8,7 +8,7 @@ use crate::key::StoreKey;
 use crate::store::HistoryQuery;
 use crate::store::memory::Memory;
 use std::path::Path;
-use totp_core::account::NewFactor;
+use totp_core::new_factor::NewFactor;
 use totp_core::otp::totp_at;
 use totp_core::otpauth::OtpAuth;
 use totp_core::policy::{Facts, Peer, RemoteHost};

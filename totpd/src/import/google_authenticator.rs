@@ -4,7 +4,7 @@
 
 use super::entry::{Entry, Factor, Note, Refusal, Used};
 use super::secret_text::{Form, InvalidText};
-use totp_core::judge::USED_STEPS;
+use totp_core::factor::USED_STEPS;
 use totp_core::{Digits, Params, Period, Secret};
 use zeroize::Zeroizing;
 

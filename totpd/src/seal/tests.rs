@@ -1,6 +1,6 @@
 use super::*;
-use totp_core::account::NewFactor;
 use totp_core::authenticator::AuthenticatorName;
+use totp_core::new_factor::NewFactor;
 use totp_core::self_service::ChangeKind;
 use totp_core::{Factor, Time, UserName};
 

@@ -20,7 +20,7 @@ use crate::varlink::reply::{Bytes, done, failed, failed_plainly, read};
 use crate::varlink::views::{confirmed, enrolled, history_page, history_query, staged_change, texts, user};
 use std::pin::Pin;
 use std::sync::Arc;
-use totp_core::account::NewFactor;
+use totp_core::new_factor::NewFactor;
 use totp_core::{Reason, UserName};
 use totp_wire::admin::{CancelReply, ForgetReply, RecoveryCodesReply, RevokeReply, StatusReply};
 use totp_wire::self_service::*;

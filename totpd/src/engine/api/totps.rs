@@ -6,8 +6,8 @@ use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::admin::{Enrolled, stage};
 use crate::store::{AccountKey, SpaceUse};
-use totp_core::account::NewFactor;
 use totp_core::authenticator::Placement;
+use totp_core::new_factor::NewFactor;
 use totp_core::recovery::RecoveryCode;
 use totp_core::{Account, FactorState, UserName};
 

@@ -4,8 +4,8 @@ use super::fixture::{Fixture, account, by_id, change, commit, events, guard, sea
 use crate::os_random::Kernel;
 use crate::store::{AccountKey, AccountWrite, CommitError, Store, StoredAccount, UniqueField};
 use std::sync::Arc;
-use totp_core::account::NewFactor;
 use totp_core::authenticator::AuthenticatorName;
+use totp_core::new_factor::NewFactor;
 use totp_core::profile::Contact;
 use totp_core::{Account, Factor, FactorState, Time, UserName};
 

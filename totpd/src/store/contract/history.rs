@@ -4,8 +4,9 @@ use super::fixture::{Fixture, KEPT_EVENTS, account, change, commit, event, event
 use crate::os_random::Kernel;
 use crate::store::{AccountWrite, ChangeSet, HistoryQuery, Store};
 use std::sync::Arc;
-use totp_core::account::{EnrollmentTicket, NewFactor};
+use totp_core::account::EnrollmentTicket;
 use totp_core::lock::{FAILURES_TO_LOCK, FIRST_LOCK, SourceClass};
+use totp_core::new_factor::NewFactor;
 use totp_core::{Account, Time, UserName};
 
 async fn record(store: &Arc<dyn Store>, at: u64, user: Option<&str>, json: &str) {

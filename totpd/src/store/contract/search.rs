@@ -4,7 +4,7 @@ use super::fixture::{Fixture, change, commit, guard, sealed};
 use crate::os_random::Kernel;
 use crate::store::query::MAX_PAGE_BYTES;
 use crate::store::{AccountWrite, CommitError, UniqueField, UserFilter, UserPage, UserQuery};
-use totp_core::account::NewFactor;
+use totp_core::new_factor::NewFactor;
 use totp_core::profile::Contact;
 use totp_core::{Account, Time, UserName};
 

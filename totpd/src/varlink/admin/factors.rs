@@ -10,7 +10,7 @@ use crate::varlink::placement::{authenticator_name, placement};
 use crate::varlink::reply::{Bytes, done, read};
 use crate::varlink::views::{confirmed, enrolled, staged_change, texts, user as user_view};
 use totp_core::Time;
-use totp_core::account::NewFactor;
+use totp_core::new_factor::NewFactor;
 use totp_wire::SecretText;
 use totp_wire::admin::*;
 

@@ -6,9 +6,9 @@ use crate::engine::{Activation, AdminError, Existing, ForeignFactor, Imported};
 use crate::varlink::account_error::to_admin;
 use crate::varlink::reply::{Bytes, done, read};
 use crate::varlink::views::texts;
-use totp_core::account::NewFactor;
 use totp_core::authenticator::Placement;
 use totp_core::given_secret::{GivenSecret, ShortSecret};
+use totp_core::new_factor::NewFactor;
 use totp_core::{Params, Secret, Time};
 use totp_wire::admin::{self, Import, ImportReply, State};
 

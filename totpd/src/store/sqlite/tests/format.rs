@@ -6,8 +6,9 @@ use crate::os_random::Kernel;
 use crate::seal::Sealer;
 use crate::store::contract::fixture::{Embedded as _, Fixture as _, change, commit, sealed};
 use crate::store::{AccountKey, AccountWrite, OpenError, UserQuery};
-use totp_core::account::{EnrollmentTicket, NewFactor};
+use totp_core::account::EnrollmentTicket;
 use totp_core::lock::{FAILURES_TO_LOCK, FIRST_LOCK, SourceClass};
+use totp_core::new_factor::NewFactor;
 use totp_core::{Account, Time, UserName};
 
 #[test]
