@@ -108,7 +108,9 @@ pub fn half_made(config_path: &Path) -> Vec<PathBuf> {
     let config = Config::load_for_command(config_path)
         .unwrap_or_else(|_| Config::defaults(config_path.parent().unwrap_or(Path::new("/"))));
     let exists = |path: &PathBuf| path.symlink_metadata().is_ok();
-    if exists(&database_file(&config.state_dir))
+    // Whether a database holds the store is not known here: its key must not be thrown away.
+    if config.store != StorePlace::StateDir
+        || exists(&database_file(&config.state_dir))
         || witness::any(&witness::folder(config.witness_dir.as_deref())).is_some()
     {
         return Vec::new();

@@ -8,6 +8,7 @@ use crate::cli::call_error;
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc;
 use crate::clock::rfc3339;
+use crate::config::StorePlace;
 use crate::local_time::local;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -31,6 +32,15 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<(), CommandError
         return Err(failed(ExitStatus::Refused, why));
     }
     let config = context.config()?;
+    if config.store != StorePlace::StateDir {
+        let (place, key, id) =
+            (config.store_place(), config.key_file.display(), config.store_id_file.display());
+        let why = format!(
+            "the store is {place}. Back it up with PostgreSQL's own tools (pg_basebackup, pg_dump), and keep {key} and {id} \
+             beside it: without the key nobody's factor can be verified"
+        );
+        return Err(failed(ExitStatus::Refused, why));
+    }
     let lock = if args.recipient.is_empty() {
         Lock::Passphrase(passphrase::new()?)
     } else {

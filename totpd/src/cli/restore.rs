@@ -9,7 +9,7 @@ use crate::cli::call_error;
 use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::cli::rpc;
 use crate::clock::rfc3339;
-use crate::config::Config;
+use crate::config::{Config, StorePlace};
 use crate::local_time::local;
 use serde_json::json;
 use std::io::IsTerminal;
@@ -44,6 +44,14 @@ fn restore_file(context: &Context, args: &Restore, file: &Path) -> Result<(), Co
         Ok(_) => context.config()?,
         Err(_) => Config::defaults(config_folder),
     };
+    if config.store != StorePlace::StateDir {
+        let why = format!(
+            "the store is {}. Restore it with PostgreSQL's own tools. totpd then finds that it is an older copy, refuses what \
+             was withdrawn after it, and serves it as it is after: totpd restore --accept",
+            config.store_place()
+        );
+        return Err(failed(ExitStatus::Refused, why));
+    }
     refuse_beside_a_daemon(&config)?;
     let opener = match &args.identity {
         Some(identity) => Opener::Identities(identities(identity)?),
