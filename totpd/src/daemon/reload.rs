@@ -102,6 +102,11 @@ pub(super) async fn check(path: &Path, state: &DaemonState) -> Option<ServeError
     match state.service_as_set() {
         ServiceState::Serving(engine) => match engine.health() {
             Health::Failed(_) => Some(ServeError::Poisoned),
+            // The next check opens it, or says why not.
+            Health::Reopen(why) => {
+                state.set(ServiceState::Refusing(why));
+                None
+            }
             Health::Serving | Health::Unavailable(_) => leave_last_good(path, state, &engine),
         },
         ServiceState::Refusing(_) => {

@@ -59,6 +59,9 @@ pub enum Health {
     /// It answers neither now, and checks by itself whether it can again: a server that cannot be
     /// reached. The text says why and what to check.
     Unavailable(String),
+    /// It refuses everything until it is opened again, by this process or another one: its database
+    /// was replaced by an older copy, or by another store. The text says why and what to check.
+    Reopen(String),
     /// It refuses everything until a fresh process opens it: a disk failed while it was written to,
     /// or its files were moved away. The text says why and what to check.
     Failed(String),
@@ -69,7 +72,7 @@ impl Health {
     pub fn reason(self) -> Option<String> {
         match self {
             Self::Serving => None,
-            Self::Unavailable(why) | Self::Failed(why) => Some(why),
+            Self::Unavailable(why) | Self::Reopen(why) | Self::Failed(why) => Some(why),
         }
     }
 }
@@ -226,7 +229,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Says whether the store serves, without a read of anything that can block.
     ///
     /// It changes by itself: the store watches its files or its server, and notices within seconds
-    /// what no read or commit has noticed. [`Failed`](Health::Failed) is for good.
+    /// what no read or commit has noticed. [`Reopen`](Health::Reopen) and [`Failed`](Health::Failed)
+    /// are for good.
     fn health(&self) -> Health;
 
     /// Returns what an administrator has to know about how the store is kept, one sentence each:

@@ -23,6 +23,8 @@ use tokio::sync::Notify;
 
 /// How long a caller waits for a connection that another one uses.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may take until it can be used: each server has its own time in it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a connection that is used again may take to answer.
 const RECYCLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a connection counts as one to a server that accepts writes.
@@ -54,11 +56,12 @@ impl Core {
     /// Connects, and compares the database with what this daemon knows of it: it may be another one
     /// since a failover or a restore.
     async fn connect(&self, role: Role) -> Result<Connection, OpenError> {
-        let made = self.connect_unless_another(role).await;
+        let made = tokio::time::timeout(CONNECT_TIMEOUT, self.connect_unless_another(role)).await;
+        let slow = || OpenError::Server(format!("{} answers too slowly", self.name));
+        let made = made.unwrap_or_else(|_| Err(slow()));
         if let Err(error @ (OpenError::Older(..) | OpenError::OtherStore(..) | OpenError::Newer(..))) = &made
         {
-            self.status
-                .set(Health::Failed(format!("{error}. totpd refuses everything until it is restarted")));
+            self.status.set(Health::Reopen(error.to_string()));
         }
         made
     }

@@ -19,16 +19,18 @@ impl Status {
         ignore_poison(self.0.read()).clone()
     }
 
-    /// Takes over what was found, and says in the log what changed. A store that has failed stays
-    /// so.
+    /// Takes over what was found, and says in the log what changed. One that has to be opened
+    /// again stays so.
     pub(super) fn set(&self, found: Health) {
         let mut health = ignore_poison(self.0.write());
-        if matches!(*health, Health::Failed(_)) || *health == found {
+        if matches!(*health, Health::Reopen(_)) || *health == found {
             return;
         }
         match &found {
             Health::Serving => tracing::info!("the store serves again"),
-            Health::Unavailable(why) | Health::Failed(why) => tracing::error!("{why}"),
+            Health::Unavailable(why) | Health::Reopen(why) | Health::Failed(why) => {
+                tracing::error!("{why}");
+            }
         }
         *health = found;
     }
@@ -39,14 +41,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_unavailable_comes_back_and_what_failed_does_not() {
+    fn what_was_unavailable_comes_back_and_an_older_copy_does_not() {
         let status = Status::serving();
         status.set(Health::Unavailable("away".to_owned()));
         assert_eq!(status.health(), Health::Unavailable("away".to_owned()));
         status.set(Health::Serving);
         assert_eq!(status.health(), Health::Serving);
-        status.set(Health::Failed("older".to_owned()));
+        status.set(Health::Reopen("older".to_owned()));
         status.set(Health::Serving);
-        assert_eq!(status.health(), Health::Failed("older".to_owned()));
+        assert_eq!(status.health(), Health::Reopen("older".to_owned()));
     }
 }
