@@ -17,6 +17,12 @@ pub enum OpenError {
          set up, run `{1}`; a further server needs key and store.id of the first one"
     )]
     NoStore(String, String),
+    /// The database holds a store already.
+    #[error(
+        "{0} holds a store already; `totpd init` never overwrites one. A further server of the site needs totpd.key and \
+         store.id of the first one"
+    )]
+    HoldsStore(String),
     /// No server of the store can be used. The text says why for each of them.
     #[error("the store's server cannot be used: {0}")]
     Server(String),

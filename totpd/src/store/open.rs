@@ -76,7 +76,7 @@ pub fn create(folder: &Path, sealer: &Sealer) -> Result<(), OpenError> {
 /// Makes an empty store in a database of several hosts.
 ///
 /// # Errors
-/// [`OpenError::Exists`], or what the servers said.
+/// [`OpenError::HoldsStore`], or what the servers said.
 pub fn create_in(settings: &PostgresSettings, sealer: &Sealer) -> Result<(), OpenError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(OpenError::Thread)?.block_on(postgres::create(settings, sealer))

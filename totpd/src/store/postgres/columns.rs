@@ -54,8 +54,8 @@ impl Columns {
             version: sql_int(version),
             uid: account.uid.map(i64::from),
             created: sql_time(account.created),
-            email: profile.email.as_ref().map(|email| email.address.to_lowercase()),
-            phone: profile.phone.as_ref().map(|phone| phone.address.clone()),
+            email: profile.email.as_ref().map(|email| text(&email.address.to_lowercase())),
+            phone: profile.phone.as_ref().map(|phone| text(&phone.address)),
             awaits: profile.pending,
             totps: [active, pending, second, third].map(|id| id.map(str::to_owned)),
             pending_until: account.pending_expires().map(sql_time),
@@ -91,4 +91,9 @@ impl Columns {
             &self.phone_id,
         ]
     }
+}
+
+/// A text as PostgreSQL's can be: without NUL.
+fn text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }

@@ -7,7 +7,7 @@ use crate::store::postgres::password;
 use crate::store::postgres::session::{self, Role};
 use crate::store::postgres::tls::VerifyingTls;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Config, Error, NoTls, Socket};
@@ -27,12 +27,15 @@ pub(super) struct Dialer {
     password_file: Option<PathBuf>,
     /// The server of the last connection, which is tried first.
     last: AtomicUsize,
+    /// The latest timeline of a server that was connected to. Each promotion begins one.
+    timeline: AtomicU64,
 }
 
 impl Dialer {
     /// For these servers. The password is in `password_file`, if there is one.
     pub(super) fn new(url: ServerUrl, password_file: Option<&Path>) -> Self {
-        Self { url, password_file: password::file(password_file), last: AtomicUsize::new(0) }
+        let password_file = password::file(password_file);
+        Self { url, password_file, last: AtomicUsize::new(0), timeline: AtomicU64::new(0) }
     }
 
     /// Connects. The connection lives on the runtime that runs this.
@@ -67,7 +70,26 @@ impl Dialer {
         };
         let connection = connected.map_err(|error| self.sentence(server, &error))?;
         session::set(&connection, role).await.map_err(|why| format!("{}: {why}", server.name))?;
+        self.check_timeline(&connection).await?;
         Ok(connection)
+    }
+
+    /// A server that comes back after it was replaced accepts writes, and lacks what was committed
+    /// since: it is left alone.
+    async fn check_timeline(&self, db: &Connection) -> Result<(), String> {
+        let sql = "SELECT CAST(substring(pg_walfile_name(pg_current_wal_lsn()) FROM 1 FOR 8) AS TEXT)";
+        // Servers that are compatible with PostgreSQL may have no timelines.
+        let Ok(Some(row)) = db.row(sql, &[]).await else { return Ok(()) };
+        let timeline = u64::from_str_radix(row.get(0), 16).unwrap_or(0);
+        let latest = self.timeline.fetch_max(timeline, Ordering::AcqRel);
+        if timeline >= latest {
+            return Ok(());
+        }
+        Err(format!(
+            "{} was replaced in a failover, and accepts writes again (timeline {timeline}; totpd has seen {latest}). Make it \
+             a standby of the present primary",
+            db.server
+        ))
     }
 
     /// What an administrator can do about a connection that was not made.

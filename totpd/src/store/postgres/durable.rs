@@ -5,6 +5,15 @@ use crate::store::postgres::fault::Fault;
 
 /// What may be lost, one sentence for each reason; none when a failover loses nothing.
 pub(super) async fn findings(db: &Connection) -> Result<Vec<String>, Fault> {
+    match ask(db).await {
+        Err(fault) if !fault.is_of_connection() => {
+            Ok(vec![format!("what a failover of {} could lose is not known: {fault}", db.server)])
+        }
+        found => found,
+    }
+}
+
+async fn ask(db: &Connection) -> Result<Vec<String>, Fault> {
     let setting = async |name: &'static str| -> Result<String, Fault> {
         let row = db.row("SELECT current_setting($1, true)", &[&name]).await?;
         Ok(row.and_then(|row| row.get::<_, Option<String>>(0)).unwrap_or_default())

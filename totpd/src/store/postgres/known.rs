@@ -8,7 +8,8 @@ use crate::witness::Witness;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use totp_core::withdrawal::{Entry, Kind, Refusals};
+use totp_core::Time;
+use totp_core::withdrawal::{Entry, Kind, Refusals, StorePosition, Withdrawal};
 
 /// What every part of an open store shares.
 #[derive(Debug)]
@@ -59,7 +60,15 @@ impl Known {
             (entry.counter > latest || entry.what.kind == Kind::Generation)
                 && !written.contains(&entry.to_string())
         });
-        ignore_poison(self.witness.lock()).write(missing.cloned());
+        // Its line may be no longer among those that the store keeps.
+        let generation = &here.position.generation;
+        let begun = Withdrawal::new(Kind::Generation, &generation.to_string());
+        let is_written = |entry: &Entry| entry.what == begun;
+        let lacks_begun = generation.number > StorePosition::of(entries).generation.number
+            && !here.kept.iter().any(is_written);
+        let begun = Entry { counter: here.position.counter, what: begun.clone(), at: Time::default() };
+        let begun = lacks_begun.then_some(begun);
+        ignore_poison(self.witness.lock()).write(missing.cloned().chain(begun));
         self.witnessed.store(here.position.counter.max(latest), Ordering::Release);
     }
 
@@ -85,7 +94,7 @@ impl Known {
 
     /// Takes over the latest grant that the store has, of which other daemons wrote parts.
     /// `trusted` is how often the clock was said to be right.
-    pub(super) fn note_latest_grant(&self, at: totp_core::Time, trusted: u64) {
+    pub(super) fn note_latest_grant(&self, at: Time, trusted: u64) {
         let before = self.trusted.swap(trusted, Ordering::AcqRel);
         self.shared.found_grant(at, if before == trusted { Moved::Ahead } else { Moved::Anywhere });
     }

@@ -56,7 +56,7 @@ use crate::store::postgres::reads::Reads;
 use crate::store::postgres::session::Role;
 use crate::store::postgres::status::Status;
 use crate::store::postgres::trim::Trim;
-use crate::store::postgres::writer::{PARALLEL, Writer};
+use crate::store::postgres::writer::{CONNECTIONS, Writer};
 use crate::store::query::{HistoryQuery, HistoryRow, UserPage, UserQuery};
 use crate::store::queue::{self, Queue};
 use crate::store::rows::{ClientRow, KeyRow, SessionKey, StoredSession};
@@ -111,7 +111,7 @@ impl Postgres {
         });
         let slot = open::prepare(&core, sealer, older).await?;
         let mistake = |error: deadpool::managed::BuildError| OpenError::Server(error.to_string());
-        let writes = pool::new(&core, Role::Write, PARALLEL).map_err(mistake)?;
+        let writes = pool::new(&core, Role::Write, CONNECTIONS).map_err(mistake)?;
         let watch = pool::new(&core, Role::Read, 1).map_err(mistake)?;
         let trim = Trim::new(&core, writes.clone(), keep_events);
         let (queue, jobs) = Queue::new();

@@ -24,7 +24,7 @@ const SLOTS: u16 = 256;
 /// Makes an empty store in the database.
 ///
 /// # Errors
-/// [`OpenError::Exists`], or what the servers said.
+/// [`OpenError::HoldsStore`], or what the servers said.
 pub(in crate::store) async fn create(settings: &PostgresSettings, sealer: &Sealer) -> Result<(), OpenError> {
     let dialer = Dialer::new(settings.url.clone(), settings.password_file.as_deref());
     let name = settings.url.to_string();
@@ -43,7 +43,7 @@ pub(in crate::store) async fn create(settings: &PostgresSettings, sealer: &Seale
         let _ = db.run("ROLLBACK").await;
     }
     made.map_err(|fault| match fault {
-        Fault::TableExists => OpenError::Exists(name),
+        Fault::TableExists => OpenError::HoldsStore(name),
         fault => OpenError::Database(name, fault.to_string()),
     })
 }

@@ -12,7 +12,12 @@ use crate::store::postgres::fault::Fault;
 use crate::store::postgres::login::Logins;
 use crate::store::postgres::withdrawals;
 use crate::store::queue::{Job, Outcome};
+use futures_util::future::{join, join_all};
+use std::time::Duration;
 use totp_core::withdrawal::Entry;
+
+/// How long everything before the `COMMIT` may take: longer than a row may be waited for.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a transaction was not committed.
 #[derive(Debug)]
@@ -37,23 +42,22 @@ pub(super) struct Done {
 
 /// Commits change sets of logins, which are sent together.
 pub(super) async fn of_logins(db: &Connection, slot: i64, jobs: &[Job]) -> Result<Done, Failed> {
-    let logins = Logins::prepared(db).await?;
-    let writes = jobs.iter().map(|job| logins.write(db, slot, &job.change));
-    // The first poll of each sends it, in this order.
-    let (begun, written) =
-        futures_util::future::join(db.run("BEGIN"), futures_util::future::join_all(writes)).await;
-    let written = begun.and_then(|()| first_error(written));
-    let outcomes = match written {
-        Ok(written) => written.into_iter().map(as_outcome).collect(),
-        Err(fault) => return Err(roll_back(db, fault).await),
-    };
-    commit(db).await?;
-    Ok(Done { outcomes, entries: Vec::new() })
+    transaction(db, async {
+        let logins = Logins::prepared(db).await?;
+        let writes = jobs.iter().map(|job| logins.write(db, slot, &job.change));
+        // The first poll of each sends it, in this order.
+        let (begun, written) = join(db.run("BEGIN"), join_all(writes)).await;
+        begun?;
+        // The first error counts: those after it only say that the transaction was aborted.
+        let written: Vec<bool> = written.into_iter().collect::<Result<_, Fault>>()?;
+        Ok(Done { outcomes: written.into_iter().map(as_outcome).collect(), entries: Vec::new() })
+    })
+    .await
 }
 
 /// Commits any change sets, one after the other, each under a savepoint.
 pub(super) async fn of_any(db: &Connection, slot: i64, jobs: &[Job]) -> Result<Done, Failed> {
-    let apply_all = async {
+    transaction(db, async {
         db.run("BEGIN").await?;
         let mut done = Done { outcomes: Vec::with_capacity(jobs.len()), entries: Vec::new() };
         if jobs.iter().any(|job| job.change.side_writes.iter().any(withdrawals::counts)) {
@@ -64,12 +68,22 @@ pub(super) async fn of_any(db: &Connection, slot: i64, jobs: &[Job]) -> Result<D
             done.outcomes.push(applied.map(|()| Committed(())));
         }
         Ok(done)
+    })
+    .await
+}
+
+/// Commits what `statements` have done, or rolls it back. They end after their time; the `COMMIT`
+/// does not.
+async fn transaction(
+    db: &Connection,
+    statements: impl Future<Output = Result<Done, Fault>>,
+) -> Result<Done, Failed> {
+    let Ok(written) = tokio::time::timeout(TIMEOUT, statements).await else {
+        // The server rolls back what its client left behind.
+        return Err(Failed::Before(Fault::Lost(format!("{} does not answer", db.server))));
     };
-    match apply_all.await {
-        Ok(done) => {
-            commit(db).await?;
-            Ok(done)
-        }
+    match written {
+        Ok(done) => commit(db).await.map(|()| done),
         Err(fault) => Err(roll_back(db, fault).await),
     }
 }
@@ -78,16 +92,10 @@ fn as_outcome(written: bool) -> Outcome {
     if written { Ok(Committed(())) } else { Err(CommitError::Conflict) }
 }
 
-/// The first error, if there is one: those after it only say that the transaction was aborted.
-fn first_error(written: Vec<Result<bool, Fault>>) -> Result<Vec<bool>, Fault> {
-    written.into_iter().collect()
-}
-
 async fn roll_back(db: &Connection, fault: Fault) -> Failed {
-    match db.run("ROLLBACK").await {
-        Ok(()) => Failed::Before(fault),
-        // The server rolls back what its client left behind.
-        Err(_) => Failed::Before(Fault::Lost(fault.to_string())),
+    match tokio::time::timeout(TIMEOUT, db.run("ROLLBACK")).await {
+        Ok(Ok(())) => Failed::Before(fault),
+        Ok(Err(_)) | Err(_) => Failed::Before(Fault::Lost(fault.to_string())),
     }
 }
 

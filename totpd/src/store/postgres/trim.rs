@@ -4,6 +4,7 @@ use crate::store::postgres::pool::{Core, Pool};
 use crate::store::values::sql_int;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
@@ -13,6 +14,8 @@ const AT_ONCE: i64 = 10_000;
 const SLACK: u64 = 100;
 /// But never fewer than this.
 const LEAST: u64 = 64;
+/// How long a deletion may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Keeps the history to its bound.
 #[derive(Debug)]
@@ -57,10 +60,11 @@ async fn delete(core: &Core, pool: &Pool, keep: i64) {
                  SELECT seq FROM history
                  WHERE seq < (SELECT min(seq) FROM (SELECT seq FROM history ORDER BY seq DESC LIMIT $1) AS kept)
                  ORDER BY seq LIMIT $2)";
-    if let Err(fault) = db.execute(sql, &[&keep, &AT_ONCE]).await {
-        tracing::debug!("old events are kept for now: {fault}");
-        if fault.is_of_connection() {
-            core.discard(db);
+    match tokio::time::timeout(TIMEOUT, db.execute(sql, &[&keep, &AT_ONCE])).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(fault)) if !fault.is_of_connection() => {
+            tracing::debug!("old events are kept for now: {fault}");
         }
+        Ok(Err(_)) | Err(_) => core.discard(db),
     }
 }

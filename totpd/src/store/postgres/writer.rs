@@ -13,6 +13,7 @@ use crate::store::queue::{Job, Outcome};
 use crate::store::{AccountWrite, ChangeSet, SideWrite};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 use totp_core::withdrawal::{Entry, Kind};
@@ -20,7 +21,14 @@ use totp_core::withdrawal::{Entry, Kind};
 /// Changes in one transaction at most.
 const BATCH: usize = 256;
 /// Transactions that may be under way, each on a connection of its own.
-pub(super) const PARALLEL: usize = 4;
+const PARALLEL: usize = 4;
+/// After how long one does not count any more: it waits for a standby or a server that hangs, and
+/// nothing of ours may end that.
+const HANGS: Duration = Duration::from_secs(30);
+/// Connections, with those that hang.
+pub(super) const CONNECTIONS: usize = 12;
+/// How long what other daemons withdrew may take to be read before a reply.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 /// After how long the next transaction begins beside one that has not ended: its standby or the
 /// network may be away, and others must not wait for it.
 const OVERTAKE: Duration = Duration::from_millis(300);
@@ -46,18 +54,23 @@ impl Writer {
     /// Commits what comes until the queue's other end is dropped.
     pub(super) async fn run(self, mut queue: Receiver<Job>) {
         let mut under_way = JoinSet::new();
+        let places = Arc::new(Semaphore::new(PARALLEL));
         while let Some(first) = queue.recv().await {
             let mut batch = vec![first];
             while batch.len() < BATCH {
                 let Ok(job) = queue.try_recv() else { break };
                 batch.push(job);
             }
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
             let writer = self.clone();
-            under_way.spawn(async move { writer.commit_batch(batch).await });
+            under_way.spawn(async move {
+                let mut commit = std::pin::pin!(writer.commit_batch(batch));
+                if tokio::time::timeout(HANGS, &mut commit).await.is_err() {
+                    drop(place);
+                    commit.await;
+                }
+            });
             let _ = tokio::time::timeout(OVERTAKE, under_way.join_next()).await;
-            while under_way.len() >= PARALLEL {
-                under_way.join_next().await;
-            }
         }
         let last = async { while under_way.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(LAST_WAIT, last).await;
@@ -205,7 +218,7 @@ impl Writer {
         let is_accepted = entries.iter().any(|entry| entry.what.kind == Kind::Generation);
         if known.lacks_before(first) || is_accepted {
             // Those of other daemons in between belong into the witness as well.
-            if let Ok(here) = Standing::read(db).await {
+            if let Ok(Ok(here)) = tokio::time::timeout(LOOK_TIMEOUT, Standing::read(db)).await {
                 known.adopt(here.refusals);
                 entries = here.kept;
             }

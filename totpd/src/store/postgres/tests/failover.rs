@@ -98,5 +98,64 @@ async fn a_hung_server_ends_reads_and_refuses_in_time() {
     wait_for(&store, |health| matches!(health, Health::Unavailable(_))).await;
     server.thaw();
     wait_for(&store, |health| *health == Health::Serving).await;
-    commit(&store, change(AccountWrite::Update(alice, 1))).await;
+    commit(&store, change(AccountWrite::Update(alice.clone(), 1))).await;
+    // Before its COMMIT was sent a change is given up, and not written later.
+    server.freeze();
+    let start = Instant::now();
+    let done = store.commit(change(AccountWrite::Update(alice.clone(), 2)), guard()).await;
+    assert!(matches!(done, Err(CommitError::Unavailable(_))), "{done:?}");
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    server.thaw();
+    wait_for(&store, |health| *health == Health::Serving).await;
+    assert_eq!(by_id(&store, &alice.id).await.unwrap().version, 2);
+}
+
+#[tokio::test]
+async fn a_replaced_primary_that_comes_back_is_left_alone() {
+    let (mut fixture, server) = PostgresFixture::on_own_server();
+    let standby: &'static totpd_test_postgres::Server =
+        Box::leak(Box::new(server.start_standby("standby_1")));
+    fixture.also_on(standby);
+    let store = fixture.open();
+    let alice = account(&fixture, "alice");
+    server.require_standby("standby_1");
+    commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
+    server.configure(&[("synchronous_standby_names", "")]);
+    server.kill();
+    standby.promote();
+    wait_for(&store, |health| *health == Health::Serving).await;
+    commit(&store, change(AccountWrite::Update(alice.clone(), 1))).await;
+    // Nobody has told it that it was replaced.
+    server.resume();
+    standby.kill();
+    wait_for(&store, |health| says(health, "was replaced in a failover")).await;
+    let done = store.commit(change(AccountWrite::Update(alice.clone(), 1)), guard()).await;
+    assert!(matches!(done, Err(CommitError::Unavailable(_))), "{done:?}");
+    standby.resume();
+    wait_for(&store, |health| *health == Health::Serving).await;
+    commit(&store, change(AccountWrite::Update(alice, 2))).await;
+}
+
+#[tokio::test]
+async fn what_a_failover_could_lose_is_said() {
+    let (fixture, server) = PostgresFixture::on_own_server();
+    server.configure(&[("fsync", "off")]);
+    let store = fixture.open();
+    let said = |words: &str| store.notices().iter().any(|notice| notice.contains(words));
+    assert!(said("fsync = off") && said("waits for no standby"), "{:?}", store.notices());
+    let standby = server.start_standby("standby_1");
+    server.configure(&[("fsync", "on")]);
+    server.require_standby("standby_1");
+    let start = Instant::now();
+    // The user may not read which standbys are in step.
+    while !said("GRANT pg_monitor") {
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", store.notices());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    server.sql("postgres", &format!("GRANT pg_monitor TO {}", fixture.settings.url.user));
+    while !store.notices().is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", store.notices());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(standby);
 }

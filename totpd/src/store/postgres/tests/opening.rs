@@ -25,7 +25,7 @@ fn another_key_a_newer_schema_and_no_store_are_told_apart() {
     let other = Sealer::new(&StoreKey::generate().unwrap());
     assert!(matches!(refused(&fixture.settings, &other), OpenError::OtherStore(..)));
     let again = on_thread(|| create(&fixture.settings, &other)).unwrap_err();
-    assert!(matches!(again, OpenError::Exists(_)), "{again}");
+    assert!(matches!(again, OpenError::HoldsStore(_)), "{again}");
     assert_eq!(fixture.sql("SELECT count(*) FROM meta WHERE key = 'store_id'"), "1");
     fixture.sql("UPDATE meta SET value = 'other' WHERE key = 'key_check'");
     assert!(matches!(refused(&fixture.settings, fixture.sealer()), OpenError::OtherKey(_)));

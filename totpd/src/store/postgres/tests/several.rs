@@ -161,10 +161,35 @@ async fn a_copy_with_unknown_gaps_is_refused_until_accepted() {
          WHERE datname = '{}' AND pid <> pg_backend_pid()",
         fixture.database
     ));
-    // For good: only a fresh process opens it again, and says what may be done.
-    wait_until(|| matches!(store.health(), Health::Failed(_))).await;
-    let Health::Failed(why) = store.health() else { panic!() };
+    // For good: it has to be opened again, which an administrator may accept.
+    wait_until(|| matches!(store.health(), Health::Reopen(_))).await;
+    let Health::Reopen(why) = store.health() else { panic!() };
     assert!(why.contains("restore --accept"), "{why}");
     let done = store.commit(withdraw("d"), guard()).await;
     assert!(matches!(done, Err(CommitError::Unavailable(_))), "{done:?}");
+}
+
+#[tokio::test]
+async fn what_was_accepted_stays_so_on_every_daemon() {
+    let fixture = PostgresFixture::new();
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (one, two) = (fixture.open_elsewhere(here.path()), fixture.open_elsewhere(there.path()));
+    commit(&one, withdraw("before")).await;
+    let older = fixture.copy();
+    commit(&one, withdraw("lost")).await;
+    wait_until(|| witnessed(there.path()).len() == 2).await;
+    drop((one, two));
+    let one = older.open_elsewhere(here.path());
+    assert_eq!(refused(&one), BTreeSet::from(["lost".to_owned()]));
+    commit(&one, only(SideWrite::AcceptOlderCopy("abc".to_owned()))).await;
+    // The other daemon comes back after so many withdrawals that the store keeps none of these.
+    older.sql("DELETE FROM meta WHERE key LIKE 'withdrawal.%'");
+    for _ in 0..2 {
+        let two = older.open_elsewhere(there.path());
+        let found = refused(&two);
+        commit(&one, only(SideWrite::AcceptOlderCopy("def".to_owned()))).await;
+        assert!(found.is_empty() || found == BTreeSet::from(["lost".to_owned()]), "{found:?}");
+    }
+    let two = older.open_elsewhere(there.path());
+    assert_eq!((refused(&two), two.health()), (BTreeSet::new(), Health::Serving));
 }
