@@ -20,6 +20,7 @@ pub mod config;
 pub mod daemon;
 pub mod doctor;
 pub mod engine;
+mod exact_sleep;
 pub mod fair_queue;
 pub mod file_identity;
 pub mod folder;

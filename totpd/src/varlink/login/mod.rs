@@ -20,6 +20,7 @@ mod step;
 use crate::audit::UnjudgedReason;
 use crate::authority::{Authority, Delivery, Granted, Next, Pending, Prompts, Question, Receipt};
 use crate::engine::EngineError;
+use crate::exact_sleep;
 use crate::store::CommitGuard;
 use crate::varlink::cancellation::{Completed, commit_guard, run_cancellable};
 use crate::varlink::connection::{Closed, Connection};
@@ -202,7 +203,7 @@ impl<P: Pending> Conversation<P> {
             if let Some(caller) = caller {
                 server.rate_limit.refused(caller);
             }
-            tokio::time::sleep_until(refusal_time).await;
+            exact_sleep::sleep_until(refusal_time).await;
         }
         Ok(self.proceed(id, origin, next))
     }

@@ -6,7 +6,7 @@ use crate::engine::EngineError;
 use crate::varlink::connection::{Closed, Connection};
 use crate::varlink::reply::{Bytes, failed_plainly};
 use crate::varlink::server::{Server, ServerState};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use totp_wire::login;
 
 /// How long each refusal takes: longer than a look-up and a commit (docs/explanation/benchmarks.md,
@@ -36,9 +36,9 @@ impl From<Closed> for NoStep {
 
 /// When a refusal of an answer that arrives now is sent. It is the same for every cause, however
 /// long the cause took to find, unless the client has less time left.
-pub(super) fn refusal_time(remaining_ms: Option<u64>) -> tokio::time::Instant {
+pub(super) fn refusal_time(remaining_ms: Option<u64>) -> Instant {
     let most = remaining_ms.map_or(REFUSAL_TIME, |left| Duration::from_millis(left / 2));
-    tokio::time::Instant::now() + REFUSAL_TIME.min(most)
+    Instant::now() + REFUSAL_TIME.min(most)
 }
 
 /// Logs why there is no decision, and returns the error reply that says so.
