@@ -229,8 +229,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Says whether the store serves, without a read of anything that can block.
     ///
     /// It changes by itself: the store watches its files or its server, and notices within seconds
-    /// what no read or commit has noticed. [`Reopen`](Health::Reopen) and [`Failed`](Health::Failed)
-    /// are for good.
+    /// what no read or commit has noticed. [`Reopen`](Health::Reopen) and
+    /// [`Failed`](Health::Failed) are for good.
     fn health(&self) -> Health;
 
     /// Returns what an administrator has to know about how the store is kept, one sentence each:

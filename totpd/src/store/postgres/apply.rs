@@ -1,14 +1,18 @@
 //! One change set, applied inside a transaction: all of it, or nothing and why.
 
-use crate::store::change::{AccountWrite, ChangeSet};
+use crate::store::change::{AccountWrite, ChangeSet, SideWrite};
 use crate::store::error::{CommitError, UniqueField};
 use crate::store::postgres::columns::{Columns, INSERT, UPDATE};
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::fault::Fault;
+use crate::store::postgres::steps::{Step, Value, Wants, run_together};
 use crate::store::postgres::{history, side_writes, withdrawals};
 use crate::store::values::sql_int;
 use totp_core::Time;
 use totp_core::withdrawal::Entry;
+
+/// What a change that fails is rolled back to.
+const SAVEPOINT: &str = "SAVEPOINT change";
 
 /// What became of it: `Err(Conflict)` and `Err(Duplicate)` leave nothing of it.
 pub(super) type Applied = Result<(), CommitError>;
@@ -21,9 +25,12 @@ pub(super) async fn apply(
     change: &ChangeSet,
     entries: &mut Vec<Entry>,
 ) -> Result<Applied, Fault> {
-    db.run("SAVEPOINT change").await?;
     let before = entries.len();
-    let applied = match apply_parts(db, slot, change, entries).await {
+    let written = match steps(slot, change)? {
+        Some(steps) => run_together(db, SAVEPOINT, &steps, entries).await,
+        None => one_by_one(db, slot, change, entries).await,
+    };
+    let applied = match written {
         Ok(true) => Ok(()),
         Ok(false) | Err(Fault::Missing) => Err(CommitError::Conflict),
         Err(Fault::Unique(index)) => Err(duplicate(&index)),
@@ -41,49 +48,80 @@ pub(super) async fn apply(
     Ok(applied)
 }
 
-/// Applies the parts one after the other; `false` when one of them finds another version than the
-/// change set names.
-async fn apply_parts(
+/// The moment of a change.
+fn at(change: &ChangeSet) -> Time {
+    change.event.as_ref().map_or_else(Time::default, |event| event.at)
+}
+
+/// All statements of a change; `None` when what one writes depends on what it reads.
+fn steps(slot: i64, change: &ChangeSet) -> Result<Option<Vec<Step>>, Fault> {
+    let mut steps: Vec<Step> = account(&change.write)?.into_iter().collect();
+    for write in &change.side_writes {
+        let Some(beside) = side_writes::steps(slot, write, at(change)) else { return Ok(None) };
+        steps.extend(beside);
+    }
+    steps.extend(change.event.as_ref().map(history::insert));
+    Ok(Some(steps))
+}
+
+/// Applies the parts one after the other; `false` on a conflict.
+async fn one_by_one(
     db: &Connection,
     slot: i64,
     change: &ChangeSet,
     entries: &mut Vec<Entry>,
 ) -> Result<bool, Fault> {
-    if !write_account(db, &change.write).await? {
-        return Ok(false);
-    }
+    db.run(SAVEPOINT).await?;
+    let mut steps: Vec<Step> = account(&change.write)?.into_iter().collect();
     for write in &change.side_writes {
-        if !side_writes::write(db, slot, write).await? {
+        if let Some(beside) = side_writes::steps(slot, write, at(change)) {
+            steps.extend(beside);
+            continue;
+        }
+        if !run_all(db, &mut steps, entries).await? {
             return Ok(false);
         }
-        let at = change.event.as_ref().map_or_else(Time::default, |event| event.at);
-        entries.extend(withdrawals::record(db, write, at).await?);
+        match write {
+            SideWrite::ExpectOtherNames(expected) => {
+                if !side_writes::other_names(db, expected).await? {
+                    return Ok(false);
+                }
+            }
+            SideWrite::TrustClock(now) => side_writes::trust_clock(db, *now).await?,
+            SideWrite::AcceptOlderCopy(token) => withdrawals::accept(db, token, at(change), entries).await?,
+            _ => return Err(Fault::Other("a part of a change has no statement".to_owned())),
+        }
     }
-    if let Some(event) = &change.event {
-        history::insert(db, event).await?;
+    steps.extend(change.event.as_ref().map(history::insert));
+    run_all(db, &mut steps, entries).await
+}
+
+async fn run_all(db: &Connection, steps: &mut Vec<Step>, entries: &mut Vec<Entry>) -> Result<bool, Fault> {
+    for step in steps.drain(..) {
+        if !step.run(db, entries).await? {
+            return Ok(false);
+        }
     }
     Ok(true)
 }
 
-/// Writes the account; `false` when it is not at the version that is named.
-async fn write_account(db: &Connection, write: &AccountWrite) -> Result<bool, Fault> {
-    let changed = match write {
-        AccountWrite::Nothing => 1,
+/// The statement that writes the account, if one is written.
+fn account(write: &AccountWrite) -> Result<Option<Step>, Fault> {
+    let version_of =
+        |id: &String, version: u64| -> Vec<Value> { vec![Box::new(id.clone()), Box::new(sql_int(version))] };
+    let (sql, values) = match write {
+        AccountWrite::Nothing => return Ok(None),
         // The lock keeps it at this version until the transaction ends.
         AccountWrite::ExpectVersion(id, version) => {
-            let sql = "SELECT id FROM account WHERE id = $1 AND version = $2 FOR UPDATE";
-            u64::from(db.row(sql, &[id, &sql_int(*version)]).await?.is_some())
+            ("SELECT id FROM account WHERE id = $1 AND version = $2 FOR UPDATE", version_of(id, *version))
         }
-        AccountWrite::Insert(account) => db.execute(INSERT, &Columns::of(account, 0)?.values()).await?,
-        AccountWrite::Update(account, version) => {
-            db.execute(UPDATE, &Columns::of(account, *version)?.values()).await?
-        }
+        AccountWrite::Insert(account) => (INSERT, Columns::of(account, 0)?.into_values()),
+        AccountWrite::Update(account, version) => (UPDATE, Columns::of(account, *version)?.into_values()),
         AccountWrite::Delete(id, version) => {
-            db.execute("DELETE FROM account WHERE id = $1 AND version = $2", &[id, &sql_int(*version)])
-                .await?
+            ("DELETE FROM account WHERE id = $1 AND version = $2", version_of(id, *version))
         }
     };
-    Ok(changed == 1)
+    Ok(Some(Step::new(Wants::One, sql, values)))
 }
 
 /// Which value another row has, by the name of the index.

@@ -3,8 +3,8 @@
 use crate::seal::SealedAccount;
 use crate::store::columns::TotpIds;
 use crate::store::postgres::fault::Fault;
+use crate::store::postgres::steps::Value;
 use crate::store::values::{sql_int, sql_time};
-use tokio_postgres::types::ToSql;
 use totp_core::UserName;
 
 /// Inserts an account; the version `$3` is 0.
@@ -19,9 +19,6 @@ pub(super) const UPDATE: &str = "UPDATE account SET name = $2, version = version
      locked_until = $12, ticket_until = $13, record = $14, second_totp = $15, third_totp = $16, email_id = $17,
      phone_id = $18
    WHERE id = $1 AND version = $3";
-
-/// How many values those statements take.
-pub(super) const COUNT: usize = 18;
 
 /// The values of an account's columns.
 pub(super) struct Columns {
@@ -68,27 +65,27 @@ impl Columns {
     }
 
     /// The values, in the order of the statements above.
-    pub(super) fn values(&self) -> [&(dyn ToSql + Sync); COUNT] {
-        let [active, pending, second, third] = &self.totps;
-        [
-            &self.id,
-            &self.name,
-            &self.version,
-            &self.uid,
-            &self.created,
-            &self.email,
-            &self.phone,
-            &self.awaits,
-            active,
-            pending,
-            &self.pending_until,
-            &self.locked_until,
-            &self.ticket_until,
-            &self.record,
-            second,
-            third,
-            &self.email_id,
-            &self.phone_id,
+    pub(super) fn into_values(self) -> Vec<Value> {
+        let [active, pending, second, third] = self.totps;
+        vec![
+            Box::new(self.id),
+            Box::new(self.name),
+            Box::new(self.version),
+            Box::new(self.uid),
+            Box::new(self.created),
+            Box::new(self.email),
+            Box::new(self.phone),
+            Box::new(self.awaits),
+            Box::new(active),
+            Box::new(pending),
+            Box::new(self.pending_until),
+            Box::new(self.locked_until),
+            Box::new(self.ticket_until),
+            Box::new(self.record),
+            Box::new(second),
+            Box::new(third),
+            Box::new(self.email_id),
+            Box::new(self.phone_id),
         ]
     }
 }

@@ -148,7 +148,8 @@ async fn adopt(
     raise_counter(db, here.position.counter.max(there.counter)).await?;
     if is_first {
         let own = &here.position.generation;
-        begin_generation(db, own, (&there.generation, token), here.position.counter, now).await?;
+        let fork = here.position.counter;
+        begin_generation(db, own, (&there.generation, token), fork, (now, &mut Vec::new())).await?;
     }
     Ok((refusals, withdrawn))
 }

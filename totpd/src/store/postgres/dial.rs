@@ -13,7 +13,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Config, Error, NoTls, Socket};
 
 /// How long one server may take for everything until its connection can be used.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why there is no connection: one sentence about each server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,15 +4,16 @@ use crate::audit::EventRow;
 use crate::store::overview::LATEST_EVENTS_OF_ONE;
 use crate::store::postgres::connection::{Connection, Row};
 use crate::store::postgres::fault::Fault;
+use crate::store::postgres::steps::{Step, Value, Wants};
 use crate::store::query::{HistoryQuery, HistoryRow};
 use crate::store::values::{read_time, sql_limit, sql_time};
 use totp_core::Time;
 
-/// Adds a row.
-pub(super) async fn insert(db: &Connection, event: &EventRow) -> Result<(), Fault> {
+/// The statement that adds a row.
+pub(super) fn insert(event: &EventRow) -> Step {
     let (at, name, json) = columns(event);
-    db.execute("INSERT INTO history (at, name, event) VALUES ($1, $2, $3)", &[&at, &name, &json]).await?;
-    Ok(())
+    let values: Vec<Value> = vec![Box::new(at), Box::new(name), Box::new(json)];
+    Step::new(Wants::One, "INSERT INTO history (at, name, event) VALUES ($1, $2, $3)", values)
 }
 
 /// The columns of an event. PostgreSQL's texts have no NUL in them.

@@ -7,9 +7,11 @@ use crate::store::postgres::columns::{Columns, UPDATE};
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::fault::Fault;
 use crate::store::postgres::history;
+use crate::store::postgres::steps::Value;
 use crate::store::values::sql_time;
 use std::sync::LazyLock;
 use tokio_postgres::Statement;
+use tokio_postgres::types::ToSql;
 
 /// Writes the account, the latest grant and the event, or nothing.
 static GRANT: LazyLock<String> = LazyLock::new(|| {
@@ -57,7 +59,7 @@ impl Logins {
         let event = change.event.as_ref().map(history::columns);
         let count: i64 = match (&change.write, event) {
             (AccountWrite::Update(account, version), event) => {
-                let columns = Columns::of(account, *version)?;
+                let mut values = Columns::of(account, *version)?.into_values();
                 let grants = change.side_writes.iter().filter_map(|write| match write {
                     SideWrite::RecordGrant(at) => Some(sql_time(*at)),
                     _ => None,
@@ -66,14 +68,11 @@ impl Logins {
                 let grant = grants.max().unwrap_or(i64::MIN);
                 let (at, name, json) =
                     event.map_or((0, None, None), |(at, name, json)| (at, name, Some(json)));
-                let mut values = columns.values().to_vec();
-                values.extend([
-                    &grant as &(dyn tokio_postgres::types::ToSql + Sync),
-                    &slot,
-                    &at,
-                    &name,
-                    &json,
-                ]);
+                let beside: [Value; 5] =
+                    [Box::new(grant), Box::new(slot), Box::new(at), Box::new(name), Box::new(json)];
+                values.extend(beside);
+                let values: Vec<&(dyn ToSql + Sync)> =
+                    values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
                 db.client.query_one(&self.grant, &values).await?.get(0)
             }
             (_, Some((at, name, json))) => {

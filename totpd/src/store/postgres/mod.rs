@@ -31,6 +31,7 @@ mod search;
 mod session;
 mod side_writes;
 mod status;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod tls;

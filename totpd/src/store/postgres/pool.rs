@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 /// How long a caller waits for a connection that another one uses.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may take until it can be used: each server has its own time in it.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a connection that is used again may take to answer.
 const RECYCLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a connection counts as one to a server that accepts writes.

@@ -4,8 +4,12 @@ use crate::store::change::{OtherNames, SideWrite};
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::fault::Fault;
 use crate::store::postgres::meta;
+use crate::store::postgres::steps::{Step, Wants};
+use crate::store::postgres::withdrawals::counting;
 use crate::store::values::{read_int, sql_int, sql_time};
 use std::collections::BTreeSet;
+use totp_core::Time;
+use totp_core::withdrawal::{Kind, Withdrawal};
 
 /// Expired sessions that are deleted at once.
 const SWEEP_BATCH: i64 = 500;
@@ -13,70 +17,83 @@ const SWEEP_BATCH: i64 = 500;
 /// The key of how often administrators have said that the clock is right.
 pub(super) const TRUSTED: &str = "clock_trusted";
 
-/// Moves the latest grant of the slot `$2` ahead to `$1`.
-pub(super) const GRANT: &str = "UPDATE latest_grant SET at = $1 WHERE slot = $2 AND at < $1";
-
-/// Writes one; `false` when what it names is not there, or not as it was read. `slot` is where this
-/// daemon records its grants.
-pub(super) async fn write(db: &Connection, slot: i64, write: &SideWrite) -> Result<bool, Fault> {
-    let changed = match write {
-        SideWrite::ExpectOtherNames(expected) => u64::from(other_names(db, expected).await?),
+/// The statements of one; `None` when what it writes depends on what it reads. `slot` is where this
+/// daemon records its grants, and `at` is the moment of a withdrawal.
+pub(super) fn steps(slot: i64, write: &SideWrite, at: Time) -> Option<Vec<Step>> {
+    let one = |sql, values| vec![Step::new(Wants::One, sql, values)];
+    let any = |sql, values| vec![Step::new(Wants::Any, sql, values)];
+    let text = |text: &String| -> super::steps::Value { Box::new(text.clone()) };
+    let number = |number: i64| -> super::steps::Value { Box::new(number) };
+    Some(match write {
+        SideWrite::ExpectOtherNames(_) | SideWrite::TrustClock(_) | SideWrite::AcceptOlderCopy(_) => {
+            return None;
+        }
         // Its user may have been deleted while it was made: a row that is referred to is missing.
-        SideWrite::InsertSession(row) => {
-            let sql = "INSERT INTO session (id, account, version, token, expires, record)
-                       VALUES ($1, $2, 1, $3, $4, $5)";
-            let expires = sql_time(row.expires);
-            db.execute(sql, &[&row.id, &row.account, &row.token, &expires, &row.record]).await?
-        }
-        SideWrite::UpdateSession(row, version) => {
-            let sql = "UPDATE session SET version = version + 1, token = $2, expires = $3, record = $4
-                       WHERE id = $1 AND version = $5";
-            let (expires, version) = (sql_time(row.expires), sql_int(*version));
-            db.execute(sql, &[&row.id, &row.token, &expires, &row.record, &version]).await?
-        }
-        SideWrite::DeleteSession(id) => db.execute("DELETE FROM session WHERE id = $1", &[id]).await?,
-        SideWrite::DeleteSessionAt(id, version) => {
-            let sql = "DELETE FROM session WHERE id = $1 AND version = $2";
-            db.execute(sql, &[id, &sql_int(*version)]).await?
-        }
+        SideWrite::InsertSession(row) => one(
+            "INSERT INTO session (id, account, version, token, expires, record) VALUES ($1, $2, 1, $3, $4, $5)",
+            vec![
+                text(&row.id),
+                text(&row.account),
+                text(&row.token),
+                number(sql_time(row.expires)),
+                text(&row.record),
+            ],
+        ),
+        SideWrite::UpdateSession(row, version) => one(
+            "UPDATE session SET version = version + 1, token = $2, expires = $3, record = $4
+             WHERE id = $1 AND version = $5",
+            vec![
+                text(&row.id),
+                text(&row.token),
+                number(sql_time(row.expires)),
+                text(&row.record),
+                number(sql_int(*version)),
+            ],
+        ),
+        SideWrite::DeleteSession(id) => one("DELETE FROM session WHERE id = $1", vec![text(id)]),
+        SideWrite::DeleteSessionAt(id, version) => one(
+            "DELETE FROM session WHERE id = $1 AND version = $2",
+            vec![text(id), number(sql_int(*version))],
+        ),
         SideWrite::DeleteSessionsOf(account) => {
-            db.execute("DELETE FROM session WHERE account = $1", &[account]).await?;
-            1
+            any("DELETE FROM session WHERE account = $1", vec![text(account)])
         }
-        SideWrite::DeleteExpiredSessions(now) => {
-            let sql = "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires <= $1 LIMIT $2)";
-            db.execute(sql, &[&sql_time(*now), &SWEEP_BATCH]).await?;
-            1
+        SideWrite::DeleteExpiredSessions(now) => any(
+            "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires <= $1 LIMIT $2)",
+            vec![number(sql_time(*now)), number(SWEEP_BATCH)],
+        ),
+        SideWrite::RecordGrant(at) => any(
+            "UPDATE latest_grant SET at = $1 WHERE slot = $2 AND at < $1",
+            vec![number(sql_time(*at)), number(slot)],
+        ),
+        SideWrite::Withdraw(what) => vec![counting(what.clone(), at)],
+        SideWrite::InsertClient(row) => one(
+            "INSERT INTO client (secret_id, name, record) VALUES ($1, $2, $3)",
+            vec![text(&row.secret_id), text(&row.name), text(&row.record)],
+        ),
+        SideWrite::DeleteClient(id) => {
+            let mut steps = one("DELETE FROM client WHERE secret_id = $1", vec![text(id)]);
+            steps.push(counting(Withdrawal::new(Kind::Client, id), at));
+            steps
         }
-        SideWrite::RecordGrant(at) => {
-            db.execute(GRANT, &[&sql_time(*at), &slot]).await?;
-            1
-        }
-        SideWrite::TrustClock(at) => {
-            db.execute("UPDATE latest_grant SET at = $1", &[&sql_time(*at)]).await?;
-            let trusted = meta::get(db, TRUSTED).await?.and_then(|text| text.parse().ok()).unwrap_or(0_u64);
-            meta::set(db, TRUSTED, &trusted.saturating_add(1).to_string()).await?;
-            1
-        }
-        // `withdrawals::record` writes these.
-        SideWrite::Withdraw(_) | SideWrite::AcceptOlderCopy(_) => 1,
-        SideWrite::InsertClient(row) => {
-            let sql = "INSERT INTO client (secret_id, name, record) VALUES ($1, $2, $3)";
-            db.execute(sql, &[&row.secret_id, &row.name, &row.record]).await?
-        }
-        SideWrite::DeleteClient(id) => db.execute("DELETE FROM client WHERE secret_id = $1", &[id]).await?,
-        SideWrite::InsertKey(row) => {
-            let sql = "INSERT INTO signing_key (id, created, record) VALUES ($1, $2, $3)";
-            db.execute(sql, &[&row.id, &sql_time(row.created), &row.record]).await?
-        }
-        SideWrite::DeleteKey(id) => db.execute("DELETE FROM signing_key WHERE id = $1", &[id]).await?,
-    };
-    Ok(changed == 1)
+        SideWrite::InsertKey(row) => one(
+            "INSERT INTO signing_key (id, created, record) VALUES ($1, $2, $3)",
+            vec![text(&row.id), number(sql_time(row.created)), text(&row.record)],
+        ),
+        SideWrite::DeleteKey(id) => one("DELETE FROM signing_key WHERE id = $1", vec![text(id)]),
+    })
+}
+
+/// Sets the latest grant of every daemon, and counts that.
+pub(super) async fn trust_clock(db: &Connection, at: Time) -> Result<(), Fault> {
+    db.execute("UPDATE latest_grant SET at = $1", &[&sql_time(at)]).await?;
+    let trusted = meta::get(db, TRUSTED).await?.and_then(|text| text.parse().ok()).unwrap_or(0_u64);
+    meta::set(db, TRUSTED, &trusted.saturating_add(1).to_string()).await
 }
 
 /// Whether these are the other accounts of the uid. Until the transaction ends no other one that
 /// asks about this uid goes on, and what is read afterwards has what the one before it wrote.
-async fn other_names(db: &Connection, expected: &OtherNames) -> Result<bool, Fault> {
+pub(super) async fn other_names(db: &Connection, expected: &OtherNames) -> Result<bool, Fault> {
     let uid = i64::from(expected.uid);
     let lock = "INSERT INTO uid_lock (uid) VALUES ($1) ON CONFLICT (uid) DO UPDATE SET uid = excluded.uid";
     db.execute(lock, &[&uid]).await?;

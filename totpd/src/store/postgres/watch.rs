@@ -17,7 +17,7 @@ use totp_core::Time;
 const INTERVAL: Duration = Duration::from_secs(2);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// How long an answer may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// By how many seconds a host's clock may differ from the database's.
 const MAX_SKEW: u64 = 5;
 

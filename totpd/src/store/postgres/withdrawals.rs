@@ -6,6 +6,7 @@ use crate::store::change::SideWrite;
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::fault::Fault;
 use crate::store::postgres::meta::{get, set};
+use crate::store::postgres::steps::{Step, Wants};
 use std::collections::{BTreeMap, BTreeSet};
 use totp_core::withdrawal::{Entry, Generation, Kind, Refusals, StorePosition, Withdrawal};
 use totp_core::{Time, random};
@@ -90,20 +91,20 @@ pub(super) async fn lock_counter(db: &Connection) -> Result<(), Fault> {
     db.row("SELECT value FROM meta WHERE key = $1 FOR UPDATE", &[&COUNTER]).await.map(drop)
 }
 
-/// Counts one withdrawal, inside the transaction that makes it.
-async fn count(db: &Connection, what: Withdrawal, at: Time) -> Result<Entry, Fault> {
-    let sql = "WITH counted AS (
-                 UPDATE meta SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT) WHERE key = 'withdrawals'
-                 RETURNING CAST(value AS BIGINT) AS number)
-               INSERT INTO meta (key, value)
-               SELECT 'withdrawal.' || CAST(number % CAST($1 AS BIGINT) AS TEXT),
-                      CAST(number AS TEXT) || CAST($2 AS TEXT) FROM counted
-               ON CONFLICT (key) DO UPDATE SET value = excluded.value RETURNING value";
+/// Counts one withdrawal, inside the transaction that makes it, and returns its line.
+const COUNT: &str = "WITH counted AS (
+     UPDATE meta SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT) WHERE key = 'withdrawals'
+     RETURNING CAST(value AS BIGINT) AS number)
+   INSERT INTO meta (key, value)
+   SELECT 'withdrawal.' || CAST(number % CAST($1 AS BIGINT) AS TEXT),
+          CAST(number AS TEXT) || CAST($2 AS TEXT) FROM counted
+   ON CONFLICT (key) DO UPDATE SET value = excluded.value RETURNING value";
+
+/// The statement that counts a withdrawal at this moment.
+pub(super) fn counting(what: Withdrawal, at: Time) -> Step {
     let line = Entry { counter: 0, what, at }.to_string();
-    let rest = line.strip_prefix('0').unwrap_or_default();
-    let row = db.row(sql, &[&KEPT, &rest]).await?;
-    let entry = row.and_then(|row| Entry::parse(row.get(0)));
-    entry.ok_or_else(|| Fault::Other("the counter of withdrawals cannot be read".to_owned()))
+    let rest = line.strip_prefix('0').unwrap_or_default().to_owned();
+    Step::new(Wants::Entry, COUNT, vec![Box::new(KEPT), Box::new(rest)])
 }
 
 /// Whether a side write counts a withdrawal.
@@ -111,21 +112,19 @@ pub(super) fn counts(write: &SideWrite) -> bool {
     matches!(write, SideWrite::Withdraw(_) | SideWrite::DeleteClient(_) | SideWrite::AcceptOlderCopy(_))
 }
 
-/// Counts what a side write withdraws, if anything.
-pub(super) async fn record(db: &Connection, write: &SideWrite, at: Time) -> Result<Option<Entry>, Fault> {
-    match write {
-        SideWrite::Withdraw(what) => count(db, what.clone(), at).await.map(Some),
-        SideWrite::DeleteClient(id) => count(db, Withdrawal::new(Kind::Client, id), at).await.map(Some),
-        SideWrite::AcceptOlderCopy(token) => {
-            let here = Standing::read(db).await?;
-            set_refused(db, &Refusals { withdrawn: BTreeSet::new(), floor: here.refusals.floor }).await?;
-            let fork = here.position.counter;
-            begin_generation(db, &here.position.generation, (&Generation::default(), token), fork, at)
-                .await
-                .map(Some)
-        }
-        _ => Ok(None),
-    }
+/// An administrator accepts this copy: nothing is refused any more, and it is a generation of its
+/// own, with this random token.
+pub(super) async fn accept(
+    db: &Connection,
+    token: &str,
+    at: Time,
+    entries: &mut Vec<Entry>,
+) -> Result<(), Fault> {
+    let here = Standing::read(db).await?;
+    set_refused(db, &Refusals { withdrawn: BTreeSet::new(), floor: here.refusals.floor }).await?;
+    let fork = here.position.counter;
+    begin_generation(db, &here.position.generation, (&Generation::default(), token), fork, (at, entries))
+        .await
 }
 
 /// Makes the store a new generation, after its own and `other`, whose copy began at the counter
@@ -135,13 +134,13 @@ pub(super) async fn begin_generation(
     own: &Generation,
     (other, token): (&Generation, &str),
     fork: u64,
-    at: Time,
-) -> Result<Entry, Fault> {
+    (at, entries): (Time, &mut Vec<Entry>),
+) -> Result<(), Fault> {
     let next = own.after(other, token.to_owned());
     let generation = next.to_string();
     set(db, GENERATION, &generation).await?;
     set(db, &format!("{FORK}{}", next.number), &fork.to_string()).await?;
-    count(db, Withdrawal::new(Kind::Generation, &generation), at).await
+    counting(Withdrawal::new(Kind::Generation, &generation), at).run(db, entries).await.map(drop)
 }
 
 /// A random token for a generation.

@@ -11,6 +11,7 @@ use crate::store::postgres::trim::Trim;
 use crate::store::postgres::withdrawals::Standing;
 use crate::store::queue::{Job, Outcome};
 use crate::store::{AccountWrite, ChangeSet, SideWrite};
+use futures_util::StreamExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -31,7 +32,7 @@ pub(super) const CONNECTIONS: usize = 12;
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 /// After how long the next transaction begins beside one that has not ended: its standby or the
 /// network may be away, and others must not wait for it.
-const OVERTAKE: Duration = Duration::from_millis(300);
+const OVERTAKE: Duration = Duration::from_secs(1);
 /// How long the end of the store waits for transactions that are under way.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 
@@ -101,8 +102,8 @@ impl Writer {
             jobs = left;
         }
         // Beside each other: one whose record is held must not hold up the others.
-        let alone = jobs.into_iter().map(|job| self.commit_alone(job, sort));
-        futures_util::future::join_all(alone).await;
+        let alone = futures_util::stream::iter(jobs);
+        alone.for_each_concurrent(PARALLEL, |job| self.commit_alone(job, sort)).await;
     }
 
     /// Commits one job, on another connection when the first is lost before its commit.

@@ -30,7 +30,8 @@ impl PostgresFixture {
     /// An empty store in this database.
     pub(super) fn of(database: &Database<'static>, server: &'static Server) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = settings(&database.url(), &database.password, folder.path());
+        // Through the socket: a password costs a debug build half a second for each connection.
+        let settings = settings(&database.socket_url(), &database.password, folder.path());
         let sealer = Sealer::new(&StoreKey::generate().unwrap());
         on_thread(|| create(&settings, &sealer)).unwrap();
         Self {
