@@ -1,6 +1,7 @@
 //! Several daemons over one PostgreSQL are one system, and refuse whatever happens to it.
 
 mod cancelled_wait;
+mod copy;
 mod failover;
 mod network;
 mod single_use;
@@ -18,6 +19,7 @@ const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Starts `count` logins of a user, in turn on each site, and answers all prompts at the same time.
 fn answer_together(sites: &[Site], user: &str, count: usize, code: &str) -> Vec<Result<Verdict, CallError>> {
     let sites: Vec<&Site> = sites.iter().cycle().take(count).collect();
+    sites.iter().take(3).for_each(|site| site.wait_until_serving());
     let waiting: Vec<_> = sites.iter().map(|site| begin(site, local(user)).unwrap()).collect();
     let barrier = Barrier::new(count);
     std::thread::scope(|scope| {

@@ -29,6 +29,7 @@ mod restore;
 mod rpc;
 mod staged;
 mod status;
+mod store;
 mod subject;
 mod table;
 mod terminal;
@@ -142,6 +143,7 @@ fn run(context: &Context, command: Command) -> Result<(), CommandError> {
         Command::Backup(args) => backup::backup(context, args),
         Command::Restore(args) => restore::restore(context, &args),
         Command::Client { command } => client::client(context, command),
+        Command::Store { command } => store::store(context, &command),
         Command::Completions { shell } => completions::completions(&shell),
         Command::Pam { command } => pam::pam(context, command),
         Command::Config { command: ConfigCommand::Check(args) } => config::check(context, &args),

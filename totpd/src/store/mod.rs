@@ -15,6 +15,7 @@ mod commit_guard_tests;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod copies;
+pub mod copy;
 pub mod error;
 pub mod files;
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub async fn open(
 
 /// SQLite opens its files by path and follows links. Root must not do that in a folder where
 /// another user makes them.
-fn check_owner(state_dir: &Path) -> Result<(), OpenError> {
+pub(in crate::store) fn check_owner(state_dir: &Path) -> Result<(), OpenError> {
     let folder = state_dir.display();
     let owner = std::fs::metadata(state_dir).map_or(0, |metadata| metadata.uid());
     if !nix::unistd::geteuid().is_root() || owner == 0 {

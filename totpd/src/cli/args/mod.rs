@@ -3,10 +3,12 @@
 mod import;
 mod pam;
 mod passcode;
+mod store;
 
 pub use import::{Import, ImportFormat};
 pub use pam::{PamCommand, PamDisable, PamEnable};
 pub use passcode::Passcode;
+pub use store::{StoreCommand, StoreCopy};
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -146,6 +148,12 @@ pub enum Command {
         /// The command
         #[command(subcommand)]
         command: ClientCommand,
+    },
+    /// Copy the store to another database
+    Store {
+        /// The command
+        #[command(subcommand)]
+        command: StoreCommand,
     },
     /// Print the completions for a shell
     Completions {

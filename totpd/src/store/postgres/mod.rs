@@ -14,6 +14,7 @@ mod apply;
 mod columns;
 mod compare;
 mod connection;
+mod copying;
 mod dial;
 mod durable;
 mod fault;
@@ -41,6 +42,7 @@ mod watch;
 mod withdrawals;
 mod writer;
 
+pub(super) use copying::PostgresEnd;
 pub(super) use open::create;
 
 use crate::config::server_url::PostgresSettings;

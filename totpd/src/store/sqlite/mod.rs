@@ -6,6 +6,7 @@ mod applications;
 mod apply;
 mod compare;
 mod connection;
+mod copying;
 mod failure;
 mod file_watch;
 mod history;
@@ -27,6 +28,7 @@ mod withdrawals;
 mod writer;
 
 pub(super) use compare::Start;
+pub(super) use copying::SqliteEnd;
 pub(super) use open::create;
 pub(super) use replaced::latest_withdrawals;
 pub(super) use restore::prepare_restore;
