@@ -24,6 +24,9 @@ static SEALER: LazyLock<Sealer> = LazyLock::new(|| {
     Sealer::new(&StoreKey::load(&path).expect("a key"))
 });
 
+/// The version that the records of the corpus are sealed for.
+const VERSION: u64 = 1;
+
 /// Records that the key sealed: nothing but they can be opened.
 const ORIGINALS: [&str; 2] =
     [include_str!("../corpus/sealed_record/real_0"), include_str!("../corpus/sealed_record/real_1")];
@@ -78,7 +81,7 @@ pub fn sealed_record(data: &[u8]) {
     let Ok(record) = serde_json::from_slice::<SealedAccount>(data) else { return };
     let (id, name, uid) = (record.id.clone(), record.name.clone(), record.uid);
     let has_factor = record.has_factor();
-    let Ok(opened) = SEALER.open(record) else { return };
+    let Ok(opened) = SEALER.open(record, VERSION) else { return };
     if !has_factor {
         return;
     }
@@ -86,7 +89,7 @@ pub fn sealed_record(data: &[u8]) {
         let original: SealedAccount = serde_json::from_str(text).expect("it is a record");
         (original.id == id).then_some(original)
     });
-    let original = SEALER.open(original.expect("sealed for this user")).expect("it opens");
+    let original = SEALER.open(original.expect("sealed for this user"), VERSION).expect("it opens");
     assert_eq!((&original.name, original.uid), (&name, uid));
     for (opened, original) in [(&opened.active, &original.active), (&opened.pending, &original.pending)] {
         if let Some(opened) = opened {

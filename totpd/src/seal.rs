@@ -88,12 +88,13 @@ impl Sealer {
         &self.store_id
     }
 
-    /// Encrypts the secrets of an account, and returns the account as it is stored.
+    /// Encrypts the secrets of an account, and returns the account as it is stored at `version`:
+    /// one more than the version that was read.
     ///
     /// # Errors
     /// [`SealError::Random`] when no nonce can be generated.
-    pub fn seal(&self, mut account: Account) -> Result<SealedAccount, SealError> {
-        let row = self.row_aad(&account);
+    pub fn seal(&self, mut account: Account, version: u64) -> Result<SealedAccount, SealError> {
+        let row = self.record_aad(&account, version);
         let passcode = account.passcode.take().map(|passcode| {
             let aad = passcode_aad(&row, &passcode);
             passcode.seal(|bytes| {
@@ -105,12 +106,12 @@ impl Sealer {
         account.try_map(|factor, secrets| self.encrypt(&secrets.to_bytes(), &factor_aad(&row, factor)))
     }
 
-    /// Decrypts the secrets of a stored account. Success proves that somebody with the key wrote
-    /// the row as it is.
+    /// Decrypts the secrets of an account that is stored at `version`. Success proves that somebody
+    /// with the key wrote the row as it is, at this version.
     ///
     /// # Errors
     /// [`SealError::OtherKey`], or [`SealError::Damaged`] when any covered field was changed.
-    pub fn open(&self, mut account: SealedAccount) -> Result<Account, SealError> {
+    pub fn open(&self, mut account: SealedAccount, version: u64) -> Result<Account, SealError> {
         // A factor that is there twice would accept each code twice.
         if account.factors().any(|one| account.factors().filter(|other| other.id == one.id).count() > 1) {
             return Err(SealError::Damaged);
@@ -120,7 +121,7 @@ impl Sealer {
         if account.authenticators().any(is_pending) || !account.pending.iter().all(is_pending) {
             return Err(SealError::Damaged);
         }
-        let row = self.row_aad(&account);
+        let row = self.record_aad(&account, version);
         if let Some(passcode) = account.passcode.take() {
             let aad = passcode_aad(&row, &passcode);
             let opened = passcode.open(|sealed| {
@@ -256,6 +257,12 @@ impl Sealer {
 
     /// Returns the associated data of an account's row. No field contains a line break, so the
     /// boundaries between fields are unambiguous.
+    /// What is sealed in a record is bound to its version: an older record that is put back under a
+    /// newer version does not open.
+    fn record_aad<S>(&self, account: &Account<S>, version: u64) -> String {
+        format!("{}\nversion {version}", self.row_aad(account))
+    }
+
     fn row_aad<S>(&self, account: &Account<S>) -> String {
         // No name is empty, so an account without a name is not mistaken for one with a name.
         let name = account.name.as_ref().map_or("", |name| name.as_str());

@@ -61,7 +61,7 @@ fn account(user: User, sealer: &Sealer, config: &Config, now: Time) -> Result<Se
         factor.id = user.totp_id;
     }
     account.activate_imported(now);
-    Ok(sealer.seal(account)?)
+    Ok(sealer.seal(account, 1)?)
 }
 
 /// Commits these users together.

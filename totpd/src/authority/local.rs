@@ -6,8 +6,8 @@ use crate::authority::{
 };
 use crate::config::Config;
 use crate::engine::{
-    AnswerOutcome, BeginOutcome, Engine, EngineError, Enrollment, FirstCodeOutcome, Grant, LoginRequest,
-    PendingLogin, PrefetchedAccount, RecoveryCodeOutcome, Showings,
+    AnswerOutcome, BeginOutcome, EarlyRead, Engine, EngineError, Enrollment, FirstCodeOutcome, Grant,
+    LoginRequest, PendingLogin, PrefetchedAccount, RecoveryCodeOutcome, Showings,
 };
 use crate::store::CommitGuard;
 use std::sync::Arc;
@@ -159,7 +159,7 @@ impl LocalAuthority {
             let (account, digits) = (self.prefetch(&login), self.config().totp.params.digits);
             return Ok(self.ask_code(login, account, digits, prompts));
         }
-        let account = Box::pin(self.engine.prepare(&login.request.user)).await?;
+        let account = Box::pin(self.engine.prepare(&login.request.user, EarlyRead::FromStore)).await?;
         let digits = account.digits;
         let account = tokio::spawn(std::future::ready(Ok(account)));
         Ok(self.ask_code(login, account, digits, prompts))
@@ -168,7 +168,7 @@ impl LocalAuthority {
     /// Reads the record while the person types, also for a name that nobody has.
     fn prefetch(&self, login: &PendingLogin) -> PrefetchedTask {
         let (engine, user) = (Arc::clone(&self.engine), login.request.user.clone());
-        tokio::spawn(async move { engine.prepare(&user).await })
+        tokio::spawn(async move { engine.prepare(&user, EarlyRead::MayBeKept).await })
     }
 
     fn ask_code(

@@ -107,7 +107,8 @@ impl Engine {
             let (answer, event, mut side_writes) = change(&mut account, now)?;
             side_writes.extend(withdrawals(before.as_ref(), account.as_ref(), now));
             let failed = |e: crate::seal::SealError| AccountError::Unavailable(e.to_string());
-            let sealed = account.map(|account| self.sealer.seal(account).map(Box::new)).transpose();
+            let next = stored.as_ref().map_or(0, |(_, version)| *version) + 1;
+            let sealed = account.map(|account| self.sealer.seal(account, next).map(Box::new)).transpose();
             let write = match (sealed.map_err(failed)?, stored) {
                 (Some(sealed), Some((_, version))) => AccountWrite::Update(sealed, version),
                 (Some(sealed), None) => AccountWrite::Insert(sealed),

@@ -21,10 +21,18 @@ impl Engine {
         for id in ids {
             let Ok(Some(stored)) = self.load(AccountKey::Id(id)).await else { continue };
             let (mut account, version, now) = (stored.account, stored.version, clock::now());
+            let as_read = account.clone();
             let totp_id = account.pending.as_ref().map(|f| f.id.clone());
-            // The record is sealed as it was read: what its seal covers stays.
             if !account.drop_expired_pending(now) {
                 continue;
+            }
+            // Sealed again for its next version, without anything else that a daemon would refuse
+            // or raise. What cannot be opened grants nothing, and loses its expired part as well.
+            if let Ok(mut opened) = self.sealer.open(as_read, version)
+                && opened.drop_expired_pending(now)
+            {
+                let Ok(sealed) = self.sealer.seal(opened, version + 1) else { continue };
+                account = sealed;
             }
             let mut event =
                 Event::new(EventKind::Expire, account.display_name(), now, EventSource::default());

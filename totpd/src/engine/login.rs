@@ -43,6 +43,15 @@ impl PrefetchedAccount {
     }
 }
 
+/// Where the record may come from that is read before the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarlyRead {
+    /// Also from the records that this daemon wrote last: nobody waits for it yet.
+    MayBeKept,
+    /// From the store: a question waits for it, and its time must not tell who has logged in here.
+    FromStore,
+}
+
 /// What was decided, durably.
 #[derive(Debug)]
 pub enum AnswerOutcome {
@@ -77,12 +86,13 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::Unavailable`], or [`EngineError::Busy`] when a directory does not answer.
-    pub async fn prepare(&self, user: &str) -> Result<PrefetchedAccount, EngineError> {
+    pub async fn prepare(&self, user: &str, read: EarlyRead) -> Result<PrefetchedAccount, EngineError> {
         let found = self.find(user).await?;
         let uid = found.as_ref().map(|found| found.uid);
         let name = found.map(|found| found.name).or_else(|| UserName::parse(user).ok());
         let stored = match &name {
-            Some(name) => self.load_early(name.into()).await?,
+            Some(name) if read == EarlyRead::MayBeKept => self.load_early(name.into()).await?,
+            Some(name) => self.load(name).await?,
             None => None,
         };
         let factor = stored.as_ref().and_then(|s| s.account.active.as_ref().or(s.account.pending.as_ref()));
@@ -283,7 +293,7 @@ impl Engine {
         event.locks = judgement.class_locked;
         let mut side_writes = withdrawals(Some(&before), Some(&account), now);
         let write = if judgement.changed {
-            let Ok(sealed) = self.sealer.seal(account) else {
+            let Ok(sealed) = self.sealer.seal(account, version + 1) else {
                 return refused(event, Reason::Wrong, UnjudgedReason::NoRandomness.into());
             };
             AccountWrite::Update(Box::new(sealed), version)

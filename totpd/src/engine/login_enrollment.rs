@@ -270,7 +270,8 @@ impl Engine {
             event.enrolled = true;
             event.totp_id = Some(verified.totp_id().to_owned());
             let event = event.with_how(verified.how());
-            let sealed = Box::new(self.sealer.seal(account).map_err(|_| EngineError::Busy)?);
+            let sealed =
+                Box::new(self.sealer.seal(account, version.unwrap_or(0) + 1).map_err(|_| EngineError::Busy)?);
             let write = match version {
                 Some(version) => AccountWrite::Update(sealed, version),
                 None => AccountWrite::Insert(sealed),

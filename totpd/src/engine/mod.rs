@@ -47,7 +47,7 @@ pub use error::{AccountError, AdminError, EngineError, SelfServiceError};
 pub use explain::{CheckedRule, ExpectedOutcome, Explanation};
 pub use given::{Activation, Existing, ForeignFactor, Imported};
 pub use kept_enrollments::{LeaseEnd, Showings};
-pub use login::{AnswerOutcome, PrefetchedAccount};
+pub use login::{AnswerOutcome, EarlyRead, PrefetchedAccount};
 pub use passcode::NewPasscode;
 
 use crate::audit::Event;
@@ -233,7 +233,15 @@ impl Engine {
     /// The record with its secrets open, or `None` (and a line in the log) when it is damaged.
     fn open(&self, stored: StoredAccount) -> Option<(Account, u64)> {
         let (name, version) = (stored.account.display_name().to_owned(), stored.version);
-        let opened = if stored.damaged { Err(SealError::Damaged) } else { self.sealer.open(stored.account) };
+        if stored.damaged && self.recent.is_older(&stored) {
+            tracing::error!(
+                "the record of {name} is older than what this daemon wrote in the last hour: it was put back, or a \
+                 failover of the database lost commits. Nothing is granted by it. To take it as it is, restart totpd"
+            );
+            return None;
+        }
+        let opened =
+            if stored.damaged { Err(SealError::Damaged) } else { self.sealer.open(stored.account, version) };
         match opened {
             Ok(mut account) => {
                 self.store.refusals().apply(&mut account, self.rules.skew);

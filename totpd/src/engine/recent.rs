@@ -65,7 +65,8 @@ impl Recent {
 
     fn number(&self, id: &str) -> Option<u64> {
         let values = ignore_poison(self.values.lock());
-        values.get(&self.hasher.hash_one(id)).map(|value| value.number)
+        let value = values.get(&self.hasher.hash_one(id)).filter(|value| value.at.elapsed() < MEMORY);
+        value.map(|value| value.number)
     }
 
     /// Whether the record is older than one that this daemon wrote.

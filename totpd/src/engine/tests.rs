@@ -78,7 +78,7 @@ impl Fixture {
         let BeginOutcome::Ask(mut pending) = self.engine.admit(request, &guard).await? else {
             panic!("a code is asked for")
         };
-        let prepared = self.engine.prepare("root").await?;
+        let prepared = self.engine.prepare("root", EarlyRead::MayBeKept).await?;
         self.engine.login(&mut pending, prepared, Typed::parse(code), &guard).await
     }
 

@@ -80,7 +80,7 @@ impl Engine {
                 other => other.into(),
             });
             let id = account.id.clone();
-            let sealed = self.sealer.seal(account).map_err(|_| EngineError::Busy)?;
+            let sealed = self.sealer.seal(account, version + 1).map_err(|_| EngineError::Busy)?;
             let write = AccountWrite::Update(Box::new(sealed), version);
             match self.commit(ChangeSet::new(write, event.row(now)), guard).await {
                 Ok(_) => {

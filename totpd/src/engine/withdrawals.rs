@@ -27,7 +27,9 @@ impl Engine {
         change: ChangeSet,
         guard: &Arc<CommitGuard>,
     ) -> Result<Committed, CommitError> {
-        let (noted, written) = (self.recent.of(&change.write), record_cache::written(&change.write));
+        let noted = self.recent.of(&change.write);
+        // Of a shared store only what is read is believed: a version does not name its contents.
+        let written = if self.store.is_shared() { None } else { record_cache::written(&change.write) };
         let committed = self.store.commit(change, Arc::clone(guard)).await?;
         self.recent.note(&noted, Instant::now());
         if let Some(written) = written {

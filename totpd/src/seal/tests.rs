@@ -16,12 +16,16 @@ fn account(name: &str) -> Account {
 fn what_is_sealed_opens_for_the_same_row_only() {
     let sealer = Sealer::new(&StoreKey::generate().unwrap());
     let (alice, bob) = (account("alice"), account("bob"));
-    let sealed = sealer.seal(alice.clone()).unwrap();
-    assert_eq!(sealer.open(sealed.clone()), Ok(alice));
+    let sealed = sealer.seal(alice.clone(), 1).unwrap();
+    assert_eq!(sealer.open(sealed.clone(), 1), Ok(alice));
     // Alice's ciphertext in Bob's row.
-    let mut moved = sealer.seal(bob).unwrap();
+    // An older record under a newer version, and the other way round.
+    for version in [0, 2] {
+        assert_eq!(sealer.open(sealed.clone(), version), Err(SealError::Damaged));
+    }
+    let mut moved = sealer.seal(bob, 1).unwrap();
     moved.pending.as_mut().unwrap().secrets = sealed.pending.as_ref().unwrap().secrets.clone();
-    assert_eq!(sealer.open(moved), Err(SealError::Damaged));
+    assert_eq!(sealer.open(moved, 1), Err(SealError::Damaged));
     // Every plaintext field, edited.
     let edits: [fn(&mut SealedAccount); 9] = [
         |a| {
@@ -42,10 +46,10 @@ fn what_is_sealed_opens_for_the_same_row_only() {
     for edit in edits {
         let mut edited = sealed.clone();
         edit(&mut edited);
-        assert_eq!(sealer.open(edited), Err(SealError::Damaged));
+        assert_eq!(sealer.open(edited, 1), Err(SealError::Damaged));
     }
     let other = Sealer::new(&StoreKey::generate().unwrap());
-    assert_eq!(other.open(sealed), Err(SealError::OtherKey));
+    assert_eq!(other.open(sealed, 1), Err(SealError::OtherKey));
 }
 
 #[test]
@@ -74,8 +78,8 @@ fn a_staged_change_cannot_be_altered_without_the_key() {
     active.cancels = vec![now, now];
     let key = totp_core::remembered::RememberKey::ssh_key(1, "sshd", "192.0.2.1", &["SHA256:x"]).unwrap();
     active.remembered = vec![totp_core::remembered::Remembered { key, since: now, length: 60 }];
-    let sealed = sealer.seal(account.clone()).unwrap();
-    assert_eq!(sealer.open(sealed.clone()), Ok(account));
+    let sealed = sealer.seal(account.clone(), 1).unwrap();
+    assert_eq!(sealer.open(sealed.clone(), 1), Ok(account));
     let edits: [fn(&mut SealedAccount); 11] = [
         |a| a.pending.as_mut().unwrap().staged = None,
         |a| a.pending.as_mut().unwrap().staged.as_mut().unwrap().shown_at = Some(Time::default()),
@@ -100,16 +104,16 @@ fn a_staged_change_cannot_be_altered_without_the_key() {
         let mut edited = sealed.clone();
         edit(&mut edited);
         assert_ne!(edited, sealed);
-        assert_eq!(sealer.open(edited), Err(SealError::Damaged));
+        assert_eq!(sealer.open(edited, 1), Err(SealError::Damaged));
     }
 }
 
 #[test]
 fn a_pending_factor_is_not_moved_to_the_active_ones() {
     let sealer = Sealer::new(&StoreKey::generate().unwrap());
-    let mut sealed = sealer.seal(account("alice")).unwrap();
+    let mut sealed = sealer.seal(account("alice"), 1).unwrap();
     sealed.active = sealed.pending.take();
-    assert_eq!(sealer.open(sealed), Err(SealError::Damaged));
+    assert_eq!(sealer.open(sealed, 1), Err(SealError::Damaged));
 }
 
 #[test]
@@ -123,8 +127,8 @@ fn an_authenticator_is_neither_doubled_nor_renamed() {
         ..alice.active.clone().unwrap()
     };
     alice.added = vec![named("work"), named("safe")];
-    let sealed = sealer.seal(alice.clone()).unwrap();
-    assert_eq!(sealer.open(sealed.clone()), Ok(alice));
+    let sealed = sealer.seal(alice.clone(), 1).unwrap();
+    assert_eq!(sealer.open(sealed.clone(), 1), Ok(alice));
     // A code of a factor that is there twice would work twice.
     let edits: [fn(&mut SealedAccount); 5] = [
         // An unconfirmed factor is not made one whose recovery codes are accepted.
@@ -137,7 +141,7 @@ fn an_authenticator_is_neither_doubled_nor_renamed() {
     for edit in edits {
         let mut edited = sealed.clone();
         edit(&mut edited);
-        assert_eq!(sealer.open(edited), Err(SealError::Damaged));
+        assert_eq!(sealer.open(edited, 1), Err(SealError::Damaged));
     }
 }
 
@@ -166,15 +170,15 @@ fn a_ticket_is_bound_to_the_factor_and_to_its_requirements() {
 fn every_changed_byte_is_detected_and_no_ciphertext_repeats() {
     let sealer = Sealer::new(&StoreKey::generate().unwrap());
     let account = account("alice");
-    let sealed = sealer.seal(account.clone()).unwrap();
-    assert_ne!(sealed, sealer.seal(account).unwrap());
+    let sealed = sealer.seal(account.clone(), 1).unwrap();
+    assert_ne!(sealed, sealer.seal(account, 1).unwrap());
     let bytes = BASE64.decode(sealed.pending.as_ref().unwrap().secrets.data.as_bytes()).unwrap();
     for i in 0..bytes.len() {
         let mut damaged = bytes.clone();
         damaged[i] ^= 1;
         let mut record = sealed.clone();
         record.pending.as_mut().unwrap().secrets.data = BASE64.encode(&damaged);
-        assert_eq!(sealer.open(record), Err(SealError::Damaged));
+        assert_eq!(sealer.open(record, 1), Err(SealError::Damaged));
     }
 }
 
@@ -199,18 +203,18 @@ fn a_passcode_is_bound_to_its_account_and_times() {
     let (passcode, code) = Passcode::generate(60, Time::from_unix(9), &mut Kernel).unwrap();
     alice.set_passcode(passcode);
     bob.set_passcode(Passcode::generate(60, Time::from_unix(9), &mut Kernel).unwrap().0);
-    let sealed = sealer.seal(alice.clone()).unwrap();
-    assert_eq!(sealer.open(sealed.clone()), Ok(alice));
+    let sealed = sealer.seal(alice.clone(), 1).unwrap();
+    assert_eq!(sealer.open(sealed.clone(), 1), Ok(alice));
     assert!(!serde_json::to_string(&sealed).unwrap().contains(&*code.reveal()));
-    let mut moved = sealer.seal(bob).unwrap();
+    let mut moved = sealer.seal(bob, 1).unwrap();
     moved.passcode.clone_from(&sealed.passcode);
-    assert_eq!(sealer.open(moved), Err(SealError::Damaged));
+    assert_eq!(sealer.open(moved, 1), Err(SealError::Damaged));
     let edits: [fn(&mut Passcode); 2] =
         [|p| p.expires = Time::from_unix(u64::MAX), |p| p.made = Time::default()];
     for edit in edits {
         let mut edited = sealed.clone();
         edit(edited.passcode.as_mut().unwrap());
-        assert_eq!(sealer.open(edited), Err(SealError::Damaged));
+        assert_eq!(sealer.open(edited, 1), Err(SealError::Damaged));
     }
 }
 

@@ -240,6 +240,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         Vec::new()
     }
 
+    /// Whether daemons of other hosts write this store, too. After a failover that lost commits its
+    /// versions may be given a second time, for other contents.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Returns the latest moment at which a code of a phone was granted.
     ///
     /// It is at least the latest [`RecordGrant`](SideWrite::RecordGrant) that this process

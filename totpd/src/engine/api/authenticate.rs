@@ -145,7 +145,7 @@ impl Engine {
                 }
             };
             side_writes.extend(withdrawals(Some(&before), Some(&account), now));
-            let sealed = self.sealer.seal(account)?;
+            let sealed = self.sealer.seal(account, version + 1)?;
             let write = if judgement.changed {
                 AccountWrite::Update(Box::new(sealed.clone()), version)
             } else {

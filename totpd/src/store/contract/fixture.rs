@@ -73,9 +73,9 @@ pub(crate) fn account(fixture: &impl Fixture, name: &str) -> Box<SealedAccount> 
     sealed(fixture, Account::new(name, Some(1), Time::default(), &mut Kernel).unwrap())
 }
 
-/// An account as it is stored.
+/// An account as it is stored at first.
 pub(crate) fn sealed(fixture: &impl Fixture, account: Account) -> Box<SealedAccount> {
-    Box::new(fixture.sealer().seal(account).unwrap())
+    Box::new(fixture.sealer().seal(account, 1).unwrap())
 }
 
 /// A session that expires at 100.

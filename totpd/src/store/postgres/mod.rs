@@ -259,6 +259,10 @@ impl Store for Postgres {
         Box::pin(self.reads.short(|db| Box::pin(applications::signing_keys(db))))
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn health(&self) -> Health {
         self.core.status.health()
     }

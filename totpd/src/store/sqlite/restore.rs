@@ -12,6 +12,7 @@ use crate::store::sqlite::withdrawals::{
     COUNTER, begin_generation, mark, refusals, refuse, set_refused, token,
 };
 use crate::store::sqlite::{history, open};
+use crate::store::values::read_int;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -82,15 +83,17 @@ fn strip(
         Kind::Ticket | Kind::Passcode => "id = ?1",
         _ => HAS_TOTP,
     };
-    let sql = format!("SELECT id, record FROM account WHERE {condition}");
-    let found = db.query_row(&sql, [&what.id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let Some((id, record)): Option<(String, String)> = found else { return Ok(None) };
+    let sql = format!("SELECT id, record, version FROM account WHERE {condition}");
+    let found =
+        db.query_row(&sql, [&what.id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
+    let Some((id, record, version)): Option<(String, String, i64)> = found else { return Ok(None) };
+    let version = read_int(version);
     let sealed: Option<SealedAccount> = serde_json::from_str(&record).ok();
     let label = sealed.as_ref().map_or_else(|| id.clone(), |account| account.display_name().to_owned());
     // A record that cannot be opened grants nothing.
-    if let Some(mut account) = sealed.and_then(|sealed| sealer.open(sealed).ok()) {
+    if let Some(mut account) = sealed.and_then(|sealed| sealer.open(sealed, version).ok()) {
         refusals.apply(&mut account, skew);
-        let sealed = sealer.seal(account).map_err(|_| rusqlite::Error::InvalidQuery)?;
+        let sealed = sealer.seal(account, version + 1).map_err(|_| rusqlite::Error::InvalidQuery)?;
         let record = serde_json::to_string(&sealed).map_err(|_| rusqlite::Error::InvalidQuery)?;
         let TotpIds { active, second, third, pending } = TotpIds::of(&sealed);
         db.execute(
