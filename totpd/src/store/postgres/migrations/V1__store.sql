@@ -93,3 +93,6 @@ CREATE TABLE signing_key (
   created BIGINT NOT NULL,
   record TEXT NOT NULL
 );
+
+-- Daemons that start together must not derive tokens with two keys.
+CREATE UNIQUE INDEX signing_key_token ON signing_key (substr(id, 1, 10)) WHERE substr(id, 1, 10) = 'token-key-';

@@ -2,7 +2,7 @@
 
 use super::PostgresFixture;
 use crate::store::contract::fixture::{Durable as _, Fixture as _, account, change, commit, guard, session};
-use crate::store::{AccountWrite, ChangeSet, CommitError, Health, SideWrite, Store};
+use crate::store::{AccountWrite, ChangeSet, CommitError, Health, KeyRow, SideWrite, Store};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -192,4 +192,24 @@ async fn what_was_accepted_stays_so_on_every_daemon() {
     }
     let two = older.open_elsewhere(there.path());
     assert_eq!((refused(&two), two.health()), (BTreeSet::new(), Health::Serving));
+}
+
+#[tokio::test]
+async fn daemons_that_start_together_make_one_key_of_tokens() {
+    let fixture = PostgresFixture::new();
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let stores = [fixture.open_elsewhere(here.path()), fixture.open_elsewhere(there.path())];
+    let make = |store: &Arc<dyn Store>, id: &str| {
+        let row = KeyRow { id: id.to_owned(), created: Time::from_unix(1), record: "sealed".to_owned() };
+        let (store, change) = (Arc::clone(store), only(SideWrite::InsertKey(Box::new(row))));
+        async move { store.commit(change, guard()).await.err() }
+    };
+    let made = tokio::join!(make(&stores[0], "token-key-a"), make(&stores[1], "token-key-b"));
+    assert!(
+        matches!(made, (None, Some(CommitError::Conflict)) | (Some(CommitError::Conflict), None)),
+        "{made:?}"
+    );
+    for (store, id) in stores.iter().zip(["jwk-a", "jwk-b"]) {
+        assert_eq!(make(store, id).await, None, "keys that sign are several");
+    }
 }
