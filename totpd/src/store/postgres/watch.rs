@@ -62,9 +62,11 @@ async fn fetch(core: &Core, db: &Connection) -> Result<Option<String>, Fault> {
     }
     let skew = compare_clocks(db).await?;
     core.known.note_latest_grant(latest_grant(db).await?, trusted(db).await?);
-    let here = Standing::read(db).await?;
+    let here = Standing::read_in_short(db).await?;
     core.known.adopt(here.refusals);
-    core.known.note_withdrawals(here.kept);
+    if core.known.lacks_before(here.position.counter.saturating_add(1)) {
+        core.known.note_withdrawals(Standing::read(db).await?.kept);
+    }
     core.found(durable::findings(db).await?);
     Ok(skew)
 }

@@ -35,12 +35,28 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// Reads everything but account records: a few hundred short rows.
+    /// Reads all of it: some hundred short rows.
     pub(super) async fn read(db: &Connection) -> Result<Self, Fault> {
         // Longer values than any of ours, and more than there are, were not written by totpd.
-        let sql = "SELECT key, value FROM meta
-                   WHERE key IN ('withdrawals', 'generation', 'refused', 'floor') OR key LIKE 'fork.%'
-                      OR (key LIKE 'withdrawal.%' AND length(value) < 1024) LIMIT 10000";
+        Self::of(
+            db,
+            "SELECT key, value FROM meta
+                      WHERE key IN ('withdrawals', 'generation', 'refused', 'floor') OR key LIKE 'fork.%'
+                         OR (key LIKE 'withdrawal.%' AND length(value) < 1024) LIMIT 10000",
+        )
+        .await
+    }
+
+    /// Reads it without the list of withdrawals.
+    pub(super) async fn read_in_short(db: &Connection) -> Result<Self, Fault> {
+        Self::of(
+            db,
+            "SELECT key, value FROM meta WHERE key IN ('withdrawals', 'generation', 'refused', 'floor')",
+        )
+        .await
+    }
+
+    async fn of(db: &Connection, sql: &'static str) -> Result<Self, Fault> {
         let rows = db.rows(sql, &[]).await?;
         let mut standing = Self::default();
         for row in &rows {
