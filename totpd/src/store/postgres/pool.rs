@@ -21,8 +21,9 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-/// How long a caller waits for a connection that another one uses.
-const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a caller waits for a connection that another one uses: longer than a login has, so that
+/// many of them together never look like a missing store.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a connection may take until it can be used: each server has its own time in it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a connection that is used again may take to answer.
