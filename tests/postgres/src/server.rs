@@ -7,6 +7,8 @@ use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -67,6 +69,9 @@ pub struct Server {
     folder: PathBuf,
     data: PathBuf,
     port: u16,
+    /// An abstract Unix socket (unix(7)), by which tests in other processes see that the port is
+    /// taken, also while the server is down. It ends with the process.
+    _port_claim: UnixListener,
     process: Mutex<Option<Child>>,
     surroundings: Surroundings,
 }
@@ -101,7 +106,9 @@ impl Server {
     /// Makes a server that does not run yet on a folder of data.
     pub(crate) fn on_data(data: PathBuf, surroundings: Surroundings) -> Self {
         let folder = scratch::folder("socket");
-        let server = Self { folder, data, port: free_port(), process: Mutex::default(), surroundings };
+        let (port, port_claim) = free_port();
+        let server =
+            Self { folder, data, port, _port_claim: port_claim, process: Mutex::default(), surroundings };
         let socket = server.folder.display();
         let address = server.address();
         let own = format!(
@@ -363,15 +370,18 @@ fn runs(pid: Pid) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
-/// Finds a port on which nothing listens. It is below those that the kernel gives to outgoing
-/// connections (ip_local_port_range), so that none of them takes it while the server is down.
-fn free_port() -> u16 {
+/// Finds a port on which nothing listens, and keeps the servers of other tests from it. It is below
+/// those that the kernel gives to outgoing connections (ip_local_port_range), so that none of them
+/// takes it while the server is down.
+fn free_port() -> (u16, UnixListener) {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = u16::try_from(std::process::id() % 12_000).unwrap();
     loop {
         let port = 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let name = SocketAddr::from_abstract_name(format!("totpd-test-postgres-{port}")).unwrap();
+        let Ok(claim) = UnixListener::bind_addr(&name) else { continue };
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
+            return (port, claim);
         }
     }
 }
