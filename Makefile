@@ -25,6 +25,9 @@ run: ## a demonstration: a private daemon, a QR code, a login through a real PAM
 	@cargo build --quiet --profile demo -p totpd -p pam_totp
 	@scripts/run.sh
 
+# Tests that run with the store on PostgreSQL as well; scripts/test-long.sh runs more of them.
+ON_POSTGRESQL := test(/^self_service::/) | test(/^login::(races|clock|lockout)::/) | test(/^api::sessions::/)
+
 # The quickest to fail first.
 test: ## everything that CI runs: every change has to pass it
 	scripts/bootstrap.sh test
@@ -44,6 +47,7 @@ test: ## everything that CI runs: every change has to pass it
 	cargo test --workspace --doc --quiet
 	scripts/fuzz.sh 3 $(FUZZ_CORE)
 	$(ROOT) cargo nextest run --workspace --no-fail-fast
+	$(ROOT) env TOTPD_STORE=postgresql cargo nextest run -p totpd_e2e --no-fail-fast -E '$(ON_POSTGRESQL)'
 
 # Targets in totp_core and totp_wire, and those in the daemon, which takes minutes to build for it.
 FUZZ_CORE := frames call conversation otpauth typed ssh_auth_info names secrets record

@@ -38,6 +38,15 @@ impl Site {
         run(python, "").assert_success().stdout.trim_end().to_owned()
     }
 
+    /// Returns everything that the store holds, as somebody reads it who has no key.
+    #[track_caller]
+    pub fn stored(&self) -> Vec<u8> {
+        let Some(site) = &self.database else { return std::fs::read(self.path("state/totpd.db")).unwrap() };
+        let tables = ["meta", "account", "history", "session", "client", "signing_key"];
+        let all: String = tables.iter().map(|table| format!("TABLE {table};")).collect();
+        site.database().sql(&all).into_bytes()
+    }
+
     /// Makes a site whose state folder is a file system of 14 MiB, with a store and without a
     /// daemon.
     #[track_caller]

@@ -4,6 +4,7 @@ mod cancelled_wait;
 mod copy;
 mod failover;
 mod network;
+mod refused;
 mod single_use;
 
 use std::sync::Barrier;

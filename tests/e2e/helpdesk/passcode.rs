@@ -41,7 +41,7 @@ fn a_passcode_opens_one_ssh_login_and_the_next_one_tells() {
     let told = site.read("prompts");
     let sentence = "The passcode that an administrator made for you on ";
     assert!(told.contains(sentence) && told.contains(" from 127.0.0.1. Was it you?"), "{told}");
-    let stored = std::fs::read(site.path("state/totpd.db")).unwrap();
+    let stored = site.stored();
     let logs = site.log() + &site.syslog().join("\n") + &String::from_utf8_lossy(&stored);
     assert!(!logs.contains(&code) && !logs.contains(&code.replace('-', "")));
 }

@@ -105,11 +105,11 @@ fn replayed_old_codes_lock_nobody() {
 fn a_forged_lock_level_overflows_nothing() {
     let site = Site::new();
     let phone = site.enroll("alice");
-    let others = format!("{{\"failures\":4294967295,\"level\":4294967295,\"last_failure\":{}}}", site.now());
-    site.sql(&format!(
-        "UPDATE account SET record = json_set(record, '$.guard.others', json('{others}')), version = version + 1 \
-         WHERE name = 'alice'"
-    ));
+    let record = site.sql("SELECT record FROM account WHERE name = 'alice'");
+    let mut record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    record["guard"]["others"] =
+        serde_json::json!({ "failures": u32::MAX, "level": u32::MAX, "last_failure": site.now() });
+    site.sql(&format!("UPDATE account SET record = '{record}', version = version + 1 WHERE name = 'alice'"));
     assert_eq!(site.status("alice")["locked"], false);
     for _ in 0..3 {
         assert_eq!(login(&site, "alice", &phone.wrong_code(&site)), code::AUTH_ERR);

@@ -25,7 +25,7 @@ fn a_ticket_enrolls_once() {
         "alice: active, 10 recovery codes left, no login in the history\n"
     );
     assert_eq!(site.totpd_as("alice", &["enroll"], &typed).code, 1, "used up");
-    let logs = site.log() + &String::from_utf8_lossy(&std::fs::read(site.path("state/totpd.db")).unwrap());
+    let logs = site.log() + &String::from_utf8_lossy(&site.stored());
     assert!(!logs.contains(&ticket) && !logs.contains(&phone.secret));
 }
 
