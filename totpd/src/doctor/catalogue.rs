@@ -129,6 +129,8 @@ kinds! {
         "systemd listens on another path than the configuration has, and the daemon does not start.";
     UNIT_FAILED = "unit-failed", Error, [],
         "The daemon does not run, so every login is refused.";
+    UNIT_WITHOUT_NETWORK = "unit-without-network", Error, [],
+        "The daemon cannot reach the servers of its store, and refuses every login.";
     DAEMON_HANGS = "daemon-hangs", Error, [],
         "Every login waits for the daemon, and is then refused.";
     DAEMON_UNREACHABLE = "daemon-unreachable", Error, [],

@@ -1,5 +1,6 @@
 //! Checks owners and modes of totpd's files: configuration, key, store, sockets.
 
+use crate::config::StorePlace;
 use crate::doctor::access::{Denied, Want, child_may, may};
 use crate::doctor::accounts::Account;
 use crate::doctor::catalogue as kinds;
@@ -21,7 +22,10 @@ pub(super) fn check(host: &Host) -> Vec<Finding> {
     found.extend(readable(host, &daemon, &host.config_path, &kinds::CONFIG_UNREADABLE, 0o644));
     if is_set_up {
         found.extend(key(host, &daemon, &config.key_file));
-        found.extend(store(host, &daemon, &config.state_dir));
+        // A store on a server has no file here.
+        if config.store == StorePlace::StateDir {
+            found.extend(store(host, &daemon, &config.state_dir));
+        }
         found.extend(readable(host, &daemon, &config.store_id_file, &kinds::STORE_ID_UNREADABLE, 0o644));
     }
     found.extend(run_folder(host, &daemon, &config.login_socket));

@@ -1,13 +1,17 @@
 //! Checks systemd's units: installed, enabled, listening where the configuration says, and of this
 //! release.
 
+use crate::config::StorePlace;
+use crate::config::server_url::Server;
 use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::{Finding, Kind};
 use crate::doctor::fix::Fix;
 use crate::doctor::system::Host;
+use crate::units;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use tokio_postgres::config::Host as At;
 
 /// The folders of unit files. systemd uses the first that has the file (systemd.unit(5)).
 const FOLDERS: [&str; 5] = [
@@ -60,7 +64,26 @@ pub(super) fn check(host: &Host) -> Vec<Finding> {
         found.extend(of_socket(host, socket));
     }
     found.extend(binary(host));
+    found.extend(network(host));
     found
+}
+
+/// The shipped unit has no network, which a store on a PostgreSQL server needs.
+fn network(host: &Host) -> Option<Finding> {
+    let config = host.config.as_ref().ok()?;
+    let StorePlace::Postgres(settings) = &config.store else { return None };
+    let by_network = |server: &Server| server.config.get_hosts().iter().any(|at| matches!(at, At::Tcp(_)));
+    let server = settings.url.servers.iter().find(|server| by_network(server))?;
+    let is_closed = units::values(&host.root, SERVICE, "PrivateNetwork")?
+        .last()
+        .is_some_and(|value| matches!(value.as_str(), "yes" | "true" | "on" | "1"));
+    is_closed.then(|| {
+        let what = format!("{SERVICE} has no network, and the store is at {}", server.name);
+        unit(&kinds::UNIT_WITHOUT_NETWORK, SERVICE, what).cure(
+            "Run: install -D -m 0644 /usr/share/doc/totpd/examples/network.conf \
+             /etc/systemd/system/totpd.service.d/network.conf; systemctl daemon-reload; systemctl restart totpd",
+        )
+    })
 }
 
 fn unit(kind: &'static Kind, name: &str, what: String) -> Finding {

@@ -4,6 +4,9 @@ use super::*;
 use totp_wire::CallError;
 use totp_wire::admin::DaemonState;
 
+/// A store on a server, for the end of a configuration.
+const STORE: &str = "[store]\nurl = \"postgresql://totpd@db1/totpd?sslrootcert=/etc/totpd/ca.pem\"\n";
+
 pub(super) const ROWS: &[Row] = &[
     ("control typo", |t| t.change(SUDO, "required pam_totp", "requird pam_totp"), &["pam-line-misread"]),
     (
@@ -166,6 +169,17 @@ pub(super) const ROWS: &[Row] = &[
             )
         },
         &["socket-path"],
+    ),
+    ("the unit has no network", |t| t.append("etc/totpd/totpd.toml", STORE), &["unit-without-network"]),
+    (
+        "the unit has a network",
+        |t| {
+            t.append("etc/totpd/totpd.toml", STORE);
+            let drop_in = include_str!("../../../../config/totpd.service.d/network.conf");
+            t.write("etc/systemd/system/totpd.service.d/network.conf", drop_in);
+            t.remove("var/lib/totpd/totpd.db");
+        },
+        &[],
     ),
     ("the daemon hangs", |t| t.daemon.reply = Err(CallError::TimedOut), &["daemon-hangs"]),
     ("no daemon", |t| t.daemon.reply = Err(CallError::NoSocket), &["daemon-unreachable"]),
