@@ -72,15 +72,20 @@ impl Known {
         self.witnessed.store(here.position.counter.max(latest), Ordering::Release);
     }
 
+    /// Up to which counter the witness has every withdrawal.
+    pub(super) fn witnessed(&self) -> u64 {
+        self.witnessed.load(Ordering::Acquire)
+    }
+
     /// Whether the witness lacks a withdrawal before `counter`.
     pub(super) fn lacks_before(&self, counter: u64) -> bool {
-        self.witnessed.load(Ordering::Acquire).saturating_add(1) < counter
+        self.witnessed().saturating_add(1) < counter
     }
 
     /// Writes withdrawals that follow what the witness has: this daemon's own, or those of others
     /// among them.
     pub(super) fn note_withdrawals(&self, entries: Vec<Entry>) {
-        let witnessed = self.witnessed.load(Ordering::Acquire);
+        let witnessed = self.witnessed();
         let new: Vec<Entry> = entries.into_iter().filter(|entry| entry.counter > witnessed).collect();
         let latest = new.iter().map(|entry| entry.counter).max().unwrap_or(witnessed);
         ignore_poison(self.witness.lock()).write(new);

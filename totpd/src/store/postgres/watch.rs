@@ -62,7 +62,14 @@ async fn fetch(core: &Core, db: &Connection) -> Result<Option<String>, Fault> {
     }
     let skew = compare_clocks(db).await?;
     core.known.note_latest_grant(latest_grant(db).await?, trusted(db).await?);
+    // Before the store is read: a withdrawal may be witnessed in between.
+    let witnessed = core.known.witnessed();
     let here = Standing::read_in_short(db).await?;
+    if here.position.counter < witnessed {
+        // Put back under the daemon, by a restore that left its connections alone. The next
+        // connection is compared with the witness, as each new one is.
+        return Err(Fault::Lost("an older copy of the store was put in its place".to_owned()));
+    }
     core.known.adopt(here.refusals);
     if core.known.lacks_before(here.position.counter.saturating_add(1)) {
         core.known.note_withdrawals(Standing::read(db).await?.kept);

@@ -140,6 +140,20 @@ async fn an_older_copy_under_running_daemons_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_restore_in_one_transaction_under_a_daemon_is_noticed() {
+    let fixture = PostgresFixture::new();
+    let folder = tempfile::tempdir().unwrap();
+    let store = fixture.open_elsewhere(folder.path());
+    commit(&store, withdraw("before")).await;
+    fixture.sql("CREATE TABLE dump AS SELECT * FROM meta");
+    commit(&store, withdraw("after")).await;
+    // No connection is lost by it.
+    fixture.sql("BEGIN; DELETE FROM meta; INSERT INTO meta SELECT * FROM dump; COMMIT");
+    wait_until(|| refused(&store) == BTreeSet::from(["after".to_owned()])).await;
+    wait_until(|| store.health() == Health::Serving).await;
+}
+
+#[tokio::test]
 async fn a_copy_with_unknown_gaps_is_refused_until_accepted() {
     let fixture = PostgresFixture::new();
     let folder = tempfile::tempdir().unwrap();
