@@ -27,7 +27,7 @@ config
 audit seal
 fair_queue folder key permission qr units user_locks
 local_time
-clock file_identity hardening os_random sync
+clock exact_sleep file_identity hardening os_random sync
 """.split("\n")[1:-1]
 LEVEL = {name: level for level, line in enumerate(LAYERS) for name in line.split()}
 

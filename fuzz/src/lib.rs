@@ -7,7 +7,8 @@ pub mod daemon;
 
 use serde_json::Value;
 use totp_core::contact::{MailAddress, PhoneNumber};
-use totp_core::judge::{Attempt, JudgeSettings};
+use totp_core::judge::Attempt;
+use totp_core::judge_settings::JudgeSettings;
 use totp_core::otpauth::OtpAuth;
 use totp_core::policy::SshAuth;
 use totp_core::{Account, Origin, Secrets, Time, Typed, UserName, external_id, judge};

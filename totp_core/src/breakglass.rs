@@ -1,7 +1,8 @@
 //! Break-glass: a single-use random code for one user and a limited time. It needs no account.
 
+use crate::code::Input;
 use crate::code::Typed;
-use crate::judge::{Input, Reason};
+use crate::judge::Reason;
 use crate::name::UserName;
 use crate::random::{Random, RandomFailed};
 use crate::recovery::{RecoveryCode, RecoverySet};

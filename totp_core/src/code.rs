@@ -113,6 +113,9 @@ impl Typed {
     }
 }
 
+/// A code or recovery code as it was typed, or why the input is neither.
+pub type Input = Result<Typed, RejectedInput>;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,10 @@
 //! How a typed code compares with the factors of an account. The work is the same whatever matches.
 
 use crate::account::Account;
+use crate::code::Input;
 use crate::code::Typed;
 use crate::factor::{Factor, USED_STEPS};
-use crate::judge::{Input, JudgeSettings};
+use crate::judge_settings::JudgeSettings;
 use crate::otp::Params;
 use crate::secret::Secret;
 use crate::time::Time;

@@ -5,9 +5,10 @@
 //! in one transaction with the audit row, and only then answers.
 
 use crate::account::Account;
-use crate::code::{RejectedInput, Typed};
+use crate::code::{Input, RejectedInput, Typed};
 use crate::comparison::{MatchResult, clock_is_wrong, compare, compare_authenticators, compare_with_decoy};
 use crate::factor::FactorState;
+use crate::judge_settings::JudgeSettings;
 use crate::lock::SourceClass;
 use crate::notices::{FactorChange, Notices};
 use crate::otp::Params;
@@ -19,26 +20,6 @@ use crate::source::Origin;
 use crate::staged_change::ChangeKind;
 use crate::time::Time;
 use crate::verified::{How, Verified};
-
-/// The site's settings for judging codes, and the clock's bounds.
-#[derive(Clone, Copy, Debug)]
-pub struct JudgeSettings {
-    /// How many time steps a code may be ahead or behind (RFC 6238 section 5.2 recommends one).
-    pub skew: u8,
-    /// The build date of the release: a clock that shows an earlier time is wrong.
-    pub not_before: Time,
-    /// The latest time at which any code was granted. A clock well before it was set back.
-    pub latest_grant: Time,
-}
-
-impl JudgeSettings {
-    /// Returns whether a clock that shows `now` can judge TOTP codes. Because clocks are adjusted,
-    /// it may be behind the latest grant by the acceptance window, and by one step at least.
-    pub fn trusts(&self, now: Time, params: Params) -> bool {
-        let window = params.period.seconds().saturating_mul(u64::from(self.skew.max(1)));
-        now >= self.not_before && now.plus(window) >= self.latest_grant
-    }
-}
 
 /// One attempt to prove the second factor.
 #[derive(Debug)]
@@ -76,9 +57,6 @@ impl Attempt {
         Self { origin, from, input, remember: None, silent: true, display: None, accepts_passcode: false }
     }
 }
-
-/// A code or recovery code as it was typed, or why the input is neither.
-pub type Input = Result<Typed, RejectedInput>;
 
 /// Why an attempt was refused. For the audit log only: the prompt says the same for every reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,9 +9,11 @@
 //! ```
 
 use crate::account::{Account, new_id};
+use crate::code::Input;
 use crate::code::Typed;
 use crate::factor::{Factor, FactorState};
-use crate::judge::{Input, JudgeSettings, Reason, steps_ahead};
+use crate::judge::{Reason, steps_ahead};
+use crate::judge_settings::JudgeSettings;
 use crate::otp::Params;
 use crate::policy::FirstFactor;
 use crate::random::{Random, RandomFailed};

@@ -10,9 +10,10 @@
 //! ```
 
 use crate::account::{Account, EnrollmentTicket};
+use crate::code::Input;
 use crate::code::Typed;
 use crate::factor::FactorState;
-use crate::judge::{Input, Reason};
+use crate::judge::Reason;
 use crate::passcode::Passcode;
 use crate::secret::Secrets;
 use crate::time::Time;

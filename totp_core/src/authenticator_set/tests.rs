@@ -1,7 +1,9 @@
 use super::*;
+use crate::code::Input;
 use crate::code::Typed;
 use crate::given_secret::{GivenRefused, GivenSecret, ShortSecret};
-use crate::judge::{Attempt, Input, JudgeSettings, Outcome, Reason, judge};
+use crate::judge::{Attempt, Outcome, Reason, judge};
+use crate::judge_settings::JudgeSettings;
 use crate::lock::{BUDGET, BUDGET_WINDOW, LockState, SourceClass};
 use crate::new_factor::{EnrollRefused, NewFactor};
 use crate::otp::{Digits, Params, totp_at};

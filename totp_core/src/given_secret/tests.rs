@@ -1,5 +1,6 @@
 use super::*;
-use crate::judge::{Attempt, JudgeSettings, Outcome, Reason, judge};
+use crate::judge::{Attempt, Outcome, Reason, judge};
+use crate::judge_settings::JudgeSettings;
 use crate::otp::totp_at;
 use crate::random::testing::Counting;
 use crate::{Origin, Typed};

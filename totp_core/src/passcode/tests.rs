@@ -1,7 +1,8 @@
 use super::*;
 use crate::account::Account;
 use crate::code::Typed;
-use crate::judge::{Attempt, JudgeSettings, NoticeDisplay, Reason};
+use crate::judge::{Attempt, NoticeDisplay, Reason};
+use crate::judge_settings::JudgeSettings;
 use crate::lock::FAILURES_TO_LOCK;
 use crate::new_factor::NewFactor;
 use crate::notices::{Occurrence, PasscodeNotice};

@@ -12,7 +12,7 @@ use crate::engine::{
 use crate::store::CommitGuard;
 use std::sync::Arc;
 use std::time::Instant;
-use totp_core::judge::Input;
+use totp_core::code::Input;
 use totp_core::lock::SourceClass;
 use totp_core::login_enrollment::{AwaitingFirstCode, AwaitingRecoveryCode};
 use totp_core::recovery::RecoveryCode;

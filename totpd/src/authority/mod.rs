@@ -20,7 +20,7 @@ use crate::engine::{EngineError, LeaseEnd, LoginRequest, Showings};
 use crate::store::{CommitGuard, Committed};
 use std::sync::Arc;
 use std::time::Duration;
-use totp_core::judge::Input;
+use totp_core::code::Input;
 use totp_core::otpauth::OtpAuth;
 use totp_core::policy::Pass;
 use totp_core::{Digits, Verified};

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::Notify;
 use totp_core::breakglass::BreakGlass;
-use totp_core::judge::Input;
+use totp_core::code::Input;
 
 /// Decides by the one code of a responder.
 #[derive(Clone, Debug)]

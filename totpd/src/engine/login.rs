@@ -11,7 +11,8 @@ use crate::store::{
     AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, HistoryQuery, SideWrite, StoredAccount,
 };
 use std::sync::Arc;
-use totp_core::judge::{Input, NoticeDisplay, judge_without_account};
+use totp_core::code::Input;
+use totp_core::judge::{NoticeDisplay, judge_without_account};
 use totp_core::login_enrollment::AwaitingFirstCode;
 use totp_core::notices::Notices;
 use totp_core::policy::{Pass, Peer};

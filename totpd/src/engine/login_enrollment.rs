@@ -17,7 +17,7 @@ use crate::store::{AccountWrite, ChangeSet, CommitGuard, OtherNames, SideWrite, 
 use crate::user_directory::ResolvedUser;
 use std::sync::Arc;
 use totp_core::account::EnrollmentTicket;
-use totp_core::judge::Input;
+use totp_core::code::Input;
 use totp_core::login_enrollment::{AwaitingFirstCode, AwaitingRecoveryCode, ReadyToActivate};
 use totp_core::notices::FactorChange;
 use totp_core::otpauth::OtpAuth;

@@ -10,7 +10,7 @@ use crate::config::SelfEnroll;
 use crate::store::{AccountWrite, ChangeSet, CommitError, CommitGuard};
 use crate::user_directory::ResolvedUser;
 use std::sync::Arc;
-use totp_core::judge::Input;
+use totp_core::code::Input;
 use totp_core::policy::FirstFactor;
 use totp_core::ticket_login::{TicketMatch, judge_ticket};
 use totp_core::{Reason, Typed, UserName};

@@ -6,7 +6,7 @@ use crate::store::{ChangeSet, CommitError, CommitGuard, Committed, SideWrite};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
-use totp_core::judge::Input;
+use totp_core::code::Input;
 use totp_core::withdrawal::{Withdrawal, withdrawn};
 use totp_core::{Account, Reason, Time};
 

@@ -109,7 +109,8 @@ impl Engine {
             event.outcome = EventOutcome::Refused;
             let before = account.clone();
             let judgement = judge(&mut account, &attempt, now, &self.rules());
-            // A grant names the version that it was decided on. A refusal is decided on a fresh one.
+            // A grant names the version that it was decided on. A refusal is decided on a fresh
+            // one.
             if was_early && !(judgement.changed && matches!(judgement.outcome, Outcome::Granted(_))) {
                 continue;
             }
@@ -178,8 +179,8 @@ impl Engine {
         Err(ApiRefusal::Busy)
     }
 
-    /// The keys of a requested session. Loaded before the code is judged, so that no code is used up
-    /// for a session that cannot be signed. A request without a session needs no keys, and works
+    /// The keys of a requested session. Loaded before the code is judged, so that no code is used
+    /// up for a session that cannot be signed. A request without a session needs no keys, and works
     /// before a store's first keys are made.
     async fn session_keys(&self, options: &SessionOptions) -> Result<Option<Arc<Keyring>>, ApiRefusal> {
         match options {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::clock::RELEASED;
 use crate::os_random::Kernel;
-use totp_core::judge::JudgeSettings;
+use totp_core::judge_settings::JudgeSettings;
 use totp_core::otp::totp_at;
 use totp_core::policy::{Action, Facts, FirstFactor, Moment, Peer, Policy, RemoteHost, Rule, Ruling};
 use totp_core::recovery::RecoveryStorage;
