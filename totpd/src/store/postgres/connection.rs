@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_postgres::{AsyncMessage, Client, Socket, Statement};
+use tokio::task::AbortHandle;
+use tokio_postgres::{AsyncMessage, Client, Statement};
 
 /// How many warnings and notices a server has sent over a connection.
 #[derive(Clone, Debug, Default)]
@@ -35,12 +36,20 @@ pub(super) struct Connection {
     /// When it was last found to accept writes.
     pub(super) checked: Instant,
     statements: Mutex<HashMap<&'static str, Statement>>,
+    /// The task that has the socket.
+    carrier: AbortHandle,
 }
 
 impl Connection {
-    /// Takes over a client of `server`.
-    pub(super) fn new(client: Client, server: String, notices: Notices) -> Self {
-        Self { client, server, notices, checked: Instant::now(), statements: Mutex::default() }
+    /// Takes over a client of `server`, whose socket `carrier` has.
+    pub(super) fn new(client: Client, server: String, notices: Notices, carrier: AbortHandle) -> Self {
+        let (checked, statements) = (Instant::now(), Mutex::default());
+        Self { client, server, notices, checked, statements, carrier }
+    }
+
+    /// Closes the socket now. Otherwise one to a server that hangs waits for its answers.
+    pub(super) fn close(&self) {
+        self.carrier.abort();
     }
 
     /// The statement of this text, which is prepared once for each connection.
@@ -78,14 +87,21 @@ impl Connection {
     }
 }
 
+/// Whether the server of this connection accepts no writes.
+pub(super) async fn read_only(db: &Connection) -> Result<bool, Fault> {
+    let row = db.row("SHOW transaction_read_only", &[]).await?;
+    Ok(row.is_none_or(|row| row.get::<_, &str>(0) != "off"))
+}
+
 pub(super) use tokio_postgres::Row;
 
 /// The values of a statement.
 pub(super) type Values<'a> = &'a [&'a (dyn tokio_postgres::types::ToSql + Sync)];
 
 /// Carries the messages of a connection until it ends, and counts the notices among them.
-pub(super) async fn carry<T>(mut connection: tokio_postgres::Connection<Socket, T>, notices: Notices)
+pub(super) async fn carry<S, T>(mut connection: tokio_postgres::Connection<S, T>, notices: Notices)
 where
+    S: AsyncRead + AsyncWrite + Unpin,
     T: AsyncRead + AsyncWrite + Unpin,
 {
     while let Some(Ok(message)) = std::future::poll_fn(|context| connection.poll_message(context)).await {

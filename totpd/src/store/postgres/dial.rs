@@ -1,16 +1,22 @@
 //! Connects to the first of the servers that accepts writes.
 
 use crate::config::server_url::{Server, ServerTls, ServerUrl};
-use crate::store::postgres::connection::{Connection, Notices, carry};
+use crate::store::postgres::connection::{Connection, Notices, carry, read_only};
 use crate::store::postgres::fault::without_data;
 use crate::store::postgres::password;
+use crate::store::postgres::plain::{Guarded, IN_CLEAR, Plain};
 use crate::store::postgres::session::{self, Role};
 use crate::store::postgres::tls::VerifyingTls;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio_postgres::config::{Host, SslMode, SslNegotiation};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Config, Error, NoTls, Socket};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, Error, NoTls, Socket};
 
 /// How long one server may take for everything until its connection can be used.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,13 +35,32 @@ pub(super) struct Dialer {
     last: AtomicUsize,
     /// The latest timeline of a server that was connected to. Each promotion begins one.
     timeline: AtomicU64,
+    /// The name of the server of the last connection.
+    present: watch::Sender<String>,
 }
 
 impl Dialer {
     /// For these servers. The password is in `password_file`, if there is one.
     pub(super) fn new(url: ServerUrl, password_file: Option<&Path>) -> Self {
         let password_file = password::file(password_file);
-        Self { url, password_file, last: AtomicUsize::new(0), timeline: AtomicU64::new(0) }
+        Self {
+            url,
+            password_file,
+            last: AtomicUsize::new(0),
+            timeline: AtomicU64::new(0),
+            present: watch::Sender::default(),
+        }
+    }
+
+    /// Whether the last connection was made to another server than this one.
+    pub(super) fn has_left(&self, server: &str) -> bool {
+        *self.present.borrow() != server
+    }
+
+    /// Waits until a connection is made to another server than this one, which accepts writes.
+    pub(super) async fn left(&self, server: &str) {
+        // The sender is ours, and lives as long as this.
+        let _ = self.present.subscribe().wait_for(|present| present != server).await;
     }
 
     /// Connects. The connection lives on the runtime that runs this.
@@ -50,6 +75,7 @@ impl Dialer {
             match tokio::time::timeout(TIMEOUT, self.dial_one(server, role)).await {
                 Ok(Ok(connection)) => {
                     self.last.store(index, Ordering::Relaxed);
+                    self.present.send_replace(server.name.clone());
                     return Ok(connection);
                 }
                 Ok(Err(why)) => reasons.push(why),
@@ -64,12 +90,21 @@ impl Dialer {
         if let Some(file) = &self.password_file {
             config.password(password::read(file)?.as_slice());
         }
-        let connected = match &self.url.tls {
-            ServerTls::Off => connect(&config, NoTls, server).await,
-            ServerTls::VerifyFull(roots) => connect(&config, VerifyingTls::from_file(roots)?, server).await,
+        let connected = match (&self.url.tls, server.config.get_hosts().first()) {
+            (ServerTls::Off, Some(Host::Unix(folder))) => connect_socket(&config, folder, server).await?,
+            (ServerTls::Off, _) => {
+                config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+                connect(&config, Plain, server).await
+            }
+            (ServerTls::VerifyFull(roots), _) => {
+                connect(&config, VerifyingTls::from_file(roots)?, server).await
+            }
         };
         let connection = connected.map_err(|error| self.sentence(server, &error))?;
         session::set(&connection, role).await.map_err(|why| format!("{}: {why}", server.name))?;
+        if read_only(&connection).await.map_err(|fault| format!("{}: {fault}", server.name))? {
+            return Err(format!("{} accepts no writes (a standby)", server.name));
+        }
         self.check_timeline(&connection).await?;
         Ok(connection)
     }
@@ -97,7 +132,12 @@ impl Dialer {
         let (name, ServerUrl { user, database, .. }) = (&server.name, &self.url);
         let Some(said) = error.as_db_error() else {
             let why = without_data(error);
-            return if why.contains("does not allow writes") {
+            return if why.contains(IN_CLEAR) {
+                format!(
+                    "{name} {IN_CLEAR}, and is not told it without TLS. Use scram-sha-256 there (password_encryption, and \
+                     pg_hba.conf; then set the password again), or TLS (sslrootcert in store.url)"
+                )
+            } else if why.contains("does not allow writes") {
                 format!("{name} accepts no writes (a standby)")
             } else if why.contains("certificate") {
                 format!(
@@ -128,11 +168,34 @@ impl Dialer {
 
 async fn connect<T>(config: &Config, tls: T, server: &Server) -> Result<Connection, Error>
 where
-    T: tokio_postgres::tls::MakeTlsConnect<Socket>,
+    T: MakeTlsConnect<Socket>,
     T::Stream: Send + 'static,
 {
-    let (client, connection) = config.connect(tls).await?;
+    Ok(carried(config.connect(tls).await?, server))
+}
+
+/// Connects to a Unix socket. The library does not guard one.
+async fn connect_socket(
+    config: &Config,
+    folder: &Path,
+    server: &Server,
+) -> Result<Result<Connection, Error>, String> {
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let socket = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await;
+    let socket = socket.map_err(|error| format!("{} cannot be reached ({error})", server.name))?;
+    let made = config.connect_raw(Guarded::new(socket), NoTls).await;
+    Ok(made.map(|made| carried(made, server)))
+}
+
+fn carried<S, T>(
+    (client, connection): (Client, tokio_postgres::Connection<S, T>),
+    server: &Server,
+) -> Connection
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let notices = Notices::default();
-    tokio::spawn(carry(connection, notices.clone()));
-    Ok(Connection::new(client, server.name.clone(), notices))
+    let carrier = tokio::spawn(carry(connection, notices.clone())).abort_handle();
+    Connection::new(client, server.name.clone(), notices, carrier)
 }

@@ -29,6 +29,9 @@ pub(super) enum Fault {
     /// A row that is referred to does not exist.
     #[error("a row that is referred to does not exist")]
     Missing,
+    /// The database cannot hold a value.
+    #[error("PostgreSQL refuses a value ({0})")]
+    Value(String),
     /// A table does not exist.
     #[error("the tables of the store are missing")]
     NoTables,
@@ -67,6 +70,7 @@ impl From<Error> for Fault {
         // too long within a transaction.
         match code.code() {
             "25P03" => Self::Lost(why),
+            code if code.starts_with("22") => Self::Value(why),
             code if ["08", "53", "57"].iter().any(|class| code.starts_with(class)) => Self::Lost(why),
             _ => Self::Other(why),
         }

@@ -13,10 +13,16 @@ use std::sync::LazyLock;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
+/// Begins a transaction of logins. The statements are sent with it, and write only where it has
+/// begun: were it refused alone (`pg_cancel_backend`), each of them would commit by itself.
+pub(super) const BEGIN: &str = "BEGIN; SELECT pg_catalog.set_config('totpd.begun', 'yes', true)";
+/// Whether [`BEGIN`] has begun this transaction.
+const BEGUN: &str = "pg_catalog.current_setting('totpd.begun', true) = 'yes'";
+
 /// Writes the account, the latest grant and the event, or nothing.
 static GRANT: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "WITH written AS ({UPDATE} RETURNING 1),
+        "WITH written AS ({UPDATE} AND {BEGUN} RETURNING 1),
               moved AS (UPDATE latest_grant SET at = $19 WHERE slot = $20 AND at < $19
                         AND EXISTS (SELECT 1 FROM written)),
               noted AS (INSERT INTO history (at, name, event)
@@ -27,8 +33,14 @@ static GRANT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Writes an event alone.
-const NOTE: &str = "WITH noted AS (INSERT INTO history (at, name, event) VALUES ($1, $2, $3) RETURNING 1)
-                    SELECT count(*) FROM noted";
+static NOTE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "WITH noted AS (INSERT INTO history (at, name, event)
+                        SELECT CAST($1 AS BIGINT), CAST($2 AS TEXT), CAST($3 AS TEXT) WHERE {BEGUN}
+                        RETURNING 1)
+         SELECT count(*) FROM noted"
+    )
+});
 
 /// Whether a change set is one of these: an account that was read, or none, and nothing but grants
 /// beside it.
@@ -51,7 +63,7 @@ pub(super) struct Logins {
 impl Logins {
     /// Prepares them, unless that was done before.
     pub(super) async fn prepared(db: &Connection) -> Result<Self, Fault> {
-        Ok(Self { grant: db.prepared(&GRANT).await?, note: db.prepared(NOTE).await? })
+        Ok(Self { grant: db.prepared(&GRANT).await?, note: db.prepared(&NOTE).await? })
     }
 
     /// Writes one change set; `false` when its account is at another version.

@@ -25,12 +25,14 @@ mod meta;
 mod open;
 mod overview;
 mod password;
+mod plain;
 mod pool;
 mod reads;
 mod schema;
 mod search;
 mod session;
 mod side_writes;
+mod slots;
 mod status;
 mod steps;
 #[cfg(test)]
@@ -112,13 +114,13 @@ impl Postgres {
             failed: Notify::new(),
             findings: Mutex::default(),
         });
-        let slot = open::prepare(&core, sealer, older).await?;
+        let slots = open::prepare(&core, sealer, older).await?;
         let mistake = |error: deadpool::managed::BuildError| OpenError::Server(error.to_string());
         let writes = pool::new(&core, Role::Write, CONNECTIONS).map_err(mistake)?;
         let watch = pool::new(&core, Role::Read, 1).map_err(mistake)?;
         let trim = Trim::new(&core, writes.clone(), keep_events);
         let (queue, jobs) = Queue::new();
-        let writer = Writer::new(&core, writes, trim, slot);
+        let writer = Writer::new(&core, writes, trim, slots);
         let watching = watch::run(Arc::clone(&core), watch);
         let work: Work = Box::pin(async move {
             tokio::select! {

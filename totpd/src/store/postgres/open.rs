@@ -12,14 +12,11 @@ use crate::store::postgres::dial::Dialer;
 use crate::store::postgres::fault::Fault;
 use crate::store::postgres::pool::Core;
 use crate::store::postgres::session::Role;
+use crate::store::postgres::slots::Slots;
 use crate::store::postgres::watch::{compare_clocks, latest_grant, trusted};
 use crate::store::postgres::withdrawals::COUNTER;
 use crate::store::postgres::{compare, durable, meta, schema};
 use totp_core::random;
-
-/// Places where daemons record their grants: more than there are daemons, so that two of them
-/// seldom share one.
-const SLOTS: u16 = 256;
 
 /// Makes an empty store in the database.
 ///
@@ -48,9 +45,9 @@ pub(in crate::store) async fn create(settings: &PostgresSettings, sealer: &Seale
     })
 }
 
-/// Checks the database and takes over what it knows, on a connection of its own. Returns the slot
-/// in which this daemon records its grants.
-pub(super) async fn prepare(core: &Core, sealer: &Sealer, older: OlderCopy) -> Result<i64, OpenError> {
+/// Checks the database and takes over what it knows, on a connection of its own. Returns where
+/// this daemon records its grants.
+pub(super) async fn prepare(core: &Core, sealer: &Sealer, older: OlderCopy) -> Result<Slots, OpenError> {
     if let Some(far) = core.dialer.url.unprotected() {
         tracing::warn!("connections to {far} are not encrypted (sslmode=disable in store.url)");
     }
@@ -58,10 +55,10 @@ pub(super) async fn prepare(core: &Core, sealer: &Sealer, older: OlderCopy) -> R
     schema::migrate(&db, &core.name).await?;
     meta::check_key(&db, &core.name, sealer).await?;
     let failed = |fault: Fault| OpenError::Database(core.name.clone(), fault.to_string());
-    let slot: [u8; 2] =
+    let random: [u8; 2] =
         random::bytes(&mut Kernel).map_err(|e| OpenError::Database(core.name.clone(), e.to_string()))?;
-    let slot = i64::from(u16::from_be_bytes(slot) % SLOTS);
-    make_rows(&db, slot).await.map_err(failed)?;
+    let slots = Slots::new(u16::from_be_bytes(random));
+    make_rows(&db, &slots).await.map_err(failed)?;
     compare::with_witness(&db, &core.known, &core.name, older).await?;
     let at = latest_grant(&db).await.map_err(failed)?;
     core.known.note_latest_grant(at, trusted(&db).await.map_err(failed)?);
@@ -69,12 +66,13 @@ pub(super) async fn prepare(core: &Core, sealer: &Sealer, older: OlderCopy) -> R
         core.status.set(Health::Unavailable(skew));
     }
     core.found(durable::findings(&db).await.map_err(failed)?);
-    Ok(slot)
+    Ok(slots)
 }
 
 /// The rows that statements of this daemon change and never make.
-async fn make_rows(db: &Connection, slot: i64) -> Result<(), Fault> {
+async fn make_rows(db: &Connection, slots: &Slots) -> Result<(), Fault> {
     meta::set_if_missing(db, COUNTER, "0").await?;
-    let sql = "INSERT INTO latest_grant (slot, at) VALUES ($1, 0) ON CONFLICT (slot) DO NOTHING";
-    db.execute(sql, &[&slot]).await.map(drop)
+    let sql =
+        "INSERT INTO latest_grant (slot, at) SELECT unnest($1::BIGINT[]), 0 ON CONFLICT (slot) DO NOTHING";
+    db.execute(sql, &[&slots.all()]).await.map(drop)
 }

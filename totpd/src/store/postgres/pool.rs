@@ -31,6 +31,8 @@ const RECYCLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a connection counts as one to a server that accepts writes.
 const FRESH: Duration = Duration::from_secs(1);
 
+pub(super) use crate::store::postgres::connection::read_only;
+
 /// A pool of connections.
 pub(super) type Pool = deadpool::managed::Pool<Connections>;
 /// A connection of a pool.
@@ -125,10 +127,18 @@ impl Manager for Connections {
         made.unwrap_or_else(|_| Err(OpenError::Server("the store is closed".to_owned())))
     }
 
+    /// Its socket is closed at once, also when its server hangs.
+    fn detach(&self, db: &mut Connection) {
+        db.close();
+    }
+
     /// A connection that is closed, or whose server was demoted since, is not used again.
     async fn recycle(&self, db: &mut Connection, _: &Metrics) -> RecycleResult<OpenError> {
         if db.client.is_closed() {
             return Err(RecycleError::message("it is closed"));
+        }
+        if self.core.dialer.has_left(&db.server) {
+            return Err(RecycleError::message("another server has taken over"));
         }
         if db.checked.elapsed() < FRESH {
             return Ok(());
@@ -142,12 +152,6 @@ impl Manager for Connections {
             Err(fault) => Err(RecycleError::message(fault.to_string())),
         }
     }
-}
-
-/// Whether the server of this connection accepts no writes.
-pub(super) async fn read_only(db: &Connection) -> Result<bool, Fault> {
-    let row = db.row("SHOW transaction_read_only", &[]).await?;
-    Ok(row.is_none_or(|row| row.get::<_, &str>(0) != "off"))
 }
 
 /// A pool of up to `size` connections.

@@ -2,6 +2,8 @@
 //! forces to another value must not go unnoticed.
 
 use crate::store::postgres::connection::Connection;
+use crate::store::postgres::fault::Fault;
+use tokio_postgres::SimpleQueryMessage;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,16 +26,47 @@ const ENDLESS: [&str; 3] = ["statement_timeout", "transaction_timeout", "idle_se
 /// Values of `synchronous_commit` under which a commit is durable, also on the standbys that count.
 const DURABLE: [&str; 2] = ["on", "remote_apply"];
 
+/// What notices a session must hear: those of a commit whose wait for a standby was cancelled.
+const MESSAGES: &str = "warning";
+/// Reads back, at the end of a transaction, what makes its `COMMIT` durable and its warnings heard.
+/// Triggers that wait for the end run first.
+const KEPT: &str = "SET CONSTRAINTS ALL IMMEDIATE;
+     SELECT pg_catalog.current_setting('synchronous_commit'), pg_catalog.current_setting('client_min_messages')";
+
+/// Whether a transaction, as whose last statement this is sent, still has the settings by which its
+/// commit is durable: a trigger may change them for it.
+///
+/// # Errors
+/// What was changed.
+pub(super) async fn check_kept(db: &Connection) -> Result<(), Fault> {
+    let answers = db.client.simple_query(KEPT).await?;
+    let row = answers.iter().find_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => Some((row.get(0).unwrap_or(""), row.get(1).unwrap_or(""))),
+        _ => None,
+    });
+    let changed = match row {
+        Some((commit, MESSAGES)) if DURABLE.contains(&commit) => return Ok(()),
+        Some((commit, MESSAGES)) => format!("synchronous_commit to {commit}"),
+        Some((_, messages)) => format!("client_min_messages to {messages}"),
+        None => "settings that cannot be read".to_owned(),
+    };
+    Err(Fault::Other(format!(
+        "a trigger or rule of the database sets {} within the transaction, under which a commit is not safe. Remove it: \
+         SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE NOT tgisinternal",
+        totp_wire::text::printable(&changed, 100)
+    )))
+}
+
 /// Sets everything, and checks what the server has made of it.
 ///
 /// # Errors
 /// What the server refused or holds against it.
 pub(super) async fn set(db: &Connection, role: Role) -> Result<(), String> {
-    let failed = |error: tokio_postgres::Error| super::fault::Fault::from(error).to_string();
+    let failed = |error: tokio_postgres::Error| Fault::from(error).to_string();
     let statement_timeout = if role == Role::Read { READ_TIMEOUT } else { "0" };
     // Without notices a commit whose wait for a standby was cancelled would look like any other.
     let wanted = [
-        ("client_min_messages", "warning"),
+        ("client_min_messages", MESSAGES),
         ("lock_timeout", LOCK_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_TIMEOUT),
         ("statement_timeout", statement_timeout),
@@ -55,6 +88,11 @@ pub(super) async fn set(db: &Connection, role: Role) -> Result<(), String> {
     let rows = db.client.query("SELECT name, setting FROM pg_settings", &[]).await.map_err(failed)?;
     let setting =
         |name: &str| rows.iter().find(|row| row.get::<_, &str>(0) == name).map(|row| row.get::<_, String>(1));
+    if setting("server_encoding").is_some_and(|encoding| encoding != "UTF8") {
+        return Err("the encoding of its database is not UTF8, so that it cannot hold every name. Make \
+                    another one: createdb -E UTF8 -T template0 -O USER DATABASE"
+            .to_owned());
+    }
     for (name, value) in wanted {
         if setting(name).as_deref() != Some(value) {
             return Err(format!("its setting {name} cannot be set to {value}. Is a pooler in between?"));

@@ -1,4 +1,5 @@
-//! Whether the store serves. The watch changes it, and nothing else turns it back.
+//! Whether the store serves: what the watch found, which nothing else turns back, and whether
+//! commits have room.
 
 use crate::store::Health;
 use crate::sync::ignore_poison;
@@ -6,23 +7,45 @@ use std::sync::RwLock;
 
 /// The health of an open store.
 #[derive(Debug)]
-pub(super) struct Status(RwLock<Health>);
+pub(super) struct Status {
+    found: RwLock<Health>,
+    /// Why no commit has room now.
+    stalled: RwLock<Option<String>>,
+}
 
 impl Status {
     /// Of a store that has just been opened.
     pub(super) fn serving() -> Self {
-        Self(RwLock::new(Health::Serving))
+        Self { found: RwLock::new(Health::Serving), stalled: RwLock::default() }
     }
 
     /// The health of this moment.
     pub(super) fn health(&self) -> Health {
-        ignore_poison(self.0.read()).clone()
+        let found = ignore_poison(self.found.read()).clone();
+        match ignore_poison(self.stalled.read()).clone() {
+            Some(why) if found == Health::Serving => Health::Unavailable(why),
+            _ => found,
+        }
+    }
+
+    /// Why no commit has room; `None`: one has.
+    pub(super) fn stall(&self, why: Option<String>) {
+        let mut stalled = ignore_poison(self.stalled.write());
+        if *stalled == why {
+            return;
+        }
+        if let Some(why) = &why {
+            tracing::error!("{why}");
+        } else {
+            tracing::info!("the store commits again");
+        }
+        *stalled = why;
     }
 
     /// Takes over what was found, and says in the log what changed. One that has to be opened
     /// again stays so.
     pub(super) fn set(&self, found: Health) {
-        let mut health = ignore_poison(self.0.write());
+        let mut health = ignore_poison(self.found.write());
         if matches!(*health, Health::Reopen(_)) || *health == found {
             return;
         }
@@ -50,5 +73,15 @@ mod tests {
         status.set(Health::Reopen("older".to_owned()));
         status.set(Health::Serving);
         assert_eq!(status.health(), Health::Reopen("older".to_owned()));
+    }
+
+    #[test]
+    fn a_store_without_room_for_commits_does_not_serve() {
+        let status = Status::serving();
+        status.stall(Some("full".to_owned()));
+        status.set(Health::Serving);
+        assert_eq!(status.health(), Health::Unavailable("full".to_owned()));
+        status.stall(None);
+        assert_eq!(status.health(), Health::Serving);
     }
 }

@@ -1,23 +1,40 @@
 //! One transaction of many change sets: what its `COMMIT` means, and what it does not.
 //!
 //! Everything before the `COMMIT` can be undone. From the moment that it is sent on, nothing of
-//! ours ends it, and whatever it answers but success without a notice leaves the commits in doubt:
-//! a server whose wait for its standby is cancelled says so in a notice, and reports success.
+//! ours ends it. Whatever it answers but success without a notice leaves the commits in doubt, and
+//! so does no answer for too long: a server whose wait for its standby is cancelled says so in a
+//! notice, and reports success.
 
 use crate::store::Committed;
 use crate::store::error::CommitError;
 use crate::store::postgres::apply::apply;
 use crate::store::postgres::connection::Connection;
+use crate::store::postgres::dial::Dialer;
 use crate::store::postgres::fault::Fault;
-use crate::store::postgres::login::Logins;
-use crate::store::postgres::withdrawals;
+use crate::store::postgres::login::{self, Logins};
+use crate::store::postgres::{session, withdrawals};
 use crate::store::queue::{Job, Outcome};
-use futures_util::future::{join, join_all};
+use futures_util::future::{join_all, join3};
 use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
 use totp_core::withdrawal::Entry;
 
-/// How long everything before the `COMMIT` may take: longer than a row may be waited for.
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a `ROLLBACK` may take.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a `COMMIT` is waited for. It is never cancelled: it may be done when it is answered.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a `COMMIT` may still answer once another server has taken over.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Where a transaction runs, and until when.
+pub(super) struct On<'a> {
+    pub(super) db: &'a Connection,
+    pub(super) dialer: &'a Dialer,
+    /// Where grants are recorded.
+    pub(super) slot: i64,
+    /// When everything before the `COMMIT` is given up.
+    pub(super) until: Instant,
+}
 
 /// Why a transaction was not committed.
 #[derive(Debug)]
@@ -41,23 +58,27 @@ pub(super) struct Done {
 }
 
 /// Commits change sets of logins, which are sent together.
-pub(super) async fn of_logins(db: &Connection, slot: i64, jobs: &[Job]) -> Result<Done, Failed> {
-    transaction(db, async {
+pub(super) async fn of_logins(on: &On<'_>, jobs: &[Job]) -> Result<Done, Failed> {
+    let (db, slot) = (on.db, on.slot);
+    transaction(on, async {
         let logins = Logins::prepared(db).await?;
         let writes = jobs.iter().map(|job| logins.write(db, slot, &job.change));
         // The first poll of each sends it, in this order.
-        let (begun, written) = join(db.run("BEGIN"), join_all(writes)).await;
+        let (begun, written, kept) =
+            join3(db.run(login::BEGIN), join_all(writes), session::check_kept(db)).await;
         begun?;
         // The first error counts: those after it only say that the transaction was aborted.
         let written: Vec<bool> = written.into_iter().collect::<Result<_, Fault>>()?;
+        kept?;
         Ok(Done { outcomes: written.into_iter().map(as_outcome).collect(), entries: Vec::new() })
     })
     .await
 }
 
 /// Commits any change sets, one after the other, each under a savepoint.
-pub(super) async fn of_any(db: &Connection, slot: i64, jobs: &[Job]) -> Result<Done, Failed> {
-    transaction(db, async {
+pub(super) async fn of_any(on: &On<'_>, jobs: &[Job]) -> Result<Done, Failed> {
+    let (db, slot) = (on.db, on.slot);
+    transaction(on, async {
         db.run("BEGIN").await?;
         let mut done = Done { outcomes: Vec::with_capacity(jobs.len()), entries: Vec::new() };
         if jobs.iter().any(|job| job.change.side_writes.iter().any(withdrawals::counts)) {
@@ -67,6 +88,7 @@ pub(super) async fn of_any(db: &Connection, slot: i64, jobs: &[Job]) -> Result<D
             let applied = apply(db, slot, &job.change, &mut done.entries).await?;
             done.outcomes.push(applied.map(|()| Committed(())));
         }
+        session::check_kept(db).await?;
         Ok(done)
     })
     .await
@@ -75,16 +97,16 @@ pub(super) async fn of_any(db: &Connection, slot: i64, jobs: &[Job]) -> Result<D
 /// Commits what `statements` have done, or rolls it back. They end after their time; the `COMMIT`
 /// does not.
 async fn transaction(
-    db: &Connection,
+    on: &On<'_>,
     statements: impl Future<Output = Result<Done, Fault>>,
 ) -> Result<Done, Failed> {
-    let Ok(written) = tokio::time::timeout(TIMEOUT, statements).await else {
-        // The server rolls back what its client left behind.
-        return Err(Failed::Before(Fault::Lost(format!("{} does not answer", db.server))));
+    let Ok(written) = timeout_at(on.until, statements).await else {
+        // The connection is closed, and its server rolls back what has no COMMIT.
+        return Err(Failed::Before(Fault::Lost(format!("{} does not answer", on.db.server))));
     };
     match written {
-        Ok(done) => commit(db).await.map(|()| done),
-        Err(fault) => Err(roll_back(db, fault).await),
+        Ok(done) => commit(on).await.map(|()| done),
+        Err(fault) => Err(roll_back(on.db, fault).await),
     }
 }
 
@@ -93,16 +115,35 @@ fn as_outcome(written: bool) -> Outcome {
 }
 
 async fn roll_back(db: &Connection, fault: Fault) -> Failed {
-    match tokio::time::timeout(TIMEOUT, db.run("ROLLBACK")).await {
+    match timeout(ROLLBACK_TIMEOUT, db.run("ROLLBACK")).await {
         Ok(Ok(())) => Failed::Before(fault),
         Ok(Err(_)) | Err(_) => Failed::Before(Fault::Lost(fault.to_string())),
     }
 }
 
-/// Sends the `COMMIT` and waits for its end, however long that takes.
-async fn commit(db: &Connection) -> Result<(), Failed> {
+/// Sends the `COMMIT`, and waits for its end until another server has taken over, or for its time.
+async fn commit(on: &On<'_>) -> Result<(), Failed> {
+    let db = on.db;
     let notices = db.notices.count();
-    match db.run("COMMIT").await {
+    let replaced = async {
+        on.dialer.left(&db.server).await;
+        tokio::time::sleep(GRACE).await;
+    };
+    let done = tokio::select! {
+        biased;
+        done = db.run("COMMIT") => done,
+        () = replaced => {
+            return Err(Failed::InDoubt(format!(
+                "{} does not answer a commit, and another server has taken over", db.server
+            )));
+        }
+        () = tokio::time::sleep(COMMIT_TIMEOUT) => {
+            return Err(Failed::InDoubt(format!(
+                "{} does not answer a commit within {} s", db.server, COMMIT_TIMEOUT.as_secs()
+            )));
+        }
+    };
+    match done {
         Ok(()) if db.notices.count() == notices => Ok(()),
         Ok(()) => Err(Failed::InDoubt(format!(
             "{} has committed and warns: a standby may lack it, since the wait for it was cancelled",

@@ -6,17 +6,20 @@ use crate::store::postgres::apply::duplicate;
 use crate::store::postgres::fault::Fault;
 use crate::store::postgres::login;
 use crate::store::postgres::pool::{Core, Pool, Pooled};
-use crate::store::postgres::transaction::{Done, Failed, of_any, of_logins};
+use crate::store::postgres::slots::{End, Slots};
+use crate::store::postgres::transaction::{Done, Failed, On, of_any, of_logins};
 use crate::store::postgres::trim::Trim;
 use crate::store::postgres::withdrawals::Standing;
 use crate::store::queue::{Job, Outcome};
-use crate::store::{AccountWrite, ChangeSet, SideWrite};
+use crate::store::{AccountWrite, ChangeSet, ReadError, SideWrite};
 use futures_util::StreamExt as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 use totp_core::withdrawal::{Entry, Kind};
 
 /// Changes in one transaction at most.
@@ -26,6 +29,12 @@ const PARALLEL: usize = 4;
 /// After how long one does not count any more: it waits for a standby or a server that hangs, and
 /// nothing of ours may end that.
 const HANGS: Duration = Duration::from_secs(30);
+/// How long everything before a `COMMIT` may take: a connection, and the statements.
+const BEFORE_COMMIT: Duration = Duration::from_secs(10);
+/// After how long without a place for the next transaction the store does not serve.
+const STALLED: Duration = Duration::from_secs(5);
+/// How often those that wait for a place are looked through for what comes too late.
+const SWEEP: Duration = Duration::from_millis(100);
 /// Connections, with those that hang.
 pub(super) const CONNECTIONS: usize = 12;
 /// How long what other daemons withdrew may take to be read before a reply.
@@ -42,14 +51,13 @@ pub(super) struct Writer {
     core: Arc<Core>,
     pool: Pool,
     trim: Arc<Trim>,
-    /// Where this daemon records its grants.
-    slot: i64,
+    slots: Arc<Slots>,
 }
 
 impl Writer {
     /// Commits on connections of this pool.
-    pub(super) fn new(core: &Arc<Core>, pool: Pool, trim: Trim, slot: i64) -> Self {
-        Self { core: Arc::clone(core), pool, trim: Arc::new(trim), slot }
+    pub(super) fn new(core: &Arc<Core>, pool: Pool, trim: Trim, slots: Slots) -> Self {
+        Self { core: Arc::clone(core), pool, trim: Arc::new(trim), slots: Arc::new(slots) }
     }
 
     /// Commits what comes until the queue's other end is dropped.
@@ -58,23 +66,55 @@ impl Writer {
         let places = Arc::new(Semaphore::new(PARALLEL));
         while let Some(first) = queue.recv().await {
             let mut batch = vec![first];
-            while batch.len() < BATCH {
-                let Ok(job) = queue.try_recv() else { break };
-                batch.push(job);
-            }
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+            let Some(place) = self.place(&places, &mut queue, &mut batch).await else { continue };
             let writer = self.clone();
             under_way.spawn(async move {
                 let mut commit = std::pin::pin!(writer.commit_batch(batch));
-                if tokio::time::timeout(HANGS, &mut commit).await.is_err() {
+                if timeout(HANGS, &mut commit).await.is_err() {
                     drop(place);
                     commit.await;
                 }
             });
-            let _ = tokio::time::timeout(OVERTAKE, under_way.join_next()).await;
+            let _ = timeout(OVERTAKE, under_way.join_next()).await;
         }
         let last = async { while under_way.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(LAST_WAIT, last).await;
+        let _ = timeout(LAST_WAIT, last).await;
+    }
+
+    /// Waits for a place, and fills the batch meanwhile. Who is too late is answered while it
+    /// waits; where no place comes free, everybody is. `None`: the queue is closed, and nothing is
+    /// left.
+    async fn place(
+        &self,
+        places: &Arc<Semaphore>,
+        queue: &mut Receiver<Job>,
+        batch: &mut Vec<Job>,
+    ) -> Option<OwnedSemaphorePermit> {
+        let since = Instant::now();
+        let mut place = std::pin::pin!(Arc::clone(places).acquire_owned());
+        loop {
+            while batch.len() < BATCH {
+                match queue.try_recv() {
+                    Ok(job) => batch.push(job),
+                    Err(TryRecvError::Disconnected) if batch.is_empty() => return None,
+                    Err(_) => break,
+                }
+            }
+            if let Ok(place) = timeout(SWEEP, &mut place).await {
+                self.core.status.stall(None);
+                return place.ok();
+            }
+            *batch = in_time(std::mem::take(batch));
+            if since.elapsed() > STALLED {
+                let why =
+                    format!("the store cannot be used now: {} does not end its commits", self.core.name);
+                self.core.status.stall(Some(why.clone()));
+                self.core.failed.notify_one();
+                for job in batch.drain(..) {
+                    answer(job, Err(CommitError::Unavailable(why.clone())));
+                }
+            }
+        }
     }
 
     async fn commit_batch(&self, batch: Vec<Job>) {
@@ -97,7 +137,18 @@ impl Writer {
     /// Commits jobs together; and one by one when something was wrong with one of them.
     async fn commit_jobs(&self, mut jobs: Vec<Job>, sort: Sort) {
         if jobs.len() > 1 {
-            let Tried::NotWritten(left, fault) = self.try_once(jobs, sort).await else { return };
+            let Tried::NotWritten(mut left, mut fault) = self.try_once(jobs, sort).await else { return };
+            if fault.is_of_connection() {
+                // Of them all, and of none: once more together, on another connection.
+                let Tried::NotWritten(again, other) = self.try_once(left, sort).await else { return };
+                (left, fault) = (again, other);
+            }
+            if fault.is_of_connection() {
+                for job in left {
+                    answer(job, Err(CommitError::Unavailable(fault.to_string())));
+                }
+                return;
+            }
             tracing::debug!("{} changes are committed one by one: {fault}", left.len());
             jobs = left;
         }
@@ -126,7 +177,7 @@ impl Writer {
                     continue;
                 }
                 Fault::Unique(index) => duplicate(&index),
-                Fault::Conflict | Fault::Missing => CommitError::Conflict,
+                Fault::Conflict | Fault::Missing | Fault::Value(_) => CommitError::Conflict,
                 Fault::Full => CommitError::StorageFull(fault.to_string()),
                 fault => CommitError::Unavailable(fault.to_string()),
             };
@@ -138,9 +189,13 @@ impl Writer {
     /// Tries one transaction. Jobs of which nothing was written come back, and may be cancelled
     /// again.
     async fn try_once(&self, jobs: Vec<Job>, sort: Sort) -> Tried {
-        let db = match self.core.take(&self.pool).await {
+        let until = Instant::now() + BEFORE_COMMIT;
+        let taken = timeout_at(until, self.core.take(&self.pool)).await;
+        let slow = || Err(ReadError(format!("{} answers too slowly", self.core.name)));
+        let db = match taken.unwrap_or_else(|_| slow()) {
             Ok(db) => db,
             Err(error) => {
+                self.core.failed.notify_one();
                 for job in jobs {
                     answer(job, Err(CommitError::Unavailable(error.0.clone())));
                 }
@@ -154,10 +209,13 @@ impl Writer {
         if jobs.is_empty() {
             return Tried::Answered;
         }
+        let slot = self.slots.take();
+        let on = On { db: &db, dialer: &self.core.dialer, slot, until };
         let tried = match sort {
-            Sort::Logins => of_logins(&db, self.slot, &jobs).await,
-            Sort::Others => of_any(&db, self.slot, &jobs).await,
+            Sort::Logins => of_logins(&on, &jobs).await,
+            Sort::Others => of_any(&on, &jobs).await,
         };
+        self.slots.give_back(slot, if tried.is_ok() { End::Committed } else { End::Failed });
         match tried {
             Ok(done) => {
                 self.acknowledge(&db, jobs, done).await;
@@ -219,7 +277,7 @@ impl Writer {
         let is_accepted = entries.iter().any(|entry| entry.what.kind == Kind::Generation);
         if known.lacks_before(first) || is_accepted {
             // Those of other daemons in between belong into the witness as well.
-            if let Ok(Ok(here)) = tokio::time::timeout(LOOK_TIMEOUT, Standing::read(db)).await {
+            if let Ok(Ok(here)) = timeout(LOOK_TIMEOUT, Standing::read(db)).await {
                 known.adopt(here.refusals);
                 entries = here.kept;
             }
@@ -246,6 +304,18 @@ enum Tried {
 /// The caller may have gone; the outcome stands.
 fn answer(job: Job, outcome: Outcome) {
     let _ = job.reply.send(outcome);
+}
+
+/// Those that may still begin; the others are answered.
+fn in_time(jobs: Vec<Job>) -> Vec<Job> {
+    let (waiting, late): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| job.guard.claim());
+    for job in &waiting {
+        job.guard.release();
+    }
+    for job in late {
+        answer(job, Err(CommitError::Cancelled));
+    }
+    waiting
 }
 
 /// By what the records of a change are locked.

@@ -3,6 +3,8 @@
 mod commits;
 mod failover;
 mod fixture;
+mod grants;
+mod hanging;
 mod opening;
 mod several;
 

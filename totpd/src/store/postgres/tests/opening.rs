@@ -98,3 +98,65 @@ fn a_standby_alone_is_refused() {
     let error = refused(&settings, fixture.sealer()).to_string();
     assert!(error.contains("accepts no writes (a standby)"), "{error}");
 }
+
+/// Answers one client as a server that asks for its password, and returns what the client sent.
+fn ask(mut client: impl std::io::Read + std::io::Write, question: &[u8]) -> String {
+    let mut sent = vec![0; 4096];
+    let length = client.read(&mut sent).unwrap();
+    sent.truncate(length);
+    client.write_all(question).unwrap();
+    let _ = client.read_to_end(&mut sent);
+    String::from_utf8_lossy(&sent).into_owned()
+}
+
+#[test]
+fn without_tls_no_server_is_told_the_password_in_clear() {
+    let sealer = Sealer::new(&StoreKey::generate().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(folder.path().join(".s.PGSQL.5432")).unwrap();
+    let urls = [
+        format!("postgresql://totpd@127.0.0.1:{}/totpd", tcp.local_addr().unwrap().port()),
+        format!("postgresql://totpd@/totpd?host={}", folder.path().display()),
+    ];
+    let md5: &[u8] = b"R\0\0\0\x0c\0\0\0\x05salt";
+    for (question, asked) in [(&b"R\0\0\0\x08\0\0\0\x03"[..], "clear"), (md5, "MD5")] {
+        for (url, is_tcp) in urls.iter().zip([true, false]) {
+            let accept = || {
+                if is_tcp {
+                    ask(tcp.accept().unwrap().0, question)
+                } else {
+                    ask(socket.accept().unwrap().0, question)
+                }
+            };
+            let (error, sent) = std::thread::scope(|scope| {
+                let server = scope.spawn(accept);
+                let error = refused(&settings(url, "hunter2", folder.path()), &sealer).to_string();
+                (error, server.join().unwrap())
+            });
+            assert!(error.contains("in clear or as MD5") && error.contains("scram-sha-256"), "{error}");
+            let only_its_name = sent.contains("totpd") && !sent.contains("hunter2") && !sent.contains("md5");
+            assert!(only_its_name, "{asked} {url}: {sent}");
+        }
+    }
+}
+
+#[test]
+fn a_database_of_another_encoding_is_refused() {
+    let fixture = PostgresFixture::new();
+    let (user, name) = (&fixture.settings.url.user, format!("{}_latin", fixture.database));
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        shared().sql(
+            "postgres",
+            &format!(
+                "CREATE DATABASE {name}_{encoding} OWNER {user} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
+            ),
+        );
+        let mut settings = fixture.settings.clone();
+        for server in &mut settings.url.servers {
+            server.config.dbname(format!("{name}_{encoding}").to_lowercase());
+        }
+        let error = on_thread(|| create(&settings, fixture.sealer())).unwrap_err().to_string();
+        assert!(error.contains("createdb -E UTF8 -T template0"), "{error}");
+    }
+}

@@ -1,0 +1,96 @@
+//! What the statements of a login may do: within their transaction only, durable, and beside a row
+//! that another one holds.
+
+use super::PostgresFixture;
+use crate::store::contract::fixture::{Fixture as _, account, by_id, change, commit, guard};
+use crate::store::postgres::dial::Dialer;
+use crate::store::postgres::login::{self, Logins};
+use crate::store::postgres::session::Role;
+use crate::store::{AccountWrite, ChangeSet, CommitError, SideWrite};
+use std::time::{Duration, Instant};
+use totp_core::Time;
+
+#[tokio::test]
+async fn a_login_writes_nothing_where_its_begin_was_refused() {
+    let fixture = PostgresFixture::new();
+    let store = fixture.open();
+    let alice = account(&fixture, "alice");
+    commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
+    let dialer = Dialer::new(fixture.settings.url.clone(), fixture.settings.password_file.as_deref());
+    let db = dialer.dial(Role::Write).await.unwrap();
+    let logins = Logins::prepared(&db).await.unwrap();
+    let update = change(AccountWrite::Update(alice.clone(), 1));
+    let note = change(AccountWrite::Nothing);
+    let events = fixture.sql("SELECT count(*) FROM history");
+    for write in [&update, &note] {
+        assert!(!logins.write(&db, 0, write).await.unwrap());
+    }
+    assert_eq!(by_id(&store, &alice.id).await.unwrap().version, 1);
+    db.run(login::BEGIN).await.unwrap();
+    for write in [&update, &note] {
+        assert!(logins.write(&db, 0, write).await.unwrap());
+    }
+    db.run("ROLLBACK").await.unwrap();
+    // What says that a transaction has begun ends with it.
+    assert!(!logins.write(&db, 0, &update).await.unwrap());
+    assert_eq!(fixture.sql("SELECT count(*) FROM history"), events);
+}
+
+#[tokio::test]
+async fn a_held_row_of_grants_delays_one_grant_at_most() {
+    let fixture = PostgresFixture::new();
+    let store = fixture.open();
+    let alice = account(&fixture, "alice");
+    commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
+    let grant = |version: u64| {
+        let side_writes = vec![SideWrite::RecordGrant(Time::from_unix(1000 + version))];
+        ChangeSet { side_writes, ..change(AccountWrite::Update(alice.clone(), version)) }
+    };
+    commit(&store, grant(1)).await;
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| {
+            fixture.sql("BEGIN; UPDATE latest_grant SET at = at WHERE at = 1001; SELECT pg_sleep(8); COMMIT")
+        });
+        let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
+        while fixture.sql(sleeps) != "1" {}
+        let start = Instant::now();
+        let run = async {
+            for version in 2..6 {
+                commit(&store, grant(version)).await;
+                let latest = format!("{}", 1000 + version);
+                assert_eq!(fixture.sql("SELECT max(at) FROM latest_grant"), latest);
+            }
+        };
+        super::fixture::on_thread(|| run);
+        assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+        held.join().unwrap();
+    });
+}
+
+#[tokio::test]
+async fn a_trigger_that_makes_a_commit_unsafe_is_refused() {
+    let fixture = PostgresFixture::new();
+    let store = fixture.open();
+    let alice = account(&fixture, "alice");
+    commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
+    for (setting, value) in [("synchronous_commit", "off"), ("client_min_messages", "error")] {
+        for (kind, when) in [("", ""), ("CONSTRAINT", "DEFERRABLE INITIALLY DEFERRED")] {
+            fixture.sql(&format!(
+                "CREATE FUNCTION weaken() RETURNS trigger LANGUAGE plpgsql AS
+                   $$ BEGIN PERFORM set_config('{setting}', '{value}', true); RETURN NEW; END $$;
+                 CREATE {kind} TRIGGER weaken AFTER INSERT OR UPDATE ON account {when}
+                   FOR EACH ROW EXECUTE FUNCTION weaken()"
+            ));
+            for write in
+                [AccountWrite::Update(alice.clone(), 1), AccountWrite::Insert(account(&fixture, "bob"))]
+            {
+                let done = store.commit(change(write), guard()).await;
+                let Err(CommitError::Unavailable(why)) = done else { panic!("{done:?}") };
+                assert!(why.contains(&format!("sets {setting} to {value}")), "{why}");
+            }
+            fixture.sql("DROP FUNCTION weaken CASCADE");
+        }
+    }
+    assert_eq!(fixture.sql("SELECT count(*), max(version) FROM account"), "1|1");
+    commit(&store, change(AccountWrite::Update(alice, 1))).await;
+}
