@@ -34,6 +34,7 @@ step "logins, self-service and the API on PostgreSQL" as_root env TOTPD_STORE=po
 step "undefined behaviour (Miri)" scripts/miri.sh
 step "two builds, the same bytes" scripts/check-reproducible.sh
 step "release build" cargo build --release -p totpd -p pam_totp
+step "memory over a million logins" as_root bench/run.py memory --long
 step "fuzz targets, 60 s each" make --no-print-directory fuzz FUZZ_SECONDS=60
 cat "$table"
 echo "all of the output: $log"
