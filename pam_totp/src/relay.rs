@@ -92,9 +92,8 @@ impl Relay {
                 host.log(Level::Debug, &format!("question {prompts}: the answer is {usable} id={id}"));
             }
             let mut reply = self.answer(&mut client, &mut answer);
-            // The daemon restarted while the user was typing, and has received nothing of this
-            // attempt.
-            if prompts == 0 && reply.as_ref().is_err_and(|error| *error == CallError::NotSent) {
+            // The daemon restarted while the user was typing, and has not read the answer.
+            if prompts == 0 && reply.as_ref().is_err_and(|error| *error == CallError::NotReceived) {
                 reply = self.begin().and_then(|(fresh, begun)| {
                     client = fresh;
                     if asks_the_same(&begun, &prompt) {
@@ -132,7 +131,7 @@ impl Relay {
     /// Begins once more, if the connection ended before anything was typed.
     fn begin_again(&mut self, error: &CallError) -> Result<(Client, Step), CallError> {
         match error {
-            CallError::NotSent | CallError::Closed => self.begin(),
+            CallError::NotReceived | CallError::Closed => self.begin(),
             other => Err(other.clone()),
         }
     }

@@ -38,9 +38,9 @@ pub enum CallError {
     WrongServer(u32),
     /// The deadline passed.
     TimedOut,
-    /// The server closed the connection before any byte of the call was sent. The call can safely
-    /// be made again.
-    NotSent,
+    /// The server closed the connection before it had read the whole call, as a daemon does that
+    /// is restarted. It has processed nothing of it, so the call can safely be made again.
+    NotReceived,
     /// The server closed the connection before it replied. It is unknown whether it processed the
     /// call.
     Closed,
@@ -64,7 +64,7 @@ impl core::fmt::Display for CallError {
             Self::Socket(errno) => write!(f, "the socket cannot be used ({errno})"),
             Self::WrongServer(uid) => write!(f, "the listener runs as uid {uid}, which is not accepted"),
             Self::TimedOut => f.write_str("no answer in time"),
-            Self::NotSent | Self::Closed => f.write_str("the connection was closed"),
+            Self::NotReceived | Self::Closed => f.write_str("the connection was closed"),
             Self::Broken => f.write_str("the answer cannot be read"),
             Self::Error { name, .. } => f.write_str(name),
         }
@@ -178,7 +178,7 @@ impl Client {
     fn send(&self, mut bytes: &[u8], deadline: Instant) -> Result<(), CallError> {
         // The server may have closed the connection while the user was typing, such as by a
         // restart.
-        let mut closed = CallError::NotSent;
+        let mut closed = CallError::NotReceived;
         time_left(deadline)?;
         while !bytes.is_empty() {
             match send(self.socket.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
@@ -209,7 +209,11 @@ impl Client {
             }
             self.wait(PollFlags::POLLIN, deadline)?;
             match recv(self.socket.as_raw_fd(), &mut chunk, MsgFlags::MSG_DONTWAIT) {
-                Ok(0) | Err(Errno::ECONNRESET) => return Err(CallError::Closed),
+                Ok(0) => return Err(CallError::Closed),
+                // Linux returns this error, once, for a Unix socket whose other end was closed with
+                // bytes in it that were not read (unix_release_sock). The end of a call was among
+                // them: a server reads it before it processes the call.
+                Err(Errno::ECONNRESET) => return Err(CallError::NotReceived),
                 Ok(count) => {
                     let read = chunk.get_mut(..count).unwrap_or_default();
                     self.framer.push(read);

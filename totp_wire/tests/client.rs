@@ -1,7 +1,9 @@
 //! The client against servers that do everything wrong. No wait outlasts the deadline.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -86,6 +88,17 @@ fn a_closed_connection_and_an_error_reply_are_different_errors() {
     assert_eq!(call(&silent, SLACK).0, Err(CallError::Closed));
     let error = call(&answering(b"{\"error\":\"org.x.Y\",\"parameters\":{\"why\":1}}\0"), SLACK).0;
     assert_eq!(error, Err(CallError::Error { name: "org.x.Y".into(), parameters: "{\"why\":1}".into() }));
+}
+
+#[test]
+fn a_call_that_the_server_has_not_read_can_be_made_again() {
+    // The last byte is what makes a call complete. Half of it is read, or nothing.
+    let half = serve(|mut stream| stream.read_exact(&mut [0; 8]).unwrap());
+    assert_eq!(call(&half, SLACK).0, Err(CallError::NotReceived));
+    let unread = serve(|stream| {
+        poll(&mut [PollFd::new(stream.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).unwrap();
+    });
+    assert_eq!(call(&unread, SLACK).0, Err(CallError::NotReceived));
 }
 
 #[test]

@@ -92,8 +92,8 @@ impl Host for Script {
     }
 }
 
-/// A daemon that answers each message with the next of `replies` (`None` hangs up), and what it was
-/// sent.
+/// A daemon that answers each message with the next of `replies`, and what it was sent. `None`
+/// hangs up, and [`UNREAD`] does so before it has read the message.
 struct Daemon {
     _folder: tempfile::TempDir,
     path: PathBuf,
@@ -109,7 +109,13 @@ fn daemon(replies: Vec<Option<&'static str>>) -> Daemon {
         let mut replies = replies.into_iter();
         while replies.len() > 0 {
             let mut stream = listener.accept().unwrap().0;
-            while let Some(message) = read(&mut stream) {
+            loop {
+                if replies.as_slice().first() == Some(&UNREAD) {
+                    replies.next();
+                    stream.read_exact(&mut [0]).unwrap();
+                    break;
+                }
+                let Some(message) = read(&mut stream) else { break };
                 seen.push(message);
                 match replies.next() {
                     Some(Some(reply)) => stream.write_all(format!("{reply}\0").as_bytes()).unwrap(),
@@ -134,6 +140,8 @@ fn read(stream: &mut impl Read) -> Option<String> {
     }
 }
 
+/// The daemon is stopped before it has read the whole message that has arrived.
+const UNREAD: Option<&str> = Some("unread");
 const ASK: Option<&str> = Some(
     r#"{"parameters":{"step":{"id":"7","messages":[],"prompt":{"text":"Code: ","echo":false,"accept":"code","max_len":64,"digits":6}}}}"#,
 );
@@ -219,11 +227,26 @@ fn a_daemon_that_asks_forever_is_abandoned() {
 
 #[test]
 fn a_daemon_that_restarts_before_the_answer_is_asked_again() {
-    // It hangs up on Begin, and again after its prompt was shown: the same code goes to the next
-    // one.
-    let mut host = script([typed(b"123456"), Ask::Show("2 left")]);
-    let (outcome, seen) = run(daemon(vec![None, ASK, GRANTED]), &mut host, "", false);
-    assert_eq!((outcome, seen.len()), (Outcome::Granted, 3));
+    // It hangs up on Begin, read or not, and again after the code was sent and before it was read:
+    // the same code goes to the next one.
+    for begin in [None, UNREAD] {
+        let mut host = script([typed(b"123456"), Ask::Show("2 left")]);
+        let replies = vec![begin, ASK, UNREAD, ASK, GRANTED];
+        let (outcome, seen) = run(daemon(replies), &mut host, "", false);
+        assert_eq!(outcome, Outcome::Granted, "{begin:?}");
+        assert_eq!(seen.iter().filter(|message| message.contains("123456")).count(), 1, "{begin:?}");
+    }
+}
+
+#[test]
+fn a_daemon_that_restarts_twice_or_too_late_refuses() {
+    let mut host = script([typed(b"123456"), Ask::Show(UNAVAILABLE)]);
+    let (outcome, _) = run(daemon(vec![ASK, UNREAD, ASK, UNREAD]), &mut host, "", false);
+    assert_eq!(outcome, Outcome::Failed);
+    // The next daemon would not know what the first answer was.
+    let mut host = script([typed(b"111111"), typed(b"222222"), Ask::Show(UNAVAILABLE)]);
+    let (outcome, seen) = run(daemon(vec![ASK, ASK, UNREAD]), &mut host, "tries=2", false);
+    assert_eq!((outcome, seen.len()), (Outcome::Failed, 2));
 }
 
 #[test]

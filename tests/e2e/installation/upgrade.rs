@@ -76,6 +76,33 @@ fn an_interrupted_upgrade_loses_no_login() {
     });
 }
 
+/// The code comes on the standard input. It is typed while the daemon is stopped, which then has it
+/// unread when it is told to end.
+const RESTART_BEFORE_READING: &str = "set -e
+    read -r code; rm -f /root/answer /root/said; mkfifo /root/answer
+    (runuser -u alice -- sudo -k -S id -un < /root/answer 2> /root/said) & login=$!
+    exec 3> /root/answer
+    until grep -q 'Verification code' /root/said; do sleep 0.02; done
+    kill -STOP $(systemctl show -P MainPID totpd)
+    echo \"$code\" >&3; exec 3>&-
+    until ss -xH | awk '$5 == \"/run/totpd/root.sock\" && $3 > 0 {found = 1} END {exit !found}'; do sleep 0.02; done
+    systemctl restart totpd
+    wait $login";
+
+#[test]
+fn a_restart_before_an_answer_is_read_loses_no_login() {
+    let machine = super::booted::installed();
+    let phone = super::booted::enroll(&machine, "alice");
+    machine.sh(STACKS).assert_success();
+    // What is ready first is up to the daemon's runtime: six times.
+    for code in &phone.recovery_codes[..6] {
+        let login = machine.sh_with(RESTART_BEFORE_READING, &format!("{code}\n"));
+        assert_eq!((login.code, login.stdout.as_str()), (0, "root\n"), "{login:?}\n{}", machine.journal());
+        let spent = machine.sh_with("totpd verify alice", code);
+        assert_ne!(spent.code, 0, "it is used: {spent:?}");
+    }
+}
+
 #[test]
 fn a_downgrade_over_a_newer_store_is_refused() {
     on_each(|release| {
