@@ -3,7 +3,7 @@
 use crate::login::Process;
 use nix::unistd::{Uid, geteuid, getppid, getuid};
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 /// The name of the socket for root, in the folder of the socket for all users.
@@ -52,7 +52,14 @@ fn read_start_time(path: &str) -> Option<u64> {
 /// A short file, in one read: a file of /proc has no size that a buffer could be made by. What does
 /// not fit is left out.
 fn read_file<'a>(path: &str, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-    let length = File::open(path).ok()?.read(buffer).ok()?;
+    let mut file = File::open(path).ok()?;
+    // A signal that arrives during the read is not the end of the file.
+    let length = loop {
+        match file.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => break read.ok()?,
+        }
+    };
     buffer.get(..length)
 }
 

@@ -15,24 +15,23 @@ const MEMORY: &str = "/dev/shm";
 const MEMORY_NEEDED: u64 = 1024 * 1024 * 1024;
 
 /// `DATA FOLDER`: waits until its input ends, which happens when the test process ends, even by
-/// SIGKILL. Then it stops every server whose data are in DATA, and removes both folders. A pid
-/// counts only while its process works in the server's data: postmaster.pid may be stale, and the
-/// pid be another program's.
+/// SIGKILL. Then it ends every process that works in data in DATA, as each process of a server
+/// does, and removes both folders. A test may have frozen some of them: they continue first.
 const GUARD: &str = r#"
 cat > /dev/null
-servers() {
-    for file in "$1"/*/postmaster.pid; do
-        [ -e "$file" ] || continue
-        read -r pid < "$file"
-        [ "$(readlink "/proc/$pid/cwd")" = "${file%/postmaster.pid}" ] && echo "$pid"
+processes() {
+    for process in /proc/[0-9]*; do
+        for data in "$1"/*; do
+            if [ "$process/cwd" -ef "$data" ]; then echo "${process#/proc/}"; fi
+        done
     done
 }
-for pid in $(servers "$1"); do kill -CONT "$pid"; kill -QUIT "$pid"; done
+for pid in $(processes "$1"); do kill -CONT "$pid"; kill -QUIT "$pid"; done
 for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    [ -n "$(servers "$1")" ] || break
+    [ -n "$(processes "$1")" ] || break
     sleep 0.1
 done
-for pid in $(servers "$1"); do kill -KILL "$pid"; done
+for pid in $(processes "$1"); do kill -KILL "$pid"; done
 # The shared memory of those that were killed: the seventh line has its key and id.
 for file in "$1"/*/postmaster.pid; do
     [ -e "$file" ] && ipcrm -m "$(sed -n '7s/.* //p' "$file")"
