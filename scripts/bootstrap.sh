@@ -23,7 +23,7 @@ i3lock cockpit-ws mmdebstrap debian-archive-keyring systemd-container xrdp mando
         # Some packages of Node contain npm, and conflict with the package npm.
         command -v node >/dev/null || packages="$packages nodejs"
         command -v npm >/dev/null || packages="$packages npm" ;;
-    bench) packages="$packages libpam-modules util-linux python3 git strace valgrind libpam-google-authenticator" ;;
+    bench) packages="$packages $database libpam-modules util-linux python3 git strace valgrind libpam-google-authenticator" ;;
     docs) packages="python3 gcc libc6-dev" ;;
     *) echo "bootstrap.sh: build, check, run, package, test, bench or docs" >&2; exit 2 ;;
 esac

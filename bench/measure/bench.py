@@ -29,9 +29,9 @@ class Bench:
             raise SystemExit(f"bench: {name} is not built. Run: cargo build --release -p {name}")
         return file
 
-    def site(self, name, build=None, http=""):
-        """A new site, which ends with the run."""
-        site = Site(self.scratch, name, build or self.build, http)
+    def site(self, name, build=None, http="", database=None, beside=None):
+        """A new site, which ends with the run; `beside` a site whose PostgreSQL it shares."""
+        site = Site(self.scratch, name, build or self.build, http, database, beside)
         self._sites.append(site)
         return site
 
@@ -67,5 +67,6 @@ class Bench:
         return self.totpds if self.against else [self.totpd, self.google, self.floor]
 
     def end(self):
+        """Stops every daemon."""
         for site in self._sites:
             site.stop()

@@ -127,6 +127,17 @@ class GoogleAuthenticator(Contender):
         super().__init__(scratch, "google", Control(scratch, "google"), stack)
 
 
+class Fleet(Contender):
+    """Several totpd over one store. The clients are spread over them."""
+
+    def __init__(self, sites, name):
+        first = sites[0]
+        super().__init__(first.scratch, first.name, first.control, first.module_line)
+        for site in sites[1:]:
+            (self.confdir / site.name).write_text(site.module_line)
+        self.name, self.service = name, ",".join(site.name for site in sites)
+
+
 class Totpd(Contender):
     """The totpd of a site. Tables show it under `name`."""
 

@@ -1,5 +1,5 @@
-/* pambench CONFDIR SERVICE CLIENTS LOGINS ROUNDS WARM SCHEDULE CONTROL STEP0 [FLOOR]
- * CLIENTS processes log in through libpam at once, LOGINS times in each of ROUNDS rounds. Before each round the clock
+/* pambench CONFDIR SERVICE[,SERVICE…] CLIENTS LOGINS ROUNDS WARM SCHEDULE CONTROL STEP0 [FLOOR]
+ * CLIENTS processes, spread over the services, log in through libpam at once, LOGINS times in each of ROUNDS rounds. Before each round the clock
  * moves to the next time step, from STEP0 on. SCHEDULE has a line "user code" for each login: all of round 0 (those of
  * the first client, then of the second, …), then of round 1, and so on. CONTROL is the page of tests/native/faults.c,
  * which both sides preload. The first WARM rounds are not measured.
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define PAGE 4096
+#define MAX_SERVICES 16
 
 struct control {
     int64_t clock_offset, sync_delay_us, sync_fail, syncs;
@@ -81,9 +82,19 @@ static int log_in(const char *service, const char *confdir, const struct login *
     return code == PAM_SUCCESS;
 }
 
+/* Splits a list at its commas, and returns how many names there are. */
+static int split(char *list, const char **names) {
+    int count = 0;
+    for (char *name = strtok(list, ","); name && count < MAX_SERVICES; name = strtok(NULL, ",")) names[count++] = name;
+    return count;
+}
+
 int main(int argc, char **argv) {
     if (argc != 10 && argc != 11) return 2;
-    const char *confdir = argv[1], *service = argv[2], *folder = argc == 11 ? argv[10] : NULL;
+    const char *services[MAX_SERVICES];
+    int service_count = split(argv[2], services);
+    if (!service_count) return 2;
+    const char *confdir = argv[1], *folder = argc == 11 ? argv[10] : NULL;
     int clients = atoi(argv[3]), logins = atoi(argv[4]), rounds = atoi(argv[5]), warm = atoi(argv[6]);
     long step0 = atol(argv[9]);
     int in_round = clients * logins, all = in_round * rounds;
@@ -112,7 +123,7 @@ int main(int argc, char **argv) {
             for (int i = 0; i < logins; i++) {
                 int n = r * in_round + c * logins + i;
                 double start = monotonic_us();
-                int granted = log_in(service, confdir, &schedule[n], floor);
+                int granted = log_in(services[c % service_count], confdir, &schedule[n], floor);
                 latency[n] = monotonic_us() - start;
                 failures[c] += !granted;
             }

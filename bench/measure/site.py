@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -16,21 +17,32 @@ from .scratch import EVERY, FIRST_UID, LARGEST_STORE, any_user, run
 class Site:
     """Starts the totpd of a build (a folder with totpd and libpam_totp.so) on an empty store."""
 
-    def __init__(self, scratch, name, build, http=""):
-        """`http` is the table of its HTTP API, or nothing."""
+    def __init__(self, scratch, name, build, http="", database=None, beside=None):
+        """`http` is the table of its HTTP API, or nothing.
+
+        The store is in SQLite, in a new `database` of PostgreSQL, or it is that of the site `beside`."""
         self.scratch, self.name, self.build = scratch, name, Path(build).resolve()
+        self.database = beside.database if beside else database
         self.folder = scratch.folder / name
         self.folder.mkdir()
-        self.control = Control(scratch, name)
+        # All that share a database have its clock.
+        self.control = self.database.control if self.database else Control(scratch, name)
         self.config = self.folder / "totpd.toml"
         self.config.write_text(
             f'login_socket = "{self.folder}/run/login.sock"\nadmin_socket = "{self.folder}/run/admin.sock"\n'
-            f'state_dir = "{self.folder}/state"\nwitness_dir = "{self.folder}/witness"\n{http}'
+            f'state_dir = "{self.folder}/state"\nwitness_dir = "{self.folder}/witness"\n'
+            f"{self.database.config if self.database else ''}{http}"
         )
         # What `totpd status` says when everything answers that is configured.
         self.ready = "answers on" if http else ""
         self.process = None
-        self.totpd("-q", "init")
+        if beside:
+            # Copied with their modes: the key is for its owner alone.
+            for file in ["totpd.key", "store.id"]:
+                shutil.copy(beside.folder / file, self.folder)
+            (self.folder / "state").mkdir()
+        else:
+            self.totpd("-q", "init")
 
     @property
     def module_line(self):

@@ -87,6 +87,8 @@ words! {
         Backup = "backup",
         /// A store is restored, or an older copy accepted.
         Restore = "restore",
+        /// The store is copied to another database, which is this one.
+        Copy = "copy",
         /// The log lacks lines that nobody read in time.
         LogDropped = "log-dropped",
     }

@@ -103,6 +103,8 @@ kinds! {
         "The daemon's user cannot read and write it, and every login is refused.";
     STORE_EXPOSED = "store-exposed", Error, [],
         "Other users can read or replace the store.";
+    STORE_PASSWORD = "store-password", Error, [],
+        "The daemon uses no password file that is missing, that its user cannot read, or that others can, and reaches no database.";
     STORE_ID_UNREADABLE = "store-id-unreadable", Error, [],
         "The daemon does not know which store belongs to this host, and refuses every login.";
     STORE_OF_ANOTHER_MOUNT = "store-of-another-mount", Error, [],

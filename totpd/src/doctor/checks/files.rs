@@ -22,9 +22,12 @@ pub(super) fn check(host: &Host) -> Vec<Finding> {
     found.extend(readable(host, &daemon, &host.config_path, &kinds::CONFIG_UNREADABLE, 0o644));
     if is_set_up {
         found.extend(key(host, &daemon, &config.key_file));
-        // A store on a server has no file here.
-        if config.store == StorePlace::StateDir {
-            found.extend(store(host, &daemon, &config.state_dir));
+        match &config.store {
+            StorePlace::StateDir => found.extend(store(host, &daemon, &config.state_dir)),
+            StorePlace::Postgres(settings) => {
+                let file = settings.password_file.as_deref();
+                found.extend(file.and_then(|file| password(host, &daemon, file)));
+            }
         }
         found.extend(readable(host, &daemon, &config.store_id_file, &kinds::STORE_ID_UNREADABLE, 0o644));
     }
@@ -97,6 +100,29 @@ fn key(host: &Host, daemon: &Account, path: &Path) -> Option<Finding> {
         return Some(Finding::new(&kinds::KEY_EXPOSED, shown, what).fixed_by(fix).at(path, None));
     }
     readable(host, daemon, path, &kinds::KEY_UNREADABLE, 0o400)
+}
+
+/// The password of the database. Without `password_file` it is a credential, which systemd checks.
+fn password(host: &Host, daemon: &Account, path: &Path) -> Option<Finding> {
+    let shown = path.display().to_string();
+    let kind = &kinds::STORE_PASSWORD;
+    let Ok(metadata) = host.stat(path) else {
+        let what = format!("{shown} is missing");
+        let owner = &daemon.name;
+        let cure =
+            format!("Run: install -m 0400 -o {owner} /dev/stdin {shown}; type the password, Enter, Ctrl-D");
+        return Some(Finding::new(kind, shown, what).cure(cure).at(path, None));
+    };
+    if !metadata.is_file() {
+        let what = format!("{shown} is no regular file (a link?)");
+        return Some(Finding::new(kind, shown, what).cure("Write the password into a file").at(path, None));
+    }
+    if metadata.mode() & 0o037 != 0 {
+        let what = format!("other users can read {shown} (mode {:04o})", metadata.mode() & 0o7777);
+        let fix = Fix::Access { path: path.to_owned(), owner: None, mode: Some(0o400) };
+        return Some(Finding::new(kind, shown, what).fixed_by(fix).at(path, None));
+    }
+    readable(host, daemon, path, kind, 0o400)
 }
 
 /// Row "store not readable by the daemon's user".

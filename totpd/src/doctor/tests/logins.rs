@@ -7,6 +7,21 @@ use totp_wire::admin::DaemonState;
 /// A store on a server, for the end of a configuration.
 const STORE: &str = "[store]\nurl = \"postgresql://totpd@db1/totpd?sslrootcert=/etc/totpd/ca.pem\"\n";
 
+const PASSWORD: &str = "etc/totpd/store-password";
+
+/// A store in a database, and its password file as `make` makes it.
+fn with_password(t: &mut Tree, make: impl FnOnce(&mut Tree)) {
+    t.append("etc/totpd/totpd.toml", &format!("{STORE}password_file = \"/{PASSWORD}\"\n"));
+    let drop_in = include_str!("../../../../config/totpd.service.d/network.conf");
+    t.write("etc/systemd/system/totpd.service.d/network.conf", drop_in);
+    make(t);
+}
+
+fn password(t: &mut Tree, uid: u32, mode: u32) {
+    t.write(PASSWORD, "secret\n");
+    t.own(PASSWORD, uid, mode);
+}
+
 pub(super) const ROWS: &[Row] = &[
     ("control typo", |t| t.change(SUDO, "required pam_totp", "requird pam_totp"), &["pam-line-misread"]),
     (
@@ -180,6 +195,22 @@ pub(super) const ROWS: &[Row] = &[
             t.remove("var/lib/totpd/totpd.db");
         },
         &[],
+    ),
+    ("the password file of the database is gone", |t| with_password(t, |_| ()), &["store-password"]),
+    ("the password file is the daemon's", |t| with_password(t, |t| password(t, 990, 0o400)), &[]),
+    ("the password file is root's", |t| with_password(t, |t| password(t, 0, 0o400)), &["store-password"]),
+    (
+        "the password file is for everybody",
+        |t| with_password(t, |t| password(t, 990, 0o444)),
+        &["store-password"],
+    ),
+    (
+        "the password file is a link",
+        |t| {
+            let link = |t: &mut Tree| std::os::unix::fs::symlink("elsewhere", t.path(PASSWORD)).unwrap();
+            with_password(t, link);
+        },
+        &["store-password"],
     ),
     ("the daemon hangs", |t| t.daemon.reply = Err(CallError::TimedOut), &["daemon-hangs"]),
     ("no daemon", |t| t.daemon.reply = Err(CallError::NoSocket), &["daemon-unreachable"]),

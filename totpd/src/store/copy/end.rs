@@ -2,6 +2,7 @@
 
 use super::error::CopyError;
 use super::table::{Cell, Row, Table};
+use crate::audit::EventRow;
 use crate::store::StoreFuture;
 use std::collections::BTreeMap;
 
@@ -21,6 +22,14 @@ pub(in crate::store) trait CopyEnd: Send {
 
     /// Sets these values, durably and in one transaction, and leaves the others.
     fn set_values<'a>(&'a mut self, values: &'a Values) -> StoreFuture<'a, Result<(), CopyError>>;
+
+    /// Completes a copy: sets these values, and adds an event to the history, durably and in one
+    /// transaction.
+    fn complete<'a>(
+        &'a mut self,
+        values: &'a Values,
+        event: &'a EventRow,
+    ) -> StoreFuture<'a, Result<(), CopyError>>;
 
     /// Counts the rows of every table.
     fn count(&mut self) -> StoreFuture<'_, Result<u64, CopyError>>;

@@ -5,6 +5,7 @@ use super::end::Values;
 use super::error::CopyError;
 use super::table::{Row, TABLES, Table};
 use super::values::{STORE_ID, State, begin_generation, closed, state_of, unfinished};
+use crate::audit::{Event, EventKind, EventSource};
 use crate::seal::Sealer;
 use totp_core::Time;
 use totp_core::withdrawal::Entry;
@@ -66,7 +67,8 @@ pub(in crate::store) async fn copy(
     let generation = begin_generation(&mut values, at)?;
     values.insert(STORE_ID.into(), id.into());
     source.set_values(&Values::from([(STORE_ID.into(), closed(id, &target.name()))])).await?;
-    target.set_values(&values).await?;
+    let event = Event::new(EventKind::Copy, "", at, EventSource::default());
+    target.complete(&values, &event.row(at)).await?;
     Ok(Copied { rows, resumed, generation })
 }
 

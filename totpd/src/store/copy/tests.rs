@@ -119,7 +119,15 @@ fn a_copy_has_every_row_and_closes_its_source() {
     assert_eq!(steps.into_inner().unwrap(), (4_810, 4_810));
     assert_eq!(Ends::value(&ends.to, SESSIONS), "s2,s1,s3");
     assert_eq!(Ends::value(&ends.to, "SELECT value FROM meta WHERE key = 'latest_grant'"), "77");
-    assert_eq!(Ends::value(&ends.to, "SELECT CAST(max(seq) AS TEXT) FROM history"), "3598");
+    // The last event of the source, and that of the copy after it.
+    assert_eq!(
+        Ends::value(&ends.to, "SELECT group_concat(seq) FROM (SELECT seq FROM history WHERE seq > 3595)"),
+        "3598,3599"
+    );
+    let event = Ends::value(&ends.to, "SELECT event FROM history WHERE seq = 3599");
+    assert!(event.contains(r#""event":"copy""#), "{event}");
+    let there = "SELECT CAST(count(*) AS TEXT) FROM history WHERE event LIKE '%copy%'";
+    assert_eq!(Ends::value(&ends.from, there), "0", "the source is as it was");
     // The copy is the next generation, and the source is served no more.
     assert_eq!(copied.generation.counter, 1);
     assert!(Ends::value(&ends.to, "SELECT value FROM meta WHERE key = 'generation'").starts_with("1-"));

@@ -1,5 +1,6 @@
 //! PostgreSQL as one end of a copy to another database ([`crate::store::copy`]).
 
+use crate::audit::EventRow;
 use crate::config::server_url::PostgresSettings;
 use crate::store::StoreFuture;
 use crate::store::copy::{Cell, CopyEnd, CopyError, PAGE, Row, TABLES, Table, Values};
@@ -8,7 +9,7 @@ use crate::store::postgres::connection::Connection;
 use crate::store::postgres::dial::Dialer;
 use crate::store::postgres::fault::Fault;
 use crate::store::postgres::session::Role;
-use crate::store::postgres::{meta, schema};
+use crate::store::postgres::{history, meta, schema};
 use futures_util::future::try_join_all;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
@@ -82,6 +83,26 @@ impl PostgresEnd {
     async fn first(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Option<Cell>, CopyError> {
         let rows = self.all(sql, values).await?;
         rows.first().map(|row| row.try_get(0)).transpose().map_err(|error| self.failed(&error.into()))
+    }
+
+    /// Sets values, and adds an event to the history if there is one, in one transaction.
+    async fn set(&mut self, values: &Values, event: Option<&EventRow>) -> Result<(), CopyError> {
+        // Asked before the transaction, which a missing table would end.
+        let is_new = schema::version(&self.db).await.map_err(|fault| self.failed(&fault))?.is_none();
+        self.commit(async move |db: &Connection| {
+            if is_new {
+                schema::create(db).await?;
+            }
+            for (key, value) in values {
+                set_value(db, key, value).await?;
+            }
+            db.run(SET_SEQUENCE).await?;
+            if let Some(event) = event {
+                history::insert(event).run(db, &mut Vec::new()).await?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Runs statements in one transaction: that of the source, which ends then, or a new one. A
@@ -192,20 +213,15 @@ impl CopyEnd for PostgresEnd {
     }
 
     fn set_values<'a>(&'a mut self, values: &'a Values) -> StoreFuture<'a, Result<(), CopyError>> {
-        Box::pin(async move {
-            // Asked before the transaction, which a missing table would end.
-            let is_new = schema::version(&self.db).await.map_err(|fault| self.failed(&fault))?.is_none();
-            self.commit(async move |db: &Connection| {
-                if is_new {
-                    schema::create(db).await?;
-                }
-                for (key, value) in values {
-                    set_value(db, key, value).await?;
-                }
-                db.run(SET_SEQUENCE).await
-            })
-            .await
-        })
+        Box::pin(self.set(values, None))
+    }
+
+    fn complete<'a>(
+        &'a mut self,
+        values: &'a Values,
+        event: &'a EventRow,
+    ) -> StoreFuture<'a, Result<(), CopyError>> {
+        Box::pin(self.set(values, Some(event)))
     }
 
     fn count(&mut self) -> StoreFuture<'_, Result<u64, CopyError>> {

@@ -1,12 +1,13 @@
 //! SQLite as one end of a copy to another database ([`crate::store::copy`]).
 
+use crate::audit::EventRow;
 use crate::store::StoreFuture;
 use crate::store::copy::{Cell, CopyEnd, CopyError, PAGE, Row, TABLES, Table, Values};
 use crate::store::error::OpenError;
 use crate::store::files::database_file;
 use crate::store::sqlite::connection::describe;
 use crate::store::sqlite::space::checkpoint;
-use crate::store::sqlite::{meta, schema};
+use crate::store::sqlite::{history, meta, schema};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, ToSql, params_from_iter};
 use std::future::ready;
@@ -125,10 +126,13 @@ fn values(db: &Connection) -> rusqlite::Result<Values> {
     statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-fn set_values(db: &mut Connection, values: &Values) -> rusqlite::Result<()> {
+fn set_values(db: &mut Connection, values: &Values, event: Option<&EventRow>) -> rusqlite::Result<()> {
     let change = db.transaction()?;
     for (key, value) in values {
         meta::set(&change, key, value)?;
+    }
+    if let Some(event) = event {
+        history::insert(&change, event)?;
     }
     meta::mark(&change, meta::COMPLETE)?;
     change.commit()?;
@@ -169,7 +173,15 @@ impl CopyEnd for SqliteEnd {
     }
 
     fn set_values<'a>(&'a mut self, values: &'a Values) -> StoreFuture<'a, Result<(), CopyError>> {
-        Box::pin(ready(self.run(|db| set_values(db, values))))
+        Box::pin(ready(self.run(|db| set_values(db, values, None))))
+    }
+
+    fn complete<'a>(
+        &'a mut self,
+        values: &'a Values,
+        event: &'a EventRow,
+    ) -> StoreFuture<'a, Result<(), CopyError>> {
+        Box::pin(ready(self.run(|db| set_values(db, values, Some(event)))))
     }
 
     fn count(&mut self) -> StoreFuture<'_, Result<u64, CopyError>> {

@@ -1,6 +1,7 @@
 //! The end of a store that has failed: everything is refused until a fresh process opens it.
 
 use crate::store::Health;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -17,11 +18,15 @@ struct Shared {
 }
 
 impl Failure {
-    /// A write failed, and what is in the files is not known. Logs it, and returns the reason that
-    /// stays.
-    pub(super) fn write_failed(&self, why: String) -> String {
+    /// A write to the files in `state_dir` failed, and what is in them is not known. Logs it, and
+    /// returns the reason that stays.
+    pub(super) fn of_write(&self, why: &str, state_dir: &Path) -> String {
         self.0.write_failed.store(true, Ordering::Release);
-        self.set(why)
+        self.set(format!(
+            "the store failed while writing ({why}) and refuses everything until totpd is restarted; look \
+             at the disk under {}",
+            state_dir.display()
+        ))
     }
 
     /// The files were moved away or replaced; what was written to them is whole where they are now.

@@ -4,6 +4,7 @@
 mod accounts;
 mod applications;
 mod apply;
+mod checkpointer;
 mod compare;
 mod connection;
 mod copying;

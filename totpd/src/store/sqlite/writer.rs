@@ -10,6 +10,7 @@ use crate::store::files::database_file;
 use crate::store::queue::{Job, Outcome};
 use crate::store::shared::Shared;
 use crate::store::sqlite::apply;
+use crate::store::sqlite::checkpointer::Checkpointer;
 use crate::store::sqlite::connection::describe;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::housekeeping::{Housekeeping, QueueState};
@@ -38,6 +39,17 @@ pub(super) struct Writer {
     failure: Failure,
     witness: Witness,
     housekeeping: Housekeeping,
+}
+
+/// Where a commit finds room on a full disk, in the order in which it looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// In the log, once what is in it is in the file.
+    Log,
+    /// In the place of the oldest events.
+    History,
+    /// Nowhere.
+    None,
 }
 
 /// Why a transaction was not committed. It was rolled back, unless it broke.
@@ -81,21 +93,19 @@ impl Writer {
         {
             return Err(failed(error));
         }
-        let housekeeping = Housekeeping::new(keep_events, &mut db).map_err(failed)?;
+        let checkpointer = Checkpointer::start(state_dir, failure.clone())?;
+        let housekeeping =
+            Housekeeping::new(keep_events, &mut db, checkpointer, state_dir).map_err(failed)?;
         Ok(Self { db, mine, state_dir: state_dir.to_owned(), shared, failure, witness, housekeeping })
     }
 
     /// Commits what comes until the queue's other end is dropped, then closes the file.
     pub(super) fn run(mut self, mut queue: Receiver<Job>) {
         while let Some(first) = queue.blocking_recv() {
-            let mut batch = vec![first];
-            while batch.len() < BATCH {
-                let Ok(job) = queue.try_recv() else { break };
-                batch.push(job);
-            }
-            self.commit_batch(batch);
+            self.commit_batch(first, &mut queue);
             self.housekeep(if queue.is_empty() { QueueState::Empty } else { QueueState::Waiting });
         }
+        self.housekeeping.stop();
         // A store whose write failed is left as it is: the next process reads its log. One that was
         // moved away is completed where it is: that needs no log, even if it has lost it.
         if self.failure.files_are_whole() {
@@ -103,23 +113,27 @@ impl Writer {
         }
     }
 
-    fn commit_batch(&mut self, batch: Vec<Job>) {
+    /// Commits this job, and what else waits.
+    fn commit_batch(&mut self, first: Job, queue: &mut Receiver<Job>) {
         if let Some(why) = self.failure.reason() {
-            for job in batch {
-                let _ = job.reply.send(Err(CommitError::Unavailable(why.clone())));
-            }
+            let _ = first.reply.send(Err(CommitError::Unavailable(why)));
             return;
         }
-        let jobs: Vec<&Job> = batch.iter().collect();
-        let outcomes: Vec<Outcome> = match self.transaction(&jobs) {
+        let mut batch = vec![first];
+        let outcomes: Vec<Outcome> = match self.transaction(&mut batch, || queue.try_recv().ok()) {
             Ok(outcomes) => outcomes,
             Err(WriteError::Broken(why)) => {
                 let why = self.write_failed(&why);
-                jobs.iter().map(|_| Err(CommitError::InDoubt(why.clone()))).collect()
+                batch.iter().map(|_| Err(CommitError::InDoubt(why.clone()))).collect()
             }
-            Err(WriteError::Contended) => jobs.iter().map(|_| Err(CommitError::Cancelled)).collect(),
+            Err(WriteError::Contended) => batch.iter().map(|_| Err(CommitError::Cancelled)).collect(),
             // One by one, so that an enrollment without room takes no login with it.
-            Err(WriteError::Full) => jobs.iter().map(|job| self.commit_alone(job)).collect(),
+            Err(WriteError::Full) => {
+                for job in batch {
+                    self.commit_alone(job);
+                }
+                return;
+            }
         };
         for (job, outcome) in batch.into_iter().zip(outcomes) {
             // The caller may have gone; the outcome stands.
@@ -127,27 +141,43 @@ impl Writer {
         }
     }
 
-    fn commit_alone(&mut self, job: &Job) -> Outcome {
+    fn commit_alone(&mut self, job: Job) {
+        let space = job.change.space;
+        let mut alone = vec![job];
+        let outcome = self.try_alone(&mut alone, space);
+        if let Some(job) = alone.pop() {
+            let _ = job.reply.send(outcome);
+        }
+    }
+
+    fn try_alone(&mut self, alone: &mut Vec<Job>, space: SpaceUse) -> Outcome {
         if let Some(why) = self.failure.reason() {
             return Err(CommitError::Unavailable(why));
         }
-        for last_try in [false, true] {
-            match self.transaction(&[job]) {
+        for room in [Room::Log, Room::History, Room::None] {
+            match self.transaction(alone, || None) {
                 Ok(outcomes) => return outcomes.into_iter().next().unwrap_or(Err(CommitError::Conflict)),
                 Err(WriteError::Broken(why)) => return Err(CommitError::InDoubt(self.write_failed(&why))),
                 Err(WriteError::Contended) => return Err(CommitError::Cancelled),
-                Err(WriteError::Full) if last_try || job.change.space == SpaceUse::Growing => break,
-                Err(WriteError::Full) => self.make_room(),
+                Err(WriteError::Full) => match room {
+                    Room::Log => self.check([self.housekeeping.move_log(&self.db)]),
+                    Room::History if space == SpaceUse::Essential => self.make_room(),
+                    Room::History | Room::None => break,
+                },
             }
         }
         Err(CommitError::StorageFull(self.no_room()))
     }
 
-    /// Commits all the jobs that may still begin in one transaction. A conflict leaves nothing of
-    /// its job.
-    fn transaction(&mut self, jobs: &[&Job]) -> Result<Vec<Outcome>, WriteError> {
+    /// Commits all the jobs that may still begin in one transaction, and `more` that come while it
+    /// is written. A conflict leaves nothing of its job.
+    fn transaction(
+        &mut self,
+        jobs: &mut Vec<Job>,
+        more: impl FnMut() -> Option<Job>,
+    ) -> Result<Vec<Outcome>, WriteError> {
         self.run_cached("BEGIN IMMEDIATE")?;
-        let applied = self.apply(jobs).and_then(|applied| {
+        let applied = self.apply(jobs, more).and_then(|applied| {
             self.run_cached("COMMIT")?;
             Ok(applied)
         });
@@ -169,25 +199,34 @@ impl Writer {
 
     /// Applies the jobs inside a transaction; their outcomes once it is committed, and what they
     /// withdraw.
-    fn apply(&self, jobs: &[&Job]) -> Result<(Vec<Outcome>, Vec<Entry>), WriteError> {
-        let mut outcomes = Vec::with_capacity(jobs.len());
-        let mut entries = Vec::new();
-        for job in jobs {
-            let outcome = if !job.guard.claim() {
-                Err(CommitError::Cancelled)
-            } else if job.change.space == SpaceUse::Growing && free_bytes(&self.state_dir) < ENROLL_ROOM {
-                Err(CommitError::StorageFull(self.no_room()))
-            } else {
-                let applied = apply::apply(&self.db, &job.change, &mut entries)?;
-                if applied.is_err() {
-                    // Nothing of it was written: until it is tried again it may still be cancelled.
-                    job.guard.release();
-                }
-                applied.map(|()| Committed(()))
-            };
-            outcomes.push(outcome);
+    fn apply(
+        &self,
+        jobs: &mut Vec<Job>,
+        mut more: impl FnMut() -> Option<Job>,
+    ) -> Result<(Vec<Outcome>, Vec<Entry>), WriteError> {
+        let (mut outcomes, mut entries) = (Vec::new(), Vec::new());
+        loop {
+            if outcomes.len() == jobs.len() && jobs.len() < BATCH {
+                jobs.extend(more());
+            }
+            let Some(job) = jobs.get(outcomes.len()) else { return Ok((outcomes, entries)) };
+            outcomes.push(self.apply_one(job, &mut entries)?);
         }
-        Ok((outcomes, entries))
+    }
+
+    fn apply_one(&self, job: &Job, entries: &mut Vec<Entry>) -> Result<Outcome, WriteError> {
+        if !job.guard.claim() {
+            return Ok(Err(CommitError::Cancelled));
+        }
+        if job.change.space == SpaceUse::Growing && free_bytes(&self.state_dir) < ENROLL_ROOM {
+            return Ok(Err(CommitError::StorageFull(self.no_room())));
+        }
+        let applied = apply::apply(&self.db, &job.change, entries)?;
+        if applied.is_err() {
+            // Nothing of it was written: until it is tried again it may still be cancelled.
+            job.guard.release();
+        }
+        Ok(applied.map(|()| Committed(())))
     }
 
     /// After the commit and before its reply. Where an acceptance is among the entries, nothing is
@@ -200,11 +239,7 @@ impl Writer {
     }
 
     fn write_failed(&self, why: &str) -> String {
-        self.failure.write_failed(format!(
-            "the store failed while writing ({why}) and refuses everything until totpd is restarted; look \
-             at the disk under {}",
-            self.state_dir.display()
-        ))
+        self.failure.of_write(why, &self.state_dir)
     }
 
     fn housekeep(&mut self, queue: QueueState) {
@@ -218,7 +253,7 @@ impl Writer {
     /// The disk is full: the oldest events make room for the newest.
     fn make_room(&self) {
         tracing::warn!("{}", self.no_room());
-        self.check(Housekeeping::make_room(&self.db));
+        self.check(self.housekeeping.make_room(&self.db));
     }
 
     /// An I/O error of housekeeping is one of the store; a full or busy one is not.

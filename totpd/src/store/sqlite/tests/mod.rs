@@ -2,6 +2,7 @@
 
 mod fixture;
 mod format;
+mod log;
 mod pages;
 
 pub(super) use fixture::SqliteFixture;
