@@ -6,6 +6,7 @@ mod failover;
 mod network;
 mod refused;
 mod single_use;
+mod standbys;
 
 use std::sync::Barrier;
 use std::time::Duration;

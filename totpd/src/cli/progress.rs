@@ -30,6 +30,12 @@ impl Progress {
         Self::with_template(out, u64::try_from(total).unwrap_or(u64::MAX), "{bar:40} {pos}/{len} {eta}")
     }
 
+    /// Starts to count to `steps` of a copy, as [`Self::start`] does: each row is written, and
+    /// compared.
+    pub(super) fn copy(out: Output, steps: u64) -> Self {
+        Self::with_template(out, steps, "{bar:40} {percent} % copied and compared, {eta} left")
+    }
+
     fn with_template(out: Output, total: u64, template: &str) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template(template) {

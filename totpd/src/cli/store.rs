@@ -45,7 +45,7 @@ fn copy_store(context: &Context, args: &StoreCopy) -> Result<(), CommandError> {
     })?;
     let out = context.out;
     out.line(format!("Copied and compared {} rows.", copied.rows))?;
-    out.line(match &to {
+    out.paragraph(0, match &to {
         Place::Server(_) => format!(
             "{} is closed: no daemon serves it any more. Set [store] url in {}, and start the daemon",
             args.from,
@@ -81,8 +81,7 @@ fn run(
     let out = context.out;
     let progress = |step| match step {
         copy::Progress::Start(rows) => {
-            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-            *ignore_poison(bar.lock()) = Some(Progress::count(out, rows));
+            *ignore_poison(bar.lock()) = Some(Progress::copy(out, rows));
         }
         copy::Progress::Done(rows) => {
             if let Some(bar) = ignore_poison(bar.lock()).as_ref() {
@@ -92,5 +91,10 @@ fn run(
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(crate::store::OpenError::Thread)?;
-    runtime.block_on(copy::copy_store(config, sealer, from, to, clock::now(), &progress))
+    runtime.block_on(async {
+        tokio::select! {
+            copied = copy::copy_store(config, sealer, from, to, clock::now(), &progress) => copied,
+            _ = tokio::signal::ctrl_c() => Err(CopyError::Interrupted),
+        }
+    })
 }

@@ -47,6 +47,17 @@ pub enum OpenError {
          in place?"
     )]
     OtherStore(String, String, String),
+    /// The store was copied, and the copy is not complete.
+    #[error(
+        "{0} is an unfinished copy of this host's store. Run the `totpd store copy` that was interrupted again"
+    )]
+    UnfinishedCopy(String),
+    /// The store was copied to another place, and is closed.
+    #[error(
+        "{0} was copied to {1}, and is closed: codes that were used there would be fresh here. Set [store] url, or \
+         state_dir without [store], to the copy"
+    )]
+    Copied(String, String),
     /// The key has the store's id and does not open it.
     #[error("the key does not open {0}: it was sealed with another key")]
     OtherKey(String),

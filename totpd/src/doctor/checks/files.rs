@@ -109,8 +109,7 @@ fn password(host: &Host, daemon: &Account, path: &Path) -> Option<Finding> {
     let Ok(metadata) = host.stat(path) else {
         let what = format!("{shown} is missing");
         let owner = &daemon.name;
-        let cure =
-            format!("Run: install -m 0400 -o {owner} /dev/stdin {shown}; type the password, Enter, Ctrl-D");
+        let cure = format!("Run: systemd-ask-password -n | install -m 0400 -o {owner} /dev/stdin {shown}");
         return Some(Finding::new(kind, shown, what).cure(cure).at(path, None));
     };
     if !metadata.is_file() {

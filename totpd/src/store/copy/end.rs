@@ -17,6 +17,9 @@ pub(in crate::store) trait CopyEnd: Send {
     /// Its name in messages.
     fn name(&self) -> String;
 
+    /// How many withdrawals it keeps.
+    fn kept_withdrawals(&self) -> u64;
+
     /// The single values. Empty: the database holds no store yet.
     fn values(&mut self) -> StoreFuture<'_, Result<Values, CopyError>>;
 

@@ -34,6 +34,9 @@ pub enum CopyError {
     /// The key has the source's id and does not open it.
     #[error("the key does not open {0}: it was sealed with another key")]
     OtherKey(String),
+    /// The user has interrupted it.
+    #[error("interrupted. The same command goes on; until then no daemon serves the unfinished copy")]
+    Interrupted,
     /// A row is not as it was written.
     #[error(
         "{0}: a row of table {1} is not that of the source. Nothing was closed; empty the target, and copy again"

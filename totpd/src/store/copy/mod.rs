@@ -26,3 +26,4 @@ pub use error::CopyError;
 pub use place::{Place, copy_store};
 pub use run::{Copied, Progress};
 pub(in crate::store) use table::{Cell, Row, TABLES, Table};
+pub(in crate::store) use values::another_store;

@@ -64,7 +64,7 @@ pub(in crate::store) async fn copy(
     for table in &TABLES {
         compare_table(source, target, table, progress).await?;
     }
-    let generation = begin_generation(&mut values, at)?;
+    let generation = begin_generation(&mut values, at, target.kept_withdrawals())?;
     values.insert(STORE_ID.into(), id.into());
     source.set_values(&Values::from([(STORE_ID.into(), closed(id, &target.name()))])).await?;
     let event = Event::new(EventKind::Copy, "", at, EventSource::default());

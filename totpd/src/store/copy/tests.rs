@@ -1,17 +1,18 @@
 //! Copies between two databases of SQLite: what is decided is the same for every pair.
 
 use super::run::copy;
-use super::values::{STORE_ID, closed, unfinished};
+use super::values::{STORE_ID, begin_generation, closed, unfinished};
 use super::{Copied, CopyEnd, CopyError, Progress, TABLES, Values};
 use crate::key::StoreKey;
 use crate::seal::Sealer;
 use crate::store::OpenError;
-use crate::store::files::database_file;
+use crate::store::files::{database_file, log_file};
 use crate::store::sqlite::{Sqlite, SqliteEnd, Start, create};
 use crate::witness::Witness;
 use std::sync::Mutex;
 use tempfile::TempDir;
 use totp_core::Time;
+use totp_core::withdrawal::{Entry, Kind, Withdrawal};
 
 /// A store with rows in each table, an empty folder, and their key.
 struct Ends {
@@ -159,6 +160,45 @@ fn a_copy_that_ended_after_its_source_was_closed_goes_on() {
     ends.copy().unwrap();
     ends.serve(&ends.to).unwrap();
     ends.serve(&ends.from).unwrap_err();
+}
+
+#[test]
+fn a_store_whose_daemon_was_killed_keeps_its_log() {
+    let ends = Ends::new(1);
+    // As kill -9 leaves it: in use, with its log.
+    let (killed, witness) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let serving = ends.serve(&ends.from).unwrap();
+    for file in [database_file, log_file] {
+        std::fs::copy(file(ends.from.path()), file(killed.path())).unwrap();
+    }
+    drop(serving);
+    let opened = SqliteEnd::open(killed.path()).unwrap();
+    drop(opened);
+    let witness = Witness::new(witness.path(), ends.sealer.store_id());
+    Sqlite::open(killed.path(), &ends.sealer, 10, witness, Start::default()).unwrap();
+}
+
+#[test]
+fn withdrawals_have_the_places_of_the_target() {
+    let mut values = Values::from([("withdrawals".into(), "1030".into())]);
+    let entry = |counter: u64| Entry {
+        counter,
+        what: Withdrawal::new(Kind::Factor, &format!("totp-{counter}")),
+        at: Time::from_unix(5),
+    };
+    // As PostgreSQL keeps them.
+    for counter in 7..=1030_u64 {
+        values.insert(format!("withdrawal.{}", counter % 1024), entry(counter).to_string());
+    }
+    let begun = begin_generation(&mut values, Time::from_unix(9), 64).unwrap();
+    assert_eq!(begun.counter, 1031);
+    let kept: Vec<_> = values.iter().filter(|(name, _)| name.starts_with("withdrawal.")).collect();
+    assert_eq!(kept.len(), 64);
+    for (name, text) in kept {
+        let entry = Entry::parse(text).unwrap();
+        assert_eq!(*name, format!("withdrawal.{}", entry.counter % 64));
+        assert!(entry.counter > 1031 - 64, "{text}");
+    }
 }
 
 #[test]

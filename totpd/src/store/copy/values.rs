@@ -3,6 +3,7 @@
 use super::end::Values;
 use super::error::CopyError;
 use crate::os_random::Kernel;
+use crate::store::error::OpenError;
 use totp_core::withdrawal::{Entry, Generation, Kind, Withdrawal};
 use totp_core::{Time, random};
 
@@ -10,8 +11,8 @@ use totp_core::{Time, random};
 pub(super) const STORE_ID: &str = "store_id";
 const COUNTER: &str = "withdrawals";
 const GENERATION: &str = "generation";
-/// Withdrawals that a store keeps itself.
-const KEPT: u64 = 64;
+/// What the names of withdrawals begin with, which a store keeps itself.
+const WITHDRAWAL: &str = "withdrawal.";
 
 const UNFINISHED: &str = "unfinished copy of ";
 const CLOSED: &str = ", copied to ";
@@ -33,12 +34,23 @@ pub(super) enum State {
 
 /// The state of a store with these values. `id` is that of the key.
 pub(super) fn state_of(values: &Values, id: &str) -> State {
-    match values.get(STORE_ID) {
-        None => State::Empty,
-        Some(found) if found == id => State::Whole,
-        Some(found) if *found == unfinished(id) => State::Unfinished,
-        Some(found) if found.strip_prefix(id).is_some_and(|rest| rest.starts_with(CLOSED)) => State::Closed,
-        Some(found) => State::Other(found.clone()),
+    let Some(found) = values.get(STORE_ID) else { return State::Empty };
+    match found.strip_prefix(id) {
+        Some("") => State::Whole,
+        Some(rest) if rest.starts_with(CLOSED) => State::Closed,
+        _ if *found == unfinished(id) => State::Unfinished,
+        _ => State::Other(found.clone()),
+    }
+}
+
+/// Why a daemon does not serve the store `name`, whose id was `found` where that of the key is
+/// `id`.
+pub(in crate::store) fn another_store(name: &str, found: String, id: &str) -> OpenError {
+    let name = name.to_owned();
+    match found.strip_prefix(id).and_then(|rest| rest.strip_prefix(CLOSED)) {
+        Some(copy) => OpenError::Copied(name, copy.to_owned()),
+        None if found == unfinished(id) => OpenError::UnfinishedCopy(name),
+        None => OpenError::OtherStore(name, found, id.to_owned()),
     }
 }
 
@@ -52,8 +64,9 @@ pub(super) fn closed(id: &str, target: &str) -> String {
     format!("{id}{CLOSED}{target}")
 }
 
-/// Makes the values those of the next generation, and returns the entry for the witness.
-pub(super) fn begin_generation(values: &mut Values, at: Time) -> Result<Entry, CopyError> {
+/// Makes the values those of the next generation, in a database that keeps this many withdrawals,
+/// and returns the entry for the witness.
+pub(super) fn begin_generation(values: &mut Values, at: Time, kept: u64) -> Result<Entry, CopyError> {
     let token: [u8; 8] = random::bytes(&mut Kernel)?;
     let token = format!("{:016x}", u64::from_be_bytes(token));
     let before = values.get(GENERATION).and_then(|text| Generation::parse(text)).unwrap_or_default();
@@ -63,7 +76,18 @@ pub(super) fn begin_generation(values: &mut Values, at: Time) -> Result<Entry, C
     let entry = Entry { counter, what: Withdrawal::new(Kind::Generation, &generation), at };
     values.insert(GENERATION.into(), generation);
     values.insert(COUNTER.into(), counter.to_string());
-    values.insert(format!("withdrawal.{}", counter % KEPT), entry.to_string());
+    // Each database has its own number of places for them.
+    let mut entries: Vec<Entry> = values
+        .iter()
+        .filter(|(name, _)| name.starts_with(WITHDRAWAL))
+        .filter_map(|(_, text)| Entry::parse(text))
+        .filter(|entry| entry.counter + kept > counter)
+        .collect();
+    entries.push(entry.clone());
+    values.retain(|name, _| !name.starts_with(WITHDRAWAL));
+    for entry in entries {
+        values.insert(format!("{WITHDRAWAL}{}", entry.counter % kept), entry.to_string());
+    }
     Ok(entry)
 }
 

@@ -9,7 +9,7 @@ use crate::store::postgres::connection::Connection;
 use crate::store::postgres::dial::Dialer;
 use crate::store::postgres::fault::Fault;
 use crate::store::postgres::session::Role;
-use crate::store::postgres::{history, meta, schema};
+use crate::store::postgres::{history, meta, schema, withdrawals};
 use futures_util::future::try_join_all;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
@@ -196,6 +196,10 @@ fn contact_ids(row: &Row) -> [Cell; 2] {
 impl CopyEnd for PostgresEnd {
     fn name(&self) -> String {
         self.name.clone()
+    }
+
+    fn kept_withdrawals(&self) -> u64 {
+        withdrawals::KEPT.unsigned_abs()
     }
 
     fn values(&mut self) -> StoreFuture<'_, Result<Values, CopyError>> {

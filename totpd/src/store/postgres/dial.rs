@@ -7,6 +7,7 @@ use crate::store::postgres::password;
 use crate::store::postgres::plain::{Guarded, IN_CLEAR, Plain};
 use crate::store::postgres::session::{self, Role};
 use crate::store::postgres::tls::VerifyingTls;
+use futures_util::future::join_all;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,6 +21,9 @@ use tokio_postgres::{Client, Config, Error, NoTls, Socket};
 
 /// How long one server may take for everything until its connection can be used.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is said of a server that accepts no writes, as it should be with a standby.
+const STANDBY: &str = "accepts no writes (a standby)";
 
 /// Why there is no connection: one sentence about each server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +89,28 @@ impl Dialer {
         Err(NoConnection(reasons.join("; ")))
     }
 
+    /// Looks at the servers that are not used now, and returns what an administrator should attend
+    /// to before a failover needs them.
+    pub(super) async fn look_at_others(&self) -> Vec<String> {
+        let present = self.present.borrow().clone();
+        let others = self.url.servers.iter().filter(|server| server.name != present);
+        let looked = others.map(async |server| {
+            let name = &server.name;
+            match tokio::time::timeout(TIMEOUT, self.dial_one(server, Role::Read)).await {
+                Ok(Err(why)) if why.ends_with(STANDBY) => None,
+                Ok(Err(why)) => Some(format!("{why}. After a failover to {name} nobody could log in")),
+                Err(_) => Some(format!("{name} does not answer. After a failover to it nobody could log in")),
+                // A failover that has just happened.
+                Ok(Ok(_)) if self.has_left(&present) => None,
+                Ok(Ok(_)) => Some(format!(
+                    "{name} accepts writes, and so does {present}: with two primaries a code may work twice. Stop the one \
+                     that was replaced"
+                )),
+            }
+        });
+        join_all(looked).await.into_iter().flatten().collect()
+    }
+
     async fn dial_one(&self, server: &Server, role: Role) -> Result<Connection, String> {
         let mut config = server.config.clone();
         if let Some(file) = &self.password_file {
@@ -103,7 +129,7 @@ impl Dialer {
         let connection = connected.map_err(|error| self.sentence(server, &error))?;
         session::set(&connection, role).await.map_err(|why| format!("{}: {why}", server.name))?;
         if read_only(&connection).await.map_err(|fault| format!("{}: {fault}", server.name))? {
-            return Err(format!("{} accepts no writes (a standby)", server.name));
+            return Err(format!("{} {STANDBY}", server.name));
         }
         self.check_timeline(&connection).await?;
         Ok(connection)
@@ -138,7 +164,7 @@ impl Dialer {
                      pg_hba.conf; then set the password again), or TLS (sslrootcert in store.url)"
                 )
             } else if why.contains("does not allow writes") {
-                format!("{name} accepts no writes (a standby)")
+                format!("{name} {STANDBY}")
             } else if why.contains("certificate") {
                 format!(
                     "the certificate of {name} is not accepted ({why}). Check the name in store.url and sslrootcert"

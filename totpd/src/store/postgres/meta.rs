@@ -1,6 +1,7 @@
 //! The `meta` table: single values, and whose the database is.
 
 use crate::seal::Sealer;
+use crate::store::copy::another_store;
 use crate::store::error::OpenError;
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::fault::Fault;
@@ -31,7 +32,7 @@ pub(super) async fn check_key(db: &Connection, name: &str, sealer: &Sealer) -> R
     let failed = |fault: Fault| OpenError::Database(name.to_owned(), fault.to_string());
     let store_id = get(db, "store_id").await.map_err(failed)?.unwrap_or_default();
     if store_id != sealer.store_id() {
-        return Err(OpenError::OtherStore(name.to_owned(), store_id, sealer.store_id().to_owned()));
+        return Err(another_store(name, store_id, sealer.store_id()));
     }
     let check = get(db, "key_check").await.map_err(failed)?.unwrap_or_default();
     if sealer.opens_check(&check) { Ok(()) } else { Err(OpenError::OtherKey(name.to_owned())) }

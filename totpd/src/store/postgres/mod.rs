@@ -270,7 +270,7 @@ impl Store for Postgres {
     }
 
     fn notices(&self) -> Vec<String> {
-        ignore_poison(self.core.findings.lock()).clone()
+        ignore_poison(self.core.findings.lock()).values().flatten().cloned().collect()
     }
 
     fn latest_grant(&self) -> Time {

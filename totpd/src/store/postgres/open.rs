@@ -10,7 +10,7 @@ use crate::store::error::OpenError;
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::dial::Dialer;
 use crate::store::postgres::fault::Fault;
-use crate::store::postgres::pool::Core;
+use crate::store::postgres::pool::{Core, Found};
 use crate::store::postgres::session::Role;
 use crate::store::postgres::slots::Slots;
 use crate::store::postgres::watch::{compare_clocks, latest_grant, trusted};
@@ -65,7 +65,7 @@ pub(super) async fn prepare(core: &Core, sealer: &Sealer, older: OlderCopy) -> R
     if let Some(skew) = compare_clocks(&db).await.map_err(failed)? {
         core.status.set(Health::Unavailable(skew));
     }
-    core.found(durable::findings(&db).await.map_err(failed)?);
+    core.found(Found::Durability, durable::findings(&db).await.map_err(failed)?);
     Ok(slots)
 }
 

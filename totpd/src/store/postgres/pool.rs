@@ -1,6 +1,7 @@
 //! The pools of connections: each is checked when it is made, and again before it is used.
 
 use crate::store::copies::OlderCopy;
+use crate::store::copy::another_store;
 use crate::store::error::OpenError;
 use crate::store::postgres::compare;
 use crate::store::postgres::connection::Connection;
@@ -16,6 +17,7 @@ use deadpool::Runtime;
 use deadpool::managed::{
     BuildError, Manager, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult,
 };
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -51,8 +53,17 @@ pub(super) struct Core {
     pub(super) runtime: Handle,
     /// Wakes the watch: something failed.
     pub(super) failed: Notify,
-    /// What a crash or a failover could lose, as it was last found.
-    pub(super) findings: Mutex<Vec<String>>,
+    /// What an administrator should attend to, as it was last found.
+    pub(super) findings: Mutex<BTreeMap<Found, Vec<String>>>,
+}
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Found {
+    /// What a crash or a failover could lose.
+    Durability,
+    /// Whether the servers that are not used now could be.
+    Servers,
 }
 
 impl Core {
@@ -62,7 +73,13 @@ impl Core {
         let made = tokio::time::timeout(CONNECT_TIMEOUT, self.connect_unless_another(role)).await;
         let slow = || OpenError::Server(format!("{} answers too slowly", self.name));
         let made = made.unwrap_or_else(|_| Err(slow()));
-        if let Err(error @ (OpenError::Older(..) | OpenError::OtherStore(..) | OpenError::Newer(..))) = &made
+        if let Err(
+            error @ (OpenError::Older(..)
+            | OpenError::OtherStore(..)
+            | OpenError::Copied(..)
+            | OpenError::UnfinishedCopy(_)
+            | OpenError::Newer(..)),
+        ) = &made
         {
             self.status.set(Health::Reopen(error.to_string()));
         }
@@ -75,7 +92,7 @@ impl Core {
         let failed = |fault: Fault| OpenError::Database(self.name.clone(), fault.to_string());
         let store_id = meta::get(&db, "store_id").await.map_err(failed)?.unwrap_or_default();
         if store_id != self.store_id {
-            return Err(OpenError::OtherStore(self.name.clone(), store_id, self.store_id.clone()));
+            return Err(another_store(&self.name, store_id, &self.store_id));
         }
         compare::with_witness(&db, &self.known, &self.name, OlderCopy::Refuse).await?;
         Ok(db)
@@ -93,11 +110,15 @@ impl Core {
         })
     }
 
-    /// Takes over what a crash or a failover could lose, and logs it when it is new.
-    pub(super) fn found(&self, findings: Vec<String>) {
-        let mut last = ignore_poison(self.findings.lock());
+    /// Takes over what was found, and logs what is new in it, and what has gone.
+    pub(super) fn found(&self, what: Found, findings: Vec<String>) {
+        let mut all = ignore_poison(self.findings.lock());
+        let last = all.entry(what).or_default();
         for new in findings.iter().filter(|finding| !last.contains(finding)) {
             tracing::warn!("{new}");
+        }
+        for gone in last.iter().filter(|finding| !findings.contains(finding)) {
+            tracing::info!("no longer: {gone}");
         }
         *last = findings;
     }

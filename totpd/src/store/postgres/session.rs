@@ -50,7 +50,8 @@ pub(super) async fn check_kept(db: &Connection) -> Result<(), Fault> {
         Some((_, messages)) => format!("client_min_messages to {messages}"),
         None => "settings that cannot be read".to_owned(),
     };
-    Err(Fault::Other(format!(
+    // Of the connection, so that it is not used again: another one may have what it needs.
+    Err(Fault::Lost(format!(
         "a trigger or rule of the database sets {} within the transaction, under which a commit is not safe. Remove it: \
          SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE NOT tgisinternal",
         totp_wire::text::printable(&changed, 100)
@@ -79,9 +80,10 @@ pub(super) async fn set(db: &Connection, role: Role) -> Result<(), String> {
         "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('{}', '{}');",
         ENDLESS[1], ENDLESS[2]
     ));
+    // Set in any case: a session that only inherits it would follow a reload to a weaker value.
     sql.push_str(&format!(
-        "SELECT set_config('synchronous_commit', 'on', false)
-         WHERE current_setting('synchronous_commit') NOT IN ('{}', '{}');",
+        "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')
+                             WHEN '{1}' THEN '{1}' ELSE '{0}' END, false);",
         DURABLE[0], DURABLE[1]
     ));
     db.client.batch_execute(&sql).await.map_err(failed)?;

@@ -4,7 +4,7 @@
 use crate::clock;
 use crate::store::Health;
 use crate::store::postgres::fault::Fault;
-use crate::store::postgres::pool::{Core, Pool, Pooled, read_only};
+use crate::store::postgres::pool::{Core, Found, Pool, Pooled, read_only};
 use crate::store::postgres::side_writes::TRUSTED;
 use crate::store::postgres::withdrawals::Standing;
 use crate::store::postgres::{connection::Connection, durable, meta};
@@ -18,11 +18,17 @@ const INTERVAL: Duration = Duration::from_secs(2);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// For how long a commit may wait for a standby until the store does not serve: a user who is asked
+/// for a code then would wait, too, and their code would be spent.
+const COMMITS_WAIT: &str = "5 seconds";
+/// How often the servers are looked at that are not used now.
+const OTHERS_INTERVAL: Duration = Duration::from_mins(1);
 /// By how many seconds a host's clock may differ from the database's.
 const MAX_SKEW: u64 = 5;
 
 /// Looks until the store ends.
 pub(super) async fn run(core: Arc<Core>, pool: Pool) {
+    let mut others = tokio::time::Instant::now();
     loop {
         let interval = if core.status.health() == Health::Serving { INTERVAL } else { RETRY_INTERVAL };
         // What failed is looked at soon, but not in a loop.
@@ -34,6 +40,11 @@ pub(super) async fn run(core: Arc<Core>, pool: Pool) {
         let found = look(&core, &pool).await;
         core.status.set(found);
         core.known.retry_witness();
+        if others <= tokio::time::Instant::now() && core.status.health() == Health::Serving {
+            others = tokio::time::Instant::now() + OTHERS_INTERVAL;
+            let core = Arc::clone(&core);
+            tokio::spawn(async move { core.found(Found::Servers, core.dialer.look_at_others().await) });
+        }
     }
 }
 
@@ -41,21 +52,22 @@ async fn look(core: &Core, pool: &Pool) -> Health {
     let unavailable = |why: String| Health::Unavailable(format!("the store cannot be used now: {why}"));
     let looked = tokio::time::timeout(TIMEOUT, async {
         let db = core.take(pool).await.map_err(|error| error.0)?;
-        let skew = fetch(core, &db).await;
-        skew.map_err(|fault| {
+        let fetched = fetch(core, &db).await;
+        fetched.map_err(|fault| {
             drop(Pooled::take(db));
             fault.to_string()
         })
     });
     match looked.await {
         Ok(Ok(None)) => Health::Serving,
-        Ok(Ok(Some(skew))) => Health::Unavailable(skew),
+        Ok(Ok(Some(why))) => Health::Unavailable(why),
         Ok(Err(why)) => unavailable(why),
         Err(_) => unavailable(format!("{} does not answer", core.name)),
     }
 }
 
-/// Fetches what other daemons wrote. Returns what is wrong with the clocks, if anything.
+/// Fetches what other daemons wrote. Returns what is wrong with the clocks or the standbys, if
+/// logins cannot be judged for it.
 async fn fetch(core: &Core, db: &Connection) -> Result<Option<String>, Fault> {
     if read_only(db).await? {
         return Err(Fault::ReadOnly);
@@ -74,8 +86,29 @@ async fn fetch(core: &Core, db: &Connection) -> Result<Option<String>, Fault> {
     if core.known.lacks_before(here.position.counter.saturating_add(1)) {
         core.known.note_withdrawals(Standing::read(db).await?.kept);
     }
-    core.found(durable::findings(db).await?);
-    Ok(skew)
+    core.found(Found::Durability, durable::findings(db).await?);
+    Ok(match skew {
+        None => waits_for_standby(db).await?,
+        skew => skew,
+    })
+}
+
+/// What an administrator has to do about commits that wait for a standby. Those of a connection
+/// that is gone wait on, so that this holds until the standby is back. A role sees its own sessions
+/// (PostgreSQL's manual, "pg_stat_activity").
+async fn waits_for_standby(db: &Connection) -> Result<Option<String>, Fault> {
+    let sql = "SELECT count(*) FROM pg_stat_activity
+               WHERE usename = current_user AND datname = current_database() AND wait_event = 'SyncRep'
+                 AND query_start < clock_timestamp() - CAST($1 AS TEXT)::interval";
+    let row = db.row(sql, &[&COMMITS_WAIT]).await?;
+    let count: i64 = row.map_or(0, |row| row.get(0));
+    Ok((count > 0).then(|| {
+        format!(
+            "{count} commits wait for a standby of {} that does not answer, so nobody can be let in. Start the standby; \
+             docs/how-to/database-recovery.md has more",
+            db.server
+        )
+    }))
 }
 
 /// The latest granted code of a phone that any daemon has stored.

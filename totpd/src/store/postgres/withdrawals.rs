@@ -13,7 +13,7 @@ use totp_core::{Time, random};
 
 /// Withdrawals that the store itself keeps: a daemon takes those of the others from here, within
 /// seconds, and writes again what its witness lacks after a crash.
-const KEPT: i64 = 1024;
+pub(super) const KEPT: i64 = 1024;
 
 /// The counter of withdrawals.
 pub(super) const COUNTER: &str = "withdrawals";

@@ -1,14 +1,19 @@
-//! Moves the write-ahead log into the file beside the writer, so that no login waits for the two
-//! syncs of it. SQLite calls that a checkpoint (<https://sqlite.org/wal.html#ckpt>): a passive one
-//! holds up no commit.
+//! Moves the write-ahead log into the file beside the writer, so that no login waits for the syncs
+//! of it. SQLite calls that a checkpoint (<https://sqlite.org/wal.html#ckpt>): a passive one holds
+//! up no commit.
+//!
+//! SQLite syncs the file only when it has moved the log to its end, which it never does while
+//! commits follow each other. So the thread syncs the file itself, and leaves little to sync for
+//! the writer, which has to move the log to its end at times.
 
 use crate::store::error::OpenError;
+use crate::store::files::database_file;
 use crate::store::sqlite::connection;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::space::checkpoint;
-use crate::store::sqlite::writer::WriteError;
 use crate::sync::ignore_poison;
 use rusqlite::Connection;
+use std::fs::File;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -21,6 +26,7 @@ pub(super) struct Checkpointer {
     thread: Option<JoinHandle<()>>,
     /// Held while the log is moved: SQLite skips it where another connection does it.
     moving: Arc<Mutex<()>>,
+    failure: Failure,
 }
 
 impl Checkpointer {
@@ -30,27 +36,34 @@ impl Checkpointer {
     /// [`OpenError`].
     pub(super) fn start(state_dir: &Path, failure: Failure) -> Result<Self, OpenError> {
         let db = connection::reader(state_dir)?;
+        let file = database_file(state_dir);
+        // Never closed: that would end the locks that every connection to the file has (fcntl(2);
+        // <https://sqlite.org/howtocorrupt.html>, section 2.2).
+        let file: &'static File = match File::open(&file) {
+            Ok(opened) => Box::leak(Box::new(opened)),
+            Err(error) => return Err(OpenError::Io(file.display().to_string(), error)),
+        };
         let (requests, requested) = sync_channel(1);
         let moving = Arc::<Mutex<()>>::default();
-        let (held, state_dir) = (Arc::clone(&moving), state_dir.to_owned());
+        let (held, state_dir, failed) = (Arc::clone(&moving), state_dir.to_owned(), failure.clone());
         let run = move || {
             for () in requested {
-                if failure.reason().is_some() {
+                let _one = ignore_poison(held.lock());
+                if failed.reason().is_some() {
                     continue;
                 }
-                let moved = {
-                    let _one = ignore_poison(held.lock());
-                    checkpoint(&db)
-                };
                 // One that is full or busy is tried again by the next request.
-                if let Err(WriteError::Broken(why)) = moved.map_err(WriteError::from) {
-                    failure.of_write(&why, &state_dir);
+                let moved = checkpoint(&db);
+                if failed.allows(moved, &state_dir)
+                    && let Err(error) = file.sync_data()
+                {
+                    let _ = failed.of_write(&error.to_string(), &state_dir);
                 }
             }
         };
         let thread = std::thread::Builder::new().name("store-checkpoint".into()).spawn(run);
         let thread = Some(thread.map_err(OpenError::Thread)?);
-        Ok(Self { requests: Some(requests), thread, moving })
+        Ok(Self { requests: Some(requests), thread, moving, failure })
     }
 
     /// Has the log moved soon. Does not wait.
@@ -61,10 +74,11 @@ impl Checkpointer {
         }
     }
 
-    /// Moves the log on this thread and connection.
+    /// Moves the log on this thread and connection. Does nothing once the store has failed: after
+    /// an error of a sync the next one succeeds, and what it was to write is lost.
     pub(super) fn move_now(&self, db: &Connection) -> rusqlite::Result<()> {
         let _one = ignore_poison(self.moving.lock());
-        checkpoint(db)
+        if self.failure.reason().is_some() { Ok(()) } else { checkpoint(db) }
     }
 
     /// Ends the thread, and waits for what it does.

@@ -33,8 +33,8 @@ pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-/// Opens a connection that only reads. It can also move the log into the file, which changes nothing
-/// that a query sees (<https://sqlite.org/pragma.html#pragma_query_only>).
+/// Opens a connection that only reads. It can also move the log into the file, which changes
+/// nothing that a query sees (<https://sqlite.org/pragma.html#pragma_query_only>).
 pub(super) fn reader(state_dir: &Path) -> Result<Connection, OpenError> {
     let file = database_file(state_dir);
     let failed = |error: rusqlite::Error| OpenError::Database(file.display().to_string(), describe(&error));

@@ -7,7 +7,8 @@ use crate::store::error::OpenError;
 use crate::store::files::database_file;
 use crate::store::sqlite::connection::describe;
 use crate::store::sqlite::space::checkpoint;
-use crate::store::sqlite::{history, meta, schema};
+use crate::store::sqlite::{history, meta, schema, withdrawals};
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, ToSql, params_from_iter};
 use std::future::ready;
@@ -83,6 +84,8 @@ fn connect(file: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(file, flags)?;
     db.busy_timeout(Duration::ZERO)?;
+    // The log of a store that was in use stays: a daemon does not serve one that has lost it.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     db.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     for (pragma, value) in
@@ -166,6 +169,10 @@ fn append(db: &mut Connection, table: &'static Table, rows: &[Row]) -> rusqlite:
 impl CopyEnd for SqliteEnd {
     fn name(&self) -> String {
         self.name.clone()
+    }
+
+    fn kept_withdrawals(&self) -> u64 {
+        withdrawals::KEPT
     }
 
     fn values(&mut self) -> StoreFuture<'_, Result<Values, CopyError>> {

@@ -1,9 +1,31 @@
 //! The end of a store that has failed: everything is refused until a fresh process opens it.
 
 use crate::store::Health;
+use crate::store::sqlite::connection::describe;
+use rusqlite::ErrorCode;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+
+/// Why a transaction was not committed. It was rolled back, unless it broke.
+pub(super) enum WriteError {
+    /// There is no room.
+    Full,
+    /// Another process holds the write lock for too long.
+    Contended,
+    /// An I/O error or worse.
+    Broken(String),
+}
+
+impl From<rusqlite::Error> for WriteError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Contended,
+            _ => Self::Broken(describe(&error)),
+        }
+    }
+}
 
 /// Whether a store has failed. Everything that belongs to one store shares it.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +49,14 @@ impl Failure {
              at the disk under {}",
             state_dir.display()
         ))
+    }
+
+    /// Whether writing may go on after this. An I/O error is one of the store in `state_dir`, and
+    /// nothing may be written after it; a full disk and a lock that another process holds are not.
+    pub(super) fn allows(&self, done: rusqlite::Result<()>, state_dir: &Path) -> bool {
+        let Err(WriteError::Broken(why)) = done.map_err(WriteError::from) else { return true };
+        let _ = self.of_write(&why, state_dir);
+        false
     }
 
     /// The files were moved away or replaced; what was written to them is whole where they are now.

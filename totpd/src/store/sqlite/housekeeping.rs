@@ -1,7 +1,8 @@
 //! What the writer does between transactions: old events are deleted, and the log is kept short.
 
 use crate::store::sqlite::checkpointer::Checkpointer;
-use crate::store::sqlite::space::free_bytes;
+use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::space::{free_bytes, reserve};
 use rusqlite::{Connection, params};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,12 +22,21 @@ const FRAMES_MAX_NEARLY_FULL: usize = 800;
 const NEARLY_FULL: u64 = 256 * 1024 * 1024;
 /// Events that are deleted at once.
 const TRIM: i64 = 512;
+/// Free pages that the file has at least, while there is a disk to take them from.
+const FREE_PAGES: i64 = 512;
+/// With fewer free bytes the file takes none of them any more.
+const ROOM_FOR_PAGES: u64 = 16 * 1024 * 1024;
 
 /// Whether a change waits for the writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum QueueState {
     Empty,
     Waiting,
+}
+
+fn delete_oldest(db: &Connection) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM history WHERE seq IN (SELECT seq FROM history ORDER BY seq LIMIT ?1)";
+    db.execute(sql, params![TRIM]).map(drop)
 }
 
 /// What has been written since the last housekeeping.
@@ -42,6 +52,7 @@ pub(super) struct Housekeeping {
     /// Frames that were in the log when the writer last moved it.
     moved: usize,
     checkpointer: Checkpointer,
+    failure: Failure,
     state_dir: PathBuf,
 }
 
@@ -54,6 +65,7 @@ impl Housekeeping {
         keep_events: u64,
         db: &mut Connection,
         checkpointer: Checkpointer,
+        failure: Failure,
         state_dir: &Path,
     ) -> rusqlite::Result<Self> {
         let keep_events = i64::try_from(keep_events).unwrap_or(i64::MAX);
@@ -70,6 +82,7 @@ impl Housekeeping {
             requested: 0,
             moved: 0,
             checkpointer,
+            failure,
             state_dir: state_dir.to_owned(),
         })
     }
@@ -91,7 +104,7 @@ impl Housekeeping {
         let has_room = grown < FRAMES_MAX_NEARLY_FULL || free_bytes(&self.state_dir) >= NEARLY_FULL;
         if grown >= if has_room { FRAMES_MAX } else { FRAMES_MAX_NEARLY_FULL } {
             (self.requested, self.moved) = (frames, frames);
-            return self.move_log(db);
+            return self.checkpointer.move_now(db);
         }
         if frames - self.requested >= due {
             self.requested = frames;
@@ -101,8 +114,12 @@ impl Housekeeping {
     }
 
     /// Moves the log into the file on this thread.
-    pub(super) fn move_log(&self, db: &Connection) -> rusqlite::Result<()> {
-        self.checkpointer.move_now(db)
+    pub(super) fn move_log(&self, db: &Connection) {
+        self.allows(self.checkpointer.move_now(db));
+    }
+
+    fn allows(&self, done: rusqlite::Result<()>) -> bool {
+        self.failure.allows(done, &self.state_dir)
     }
 
     /// Ends what runs beside the writer.
@@ -110,30 +127,44 @@ impl Housekeeping {
         self.checkpointer.stop();
     }
 
-    /// Does what is due, and returns how each part of it ended.
-    pub(super) fn run(&mut self, db: &Connection, queue: QueueState) -> [rusqlite::Result<()>; 2] {
+    /// Does what is due, up to the first error of the disk.
+    pub(super) fn run(&mut self, db: &Connection, queue: QueueState) {
         // Deleting in the same rhythm as writing keeps the file's size.
-        let mut trimmed = Ok(());
         if self.since_trim >= TRIM / 4 {
             self.since_trim = 0;
-            let deleted = db.execute(
-                "DELETE FROM history WHERE seq IN
-                   (SELECT seq FROM history WHERE seq <= (SELECT max(seq) FROM history) - ?1 LIMIT ?2)",
-                params![self.keep_events, TRIM],
-            );
-            trimmed = deleted.map(drop);
+            if !self.allows(self.keep_free_pages(db)) || !self.allows(self.trim(db)) {
+                return;
+            }
         }
-        [trimmed, self.keep_log_short(db, queue)]
+        let kept_short = self.keep_log_short(db, queue);
+        self.allows(kept_short);
     }
 
-    /// Deletes the oldest events, whatever is to be kept, so that the newest have room. Returns how
-    /// each part of it ended.
-    pub(super) fn make_room(&self, db: &Connection) -> [rusqlite::Result<()>; 3] {
-        let moved = self.move_log(db);
-        let deleted = db.execute(
-            "DELETE FROM history WHERE seq IN (SELECT seq FROM history ORDER BY seq LIMIT ?1)",
-            params![TRIM],
-        );
-        [moved, deleted.map(drop), self.move_log(db)]
+    /// Deletes events beyond those that are to be kept.
+    fn trim(&self, db: &Connection) -> rusqlite::Result<()> {
+        let sql = "DELETE FROM history WHERE seq IN
+                     (SELECT seq FROM history WHERE seq <= (SELECT max(seq) FROM history) - ?1 LIMIT ?2)";
+        db.execute(sql, params![self.keep_events, TRIM]).map(drop)
+    }
+
+    /// Deletes the oldest events, whatever is to be kept, so that the newest have room.
+    pub(super) fn make_room(&self, db: &Connection) {
+        if self.allows(delete_oldest(db)) {
+            self.move_log(db);
+        }
+    }
+
+    /// Keeps free pages in the file. Without them it grows, first in the log: on a disk that is
+    /// full by then the log can never be moved again, and nobody logs in.
+    fn keep_free_pages(&self, db: &Connection) -> rusqlite::Result<()> {
+        let free: i64 = db.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+        if free >= FREE_PAGES {
+            return Ok(());
+        }
+        if free_bytes(&self.state_dir) < ROOM_FOR_PAGES {
+            // From the oldest events, as long as there is time for it.
+            return if free < FREE_PAGES / 2 { delete_oldest(db) } else { Ok(()) };
+        }
+        reserve(db, &self.state_dir, || self.checkpointer.move_now(db))
     }
 }

@@ -1,6 +1,7 @@
 //! The `meta` table: single values, and whose the file is at this moment.
 
 use crate::seal::Sealer;
+use crate::store::copy::another_store;
 use crate::store::error::OpenError;
 use crate::store::files::database_file;
 use crate::store::sqlite::connection::describe;
@@ -51,7 +52,7 @@ pub(super) fn check_key(
 ) -> Result<(), OpenError> {
     let store_id = require(db, "store_id").map_err(&failed)?;
     if store_id != sealer.store_id() {
-        return Err(OpenError::OtherStore(name.to_owned(), store_id, sealer.store_id().to_owned()));
+        return Err(another_store(name, store_id, sealer.store_id()));
     }
     let check = require(db, "key_check").map_err(&failed)?;
     if sealer.opens_check(&check) { Ok(()) } else { Err(OpenError::OtherKey(name.to_owned())) }

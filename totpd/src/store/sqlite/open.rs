@@ -16,6 +16,10 @@ use rusqlite::{Connection, ErrorCode};
 use std::path::Path;
 use totp_core::random;
 
+/// The first SQLite in which a log that is moved on one connection loses nothing that another one
+/// commits (<https://sqlite.org/wal.html#walresetbug>).
+const FIRST_SQLITE: i32 = 3_051_003;
+
 /// Makes an empty store in `state_dir`.
 ///
 /// # Errors
@@ -61,6 +65,13 @@ pub(super) fn writer(state_dir: &Path, sealer: &Sealer) -> Result<(Connection, S
     };
     if !schema::is_ours(&file) {
         return Err(OpenError::Damaged(name, "not written by totpd".to_owned()));
+    }
+    if rusqlite::version_number() < FIRST_SQLITE {
+        let why = format!(
+            "SQLite {} may lose commits. Build totpd with its own (3.51.3 or later)",
+            rusqlite::version()
+        );
+        return Err(OpenError::Database(name, why));
     }
     let had_log = log_file(state_dir).exists();
     let mut db = connect(&file).map_err(failed)?;

@@ -10,7 +10,12 @@ const WORKING_SIZE: i64 = 4 * 1024 * 1024;
 
 /// Makes room ahead: the log gets its working size, and the file free pages, while there is a disk
 /// to take them from. Zeros are written, stored, and given back to the file's own free list.
-pub(super) fn reserve(db: &Connection, state_dir: &Path) -> rusqlite::Result<()> {
+/// `move_log` moves the log into the file.
+pub(super) fn reserve(
+    db: &Connection,
+    state_dir: &Path,
+    move_log: impl Fn() -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
     let pragma = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let free = pragma("freelist_count")? * pragma("page_size")?;
     let log =
@@ -20,9 +25,9 @@ pub(super) fn reserve(db: &Connection, state_dir: &Path) -> rusqlite::Result<()>
     }
     db.execute_batch("DROP TABLE IF EXISTS ballast; CREATE TABLE ballast (zeros BLOB) STRICT;")?;
     db.execute("INSERT INTO ballast VALUES (zeroblob(?1))", [WORKING_SIZE])?;
-    checkpoint(db)?;
+    move_log()?;
     db.execute_batch("DROP TABLE ballast;")?;
-    checkpoint(db)
+    move_log()
 }
 
 /// Moves the log into the file as far as readers let it; the log keeps its size.

@@ -11,7 +11,7 @@ use totp_core::random;
 use totp_core::withdrawal::{Entry, Generation, Kind, Refusals, StorePosition, Withdrawal};
 
 /// Withdrawals that the store itself keeps, to write again what the witness lacks after a crash.
-const KEPT: u64 = 64;
+pub(super) const KEPT: u64 = 64;
 
 /// The counter of withdrawals.
 pub(super) const COUNTER: &str = "withdrawals";

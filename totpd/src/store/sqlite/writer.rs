@@ -12,20 +12,23 @@ use crate::store::shared::Shared;
 use crate::store::sqlite::apply;
 use crate::store::sqlite::checkpointer::Checkpointer;
 use crate::store::sqlite::connection::describe;
-use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::failure::{Failure, WriteError};
 use crate::store::sqlite::housekeeping::{Housekeeping, QueueState};
 use crate::store::sqlite::meta;
-use crate::store::sqlite::space::{free_bytes, reserve};
+use crate::store::sqlite::space::{checkpoint, free_bytes, reserve};
 use crate::store::sqlite::withdrawals;
 use crate::store::{Committed, SpaceUse};
 use crate::witness::Witness;
 use rusqlite::{Connection, ErrorCode};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Receiver;
 use totp_core::withdrawal::{Entry, Kind};
 
 /// Changes in one transaction at most.
 const BATCH: usize = 256;
+/// For how long a transaction takes in what arrives while it is written: those in it wait for it.
+const GATHER: Duration = Duration::from_millis(20);
 /// Free bytes of the file system below which nothing new is enrolled.
 const ENROLL_ROOM: u64 = 1024 * 1024;
 
@@ -52,26 +55,6 @@ enum Room {
     None,
 }
 
-/// Why a transaction was not committed. It was rolled back, unless it broke.
-pub(super) enum WriteError {
-    /// There is no room.
-    Full,
-    /// Another process holds the write lock for too long.
-    Contended,
-    /// An I/O error or worse.
-    Broken(String),
-}
-
-impl From<rusqlite::Error> for WriteError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full,
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Contended,
-            _ => Self::Broken(describe(&error)),
-        }
-    }
-}
-
 impl Writer {
     /// Takes over the connection and the mark that [`open::writer`](super::open::writer) returned.
     ///
@@ -88,14 +71,14 @@ impl Writer {
         let failed =
             |error| OpenError::Database(database_file(state_dir).display().to_string(), describe(&error));
         // On a full disk the room that there is has to do; logins go on while it does.
-        if let Err(error) = reserve(&db, state_dir)
+        if let Err(error) = reserve(&db, state_dir, || checkpoint(&db))
             && error.sqlite_error_code() != Some(ErrorCode::DiskFull)
         {
             return Err(failed(error));
         }
         let checkpointer = Checkpointer::start(state_dir, failure.clone())?;
-        let housekeeping =
-            Housekeeping::new(keep_events, &mut db, checkpointer, state_dir).map_err(failed)?;
+        let housekeeping = Housekeeping::new(keep_events, &mut db, checkpointer, failure.clone(), state_dir)
+            .map_err(failed)?;
         Ok(Self { db, mine, state_dir: state_dir.to_owned(), shared, failure, witness, housekeeping })
     }
 
@@ -109,7 +92,7 @@ impl Writer {
         // A store whose write failed is left as it is: the next process reads its log. One that was
         // moved away is completed where it is: that needs no log, even if it has lost it.
         if self.failure.files_are_whole() {
-            self.check([meta::close(&self.db, &self.mine)]);
+            self.failure.allows(meta::close(&self.db, &self.mine), &self.state_dir);
         }
     }
 
@@ -126,9 +109,17 @@ impl Writer {
                 let why = self.write_failed(&why);
                 batch.iter().map(|_| Err(CommitError::InDoubt(why.clone()))).collect()
             }
-            Err(WriteError::Contended) => batch.iter().map(|_| Err(CommitError::Cancelled)).collect(),
+            Err(WriteError::Contended) => {
+                // They would wait for the lock one after the other.
+                batch.extend(std::iter::from_fn(|| queue.try_recv().ok()).take(BATCH));
+                batch.iter().map(|_| Err(CommitError::Cancelled)).collect()
+            }
             // One by one, so that an enrollment without room takes no login with it.
             Err(WriteError::Full) => {
+                // Nothing was written: those that wait for their turn may still give up.
+                for job in &batch {
+                    job.guard.release();
+                }
                 for job in batch {
                     self.commit_alone(job);
                 }
@@ -151,17 +142,22 @@ impl Writer {
     }
 
     fn try_alone(&mut self, alone: &mut Vec<Job>, space: SpaceUse) -> Outcome {
-        if let Some(why) = self.failure.reason() {
-            return Err(CommitError::Unavailable(why));
-        }
         for room in [Room::Log, Room::History, Room::None] {
+            // Also after room was made: what failed then may not be written over.
+            if let Some(why) = self.failure.reason() {
+                return Err(CommitError::Unavailable(why));
+            }
             match self.transaction(alone, || None) {
                 Ok(outcomes) => return outcomes.into_iter().next().unwrap_or(Err(CommitError::Conflict)),
                 Err(WriteError::Broken(why)) => return Err(CommitError::InDoubt(self.write_failed(&why))),
                 Err(WriteError::Contended) => return Err(CommitError::Cancelled),
                 Err(WriteError::Full) => match room {
-                    Room::Log => self.check([self.housekeeping.move_log(&self.db)]),
-                    Room::History if space == SpaceUse::Essential => self.make_room(),
+                    Room::Log => self.housekeeping.move_log(&self.db),
+                    Room::History if space == SpaceUse::Essential => {
+                        // The oldest events make room for the newest.
+                        tracing::warn!("{}", self.no_room());
+                        self.housekeeping.make_room(&self.db);
+                    }
                     Room::History | Room::None => break,
                 },
             }
@@ -205,8 +201,9 @@ impl Writer {
         mut more: impl FnMut() -> Option<Job>,
     ) -> Result<(Vec<Outcome>, Vec<Entry>), WriteError> {
         let (mut outcomes, mut entries) = (Vec::new(), Vec::new());
+        let begun = Instant::now();
         loop {
-            if outcomes.len() == jobs.len() && jobs.len() < BATCH {
+            if outcomes.len() == jobs.len() && jobs.len() < BATCH && begun.elapsed() < GATHER {
                 jobs.extend(more());
             }
             let Some(job) = jobs.get(outcomes.len()) else { return Ok((outcomes, entries)) };
@@ -245,23 +242,7 @@ impl Writer {
     fn housekeep(&mut self, queue: QueueState) {
         self.witness.retry();
         if self.failure.reason().is_none() {
-            let done = self.housekeeping.run(&self.db, queue);
-            self.check(done);
-        }
-    }
-
-    /// The disk is full: the oldest events make room for the newest.
-    fn make_room(&self) {
-        tracing::warn!("{}", self.no_room());
-        self.check(self.housekeeping.make_room(&self.db));
-    }
-
-    /// An I/O error of housekeeping is one of the store; a full or busy one is not.
-    fn check(&self, done: impl IntoIterator<Item = rusqlite::Result<()>>) {
-        for part in done {
-            if let Err(WriteError::Broken(why)) = part.map_err(WriteError::from) {
-                self.write_failed(&why);
-            }
+            self.housekeeping.run(&self.db, queue);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::engine::LoginRequest;
 use crate::os_random::Kernel;
 use crate::varlink::connection::Connection;
-use crate::varlink::login::refusal::log_refusal;
+use crate::varlink::login::refusal::{Attempted, log_refusal};
 use crate::varlink::peer::{self, NotAuthorised};
 use crate::varlink::reply::{Bytes, failed_plainly};
 use crate::varlink::server::{Server, ServerState};
@@ -34,18 +34,18 @@ pub(super) async fn admit<S: ServerState>(
     let request = match peer::authorise(peer, attempt, new_id(), config, directory).await {
         Ok(request) => request,
         Err(NotAuthorised::Denied) => {
-            log_refusal(server, connection, &attempt.user, UnjudgedReason::NotYours);
+            log_refusal(server, connection, Attempted::of(&attempt.user), UnjudgedReason::NotYours);
             return Err(failed_plainly(service::PERMISSION_DENIED));
         }
         Err(NotAuthorised::DirectoryUnavailable) => {
-            log_refusal(server, connection, &attempt.user, UnjudgedReason::DirectoryStuck);
+            log_refusal(server, connection, Attempted::of(&attempt.user), UnjudgedReason::DirectoryStuck);
             return Err(failed_plainly(login::BUSY));
         }
     };
     if request.facts.peer != Speaker::SelfService
         && connection.slot.begin(&peer::cause(&request.user, &request.from)).is_err()
     {
-        log_refusal(server, connection, &attempt.user, UnjudgedReason::Busy);
+        log_refusal(server, connection, Attempted::of(&attempt.user), UnjudgedReason::Busy);
         return Err(failed_plainly(login::BUSY));
     }
     // Not even a line of the log for each: filling the log is what a caller that asks so often

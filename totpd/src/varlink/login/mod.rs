@@ -28,7 +28,7 @@ use crate::varlink::prompt_history::Asker;
 use crate::varlink::reply::{Bytes, done, failed_plainly, read};
 use crate::varlink::server::{Server, ServerState};
 use admission::admit;
-use refusal::{NoStep, engine_error, log_refusal, refusal_time};
+use refusal::{Attempted, NoStep, engine_error, log_refusal, refusal_time};
 use std::time::Instant;
 use step::{CodeQuestion, Known};
 use totp_wire::login::{self, Answer, Begin, Step, StepReply};
@@ -151,7 +151,7 @@ impl<P: Pending> Conversation<P> {
     {
         let Begin { attempt, remaining_ms } = read(parameters)?;
         let Some(authority) = server.state.authority() else {
-            log_refusal(server, connection, &attempt.user, UnjudgedReason::StoreUnavailable);
+            log_refusal(server, connection, Attempted::of(&attempt.user), UnjudgedReason::StoreUnavailable);
             return Err(failed_plainly(login::STORE_UNAVAILABLE).into());
         };
         let request = admit(server, connection, &attempt, authority.config()).await?;
@@ -165,7 +165,8 @@ impl<P: Pending> Conversation<P> {
         let guard = commit_guard(remaining_ms);
         // In a box, as below: the futures around it, which are moved about, stay small.
         let work = Box::pin(authority.begin(request, prompts, &guard));
-        let next = decided(server, connection, &attempt.user, &guard, work).await?;
+        let attempted = Attempted { id: Some(&id), user: &attempt.user };
+        let next = decided(server, connection, attempted, &guard, work).await?;
         if let (Next::Ask(Question::Code { .. }, _), Some(asker)) = (&next, asker) {
             server.prompt_history.record(asker, Instant::now());
         }
@@ -190,15 +191,16 @@ impl<P: Pending> Conversation<P> {
             server.prompt_history.record(asker, Instant::now());
         }
         let user = pending.user().to_owned();
+        let attempted = Attempted { id: Some(&id), user: &user };
         let Some(authority) = server.state.authority() else {
-            log_refusal(server, connection, &user, UnjudgedReason::StoreUnavailable);
+            log_refusal(server, connection, attempted, UnjudgedReason::StoreUnavailable);
             return Err(failed_plainly(login::STORE_UNAVAILABLE).into());
         };
         let refusal_time = refusal_time(answer.remaining_ms);
         let (guard, input) = (commit_guard(answer.remaining_ms), input::of(&answer));
         drop(answer);
         let work = Box::pin(authority.answer(pending, input, &guard));
-        let next = decided(server, connection, &user, &guard, work).await?;
+        let next = decided(server, connection, attempted, &guard, work).await?;
         if for_code && matches!(next, Next::Ask(Question::Code { .. }, _) | Next::Denied { .. }) {
             if let Some(caller) = caller {
                 server.rate_limit.refused(caller);
@@ -219,7 +221,8 @@ impl<P: Pending> Conversation<P> {
         let Answer { .. } = read(parameters)?;
         let Unread { id, mut granted } = unread;
         if server.state.authority().is_none() {
-            log_refusal(server, connection, &granted.user, UnjudgedReason::StoreUnavailable);
+            let attempted = Attempted { id: Some(&id), user: &granted.user };
+            log_refusal(server, connection, attempted, UnjudgedReason::StoreUnavailable);
             return Err(failed_plainly(login::STORE_UNAVAILABLE).into());
         }
         if let Some(acknowledge) = granted.acknowledge.take() {
@@ -263,21 +266,22 @@ impl<P: Pending> Conversation<P> {
 async fn decided<S: ServerState, P>(
     server: &Server<S>,
     connection: &mut Connection,
-    user: &str,
+    attempted: Attempted<'_>,
     guard: &CommitGuard,
     work: impl Future<Output = Result<Next<P>, EngineError>> + Unpin,
 ) -> Result<Next<P>, NoStep> {
     let Ok(Completed { result, peer_gone }) = run_cancellable(connection, guard, work).await else {
-        log_refusal(server, connection, user, UnjudgedReason::HungUp);
+        log_refusal(server, connection, attempted, UnjudgedReason::HungUp);
         return Err(NoStep::Closed);
     };
+    let result = result.map_err(|error| engine_error(server, connection, attempted, &error));
     if peer_gone {
         if let Ok(Next::Granted(granted)) = result {
             granted.receipt.settle(Delivery::Undelivered).await;
         }
         return Err(NoStep::Closed);
     }
-    result.map_err(|error| engine_error(server, connection, user, &error).into())
+    result.map_err(Into::into)
 }
 
 /// The step of a question.

@@ -41,11 +41,27 @@ pub(super) fn refusal_time(remaining_ms: Option<u64>) -> Instant {
     Instant::now() + REFUSAL_TIME.min(most)
 }
 
+/// The attempt that is refused.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempted<'a> {
+    /// Its id, once it has one.
+    pub(super) id: Option<&'a str>,
+    /// The name that it is for.
+    pub(super) user: &'a str,
+}
+
+impl<'a> Attempted<'a> {
+    /// One that has no id yet.
+    pub(super) const fn of(user: &'a str) -> Self {
+        Self { id: None, user }
+    }
+}
+
 /// Logs why there is no decision, and returns the error reply that says so.
 pub(super) fn engine_error<S: ServerState>(
     server: &Server<S>,
     connection: &Connection,
-    user: &str,
+    attempted: Attempted<'_>,
     error: &EngineError,
 ) -> Bytes {
     let (reason, reply) = match error {
@@ -61,7 +77,7 @@ pub(super) fn engine_error<S: ServerState>(
             (UnjudgedReason::InDoubt, login::BUSY)
         }
     };
-    log_refusal(server, connection, user, reason);
+    log_refusal(server, connection, attempted, reason);
     failed_plainly(reply)
 }
 
@@ -69,10 +85,12 @@ pub(super) fn engine_error<S: ServerState>(
 pub(super) fn log_refusal<S: ServerState>(
     server: &Server<S>,
     connection: &Connection,
-    user: &str,
+    attempted: Attempted<'_>,
     reason: UnjudgedReason,
 ) {
+    let Attempted { id, user } = attempted;
     let mut event = Event::new(EventKind::Login, user, clock::now(), connection.peer.from()).refused(reason);
+    event.id = id.map(str::to_owned);
     // No directory is asked for the sake of a line: a name that is not known by now is left out.
     if !server.state.directory().has_seen(user) {
         event.leave_name_out();

@@ -94,3 +94,17 @@ async fn a_trigger_that_makes_a_commit_unsafe_is_refused() {
     assert_eq!(fixture.sql("SELECT count(*), max(version) FROM account"), "1|1");
     commit(&store, change(AccountWrite::Update(alice, 1))).await;
 }
+
+#[tokio::test]
+async fn a_server_that_is_told_to_sync_less_is_not_obeyed() {
+    let (fixture, server) = PostgresFixture::on_own_server();
+    let store = fixture.open();
+    let alice = account(&fixture, "alice");
+    commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
+    for (value, version) in [("off", 1), ("remote_apply", 2), ("local", 3)] {
+        server.configure(&[("synchronous_commit", value)]);
+        // On the connections that are open, and on new ones.
+        commit(&store, change(AccountWrite::Update(alice.clone(), version))).await;
+        drop(fixture.open());
+    }
+}

@@ -47,6 +47,11 @@ impl SqliteFixture {
         open(self.folder.path(), sealer, self.witness())
     }
 
+    /// Opens the store, which keeps so many events.
+    pub(super) fn open_keeping(&self, events: u64) -> Sqlite {
+        Sqlite::open(self.folder.path(), &self.sealer, events, self.witness(), Start::default()).unwrap()
+    }
+
     /// A connection to the database beside the store's own.
     pub(super) fn connection(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(database_file(self.folder.path())).unwrap()

@@ -1,12 +1,14 @@
 //! The write-ahead log: moved into the file beside the writer, and bounded.
 
 use super::SqliteFixture;
-use crate::store::contract::fixture::{Embedded as _, Fixture as _};
+use crate::store::contract::fixture::{Embedded as _, Fixture as _, event, guard};
 use crate::store::files::{database_file, log_file};
 use crate::store::sqlite::checkpointer::Checkpointer;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::housekeeping::{Housekeeping, QueueState};
 use crate::store::sqlite::open;
+use crate::store::{AccountWrite, ChangeSet, Store as _};
+use futures_util::future::join_all;
 use rusqlite::{Connection, OpenFlags};
 
 /// Frames of the log's room at its begin, and of its longest.
@@ -56,19 +58,58 @@ fn the_log_is_bounded_although_commits_never_pause() {
     for bytes in [100, 40_000] {
         let fixture = SqliteFixture::new();
         let mut db = writer(&fixture);
-        let checkpointer = Checkpointer::start(fixture.folder(), Failure::default()).unwrap();
-        let mut housekeeping = Housekeeping::new(10_000, &mut db, checkpointer, fixture.folder()).unwrap();
+        let failure = Failure::default();
+        let checkpointer = Checkpointer::start(fixture.folder(), failure.clone()).unwrap();
+        let mut housekeeping =
+            Housekeeping::new(10_000, &mut db, checkpointer, failure.clone(), fixture.folder()).unwrap();
         let mut longest = 0;
         for _ in 0..60_000_000 / (bytes + 8192) {
             write(&db, bytes);
             housekeeping.wrote(1);
-            for done in housekeeping.run(&db, QueueState::Waiting) {
-                done.unwrap();
-            }
+            housekeeping.run(&db, QueueState::Waiting);
+            assert_eq!(failure.reason(), None);
             longest = longest.max(std::fs::metadata(log_file(fixture.folder())).unwrap().len());
         }
         let frames = longest / 4096;
         assert!((RESERVED..LONGEST + 300).contains(&frames), "{bytes}: {frames} frames");
         housekeeping.stop();
     }
+}
+
+#[test]
+fn after_a_failure_nothing_is_moved() {
+    let fixture = SqliteFixture::new();
+    let db = writer(&fixture);
+    let failure = Failure::default();
+    let mut checkpointer = Checkpointer::start(fixture.folder(), failure.clone()).unwrap();
+    write(&db, 100);
+    failure.of_write("disk I/O error", fixture.folder());
+    checkpointer.move_now(&db).unwrap();
+    checkpointer.request();
+    checkpointer.stop();
+    // A later sync would succeed, and the log that has what was lost would be written over.
+    assert_eq!(events_in_file(&fixture), 0);
+}
+
+#[tokio::test]
+async fn on_a_full_disk_events_never_stop_logins() {
+    let fixture = SqliteFixture::on_small_disk();
+    let store = fixture.open_keeping(1_000_000);
+    let note = || ChangeSet::new(AccountWrite::Nothing, event(0, None, &"x".repeat(400)));
+    let notes = async |count: usize| {
+        for batch in 0..count / 50 {
+            let commits = (0..50).map(|_| store.commit(note(), guard()));
+            for done in join_all(commits).await {
+                assert!(done.is_ok(), "batch {batch}: {done:?}");
+            }
+        }
+    };
+    // Most of the pages that were made ahead are in use, and the disk has room.
+    notes(8_000).await;
+    fixture.fill_disk();
+    // Many times what is left.
+    notes(20_000).await;
+    drop(store);
+    let store = fixture.open_keeping(1_000_000);
+    store.commit(note(), guard()).await.unwrap();
 }
