@@ -43,7 +43,7 @@ fn while_a_standby_hangs_nobody_is_asked_for_a_code() {
 }
 
 #[test]
-fn a_standby_that_would_let_nobody_in_is_reported_before_the_failover() {
+fn a_standby_that_would_let_nobody_in_is_reported() {
     let fleet = Fleet::with_standby(1);
     let site = &fleet.sites[0];
     assert!(!status(site).contains("After a failover"), "{}", status(site));

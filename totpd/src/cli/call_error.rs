@@ -145,9 +145,11 @@ fn explain_error(name: &str, parameters: &str) -> CommandError {
             ExitStatus::Refused,
             "the store cannot be used, so every login is refused. Run: totpd status",
         ),
-        admin::BUSY | self_service::BUSY | login::BUSY | login::TIMED_OUT => {
-            failed(ExitStatus::Refused, "totpd is busy. Try again")
-        }
+        admin::BUSY | self_service::BUSY => failed(ExitStatus::Refused, "totpd is busy. Try again"),
+        login::BUSY | login::TIMED_OUT => failed(
+            ExitStatus::Refused,
+            "totpd is busy, or its store did not answer in time. Try again, with the next code",
+        ),
         other => failed(ExitStatus::Refused, format!("totpd answered {other}")),
     }
 }

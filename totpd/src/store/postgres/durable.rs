@@ -44,7 +44,9 @@ async fn ask(db: &Connection) -> Result<Vec<String>, Fault> {
             );
         } else if counting == 0 {
             found.push(
-                "no standby that counts is connected to PostgreSQL: commits wait for one, and logins with them".to_owned(),
+                "no standby that counts is connected to PostgreSQL: commits wait for one, and logins with them. Start it; \
+                 docs/how-to/database-recovery.md has more"
+                    .to_owned(),
             );
         }
     }
