@@ -49,6 +49,9 @@ fn unit_listens_elsewhere(path: &Path) -> Option<String> {
     elsewhere.then(|| listens.join(", "))
 }
 
+/// What is said of an answer that nothing was judged by. A commit in doubt may have used the code.
+const NOT_JUDGED: &str = "totpd is busy, or its store did not answer in time. Try again, with the next code";
+
 fn explain_error(name: &str, parameters: &str) -> CommandError {
     let parameters: Value = serde_json::from_str(parameters).unwrap_or_default();
     let text = |key: &str| parameters.get(key).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
@@ -146,10 +149,7 @@ fn explain_error(name: &str, parameters: &str) -> CommandError {
             "the store cannot be used, so every login is refused. Run: totpd status",
         ),
         admin::BUSY | self_service::BUSY => failed(ExitStatus::Refused, "totpd is busy. Try again"),
-        login::BUSY | login::TIMED_OUT => failed(
-            ExitStatus::Refused,
-            "totpd is busy, or its store did not answer in time. Try again, with the next code",
-        ),
+        login::BUSY | login::TIMED_OUT => failed(ExitStatus::Refused, NOT_JUDGED),
         other => failed(ExitStatus::Refused, format!("totpd answered {other}")),
     }
 }
