@@ -12,7 +12,7 @@ class Bench:
 
     def __init__(self, scratch, build, against=None, turns=None, long=False):
         self.scratch, self.build, self.against, self.turns, self.long = scratch, build, against, turns, long
-        self._sites = []
+        self.sites = []
 
     def turns_or(self, default):
         return self.turns or default
@@ -32,7 +32,7 @@ class Bench:
     def site(self, name, build=None, http="", database=None, beside=None):
         """A new site, which ends with the run; `beside` a site whose PostgreSQL it shares."""
         site = Site(self.scratch, name, build or self.build, http, database, beside)
-        self._sites.append(site)
+        self.sites.append(site)
         return site
 
     def _with_users(self, name, build):
@@ -68,5 +68,5 @@ class Bench:
 
     def end(self):
         """Stops every daemon."""
-        for site in self._sites:
+        for site in self.sites:
             site.stop()

@@ -29,10 +29,13 @@ def _stores(bench, server):
 
 def servers(bench):
     server = Server(bench.scratch)
+    others = list(bench.sites)
     try:
         return _measure(bench, server)
     finally:
-        bench.end()
+        for site in bench.sites:
+            if site not in others:
+                site.stop()
         server.stop()
 
 

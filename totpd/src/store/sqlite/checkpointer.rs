@@ -2,18 +2,16 @@
 //! of it. SQLite calls that a checkpoint (<https://sqlite.org/wal.html#ckpt>): a passive one holds
 //! up no commit.
 //!
-//! SQLite syncs the file only when it has moved the log to its end, which it never does while
-//! commits follow each other. So the thread syncs the file itself, and leaves little to sync for
-//! the writer, which has to move the log to its end at times.
+//! While commits follow each other it never moves the log to its end, and then SQLite does not sync
+//! the file. The writer does both, when the log has grown long. Syncing the file here instead was
+//! tried: it made each login beside it slower, and not one of hundreds.
 
 use crate::store::error::OpenError;
-use crate::store::files::database_file;
 use crate::store::sqlite::connection;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::space::checkpoint;
 use crate::sync::ignore_poison;
 use rusqlite::Connection;
-use std::fs::File;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -36,13 +34,6 @@ impl Checkpointer {
     /// [`OpenError`].
     pub(super) fn start(state_dir: &Path, failure: Failure) -> Result<Self, OpenError> {
         let db = connection::reader(state_dir)?;
-        let file = database_file(state_dir);
-        // Never closed: that would end the locks that every connection to the file has (fcntl(2);
-        // <https://sqlite.org/howtocorrupt.html>, section 2.2).
-        let file: &'static File = match File::open(&file) {
-            Ok(opened) => Box::leak(Box::new(opened)),
-            Err(error) => return Err(OpenError::Io(file.display().to_string(), error)),
-        };
         let (requests, requested) = sync_channel(1);
         let moving = Arc::<Mutex<()>>::default();
         let (held, state_dir, failed) = (Arc::clone(&moving), state_dir.to_owned(), failure.clone());
@@ -53,12 +44,7 @@ impl Checkpointer {
                     continue;
                 }
                 // One that is full or busy is tried again by the next request.
-                let moved = checkpoint(&db);
-                if failed.allows(moved, &state_dir)
-                    && let Err(error) = file.sync_data()
-                {
-                    let _ = failed.of_write(&error.to_string(), &state_dir);
-                }
+                failed.allows(checkpoint(&db), &state_dir);
             }
         };
         let thread = std::thread::Builder::new().name("store-checkpoint".into()).spawn(run);

@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Frames that the log has grown by when it is moved into the file beside the writer: when nothing
 /// waits, and in any case.
 const FRAMES_IDLE: usize = 300;
-const FRAMES_BUSY: usize = 2000;
+const FRAMES_BUSY: usize = 1000;
 /// Frames that the log has grown by when the writer moves it. While commits follow each other, the
-/// log is never moved to its end beside them, and would grow without one.
-const FRAMES_MAX: usize = 6000;
+/// log is never moved to its end beside them, and would grow without one. Every login waits until
+/// so many pages at most are on the disk, which takes seconds on a slow one.
+const FRAMES_MAX: usize = 2000;
 /// The same on a disk that is nearly full: so many fit into the room that the log has from its
 /// begin, and it takes no more.
 const FRAMES_MAX_NEARLY_FULL: usize = 800;

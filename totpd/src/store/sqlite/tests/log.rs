@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 
 /// Frames of the log's room at its begin, and of its longest.
 const RESERVED: u64 = 4 * 1024 * 1024 / 4096;
-const LONGEST: u64 = 6000;
+const LONGEST: u64 = 2000;
 
 /// A store with a writer's connection, which syncs nothing.
 fn writer(fixture: &SqliteFixture) -> Connection {
@@ -71,7 +71,9 @@ fn the_log_is_bounded_although_commits_never_pause() {
             longest = longest.max(std::fs::metadata(log_file(fixture.folder())).unwrap().len());
         }
         let frames = longest / 4096;
-        assert!((RESERVED..LONGEST + 300).contains(&frames), "{bytes}: {frames} frames");
+        // One commit, and what is written to make room ahead, may come on top.
+        let longest = LONGEST + RESERVED + 300;
+        assert!((RESERVED..longest).contains(&frames), "{bytes}: {frames} frames");
         housekeeping.stop();
     }
 }
