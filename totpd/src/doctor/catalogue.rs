@@ -112,7 +112,7 @@ kinds! {
     STORE_READ_ONLY = "store-read-only", Error, [],
         "The daemon cannot write, and refuses codes that it cannot mark as used.";
     DISK_FULL = "disk-full", Error, [],
-        "The daemon refuses codes that it cannot mark as used.";
+        "Nobody can be enrolled, and the oldest history makes room for logins.";
     DAEMON_USER_MISSING = "daemon-user-missing", Error, [],
         "The daemon cannot start without its user.";
     RUN_FOLDER = "run-folder", Error, [],
@@ -188,7 +188,7 @@ kinds! {
     CLOCK_NOT_SYNCHRONISED = "clock-not-synchronised", Warning, ["SRG-OS-000355"],
         "Codes depend on the time, so right codes are refused once the clock has drifted.";
     DISK_NEARLY_FULL = "disk-nearly-full", Warning, [],
-        "When the disk is full, every code is refused.";
+        "When the disk is full, nobody can be enrolled, and the oldest history makes room for logins.";
     LOG_LINES_DROPPED = "log-lines-dropped", Warning, [],
         "Programs that watch the log, such as fail2ban, have missed these lines.";
     BREAKGLASS_OPEN = "breakglass-open", Warning, [],

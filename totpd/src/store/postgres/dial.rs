@@ -96,7 +96,8 @@ impl Dialer {
         let others = self.url.servers.iter().filter(|server| server.name != present);
         let looked = others.map(async |server| {
             let name = &server.name;
-            match tokio::time::timeout(TIMEOUT, self.dial_one(server, Role::Read)).await {
+            // Its timeline is not taken note of: that would leave the present primary for it.
+            match tokio::time::timeout(TIMEOUT, self.reach(server, Role::Read)).await {
                 Ok(Err(why)) if why.ends_with(STANDBY) => None,
                 Ok(Err(why)) => Some(format!("{why}. After a failover to {name} nobody could log in")),
                 Err(_) => Some(format!("{name} does not answer. After a failover to it nobody could log in")),
@@ -112,6 +113,13 @@ impl Dialer {
     }
 
     async fn dial_one(&self, server: &Server, role: Role) -> Result<Connection, String> {
+        let connection = self.reach(server, role).await?;
+        self.check_timeline(&connection).await?;
+        Ok(connection)
+    }
+
+    /// Connects to a server that accepts writes, whatever its timeline.
+    async fn reach(&self, server: &Server, role: Role) -> Result<Connection, String> {
         let mut config = server.config.clone();
         if let Some(file) = &self.password_file {
             config.password(password::read(file)?.as_slice());
@@ -131,7 +139,6 @@ impl Dialer {
         if read_only(&connection).await.map_err(|fault| format!("{}: {fault}", server.name))? {
             return Err(format!("{} {STANDBY}", server.name));
         }
-        self.check_timeline(&connection).await?;
         Ok(connection)
     }
 

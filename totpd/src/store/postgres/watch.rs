@@ -104,8 +104,8 @@ async fn waits_for_standby(db: &Connection) -> Result<Option<String>, Fault> {
     let count: i64 = row.map_or(0, |row| row.get(0));
     Ok((count > 0).then(|| {
         format!(
-            "{count} commits wait for a standby of {} that does not answer, so nobody can be let in. Start the standby; \
-             docs/how-to/database-recovery.md has more",
+            "commits wait for a standby of {} that does not answer ({count} of them), so nobody can be let in. Start the \
+             standby; docs/how-to/database-recovery.md has more",
             db.server
         )
     }))

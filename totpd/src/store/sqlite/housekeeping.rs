@@ -52,6 +52,8 @@ pub(super) struct Housekeeping {
     requested: usize,
     /// Frames that were in the log when the writer last moved it.
     moved: usize,
+    /// Whether events are deleted for want of a disk, which is logged once.
+    takes_events: bool,
     checkpointer: Checkpointer,
     failure: Failure,
     state_dir: PathBuf,
@@ -82,6 +84,7 @@ impl Housekeeping {
             frames,
             requested: 0,
             moved: 0,
+            takes_events: false,
             checkpointer,
             failure,
             state_dir: state_dir.to_owned(),
@@ -133,7 +136,8 @@ impl Housekeeping {
         // Deleting in the same rhythm as writing keeps the file's size.
         if self.since_trim >= TRIM / 4 {
             self.since_trim = 0;
-            if !self.allows(self.keep_free_pages(db)) || !self.allows(self.trim(db)) {
+            let kept = self.keep_free_pages(db);
+            if !self.allows(kept) || !self.allows(self.trim(db)) {
                 return;
             }
         }
@@ -157,15 +161,25 @@ impl Housekeeping {
 
     /// Keeps free pages in the file. Without them it grows, first in the log: on a disk that is
     /// full by then the log can never be moved again, and nobody logs in.
-    fn keep_free_pages(&self, db: &Connection) -> rusqlite::Result<()> {
+    fn keep_free_pages(&mut self, db: &Connection) -> rusqlite::Result<()> {
         let free: i64 = db.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
         if free >= FREE_PAGES {
             return Ok(());
         }
         if free_bytes(&self.state_dir) < ROOM_FOR_PAGES {
             // From the oldest events, as long as there is time for it.
-            return if free < FREE_PAGES / 2 { delete_oldest(db) } else { Ok(()) };
+            let is_short = free < FREE_PAGES / 2;
+            if is_short && !self.takes_events {
+                tracing::warn!(
+                    "the disk under {} is nearly full: the oldest events of the history make room for logins. Make \
+                     room there",
+                    self.state_dir.display()
+                );
+            }
+            self.takes_events |= is_short;
+            return if is_short { delete_oldest(db) } else { Ok(()) };
         }
+        self.takes_events = false;
         reserve(db, &self.state_dir, || self.checkpointer.move_now(db))
     }
 }

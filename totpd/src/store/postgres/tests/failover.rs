@@ -159,3 +159,33 @@ async fn what_a_failover_could_lose_is_said() {
     }
     drop(standby);
 }
+
+#[tokio::test]
+async fn a_standby_promoted_beside_its_primary_is_not_used() {
+    let (mut fixture, server) = PostgresFixture::on_own_server();
+    let standby: &'static _ = Box::leak(Box::new(server.start_standby("standby_1")));
+    fixture.also_on(standby);
+    standby.promote();
+    let store = fixture.open();
+    let alice = account(&fixture, "alice");
+    commit(&store, change(AccountWrite::Insert(alice.clone()))).await;
+    let start = Instant::now();
+    while !store.notices().iter().any(|notice| notice.contains("two primaries")) {
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", store.notices());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // New connections go to the one that this daemon and the others use: a code that is used there
+    // would be fresh on the other.
+    server.sql(
+        "postgres",
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'totpd'",
+    );
+    wait_for(&store, |health| *health == Health::Serving).await;
+    let mut written = store.commit(change(AccountWrite::Update(alice.clone(), 1)), guard()).await;
+    if written.is_err() {
+        wait_for(&store, |health| *health == Health::Serving).await;
+        written = store.commit(change(AccountWrite::Update(alice.clone(), 1)), guard()).await;
+    }
+    written.unwrap();
+    assert_eq!(fixture.sql("SELECT version FROM account"), "2", "on the first server");
+}
