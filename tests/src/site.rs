@@ -65,6 +65,13 @@ impl Site {
         Self::with_store(crate::is_on_postgresql().then_some(NewStore::Own))
     }
 
+    /// Makes a site without a store and without a daemon, whose store is a file, also where the
+    /// tests run on PostgreSQL: for faults of the file, and a daemon without network access.
+    #[track_caller]
+    pub fn on_sqlite() -> Self {
+        Self::with_store(None)
+    }
+
     /// Makes a site without a store and without a daemon, whose store is on PostgreSQL.
     #[track_caller]
     pub fn on_postgresql() -> Self {

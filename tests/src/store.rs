@@ -51,7 +51,7 @@ impl Site {
     /// daemon.
     #[track_caller]
     pub fn on_small_disk() -> Self {
-        let site = Self::without_daemon();
+        let site = Self::on_sqlite();
         std::fs::create_dir(site.path("state")).unwrap();
         let state = site.path("state").display().to_string();
         site.run("mount", &["-t", "tmpfs", "-o", "size=14m,mode=0700", "tmpfs", &state]).assert_success();

@@ -20,7 +20,7 @@ fn listening(site: &Site, listen: &str) {
 
 #[test]
 fn an_inherited_port_is_served_without_network_access() {
-    let site = Site::without_daemon();
+    let site = Site::on_sqlite();
     let port = api::free_port();
     listening(&site, &format!("127.0.0.1:{port}"));
     site.totpd(&["init"]).assert_success();
@@ -56,7 +56,7 @@ fn an_invalid_http_table_disables_the_api_but_not_logins() {
         ("http = 7\n", "must be a table"),
         ("", "http.listen is not set"),
     ] {
-        let site = Site::without_daemon();
+        let site = Site::on_sqlite();
         site.write_config(http);
         site.totpd(&["init"]).assert_success();
         let port = api::free_port();
@@ -81,7 +81,7 @@ fn an_invalid_http_table_disables_the_api_but_not_logins() {
 
 #[test]
 fn an_inherited_port_other_than_configured_is_not_served() {
-    let site = Site::without_daemon();
+    let site = Site::on_sqlite();
     let port = api::free_port();
     // The inherited port could be reachable from the network, where the configuration says
     // loopback.

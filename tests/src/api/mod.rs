@@ -3,7 +3,7 @@
 
 mod site;
 
-pub use site::{certificate, curl, free_port, site, socket, tcp_site, tls, tls_site};
+pub use site::{certificate, curl, free_port, site, site_on_sqlite, socket, tcp_site, tls, tls_site};
 
 use crate::Site;
 use crate::phone::Phone;

@@ -18,7 +18,17 @@ pub fn free_port() -> u16 {
 /// configuration.
 #[track_caller]
 pub fn site(more: &str) -> Site {
-    let site = Site::without_daemon();
+    served(Site::without_daemon(), more)
+}
+
+/// Makes a site as [`site`] does, whose store is a file also where the tests run on PostgreSQL.
+#[track_caller]
+pub fn site_on_sqlite() -> Site {
+    served(Site::on_sqlite(), "")
+}
+
+#[track_caller]
+fn served(site: Site, more: &str) -> Site {
     site.write_config(&format!("{}{more}", socket(&site)));
     site.totpd(&["init"]).assert_success();
     site.start();

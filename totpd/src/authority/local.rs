@@ -30,7 +30,7 @@ pub(crate) struct LocalAuthority {
 /// An attempt that waits for an answer, and what it was asked for.
 #[derive(Debug)]
 pub(crate) struct LocalPending {
-    login: PendingLogin,
+    login: Box<PendingLogin>,
     tries_left: u8,
     asked: Asked,
 }
@@ -70,10 +70,10 @@ impl Authority for LocalAuthority {
         Ok(match Box::pin(self.engine.admit(request, guard)).await? {
             BeginOutcome::Exempt { pass, committed, known } => Next::Exempt { pass, committed, known },
             BeginOutcome::Remembered(grant) => Next::Granted(Box::new(self.granted(grant))),
-            BeginOutcome::Enroll(login, enrollment) => self.ask_first_code(*login, enrollment),
+            BeginOutcome::Enroll(login, enrollment) => self.ask_first_code(login, enrollment),
             BeginOutcome::Ask(login) => {
                 let tries = if login.passes_anyway() { 1 } else { prompts.tries };
-                self.ask_first(*login, Prompts { tries, ..prompts }).await?
+                self.ask_first(login, Prompts { tries, ..prompts }).await?
             }
         })
     }
@@ -152,7 +152,7 @@ impl LocalAuthority {
     /// every name alike.
     async fn ask_first(
         &self,
-        login: PendingLogin,
+        login: Box<PendingLogin>,
         prompts: Prompts,
     ) -> Result<Next<LocalPending>, EngineError> {
         if !prompts.combined {
@@ -173,7 +173,7 @@ impl LocalAuthority {
 
     fn ask_code(
         &self,
-        login: PendingLogin,
+        login: Box<PendingLogin>,
         account: PrefetchedTask,
         digits: Digits,
         prompts: Prompts,
@@ -185,7 +185,7 @@ impl LocalAuthority {
     /// Shows the key of a new factor, and asks for its first code.
     fn ask_first_code(
         &self,
-        login: PendingLogin,
+        login: Box<PendingLogin>,
         enrollment: Box<Enrollment<AwaitingFirstCode>>,
     ) -> Next<LocalPending> {
         let repeated = enrollment.showings().is_some_and(|showings| showings.is_repeated());
@@ -199,7 +199,9 @@ impl LocalAuthority {
         ask(Question::FirstCode(question), login, ENROLLMENT_TRIES, Asked::FirstCode(enrollment))
     }
 
-    /// The engine's grant with its notices, and a receipt that records a reply which never arrived.
+    /// The engine's grant with its notices, and a receipt that logs it, and records a reply which
+    /// never arrived. It is durable already, and the client waits for its reply: so the line comes
+    /// after that, or at once where the reply waits for a person who reads.
     fn granted(&self, grant: Grant) -> Granted {
         let Grant { verified, committed, event, notices: due, needs_answer } = grant;
         let user = event.user.clone();
@@ -215,8 +217,14 @@ impl LocalAuthority {
             let (engine, user) = (Arc::clone(&self.engine), user.clone());
             Acknowledge(Box::pin(async move { engine.notices_shown(&user, &due).await }))
         });
+        if needs_answer {
+            event.log();
+        }
         let engine = Arc::clone(&self.engine);
         let receipt = Receipt::new(move |delivery| -> BoxFuture {
+            if !needs_answer {
+                event.log();
+            }
             match delivery {
                 Delivery::Written => Box::pin(std::future::ready(())),
                 Delivery::Undelivered => Box::pin(async move { engine.undelivered(&event).await }),
@@ -226,14 +234,14 @@ impl LocalAuthority {
     }
 }
 
-fn ask(question: Question, login: PendingLogin, tries_left: u8, asked: Asked) -> Next<LocalPending> {
+fn ask(question: Question, login: Box<PendingLogin>, tries_left: u8, asked: Asked) -> Next<LocalPending> {
     Next::Ask(question, LocalPending { login, tries_left, asked })
 }
 
 /// Shows the recovery codes, and asks for one of them. Before the answer makes the factor active
 /// the user is told when the key was shown to earlier logins: they may have been somebody else's.
 fn ask_recovery_code(
-    login: PendingLogin,
+    login: Box<PendingLogin>,
     enrollment: Enrollment<AwaitingRecoveryCode>,
 ) -> Next<LocalPending> {
     let repeated = enrollment.showings().filter(Showings::is_repeated);

@@ -174,7 +174,7 @@ impl Engine {
             // A revoked factor must not go on granting by its sessions.
             let mut sessions = counted(withdrawn_factors(&before, Some(&account), now));
             sessions.push(SideWrite::DeleteSessionsOf(account.id.clone()));
-            let write = AccountWrite::Update(Box::new(account), stored.version);
+            let write = AccountWrite::Update(account, stored.version);
             if self
                 .store_admin(write, sessions, SpaceUse::Essential, event, now, &default_commit_deadline())
                 .await?

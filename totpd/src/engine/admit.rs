@@ -55,7 +55,8 @@ impl Engine {
         guard: &Arc<CommitGuard>,
     ) -> Result<BeginOutcome, EngineError> {
         let (request, mut decision, _, now) = self.rule(request, None).await?;
-        let mut pending = self.pending_login(request, &decision, now);
+        // In a box for the whole attempt: it is moved from future to future.
+        let mut pending = Box::new(self.pending_login(request, &decision, now));
         pending.first_factor = decision.first_factor.take();
         if pending.event.target.is_some() {
             self.canonicalise_user(&mut pending.request).await?;
@@ -64,12 +65,12 @@ impl Engine {
             Ruling::Pass(pass) => Box::pin(self.pass(&pending, pass, decision.action, guard)).await,
             Ruling::Deny => {
                 pending.denied = true;
-                Ok(BeginOutcome::Ask(Box::new(pending)))
+                Ok(BeginOutcome::Ask(pending))
             }
             Ruling::AskAndPass(pass) => {
                 pending.denied = decision.action == Action::Deny;
                 pending.pass = Some(pass);
-                Ok(BeginOutcome::Ask(Box::new(pending)))
+                Ok(BeginOutcome::Ask(pending))
             }
             Ruling::Ask { unproven } => {
                 pending.unproven = unproven;
@@ -77,7 +78,7 @@ impl Engine {
             }
             Ruling::Enroll(proof) => {
                 if let Some(enrollment) = Box::pin(self.offer(&pending, &proof, guard)).await? {
-                    return Ok(BeginOutcome::Enroll(Box::new(pending), Box::new(enrollment)));
+                    return Ok(BeginOutcome::Enroll(pending, Box::new(enrollment)));
                 }
                 pending.not_shown = pending.request.converses && !self.shows_secrets(&pending.request);
                 self.recall_or_ask(pending, decision.remember, guard).await
@@ -129,7 +130,8 @@ impl Engine {
         }
         let mut request = pending.request.clone();
         request.user.clone_from(&request.facts.user);
-        let (_, decision, _, now) = self.rule(request, None).await?;
+        // In a box: nearly every login returns above.
+        let (_, decision, _, now) = Box::pin(self.rule(request, None)).await?;
         if decision.subject != pending.request.user {
             // Another one's factor is asked for now: that question was never put.
             pending.denied = true;
@@ -284,7 +286,7 @@ impl Engine {
         {
             return refused(UnjudgedReason::Withdrawn.into());
         }
-        Ok(match forecast(accepted.as_ref(), &request.origin, now, &self.rules()) {
+        Ok(match forecast(accepted.as_deref(), &request.origin, now, &self.rules()) {
             Ok(()) => (Would::Ask, None),
             Err(Reason::NotEnrolled | Reason::Expired)
                 if action == Action::Enroll && request.converses && self.shows_secrets(request) =>

@@ -85,7 +85,7 @@ pub struct Grant {
     pub verified: Verified,
     /// The proof that its use is on stable storage.
     pub committed: Committed,
-    /// What was recorded.
+    /// What was recorded. It is not in the log yet.
     pub event: Box<Event>,
     /// What the user is to be told.
     pub notices: Box<Notices>,

@@ -28,16 +28,16 @@ impl Engine {
             }
             // Sealed again for its next version, without anything else that a daemon would refuse
             // or raise. What cannot be opened grants nothing, and loses its expired part as well.
-            if let Ok(mut opened) = self.sealer.open(as_read, version)
+            if let Ok(mut opened) = self.sealer.open(*as_read, version)
                 && opened.drop_expired_pending(now)
             {
                 let Ok(sealed) = self.sealer.seal(opened, version + 1) else { continue };
-                account = sealed;
+                *account = sealed;
             }
             let mut event =
                 Event::new(EventKind::Expire, account.display_name(), now, EventSource::default());
             event.totp_id = totp_id;
-            let write = AccountWrite::Update(Box::new(account), version);
+            let write = AccountWrite::Update(account, version);
             let guard = Arc::new(CommitGuard::new(Instant::now() + Duration::from_secs(10)));
             let change = ChangeSet::new(write, event.row(now));
             if self.commit(change, &guard).await.is_ok() {

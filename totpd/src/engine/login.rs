@@ -132,7 +132,7 @@ impl Engine {
         guard: &Arc<CommitGuard>,
     ) -> Result<AnswerOutcome, EngineError> {
         self.reevaluate_policy(pending).await?;
-        if let Some(outcome) = Box::pin(self.judge_as_ticket(pending, &prepared, &input, guard)).await? {
+        if let Some(outcome) = self.judge_as_ticket(pending, &prepared, &input, guard).await? {
             return Ok(outcome);
         }
         let request = &pending.request;
@@ -198,21 +198,25 @@ impl Engine {
                 Err(CommitError::Conflict) => continue,
                 Err(error) => return Err(error.into()),
             };
-            event.log();
             if let Some(key) = key.filter(|_| is_row) {
                 self.dedup.record(key);
             }
-            return Ok(match (decision.outcome, pending.pass.take()) {
-                (Ok((verified, notices, needs_answer)), _) => AnswerOutcome::Granted(Grant {
-                    verified,
-                    committed,
-                    event: Box::new(event),
-                    notices: Box::new(notices),
-                    needs_answer,
-                }),
+            let outcome = match (decision.outcome, pending.pass.take()) {
+                (Ok((verified, notices, needs_answer)), _) => {
+                    let (event, notices) = (Box::new(event), Box::new(notices));
+                    return Ok(AnswerOutcome::Granted(Grant {
+                        verified,
+                        committed,
+                        event,
+                        notices,
+                        needs_answer,
+                    }));
+                }
                 (Err(_), Some(pass)) => AnswerOutcome::Exempt(pass, committed),
                 (Err(_), None) => AnswerOutcome::Refused,
-            });
+            };
+            event.log();
+            return Ok(outcome);
         }
         Err(EngineError::Busy)
     }
@@ -227,7 +231,6 @@ impl Engine {
     ) -> Result<Option<Grant>, EngineError> {
         match self.commit(change, guard).await {
             Ok(committed) => {
-                event.log();
                 let (event, notices) = (Box::new(event), Box::default());
                 Ok(Some(Grant { verified, committed, event, notices, needs_answer: false }))
             }

@@ -241,7 +241,7 @@ impl Engine {
             return None;
         }
         let opened =
-            if stored.damaged { Err(SealError::Damaged) } else { self.sealer.open(stored.account, version) };
+            if stored.damaged { Err(SealError::Damaged) } else { self.sealer.open(*stored.account, version) };
         match opened {
             Ok(mut account) => {
                 self.store.refusals().apply(&mut account, self.rules.skew);

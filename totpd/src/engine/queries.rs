@@ -109,7 +109,7 @@ impl Engine {
         }
         let uid = self.uid(user).await?.ok_or(AccountError::NoSuchUser)?;
         let nothing = Account::blank(String::new(), Some(user.clone()), Some(uid), clock::now());
-        Ok(self.view(StoredAccount { account: nothing, version: 0, damaged: false }, clock::now()))
+        Ok(self.view(StoredAccount { account: Box::new(nothing), version: 0, damaged: false }, clock::now()))
     }
 
     /// A page of users who have a factor, and where the next one starts.

@@ -101,7 +101,7 @@ mod tests {
             recent.note(&recent.of(&write), start + Duration::from_millis(n as u64));
             assert!(recent.values.lock().unwrap().len() <= MAX_WRITES);
         }
-        let stored = |n, version| StoredAccount { account: account(n), version, damaged: false };
+        let stored = |n, version| StoredAccount { account: Box::new(account(n)), version, damaged: false };
         assert!(recent.is_older(&stored(2 * MAX_WRITES - 1, 6)));
         assert!(!recent.is_older(&stored(2 * MAX_WRITES - 1, 7)));
         assert!(!recent.is_older(&stored(2 * MAX_WRITES - 1, 8)));

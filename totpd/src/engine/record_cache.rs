@@ -71,8 +71,7 @@ impl RecordCache {
 /// The record that `write` will have written.
 pub(super) fn written(write: &AccountWrite) -> Option<StoredAccount> {
     let AccountWrite::Update(account, version) = write else { return None };
-    let (account, version) = ((**account).clone(), version + 1);
-    Some(StoredAccount { account, version, damaged: false })
+    Some(StoredAccount { account: account.clone(), version: version + 1, damaged: false })
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ impl Engine {
     /// An earlier grant lets in, or a code is asked for and its grant remembered.
     pub(super) async fn recall_or_ask(
         &self,
-        mut pending: PendingLogin,
+        mut pending: Box<PendingLogin>,
         rule: Option<Remember>,
         guard: &Arc<CommitGuard>,
     ) -> Result<BeginOutcome, EngineError> {
@@ -51,7 +51,7 @@ impl Engine {
             }
             pending.remember = Some((key, rule.length));
         }
-        Ok(BeginOutcome::Ask(Box::new(pending)))
+        Ok(BeginOutcome::Ask(pending))
     }
 
     /// By what a grant of this attempt is recognised later.

@@ -28,7 +28,8 @@ impl Engine {
         let Some(proof) = pending.first_factor.take() else { return Ok(None) };
         let judged = match (input, prepared.user()) {
             (Ok(Typed::Recovery(typed)), Some(user)) if self.takes_tickets(pending) => {
-                self.judge_ticket_of(pending, &proof, user, &typed.reveal(), guard).await
+                // In a box, which the login of a code does not make.
+                Box::pin(self.judge_ticket_of(pending, &proof, user, &typed.reveal(), guard)).await
             }
             _ => Ok(None),
         };

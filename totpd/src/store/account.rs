@@ -6,8 +6,8 @@ use totp_core::UserName;
 /// An account and the version that a change of it has to name.
 #[derive(Clone, Debug)]
 pub struct StoredAccount {
-    /// The account, with its secrets sealed.
-    pub account: SealedAccount,
+    /// The account, with its secrets sealed. Boxed, because it is moved from future to future.
+    pub account: Box<SealedAccount>,
     /// Its version: 1 when it is inserted, and one more with each update.
     pub version: u64,
     /// The record cannot be read; `account` has its id and name, and nothing else.

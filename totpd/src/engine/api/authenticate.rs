@@ -146,9 +146,9 @@ impl Engine {
                 }
             };
             side_writes.extend(withdrawals(Some(&before), Some(&account), now));
-            let sealed = self.sealer.seal(account, version + 1)?;
+            let sealed = Box::new(self.sealer.seal(account, version + 1)?);
             let write = if judgement.changed {
-                AccountWrite::Update(Box::new(sealed.clone()), version)
+                AccountWrite::Update(sealed.clone(), version)
             } else {
                 AccountWrite::Nothing
             };

@@ -26,7 +26,7 @@ pub(crate) async fn an_account_is_read_as_it_was_written(fixture: impl Fixture) 
     for key in [name, AccountKey::Id(alice.id.clone()), AccountKey::Totp(totp), email, phone] {
         let StoredAccount { account, version, damaged } = store.load(key).await.unwrap().unwrap();
         assert_eq!((version, damaged), (1, false));
-        assert_eq!(fixture.sealer().open(account, 1), Ok(alice.clone()));
+        assert_eq!(fixture.sealer().open(*account, 1), Ok(alice.clone()));
     }
     commit(&store, change(AccountWrite::Update(sealed(&fixture, alice.clone()), 1))).await;
     assert_eq!(by_id(&store, &alice.id).await.unwrap().version, 2);
@@ -57,7 +57,7 @@ async fn finds_each_authenticator(store: &Arc<dyn Store>, fixture: &impl Fixture
     commit(store, change(AccountWrite::Update(third, 2))).await;
     for id in [first.as_str(), "totp-second", "totp-third"] {
         let stored = store.load(AccountKey::Totp(id.to_owned())).await.unwrap().unwrap();
-        assert_eq!(fixture.sealer().open(stored.account, 3), Ok(alice.clone()), "{id}");
+        assert_eq!(fixture.sealer().open(*stored.account, 3), Ok(alice.clone()), "{id}");
     }
     assert!(store.load(AccountKey::Totp("totp-fourth".to_owned())).await.unwrap().is_none());
 }

@@ -96,7 +96,7 @@ impl Data {
     }
 
     fn put(&mut self, account: &SealedAccount, version: u64) {
-        let stored = StoredAccount { account: account.clone(), version, damaged: false };
+        let stored = StoredAccount { account: Box::new(account.clone()), version, damaged: false };
         self.accounts.insert(account.id.clone(), stored);
     }
 

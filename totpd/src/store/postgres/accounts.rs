@@ -66,13 +66,13 @@ pub(super) async fn of_uid(db: &Connection, uid: u32) -> Result<Vec<StoredAccoun
 pub(super) fn stored(row: &Row) -> Result<StoredAccount, Fault> {
     let (record, version): (&str, i64) = (row.get(0), row.get(1));
     let version = read_int(version);
-    if let Ok(account) = serde_json::from_str::<SealedAccount>(record) {
+    if let Ok(account) = serde_json::from_str::<Box<SealedAccount>>(record) {
         return Ok(StoredAccount { account, version, damaged: false });
     }
     // The columns still say whose it is, so that one bad row costs one user and can be revoked.
     let (id, name): (String, Option<String>) = (row.get(2), row.get(3));
     let name = name.map(|name| UserName::parse(&name)).transpose();
     let name = name.map_err(|_| Fault::Other("a record cannot be read".to_owned()))?;
-    let account = Account::blank(id, name, None, Time::default());
+    let account = Box::new(Account::blank(id, name, None, Time::default()));
     Ok(StoredAccount { account, version, damaged: true })
 }

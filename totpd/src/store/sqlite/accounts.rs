@@ -62,13 +62,13 @@ pub(super) fn of_uid(db: &Connection, uid: u32) -> rusqlite::Result<Vec<StoredAc
 pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredAccount> {
     let (record, version): (String, i64) = (row.get(0)?, row.get(1)?);
     let version = read_int(version);
-    if let Ok(account) = serde_json::from_str::<SealedAccount>(&record) {
+    if let Ok(account) = serde_json::from_str::<Box<SealedAccount>>(&record) {
         return Ok(StoredAccount { account, version, damaged: false });
     }
     // The columns still say whose it is, so that one bad row costs one user and can be revoked.
     let (id, name): (String, Option<String>) = (row.get(2)?, row.get(3)?);
     let name = name.map(|name| UserName::parse(&name)).transpose();
     let name = name.map_err(|_| rusqlite::Error::InvalidQuery)?;
-    let account = Account::blank(id, name, None, Time::default());
+    let account = Box::new(Account::blank(id, name, None, Time::default()));
     Ok(StoredAccount { account, version, damaged: true })
 }

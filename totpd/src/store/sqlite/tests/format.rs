@@ -104,7 +104,7 @@ async fn a_store_from_before_applications_is_migrated_whole() {
     let totp = account.pending.as_ref().unwrap().id.clone();
     for key in [AccountKey::Id(account.id.clone()), AccountKey::Totp(totp)] {
         let stored = store.load(key).await.unwrap().unwrap();
-        assert_eq!(fixture.sealer().open(stored.account, stored.version), Ok(account.clone()));
+        assert_eq!(fixture.sealer().open(*stored.account, stored.version), Ok(account.clone()));
     }
     let found = store.search_users(UserQuery { limit: 9, ..UserQuery::default() }).await.unwrap();
     assert_eq!(found.users.len(), 1);
