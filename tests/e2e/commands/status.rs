@@ -17,7 +17,7 @@ fn status_shows_who_is_enrolled_locked_and_refused() {
     for (what, count) in [("enrolled", 1), ("pending", 1), ("locked", 1), ("tickets", 1)] {
         assert_eq!(overview[what], count, "{what}: {json}");
     }
-    assert!(overview["refused"].as_u64().unwrap() >= 10 && overview["schema"] == 6, "{json}");
+    assert!(overview["refused"].as_u64().unwrap() >= 10 && overview["schema"] == 7, "{json}");
     assert_eq!(overview["locked_users"][0], "alice");
     assert_eq!(overview["refusals"].as_array().unwrap().len(), 3);
     assert_eq!((&json["configuration"]["in_use"], &json["state"]), (&"file".into(), &"serving".into()));

@@ -2,6 +2,7 @@
 //! everything that the request waits for.
 
 use super::clients::{PREFIX, SECRET_ID_LENGTH, hash};
+use super::known_secrets::KnownSecret;
 use super::{ApiRefusal, Engine, Scope};
 use crate::audit::{Event, EventKind, EventSource, UnjudgedReason};
 use crate::clock;
@@ -72,19 +73,31 @@ impl Engine {
         }
         // Read before the secret is: a revocation in between makes the next wait check again.
         let revocations = self.api.revocations.load(Ordering::SeqCst);
-        let id = secret.strip_prefix(PREFIX).and_then(|rest| rest.get(..SECRET_ID_LENGTH));
-        let row = self.store.client(id.unwrap_or_default().to_owned()).await?;
-        let record = row.as_ref().and_then(|row| self.verified_record(row));
-        let expected = record.as_ref().map_or("", |record| &record.hash);
+        let id =
+            secret.strip_prefix(PREFIX).and_then(|rest| rest.get(..SECRET_ID_LENGTH)).unwrap_or_default();
+        let known = self.api.known_secrets.get(id, revocations);
+        let is_read = known.is_none();
+        let found = if is_read { self.read_secret(id).await? } else { known };
+        let expected = found.as_ref().map_or("", |found| &found.hash);
         // The id of a secret is not secret. The rest is compared as a hash, in constant time.
         let is_same = bool::from(hash(secret).as_bytes().ct_eq(expected.as_bytes()));
         let is_right = is_same && project_id == self.project_id();
-        let Some((row, record)) = row.zip(record).filter(|_| is_right) else { return Ok(None) };
+        let Some(found) = found.filter(|_| is_right) else { return Ok(None) };
+        if is_read && !self.store.is_shared() {
+            self.api.known_secrets.keep(id, revocations, found.clone());
+        }
         let mut last_used = ignore_poison(self.api.last_used.lock());
-        last_used.insert(row.secret_id.clone(), clock::now());
+        last_used.insert(id.to_owned(), clock::now());
         drop(last_used);
-        let secret = SecretVersion { id: row.secret_id, revocations };
-        Ok(Some(AuthenticatedClient { name: row.name, secret, scope: record.scope }))
+        let secret = SecretVersion { id: id.to_owned(), revocations };
+        Ok(Some(AuthenticatedClient { name: found.name, secret, scope: found.scope }))
+    }
+
+    /// The secret with this id, if the store has it and the key vouches for it.
+    async fn read_secret(&self, id: &str) -> Result<Option<KnownSecret>, EngineError> {
+        let Some(row) = self.store.client(id.to_owned()).await? else { return Ok(None) };
+        let record = self.verified_record(&row);
+        Ok(record.map(|record| KnownSecret { name: row.name, scope: record.scope, hash: record.hash }))
     }
 
     /// Waits for something that a request needs, and then refuses the request if its credentials

@@ -4,6 +4,7 @@
 //! counts failures by the client's name: a new secret does not reset it.
 
 use super::super::error::{AccountError, AdminError};
+use super::scope::Scope;
 use super::{Engine, default_commit_deadline};
 use crate::audit::{Event, EventKind, EventSource};
 use crate::clock;
@@ -26,34 +27,6 @@ pub(super) const SECRET_ID_LENGTH: usize = 16;
 const MAX_NAME: usize = 64;
 /// Secrets that one client may have at once.
 const MAX_SECRETS: usize = 8;
-
-/// What a client may do. Each scope includes the ones before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// Verify codes and sessions, and read one user.
-    Verify,
-    /// Create and search users, and create TOTPs.
-    Enroll,
-    /// Delete TOTPs and users, change external ids, and read recovery codes.
-    Admin,
-}
-
-impl Scope {
-    /// The name of the scope.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Verify => "verify",
-            Self::Enroll => "enroll",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// The scope with this name.
-    pub fn of(name: &str) -> Option<Self> {
-        [Self::Verify, Self::Enroll, Self::Admin].into_iter().find(|scope| scope.as_str() == name)
-    }
-}
 
 /// A secret as the store keeps it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -172,8 +145,10 @@ impl Engine {
         let revoked: Vec<SideWrite> = matching.map(|row| SideWrite::DeleteClient(row.secret_id)).collect();
         let count = revoked.len();
         if count > 0 {
-            self.change_clients(revoked, EventKind::ClientRevoke, name, from, clock::now()).await?;
+            let done = self.change_clients(revoked, EventKind::ClientRevoke, name, from, clock::now()).await;
+            // Also after an error: the commit may be in doubt.
             self.api.revocations.fetch_add(1, Ordering::SeqCst);
+            done?;
         }
         Ok(count)
     }

@@ -9,6 +9,8 @@ mod contacts;
 mod error;
 mod key_rotation;
 mod keyring;
+mod known_secrets;
+mod scope;
 mod session_tokens;
 mod sessions;
 mod totps;
@@ -17,11 +19,12 @@ mod users;
 pub use crate::store::{CommitGuard, UniqueField, UserFilter, is_id};
 pub use authenticate::{Authenticated, SessionOptions};
 pub use client_auth::{AuthenticatedClient, Caller, SecretVersion};
-pub use clients::{AddedClient, Client, Scope};
+pub use clients::{AddedClient, Client};
 pub use contact_kind::ContactKind;
 pub use contacts::NewContact;
 pub use error::ApiRefusal;
 pub use keyring::{JWT_SECONDS, Keyring, PublicKey};
+pub use scope::Scope;
 pub use session_tokens::{IssuedSession, session_claim};
 pub use sessions::SessionCredential;
 pub use totps::{CreatedTotp, ShownCodes};
@@ -32,6 +35,7 @@ use crate::audit::Event;
 use crate::fair_queue::FairQueue;
 use crate::store::{AccountKey, AccountWrite, ChangeSet, CommitError, SideWrite, SpaceUse, StoredAccount};
 use crate::user_locks::ApplicationLockGuard;
+use known_secrets::KnownSecrets;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
@@ -50,6 +54,7 @@ pub(super) struct Api {
     last_used: Mutex<HashMap<String, Time>>,
     /// How often secrets of clients were revoked since the daemon started.
     revocations: AtomicU64,
+    known_secrets: KnownSecrets,
     /// A signature takes a millisecond of CPU time: one at a time leaves the other CPUs to
     /// everything else.
     signing: FairQueue,
@@ -62,6 +67,7 @@ impl Default for Api {
             keyring: RwLock::default(),
             last_used: Mutex::default(),
             revocations: AtomicU64::default(),
+            known_secrets: KnownSecrets::default(),
             signing: FairQueue::new(1),
             reading: FairQueue::new(CONCURRENT_READS),
         }

@@ -181,18 +181,6 @@ fn order(table: &Table) -> &'static str {
     if table.in_order_of_making { "made" } else { table.key() }
 }
 
-/// The ids of an account's address and number, which SQLite finds inside the record.
-fn contact_ids(row: &Row) -> [Cell; 2] {
-    let record = match row.cells.last() {
-        Some(Cell::Text(record)) => serde_json::from_str(record).unwrap_or(serde_json::Value::Null),
-        _ => serde_json::Value::Null,
-    };
-    ["email", "phone"].map(|kind| {
-        let id = record.pointer(&format!("/profile/{kind}/id")).and_then(serde_json::Value::as_str);
-        id.map_or(Cell::Null, |id| Cell::Text(id.to_owned()))
-    })
-}
-
 impl CopyEnd for PostgresEnd {
     fn name(&self) -> String {
         self.name.clone()
@@ -284,19 +272,15 @@ impl CopyEnd for PostgresEnd {
         table: &'static Table,
         rows: &'a [Row],
     ) -> StoreFuture<'a, Result<(), CopyError>> {
-        let is_account = table.name == "account";
-        let further: &[&str] = if is_account { &["email_id", "phone_id"] } else { &[] };
-        let columns: Vec<&str> = table.columns.iter().chain(further).copied().collect();
-        let places: Vec<String> = (1..=columns.len()).map(|number| format!("${number}")).collect();
-        let sql =
-            format!("INSERT INTO {} ({}) VALUES ({})", table.name, columns.join(", "), places.join(", "));
+        let places: Vec<String> = (1..=table.columns.len()).map(|number| format!("${number}")).collect();
+        let (columns, places) = (table.columns.join(", "), places.join(", "));
+        let sql = format!("INSERT INTO {} ({columns}) VALUES ({places})", table.name);
         Box::pin(self.commit(async move |db: &Connection| {
             let statement = db.client.prepare(&sql).await?;
             // Sent one after the other, without waiting for each answer.
             try_join_all(rows.iter().map(async |row| {
-                let ids = if is_account { contact_ids(row).to_vec() } else { Vec::new() };
                 let values: Vec<&(dyn ToSql + Sync)> =
-                    row.cells.iter().chain(&ids).map(|cell| cell as &(dyn ToSql + Sync)).collect();
+                    row.cells.iter().map(|cell| cell as &(dyn ToSql + Sync)).collect();
                 db.client.execute(&statement, &values).await
             }))
             .await?;

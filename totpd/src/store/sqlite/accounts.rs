@@ -16,17 +16,8 @@ pub(super) fn load(db: &Connection, key: &AccountKey) -> rusqlite::Result<Option
         AccountKey::Name(name) => ("name = ?1", name.as_str()),
         AccountKey::Id(id) => ("id = ?1", id.as_str()),
         AccountKey::Totp(id) => (HAS_TOTP, id.as_str()),
-        // In the words of their indexes (V5).
-        AccountKey::Email(id) => (
-            "email IS NOT NULL AND CASE WHEN json_valid(record) \
-             THEN json_extract(record, '$.profile.email.id') END = ?1",
-            id.as_str(),
-        ),
-        AccountKey::Phone(id) => (
-            "phone IS NOT NULL AND CASE WHEN json_valid(record) \
-             THEN json_extract(record, '$.profile.phone.id') END = ?1",
-            id.as_str(),
-        ),
+        AccountKey::Email(id) => ("email_id = ?1", id.as_str()),
+        AccountKey::Phone(id) => ("phone_id = ?1", id.as_str()),
     };
     let sql = format!("SELECT record, version, id, name FROM account WHERE {condition}");
     let mut statement = db.prepare_cached(&sql)?;

@@ -90,8 +90,9 @@ fn write_account(db: &Connection, write: &AccountWrite) -> rusqlite::Result<bool
         AccountWrite::Insert(account) => with_columns(account, 0, |values| {
             db.prepare_cached(
                 "INSERT INTO account (id, name, version, uid, created, email, phone, awaits, active_totp,
-                   pending_totp, pending_until, locked_until, ticket_until, record, second_totp, third_totp)
-                 VALUES (?1, ?2, ?3 + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                   pending_totp, pending_until, locked_until, ticket_until, record, second_totp, third_totp,
+                   email_id, phone_id)
+                 VALUES (?1, ?2, ?3 + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
             )?
             .execute(values)
         })?,
@@ -104,7 +105,8 @@ fn write_account(db: &Connection, write: &AccountWrite) -> rusqlite::Result<bool
                      WHERE id = ?1 AND version = ?3 AND name IS ?2 AND uid IS ?4 AND created IS ?5
                        AND email IS ?6 AND phone IS ?7 AND awaits IS ?8 AND active_totp IS ?9
                        AND pending_totp IS ?10 AND pending_until IS ?11 AND locked_until IS ?12
-                       AND ticket_until IS ?13 AND second_totp IS ?15 AND third_totp IS ?16",
+                       AND ticket_until IS ?13 AND second_totp IS ?15 AND third_totp IS ?16
+                       AND email_id IS ?17 AND phone_id IS ?18",
                 )?
                 .execute(values)?;
             if record_alone == 1 {
@@ -113,7 +115,8 @@ fn write_account(db: &Connection, write: &AccountWrite) -> rusqlite::Result<bool
             db.prepare_cached(
                 "UPDATE account SET name = ?2, version = version + 1, uid = ?4, created = ?5, email = ?6,
                    phone = ?7, awaits = ?8, active_totp = ?9, pending_totp = ?10, pending_until = ?11,
-                   locked_until = ?12, ticket_until = ?13, record = ?14, second_totp = ?15, third_totp = ?16
+                   locked_until = ?12, ticket_until = ?13, record = ?14, second_totp = ?15, third_totp = ?16,
+                   email_id = ?17, phone_id = ?18
                  WHERE id = ?1 AND version = ?3",
             )?
             .execute(values)
@@ -152,6 +155,8 @@ fn with_columns<T>(
         &record,
         &second,
         &third,
+        &profile.email.as_ref().map(|email| email.id.as_str()),
+        &profile.phone.as_ref().map(|phone| phone.id.as_str()),
     ])
 }
 

@@ -9,6 +9,7 @@ use crate::store::{AccountKey, AccountWrite, OpenError, UserQuery};
 use totp_core::account::EnrollmentTicket;
 use totp_core::lock::{FAILURES_TO_LOCK, FIRST_LOCK, SourceClass};
 use totp_core::new_factor::NewFactor;
+use totp_core::profile::Contact;
 use totp_core::{Account, Time, UserName};
 
 #[test]
@@ -50,7 +51,7 @@ fn a_newer_schema_another_key_and_another_program_are_refused() {
     )
     .unwrap();
     let newer = fixture.open_with(fixture.sealer());
-    assert!(matches!(newer, Err(OpenError::Newer(_, 99, 6))), "{newer:?}");
+    assert!(matches!(newer, Err(OpenError::Newer(_, 99, 7))), "{newer:?}");
     db.pragma_update(None, "application_id", 5).unwrap();
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     let foreign = fixture.open_with(fixture.sealer());
@@ -96,6 +97,8 @@ async fn a_store_from_before_applications_is_migrated_whole() {
         "ticket_until",
         "second_totp",
         "third_totp",
+        "email_id",
+        "phone_id",
     ] {
         db.execute(&format!("ALTER TABLE account DROP COLUMN {column}"), []).unwrap();
     }
@@ -112,6 +115,48 @@ async fn a_store_from_before_applications_is_migrated_whole() {
     // What is counted by columns of later versions is found in the record.
     for (at, locked, tickets) in [(8, 1, 1), (60, 1, 0), (7 + FIRST_LOCK, 0, 0)] {
         let overview = store.overview(Time::from_unix(at), Time::default()).await.unwrap();
-        assert_eq!((overview.locked, overview.tickets, overview.schema), (locked, tickets, 6), "{at}");
+        assert_eq!((overview.locked, overview.tickets, overview.schema), (locked, tickets, 7), "{at}");
     }
+}
+
+#[tokio::test]
+async fn the_ids_of_contacts_move_from_the_record_into_columns() {
+    let fixture = SqliteFixture::new();
+    let store = fixture.open();
+    let mut accounts = Vec::new();
+    for number in 0..3 {
+        let mut account = Account::new(None, None, Time::from_unix(7), &mut Kernel).unwrap();
+        let contact =
+            |kind: &str| Contact { id: format!("{kind}-{number}"), address: format!("+1555000{number}") };
+        account.profile.email = (number != 1).then(|| contact("email"));
+        account.profile.phone = (number != 0).then(|| contact("phone"));
+        commit(&store, change(AccountWrite::Insert(sealed(&fixture, account.clone())))).await;
+        accounts.push(account);
+    }
+    drop(store);
+    // As the sixth version of the schema had it.
+    let db = fixture.connection();
+    let fifth = include_str!("../migrations/V5__ids_of_contacts.sql");
+    db.execute_batch(&format!(
+        "DROP INDEX account_email_id; DROP INDEX account_phone_id;
+         ALTER TABLE account DROP COLUMN email_id; ALTER TABLE account DROP COLUMN phone_id;
+         {fifth}
+         DELETE FROM refinery_schema_history WHERE version >= 7;
+         UPDATE account SET record = 'damaged' WHERE id = '{}';",
+        accounts[2].id
+    ))
+    .unwrap();
+    drop(db);
+    let store = fixture.open();
+    let found = async |key| store.load(key).await.unwrap().map(|stored| stored.account.id.clone());
+    let (email, phone) = (
+        |number| AccountKey::Email(format!("email-{number}")),
+        |number| AccountKey::Phone(format!("phone-{number}")),
+    );
+    assert_eq!(found(email(0)).await.as_deref(), Some(accounts[0].id.as_str()));
+    assert_eq!(found(phone(1)).await.as_deref(), Some(accounts[1].id.as_str()));
+    for absent in [phone(0), email(1), email(2), phone(2)] {
+        assert_eq!(found(absent).await, None);
+    }
+    assert_eq!(found(AccountKey::Id(accounts[2].id.clone())).await.as_deref(), Some(accounts[2].id.as_str()));
 }
