@@ -59,6 +59,18 @@ fn asks_the_same(step: &Step, shown: &Prompt) -> bool {
     step.messages.is_empty() && new.as_ref() == Some(shown)
 }
 
+/// The answer to [`Accept::Confirm`]. What a program or a person typed instead of Enter may be a
+/// password, and is not sent.
+fn confirmation(typed: Option<Typed>) -> Answer {
+    let unread = match typed {
+        Some(typed) if typed.is_empty() => None,
+        Some(_) => Some(RejectedInput::Shape),
+        None => Some(RejectedInput::Empty),
+    };
+    let text = unread.is_none().then(|| SecretText::from(String::new()));
+    Answer { text, unusable: unread, ..Answer::default() }
+}
+
 /// One attempt.
 struct Relay {
     args: Args,
@@ -159,6 +171,9 @@ impl Relay {
         let text = printable(&prompt.text, MAX_TEXT - 1);
         let echo = if prompt.echo { Echo::On } else { Echo::Off };
         match host.prompt(&text, echo) {
+            Ok(typed) if prompt.accept == Accept::Confirm => Ok(confirmation(typed)),
+            // The code was right: a program that has no field for this question lets the user in.
+            Err(_) if prompt.accept == Accept::Confirm => Ok(confirmation(None)),
             Ok(Some(typed)) => Ok(self.answer_from(host, typed, prompt)),
             // A program that reports success without an answer has none.
             Ok(None) | Err(_) => Err(Outcome::NoConversation),

@@ -121,7 +121,9 @@ pub enum Accept {
     Code,
     /// Any text.
     Text,
-    /// Yes or no.
+    /// Nothing: Enter says that the user has read the messages. The answer is an empty text then.
+    /// Anything else that was typed, or no answer at all, is sent as [`Answer::unusable`]: the
+    /// attempt goes on, and the messages count as unread.
     Confirm,
 }
 

@@ -212,6 +212,27 @@ fn a_failed_conversation_and_a_null_response_end_the_attempt() {
 }
 
 #[test]
+fn messages_count_as_read_by_enter_alone_and_let_in_without_it() {
+    const READ: Option<&str> = Some(
+        r#"{"parameters":{"step":{"id":"7","messages":[{"style":"error","text":"Was it you?"}],"prompt":{"text":"Go on: ","echo":true,"accept":"confirm","max_len":64,"digits":6}}}}"#,
+    );
+    for (answer, sent) in [
+        (Ok(Some(&b""[..])), "\"text\":\"\""),
+        // A program that fills in every field, as OpenVPN's plugin does.
+        (Ok(Some(b"alice")), "\"unusable\":\"shape\""),
+        // sshd's password method, which has one field.
+        (Err(NoConversation), "\"unusable\":\"empty\""),
+        (Ok(None), "\"unusable\":\"empty\""),
+    ] {
+        let question = Ask::Prompt("Go on: ", answer);
+        let mut host = script([typed(b"123456"), Ask::Show("Was it you?"), question, Ask::Show("2 left")]);
+        let (outcome, seen) = run(daemon(vec![ASK, READ, GRANTED]), &mut host, "", false);
+        assert_eq!(outcome, Outcome::Granted);
+        assert!(seen[2].contains(sent) && !seen[2].contains("alice"), "{}", seen[2]);
+    }
+}
+
+#[test]
 fn several_tries_end_in_maxtries() {
     let mut host = script([typed(b"111111"), typed(b"222222")]);
     assert_eq!(run(daemon(vec![ASK, ASK, DENIED]), &mut host, "tries=2", false).0, Outcome::TriesUsedUp);

@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use totp_wire::login::{Attempt, Verdict};
 use totpd_e2e::peer::{begin, local, login};
 use totpd_e2e::run::run;
-use totpd_e2e::ssh::Sshd;
+use totpd_e2e::ssh::{Setup, Sshd};
 use totpd_e2e::users::PASSWORD;
 use totpd_e2e::{Shell, Site};
 
@@ -44,6 +44,39 @@ fn a_passcode_opens_one_ssh_login_and_the_next_one_tells() {
     let stored = site.stored();
     let logs = site.log() + &site.syslog().join("\n") + &String::from_utf8_lossy(&stored);
     assert!(!logs.contains(&code) && !logs.contains(&code.replace('-', "")));
+}
+
+/// sshd's password method answers one hidden prompt, and none that shows what is typed.
+#[test]
+fn a_notice_that_nobody_can_answer_refuses_no_login() {
+    let site = Site::new();
+    let settings = "AuthenticationMethods publickey,password\nPasswordAuthentication yes\n";
+    let sshd = Sshd::start_with(&site, Setup { settings, ..Setup::default() });
+    let phone = site.enroll("alice");
+    let code = passcode(&site, "alice", &[]);
+    assert!(sshd.lets_in("alice", &[&code]));
+    for _ in 0..2 {
+        let code = phone.code(&site);
+        assert!(sshd.lets_in("alice", &[&code]), "{:?}", site.last_login());
+        assert_eq!(site.last_login()["outcome"], "granted");
+        assert!(!sshd.lets_in("alice", &[&code]), "a code was accepted twice");
+        site.next_step();
+    }
+    assert!(sshd.lets_in("alice", &[&phone.recovery_codes[0]]));
+    // It is kept for a login that can show it.
+    site.password_service("su", &site.pam_line("nodelay"));
+    let su = |code: &str| {
+        let answers = [("assword: ", PASSWORD), ("code: ", code), ("to go on: ", "")];
+        let ran = Shell::of(&site, "alice").run("su alice -c 'echo in as $(id -un)'", &answers);
+        assert!(ran.let_in("in as alice"), "{ran:?}");
+        ran.output
+    };
+    let notice = "The passcode that an administrator made for you";
+    let shown = su(&phone.code(&site));
+    assert!(shown.contains(notice), "{shown}");
+    site.next_step();
+    let shown = su(&phone.code(&site));
+    assert!(!shown.contains(notice), "{shown}");
 }
 
 #[test]

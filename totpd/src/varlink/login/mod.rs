@@ -210,7 +210,8 @@ impl<P: Pending> Conversation<P> {
         Ok(self.proceed(id, origin, next))
     }
 
-    /// Any answer says that the notices were read.
+    /// Enter says that the notices were read. Without it they are kept for another login: a program
+    /// may have no field for the question, or one that it fills in itself, and the code is used.
     async fn notices_read<S: ServerState>(
         &mut self,
         server: &Server<S>,
@@ -218,14 +219,15 @@ impl<P: Pending> Conversation<P> {
         unread: Unread,
         parameters: &[u8],
     ) -> Result<Step, NoStep> {
-        let Answer { .. } = read(parameters)?;
+        let answer: Answer = read(parameters)?;
+        let is_read = answer.text.as_ref().is_some_and(|text| text.reveal().is_empty());
         let Unread { id, mut granted } = unread;
         if server.state.authority().is_none() {
             let attempted = Attempted { id: Some(&id), user: &granted.user };
             log_refusal(server, connection, attempted, UnjudgedReason::StoreUnavailable);
             return Err(failed_plainly(login::STORE_UNAVAILABLE).into());
         }
-        if let Some(acknowledge) = granted.acknowledge.take() {
+        if let Some(acknowledge) = granted.acknowledge.take().filter(|_| is_read) {
             acknowledge.0.await;
         }
         granted.notices.clear();

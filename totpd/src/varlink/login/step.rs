@@ -75,10 +75,12 @@ pub(super) fn prompt(id: &str, messages: Vec<Message>, text: &str, echo: Echo) -
 }
 
 /// Notices of changes, shown by a question after a right code. OpenSSH shows what follows the last
-/// question on a terminal only. What stands before a question it shows to every client, and an
-/// answer says that it was read.
+/// question on a terminal only. What stands before a question it shows to every client, and Enter
+/// says that it was read.
 pub(super) fn notices(id: &str, notices: &[String]) -> Step {
-    prompt(id, notices.iter().map(error).collect(), GO_ON, Echo::On)
+    let mut step = prompt(id, notices.iter().map(error).collect(), GO_ON, Echo::On);
+    step.prompt = step.prompt.map(|prompt| Prompt { accept: Accept::Confirm, ..prompt });
+    step
 }
 
 /// Lets in. It takes the proof of the factor, and the proof that its use is on stable storage.
