@@ -22,6 +22,7 @@ pub mod block;
 pub mod dispatch;
 pub mod line;
 pub mod locker;
+pub mod no_logins;
 pub mod plan;
 pub mod proof;
 pub mod sshd;

@@ -7,7 +7,7 @@ use crate::pam_config::Mode;
 use crate::pam_config::locker::is_locker;
 use crate::pam_config::undo::{Pending, PendingService};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use totp_wire::text::printable;
 
 /// How many events a page has.
@@ -32,12 +32,15 @@ pub(super) fn confirmed(
     let Some(edited) = pending.edited else { return Ok(groups) };
     let mut pages = Pages::of_all(config);
     pages.since = Some(edited);
+    let mut events = Vec::new();
     while let Some(page) = pages.next(PAGE_EVENTS)? {
-        for event in page.iter().filter(|event| !pending.seen.iter().any(|id| event["id"] == id.as_str())) {
-            for service in pending.services.iter().filter(|service| confirms(event, service, pending)) {
-                let user = printable(event["user"].as_str().unwrap_or_default(), 64);
-                groups.insert(service.group.clone(), user);
-            }
+        events.extend(page);
+    }
+    events.retain(|event| !pending.seen.iter().any(|id| event["id"] == id.as_str()));
+    for event in delivered(&events) {
+        for service in pending.services.iter().filter(|service| confirms(event, service, pending)) {
+            let user = printable(event["user"].as_str().unwrap_or_default(), 64);
+            groups.insert(service.group.clone(), user);
         }
     }
     Ok(groups)
@@ -56,6 +59,14 @@ pub(super) fn events_since(config: &Config, since: u64) -> Result<Vec<String>, C
         ids.extend(page.iter().filter_map(|event| event["id"].as_str().map(str::to_owned)));
     }
     Ok(ids)
+}
+
+/// The events without those of logins whose grant never reached their program.
+fn delivered(events: &[Value]) -> impl Iterator<Item = &Value> {
+    let id = |event: &Value| event["id"].as_str().map(str::to_owned);
+    let lost = events.iter().filter(|event| event["outcome"] == "undelivered").filter_map(id);
+    let lost: BTreeSet<String> = lost.collect();
+    events.iter().filter(move |event| !event["id"].as_str().is_some_and(|id| lost.contains(id)))
 }
 
 /// Whether an event shows that the service asks as its mode intends.
@@ -128,6 +139,13 @@ mod tests {
             other[key] = value;
             assert!(!confirms(&other, sudo, &require), "{key}");
         }
+    }
+
+    #[test]
+    fn a_grant_that_reached_nobody_confirms_nothing() {
+        let event = |id: &str, outcome: &str| json!({ "id": id, "outcome": outcome });
+        let events = [event("2", "undelivered"), event("2", "granted"), event("1", "granted")];
+        assert_eq!(delivered(&events).collect::<Vec<_>>(), [&events[2]]);
     }
 
     #[test]

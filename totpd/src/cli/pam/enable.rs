@@ -296,6 +296,10 @@ fn wait(
                         .map_err(|e| failed(ExitStatus::Refused, e))?;
                     clear_line();
                     context.out.print(format!("{group}: confirmed by {user}, and stays"));
+                    // The code was right, and the program may have refused for another reason.
+                    context.out.print(format!(
+                        "if that login was refused all the same, run: totpd pam disable {group}"
+                    ));
                     if all {
                         host::disarm(pending.timer.as_deref());
                         context.out.json(&json!({ "services": pending.services, "confirmed": true }))?;

@@ -6,6 +6,7 @@ use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::config::Config;
 use crate::folder::{Folder, Private};
 use crate::pam_config::anchor::PlanOptions;
+use crate::pam_config::no_logins::{self, is_no_login};
 use crate::pam_config::plan::{Edit, Planned, also_asked, plan};
 use crate::pam_config::proof::FirstFactor;
 use crate::pam_config::siblings::services_of;
@@ -79,6 +80,7 @@ impl Proposal {
                 name if locker::is_locker(name) => Ok(FirstFactor::OneField),
                 _ => Ok(FirstFactor::Stack),
             };
+            let first = no_logins::refused(&service).map_or(first, |why| Err(why.to_owned()));
             let outcome = first.and_then(|first| {
                 let options =
                     PlanOptions { mode: args.mode, first, arguments: &arguments, program: &program };
@@ -103,7 +105,8 @@ impl Proposal {
     fn services(&mut self, args: &PamEnable) -> Result<Vec<(String, String)>, CommandError> {
         let mut chosen: Vec<(String, String)> = Vec::new();
         if args.all {
-            let all = self.before.authenticating();
+            let mut all = self.before.authenticating();
+            all.retain(|service| !is_no_login(service));
             for service in &all {
                 let is_sibling = |name: &&String| services_of(name).contains(&service.as_str());
                 let group = all.iter().find(is_sibling).unwrap_or(service);

@@ -4,6 +4,7 @@ use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::Finding;
 use crate::doctor::stack::{authenticators, is_near, lets_in_with_all, name_of};
 use crate::doctor::system::Host;
+use crate::pam_config::no_logins::is_no_login;
 use crate::pam_config::plan::in_a_block;
 use crate::pam_config::siblings::services_of;
 use crate::pam_config::{Action, ConfigDirs, Entry, Facility, Stack, locker};
@@ -18,39 +19,6 @@ pub struct Protected {
     pub auth: Stack,
 }
 
-/// Services that are no logins: they check an account, or change the password of a user who is
-/// logged in.
-const NO_LOGINS: [&str; 29] = [
-    "cron",
-    "crond",
-    "atd",
-    "systemd-user",
-    "runuser",
-    "runuser-l",
-    "chpasswd",
-    "newusers",
-    "passwd",
-    "chfn",
-    "chsh",
-    "chage",
-    "groupadd",
-    "groupdel",
-    "groupmod",
-    "groupmems",
-    "useradd",
-    "userdel",
-    "usermod",
-    "other",
-    "lightdm-greeter",
-    "gdm-launch-environment",
-    "sddm-greeter",
-    "config-util",
-    "sssd-shadowutils",
-    "systemd-run0",
-    "samba",
-    "cups",
-    "ppp",
-];
 /// The locker of text consoles, which is not a locker with one field.
 const CONSOLE_LOCKER: &str = "vlock";
 
@@ -78,7 +46,7 @@ pub fn check(host: &Host) -> Vec<Finding> {
     let config = host.config_or_defaults();
     let mut found = lockers(host, &dirs);
     for name in dirs.services() {
-        if asking.contains(name.as_str()) || NO_LOGINS.contains(&name.as_str()) {
+        if asking.contains(name.as_str()) || is_no_login(&name) {
             continue;
         }
         let Ok(stack) = dirs.stack(&name, Facility::Auth) else { continue };
