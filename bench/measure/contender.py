@@ -65,6 +65,8 @@ class Contender:
         self.confdir = scratch.folder / "pam.d"
         self.confdir.mkdir(exist_ok=True)
         (self.confdir / name).write_text(stack)
+        # Every host has it. Without it libpam writes a line to syslog for each login.
+        (self.confdir / "other").write_text("auth required pam_deny.so\n")
         self._next_user = 0
 
     def users(self, shape):
