@@ -17,6 +17,13 @@ pub(crate) fn remember(account: &mut Account, proof: &Verified, key: &RememberKe
     factor.remembered.drain(..excess);
 }
 
+/// Forgets what a grant under `key` left: it reached nobody, and was no login.
+pub fn forget(account: &mut Account, key: &RememberKey) {
+    for factor in account.authenticators_mut() {
+        factor.remembered.retain(|login| login.key != *key);
+    }
+}
+
 /// Returns the proof that an earlier grant under `key` left, if it still holds: no longer than the
 /// rule said at the grant, and no longer than it says now.
 pub fn recall(account: &Account, key: &RememberKey, now: Time, rule: &Remember) -> Option<Verified> {

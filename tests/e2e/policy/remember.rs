@@ -1,9 +1,13 @@
 //! Remembered logins: the same session passes without a code for a while, and no other session
 //! does.
 
+use std::time::Duration;
+use totp_wire::CallError;
+use totp_wire::login::{Attempt, Verdict};
 use totpd_e2e::Site;
 use totpd_e2e::pamhost::{PamHost, code, results};
 use totpd_e2e::paths::native;
+use totpd_e2e::peer::{begin, local};
 use totpd_e2e::phone::Phone;
 use totpd_e2e::run::{run, wait_until};
 use totpd_e2e::ssh::Sshd;
@@ -49,6 +53,32 @@ fn a_login_without_an_audit_session_is_never_remembered() {
     let (codes, _) = twice(&site, &["-R", "alice"], &format!("{}\n000000\n", phone.code(&site)));
     assert_eq!(codes, [code::SUCCESS, code::AUTH_ERR]);
     assert_eq!(site.status("alice")["remembered"], 0);
+}
+
+#[test]
+fn a_grant_that_reached_nobody_is_not_remembered() {
+    let (site, phone) = site_with_sudo();
+    let session = || Attempt {
+        login_uid: Some(5001),
+        audit_session: Some(7),
+        first_factor: Some(true),
+        ruser: Some("alice".into()),
+        ..local("alice")
+    };
+    // The client gives up while the commit is written.
+    site.faults.sync_delay_us(1_500_000);
+    let waiting = begin(&site, session()).unwrap();
+    assert_eq!(
+        waiting.answer_within(&phone.code(&site), Duration::from_millis(500)),
+        Err(CallError::TimedOut)
+    );
+    site.faults.sync_delay_us(0);
+    wait_until("it is recorded as undelivered", || site.last_login()["outcome"] == "undelivered");
+    assert_eq!(site.events().iter().filter(|event| event["outcome"] == "granted").count(), 1);
+    assert_eq!(site.status("alice")["remembered"], 0);
+    site.next_step();
+    assert_eq!(begin(&site, session()).unwrap().answer(&phone.code(&site)), Ok(Verdict::Granted));
+    assert_eq!(site.status("alice")["remembered"], 1);
 }
 
 /// Runs two logins in one session, and `between` in between.

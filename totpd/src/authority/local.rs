@@ -203,7 +203,7 @@ impl LocalAuthority {
     /// never arrived. It is durable already, and the client waits for its reply: so the line comes
     /// after that, or at once where the reply waits for a person who reads.
     fn granted(&self, grant: Grant) -> Granted {
-        let Grant { verified, committed, event, notices: due, needs_answer } = grant;
+        let Grant { verified, committed, event, notices: due, remembered, needs_answer } = grant;
         let user = event.user.clone();
         let reader = match event.class {
             Some(SourceClass::LocalStranger(_)) => Reader::OtherUser,
@@ -227,7 +227,9 @@ impl LocalAuthority {
             }
             match delivery {
                 Delivery::Written => Box::pin(std::future::ready(())),
-                Delivery::Undelivered => Box::pin(async move { engine.undelivered(&event).await }),
+                Delivery::Undelivered => {
+                    Box::pin(async move { engine.undelivered(&event, remembered.as_ref()).await })
+                }
             }
         });
         Granted { verified, committed, user, reader, notices, acknowledge, receipt }

@@ -89,6 +89,8 @@ pub struct Grant {
     pub event: Box<Event>,
     /// What the user is to be told.
     pub notices: Box<Notices>,
+    /// Under what it is remembered.
+    pub remembered: Option<RememberKey>,
     /// It has to be shown by a question: `Engine::notices_shown` notes its answer.
     pub needs_answer: bool,
 }

@@ -139,7 +139,7 @@ impl Health {
 ///         return Err(CommitError::Conflict);
 ///     };
 ///     // Decide on `stored.account` here, and change it.
-///     let write = AccountWrite::Update(Box::new(stored.account), stored.version);
+///     let write = AccountWrite::Update(stored.account, stored.version);
 ///     match store.commit(ChangeSet::new(write, event.clone()), Arc::clone(&guard)).await {
 ///         // Another change came first: read its result, and decide again.
 ///         Err(CommitError::Conflict) => {}

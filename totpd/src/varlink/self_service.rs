@@ -235,7 +235,7 @@ impl SelfServiceCall<'_> {
         event.outcome = EventOutcome::Undelivered;
         Receipt::new(move |delivery| match delivery {
             Delivery::Written => Box::pin(std::future::ready(())),
-            Delivery::Undelivered => Box::pin(async move { engine.undelivered(&event).await }),
+            Delivery::Undelivered => Box::pin(async move { engine.undelivered(&event, None).await }),
         })
     }
 

@@ -140,7 +140,7 @@ async fn judge(
         if let Ok(Authenticated { event, .. }) = &outcome
             && is_cancelled.load(Ordering::SeqCst)
         {
-            engine.undelivered(event).await;
+            engine.undelivered(event, None).await;
         }
         outcome
     });
