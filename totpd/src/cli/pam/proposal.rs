@@ -6,7 +6,7 @@ use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::config::Config;
 use crate::folder::{Folder, Private};
 use crate::pam_config::anchor::PlanOptions;
-use crate::pam_config::no_logins::{self, is_no_login};
+use crate::pam_config::no_logins;
 use crate::pam_config::plan::{Edit, Planned, also_asked, plan};
 use crate::pam_config::proof::FirstFactor;
 use crate::pam_config::siblings::services_of;
@@ -105,8 +105,7 @@ impl Proposal {
     fn services(&mut self, args: &PamEnable) -> Result<Vec<(String, String)>, CommandError> {
         let mut chosen: Vec<(String, String)> = Vec::new();
         if args.all {
-            let mut all = self.before.authenticating();
-            all.retain(|service| !is_no_login(service));
+            let all = self.before.authenticating();
             for service in &all {
                 let is_sibling = |name: &&String| services_of(name).contains(&service.as_str());
                 let group = all.iter().find(is_sibling).unwrap_or(service);
