@@ -4,12 +4,11 @@ use super::attempt::{Grant, PendingLogin};
 use super::audit_dedup::RowKey;
 use super::enrollment_state::Enrollment;
 use super::withdrawals::withdrawals;
-use super::{AccountError, Engine, EngineError, MOST_RACES, default_commit_deadline};
+use super::{Engine, EngineError, MOST_RACES};
 use crate::audit::{Event, EventOutcome, EventReason, UnjudgedReason, Would, recorded_outcome};
 use crate::clock;
 use crate::store::{
-    AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, HistoryQuery, SideWrite, SpaceUse,
-    StoredAccount,
+    AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, HistoryQuery, SideWrite, StoredAccount,
 };
 use std::sync::Arc;
 use totp_core::code::Input;
@@ -17,8 +16,6 @@ use totp_core::judge::{NoticeDisplay, judge_without_account};
 use totp_core::login_enrollment::AwaitingFirstCode;
 use totp_core::notices::Notices;
 use totp_core::policy::{Pass, Peer};
-use totp_core::remember::forget;
-use totp_core::remembered::RememberKey;
 use totp_core::{Attempt, Digits, Outcome, Reason, Time, UserName, Verified, judge};
 
 /// Rows of the history in which a grant of a name that nobody has now is looked for.
@@ -241,34 +238,6 @@ impl Engine {
             }
             Err(CommitError::Conflict | CommitError::Duplicate(_)) => Ok(None),
             Err(error) => Err(error.into()),
-        }
-    }
-
-    /// A grant that nobody received: said in the log, and in the history if that works. It was no
-    /// login, so none is remembered by it.
-    pub async fn undelivered(&self, granted: &Event, remembered: Option<&RememberKey>) {
-        let undelivered =
-            |now| Event { outcome: EventOutcome::Undelivered, time: clock::rfc3339(now), ..granted.clone() };
-        if let Some((name, key)) = UserName::parse(&granted.user).ok().zip(remembered) {
-            let guard = default_commit_deadline();
-            let forgotten = self.change(&name, SpaceUse::Essential, &guard, |slot, now| {
-                forget(slot.as_mut().ok_or(AccountError::NotEnrolled)?, key);
-                Ok::<_, AccountError>(((), undelivered(now)))
-            });
-            if forgotten.await.is_ok() {
-                return;
-            }
-            tracing::warn!(
-                "a login of {name} that reached nobody may be remembered. Run: totpd forget {name}"
-            );
-        }
-        let now = clock::now();
-        let event = undelivered(now);
-        event.log();
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        let change = ChangeSet::new(AccountWrite::Nothing, event.row(now));
-        if let Err(error) = self.store.commit(change, Arc::new(CommitGuard::new(deadline))).await {
-            tracing::warn!("the history lacks an undelivered grant of {}: {error}", event.user);
         }
     }
 

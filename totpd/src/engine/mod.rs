@@ -31,6 +31,7 @@ mod self_service;
 #[cfg(test)]
 mod tests;
 mod ticket_login;
+mod undelivered;
 mod withdrawals;
 
 pub use crate::engine::change_permit::EnrollmentProof;
