@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from .contender import BASELINE, Floor, GoogleAuthenticator, Totpd
+from .contender import BASELINE, Constant, Floor, GoogleAuthenticator, Totpd
 from .scratch import MEASURED_USERS, ROOT, user
 from .site import Site
 
@@ -56,6 +56,12 @@ class Bench:
     def google(self):
         return GoogleAuthenticator(self.scratch)
 
+    @cached_property
+    def constant(self):
+        one = Constant(self.scratch, self.build)
+        self.sites.append(one)
+        return one
+
     @property
     def totpds(self):
         """The daemons of the builds."""
@@ -64,7 +70,7 @@ class Bench:
     @property
     def login_contenders(self):
         """Who is compared: totpd with the other build, or with the peers."""
-        return self.totpds if self.against else [self.totpd, self.google, self.floor]
+        return self.totpds if self.against else [self.totpd, self.google, self.constant, self.floor]
 
     def end(self):
         """Stops every daemon."""

@@ -1,6 +1,8 @@
-"""The programs whose logins are measured: the floor, pam_google_authenticator, and totpd."""
+"""The programs whose logins are measured: the floor, pam_google_authenticator, a daemon of constants, and totpd."""
 
 import glob
+import subprocess
+import time
 from dataclasses import asdict, dataclass
 
 from .codes import base32, code, secret_of
@@ -127,6 +129,28 @@ class GoogleAuthenticator(Contender):
         path = module("pam_google_authenticator.so")
         stack = f"auth required {path} user=root secret={folder}/${{USER}} no_increment_hotp\n"
         super().__init__(scratch, "google", Control(scratch, "google"), stack)
+
+
+class Constant(Contender):
+    """The module, and a daemon that answers with constants after one sync for all who wait (constant.c).
+
+    No daemon that decides anything is faster behind this module."""
+
+    def __init__(self, scratch, build):
+        socket = scratch.folder / "constant.sock"
+        stack = f"auth required {build}/libpam_totp.so socket={socket} nodelay timeout=60\n"
+        super().__init__(scratch, "constant", Control(scratch, "constant"), stack)
+        words = [scratch.folder / "constant", socket, scratch.folder / "constant.page"]
+        self.process = subprocess.Popen([str(word) for word in words], env=self.control.environment)
+        end = time.monotonic() + 10
+        while not socket.exists():
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise SystemExit("bench: the daemon of constants does not listen")
+            time.sleep(0.01)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
 
 
 class Fleet(Contender):

@@ -114,6 +114,11 @@ class Site:
         lines = dict(line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())
         return tuple(int(lines[key].split()[0]) for key in ("VmRSS", "VmHWM"))
 
+    def own_memory_kib(self):
+        """Resident memory that is the daemon's own: without the program's text, which the kernel can read again."""
+        rollup = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()[1:]
+        return int(dict(line.split(":", 1) for line in rollup)["Private_Dirty"].split()[0])
+
 
 def basic(credentials):
     return base64.b64encode(credentials.encode()).decode()

@@ -25,6 +25,7 @@ def _of(contender, shape):
     contender.site.stop()
     contender.site.start()
     idle, _ = contender.site.memory_kib()
+    own = contender.site.own_memory_kib()
     after, rates = [], []
     for _ in range(PARTS):
         rates.append(contender.measure(shape).rate)
@@ -33,6 +34,7 @@ def _of(contender, shape):
     name = f", {NAMES[contender.name]}" if contender.name in NAMES else ""
     return after, [
         figure(f"memory of the daemon at its start{name}", idle / 1024, "MiB", IDLE_MIB),
+        figure(f"of it the daemon's own, without the mapped program{name}", own / 1024, "MiB"),
         figure(f"memory after {shape.total:,} logins{name}", after[0], "MiB"),
         figure(f"memory after {shape.total * PARTS:,} logins{name}", after[-1], "MiB"),
         figure(f"growth from the first tenth of the logins to the last{name}", after[-1] - after[0], "MiB", GROWTH_MIB),

@@ -114,7 +114,9 @@ fn ticket(context: &Context, args: &Enroll) -> Result<(), CommandError> {
     let state = admin_call(&context.config()?, &call).map_or(admin::State::None, |reply| reply.status.state);
     let where_typed = match state {
         admin::State::None => {
-            "They type it at the first login, when SSH asks for the code, or at `totpd enroll`.".to_owned()
+            "They type it at the first login, when SSH or a console asks for the code, or at `totpd enroll`. Cockpit \
+             and polkit take no ticket."
+                .to_owned()
         }
         admin::State::Pending => {
             "They type it at `totpd enroll`, and not at a login: another factor waits for its first code."

@@ -75,6 +75,8 @@ kinds! {
         "Both lines ask, and the second refuses the code as used, so every login is refused.";
     LOCKER_CANNOT_UNLOCK = "locker-cannot-unlock", Error, [],
         "A screen locker has one field, and cannot answer the second prompt of the service that it includes.";
+    ONE_FIELD = "one-field", Error, [],
+        "The program has one field, and answers the question for the code with the password: nobody gets in.";
     EXEMPT_REFUSED = "exempt-refused", Error, [],
         "A rule exempts users from the code, but this stack refuses them, because no other module succeeds.";
     ACCOUNT_REFUSES = "account-refuses", Error, [],

@@ -327,7 +327,8 @@ fn wait(
             clear_line();
             return Err(failed(
                 ExitStatus::Refused,
-                "another process has ended this change. Run: totpd pam status",
+                "the timer or another command has ended this change, and changed back what no login had confirmed. \
+                 Run: totpd pam status",
             ));
         }
         show_time_left(context, &waiting, left);

@@ -80,7 +80,7 @@ impl Proposal {
                 name if locker::is_locker(name) => Ok(FirstFactor::OneField),
                 _ => Ok(FirstFactor::Stack),
             };
-            let first = no_logins::refused(&service).map_or(first, |why| Err(why.to_owned()));
+            let first = no_logins::refused(&service).map_or(first, Err);
             let outcome = first.and_then(|first| {
                 let options =
                     PlanOptions { mode: args.mode, first, arguments: &arguments, program: &program };

@@ -5,6 +5,7 @@ use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::{Finding, Kind};
 use crate::doctor::stack::{self, Run, lets_in, lets_in_with_all, name_of, reached_without_proof, runs};
 use crate::doctor::system::Host;
+use crate::pam_config::no_logins::{ONE_FIELD_CURE, has_one_field};
 use crate::pam_config::{Action, Entry, Facility, Stack};
 use std::os::unix::fs::MetadataExt;
 use totp_core::policy::{Action as RuleAction, Mode, Rule};
@@ -33,6 +34,7 @@ fn of_service(host: &Host, service: &Protected) -> Vec<Finding> {
         }
         found.extend(open);
         found.extend(exempt_refused(host, service));
+        found.extend(one_field(host, service));
     }
     found.extend(nobody_passes(host, service));
     found.extend(twice(host, service));
@@ -284,6 +286,23 @@ fn twice(host: &Host, service: &Protected) -> Option<Finding> {
     let what = format!("{} asks for two codes: {}", service.name, names.join(" and "));
     let cure = format!("Remove one of the two lines, preferably {}", names.first()?);
     Some(at(host, &kinds::LINE_TWICE, service, lines.last()?, what).cure(cure))
+}
+
+/// A program with one field, whose stack asks for password and code in two questions.
+fn one_field(host: &Host, service: &Protected) -> Option<Finding> {
+    let asks = |entry: &&Entry| parse(entry).is_ok_and(|args| !args.forward_pass);
+    if !has_one_field(&service.name) || stack::authenticators(&service.auth).is_empty() {
+        return None;
+    }
+    let entry = service.auth.ours().find(asks)?;
+    let file = host.shown(&entry.file);
+    let what = format!(
+        "{} has one field for the password, and line {} of {} asks a second question",
+        service.name,
+        entry.line.number,
+        file.display()
+    );
+    Some(at(host, &kinds::ONE_FIELD, service, entry, what).cure(ONE_FIELD_CURE))
 }
 
 /// Row "`first_factor=passed` not below `requisite` / `die`".

@@ -68,6 +68,16 @@ pub(super) const ROWS: &[Row] = &[
         &["line-twice"],
     ),
     (
+        "xrdp includes a login that asks",
+        |t| t.write("etc/pam.d/xrdp-sesman", "auth include login\n"),
+        &["one-field"],
+    ),
+    (
+        "vsftpd asks in a line of its own",
+        |t| t.write("etc/pam.d/vsftpd", "auth required pam_unix.so\nauth required pam_totp.so\n"),
+        &["one-field"],
+    ),
+    (
         "a locker includes a login that asks",
         |t| t.write("etc/pam.d/i3lock", "auth include login\n"),
         &["locker-cannot-unlock"],

@@ -55,12 +55,17 @@ pub(crate) async fn logins_and_refusals_are_found_in_the_history(fixture: impl F
         record(&store, 10 + number, Some(user), &json(kind, outcome, number)).await;
     }
     record(&store, 20, Some("carol"), &json("login", "exempt", 3)).await;
+    let of_attempt =
+        |outcome: &str, id: &str| format!(r#"{{"event":"login","id":"{id}","outcome":"{outcome}"}}"#);
+    for (at, outcome, id) in [(21, "granted", "a1"), (22, "granted", "b2"), (23, "undelivered", "b2")] {
+        record(&store, at, Some("erin"), &of_attempt(outcome, id)).await;
+    }
     for number in 30..35 {
         record(&store, number, None, &json("login", "refused", number)).await;
     }
-    let names = ["alice", "bob", "carol", "dave"].map(str::to_owned).to_vec();
+    let names = ["alice", "bob", "carol", "dave", "erin"].map(str::to_owned).to_vec();
     let at = |seconds| Some(Time::from_unix(seconds));
-    assert_eq!(store.last_logins(names).await.unwrap(), [at(10), None, at(20), None]);
+    assert_eq!(store.last_logins(names).await.unwrap(), [at(10), None, at(20), None, at(21)]);
 
     let mut locked = Account::new(UserName::parse("erin").ok(), None, Time::default(), &mut Kernel).unwrap();
     let new = NewFactor { lifetime: 60, ..NewFactor::default() };

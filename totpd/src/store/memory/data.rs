@@ -207,10 +207,18 @@ impl Data {
             event.json.contains("\"event\":\"login\"")
                 && ["granted", "exempt"].iter().any(|outcome| has_outcome(event, outcome))
         };
-        let of_user = self.history.iter().rev().map(|(_, event)| event);
-        let mut latest =
-            of_user.filter(|event| event.user.as_deref() == Some(name)).take(LATEST_EVENTS_OF_ONE as usize);
-        latest.find(is_login).map(|event| event.at)
+        let of_user = || {
+            let latest = self.history.iter().rev().map(|(_, event)| event);
+            latest.filter(|event| event.user.as_deref() == Some(name)).take(LATEST_EVENTS_OF_ONE as usize)
+        };
+        let id = |event: &EventRow| {
+            let event: serde_json::Value = serde_json::from_str(&event.json).ok()?;
+            event["id"].as_str().map(str::to_owned)
+        };
+        let lost: Vec<_> =
+            of_user().filter(|event| has_outcome(event, "undelivered")).filter_map(id).collect();
+        let mut passed = of_user().filter(is_login);
+        passed.find(|event| id(event).is_none_or(|id| !lost.contains(&id))).map(|event| event.at)
     }
 
     pub(super) fn overview(&self, now: Time, since: Time) -> Overview {

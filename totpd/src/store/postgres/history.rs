@@ -41,12 +41,17 @@ pub(super) async fn page(db: &Connection, query: &HistoryQuery) -> Result<Vec<Hi
     Ok(rows.iter().map(kept).collect())
 }
 
-/// When each user last passed a login, among the latest events of each.
+/// When each user last passed a login, among the latest events of each. A grant that reached nobody
+/// was no login: its attempt has an event that says so.
 pub(super) async fn last_logins(db: &Connection, names: &[String]) -> Result<Vec<Option<Time>>, Fault> {
-    let sql = "SELECT at FROM (
-                 SELECT seq, at, event FROM history WHERE name = $1 ORDER BY seq DESC LIMIT $2) AS latest
+    let sql = "WITH latest AS MATERIALIZED (
+                 SELECT seq, at, event, substring(event from '\"id\":\"([^\"]*)\"') AS id
+                 FROM history WHERE name = $1 ORDER BY seq DESC LIMIT $2)
+               SELECT at FROM latest AS passed
                WHERE strpos(event, '\"event\":\"login\"') > 0
                  AND (strpos(event, '\"outcome\":\"granted\"') > 0 OR strpos(event, '\"outcome\":\"exempt\"') > 0)
+                 AND NOT EXISTS (SELECT 1 FROM latest AS lost
+                   WHERE strpos(lost.event, '\"outcome\":\"undelivered\"') > 0 AND lost.id = passed.id)
                ORDER BY seq DESC LIMIT 1";
     let statement = db.prepared(sql).await?;
     let limit = i64::from(LATEST_EVENTS_OF_ONE);

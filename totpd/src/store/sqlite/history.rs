@@ -42,12 +42,18 @@ pub(super) fn page(db: &Connection, query: &HistoryQuery) -> rusqlite::Result<Ve
     }
 }
 
-/// When each user last passed a login, among the latest events of each.
+/// When each user last passed a login, among the latest events of each. A grant that reached nobody
+/// was no login: its attempt has an event that says so.
 pub(super) fn last_logins(db: &Connection, names: &[String]) -> rusqlite::Result<Vec<Option<Time>>> {
     let mut statement = db.prepare_cached(
-        "SELECT at FROM (SELECT seq, at, event FROM history WHERE name = ?1 ORDER BY seq DESC LIMIT ?2)
+        "WITH latest AS MATERIALIZED (
+           SELECT seq, at, event FROM history WHERE name = ?1 ORDER BY seq DESC LIMIT ?2)
+         SELECT at FROM latest AS passed
          WHERE instr(event, '\"event\":\"login\"') > 0
            AND (instr(event, '\"outcome\":\"granted\"') > 0 OR instr(event, '\"outcome\":\"exempt\"') > 0)
+           AND NOT EXISTS (SELECT 1 FROM latest AS lost
+             WHERE instr(lost.event, '\"outcome\":\"undelivered\"') > 0
+               AND lost.event ->> 'id' = passed.event ->> 'id')
          ORDER BY seq DESC LIMIT 1",
     )?;
     let mut last = |name: &String| {
