@@ -1,4 +1,5 @@
 use super::*;
+use crate::time::HOUR;
 
 const T0: Time = Time::from_unix(1_800_000_000);
 

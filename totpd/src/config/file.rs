@@ -98,6 +98,11 @@ fn check_mode(path: &Path, what: &str, metadata: &Metadata) -> Result<(), FileEr
     )))
 }
 
+/// The folder of the file, which is the default folder of the key.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,11 +1,14 @@
 //! `totpd.toml`: parsed strictly and checked. A [`Config`] needs no further checks.
 
 mod administration;
+mod checks;
+mod defaults;
 mod error;
 mod exemptions;
 mod file;
 pub mod http;
 mod last_good;
+mod load;
 mod raw;
 mod rules;
 pub mod server_url;
@@ -13,55 +16,22 @@ mod sockets;
 mod store;
 
 pub use administration::{AdminScope, Administration};
+pub use checks::{checked_issuer, lifetime, params};
 pub use error::{ConfigError, ConfigProblem};
 pub use exemptions::Ending;
 pub(crate) use last_good::KeepOrder;
 pub use last_good::{LastGood, Loaded};
+pub use load::DEFAULT_PATH;
 pub use sockets::SocketPaths;
 pub use store::StorePlace;
 
-use file::ConfigFile;
 use http::Http;
 use serde::Deserialize;
 use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use totp_core::new_factor::{DEFAULT_PENDING_LIFETIME, MAX_PENDING_LIFETIME};
+use std::path::PathBuf;
+use totp_core::Params;
 use totp_core::policy::{Action, Lint, Policy, Rule};
 use totp_core::recovery::RecoveryStorage;
-use totp_core::self_service::DEFAULT_DELAY;
-use totp_core::{Digits, Params, Period};
-
-/// The PAM services of consoles on Debian and Fedora: login, and the display managers.
-const CONSOLE_SERVICES: [&str; 12] = [
-    "login",
-    "gdm",
-    "gdm-password",
-    "gdm-fingerprint",
-    "gdm-smartcard",
-    "lightdm",
-    "sddm",
-    "greetd",
-    "lxdm",
-    "xdm",
-    "slim",
-    "ly",
-];
-
-/// The default of [`Config::refused_prompt`]. The commonest mistake is the code of the SSH login
-/// typed again at sudo.
-const REFUSED_PROMPT: &str =
-    "Not accepted. Each code works once: wait for the next one, or type a recovery code.";
-
-/// sshd's own default of LoginGraceTime, in seconds (sshd_config(5)).
-const SSH_GRACE_TIME: u64 = 120;
-
-/// The path of the configuration without `--config`.
-pub const DEFAULT_PATH: &str = "/etc/totpd/totpd.toml";
-
-/// Programs that show PAM's messages to the user only. Not cockpit, xrdp and display managers,
-/// which log them; nor polkit-1, whose agent may log them (KDE's does).
-const SHOW_SECRETS_SERVICES: [&str; 6] = ["login", "sshd", "su", "su-l", "sudo", "sudo-i"];
 
 /// The checked configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,119 +127,9 @@ pub struct TrustedPeer {
 }
 
 impl Config {
-    /// The built-in defaults for a configuration in `folder`.
-    pub fn defaults(folder: &Path) -> Self {
-        Self {
-            root_socket: "/run/totpd/root.sock".into(),
-            login_socket: "/run/totpd/login.sock".into(),
-            admin_socket: "/run/totpd/admin.sock".into(),
-            state_dir: "/var/lib/totpd".into(),
-            store: StorePlace::default(),
-            witness_dir: None,
-            key_file: folder.join("totpd.key"),
-            store_id_file: folder.join("store.id"),
-            breakglass_marks: folder.join("breakglass.log"),
-            administration: Administration::default(),
-            totp: Totp {
-                issuer: "%h".into(),
-                params: Params::default(),
-                skew: 1,
-                pending: DEFAULT_PENDING_LIFETIME,
-                recovery_storage: RecoveryStorage::Hashed,
-            },
-            prompt: "Verification code: ".into(),
-            refused_prompt: REFUSED_PROMPT.into(),
-            console_services: CONSOLE_SERVICES.map(str::to_owned).to_vec(),
-            self_enroll: SelfEnroll::default(),
-            show_secrets_services: SHOW_SECRETS_SERVICES.map(str::to_owned).into(),
-            self_change_delay: DEFAULT_DELAY,
-            ssh_grace_time: SSH_GRACE_TIME,
-            policy: Policy::default(),
-            rule_lines: Vec::new(),
-            keep_events: 100_000,
-            trusted_peers: Vec::new(),
-            http: Ok(None),
-            last_good: None,
-        }
-    }
-
-    /// Reads and checks the file for the daemon. Only root and the daemon's user may be able to
-    /// change it.
-    ///
-    /// # Errors
-    /// [`ConfigError`], with line and column where there is one.
-    pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
-        let of_file = |error| ConfigError::of_file(path, error);
-        if is_default_and_absent(path) {
-            return Ok(Loaded { config: Self::without_file(path)?, text: None });
-        }
-        let file = ConfigFile::read(path).map_err(of_file)?;
-        file.check_owner(&[nix::unistd::geteuid().as_raw()]).map_err(of_file)?;
-        let config = Self::parse(&file.text, path)?;
-        Ok(Loaded { config, text: Some(file.text) })
-    }
-
-    /// The defaults, on a host that never had a file. A host that had one is not served without its
-    /// rules.
-    fn without_file(path: &Path) -> Result<Self, ConfigError> {
-        let config = Self::defaults(folder_of(path));
-        let Some(copy) = last_good::kept(&config.state_dir) else { return Ok(config) };
-        let (file, copy) = (path.display(), copy.display());
-        let what = format!(
-            "the file is missing, but this host had one ({copy}). Restore it; to use the defaults, run: touch {file}"
-        );
-        Err(ConfigError { location: file.to_string(), what, problem: ConfigProblem::Unreadable })
-    }
-
-    /// Reads and checks the file for a command, which another user may run. The owner of the state
-    /// folder counts as the daemon's user.
-    ///
-    /// # Errors
-    /// As [`Config::load`].
-    pub fn load_for_command(path: &Path) -> Result<Self, ConfigError> {
-        let of_file = |error| ConfigError::of_file(path, error);
-        if is_default_and_absent(path) {
-            return Self::without_file(path);
-        }
-        let file = ConfigFile::read(path).map_err(of_file)?;
-        let config = Self::parse(&file.text, path)?;
-        let daemon = std::fs::metadata(&config.state_dir).map(|folder| folder.uid()).ok();
-        let users: Vec<u32> = daemon.into_iter().chain([nix::unistd::geteuid().as_raw()]).collect();
-        file.check_owner(&users).map_err(of_file)?;
-        Ok(config)
-    }
-
-    /// The same configuration, if `[http]` is valid too: a reload requires it, although a start
-    /// does not.
-    ///
-    /// # Errors
-    /// [`ConfigError`].
-    pub fn require_valid(self, path: &Path) -> Result<Self, ConfigError> {
-        match &self.http {
-            Ok(_) => Ok(self),
-            Err(what) => Err(ConfigError::content(path, what.clone())),
-        }
-    }
-
     /// The settings of the HTTP API, if it is on and valid.
     pub fn api(&self) -> Option<&Http> {
         self.http.as_ref().ok()?.as_ref()
-    }
-
-    /// Parses and checks `text` as the content of the file at `path`.
-    ///
-    /// # Errors
-    /// As [`Config::load`].
-    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let folder = folder_of(path);
-        let raw: raw::Raw = toml::from_str(text).map_err(|error| {
-            // Not the rendered error, which quotes the line.
-            let offset = error.span().map_or(0, |span| span.start);
-            let what = error.message().to_owned();
-            ConfigError { location: location(path, text, offset), what, problem: ConfigProblem::Content }
-        })?;
-        raw.check(Self::defaults(folder), |offset| line_and_column(text, offset).0)
-            .map_err(|what| ConfigError::content(path, what))
     }
 
     /// A rule in messages, by its index: its number, name and line.
@@ -332,69 +192,6 @@ impl Config {
         let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
         self.totp.issuer.replace("%h", host.as_deref().unwrap_or("localhost")).replace(':', "-")
     }
-}
-
-/// The folder of the file, which is the default folder of the key.
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Whether this is the default path and no file or link exists there: the host was never
-/// configured, and the defaults ask every user. A file that was named with `--config` must exist.
-fn is_default_and_absent(path: &Path) -> bool {
-    path == Path::new(DEFAULT_PATH)
-        && path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-}
-
-fn location(path: &Path, text: &str, offset: usize) -> String {
-    let (line, column) = line_and_column(text, offset);
-    format!("{}:{line}:{column}", path.display())
-}
-
-fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    (line, before.rsplit('\n').next().unwrap_or_default().chars().count() + 1)
-}
-
-/// Checks algorithm, digits and period from a file, the command line or the wire.
-///
-/// # Errors
-/// What is allowed.
-pub fn params(
-    algorithm: Option<&str>,
-    digits: Option<u8>,
-    period: Option<u64>,
-    defaults: Params,
-) -> Result<Params, String> {
-    Ok(Params {
-        algorithm: algorithm.map_or(Ok(defaults.algorithm), str::parse).map_err(|e| e.to_string())?,
-        digits: digits.map_or(Ok(defaults.digits), Digits::try_from).map_err(|e| e.to_string())?,
-        period: period.map_or(Ok(defaults.period), Period::try_from).map_err(|e| e.to_string())?,
-    })
-}
-
-/// Checks the lifetime of a pending enrollment, in seconds: 1 s to 30 days.
-///
-/// # Errors
-/// What is allowed.
-pub fn lifetime(seconds: u64) -> Result<u64, String> {
-    if (1..=MAX_PENDING_LIFETIME).contains(&seconds) {
-        Ok(seconds)
-    } else {
-        Err("an enrollment may wait 1s to 30d for its first code".to_owned())
-    }
-}
-
-/// Checks an issuer: 1 to 64 bytes, no colon (apps end the issuer there), no control character.
-///
-/// # Errors
-/// What is allowed.
-pub fn checked_issuer(issuer: &str) -> Result<String, String> {
-    if issuer.is_empty() || issuer.len() > 64 || issuer.chars().any(|c| c == ':' || c.is_control()) {
-        return Err("an issuer has 1 to 64 bytes and neither ':' nor control characters".to_owned());
-    }
-    Ok(issuer.to_owned())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The paths of the daemon's sockets, also from a file with mistakes.
 
-use super::{Config, folder_of};
+use super::Config;
+use super::file::folder_of;
 use std::path::{Path, PathBuf};
 
 /// The paths of the daemon's sockets.

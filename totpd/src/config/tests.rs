@@ -1,4 +1,5 @@
 use super::*;
+use std::path::Path;
 
 const SHIPPED: &str = include_str!("../../../config/totpd.toml");
 

@@ -3,55 +3,19 @@
 use super::attempt::{Grant, PendingLogin};
 use super::audit_dedup::RowKey;
 use super::enrollment_state::Enrollment;
+use super::prefetch::PrefetchedAccount;
 use super::withdrawals::withdrawals;
 use super::{Engine, EngineError, MOST_RACES};
-use crate::audit::{Event, EventOutcome, EventReason, UnjudgedReason, Would, recorded_outcome};
+use crate::audit::{Event, EventOutcome, EventReason, UnjudgedReason, Would};
 use crate::clock;
-use crate::store::{
-    AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, HistoryQuery, SideWrite, StoredAccount,
-};
+use crate::store::{AccountWrite, ChangeSet, CommitError, CommitGuard, Committed, SideWrite, StoredAccount};
 use std::sync::Arc;
 use totp_core::code::Input;
 use totp_core::judge::{NoticeDisplay, judge_without_account};
 use totp_core::login_enrollment::AwaitingFirstCode;
 use totp_core::notices::Notices;
 use totp_core::policy::{Pass, Peer};
-use totp_core::{Attempt, Digits, Outcome, Reason, Time, UserName, Verified, judge};
-
-/// Rows of the history in which a grant of a name that nobody has now is looked for.
-const ROWS_OF_A_NAME: usize = 50;
-
-/// What a conversation remembers of the record while it waits for a person.
-#[derive(Clone, Debug)]
-pub struct PrefetchedAccount {
-    /// Digits of the code.
-    pub digits: Digits,
-    /// The record as it was then, still sealed.
-    stored: Option<StoredAccount>,
-    /// The name as the system has it, or as it was given when there is no such user.
-    name: Option<UserName>,
-    /// Its uid, when there is such a user. Looked up before the answer: how long a directory takes
-    /// to know a name must not be told by how long a refusal takes.
-    uid: Option<u32>,
-    /// The name is a user's, or was.
-    known: bool,
-}
-
-impl PrefetchedAccount {
-    /// The user of the name, if the system has one.
-    pub(super) fn user(&self) -> Option<(&UserName, u32)> {
-        self.name.as_ref().zip(self.uid)
-    }
-}
-
-/// Where the record may come from that is read before the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EarlyRead {
-    /// Also from the records that this daemon wrote last: nobody waits for it yet.
-    MayBeKept,
-    /// From the store: a question waits for it, and its time must not tell who has logged in here.
-    FromStore,
-}
+use totp_core::{Attempt, Outcome, Reason, Time, UserName, Verified, judge};
 
 /// What was decided, durably.
 #[derive(Debug)]
@@ -82,43 +46,6 @@ fn uncounted(reason: Reason, event: &Event) -> Option<RowKey> {
 }
 
 impl Engine {
-    /// What can be known before the code is typed. Nobody's code has as many digits as a new
-    /// enrollment's.
-    ///
-    /// # Errors
-    /// [`EngineError::Unavailable`], or [`EngineError::Busy`] when a directory does not answer.
-    pub async fn prepare(&self, user: &str, read: EarlyRead) -> Result<PrefetchedAccount, EngineError> {
-        let found = self.find(user).await?;
-        let uid = found.as_ref().map(|found| found.uid);
-        let name = found.map(|found| found.name).or_else(|| UserName::parse(user).ok());
-        let stored = match &name {
-            Some(name) if read == EarlyRead::MayBeKept => self.load_early(name.into()).await?,
-            Some(name) => self.load(name).await?,
-            None => None,
-        };
-        let factor = stored.as_ref().and_then(|s| s.account.active.as_ref().or(s.account.pending.as_ref()));
-        let digits = factor.map_or(self.config.totp.params.digits, |f| f.params.digits);
-        let known = match &name {
-            Some(name) if uid.is_none() && stored.is_none() => self.was_granted(name).await?,
-            name => name.is_some(),
-        };
-        Ok(PrefetchedAccount { digits, stored, name, uid, known })
-    }
-
-    /// Whether a name is a user's or was one, and no password that somebody typed at the wrong
-    /// prompt.
-    pub(super) async fn knows(&self, user: &str) -> Result<bool, EngineError> {
-        let Ok(name) = UserName::parse(user) else { return Ok(false) };
-        Ok(self.users.has_seen(user) || self.load(&name).await?.is_some() || self.was_granted(&name).await?)
-    }
-
-    /// Whether the history has a grant of this name.
-    async fn was_granted(&self, name: &UserName) -> Result<bool, EngineError> {
-        let (user, limit) = (Some(name.to_string()), ROWS_OF_A_NAME);
-        let rows = self.store.history(HistoryQuery { user, limit, ..HistoryQuery::default() }).await?;
-        Ok(rows.iter().any(|row| recorded_outcome(&row.json) == Some(EventOutcome::Granted)))
-    }
-
     /// Judges one input of one attempt. It is stored before this returns.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ mod login_notices;
 mod older_copy;
 mod overview;
 mod passcode;
+mod prefetch;
 mod queries;
 mod recent;
 mod record_cache;
@@ -48,8 +49,9 @@ pub use error::{AccountError, AdminError, EngineError, SelfServiceError};
 pub use explain::{CheckedRule, ExpectedOutcome, Explanation};
 pub use given::{Activation, Existing, ForeignFactor, Imported};
 pub use kept_enrollments::{LeaseEnd, Showings};
-pub use login::{AnswerOutcome, EarlyRead, PrefetchedAccount};
+pub use login::AnswerOutcome;
 pub use passcode::NewPasscode;
+pub use prefetch::{EarlyRead, PrefetchedAccount};
 
 use crate::audit::Event;
 use crate::clock;

@@ -2,7 +2,8 @@
 //! proved: it starts an enrollment inside the login. The activation spends it.
 
 use super::attempt::PendingLogin;
-use super::login::{AnswerOutcome, PrefetchedAccount};
+use super::login::AnswerOutcome;
+use super::prefetch::PrefetchedAccount;
 use super::{Engine, EngineError, MOST_RACES};
 use crate::audit::{Event, EventReason, UnjudgedReason, field};
 use crate::clock;

@@ -11,6 +11,7 @@
 mod accounts;
 mod applications;
 mod apply;
+mod batch;
 mod columns;
 mod compare;
 mod connection;
@@ -54,6 +55,7 @@ use crate::store::change::ChangeSet;
 use crate::store::copies::{OlderCopy, Snapshot};
 use crate::store::error::{CommitError, OpenError, ReadError};
 use crate::store::overview::Overview;
+use crate::store::postgres::batch::Committer;
 use crate::store::postgres::dial::Dialer;
 use crate::store::postgres::known::Known;
 use crate::store::postgres::pool::Core;
@@ -120,7 +122,7 @@ impl Postgres {
         let watch = pool::new(&core, Role::Read, 1).map_err(mistake)?;
         let trim = Trim::new(&core, writes.clone(), keep_events);
         let (queue, jobs) = Queue::new();
-        let writer = Writer::new(&core, writes, trim, slots);
+        let writer = Writer::new(&core, Committer::new(&core, writes, trim, slots));
         let watching = watch::run(Arc::clone(&core), watch);
         let work: Work = Box::pin(async move {
             tokio::select! {
