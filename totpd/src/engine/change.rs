@@ -145,10 +145,8 @@ impl Engine {
             }
             Err(CommitError::Conflict) => Ok(None),
             Err(CommitError::Duplicate(what)) => Err(AccountError::Taken(what)),
-            Err(
-                CommitError::StorageFull(why) | CommitError::Unavailable(why) | CommitError::InDoubt(why),
-            ) => Err(AccountError::Unavailable(why)),
-            Err(CommitError::Cancelled) => Err(AccountError::Busy),
+            Err(CommitError::StorageFull(why)) => Err(AccountError::Unavailable(why)),
+            Err(error) => Err(EngineError::from(error).into()),
         }
     }
 }

@@ -85,7 +85,10 @@ pub enum AccountError {
 impl From<EngineError> for AccountError {
     fn from(error: EngineError) -> Self {
         match error {
-            EngineError::Unavailable(why) | EngineError::InDoubt(why) => Self::Unavailable(why),
+            EngineError::Unavailable(why) => Self::Unavailable(why),
+            EngineError::InDoubt(why) => Self::Unavailable(format!(
+                "{why}. The change may be stored or not: look at it before you repeat it"
+            )),
             EngineError::Busy | EngineError::TimedOut => Self::Busy,
         }
     }

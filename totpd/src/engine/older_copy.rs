@@ -62,19 +62,28 @@ impl Engine {
             }
         }
         let token: [u8; 8] = random::bytes(&mut Kernel).map_err(AccountError::no_randomness)?;
-        let side_writes = vec![SideWrite::AcceptOlderCopy(format!("{:016x}", u64::from_be_bytes(token)))];
+        let token = format!("{:016x}", u64::from_be_bytes(token));
+        let count = refused.len();
+        let side_writes = vec![SideWrite::AcceptOlderCopy { token, removed: refused }];
         let now = clock::now();
         let event = Event::new(EventKind::Restore, "", now, from);
-        self.store_admin(
-            AccountWrite::Nothing,
-            side_writes,
-            SpaceUse::Essential,
-            event,
-            now,
-            &default_commit_deadline(),
-        )
-        .await?;
-        Ok(refused.len())
+        let accepted = self
+            .store_admin(
+                AccountWrite::Nothing,
+                side_writes,
+                SpaceUse::Essential,
+                event,
+                now,
+                &default_commit_deadline(),
+            )
+            .await?;
+        accepted.map(|()| count).ok_or_else(|| {
+            AccountError::Unavailable(
+                "another server has just found more that was withdrawn, so nothing is accepted yet. Wait ten seconds, \
+                 look at `totpd status`, and accept again"
+                    .to_owned(),
+            )
+        })
     }
 
     /// A copy of the store for a backup.

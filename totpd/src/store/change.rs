@@ -3,6 +3,7 @@
 use crate::audit::EventRow;
 use crate::seal::SealedAccount;
 use crate::store::rows::{ClientRow, KeyRow, SessionRow};
+use std::collections::BTreeSet;
 use totp_core::withdrawal::Withdrawal;
 use totp_core::{How, Time};
 
@@ -91,8 +92,14 @@ pub enum SideWrite {
     /// Counts a withdrawal. An older copy of the store is noticed by this counter.
     Withdraw(Withdrawal),
     /// An administrator accepts this older copy of the store: what it refused so far is refused no
-    /// longer, and it becomes a new generation with this random token.
-    AcceptOlderCopy(String),
+    /// longer, and it becomes a new generation. A conflict when it refuses more than was removed
+    /// from it: another daemon may have known of more.
+    AcceptOlderCopy {
+        /// A random token, which names the generation.
+        token: String,
+        /// What was removed from the records, for good.
+        removed: BTreeSet<Withdrawal>,
+    },
     /// Inserts a secret of a client.
     InsertClient(Box<ClientRow>),
     /// Deletes the secret with this id, and counts that as a withdrawal.

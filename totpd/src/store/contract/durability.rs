@@ -104,7 +104,8 @@ pub(crate) async fn an_older_copy_refuses_what_was_withdrawn_after_it(fixture: i
         assert!(store.refusals().floor.is_some());
     }
     let store = older.open();
-    let side_writes = vec![SideWrite::AcceptOlderCopy("abc".into())];
+    let removed = store.refusals().withdrawn.clone();
+    let side_writes = vec![SideWrite::AcceptOlderCopy { token: "abc".into(), removed }];
     commit(&store, ChangeSet { side_writes, ..change(AccountWrite::Nothing) }).await;
     assert!(store.refusals().withdrawn.is_empty());
     assert!(store.refusals().floor.is_some(), "used codes stay used");

@@ -2,6 +2,7 @@
 
 use super::fixture::{Fixture, account, change, commit, event, guard};
 use crate::store::{AccountWrite, ChangeSet, CommitError, Health, SideWrite};
+use std::collections::BTreeSet;
 use totp_core::Time;
 use totp_core::withdrawal::{Kind, Withdrawal};
 
@@ -27,7 +28,7 @@ pub(crate) async fn withdrawals_are_counted_with_their_change(fixture: impl Fixt
 pub(crate) async fn an_accepted_copy_is_a_new_generation(fixture: impl Fixture) {
     let store = fixture.open();
     for token in ["abc", "def"] {
-        let side_writes = vec![SideWrite::AcceptOlderCopy(token.into())];
+        let side_writes = vec![SideWrite::AcceptOlderCopy { token: token.into(), removed: BTreeSet::new() }];
         commit(&store, ChangeSet { side_writes, ..change(AccountWrite::Nothing) }).await;
     }
     assert_eq!(fixture.witnessed(), ["1 generation 1-abc 0", "2 generation 2-def 0"]);

@@ -154,7 +154,7 @@ impl Data {
             SideWrite::RecordGrant(at) => self.latest_grant = self.latest_grant.max(*at),
             SideWrite::TrustClock(at) => self.latest_grant = *at,
             SideWrite::Withdraw(what) => self.count(what.clone(), at),
-            SideWrite::AcceptOlderCopy(token) => {
+            SideWrite::AcceptOlderCopy { token, .. } => {
                 self.generation = self.generation.after(&Generation::default(), token.clone());
                 self.count(Withdrawal::new(Kind::Generation, &self.generation.to_string()), at);
             }

@@ -88,7 +88,11 @@ async fn one_by_one(
                 }
             }
             SideWrite::TrustClock(now) => side_writes::trust_clock(db, *now).await?,
-            SideWrite::AcceptOlderCopy(token) => withdrawals::accept(db, token, at(change), entries).await?,
+            SideWrite::AcceptOlderCopy { token, removed } => {
+                if !withdrawals::accept(db, (token, removed), at(change), entries).await? {
+                    return Ok(false);
+                }
+            }
             _ => return Err(Fault::Other("a part of a change has no statement".to_owned())),
         }
     }

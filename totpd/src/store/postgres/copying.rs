@@ -18,9 +18,11 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checke
 const LATEST_GRANT: &str = "latest_grant";
 /// The slot of grants that were copied, beside those of the daemons.
 const COPIED_SLOT: i64 = 0;
-/// What a store that is copied from must not change meanwhile.
+/// What a store that is copied from must not change meanwhile. `meta` is not read either: each new
+/// connection of a daemon reads there whose store this is, and must not find it still open.
 const LOCK: &str =
-    "LOCK TABLE account, history, session, client, signing_key, meta, latest_grant IN EXCLUSIVE MODE";
+    "LOCK TABLE account, history, session, client, signing_key, latest_grant IN EXCLUSIVE MODE;
+                    LOCK TABLE meta IN ACCESS EXCLUSIVE MODE";
 
 /// Events that were copied came with their numbers: the next one follows them.
 const SET_SEQUENCE: &str = "SELECT setval(pg_get_serial_sequence('history', 'seq'),

@@ -23,7 +23,7 @@ use tokio_postgres::{Client, Config, Error, NoTls, Socket};
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is said of a server that accepts no writes, as it should be with a standby.
-const STANDBY: &str = "accepts no writes (a standby)";
+const STANDBY: &str = "accepts no writes (a standby, or read-only by its settings)";
 
 /// Why there is no connection: one sentence about each server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -155,7 +155,7 @@ impl Dialer {
         }
         Err(format!(
             "{} was replaced in a failover, and accepts writes again (timeline {timeline}; totpd has seen {latest}). Make it \
-             a standby of the present primary",
+             a standby of the present primary. If this is a new cluster (pg_upgrade, a dump), restart totpd",
             db.server
         ))
     }

@@ -25,7 +25,7 @@ pub(super) fn steps(slot: i64, write: &SideWrite, at: Time) -> Option<Vec<Step>>
     let text = |text: &String| -> super::steps::Value { Box::new(text.clone()) };
     let number = |number: i64| -> super::steps::Value { Box::new(number) };
     Some(match write {
-        SideWrite::ExpectOtherNames(_) | SideWrite::TrustClock(_) | SideWrite::AcceptOlderCopy(_) => {
+        SideWrite::ExpectOtherNames(_) | SideWrite::TrustClock(_) | SideWrite::AcceptOlderCopy { .. } => {
             return None;
         }
         // Its user may have been deleted while it was made: a row that is referred to is missing.

@@ -72,6 +72,10 @@ async fn fetch(core: &Core, db: &Connection) -> Result<Option<String>, Fault> {
     if read_only(db).await? {
         return Err(Fault::ReadOnly);
     }
+    if meta::get(db, "store_id").await?.as_ref() != Some(&core.store_id) {
+        // It was copied to another place, or replaced. The next connection says which.
+        return Err(Fault::Lost("it holds another store now".to_owned()));
+    }
     let skew = compare_clocks(db).await?;
     core.known.note_latest_grant(latest_grant(db).await?, trusted(db).await?);
     // Before the store is read: a withdrawal may be witnessed in between.

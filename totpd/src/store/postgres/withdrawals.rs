@@ -125,22 +125,27 @@ pub(super) fn counting(what: Withdrawal, at: Time) -> Step {
 
 /// Whether a side write counts a withdrawal.
 pub(super) fn counts(write: &SideWrite) -> bool {
-    matches!(write, SideWrite::Withdraw(_) | SideWrite::DeleteClient(_) | SideWrite::AcceptOlderCopy(_))
+    matches!(write, SideWrite::Withdraw(_) | SideWrite::DeleteClient(_) | SideWrite::AcceptOlderCopy { .. })
 }
 
 /// An administrator accepts this copy: nothing is refused any more, and it is a generation of its
-/// own, with this random token.
+/// own, with this random token. `false` when the copy refuses more than was removed from it.
 pub(super) async fn accept(
     db: &Connection,
-    token: &str,
+    (token, removed): (&str, &BTreeSet<Withdrawal>),
     at: Time,
     entries: &mut Vec<Entry>,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
+    // The counter is locked, under which every daemon adds what its witness knows.
     let here = Standing::read(db).await?;
+    if !here.refusals.withdrawn.is_subset(removed) {
+        return Ok(false);
+    }
     set_refused(db, &Refusals { withdrawn: BTreeSet::new(), floor: here.refusals.floor }).await?;
     let fork = here.position.counter;
-    begin_generation(db, &here.position.generation, (&Generation::default(), token), fork, (at, entries))
-        .await
+    let own = &here.position.generation;
+    begin_generation(db, own, (&Generation::default(), token), fork, (at, entries)).await?;
+    Ok(true)
 }
 
 /// Makes the store a new generation, after its own and `other`, whose copy began at the counter

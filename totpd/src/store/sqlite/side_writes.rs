@@ -70,7 +70,7 @@ pub(super) fn write(db: &Connection, write: &SideWrite) -> rusqlite::Result<bool
             1
         }
         // `withdrawals::record` writes these.
-        SideWrite::Withdraw(_) | SideWrite::AcceptOlderCopy(_) => 1,
+        SideWrite::Withdraw(_) | SideWrite::AcceptOlderCopy { .. } => 1,
         SideWrite::InsertClient(row) => db
             .prepare_cached("INSERT INTO client (secret_id, name, record) VALUES (?1, ?2, ?3)")?
             .execute(params![row.secret_id, row.name, row.record])?,

@@ -73,7 +73,8 @@ pub(super) fn record(db: &Connection, write: &SideWrite, at: Time) -> rusqlite::
     match write {
         SideWrite::Withdraw(what) => count(db, what.clone(), at).map(Some),
         SideWrite::DeleteClient(id) => count(db, Withdrawal::new(Kind::Client, id), at).map(Some),
-        SideWrite::AcceptOlderCopy(token) => {
+        // One daemon alone serves this store, and has removed what it refuses.
+        SideWrite::AcceptOlderCopy { token, .. } => {
             let floor = refusals(db)?.floor;
             set_refused(db, &Refusals { withdrawn: BTreeSet::new(), floor })?;
             begin_generation(db, &Generation::default(), token, at).map(Some)

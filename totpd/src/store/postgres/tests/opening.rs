@@ -8,7 +8,7 @@ use crate::seal::Sealer;
 use crate::store::OpenError;
 use crate::store::contract::fixture::Fixture as _;
 use crate::store::copies::OlderCopy;
-use crate::store::postgres::{Postgres, create};
+use crate::store::postgres::{Postgres, PostgresEnd, create};
 use crate::witness::Witness;
 use totpd_test_postgres::{Certificates, Server, shared};
 
@@ -87,6 +87,18 @@ fn only_a_verified_server_is_told_the_password() {
     assert!(plain.contains("cannot be reached"), "{plain}");
 }
 
+/// A daemon that was forgotten must not find the store open while it is copied away.
+#[test]
+fn nobody_opens_a_store_that_is_being_copied_away() {
+    let fixture = PostgresFixture::new();
+    let error = on_thread(async || {
+        let _source = PostgresEnd::open_source(&fixture.settings).await.unwrap();
+        refused(&fixture.settings, fixture.sealer()).to_string()
+    });
+    assert!(error.contains("PostgreSQL"), "{error}");
+    drop(fixture.open());
+}
+
 #[test]
 fn a_standby_alone_is_refused() {
     let (fixture, server) = PostgresFixture::on_own_server();
@@ -96,7 +108,7 @@ fn a_standby_alone_is_refused() {
     let mut settings = fixture.settings.clone();
     settings.url = ServerUrl::parse(&url).unwrap();
     let error = refused(&settings, fixture.sealer()).to_string();
-    assert!(error.contains("accepts no writes (a standby)"), "{error}");
+    assert!(error.contains("accepts no writes (a standby, or read-only"), "{error}");
 }
 
 /// Answers one client as a server that asks for its password, and returns what the client sent.

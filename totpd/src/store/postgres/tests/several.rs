@@ -18,6 +18,10 @@ fn withdraw(id: &str) -> ChangeSet {
     only(SideWrite::Withdraw(Withdrawal::new(Kind::Factor, id)))
 }
 
+fn accept(token: &str, removed: &BTreeSet<Withdrawal>) -> ChangeSet {
+    only(SideWrite::AcceptOlderCopy { token: token.to_owned(), removed: removed.clone() })
+}
+
 /// Waits for at most 30 s.
 async fn wait_until(holds: impl Fn() -> bool) {
     let start = Instant::now();
@@ -195,17 +199,43 @@ async fn what_was_accepted_stays_so_on_every_daemon() {
     drop((one, two));
     let one = older.open_elsewhere(here.path());
     assert_eq!(refused(&one), BTreeSet::from(["lost".to_owned()]));
-    commit(&one, only(SideWrite::AcceptOlderCopy("abc".to_owned()))).await;
+    commit(&one, accept("abc", &one.refusals().withdrawn)).await;
     // The other daemon comes back after so many withdrawals that the store keeps none of these.
     older.sql("DELETE FROM meta WHERE key LIKE 'withdrawal.%'");
     for _ in 0..2 {
         let two = older.open_elsewhere(there.path());
         let found = refused(&two);
-        commit(&one, only(SideWrite::AcceptOlderCopy("def".to_owned()))).await;
+        commit(&one, accept("def", &two.refusals().withdrawn)).await;
         assert!(found.is_empty() || found == BTreeSet::from(["lost".to_owned()]), "{found:?}");
     }
     let two = older.open_elsewhere(there.path());
     assert_eq!((refused(&two), two.health()), (BTreeSet::new(), Health::Serving));
+}
+
+/// One daemon accepts an older copy while another one, whose witness knows of more, joins it.
+#[tokio::test]
+async fn an_acceptance_takes_no_more_than_was_removed() {
+    let fixture = PostgresFixture::new();
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (one, two) = (fixture.open_elsewhere(here.path()), fixture.open_elsewhere(there.path()));
+    commit(&one, withdraw("before")).await;
+    let older = fixture.copy();
+    commit(&one, withdraw("x")).await;
+    wait_until(|| witnessed(there.path()).len() == 2).await;
+    drop(one);
+    commit(&two, withdraw("y")).await;
+    drop(two);
+    let one = older.open_elsewhere(here.path());
+    let removed = one.refusals().withdrawn.clone();
+    assert_eq!(refused(&one), BTreeSet::from(["x".to_owned()]));
+    let two = older.open_elsewhere(there.path());
+    assert_eq!(refused(&two), BTreeSet::from(["x".to_owned(), "y".to_owned()]));
+    let early = one.commit(accept("abc", &removed), guard()).await;
+    assert_eq!(early.err(), Some(CommitError::Conflict));
+    assert_eq!(refused(&older.open_elsewhere(there.path())).len(), 2, "y is still refused");
+    wait_until(|| refused(&one).len() == 2).await;
+    commit(&one, accept("def", &one.refusals().withdrawn)).await;
+    assert_eq!(refused(&older.open_elsewhere(there.path())), BTreeSet::new());
 }
 
 #[tokio::test]
