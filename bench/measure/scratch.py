@@ -64,7 +64,7 @@ class Scratch:
         self.folder.mkdir(parents=True)
         workers = {
             "pambench": ["bench/measure/pambench.c", "-lpam", "-lpthread"],
-            "constant": ["bench/measure/constant.c"],
+            "constant": ["bench/measure/constant.c", "-lpthread"],
             "attempt": ["bench/measure/attempt.c", "-lpam"],
             "faults.so": ["-shared", "-fPIC", "tests/native/faults.c"],
         }
