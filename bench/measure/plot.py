@@ -32,11 +32,11 @@ def _bars(case, figure, names=None):
 def _panels(cases):
     """The panels of a run: title, unit, bars."""
     if "alone" in cases:
-        yield "Login, one client", "µs (median)", _bars(cases["alone"], "p50", ["floor", "totpd", "google"])
+        yield "Login, one client", "µs (median)", _bars(cases["alone"], "p50", ["floor", "constant", "totpd", "google"])
     if "together" in cases:
-        yield "Logins, 64 clients", "logins/s", _bars(cases["together"], "rate", ["totpd", "google"])
+        yield "Logins, 64 clients", "logins/s", _bars(cases["together"], "rate", ["constant", "totpd", "google"])
     if "slow-disk" in cases:
-        yield "Logins, 64 clients, syncs take 5 ms longer", "logins/s", _bars(cases["slow-disk"], "rate", ["totpd", "google"])
+        yield "Logins, 64 clients, syncs take 5 ms longer", "logins/s", _bars(cases["slow-disk"], "rate", ["constant", "totpd", "google"])
     if "users" in cases:
         names = [name for name in cases["users"]["series"] if name.endswith("one client")]
         bars = _bars(cases["users"], "p50", names)
