@@ -1,6 +1,6 @@
 //! The store of a site as others can change it: by SQL, and by a disk that is full.
 
-use crate::run::run;
+use crate::run::{run, wait_until};
 use crate::site::Site;
 use std::process::Command;
 
@@ -45,6 +45,18 @@ impl Site {
         let tables = ["meta", "account", "history", "session", "client", "signing_key"];
         let all: String = tables.iter().map(|table| format!("TABLE {table};")).collect();
         site.database().sql(&all).into_bytes()
+    }
+
+    /// Waits until a change is being made durable, while syncs are delayed. `syncs` is their number
+    /// before the change.
+    #[track_caller]
+    pub fn wait_for_commit(&self, syncs: i64) {
+        // PostgreSQL syncs for its own reasons too: what a standby needs to know, every 15 seconds.
+        let commits = "SELECT count(*) FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active'";
+        wait_until("a commit has begun", || match &self.database {
+            None => self.faults.syncs() > syncs,
+            Some(site) => site.database().sql(commits) != "0",
+        });
     }
 
     /// Makes a site whose state folder is a file system of 14 MiB, with a store and without a

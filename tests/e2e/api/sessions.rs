@@ -90,7 +90,7 @@ fn reading_a_session_during_its_extension_does_not_end_it() {
         let body = json!({ "session_token": token, "session_duration_minutes": 60 });
         let app = &app;
         let extends = scope.spawn(move || app.post("/v1/sessions/authenticate", &body));
-        wait_until("the sync of the extension has begun", || site.faults.syncs() > syncs);
+        site.wait_for_commit(syncs);
         // Until the extension is stored, the session is expired.
         site.advance(60);
         let looks = scope.spawn(|| check(app, "session_token", token));

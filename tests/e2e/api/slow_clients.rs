@@ -215,7 +215,7 @@ fn a_hung_up_request_uses_up_no_code_or_is_audited_undelivered() {
     let syncs = site.faults.syncs();
     // Alice's commit begins and stalls, and Bob's waits behind it. Both clients hang up.
     let first = send(&alice, &code_a);
-    wait_until("the sync has begun", || site.faults.syncs() > syncs);
+    site.wait_for_commit(syncs);
     let second = send(&bob, &code_b);
     drop(first);
     drop(second);
