@@ -23,6 +23,7 @@ pub mod dispatch;
 pub mod line;
 pub mod locker;
 pub mod no_logins;
+pub(crate) mod one_field;
 pub mod plan;
 pub mod proof;
 pub mod sshd;

@@ -6,13 +6,13 @@ use crate::cli::output::{CommandError, ExitStatus, failed};
 use crate::config::Config;
 use crate::folder::{Folder, Private};
 use crate::pam_config::anchor::PlanOptions;
-use crate::pam_config::no_logins;
 use crate::pam_config::plan::{Edit, Planned, also_asked, plan};
 use crate::pam_config::proof::FirstFactor;
 use crate::pam_config::siblings::services_of;
 use crate::pam_config::sshd::SshdPlan;
 use crate::pam_config::undo::STATE;
 use crate::pam_config::{ConfigDirs, Mode, locker};
+use crate::pam_config::{no_logins, one_field};
 use std::path::{Path, PathBuf};
 
 /// A service whose stack changes.
@@ -80,7 +80,8 @@ impl Proposal {
                 name if locker::is_locker(name) => Ok(FirstFactor::OneField),
                 _ => Ok(FirstFactor::Stack),
             };
-            let first = no_logins::refused(&service).map_or(first, Err);
+            let refused = no_logins::refused(&service).map(str::to_owned);
+            let first = refused.or_else(|| one_field::refused(&service)).map_or(first, Err);
             let outcome = first.and_then(|first| {
                 let options =
                     PlanOptions { mode: args.mode, first, arguments: &arguments, program: &program };

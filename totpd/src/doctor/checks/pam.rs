@@ -5,7 +5,7 @@ use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::{Finding, Kind};
 use crate::doctor::stack::{self, Run, lets_in, lets_in_with_all, name_of, reached_without_proof, runs};
 use crate::doctor::system::Host;
-use crate::pam_config::no_logins::{ONE_FIELD_CURE, has_one_field};
+use crate::pam_config::one_field::{self, has_one_field};
 use crate::pam_config::{Action, Entry, Facility, Stack};
 use std::os::unix::fs::MetadataExt;
 use totp_core::policy::{Action as RuleAction, Mode, Rule};
@@ -302,7 +302,7 @@ fn one_field(host: &Host, service: &Protected) -> Option<Finding> {
         entry.line.number,
         file.display()
     );
-    Some(at(host, &kinds::ONE_FIELD, service, entry, what).cure(ONE_FIELD_CURE))
+    Some(at(host, &kinds::ONE_FIELD, service, entry, what).cure(one_field::CURE))
 }
 
 /// Row "`first_factor=passed` not below `requisite` / `die`".

@@ -4,7 +4,8 @@ use crate::doctor::catalogue as kinds;
 use crate::doctor::finding::Finding;
 use crate::doctor::stack::{authenticators, is_near, lets_in_with_all, name_of};
 use crate::doctor::system::Host;
-use crate::pam_config::no_logins::{ONE_FIELD_CURE, has_one_field, is_no_login};
+use crate::pam_config::no_logins::is_no_login;
+use crate::pam_config::one_field::{self, has_one_field};
 use crate::pam_config::plan::in_a_block;
 use crate::pam_config::siblings::services_of;
 use crate::pam_config::{Action, ConfigDirs, Entry, Facility, Stack, locker};
@@ -71,7 +72,7 @@ pub fn check(host: &Host) -> Vec<Finding> {
             (&kinds::SERVICE_WITHOUT_CODE, format!("{name} asks for no code: {with} is enough"))
         };
         let cure = if has_one_field(&name) {
-            ONE_FIELD_CURE.to_owned()
+            one_field::CURE.to_owned()
         } else {
             locker::without_field(&name).unwrap_or_else(|| format!("Run: totpd pam enable {name}"))
         };

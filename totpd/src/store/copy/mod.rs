@@ -24,6 +24,7 @@ mod values;
 pub(in crate::store) use end::{CopyEnd, PAGE, Values};
 pub use error::CopyError;
 pub use place::{Place, copy_store};
+pub(in crate::store) use run::copy;
 pub use run::{Copied, Progress};
 pub(in crate::store) use table::{Cell, Row, TABLES, Table};
 pub(in crate::store) use values::another_store;

@@ -2,7 +2,7 @@
 
 use super::end::CopyEnd;
 use super::error::CopyError;
-use super::run::{Copied, Progress, copy};
+use super::{Copied, Progress, copy};
 use crate::config::{Config, StorePlace};
 use crate::seal::Sealer;
 

@@ -1,8 +1,7 @@
 //! Copies between two databases of SQLite: what is decided is the same for every pair.
 
-use super::run::copy;
 use super::values::{STORE_ID, begin_generation, closed, unfinished};
-use super::{Copied, CopyEnd, CopyError, Progress, TABLES, Values};
+use super::{Copied, CopyEnd, CopyError, Progress, TABLES, Values, copy};
 use crate::key::StoreKey;
 use crate::seal::Sealer;
 use crate::store::OpenError;

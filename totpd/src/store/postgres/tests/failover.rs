@@ -1,19 +1,10 @@
 //! Servers that stop, crash, are demoted or give way to a standby, under a store that stays open.
 
 use super::PostgresFixture;
+use super::fixture::wait_for;
 use crate::store::contract::fixture::{Fixture as _, account, by_id, change, commit, guard};
-use crate::store::{AccountWrite, CommitError, Health, Store};
-use std::sync::Arc;
+use crate::store::{AccountWrite, CommitError, Health};
 use std::time::{Duration, Instant};
-
-/// Waits until the health is as `wanted` says, for at most 30 s.
-async fn wait_for(store: &Arc<dyn Store>, wanted: impl Fn(&Health) -> bool) {
-    let start = Instant::now();
-    while !wanted(&store.health()) {
-        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", store.health());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 fn says(health: &Health, words: &str) -> bool {
     matches!(health, Health::Unavailable(why) if why.contains(words))

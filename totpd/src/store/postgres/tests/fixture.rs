@@ -6,13 +6,14 @@ use crate::seal::Sealer;
 use crate::store::contract::fixture::{Durable, Fixture, KEPT_EVENTS};
 use crate::store::copies::OlderCopy;
 use crate::store::postgres::{Postgres, create};
-use crate::store::{OpenError, Store};
+use crate::store::{Health, OpenError, Store};
 use crate::witness::Witness;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use totpd_test_postgres::{Database, Server, shared};
 
@@ -95,6 +96,15 @@ pub(super) fn on_thread<T: Send, F: Future<Output = T>>(start: impl FnOnce() -> 
             || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(start());
         scope.spawn(run).join().unwrap()
     })
+}
+
+/// Waits until the health is as `wanted` says, for at most 30 s.
+pub(super) async fn wait_for(store: &Arc<dyn Store>, wanted: impl Fn(&Health) -> bool) {
+    let start = Instant::now();
+    while !wanted(&store.health()) {
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", store.health());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 impl Fixture for PostgresFixture {

@@ -1,6 +1,7 @@
 //! PostgreSQL as a store: the contract, and what is its own.
 
 mod commits;
+mod copied;
 mod failover;
 mod fixture;
 mod grants;

@@ -8,7 +8,7 @@ use crate::seal::Sealer;
 use crate::store::OpenError;
 use crate::store::contract::fixture::Fixture as _;
 use crate::store::copies::OlderCopy;
-use crate::store::postgres::{Postgres, PostgresEnd, create};
+use crate::store::postgres::{Postgres, create};
 use crate::witness::Witness;
 use totpd_test_postgres::{Certificates, Server, shared};
 
@@ -85,18 +85,6 @@ fn only_a_verified_server_is_told_the_password() {
     server.configure(&[("ssl", "off")]);
     let plain = refused(&right, &sealer).to_string();
     assert!(plain.contains("cannot be reached"), "{plain}");
-}
-
-/// A daemon that was forgotten must not find the store open while it is copied away.
-#[test]
-fn nobody_opens_a_store_that_is_being_copied_away() {
-    let fixture = PostgresFixture::new();
-    let error = on_thread(async || {
-        let _source = PostgresEnd::open_source(&fixture.settings).await.unwrap();
-        refused(&fixture.settings, fixture.sealer()).to_string()
-    });
-    assert!(error.contains("PostgreSQL"), "{error}");
-    drop(fixture.open());
 }
 
 #[test]
