@@ -29,6 +29,9 @@ fn refused_code(fleet: &Fleet, phone: &Phone, end_wait: impl FnOnce(&Server)) ->
         answer.join().unwrap()
     });
     assert_ne!(verdict, Ok(Verdict::Granted), "granted without the standby");
+    // An auditor reads that the code may be used.
+    let event = fleet.sites[0].last_login();
+    assert_eq!((&event["outcome"], &event["reason"]), (&"refused".into(), &"in-doubt".into()), "{event}");
     fleet.standbys[0].thaw();
     code
 }

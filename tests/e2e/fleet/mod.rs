@@ -3,7 +3,10 @@
 mod cancelled_wait;
 mod copy;
 mod failover;
+mod full_disk;
 mod network;
+mod older_copy;
+mod one_system;
 mod refused;
 mod single_use;
 mod standbys;

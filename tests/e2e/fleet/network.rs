@@ -1,6 +1,7 @@
 //! Packets that are dropped (nftables, in the test's own network namespace): a login is refused, or
 //! granted once, within its deadline.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 use totp_wire::login::Verdict;
 use totpd_e2e::network::{Namespace, Network, SERVER};
@@ -91,6 +92,44 @@ fn a_cut_before_the_commit_refuses_and_burns_no_code() {
     let waiting = begin(&world.site, local("alice")).unwrap();
     world.drop_requests();
     assert!(!World::answer(waiting, &code));
+    assert_ne!(world.site.last_login()["reason"], "in-doubt");
+    assert_eq!(world.recover(&phone, &code), 1, "the code was used up");
+}
+
+#[test]
+fn a_commit_that_never_arrives_refuses_and_burns_no_code() {
+    let world = World::new();
+    let phone = world.site.enroll("alice");
+    let code = phone.code(&world.site);
+    let database = world.site.database.as_ref().unwrap();
+    let waiting = begin(&world.site, local("alice")).unwrap();
+    // The statements wait for a record that another session holds. Their answer arrives, and the
+    // COMMIT that follows it does not.
+    let mut holder = database.server.psql(&database.name);
+    let mut holder = holder.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut input = holder.stdin.take().unwrap();
+    input.write_all(b"BEGIN; SELECT 1 FROM account FOR UPDATE;\n").unwrap();
+    let waits = |what: &str, who: &str| {
+        let count =
+            format!("SELECT count(*) FROM pg_stat_activity WHERE {what} AND application_name = '{who}'");
+        database.server.wait_for("postgres", &count, "1");
+    };
+    waits("state = 'idle in transaction'", "psql");
+    let granted = std::thread::scope(|scope| {
+        let answer = scope.spawn(|| World::answer(waiting, &code));
+        waits("wait_event_type = 'Lock'", "totpd");
+        world.drop_requests();
+        drop(input);
+        waits("state = 'idle in transaction'", "totpd");
+        // The server ends such a session after ten seconds, too.
+        let end =
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'";
+        assert_eq!(database.server.sql("postgres", end), "t");
+        answer.join().unwrap()
+    });
+    holder.wait().unwrap();
+    assert!(!granted, "granted without a commit");
+    assert_eq!(world.site.last_login()["reason"], "in-doubt");
     assert_eq!(world.recover(&phone, &code), 1, "the code was used up");
 }
 
@@ -116,6 +155,7 @@ fn a_lost_answer_to_a_commit_refuses_and_the_code_is_spent() {
         answer.join().unwrap()
     });
     assert!(!granted, "granted without the answer");
+    assert_eq!(world.site.last_login()["reason"], "in-doubt");
     assert_eq!(world.recover(&phone, &code), 0, "the code was accepted twice");
     assert_ne!(database.sql("SELECT count(*) FROM history"), "0");
 }

@@ -2,9 +2,11 @@
 
 use std::process::Command;
 use totp_wire::login::Verdict;
+use totpd_e2e::database::SiteDatabase;
 use totpd_e2e::peer::{begin, local, login};
 use totpd_e2e::run::wait_until;
 use totpd_e2e::{Fleet, Running, Site};
+use totpd_test_postgres::Certificates;
 
 /// Starts a daemon of the site, and waits until it says `words`. Nobody is let in.
 #[track_caller]
@@ -53,23 +55,63 @@ fn a_daemon_with_another_key_or_another_store_is_refused() {
 }
 
 #[test]
-fn a_full_database_disk_refuses_and_burns_no_code() {
-    let fleet = Fleet::new(1);
+fn what_a_daemon_cannot_use_it_names_and_lets_nobody_in() {
+    let fleet = Fleet::without_daemons(1);
     let site = &fleet.sites[0];
+    site.start();
     let phone = fleet.enroll("alice");
-    let database = fleet.database().database();
-    // PostgreSQL reports ENOSPC for a statement as 53100; a trigger of the superuser does it for
-    // each change of an account.
-    database.sql(
-        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-         RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$; \
-         CREATE TRIGGER full_disk BEFORE UPDATE ON account FOR EACH ROW EXECUTE FUNCTION full_disk()",
+    site.end(nix::sys::signal::Signal::SIGTERM);
+    let (server, database) = (fleet.server(), fleet.database().database());
+    let refused_with = |file: &str, from: &str, to: &str, words: &str| {
+        let right = site.read(file);
+        site.write(file, &right.replace(from, to));
+        assert_ne!(site.read(file), right);
+        drop(assert_refuses(site, words));
+        site.write(file, &right);
+    };
+    let password = &fleet.database().password;
+    refused_with("etc/totpd/database-password", password, "hunter2", "refuses the password of the user");
+    assert!(!site.log().contains("hunter2"));
+    let name = format!("/{}?", fleet.database().name);
+    refused_with("etc/totpd/totpd.toml", &name, "/nowhere?", "has no database nowhere");
+    refused_with(
+        "etc/totpd/totpd.toml",
+        &format!(":{}/", server.port()),
+        ":1/",
+        "127.0.0.1:1 cannot be reached",
     );
-    let code = phone.code(site);
-    assert_ne!(login(site, "alice", &code), Ok(Verdict::Granted), "granted without room for the used code");
-    database.sql("DROP TRIGGER full_disk ON account");
-    site.wait_until_serving();
-    assert_eq!(login(site, "alice", &code), Ok(Verdict::Granted), "the code was used up: {}", site.log());
+
+    // The key of this store, and another secret in it.
+    let other = Site::on_postgresql();
+    other.totpd(&["init"]).assert_success();
+    let secret = |site: &Site| site.read("etc/totpd/totpd.key").split('"').nth(5).unwrap().to_owned();
+    refused_with("etc/totpd/totpd.key", &secret(site), &secret(&other), "another key");
+    // The database of another store.
+    let place = |site: &SiteDatabase| {
+        let (name, port) = (&site.name, site.server.port());
+        format!("{name}@127.0.0.1:{port}/{name}")
+    };
+    let (own, there) = (place(fleet.database()), place(other.database.as_ref().unwrap()));
+    let right = site.read("etc/totpd/database-password");
+    site.write("etc/totpd/database-password", &other.read("etc/totpd/database-password"));
+    refused_with("etc/totpd/totpd.toml", &own, &there, "but the key belongs to store");
+    site.write("etc/totpd/database-password", &right);
+
+    // A server that is not the one that the authority vouches for.
+    let (authority, another) = (Certificates::new(), Certificates::new());
+    server.enable_tls(&authority, "IP:127.0.0.1");
+    std::fs::copy(another.root(), site.path("etc/totpd/ca.pem")).unwrap();
+    let verify = format!("sslmode=verify-full&sslrootcert={}", site.path("etc/totpd/ca.pem").display());
+    refused_with("etc/totpd/totpd.toml", "sslmode=disable", &verify, "certificate of 127.0.0.1");
+
+    database.sql("INSERT INTO refinery_schema_history VALUES (99, 'future', '', '0')");
+    drop(assert_refuses(site, "newer"));
+    database.sql("DELETE FROM refinery_schema_history WHERE version = 99");
+    server.configure(&[("default_transaction_read_only", "on")]);
+    drop(assert_refuses(site, "accepts no writes"));
+    server.configure(&[("default_transaction_read_only", "off")]);
+    site.start();
+    assert_eq!(login(site, "alice", &phone.code(site)), Ok(Verdict::Granted));
 }
 
 #[test]

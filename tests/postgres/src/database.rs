@@ -71,6 +71,38 @@ impl Server {
         Database { server: self, name: name.to_owned(), password: password.to_owned() }
     }
 
+    /// Makes a database with the content of `from`, which may be in use. `pg_dump` makes the copy,
+    /// as a site's backup does.
+    #[track_caller]
+    pub fn copy_database(&self, from: &str, to: &str, owner: &str) {
+        self.sql("postgres", &format!("CREATE DATABASE {to} OWNER {owner} TEMPLATE template0"));
+        let mut dump = Command::new(folder().join("pg_dump"));
+        clear_environment(&mut dump);
+        dump.arg("--host").arg(self.socket_folder()).args(["--port", &self.port().to_string()]);
+        let mut dump = dump
+            .args(["--username=postgres", "--dbname", from])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut restore = self.psql(to);
+        restore.stdin(dump.stdout.take().unwrap()).stdout(Stdio::null());
+        assert!(restore.status().unwrap().success() && dump.wait().unwrap().success(), "{from} to {to}");
+    }
+
+    /// Puts the database `copy` in the place of `name`, whose sessions end. What was there is
+    /// `NAME_replaced` afterwards.
+    #[track_caller]
+    pub fn replace_database(&self, name: &str, copy: &str) {
+        let run = |sql: &str| self.sql("postgres", sql);
+        run(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"));
+        run(&format!(
+            "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE datname = '{name}'"
+        ));
+        run(&format!("ALTER DATABASE {name} RENAME TO {name}_replaced"));
+        run(&format!("ALTER DATABASE {copy} RENAME TO {name}"));
+    }
+
     /// Makes a role that can log in.
     #[track_caller]
     pub fn create_role(&self, name: &str, password: &str) {

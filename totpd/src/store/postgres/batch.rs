@@ -4,7 +4,7 @@ use crate::store::error::CommitError;
 use crate::store::postgres::apply::duplicate;
 use crate::store::postgres::fault::Fault;
 use crate::store::postgres::login;
-use crate::store::postgres::pool::{Core, Pool, Pooled};
+use crate::store::postgres::pool::{Core, Found, Pool, Pooled};
 use crate::store::postgres::slots::{End, Slots};
 use crate::store::postgres::transaction::{Done, Failed, On, of_any, of_logins};
 use crate::store::postgres::trim::Trim;
@@ -99,7 +99,11 @@ impl Committer {
                 }
                 Fault::Unique(index) => duplicate(&index),
                 Fault::Conflict | Fault::Missing | Fault::Value(_) => CommitError::Conflict,
-                Fault::Full => CommitError::StorageFull(fault.to_string()),
+                Fault::Full => {
+                    // A login is told no more than "busy": this is for the administrator.
+                    self.core.found(Found::Room, vec![fault.to_string()]);
+                    CommitError::StorageFull(fault.to_string())
+                }
                 fault => CommitError::Unavailable(fault.to_string()),
             };
             answer(job, Err(error));
@@ -139,6 +143,7 @@ impl Committer {
         self.slots.give_back(slot, if tried.is_ok() { End::Committed } else { End::Failed });
         match tried {
             Ok(done) => {
+                self.core.found(Found::Room, Vec::new());
                 self.acknowledge(&db, jobs, done).await;
                 Tried::Answered
             }

@@ -84,9 +84,11 @@ pub(super) async fn with_witness(
             return Ok(());
         }
         Found::NoWitness => {
-            tracing::warn!(
-                "{path} is missing: whether the store is an older copy cannot be known. It is written again from now on"
-            );
+            if !known.was_new() {
+                tracing::warn!(
+                    "{path} is missing: whether the store is an older copy cannot be known. It is written again from now on"
+                );
+            }
             known.catch_up(&here, &entries);
             return Ok(());
         }

@@ -21,7 +21,9 @@ pub(super) enum Fault {
     #[error("another transaction holds the record for too long")]
     Locked,
     /// There is no room on the server's disk.
-    #[error("the disk of the PostgreSQL server is full (SQLSTATE 53100). Make room there")]
+    #[error(
+        "the disk of the PostgreSQL server is full (SQLSTATE 53100): logins and changes are refused. Make room there"
+    )]
     Full,
     /// A value exists that no two rows may share; the name of its index.
     #[error("a value that no two rows share exists already")]

@@ -7,7 +7,7 @@ use crate::sync::ignore_poison;
 use crate::witness::Witness;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use totp_core::Time;
 use totp_core::withdrawal::{Entry, Kind, Refusals, StorePosition, Withdrawal};
 
@@ -18,6 +18,9 @@ pub(super) struct Known {
     witness: Mutex<Witness>,
     /// Up to this counter the witness has every withdrawal.
     witnessed: AtomicU64,
+    /// Whether the store had made no withdrawal when this daemon compared it: until it makes one,
+    /// there is nothing to witness, and no file.
+    was_new: AtomicBool,
     /// How often administrators have said that the clock is right (`totpd trust-clock`), as far as
     /// this daemon has seen.
     trusted: AtomicU64,
@@ -30,6 +33,7 @@ impl Known {
             shared: Shared::new(0, Refusals::default()),
             witness: Mutex::new(witness),
             witnessed: AtomicU64::new(0),
+            was_new: AtomicBool::new(false),
             trusted: AtomicU64::new(0),
         }
     }
@@ -69,7 +73,15 @@ impl Known {
         let begun = Entry { counter: here.position.counter, what: begun.clone(), at: Time::default() };
         let begun = lacks_begun.then_some(begun);
         ignore_poison(self.witness.lock()).write(missing.cloned().chain(begun));
-        self.witnessed.store(here.position.counter.max(latest), Ordering::Release);
+        let witnessed = here.position.counter.max(latest);
+        self.witnessed.store(witnessed, Ordering::Release);
+        self.was_new.store(witnessed == 0, Ordering::Release);
+    }
+
+    /// Whether there can be no witness yet, since the store had made no withdrawal when this daemon
+    /// last compared it.
+    pub(super) fn was_new(&self) -> bool {
+        self.was_new.load(Ordering::Acquire) && self.witnessed() == 0
     }
 
     /// Up to which counter the witness has every withdrawal.

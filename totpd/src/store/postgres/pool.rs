@@ -64,6 +64,8 @@ pub(super) enum Found {
     Durability,
     /// Whether the servers that are not used now could be.
     Servers,
+    /// Whether the last change found no room on the server's disk.
+    Room,
 }
 
 impl Core {

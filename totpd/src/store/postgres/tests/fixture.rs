@@ -10,7 +10,6 @@ use crate::store::{Health, OpenError, Store};
 use crate::witness::Witness;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -130,17 +129,7 @@ impl Durable for PostgresFixture {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let (server, user) = (self.server, &self.settings.url.user);
         let copy = format!("{}_{}", self.database, NUMBER.fetch_add(1, Ordering::Relaxed));
-        server.sql("postgres", &format!("CREATE DATABASE {copy} OWNER {user} TEMPLATE template0"));
-        let mut dump = Command::new("pg_dump")
-            .arg("--host")
-            .arg(server.socket_folder())
-            .args(["--port", &server.port().to_string(), "--username=postgres", "--dbname", &self.database])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut restore = server.psql(&copy);
-        restore.stdin(dump.stdout.take().unwrap()).stdout(Stdio::null());
-        assert!(restore.status().unwrap().success() && dump.wait().unwrap().success());
+        server.copy_database(&self.database, &copy, user);
         let mut settings = self.settings.clone();
         let (servers, old) = (&mut settings.url.servers, &self.database);
         for server in servers {
