@@ -1,6 +1,5 @@
-//! The change sets of logins: one statement each, so that many of them are sent together and none
-//! undoes another. A record at another version than was read changes nothing, and is told by the
-//! count of rows.
+//! The change sets of logins, of which one statement writes one or many, and none undoes another. A
+//! record at another version than was read changes nothing, and is told by what was written.
 
 use crate::store::change::{AccountWrite, ChangeSet, SideWrite};
 use crate::store::postgres::columns::{Columns, UPDATE};
@@ -8,16 +7,17 @@ use crate::store::postgres::connection::Connection;
 use crate::store::postgres::fault::Fault;
 use crate::store::postgres::history;
 use crate::store::postgres::steps::Value;
+use crate::store::postgres::together::{self, Row};
 use crate::store::values::sql_time;
 use std::sync::LazyLock;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
-/// Begins a transaction of logins. The statements are sent with it, and write only where it has
-/// begun: were it refused alone (`pg_cancel_backend`), each of them would commit by itself.
+/// Begins a transaction of logins. The statement is sent with it, and writes only where it has
+/// begun: were it refused alone (`pg_cancel_backend`), the statement would commit by itself.
 pub(super) const BEGIN: &str = "BEGIN; SELECT pg_catalog.set_config('totpd.begun', 'yes', true)";
 /// Whether [`BEGIN`] has begun this transaction.
-const BEGUN: &str = "pg_catalog.current_setting('totpd.begun', true) = 'yes'";
+pub(super) const BEGUN: &str = "pg_catalog.current_setting('totpd.begun', true) = 'yes'";
 
 /// Writes the account, the latest grant and the event, or nothing.
 static GRANT: LazyLock<String> = LazyLock::new(|| {
@@ -58,40 +58,81 @@ pub(super) fn is_one(change: &ChangeSet) -> bool {
 pub(super) struct Logins {
     grant: Statement,
     note: Statement,
+    together: Statement,
 }
 
 impl Logins {
     /// Prepares them, unless that was done before.
     pub(super) async fn prepared(db: &Connection) -> Result<Self, Fault> {
-        Ok(Self { grant: db.prepared(&GRANT).await?, note: db.prepared(&NOTE).await? })
+        Ok(Self {
+            grant: db.prepared(&GRANT).await?,
+            note: db.prepared(&NOTE).await?,
+            together: together::prepared(db).await?,
+        })
+    }
+
+    /// Writes change sets, in this order; for each of them `false` when its account is at another
+    /// version.
+    pub(super) async fn write_all(
+        &self,
+        db: &Connection,
+        slot: i64,
+        changes: &[&ChangeSet],
+    ) -> Result<Vec<bool>, Fault> {
+        if let [change] = changes {
+            // The statement for many takes the server twice as long.
+            return Ok(vec![self.write(db, slot, change).await?]);
+        }
+        let row = |change: &&ChangeSet| {
+            let account = columns_of(change)?;
+            let (at, name, json) = event_of(change);
+            Ok(Row::new(
+                account,
+                [Box::new(latest_grant(change)), Box::new(at), Box::new(name), Box::new(json)],
+            ))
+        };
+        let rows: Vec<Row> = changes.iter().map(row).collect::<Result<_, Fault>>()?;
+        together::write(db, &self.together, slot, &rows).await
     }
 
     /// Writes one change set; `false` when its account is at another version.
     pub(super) async fn write(&self, db: &Connection, slot: i64, change: &ChangeSet) -> Result<bool, Fault> {
-        let event = change.event.as_ref().map(history::columns);
-        let count: i64 = match (&change.write, event) {
-            (AccountWrite::Update(account, version), event) => {
-                let mut values = Columns::of(account, *version)?.into_values();
-                let grants = change.side_writes.iter().filter_map(|write| match write {
-                    SideWrite::RecordGrant(at) => Some(sql_time(*at)),
-                    _ => None,
-                });
-                // One that lies before every other moves nothing.
-                let grant = grants.max().unwrap_or(i64::MIN);
-                let (at, name, json) =
-                    event.map_or((0, None, None), |(at, name, json)| (at, name, Some(json)));
-                let beside: [Value; 5] =
-                    [Box::new(grant), Box::new(slot), Box::new(at), Box::new(name), Box::new(json)];
+        let (at, name, json) = event_of(change);
+        let (statement, mut values) = match columns_of(change)? {
+            Some(mut values) => {
+                let beside: [Value; 2] = [Box::new(latest_grant(change)), Box::new(slot)];
                 values.extend(beside);
-                let values: Vec<&(dyn ToSql + Sync)> =
-                    values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
-                db.client.query_one(&self.grant, &values).await?.get(0)
+                (&self.grant, values)
             }
-            (_, Some((at, name, json))) => {
-                db.client.query_one(&self.note, &[&at, &name, &json]).await?.get(0)
-            }
-            (_, None) => 1,
+            None if json.is_none() => return Ok(true),
+            None => (&self.note, Vec::new()),
         };
+        let event: [Value; 3] = [Box::new(at), Box::new(name), Box::new(json)];
+        values.extend(event);
+        let values: Vec<&(dyn ToSql + Sync)> =
+            values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
+        let count: i64 = db.client.query_one(statement, &values).await?.get(0);
         Ok(count == 1)
     }
+}
+
+/// The columns of the account that is written, if there is one.
+fn columns_of(change: &ChangeSet) -> Result<Option<Vec<Value>>, Fault> {
+    let AccountWrite::Update(account, version) = &change.write else { return Ok(None) };
+    Ok(Some(Columns::of(account, *version)?.into_values()))
+}
+
+/// The grant that is recorded. One that lies before every other moves nothing.
+fn latest_grant(change: &ChangeSet) -> i64 {
+    let grants = change.side_writes.iter().filter_map(|write| match write {
+        SideWrite::RecordGrant(at) => Some(sql_time(*at)),
+        _ => None,
+    });
+    grants.max().unwrap_or(i64::MIN)
+}
+
+/// The columns of the event; without a text when there is none.
+fn event_of(change: &ChangeSet) -> (i64, Option<String>, Option<String>) {
+    let event = change.event.as_ref().map(history::columns);
+    event.map_or((0, None, None), |(at, name, json)| (at, name, Some(json)))
 }

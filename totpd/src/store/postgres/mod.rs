@@ -39,6 +39,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod together;
 mod transaction;
 mod trim;
 mod watch;

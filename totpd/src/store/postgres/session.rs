@@ -64,13 +64,16 @@ pub(super) async fn check_kept(db: &Connection) -> Result<(), Fault> {
 /// What the server refused or holds against it.
 pub(super) async fn set(db: &Connection, role: Role) -> Result<(), String> {
     let failed = |error: tokio_postgres::Error| Fault::from(error).to_string();
-    let statement_timeout = if role == Role::Read { READ_TIMEOUT } else { "0" };
+    let (statement_timeout, plans) =
+        if role == Role::Read { (READ_TIMEOUT, "auto") } else { ("0", "force_generic_plan") };
     // Without notices a commit whose wait for a standby was cancelled would look like any other.
     let wanted = [
         ("client_min_messages", MESSAGES),
         ("lock_timeout", LOCK_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_TIMEOUT),
         ("statement_timeout", statement_timeout),
+        // What is written is found by its key: to plan that for each login takes longer than to do it.
+        ("plan_cache_mode", plans),
         ("default_transaction_isolation", "read committed"),
         ("default_transaction_deferrable", "off"),
         ("standard_conforming_strings", "on"),

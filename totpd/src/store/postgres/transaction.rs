@@ -5,7 +5,6 @@
 //! so does no answer for too long: a server whose wait for its standby is cancelled says so in a
 //! notice, and reports success.
 
-use crate::store::Committed;
 use crate::store::error::CommitError;
 use crate::store::postgres::apply::apply;
 use crate::store::postgres::connection::Connection;
@@ -14,7 +13,8 @@ use crate::store::postgres::fault::Fault;
 use crate::store::postgres::login::{self, Logins};
 use crate::store::postgres::{session, withdrawals};
 use crate::store::queue::{Job, Outcome};
-use futures_util::future::{join_all, join3};
+use crate::store::{ChangeSet, Committed};
+use futures_util::future::join3;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 use totp_core::withdrawal::Entry;
@@ -57,18 +57,18 @@ pub(super) struct Done {
     pub(super) entries: Vec<Entry>,
 }
 
-/// Commits change sets of logins, which are sent together.
+/// Commits change sets of logins.
 pub(super) async fn of_logins(on: &On<'_>, jobs: &[Job]) -> Result<Done, Failed> {
     let (db, slot) = (on.db, on.slot);
     transaction(on, async {
         let logins = Logins::prepared(db).await?;
-        let writes = jobs.iter().map(|job| logins.write(db, slot, &job.change));
+        let changes: Vec<&ChangeSet> = jobs.iter().map(|job| &job.change).collect();
+        let written = logins.write_all(db, slot, &changes);
         // The first poll of each sends it, in this order.
-        let (begun, written, kept) =
-            join3(db.run(login::BEGIN), join_all(writes), session::check_kept(db)).await;
+        let (begun, written, kept) = join3(db.run(login::BEGIN), written, session::check_kept(db)).await;
         begun?;
         // The first error counts: those after it only say that the transaction was aborted.
-        let written: Vec<bool> = written.into_iter().collect::<Result<_, Fault>>()?;
+        let written = written?;
         kept?;
         Ok(Done { outcomes: written.into_iter().map(as_outcome).collect(), entries: Vec::new() })
     })

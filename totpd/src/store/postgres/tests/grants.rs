@@ -2,6 +2,7 @@
 //! that another one holds.
 
 use super::PostgresFixture;
+use crate::audit::EventRow;
 use crate::store::contract::fixture::{Fixture as _, account, by_id, change, commit, guard};
 use crate::store::postgres::dial::Dialer;
 use crate::store::postgres::login::{self, Logins};
@@ -25,6 +26,8 @@ async fn a_login_writes_nothing_where_its_begin_was_refused() {
     for write in [&update, &note] {
         assert!(!logins.write(&db, 0, write).await.unwrap());
     }
+    let together = logins.write_all(&db, 0, &[&update, &note]).await.unwrap();
+    assert_eq!(together, [false, false]);
     assert_eq!(by_id(&store, &alice.id).await.unwrap().version, 1);
     db.run(login::BEGIN).await.unwrap();
     for write in [&update, &note] {
@@ -34,6 +37,48 @@ async fn a_login_writes_nothing_where_its_begin_was_refused() {
     // What says that a transaction has begun ends with it.
     assert!(!logins.write(&db, 0, &update).await.unwrap());
     assert_eq!(fixture.sql("SELECT count(*) FROM history"), events);
+}
+
+#[tokio::test]
+async fn many_logins_are_written_or_not_each_by_itself() {
+    let fixture = PostgresFixture::new();
+    let store = fixture.open();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| account(&fixture, name));
+    for account in [&alice, &bob, &carol] {
+        commit(&store, change(AccountWrite::Insert(account.clone()))).await;
+    }
+    let dialer = Dialer::new(fixture.settings.url.clone(), fixture.settings.password_file.as_deref());
+    let db = dialer.dial(Role::Write).await.unwrap();
+    let logins = Logins::prepared(&db).await.unwrap();
+    let slot: i64 = fixture.sql("SELECT max(slot) FROM latest_grant").parse().unwrap();
+    let named = |name: &str, write: AccountWrite, at: u64| {
+        let event =
+            EventRow { at: Time::from_unix(at), user: Some(name.into()), json: format!("{{\"n\":{at}}}") };
+        let side_writes = vec![SideWrite::RecordGrant(Time::from_unix(at))];
+        ChangeSet { event: Some(event), side_writes, ..change(write) }
+    };
+    // Two at one version, one at a version that is gone, an event alone, and nothing at all.
+    let changes = [
+        named("first", AccountWrite::Update(alice.clone(), 1), 11),
+        named("second", AccountWrite::Update(alice.clone(), 1), 12),
+        named("late", AccountWrite::Update(bob.clone(), 7), 99),
+        named("note", AccountWrite::Nothing, 13),
+        ChangeSet { event: None, ..change(AccountWrite::Nothing) },
+        named("carol", AccountWrite::Update(carol.clone(), 1), 14),
+    ];
+    let all: Vec<&ChangeSet> = changes.iter().collect();
+    db.run(login::BEGIN).await.unwrap();
+    let written = logins.write_all(&db, slot, &all).await.unwrap();
+    db.run("COMMIT").await.unwrap();
+    assert_eq!(written.iter().filter(|one| **one).count(), 4, "{written:?}");
+    assert!(written[0] != written[1] && !written[2] && written[3..] == [true; 3], "{written:?}");
+    for (account, version) in [(&alice, 2), (&bob, 1), (&carol, 2)] {
+        assert_eq!(by_id(&store, &account.id).await.unwrap().version, version);
+    }
+    let winner = if written[0] { "first" } else { "second" };
+    let events = fixture.sql("SELECT name FROM history WHERE event LIKE '{\"n\":%' ORDER BY seq");
+    assert_eq!(events, format!("{winner}\nnote\ncarol"));
+    assert_eq!(fixture.sql(&format!("SELECT at FROM latest_grant WHERE slot = {slot}")), "14");
 }
 
 #[tokio::test]
