@@ -6,18 +6,13 @@ use crate::store::postgres::columns::{Columns, UPDATE};
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::fault::Fault;
 use crate::store::postgres::history;
+use crate::store::postgres::session::BEGUN;
 use crate::store::postgres::steps::Value;
 use crate::store::postgres::together::{self, Row};
 use crate::store::values::sql_time;
 use std::sync::LazyLock;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
-
-/// Begins a transaction of logins. The statement is sent with it, and writes only where it has
-/// begun: were it refused alone (`pg_cancel_backend`), the statement would commit by itself.
-pub(super) const BEGIN: &str = "BEGIN; SELECT pg_catalog.set_config('totpd.begun', 'yes', true)";
-/// Whether [`BEGIN`] has begun this transaction.
-pub(super) const BEGUN: &str = "pg_catalog.current_setting('totpd.begun', true) = 'yes'";
 
 /// Writes the account, the latest grant and the event, or nothing.
 static GRANT: LazyLock<String> = LazyLock::new(|| {

@@ -33,6 +33,12 @@ const MESSAGES: &str = "warning";
 const KEPT: &str = "SET CONSTRAINTS ALL IMMEDIATE;
      SELECT pg_catalog.current_setting('synchronous_commit'), pg_catalog.current_setting('client_min_messages')";
 
+/// Begins a transaction of logins. The statement is sent with it, and writes only where it has
+/// begun: were it refused alone (`pg_cancel_backend`), the statement would commit by itself.
+pub(super) const BEGIN: &str = "BEGIN; SELECT pg_catalog.set_config('totpd.begun', 'yes', true)";
+/// Whether [`BEGIN`] has begun this transaction.
+pub(super) const BEGUN: &str = "pg_catalog.current_setting('totpd.begun', true) = 'yes'";
+
 /// Whether a transaction, as whose last statement this is sent, still has the settings by which its
 /// commit is durable: a trigger may change them for it.
 ///
@@ -72,7 +78,7 @@ pub(super) async fn set(db: &Connection, role: Role) -> Result<(), String> {
         ("lock_timeout", LOCK_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_TIMEOUT),
         ("statement_timeout", statement_timeout),
-        // What is written is found by its key: to plan that for each login takes longer than to do it.
+        // Writes find their rows by key: to plan that takes longer than to do it.
         ("plan_cache_mode", plans),
         ("default_transaction_isolation", "read committed"),
         ("default_transaction_deferrable", "off"),

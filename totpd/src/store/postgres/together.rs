@@ -3,7 +3,7 @@
 
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::fault::Fault;
-use crate::store::postgres::login::BEGUN;
+use crate::store::postgres::session::BEGUN;
 use crate::store::postgres::steps::Value;
 use std::error::Error;
 use std::sync::LazyLock;

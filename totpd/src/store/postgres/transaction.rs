@@ -10,7 +10,7 @@ use crate::store::postgres::apply::apply;
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::dial::Dialer;
 use crate::store::postgres::fault::Fault;
-use crate::store::postgres::login::{self, Logins};
+use crate::store::postgres::login::Logins;
 use crate::store::postgres::{session, withdrawals};
 use crate::store::queue::{Job, Outcome};
 use crate::store::{ChangeSet, Committed};
@@ -65,7 +65,7 @@ pub(super) async fn of_logins(on: &On<'_>, jobs: &[Job]) -> Result<Done, Failed>
         let changes: Vec<&ChangeSet> = jobs.iter().map(|job| &job.change).collect();
         let written = logins.write_all(db, slot, &changes);
         // The first poll of each sends it, in this order.
-        let (begun, written, kept) = join3(db.run(login::BEGIN), written, session::check_kept(db)).await;
+        let (begun, written, kept) = join3(db.run(session::BEGIN), written, session::check_kept(db)).await;
         begun?;
         // The first error counts: those after it only say that the transaction was aborted.
         let written = written?;

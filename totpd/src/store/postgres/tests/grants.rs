@@ -5,8 +5,8 @@ use super::PostgresFixture;
 use crate::audit::EventRow;
 use crate::store::contract::fixture::{Fixture as _, account, by_id, change, commit, guard};
 use crate::store::postgres::dial::Dialer;
-use crate::store::postgres::login::{self, Logins};
-use crate::store::postgres::session::Role;
+use crate::store::postgres::login::Logins;
+use crate::store::postgres::session::{self, Role};
 use crate::store::{AccountWrite, ChangeSet, CommitError, SideWrite};
 use std::time::{Duration, Instant};
 use totp_core::Time;
@@ -29,7 +29,7 @@ async fn a_login_writes_nothing_where_its_begin_was_refused() {
     let together = logins.write_all(&db, 0, &[&update, &note]).await.unwrap();
     assert_eq!(together, [false, false]);
     assert_eq!(by_id(&store, &alice.id).await.unwrap().version, 1);
-    db.run(login::BEGIN).await.unwrap();
+    db.run(session::BEGIN).await.unwrap();
     for write in [&update, &note] {
         assert!(logins.write(&db, 0, write).await.unwrap());
     }
@@ -67,7 +67,7 @@ async fn many_logins_are_written_or_not_each_by_itself() {
         named("carol", AccountWrite::Update(carol.clone(), 1), 14),
     ];
     let all: Vec<&ChangeSet> = changes.iter().collect();
-    db.run(login::BEGIN).await.unwrap();
+    db.run(session::BEGIN).await.unwrap();
     let written = logins.write_all(&db, slot, &all).await.unwrap();
     db.run("COMMIT").await.unwrap();
     assert_eq!(written.iter().filter(|one| **one).count(), 4, "{written:?}");
