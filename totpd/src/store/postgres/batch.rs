@@ -143,7 +143,9 @@ impl Committer {
         self.slots.give_back(slot, if tried.is_ok() { End::Committed } else { End::Failed });
         match tried {
             Ok(done) => {
-                self.core.found(Found::Room, Vec::new());
+                if done.outcomes.iter().any(Result::is_ok) {
+                    self.core.found(Found::Room, Vec::new());
+                }
                 self.acknowledge(&db, jobs, done).await;
                 Tried::Answered
             }

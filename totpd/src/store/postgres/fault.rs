@@ -22,7 +22,7 @@ pub(super) enum Fault {
     Locked,
     /// There is no room on the server's disk.
     #[error(
-        "the disk of the PostgreSQL server is full (SQLSTATE 53100): logins and changes are refused. Make room there"
+        "there was no room on the disk of the PostgreSQL server (SQLSTATE 53100), so the last change was refused. Make room there"
     )]
     Full,
     /// A value exists that no two rows may share; the name of its index.

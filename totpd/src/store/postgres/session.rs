@@ -35,7 +35,12 @@ const KEPT: &str = "SET CONSTRAINTS ALL IMMEDIATE;
 
 /// Begins a transaction of logins. The statement is sent with it, and writes only where it has
 /// begun: were it refused alone (`pg_cancel_backend`), the statement would commit by itself.
-pub(super) const BEGIN: &str = "BEGIN; SELECT pg_catalog.set_config('totpd.begun', 'yes', true)";
+///
+/// The statement finds its rows by key: to plan that for each login takes longer than to do it, and
+/// a plan that was made while the table was small must not read all of it later.
+pub(super) const BEGIN: &str = "BEGIN; SELECT pg_catalog.set_config('totpd.begun', 'yes', true),
+     pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true),
+     pg_catalog.set_config('enable_seqscan', 'off', true)";
 /// Whether [`BEGIN`] has begun this transaction.
 pub(super) const BEGUN: &str = "pg_catalog.current_setting('totpd.begun', true) = 'yes'";
 
@@ -70,16 +75,13 @@ pub(super) async fn check_kept(db: &Connection) -> Result<(), Fault> {
 /// What the server refused or holds against it.
 pub(super) async fn set(db: &Connection, role: Role) -> Result<(), String> {
     let failed = |error: tokio_postgres::Error| Fault::from(error).to_string();
-    let (statement_timeout, plans) =
-        if role == Role::Read { (READ_TIMEOUT, "auto") } else { ("0", "force_generic_plan") };
+    let statement_timeout = if role == Role::Read { READ_TIMEOUT } else { "0" };
     // Without notices a commit whose wait for a standby was cancelled would look like any other.
     let wanted = [
         ("client_min_messages", MESSAGES),
         ("lock_timeout", LOCK_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_TIMEOUT),
         ("statement_timeout", statement_timeout),
-        // Writes find their rows by key: to plan that takes longer than to do it.
-        ("plan_cache_mode", plans),
         ("default_transaction_isolation", "read committed"),
         ("default_transaction_deferrable", "off"),
         ("standard_conforming_strings", "on"),

@@ -59,7 +59,7 @@ pub(super) fn steps(slot: i64, write: &SideWrite, at: Time) -> Option<Vec<Step>>
             any("DELETE FROM session WHERE account = $1", vec![text(account)])
         }
         SideWrite::DeleteExpiredSessions(now) => any(
-            "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires <= $1 LIMIT $2)",
+            "DELETE FROM session WHERE id = ANY (ARRAY(SELECT id FROM session WHERE expires <= $1 LIMIT $2))",
             vec![number(sql_time(*now)), number(SWEEP_BATCH)],
         ),
         SideWrite::RecordGrant(at) => any(

@@ -56,7 +56,7 @@ static STATEMENT: LazyLock<String> = LazyLock::new(|| {
         "WITH new AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS new ({names}, nr) WHERE {BEGUN}),
               held AS (SELECT new.nr, locked.id FROM new CROSS JOIN LATERAL (
                          SELECT account.id FROM account
-                         WHERE account.id = new.id AND account.version = new.version FOR UPDATE) AS locked),
+                         WHERE account.id = new.id AND account.version = new.version FOR NO KEY UPDATE) AS locked),
               written AS (UPDATE account SET version = account.version + 1, {changed}
                           FROM new JOIN held ON held.nr = new.nr WHERE account.id = held.id
                           RETURNING new.nr, new.granted),

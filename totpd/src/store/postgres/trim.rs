@@ -53,13 +53,14 @@ impl Trim {
 }
 
 /// Deletes what is older than the events that are kept. They are counted, since numbers of events
-/// that were not committed are missing.
+/// that were not committed are missing. An array is looked up in the index, however many rows the
+/// server expects.
 async fn delete(core: &Core, pool: &Pool, keep: i64) {
     let Ok(db) = core.take(pool).await else { return };
-    let sql = "DELETE FROM history WHERE seq IN (
+    let sql = "DELETE FROM history WHERE seq = ANY (ARRAY(
                  SELECT seq FROM history
                  WHERE seq < (SELECT min(seq) FROM (SELECT seq FROM history ORDER BY seq DESC LIMIT $1) AS kept)
-                 ORDER BY seq LIMIT $2)";
+                 ORDER BY seq LIMIT $2))";
     match tokio::time::timeout(TIMEOUT, db.execute(sql, &[&keep, &AT_ONCE])).await {
         Ok(Ok(_)) => {}
         Ok(Err(fault)) if !fault.is_of_connection() => {
