@@ -29,8 +29,8 @@ step() {
 }
 
 step "unit and end-to-end tests, long counts" as_root env TOTPD_LONG=1 cargo nextest run --workspace --no-fail-fast
-step "logins, self-service and the API on PostgreSQL" as_root env TOTPD_STORE=postgresql \
-    cargo nextest run -p totpd_e2e --no-fail-fast -E 'test(/^(login|self_service|api)::/)'
+step "logins, enrollment, self-service, the help desk and the API on PostgreSQL" as_root env TOTPD_STORE=postgresql \
+    cargo nextest run -p totpd_e2e --no-fail-fast -E 'test(/^(login|policy|enrollment|self_service|helpdesk|breakglass|api)::/)'
 step "undefined behaviour (Miri)" scripts/miri.sh
 step "two builds, the same bytes" scripts/check-reproducible.sh
 step "release build" cargo build --release -p totpd -p pam_totp

@@ -168,9 +168,18 @@ fn a_passcode_changes_no_factor() {
     assert_eq!(login(&site, "alice", &code), GRANTED, "a change used it up");
 }
 
+/// A site whose store is a file that can be copied, also where the tests run on PostgreSQL.
+#[track_caller]
+fn site_on_sqlite() -> Site {
+    let site = Site::on_sqlite();
+    site.totpd(&["init"]).assert_success();
+    site.start();
+    site
+}
+
 #[test]
 fn a_used_passcode_stays_used_after_a_kill_or_an_older_copy() {
-    let site = Site::new();
+    let site = site_on_sqlite();
     let phone = site.enroll("alice");
     let code = passcode(&site, "alice", &[]);
     site.end(Signal::SIGTERM);
@@ -202,7 +211,7 @@ fn a_used_passcode_stays_used_after_a_kill_or_an_older_copy() {
 
 #[test]
 fn a_restored_backup_revives_no_used_passcode() {
-    let site = Site::new();
+    let site = site_on_sqlite();
     site.enroll("alice");
     let code = passcode(&site, "alice", &["--for", "7d"]);
     let file = site.path("backup.age").display().to_string();
