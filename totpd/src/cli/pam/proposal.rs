@@ -11,8 +11,7 @@ use crate::pam_config::proof::FirstFactor;
 use crate::pam_config::siblings::services_of;
 use crate::pam_config::sshd::SshdPlan;
 use crate::pam_config::undo::STATE;
-use crate::pam_config::{ConfigDirs, Mode, locker};
-use crate::pam_config::{no_logins, one_field};
+use crate::pam_config::{ConfigDirs, Mode, locker, no_logins, one_field};
 use std::path::{Path, PathBuf};
 
 /// A service whose stack changes.

@@ -126,7 +126,7 @@ fn latest_grant(change: &ChangeSet) -> i64 {
     grants.max().unwrap_or(i64::MIN)
 }
 
-/// The columns of the event; without a text when there is none.
+/// The time, the name and the text of the event. A change without an event has no text.
 fn event_of(change: &ChangeSet) -> (i64, Option<String>, Option<String>) {
     let event = change.event.as_ref().map(history::columns);
     event.map_or((0, None, None), |(at, name, json)| (at, name, Some(json)))
