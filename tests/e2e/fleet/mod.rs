@@ -4,6 +4,7 @@ mod cancelled_wait;
 mod copy;
 mod failover;
 mod full_disk;
+mod load;
 mod network;
 mod older_copy;
 mod one_system;

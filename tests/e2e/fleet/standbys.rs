@@ -7,6 +7,7 @@ use totp_wire::login::{STORE_UNAVAILABLE, Verdict};
 use totpd_e2e::peer::{begin, local, login};
 use totpd_e2e::run::wait_until;
 use totpd_e2e::{Fleet, Site};
+use totpd_test_postgres::Shutdown;
 
 /// What `totpd status` prints.
 fn status(site: &Site) -> String {
@@ -40,6 +41,30 @@ fn while_a_standby_hangs_nobody_is_asked_for_a_code() {
     }
     fleet.next_step();
     assert_eq!(login(&fleet.sites[1], "alice", &phone.code(&fleet.sites[0])), Ok(Verdict::Granted));
+}
+
+#[test]
+fn without_a_standby_that_counts_no_code_is_spent() {
+    let fleet = Fleet::with_standby(1);
+    let (phone, site) = (fleet.enroll("alice"), &fleet.sites[0]);
+    fleet.standbys[0].stop(Shutdown::Fast);
+    wait_until("status says why", || status(site).contains("no standby that commits wait for"));
+    let refused = begin(site, local("alice")).map(drop);
+    assert!(
+        matches!(&refused, Err(CallError::Error { name, .. }) if name == STORE_UNAVAILABLE),
+        "{refused:?}"
+    );
+    // So it is for a daemon that starts now.
+    site.end(Signal::SIGTERM);
+    site.start();
+    let refused = begin(site, local("alice")).map(drop);
+    assert!(
+        matches!(&refused, Err(CallError::Error { name, .. }) if name == STORE_UNAVAILABLE),
+        "{refused:?}"
+    );
+    fleet.standbys[0].resume();
+    site.wait_until_serving();
+    assert_eq!(login(site, "alice", &phone.code(site)), Ok(Verdict::Granted));
 }
 
 #[test]

@@ -195,7 +195,7 @@ impl Committer {
             }
             answer(job, outcome);
         }
-        self.trim.wrote(written).await;
+        self.trim.wrote(written);
     }
 
     /// Where an acceptance is among the entries, nothing is refused any more.

@@ -73,7 +73,7 @@ pub(super) async fn with_witness(
             tracing::warn!(
                 "{path} cannot be read ({error}): an older copy of the store would not be noticed"
             );
-            known.adopt(Standing::read(db).await.map_err(failed)?.refusals);
+            known.follow(&Standing::read(db).await.map_err(failed)?);
             return Ok(());
         }
     };
@@ -84,7 +84,9 @@ pub(super) async fn with_witness(
             return Ok(());
         }
         Found::NoWitness => {
-            if !known.was_new() {
+            // The first withdrawal of all may have been made, and witnessed, between the two reads.
+            let entries = known.witness_entries().unwrap_or_default();
+            if entries.is_empty() && !known.was_new() {
                 tracing::warn!(
                     "{path} is missing: whether the store is an older copy cannot be known. It is written again from now on"
                 );
@@ -103,7 +105,7 @@ pub(super) async fn with_witness(
     let token = token().map_err(|error| OpenError::Database(name.to_owned(), error.to_string()))?;
     db.run("BEGIN").await.map_err(failed)?;
     let adopted = match adopt(db, &entries, &path, &token).await {
-        Ok(adopted) => db.run("COMMIT").await.map(|()| adopted),
+        Ok(adopted) => db.commit().await.map(|()| adopted),
         Err(fault) => Err(fault),
     };
     if adopted.is_err() {

@@ -85,6 +85,22 @@ impl Connection {
     pub(super) async fn run(&self, sql: &str) -> Result<(), Fault> {
         Ok(self.client.batch_execute(sql).await?)
     }
+
+    /// Ends a transaction whose outcome no login waits for.
+    ///
+    /// # Errors
+    /// Also when it is committed and the server gives a notice: a standby that counts may lack it.
+    pub(super) async fn commit(&self) -> Result<(), Fault> {
+        let notices = self.notices.count();
+        self.run("COMMIT").await?;
+        if self.notices.count() == notices {
+            return Ok(());
+        }
+        Err(Fault::Other(format!(
+            "{} has committed and warns: a standby may lack it, since the wait for it was cancelled",
+            self.server
+        )))
+    }
 }
 
 /// Whether the server of this connection accepts no writes.

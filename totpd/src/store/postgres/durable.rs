@@ -3,17 +3,32 @@
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::fault::Fault;
 
-/// What may be lost, one sentence for each reason; none when a failover loses nothing.
-pub(super) async fn findings(db: &Connection) -> Result<Vec<String>, Fault> {
+/// What the settings and the standbys of a server mean for what it acknowledges.
+#[derive(Debug, Default)]
+pub(super) struct Durability {
+    /// What may be lost, one sentence for each reason; none when a failover loses nothing.
+    pub(super) findings: Vec<String>,
+    /// Why no commit can end now: a code that was typed would be used up in vain.
+    pub(super) blocked: Option<String>,
+}
+
+impl From<Vec<String>> for Durability {
+    fn from(findings: Vec<String>) -> Self {
+        Self { findings, blocked: None }
+    }
+}
+
+/// Asks a server.
+pub(super) async fn look(db: &Connection) -> Result<Durability, Fault> {
     match ask(db).await {
         Err(fault) if !fault.is_of_connection() => {
-            Ok(vec![format!("what a failover of {} could lose is not known: {fault}", db.server)])
+            Ok(vec![format!("what a failover of {} could lose is not known: {fault}", db.server)].into())
         }
         found => found,
     }
 }
 
-async fn ask(db: &Connection) -> Result<Vec<String>, Fault> {
+async fn ask(db: &Connection) -> Result<Durability, Fault> {
     let setting = async |name: &'static str| -> Result<String, Fault> {
         let row = db.row("SELECT current_setting($1, true)", &[&name]).await?;
         Ok(row.and_then(|row| row.get::<_, Option<String>>(0)).unwrap_or_default())
@@ -32,8 +47,9 @@ async fn ask(db: &Connection) -> Result<Vec<String>, Fault> {
              may be fresh again"
                 .to_owned(),
         );
-        return Ok(found);
+        return Ok(found.into());
     }
+    let mut blocked = None;
     let sql = "SELECT count(*), count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')), count(sync_state)
                FROM pg_stat_replication";
     if let Some(row) = db.row(sql, &[]).await? {
@@ -43,12 +59,12 @@ async fn ask(db: &Connection) -> Result<Vec<String>, Fault> {
                 "whether a standby keeps up is not known: GRANT pg_monitor to the user of totpd".to_owned(),
             );
         } else if counting == 0 {
-            found.push(
-                "no standby that counts is connected to PostgreSQL: commits wait for one, and logins with them. Start it; \
-                 docs/how-to/database-recovery.md has more"
-                    .to_owned(),
-            );
+            blocked = Some(format!(
+                "no standby that commits wait for is connected to {}, so nobody can be let in. Start the standby; \
+                 docs/how-to/database-recovery.md has more",
+                db.server
+            ));
         }
     }
-    Ok(found)
+    Ok(Durability { findings: found, blocked })
 }

@@ -73,9 +73,19 @@ impl Known {
         let begun = Entry { counter: here.position.counter, what: begun.clone(), at: Time::default() };
         let begun = lacks_begun.then_some(begun);
         ignore_poison(self.witness.lock()).write(missing.cloned().chain(begun));
-        let witnessed = here.position.counter.max(latest);
-        self.witnessed.store(witnessed, Ordering::Release);
-        self.was_new.store(witnessed == 0, Ordering::Release);
+        if entries.is_empty() {
+            return self.follow(here);
+        }
+        // A withdrawal of this daemon may have been witnessed since the database was read.
+        self.witnessed.fetch_max(here.position.counter.max(latest), Ordering::AcqRel);
+        self.was_new.store(false, Ordering::Release);
+    }
+
+    /// Takes over what this copy of the store says, where there is no witness to compare it with.
+    pub(super) fn follow(&self, here: &Standing) {
+        self.adopt(here.refusals.clone());
+        self.witnessed.store(here.position.counter, Ordering::Release);
+        self.was_new.store(here.position.counter == 0, Ordering::Release);
     }
 
     /// Whether there can be no witness yet, since the store had made no withdrawal when this daemon

@@ -7,6 +7,7 @@ use crate::store::postgres::connection::Connection;
 use crate::store::postgres::fault::Fault;
 use crate::store::postgres::history;
 use crate::store::postgres::session::BEGUN;
+use crate::store::postgres::slots;
 use crate::store::postgres::steps::Value;
 use crate::store::postgres::together::{self, Row};
 use crate::store::values::sql_time;
@@ -16,10 +17,10 @@ use tokio_postgres::types::ToSql;
 
 /// Writes the account, the latest grant and the event, or nothing.
 static GRANT: LazyLock<String> = LazyLock::new(|| {
+    let moved = slots::moved("SELECT CAST($19 AS BIGINT) WHERE EXISTS (SELECT 1 FROM written)", "$20");
     format!(
         "WITH written AS ({UPDATE} AND {BEGUN} RETURNING 1),
-              moved AS (UPDATE latest_grant SET at = $19 WHERE slot = $20 AND at < $19
-                        AND EXISTS (SELECT 1 FROM written)),
+              moved AS ({moved}),
               noted AS (INSERT INTO history (at, name, event)
                         SELECT CAST($21 AS BIGINT), CAST($22 AS TEXT), CAST($23 AS TEXT)
                         WHERE CAST($23 AS TEXT) IS NOT NULL AND EXISTS (SELECT 1 FROM written))

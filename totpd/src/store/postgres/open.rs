@@ -7,7 +7,6 @@ use crate::seal::Sealer;
 use crate::store::Health;
 use crate::store::copies::OlderCopy;
 use crate::store::error::OpenError;
-use crate::store::postgres::connection::Connection;
 use crate::store::postgres::dial::Dialer;
 use crate::store::postgres::fault::Fault;
 use crate::store::postgres::pool::{Core, Found};
@@ -33,7 +32,7 @@ pub(in crate::store) async fn create(settings: &PostgresSettings, sealer: &Seale
         for (key, value) in [("store_id", sealer.store_id()), ("key_check", &check), (COUNTER, "0")] {
             meta::set(&db, key, value).await?;
         }
-        db.run("COMMIT").await
+        db.commit().await
     };
     let made = make.await;
     if made.is_err() {
@@ -58,21 +57,15 @@ pub(super) async fn prepare(core: &Core, sealer: &Sealer, older: OlderCopy) -> R
     let random: [u8; 2] =
         random::bytes(&mut Kernel).map_err(|e| OpenError::Database(core.name.clone(), e.to_string()))?;
     let slots = Slots::new(u16::from_be_bytes(random));
-    make_rows(&db, &slots).await.map_err(failed)?;
+    // Statements count withdrawals in this row, and never make it.
+    meta::set_if_missing(&db, COUNTER, "0").await.map_err(failed)?;
     compare::with_witness(&db, &core.known, &core.name, older).await?;
     let at = latest_grant(&db).await.map_err(failed)?;
     core.known.note_latest_grant(at, trusted(&db).await.map_err(failed)?);
-    if let Some(skew) = compare_clocks(&db).await.map_err(failed)? {
-        core.status.set(Health::Unavailable(skew));
+    let durability = durable::look(&db).await.map_err(failed)?;
+    if let Some(why) = compare_clocks(&db).await.map_err(failed)?.or(durability.blocked) {
+        core.status.set(Health::Unavailable(why));
     }
-    core.found(Found::Durability, durable::findings(&db).await.map_err(failed)?);
+    core.found(Found::Durability, durability.findings);
     Ok(slots)
-}
-
-/// The rows that statements of this daemon change and never make.
-async fn make_rows(db: &Connection, slots: &Slots) -> Result<(), Fault> {
-    meta::set_if_missing(db, COUNTER, "0").await?;
-    let sql =
-        "INSERT INTO latest_grant (slot, at) SELECT unnest($1::BIGINT[]), 0 ON CONFLICT (slot) DO NOTHING";
-    db.execute(sql, &[&slots.all()]).await.map(drop)
 }

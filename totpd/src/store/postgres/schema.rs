@@ -69,7 +69,7 @@ pub(super) async fn migrate(db: &Connection, name: &str) -> Result<(), OpenError
         .await?;
         let applied = version(db).await?.unwrap_or(0);
         apply(db, applied).await?;
-        db.run("COMMIT").await
+        db.commit().await
     };
     let migrated = migrate.await;
     if migrated.is_err() {

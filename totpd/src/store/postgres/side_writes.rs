@@ -3,11 +3,12 @@
 use crate::store::change::{OtherNames, SideWrite};
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::fault::Fault;
-use crate::store::postgres::meta;
 use crate::store::postgres::steps::{Step, Wants};
 use crate::store::postgres::withdrawals::counting;
+use crate::store::postgres::{meta, slots};
 use crate::store::values::{read_int, sql_int, sql_time};
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use totp_core::Time;
 use totp_core::withdrawal::{Kind, Withdrawal};
 
@@ -16,6 +17,8 @@ const SWEEP_BATCH: i64 = 500;
 
 /// The key of how often administrators have said that the clock is right.
 pub(super) const TRUSTED: &str = "clock_trusted";
+
+static RECORD_GRANT: LazyLock<String> = LazyLock::new(|| slots::moved("SELECT CAST($1 AS BIGINT)", "$2"));
 
 /// The statements of one; `None` when what it writes depends on what it reads. `slot` is where this
 /// daemon records its grants, and `at` is the moment of a withdrawal.
@@ -62,10 +65,7 @@ pub(super) fn steps(slot: i64, write: &SideWrite, at: Time) -> Option<Vec<Step>>
             "DELETE FROM session WHERE id = ANY (ARRAY(SELECT id FROM session WHERE expires <= $1 LIMIT $2))",
             vec![number(sql_time(*now)), number(SWEEP_BATCH)],
         ),
-        SideWrite::RecordGrant(at) => any(
-            "UPDATE latest_grant SET at = $1 WHERE slot = $2 AND at < $1",
-            vec![number(sql_time(*at)), number(slot)],
-        ),
+        SideWrite::RecordGrant(at) => any(&RECORD_GRANT, vec![number(sql_time(*at)), number(slot)]),
         SideWrite::Withdraw(what) => vec![counting(what.clone(), at)],
         SideWrite::InsertClient(row) => one(
             "INSERT INTO client (secret_id, name, record) VALUES ($1, $2, $3)",

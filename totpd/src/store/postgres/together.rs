@@ -4,6 +4,7 @@
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::fault::Fault;
 use crate::store::postgres::session::BEGUN;
+use crate::store::postgres::slots;
 use crate::store::postgres::steps::Value;
 use std::error::Error;
 use std::sync::LazyLock;
@@ -60,9 +61,7 @@ static STATEMENT: LazyLock<String> = LazyLock::new(|| {
               written AS (UPDATE account SET version = account.version + 1, {changed}
                           FROM new JOIN held ON held.nr = new.nr WHERE account.id = held.id
                           RETURNING new.nr, new.granted),
-              moved AS (UPDATE latest_grant SET at = latest.at
-                        FROM (SELECT max(granted) AS at FROM written) AS latest
-                        WHERE slot = ${slot} AND latest_grant.at < latest.at),
+              moved AS ({moved}),
               noted AS (INSERT INTO history (at, name, event)
                         SELECT new.at, new.who, new.event FROM new LEFT JOIN written ON written.nr = new.nr
                         WHERE new.event IS NOT NULL AND (new.id IS NULL OR written.nr IS NOT NULL)
@@ -70,7 +69,7 @@ static STATEMENT: LazyLock<String> = LazyLock::new(|| {
          SELECT nr FROM written UNION ALL SELECT nr FROM new WHERE id IS NULL",
         arrays = arrays.join(", "),
         changed = changed.join(", "),
-        slot = COLUMNS.len() + 1,
+        moved = slots::moved("SELECT max(granted) FROM written", &format!("${}", COLUMNS.len() + 1)),
     )
 });
 

@@ -90,10 +90,11 @@ async fn fetch(core: &Core, db: &Connection) -> Result<Option<String>, Fault> {
     if core.known.lacks_before(here.position.counter.saturating_add(1)) {
         core.known.note_withdrawals(Standing::read(db).await?.kept);
     }
-    core.found(Found::Durability, durable::findings(db).await?);
-    Ok(match skew {
+    let durability = durable::look(db).await?;
+    core.found(Found::Durability, durability.findings);
+    Ok(match skew.or(durability.blocked) {
         None => waits_for_standby(db).await?,
-        skew => skew,
+        why => why,
     })
 }
 

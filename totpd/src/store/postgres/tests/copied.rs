@@ -10,6 +10,23 @@ use crate::store::{AccountKey, AccountWrite, CommitError, Health};
 use std::time::{Duration, Instant};
 use totp_core::Time;
 
+#[tokio::test]
+async fn a_copy_by_another_role_sees_the_daemon() {
+    let fixture = PostgresFixture::new();
+    let store = fixture.open();
+    commit(&store, change(AccountWrite::Insert(account(&fixture, "alice")))).await;
+    let other = format!("{}_copies", fixture.settings.url.user);
+    fixture.sql(&format!("CREATE ROLE {other} LOGIN; GRANT {} TO {other}", fixture.settings.url.user));
+    let mut settings = fixture.settings.clone();
+    for server in &mut settings.url.servers {
+        server.config.user(&other);
+    }
+    let refused = PostgresEnd::open_source(&settings).await.map(drop);
+    assert!(matches!(refused, Err(CopyError::Running(_))), "{refused:?}");
+    drop(store);
+    PostgresEnd::open_source(&settings).await.unwrap();
+}
+
 /// A daemon that was not stopped, and whose connections were ended for the copy, finds no store
 /// that it could serve: neither meanwhile nor afterwards.
 #[tokio::test]

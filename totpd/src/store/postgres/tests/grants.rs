@@ -51,7 +51,7 @@ async fn many_logins_are_written_or_not_each_by_itself() {
     let dialer = Dialer::new(fixture.settings.url.clone(), fixture.settings.password_file.as_deref());
     let db = dialer.dial(Role::Write).await.unwrap();
     let logins = Logins::prepared(&db).await.unwrap();
-    let slot: i64 = fixture.sql("SELECT max(slot) FROM latest_grant").parse().unwrap();
+    let slot = 7;
     let named = |name: &str, write: AccountWrite, at: u64| {
         let event =
             EventRow { at: Time::from_unix(at), user: Some(name.into()), json: format!("{{\"n\":{at}}}") };

@@ -1,5 +1,6 @@
 //! PostgreSQL as a store: the contract, and what is its own.
 
+mod cancelled_start;
 mod commits;
 mod copied;
 mod failover;
@@ -7,6 +8,7 @@ mod fixture;
 mod grants;
 mod hanging;
 mod opening;
+mod put_back;
 mod several;
 
 use fixture::PostgresFixture;

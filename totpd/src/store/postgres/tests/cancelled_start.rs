@@ -1,0 +1,67 @@
+//! What a daemon writes at its start, when the wait for its standby is cancelled: it does not count
+//! as written.
+
+use super::PostgresFixture;
+use super::fixture::{on_thread, settings};
+use crate::key::StoreKey;
+use crate::seal::Sealer;
+use crate::store::contract::fixture::{Fixture as _, change, commit};
+use crate::store::postgres::create;
+use crate::store::{AccountWrite, ChangeSet, OpenError, SideWrite};
+use totp_core::withdrawal::{Kind, Withdrawal};
+use totpd_test_postgres::Server;
+
+/// Runs `start`, which waits for a standby that answers nothing, and cancels each wait.
+fn cancelled<T: Send>(server: &Server, start: impl FnOnce() -> Result<T, OpenError> + Send) -> String {
+    std::thread::scope(|scope| {
+        let starting = scope.spawn(start);
+        while !starting.is_finished() {
+            server.sql(
+                "postgres",
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
+            );
+        }
+        starting.join().unwrap().err().map(|error| error.to_string()).unwrap_or_default()
+    })
+}
+
+#[test]
+fn a_new_store_that_its_standby_may_lack_is_told() {
+    let server = Server::start();
+    let database = server.create_database();
+    let standby = server.start_standby("standby_1");
+    server.require_standby("standby_1");
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&database.socket_url(), &database.password, folder.path());
+    let sealer = Sealer::new(&StoreKey::generate().unwrap());
+    standby.freeze();
+    let error = cancelled(&server, || on_thread(|| create(&settings, &sealer)));
+    assert!(error.contains("a standby may lack it"), "{error:?}");
+    standby.thaw();
+    assert!(matches!(on_thread(|| create(&settings, &sealer)), Err(OpenError::HoldsStore(_))));
+}
+
+#[tokio::test]
+async fn a_refusal_that_its_standby_may_lack_is_no_start() {
+    let (fixture, server) = PostgresFixture::on_own_server();
+    let witness = tempfile::tempdir().unwrap();
+    let store = fixture.open_elsewhere(witness.path());
+    let withdrawn = Withdrawal::new(Kind::Factor, "lost");
+    let writes = vec![SideWrite::Withdraw(withdrawn.clone())];
+    commit(&store, ChangeSet { side_writes: writes, event: None, ..change(AccountWrite::Nothing) }).await;
+    drop(store);
+    // As an older copy of the database.
+    fixture.sql(
+        "DELETE FROM meta WHERE key LIKE 'withdrawal.%'; UPDATE meta SET value = '0' WHERE key = 'withdrawals'",
+    );
+    let standby = server.start_standby("standby_1");
+    server.require_standby("standby_1");
+    standby.freeze();
+    let error = cancelled(server, || fixture.open_with(fixture.sealer(), witness.path()));
+    assert!(error.contains("a standby may lack it"), "{error:?}");
+    standby.thaw();
+    let store = fixture.open_elsewhere(witness.path());
+    assert_eq!(Vec::from_iter(store.refusals().withdrawn.clone()), [withdrawn]);
+    let refused = "SELECT count(*) FROM meta WHERE key = 'refused' AND value LIKE '%lost%'";
+    standby.wait_for(&fixture.database, refused, "1");
+}
