@@ -3,14 +3,10 @@
  * pam_end), "socket" is answer to verdict on the daemon's socket. Prints KIND CAUSE and the nanoseconds it took,
  * without the moment in which the person types (the daemon reads the record meanwhile), and "granted" instead of
  * a time if the code was accepted. */
+#include "exchange.h"
 #include <security/pam_appl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
 
 static const char *code;
 static long typing;
@@ -50,31 +46,13 @@ static int by_pam(const char *confdir, const char *service, const char *user, co
     return result == PAM_SUCCESS;
 }
 
-static void call(int fd, const char *message, char *reply, size_t size) {
-    if (write(fd, message, strlen(message) + 1) < 0) exit(4);
-    size_t have = 0;
-    while (!have || reply[have - 1]) {
-        ssize_t n = read(fd, reply + have, size - have);
-        if (n <= 0) exit(5);
-        have += n;
-    }
-}
-
 static long by_socket(const char *path, const char *service, const char *user, const char *rhost) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connect(fd, (struct sockaddr *)&address, sizeof address)) exit(6);
-    char message[1024], reply[16384];
-    snprintf(message, sizeof message,
-             "{\"method\":\"org.totpd.Login.Begin\",\"parameters\":{\"attempt\":{\"user\":\"%s\",\"service\":\"%s\","
-             "\"rhost\":\"%s\"},\"remaining_ms\":10000}}", user, service, rhost);
-    call(fd, message, reply, sizeof reply);
+    char reply[REPLY_SIZE];
+    int fd = begin_login(path, service, user, rhost, reply);
+    if (fd < 0) exit(4);
     type();
-    snprintf(message, sizeof message,
-             "{\"method\":\"org.totpd.Login.Answer\",\"parameters\":{\"text\":\"%s\",\"remaining_ms\":10000}}", code);
     long start = nanos();
-    call(fd, message, reply, sizeof reply);
+    if (answer_login(fd, code, reply)) exit(5);
     long took = nanos() - start;
     close(fd);
     if (strstr(reply, "\"granted\"")) return -1;

@@ -164,6 +164,15 @@ class Fleet(Contender):
         self.name, self.service = name, ",".join(site.name for site in sites)
 
 
+class Sockets(Contender):
+    """The same, asked at their sockets, as other hosts would ask them: without what libpam and the module take here."""
+
+    def __init__(self, sites, name):
+        first = sites[0]
+        super().__init__(first.scratch, first.name, first.control, first.module_line)
+        self.name, self.service = name, ",".join(str(site.folder / "run/login.sock") for site in sites)
+
+
 class Totpd(Contender):
     """The totpd of a site. Tables show it under `name`."""
 

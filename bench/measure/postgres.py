@@ -1,5 +1,6 @@
 """A PostgreSQL server of the run, databases on it, and what a bare transaction costs there."""
 
+import copy
 import glob
 import json
 import os
@@ -38,6 +39,8 @@ class Server:
         self.scratch, self.port, self.control = scratch, free_port(), Control(scratch, "postgres")
         self.control.file.chmod(0o666)
         self.folder = scratch.folder / "postgres"
+        # What runs beside it, and ends with it.
+        self.programs = []
         self.folder.mkdir()
         shutil.chown(self.folder, USER)
         self.data = self.folder / "data"
@@ -46,7 +49,7 @@ class Server:
         with (self.data / "postgresql.conf").open("a") as settings:
             settings.write(
                 f"port = {self.port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{self.folder}'\n"
-                "max_connections = 150\nshared_buffers = '512MB'\ndynamic_shared_memory_type = mmap\nlogging_collector = off\n"
+                "max_connections = 250\nshared_buffers = '512MB'\ndynamic_shared_memory_type = mmap\nlogging_collector = off\n"
             )
         with (scratch.folder / "postgres.log").open("w") as log:
             words = self._as_user("postgres", "-D", self.data)
@@ -74,6 +77,9 @@ class Server:
         self.sql("CHECKPOINT")
 
     def stop(self):
+        for program in self.programs:
+            program.kill()
+            program.wait()
         self.process.send_signal(signal.SIGINT)
         self.process.wait(PATIENCE)
 
@@ -89,8 +95,20 @@ class Database:
         self.password_file = server.scratch.folder / f"password-{name}"
         self.password_file.write_text(password + "\n")
         self.password_file.chmod(0o600)
-        url = f"postgresql://{name}@127.0.0.1:{server.port}/{name}?sslmode=disable"
-        self.config = f'store.url = "{url}"\nstore.password_file = "{self.password_file}"\n'
+        self.port = server.port
+
+    @property
+    def config(self):
+        url = f"postgresql://{self.name}@127.0.0.1:{self.port}/{self.name}?sslmode=disable"
+        return f'store.url = "{url}"\nstore.password_file = "{self.password_file}"\n'
+
+    def at_distance(self, microseconds):
+        """The same database, whose server is so far away: what is sent either way takes that long (distance.c)."""
+        distant = copy.copy(self)
+        distant.port = free_port()
+        words = [self.server.scratch.folder / "distance", distant.port, self.port, microseconds]
+        self.server.programs.append(subprocess.Popen([str(word) for word in words]))
+        return distant
 
     def sql(self, statement):
         return self.server.sql(statement, self.name)
@@ -115,6 +133,12 @@ class BareTransactions:
             f"UPDATE bare SET record = repeat('y', {record_bytes}) WHERE id = :id;\nCOMMIT;\n"
         )
 
+    def at(self, database):
+        """The same transactions, of clients that reach the database another way."""
+        there = copy.copy(self)
+        there.database = database
+        return there
+
     def measure(self, shape):
         before = self.server.control.syncs()
         prefix = self.server.folder / "transactions"
@@ -122,7 +146,7 @@ class BareTransactions:
         password = self.database.password_file.read_text().strip()
         output = self.server.program(
             "pgbench", "--no-vacuum", "--protocol=prepared", "-f", self.script, "-c", shape.clients, "-j", min(shape.clients, os.cpu_count()),
-            "-t", each, "--log", f"--log-prefix={prefix}", "-h", "127.0.0.1", "-p", self.server.port, "-U", self.database.name, self.database.name,
+            "-t", each, "--log", f"--log-prefix={prefix}", "-h", "127.0.0.1", "-p", self.database.port, "-U", self.database.name, self.database.name,
             env={**os.environ, "PGPASSWORD": password}, stderr=subprocess.DEVNULL, timeout=LONGEST,
         )
         # Without the time that the connections took.

@@ -66,6 +66,7 @@ class Scratch:
             "pambench": ["bench/measure/pambench.c", "-lpam", "-lpthread"],
             "constant": ["bench/measure/constant.c", "-lpthread"],
             "attempt": ["bench/measure/attempt.c", "-lpam"],
+            "distance": ["bench/measure/distance.c", "-lpthread"],
             "faults.so": ["-shared", "-fPIC", "tests/native/faults.c"],
         }
         for name, words in workers.items():

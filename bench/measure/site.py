@@ -20,9 +20,10 @@ class Site:
     def __init__(self, scratch, name, build, http="", database=None, beside=None):
         """`http` is the table of its HTTP API, or nothing.
 
-        The store is in SQLite, in a new `database` of PostgreSQL, or it is that of the site `beside`."""
+        The store is in SQLite, in a new `database` of PostgreSQL, or it is that of the site `beside`, which is reached
+        by `database` if there is one."""
         self.scratch, self.name, self.build = scratch, name, Path(build).resolve()
-        self.database = beside.database if beside else database
+        self.database = database or (beside and beside.database)
         self.folder = scratch.folder / name
         self.folder.mkdir()
         # All that share a database have its clock.
