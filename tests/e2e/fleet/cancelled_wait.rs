@@ -1,11 +1,12 @@
 //! A commit that waits for the synchronous standby, and whose wait somebody ends: PostgreSQL then
 //! reports success. No login is granted by it, and its code does not work again.
 
+use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 use totp_wire::login::Verdict;
-use totpd_e2e::Fleet;
 use totpd_e2e::peer::{begin, local, login};
 use totpd_e2e::phone::Phone;
+use totpd_e2e::{Api, Fleet, api};
 use totpd_test_postgres::{Server, Shutdown};
 
 const WAITING: &str =
@@ -42,6 +43,7 @@ fn assert_spent(fleet: &Fleet, phone: &Phone, code: &str) {
     let site = &fleet.sites[0];
     site.wait_until_serving();
     assert_eq!(login(site, "alice", code), Ok(Verdict::Denied));
+    assert_eq!(site.last_login()["reason"], "replayed", "it was refused for another reason");
     fleet.next_step();
     assert_eq!(login(site, "alice", &phone.code(site)), Ok(Verdict::Granted), "{}", site.log());
     fleet.next_step();
@@ -72,7 +74,7 @@ fn a_wait_that_a_shutdown_ends_grants_nothing() {
 }
 
 #[test]
-fn a_failover_during_the_wait_leaves_the_code_unused() {
+fn a_failover_during_the_wait_grants_a_code_once_at_most() {
     let fleet = Fleet::with_standby(1);
     let phone = fleet.enroll("alice");
     let code = refused_code(&fleet, &phone, |server| server.kill());
@@ -81,6 +83,51 @@ fn a_failover_during_the_wait_leaves_the_code_unused() {
     // The standby may have it or not: what was not granted may be granted once.
     let again: Vec<_> = (0..2).map(|_| login(&fleet.sites[0], "alice", &code)).collect();
     assert!(again.iter().filter(|verdict| **verdict == Ok(Verdict::Granted)).count() <= 1, "{again:?}");
+}
+
+#[test]
+fn logins_that_wait_together_are_all_refused_when_that_ends() {
+    const USERS: [&str; 4] = ["alice", "bob", "u1", "u2"];
+    let fleet = Fleet::with_standby(1);
+    let site = &fleet.sites[0];
+    site.end(Signal::SIGTERM);
+    site.append("etc/totpd/totpd.toml", &api::socket(site));
+    site.start();
+    let app = Api::new(site, "admin");
+    let (user, phone) = app.enrolled(site, "app-user");
+    let phones = USERS.map(|user| site.enroll(user));
+    fleet.next_step();
+    let codes = phones.each_ref().map(|phone| phone.code(site));
+    fleet.standbys[0].freeze();
+    let waiting = USERS.map(|user| begin(site, local(user)).unwrap());
+    let app_code = phone.code(site);
+    let (verdicts, reply) = std::thread::scope(|scope| {
+        let answers: Vec<_> = waiting
+            .into_iter()
+            .zip(&codes)
+            .map(|(waiting, code)| scope.spawn(move || waiting.answer(code)))
+            .collect();
+        let asked = scope.spawn(|| app.authenticate(&user, &app_code));
+        // The first of them waits alone, and the others begin a second later, together.
+        while !answers.iter().all(std::thread::ScopedJoinHandle::is_finished) || !asked.is_finished() {
+            let cancel = format!("SELECT pg_cancel_backend(pid) FROM ({WAITING}) AS waiting");
+            fleet.server().sql("postgres", &cancel);
+        }
+        let verdicts: Vec<_> = answers.into_iter().map(|answer| answer.join().unwrap()).collect();
+        (verdicts, asked.join().unwrap())
+    });
+    assert!(verdicts.iter().all(Result::is_err), "{verdicts:?}");
+    reply.assert_error(503, "server_unavailable");
+    assert_eq!(super::count_reason(&fleet.sites, "in-doubt"), USERS.len() + 1, "{}", site.log());
+    fleet.standbys[0].thaw();
+    site.wait_until_serving();
+    for ((user, phone), code) in USERS.iter().zip(&phones).zip(&codes) {
+        assert_eq!(login(site, user, code), Ok(Verdict::Denied));
+        assert_eq!(site.last_login()["reason"], "replayed", "{user}");
+        fleet.next_step();
+        assert_eq!(login(site, user, &phone.code(site)), Ok(Verdict::Granted));
+    }
+    app.authenticate(&user, &phone.code(site)).assert_success();
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use nix::sys::signal::Signal;
 use totp_wire::login::Verdict;
-use totpd_e2e::Site;
-use totpd_e2e::peer::login;
+use totpd_e2e::peer::{begin, local, login};
 use totpd_e2e::phone::Phone;
+use totpd_e2e::run::wait_until;
+use totpd_e2e::{Running, Site};
 
 /// A site whose store is SQLite in `state`, with a database beside it that is empty; and the
 /// configuration that names the database.
@@ -89,8 +90,8 @@ fn a_store_moves_to_postgresql_and_back() {
         command.arg("serve");
         command
     });
-    let mut daemon = totpd_e2e::Running(daemon);
-    totpd_e2e::run::wait_until("the daemon refuses", || site.log().contains("copied to"));
+    let mut daemon = Running(daemon);
+    wait_until("the daemon refuses", || site.log().contains("copied to"));
     assert_ne!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
     let _ = daemon.0.kill();
     drop(daemon);
@@ -121,10 +122,10 @@ fn a_killed_copy_is_not_served_and_goes_on() {
     let state = site.path("state").display().to_string();
     let mut command = site.totpd_command();
     command.args(["store", "copy", &state, &url(&site)]);
-    let copy = totpd_e2e::Running::start(command);
+    let copy = Running::start(command);
     let database = site.database.as_ref().unwrap().database();
     let server = database.server();
-    totpd_e2e::run::wait_until("rows arrive", || {
+    wait_until("rows arrive", || {
         server.try_sql(&database.name, "SELECT count(*) > 1000 FROM history").as_deref() == Ok("t")
     });
     copy.signal(Signal::SIGKILL);
@@ -135,4 +136,46 @@ fn a_killed_copy_is_not_served_and_goes_on() {
     assert!(copied["resumed"].as_u64().unwrap() >= half, "{copied}");
     site.start();
     assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted));
+}
+
+#[test]
+fn a_killed_copy_out_of_postgresql_goes_on() {
+    let (site, with_database) = site_in_sqlite();
+    let without = site.read("etc/totpd/totpd.toml");
+    let state = site.path("state").display().to_string();
+    site.write("etc/totpd/totpd.toml", &with_database);
+    site.totpd(&["store", "copy", &state, &url(&site)]).assert_success();
+    site.start();
+    let phone = site.enroll("alice");
+    site.end(Signal::SIGTERM);
+    let database = site.database.as_ref().unwrap().database();
+    database.sql("INSERT INTO history (at, name, event) SELECT 5, 'x', '{}' FROM generate_series(1, 60000)");
+    let target = site.path("copied");
+    std::fs::create_dir(&target).unwrap();
+    let mut command = site.totpd_command();
+    command.args(["store", "copy", &url(&site), &target.display().to_string()]);
+    let copy = Running::start(command);
+    wait_until("rows arrive", || {
+        let sizes = std::fs::read_dir(&target).unwrap().filter_map(|file| file.ok()?.metadata().ok());
+        sizes.map(|file| file.len()).sum::<u64>() > 500_000
+    });
+    copy.signal(Signal::SIGKILL);
+    drop(copy);
+    // Nobody serves half of it.
+    site.write("etc/totpd/totpd.toml", &without.replace(&state, &target.display().to_string()));
+    let mut serve = site.totpd_command();
+    serve.arg("serve");
+    let daemon = Running(site.spawn_daemon(serve));
+    wait_until("the log says why", || site.log().contains("is an unfinished copy"));
+    assert!(begin(&site, local("alice")).is_err(), "half of a store is served");
+    drop(daemon);
+    site.write("etc/totpd/totpd.toml", &with_database);
+    let target = target.display().to_string();
+    let copied = site.totpd(&["store", "copy", &url(&site), &target, "--json"]).assert_success().json();
+    assert!(copied["resumed"].as_u64().unwrap() > 0, "{copied}");
+    site.write("etc/totpd/totpd.toml", &without.replace(&state, &target));
+    site.start();
+    assert_eq!(login(&site, "alice", &phone.code(&site)), Ok(Verdict::Granted), "{}", site.log());
+    let moved = site.totpd(&["history", "x", "-n", "1", "--json"]).assert_success().json();
+    assert_eq!(moved["events"].as_array().unwrap().len(), 1, "{moved}");
 }

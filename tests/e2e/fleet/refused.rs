@@ -5,7 +5,7 @@ use totp_wire::login::Verdict;
 use totpd_e2e::database::SiteDatabase;
 use totpd_e2e::peer::{begin, local, login};
 use totpd_e2e::run::wait_until;
-use totpd_e2e::{Fleet, Running, Site};
+use totpd_e2e::{Api, Fleet, Running, Site, api};
 use totpd_test_postgres::Certificates;
 
 /// Starts a daemon of the site, and waits until it says `words`. Nobody is let in.
@@ -134,4 +134,39 @@ fn a_host_whose_clock_differs_judges_nothing() {
     site.wait_until_serving();
     assert_eq!(login(site, "alice", &phone.code(site)), Ok(Verdict::Granted), "{}", site.log());
     drop(daemon);
+}
+
+#[test]
+fn without_the_database_the_api_refuses_and_uses_no_code() {
+    let fleet = Fleet::without_daemons(1);
+    let site = &fleet.sites[0];
+    site.write_config(&api::socket(site));
+    site.start();
+    let app = Api::new(site, "admin");
+    let (user, phone) = app.enrolled(site, "alice");
+    let code = phone.code(site);
+    fleet.server().kill();
+    app.authenticate(&user, &code).assert_error(503, "server_unavailable");
+    app.get(&format!("/v1/users/{user}")).assert_error(503, "server_unavailable");
+    fleet.server().resume();
+    site.wait_until_serving();
+    app.authenticate(&user, &code).assert_success();
+    app.authenticate(&user, &code).assert_error(401, "totp_code_already_authenticated");
+}
+
+#[test]
+fn backups_are_left_to_postgresql_and_doctor_names_what_is_lost() {
+    let fleet = Fleet::new(1);
+    let site = &fleet.sites[0];
+    let file = site.path("backup.totpd").display().to_string();
+    for words in [["backup", &file], ["restore", &file]] {
+        let refused = site.totpd(&words);
+        assert_ne!(refused.code, 0);
+        assert!(refused.stderr.contains("PostgreSQL's own tools"), "{refused:?}");
+        assert!(!site.path("backup.totpd").exists());
+    }
+    let found = site.totpd(&["doctor", "--json"]).json();
+    let notice =
+        found["findings"].as_array().unwrap().iter().find(|one| one["id"] == "daemon-notice").cloned();
+    assert!(notice.is_some_and(|notice| notice.to_string().contains("waits for no standby")), "{found}");
 }

@@ -4,7 +4,7 @@
 use super::error::{AccountError, EngineError};
 use super::withdrawals::withdrawals;
 use super::{Engine, MOST_RACES};
-use crate::audit::Event;
+use crate::audit::{Event, UnjudgedReason};
 use crate::clock;
 use crate::store::{
     AccountKey, AccountWrite, ChangeSet, CommitError, CommitGuard, ReadError, SideWrite, SpaceUse,
@@ -146,7 +146,16 @@ impl Engine {
             Err(CommitError::Conflict) => Ok(None),
             Err(CommitError::Duplicate(what)) => Err(AccountError::Taken(what)),
             Err(CommitError::StorageFull(why)) => Err(AccountError::Unavailable(why)),
-            Err(error) => Err(EngineError::from(error).into()),
+            Err(error) => Err(not_committed(error, event).into()),
         }
     }
+}
+
+/// Why `event` was not committed. One that may be, all the same, is in the log: its code may be
+/// used, or its change made.
+pub(super) fn not_committed(error: CommitError, event: Event) -> EngineError {
+    if matches!(error, CommitError::InDoubt(_)) {
+        event.refused(UnjudgedReason::InDoubt).log();
+    }
+    error.into()
 }

@@ -6,8 +6,9 @@ use super::sessions::row;
 use super::{ApiRefusal, Caller, Engine, IssuedSession, Keyring, SessionCredential, UserView};
 use crate::audit::{Event, EventKind, EventOutcome, UnjudgedReason};
 use crate::clock;
+use crate::engine::MOST_RACES;
 use crate::engine::audit_dedup::RowKey;
-use crate::engine::{EngineError, MOST_RACES};
+use crate::engine::change::not_committed;
 use crate::os_random::Kernel;
 use crate::seal::Sealer;
 use crate::store::{
@@ -157,7 +158,7 @@ impl Engine {
             match self.commit(change, guard).await {
                 Ok(_) => event.log(),
                 Err(CommitError::Conflict) => continue,
-                Err(error) => return Err(EngineError::from(error).into()),
+                Err(error) => return Err(not_committed(error, event).into()),
             }
             let (proof, draft) = outcome.map_err(|(reason, key)| {
                 if let Some(key) = key {
