@@ -42,7 +42,9 @@ put 0644 /usr/lib/sysusers.d config/sysusers.d/totpd.conf
 put 0644 /usr/lib/tmpfiles.d config/tmpfiles.d/totpd.conf
 put 0644 /etc/fail2ban/filter.d config/fail2ban/filter.d/totpd.conf
 put_as 0644 $doc/examples/fail2ban-jail.conf config/fail2ban/jail.d/totpd.conf
-put 0644 $doc/examples config/totpd.toml config/totpd.service.d/network.conf
+put 0644 $doc/examples config/totpd.toml
+# Not with the documents, which small images leave out (dpkg's path-exclude, rpm's nodocs): hosts need it.
+put 0644 /usr/share/totpd config/totpd.service.d/network.conf
 put 0644 $doc/examples/pam.d config/pam.d/*
 put 0644 $doc LICENSE-APACHE LICENSE-MIT
 # Made by scripts/third-party.py.

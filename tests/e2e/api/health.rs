@@ -78,7 +78,7 @@ fn wait_until_ready(app: &Api) {
 
 #[test]
 fn without_store_key_or_clock_the_api_is_not_ready() {
-    let site = api::site_on_sqlite();
+    let site = api::site_on_sqlite("");
     let app = Api::new(&site, "admin");
     let (_, phone) = app.enrolled(&site, "alice");
     wait_until_ready(&app);

@@ -105,7 +105,7 @@ fn on_a_full_disk_codes_are_verified_and_no_user_is_created() {
 
 #[test]
 fn after_a_failed_sync_the_api_refuses_until_a_restart() {
-    let site = api::site_on_sqlite();
+    let site = api::site_on_sqlite("");
     let app = Api::new(&site, "admin");
     let (alice, phone) = app.enrolled(&site, "alice");
     let code = phone.code(&site);
@@ -131,7 +131,7 @@ fn after_a_failed_sync_the_api_refuses_until_a_restart() {
 
 #[test]
 fn without_a_store_the_api_refuses_every_request() {
-    let site = api::site_on_sqlite();
+    let site = api::site_on_sqlite("");
     let app = Api::new(&site, "admin");
     let (_, phone) = app.enrolled(&site, "alice");
     site.end(Signal::SIGTERM);

@@ -3,6 +3,7 @@
 mod booted;
 mod four_commands;
 mod install;
+mod postgresql;
 mod remove;
 mod repairs;
 mod units;

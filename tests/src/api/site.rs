@@ -23,8 +23,8 @@ pub fn site(more: &str) -> Site {
 
 /// Makes a site as [`site`] does, whose store is a file also where the tests run on PostgreSQL.
 #[track_caller]
-pub fn site_on_sqlite() -> Site {
-    served(Site::on_sqlite(), "")
+pub fn site_on_sqlite(more: &str) -> Site {
+    served(Site::on_sqlite(), more)
 }
 
 #[track_caller]

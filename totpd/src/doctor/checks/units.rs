@@ -74,16 +74,35 @@ fn network(host: &Host) -> Option<Finding> {
     let StorePlace::Postgres(settings) = &config.store else { return None };
     let by_network = |server: &Server| server.config.get_hosts().iter().any(|at| matches!(at, At::Tcp(_)));
     let server = settings.url.servers.iter().find(|server| by_network(server))?;
-    let is_closed = units::values(&host.root, SERVICE, "PrivateNetwork")?
-        .last()
-        .is_some_and(|value| matches!(value.as_str(), "yes" | "true" | "on" | "1"));
-    is_closed.then(|| {
-        let what = format!("{SERVICE} has no network, and the store is at {}", server.name);
+    let values = |setting| units::values(&host.root, SERVICE, setting);
+    let families = values("RestrictAddressFamilies")?;
+    // systemd.exec(5), systemd.resource-control(5): of some the last one counts, of others all.
+    let is_closed = [
+        ("PrivateNetwork", values("PrivateNetwork")?.last().is_some_and(|value| is_on(value))),
+        ("RestrictAddressFamilies", !families.is_empty() && !families.iter().any(|value| allows_inet(value))),
+        (
+            "IPAddressDeny",
+            values("IPAddressDeny")?.contains(&"any".into()) && values("IPAddressAllow")?.is_empty(),
+        ),
+    ];
+    let closing = is_closed.into_iter().find_map(|(setting, closes)| closes.then_some(setting));
+    closing.map(|setting| {
+        let what = format!("{SERVICE} has no network ({setting}), and the store is at {}", server.name);
         unit(&kinds::UNIT_WITHOUT_NETWORK, SERVICE, what).cure(
-            "Run: install -D -m 0644 /usr/share/doc/totpd/examples/network.conf \
+            "Run: install -D -m 0644 /usr/share/totpd/network.conf \
              /etc/systemd/system/totpd.service.d/network.conf; systemctl daemon-reload; systemctl restart totpd",
         )
     })
+}
+
+fn is_on(value: &str) -> bool {
+    matches!(value, "yes" | "true" | "on" | "1")
+}
+
+/// Whether a list of families lets a program reach a server. One that begins with `~` names those
+/// that are closed.
+fn allows_inet(list: &str) -> bool {
+    list.starts_with('~') || list.split_whitespace().any(|family| family.starts_with("AF_INET"))
 }
 
 fn unit(kind: &'static Kind, name: &str, what: String) -> Finding {

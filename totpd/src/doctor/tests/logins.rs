@@ -17,6 +17,13 @@ fn with_password(t: &mut Tree, make: impl FnOnce(&mut Tree)) {
     make(t);
 }
 
+/// A store in a database, and a drop-in of an administrator.
+fn with_drop_in(t: &mut Tree, settings: &str) {
+    t.append("etc/totpd/totpd.toml", STORE);
+    t.write("etc/systemd/system/totpd.service.d/own.conf", &format!("[Service]\n{settings}"));
+    t.remove("var/lib/totpd/totpd.db");
+}
+
 fn password(t: &mut Tree, uid: u32, mode: u32) {
     t.write(PASSWORD, "secret\n");
     t.own(PASSWORD, uid, mode);
@@ -204,6 +211,21 @@ pub(super) const ROWS: &[Row] = &[
             t.write("etc/systemd/system/totpd.service.d/network.conf", drop_in);
             t.remove("var/lib/totpd/totpd.db");
         },
+        &[],
+    ),
+    (
+        "its drop-in opens no address family",
+        |t| with_drop_in(t, "PrivateNetwork=no\nIPAddressDeny=\n"),
+        &["unit-without-network"],
+    ),
+    (
+        "its drop-in opens no address",
+        |t| with_drop_in(t, "PrivateNetwork=no\nRestrictAddressFamilies=AF_INET\n"),
+        &["unit-without-network"],
+    ),
+    (
+        "its drop-in opens one address",
+        |t| with_drop_in(t, "PrivateNetwork=no\nRestrictAddressFamilies=AF_INET\nIPAddressAllow=10.0.0.9\n"),
         &[],
     ),
     ("the password file of the database is gone", |t| with_password(t, |_| ()), &["store-password"]),
