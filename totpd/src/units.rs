@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The folders of units, below the root folder. The first one that has a unit wins.
-const FOLDERS: [&str; 5] = [
+const FOLDERS: [&str; 7] = [
+    // `systemctl set-property` writes there.
+    "etc/systemd/system.control",
+    "run/systemd/system.control",
     "etc/systemd/system",
     "run/systemd/system",
     "usr/local/lib/systemd/system",
@@ -50,7 +53,7 @@ pub fn values(root: &Path, unit: &str, key: &str) -> Option<Vec<String>> {
     let mut found = Vec::new();
     let texts = drop_ins.into_values().filter_map(|path| std::fs::read_to_string(path).ok());
     for text in std::iter::once(main).chain(texts) {
-        for line in text.lines().map(str::trim) {
+        for line in text.replace("\\\n", " ").lines().map(str::trim) {
             let Some((name, value)) = line.split_once('=') else { continue };
             match (name.trim() == key, value.trim()) {
                 (true, "") => found.clear(),

@@ -157,7 +157,7 @@ fn a_killed_copy_out_of_postgresql_goes_on() {
     let copy = Running::start(command);
     wait_until("rows arrive", || {
         let sizes = std::fs::read_dir(&target).unwrap().filter_map(|file| file.ok()?.metadata().ok());
-        sizes.map(|file| file.len()).sum::<u64>() > 500_000
+        sizes.map(|file| file.len()).sum::<u64>() > 800_000
     });
     copy.signal(Signal::SIGKILL);
     drop(copy);

@@ -19,16 +19,14 @@ fn after(round: usize) -> usize {
 fn a_killed_daemon_loses_no_used_code_of_the_others() {
     let fleet = Fleet::new(3);
     let load = Load::new(&fleet);
-    let mut undecided = 0;
     for round in 0..short_or_long(3, 50) {
-        let logins = load.log_in_during(&fleet, after(round), || {
+        let kill = || {
             fleet.sites[1].end(Signal::SIGKILL);
-        });
-        fleet.sites[1].start();
-        undecided += logins.undecided;
+        };
+        let logins = load.log_in_during(&fleet, after(round), kill, || fleet.sites[1].start());
+        assert!(logins.undecided > 0, "the load never met the fault");
         load.assert_single_use(&fleet, &logins);
     }
-    assert!(undecided > 0, "the load never met the fault");
 }
 
 #[test]
@@ -36,8 +34,8 @@ fn a_killed_database_comes_back_with_every_used_code() {
     let fleet = Fleet::new(2);
     let load = Load::new(&fleet);
     for round in 0..short_or_long(3, 30) {
-        let logins = load.log_in_during(&fleet, after(round), || {
-            fleet.server().kill();
+        let kill = || fleet.server().kill();
+        let logins = load.log_in_during(&fleet, after(round), kill, || {
             // Nobody is let in while it is away, and nobody is told that nothing is set up.
             let refused = login(&fleet.sites[0], "load0", "123456");
             assert!(matches!(refused, Err(CallError::Error { .. })), "{refused:?}");
@@ -53,10 +51,8 @@ fn a_promoted_standby_knows_every_used_code() {
     for round in 0..short_or_long(1, 10) {
         let fleet = Fleet::with_standby(2);
         let load = Load::new(&fleet);
-        let logins = load.log_in_during(&fleet, after(round), || {
-            fleet.server().kill();
-            fleet.standbys[0].promote();
-        });
+        let kill = || fleet.server().kill();
+        let logins = load.log_in_during(&fleet, after(round), kill, || fleet.standbys[0].promote());
         assert!(logins.undecided > 0, "the load never met the fault");
         load.assert_single_use(&fleet, &logins);
     }

@@ -87,7 +87,7 @@ async fn one_by_one(
                     return Ok(false);
                 }
             }
-            SideWrite::TrustClock(now) => side_writes::trust_clock(db, *now).await?,
+            SideWrite::TrustClock(now) => side_writes::trust_clock(db, slot, *now).await?,
             SideWrite::AcceptOlderCopy { token, removed } => {
                 if !withdrawals::accept(db, (token, removed), at(change), entries).await? {
                     return Ok(false);

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::store::copies::OlderCopy;
 use crate::store::error::OpenError;
 use crate::store::postgres::connection::Connection;
+use crate::store::postgres::durable;
 use crate::store::postgres::fault::Fault;
 use crate::store::postgres::known::Known;
 use crate::store::postgres::withdrawals::{
@@ -101,6 +102,10 @@ pub(super) async fn with_witness(
         && older == OlderCopy::Refuse
     {
         return Err(OpenError::Older(name.to_owned(), why));
+    }
+    // No commit would end, and the daemon would hang at its start.
+    if let Some(why) = durable::look(db).await.map_err(failed)?.blocked {
+        return Err(OpenError::Server(why));
     }
     let token = token().map_err(|error| OpenError::Database(name.to_owned(), error.to_string()))?;
     db.run("BEGIN").await.map_err(failed)?;

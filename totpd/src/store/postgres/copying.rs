@@ -11,6 +11,7 @@ use crate::store::postgres::fault::Fault;
 use crate::store::postgres::session::Role;
 use crate::store::postgres::{history, meta, schema, withdrawals};
 use futures_util::future::try_join_all;
+use std::time::{Duration, Instant};
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
@@ -23,6 +24,9 @@ const COPIED_SLOT: i64 = 0;
 const LOCK: &str =
     "LOCK TABLE account, history, session, client, signing_key, latest_grant IN EXCLUSIVE MODE;
                     LOCK TABLE meta IN ACCESS EXCLUSIVE MODE";
+
+/// How long a session may be there after its daemon has ended.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// Events that were copied came with their numbers: the next one follows them.
 const SET_SEQUENCE: &str = "SELECT setval(pg_get_serial_sequence('history', 'seq'),
@@ -53,12 +57,23 @@ impl PostgresEnd {
         }
         // A daemon that is idle holds no lock. It may have another role, of whose sessions some
         // columns are NULL.
-        let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        let others = "SELECT CAST(pid AS BIGINT) FROM pg_stat_activity WHERE datname = current_database()
                       AND pid <> pg_backend_pid() AND coalesce(backend_type, 'client backend') = 'client backend'
                       AND (usename = current_user OR application_name = current_setting('application_name'))";
-        let others = end.db.row(others, &[]).await.map_err(|fault| end.failed(&fault))?;
-        if others.is_some_and(|row| row.get::<_, i64>(0) > 0) {
-            return Err(CopyError::Running(end.name));
+        let since = Instant::now();
+        loop {
+            // A transaction is shown the sessions of its first look.
+            end.db
+                .run("SELECT pg_catalog.pg_stat_clear_snapshot()")
+                .await
+                .map_err(|fault| end.failed(&fault))?;
+            if end.first(others, &[]).await?.is_none() {
+                break;
+            }
+            if since.elapsed() > LEAVING {
+                return Err(CopyError::Running(end.name));
+            }
+            tokio::time::sleep(LEAVING / 20).await;
         }
         end.holds_lock = true;
         Ok(end)

@@ -41,13 +41,17 @@ async fn ask(db: &Connection) -> Result<Durability, Fault> {
             ));
         }
     }
-    if setting("synchronous_standby_names").await?.trim().is_empty() {
-        found.push(
-            "PostgreSQL waits for no standby (synchronous_standby_names is empty): after a failover the latest used codes \
-             may be fresh again"
-                .to_owned(),
-        );
-        return Ok(found.into());
+    let names = setting("synchronous_standby_names").await?;
+    for (reason, holds) in [
+        ("synchronous_standby_names is empty", names.trim().is_empty()),
+        ("max_wal_senders is 0", setting("max_wal_senders").await? == "0"),
+    ] {
+        if holds {
+            found.push(format!(
+                "PostgreSQL waits for no standby ({reason}): after a failover the latest used codes may be fresh again"
+            ));
+            return Ok(found.into());
+        }
     }
     let mut blocked = None;
     let sql = "SELECT count(*), count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')), count(sync_state)
@@ -58,13 +62,45 @@ async fn ask(db: &Connection) -> Result<Durability, Fault> {
             found.push(
                 "whether a standby keeps up is not known: GRANT pg_monitor to the user of totpd".to_owned(),
             );
-        } else if counting == 0 {
+        } else if counting < needed(&names) {
+            let which = match needed(&names) {
+                1 => "no standby that commits wait for is".to_owned(),
+                needed => format!("of {needed} standbys that commits wait for {counting} are"),
+            };
             blocked = Some(format!(
-                "no standby that commits wait for is connected to {}, so nobody can be let in. Start the standby; \
-                 docs/how-to/database-recovery.md has more",
+                "{which} connected to {}, so nobody can be let in. Start the standby; docs/how-to/database-recovery.md has \
+                 more",
                 db.server
             ));
         }
     }
     Ok(Durability { findings: found, blocked })
+}
+
+/// How many standbys a commit waits for (PostgreSQL's manual, "synchronous_standby_names"):
+/// `FIRST 2 (a, b)`, `ANY 2 (a, b, c)`, `2 (a, b)`, and otherwise one.
+fn needed(names: &str) -> i64 {
+    let Some((before, _)) = names.split_once('(') else { return 1 };
+    before.split_whitespace().next_back().and_then(|number| number.parse().ok()).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::needed;
+
+    #[test]
+    fn the_number_of_standbys_is_that_of_the_setting() {
+        for (names, number) in [
+            ("*", 1),
+            ("a", 1),
+            ("a, b", 1),
+            ("FIRST 1 (*)", 1),
+            ("first 2(a,b)", 2),
+            ("ANY 3 (\"a (1)\", b, c, d)", 3),
+            ("2 (a, b, c)", 2),
+            ("\"node (1)\", b", 1),
+        ] {
+            assert_eq!(needed(names), number, "{names}");
+        }
+    }
 }

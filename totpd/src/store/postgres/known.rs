@@ -72,20 +72,24 @@ impl Known {
             && !here.kept.iter().any(is_written);
         let begun = Entry { counter: here.position.counter, what: begun.clone(), at: Time::default() };
         let begun = lacks_begun.then_some(begun);
-        ignore_poison(self.witness.lock()).write(missing.cloned().chain(begun));
-        if entries.is_empty() {
-            return self.follow(here);
-        }
-        // A withdrawal of this daemon may have been witnessed since the database was read.
-        self.witnessed.fetch_max(here.position.counter.max(latest), Ordering::AcqRel);
-        self.was_new.store(false, Ordering::Release);
+        let mut witness = ignore_poison(self.witness.lock());
+        witness.write(missing.cloned().chain(begun));
+        // Of the file as it is now: a withdrawal of this daemon may have been witnessed since
+        // `entries` were read.
+        let latest =
+            witness.read().unwrap_or_default().iter().map(|entry| entry.counter).max().unwrap_or(latest);
+        self.set_witnessed(here.position.counter.max(latest));
     }
 
     /// Takes over what this copy of the store says, where there is no witness to compare it with.
     pub(super) fn follow(&self, here: &Standing) {
         self.adopt(here.refusals.clone());
-        self.witnessed.store(here.position.counter, Ordering::Release);
-        self.was_new.store(here.position.counter == 0, Ordering::Release);
+        self.set_witnessed(here.position.counter);
+    }
+
+    fn set_witnessed(&self, counter: u64) {
+        self.witnessed.store(counter, Ordering::Release);
+        self.was_new.store(counter == 0, Ordering::Release);
     }
 
     /// Whether there can be no witness yet, since the store had made no withdrawal when this daemon
@@ -107,10 +111,11 @@ impl Known {
     /// Writes withdrawals that follow what the witness has: this daemon's own, or those of others
     /// among them.
     pub(super) fn note_withdrawals(&self, entries: Vec<Entry>) {
+        let mut witness = ignore_poison(self.witness.lock());
         let witnessed = self.witnessed();
         let new: Vec<Entry> = entries.into_iter().filter(|entry| entry.counter > witnessed).collect();
         let latest = new.iter().map(|entry| entry.counter).max().unwrap_or(witnessed);
-        ignore_poison(self.witness.lock()).write(new);
+        witness.write(new);
         self.witnessed.fetch_max(latest, Ordering::AcqRel);
     }
 

@@ -32,7 +32,8 @@ pub(in crate::store) async fn create(settings: &PostgresSettings, sealer: &Seale
         for (key, value) in [("store_id", sealer.store_id()), ("key_check", &check), (COUNTER, "0")] {
             meta::set(&db, key, value).await?;
         }
-        db.commit().await
+        // A notice, that the standby may lack it, is no error: after one the key is deleted.
+        db.run("COMMIT").await
     };
     let made = make.await;
     if made.is_err() {

@@ -85,8 +85,10 @@ pub(super) fn steps(slot: i64, write: &SideWrite, at: Time) -> Option<Vec<Step>>
 }
 
 /// Sets the latest grant of every daemon, and counts that.
-pub(super) async fn trust_clock(db: &Connection, at: Time) -> Result<(), Fault> {
+pub(super) async fn trust_clock(db: &Connection, slot: i64, at: Time) -> Result<(), Fault> {
     db.execute("UPDATE latest_grant SET at = $1", &[&sql_time(at)]).await?;
+    // Where there is no row, too.
+    db.execute(&RECORD_GRANT, &[&sql_time(at), &slot]).await?;
     let trusted = meta::get(db, TRUSTED).await?.and_then(|text| text.parse().ok()).unwrap_or(0_u64);
     meta::set(db, TRUSTED, &trusted.saturating_add(1).to_string()).await
 }

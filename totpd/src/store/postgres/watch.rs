@@ -10,7 +10,7 @@ use crate::store::postgres::withdrawals::Standing;
 use crate::store::postgres::{connection::Connection, durable, meta};
 use crate::store::values::read_time;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use totp_core::Time;
 
 /// How often the servers are looked at: while they serve, and while they do not.
@@ -21,6 +21,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// For how long a commit may wait for a standby until the store does not serve: a user who is asked
 /// for a code then would wait, too, and their code would be spent.
 const COMMITS_WAIT: &str = "5 seconds";
+/// For how long the standby that commits wait for may be away until the store does not serve.
+const MAY_BE_AWAY: Duration = Duration::from_secs(5);
 /// How often the servers are looked at that are not used now.
 const OTHERS_INTERVAL: Duration = Duration::from_mins(1);
 /// By how many seconds a host's clock may differ from the database's.
@@ -29,6 +31,7 @@ const MAX_SKEW: u64 = 5;
 /// Looks until the store ends.
 pub(super) async fn run(core: Arc<Core>, pool: Pool) {
     let mut others = tokio::time::Instant::now();
+    let mut blocked = None;
     loop {
         let interval = if core.status.health() == Health::Serving { INTERVAL } else { RETRY_INTERVAL };
         // What failed is looked at soon, but not in a loop.
@@ -37,7 +40,7 @@ pub(super) async fn run(core: Arc<Core>, pool: Pool) {
             tokio::time::sleep(RETRY_INTERVAL / 5).await;
         };
         let _ = tokio::time::timeout(interval, wait).await;
-        let found = look(&core, &pool).await;
+        let found = look(&core, &pool, &mut blocked).await;
         core.status.set(found);
         core.known.retry_witness();
         if others <= tokio::time::Instant::now() && core.status.health() == Health::Serving {
@@ -48,11 +51,11 @@ pub(super) async fn run(core: Arc<Core>, pool: Pool) {
     }
 }
 
-async fn look(core: &Core, pool: &Pool) -> Health {
+async fn look(core: &Core, pool: &Pool, blocked: &mut Option<Instant>) -> Health {
     let unavailable = |why: String| Health::Unavailable(format!("the store cannot be used now: {why}"));
     let looked = tokio::time::timeout(TIMEOUT, async {
         let db = core.take(pool).await.map_err(|error| error.0)?;
-        let fetched = fetch(core, &db).await;
+        let fetched = fetch(core, &db, blocked).await;
         fetched.map_err(|fault| {
             drop(Pooled::take(db));
             fault.to_string()
@@ -67,8 +70,8 @@ async fn look(core: &Core, pool: &Pool) -> Health {
 }
 
 /// Fetches what other daemons wrote. Returns what is wrong with the clocks or the standbys, if
-/// logins cannot be judged for it.
-async fn fetch(core: &Core, db: &Connection) -> Result<Option<String>, Fault> {
+/// logins cannot be judged for it. `blocked`: since when no commit can end.
+async fn fetch(core: &Core, db: &Connection, blocked: &mut Option<Instant>) -> Result<Option<String>, Fault> {
     if read_only(db).await? {
         return Err(Fault::ReadOnly);
     }
@@ -92,7 +95,13 @@ async fn fetch(core: &Core, db: &Connection) -> Result<Option<String>, Fault> {
     }
     let durability = durable::look(db).await?;
     core.found(Found::Durability, durability.findings);
-    Ok(match skew.or(durability.blocked) {
+    if durability.blocked.is_none() {
+        *blocked = None;
+    }
+    // A standby that was only started again is waited for.
+    let since = durability.blocked.is_some().then(|| blocked.get_or_insert_with(Instant::now).elapsed());
+    let is_away = since.is_some_and(|since| since >= MAY_BE_AWAY || core.status.health() != Health::Serving);
+    Ok(match skew.or(durability.blocked.filter(|_| is_away)) {
         None => waits_for_standby(db).await?,
         why => why,
     })

@@ -24,7 +24,7 @@ async fn a_copy_by_another_role_sees_the_daemon() {
     let refused = PostgresEnd::open_source(&settings).await.map(drop);
     assert!(matches!(refused, Err(CopyError::Running(_))), "{refused:?}");
     drop(store);
-    PostgresEnd::open_source(&settings).await.unwrap();
+    PostgresEnd::open_source(&settings).await.map(drop).unwrap();
 }
 
 /// A daemon that was not stopped, and whose connections were ended for the copy, finds no store
