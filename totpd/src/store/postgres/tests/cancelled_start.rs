@@ -25,6 +25,13 @@ fn cancelled<T: Send>(server: &Server, start: impl FnOnce() -> Result<T, OpenErr
     })
 }
 
+/// Makes the database an older copy, of before every withdrawal.
+fn make_older(fixture: &PostgresFixture) {
+    fixture.sql(
+        "DELETE FROM meta WHERE key LIKE 'withdrawal.%'; UPDATE meta SET value = '0' WHERE key = 'withdrawals'",
+    );
+}
+
 #[test]
 fn a_new_store_that_its_standby_may_lack_keeps_its_key() {
     let server = Server::start();
@@ -50,10 +57,7 @@ async fn a_refusal_that_its_standby_may_lack_is_no_start() {
     let writes = vec![SideWrite::Withdraw(withdrawn.clone())];
     commit(&store, ChangeSet { side_writes: writes, event: None, ..change(AccountWrite::Nothing) }).await;
     drop(store);
-    // As an older copy of the database.
-    fixture.sql(
-        "DELETE FROM meta WHERE key LIKE 'withdrawal.%'; UPDATE meta SET value = '0' WHERE key = 'withdrawals'",
-    );
+    make_older(&fixture);
     let standby = server.start_standby("standby_1");
     server.require_standby("standby_1");
     standby.freeze();
@@ -64,4 +68,21 @@ async fn a_refusal_that_its_standby_may_lack_is_no_start() {
     assert_eq!(Vec::from_iter(store.refusals().withdrawn.clone()), [withdrawn]);
     let refused = "SELECT count(*) FROM meta WHERE key = 'refused' AND value LIKE '%lost%'";
     standby.wait_for(&fixture.database, refused, "1");
+}
+
+#[tokio::test]
+async fn a_start_on_an_older_copy_without_its_standby_is_refused() {
+    let (fixture, server) = PostgresFixture::on_own_server();
+    let witness = tempfile::tempdir().unwrap();
+    let store = fixture.open_elsewhere(witness.path());
+    let writes = vec![SideWrite::Withdraw(Withdrawal::new(Kind::Factor, "lost"))];
+    commit(&store, ChangeSet { side_writes: writes, event: None, ..change(AccountWrite::Nothing) }).await;
+    drop(store);
+    make_older(&fixture);
+    server.configure(&[("synchronous_standby_names", "standby_1")]);
+    // A commit of what it refuses would not end.
+    let error = fixture.open_with(fixture.sealer(), witness.path()).unwrap_err().to_string();
+    assert!(error.contains("no standby that commits wait for is connected"), "{error}");
+    server.configure(&[("synchronous_standby_names", "")]);
+    assert_eq!(fixture.open_elsewhere(witness.path()).refusals().withdrawn.len(), 1);
 }

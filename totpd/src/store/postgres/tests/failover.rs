@@ -152,6 +152,19 @@ async fn what_a_failover_could_lose_is_said() {
 }
 
 #[tokio::test]
+async fn a_server_that_can_have_no_standby_waits_for_none() {
+    let (fixture, server) = PostgresFixture::on_own_server();
+    // What is left of a cluster that there was.
+    server.configure(&[("synchronous_standby_names", "standby_1"), ("max_wal_senders", "0")]);
+    server.restart();
+    let store = fixture.open();
+    let said = store.notices().concat();
+    assert!(said.contains("waits for no standby (max_wal_senders is 0)"), "{said}");
+    assert_eq!(store.health(), Health::Serving);
+    commit(&store, change(AccountWrite::Insert(account(&fixture, "alice")))).await;
+}
+
+#[tokio::test]
 async fn a_standby_promoted_beside_its_primary_is_not_used() {
     let (mut fixture, server) = PostgresFixture::on_own_server();
     let standby: &'static _ = Box::leak(Box::new(server.start_standby("standby_1")));
