@@ -62,10 +62,15 @@ fn due(keep: u64) -> u64 {
 async fn delete(core: &Core, pool: &Pool, keep: i64) {
     let Ok(db) = core.take(pool).await else { return };
     match tokio::time::timeout(TIMEOUT, delete_on(&db, keep)).await {
-        Ok(Ok(())) => {}
-        // A transaction may be open on it.
-        Ok(Err(_)) | Err(_) => core.discard(db),
+        Ok(Ok(())) => return,
+        // Another daemon deletes them, or the next try is on another connection.
+        Ok(Err(Fault::Conflict | Fault::Locked | Fault::Lost(_) | Fault::ReadOnly)) | Err(_) => {}
+        Ok(Err(fault)) => {
+            tracing::warn!("old events of the history cannot be deleted, so that it grows: {fault}");
+        }
     }
+    // A transaction may be open on it.
+    core.discard(db);
 }
 
 /// The kept events are counted, since numbers of events that were not committed are missing. An

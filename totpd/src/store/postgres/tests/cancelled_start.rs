@@ -1,13 +1,13 @@
-//! What a daemon writes at its start, when the wait for its standby is cancelled: it does not count
-//! as written.
+//! What is written before a daemon serves, when the wait for its standby is cancelled or would not
+//! end: nothing rests on what the standby may lack, and no key is lost.
 
 use super::PostgresFixture;
-use super::fixture::{on_thread, settings};
+use super::fixture::{on_thread, only, settings};
 use crate::key::StoreKey;
 use crate::seal::Sealer;
-use crate::store::contract::fixture::{Fixture as _, change, commit};
+use crate::store::contract::fixture::{Fixture as _, commit};
 use crate::store::postgres::create;
-use crate::store::{AccountWrite, ChangeSet, OpenError, SideWrite};
+use crate::store::{OpenError, SideWrite};
 use totp_core::withdrawal::{Kind, Withdrawal};
 use totpd_test_postgres::Server;
 
@@ -54,8 +54,7 @@ async fn a_refusal_that_its_standby_may_lack_is_no_start() {
     let witness = tempfile::tempdir().unwrap();
     let store = fixture.open_elsewhere(witness.path());
     let withdrawn = Withdrawal::new(Kind::Factor, "lost");
-    let writes = vec![SideWrite::Withdraw(withdrawn.clone())];
-    commit(&store, ChangeSet { side_writes: writes, event: None, ..change(AccountWrite::Nothing) }).await;
+    commit(&store, only(SideWrite::Withdraw(withdrawn.clone()))).await;
     drop(store);
     make_older(&fixture);
     let standby = server.start_standby("standby_1");
@@ -75,8 +74,7 @@ async fn a_start_on_an_older_copy_without_its_standby_is_refused() {
     let (fixture, server) = PostgresFixture::on_own_server();
     let witness = tempfile::tempdir().unwrap();
     let store = fixture.open_elsewhere(witness.path());
-    let writes = vec![SideWrite::Withdraw(Withdrawal::new(Kind::Factor, "lost"))];
-    commit(&store, ChangeSet { side_writes: writes, event: None, ..change(AccountWrite::Nothing) }).await;
+    commit(&store, only(SideWrite::Withdraw(Withdrawal::new(Kind::Factor, "lost")))).await;
     drop(store);
     make_older(&fixture);
     server.configure(&[("synchronous_standby_names", "standby_1")]);

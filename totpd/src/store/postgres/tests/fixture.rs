@@ -3,10 +3,10 @@
 use crate::config::server_url::{PostgresSettings, ServerUrl};
 use crate::key::StoreKey;
 use crate::seal::Sealer;
-use crate::store::contract::fixture::{Durable, Fixture, KEPT_EVENTS};
+use crate::store::contract::fixture::{Durable, Fixture, KEPT_EVENTS, change};
 use crate::store::copies::OlderCopy;
 use crate::store::postgres::{Postgres, create};
-use crate::store::{Health, OpenError, Store};
+use crate::store::{AccountWrite, ChangeSet, Health, OpenError, SideWrite, Store};
 use crate::witness::Witness;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -95,6 +95,20 @@ pub(super) fn on_thread<T: Send, F: Future<Output = T>>(start: impl FnOnce() -> 
             || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(start());
         scope.spawn(run).join().unwrap()
     })
+}
+
+/// A change of nothing but this.
+pub(super) fn only(write: SideWrite) -> ChangeSet {
+    ChangeSet { side_writes: vec![write], event: None, ..change(AccountWrite::Nothing) }
+}
+
+/// Waits until something holds, for at most 30 s.
+pub(super) async fn wait_until(holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(30));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Waits until the health is as `wanted` says, for at most 30 s.

@@ -2,21 +2,13 @@
 //! another server has taken over.
 
 use super::PostgresFixture;
+use super::fixture::wait_until;
 use crate::store::contract::fixture::{Fixture as _, account, by_id, change, commit, guard};
 use crate::store::{AccountWrite, CommitError, CommitGuard, Health};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const WAITS: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-
-/// Waits for at most 30 s.
-async fn wait_until(holds: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(30));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 #[tokio::test]
 async fn commits_on_a_hung_primary_end_in_doubt_after_failover() {

@@ -1,24 +1,11 @@
 //! A database that was put back while its daemon runs: what the daemon needs may be missing in it.
 
 use super::PostgresFixture;
+use super::fixture::{only, wait_until};
 use crate::store::contract::fixture::{Durable as _, Fixture as _, change, commit, event};
 use crate::store::{AccountWrite, ChangeSet, Health, SideWrite};
-use std::time::{Duration, Instant};
 use totp_core::Time;
 use totp_core::withdrawal::{Kind, Withdrawal};
-
-fn only(write: SideWrite) -> ChangeSet {
-    ChangeSet { side_writes: vec![write], event: None, ..change(AccountWrite::Nothing) }
-}
-
-/// Waits for at most 30 s.
-async fn wait_until(holds: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(30));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 #[tokio::test]
 async fn a_grant_is_recorded_in_a_copy_older_than_the_daemon() {

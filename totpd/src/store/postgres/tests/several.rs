@@ -1,18 +1,14 @@
 //! Several daemons over one database, each with a witness of its own.
 
 use super::PostgresFixture;
+use super::fixture::{only, wait_until};
 use crate::store::contract::fixture::{Durable as _, Fixture as _, account, change, commit, guard, session};
 use crate::store::{AccountWrite, ChangeSet, CommitError, Health, KeyRow, SideWrite, Store};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use totp_core::Time;
 use totp_core::withdrawal::{Kind, Withdrawal};
-
-fn only(write: SideWrite) -> ChangeSet {
-    ChangeSet { side_writes: vec![write], event: None, ..change(AccountWrite::Nothing) }
-}
 
 fn withdraw(id: &str) -> ChangeSet {
     only(SideWrite::Withdraw(Withdrawal::new(Kind::Factor, id)))
@@ -20,15 +16,6 @@ fn withdraw(id: &str) -> ChangeSet {
 
 fn accept(token: &str, removed: &BTreeSet<Withdrawal>) -> ChangeSet {
     only(SideWrite::AcceptOlderCopy { token: token.to_owned(), removed: removed.clone() })
-}
-
-/// Waits for at most 30 s.
-async fn wait_until(holds: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(30));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// The ids that the file of a witness names.
